@@ -1,0 +1,185 @@
+//! The question, and whether a message is the reply to it. Pure: bytes out, bytes in.
+
+use hickory_proto::ProtoError;
+use hickory_proto::op::{DEFAULT_MAX_PAYLOAD_LEN, Edns, Header, Message, MessageType, OpCode, Query as Question, ResponseCode};
+use hickory_proto::rr::{Name, RecordType};
+use hickory_proto::serialize::binary::{BinDecodable, BinDecoder};
+
+/// One question, ready to be sent.
+#[derive(Clone, Debug)]
+pub(super) struct Query {
+    id: u16,
+    question: Question,
+    bytes: Vec<u8>,
+}
+
+/// What a received message is.
+#[derive(Debug)]
+pub(super) enum Verdict {
+    /// The reply to the question.
+    Reply(Message),
+    /// Not the reply, and why. The right one may still come: an off-path forger guesses ids in just this way (RFC 5452 section 9.1).
+    Ignored(String),
+}
+
+impl Query {
+    /// A question with a random id that asks for recursion and offers EDNS with 1232 bytes, which pass every path unfragmented.
+    ///
+    /// # Errors
+    /// Where the name does not fit into a message.
+    pub(super) fn new(name: Name, record_type: RecordType) -> Result<Self, ProtoError> {
+        let id = rand::random();
+        let question = Question::query(name, record_type);
+        let mut edns = Edns::new();
+        edns.set_max_payload(DEFAULT_MAX_PAYLOAD_LEN).set_version(0);
+        let mut message = Message::new(id, MessageType::Query, OpCode::Query);
+        message.metadata.recursion_desired = true;
+        message.add_query(question.clone()).set_edns(edns);
+        Ok(Self { id, question, bytes: message.to_vec()? })
+    }
+
+    pub(super) fn bytes(&self) -> &[u8] {
+        &self.bytes
+    }
+
+    pub(super) fn record_type(&self) -> RecordType {
+        self.question.query_type()
+    }
+
+    /// Whether the bytes are the reply to this question. Never panics, whatever they are.
+    pub(super) fn judge(&self, bytes: &[u8]) -> Verdict {
+        let message = match Message::from_vec(bytes) {
+            Ok(message) => message,
+            Err(error) => match cut_message(bytes) {
+                Some(message) => message,
+                None => return Verdict::Ignored(format!("a message of {} bytes does not parse: {error}", bytes.len())),
+            },
+        };
+        if message.id != self.id {
+            return Verdict::Ignored(format!("a message has the id {}, the question has {}", message.id, self.id));
+        }
+        if message.message_type != MessageType::Response || message.op_code != OpCode::Query {
+            return Verdict::Ignored("a message is not a reply to a query".into());
+        }
+        // A server that refuses early may leave the question out.
+        let refused_early = message.queries.is_empty() && message.response_code != ResponseCode::NoError;
+        if !refused_early && message.queries != [self.question.clone()] {
+            let asked = message
+                .queries
+                .first()
+                .map_or("no question".into(), |other| format!("the question {} {}", other.name().to_ascii(), other.query_type()));
+            return Verdict::Ignored(format!("a reply has {asked}, which was not asked"));
+        }
+        Verdict::Reply(message)
+    }
+}
+
+/// The header and question of a truncated message: servers may cut in the middle of a record (RFC 2181 section 9).
+fn cut_message(bytes: &[u8]) -> Option<Message> {
+    let mut decoder = BinDecoder::new(bytes);
+    let header = Header::read(&mut decoder).ok()?;
+    if !header.metadata.truncation {
+        return None;
+    }
+    let mut message = Message::new(0, MessageType::Response, OpCode::Query);
+    message.metadata = header.metadata;
+    message.queries = Message::read_queries(&mut decoder, usize::from(header.counts.queries)).ok()?;
+    Some(message)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::reply;
+    use super::*;
+    use proptest::prelude::*;
+
+    fn query() -> Query {
+        Query::new(Name::from_ascii("www.example.").unwrap(), RecordType::A).unwrap()
+    }
+
+    /// An empty reply to the query, as bytes.
+    fn empty_reply(query: &Query) -> Vec<u8> {
+        let mut message = Message::response(query.id, OpCode::Query);
+        message.add_query(query.question.clone());
+        message.to_vec().unwrap()
+    }
+
+    fn ignored(verdict: Verdict) -> String {
+        match verdict {
+            Verdict::Ignored(why) => why,
+            Verdict::Reply(message) => panic!("taken as the reply: {message:?}"),
+        }
+    }
+
+    #[test]
+    fn the_question_asks_for_recursion_and_offers_1232_bytes() {
+        let message = Message::from_vec(query().bytes()).unwrap();
+        assert!(message.recursion_desired);
+        assert_eq!(message.edns.unwrap().max_payload(), 1232);
+    }
+
+    #[test]
+    fn only_the_reply_to_the_very_question_is_taken() {
+        let query = query();
+        assert!(matches!(query.judge(&empty_reply(&query)), Verdict::Reply(_)));
+        let upper =
+            Query { question: Question::query(Name::from_ascii("WWW.Example.").unwrap(), RecordType::A), ..query.clone() };
+        assert!(matches!(query.judge(&empty_reply(&upper)), Verdict::Reply(_)), "case does not matter (RFC 1035 section 2.3.3)");
+        let wrong_id = Query { id: query.id.wrapping_add(1), ..query.clone() };
+        assert!(ignored(query.judge(&empty_reply(&wrong_id))).contains("id"));
+        let wrong_name =
+            Query { question: Question::query(Name::from_ascii("other.example.").unwrap(), RecordType::A), ..query.clone() };
+        assert!(ignored(query.judge(&empty_reply(&wrong_name))).contains("other.example."));
+        assert!(ignored(query.judge(query.bytes())).contains("not a reply"), "our own question, reflected");
+        assert!(ignored(query.judge(b"")).contains("does not parse"));
+    }
+
+    #[test]
+    fn a_reply_cut_in_the_middle_of_a_record_still_says_that_it_was_cut() {
+        let query = query();
+        let mut bytes = empty_reply(&query);
+        bytes[2] |= 0x02;
+        bytes[7] = 1;
+        bytes.extend_from_slice(&[0xc0, 0x0c, 0, 1]);
+        let Verdict::Reply(message) = query.judge(&bytes) else { panic!("refused") };
+        assert!(message.truncation && message.answers.is_empty());
+    }
+
+    #[test]
+    fn a_name_that_points_at_itself_ends() {
+        let query = query();
+        let mut bytes = empty_reply(&query);
+        bytes[7] = 1;
+        let at = u16::try_from(bytes.len()).unwrap() | 0xc000;
+        bytes.extend_from_slice(&at.to_be_bytes());
+        bytes.extend_from_slice(&[0, 1, 0, 1, 0, 0, 0, 1, 0, 4, 192, 0, 2, 1]);
+        assert!(ignored(query.judge(&bytes)).contains("does not parse"));
+    }
+
+    proptest! {
+        #[test]
+        fn no_bytes_make_the_reader_panic(bytes in proptest::collection::vec(any::<u8>(), 0..600)) {
+            let _ = query().judge(&bytes);
+        }
+
+        /// Arbitrary counts and records behind a good header and question reach much deeper.
+        #[test]
+        fn no_records_make_the_reader_panic(counts in any::<[u8; 6]>(), flags in any::<[u8; 2]>(), kind in any::<u16>(), tail in proptest::collection::vec(any::<u8>(), 0..300)) {
+            let query = query();
+            let mut bytes = empty_reply(&query);
+            bytes[2..4].copy_from_slice(&flags);
+            for (at, count) in counts.iter().enumerate() {
+                bytes[6 + at] = if at % 2 == 0 { 0 } else { count % 4 };
+            }
+            bytes.extend_from_slice(&[0xc0, 0x0c]);
+            bytes.extend_from_slice(&(kind % 300).to_be_bytes());
+            bytes.extend_from_slice(&[0, 1, 0, 0, 0, 9]);
+            bytes.extend_from_slice(&u16::try_from(tail.len()).unwrap().to_be_bytes());
+            bytes.extend_from_slice(&tail);
+            if let Verdict::Reply(message) = query.judge(&bytes) {
+                let reply = reply::reply(&message, bytes.len(), "192.0.2.53:53".parse().unwrap());
+                prop_assert!(reply.answers.len() <= 3);
+            }
+        }
+    }
+}

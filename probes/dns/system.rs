@@ -1,0 +1,111 @@
+//! What an application gets: getaddrinfo, and hickory-resolver on the system's configuration.
+//!
+//! Beside netsonde's own questions they show what a cache, a hosts file, a search list or a name-service plug-in changes. The two
+//! differ from each other where the C library has sources other than DNS.
+
+use crate::clock::microseconds;
+use crate::context::Context;
+use hickory_resolver::TokioResolver;
+use hickory_resolver::config::LookupIpStrategy;
+use hickory_resolver::net::NetError;
+use netsonde_contract::failure::{Failure, FailureCode, Step};
+use netsonde_contract::observation::{Fact, Lookup, LookupSource};
+use std::net::IpAddr;
+
+/// The record type of a lookup that asks for addresses of both families.
+const ADDRESS: &str = "ADDRESS";
+
+/// Records what getaddrinfo gives; says whether it gave an address.
+pub(super) async fn getaddrinfo(context: &Context, name: &str) -> bool {
+    let mut pending = Pending::new(context, name, LookupSource::System);
+    let answer = context.names.answer(name).await;
+    let given = answer.addresses.is_ok();
+    pending.record(answer.addresses, Some(microseconds(answer.took)));
+    given
+}
+
+/// Records what hickory-resolver gives on the system's configuration.
+pub(super) async fn library(context: &Context, name: &str) {
+    let mut pending = Pending::new(context, name, LookupSource::Library);
+    let began = context.clock.now();
+    let addresses = match resolver(context).await {
+        Ok(resolver) => match resolver.lookup_ip(name).await {
+            Ok(found) => Ok(found.iter().collect()),
+            Err(error) => Err(failure(&error)),
+        },
+        Err(refusal) => Err(refusal),
+    };
+    let took = context.clock.now().saturating_sub(began);
+    pending.record(addresses, Some(microseconds(took)));
+}
+
+/// A resolver on the system's configuration, whose servers have all passed the gate: it sends on its own.
+async fn resolver(context: &Context) -> Result<TokioResolver, Failure> {
+    let unusable = |text: String| Failure::new(FailureCode::ResolveFailed, Step::Open, text);
+    let (config, mut options) = tokio::task::spawn_blocking(hickory_resolver::system_conf::read_system_conf)
+        .await
+        .map_err(|error| unusable(error.to_string()))?
+        .map_err(|error| unusable(error.to_string()))?;
+    for server in &config.name_servers {
+        context.gate.address(server.ip)?;
+    }
+    // One server after the other, as the C library asks; the library would ask two at once. Its choice by statistics stays: it is what
+    // leads a repeated question away from a dead server.
+    options.num_concurrent_reqs = 1;
+    options.ip_strategy = LookupIpStrategy::Ipv4AndIpv6;
+    TokioResolver::builder_with_config(config, Default::default())
+        .with_options(options)
+        .build()
+        .map_err(|error| unusable(error.to_string()))
+}
+
+fn failure(error: &NetError) -> Failure {
+    let (code, text) = match error {
+        NetError::Timeout => (FailureCode::TimedOut, error.to_string()),
+        NetError::Io(io) => (FailureCode::from_io(io), error.to_string()),
+        // The library's own words show its types, and the last name of the search list.
+        _ if error.is_nx_domain() => (FailureCode::NoAddress, "the name does not exist (NXDOMAIN)".into()),
+        _ if error.is_no_records_found() => (FailureCode::NoAddress, "the name has no address".into()),
+        _ => (FailureCode::ResolveFailed, error.to_string()),
+    };
+    Failure::new(code, Step::Resolve, text)
+}
+
+/// A lookup that is under way. It is recorded in any case: when it is cut off, as one that had not ended by then.
+struct Pending<'a> {
+    context: &'a Context,
+    at_us: u64,
+    lookup: Option<Lookup>,
+}
+
+impl<'a> Pending<'a> {
+    fn new(context: &'a Context, name: &str, source: LookupSource) -> Self {
+        let lookup = Lookup {
+            name: name.trim_end_matches('.').to_owned(),
+            record_type: ADDRESS.into(),
+            source,
+            addresses: Vec::new(),
+            took_us: None,
+            attempts: 0,
+            reply: None,
+            failure: Some(Failure::new(FailureCode::TimedOut, Step::Resolve, "no answer when the check's time was over")),
+        };
+        Self { context, at_us: context.clock.now_us(), lookup: Some(lookup) }
+    }
+
+    fn record(&mut self, addresses: Result<Vec<IpAddr>, Failure>, took_us: Option<u64>) {
+        if let Some(lookup) = &mut self.lookup {
+            lookup.took_us = took_us;
+            lookup.failure = addresses.as_ref().err().cloned();
+            lookup.addresses = addresses.unwrap_or_default();
+        }
+    }
+}
+
+impl Drop for Pending<'_> {
+    fn drop(&mut self) {
+        if let Some(lookup) = self.lookup.take() {
+            self.context.recorder.record(self.at_us, Fact::Lookup(lookup));
+        }
+    }
+}

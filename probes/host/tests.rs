@@ -1,0 +1,64 @@
+use super::*;
+use crate::clock::Clock as RunClock;
+use crate::context::{ProxyChoice, Recorder};
+use crate::gate::{Gate, Limits};
+use netsonde_contract::id::CheckId;
+use std::sync::Arc;
+
+fn context() -> Context {
+    let clock = RunClock::start();
+    Context {
+        gate: Arc::new(Gate::new(Limits::PERSON, clock)),
+        clock,
+        names: Arc::default(),
+        trust: Arc::default(),
+        proxy: ProxyChoice::None,
+        recorder: Recorder::new(CheckId::new("machine")),
+    }
+}
+
+async fn facts(target: Option<&str>) -> (Ending, Vec<Fact>) {
+    let context = context();
+    let ending = run(&context, &HostParams { target: target.map(str::to_owned) }).await.unwrap();
+    (ending, context.recorder.observations().into_iter().map(|observation| observation.fact).collect())
+}
+
+#[tokio::test]
+async fn the_loopback_interface_and_the_route_over_it_are_seen() {
+    let (ending, facts) = facts(Some("127.0.0.1")).await;
+    assert_eq!(ending, Ending::AsExpected);
+    let is_loopback = |fact: &&Fact| matches!(fact, Fact::Interface(one) if one.loopback && one.up && one.addresses.iter().any(|a| a == "127.0.0.1/8"));
+    assert_eq!(facts.iter().filter(is_loopback).count(), 1);
+    let route = facts.iter().find_map(|fact| if let Fact::Route(route) = fact { Some(route) } else { None }).unwrap();
+    assert_eq!((route.source, &route.gateway, &route.failure), (Some("127.0.0.1".parse().unwrap()), &None, &None));
+    assert!(route.interface.is_some() || cfg!(not(target_os = "linux")));
+    for name in ["resolvers", "proxies", "clock"] {
+        let count = facts.iter().filter(|fact| serde_json::to_value(fact).unwrap()["fact"] == name).count();
+        assert_eq!(count, 1, "{name}");
+    }
+}
+
+#[tokio::test]
+async fn without_a_target_no_route_is_asked_for() {
+    let (ending, facts) = facts(None).await;
+    assert_eq!(ending, Ending::AsExpected);
+    assert!(!facts.iter().any(|fact| matches!(fact, Fact::Route(_))));
+}
+
+#[test]
+fn interfaces_with_an_address_stay_where_there_are_too_many() {
+    let interface = |number: usize, addresses: Vec<String>| Interface {
+        name: format!("i{number}"),
+        up: true,
+        carrier: None,
+        mtu: None,
+        addresses,
+        loopback: false,
+        tunnel: false,
+    };
+    let mut many: Vec<_> = (0..MAX_INTERFACES * 2).map(|number| interface(number, Vec::new())).collect();
+    many.push(interface(9_999, vec!["192.0.2.1/24".into()]));
+    let kept = telling(many);
+    assert_eq!(kept.len(), MAX_INTERFACES);
+    assert_eq!(kept[0].name, "i9999");
+}

@@ -1,0 +1,76 @@
+use crate::clock::Clock;
+use crate::tls::wire::{Notes, Watched, Wire};
+use bytes::Bytes;
+use http::Response;
+use http_body_util::Empty;
+use hyper::body::Incoming;
+use hyper::client::conn::{http1, http2};
+use hyper_util::rt::{TokioExecutor, TokioIo};
+use std::time::Duration;
+use tokio_util::task::AbortOnDropHandle;
+
+/// A response's head may be so large: servers and proxies commonly stop at 8 to 32 KiB.
+const MAX_HEAD_BYTES: u32 = 65_536;
+
+/// Header fields of one response at most; real ones have some dozens.
+const MAX_HEADERS: usize = 256;
+
+/// A connection for one request.
+pub(super) struct Connection {
+    sender: Sender,
+    clock: Clock,
+    notes: Notes,
+    /// Moves the bytes. It ends with the connection, so that a check that is cut off leaves nothing running.
+    _driver: AbortOnDropHandle<()>,
+}
+
+enum Sender {
+    Http1(http1::SendRequest<Empty<Bytes>>),
+    Http2(http2::SendRequest<Empty<Bytes>>),
+}
+
+/// A response's head with its times.
+pub(super) struct Head {
+    pub(super) response: Response<Incoming>,
+    /// When the first byte of the response came, on the run's clock.
+    pub(super) first_byte_at: Duration,
+    /// When the head had been read.
+    pub(super) read_at: Duration,
+}
+
+impl Connection {
+    /// Begins to speak HTTP over the wire. The notes outlive the connection and any error.
+    pub(super) async fn open(wire: Wire, version: http::Version, clock: Clock) -> (Result<Self, hyper::Error>, Notes) {
+        let (watched, notes) = Watched::new(wire, clock);
+        (Self::start(watched, version, clock, notes.clone()).await, notes)
+    }
+
+    async fn start(watched: Watched, version: http::Version, clock: Clock, notes: Notes) -> Result<Self, hyper::Error> {
+        let io = TokioIo::new(watched);
+        // An error of the connection reaches the request's own future as well.
+        let (sender, driver) = if version == http::Version::HTTP_2 {
+            let mut builder = http2::Builder::new(TokioExecutor::new());
+            builder.max_header_list_size(MAX_HEAD_BYTES);
+            let (sender, connection) = builder.handshake(io).await?;
+            (Sender::Http2(sender), tokio::spawn(async move { drop(connection.await) }))
+        } else {
+            let mut builder = http1::Builder::new();
+            builder.max_buf_size(MAX_HEAD_BYTES as usize).max_headers(MAX_HEADERS);
+            let (sender, connection) = builder.handshake(io).await?;
+            (Sender::Http1(sender), tokio::spawn(async move { drop(connection.with_upgrades().await) }))
+        };
+        Ok(Self { sender, clock, notes, _driver: AbortOnDropHandle::new(driver) })
+    }
+
+    /// Sends the request and waits for the response's head.
+    pub(super) async fn send(&mut self, request: http::Request<Empty<Bytes>>) -> Result<Head, hyper::Error> {
+        self.notes.asking();
+        let (response, first_byte_at) = match &mut self.sender {
+            Sender::Http1(sender) => (sender.send_request(request).await?, self.notes.answered_at()),
+            // Frames about the connection come and go at any time; only the head itself is the answer.
+            Sender::Http2(sender) => (sender.send_request(request).await?, None),
+        };
+        let read_at = self.clock.now();
+        Ok(Head { response, first_byte_at: first_byte_at.unwrap_or(read_at), read_at })
+    }
+}

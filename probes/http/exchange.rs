@@ -1,0 +1,171 @@
+use super::connection::{Connection, Head};
+use super::request::Request;
+use super::tunnel::{self, Tunnel};
+use super::{body, failure, redirect};
+use crate::clock::microseconds;
+use crate::context::Context;
+use crate::tls::connect::{self, Connected};
+use crate::tls::draft::Draft;
+use crate::tls::wire::{Notes, Wire};
+use crate::tls::{handshake, is_healthy, trust};
+use bytes::Bytes;
+use http::Version;
+use http::header::HeaderMap;
+use http_body_util::Empty;
+use netsonde_contract::failure::{Failure, FailureCode, Step};
+use netsonde_contract::kind::HttpMethod;
+use netsonde_contract::observation::{Exchange, Header};
+use std::net::{IpAddr, SocketAddr};
+
+/// An exchange that is over, not recorded yet.
+pub(super) struct Asked {
+    pub(super) draft: Draft<Exchange>,
+    /// No certificate was in the way.
+    pub(super) trusted: bool,
+}
+
+/// Makes one request. Through a proxy, an https URL takes a CONNECT first; where that fails, it is the exchange that is given back.
+pub(super) async fn ask(request: &Request<'_>) -> Asked {
+    let tunnel = match &request.proxy {
+        Some(proxy) if request.url.scheme() == "https" => match tunnel::open(request, proxy).await {
+            Ok(tunnel) => Some(tunnel),
+            Err(draft) => return Asked { draft, trusted: true },
+        },
+        _ => None,
+    };
+    let mut draft = request.begin(request.method());
+    let mut trusted = true;
+    draft.failure = perform(request, tunnel, &mut draft, &mut trusted).await.err();
+    Asked { draft, trusted }
+}
+
+async fn perform(
+    request: &Request<'_>,
+    tunnel: Option<Tunnel>,
+    draft: &mut Draft<Exchange>,
+    trusted: &mut bool,
+) -> Result<(), Failure> {
+    let (mut wire, address) = match tunnel {
+        Some(tunnel) => (tunnel.wire, tunnel.address),
+        None => {
+            let connected = reach(request, draft).await?;
+            (Box::new(connected.stream) as Wire, connected.address)
+        }
+    };
+    draft.address = Some(address);
+    let mut version = Version::HTTP_11;
+    if request.url.scheme() == "https" {
+        (wire, version) = secure(request, wire, address, draft, trusted).await?;
+    }
+    let message = request
+        .message(version)
+        .map_err(|error| Failure::new(FailureCode::Other("request_invalid".into()), Step::Send, error.to_string()))?;
+    let clock = request.context.clock;
+    draft.step = Step::Send;
+    let (connection, notes) = Connection::open(wire, version, clock).await;
+    let mut connection = connection.map_err(|error| failure::from_hyper(&error, &notes))?;
+    let head = converse(request, &mut connection, &notes, message, draft).await?;
+    let status = head.response.status().as_u16();
+    draft.expected = request.params.expects(status);
+    draft.location = redirect::location(request.url, status, draft.header("location"));
+    if request.params.method == HttpMethod::Get {
+        let result = body::read(request, head.response.into_body(), &notes, draft).await;
+        draft.phases.body_us = Some(microseconds(clock.now().saturating_sub(head.read_at)));
+        result?;
+    }
+    Ok(())
+}
+
+/// Resolves and connects: to the proxy where there is one, else to the URL's host.
+pub(super) async fn reach(request: &Request<'_>, draft: &mut Draft<Exchange>) -> Result<Connected, Failure> {
+    let Context { gate, names, clock, .. } = request.context;
+    let (host, port) = match &request.proxy {
+        Some(proxy) => (proxy.host.clone(), proxy.port),
+        None => (request.host(), request.port()),
+    };
+    if let (Some(_), Ok(address)) = (&request.proxy, request.host().parse::<IpAddr>()) {
+        gate.address(address)?;
+    }
+    draft.step = Step::Resolve;
+    let began = clock.now();
+    let addresses = names.resolve(gate, &host).await;
+    if host.parse::<IpAddr>().is_err() {
+        draft.phases.resolve_us = Some(microseconds(clock.now().saturating_sub(began)));
+    }
+    let addresses = addresses?;
+    draft.step = Step::Connect;
+    draft.address = addresses.first().map(|address| SocketAddr::new(*address, port));
+    match connect::first(request.context, &addresses, port, request.timeout()).await {
+        Ok(connected) => {
+            draft.address = Some(connected.address);
+            draft.phases.connect_us = Some(connected.took_us);
+            Ok(connected)
+        }
+        Err(not_connected) => {
+            draft.address = Some(not_connected.address);
+            draft.phases.connect_us = Some(not_connected.took_us);
+            Err(not_connected.failure)
+        }
+    }
+}
+
+/// Makes the handshake and records it beside the exchange.
+async fn secure(
+    request: &Request<'_>,
+    wire: Wire,
+    address: SocketAddr,
+    draft: &mut Draft<Exchange>,
+    trusted: &mut bool,
+) -> Result<(Wire, Version), Failure> {
+    draft.step = Step::Handshake;
+    let host = request.host();
+    let name = trust::server_name(&host)
+        .map_err(|text| Failure::new(FailureCode::Other("name_invalid".into()), Step::Handshake, text))?;
+    let mut handshake = Draft::begin(request.context, Step::Handshake, handshake::blank(&host, address, &name));
+    handshake.connect_us = draft.phases.connect_us.unwrap_or(0);
+    let offered = ["h2".to_owned(), "http/1.1".to_owned()];
+    let secured = handshake::shake(request.context, wire, &name, &offered, request.timeout(), &mut handshake).await;
+    let handshake = handshake.finish();
+    draft.phases.tls_us = Some(handshake.took_us);
+    *trusted = is_healthy(&handshake);
+    match (secured, handshake.failure) {
+        (Some(secured), None) => {
+            let version = if handshake.alpn.as_deref() == Some("h2") { Version::HTTP_2 } else { Version::HTTP_11 };
+            Ok((Box::new(secured.stream), version))
+        }
+        (_, failure) => {
+            Err(failure.unwrap_or_else(|| Failure::new(FailureCode::ProtocolError, Step::Handshake, "the handshake failed")))
+        }
+    }
+}
+
+/// Sends the request and reads the response's head into the draft.
+pub(super) async fn converse(
+    request: &Request<'_>,
+    connection: &mut Connection,
+    notes: &Notes,
+    message: http::Request<Empty<Bytes>>,
+    draft: &mut Draft<Exchange>,
+) -> Result<Head, Failure> {
+    let began = request.context.clock.now();
+    let result = tokio::time::timeout(request.timeout(), connection.send(message)).await;
+    let sent_at = notes.sent_at();
+    draft.step = Step::Receive;
+    draft.phases.send_us = sent_at.map(|at| microseconds(at.saturating_sub(began)));
+    let head = match result {
+        Ok(Ok(head)) => head,
+        Ok(Err(error)) => return Err(failure::from_hyper(&error, notes)),
+        Err(_) => return Err(failure::silence(notes, request.params.timeout_ms)),
+    };
+    draft.phases.first_byte_us = Some(microseconds(head.first_byte_at.saturating_sub(sent_at.unwrap_or(began))));
+    draft.status = Some(head.response.status().as_u16());
+    draft.version = Some(format!("{:?}", head.response.version()).replace("HTTP/2.0", "HTTP/2"));
+    draft.headers = headers(head.response.headers());
+    Ok(head)
+}
+
+/// Values as text; bytes beyond ASCII that are not UTF-8 are replaced.
+fn headers(map: &HeaderMap) -> Vec<Header> {
+    let text = |value: &http::HeaderValue| String::from_utf8_lossy(value.as_bytes()).into_owned();
+    map.iter().map(|(name, value)| Header { name: name.to_string(), value: text(value) }).collect()
+}

@@ -1,0 +1,51 @@
+//! The measuring: one file or folder a probe kind.
+//!
+//! A probe records observations and never decides what is wrong. [`run`] is the one dispatch, from checked parameters to the
+//! kind that measures them. Every packet passes [`gate::Gate`]; every clock reading comes from [`clock::Clock`].
+
+/// The only place that reads a clock.
+pub mod clock;
+/// What every packet passes: addresses, rate, budget.
+pub mod gate;
+/// What a probe gets: gate, clock, names, trust, and the place to record what it sees.
+pub mod context;
+/// Host names to addresses, once a run.
+pub mod names;
+/// DNS questions, raw and through the system.
+mod dns;
+/// The machine's own network.
+mod host;
+/// HTTP exchanges, phase by phase.
+mod http;
+/// Echo series.
+mod icmp;
+/// System calls that need `unsafe`, and facts that each system tells in its own way.
+pub mod platform;
+/// Connections to TCP ports.
+mod tcp;
+/// TLS handshakes with a verifier that records.
+mod tls;
+/// The routers on the way.
+mod traceroute;
+
+pub use context::{Context, Ending, NotMeasurable, Recorder};
+pub use host::environment;
+pub use tls::trust::{Trust, TrustError};
+
+use netsonde_contract::kind::Params;
+
+/// Measures one check. Facts go to the context's recorder as they come, so that a deadline keeps what was seen.
+///
+/// # Errors
+/// Where nothing could be measured: a missing right or facility. A network failure is an [`Ending`], not an error.
+pub async fn run(context: &Context, params: &Params) -> Result<Ending, NotMeasurable> {
+    match params {
+        Params::Dns(params) => dns::run(context, params).await,
+        Params::Tcp(params) => tcp::run(context, params).await,
+        Params::Icmp(params) => icmp::run(context, params).await,
+        Params::Traceroute(params) => traceroute::run(context, params).await,
+        Params::Tls(params) => tls::run(context, params).await,
+        Params::Http(params) => http::run(context, params).await,
+        Params::Host(params) => host::run(context, params).await,
+    }
+}

@@ -1,0 +1,35 @@
+//! The machine's own network, as each system tells it.
+
+use netsonde_contract::observation::Resolvers;
+use std::net::SocketAddr;
+
+#[cfg(target_os = "linux")]
+pub(crate) use super::host_linux::{clock_state, interfaces, os_release, route, system_resolvers};
+#[cfg(not(target_os = "linux"))]
+pub(crate) use super::host_other::{clock_state, interfaces, os_release, route, system_resolvers};
+
+/// Where name servers listen (RFC 1035 section 4.2).
+pub(crate) const DNS_PORT: u16 = 53;
+
+/// The name servers that the system is configured with, in the order in which it asks them.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub(crate) struct SystemResolvers {
+    /// With the scope of a link-local address.
+    pub(crate) servers: Vec<SocketAddr>,
+    pub(crate) search: Vec<String>,
+    /// Where this was read, and why nothing was found where it could not be.
+    pub(crate) read_from: String,
+}
+
+impl From<SystemResolvers> for Resolvers {
+    fn from(found: SystemResolvers) -> Self {
+        Self { servers: found.servers.iter().map(SocketAddr::ip).collect(), search: found.search, read_from: found.read_from }
+    }
+}
+
+/// What the kernel says of its own clock.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct ClockState {
+    pub(crate) synchronised: bool,
+    pub(crate) max_error_us: Option<u64>,
+}

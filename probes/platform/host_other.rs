@@ -1,0 +1,60 @@
+//! The machine's own network where no code of our own reads it: what the portable libraries tell.
+
+use super::host::{ClockState, DNS_PORT, SystemResolvers};
+use netsonde_contract::observation::{Interface, Route};
+use std::io;
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, UdpSocket};
+
+/// The machine's interfaces.
+///
+/// # Errors
+/// None; the library leaves out what it cannot read.
+pub(crate) fn interfaces() -> io::Result<Vec<Interface>> {
+    Ok(netdev::get_interfaces().iter().map(interface).collect())
+}
+
+fn interface(found: &netdev::Interface) -> Interface {
+    let v4 = found.ipv4.iter().map(ToString::to_string);
+    let v6 = found.ipv6.iter().map(ToString::to_string);
+    Interface {
+        name: found.name.clone(),
+        up: found.is_up(),
+        carrier: found.is_up().then(|| found.is_running()),
+        mtu: found.mtu,
+        addresses: v4.chain(v6).collect(),
+        loopback: found.is_loopback(),
+        tunnel: found.is_tun(),
+    }
+}
+
+/// The source address that a packet to `target` would have, from a UDP socket that sends nothing. Gateway and interface stay unknown.
+///
+/// # Errors
+/// The system's own, where there is no route.
+pub(crate) fn route(target: IpAddr) -> io::Result<Route> {
+    let any: IpAddr = if target.is_ipv4() { Ipv4Addr::UNSPECIFIED.into() } else { Ipv6Addr::UNSPECIFIED.into() };
+    let socket = UdpSocket::bind((any, 0))?;
+    socket.connect((target, DNS_PORT))?;
+    Ok(Route { target, gateway: None, interface: None, source: Some(socket.local_addr()?.ip()), failure: None })
+}
+
+/// What the system's own configuration names. Blocks.
+pub(crate) fn system_resolvers() -> SystemResolvers {
+    const READ_FROM: &str = "system configuration";
+    match hickory_resolver::system_conf::read_system_conf() {
+        Ok((config, _)) => SystemResolvers {
+            servers: config.name_servers.iter().map(|server| SocketAddr::new(server.ip, DNS_PORT)).collect(),
+            search: config.search.iter().map(|name| name.to_ascii()).collect(),
+            read_from: READ_FROM.into(),
+        },
+        Err(error) => SystemResolvers { read_from: format!("{READ_FROM} ({error})"), ..SystemResolvers::default() },
+    }
+}
+
+pub(crate) fn clock_state() -> Option<ClockState> {
+    None
+}
+
+pub(crate) fn os_release() -> Option<String> {
+    None
+}

@@ -1,0 +1,28 @@
+//! System calls and facts of each operating system.
+//!
+//! What only one system offers stands here behind a function that every system has; where a system cannot tell, the function
+//! says so with `None`, an empty list or an error of kind `Unsupported`.
+
+/// The socket within a ping client.
+mod borrowed;
+/// ICMP errors that the kernel keeps for a socket.
+pub(crate) mod error_queue;
+/// The machine's own network.
+pub(crate) mod host;
+#[cfg(target_os = "linux")]
+mod host_linux;
+#[cfg(not(target_os = "linux"))]
+mod host_other;
+/// Which ICMP messages a raw socket gets.
+pub(crate) mod icmp_filter;
+/// Questions to the kernel's routing tables.
+#[cfg(target_os = "linux")]
+mod netlink;
+/// What the process may do.
+mod rights;
+/// What the kernel knows of a TCP connection.
+pub(crate) mod tcp;
+
+pub(crate) use borrowed::borrowed;
+pub(crate) use rights::icmp_socket;
+pub use rights::{elevated, ping_sockets, raw_sockets};

@@ -1,0 +1,140 @@
+use crate::platform::{error_queue, tcp};
+use netsonde_contract::failure::{Failure, FailureCode, Step};
+use socket2::{Domain, Protocol, SockRef, Socket, Type};
+use std::io;
+use std::net::{SocketAddr, TcpStream as StdStream};
+use std::time::Duration;
+use tokio::io::Interest;
+use tokio::net::TcpStream;
+use tokio::time;
+
+/// What one attempt showed.
+#[derive(Debug)]
+pub(super) struct Seen {
+    pub(super) local: Option<SocketAddr>,
+    pub(super) kernel_rtt_us: Option<u64>,
+    pub(super) syn_retransmits: Option<u32>,
+    /// None where the connection was made.
+    pub(super) failure: Option<Failure>,
+}
+
+impl Seen {
+    pub(super) fn failed(failure: Failure) -> Self {
+        Self { local: None, kernel_rtt_us: None, syn_retransmits: None, failure: Some(failure) }
+    }
+}
+
+/// Connects, and closes at once. Waits at most `timeout`.
+pub(super) async fn connect(address: SocketAddr, timeout: Duration) -> Seen {
+    let socket = match open(address) {
+        Ok(socket) => socket,
+        Err(error) => return Seen::failed(Failure::from_io(&error, Step::Open)),
+    };
+    let begun = match socket.connect(&address.into()) {
+        Err(error) if !tcp::is_in_progress(&error) => Err(error),
+        _ => Ok(()),
+    };
+    // Read before the outcome: a socket that failed may have lost its address.
+    let local = socket.local_addr().ok().and_then(|local| local.as_socket()).filter(|local| !local.ip().is_unspecified());
+    let stream = match TcpStream::from_std(StdStream::from(socket)) {
+        Ok(stream) => stream,
+        Err(error) => return Seen::failed(Failure::from_io(&error, Step::Open)),
+    };
+    let outcome = match begun {
+        Ok(()) => time::timeout(timeout, outcome(&stream)).await,
+        Err(error) => Ok(Err(error)),
+    };
+    let failure = match outcome {
+        Ok(Ok(())) => None,
+        Ok(Err(error)) => Some(Failure::from_io(&error, Step::Connect)),
+        Err(_) => {
+            Some(Failure::new(FailureCode::TimedOut, Step::Connect, format!("no answer within {} ms", timeout.as_millis())))
+        }
+    };
+    let socket = SockRef::from(&stream);
+    let info = tcp::info(&socket);
+    Seen {
+        local,
+        kernel_rtt_us: info.filter(|info| failure.is_none() && info.rtt_us > 0).map(|info| u64::from(info.rtt_us)),
+        syn_retransmits: info.map(|info| info.retransmits),
+        failure: failure.map(|failure| with_cause(failure, &socket)),
+    }
+}
+
+/// A non-blocking socket that keeps the ICMP errors which answer it.
+fn open(address: SocketAddr) -> io::Result<Socket> {
+    let socket = Socket::new(Domain::for_address(address), Type::STREAM, Some(Protocol::TCP))?;
+    socket.set_nonblocking(true)?;
+    error_queue::enable(&socket, address.ip())?;
+    Ok(socket)
+}
+
+/// Waits until the connection stands or has failed.
+async fn outcome(stream: &TcpStream) -> io::Result<()> {
+    loop {
+        stream.writable().await?;
+        // A queued ICMP error wakes the writer though nothing is decided; "would block" clears that wake-up.
+        let decided = stream.try_io(Interest::WRITABLE, || match stream.take_error()? {
+            Some(error) => Err(error),
+            None if stream.peer_addr().is_ok() => Ok(()),
+            None => Err(io::ErrorKind::WouldBlock.into()),
+        });
+        match decided {
+            Err(error) if error.kind() == io::ErrorKind::WouldBlock && error.raw_os_error().is_none() => {}
+            decided => return decided,
+        }
+    }
+}
+
+/// Adds the ICMP error that the kernel kept, the last where there are several: that one ended the attempt.
+fn with_cause(failure: Failure, socket: &Socket) -> Failure {
+    match error_queue::drain(socket).pop() {
+        Some(error) => failure.with_icmp(error.icmp),
+        None => failure,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::net::{IpAddr, TcpListener};
+
+    const LIMIT: Duration = Duration::from_secs(5);
+
+    #[tokio::test]
+    async fn an_open_port_shows_its_own_address_and_the_kernels_rtt() {
+        for loopback in ["127.0.0.1", "::1"] {
+            let listener = TcpListener::bind((loopback, 0)).unwrap();
+            let seen = connect(listener.local_addr().unwrap(), LIMIT).await;
+            assert_eq!(seen.failure, None);
+            assert_eq!(seen.local.unwrap().ip(), loopback.parse::<IpAddr>().unwrap());
+            assert!(seen.kernel_rtt_us.is_some() || cfg!(not(target_os = "linux")));
+            assert_eq!(seen.syn_retransmits.unwrap_or(0), 0);
+        }
+    }
+
+    #[tokio::test]
+    async fn a_closed_port_is_refused_without_an_icmp_error() {
+        for loopback in ["127.0.0.1", "::1"] {
+            let closed = TcpListener::bind((loopback, 0)).unwrap().local_addr().unwrap();
+            let failure = connect(closed, LIMIT).await.failure.unwrap();
+            assert_eq!(failure.code, FailureCode::Refused);
+            assert_eq!(failure.during, Step::Connect);
+            assert_eq!(failure.icmp, None);
+        }
+    }
+
+    /// A listener that accepts nothing drops further SYNs once its backlog is full.
+    #[tokio::test]
+    #[cfg(target_os = "linux")]
+    async fn silence_is_a_time_out() {
+        let listener = Socket::new(Domain::IPV4, Type::STREAM, None).unwrap();
+        listener.bind(&SocketAddr::from(([127, 0, 0, 1], 0)).into()).unwrap();
+        listener.listen(0).unwrap();
+        let address = listener.local_addr().unwrap().as_socket().unwrap();
+        let _filling = StdStream::connect(address).unwrap();
+        let seen = connect(address, Duration::from_millis(100)).await;
+        assert_eq!(seen.failure.unwrap().code, FailureCode::TimedOut);
+        assert!(seen.local.is_some());
+    }
+}

@@ -1,0 +1,152 @@
+//! Servers on loopback for the tests of TLS and HTTP, each with the fault it is named for.
+
+use super::trust::Trust;
+use crate::clock::Clock;
+use crate::context::{Context, ProxyChoice, Recorder};
+use crate::gate::{Gate, Limits};
+use crate::names::Names;
+use netsonde_contract::id::CheckId;
+use rcgen::{BasicConstraints, CertificateParams, DistinguishedName, DnType, IsCa, Issuer, KeyPair};
+use rustls::ServerConfig;
+use rustls::server::NoClientAuth;
+use rustls::server::danger::ClientCertVerifier;
+use rustls_pki_types::{CertificateDer, PrivateKeyDer};
+use std::net::SocketAddr;
+use std::sync::Arc;
+use tokio::net::{TcpListener, TcpStream};
+use tokio_rustls::TlsAcceptor;
+
+pub(crate) const LOOPBACK: &str = "127.0.0.1:0";
+
+/// A context of a run that may do everything, trusting `given` beside the platform.
+pub(crate) fn context(given: &[&Authority]) -> Context {
+    let clock = Clock::start();
+    let trust = Trust::new(given.iter().map(|authority| authority.pem.clone().into_bytes()).collect()).unwrap();
+    Context {
+        gate: Arc::new(Gate::new(Limits::PERSON, clock)),
+        clock,
+        names: Arc::new(Names::default()),
+        trust: Arc::new(trust),
+        proxy: ProxyChoice::None,
+        recorder: Recorder::new(CheckId::new("test")),
+    }
+}
+
+/// A certificate authority of its own.
+pub(crate) struct Authority {
+    issuer: Issuer<'static, KeyPair>,
+    pub(crate) pem: String,
+}
+
+/// A server's certificates with their key.
+pub(crate) struct Identity {
+    chain: Vec<CertificateDer<'static>>,
+    key: PrivateKeyDer<'static>,
+}
+
+impl Authority {
+    pub(crate) fn new(name: &str) -> Self {
+        let mut params = named(name);
+        params.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
+        let key = KeyPair::generate().unwrap();
+        let pem = params.self_signed(&key).unwrap().pem();
+        Self { issuer: Issuer::new(params, key), pem }
+    }
+
+    /// A certificate for these names and addresses, good for the present.
+    pub(crate) fn issue(&self, names: &[&str]) -> Identity {
+        self.issue_for_years(names, 2020, 2090)
+    }
+
+    /// A certificate from the first day of one year to the first of another.
+    pub(crate) fn issue_for_years(&self, names: &[&str], from: i32, to: i32) -> Identity {
+        let key = KeyPair::generate().unwrap();
+        let certificate = leaf(names, from, to).signed_by(&key, &self.issuer).unwrap();
+        Identity { chain: vec![certificate.der().clone()], key: key.into() }
+    }
+}
+
+impl Identity {
+    /// Signed by itself; `authority` makes it call itself one, as `openssl req -x509` does.
+    pub(crate) fn self_signed(names: &[&str], authority: bool) -> (Self, String) {
+        let mut params = leaf(names, 2020, 2090);
+        if authority {
+            params.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
+        }
+        let key = KeyPair::generate().unwrap();
+        let certificate = params.self_signed(&key).unwrap();
+        (Self { chain: vec![certificate.der().clone()], key: key.into() }, certificate.pem())
+    }
+
+    /// Sends these bytes after its own certificate.
+    pub(crate) fn followed_by(mut self, der: &[u8]) -> Self {
+        self.chain.push(CertificateDer::from(der.to_vec()));
+        self
+    }
+
+    pub(crate) fn config(self) -> ServerConfig {
+        self.config_with(rustls::ALL_VERSIONS, Arc::new(NoClientAuth))
+    }
+
+    pub(crate) fn config_with(
+        self,
+        versions: &[&'static rustls::SupportedProtocolVersion],
+        clients: Arc<dyn ClientCertVerifier>,
+    ) -> ServerConfig {
+        ServerConfig::builder_with_provider(Arc::new(rustls::crypto::aws_lc_rs::default_provider()))
+            .with_protocol_versions(versions)
+            .unwrap()
+            .with_client_cert_verifier(clients)
+            .with_single_cert(self.chain, self.key)
+            .unwrap()
+    }
+}
+
+/// Listens on an ephemeral port and gives each connection to `serve`.
+pub(crate) async fn listen<S, F>(address: &str, serve: S) -> SocketAddr
+where
+    S: Fn(TcpStream) -> F + Send + 'static,
+    F: Future<Output = ()> + Send + 'static,
+{
+    let listener = TcpListener::bind(address).await.unwrap();
+    let address = listener.local_addr().unwrap();
+    tokio::spawn(async move {
+        while let Ok((stream, _)) = listener.accept().await {
+            tokio::spawn(serve(stream));
+        }
+    });
+    address
+}
+
+/// A TLS server which gives each connection, once secured, to `serve`.
+pub(crate) async fn listen_tls<S, F>(address: &str, config: ServerConfig, serve: S) -> SocketAddr
+where
+    S: Fn(tokio_rustls::server::TlsStream<TcpStream>) -> F + Send + Sync + 'static,
+    F: Future<Output = ()> + Send + 'static,
+{
+    let (acceptor, serve) = (TlsAcceptor::from(Arc::new(config)), Arc::new(serve));
+    listen(address, move |stream| {
+        let (acceptor, serve) = (acceptor.clone(), Arc::clone(&serve));
+        async move {
+            if let Ok(stream) = acceptor.accept(stream).await {
+                serve(stream).await;
+            }
+        }
+    })
+    .await
+}
+
+fn named(name: &str) -> CertificateParams {
+    let mut params = CertificateParams::new(Vec::<String>::new()).unwrap();
+    params.distinguished_name = DistinguishedName::new();
+    params.distinguished_name.push(DnType::CommonName, name);
+    params
+}
+
+fn leaf(names: &[&str], from: i32, to: i32) -> CertificateParams {
+    let mut params = CertificateParams::new(names.iter().map(|name| (*name).to_owned()).collect::<Vec<_>>()).unwrap();
+    params.distinguished_name = named("server").distinguished_name;
+    params.not_before = rcgen::date_time_ymd(from, 1, 1);
+    params.not_after = rcgen::date_time_ymd(to, 1, 1);
+    params
+}

@@ -1,0 +1,254 @@
+//! Traceroute as a pure state machine: answers and the time go in, commands come out. It opens nothing and reads no clock.
+//!
+//! The first round asks every distance once, nearest first and [`PROBE_GAP`] apart, without waiting for answers. Routers limit how
+//! many ICMP errors they send and would look silent if they were asked again at once: each distance is asked again only after
+//! [`ROUND_GAP`], or after [`SILENCE_GAP`] where it has not answered yet.
+//! As soon as the target has answered from some distance, or a router has turned a probe away, or the way goes in a circle, nothing
+//! beyond is asked or waited for. The trace is over when every
+//! probe that matters was answered or has timed out: one time-out after the last probe at the latest.
+
+#[cfg(test)]
+mod tests;
+
+use crate::clock::microseconds;
+use netsonde_contract::failure::{IcmpError, IcmpMeaning};
+use netsonde_contract::observation::{HopProbe, HopReply, ReplyKind};
+use std::net::IpAddr;
+use std::time::Duration;
+
+/// Between two probes of a round: a whole round of 30 leaves within 150 ms, and a target 20 ms away is known before four probes
+/// too many went out.
+const PROBE_GAP: Duration = Duration::from_millis(5);
+
+/// Between two probes to a distance that answers. Linux answers one sender with six errors at once and then one a second, others
+/// with one in 500 ms: ten rounds at this pace fit within both.
+const ROUND_GAP: Duration = Duration::from_millis(500);
+
+/// Between two probes to a distance that has been silent: whoever may send one error a second may send one again.
+const SILENCE_GAP: Duration = Duration::from_millis(1_100);
+
+/// So many silent distances are kept after the last that answered, where the target never did: enough to show that the silence
+/// goes on.
+const SILENT_HOPS_KEPT: u8 = 3;
+
+/// A router met so many times, with others in between, shows that the way goes in a circle. Asking on would only use up what its
+/// routers are willing to answer.
+const TURNS_OF_A_LOOP: usize = 3;
+
+/// What is to be measured.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Plan {
+    pub(super) target: IpAddr,
+    pub(super) max_ttl: u8,
+    pub(super) rounds: u8,
+    /// How long one probe is waited for.
+    pub(super) timeout: Duration,
+}
+
+/// A probe within its trace, from 0: by round, then by distance.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub(super) struct ProbeNumber(pub(super) u16);
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Command {
+    Send {
+        probe: ProbeNumber,
+        ttl: u8,
+    },
+    /// Nothing to do before this time, unless an answer comes.
+    Wait {
+        until: Duration,
+    },
+    Finished,
+}
+
+/// What came back for a probe.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) struct Answer {
+    pub(super) from: IpAddr,
+    /// None for an echo reply or a datagram.
+    pub(super) icmp: Option<IcmpError>,
+}
+
+/// One distance, as far as it is known.
+#[derive(Clone, Debug, PartialEq)]
+pub(super) struct HopSeen {
+    pub(super) ttl: u8,
+    /// When its first probe was sent.
+    pub(super) first_sent: Duration,
+    pub(super) probes: Vec<HopProbe>,
+}
+
+#[derive(Debug)]
+pub(super) struct Machine {
+    plan: Plan,
+    began: Duration,
+    /// By number.
+    probes: Vec<Probe>,
+    /// By distance, from 1.
+    asked: Vec<Asked>,
+    sending: bool,
+}
+
+/// How often a distance was asked, and when it was last.
+#[derive(Clone, Copy, Debug, Default)]
+struct Asked {
+    times: u8,
+    last: Duration,
+}
+
+#[derive(Clone, Debug, Default)]
+struct Probe {
+    sent: Option<Duration>,
+    reply: Option<HopReply>,
+}
+
+impl Machine {
+    pub(super) fn new(plan: Plan, now: Duration) -> Self {
+        let probes = vec![Probe::default(); usize::from(plan.rounds) * usize::from(plan.max_ttl)];
+        let asked = vec![Asked::default(); usize::from(plan.max_ttl)];
+        Self { plan, began: now, probes, asked, sending: true }
+    }
+
+    /// What to do at `now`. Each probe is given out once; [`Machine::handle_sent`] is to follow where it was sent.
+    pub(super) fn poll(&mut self, now: Duration) -> Command {
+        match self.next() {
+            Some((due, ttl)) if due <= now => self.ask(ttl, now),
+            Some((due, _)) => Command::Wait { until: due },
+            None => match self.last_expiry() {
+                Some(until) if now < until => Command::Wait { until },
+                _ => Command::Finished,
+            },
+        }
+    }
+
+    /// Gives out no further probe; those under way are still waited for.
+    pub(super) fn stop_sending(&mut self) {
+        self.sending = false;
+    }
+
+    /// The probe may still tell something: the target was not yet seen nearer.
+    pub(super) fn is_wanted(&self, probe: ProbeNumber) -> bool {
+        self.ttl(usize::from(probe.0)) <= self.limit()
+    }
+
+    pub(super) fn handle_sent(&mut self, probe: ProbeNumber, now: Duration) {
+        if let Some(probe) = self.probes.get_mut(usize::from(probe.0)) {
+            probe.sent.get_or_insert(now);
+        }
+    }
+
+    /// Takes an answer. The first within the time-out counts; duplicates, late ones and those to no probe change nothing.
+    pub(super) fn handle_answer(&mut self, probe: ProbeNumber, answer: Answer, now: Duration) {
+        let Some(kind) = kind(&answer, self.plan.target) else { return };
+        let timeout = self.plan.timeout;
+        let Some(probe) = self.probes.get_mut(usize::from(probe.0)) else { return };
+        let Some(rtt) = probe.sent.map(|sent| now.saturating_sub(sent)) else { return };
+        if rtt <= timeout && probe.reply.is_none() {
+            probe.reply = Some(HopReply { from: answer.from, rtt_us: microseconds(rtt), kind, icmp: answer.icmp });
+        }
+    }
+
+    /// The distance from which the target answered, the smallest where there are several.
+    pub(super) fn distance(&self) -> Option<u8> {
+        self.replies().filter(|(_, reply)| reply.kind == ReplyKind::Arrived).map(|(ttl, _)| ttl).min()
+    }
+
+    /// What was found until `now`, by distance. Probes that may still be answered are left out.
+    pub(super) fn hops(&self, now: Duration) -> Vec<HopSeen> {
+        let answered = self.replies().map(|(ttl, _)| ttl).max().unwrap_or(0);
+        let last = self.limit().min(answered.saturating_add(SILENT_HOPS_KEPT));
+        (1..=last).filter_map(|ttl| self.hop(ttl, now)).collect()
+    }
+
+    fn hop(&self, ttl: u8, now: Duration) -> Option<HopSeen> {
+        let mut first_sent = None;
+        let mut probes = Vec::new();
+        for round in 0..self.plan.rounds {
+            let probe = self.probes.get(self.index(round, ttl))?;
+            let Some(sent) = probe.sent else { continue };
+            first_sent.get_or_insert(sent);
+            if probe.reply.is_some() || now >= sent + self.plan.timeout {
+                probes.push(HopProbe { round, reply: probe.reply.clone() });
+            }
+        }
+        first_sent.filter(|_| !probes.is_empty()).map(|first_sent| HopSeen { ttl, first_sent, probes })
+    }
+
+    /// The largest distance worth asking: the target's, or that of a router which turned probes away and beyond which nothing
+    /// answered.
+    fn limit(&self) -> u8 {
+        let passed = |reply: &HopReply| reply.kind != ReplyKind::Unreachable;
+        let furthest = self.replies().filter(|(_, reply)| passed(reply)).map(|(ttl, _)| ttl).max().unwrap_or(0);
+        let ends = self.replies().filter(|(ttl, reply)| match reply.kind {
+            ReplyKind::Arrived => true,
+            ReplyKind::Unreachable => *ttl > furthest,
+            ReplyKind::TimeExceeded => false,
+        });
+        ends.map(|(ttl, _)| ttl).min().or_else(|| self.loop_end()).unwrap_or(self.plan.max_ttl)
+    }
+
+    /// The distance at which a router is met for the last time that it takes to call the way a loop.
+    fn loop_end(&self) -> Option<u8> {
+        let mut way: Vec<(u8, IpAddr)> = self.replies().map(|(ttl, reply)| (ttl, reply.from)).collect();
+        way.sort_unstable_by_key(|(ttl, _)| *ttl);
+        // Several answers in a row from one router are one visit.
+        way.dedup_by_key(|(_, from)| *from);
+        let visit = |index: usize, from: IpAddr| way.iter().take(index + 1).filter(|(_, other)| *other == from).count();
+        way.iter().enumerate().find(|(index, (_, from))| visit(*index, *from) == TURNS_OF_A_LOOP).map(|(_, (ttl, _))| *ttl)
+    }
+
+    /// When the last probe that matters and is unanswered times out.
+    fn last_expiry(&self) -> Option<Duration> {
+        let limit = self.limit();
+        let open = self.probes.iter().enumerate().filter(|(index, probe)| probe.reply.is_none() && self.ttl(*index) <= limit);
+        open.filter_map(|(_, probe)| probe.sent).max().map(|sent| sent + self.plan.timeout)
+    }
+
+    fn replies(&self) -> impl Iterator<Item = (u8, &HopReply)> {
+        self.probes.iter().enumerate().filter_map(|(index, probe)| Some((self.ttl(index), probe.reply.as_ref()?)))
+    }
+
+    fn ttl(&self, index: usize) -> u8 {
+        u8::try_from(index % usize::from(self.plan.max_ttl) + 1).unwrap_or(u8::MAX)
+    }
+
+    fn index(&self, round: u8, ttl: u8) -> usize {
+        usize::from(round) * usize::from(self.plan.max_ttl) + usize::from(ttl) - 1
+    }
+
+    /// The distance to be asked next, and when.
+    fn next(&self) -> Option<(Duration, u8)> {
+        let open = (1..=self.limit()).zip(&self.asked).filter(|(_, asked)| self.sending && asked.times < self.plan.rounds);
+        open.map(|(ttl, asked)| (self.due(ttl, *asked), ttl)).min()
+    }
+
+    fn due(&self, ttl: u8, asked: Asked) -> Duration {
+        let answered = || self.replies().any(|(of, _)| of == ttl);
+        match asked.times {
+            0 => self.began + PROBE_GAP * u32::from(ttl - 1),
+            _ if answered() => asked.last + ROUND_GAP,
+            _ => asked.last + SILENCE_GAP,
+        }
+    }
+
+    fn ask(&mut self, ttl: u8, now: Duration) -> Command {
+        let mut round = 0;
+        if let Some(asked) = self.asked.get_mut(usize::from(ttl) - 1) {
+            round = asked.times;
+            *asked = Asked { times: round + 1, last: now };
+        }
+        Command::Send { probe: ProbeNumber(u16::try_from(self.index(round, ttl)).unwrap_or(u16::MAX)), ttl }
+    }
+}
+
+/// What an answer says of the way; nothing where it says nothing. A fragment that could not be put together is also called "time
+/// exceeded", with code 1, by the target.
+fn kind(answer: &Answer, target: IpAddr) -> Option<ReplyKind> {
+    let Some(icmp) = &answer.icmp else { return (answer.from == target).then_some(ReplyKind::Arrived) };
+    match icmp.meaning() {
+        IcmpMeaning::TimeExceeded => (icmp.code == 0).then_some(ReplyKind::TimeExceeded),
+        _ if answer.from == target => Some(ReplyKind::Arrived),
+        _ => Some(ReplyKind::Unreachable),
+    }
+}

@@ -1,0 +1,102 @@
+use crate::format::Format;
+use crate::stop::Stop;
+use clap::Args;
+use netsonde_contract::set::MAX_BUDGET;
+use netsonde_contract::target::{Target, TargetForm};
+use netsonde_probes::Trust;
+use netsonde_probes::context::ProxyChoice;
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::time::Duration;
+
+/// A file of certificates is this long at most; the whole of Mozilla's store has 200 kB.
+const MAX_TRUST_BYTES: u64 = 8 << 20;
+
+/// How to measure and how to print it.
+#[derive(Args)]
+pub(super) struct MeasuringOptions {
+    /// How to print the result.
+    #[arg(long, value_enum, default_value_t, help_heading = "Output")]
+    pub(super) format: Format,
+    /// Print every observation, not only the summary of each check.
+    #[arg(long, help_heading = "Output")]
+    pub(super) detail: bool,
+    /// The time for everything together, such as 60s or 2m.
+    #[arg(long, value_name = "TIME", value_parser = parse_budget, help_heading = "Measuring")]
+    pub(super) budget: Option<Duration>,
+    /// Trust the certificates in this PEM file, too; SSL_CERT_FILE is honoured as well.
+    #[arg(long, value_name = "CA.pem", help_heading = "Measuring")]
+    pub(super) trust: Vec<PathBuf>,
+    /// Ask for web addresses through this proxy, or `none` for directly; otherwise HTTPS_PROXY and NO_PROXY count.
+    #[arg(long, value_name = "URL|none", value_parser = parse_proxy, help_heading = "Measuring")]
+    pub(super) proxy: Option<ProxyChoice>,
+}
+
+impl MeasuringOptions {
+    /// Reads the certificates that were named.
+    pub(super) fn trust(&self) -> Result<Arc<Trust>, Stop> {
+        let mut texts = Vec::new();
+        for path in &self.trust {
+            let failed = |why: String| {
+                Stop::usage(format!("the certificates in {} cannot be used: {why}", path.display()))
+                    .next("give a file with BEGIN CERTIFICATE blocks")
+            };
+            let length = std::fs::metadata(path).map_err(|error| failed(error.to_string()))?.len();
+            if length > MAX_TRUST_BYTES {
+                return Err(failed(format!("it is longer than {MAX_TRUST_BYTES} bytes")));
+            }
+            texts.push(std::fs::read(path).map_err(|error| failed(error.to_string()))?);
+        }
+        let trust = Trust::new(texts).map_err(|error| {
+            let path = self.trust.get(error.position).map(|path| path.display().to_string()).unwrap_or_default();
+            Stop::usage(format!("the certificates in {path} cannot be used: {error}"))
+                .next("give a file with BEGIN CERTIFICATE blocks")
+        })?;
+        Ok(Arc::new(trust))
+    }
+
+    pub(super) fn proxy(&self) -> ProxyChoice {
+        self.proxy.clone().unwrap_or_default()
+    }
+}
+
+/// A duration as a person writes it: `60s`, `2m`, `1m 30s`, `500ms`.
+fn parse_budget(text: &str) -> Result<Duration, String> {
+    let parsed: Result<jiff::SignedDuration, _> = text.parse();
+    match parsed.ok().and_then(|signed| Duration::try_from(signed).ok()).filter(|budget| !budget.is_zero()) {
+        Some(budget) if budget <= MAX_BUDGET => Ok(budget),
+        Some(_) => Err(format!("a run takes at most {} s", MAX_BUDGET.as_secs())),
+        None => Err("write it as 60s or 2m".to_owned()),
+    }
+}
+
+fn parse_proxy(text: &str) -> Result<ProxyChoice, String> {
+    if text == "none" {
+        return Ok(ProxyChoice::None);
+    }
+    let written = "write it as http://proxy.example:3128, or none";
+    // A proxy may want a user name and a password, which a target never has.
+    let (scheme, rest) = text.split_once("://").ok_or(written)?;
+    let authority = rest.rsplit_once('@').map_or(rest, |(_, authority)| authority);
+    Target::parse(&format!("{scheme}://{authority}"), TargetForm::Url).map_err(|error| format!("{}; {written}", error.reason))?;
+    Ok(ProxyChoice::Url(text.to_owned()))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn budgets_and_proxies_are_read_as_people_write_them() {
+        assert_eq!(parse_budget("60s"), Ok(Duration::from_secs(60)));
+        assert_eq!(parse_budget("1m30s"), Ok(Duration::from_secs(90)));
+        for wrong in ["", "0s", "-5s", "soon", "11m"] {
+            assert!(parse_budget(wrong).is_err(), "{wrong}");
+        }
+        assert_eq!(parse_proxy("none"), Ok(ProxyChoice::None));
+        assert!(parse_proxy("http://anna:secret@proxy.example:3128").is_ok());
+        for wrong in ["proxy.example", "ftp://proxy.example", "http://"] {
+            assert!(parse_proxy(wrong).is_err(), "{wrong}");
+        }
+    }
+}

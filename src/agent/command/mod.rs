@@ -1,0 +1,149 @@
+//! The command line: one file a command.
+
+mod bundle;
+mod completions;
+mod explain;
+mod key;
+/// Options of every command that measures.
+mod measuring;
+mod probe;
+mod run;
+mod schema;
+mod sets;
+
+use crate::stop::Stop;
+use crate::terminal;
+use clap::{CommandFactory, Parser, Subcommand};
+use std::ffi::OsString;
+
+const EXAMPLES: &str = "\
+Examples:
+  netsonde run web --target https://shop.example/      why does this web address not work?
+  netsonde run port --target db.example:5432           why can't I connect to this port?
+  netsonde run --ticket nst1_…                         what support asked for, and send it
+  netsonde probe dns shop.example --types A,AAAA       one measurement
+  netsonde explain tls.expired                         what a finding means
+
+Exit codes: 0 as expected, 1 something was found, 2 usage, 3 could not be measured, 4 refused, 5 not uploaded, 130 interrupted.";
+
+/// Finds where network traffic stalls, and why, and packs the evidence into one signed file.
+#[derive(Parser)]
+#[command(name = "netsonde", version, about, after_help = EXAMPLES, max_term_width = 110, disable_help_subcommand = true)]
+struct Cli {
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Subcommand)]
+enum Command {
+    /// Runs a probe set and names what is wrong.
+    Run(Box<run::RunCommand>),
+    /// Takes one measurement and makes no bundle.
+    #[command(subcommand)]
+    Probe(probe::ProbeCommand),
+    /// Shows the probe sets that are built in, and checks files of one's own.
+    #[command(subcommand)]
+    Sets(sets::SetsCommand),
+    /// Explains what a finding means, how it was told, and who can fix it.
+    Explain(explain::ExplainCommand),
+    /// Looks into a bundle, verifies it, or prints its report.
+    #[command(subcommand)]
+    Bundle(bundle::BundleCommand),
+    /// Shows the agent's own key.
+    #[command(subcommand)]
+    Key(key::KeyCommand),
+    /// Prints completions for a shell.
+    Completions(completions::CompletionsCommand),
+    /// Prints the JSON Schema of the document that --format json prints.
+    Schema(schema::SchemaCommand),
+}
+
+/// Parses the arguments, does what they say, and returns the exit code.
+pub(crate) fn dispatch(arguments: impl IntoIterator<Item = OsString>) -> u8 {
+    let cli = match Cli::try_parse_from(arguments) {
+        Ok(cli) => cli,
+        Err(error) => {
+            // Help goes to standard output, errors to standard error; a reader that went away wants neither.
+            let _ = error.print();
+            return u8::try_from(error.exit_code()).unwrap_or(crate::exit::USAGE);
+        }
+    };
+    start_logging();
+    let done = match cli.command {
+        Command::Run(command) => command.execute(),
+        Command::Probe(command) => command.execute(),
+        Command::Sets(command) => command.execute(),
+        Command::Explain(command) => command.execute(),
+        Command::Bundle(command) => command.execute(),
+        Command::Key(command) => command.execute(),
+        Command::Completions(command) => command.execute(),
+        Command::Schema(command) => command.execute(),
+    };
+    done.unwrap_or_else(|stop| {
+        terminal::say_stop(&stop);
+        stop.exit
+    })
+}
+
+/// The whole command line, for completions.
+fn command_line() -> clap::Command {
+    Cli::command()
+}
+
+/// A runtime for what waits on the network.
+fn block_on<T>(work: impl Future<Output = Result<T, Stop>>) -> Result<T, Stop> {
+    // Whoever else uses TLS in this process takes the provider from here.
+    let _ = rustls::crypto::aws_lc_rs::default_provider().install_default();
+    report_panics_quietly();
+    let runtime = tokio::runtime::Builder::new_multi_thread()
+        .enable_all()
+        .build()
+        .map_err(|error| Stop::usage(format!("the system gives no threads or timers: {error}")))?;
+    let done = runtime.block_on(work);
+    // A name lookup that hangs in the system must not hold up the end of the program.
+    runtime.shutdown_background();
+    done
+}
+
+/// A panic in a check becomes part of the document. Only one outside the checks speaks for itself.
+fn report_panics_quietly() {
+    let usual = std::panic::take_hook();
+    std::panic::set_hook(Box::new(move |panic| {
+        if std::thread::current().name() == Some("main") {
+            usual(panic);
+        } else {
+            tracing::debug!(%panic, "a check stopped");
+        }
+    }));
+}
+
+/// Logs go to standard error where `NETSONDE_LOG` asks for them, such as `NETSONDE_LOG=debug`.
+fn start_logging() {
+    if let Ok(filter) = std::env::var("NETSONDE_LOG") {
+        let _ = tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr).try_init();
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_command_line_is_sound() {
+        command_line().debug_assert();
+    }
+
+    #[test]
+    fn every_command_that_does_work_shows_an_example() {
+        fn walk(command: &clap::Command, path: &str) {
+            let path = format!("{path} {}", command.get_name());
+            if command.has_subcommands() {
+                command.get_subcommands().for_each(|sub| walk(sub, &path));
+            } else {
+                let help = command.get_after_help().map(ToString::to_string).unwrap_or_default();
+                assert!(help.contains("netsonde"), "`{}` shows no example", path.trim());
+            }
+        }
+        walk(&command_line(), "");
+    }
+}

@@ -1,0 +1,124 @@
+use crate::stop::Stop;
+use crate::{exit, terminal};
+use clap::Subcommand;
+use netsonde_contract::nearest::nearest;
+use netsonde_contract::set::{MAX_SET_BYTES, ProbeSet, built_in, find_built_in};
+use std::fmt::Write;
+use std::io::Read;
+use std::path::Path;
+
+#[derive(Subcommand)]
+pub(super) enum SetsCommand {
+    /// Lists the built-in sets and the question that each answers.
+    #[command(after_help = "Example:\n  netsonde sets list")]
+    List,
+    /// Shows a set's exact text: its parameters, its checks and when each runs.
+    #[command(
+        after_help = "Examples:\n  netsonde sets show web\n  netsonde sets show web > mine.toml    a start for a set of your own"
+    )]
+    Show {
+        /// The set's name.
+        name: String,
+    },
+    /// Checks a set's file: says what is wrong with it, and where.
+    #[command(after_help = "Example:\n  netsonde sets check mine.toml")]
+    Check {
+        /// The file, or `-` for standard input.
+        file: String,
+    },
+}
+
+impl SetsCommand {
+    pub(super) fn execute(self) -> Result<u8, Stop> {
+        match self {
+            Self::List => {
+                let mut text = String::new();
+                for set in built_in() {
+                    let parsed = set.parse().map_err(|error| Stop::usage(error.to_string()))?;
+                    let _ = writeln!(text, "{:<8} {}", parsed.name, parsed.question);
+                }
+                terminal::output(&text)?;
+            }
+            Self::Show { name } => {
+                let set = find_built_in(&name).ok_or_else(|| unknown(&name))?;
+                terminal::output(set.text)?;
+            }
+            Self::Check { file } => {
+                let set = read(&file)?;
+                terminal::say(&format!("{file}: in order ({} version {}, {} checks)", set.name, set.version, set.checks.len()));
+            }
+        }
+        Ok(exit::AS_EXPECTED)
+    }
+}
+
+/// A set by its name, its file, or from standard input.
+pub(super) fn load(given: &str) -> Result<ProbeSet, Stop> {
+    if let Some(set) = find_built_in(given) {
+        return set.parse().map_err(|error| Stop::usage(error.to_string()));
+    }
+    let looks_like_a_file = given == "-" || given.ends_with(".toml") || given.contains(['/', '\\']);
+    if looks_like_a_file || Path::new(given).is_file() { read(given) } else { Err(unknown(given)) }
+}
+
+fn read(file: &str) -> Result<ProbeSet, Stop> {
+    let (origin, text) = if file == "-" {
+        let mut text = String::new();
+        // One byte more than may be: the set's own check tells that it is too long.
+        let most = u64::try_from(MAX_SET_BYTES).unwrap_or(u64::MAX).saturating_add(1);
+        ("standard input", std::io::stdin().lock().take(most).read_to_string(&mut text).map(|_| text))
+    } else {
+        (file, read_bounded(Path::new(file)))
+    };
+    let text = text.map_err(|error| {
+        Stop::usage(format!("reading the probe set {origin} failed: {error}"))
+            .next("give the name of a built-in set (netsonde sets list) or an existing file")
+    })?;
+    ProbeSet::parse(origin, &text).map_err(|error| Stop::usage(error.to_string()))
+}
+
+fn read_bounded(path: &Path) -> std::io::Result<String> {
+    let most = u64::try_from(MAX_SET_BYTES).unwrap_or(u64::MAX).saturating_add(1);
+    let mut text = String::new();
+    std::fs::File::open(path)?.take(most).read_to_string(&mut text)?;
+    Ok(text)
+}
+
+fn unknown(name: &str) -> Stop {
+    let known = || built_in().iter().map(|set| set.name);
+    let stop = Stop::usage(format!("there is no probe set `{name}`"));
+    match nearest(name, known()) {
+        Some(meant) => stop.next(format!("did you mean `{meant}`? netsonde sets list shows all")),
+        None => {
+            stop.next(format!("the built-in ones are {}; a file is given with its path", known().collect::<Vec<_>>().join(", ")))
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_unknown_set_is_refused_with_the_nearest_one() {
+        let stop = load("wbe").unwrap_err();
+        assert_eq!(stop.exit, exit::USAGE);
+        assert!(stop.next.unwrap().contains("did you mean `web`"));
+        assert!(load("kubernetes").unwrap_err().next.unwrap().contains("quick, web"));
+    }
+
+    #[test]
+    fn an_error_in_a_file_is_told_with_its_place() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("mine.toml");
+        let web = find_built_in("web").unwrap().text.replace("required = true", "requird = true");
+        std::fs::write(&path, web).unwrap();
+        let stop = load(path.to_str().unwrap()).unwrap_err();
+        assert!(stop.message.contains("mine.toml:1") && stop.message.contains("did you mean `required`"), "{stop:?}");
+    }
+
+    #[test]
+    fn a_file_that_is_not_there_is_told_by_its_name() {
+        assert!(load("./nowhere.toml").unwrap_err().message.contains("nowhere.toml"));
+    }
+}

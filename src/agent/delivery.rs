@@ -1,0 +1,204 @@
+//! What becomes of a finished bundle: kept on disk, sent on consent, and told to the person either way.
+
+use crate::interruption::Interruption;
+use crate::spool::{Entry, Spool};
+use crate::state::StateDirectory;
+use crate::stop::Stop;
+use crate::terminal;
+use crate::upload::{self, Backend, Failure, NoAnswer, NotDelivered, Parcel, TlsTrust};
+use bytes::Bytes;
+use ed25519_dalek::VerifyingKey;
+use netsonde_contract::api::{self, TicketStateName};
+use netsonde_contract::bundle::Packed;
+use netsonde_contract::document::{BundlePlace, Document};
+use netsonde_contract::ticket::Ticket;
+use netsonde_probes::context::ProxyChoice;
+use std::path::{Path, PathBuf};
+
+/// The way to the backend, as far as it is known before the bundle is there.
+pub(crate) struct Route<'a> {
+    pub(crate) ticket: &'a Ticket,
+    pub(crate) proxy: &'a ProxyChoice,
+    trust: Option<TlsTrust>,
+    /// The backend's clock, where it was heard.
+    pub(crate) server_time: Option<jiff::Timestamp>,
+}
+
+/// Where a kept bundle lies.
+pub(crate) struct Kept {
+    /// The file to show and to send: the one asked for, else the one in the spool.
+    pub(crate) path: PathBuf,
+    pub(crate) entry: Entry,
+}
+
+impl<'a> Route<'a> {
+    /// Asks the backend, before anything is measured, whether the ticket is still good. A backend that cannot be reached is told of
+    /// and no error: the machine that cannot reach it is the very one to measure.
+    ///
+    /// # Errors
+    /// Where the backend says that the ticket is used, expired or revoked.
+    pub(crate) async fn explore(ticket: &'a Ticket, proxy: &'a ProxyChoice) -> Result<Self, Stop> {
+        let mut route = Self { ticket, proxy, trust: Some(TlsTrust::Ticket), server_time: None };
+        loop {
+            let Some(trust) = route.trust else { return Ok(route) };
+            let backend = Backend::new(ticket, trust, proxy).map_err(Stop::usage)?;
+            match backend.ticket_state(&ticket.id).await {
+                Ok(Ok(state)) => {
+                    route.server_time = Some(state.server_time);
+                    return refuse_spent(state.state).map(|()| route);
+                }
+                Ok(Err(problem)) => {
+                    let stop = Stop::usage(format!("the backend {} does not take this ticket: {problem}", ticket.backend));
+                    return Err(stop.next(problem.next_step.unwrap_or_else(|| NEW_TICKET.to_owned())));
+                }
+                Err(NoAnswer::PinMismatch) => route.ask_for_trust(),
+                Err(NoAnswer::Unreachable(reason)) => {
+                    terminal::say(&format!(
+                        "netsonde: the backend {} cannot be reached now ({reason}); measuring all the same",
+                        ticket.backend
+                    ));
+                    return Ok(route);
+                }
+            }
+        }
+    }
+
+    /// The server's key is not the one in the ticket. With a person there it is asked whether the platform's trust will do; without
+    /// one nothing is sent.
+    fn ask_for_trust(&mut self) {
+        if self.trust == Some(TlsTrust::Platform) {
+            terminal::say(
+                "netsonde: this machine does not trust the server's certificate either; the bundle will be kept, not sent",
+            );
+            self.trust = None;
+            return;
+        }
+        terminal::say(&format!(
+            "netsonde: warning: the server that answers for {} does not have the key that the ticket names.\n  Something on the way, such as an inspecting proxy, opens the connection and could read the bundle. It could not change it, nor forge a receipt.",
+            self.ticket.backend
+        ));
+        let agreed = terminal::ask("Send the bundle all the same, if this machine trusts that server?", false);
+        self.trust = agreed.then_some(TlsTrust::Platform);
+        if !agreed {
+            terminal::say("netsonde: the bundle will be kept, not sent");
+        }
+    }
+
+    /// Sends the bundle; asks again where TLS turned out not to be the ticket's only now.
+    pub(crate) async fn send(
+        &mut self,
+        packed: &Packed,
+        key: VerifyingKey,
+        interruption: &Interruption,
+    ) -> Result<upload::Delivered, Failure> {
+        let parcel = Parcel { ticket: self.ticket, bundle: &packed.id, bytes: Bytes::from(packed.bytes.clone()), key };
+        loop {
+            let Some(trust) = self.trust else {
+                return Err(Failure::Unreachable("its TLS key is not the one in the ticket".to_owned()));
+            };
+            let backend = Backend::new(self.ticket, trust, self.proxy).map_err(Failure::Unreachable)?;
+            match upload::send(&backend, &parcel, interruption).await {
+                Ok(delivered) => return Ok(delivered),
+                Err(NotDelivered::Failed(failure)) => return Err(failure),
+                Err(NotDelivered::PinMismatch) => self.ask_for_trust(),
+            }
+        }
+    }
+}
+
+const NEW_TICKET: &str = "ask support for a new ticket; --no-upload measures without sending";
+
+fn refuse_spent(state: TicketStateName) -> Result<(), Stop> {
+    let why = match state {
+        TicketStateName::Open => return Ok(()),
+        TicketStateName::Used => "it was used already, and works once",
+        TicketStateName::Revoked => "support took it back",
+        TicketStateName::Expired => "it has expired, by the backend's clock",
+    };
+    Err(Stop::usage(format!("the ticket cannot be used: {why}; nothing was measured")).next(NEW_TICKET))
+}
+
+/// Writes the bundle to the spool and, where asked for, to a file of the person's choice.
+///
+/// # Errors
+/// Where the disk refuses. The caller still has the document to show.
+pub(crate) fn keep(packed: &Packed, document: &Document, state: &StateDirectory, out: Option<&Path>) -> Result<Kept, Stop> {
+    let name = file_name(packed, document);
+    let entry = Entry {
+        case: document.run.case.clone(),
+        ticket: document.run.ticket.clone(),
+        ..Entry::of(&packed.id, name, &packed.bytes)
+    };
+    let spool = state.spool();
+    let failed = |what: &Path, error: std::io::Error| {
+        Stop::usage(format!("keeping the bundle as {} failed: {error}", what.display()))
+            .next("make room on the disk, or choose another place with --out FILE or --state-dir DIR, and run again")
+    };
+    let spooled = spool.keep(&entry, &packed.bytes).map_err(|error| failed(state.path(), error))?;
+    let path = match out {
+        Some(out) => {
+            crate::state::replace_file(out, &packed.bytes).map_err(|error| failed(out, error))?;
+            out.to_owned()
+        }
+        None => spooled,
+    };
+    Ok(Kept { path: std::path::absolute(&path).unwrap_or(path), entry })
+}
+
+/// After delivery: a run on a ticket leaves nothing behind, unless it was asked to.
+pub(crate) fn settle(spool: &Spool, kept: &Kept, delivered: &upload::Delivered, keep: bool, out: Option<&Path>) -> BundlePlace {
+    let id = kept.entry.bundle.clone();
+    let settled = if keep { spool.delivered(&id, &delivered.envelope) } else { spool.forget(&id) };
+    if let Err(error) = settled {
+        terminal::say(&format!("netsonde: the delivered bundle could not be put away: {error}"));
+    }
+    let path = match out {
+        Some(_) => Some(kept.path.clone()),
+        None if keep => Some(spool.file(crate::spool::Stage::Sent, &kept.entry)),
+        None => None,
+    };
+    let path = path.map(|path| path.display().to_string());
+    BundlePlace { id, path, case_url: delivered.receipt.case_url.clone() }
+}
+
+/// Says why a bundle was not delivered, where it is, and how to send it by hand.
+pub(crate) fn say_undelivered(ticket: &Ticket, failure: &Failure, path: &Path) {
+    terminal::say(&format!("netsonde: sending the bundle to {} failed: {failure}", ticket.backend));
+    if let Failure::Refused(problem) = failure
+        && let Some(next) = &problem.next_step
+    {
+        terminal::say(&format!("  the backend says: {next}"));
+    }
+    terminal::say(&format!("  the bundle is kept: {}", path.display()));
+    terminal::say(&format!("  next: {}", how_to_send(ticket)));
+}
+
+/// The ticket's page takes the file from any browser, also from another machine.
+pub(crate) fn how_to_send(ticket: &Ticket) -> String {
+    format!(
+        "open {}{} in a browser, on this or another machine, and choose the file there; or hand it to support in the way you usually do",
+        ticket.backend,
+        api::path::ticket_page(&ticket.id)
+    )
+}
+
+/// What a person recognises: the case or the set, and the bundle's first digits.
+fn file_name(packed: &Packed, document: &Document) -> String {
+    let about = document.run.case.as_ref().map_or(document.run.set.name.as_str(), |case| case.as_str());
+    format!("netsonde-{about}-{}.tar.gz", packed.id.short())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_spent_ticket_stops_the_run_before_it_measures() {
+        assert_eq!(refuse_spent(TicketStateName::Open), Ok(()));
+        for state in [TicketStateName::Used, TicketStateName::Revoked, TicketStateName::Expired] {
+            let stop = refuse_spent(state).unwrap_err();
+            assert_eq!(stop.exit, crate::exit::USAGE);
+            assert!(stop.next.is_some());
+        }
+    }
+}

@@ -1,0 +1,46 @@
+//! `netsonde`: the agent and the customer's command line.
+//!
+//! The way of a run: [`command`] reads what is asked, [`runner`] walks the plan's checks, the diagnosis crate says what their
+//! facts mean, [`redaction`] takes out what must not leave, [`bundling`] packs and signs, [`spool`] keeps, [`upload`] sends on
+//! consent. Standard output carries the document that was asked for and nothing else.
+
+/// From a document to a signed bundle.
+mod bundling;
+/// One file a command, and what they all share.
+mod command;
+/// What becomes of a finished bundle.
+mod delivery;
+/// Exit codes.
+mod exit;
+/// A document in the format that was asked for.
+mod format;
+/// Ctrl-C.
+mod interruption;
+/// A plan's result as one document.
+mod measurement;
+/// What a run would do and cost, without doing it.
+mod preview;
+/// Takes out what must not leave the machine.
+mod redaction;
+/// Walks a plan's checks under their deadlines.
+mod runner;
+/// Bundles on disk: written, ready, sent.
+mod spool;
+/// The state directory: key, sequence, spool.
+mod state;
+/// What a command that stops says: what was attempted, why it failed, what to do next.
+mod stop;
+/// Standard output, standard error, questions.
+mod terminal;
+/// A ticket's way into a run.
+mod ticket;
+/// Sends a bundle, resumably, and checks its receipt.
+mod upload;
+
+use std::ffi::OsString;
+use std::process::ExitCode;
+
+/// Runs the program with these arguments, the program's name first.
+pub fn run(arguments: impl IntoIterator<Item = OsString>) -> ExitCode {
+    ExitCode::from(command::dispatch(arguments))
+}

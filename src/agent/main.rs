@@ -1,0 +1,3 @@
+fn main() -> std::process::ExitCode {
+    netsonde_agent::run(std::env::args_os())
+}

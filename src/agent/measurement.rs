@@ -1,0 +1,129 @@
+//! From a plan to one document: measure, diagnose, put together.
+
+use crate::format::Format;
+use crate::interruption::Interruption;
+use crate::runner::{self, Event, Journal, Means, Progress};
+use crate::stop::Stop;
+use crate::terminal;
+use netsonde_contract::document::{Document, Run, SCHEMA};
+use netsonde_contract::id::{CaseId, CheckId, RunId, TicketId};
+use netsonde_contract::observation::Observation;
+use netsonde_contract::set::Plan;
+use netsonde_probes::clock::Clock;
+use netsonde_probes::context::ProxyChoice;
+use netsonde_probes::gate::{Gate, Limits};
+use netsonde_probes::{Context, Recorder, Trust};
+use std::sync::Arc;
+use tokio::sync::mpsc::{UnboundedReceiver, unbounded_channel};
+
+/// How to measure, beside the plan.
+pub(crate) struct Settings {
+    pub(crate) trust: Arc<Trust>,
+    pub(crate) proxy: ProxyChoice,
+    pub(crate) format: Format,
+    pub(crate) case: Option<CaseId>,
+    pub(crate) ticket: Option<TicketId>,
+}
+
+/// A finished run: what a person sees of it, before anything is taken out.
+pub(crate) struct Measured {
+    pub(crate) document: Document,
+    pub(crate) journal: Journal,
+    pub(crate) clock: Clock,
+}
+
+/// Measures the plan and diagnoses what was seen. It always comes to a document: an interruption or a fault in a check is part of it.
+///
+/// # Errors
+/// Where the system gives no random bytes for the run's id, or an observation cannot be printed.
+pub(crate) async fn measure(plan: &Plan, settings: &Settings, interruption: &Interruption) -> Result<Measured, Stop> {
+    let clock = Clock::start();
+    let environment = netsonde_probes::environment(env!("CARGO_PKG_VERSION"), &clock);
+    let id = run_id(environment.began)?;
+    let mut journal = Journal::default();
+    journal.note(clock.now_us(), "run_began");
+
+    let (watcher, printer) = match settings.format {
+        Format::Jsonl => {
+            let (watcher, observations) = unbounded_channel();
+            (Some(watcher), Some(tokio::spawn(print_lines(observations))))
+        }
+        _ => (None, None),
+    };
+    let means = Means {
+        context: Context {
+            gate: Arc::new(Gate::new(Limits::PERSON, clock)),
+            clock,
+            names: Arc::default(),
+            trust: Arc::clone(&settings.trust),
+            proxy: settings.proxy.clone(),
+            recorder: Recorder::new(CheckId::new("run")),
+        },
+        measure: runner::with_probes,
+        watcher,
+    };
+    let mut progress = Progress::of(plan);
+    let mut tell = |event: Event<'_>| {
+        progress.event(&event);
+        journal.event(&event);
+    };
+    let ran = runner::run(plan, &means, interruption.came(), &mut tell).await;
+    progress.clear();
+    // The printer ends once the last recorder is gone with the means.
+    drop(means);
+    if let Some(printer) = printer {
+        finish_printing(printer).await?;
+    }
+
+    let diagnosis = netsonde_diagnosis::diagnose(&ran.outcomes, &environment);
+    journal.note(clock.now_us(), if ran.interrupted { "run_interrupted" } else { "run_ended" });
+    let run = Run {
+        id,
+        set: plan.set.clone(),
+        targets: plan.targets.clone(),
+        case: settings.case.clone(),
+        ticket: settings.ticket.clone(),
+        began: environment.began,
+        took_us: clock.now_us(),
+        interrupted: ran.interrupted,
+        limits_hit: ran.limits_hit,
+    };
+    let document = Document {
+        schema: SCHEMA.to_owned(),
+        run,
+        environment,
+        state: diagnosis.state,
+        bundle: None,
+        findings: diagnosis.findings,
+        unexplained: diagnosis.unexplained,
+        not_measured: diagnosis.not_measured,
+        outcomes: ran.outcomes,
+    };
+    Ok(Measured { document, journal, clock })
+}
+
+/// Prints observations as they come, one JSON object a line.
+async fn print_lines(mut observations: UnboundedReceiver<Observation>) -> Result<(), Stop> {
+    while let Some(observation) = observations.recv().await {
+        if let Ok(line) = serde_json::to_string(&observation) {
+            terminal::output(&(line + "\n"))?;
+        }
+    }
+    Ok(())
+}
+
+/// Waits for the printer, but not for a check that was aborted and, hanging in a system call, still holds its recorder.
+async fn finish_printing(printer: tokio::task::JoinHandle<Result<(), Stop>>) -> Result<(), Stop> {
+    const PATIENCE: std::time::Duration = std::time::Duration::from_secs(1);
+    match tokio::time::timeout(PATIENCE, printer).await {
+        Ok(Ok(printed)) => printed,
+        _ => Ok(()),
+    }
+}
+
+/// A UUID of version 7 (RFC 9562 section 5.7): sorted by time, unique by chance.
+fn run_id(began: jiff::Timestamp) -> Result<RunId, Stop> {
+    let milliseconds = u64::try_from(began.as_millisecond()).unwrap_or_default();
+    let random = crate::state::random::<10>()?;
+    Ok(RunId::new(uuid::Builder::from_unix_timestamp_millis(milliseconds, &random).into_uuid().to_string()))
+}

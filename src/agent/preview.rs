@@ -1,0 +1,111 @@
+//! What a run would do, what it would cost and what would leave the machine: said before anything is sent.
+
+use netsonde_contract::kind::{DnsParams, Params};
+use netsonde_contract::redaction::Level;
+use netsonde_contract::set::{Plan, PlannedCheck};
+use netsonde_contract::ticket::Ticket;
+use std::fmt::Write;
+
+/// The plan and its checks in plain words.
+pub(crate) fn describe(plan: &Plan, level: Level, ticket: Option<&Ticket>, will_upload: bool) -> String {
+    let mut text = String::new();
+    let targets: Vec<String> = plan.targets.iter().map(ToString::to_string).collect();
+    // Writing to a text cannot fail.
+    let _ = writeln!(text, "Probe set {} (version {}): {}", plan.set.name, plan.set.version, plan.question);
+    if !targets.is_empty() {
+        let _ = writeln!(text, "  targets   {}", targets.join(", "));
+    }
+    let _ = writeln!(text, "  takes     at most {} s", plan.budget.as_secs_f64());
+    if let Some(ticket) = ticket {
+        let _ = writeln!(text, "  case      {}", ticket.case);
+        let _ = writeln!(text, "  ticket    {}, valid until {}", ticket.id, ticket.expires);
+    }
+    let _ = writeln!(text, "Checks, and what each sends at most:");
+    for check in &plan.checks {
+        let need = if check.required { "required" } else { "supporting" };
+        let _ = writeln!(text, "  {:<12} {:<10} {:<10} {}", check.id.as_str(), check.params.kind().name(), need, cost(check));
+    }
+    text.push_str(&leaving(level, ticket, will_upload));
+    text
+}
+
+fn leaving(level: Level, ticket: Option<&Ticket>, will_upload: bool) -> String {
+    let taken_out = match level {
+        Level::None => "  nothing is taken out of it (--redact none)",
+        Level::Default => {
+            "  with     names and addresses of what is measured; this machine's name, interfaces, resolvers, proxies\n  without  credentials, cookies, query strings, tokens, user names, contents of pages"
+        }
+        Level::Strict => "  with names and addresses replaced by tokens that only this machine can resolve",
+    };
+    let destination = match ticket.filter(|_| will_upload) {
+        Some(ticket) => {
+            let how = if ticket.tls_pin.is_some() { ", known by the key in the ticket" } else { "" };
+            format!("It is sent once, to {}{how}.", ticket.backend)
+        }
+        None => "It is not sent anywhere.".to_owned(),
+    };
+    format!("The result is one signed file:\n{taken_out}\n{destination}\n")
+}
+
+/// What one check sends at most.
+fn cost(check: &PlannedCheck) -> String {
+    let deadline = check.deadline.as_secs_f64();
+    let what = match &check.params {
+        Params::Dns(params) => {
+            let types = params.types.len().min(DnsParams::MAX_TYPES);
+            let servers = match params.servers.len() {
+                0 => "each configured name server".to_owned(),
+                1 => params.servers.join(""),
+                several => format!("each of {several} name servers"),
+            };
+            format!("{} questions to {servers}", types * usize::try_from(params.attempts).unwrap_or(1))
+        }
+        Params::Tcp(params) => {
+            format!("{} to each address of {}, port {}", count(params.attempts.into(), "connection"), params.host, params.port)
+        }
+        Params::Icmp(params) => format!("{} to each address of {}", count(params.count.into(), "echo request"), params.host),
+        Params::Traceroute(params) => {
+            let packets = u64::from(params.max_ttl) * u64::from(params.rounds);
+            format!("{} towards {}", count(packets, "small packet"), params.host)
+        }
+        Params::Tls(params) => format!("1 connection and handshake with {}, port {}", params.host, params.port),
+        Params::Http(params) => {
+            let redirects =
+                if params.follow { format!(" and at most {} redirects", params.max_redirects) } else { String::new() };
+            format!(
+                "1 request to {}{redirects}, reads at most {} bytes of each body",
+                without_query(&params.url),
+                params.max_body_bytes
+            )
+        }
+        Params::Host(_) => "nothing; reads this machine's own settings".to_owned(),
+    };
+    format!("{what} ({deadline} s)")
+}
+
+fn count(number: u64, what: &str) -> String {
+    if number == 1 { format!("1 {what}") } else { format!("{number} {what}s") }
+}
+
+fn without_query(url: &str) -> &str {
+    url.split('?').next().unwrap_or(url)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use netsonde_contract::set::{Request, find_built_in};
+
+    #[test]
+    fn every_check_is_named_with_what_it_sends() {
+        let request = Request { targets: vec!["https://shop.example/?card=1".into()], ..Request::default() };
+        for name in ["quick", "web", "path", "dns"] {
+            let plan = find_built_in(name).unwrap().parse().unwrap().plan(&request).unwrap();
+            let text = describe(&plan, Level::Default, None, false);
+            for check in &plan.checks {
+                assert!(text.contains(&format!("  {:<12} {:<10} ", check.id.as_str(), check.params.kind().name())), "{name}: {text}");
+            }
+            assert!(text.contains("not sent anywhere"), "{text}");
+        }
+    }
+}

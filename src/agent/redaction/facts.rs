@@ -1,0 +1,215 @@
+use super::Redactor;
+use netsonde_contract::observation::{
+    Certificate, Connect, DnsReply, Echo, Exchange, ExtendedError, Fact, Handshake, Hop, HopProbe, HopReply, Interface, Lookup,
+    LookupSource, NameVerdict, Observation, Proxies, ProxySetting, Record, Resolvers, Route, Trace, TrustVerdict,
+};
+
+/// Record types whose data is a name, which stays like every name; the data of others (`TXT` …) is a text.
+const NAME_RECORDS: [&str; 5] = ["CNAME", "DNAME", "NS", "PTR", "ANAME"];
+
+impl Redactor<'_> {
+    pub(super) fn observation(&mut self, observation: &Observation) -> Observation {
+        let fact = match &observation.fact {
+            Fact::Lookup(fact) => Fact::Lookup(self.lookup(fact)),
+            Fact::Connect(fact) => Fact::Connect(self.connect(fact)),
+            Fact::Echo(fact) => Fact::Echo(self.echo(fact)),
+            Fact::Hop(fact) => Fact::Hop(self.hop(fact)),
+            Fact::Trace(fact) => Fact::Trace(self.trace(fact)),
+            Fact::Handshake(fact) => Fact::Handshake(Box::new(self.handshake(fact))),
+            Fact::Exchange(fact) => Fact::Exchange(Box::new(self.exchange(fact))),
+            Fact::Interface(fact) => Fact::Interface(self.interface(fact)),
+            Fact::Route(fact) => Fact::Route(self.route(fact)),
+            Fact::Resolvers(fact) => Fact::Resolvers(self.resolvers(fact)),
+            Fact::Proxies(fact) => Fact::Proxies(self.proxies(fact)),
+            Fact::Clock(fact) => Fact::Clock(fact.clone()),
+            // Nobody knows what the fields of an unknown fact are, so only its name stays.
+            Fact::Unknown(fields) => {
+                self.count("unknown_fact");
+                Fact::Unknown(fields.get("fact").map(|name| ("fact".to_owned(), name.clone())).into_iter().collect())
+            }
+        };
+        Observation { fact, ..observation.clone() }
+    }
+
+    fn lookup(&mut self, fact: &Lookup) -> Lookup {
+        let source = match &fact.source {
+            LookupSource::Server { server, transport } => {
+                LookupSource::Server { server: self.socket(*server), transport: *transport }
+            }
+            own => own.clone(),
+        };
+        Lookup {
+            name: self.name(&fact.name),
+            record_type: self.word(&fact.record_type),
+            source,
+            addresses: self.addresses(&fact.addresses),
+            reply: fact.reply.as_ref().map(|reply| self.reply(reply)),
+            failure: fact.failure.as_ref().map(|failure| self.failure(failure)),
+            ..fact.clone()
+        }
+    }
+
+    fn reply(&mut self, reply: &DnsReply) -> DnsReply {
+        let mut records = |records: &[Record]| records.iter().map(|record| self.record(record)).collect();
+        let (answers, authority, additional) = (records(&reply.answers), records(&reply.authority), records(&reply.additional));
+        let extended_errors = reply
+            .extended_errors
+            .iter()
+            .map(|error| ExtendedError { code: error.code, name: self.word(&error.name), text: self.text(&error.text) })
+            .collect();
+        let rcode = self.word(&reply.rcode);
+        DnsReply { rcode, extended_errors, answers, authority, additional, from: self.socket(reply.from), ..reply.clone() }
+    }
+
+    fn record(&mut self, record: &Record) -> Record {
+        let data = if NAME_RECORDS.contains(&record.record_type.as_str()) {
+            self.name(record.data.trim_end_matches('.'))
+        } else {
+            self.text(&record.data)
+        };
+        Record { name: self.name(&record.name), record_type: self.word(&record.record_type), ttl_s: record.ttl_s, data }
+    }
+
+    fn connect(&mut self, fact: &Connect) -> Connect {
+        Connect {
+            host: self.name(&fact.host),
+            address: self.socket(fact.address),
+            local: fact.local.map(|local| self.socket(local)),
+            failure: fact.failure.as_ref().map(|failure| self.failure(failure)),
+            ..fact.clone()
+        }
+    }
+
+    fn echo(&mut self, fact: &Echo) -> Echo {
+        Echo {
+            host: self.name(&fact.host),
+            address: self.address(fact.address),
+            errors: fact.errors.iter().map(|error| self.icmp(error)).collect(),
+            clock: self.word(&fact.clock),
+            failure: fact.failure.as_ref().map(|failure| self.failure(failure)),
+            ..fact.clone()
+        }
+    }
+
+    fn hop(&mut self, fact: &Hop) -> Hop {
+        let probe = |probe: &HopProbe| HopProbe {
+            round: probe.round,
+            reply: probe.reply.as_ref().map(|reply| HopReply {
+                from: self.address(reply.from),
+                icmp: reply.icmp.as_ref().map(|icmp| self.icmp(icmp)),
+                ..reply.clone()
+            }),
+        };
+        let probes = fact.probes.iter().map(probe).collect();
+        Hop { target: self.address(fact.target), probes, ..fact.clone() }
+    }
+
+    fn trace(&mut self, fact: &Trace) -> Trace {
+        Trace {
+            host: self.name(&fact.host),
+            target: self.address(fact.target),
+            failure: fact.failure.as_ref().map(|failure| self.failure(failure)),
+            ..fact.clone()
+        }
+    }
+
+    fn handshake(&mut self, fact: &Handshake) -> Handshake {
+        let mut word = |word: &Option<String>| word.as_deref().map(|word| self.word(word));
+        let (protocol, cipher, group, alpn) = (word(&fact.protocol), word(&fact.cipher), word(&fact.group), word(&fact.alpn));
+        let name = fact.name.as_ref().map(|verdict| NameVerdict { wanted: self.name(&verdict.wanted), fits: verdict.fits });
+        let verdict = |verdict: &TrustVerdict| TrustVerdict {
+            text: verdict.text.as_deref().map(|text| self.text(text)),
+            ..verdict.clone()
+        };
+        let trust = fact.trust.iter().map(verdict).collect();
+        Handshake {
+            host: self.name(&fact.host),
+            address: self.socket(fact.address),
+            server_name: fact.server_name.as_deref().map(|name| self.name(name)),
+            protocol,
+            cipher,
+            group,
+            alpn,
+            chain: fact.chain.iter().map(|certificate| self.certificate(certificate)).collect(),
+            name,
+            trust,
+            plain_reply: fact.plain_reply.as_deref().map(|reply| self.banner(reply)),
+            failure: fact.failure.as_ref().map(|failure| self.failure(failure)),
+            ..fact.clone()
+        }
+    }
+
+    /// A certificate is public and names what was asked for; at the strict level its names become tokens and its bytes go.
+    fn certificate(&mut self, certificate: &Certificate) -> Certificate {
+        if certificate.der_base64.is_some() && self.is_strict() {
+            self.count("certificate");
+        }
+        Certificate {
+            subject: self.public_name(&certificate.subject),
+            issuer: self.public_name(&certificate.issuer),
+            names: self.names(&certificate.names),
+            key: self.word(&certificate.key),
+            signature: self.word(&certificate.signature),
+            sha256: self.digest(&certificate.sha256),
+            der_base64: certificate.der_base64.clone().filter(|_| !self.is_strict()),
+            ..certificate.clone()
+        }
+    }
+
+    fn exchange(&mut self, fact: &Exchange) -> Exchange {
+        Exchange {
+            url: self.url(&fact.url),
+            method: self.word(&fact.method),
+            address: fact.address.map(|address| self.socket(address)),
+            proxy: fact.proxy.as_deref().map(|proxy| self.url(proxy)),
+            version: fact.version.as_deref().map(|version| self.word(version)),
+            headers: fact.headers.iter().map(|header| self.header(header)).collect(),
+            location: fact.location.as_deref().map(|location| self.url(location)),
+            redirect_stopped: fact.redirect_stopped.as_deref().map(|why| self.word(why)),
+            body_sha256: fact.body_sha256.as_deref().map(|digest| self.digest(digest)),
+            failure: fact.failure.as_ref().map(|failure| self.failure(failure)),
+            ..fact.clone()
+        }
+    }
+
+    fn interface(&mut self, fact: &Interface) -> Interface {
+        let addresses = fact.addresses.iter().map(|address| match address.split_once('/') {
+            Some((address, length)) => format!("{}/{}", self.name(address), self.word(length)),
+            None => self.name(address),
+        });
+        let addresses = addresses.collect();
+        Interface { name: self.word(&fact.name), addresses, ..fact.clone() }
+    }
+
+    fn route(&mut self, fact: &Route) -> Route {
+        Route {
+            target: self.address(fact.target),
+            gateway: fact.gateway.map(|gateway| self.address(gateway)),
+            interface: fact.interface.as_deref().map(|name| self.word(name)),
+            source: fact.source.map(|source| self.address(source)),
+            failure: fact.failure.as_ref().map(|failure| self.failure(failure)),
+        }
+    }
+
+    fn resolvers(&mut self, fact: &Resolvers) -> Resolvers {
+        Resolvers {
+            servers: self.addresses(&fact.servers),
+            search: self.names(&fact.search),
+            read_from: self.text(&fact.read_from),
+        }
+    }
+
+    fn proxies(&mut self, fact: &Proxies) -> Proxies {
+        let settings = fact.settings.iter().map(|setting| ProxySetting {
+            scheme: self.word(&setting.scheme),
+            url: self.url(&setting.url),
+            set_by: self.text(&setting.set_by),
+        });
+        let settings = settings.collect();
+        let excluded = fact.excluded.as_deref().map(|list| {
+            let names: Vec<String> = list.split(',').map(|name| self.name(name.trim())).collect();
+            names.join(",")
+        });
+        Proxies { settings, excluded }
+    }
+}

@@ -1,0 +1,34 @@
+use super::Redactor;
+use netsonde_contract::kind::{Kind, Params};
+use serde_json::Value;
+
+impl Redactor<'_> {
+    /// A check's parameters, by the kind's own types. What does not fit them is not kept.
+    pub(super) fn parameters(&mut self, kind: Kind, parameters: &Value) -> Value {
+        let Ok(mut params) = Params::parse(kind, parameters.clone()) else {
+            self.count("unknown_parameters");
+            return Value::Object(serde_json::Map::new());
+        };
+        match &mut params {
+            Params::Dns(params) => {
+                params.name = self.name(&params.name);
+                params.types = params.types.iter().map(|word| self.word(word)).collect();
+                params.servers = params.servers.iter().map(|server| self.text(server)).collect();
+            }
+            Params::Tcp(params) => params.host = self.name(&params.host),
+            Params::Icmp(params) => params.host = self.name(&params.host),
+            Params::Traceroute(params) => params.host = self.name(&params.host),
+            Params::Tls(params) => {
+                params.host = self.name(&params.host);
+                params.server_name = params.server_name.as_deref().map(|name| self.name(name));
+                params.alpn = params.alpn.iter().map(|word| self.word(word)).collect();
+            }
+            Params::Http(params) => {
+                params.url = self.url(&params.url);
+                params.expect_status = params.expect_status.iter().map(|word| self.word(word)).collect();
+            }
+            Params::Host(params) => params.target = params.target.as_deref().map(|name| self.name(name)),
+        }
+        params.to_value()
+    }
+}

@@ -1,0 +1,196 @@
+use super::*;
+use crate::bundling::tests::packed_files;
+use netsonde_contract::document::{Document, SCHEMA};
+use netsonde_contract::observation::Fact;
+use serde_json::{Value, json};
+use std::sync::LazyLock;
+
+/// At the default level, for somebody called annabelle or anna.
+pub(super) fn redactor() -> Redactor<'static> {
+    static NAMES: LazyLock<Vec<String>> = LazyLock::new(|| vec!["annabelle".to_owned(), "anna".to_owned()]);
+    Redactor::new(None, &NAMES)
+}
+
+/// A document in which every fact type stands with every field filled in.
+fn full_document() -> Value {
+    let failure = json!({"code": "from_afar", "during": "connect", "text": "no", "os_error": 1,
+        "icmp": {"offender": "203.0.113.1", "type": 3, "code": 1, "mtu": 1400}});
+    let record = json!({"name": "shop.example", "record_type": "TXT", "ttl_s": 1, "data": "text"});
+    let facts = json!([
+        {"fact": "lookup", "name": "shop.example", "record_type": "A", "source": "server", "server": "203.0.113.53:53", "transport": "udp",
+         "addresses": ["203.0.113.7"], "took_us": 1, "attempts": 1, "failure": failure, "reply": {"id": 1,
+         "flags": {"aa": true, "tc": false, "rd": true, "ra": true, "ad": false, "cd": false}, "rcode": "NOERROR", "rcode_number": 0,
+         "edns": {"version": 0, "udp_size_bytes": 1232, "dnssec_ok": false},
+         "extended_errors": [{"code": 1, "name": "Other", "text": "why"}], "answers": [record], "authority": [record],
+         "additional": [record], "size_bytes": 9, "from": "203.0.113.53:53"}},
+        {"fact": "connect", "host": "shop.example", "address": "203.0.113.7:443", "attempt": 1, "local": "203.0.113.200:5000",
+         "took_us": 1, "kernel_rtt_us": 1, "syn_retransmits": 0, "failure": failure},
+        {"fact": "echo", "host": "shop.example", "address": "203.0.113.7", "sent": 1, "replies": [{"sequence": 0, "rtt_us": 5, "ttl": 60}],
+         "errors": [failure["icmp"]], "size_bytes": 56, "clock": "process", "failure": failure},
+        {"fact": "hop", "target": "203.0.113.7", "protocol": "udp", "ttl": 1,
+         "probes": [{"round": 0, "reply": {"from": "203.0.113.9", "rtt_us": 1, "kind": "unreachable", "icmp": failure["icmp"]}}]},
+        {"fact": "trace", "host": "shop.example", "target": "203.0.113.7", "protocol": "udp", "arrived": true, "distance": 4, "max_ttl": 30,
+         "rounds": 1, "privileged": false, "took_us": 1, "failure": failure},
+        {"fact": "handshake", "host": "shop.example", "address": "203.0.113.7:443", "server_name": "shop.example", "connect_us": 1, "took_us": 1,
+         "protocol": "TLSv1.3", "cipher": "c", "group": "g", "alpn": "h2", "chain": [{"subject": "CN=shop.example", "issuer": "CN=ca",
+         "names": ["shop.example"], "not_before": "2026-01-01T00:00:00Z", "not_after": "2027-01-01T00:00:00Z", "key": "k", "signature": "s",
+         "is_ca": false, "self_signed": false, "sha256": "ab".repeat(32), "der_base64": "MIIB"}],
+         "name": {"wanted": "shop.example", "fits": true},
+         "trust": [{"store": "platform", "trusted": false, "reason": "expired", "text": "expired"}],
+         "verified_at": "2026-01-01T00:00:00Z", "ocsp_stapled": true, "plain_reply": "220 mail", "failure": failure},
+        {"fact": "exchange", "url": "https://shop.example/", "method": "GET", "redirect": 0, "address": "203.0.113.7:443",
+         "proxy": "http://proxy.example:3128", "version": "HTTP/1.1", "status": 200, "expected": true,
+         "headers": [{"name": "x-thing", "value": "v"}, {"name": "location", "value": "v"}, {"name": "server", "value": "v"},
+         {"name": "www-authenticate", "value": "v"}, {"name": "set-cookie", "value": "v"}, {"name": "x-request-idea", "value": "v"}],
+         "location": "https://shop.example/", "redirect_stopped": "loop",
+         "phases": {"resolve_us": 1, "connect_us": 1, "tls_us": 1, "send_us": 1, "first_byte_us": 1, "body_us": 1},
+         "body_bytes": 1, "body_cut": false, "body_sha256": "ab".repeat(32), "failure": failure},
+        {"fact": "interface", "name": "eth0", "up": true, "carrier": true, "mtu": 1500, "addresses": ["203.0.113.200/24"],
+         "loopback": false, "tunnel": false},
+        {"fact": "route", "target": "203.0.113.7", "gateway": "203.0.113.1", "interface": "eth0", "source": "203.0.113.200", "failure": failure},
+        {"fact": "resolvers", "servers": ["203.0.113.53"], "search": ["corp.example"], "read_from": "/etc/resolv.conf"},
+        {"fact": "proxies", "settings": [{"scheme": "https", "url": "http://proxy.example", "set_by": "HTTPS_PROXY"}], "excluded": "corp.example"},
+        {"fact": "clock", "wall": "2026-01-01T00:00:00Z", "synchronised": true, "max_error_us": 1},
+        {"fact": "quic_of_tomorrow", "anything": "text"}
+    ]);
+    let with_ids = facts.as_array().unwrap().iter().enumerate().map(|(index, fact)| {
+        let mut observation = fact.clone();
+        observation["id"] = format!("c/{}", index + 1).into();
+        observation["check"] = "c".into();
+        observation["at_us"] = 1.into();
+        observation
+    });
+    let target = json!({"text": "https://shop.example/", "scheme": "https", "host": "shop.example", "port": 443, "path": "/"});
+    let outcome = |kind: &str, parameters: Value| {
+        json!({"check": "c", "kind": kind, "required": true, "target": target, "parameters": parameters, "status": "failed",
+            "note": {"why": "because", "grant": "sudo x"}, "began_us": 1, "took_us": 1, "observations": []})
+    };
+    let mut first = outcome("http", json!({"url": "https://shop.example/", "expect_status": ["2xx"]}));
+    first["observations"] = with_ids.collect();
+    json!({"schema": SCHEMA, "state": "explained", "bundle": {"id": "ab".repeat(32), "path": "/x", "case_url": "https://x.example"},
+        "run": {"id": "r", "set": {"name": "web", "version": 1, "sha256": "ab".repeat(32)}, "targets": [target], "case": "4711",
+            "ticket": "t", "began": "2026-01-01T00:00:00Z", "took_us": 1, "interrupted": false, "limits_hit": ["limit"]},
+        "environment": {"version": "0.1.0", "os": "linux", "os_release": "r", "kernel": "k", "architecture": "x86_64", "hostname": "vm",
+            "raw_sockets": true, "ping_sockets": true, "elevated": true, "began": "2026-01-01T00:00:00Z"},
+        "findings": [{"cause": "tcp.refused", "severity": "problem", "confidence": 1.0, "where": {"name": "n", "url": "u", "interface": "i"},
+            "sentence": "s", "evidence": ["c/1"], "rejected": [{"cause": "c", "reason": "r", "evidence": []}],
+            "next_step": {"who": "server", "action": "a"}, "article": "a", "target": "t", "settled_by": "s"}],
+        "unexplained": [{"check": "c", "required": true, "what": "w", "ruled_out": []}],
+        "not_measured": [{"check": "c", "required": true, "why": "w", "grant": "g"}],
+        "outcomes": [first,
+            outcome("dns", json!({"name": "shop.example", "types": ["A"], "servers": ["203.0.113.53"]})),
+            outcome("tls", json!({"host": "shop.example", "server_name": "shop.example", "alpn": ["h2"]})),
+            outcome("tcp", json!({"host": "shop.example", "port": 1})), outcome("icmp", json!({"host": "shop.example"})),
+            outcome("traceroute", json!({"host": "shop.example"})), outcome("host", json!({"target": "shop.example"}))]})
+}
+
+/// The pointers of every text in the document.
+fn texts(value: &Value, at: String, found: &mut Vec<String>) {
+    match value {
+        Value::String(_) => found.push(at),
+        Value::Array(items) => items.iter().enumerate().for_each(|(index, item)| texts(item, format!("{at}/{index}"), found)),
+        Value::Object(fields) => fields.iter().for_each(|(name, item)| texts(item, format!("{at}/{name}"), found)),
+        _ => {}
+    }
+}
+
+/// Fields that stay by design: what identifies the run, and at the default level the names of what was asked for, which are
+/// public or on the case already.
+fn stays(pointer: &str, strict: bool) -> bool {
+    const IDENTITY: [&str; 7] = ["/schema", "/run/id", "/run/case", "/run/ticket", "/run/set/name", "/run/set/sha256", "/fact"];
+    const NAMES: [&str; 12] = [
+        "host",
+        "name",
+        "hostname",
+        "server_name",
+        "wanted",
+        "subject",
+        "issuer",
+        "search",
+        "names",
+        "excluded",
+        "addresses",
+        "target",
+    ];
+    const BYTES: &str = "der_base64";
+    let own = pointer.rsplit('/').find(|part| part.parse::<u32>().is_err()).unwrap_or_default();
+    let is_word = pointer.contains("/headers/") || pointer.contains("/extended_errors/") || pointer.contains("/interface");
+    let identity = IDENTITY.iter().any(|end| pointer.ends_with(end)) || matches!(own, "check" | "id" | "evidence");
+    identity || (!strict && !is_word && (NAMES.contains(&own) || own == BYTES))
+}
+
+/// Plants a canary into one text after the other and looks for it in every file of the bundle.
+fn hunt(shape: impl Fn(&str) -> String, canary: &str, key: Option<&MappingKey>) {
+    let document = full_document();
+    let mut pointers = Vec::new();
+    texts(&document, String::new(), &mut pointers);
+    let mut planted = 0;
+    for pointer in pointers {
+        if stays(&pointer, key.is_some()) {
+            continue;
+        }
+        let mut with_canary = document.clone();
+        *with_canary.pointer_mut(&pointer).unwrap() = shape(document.pointer(&pointer).unwrap().as_str().unwrap()).into();
+        // Fields of a type of their own, such as addresses and dates, take no canary.
+        let Ok(parsed) = serde_json::from_value::<Document>(with_canary) else { continue };
+        planted += 1;
+        let how = key.map_or(Redaction::Default, Redaction::Strict);
+        let (redacted, report) = redact(&parsed, how, &["annabelle".to_owned()]);
+        for (name, content) in packed_files(&redacted, &report) {
+            let content = String::from_utf8_lossy(&content);
+            assert!(!content.contains(canary), "{name} still holds what was planted in {pointer}");
+        }
+    }
+    assert!(planted > 60, "only {planted} fields took a canary");
+}
+
+const SECRET: &str = "Kq7Zp2Rt9Wm4Xs8Lb3Nd6Vc5";
+
+#[test]
+fn no_field_of_any_fact_carries_a_secret_out() {
+    hunt(|_| SECRET.to_owned(), SECRET, None);
+    hunt(|was| format!("{was} {SECRET}"), SECRET, None);
+    hunt(|_| format!("https://u:{SECRET}@shop.example/{SECRET}?q={SECRET}#{SECRET}"), SECRET, None);
+}
+
+#[test]
+fn no_text_carries_the_users_name_or_home_out() {
+    hunt(|_| "open /home/annabelle/secret-plans.pem".to_owned(), "annabelle", None);
+    hunt(|_| "C:\\Users\\annabelle\\secret-plans.pem".to_owned(), "secret-plans", None);
+}
+
+#[test]
+fn at_the_strict_level_no_name_and_no_certificate_gets_out() {
+    let key = MappingKey::from_bytes([3; 32]);
+    hunt(|_| SECRET.to_owned(), SECRET, Some(&key));
+    hunt(|_| "canary-name.example".to_owned(), "canary-name", Some(&key));
+}
+
+#[test]
+fn at_the_strict_level_no_address_of_the_run_gets_out() {
+    let key = MappingKey::from_bytes([3; 32]);
+    let mut document = full_document();
+    document["outcomes"][0]["observations"][1]["failure"]["text"] =
+        "203.0.113.7:443 and [203.0.113.53]:53 refused shop.example".into();
+    let parsed: Document = serde_json::from_value(document).unwrap();
+    let (redacted, report) = redact(&parsed, Redaction::Strict(&key), &[]);
+    for (name, content) in packed_files(&redacted, &report) {
+        let content = String::from_utf8_lossy(&content);
+        for planted in ["203.0.113.", "shop.example", "MIIB"] {
+            assert!(!content.contains(planted), "{name} still holds {planted}");
+        }
+    }
+    assert!(report.removed["address"] > 0 && report.removed["name"] > 0 && report.removed["certificate"] == 1, "{report:?}");
+}
+
+#[test]
+fn an_ordinary_document_loses_nothing_that_diagnoses() {
+    let parsed: Document = serde_json::from_value(full_document()).unwrap();
+    let (redacted, _) = redact(&parsed, Redaction::Default, &[]);
+    for (before, after) in parsed.outcomes[0].observations.iter().zip(&redacted.outcomes[0].observations) {
+        let lossy = matches!(before.fact, Fact::Handshake(_) | Fact::Exchange(_) | Fact::Unknown(_));
+        assert!(lossy || before == after, "{before:?}\nbecame\n{after:?}");
+    }
+    let (untouched, _) = redact(&parsed, Redaction::None, &[]);
+    assert_eq!(untouched, parsed);
+}

@@ -1,0 +1,118 @@
+use super::*;
+use netsonde_contract::id::CheckId;
+use netsonde_contract::kind::Kind;
+use netsonde_contract::observation::{Fact, Resolvers};
+use netsonde_probes::clock::Clock;
+use netsonde_probes::gate::{Gate, Limits};
+use std::sync::Arc;
+
+/// A plan of host checks; each one's behaviour is told by its `target` parameter.
+fn plan(checks: &[(&str, &[&str])], budget: Duration) -> Plan {
+    let mut plan = netsonde_contract::set::ProbeSet::parse(
+        "test",
+        "name = \"test\"\nquestion = \"q\"\n[[check]]\nid = \"x\"\nkind = \"host\"\n",
+    )
+    .unwrap()
+    .plan(&Default::default())
+    .unwrap();
+    plan.budget = budget;
+    let check = |(behaviour, needs): &(&str, &[&str])| PlannedCheck {
+        id: CheckId::new(*behaviour),
+        required: true,
+        target: None,
+        needs: needs.iter().map(|need| CheckId::new(*need)).collect(),
+        when: Vec::new(),
+        deadline: if behaviour.starts_with("late") { Duration::from_millis(1) } else { Duration::from_secs(60) },
+        params: Params::parse(Kind::Host, serde_json::json!({ "target": behaviour })).unwrap(),
+    };
+    plan.checks = checks.iter().map(check).collect();
+    plan
+}
+
+fn behave(context: Context, params: Params) -> BoxFuture<'static, Result<Ending, NotMeasurable>> {
+    let Params::Host(params) = params else { panic!("only host checks here") };
+    let behaviour = params.target.unwrap_or_default();
+    Box::pin(async move {
+        let fact = Resolvers { servers: Vec::new(), search: Vec::new(), read_from: "seen".into() };
+        context.recorder.record(0, Fact::Resolvers(fact));
+        match behaviour.as_str() {
+            "good" => Ok(Ending::AsExpected),
+            "bad" => Ok(Ending::Failed),
+            "unable" => Err(NotMeasurable::with_grant("no right", "sudo")),
+            "panics" => panic!("planted fault"),
+            _ => std::future::pending().await,
+        }
+    })
+}
+
+fn means(watcher: Option<UnboundedSender<Observation>>) -> Means {
+    let clock = Clock::start();
+    let context = Context {
+        gate: Arc::new(Gate::new(Limits::PERSON, clock)),
+        clock,
+        names: Arc::default(),
+        trust: Arc::default(),
+        proxy: Default::default(),
+        recorder: Recorder::new(CheckId::new("none")),
+    };
+    Means { context, measure: behave, watcher }
+}
+
+fn statuses(ran: &Ran) -> Vec<Status> {
+    ran.outcomes.iter().map(|outcome| outcome.status).collect()
+}
+
+#[tokio::test]
+async fn a_panic_in_one_check_costs_the_others_nothing() {
+    let plan = plan(&[("panics", &[]), ("good", &[]), ("bad", &[]), ("unable", &[])], Duration::from_secs(60));
+    let ran = run(&plan, &means(None), std::future::pending(), &mut |_| {}).await;
+    assert_eq!(statuses(&ran), [Status::NotMeasured, Status::Succeeded, Status::Failed, Status::NotMeasured]);
+    let panicked = &ran.outcomes[0];
+    assert!(panicked.note.as_ref().unwrap().why.contains("planted fault"), "{:?}", panicked.note);
+    assert_eq!(panicked.observations.len(), 1, "what was seen before the panic is kept");
+    assert_eq!(ran.outcomes[3].note.as_ref().unwrap().grant.as_deref(), Some("sudo"));
+}
+
+#[tokio::test]
+async fn a_deadline_keeps_what_was_seen_and_skips_what_needs_it() {
+    let plan = plan(&[("late", &[]), ("good", &["late"])], Duration::from_secs(60));
+    let ran = run(&plan, &means(None), std::future::pending(), &mut |_| {}).await;
+    assert_eq!(statuses(&ran), [Status::TimedOut, Status::Skipped]);
+    assert_eq!(ran.outcomes[0].observations.len(), 1);
+    assert!(!ran.interrupted);
+}
+
+#[tokio::test]
+async fn an_interruption_keeps_what_is_there_and_says_so() {
+    let plan = plan(&[("good", &[]), ("hangs", &[]), ("never", &["hangs"])], Duration::from_secs(60));
+    let (stop, stopped) = tokio::sync::oneshot::channel::<()>();
+    let mut stop = Some(stop);
+    let interrupted = async {
+        let _ = stopped.await;
+    };
+    let ran = run(&plan, &means(None), interrupted, &mut |event| {
+        if matches!(event, Event::Ended(_)) {
+            stop.take().map(|stop| stop.send(()));
+        }
+    })
+    .await;
+    assert!(ran.interrupted);
+    assert_eq!(statuses(&ran), [Status::Succeeded, Status::NotMeasured, Status::NotMeasured]);
+    assert!(ran.outcomes[2].note.as_ref().unwrap().why.contains("before it began"));
+}
+
+#[tokio::test]
+async fn the_budget_ends_the_run_and_is_named_as_a_limit() {
+    let plan = plan(&[("hangs", &[]), ("never", &["hangs"])], Duration::from_millis(1));
+    let ran = run(&plan, &means(None), std::future::pending(), &mut |_| {}).await;
+    assert_eq!(statuses(&ran), [Status::TimedOut, Status::NotMeasured]);
+    assert_eq!(ran.limits_hit.len(), 1);
+}
+
+#[tokio::test]
+async fn observations_are_handed_on_as_they_come() {
+    let (watcher, mut seen) = tokio::sync::mpsc::unbounded_channel();
+    let plan = plan(&[("good", &[])], Duration::from_secs(60));
+    let ran = run(&plan, &means(Some(watcher)), std::future::pending(), &mut |_| {}).await;
+    assert_eq!(seen.try_recv().unwrap(), ran.outcomes[0].observations[0]);
+}

@@ -1,0 +1,263 @@
+//! The state directory: the agent's key, its count of bundles, the key of strict redaction, and the spool.
+//!
+//! Whoever changes the count or the spool holds the directory's lock, so that two runs at once neither share a number nor sweep
+//! each other's unfinished files away.
+
+use crate::redaction::MappingKey;
+use crate::spool::Spool;
+use crate::stop::Stop;
+use ed25519_dalek::SigningKey;
+use ed25519_dalek::pkcs8::spki::der::pem::LineEnding;
+use ed25519_dalek::pkcs8::{DecodePrivateKey, EncodePrivateKey};
+use netsonde_contract::id::BundleId;
+use serde::{Deserialize, Serialize};
+use std::fs::{self, File, OpenOptions};
+use std::io::{self, Write};
+use std::path::{Path, PathBuf};
+
+const KEY_FILE: &str = "agent.key";
+const MAPPING_KEY_FILE: &str = "redaction.key";
+const SEQUENCE_FILE: &str = "sequence.json";
+const LOCK_FILE: &str = "lock";
+const SPOOL_FOLDER: &str = "spool";
+
+pub(crate) struct StateDirectory {
+    path: PathBuf,
+}
+
+/// The directory's lock; dropping it gives it back, and so does the end of the process.
+pub(crate) struct Locked<'a> {
+    directory: &'a StateDirectory,
+    _lock: File,
+}
+
+/// The number of a bundle and the one before it, as the manifest chains them.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) struct Sequence {
+    /// The last number given out.
+    pub(crate) number: u64,
+    #[serde(default)]
+    pub(crate) previous: Option<BundleId>,
+}
+
+impl StateDirectory {
+    /// Opens the directory, making it where it is not there.
+    ///
+    /// # Errors
+    /// Where it cannot be made or written; the run would lose its result there, so it is said before anything is measured.
+    pub(crate) fn open(given: Option<&Path>) -> Result<Self, Stop> {
+        let path = match given {
+            Some(path) => path.to_owned(),
+            None => default_path()
+                .ok_or_else(|| Stop::usage("found no place for the state directory: HOME is not set"))
+                .map_err(|stop| stop.next("name one with --state-dir DIR"))?,
+        };
+        let failed = |error: io::Error| {
+            Stop::usage(format!("the state directory {} cannot be used: {error}", path.display()))
+                .next("name another one with --state-dir DIR")
+        };
+        create_private_folder(&path).map_err(failed)?;
+        OpenOptions::new().create(true).truncate(false).write(true).open(path.join(LOCK_FILE)).map_err(failed)?;
+        Ok(Self { path })
+    }
+
+    pub(crate) fn spool(&self) -> Spool {
+        Spool::at(self.path.join(SPOOL_FOLDER))
+    }
+
+    /// Waits until no other netsonde changes the directory.
+    pub(crate) fn lock(&self) -> io::Result<Locked<'_>> {
+        let file = OpenOptions::new().create(true).truncate(false).write(true).open(self.path.join(LOCK_FILE))?;
+        file.lock()?;
+        Ok(Locked { directory: self, _lock: file })
+    }
+
+    /// The agent's signing key, made on first use.
+    pub(crate) fn signing_key(&self) -> Result<SigningKey, Stop> {
+        let path = self.path.join(KEY_FILE);
+        let broken = |cause: String| {
+            Stop::usage(format!("the agent's key {} cannot be used: {cause}", path.display()))
+                .next("restore it from a backup, or move it away: the next run makes a new key, which support does not know yet")
+        };
+        match fs::read_to_string(&path) {
+            Ok(pem) => SigningKey::from_pkcs8_pem(&pem).map_err(|error| broken(error.to_string())),
+            Err(error) if error.kind() == io::ErrorKind::NotFound => {
+                let key = new_signing_key()?;
+                let pem = key.to_pkcs8_pem(LineEnding::LF).map_err(|error| broken(error.to_string()))?;
+                write_private_once(&path, pem.as_bytes()).map_err(|error| broken(error.to_string()))?;
+                // Another process may have been first; its key is the one that stands.
+                let pem = fs::read_to_string(&path).map_err(|error| broken(error.to_string()))?;
+                SigningKey::from_pkcs8_pem(&pem).map_err(|error| broken(error.to_string()))
+            }
+            Err(error) => Err(broken(error.to_string())),
+        }
+    }
+
+    /// The key of strict redaction, made on first use. It stays with the customer, who alone can tell what a token stands for.
+    pub(crate) fn mapping_key(&self) -> Result<MappingKey, Stop> {
+        let path = self.path.join(MAPPING_KEY_FILE);
+        let broken = |cause: String| Stop::usage(format!("the redaction key {} cannot be used: {cause}", path.display()));
+        if !path.exists() {
+            write_private_once(&path, &random::<32>()?).map_err(|error| broken(error.to_string()))?;
+        }
+        let bytes = fs::read(&path).map_err(|error| broken(error.to_string()))?;
+        let bytes = bytes.try_into().map_err(|_| broken("it is not 32 bytes long".to_owned()))?;
+        Ok(MappingKey::from_bytes(bytes))
+    }
+
+    pub(crate) fn path(&self) -> &Path {
+        &self.path
+    }
+
+    /// Removes the directory where it holds nothing but its lock: a run on a ticket leaves nothing behind.
+    pub(crate) fn remove_if_unused(&self) {
+        self.spool().remove_if_empty();
+        let only_the_lock = |entries: fs::ReadDir| entries.flatten().all(|entry| entry.file_name() == LOCK_FILE);
+        if self.path.read_dir().is_ok_and(only_the_lock) {
+            let _ = fs::remove_file(self.path.join(LOCK_FILE));
+            let _ = fs::remove_dir(&self.path);
+        }
+    }
+}
+
+impl Locked<'_> {
+    /// Takes the next number. It is on disk before it is used: a crash leaves a gap, never two bundles of one number.
+    pub(crate) fn next_number(&self) -> io::Result<Sequence> {
+        let mut sequence = self.sequence()?;
+        sequence.number += 1;
+        self.write_sequence(&sequence)?;
+        Ok(sequence)
+    }
+
+    /// Notes the bundle that took the last number, for the next one to name.
+    pub(crate) fn note_bundle(&self, bundle: &BundleId) -> io::Result<()> {
+        let sequence = Sequence { previous: Some(bundle.clone()), ..self.sequence()? };
+        self.write_sequence(&sequence)
+    }
+
+    fn sequence(&self) -> io::Result<Sequence> {
+        match fs::read(self.directory.path.join(SEQUENCE_FILE)) {
+            Ok(bytes) => serde_json::from_slice(&bytes).map_err(io::Error::other),
+            Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(Sequence::default()),
+            Err(error) => Err(error),
+        }
+    }
+
+    fn write_sequence(&self, sequence: &Sequence) -> io::Result<()> {
+        let bytes = serde_json::to_vec(sequence).map_err(io::Error::other)?;
+        replace_file(&self.directory.path.join(SEQUENCE_FILE), &bytes)
+    }
+}
+
+/// A key for one run.
+pub(crate) fn new_signing_key() -> Result<SigningKey, Stop> {
+    Ok(SigningKey::from_bytes(&random::<32>()?))
+}
+
+pub(crate) fn random<const N: usize>() -> Result<[u8; N], Stop> {
+    let mut bytes = [0; N];
+    getrandom::fill(&mut bytes).map_err(|error| Stop::usage(format!("the system gave no random bytes: {error}")))?;
+    Ok(bytes)
+}
+
+/// Writes a file whole or not at all, and makes sure that it stays: file, rename, folder.
+pub(crate) fn replace_file(path: &Path, bytes: &[u8]) -> io::Result<()> {
+    let folder = path.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new("."));
+    let mut file = tempfile::NamedTempFile::new_in(folder)?;
+    file.write_all(bytes)?;
+    file.as_file().sync_all()?;
+    file.persist(path).map_err(|error| error.error)?;
+    sync_folder(folder)
+}
+
+/// Makes sure that the names in a folder stay. Windows keeps them without being asked and cannot open a folder as a file.
+pub(crate) fn sync_folder(folder: &Path) -> io::Result<()> {
+    if cfg!(unix) { File::open(folder)?.sync_all() } else { Ok(()) }
+}
+
+/// Makes a folder, with its parents, that only its owner may look into.
+pub(crate) fn create_private_folder(path: &Path) -> io::Result<()> {
+    let mut builder = fs::DirBuilder::new();
+    builder.recursive(true);
+    #[cfg(unix)]
+    std::os::unix::fs::DirBuilderExt::mode(&mut builder, 0o700);
+    builder.create(path)
+}
+
+/// Writes a secret where there is none yet. It appears whole, so that nobody reads half a key.
+fn write_private_once(path: &Path, bytes: &[u8]) -> io::Result<()> {
+    let folder = path.parent().unwrap_or(Path::new("."));
+    // Temporary files are made with mode 0600.
+    let mut file = tempfile::NamedTempFile::new_in(folder)?;
+    file.write_all(bytes)?;
+    file.as_file().sync_all()?;
+    match file.persist_noclobber(path) {
+        Ok(_) => sync_folder(folder),
+        Err(error) if error.error.kind() == io::ErrorKind::AlreadyExists => Ok(()),
+        Err(error) => Err(error.error),
+    }
+}
+
+/// `/var/lib/netsonde` for root, the XDG state directory for others, the local application data on Windows.
+fn default_path() -> Option<PathBuf> {
+    #[cfg(unix)]
+    if nix::unistd::geteuid().is_root() {
+        return Some(PathBuf::from("/var/lib/netsonde"));
+    }
+    let variable = |name: &str| std::env::var_os(name).filter(|value| !value.is_empty()).map(PathBuf::from);
+    if cfg!(windows) {
+        return Some(variable("LOCALAPPDATA")?.join("netsonde"));
+    }
+    let state = variable("XDG_STATE_HOME").filter(|path| path.is_absolute());
+    Some(state.or_else(|| Some(variable("HOME")?.join(".local/state")))?.join("netsonde"))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_key_is_made_once_and_is_its_owners_alone() {
+        let folder = tempfile::tempdir().unwrap();
+        let state = StateDirectory::open(Some(&folder.path().join("deep/er"))).unwrap();
+        let key = state.signing_key().unwrap();
+        assert_eq!(state.signing_key().unwrap().to_bytes(), key.to_bytes());
+        #[cfg(unix)]
+        {
+            use std::os::unix::fs::PermissionsExt;
+            let mode = |name: &str| fs::metadata(state.path.join(name)).unwrap().permissions().mode() & 0o777;
+            state.mapping_key().unwrap();
+            assert_eq!((mode(KEY_FILE), mode(MAPPING_KEY_FILE), mode(".")), (0o600, 0o600, 0o700));
+        }
+    }
+
+    #[test]
+    fn a_damaged_key_is_told_and_not_replaced() {
+        let folder = tempfile::tempdir().unwrap();
+        let state = StateDirectory::open(Some(folder.path())).unwrap();
+        fs::write(folder.path().join(KEY_FILE), "damaged").unwrap();
+        let stop = state.signing_key().unwrap_err();
+        assert!(stop.message.contains("agent.key") && stop.next.is_some(), "{stop:?}");
+        assert_eq!(fs::read_to_string(folder.path().join(KEY_FILE)).unwrap(), "damaged");
+    }
+
+    #[test]
+    fn a_crash_between_number_and_bundle_leaves_a_gap_and_no_double() {
+        let folder = tempfile::tempdir().unwrap();
+        let state = StateDirectory::open(Some(folder.path())).unwrap();
+        let locked = state.lock().unwrap();
+        assert_eq!(locked.next_number().unwrap(), Sequence { number: 1, previous: None });
+        let first = BundleId::new("a".repeat(64));
+        locked.note_bundle(&first).unwrap();
+        locked.next_number().unwrap();
+        // The second run dies here.
+        assert_eq!(locked.next_number().unwrap(), Sequence { number: 3, previous: Some(first) });
+    }
+
+    #[test]
+    fn a_folder_that_cannot_be_made_is_told_with_the_way_out() {
+        let file = tempfile::NamedTempFile::new().unwrap();
+        let stop = StateDirectory::open(Some(&file.path().join("below"))).err().unwrap();
+        assert!(stop.message.contains("state directory") && stop.next.unwrap().contains("--state-dir"));
+    }
+}

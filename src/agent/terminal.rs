@@ -1,0 +1,66 @@
+//! The two streams and the person before them.
+//!
+//! Standard output carries the document that was asked for; everything else goes to standard error. A reader that went away (a
+//! closed pipe) is no error: whoever pipes into `head` has what they wanted.
+
+use crate::stop::Stop;
+use std::io::{self, IsTerminal, Write};
+
+/// Lines are this wide where the output is no terminal.
+const PLAIN_WIDTH: usize = 100;
+
+/// Writes a piece of the document to standard output.
+///
+/// # Errors
+/// Where the output cannot be written for another reason than a reader that went away.
+pub(crate) fn output(text: &str) -> Result<(), Stop> {
+    let mut stdout = anstream::stdout().lock();
+    let written = stdout.write_all(text.as_bytes()).and_then(|()| stdout.flush());
+    match written {
+        Err(error) if error.kind() != io::ErrorKind::BrokenPipe => {
+            Err(Stop::usage(format!("writing to standard output failed: {error}")).next("check what the output is redirected to"))
+        }
+        _ => Ok(()),
+    }
+}
+
+/// Says something beside the document, on standard error. A standard error that is closed cannot be told of.
+pub(crate) fn say(text: &str) {
+    let mut stderr = anstream::stderr().lock();
+    let _ = writeln!(stderr, "{text}");
+}
+
+/// Says why a command stopped and what to do next.
+pub(crate) fn say_stop(stop: &Stop) {
+    say(&format!("netsonde: {}", stop.message));
+    if let Some(next) = &stop.next {
+        say(&format!("  next: {next}"));
+    }
+}
+
+/// Someone can be asked: both the question's and the answer's stream are a terminal.
+pub(crate) fn can_ask() -> bool {
+    io::stdin().is_terminal() && io::stderr().is_terminal()
+}
+
+/// Asks a question that is answered by yes or no. Without a terminal, or where the answer cannot be read, the answer is no.
+pub(crate) fn ask(question: &str, default: bool) -> bool {
+    if !can_ask() {
+        return false;
+    }
+    dialoguer::Confirm::new().with_prompt(question).default(default).interact_opt().ok().flatten().unwrap_or(false)
+}
+
+pub(crate) fn progress_is_seen() -> bool {
+    io::stderr().is_terminal()
+}
+
+/// Whether the document may be coloured, by `NO_COLOR`, `CLICOLOR_FORCE` and whether anyone looks at it.
+pub(crate) fn output_colour() -> bool {
+    anstream::AutoStream::choice(&io::stdout()) != anstream::ColorChoice::Never
+}
+
+pub(crate) fn output_width() -> usize {
+    let term = dialoguer::console::Term::stdout();
+    term.size_checked().filter(|_| io::stdout().is_terminal()).map_or(PLAIN_WIDTH, |(_, columns)| usize::from(columns))
+}

@@ -1,0 +1,208 @@
+use super::machine::{Answer, Body};
+use crate::stop::with_causes;
+use netsonde_contract::api::{self, Problem, TicketState};
+use netsonde_contract::id::TicketId;
+use netsonde_contract::pin;
+use netsonde_contract::receipt;
+use netsonde_contract::target::{Target, TargetForm};
+use netsonde_contract::ticket::Ticket;
+use netsonde_probes::context::ProxyChoice;
+use reqwest::header::{CONTENT_TYPE, HeaderMap, RETRY_AFTER};
+use reqwest::{Client, Method, Proxy, RequestBuilder, Response, redirect};
+use std::error::Error;
+use std::time::Duration;
+
+/// A handshake through a slow proxy takes seconds; longer means that nothing answers.
+const CONNECT_TIMEOUT: Duration = Duration::from_secs(8);
+/// Between two pieces of an answer. The backend verifies and stores a whole bundle before its last answer.
+const READ_TIMEOUT: Duration = Duration::from_secs(60);
+/// For the question whether a ticket is still good, which must not hold up a run.
+const STATE_TIMEOUT: Duration = Duration::from_secs(6);
+/// Answers are receipts and problem documents; what is longer is neither.
+const MAX_ANSWER_BYTES: usize = 256 * 1024;
+
+/// The support backend, over one kind of trust.
+pub(crate) struct Backend {
+    base: String,
+    client: Client,
+}
+
+/// How the backend's TLS is judged.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum TlsTrust {
+    /// By the pin in the ticket; by the platform where it has none.
+    Ticket,
+    /// By the platform, although the ticket has a pin: a person agreed to it. Receipts are still checked by the ticket's key.
+    Platform,
+}
+
+/// Why a request has no answer.
+#[derive(Debug)]
+pub(crate) enum NoAnswer {
+    /// Something answers, but not with the key that the ticket names: an inspecting proxy, or another server.
+    PinMismatch,
+    Unreachable(String),
+}
+
+impl Backend {
+    /// # Errors
+    /// Where the proxy given by hand is none.
+    pub(crate) fn new(ticket: &Ticket, trust: TlsTrust, proxy: &ProxyChoice) -> Result<Self, String> {
+        let mut builder = Client::builder()
+            .user_agent(concat!("netsonde/", env!("CARGO_PKG_VERSION")))
+            .redirect(redirect::Policy::none())
+            .connect_timeout(CONNECT_TIMEOUT)
+            .read_timeout(READ_TIMEOUT);
+        if let (Some(pin), TlsTrust::Ticket) = (&ticket.tls_pin, trust) {
+            builder = builder.tls_backend_preconfigured(pin::client_config(pin));
+        }
+        builder = match proxy {
+            // No proxy leads to this machine itself.
+            _ if is_loopback(&ticket.backend) => builder.no_proxy(),
+            ProxyChoice::Environment => builder,
+            ProxyChoice::None => builder.no_proxy(),
+            ProxyChoice::Url(url) => {
+                let proxy = Proxy::all(url).map_err(|error| format!("the proxy cannot be used: {}", with_causes(&error)))?;
+                builder.no_proxy().proxy(proxy)
+            }
+        };
+        let client = builder.build().map_err(|error| format!("the HTTP client cannot be made: {}", with_causes(&error)))?;
+        Ok(Self { base: ticket.backend.clone(), client })
+    }
+
+    pub(crate) fn request(&self, method: Method, path: &str) -> RequestBuilder {
+        self.client.request(method, format!("{}{path}", self.base))
+    }
+
+    /// Whether a ticket is still good, by the backend's own clock.
+    pub(crate) async fn ticket_state(&self, id: &TicketId) -> Result<Result<TicketState, Problem>, NoAnswer> {
+        let request = self.request(Method::GET, &api::path::ticket_state(id)).timeout(STATE_TIMEOUT);
+        let response = request.send().await.map_err(no_answer)?;
+        let status = response.status();
+        let problem = is_problem(response.headers());
+        let bytes = bounded(response).await?;
+        let unreadable = |error: serde_json::Error| {
+            NoAnswer::Unreachable(format!(
+                "something answers there with status {status}, but it is no netsonde backend ({error})"
+            ))
+        };
+        if status.is_success() {
+            serde_json::from_slice(&bytes).map(Ok).map_err(unreadable)
+        } else if problem {
+            serde_json::from_slice(&bytes).map(Err).map_err(unreadable)
+        } else {
+            Err(NoAnswer::Unreachable(format!("something answers there with status {status}, but it is no netsonde backend")))
+        }
+    }
+
+    /// Sends an upload's request and reads the parts of the answer that matter.
+    pub(crate) async fn answer(&self, request: RequestBuilder) -> Result<Answer, NoAnswer> {
+        let response = request.send().await.map_err(no_answer)?;
+        let status = response.status().as_u16();
+        let headers = response.headers().clone();
+        let bytes = bounded(response).await?;
+        let body = if content_type(&headers) == receipt::MEDIA_TYPE {
+            Body::Receipt(bytes)
+        } else if is_problem(&headers) {
+            serde_json::from_slice(&bytes).map_or(Body::Other, Body::Problem)
+        } else {
+            Body::Other
+        };
+        Ok(Answer {
+            status,
+            location: text(&headers, "location").and_then(|location| self.own_path(location)),
+            offset: number(&headers, api::header::UPLOAD_OFFSET),
+            complete: text(&headers, api::header::UPLOAD_COMPLETE) == Some("?1"),
+            max_append: text(&headers, api::header::UPLOAD_LIMIT).and_then(max_append),
+            retry_after: number(&headers, RETRY_AFTER.as_str()).map(Duration::from_secs),
+            body,
+        })
+    }
+
+    /// A path on this backend; a location elsewhere is none that a bundle is sent to.
+    fn own_path(&self, location: &str) -> Option<String> {
+        let path = location.strip_prefix(&self.base).unwrap_or(location);
+        (path.starts_with('/') && !path.starts_with("//")).then(|| path.to_owned())
+    }
+}
+
+/// The limit of one append within `Upload-Limit`, a structured dictionary such as `max-size=1, max-append-size=2`.
+fn max_append(limits: &str) -> Option<u64> {
+    limits.split(',').find_map(|limit| limit.trim().strip_prefix("max-append-size=")?.parse().ok())
+}
+
+async fn bounded(mut response: Response) -> Result<Vec<u8>, NoAnswer> {
+    let mut bytes = Vec::new();
+    while let Some(chunk) = response.chunk().await.map_err(no_answer)? {
+        bytes.extend_from_slice(&chunk);
+        if bytes.len() > MAX_ANSWER_BYTES {
+            return Err(NoAnswer::Unreachable(format!("its answer is longer than {MAX_ANSWER_BYTES} bytes")));
+        }
+    }
+    Ok(bytes)
+}
+
+fn no_answer(error: reqwest::Error) -> NoAnswer {
+    if certificate_refused(&error) { NoAnswer::PinMismatch } else { NoAnswer::Unreachable(with_causes(&error.without_url())) }
+}
+
+/// Looks for a refused certificate among the causes; an I/O error hides its own cause from `source`.
+fn certificate_refused(error: &(dyn Error + 'static)) -> bool {
+    let refused = |error: &(dyn Error + 'static)| {
+        matches!(error.downcast_ref::<rustls::Error>(), Some(rustls::Error::InvalidCertificate(_)))
+    };
+    let mut cause = Some(error);
+    while let Some(error) = cause {
+        let inner = error.downcast_ref::<std::io::Error>().and_then(std::io::Error::get_ref);
+        if refused(error) || inner.is_some_and(|inner| certificate_refused(inner)) {
+            return true;
+        }
+        cause = error.source();
+    }
+    false
+}
+
+fn is_loopback(base: &str) -> bool {
+    Target::parse(base, TargetForm::Url)
+        .is_ok_and(|target| target.host == "localhost" || target.address().is_some_and(|address| address.is_loopback()))
+}
+
+fn text<'a>(headers: &'a HeaderMap, name: &str) -> Option<&'a str> {
+    headers.get(name)?.to_str().ok()
+}
+
+fn number(headers: &HeaderMap, name: &str) -> Option<u64> {
+    text(headers, name)?.trim().parse().ok()
+}
+
+fn content_type(headers: &HeaderMap) -> &str {
+    text(headers, CONTENT_TYPE.as_str()).and_then(|value| value.split(';').next()).unwrap_or_default().trim()
+}
+
+fn is_problem(headers: &HeaderMap) -> bool {
+    content_type(headers) == api::PROBLEM_MEDIA_TYPE
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::ticket::tests::sample;
+    use ed25519_dalek::SigningKey;
+
+    #[test]
+    fn a_bundle_is_never_sent_to_another_place_than_the_backend() {
+        let _ = rustls::crypto::aws_lc_rs::default_provider().install_default();
+        let backend = Backend::new(&sample(&SigningKey::from_bytes(&[1; 32])), TlsTrust::Ticket, &ProxyChoice::None).unwrap();
+        assert_eq!(backend.own_path("/v1/uploads/1").as_deref(), Some("/v1/uploads/1"));
+        assert_eq!(backend.own_path("http://127.0.0.1:1/v1/uploads/1").as_deref(), Some("/v1/uploads/1"));
+        for elsewhere in ["https://evil.example/v1", "//evil.example/v1", "http://127.0.0.1:10/v1", "v1"] {
+            assert_eq!(backend.own_path(elsewhere), None, "{elsewhere}");
+        }
+    }
+
+    #[test]
+    fn the_append_limit_is_found_among_others() {
+        assert_eq!(max_append("max-size=67108864, max-append-size=4194304"), Some(4_194_304));
+        assert_eq!(max_append("max-size=67108864"), None);
+    }
+}

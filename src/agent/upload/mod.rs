@@ -1,0 +1,131 @@
+//! Sends one bundle to the backend that a ticket names. What to ask next is decided by [`machine`], which is pure; here are the
+//! requests themselves, and the receipt without which nothing counts as delivered.
+
+/// The backend's HTTP interface, as far as the agent uses it.
+mod backend;
+/// Answers in, requests out.
+mod machine;
+
+pub(crate) use backend::{Backend, NoAnswer, TlsTrust};
+pub(crate) use machine::Failure;
+
+use crate::interruption::Interruption;
+use base64::Engine;
+use base64::engine::general_purpose::STANDARD;
+use bytes::Bytes;
+use ed25519_dalek::VerifyingKey;
+use machine::{Action, Event, Machine};
+use netsonde_contract::api::{self, header};
+use netsonde_contract::bundle::hexadecimal;
+use netsonde_contract::id::BundleId;
+use netsonde_contract::receipt::Receipt;
+use netsonde_contract::ticket::Ticket;
+use reqwest::header::CONTENT_TYPE;
+use reqwest::{Method, RequestBuilder};
+use sha2::{Digest, Sha256};
+
+/// A bundle on its way.
+pub(crate) struct Parcel<'a> {
+    pub(crate) ticket: &'a Ticket,
+    pub(crate) bundle: &'a BundleId,
+    pub(crate) bytes: Bytes,
+    /// The key that signed the bundle.
+    pub(crate) key: VerifyingKey,
+}
+
+/// A verified receipt and the envelope it came in.
+#[derive(Debug)]
+pub(crate) struct Delivered {
+    pub(crate) receipt: Receipt,
+    pub(crate) envelope: Vec<u8>,
+}
+
+/// Why the parcel was not delivered, or that TLS is not the ticket's.
+#[derive(Debug)]
+pub(crate) enum NotDelivered {
+    PinMismatch,
+    Failed(Failure),
+}
+
+/// Sends the parcel until there is a valid receipt, a refusal, or no use in trying on.
+pub(crate) async fn send(backend: &Backend, parcel: &Parcel<'_>, interruption: &Interruption) -> Result<Delivered, NotDelivered> {
+    tokio::select! {
+        biased;
+        () = interruption.came() => Err(NotDelivered::Failed(Failure::Interrupted)),
+        sent = drive(backend, parcel) => sent,
+    }
+}
+
+async fn drive(backend: &Backend, parcel: &Parcel<'_>) -> Result<Delivered, NotDelivered> {
+    let mut machine = Machine::new(u64::try_from(parcel.bytes.len()).unwrap_or(u64::MAX));
+    loop {
+        let request = match machine.next() {
+            Action::Create => create(backend, parcel),
+            Action::Ask { location } => {
+                backend.request(Method::HEAD, &location).header(header::DRAFT_INTEROP, api::DRAFT_INTEROP_VERSION)
+            }
+            Action::Append { location, offset, length, last } => append(backend, parcel, &location, offset, length, last),
+            Action::Wait(delay) => {
+                tokio::time::sleep(delay).await;
+                machine.handle(Event::Waited);
+                continue;
+            }
+            Action::Done(envelope) => return check_receipt(parcel, envelope).map_err(NotDelivered::Failed),
+            Action::Failed(failure) => return Err(NotDelivered::Failed(failure)),
+        };
+        machine.handle(match backend.answer(request).await {
+            Ok(answer) => Event::Answered(answer),
+            Err(NoAnswer::PinMismatch) => return Err(NotDelivered::PinMismatch),
+            Err(NoAnswer::Unreachable(reason)) => Event::Unanswered(reason),
+        });
+    }
+}
+
+fn create(backend: &Backend, parcel: &Parcel<'_>) -> RequestBuilder {
+    let ticket = parcel.ticket;
+    let proof = ticket.proof_key().proof(&ticket.id, &parcel.key, &ticket.receipt_key);
+    backend
+        .request(Method::POST, api::path::UPLOADS)
+        .header(header::DRAFT_INTEROP, api::DRAFT_INTEROP_VERSION)
+        .header(header::UPLOAD_LENGTH, parcel.bytes.len())
+        .header(header::UPLOAD_COMPLETE, "?0")
+        .header(header::BUNDLE, parcel.bundle.as_str())
+        .header(header::TICKET, ticket.id.as_str())
+        .header(header::KEY, STANDARD.encode(parcel.key.as_bytes()))
+        .header(header::PROOF, proof)
+        .body(Bytes::new())
+}
+
+fn append(backend: &Backend, parcel: &Parcel<'_>, location: &str, offset: u64, length: u64, last: bool) -> RequestBuilder {
+    // The machine keeps both within the parcel's length, which is one of memory.
+    let begin = usize::try_from(offset).unwrap_or(usize::MAX).min(parcel.bytes.len());
+    let end = begin.saturating_add(usize::try_from(length).unwrap_or(usize::MAX)).min(parcel.bytes.len());
+    let part = parcel.bytes.slice(begin..end);
+    backend
+        .request(Method::PATCH, location)
+        .header(header::DRAFT_INTEROP, api::DRAFT_INTEROP_VERSION)
+        .header(CONTENT_TYPE, api::PARTIAL_UPLOAD)
+        .header(header::UPLOAD_OFFSET, offset)
+        .header(header::UPLOAD_COMPLETE, if last { "?1" } else { "?0" })
+        .header(header::CONTENT_DIGEST, format!("sha-256=:{}:", STANDARD.encode(Sha256::digest(&part))))
+        .body(part)
+}
+
+/// Holds the receipt against what was sent: signed by the key in the ticket, for this very file and this ticket.
+fn check_receipt(parcel: &Parcel<'_>, envelope: Vec<u8>) -> Result<Delivered, Failure> {
+    let receipt = Receipt::verify(&envelope, &parcel.ticket.receipt_key).map_err(|error| Failure::Receipt(error.to_string()))?;
+    let wrong = |what: &str| Err(Failure::Receipt(format!("it is for another {what}")));
+    if receipt.bundle != *parcel.bundle {
+        return wrong("bundle");
+    }
+    if receipt.file_sha256 != hexadecimal(&Sha256::digest(&parcel.bytes)) {
+        return wrong("file");
+    }
+    if receipt.ticket.as_ref() != Some(&parcel.ticket.id) {
+        return wrong("ticket");
+    }
+    Ok(Delivered { receipt, envelope })
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,92 @@
+use crate::blobs::Blobs;
+use crate::clock::Clock;
+use crate::ingest::Turns;
+use crate::limits::Limits;
+use crate::pages::SignInLimit;
+use crate::staging::Staging;
+use crate::store::Store;
+use ed25519_dalek::SigningKey;
+use netsonde_contract::bundle::hexadecimal;
+use netsonde_contract::pin::Pin;
+use sha2::{Digest, Sha256};
+use std::sync::{Arc, Mutex};
+use tokio::sync::Semaphore;
+use tokio_util::task::TaskTracker;
+
+/// Where this server is reached: what tickets, tokens and receipts say of it.
+#[derive(Clone)]
+pub(crate) struct Place {
+    /// Without a final slash.
+    pub(crate) url: String,
+    pub(crate) tls_pin: Option<Pin>,
+}
+
+impl Place {
+    pub(crate) fn is_https(&self) -> bool {
+        self.url.starts_with("https://")
+    }
+}
+
+/// Everything that a request may need. It has no `Debug`: it holds keys.
+pub(crate) struct App {
+    pub(crate) store: Arc<dyn Store>,
+    pub(crate) blobs: Blobs,
+    pub(crate) staging: Staging,
+    pub(crate) clock: Clock,
+    pub(crate) limits: Limits,
+    pub(crate) place: Place,
+    pub(crate) receipt_key: SigningKey,
+    /// Which request may write to which upload.
+    pub(crate) turns: Turns,
+    /// Bodies of parts in memory.
+    pub(crate) parts: Arc<Semaphore>,
+    /// Whole files from the ticket page's form in memory.
+    pub(crate) forms: Arc<Semaphore>,
+    pub(crate) verifications: Arc<Semaphore>,
+    /// Held from a bundle's blob to its row, so that giving up one never takes the blob of another.
+    pub(crate) storing: tokio::sync::Mutex<()>,
+    /// Work that goes on when its connection is gone, and that a stop waits for.
+    pub(crate) tasks: TaskTracker,
+    pub(crate) sign_ins: Mutex<SignInLimit>,
+    /// Passwords being checked: each takes 19 MiB and tens of milliseconds of a core.
+    pub(crate) passwords: Arc<Semaphore>,
+}
+
+/// What [`App::new`] is made of besides what it makes itself.
+pub(crate) struct Parts {
+    pub(crate) store: Arc<dyn Store>,
+    pub(crate) blobs: Blobs,
+    pub(crate) staging: Staging,
+    pub(crate) clock: Clock,
+    pub(crate) limits: Limits,
+    pub(crate) place: Place,
+    pub(crate) receipt_key: SigningKey,
+}
+
+impl App {
+    pub(crate) fn new(parts: Parts) -> Arc<Self> {
+        let Parts { store, blobs, staging, clock, limits, place, receipt_key } = parts;
+        Arc::new(Self {
+            turns: Turns::default(),
+            parts: Arc::new(Semaphore::new(limits.parts)),
+            forms: Arc::new(Semaphore::new(limits.forms)),
+            verifications: Arc::new(Semaphore::new(limits.verifications)),
+            storing: tokio::sync::Mutex::new(()),
+            tasks: TaskTracker::new(),
+            sign_ins: Mutex::default(),
+            passwords: Arc::new(Semaphore::new(2)),
+            store,
+            blobs,
+            staging,
+            clock,
+            limits,
+            place,
+            receipt_key,
+        })
+    }
+
+    /// Tells this installation's cookies from those of another on the same host: cookies know no ports.
+    pub(crate) fn short_name(&self) -> String {
+        hexadecimal(&Sha256::digest(self.receipt_key.verifying_key().as_bytes())[..4])
+    }
+}

@@ -1,0 +1,187 @@
+use super::data_dir::DataDir;
+use super::{ready, stop};
+use crate::accept;
+use crate::app::{App, Parts, Place};
+use crate::blobs::Blobs;
+use crate::clock::Clock;
+use crate::home::{Home, TlsFiles};
+use crate::ingest::{sweep_at_start, sweep_stale};
+use crate::limits::Limits;
+use crate::router::router;
+use crate::staging::Staging;
+use crate::store::Sqlite;
+use anyhow::{Context, bail};
+use clap::Args;
+use std::net::SocketAddr;
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::time::Duration;
+use tokio::net::TcpListener;
+use tokio_rustls::TlsAcceptor;
+
+#[derive(Args)]
+pub(super) struct Serve {
+    /// Where to listen; port 0 takes a free one and prints it
+    #[arg(long, value_name = "ADDR", default_value = "127.0.0.1:8443", env = "NETSONDE_BACKEND_LISTEN")]
+    listen: SocketAddr,
+    #[command(flatten)]
+    data: DataDir,
+    /// How agents and browsers reach this server, such as https://support.example [default: the address it listens on]
+    #[arg(long, value_name = "URL", env = "NETSONDE_BACKEND_PUBLIC_URL")]
+    public_url: Option<String>,
+    /// Speak plain HTTP; only on a loopback address
+    #[arg(long)]
+    plain: bool,
+    /// Write the address, and on the first run the secrets, to this file as JSON, readable by its owner only
+    #[arg(long, value_name = "FILE")]
+    ready_file: Option<PathBuf>,
+}
+
+/// What a server is started with.
+pub(crate) struct Settings {
+    pub(crate) listen: SocketAddr,
+    pub(crate) data: PathBuf,
+    pub(crate) public_url: Option<String>,
+    pub(crate) plain: bool,
+    pub(crate) limits: Limits,
+    pub(crate) clock: Clock,
+}
+
+/// A server that is bound and swept, and accepts once [`Running::until`] is awaited.
+pub(crate) struct Running {
+    pub(crate) app: Arc<App>,
+    pub(crate) address: SocketAddr,
+    /// The first run's secrets, which are kept nowhere.
+    pub(crate) first_run: Option<ready::FirstRun>,
+    listener: TcpListener,
+    tls: Option<TlsAcceptor>,
+    _lock: std::fs::File,
+}
+
+/// Between two sweeps of what nobody continued.
+const SWEEP_EVERY: Duration = Duration::from_secs(3600);
+
+impl Serve {
+    pub(super) async fn run(self) -> anyhow::Result<()> {
+        let settings = Settings {
+            listen: self.listen,
+            data: self.data.path()?,
+            public_url: self.public_url,
+            plain: self.plain,
+            limits: Limits::default(),
+            clock: Clock::system(),
+        };
+        let stopped = stop::signal().context("cannot watch for the signal to stop")?;
+        let running = Running::start(settings).await?;
+        ready::announce(&running, self.ready_file.as_deref())?;
+        running
+            .until(async {
+                let _ = stopped.await;
+            })
+            .await;
+        Ok(())
+    }
+}
+
+impl Running {
+    /// Opens everything, sweeps what a kill left behind, and binds the address.
+    pub(crate) async fn start(settings: Settings) -> anyhow::Result<Self> {
+        let Settings { listen, data, public_url, plain, limits, clock } = settings;
+        if plain && !listen.ip().is_loopback() {
+            bail!("--plain speaks HTTP without TLS, which is only for loopback; listen on 127.0.0.1, or leave --plain away");
+        }
+        if listen.ip().is_unspecified() && public_url.is_none() {
+            bail!(
+                "--listen {listen} names no address that a ticket could carry; say with --public-url how agents reach this server"
+            );
+        }
+        let home = Home::create(&data)?;
+        let lock = home.lock()?;
+        let receipt_key = home.receipt_key()?;
+        let listener = TcpListener::bind(listen).await.with_context(|| format!("cannot listen on {listen}"))?;
+        let address = listener.local_addr().context("the listener has no address")?;
+        let url = public_url_of(public_url.as_deref(), plain, address)?;
+        let tls = if plain { None } else { Some(TlsFiles::of(&home, host_of(&url))?) };
+        let tls_pin = tls.as_ref().and_then(TlsFiles::pin);
+        let tls = tls.map(TlsFiles::server_config).transpose().context("the TLS key does not work")?;
+        let store = Sqlite::open(&home.database()).await?;
+        let app = App::new(Parts {
+            store: Arc::new(store),
+            blobs: Blobs::in_folder(&home.blobs())?,
+            staging: Staging::in_folder(&home.uploads()),
+            clock,
+            limits,
+            place: Place { url, tls_pin },
+            receipt_key,
+        });
+        let first_run = ready::first_run(&app).await?;
+        sweep_at_start(&app)
+            .await
+            .map_err(|refused| anyhow::anyhow!("cannot sweep the data directory: {}", refused.explained()))?;
+        let tls = tls.map(|config| TlsAcceptor::from(Arc::new(config)));
+        Ok(Self { app, address, first_run, listener, tls, _lock: lock })
+    }
+
+    /// Serves until `stop` resolves, then finishes what runs.
+    pub(crate) async fn until(self, stop: impl Future<Output = ()>) {
+        let app = Arc::clone(&self.app);
+        let sweeping = tokio::spawn(sweep_now_and_then(Arc::clone(&app)));
+        accept::serve(self.listener, self.tls, router(Arc::clone(&app)), app.limits.clone(), stop).await;
+        sweeping.abort();
+        app.tasks.close();
+        if tokio::time::timeout(app.limits.drain, app.tasks.wait()).await.is_err() {
+            tracing::warn!("a bundle was still being stored; nothing that was acknowledged is lost");
+        }
+    }
+}
+
+async fn sweep_now_and_then(app: Arc<App>) {
+    loop {
+        tokio::time::sleep(SWEEP_EVERY).await;
+        if let Err(refused) = sweep_stale(&app).await {
+            tracing::warn!(error = refused.explained(), "the sweep failed; the next one tries again");
+        }
+    }
+}
+
+fn public_url_of(given: Option<&str>, plain: bool, address: SocketAddr) -> anyhow::Result<String> {
+    let Some(url) = given else {
+        let scheme = if plain { "http" } else { "https" };
+        return Ok(format!("{scheme}://{address}"));
+    };
+    let url = url.trim_end_matches('/');
+    let rest = url.strip_prefix("https://").or_else(|| url.strip_prefix("http://").filter(|_| plain));
+    match rest {
+        Some(rest) if !rest.is_empty() && rest.bytes().all(|byte| byte.is_ascii_graphic() && !b"/?#@".contains(&byte)) => {
+            Ok(url.to_owned())
+        }
+        _ => bail!("--public-url {url} must be https:// and a host, with a port where it is not 443, and no path"),
+    }
+}
+
+/// The host of a URL that [`public_url_of`] made.
+fn host_of(url: &str) -> &str {
+    let authority = url.split_once("://").map_or(url, |(_, authority)| authority);
+    match authority.rsplit_once(':') {
+        Some((host, port)) if port.bytes().all(|byte| byte.is_ascii_digit()) => host,
+        _ => authority,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_public_url_is_a_scheme_and_a_host() {
+        let address = "[::1]:8443".parse().unwrap();
+        assert_eq!(public_url_of(None, false, address).unwrap(), "https://[::1]:8443");
+        assert_eq!(public_url_of(Some("https://support.example/"), false, address).unwrap(), "https://support.example");
+        for wrong in ["support.example", "http://support.example", "https://", "https://a/b", "https://u@a", "ftp://a"] {
+            assert!(public_url_of(Some(wrong), false, address).is_err(), "{wrong}");
+        }
+        assert_eq!(host_of("https://[::1]:8443"), "[::1]");
+        assert_eq!(host_of("https://[::1]"), "[::1]");
+        assert_eq!(host_of("https://support.example"), "support.example");
+    }
+}

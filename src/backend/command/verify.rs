@@ -1,0 +1,122 @@
+use super::data_dir::DataDir;
+use crate::blobs::Blobs;
+use crate::home::Home;
+use crate::staging::Staging;
+use crate::store::{BundleRow, Sqlite, Store, TicketStatus};
+use bytes::Bytes;
+use clap::Args;
+use ed25519_dalek::VerifyingKey;
+use netsonde_contract::bundle;
+use netsonde_contract::receipt::Receipt;
+use std::collections::HashSet;
+use std::io::Write;
+use std::process::ExitCode;
+
+#[derive(Args)]
+pub(super) struct Verify {
+    #[command(flatten)]
+    data: DataDir,
+}
+
+/// What was looked at, and what is wrong with it.
+#[derive(Debug, Default)]
+pub(crate) struct Report {
+    pub(crate) bundles: usize,
+    pub(crate) bytes: u64,
+    /// Blobs that no row names and uploads that are not finished: nobody was promised them.
+    pub(crate) unnamed_blobs: usize,
+    pub(crate) uploads: usize,
+    /// The bundle and its fault.
+    pub(crate) faults: Vec<(String, String)>,
+}
+
+impl Verify {
+    /// May run beside a server: it reads only.
+    pub(super) async fn run(self) -> anyhow::Result<ExitCode> {
+        let home = Home::existing(&self.data.path()?)?;
+        let store = Sqlite::open(&home.database()).await?;
+        let receipt_key = home.existing_receipt_key()?.verifying_key();
+        let staging = Staging::in_folder(&home.uploads());
+        let report = verify(&store, &Blobs::in_folder(&home.blobs())?, &staging, &receipt_key).await?;
+        let mut out = std::io::stdout().lock();
+        for (bundle, fault) in &report.faults {
+            writeln!(out, "{bundle}: {fault}")?;
+        }
+        writeln!(
+            out,
+            "{} bundles ({} bytes) checked, {} faults; {} blobs without a row, {} unfinished uploads",
+            report.bundles,
+            report.bytes,
+            report.faults.len(),
+            report.unnamed_blobs,
+            report.uploads
+        )?;
+        Ok(if report.faults.is_empty() { ExitCode::SUCCESS } else { ExitCode::FAILURE })
+    }
+}
+
+/// Checks every acknowledged bundle against its blob, its signatures, its ticket and its receipt.
+pub(crate) async fn verify(
+    store: &dyn Store,
+    blobs: &Blobs,
+    staging: &Staging,
+    receipt_key: &VerifyingKey,
+) -> anyhow::Result<Report> {
+    /// Rows read at once.
+    const PAGE: u32 = 100;
+    let mut report = Report::default();
+    let mut named = HashSet::new();
+    let mut after = None;
+    loop {
+        let page = store.bundles_after(after.as_ref(), PAGE).await?;
+        let Some(last) = page.last() else { break };
+        after = Some(last.id.clone());
+        for row in &page {
+            report.bundles += 1;
+            report.bytes += row.size_bytes;
+            named.insert(row.file_sha256.clone());
+            if let Err(fault) = check(store, blobs, receipt_key, row).await? {
+                report.faults.push((row.id.to_string(), fault));
+            }
+        }
+    }
+    report.unnamed_blobs = blobs.list().await?.iter().filter(|digest| !named.contains(*digest)).count();
+    report.uploads = staging.list().await?.len();
+    Ok(report)
+}
+
+/// The first thing that is wrong with a row, in words.
+async fn check(
+    store: &dyn Store,
+    blobs: &Blobs,
+    receipt_key: &VerifyingKey,
+    row: &BundleRow,
+) -> anyhow::Result<Result<(), String>> {
+    let bytes: Bytes = match blobs.get(&row.file_sha256).await {
+        Ok(bytes) => bytes,
+        Err(error) => return Ok(Err(error.to_string())),
+    };
+    let size = bytes.len() as u64;
+    let verified = tokio::task::spawn_blocking(move || bundle::verify(&bytes)).await?;
+    let bundle = match verified {
+        Ok(bundle) => bundle,
+        Err(refusal) => return Ok(Err(refusal.to_string())),
+    };
+    let Some(ticket) = store.ticket(&row.ticket).await? else { return Ok(Err("its ticket is missing".into())) };
+    let proved = |proof: &str| ticket.proof_key.verify(&ticket.id, &bundle.key, receipt_key, proof);
+    let receipt = match Receipt::verify(&row.receipt, receipt_key) {
+        Ok(receipt) => receipt,
+        Err(error) => return Ok(Err(format!("its receipt does not verify: {error}"))),
+    };
+    let faults = [
+        (bundle.id == row.id && size == row.size_bytes && bundle.key == row.key, "its row is of another bundle"),
+        (bundle.predicate.ticket.as_ref().is_some_and(|claim| proved(&claim.proof)), "its key did not prove its ticket"),
+        (ticket.status == TicketStatus::Used { by: row.id.clone() }, "its ticket is not marked as used by it"),
+        (ticket.case == row.case && ticket.set_sha256 == bundle.predicate.set.sha256, "its case or set is not its ticket's"),
+        (
+            receipt.bundle == row.id && receipt.file_sha256 == row.file_sha256 && receipt.received == row.received,
+            "its receipt is of another bundle",
+        ),
+    ];
+    Ok(faults.into_iter().find(|(holds, _)| !holds).map_or(Ok(()), |(_, fault)| Err(fault.to_owned())))
+}

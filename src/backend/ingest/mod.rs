@@ -1,0 +1,186 @@
+//! From bytes to an acknowledged bundle.
+//!
+//! The order is the promise. (1) Every byte is verified, the ticket checked and
+//! the observations diagnosed again, in memory. (2) The bytes go to the blob
+//! store and are on the disk. (3) One transaction uses the ticket and adds the
+//! row with its signed receipt; its commit is on the disk. (4) Only then is the
+//! receipt given out. A kill before (3) leaves at most a blob that no row names,
+//! and a ticket that still works; a kill after it leaves a bundle whose receipt
+//! is given to whoever asks again. The work runs in a task of its own, so that a
+//! connection that breaks in the middle stops nothing half way.
+
+mod part;
+mod sweep;
+mod ticket_check;
+mod turns;
+
+pub(crate) use part::{Part, Progress, append, check_offset, fenced, unknown_upload};
+pub(crate) use sweep::{sweep_at_start, sweep_stale};
+pub(crate) use ticket_check::{check_open, check_proof, status_at, unknown_ticket};
+pub(crate) use turns::Turns;
+
+use crate::app::App;
+use crate::blobs::Blobs;
+use crate::problem::Refused;
+use crate::store::{Accepted, BundleRow, TicketRow};
+use bytes::Bytes;
+use ed25519_dalek::VerifyingKey;
+use netsonde_contract::api::{ProblemCode, path};
+use netsonde_contract::bundle::{self, Bundle};
+use netsonde_contract::finding::Diagnosis;
+use netsonde_contract::id::{BundleId, TicketId};
+use netsonde_contract::receipt::Receipt;
+use std::sync::Arc;
+
+/// This program as it signs what it concluded.
+pub(crate) const DIAGNOSED_BY: &str = concat!("netsonde-backend ", env!("CARGO_PKG_VERSION"));
+
+/// A file that somebody sent for a ticket.
+pub(crate) struct Arrival {
+    pub(crate) ticket: TicketId,
+    pub(crate) bytes: Bytes,
+    /// What an upload said beforehand; a form says nothing.
+    pub(crate) announced: Option<Announced>,
+}
+
+/// What the beginning of an upload promised of its end.
+pub(crate) struct Announced {
+    pub(crate) upload: String,
+    pub(crate) bundle: BundleId,
+    pub(crate) key: VerifyingKey,
+}
+
+/// Verifies, stores and acknowledges; or refuses and keeps nothing.
+pub(crate) async fn take(app: &Arc<App>, arrival: Arrival) -> Result<BundleRow, Refused> {
+    let app = Arc::clone(app);
+    let work = app.tasks.spawn(take_whole(Arc::clone(&app), arrival));
+    work.await.unwrap_or_else(|error| Err(Refused::internal(error)))
+}
+
+async fn take_whole(app: Arc<App>, arrival: Arrival) -> Result<BundleRow, Refused> {
+    let Arrival { ticket, bytes, announced } = arrival;
+    let checked = {
+        let _permit = app.verifications.acquire().await.map_err(Refused::internal)?;
+        let bytes = bytes.clone();
+        tokio::task::spawn_blocking(move || Checked::of(&bytes)).await.map_err(Refused::internal)??
+    };
+    if let Some(announced) = &announced {
+        check_announced(&checked.bundle, announced)?;
+    }
+    let ticket = app.store.ticket(&ticket).await?.ok_or_else(unknown_ticket)?;
+    check_belongs(&app, &checked.bundle, &ticket)?;
+    if let Some(before) = app.store.bundle(&checked.bundle.id).await? {
+        return Ok(before);
+    }
+    let now = app.clock.now();
+    check_open(&ticket, now)?;
+    let row = row(&app, checked, ticket, &bytes, now);
+
+    let _storing = app.storing.lock().await;
+    app.blobs.put(&row.file_sha256, bytes).await.map_err(Refused::internal)?;
+    match app.store.accept(&row, announced.as_ref().map(|announced| announced.upload.as_str())).await {
+        Ok(Accepted::Stored) => {
+            tracing::info!(bundle = row.id.short(), case = %row.case, state = ?row.backend.state, bytes = row.size_bytes, "bundle stored");
+            Ok(row)
+        }
+        Ok(Accepted::Already(before)) => Ok(*before),
+        Ok(Accepted::TicketNotOpen) => {
+            app.blobs.remove(&row.file_sha256).await.map_err(Refused::internal)?;
+            let ticket = app.store.ticket(&row.ticket).await?.ok_or_else(unknown_ticket)?;
+            Err(check_open(&ticket, app.clock.now()).err().unwrap_or_else(unknown_ticket))
+        }
+        // Whether the commit reached the disk is not known here, so the blob stays: the next start sweeps it if no row names it.
+        Err(error) => Err(error.into()),
+    }
+}
+
+/// A bundle that verified, with what two programs concluded of it.
+struct Checked {
+    bundle: Bundle,
+    agent: Diagnosis,
+    backend: Diagnosis,
+}
+
+impl Checked {
+    fn of(bytes: &[u8]) -> Result<Self, Refused> {
+        let bundle = bundle::verify(bytes)?;
+        let document = bundle.document()?;
+        let backend = netsonde_diagnosis::diagnose(&document.outcomes, &document.environment);
+        let agent = Diagnosis {
+            state: document.state,
+            findings: document.findings,
+            unexplained: document.unexplained,
+            not_measured: document.not_measured,
+        };
+        Ok(Self { bundle, agent, backend })
+    }
+}
+
+fn check_announced(bundle: &Bundle, announced: &Announced) -> Result<(), Refused> {
+    if bundle.key != announced.key {
+        return Err(Refused::new(ProblemCode::UnknownKey, "The bundle is signed by another key than the upload was begun with.")
+            .next_step("Begin the upload with the key that signed the bundle."));
+    }
+    if bundle.id != announced.bundle {
+        return Err(Refused::malformed(format!(
+            "The upload was begun for bundle {} and holds bundle {}.",
+            announced.bundle.short(),
+            bundle.id.short()
+        )));
+    }
+    Ok(())
+}
+
+/// Whether the bundle's key was given this ticket, and ran the ticket's set.
+fn check_belongs(app: &App, bundle: &Bundle, ticket: &TicketRow) -> Result<(), Refused> {
+    let claim = bundle.predicate.ticket.as_ref().ok_or_else(|| {
+        Refused::new(ProblemCode::UnknownKey, "The bundle was made without a ticket, so nothing says whose key signed it.")
+            .next_step("Run netsonde again with --ticket and send the new bundle.")
+    })?;
+    if claim.id != ticket.id {
+        return Err(Refused::new(ProblemCode::TicketProofInvalid, "The bundle was made for another ticket.")
+            .next_step("Send it on the page of the ticket that it was made for."));
+    }
+    check_proof(app, ticket, &bundle.key, &claim.proof)?;
+    let set = &bundle.predicate.set;
+    if set.name != ticket.set || set.sha256 != ticket.set_sha256 {
+        return Err(Refused::new(
+            ProblemCode::TicketWrongSet,
+            format!(
+                "The ticket asks for the probe set {} and the bundle holds a run of {}, or of another version of it.",
+                ticket.set, set.name
+            ),
+        )
+        .next_step("Run netsonde again with --ticket, which runs exactly what was asked for."));
+    }
+    Ok(())
+}
+
+fn row(app: &App, checked: Checked, ticket: TicketRow, bytes: &Bytes, now: jiff::Timestamp) -> BundleRow {
+    let Checked { bundle, agent, backend } = checked;
+    let file_sha256 = Blobs::digest(bytes);
+    let size_bytes = bytes.len() as u64;
+    let receipt = Receipt {
+        bundle: bundle.id.clone(),
+        file_sha256: file_sha256.clone(),
+        size_bytes,
+        ticket: Some(ticket.id.clone()),
+        case: Some(ticket.case.clone()),
+        received: now,
+        case_url: Some(format!("{}{}", app.place.url, path::case_page(&ticket.case))),
+    };
+    BundleRow {
+        id: bundle.id,
+        file_sha256,
+        size_bytes,
+        key: bundle.key,
+        ticket: ticket.id,
+        case: ticket.case,
+        set: ticket.set,
+        received: now,
+        receipt: receipt.sign(&app.receipt_key).to_json(),
+        agent,
+        backend,
+        diagnosed_by: DIAGNOSED_BY.to_owned(),
+    }
+}

@@ -1,0 +1,56 @@
+use std::time::Duration;
+
+/// Every bound on what a stranger can make this program hold or wait for. Tests shorten some.
+#[derive(Clone, Debug)]
+pub(crate) struct Limits {
+    /// Connections at once. Each costs a socket, a task and some kilobytes.
+    pub(crate) connections: usize,
+    /// Until a connection's TLS handshake is done. Three round trips on the worst satellite link fit.
+    pub(crate) handshake: Duration,
+    /// Until a request's headers are there, counted from the moment they are waited for.
+    pub(crate) headers: Duration,
+    /// Without a byte in either direction. Longer than the slowest answer this program gives.
+    pub(crate) idle: Duration,
+    /// Until a request's body is there: a part of 4 MiB at 300 kbit/s fits.
+    pub(crate) body: Duration,
+    /// From the signal to stop until connections are cut.
+    pub(crate) drain: Duration,
+    /// Parts of uploads held in memory at once, 4 MiB each.
+    pub(crate) parts: usize,
+    /// Files from the ticket page's form held in memory at once, 64 MiB each.
+    pub(crate) forms: usize,
+    /// Until such a file is there: 64 MiB at 600 kbit/s fit.
+    pub(crate) form: Duration,
+    /// Bundles being verified at once, up to 320 MiB each.
+    pub(crate) verifications: usize,
+    /// How long an upload that nobody continues is kept.
+    pub(crate) stale_upload: Duration,
+    /// How long a person stays signed in.
+    pub(crate) session: Duration,
+}
+
+impl Default for Limits {
+    fn default() -> Self {
+        Self {
+            connections: 512,
+            handshake: Duration::from_secs(10),
+            headers: Duration::from_secs(10),
+            idle: Duration::from_secs(60),
+            body: Duration::from_secs(120),
+            drain: Duration::from_secs(5),
+            parts: 32,
+            forms: 4,
+            form: Duration::from_secs(15 * 60),
+            verifications: 2,
+            stale_upload: Duration::from_secs(24 * 3600),
+            session: Duration::from_secs(12 * 3600),
+        }
+    }
+}
+
+/// A request's head: header lines of the upload and a browser's cookies fit many times.
+pub(crate) const MAX_HEAD_BYTES: usize = 32 * 1024;
+/// A JSON body or a form without a file.
+pub(crate) const MAX_FORM_BYTES: usize = 64 * 1024;
+/// How many cases, or bundles and tickets of a case, one answer lists.
+pub(crate) const MAX_LISTED: u32 = 500;

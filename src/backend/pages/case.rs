@@ -1,0 +1,229 @@
+use super::session::Engineer;
+use super::{Frame, render, shown};
+use crate::app::App;
+use crate::ingest::status_at;
+use crate::limits::MAX_LISTED;
+use crate::problem::Refused;
+use crate::store::{BundleRow, TicketRow};
+use askama::Template;
+use axum::extract::{Path, Query, State};
+use axum::http::StatusCode;
+use axum::response::Response;
+use netsonde_contract::api::{ProblemCode, TicketStateName};
+use netsonde_contract::bundle::{self, Bundle, key_id};
+use netsonde_contract::document::Document;
+use netsonde_contract::finding::Diagnosis;
+use netsonde_contract::id::{BundleId, CaseId};
+use netsonde_report::html::fragment;
+use serde::Deserialize;
+use std::sync::Arc;
+
+#[derive(Template)]
+#[template(path = "case.html")]
+struct CasePage {
+    frame: Frame,
+    id: String,
+    state: Option<(&'static str, &'static str)>,
+    opened: String,
+    bundles: Vec<BundleLine>,
+    tickets: Vec<TicketLine>,
+    shown: Option<Shown>,
+}
+
+struct BundleLine {
+    id: String,
+    short: String,
+    received: String,
+    state: (&'static str, &'static str),
+    cause: String,
+    current: bool,
+}
+
+struct TicketLine {
+    id: String,
+    set: String,
+    targets: String,
+    expires: String,
+    state: (&'static str, &'static str),
+    open: bool,
+}
+
+/// The bundle that the page shows, or why it cannot be shown.
+struct Shown {
+    id: String,
+    key_id: String,
+    received: String,
+    size: String,
+    set: String,
+    ticket: String,
+    known: bool,
+    content: Result<Content, String>,
+}
+
+struct Content {
+    findings: String,
+    /// The evidence, in reading order; parts that have nothing are left out.
+    sections: Vec<Section>,
+    withheld: Vec<String>,
+    limits: Vec<String>,
+    agent_build: String,
+    backend_build: String,
+    /// What the agent and this program conclude, where it is not the same.
+    differs: Option<(Vec<String>, Vec<String>)>,
+}
+
+struct Section {
+    id: &'static str,
+    heading: &'static str,
+    /// It is narrow enough to stand beside another.
+    drawing: bool,
+    html: String,
+}
+
+/// One part of the evidence: its anchor, its heading, and what draws it.
+type Part = (&'static str, &'static str, fn(&Document) -> String);
+
+const PARTS: [Part; 8] = [
+    ("path", "Path", fragment::path),
+    ("rtt", "Round-trip times", fragment::rtt),
+    ("requests", "Requests", fragment::waterfall),
+    ("dns", "Name lookups", fragment::dns),
+    ("certificates", "Certificates", fragment::certificates),
+    ("checks", "Every check", fragment::checks),
+    ("environment", "The machine that measured", fragment::environment),
+    ("raw", "Raw facts", fragment::raw),
+];
+
+#[derive(Deserialize)]
+pub(super) struct Wanted {
+    bundle: Option<String>,
+}
+
+pub(super) async fn page(
+    engineer: Engineer,
+    State(app): State<Arc<App>>,
+    Path(id): Path<String>,
+    Query(wanted): Query<Wanted>,
+) -> Result<Response, Refused> {
+    let unknown = || Refused::new(ProblemCode::NotFound, "There is no such case.").next_step("Look for it in the list of cases.");
+    let id = CaseId::parse(&id).ok_or_else(unknown)?;
+    let case = app.store.case(&id).await?.ok_or_else(unknown)?;
+    let bundles = app.store.bundles_of(&id, MAX_LISTED).await?;
+    let tickets = app.store.tickets_of(&id, MAX_LISTED).await?;
+    let wanted = wanted.bundle.as_deref().and_then(BundleId::parse);
+    let current = match &wanted {
+        Some(wanted) => bundles.iter().find(|row| row.id == *wanted),
+        None => bundles.first(),
+    };
+    if wanted.is_some() && current.is_none() {
+        return Err(Refused::new(ProblemCode::NotFound, "This case has no such bundle."));
+    }
+    let shown = match current {
+        Some(row) => Some(show(&app, row, tickets.iter().find(|ticket| ticket.id == row.ticket)).await?),
+        None => None,
+    };
+    let now = app.clock.now();
+    let page = CasePage {
+        frame: Frame::of(&engineer),
+        id: id.to_string(),
+        state: current.map(|row| shown::state(row.backend.state)),
+        opened: shown::time(case.opened),
+        bundles: bundles.iter().map(|row| bundle_line(row, current.is_some_and(|current| current.id == row.id))).collect(),
+        tickets: tickets.iter().map(|ticket| ticket_line(ticket, status_at(ticket, now))).collect(),
+        shown,
+    };
+    render(StatusCode::OK, &page)
+}
+
+fn bundle_line(row: &BundleRow, current: bool) -> BundleLine {
+    BundleLine {
+        id: row.id.to_string(),
+        short: row.id.short().to_owned(),
+        received: shown::time(row.received),
+        state: shown::state(row.backend.state),
+        cause: row.backend.findings.first().map(|finding| finding.cause.clone()).unwrap_or_default(),
+        current,
+    }
+}
+
+fn ticket_line(ticket: &TicketRow, state: TicketStateName) -> TicketLine {
+    TicketLine {
+        id: ticket.id.to_string(),
+        set: ticket.set.clone(),
+        targets: ticket.targets.join(", "),
+        expires: shown::time(ticket.expires),
+        state: shown::ticket_state(state),
+        open: state == TicketStateName::Open,
+    }
+}
+
+/// Reads the stored bundle and verifies it anew: the page never shows what no longer verifies.
+async fn show(app: &App, row: &BundleRow, ticket: Option<&TicketRow>) -> Result<Shown, Refused> {
+    let verified = match app.blobs.get(&row.file_sha256).await {
+        Ok(bytes) => {
+            let _permit = app.verifications.acquire().await.map_err(Refused::internal)?;
+            let diagnosis = row.backend.clone();
+            let work = tokio::task::spawn_blocking(move || {
+                let bundle = bundle::verify(&bytes).map_err(|refusal| refusal.to_string())?;
+                let content = Content::of(&bundle, diagnosis).map_err(|refusal| refusal.to_string())?;
+                Ok((bundle, content))
+            });
+            work.await.map_err(Refused::internal)?
+        }
+        Err(error) => {
+            tracing::error!(bundle = row.id.short(), %error, "a stored bundle cannot be read");
+            Err(error.to_string())
+        }
+    };
+    let known = match (&verified, ticket) {
+        (Ok((bundle, _)), Some(ticket)) => bundle.predicate.ticket.as_ref().is_some_and(|claim| {
+            ticket.proof_key.verify(&ticket.id, &bundle.key, &app.receipt_key.verifying_key(), &claim.proof)
+        }),
+        _ => false,
+    };
+    let content = verified.map(|(_, content)| Content { backend_build: row.diagnosed_by.clone(), ..content });
+    Ok(Shown {
+        id: row.id.to_string(),
+        key_id: key_id(&row.key),
+        received: shown::time(row.received),
+        size: shown::size(row.size_bytes),
+        set: row.set.clone(),
+        ticket: row.ticket.to_string(),
+        known,
+        content,
+    })
+}
+
+impl Content {
+    /// Shows the bundle's facts under this program's own diagnosis.
+    fn of(bundle: &Bundle, backend: Diagnosis) -> Result<Self, bundle::Refusal> {
+        let mut document = bundle.document()?;
+        let agents = conclusion(document.state, document.findings.iter().map(|finding| finding.cause.as_str()));
+        let own = conclusion(backend.state, backend.findings.iter().map(|finding| finding.cause.as_str()));
+        document.state = backend.state;
+        document.findings = backend.findings;
+        document.unexplained = backend.unexplained;
+        document.not_measured = backend.not_measured;
+        let parts = PARTS.iter().map(|(id, heading, draw)| Section {
+            id,
+            heading,
+            drawing: matches!(*id, "path" | "rtt"),
+            html: draw(&document),
+        });
+        let build = &bundle.predicate.build;
+        Ok(Self {
+            findings: fragment::findings(&document),
+            sections: parts.filter(|section| !section.html.is_empty()).collect(),
+            withheld: bundle.withheld.clone(),
+            limits: bundle.predicate.limits_hit.clone(),
+            agent_build: format!("{} {}", build.program, build.version),
+            backend_build: String::new(),
+            differs: (agents != own).then_some((agents, own)),
+        })
+    }
+}
+
+/// State and causes in words, which is what two diagnoses are compared by.
+fn conclusion<'a>(state: netsonde_contract::finding::State, causes: impl Iterator<Item = &'a str>) -> Vec<String> {
+    std::iter::once(shown::state(state).0).chain(causes).map(str::to_owned).collect()
+}

@@ -1,0 +1,49 @@
+//! How values read on a page.
+
+use jiff::Timestamp;
+use jiff::tz::TimeZone;
+use netsonde_contract::api::TicketStateName;
+use netsonde_contract::finding::State;
+
+/// In UTC to the minute: cases are read in more than one place.
+pub(super) fn time(time: Timestamp) -> String {
+    time.to_zoned(TimeZone::UTC).strftime("%Y-%m-%d %H:%M UTC").to_string()
+}
+
+pub(super) fn size(bytes: u64) -> String {
+    match bytes {
+        0..1024 => format!("{bytes} bytes"),
+        1024..1_048_576 => format!("{} KiB", bytes.div_ceil(1024)),
+        _ => format!("{} MiB", bytes.div_ceil(1_048_576)),
+    }
+}
+
+/// The state of a run in words, and the class that colours it.
+pub(super) fn state(state: State) -> (&'static str, &'static str) {
+    match state {
+        State::AsExpected => ("as expected", "good"),
+        State::Explained => ("cause found", "bad"),
+        State::Unexplained => ("unexplained", "bad"),
+        State::Indeterminate => ("indeterminate", "unsure"),
+    }
+}
+
+pub(super) fn ticket_state(state: TicketStateName) -> (&'static str, &'static str) {
+    match state {
+        TicketStateName::Open => ("open", "unsure"),
+        TicketStateName::Used => ("used", "good"),
+        TicketStateName::Revoked => ("revoked", "off"),
+        TicketStateName::Expired => ("expired", "off"),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn sizes_and_times_read_as_people_write_them() {
+        assert_eq!((size(900), size(1025), size(3 << 20)), ("900 bytes".into(), "2 KiB".into(), "3 MiB".into()));
+        assert_eq!(time(Timestamp::UNIX_EPOCH), "1970-01-01 00:00 UTC");
+    }
+}

@@ -1,0 +1,70 @@
+use crate::app::App;
+use crate::problem::Refused;
+use crate::{api, pages};
+use axum::Router;
+use axum::extract::{MatchedPath, Request};
+use axum::http::{HeaderName, HeaderValue, Method, header};
+use axum::middleware::{Next, from_fn};
+use axum::response::{IntoResponse, Response};
+use netsonde_contract::api::ProblemCode;
+use std::any::Any;
+use std::sync::Arc;
+use tower_http::catch_panic::CatchPanicLayer;
+use tracing::Instrument;
+
+/// Everything that this server answers, with what holds for every answer.
+pub(crate) fn router(app: Arc<App>) -> Router {
+    Router::new()
+        .merge(api::routes())
+        .merge(pages::routes())
+        .fallback(async || Refused::new(ProblemCode::NotFound, "There is nothing at this address."))
+        .method_not_allowed_fallback(async |method: Method| {
+            Refused::new(ProblemCode::MethodNotAllowed, format!("{method} is not understood at this address."))
+        })
+        .with_state(app)
+        .layer(CatchPanicLayer::custom(panicked))
+        .layer(from_fn(pages::for_browsers))
+        .layer(from_fn(log))
+        .layer(from_fn(secure))
+}
+
+fn panicked(panic: Box<dyn Any + Send>) -> Response {
+    let text = panic.downcast_ref::<&str>().map(|text| (*text).to_owned());
+    let text = text.or_else(|| panic.downcast_ref::<String>().cloned()).unwrap_or_default();
+    Refused::internal(format!("a panic: {text}")).into_response()
+}
+
+/// One line a request. Addresses, query strings and headers stay out of it.
+async fn log(request: Request, next: Next) -> Response {
+    let route = request.extensions().get::<MatchedPath>().map_or("none", MatchedPath::as_str).to_owned();
+    let span = tracing::info_span!("request", method = %request.method(), route);
+    let response = next.run(request).instrument(span.clone()).await;
+    let status = response.status().as_u16();
+    span.in_scope(|| tracing::info!(status, "answered"));
+    response
+}
+
+/// What no page needs is switched off: scripts, frames, foreign content, guessing of types.
+const SECURITY: [(HeaderName, &str); 7] = [
+    (
+        header::CONTENT_SECURITY_POLICY,
+        "default-src 'none'; style-src 'self'; img-src 'self'; form-action 'self'; base-uri 'none'; frame-ancestors 'none'",
+    ),
+    (header::X_CONTENT_TYPE_OPTIONS, "nosniff"),
+    (header::X_FRAME_OPTIONS, "DENY"),
+    (header::REFERRER_POLICY, "same-origin"),
+    (HeaderName::from_static("cross-origin-opener-policy"), "same-origin"),
+    (HeaderName::from_static("cross-origin-resource-policy"), "same-origin"),
+    (HeaderName::from_static("permissions-policy"), "camera=(), geolocation=(), microphone=()"),
+];
+
+async fn secure(request: Request, next: Next) -> Response {
+    let mut response = next.run(request).await;
+    let headers = response.headers_mut();
+    for (name, value) in SECURITY {
+        headers.insert(name, HeaderValue::from_static(value));
+    }
+    // Cases and receipts are nobody's to keep; style and icon say otherwise for themselves.
+    headers.entry(header::CACHE_CONTROL).or_insert(HeaderValue::from_static("no-store"));
+    response
+}

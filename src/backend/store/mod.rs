@@ -1,0 +1,72 @@
+//! What the backend remembers, apart from the bundles' bytes.
+//!
+//! [`Store`] says what any database must do; [`Sqlite`] does it on one machine.
+//! What a caller relies on: a method that returned `Ok` is durable, each method
+//! is one transaction, and [`Store::accept`] uses a ticket at most once however
+//! many bundles arrive for it at the same instant. `conformance.rs` holds every
+//! implementation to this.
+
+#[cfg(test)]
+mod conformance;
+mod rows;
+mod sqlite;
+
+pub(crate) use rows::{Accepted, BundleRow, CaseRow, SessionRow, Setting, TicketRow, TicketStatus, UploadRow};
+pub(crate) use sqlite::Sqlite;
+
+use async_trait::async_trait;
+use jiff::Timestamp;
+use netsonde_contract::id::{BundleId, CaseId, TicketId};
+
+/// What was being done when the database failed, with the database's own error as its source.
+#[derive(Debug, thiserror::Error)]
+pub(crate) enum StoreError {
+    #[error("the database failed to {doing}")]
+    Database { doing: &'static str, source: sqlx::Error },
+    #[error("the database could not be brought to this version's shape")]
+    Migration(#[source] sqlx::migrate::MigrateError),
+}
+
+#[async_trait]
+pub(crate) trait Store: Send + Sync + 'static {
+    /// Reads and writes something, so that a full disk or a lost file shows.
+    async fn check(&self) -> Result<(), StoreError>;
+
+    async fn setting(&self, setting: Setting) -> Result<Option<String>, StoreError>;
+    async fn set(&self, setting: Setting, value: &str) -> Result<(), StoreError>;
+
+    /// Adds a ticket and opens its case where it is new.
+    async fn add_ticket(&self, ticket: &TicketRow) -> Result<(), StoreError>;
+    async fn ticket(&self, id: &TicketId) -> Result<Option<TicketRow>, StoreError>;
+    /// Revokes an open ticket; any other stays as it is. Whether it was open.
+    async fn revoke_ticket(&self, id: &TicketId) -> Result<bool, StoreError>;
+
+    /// Adds an upload in place of the others of its ticket, whose ids it returns.
+    async fn begin_upload(&self, upload: &UploadRow) -> Result<Vec<String>, StoreError>;
+    async fn upload(&self, id: &str) -> Result<Option<UploadRow>, StoreError>;
+    /// Moves the offset from `from` to `to`. False where it is not at `from`, or the upload is gone.
+    async fn advance_upload(&self, id: &str, from: u64, to: u64, now: Timestamp) -> Result<bool, StoreError>;
+    async fn remove_upload(&self, id: &str) -> Result<(), StoreError>;
+    /// Removes the uploads that were not continued since `before`, and returns the ids of those that remain.
+    async fn sweep_uploads(&self, before: Timestamp) -> Result<Vec<String>, StoreError>;
+
+    /// Uses the ticket, adds the bundle, brings its case up to date and removes its upload: all or nothing.
+    async fn accept(&self, bundle: &BundleRow, upload: Option<&str>) -> Result<Accepted, StoreError>;
+    async fn bundle(&self, id: &BundleId) -> Result<Option<BundleRow>, StoreError>;
+    /// The bundles after `after` in the order of their ids, `count` at most, to walk over all of them.
+    async fn bundles_after(&self, after: Option<&BundleId>, count: u32) -> Result<Vec<BundleRow>, StoreError>;
+
+    /// The cases, the last updated first.
+    async fn cases(&self, count: u32) -> Result<Vec<CaseRow>, StoreError>;
+    async fn case(&self, id: &CaseId) -> Result<Option<CaseRow>, StoreError>;
+    /// The bundles of a case, the latest first.
+    async fn bundles_of(&self, case: &CaseId, count: u32) -> Result<Vec<BundleRow>, StoreError>;
+    /// The tickets of a case, the latest first.
+    async fn tickets_of(&self, case: &CaseId, count: u32) -> Result<Vec<TicketRow>, StoreError>;
+
+    async fn add_session(&self, session: &SessionRow) -> Result<(), StoreError>;
+    async fn session(&self, digest: &[u8; 32], now: Timestamp) -> Result<Option<SessionRow>, StoreError>;
+    async fn remove_session(&self, digest: &[u8; 32]) -> Result<(), StoreError>;
+    /// Removes the sessions that ended before `before`; with [`Timestamp::MAX`], all.
+    async fn sweep_sessions(&self, before: Timestamp) -> Result<(), StoreError>;
+}

@@ -1,0 +1,45 @@
+use super::{Sqlite, column};
+use crate::store::CaseRow;
+use netsonde_contract::finding::Diagnosis;
+use netsonde_contract::id::CaseId;
+use sqlx::Row;
+use sqlx::sqlite::SqliteRow;
+
+pub(super) async fn list(store: &Sqlite, count: u32) -> sqlx::Result<Vec<CaseRow>> {
+    let rows = sqlx::query(
+        "SELECT cases.*, (SELECT count(*) FROM bundles WHERE case_id = cases.id) AS bundles,
+                (SELECT backend FROM bundles WHERE case_id = cases.id ORDER BY received DESC, id LIMIT 1) AS latest
+         FROM cases ORDER BY updated DESC, id LIMIT ?",
+    )
+    .bind(count)
+    .fetch_all(&store.reader)
+    .await?;
+    rows.iter().map(read).collect()
+}
+
+pub(super) async fn get(store: &Sqlite, id: &CaseId) -> sqlx::Result<Option<CaseRow>> {
+    let row = sqlx::query(
+        "SELECT cases.*, (SELECT count(*) FROM bundles WHERE case_id = cases.id) AS bundles,
+                (SELECT backend FROM bundles WHERE case_id = cases.id ORDER BY received DESC, id LIMIT 1) AS latest
+         FROM cases WHERE id = ?",
+    )
+    .bind(id.as_str())
+    .fetch_optional(&store.reader)
+    .await?;
+    row.as_ref().map(read).transpose()
+}
+
+fn read(row: &SqliteRow) -> sqlx::Result<CaseRow> {
+    let latest: Option<Diagnosis> = match row.try_get::<Option<&str>, _>("latest")? {
+        None => None,
+        Some(_) => Some(column::json(row, "latest")?),
+    };
+    Ok(CaseRow {
+        id: CaseId::new(row.try_get::<String, _>("id")?),
+        opened: column::time(row, "opened")?,
+        updated: column::time(row, "updated")?,
+        bundles: row.try_get("bundles")?,
+        state: latest.as_ref().map(|diagnosis| diagnosis.state),
+        cause: latest.and_then(|diagnosis| diagnosis.findings.into_iter().next()).map(|finding| finding.cause),
+    })
+}

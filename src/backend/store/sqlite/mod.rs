@@ -1,0 +1,192 @@
+//! The store on SQLite: one file, one writer, several readers.
+//!
+//! WAL with `synchronous = FULL` makes a commit durable before it returns.
+//! There is one connection that writes, and each of its transactions begins
+//! IMMEDIATE, so that none is ever refused at its end for what another did.
+
+mod bundles;
+mod cases;
+mod column;
+mod sessions;
+mod settings;
+mod tickets;
+mod uploads;
+
+use super::{Accepted, BundleRow, CaseRow, SessionRow, Setting, Store, StoreError, TicketRow, UploadRow};
+use async_trait::async_trait;
+use jiff::Timestamp;
+use netsonde_contract::id::{BundleId, CaseId, TicketId};
+use sqlx::migrate::{Migration, MigrationType, Migrator};
+use sqlx::sqlite::{SqliteConnectOptions, SqliteJournalMode, SqlitePool, SqlitePoolOptions, SqliteSynchronous};
+use sqlx::{SqlSafeStr, Transaction};
+use std::path::Path;
+use std::time::Duration;
+
+/// Reads do not wait for the writer in WAL; a few at once keep two cores busy.
+const READERS: u32 = 4;
+/// How long a writer waits for another process (`reset-password` beside a running server).
+const BUSY: Duration = Duration::from_secs(5);
+
+pub(crate) struct Sqlite {
+    writer: SqlitePool,
+    reader: SqlitePool,
+}
+
+impl Sqlite {
+    /// Opens the database, making it where it is not there, and brings it to this version's shape.
+    ///
+    /// # Errors
+    /// Where the file cannot be opened, or a later version has written it.
+    pub(crate) async fn open(file: &Path) -> Result<Self, StoreError> {
+        let options = SqliteConnectOptions::new()
+            .filename(file)
+            .create_if_missing(true)
+            .journal_mode(SqliteJournalMode::Wal)
+            .synchronous(SqliteSynchronous::Full)
+            .foreign_keys(true)
+            .busy_timeout(BUSY);
+        let database = |doing| move |source| StoreError::Database { doing, source };
+        let writer =
+            SqlitePoolOptions::new().max_connections(1).connect_with(options.clone()).await.map_err(database("open its file"))?;
+        Migrator::with_migrations(vec![Migration::new(
+            1,
+            "first".into(),
+            MigrationType::Simple,
+            include_str!("migrations/1-first.sql").into_sql_str(),
+            false,
+        )])
+        .run(&writer)
+        .await
+        .map_err(StoreError::Migration)?;
+        let reader = SqlitePoolOptions::new()
+            .max_connections(READERS)
+            .connect_with(options.read_only(true).create_if_missing(false))
+            .await
+            .map_err(database("open its file for reading"))?;
+        Ok(Self { writer, reader })
+    }
+
+    async fn begin(&self) -> sqlx::Result<Transaction<'static, sqlx::Sqlite>> {
+        self.writer.begin_with("BEGIN IMMEDIATE").await
+    }
+}
+
+/// Says what was being done to whatever the database answers.
+macro_rules! doing {
+    ($what:literal, $call:expr) => {
+        $call.await.map_err(|source| StoreError::Database { doing: $what, source })
+    };
+}
+
+#[async_trait]
+impl Store for Sqlite {
+    async fn check(&self) -> Result<(), StoreError> {
+        doing!("answer a check", settings::check(self))
+    }
+
+    async fn setting(&self, setting: Setting) -> Result<Option<String>, StoreError> {
+        doing!("read a setting", settings::get(self, setting))
+    }
+
+    async fn set(&self, setting: Setting, value: &str) -> Result<(), StoreError> {
+        doing!("keep a setting", settings::set(self, setting, value))
+    }
+
+    async fn add_ticket(&self, ticket: &TicketRow) -> Result<(), StoreError> {
+        doing!("add a ticket", tickets::add(self, ticket))
+    }
+
+    async fn ticket(&self, id: &TicketId) -> Result<Option<TicketRow>, StoreError> {
+        doing!("read a ticket", tickets::get(self, id))
+    }
+
+    async fn revoke_ticket(&self, id: &TicketId) -> Result<bool, StoreError> {
+        doing!("revoke a ticket", tickets::revoke(self, id))
+    }
+
+    async fn begin_upload(&self, upload: &UploadRow) -> Result<Vec<String>, StoreError> {
+        doing!("begin an upload", uploads::begin(self, upload))
+    }
+
+    async fn upload(&self, id: &str) -> Result<Option<UploadRow>, StoreError> {
+        doing!("read an upload", uploads::get(self, id))
+    }
+
+    async fn advance_upload(&self, id: &str, from: u64, to: u64, now: Timestamp) -> Result<bool, StoreError> {
+        doing!("advance an upload", uploads::advance(self, id, from, to, now))
+    }
+
+    async fn remove_upload(&self, id: &str) -> Result<(), StoreError> {
+        doing!("remove an upload", uploads::remove(self, id))
+    }
+
+    async fn sweep_uploads(&self, before: Timestamp) -> Result<Vec<String>, StoreError> {
+        doing!("sweep uploads", uploads::sweep(self, before))
+    }
+
+    async fn accept(&self, bundle: &BundleRow, upload: Option<&str>) -> Result<Accepted, StoreError> {
+        doing!("accept a bundle", bundles::accept(self, bundle, upload))
+    }
+
+    async fn bundle(&self, id: &BundleId) -> Result<Option<BundleRow>, StoreError> {
+        doing!("read a bundle", bundles::get(self, id))
+    }
+
+    async fn bundles_after(&self, after: Option<&BundleId>, count: u32) -> Result<Vec<BundleRow>, StoreError> {
+        doing!("list bundles", bundles::after(self, after, count))
+    }
+
+    async fn cases(&self, count: u32) -> Result<Vec<CaseRow>, StoreError> {
+        doing!("list cases", cases::list(self, count))
+    }
+
+    async fn case(&self, id: &CaseId) -> Result<Option<CaseRow>, StoreError> {
+        doing!("read a case", cases::get(self, id))
+    }
+
+    async fn bundles_of(&self, case: &CaseId, count: u32) -> Result<Vec<BundleRow>, StoreError> {
+        doing!("list a case's bundles", bundles::of_case(self, case, count))
+    }
+
+    async fn tickets_of(&self, case: &CaseId, count: u32) -> Result<Vec<TicketRow>, StoreError> {
+        doing!("list a case's tickets", tickets::of_case(self, case, count))
+    }
+
+    async fn add_session(&self, session: &SessionRow) -> Result<(), StoreError> {
+        doing!("keep a session", sessions::add(self, session))
+    }
+
+    async fn session(&self, digest: &[u8; 32], now: Timestamp) -> Result<Option<SessionRow>, StoreError> {
+        doing!("read a session", sessions::get(self, digest, now))
+    }
+
+    async fn remove_session(&self, digest: &[u8; 32]) -> Result<(), StoreError> {
+        doing!("end a session", sessions::remove(self, digest))
+    }
+
+    async fn sweep_sessions(&self, before: Timestamp) -> Result<(), StoreError> {
+        doing!("sweep sessions", sessions::sweep(self, before))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test]
+    async fn sqlite_keeps_the_promises_of_the_store() {
+        let folder = tempfile::tempdir().unwrap();
+        let file = folder.path().join("netsonde.db");
+        crate::store::conformance::run(async || Sqlite::open(&file).await.unwrap()).await;
+    }
+
+    #[tokio::test]
+    async fn a_commit_waits_for_the_disk() {
+        let folder = tempfile::tempdir().unwrap();
+        let store = Sqlite::open(&folder.path().join("netsonde.db")).await.unwrap();
+        const FULL: i64 = 2;
+        let synchronous: i64 = sqlx::query_scalar("PRAGMA synchronous").fetch_one(&store.writer).await.unwrap();
+        let journal: String = sqlx::query_scalar("PRAGMA journal_mode").fetch_one(&store.writer).await.unwrap();
+        assert_eq!((synchronous, journal.as_str()), (FULL, "wal"));
+    }
+}

@@ -1,0 +1,25 @@
+//! The whole server on a loopback port, spoken to as agents, desks and browsers do.
+
+/// Connections: slow ones, silent ones, TLS, draining.
+mod accept;
+/// Bundles that must be refused, each in its own way.
+mod altered;
+/// Tickets, cases and the desk's token.
+mod desk;
+/// The pages, with and without a session.
+mod pages;
+/// Problem documents for what is malformed.
+mod problems;
+/// A bundle as an agent makes it.
+mod sample;
+mod scratch;
+/// The server under test.
+mod server;
+/// The ticket's page and its form.
+mod ticket_page;
+/// Uploads: whole, in parts, resumed, fenced, refused.
+mod upload;
+/// Uploads whose bundle and ticket do not belong together.
+mod upload_ticket;
+/// Restart, sweep and verification of the store.
+mod whole_store;

@@ -1,0 +1,158 @@
+use crate::clock::Clock;
+use crate::command::{Running, Settings};
+use crate::limits::Limits;
+use jiff::Timestamp;
+use netsonde_contract::api::{Problem, TicketIssued, TicketRequest, header, path};
+use netsonde_contract::desk_token::DeskToken;
+use netsonde_contract::pin::{Pin, client_config};
+use netsonde_contract::ticket::Ticket;
+use reqwest::{Client, RequestBuilder, Response, redirect};
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicI64, Ordering};
+use std::time::Duration;
+use tempfile::TempDir;
+use tokio::sync::oneshot;
+use tokio::task::JoinHandle;
+
+/// A running server with its own folder, its own clock and its own port.
+pub(super) struct Server {
+    pub(super) url: String,
+    pub(super) client: Client,
+    pub(super) password: String,
+    pub(super) desk_token: String,
+    pub(super) app: Arc<crate::app::App>,
+    pub(super) address: std::net::SocketAddr,
+    folder: TempDir,
+    seconds: Arc<AtomicI64>,
+    stop: oneshot::Sender<()>,
+    running: JoinHandle<()>,
+}
+
+pub(super) struct Options {
+    pub(super) plain: bool,
+    pub(super) limits: Limits,
+}
+
+impl Default for Options {
+    fn default() -> Self {
+        Self { plain: true, limits: Limits::default() }
+    }
+}
+
+impl Server {
+    pub(super) async fn start() -> Self {
+        Self::with(Options::default()).await
+    }
+
+    pub(super) async fn with(options: Options) -> Self {
+        let began = Timestamp::from_second(1_700_000_000).unwrap();
+        let seconds = Arc::new(AtomicI64::new(began.as_second()));
+        Self::on(tempfile::tempdir().unwrap(), seconds, options).await
+    }
+
+    async fn on(folder: TempDir, seconds: Arc<AtomicI64>, options: Options) -> Self {
+        let clock = {
+            let seconds = Arc::clone(&seconds);
+            Clock::of(move || Timestamp::from_second(seconds.load(Ordering::Relaxed)).unwrap())
+        };
+        let settings = Settings {
+            listen: "127.0.0.1:0".parse().unwrap(),
+            data: folder.path().join("data"),
+            public_url: None,
+            plain: options.plain,
+            limits: options.limits,
+            clock,
+        };
+        let running = Running::start(settings).await.unwrap();
+        let (app, address) = (Arc::clone(&running.app), running.address);
+        let (password, desk_token) = match &running.first_run {
+            Some(first) => (first.password.clone(), DeskToken::parse(&first.desk_token).unwrap().token.to_string()),
+            None => (String::new(), String::new()),
+        };
+        let (stop, stopped) = oneshot::channel();
+        let running = tokio::spawn(running.until(async {
+            let _ = stopped.await;
+        }));
+        let client = client(app.place.tls_pin.as_ref());
+        Self { url: app.place.url.clone(), client, password, desk_token, app, address, folder, seconds, stop, running }
+    }
+
+    /// Stops the server and starts another on the same folder.
+    pub(super) async fn restart(self) -> Self {
+        let Self { app, folder, seconds, stop, running, password, desk_token, .. } = self;
+        drop(app);
+        stop.send(()).unwrap();
+        running.await.unwrap();
+        Self { password, desk_token, ..Self::on(folder, seconds, Options::default()).await }
+    }
+
+    /// Stops it, and waits until every connection and task is done.
+    pub(super) async fn stop(self) {
+        self.stop.send(()).unwrap();
+        self.running.await.unwrap();
+    }
+
+    pub(super) fn advance(&self, by: Duration) {
+        self.seconds.fetch_add(i64::try_from(by.as_secs()).unwrap(), Ordering::Relaxed);
+    }
+
+    pub(super) fn data(&self, name: &str) -> PathBuf {
+        self.folder.path().join("data").join(name)
+    }
+
+    pub(super) fn get(&self, path: &str) -> RequestBuilder {
+        self.client.get(format!("{}{path}", self.url))
+    }
+
+    pub(super) fn post(&self, path: &str) -> RequestBuilder {
+        self.client.post(format!("{}{path}", self.url))
+    }
+
+    pub(super) async fn ticket(&self, set: &str) -> (TicketIssued, Ticket) {
+        let request = TicketRequest {
+            case: "4711".into(),
+            set: set.into(),
+            targets: vec!["https://shop.example/".into()],
+            parameters: [].into(),
+            valid_for_s: None,
+        };
+        let issued = self.post(path::TICKETS).bearer_auth(&self.desk_token).json(&request).send().await.unwrap();
+        assert_eq!(issued.status(), 201);
+        let issued: TicketIssued = issued.json().await.unwrap();
+        let ticket = Ticket::parse(&issued.ticket).unwrap();
+        (issued, ticket)
+    }
+
+    /// How many files the blobs and the uploads have.
+    pub(super) fn files(&self) -> (usize, usize) {
+        (count(&self.data("blobs")), count(&self.data("uploads")))
+    }
+}
+
+/// Speaks to the server that the pin names, follows nothing, and uses no proxy of the machine.
+pub(super) fn client(pin: Option<&Pin>) -> Client {
+    let nobody = Pin::of_public_key_info(b"");
+    let tls = client_config(pin.unwrap_or(&nobody));
+    Client::builder().tls_backend_preconfigured(tls).redirect(redirect::Policy::none()).no_proxy().build().unwrap()
+}
+
+fn count(folder: &Path) -> usize {
+    let entries = std::fs::read_dir(folder).unwrap().map(|entry| entry.unwrap().path());
+    entries.map(|path| if path.is_dir() { count(&path) } else { 1 }).sum()
+}
+
+/// The problem document of a refusal, once its form is seen to be right.
+pub(super) async fn problem(response: Response) -> Problem {
+    assert_eq!(response.headers()["content-type"], "application/problem+json");
+    let status = response.status().as_u16();
+    let problem: Problem = response.json().await.unwrap();
+    assert_eq!(problem.status, status);
+    assert!(problem.known_code().is_some(), "{problem:?}");
+    assert!(!problem.title.is_empty() && !problem.detail.is_empty());
+    problem
+}
+
+pub(super) fn offset(response: &Response) -> u64 {
+    response.headers()[header::UPLOAD_OFFSET].to_str().unwrap().parse().unwrap()
+}

@@ -1,0 +1,342 @@
+//! What the backend's HTTP interface is called: paths, bodies, problem codes.
+
+use crate::finding::State;
+use crate::id::{BundleId, CaseId, TicketId};
+use jiff::Timestamp;
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+use std::collections::BTreeMap;
+use std::fmt;
+
+/// Paths, from the backend's root.
+pub mod path {
+    use crate::id::{BundleId, CaseId, TicketId};
+    use std::fmt::Display;
+
+    pub const HEALTH: &str = "/healthz";
+    pub const UPLOADS: &str = "/v1/uploads";
+    pub const TICKETS: &str = "/v1/tickets";
+    pub const CASES: &str = "/v1/cases";
+
+    pub fn upload(id: &impl Display) -> String {
+        format!("{UPLOADS}/{id}")
+    }
+
+    pub fn ticket(id: &TicketId) -> String {
+        format!("{TICKETS}/{id}")
+    }
+
+    pub fn ticket_state(id: &TicketId) -> String {
+        format!("{TICKETS}/{id}/state")
+    }
+
+    pub fn case(id: &CaseId) -> String {
+        format!("{CASES}/{id}")
+    }
+
+    pub fn bundle(id: &BundleId) -> String {
+        format!("/v1/bundles/{id}")
+    }
+
+    /// The page that takes a ticket's bundle from any browser.
+    pub fn ticket_page(id: &TicketId) -> String {
+        format!("/t/{id}")
+    }
+
+    /// The page where an engineer reads the case.
+    pub fn case_page(id: &CaseId) -> String {
+        format!("/cases/{id}")
+    }
+}
+
+/// Header names of an upload, in lower case (draft-ietf-httpbis-resumable-upload for the first five, RFC 9530 for the digest).
+pub mod header {
+    pub const DRAFT_INTEROP: &str = "upload-draft-interop-version";
+    pub const UPLOAD_LENGTH: &str = "upload-length";
+    pub const UPLOAD_OFFSET: &str = "upload-offset";
+    pub const UPLOAD_COMPLETE: &str = "upload-complete";
+    pub const UPLOAD_LIMIT: &str = "upload-limit";
+    pub const CONTENT_DIGEST: &str = "content-digest";
+    pub const BUNDLE: &str = "netsonde-bundle";
+    pub const TICKET: &str = "netsonde-ticket";
+    pub const KEY: &str = "netsonde-key";
+    pub const PROOF: &str = "netsonde-proof";
+}
+
+/// The interop version of the resumable-upload draft that both sides speak.
+pub const DRAFT_INTEROP_VERSION: &str = "8";
+/// The media type of an appended part.
+pub const PARTIAL_UPLOAD: &str = "application/partial-upload";
+/// At most this much in one append: what a lost connection costs again.
+pub const MAX_APPEND_BYTES: u64 = 4 << 20;
+/// The media type of [`Problem`] (RFC 9457 section 3).
+pub const PROBLEM_MEDIA_TYPE: &str = "application/problem+json";
+
+macro_rules! problem_codes {
+    ($($name:ident $code:literal $status:literal $title:literal,)*) => {
+        /// Why a request was refused: stable codes with their HTTP status.
+        #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+        pub enum ProblemCode {
+            $($name,)*
+        }
+
+        impl ProblemCode {
+            pub const ALL: &[Self] = &[$(Self::$name,)*];
+
+            pub fn as_str(self) -> &'static str {
+                match self {
+                    $(Self::$name => $code,)*
+                }
+            }
+
+            /// The HTTP status that goes with the code.
+            pub fn status(self) -> u16 {
+                match self {
+                    $(Self::$name => $status,)*
+                }
+            }
+
+            /// The same for every occurrence of the code (RFC 9457 section 3.1.3).
+            pub fn title(self) -> &'static str {
+                match self {
+                    $(Self::$name => $title,)*
+                }
+            }
+        }
+    };
+}
+
+problem_codes! {
+    NotFound "not_found" 404 "There is nothing here",
+    MethodNotAllowed "method_not_allowed" 405 "This cannot be done here",
+    Unauthorized "unauthorized" 401 "Sign in first",
+    Forbidden "forbidden" 403 "This is not allowed",
+    TooLarge "too_large" 413 "The request is too large",
+    MalformedRequest "malformed_request" 400 "The request cannot be understood",
+    UnsupportedMediaType "unsupported_media_type" 415 "The request's body is of another type",
+    BundleRefused "bundle_refused" 422 "The bundle does not verify",
+    UnknownKey "unknown_key" 403 "The bundle's key is not known",
+    TicketUnknown "ticket_unknown" 404 "There is no such ticket",
+    TicketExpired "ticket_expired" 410 "The ticket has expired",
+    TicketUsed "ticket_used" 409 "The ticket was used already",
+    TicketRevoked "ticket_revoked" 410 "The ticket was revoked",
+    TicketWrongSet "ticket_wrong_set" 409 "The bundle is of another probe set than the ticket",
+    TicketProofInvalid "ticket_proof_invalid" 403 "The sender does not hold the ticket",
+    UploadOffsetMismatch "upload_offset_mismatch" 409 "The upload continues elsewhere",
+    UploadFenced "upload_fenced" 409 "A newer request took the upload over",
+    UploadDigestMismatch "upload_digest_mismatch" 400 "The part arrived changed",
+    UploadIncomplete "upload_incomplete" 400 "The upload ends before its length",
+    UnknownSet "unknown_set" 422 "There is no such probe set",
+    InvalidTarget "invalid_target" 422 "The target does not fit the probe set",
+    InvalidParameter "invalid_parameter" 422 "A parameter does not fit",
+    RateLimited "rate_limited" 429 "Too many requests",
+    Internal "internal" 500 "Something went wrong on the server",
+    Unavailable "unavailable" 503 "The server cannot take this now",
+}
+
+impl ProblemCode {
+    pub fn from_code(code: &str) -> Option<Self> {
+        Self::ALL.iter().copied().find(|known| known.as_str() == code)
+    }
+}
+
+impl fmt::Display for ProblemCode {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.as_str())
+    }
+}
+
+/// A problem document (RFC 9457). `code` is kept as text, so that a newer backend's codes survive.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub struct Problem {
+    #[serde(rename = "type", default = "about_blank")]
+    pub kind: String,
+    #[serde(default)]
+    pub title: String,
+    pub status: u16,
+    #[serde(default)]
+    pub detail: String,
+    pub code: String,
+    /// What the reader can do about it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub next_step: Option<String>,
+    /// Why a bundle was refused: the code of a [`crate::bundle::RefusalCode`].
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub reason: Option<String>,
+    /// The server's clock, where the request's clock may be the problem.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub server_time: Option<Timestamp>,
+}
+
+impl Problem {
+    pub fn new(code: ProblemCode, detail: impl Into<String>) -> Self {
+        Self {
+            kind: about_blank(),
+            title: code.title().to_owned(),
+            status: code.status(),
+            detail: detail.into(),
+            code: code.as_str().to_owned(),
+            next_step: None,
+            reason: None,
+            server_time: None,
+        }
+    }
+
+    pub fn with_next_step(mut self, step: impl Into<String>) -> Self {
+        self.next_step = Some(step.into());
+        self
+    }
+
+    /// The problem of a bundle that does not verify.
+    pub fn of_refusal(refusal: &crate::bundle::Refusal) -> Self {
+        let reason = Some(refusal.code.as_str().to_owned());
+        Self { reason, ..Self::new(ProblemCode::BundleRefused, refusal.text.clone()) }
+    }
+
+    /// The code, where this version knows it.
+    pub fn known_code(&self) -> Option<ProblemCode> {
+        ProblemCode::from_code(&self.code)
+    }
+}
+
+impl fmt::Display for Problem {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let text = if self.detail.is_empty() { &self.title } else { &self.detail };
+        write!(f, "{text} ({})", self.code)
+    }
+}
+
+/// No page describes the codes one by one; the code itself is what programs read (RFC 9457 section 4.2.1).
+fn about_blank() -> String {
+    "about:blank".to_owned()
+}
+
+/// A ticket is valid this long unless asked otherwise.
+pub const DEFAULT_TICKET_SECONDS: u64 = 7 * 24 * 3600;
+/// A ticket is never valid longer: an invitation that nobody remembers should not work.
+pub const MAX_TICKET_SECONDS: u64 = 30 * 24 * 3600;
+
+/// `POST /v1/tickets`.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub struct TicketRequest {
+    pub case: String,
+    pub set: String,
+    #[serde(default)]
+    pub targets: Vec<String>,
+    #[serde(default)]
+    pub parameters: BTreeMap<String, String>,
+    /// In seconds; none for [`DEFAULT_TICKET_SECONDS`].
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub valid_for_s: Option<u64>,
+}
+
+/// The answer: the ticket string is shown this once and kept nowhere. No `Debug`, for its sake.
+#[derive(Clone, Serialize, Deserialize, JsonSchema)]
+pub struct TicketIssued {
+    pub id: TicketId,
+    /// `nst1_…`
+    pub ticket: String,
+    /// The URL of the page that takes the bundle from a browser.
+    pub page: String,
+    pub expires: Timestamp,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum TicketStateName {
+    Open,
+    Used,
+    Revoked,
+    Expired,
+}
+
+impl TicketStateName {
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Open => "open",
+            Self::Used => "used",
+            Self::Revoked => "revoked",
+            Self::Expired => "expired",
+        }
+    }
+}
+
+/// `GET /v1/tickets/{id}/state`: what anyone who knows the id may know.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub struct TicketState {
+    pub state: TicketStateName,
+    pub set: String,
+    pub set_sha256: String,
+    pub case: CaseId,
+    pub expires: Timestamp,
+    pub server_time: Timestamp,
+}
+
+/// One case of `GET /v1/cases`, the newest first.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub struct CaseSummary {
+    pub id: CaseId,
+    pub opened: Timestamp,
+    pub updated: Timestamp,
+    pub bundles: u32,
+    /// Of the newest bundle; none before there is one.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub state: Option<State>,
+    /// The first finding's cause of the newest bundle.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub cause: Option<String>,
+}
+
+/// `GET /v1/cases/{id}`.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub struct CaseDetail {
+    pub case: CaseSummary,
+    /// The newest first.
+    pub bundles: Vec<BundleSummary>,
+    pub tickets: Vec<TicketSummary>,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub struct BundleSummary {
+    pub id: BundleId,
+    pub received: Timestamp,
+    pub size_bytes: u64,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub ticket: Option<TicketId>,
+    pub set: String,
+    pub state: State,
+    /// The findings' causes, the most important first.
+    pub causes: Vec<String>,
+    pub key_id: String,
+    /// The key belongs to an agent or ticket that the backend knows.
+    pub known: bool,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub struct TicketSummary {
+    pub id: TicketId,
+    pub set: String,
+    pub targets: Vec<String>,
+    pub issued: Timestamp,
+    pub expires: Timestamp,
+    pub state: TicketStateName,
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_problem_of_a_newer_backend_keeps_its_code() {
+        let problem: Problem = serde_json::from_str(r#"{"status":418,"code":"teapot","extra":1}"#).unwrap();
+        assert_eq!((problem.code.as_str(), problem.known_code()), ("teapot", None));
+    }
+
+    #[test]
+    fn every_code_is_written_once_and_found_again() {
+        for code in ProblemCode::ALL {
+            assert_eq!(ProblemCode::from_code(code.as_str()), Some(*code));
+            assert!((400..600).contains(&code.status()), "{code}");
+        }
+    }
+}

@@ -1,0 +1,14 @@
+//! The container: plain ustar (POSIX.1-1988) in one gzip member (RFC 1952), written so that the same files give the same bytes, and
+//! read so that nothing but such an archive passes.
+
+mod header;
+mod read;
+mod write;
+
+pub(super) use read::{is_plain_name, read};
+pub(super) use write::write;
+#[cfg(test)]
+pub(super) use write::{compress, tar};
+
+/// Headers and contents fill whole blocks.
+const BLOCK: usize = 512;

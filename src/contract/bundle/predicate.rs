@@ -1,0 +1,84 @@
+use crate::document::SetReference;
+use crate::id::{BundleId, CaseId, RunId, TicketId};
+use crate::redaction::RedactionReport;
+use jiff::Timestamp;
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+
+/// What a bundle's manifest says of the run as a whole.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub struct Predicate {
+    /// The signing key's [`super::key_id`]; [`super::pack`] fills it in.
+    pub key_id: String,
+    pub build: Build,
+    pub run: RunId,
+    pub set: SetReference,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub case: Option<CaseId>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub ticket: Option<TicketProof>,
+    /// SHA-256 of the policy file in force, lower-case hexadecimal.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub policy_sha256: Option<String>,
+    pub consent: Consent,
+    pub redaction: RedactionReport,
+    /// Counts the bundles of this key, from 1.
+    pub sequence: u64,
+    /// The key's bundle before this one.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub previous: Option<BundleId>,
+    pub clocks: Clocks,
+    /// Bounds that were reached, in words.
+    #[serde(default)]
+    pub limits_hit: Vec<String>,
+}
+
+/// The program that made the bundle.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub struct Build {
+    pub program: String,
+    pub version: String,
+    /// The Rust target triple that it was built for.
+    pub target: String,
+}
+
+/// The ticket that the run answers, and the proof that the signer was given it.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub struct TicketProof {
+    pub id: TicketId,
+    /// [`crate::ticket::ProofKey::proof`], in base64.
+    pub proof: String,
+}
+
+/// What the person agreed to as far as uploading goes, when the bundle was signed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum Consent {
+    /// They ran a ticket, which says what it sends.
+    Ticket,
+    /// They gave `--upload`.
+    Flag,
+    /// They said yes when asked.
+    Prompt,
+    /// The machine's policy allows it.
+    Policy,
+    /// They agreed to none; the file was handed over by other means.
+    None,
+    /// A way that this version does not know.
+    #[serde(other)]
+    Other,
+}
+
+/// The clocks that a reader can hold against each other. A wrong one annotates the bundle and never invalidates it.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub struct Clocks {
+    /// By the machine's wall clock.
+    pub began: Timestamp,
+    /// By the machine's wall clock.
+    pub ended: Timestamp,
+    /// Between the two, by the monotonic clock.
+    pub elapsed_us: u64,
+    /// The backend's clock, where the run heard of it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub server: Option<Timestamp>,
+}

@@ -1,0 +1,148 @@
+//! Probe kinds and their parameters.
+//!
+//! [`kinds!`] below is the one list: names, help, completions, set checking and the agent's dispatch derive from it. A kind's
+//! parameters are a plain struct; their help, defaults and bounds are read from its JSON Schema by [`Kind::fields`], so that the
+//! struct is the only place that states them.
+
+pub mod dns;
+mod field;
+mod host;
+mod http;
+mod icmp;
+mod tcp;
+mod tls;
+mod traceroute;
+
+pub use dns::{DnsParams, DnsTransport};
+pub(crate) use field::check as check_fields;
+pub use field::{Field, FieldType, ParameterError};
+pub use host::HostParams;
+pub use http::{HttpMethod, HttpParams};
+pub use icmp::IcmpParams;
+pub use tcp::TcpParams;
+pub use tls::TlsParams;
+pub use traceroute::{TracerouteParams, TracerouteProtocol};
+
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+use serde_json::Value;
+
+macro_rules! kinds {
+    ($($variant:ident($params:ty) $name:literal $summary:literal;)*) => {
+        /// A kind of measurement.
+        #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize, JsonSchema)]
+        #[serde(rename_all = "snake_case")]
+        pub enum Kind {
+            $(#[doc = $summary] $variant,)*
+        }
+
+        /// Checked parameters of one check.
+        #[derive(Clone, Debug, PartialEq)]
+        pub enum Params {
+            $(#[doc = $summary] $variant($params),)*
+        }
+
+        impl Kind {
+            pub const ALL: &'static [Kind] = &[$(Kind::$variant,)*];
+
+            pub fn name(self) -> &'static str {
+                match self { $(Self::$variant => $name,)* }
+            }
+
+            /// What the kind measures, in one line.
+            pub fn summary(self) -> &'static str {
+                match self { $(Self::$variant => $summary,)* }
+            }
+
+            /// The kind's parameters, the required ones first.
+            pub fn fields(self) -> Vec<Field> {
+                match self { $(Self::$variant => field::fields(&schemars::schema_for!($params).to_value()),)* }
+            }
+        }
+
+        impl Params {
+            /// Parameters of `kind` from a JSON object, with defaults filled in and bounds checked.
+            ///
+            /// # Errors
+            /// Where a key is unknown or missing, a value has the wrong type, or a number is out of its bounds.
+            pub fn parse(kind: Kind, value: Value) -> Result<Self, ParameterError> {
+                field::check(&kind.fields(), &value)?;
+                match kind {
+                    $(Kind::$variant => serde_json::from_value(value).map(Self::$variant).map_err(ParameterError::shape),)*
+                }
+                .and_then(Self::validated)
+            }
+
+            pub fn kind(&self) -> Kind {
+                match self { $(Self::$variant(_) => Kind::$variant,)* }
+            }
+
+            /// The parameters in force, defaults included.
+            pub fn to_value(&self) -> Value {
+                match self { $(Self::$variant(params) => serde_json::to_value(params).unwrap_or_default(),)* }
+            }
+        }
+    };
+}
+
+kinds! {
+    Dns(DnsParams) "dns" "Asks name servers directly and through the system, and keeps the whole reply.";
+    Tcp(TcpParams) "tcp" "Connects to a TCP port on every address of a host.";
+    Icmp(IcmpParams) "icmp" "Sends echo requests (ping) to every address of a host.";
+    Traceroute(TracerouteParams) "traceroute" "Finds the routers on the way to a host.";
+    Tls(TlsParams) "tls" "Makes a TLS handshake and records chain, trust, protocol and cipher.";
+    Http(HttpParams) "http" "Makes an HTTP request, follows redirects and times every phase.";
+    Host(HostParams) "host" "Reads the machine's own interfaces, routes, resolvers, proxies and clock.";
+}
+
+impl Params {
+    /// What a schema cannot say, kind by kind.
+    fn validated(self) -> Result<Self, ParameterError> {
+        if let Self::Dns(params) = &self {
+            params.validate()?;
+        }
+        Ok(self)
+    }
+}
+
+impl Kind {
+    pub fn from_name(name: &str) -> Option<Self> {
+        Self::ALL.iter().copied().find(|kind| kind.name() == name)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use serde_json::json;
+
+    #[test]
+    fn the_defaults_of_every_kind_are_within_its_own_bounds() {
+        for kind in Kind::ALL {
+            let fields = kind.fields();
+            let mut value = serde_json::Map::new();
+            for field in fields.iter().filter(|field| field.required) {
+                let example = match field.kind {
+                    FieldType::Integer => json!(field.minimum.unwrap_or(1)),
+                    _ => json!("example.test"),
+                };
+                value.insert(field.name.clone(), example);
+            }
+            let params = Params::parse(*kind, Value::Object(value)).unwrap();
+            field::check(&fields, &params.to_value()).unwrap();
+        }
+    }
+
+    #[test]
+    fn an_unknown_parameter_is_refused_with_the_nearest_known_one() {
+        let error = Params::parse(Kind::Tcp, json!({"host": "x", "prot": 80})).unwrap_err();
+        assert_eq!(error.key.as_deref(), Some("prot"));
+        assert!(error.to_string().contains("did you mean `port`"), "{error}");
+    }
+
+    #[test]
+    fn a_number_beyond_its_hard_maximum_is_refused() {
+        let error = Params::parse(Kind::Icmp, json!({"host": "x", "count": 1_000_000})).unwrap_err();
+        assert!(error.to_string().contains("at most"), "{error}");
+    }
+}

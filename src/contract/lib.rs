@@ -1,0 +1,50 @@
+//! What netsonde's programs must agree on, and nothing else.
+//!
+//! This crate holds types, their checks and their encodings. It opens no
+//! socket and no file, waits for nothing and reads no clock, so that the agent,
+//! the backend and the desk can all rely on it, and tests own everything it does.
+
+/// API paths, bodies and problem codes.
+pub mod api;
+/// The signed diagnostic bundle: pack, sign, verify.
+pub mod bundle;
+/// Root causes: the closed list of codes.
+pub mod cause;
+/// Errors in files that people write, with file, line, column and the nearest known key.
+pub mod config_error;
+/// The desk's sign-in string.
+pub mod desk_token;
+/// The document of a run: what `--format json` prints.
+pub mod document;
+/// DSSE envelopes: pre-authentication encoding, signing, verifying.
+pub mod dsse;
+/// The machine that measured.
+pub mod environment;
+/// Why one network operation failed: stable code, OS error, ICMP error.
+pub mod failure;
+/// Findings and the state of a run.
+pub mod finding;
+/// Identifiers: observation, check, bundle, ticket, case.
+pub mod id;
+/// Probe kinds and their typed parameters: the one list.
+pub mod kind;
+/// The nearest known word to a mistyped one.
+pub mod nearest;
+/// Measured facts, one type each.
+pub mod observation;
+/// What became of one check.
+pub mod outcome;
+/// Strings that people paste: prefix, payload, checksum.
+mod pasted;
+/// TLS pins: the digest of a server's public key.
+pub mod pin;
+/// The backend's signed acknowledgement.
+pub mod receipt;
+/// Redaction levels and what was counted.
+pub mod redaction;
+/// Probe sets: the file format, the built-in catalogue, the resolved plan.
+pub mod set;
+/// What a check is aimed at: a URL, a host and port, a host.
+pub mod target;
+/// Tickets: a one-off invitation to run one set for one case.
+pub mod ticket;

@@ -1,0 +1,86 @@
+//! Observations: what was measured, without a conclusion.
+//!
+//! Times: `at_us` counts microseconds since the run began, on a monotonic clock; every `*_us` is a duration in microseconds.
+//! A fact type that this version does not know is kept as it came, so that a stored bundle of a newer agent survives.
+
+mod dns;
+mod host;
+mod http;
+mod icmp;
+mod route;
+mod tcp;
+mod tls;
+
+pub use dns::{DnsFlags, DnsReply, Edns, ExtendedError, Lookup, LookupSource, Record, Transport};
+pub use host::{Clock, Interface, Proxies, ProxySetting, Resolvers, Route};
+pub use http::{Exchange, Header, Phases};
+pub use icmp::{Echo, EchoReply};
+pub use route::{Hop, HopProbe, HopReply, ReplyKind, Trace, TraceProtocol};
+pub use tcp::Connect;
+pub use tls::{Certificate, Handshake, NameVerdict, TrustReason, TrustStore, TrustVerdict};
+
+use crate::id::{CheckId, ObservationId};
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+
+/// One measured fact.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
+pub struct Observation {
+    pub id: ObservationId,
+    pub check: CheckId,
+    /// When the measured step began, in microseconds since the run began.
+    pub at_us: u64,
+    #[serde(flatten)]
+    pub fact: Fact,
+}
+
+/// The fact itself; `fact` in JSON names its type.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(tag = "fact", rename_all = "snake_case")]
+pub enum Fact {
+    Lookup(Lookup),
+    Connect(Connect),
+    Echo(Echo),
+    Hop(Hop),
+    Trace(Trace),
+    Handshake(Box<Handshake>),
+    Exchange(Box<Exchange>),
+    Interface(Interface),
+    Route(Route),
+    Resolvers(Resolvers),
+    Proxies(Proxies),
+    Clock(Clock),
+    /// From a newer agent: kept, shown raw, and read by no rule.
+    #[serde(untagged)]
+    Unknown(serde_json::Map<String, serde_json::Value>),
+}
+
+impl Fact {
+    /// The failure that the fact records, if it records one.
+    pub fn failure(&self) -> Option<&crate::failure::Failure> {
+        match self {
+            Self::Lookup(fact) => fact.failure.as_ref(),
+            Self::Connect(fact) => fact.failure.as_ref(),
+            Self::Echo(fact) => fact.failure.as_ref(),
+            Self::Trace(fact) => fact.failure.as_ref(),
+            Self::Handshake(fact) => fact.failure.as_ref(),
+            Self::Exchange(fact) => fact.failure.as_ref(),
+            Self::Route(fact) => fact.failure.as_ref(),
+            Self::Hop(_) | Self::Interface(_) | Self::Resolvers(_) | Self::Proxies(_) | Self::Clock(_) | Self::Unknown(_) => None,
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_fact_of_a_newer_agent_survives_a_round_trip() {
+        let text = r#"{"id":"q/1","check":"q","at_us":7,"fact":"quic_handshake","versions":[1]}"#;
+        let observation: Observation = serde_json::from_str(text).unwrap();
+        assert!(matches!(observation.fact, Fact::Unknown(_)));
+        let again: serde_json::Value = serde_json::to_value(&observation).unwrap();
+        assert_eq!(again, serde_json::from_str::<serde_json::Value>(text).unwrap());
+    }
+}

@@ -1,0 +1,262 @@
+//! A set with its targets and parameters filled in.
+
+use super::{Condition, MAX_TARGETS, ProbeSet, SetCheck, template};
+use crate::document::SetReference;
+use crate::id::CheckId;
+use crate::kind::{ParameterError, Params};
+use crate::nearest::nearest;
+use crate::target::{Scheme, Target, TargetError};
+use serde_json::{Map, Value};
+use std::collections::BTreeMap;
+use std::time::Duration;
+
+/// What a person or a ticket asks of a set.
+#[derive(Clone, Debug, Default)]
+pub struct Request {
+    pub targets: Vec<String>,
+    /// Values of the set's parameters, as text; the set gives them their types.
+    pub parameters: BTreeMap<String, String>,
+    /// Replaces the statuses that http checks expect.
+    pub expect_status: Vec<String>,
+    /// Replaces the servers that dns checks ask.
+    pub resolvers: Vec<String>,
+}
+
+/// Everything that a run will do.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Plan {
+    pub set: SetReference,
+    pub question: String,
+    pub targets: Vec<Target>,
+    pub budget: Duration,
+    /// In an order in which each check comes after those that it waits for.
+    pub checks: Vec<PlannedCheck>,
+}
+
+/// One check, ready to run.
+#[derive(Clone, Debug, PartialEq)]
+pub struct PlannedCheck {
+    pub id: CheckId,
+    pub required: bool,
+    pub target: Option<Target>,
+    /// Checks that must have succeeded, or not applied.
+    pub needs: Vec<CheckId>,
+    /// Conditions on other checks; conditions on the target were decided when the plan was made.
+    pub when: Vec<(Condition, CheckId)>,
+    pub deadline: Duration,
+    pub params: Params,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum PlanError {
+    #[error(transparent)]
+    Target(#[from] TargetError),
+    #[error("the set `{set}` needs a target: give it with --target {example}")]
+    NoTarget { set: String, example: &'static str },
+    #[error("the set `{set}` takes no target")]
+    TargetNotTaken { set: String },
+    #[error("{given} targets are more than the {MAX_TARGETS} that one run may have")]
+    TooManyTargets { given: usize },
+    #[error("unknown parameter `{name}` of the set `{set}` ({hint})")]
+    UnknownParameter { set: String, name: String, hint: String },
+    #[error("the set `{set}` needs the parameter `{name}`: give it with --param {name}=VALUE")]
+    MissingParameter { set: String, name: String },
+    #[error("{0}")]
+    ParameterValue(String),
+    #[error("check `{check}`: {error}")]
+    Check { check: String, error: ParameterError },
+}
+
+impl ProbeSet {
+    /// # Errors
+    /// Where a target does not parse or is missing, or a parameter is unknown, missing or out of bounds.
+    pub fn plan(&self, request: &Request) -> Result<Plan, PlanError> {
+        let targets = self.targets(&request.targets)?;
+        let parameters = self.values(&request.parameters)?;
+        let mut checks = Vec::new();
+        if targets.is_empty() {
+            self.instantiate(None, "", &parameters, request, &mut checks)?;
+        }
+        for (index, target) in targets.iter().enumerate() {
+            let suffix = if index == 0 { String::new() } else { format!("#{}", index + 1) };
+            self.instantiate(Some(target), &suffix, &parameters, request, &mut checks)?;
+        }
+        Ok(Plan { set: self.reference(), question: self.question.clone(), targets, budget: self.budget, checks })
+    }
+
+    fn targets(&self, given: &[String]) -> Result<Vec<Target>, PlanError> {
+        let set = self.name.clone();
+        match self.target {
+            None if !given.is_empty() => Err(PlanError::TargetNotTaken { set }),
+            None => Ok(Vec::new()),
+            Some(_) if given.len() > MAX_TARGETS => Err(PlanError::TooManyTargets { given: given.len() }),
+            Some(form) if given.is_empty() => {
+                use crate::target::TargetForm as F;
+                let example = match form {
+                    F::Host => "db.example",
+                    F::Endpoint => "db.example:5432",
+                    F::Url => "https://shop.example/",
+                };
+                Err(PlanError::NoTarget { set, example })
+            }
+            Some(form) => Ok(given.iter().map(|text| Target::parse(text, form)).collect::<Result<_, _>>()?),
+        }
+    }
+
+    fn values(&self, given: &BTreeMap<String, String>) -> Result<Map<String, Value>, PlanError> {
+        let set = || self.name.clone();
+        if let Some(name) = given.keys().find(|name| !self.parameters.iter().any(|parameter| parameter.name == **name)) {
+            let known: Vec<&str> = self.parameters.iter().map(|parameter| parameter.name.as_str()).collect();
+            let hint = match nearest(name, known.iter().copied()) {
+                Some(meant) => format!("did you mean `{meant}`?"),
+                None if known.is_empty() => "it has none".to_owned(),
+                None => format!("known: {}", known.join(", ")),
+            };
+            return Err(PlanError::UnknownParameter { set: set(), name: name.clone(), hint });
+        }
+        let mut values = Map::new();
+        for parameter in &self.parameters {
+            let value = match (given.get(&parameter.name), &parameter.default) {
+                (Some(text), _) => typed(text),
+                (None, Some(default)) => default.clone(),
+                (None, None) => return Err(PlanError::MissingParameter { set: set(), name: parameter.name.clone() }),
+            };
+            // A number or word may also be meant as text.
+            let value = match (given.get(&parameter.name), parameter.kind) {
+                (Some(text), super::SetParameterType::Text) => Value::String(text.clone()),
+                _ => value,
+            };
+            parameter.check(&value).map_err(PlanError::ParameterValue)?;
+            values.insert(parameter.name.clone(), value);
+        }
+        Ok(values)
+    }
+
+    fn instantiate(
+        &self,
+        target: Option<&Target>,
+        suffix: &str,
+        parameters: &Map<String, Value>,
+        request: &Request,
+        checks: &mut Vec<PlannedCheck>,
+    ) -> Result<(), PlanError> {
+        let own_id = |id: &str| CheckId::new(format!("{id}{suffix}"));
+        let applies = |check: &SetCheck| check.when.iter().all(|condition| holds(condition, target));
+        let applying: Vec<&SetCheck> = self.checks.iter().filter(|check| applies(check)).collect();
+        for check in &applying {
+            let needs = check
+                .needs
+                .iter()
+                .filter(|need| applying.iter().any(|other| other.id == **need))
+                .map(|need| own_id(need))
+                .collect();
+            let when: Vec<(Condition, CheckId)> =
+                check.when.iter().filter_map(|condition| Some((condition.clone(), own_id(condition.check()?)))).collect();
+            checks.push(PlannedCheck {
+                id: own_id(&check.id),
+                required: check.required,
+                target: target.cloned(),
+                needs,
+                when,
+                deadline: check.deadline.min(self.budget),
+                params: fill(check, target, parameters, request)?,
+            });
+        }
+        Ok(())
+    }
+}
+
+/// Conditions on the target; those on other checks are the runner's.
+fn holds(condition: &Condition, target: Option<&Target>) -> bool {
+    match condition {
+        Condition::Named => target.is_some_and(|target| target.address().is_none()),
+        Condition::Tls => target.is_some_and(|target| match target.scheme {
+            Some(scheme) => scheme == Scheme::Https,
+            None => target.port == Some(443),
+        }),
+        Condition::Port => target.is_some_and(|target| target.port.is_some()),
+        Condition::Failed(_) | Condition::Succeeded(_) => true,
+    }
+}
+
+fn fill(
+    check: &SetCheck,
+    target: Option<&Target>,
+    parameters: &Map<String, Value>,
+    request: &Request,
+) -> Result<Params, PlanError> {
+    let look_up = |name: &str| -> Value {
+        match (name, target) {
+            ("target", Some(target)) => Value::String(target.to_string()),
+            ("target.host", Some(target)) => Value::String(target.host.clone()),
+            ("target.port", Some(target)) => target.port.map_or(Value::Null, Value::from),
+            ("target.url", Some(target)) => target.url().map_or(Value::Null, Value::String),
+            ("target.scheme", Some(target)) => {
+                target.scheme.map_or(Value::Null, |scheme| Value::String(scheme.as_str().to_owned()))
+            }
+            _ => parameters.get(name).cloned().unwrap_or(Value::Null),
+        }
+    };
+    let mut with: Map<String, Value> = check
+        .with
+        .iter()
+        .map(|(key, value)| (key.clone(), template::fill(value, &look_up)))
+        .filter(|(_, value)| !value.is_null())
+        .collect();
+    use crate::kind::Kind;
+    if check.kind == Kind::Http && !request.expect_status.is_empty() {
+        with.insert("expect_status".into(), request.expect_status.clone().into());
+    }
+    if check.kind == Kind::Dns && !request.resolvers.is_empty() {
+        with.insert("servers".into(), request.resolvers.clone().into());
+    }
+    Params::parse(check.kind, Value::Object(with)).map_err(|error| PlanError::Check { check: check.id.clone(), error })
+}
+
+fn typed(text: &str) -> Value {
+    match (text, text.parse::<i64>()) {
+        ("true", _) => Value::Bool(true),
+        ("false", _) => Value::Bool(false),
+        (_, Ok(number)) => Value::from(number),
+        _ => Value::String(text.to_owned()),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::kind::Kind;
+    use crate::set::find_built_in;
+
+    fn web(targets: &[&str]) -> Result<Plan, PlanError> {
+        let request = Request { targets: targets.iter().map(|text| (*text).to_owned()).collect(), ..Request::default() };
+        find_built_in("web").unwrap().parse().unwrap().plan(&request)
+    }
+
+    #[test]
+    fn an_address_needs_no_lookup_and_plain_http_no_handshake() {
+        let plan = web(&["http://192.0.2.1/"]).unwrap();
+        assert!(plan.checks.iter().all(|check| !matches!(check.params.kind(), Kind::Dns | Kind::Tls)));
+        let named = web(&["https://shop.example/"]).unwrap();
+        assert!(named.checks.iter().any(|check| check.params.kind() == Kind::Dns && check.required));
+        assert!(named.checks.iter().any(|check| check.params.kind() == Kind::Tls && check.required));
+    }
+
+    #[test]
+    fn the_second_target_has_checks_of_its_own() {
+        let plan = web(&["a.example", "b.example"]).unwrap();
+        let ids: Vec<&str> = plan.checks.iter().map(|check| check.id.as_str()).collect();
+        assert!(ids.contains(&"connect") && ids.contains(&"connect#2"), "{ids:?}");
+        let second = plan.checks.iter().find(|check| check.id.as_str() == "connect#2").unwrap();
+        assert!(second.needs.iter().all(|need| need.as_str().ends_with("#2")));
+    }
+
+    #[test]
+    fn a_missing_target_and_an_unknown_parameter_say_what_to_do() {
+        assert!(web(&[]).unwrap_err().to_string().contains("--target https://shop.example/"));
+        let set = find_built_in("path").unwrap().parse().unwrap();
+        let request =
+            Request { targets: vec!["x".into()], parameters: [("cuont".into(), "1".into())].into(), ..Request::default() };
+        assert!(set.plan(&request).unwrap_err().to_string().contains("did you mean `count`"));
+    }
+}

@@ -1,0 +1,254 @@
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+use std::fmt;
+use std::net::IpAddr;
+
+/// What a run is aimed at, as a person writes it: `https://shop.example/pay`, `db.example:5432`, `192.0.2.1`, `[2001:db8::1]:443`.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub struct Target {
+    /// As given.
+    pub text: String,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub scheme: Option<Scheme>,
+    /// A host name in ASCII lower case without a final dot, or an address without brackets.
+    pub host: String,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub port: Option<u16>,
+    /// Path and query of a URL, beginning with `/`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub path: Option<String>,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum Scheme {
+    Http,
+    Https,
+}
+
+impl Scheme {
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Http => "http",
+            Self::Https => "https",
+        }
+    }
+
+    pub fn default_port(self) -> u16 {
+        match self {
+            Self::Http => 80,
+            Self::Https => 443,
+        }
+    }
+}
+
+/// What a set needs of its targets.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum TargetForm {
+    /// A host; port and scheme may be there.
+    Host,
+    /// A host and a port; a scheme gives its own.
+    Endpoint,
+    /// A URL; a bare host is taken as `https://host/`, with port 80 or scheme `http` as `http`.
+    Url,
+}
+
+impl TargetForm {
+    pub const ALL: [(&'static str, Self); 3] = [("host", Self::Host), ("endpoint", Self::Endpoint), ("url", Self::Url)];
+}
+
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("`{text}` is not a target: {reason}; write it as {expected}")]
+pub struct TargetError {
+    pub text: String,
+    pub reason: &'static str,
+    pub expected: &'static str,
+}
+
+/// Longer than any host name (253) with any sensible path; keeps a pasted page out.
+const MAX_TARGET_BYTES: usize = 2048;
+
+impl Target {
+    /// # Errors
+    /// Where the text has no host, an impossible name, port or address, a scheme other than `http` and `https`, or credentials.
+    pub fn parse(text: &str, form: TargetForm) -> Result<Self, TargetError> {
+        let expected = match form {
+            TargetForm::Host => "a host name or address, such as db.example or 192.0.2.1",
+            TargetForm::Endpoint => "host:port, such as db.example:5432 or [2001:db8::1]:443",
+            TargetForm::Url => "a URL or a host, such as https://shop.example/pay",
+        };
+        let fail = |reason| TargetError { text: text.chars().take(120).collect(), reason, expected };
+        if text.len() > MAX_TARGET_BYTES {
+            return Err(fail("it is longer than 2048 bytes"));
+        }
+        if text.chars().any(|c| c.is_whitespace() || c.is_control()) {
+            return Err(fail("it contains white space"));
+        }
+        let (scheme, rest) = split_scheme(text).map_err(fail)?;
+        let (authority, path) = match rest.find(['/', '?', '#']) {
+            Some(at) => rest.split_at(at),
+            None => (rest, ""),
+        };
+        if authority.contains('@') {
+            return Err(fail("it carries a user name or password, which netsonde neither needs nor keeps"));
+        }
+        let (host, port) = split_port(authority).map_err(fail)?;
+        let host = normal_host(host).map_err(fail)?;
+        if scheme.is_none() && !path.is_empty() && form != TargetForm::Url {
+            return Err(fail("it has a path but no scheme"));
+        }
+        let mut target = Self { text: text.to_owned(), scheme, host, port, path: None };
+        if form == TargetForm::Url {
+            target.scheme.get_or_insert(if port == Some(80) { Scheme::Http } else { Scheme::Https });
+        }
+        if target.scheme.is_some() {
+            let path = path.split('#').next().unwrap_or("");
+            target.path = Some(if path.starts_with('/') { path.to_owned() } else { format!("/{path}") });
+            target.port = target.port.or(target.scheme.map(Scheme::default_port));
+        }
+        if form == TargetForm::Endpoint && target.port.is_none() {
+            return Err(fail("it names no port"));
+        }
+        Ok(target)
+    }
+
+    /// The host where it is an address.
+    pub fn address(&self) -> Option<IpAddr> {
+        self.host.parse().ok()
+    }
+
+    /// The target as a URL, where it has a scheme.
+    pub fn url(&self) -> Option<String> {
+        let scheme = self.scheme?;
+        let port = self.port.filter(|port| *port != scheme.default_port()).map_or(String::new(), |port| format!(":{port}"));
+        let path = self.path.as_deref().unwrap_or("/");
+        Some(format!("{}://{}{port}{path}", scheme.as_str(), bracketed(&self.host)))
+    }
+}
+
+/// Shown as the shortest form that says it all: URL, `host:port`, or host.
+impl fmt::Display for Target {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match (self.url(), self.port) {
+            (Some(url), _) => f.write_str(&url),
+            (None, Some(port)) => write!(f, "{}:{port}", bracketed(&self.host)),
+            (None, None) => f.write_str(&self.host),
+        }
+    }
+}
+
+/// An IPv6 address in the brackets that a port or a URL wants; anything else as it is.
+pub fn bracketed(host: &str) -> String {
+    if host.contains(':') { format!("[{host}]") } else { host.to_owned() }
+}
+
+fn split_scheme(text: &str) -> Result<(Option<Scheme>, &str), &'static str> {
+    match text.split_once("://") {
+        None => Ok((None, text)),
+        Some((scheme, rest)) if scheme.eq_ignore_ascii_case("http") => Ok((Some(Scheme::Http), rest)),
+        Some((scheme, rest)) if scheme.eq_ignore_ascii_case("https") => Ok((Some(Scheme::Https), rest)),
+        Some(_) => Err("its scheme is neither http nor https"),
+    }
+}
+
+fn split_port(authority: &str) -> Result<(&str, Option<u16>), &'static str> {
+    let (host, port) = if let Some(rest) = authority.strip_prefix('[') {
+        let (host, after) = rest.split_once(']').ok_or("its bracket is not closed")?;
+        match after.strip_prefix(':') {
+            Some(port) => (host, Some(port)),
+            None if after.is_empty() => (host, None),
+            None => return Err("something other than a port follows the bracket"),
+        }
+    } else if authority.matches(':').count() > 1 {
+        (authority, None)
+    } else {
+        authority.split_once(':').map_or((authority, None), |(host, port)| (host, Some(port)))
+    };
+    let port = match port {
+        None => None,
+        Some(digits) if digits.bytes().all(|b| b.is_ascii_digit()) => match digits.parse() {
+            Ok(0) | Err(_) => return Err("its port is not between 1 and 65535"),
+            Ok(port) => Some(port),
+        },
+        Some(_) => return Err("its port is not a number"),
+    };
+    Ok((host, port))
+}
+
+/// Checks a host name (RFC 1123 section 2.1, with underscores as service names have them) or an address.
+fn normal_host(host: &str) -> Result<String, &'static str> {
+    if host.is_empty() {
+        return Err("it names no host");
+    }
+    if let Ok(address) = host.parse::<IpAddr>() {
+        return Ok(address.to_string());
+    }
+    if host.contains(':') {
+        return Err("it is not a valid IPv6 address");
+    }
+    let name = host.strip_suffix('.').unwrap_or(host);
+    if name.len() > 253 {
+        return Err("its host name is longer than 253 characters");
+    }
+    if name.bytes().all(|b| b.is_ascii_digit() || b == b'.') {
+        return Err("it is not a valid IPv4 address");
+    }
+    let label_fits = |label: &str| {
+        !label.is_empty()
+            && label.len() <= 63
+            && label.bytes().all(|b| b.is_ascii_alphanumeric() || b == b'-' || b == b'_')
+            && !label.starts_with('-')
+            && !label.ends_with('-')
+    };
+    if !name.is_ascii() {
+        return Err("its host name has characters outside ASCII: give the xn-- form");
+    }
+    if !name.split('.').all(label_fits) {
+        return Err("its host name has an impossible label");
+    }
+    Ok(name.to_ascii_lowercase())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_way_of_writing_a_target_is_understood() {
+        let cases = [
+            ("https://Shop.Example/pay?x=1", TargetForm::Url, "https://shop.example/pay?x=1"),
+            ("shop.example", TargetForm::Url, "https://shop.example/"),
+            ("shop.example:80", TargetForm::Url, "http://shop.example/"),
+            ("http://[::1]:8080", TargetForm::Url, "http://[::1]:8080/"),
+            ("db.example:5432", TargetForm::Endpoint, "db.example:5432"),
+            ("[2001:DB8::1]:443", TargetForm::Endpoint, "[2001:db8::1]:443"),
+            ("2001:db8::1", TargetForm::Host, "2001:db8::1"),
+            ("db.example.", TargetForm::Host, "db.example"),
+        ];
+        for (text, form, shown) in cases {
+            assert_eq!(Target::parse(text, form).unwrap().to_string(), shown, "{text}");
+        }
+    }
+
+    #[test]
+    fn what_is_no_target_is_refused_with_its_reason() {
+        let cases = [
+            ("", "names no host"),
+            ("ftp://x", "scheme"),
+            ("x:0", "between 1 and 65535"),
+            ("x:99999", "between 1 and 65535"),
+            ("x:http", "not a number"),
+            ("[::1", "bracket"),
+            ("300.1.1.1", "IPv4"),
+            ("a b", "white space"),
+            ("https://u:p@x/", "password"),
+            ("-x.example", "impossible label"),
+            ("x", "no port"),
+        ];
+        for (text, reason) in cases {
+            let error = Target::parse(text, TargetForm::Endpoint).unwrap_err();
+            assert!(error.to_string().contains(reason), "{text}: {error}");
+        }
+    }
+}

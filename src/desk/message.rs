@@ -1,0 +1,113 @@
+use crate::table;
+use crate::terminal::harmless;
+use netsonde_contract::api::TicketIssued;
+use netsonde_contract::kind::Kind;
+use netsonde_contract::set::Plan;
+use serde_json::{Value, json};
+
+/// What the customer is asked to do, ready to paste into a mail or a support case.
+pub(crate) struct Message<'a> {
+    pub(crate) issued: &'a TicketIssued,
+    pub(crate) backend: &'a str,
+    pub(crate) plan: &'a Plan,
+}
+
+impl Message<'_> {
+    /// One command for each system, by the name that people know it by.
+    fn commands(&self) -> [(&'static str, String); 3] {
+        let ticket = harmless(&self.issued.ticket);
+        [
+            ("Linux", format!("./netsonde run --ticket {ticket}")),
+            ("macOS", format!("./netsonde run --ticket {ticket}")),
+            ("Windows (PowerShell)", format!(".\\netsonde.exe run --ticket {ticket}")),
+        ]
+    }
+
+    pub(crate) fn text(&self) -> String {
+        let targets: Vec<String> = self.plan.targets.iter().map(ToString::to_string).collect();
+        let aim = if targets.is_empty() { String::new() } else { format!(" It is aimed at {}.", targets.join(", ")) };
+        let mut text = String::from(
+            "Please run one command on the machine that has the problem. Open a terminal in the folder where the netsonde program is, \
+             and paste the line for your system. (If netsonde is installed, leave out what stands before its name.)\n\n",
+        );
+        for (system, command) in self.commands() {
+            text += &format!("{system}:\n\n    {command}\n\n");
+        }
+        text += &format!(
+            "What it does: it measures from your machine to answer \"{}\"{aim} It takes {} seconds at most, changes nothing, installs \
+             nothing and needs no administrator rights. It will do this:\n\n",
+            self.plan.question,
+            self.plan.budget.as_secs()
+        );
+        for kind in self.kinds() {
+            text += &format!("  - {}: {}\n", kind.name(), kind.summary());
+        }
+        text += &format!(
+            "\nWhat it sends: one signed file with these measurements to {}. Before it begins, it shows what it will do and send. Passwords, cookies, tokens and \
+             query strings are taken out before.\n\n\
+             If your machine cannot reach us, the command says where it put the file. Hand it in with any browser, on any machine, \
+             without signing in:\n\n    {}\n\n\
+             The command works once, until {}.\n",
+            self.backend,
+            harmless(&self.issued.page),
+            table::moment(self.issued.expires)
+        );
+        text
+    }
+
+    pub(crate) fn json(&self) -> Value {
+        let [(_, linux), (_, macos), (_, windows)] = self.commands();
+        json!({
+            "id": self.issued.id,
+            "ticket": self.issued.ticket,
+            "page": self.issued.page,
+            "expires": self.issued.expires,
+            "commands": {"linux": linux, "macos": macos, "windows_powershell": windows},
+            "message": self.text(),
+        })
+    }
+
+    /// The kinds of the plan's checks, each once, in the order of the run.
+    fn kinds(&self) -> Vec<Kind> {
+        let mut kinds = Vec::new();
+        for kind in self.plan.checks.iter().map(|check| check.params.kind()) {
+            if !kinds.contains(&kind) {
+                kinds.push(kind);
+            }
+        }
+        kinds
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use jiff::Timestamp;
+    use netsonde_contract::id::TicketId;
+    use netsonde_contract::set::{Request, find_built_in};
+
+    #[test]
+    fn the_message_says_what_to_paste_what_happens_and_until_when() {
+        let issued = TicketIssued {
+            id: TicketId::from_bytes([1; 10]),
+            ticket: "nst1_abc".into(),
+            page: "https://support.example/t/aeaqcaibaeaqcaib".into(),
+            expires: Timestamp::from_second(1_800_000_000).unwrap(),
+        };
+        let request = Request { targets: vec!["shop.example".into()], ..Request::default() };
+        let plan = find_built_in("web").unwrap().parse().unwrap().plan(&request).unwrap();
+        let message = Message { issued: &issued, backend: "https://support.example", plan: &plan };
+        let text = message.text();
+        for expected in [
+            "./netsonde run --ticket nst1_abc",
+            ".\\netsonde.exe run --ticket nst1_abc",
+            "aimed at https://shop.example/.",
+            "- dns: ",
+            "https://support.example/t/aeaqcaibaeaqcaib",
+            "until 2027-01-15 08:00 UTC",
+        ] {
+            assert!(text.contains(expected), "{expected} in {text}");
+        }
+        assert_eq!(message.json()["commands"]["linux"], "./netsonde run --ticket nst1_abc");
+    }
+}

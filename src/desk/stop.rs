@@ -1,0 +1,27 @@
+/// The command was not done.
+pub(crate) const FAILED: u8 = 1;
+/// The command line cannot be used.
+pub(crate) const USAGE: u8 = 2;
+
+/// Why a command stopped, and what to do about it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Stop {
+    pub(crate) message: String,
+    pub(crate) next: Option<String>,
+    pub(crate) exit: u8,
+}
+
+impl Stop {
+    pub(crate) fn failed(message: impl Into<String>) -> Self {
+        Self { message: message.into(), next: None, exit: FAILED }
+    }
+
+    pub(crate) fn usage(message: impl Into<String>) -> Self {
+        Self { message: message.into(), next: None, exit: USAGE }
+    }
+
+    pub(crate) fn next(mut self, step: impl Into<String>) -> Self {
+        self.next = Some(step.into());
+        self
+    }
+}

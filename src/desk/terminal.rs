@@ -1,0 +1,75 @@
+//! The two streams and the person before them.
+//!
+//! Standard output carries the document that was asked for, so that it can be piped; everything else goes to standard error.
+
+use crate::stop::Stop;
+use std::io::{self, IsTerminal, Read, Write};
+use zeroize::Zeroizing;
+
+/// Lines are this wide where the output is no terminal.
+const PLAIN_WIDTH: usize = 100;
+/// A pasted secret is shorter; this keeps a file that was redirected by mistake out of memory.
+const MAX_SECRET_BYTES: u64 = 64 * 1024;
+
+/// Writes the document. A reader that went away (a closed pipe) has what it wanted.
+pub(crate) fn output(text: &str) -> Result<(), Stop> {
+    let mut stdout = anstream::stdout().lock();
+    match stdout.write_all(text.as_bytes()).and_then(|()| stdout.flush()) {
+        Err(error) if error.kind() != io::ErrorKind::BrokenPipe => {
+            Err(Stop::failed(format!("writing to standard output failed: {error}"))
+                .next("check what the output is redirected to"))
+        }
+        _ => Ok(()),
+    }
+}
+
+/// Says something beside the document. A standard error that is closed cannot be told of.
+pub(crate) fn say(text: &str) {
+    let _ = writeln!(anstream::stderr().lock(), "{text}");
+}
+
+pub(crate) fn say_stop(stop: &Stop) {
+    say(&format!("netsonde-desk: {}", stop.message));
+    if let Some(next) = &stop.next {
+        say(&format!("  next: {next}"));
+    }
+}
+
+/// A secret: asked for without an echo where there is a terminal, else the whole of standard input.
+pub(crate) fn read_secret(prompt: &str) -> Result<Zeroizing<String>, Stop> {
+    let failed = |error: &dyn std::fmt::Display| {
+        Stop::failed(format!("reading the token failed: {error}")).next("run the command again and paste the token")
+    };
+    if io::stdin().is_terminal() && io::stderr().is_terminal() {
+        let answer = dialoguer::Password::new().with_prompt(prompt).interact().map_err(|error| failed(&error))?;
+        return Ok(Zeroizing::new(answer));
+    }
+    let mut text = Zeroizing::new(String::new());
+    io::stdin().lock().take(MAX_SECRET_BYTES).read_to_string(&mut text).map_err(|error| failed(&error))?;
+    Ok(text)
+}
+
+pub(crate) fn output_colour() -> bool {
+    anstream::AutoStream::choice(&io::stdout()) != anstream::ColorChoice::Never
+}
+
+pub(crate) fn output_width() -> usize {
+    let term = dialoguer::console::Term::stdout();
+    term.size_checked().filter(|_| io::stdout().is_terminal()).map_or(PLAIN_WIDTH, |(_, columns)| usize::from(columns))
+}
+
+/// Text from elsewhere on one line, without what would steer a terminal or disguise other text.
+pub(crate) fn harmless(text: &str) -> String {
+    let disguises = |c: char| matches!(u32::from(c), 0x200B..=0x200F | 0x2028..=0x202E | 0x2060..=0x206F | 0xFEFF);
+    text.chars().map(|c| if c.is_control() || disguises(c) { '\u{fffd}' } else { c }).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::harmless;
+
+    #[test]
+    fn a_cause_with_an_escape_sequence_does_not_reach_the_terminal() {
+        assert_eq!(harmless("tls\u{1b}[31m\u{202e}x\n"), "tls\u{fffd}[31m\u{fffd}x\u{fffd}");
+    }
+}

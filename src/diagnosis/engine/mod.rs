@@ -1,0 +1,109 @@
+//! Rules to findings.
+//!
+//! For each target: every rule proposes candidates; a narrower cause takes the place of the broader one that it refines; what
+//! follows from a fault further up is dropped and recorded there; what is the same at several addresses becomes one finding.
+//! The findings of all targets are then ranked together, and each failed check that none of them covers is said to be
+//! unexplained.
+
+/// One finding for the same fault at several addresses.
+mod merging;
+/// Which finding stands before which.
+mod ranking;
+/// Narrower causes in place of broader ones; consequences under their cause.
+mod suppression;
+/// Failed checks without a cause, and what was ruled out for them.
+mod unexplained;
+
+use crate::article;
+use crate::candidate::Candidate;
+use crate::evidence::Evidence;
+use crate::rule::Rule;
+use crate::rules::RULES;
+use netsonde_contract::environment::Environment;
+use netsonde_contract::finding::{Diagnosis, Finding, NotMeasured};
+use netsonde_contract::outcome::{Outcome, Status};
+use netsonde_contract::target::Target;
+
+/// A confidence from which on nothing is left to settle.
+const SETTLED: f64 = 0.9;
+
+/// A candidate that stands so far, with the rule that proposed it and what it took the place of.
+#[derive(Clone, Debug)]
+pub(crate) struct Hypothesis {
+    pub(crate) rule: &'static Rule,
+    pub(crate) candidate: Candidate,
+    /// Causes further down that follow from it.
+    pub(crate) suppressed: Vec<String>,
+}
+
+/// What is wrong, why, and what nobody can explain, from everything that the checks of a run observed.
+pub fn diagnose(outcomes: &[Outcome], environment: &Environment) -> Diagnosis {
+    let mut findings = Vec::new();
+    let mut unexplained = Vec::new();
+    let mut not_measured: Vec<NotMeasured> = outcomes.iter().filter_map(gap).collect();
+    for target in targets(outcomes) {
+        let evidence = Evidence::of(outcomes, target, environment);
+        let hypotheses = merging::merge(suppression::suppress(propose(&evidence)));
+        let (failures, held_back) = unexplained::of(&evidence, &hypotheses);
+        unexplained.extend(failures);
+        not_measured.extend(held_back);
+        findings.extend(hypotheses.into_iter().map(|hypothesis| finding(hypothesis, target)));
+    }
+    ranking::rank(&mut findings);
+    let state = Diagnosis::state_of(&findings, &unexplained, &not_measured);
+    Diagnosis { state, findings, unexplained, not_measured }
+}
+
+/// The targets in the order of their first check; none stands for checks without a target.
+fn targets(outcomes: &[Outcome]) -> Vec<Option<&Target>> {
+    let mut targets: Vec<Option<&Target>> = Vec::new();
+    for outcome in outcomes {
+        if !targets.contains(&outcome.target.as_ref()) {
+            targets.push(outcome.target.as_ref());
+        }
+    }
+    targets
+}
+
+fn propose(evidence: &Evidence<'_>) -> Vec<Hypothesis> {
+    let of_rule = |rule: &'static Rule| {
+        (rule.evaluate)(evidence).into_iter().map(move |mut candidate| {
+            if !evidence.environment.raw_sockets {
+                candidate.confidence = candidate.confidence.min(rule.unprivileged_cap);
+            }
+            Hypothesis { rule, candidate, suppressed: Vec::new() }
+        })
+    };
+    RULES.iter().flat_map(of_rule).collect()
+}
+
+fn finding(hypothesis: Hypothesis, target: Option<&Target>) -> Finding {
+    let Hypothesis { rule, candidate, suppressed } = hypothesis;
+    let open = candidate.confidence < SETTLED;
+    let settled_by = candidate.settled_by.or_else(|| rule.settled_by.map(str::to_owned)).filter(|_| open);
+    Finding {
+        cause: rule.code.to_owned(),
+        severity: candidate.severity,
+        confidence: candidate.confidence,
+        place: candidate.place,
+        sentence: candidate.sentence,
+        evidence: candidate.evidence,
+        rejected: candidate.rejected,
+        next_step: candidate.next_step,
+        article: article::path_of(rule.code),
+        target: target.map(ToString::to_string),
+        suppressed,
+        refines: rule.refines.iter().map(|code| (*code).to_owned()).collect(),
+        settled_by,
+    }
+}
+
+/// A check that could not measure. One that was skipped was not meant to run, and is no gap.
+fn gap(outcome: &Outcome) -> Option<NotMeasured> {
+    (outcome.status == Status::NotMeasured).then(|| NotMeasured {
+        check: outcome.check.clone(),
+        required: outcome.required,
+        why: outcome.note.as_ref().map_or_else(|| "It could not be measured.".to_owned(), |note| note.why.clone()),
+        grant: outcome.note.as_ref().and_then(|note| note.grant.clone()),
+    })
+}

@@ -1,0 +1,95 @@
+use super::Hypothesis;
+use crate::evidence::{Evidence, Symptom};
+use crate::layer::Layer;
+use netsonde_contract::finding::{NotMeasured, Rejected, Severity, Unexplained};
+use netsonde_contract::id::ObservationId;
+use netsonde_contract::outcome::{Outcome, Status};
+
+/// The failed checks that no hypothesis covers, and those that failed only because netsonde held its own packets back.
+pub(super) fn of(evidence: &Evidence<'_>, hypotheses: &[Hypothesis]) -> (Vec<Unexplained>, Vec<NotMeasured>) {
+    let (mut unexplained, mut not_measured) = (Vec::new(), Vec::new());
+    for outcome in evidence.outcomes.iter().filter(|outcome| matches!(outcome.status, Status::Failed | Status::TimedOut)) {
+        let symptoms = Evidence::symptoms(outcome);
+        if !symptoms.is_empty() && symptoms.iter().all(|symptom| symptom.held_back) {
+            not_measured.push(held_back(outcome, &symptoms));
+        } else if !is_covered(outcome, &symptoms, hypotheses) {
+            unexplained.push(Unexplained {
+                check: outcome.check.clone(),
+                required: outcome.required,
+                what: what(outcome, &symptoms),
+                ruled_out: ruled_out(evidence, outcome),
+            });
+        }
+    }
+    (unexplained, not_measured)
+}
+
+fn held_back(outcome: &Outcome, symptoms: &[Symptom<'_>]) -> NotMeasured {
+    let why = symptoms.first().map(|symptom| symptom.what.clone()).unwrap_or_default();
+    NotMeasured { check: outcome.check.clone(), required: outcome.required, why, grant: None }
+}
+
+/// A check is covered when a hypothesis rests on one of its symptoms, or stops the traffic that one is made of. A check that ran
+/// out of time before it recorded anything is covered by a problem that stops traffic further up.
+fn is_covered(outcome: &Outcome, symptoms: &[Symptom<'_>], hypotheses: &[Hypothesis]) -> bool {
+    if symptoms.is_empty() {
+        let further_up = |hypothesis: &Hypothesis| {
+            hypothesis.candidate.stops
+                && hypothesis.candidate.severity == Severity::Problem
+                && hypothesis.rule.layer() <= Layer::of_kind(outcome.kind)
+        };
+        return outcome.status == Status::TimedOut && hypotheses.iter().any(further_up);
+    }
+    symptoms.iter().any(|symptom| hypotheses.iter().any(|hypothesis| covers(hypothesis, symptom)))
+}
+
+fn covers(hypothesis: &Hypothesis, symptom: &Symptom<'_>) -> bool {
+    let candidate = &hypothesis.candidate;
+    let layer = hypothesis.rule.layer();
+    let within = candidate.about.iter().any(|spot| spot.contains(&symptom.spot));
+    let follows = within && ((candidate.stops && layer <= symptom.layer) || layer == symptom.layer);
+    candidate.evidence.contains(symptom.id) || follows
+}
+
+fn what(outcome: &Outcome, symptoms: &[Symptom<'_>]) -> String {
+    let seen = match symptoms.split_first() {
+        None if outcome.status == Status::TimedOut => "it ran out of time before it saw anything that failed".to_owned(),
+        None => "what it measured is not as expected, and no single observation says why".to_owned(),
+        Some((first, [])) => first.what.clone(),
+        Some((first, rest)) => format!("{}; and {} more", first.what, rest.len()),
+    };
+    let mut text = seen;
+    if let Some(first) = text.get(..1).map(str::to_uppercase) {
+        text.replace_range(..1, &first);
+    }
+    text.push('.');
+    text
+}
+
+/// What the layers above the failed check show to be in order.
+fn ruled_out(evidence: &Evidence<'_>, outcome: &Outcome) -> Vec<Rejected> {
+    let layer = Layer::of_kind(outcome.kind);
+    let mut ruled_out = Vec::new();
+    let mut add = |cause: &str, above: Layer, reason: String, ids: Vec<&ObservationId>| {
+        if above < layer && !ids.is_empty() {
+            ruled_out.push(Rejected { cause: cause.to_owned(), reason, evidence: ids.into_iter().cloned().collect() });
+        }
+    };
+    let routed: Vec<_> = evidence.routes.iter().filter(|route| route.failure.is_none()).map(|route| route.id).collect();
+    add("host.no_route", Layer::Host, "This machine has a route to the target.".to_owned(), routed);
+    for view in evidence.names().iter().filter(|view| view.resolved()) {
+        let gave: Vec<_> = view.system.iter().filter(|lookup| !lookup.addresses.is_empty()).map(|lookup| lookup.id).collect();
+        let ids = if gave.is_empty() { view.server_with_data().map(|lookup| lookup.id).into_iter().collect() } else { gave };
+        add("dns.resolver_unreachable", Layer::Dns, format!("{} resolves.", view.name), ids);
+    }
+    let answered: Vec<_> = evidence.addresses().into_iter().flat_map(|address| evidence.answered(address)).collect();
+    add("path.target_silent", Layer::Path, "The target answers on at least one port or protocol.".to_owned(), answered);
+    let connected: Vec<_> = evidence.attempts().iter().filter(|attempt| attempt.connected()).map(|attempt| attempt.id).collect();
+    add("tcp.filtered", Layer::Tcp, "Connections to the port succeed.".to_owned(), connected);
+    let trusted = evidence.handshakes.iter().filter(|handshake| {
+        handshake.failure.is_none() && handshake.deciding_verdict().is_some_and(|verdict| verdict.trusted)
+    });
+    let trusted: Vec<_> = trusted.map(|handshake| handshake.id).collect();
+    add("tls.unknown_issuer", Layer::Tls, "The TLS handshake completes with a trusted certificate.".to_owned(), trusted);
+    ruled_out
+}

@@ -1,0 +1,161 @@
+use super::{Evidence, Seen};
+use netsonde_contract::failure::{Failure, FailureCode, IcmpMeaning, Step};
+use netsonde_contract::id::ObservationId;
+use netsonde_contract::observation::{Connect, Exchange, Handshake};
+use std::net::{IpAddr, SocketAddr};
+
+/// One attempt at a TCP connection: by a tcp check, or as the first step of a handshake or an exchange.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Attempt<'a> {
+    pub(crate) id: &'a ObservationId,
+    pub(crate) host: &'a str,
+    pub(crate) address: SocketAddr,
+    pub(crate) local: Option<IpAddr>,
+    pub(crate) took_us: u64,
+    /// None where it connected.
+    pub(crate) failure: Option<&'a Failure>,
+    /// The request was sent there by a redirect, so that the address may be another host's.
+    pub(crate) redirected: bool,
+}
+
+impl<'a> Attempt<'a> {
+    pub(super) fn of_connect(seen: Seen<'a, Connect>) -> Option<Self> {
+        let connect = seen.fact;
+        Some(Self {
+            id: seen.id,
+            host: &connect.host,
+            address: connect.address,
+            local: connect.local.map(|local| local.ip()),
+            took_us: connect.took_us,
+            failure: connect.failure.as_ref(),
+            redirected: false,
+        })
+        .filter(Self::was_made)
+    }
+
+    pub(super) fn of_handshake(seen: Seen<'a, Handshake>) -> Option<Self> {
+        let handshake = seen.fact;
+        Some(Self {
+            id: seen.id,
+            host: &handshake.host,
+            address: handshake.address,
+            local: None,
+            took_us: handshake.connect_us,
+            failure: handshake.failure.as_ref().filter(|failure| is_before_connected(failure)),
+            redirected: false,
+        })
+        .filter(Self::was_made)
+    }
+
+    /// An exchange through a proxy says nothing about the way to the target.
+    pub(super) fn of_exchange(seen: Seen<'a, Exchange>) -> Option<Self> {
+        let exchange = seen.fact;
+        let address = exchange.address.filter(|_| exchange.proxy.is_none())?;
+        let failure = exchange.failure.as_ref().filter(|failure| is_before_connected(failure));
+        if failure.is_none() && exchange.phases.connect_us.is_none() {
+            return None;
+        }
+        Some(Self {
+            id: seen.id,
+            host: host_of(&exchange.url),
+            address,
+            local: None,
+            took_us: exchange.phases.connect_us.unwrap_or_default(),
+            failure,
+            redirected: exchange.redirect > 0,
+        })
+        .filter(Self::was_made)
+    }
+
+    /// What netsonde itself did not let out says nothing about the network.
+    fn was_made(&self) -> bool {
+        !self.failure.is_some_and(|failure| matches!(failure.code, FailureCode::NotAllowed | FailureCode::BudgetExhausted))
+    }
+
+    pub(crate) fn connected(&self) -> bool {
+        self.failure.is_none()
+    }
+
+    /// A reset came back: no ICMP error caused the refusal.
+    pub(crate) fn refused_by_reset(&self) -> bool {
+        self.failure.is_some_and(|failure| failure.code == FailureCode::Refused && failure.icmp.is_none())
+    }
+
+    pub(crate) fn silent(&self) -> bool {
+        self.failure.is_some_and(|failure| failure.code == FailureCode::TimedOut && failure.icmp.is_none())
+    }
+
+    /// What the ICMP error that ended the attempt means, where one did.
+    pub(crate) fn icmp_meaning(&self) -> Option<IcmpMeaning> {
+        self.failure?.icmp.as_ref().map(|icmp| icmp.meaning())
+    }
+}
+
+fn is_before_connected(failure: &Failure) -> bool {
+    matches!(failure.during, Step::Open | Step::Connect)
+}
+
+/// The host of a URL, without port and brackets; the whole text where it is no URL.
+pub(crate) fn host_of(url: &str) -> &str {
+    let rest = url.split_once("://").map_or(url, |(_, rest)| rest);
+    let authority = rest.split(['/', '?', '#']).next().unwrap_or(rest);
+    match authority.strip_prefix('[').and_then(|rest| rest.split_once(']')) {
+        Some((host, _)) => host,
+        None => authority.split(':').next().unwrap_or(authority),
+    }
+}
+
+/// All attempts at one port of one address.
+#[derive(Clone, Debug)]
+pub(crate) struct Endpoint<'a> {
+    pub(crate) address: SocketAddr,
+    pub(crate) attempts: Vec<Attempt<'a>>,
+}
+
+impl<'a> Endpoint<'a> {
+    pub(crate) fn host(&self) -> &'a str {
+        self.attempts.first().map_or("", |attempt| attempt.host)
+    }
+
+    pub(crate) fn connected(&self) -> bool {
+        self.attempts.iter().any(Attempt::connected)
+    }
+
+    /// Every attempt stayed without any answer.
+    pub(crate) fn silent(&self) -> bool {
+        !self.attempts.is_empty() && self.attempts.iter().all(Attempt::silent)
+    }
+
+    pub(crate) fn ids(&self) -> impl Iterator<Item = &'a ObservationId> + '_ {
+        self.attempts.iter().map(|attempt| attempt.id)
+    }
+}
+
+impl<'a> Evidence<'a> {
+    pub(crate) fn attempts(&self) -> &[Attempt<'a>] {
+        &self.attempts
+    }
+
+    /// The endpoints that connections were attempted to, in the order of the first attempt.
+    pub(crate) fn endpoints(&self) -> Vec<Endpoint<'a>> {
+        let mut endpoints: Vec<Endpoint<'a>> = Vec::new();
+        for attempt in &self.attempts {
+            match endpoints.iter_mut().find(|endpoint| endpoint.address == attempt.address) {
+                Some(endpoint) => endpoint.attempts.push(*attempt),
+                None => endpoints.push(Endpoint { address: attempt.address, attempts: vec![*attempt] }),
+            }
+        }
+        endpoints
+    }
+
+    /// A connection to the same port of another address of the same host that stood.
+    pub(crate) fn connected_elsewhere(&self, endpoint: &Endpoint<'_>) -> Option<Attempt<'a>> {
+        let other = |attempt: &&Attempt<'_>| {
+            attempt.connected()
+                && attempt.host == endpoint.host()
+                && attempt.address.port() == endpoint.address.port()
+                && attempt.address.ip() != endpoint.address.ip()
+        };
+        self.attempts.iter().find(other).copied()
+    }
+}

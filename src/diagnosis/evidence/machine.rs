@@ -1,0 +1,60 @@
+use super::{Evidence, Seen};
+use netsonde_contract::failure::{Failure, FailureCode};
+use netsonde_contract::id::ObservationId;
+use netsonde_contract::observation::{Clock, Interface};
+use std::net::IpAddr;
+
+impl<'a> Evidence<'a> {
+    /// Whether the address belongs to this machine, as far as its interfaces, routes and sockets tell.
+    pub(crate) fn is_own(&self, address: IpAddr) -> bool {
+        let on_interface = |interface: &Interface| interface.addresses.iter().any(|cidr| prefix(cidr).is_some_and(|(own, _)| own == address));
+        address.is_loopback()
+            || self.interfaces.iter().any(|interface| on_interface(interface))
+            || self.routes.iter().any(|route| route.source == Some(address))
+            || self.attempts().iter().any(|attempt| attempt.local == Some(address))
+    }
+
+    /// Whether the address is on a link of this machine, with no gateway between; none where nothing tells.
+    pub(crate) fn on_link(&self, address: IpAddr) -> Option<bool> {
+        if let Some(route) = self.route_of(address).filter(|route| route.failure.is_none()) {
+            return Some(route.gateway.is_none());
+        }
+        let holds = |cidr: &String| prefix(cidr).is_some_and(|(network, bits)| same_network(network, address, bits));
+        let known = self.interfaces.iter().any(|interface| !interface.addresses.is_empty());
+        known.then(|| self.interfaces.iter().any(|interface| interface.addresses.iter().any(holds)))
+    }
+
+    /// Failures of packets to the address, whichever check sent them.
+    pub(crate) fn failures_to(&self, address: IpAddr) -> Vec<(&'a Failure, &'a ObservationId)> {
+        let routes = self.routes.iter().filter(|route| route.target == address).map(|route| (route.fact.failure.as_ref(), route.id));
+        let attempts = self.attempts().iter().filter(|attempt| attempt.address.ip() == address).map(|attempt| (attempt.failure, attempt.id));
+        let echoes = self.echoes_of(address).map(|echo| (echo.fact.failure.as_ref(), echo.id));
+        let traces = self.traces.iter().filter(|trace| trace.target == address).map(|trace| (trace.fact.failure.as_ref(), trace.id));
+        let all = routes.chain(attempts).chain(echoes).chain(traces);
+        all.filter_map(|(failure, id)| Some((failure?, id))).collect()
+    }
+
+    /// The machine's clock as it was read, where a check read it.
+    pub(crate) fn clock(&self) -> Option<Seen<'a, Clock>> {
+        self.clocks.first().copied()
+    }
+}
+
+/// The operating system had no route: it said so at once, and no ICMP error from elsewhere was the reason.
+pub(crate) fn is_without_route(failure: &Failure) -> bool {
+    failure.code == FailureCode::NetworkUnreachable && failure.icmp.is_none()
+}
+
+/// `192.0.2.7/24` in its parts.
+fn prefix(cidr: &str) -> Option<(IpAddr, u32)> {
+    let (address, bits) = cidr.split_once('/')?;
+    Some((address.parse().ok()?, bits.parse().ok()?))
+}
+
+fn same_network(left: IpAddr, right: IpAddr, bits: u32) -> bool {
+    match (left, right) {
+        (IpAddr::V4(left), IpAddr::V4(right)) => (left.to_bits() ^ right.to_bits()).leading_zeros() >= bits,
+        (IpAddr::V6(left), IpAddr::V6(right)) => (left.to_bits() ^ right.to_bits()).leading_zeros() >= bits,
+        _ => false,
+    }
+}

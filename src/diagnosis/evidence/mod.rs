@@ -1,0 +1,157 @@
+//! The indexed view that rules read: every fact of one target, by its type, and the questions that several rules ask.
+
+/// Attempts to connect, whichever check made them.
+mod endpoint;
+/// What is known about the way to one address.
+mod path;
+/// What the machine knows of itself.
+mod machine;
+/// What each source of names said.
+mod naming;
+/// What made a check fail, and where.
+mod symptom;
+
+pub(crate) use endpoint::{Attempt, Endpoint, host_of};
+pub(crate) use machine::is_without_route;
+pub(crate) use naming::{Answer, NXDOMAIN, NameView, REFUSED, SERVFAIL};
+pub(crate) use path::IcmpSeen;
+pub(crate) use symptom::Symptom;
+
+use netsonde_contract::environment::Environment;
+use netsonde_contract::id::ObservationId;
+use netsonde_contract::observation::{
+    Clock, Echo, Exchange, Fact, Handshake, Hop, Interface, Lookup, Route, Trace,
+};
+use netsonde_contract::outcome::Outcome;
+use netsonde_contract::target::Target;
+use std::net::IpAddr;
+use std::ops::Deref;
+
+/// One fact with the observation it came from and the check that made it.
+#[derive(Debug)]
+pub(crate) struct Seen<'a, T> {
+    pub(crate) outcome: &'a Outcome,
+    pub(crate) id: &'a ObservationId,
+    pub(crate) fact: &'a T,
+}
+
+impl<T> Clone for Seen<'_, T> {
+    fn clone(&self) -> Self {
+        *self
+    }
+}
+
+impl<T> Copy for Seen<'_, T> {}
+
+impl<T> Deref for Seen<'_, T> {
+    type Target = T;
+
+    fn deref(&self) -> &T {
+        self.fact
+    }
+}
+
+/// Everything that was observed for one target.
+#[derive(Debug)]
+pub(crate) struct Evidence<'a> {
+    pub(crate) target: Option<&'a Target>,
+    pub(crate) environment: &'a Environment,
+    pub(crate) outcomes: Vec<&'a Outcome>,
+    pub(crate) lookups: Vec<Seen<'a, Lookup>>,
+    pub(crate) echoes: Vec<Seen<'a, Echo>>,
+    pub(crate) hops: Vec<Seen<'a, Hop>>,
+    pub(crate) traces: Vec<Seen<'a, Trace>>,
+    pub(crate) handshakes: Vec<Seen<'a, Handshake>>,
+    pub(crate) exchanges: Vec<Seen<'a, Exchange>>,
+    pub(crate) routes: Vec<Seen<'a, Route>>,
+    pub(crate) interfaces: Vec<Seen<'a, Interface>>,
+    pub(crate) clocks: Vec<Seen<'a, Clock>>,
+    attempts: Vec<Attempt<'a>>,
+}
+
+impl<'a> Evidence<'a> {
+    /// Indexes the outcomes of one target. Outcomes that belong to no target lend their facts about the machine.
+    pub(crate) fn of(outcomes: &'a [Outcome], target: Option<&'a Target>, environment: &'a Environment) -> Self {
+        let mut evidence = Self {
+            target,
+            environment,
+            outcomes: outcomes.iter().filter(|outcome| outcome.target.as_ref() == target).collect(),
+            lookups: Vec::new(),
+            echoes: Vec::new(),
+            hops: Vec::new(),
+            traces: Vec::new(),
+            handshakes: Vec::new(),
+            exchanges: Vec::new(),
+            routes: Vec::new(),
+            interfaces: Vec::new(),
+            clocks: Vec::new(),
+            attempts: Vec::new(),
+        };
+        for outcome in outcomes {
+            let of_target = outcome.target.as_ref() == target;
+            if of_target || outcome.target.is_none() {
+                for observation in &outcome.observations {
+                    evidence.add(outcome, &observation.id, &observation.fact, of_target);
+                }
+            }
+        }
+        evidence
+    }
+
+    fn add(&mut self, outcome: &'a Outcome, id: &'a ObservationId, fact: &'a Fact, of_target: bool) {
+        macro_rules! seen {
+            ($fact:expr) => {
+                Seen { outcome, id, fact: $fact }
+            };
+        }
+        match fact {
+            Fact::Interface(fact) => self.interfaces.push(seen!(fact)),
+            Fact::Clock(fact) => self.clocks.push(seen!(fact)),
+            _ if !of_target => {}
+            Fact::Lookup(fact) => self.lookups.push(seen!(fact)),
+            Fact::Connect(fact) => self.attempts.extend(Attempt::of_connect(seen!(fact))),
+            Fact::Echo(fact) => self.echoes.push(seen!(fact)),
+            Fact::Hop(fact) => self.hops.push(seen!(fact)),
+            Fact::Trace(fact) => self.traces.push(seen!(fact)),
+            Fact::Handshake(fact) => {
+                let seen = seen!(fact.as_ref());
+                self.attempts.extend(Attempt::of_handshake(seen));
+                self.handshakes.push(seen);
+            }
+            Fact::Exchange(fact) => {
+                let seen = seen!(fact.as_ref());
+                self.attempts.extend(Attempt::of_exchange(seen));
+                self.exchanges.push(seen);
+            }
+            Fact::Route(fact) => self.routes.push(seen!(fact)),
+            Fact::Resolvers(_) | Fact::Proxies(_) | Fact::Unknown(_) => {}
+        }
+    }
+
+    /// The target's host as it was asked for, for sentences.
+    pub(crate) fn host(&self) -> String {
+        let from_facts = || {
+            let connect = self.attempts.first().map(|attempt| attempt.host.to_owned());
+            let echo = || self.echoes.first().map(|echo| echo.host.clone());
+            let trace = || self.traces.first().map(|trace| trace.host.clone());
+            connect.or_else(echo).or_else(trace)
+        };
+        self.target.map(|target| target.host.clone()).or_else(from_facts).unwrap_or_else(|| "the target".to_owned())
+    }
+
+    /// The addresses of the target that anything was sent to or looked up for, each once. Redirects to other hosts are left out.
+    pub(crate) fn addresses(&self) -> Vec<IpAddr> {
+        let mut addresses = Vec::new();
+        let attempts = self.attempts.iter().filter(|attempt| !attempt.redirected).map(|attempt| attempt.address.ip());
+        let all = attempts
+            .chain(self.echoes.iter().map(|echo| echo.address))
+            .chain(self.traces.iter().map(|trace| trace.target))
+            .chain(self.routes.iter().map(|route| route.target));
+        for address in all {
+            if !addresses.contains(&address) {
+                addresses.push(address);
+            }
+        }
+        addresses
+    }
+}

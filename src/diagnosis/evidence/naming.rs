@@ -1,0 +1,148 @@
+use super::{Evidence, Seen};
+use netsonde_contract::failure::{Failure, FailureCode};
+use netsonde_contract::id::ObservationId;
+use netsonde_contract::observation::{DnsReply, Lookup, LookupSource};
+use std::net::SocketAddr;
+
+/// All that was asked about one name, by whom it was answered.
+#[derive(Debug)]
+pub(crate) struct NameView<'a> {
+    pub(crate) name: &'a str,
+    /// What an application gets (getaddrinfo).
+    pub(crate) system: Vec<Seen<'a, Lookup>>,
+    pub(crate) servers: Vec<ServerView<'a>>,
+}
+
+/// All questions about one name that one server was asked.
+#[derive(Debug)]
+pub(crate) struct ServerView<'a> {
+    pub(crate) server: SocketAddr,
+    pub(crate) lookups: Vec<Seen<'a, Lookup>>,
+}
+
+/// What a reply amounts to.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Answer {
+    /// NOERROR with what was asked for.
+    Data,
+    /// NOERROR without it, from a server that speaks for the name (RFC 2308 section 2.2).
+    NoData,
+    /// NOERROR with nothing but the names of other servers: not an answer.
+    Referral,
+    /// Cut to fit the packet; the answer comes over TCP.
+    Truncated,
+    /// Any other response code.
+    Code(u16),
+}
+
+pub(crate) const SERVFAIL: u16 = 2;
+pub(crate) const NXDOMAIN: u16 = 3;
+pub(crate) const REFUSED: u16 = 5;
+
+fn answer_of(reply: &DnsReply, record_type: &str) -> Answer {
+    let is = |record_type: &'static str| move |record: &&netsonde_contract::observation::Record| record.record_type == record_type;
+    if reply.rcode_number != 0 {
+        Answer::Code(reply.rcode_number)
+    } else if reply.answers.iter().any(|record| record.record_type == record_type) {
+        Answer::Data
+    } else if reply.flags.tc {
+        Answer::Truncated
+    } else if reply.answers.is_empty()
+        && reply.authority.iter().find(is("NS")).is_some()
+        && reply.authority.iter().find(is("SOA")).is_none()
+    {
+        Answer::Referral
+    } else {
+        Answer::NoData
+    }
+}
+
+impl<'a> ServerView<'a> {
+    /// The replies that count, each with what it amounts to: one that was cut gives way to the same question over TCP.
+    pub(crate) fn answers(&self) -> Vec<(Seen<'a, Lookup>, Answer)> {
+        let all = self.lookups.iter().filter_map(|lookup| {
+            Some((*lookup, answer_of(lookup.fact.reply.as_ref()?, &lookup.fact.record_type)))
+        });
+        let all: Vec<_> = all.collect();
+        let superseded = |lookup: &Seen<'_, Lookup>, answer: Answer| {
+            answer == Answer::Truncated
+                && all.iter().any(|(other, better)| other.record_type == lookup.record_type && *better != Answer::Truncated)
+        };
+        all.iter().filter(|(lookup, answer)| !superseded(lookup, *answer)).copied().collect()
+    }
+
+    pub(crate) fn gave_data(&self) -> Option<Seen<'a, Lookup>> {
+        self.answers().into_iter().find(|(_, answer)| *answer == Answer::Data).map(|(lookup, _)| lookup)
+    }
+
+    /// It was asked and nothing at all came back, neither over UDP nor over TCP, though the questions left this machine.
+    pub(crate) fn unreachable(&self) -> bool {
+        !self.lookups.is_empty() && self.lookups.iter().all(|lookup| lookup.reply.is_none() && lookup.failure.as_ref().is_some_and(went_out))
+    }
+
+    pub(crate) fn ids(&self) -> impl Iterator<Item = &'a ObservationId> + '_ {
+        self.lookups.iter().map(|lookup| lookup.id)
+    }
+}
+
+/// The question was sent, and silence or an error from the network came back.
+fn went_out(failure: &Failure) -> bool {
+    match failure.code {
+        FailureCode::TimedOut | FailureCode::Refused | FailureCode::Reset | FailureCode::Closed | FailureCode::HostUnreachable => true,
+        FailureCode::NetworkUnreachable => failure.icmp.is_some(),
+        _ => false,
+    }
+}
+
+impl<'a> NameView<'a> {
+    pub(crate) fn system_gave_address(&self) -> bool {
+        self.system.iter().any(|lookup| !lookup.addresses.is_empty())
+    }
+
+    /// An application gets what it needs: an address from the system, or, where the system was not asked, data from a server.
+    pub(crate) fn resolved(&self) -> bool {
+        if self.system.is_empty() { self.server_with_data().is_some() } else { self.system_gave_address() }
+    }
+
+    /// The first server that gave what was asked for.
+    pub(crate) fn server_with_data(&self) -> Option<Seen<'a, Lookup>> {
+        self.servers.iter().find_map(ServerView::gave_data)
+    }
+
+    /// Replies of this kind, with the server that gave each.
+    pub(crate) fn answers(&self, wanted: impl Fn(Answer) -> bool) -> Vec<(SocketAddr, Seen<'a, Lookup>)> {
+        let of_server = |view: &ServerView<'a>| {
+            let server = view.server;
+            view.answers().into_iter().filter(|(_, answer)| wanted(*answer)).map(move |(lookup, _)| (server, lookup)).collect::<Vec<_>>()
+        };
+        self.servers.iter().flat_map(of_server).collect()
+    }
+
+    /// The system's own failure, which rests on what the servers said.
+    pub(crate) fn system_failures(&self) -> impl Iterator<Item = &'a ObservationId> + '_ {
+        self.system.iter().filter(|lookup| lookup.addresses.is_empty()).map(|lookup| lookup.id)
+    }
+}
+
+impl<'a> Evidence<'a> {
+    /// Everything that was asked, one view a name.
+    pub(crate) fn names(&self) -> Vec<NameView<'a>> {
+        let mut views: Vec<NameView<'a>> = Vec::new();
+        for lookup in &self.lookups {
+            let at = views.iter().position(|view| view.name.eq_ignore_ascii_case(&lookup.fact.name)).unwrap_or_else(|| {
+                views.push(NameView { name: &lookup.fact.name, system: Vec::new(), servers: Vec::new() });
+                views.len() - 1
+            });
+            let view = &mut views[at];
+            match lookup.fact.source {
+                LookupSource::System => view.system.push(*lookup),
+                LookupSource::Library => {}
+                LookupSource::Server { server, .. } => match view.servers.iter_mut().find(|known| known.server == server) {
+                    Some(known) => known.lookups.push(*lookup),
+                    None => view.servers.push(ServerView { server, lookups: vec![*lookup] }),
+                },
+            }
+        }
+        views
+    }
+}

@@ -1,0 +1,165 @@
+use super::{Evidence, Seen};
+use netsonde_contract::failure::{IcmpError, IcmpMeaning};
+use netsonde_contract::finding::Severity;
+use netsonde_contract::id::ObservationId;
+use netsonde_contract::observation::{Echo, Hop, ReplyKind, Route, Trace};
+use std::net::IpAddr;
+
+/// An ICMP error on the way to one address: who sent it, what carried the packet that it answers, and how long it took.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct IcmpSeen<'a> {
+    pub(crate) id: &'a ObservationId,
+    pub(crate) error: &'a IcmpError,
+    /// From the packet to the error; unknown for echo series.
+    pub(crate) took_us: Option<u64>,
+    /// It answered a single packet, so that its time is the router's own and holds no retransmission.
+    pub(crate) answers_one_packet: bool,
+    /// The TTL of the probe that it answers; none for packets with the usual TTL.
+    pub(crate) ttl: Option<u8>,
+}
+
+impl<'a> Evidence<'a> {
+    pub(crate) fn echoes_of(&self, address: IpAddr) -> impl Iterator<Item = &Seen<'a, Echo>> {
+        self.echoes.iter().filter(move |echo| echo.address == address)
+    }
+
+    /// Traces that were really made: those that could not be sent at all show nothing of the path.
+    pub(crate) fn traces_of(&self, address: IpAddr) -> impl Iterator<Item = &Seen<'a, Trace>> {
+        self.traces.iter().filter(move |trace| trace.target == address && trace.failure.is_none())
+    }
+
+    /// The distances on the way to the address, the nearest first.
+    pub(crate) fn hops_of(&self, address: IpAddr) -> Vec<Seen<'a, Hop>> {
+        let mut hops: Vec<_> = self.hops.iter().filter(|hop| hop.target == address).copied().collect();
+        hops.sort_by_key(|hop| hop.ttl);
+        hops
+    }
+
+    pub(crate) fn route_of(&self, address: IpAddr) -> Option<&Seen<'a, Route>> {
+        self.routes.iter().find(|route| route.target == address)
+    }
+
+    /// The farthest distance at which a router answered, short of the target itself.
+    pub(crate) fn last_router(&self, address: IpAddr) -> Option<(u8, IpAddr, &'a ObservationId)> {
+        let routers = self.hops_of(address).into_iter().filter_map(|hop| {
+            let router = hop.addresses().into_iter().find(|from| *from != address)?;
+            Some((hop.ttl, router, hop.id))
+        });
+        routers.last()
+    }
+
+    /// The distance at which an address answered on the way to `target`.
+    pub(crate) fn hop_of(&self, target: IpAddr, router: IpAddr) -> Option<u8> {
+        self.hops_of(target).iter().find(|hop| hop.addresses().contains(&router)).map(|hop| hop.ttl)
+    }
+
+    /// Observations in which the address answered to echo requests.
+    pub(crate) fn echoed(&self, address: IpAddr) -> Vec<&'a ObservationId> {
+        self.echoes_of(address).filter(|echo| !echo.replies.is_empty()).map(|echo| echo.id).collect()
+    }
+
+    /// Observations in which the address answered to a traceroute.
+    pub(crate) fn arrived(&self, address: IpAddr) -> Vec<&'a ObservationId> {
+        self.traces_of(address).filter(|trace| trace.arrived).map(|trace| trace.id).collect()
+    }
+
+    /// Observations in which TCP of the address answered: a connection or a reset, on any port.
+    pub(crate) fn answered_tcp(&self, address: IpAddr) -> Vec<&'a ObservationId> {
+        let of_address = self.attempts().iter().filter(|attempt| attempt.address.ip() == address);
+        of_address.filter(|attempt| attempt.connected() || attempt.refused_by_reset()).map(|attempt| attempt.id).collect()
+    }
+
+    /// Observations in which any port or protocol of the address answered.
+    pub(crate) fn answered(&self, address: IpAddr) -> Vec<&'a ObservationId> {
+        let mut ids = self.answered_tcp(address);
+        ids.extend(self.echoed(address));
+        ids.extend(self.arrived(address));
+        ids
+    }
+
+    /// The smallest round trip to the address that ICMP showed, and where: TCP's own times are what it is compared with.
+    pub(crate) fn path_rtt(&self, address: IpAddr) -> Option<(u64, &'a ObservationId)> {
+        let echoes = self.echoes_of(address).filter_map(|echo| Some((echo.min_rtt_us()?, echo.id)));
+        let hops = self.hops_of(address).into_iter().flat_map(|hop| {
+            let replies = hop.fact.probes.iter().filter_map(|probe| probe.reply.as_ref());
+            replies.filter(|reply| reply.kind == ReplyKind::Arrived).map(move |reply| (reply.rtt_us, hop.id))
+        });
+        echoes.chain(hops).min_by_key(|(rtt, _)| *rtt)
+    }
+
+    /// The ICMP errors with this meaning that packets to the address met, from connections, echo series and traces.
+    pub(crate) fn icmp_errors(&self, address: IpAddr, meaning: IcmpMeaning) -> Vec<IcmpSeen<'a>> {
+        let mut errors = Vec::new();
+        for attempt in self.attempts().iter().filter(|attempt| attempt.address.ip() == address) {
+            if let Some(error) = attempt.failure.and_then(|failure| failure.icmp.as_ref()) {
+                let took_us = Some(attempt.took_us);
+                errors.push(IcmpSeen { id: attempt.id, error, took_us, answers_one_packet: false, ttl: None });
+            }
+        }
+        for echo in self.echoes_of(address) {
+            let of_echo = echo.fact.errors.iter().chain(echo.fact.failure.iter().filter_map(|failure| failure.icmp.as_ref()));
+            errors.extend(of_echo.map(|error| IcmpSeen { id: echo.id, error, took_us: None, answers_one_packet: false, ttl: None }));
+        }
+        for hop in self.hops_of(address) {
+            for reply in hop.fact.probes.iter().filter_map(|probe| probe.reply.as_ref()) {
+                if let (ReplyKind::Unreachable, Some(error)) = (reply.kind, &reply.icmp) {
+                    let took_us = Some(reply.rtt_us);
+                    errors.push(IcmpSeen { id: hop.id, error, took_us, answers_one_packet: true, ttl: Some(hop.ttl) });
+                }
+            }
+        }
+        errors.retain(|seen| seen.error.meaning() == meaning);
+        errors
+    }
+
+    /// Packets of every kind that was tried went to the address, and nothing at all came back: no answer, no refusal, no error.
+    pub(crate) fn is_silent(&self, address: IpAddr) -> bool {
+        let attempts: Vec<_> = self.attempts().iter().filter(|attempt| attempt.address.ip() == address).collect();
+        let echoes: Vec<_> = self.echoes_of(address).collect();
+        let traces: Vec<_> = self.traces_of(address).collect();
+        let unreachable = |hop: &Seen<'_, Hop>| {
+            hop.fact.probes.iter().filter_map(|probe| probe.reply.as_ref()).any(|reply| reply.kind == ReplyKind::Unreachable)
+        };
+        let tried = !attempts.is_empty() || !traces.is_empty() || echoes.iter().any(|echo| echo.fact.failure.is_none());
+        tried
+            && attempts.iter().all(|attempt| attempt.silent())
+            && echoes.iter().all(|echo| echo.fact.replies.is_empty() && echo.fact.errors.is_empty())
+            && traces.iter().all(|trace| !trace.fact.arrived)
+            && !self.hops_of(address).iter().any(unreachable)
+    }
+
+    /// A connection was tried, or a check that matters looked at the path: only then is silence more than a filtered ping.
+    pub(crate) fn silence_matters(&self, address: IpAddr) -> bool {
+        let echo = self.echoes_of(address).any(|echo| echo.outcome.required);
+        let trace = self.traces_of(address).any(|trace| trace.outcome.required);
+        self.tried_tcp(address) || echo || trace
+    }
+
+    pub(crate) fn tried_tcp(&self, address: IpAddr) -> bool {
+        self.attempts().iter().any(|attempt| attempt.address.ip() == address)
+    }
+
+    /// All observations of packets to the address.
+    pub(crate) fn sent_to(&self, address: IpAddr) -> Vec<&'a ObservationId> {
+        let mut ids: Vec<_> = self.attempts().iter().filter(|attempt| attempt.address.ip() == address).map(|attempt| attempt.id).collect();
+        ids.extend(self.echoes_of(address).map(|echo| echo.id));
+        ids.extend(self.traces_of(address).map(|trace| trace.id));
+        ids
+    }
+
+    /// How much of a fault at one address is felt: less where another address of the target works.
+    pub(crate) fn severity_at(&self, address: IpAddr) -> Severity {
+        let connected = |attempt: &&super::Attempt<'_>| attempt.connected() && attempt.address.ip() != address && !attempt.redirected;
+        let works = if self.attempts().is_empty() {
+            self.addresses().into_iter().any(|other| other != address && !self.answered(other).is_empty())
+        } else {
+            self.attempts().iter().any(|attempt| connected(&attempt))
+        };
+        if works { Severity::Degraded } else { Severity::Problem }
+    }
+
+    /// The distance of the sender of an ICMP error: where it also answered as a router, else the TTL that drew the error.
+    pub(crate) fn hop_of_error(&self, target: IpAddr, seen: &IcmpSeen<'_>) -> Option<u8> {
+        self.hop_of(target, seen.error.offender).or(seen.ttl)
+    }
+}

@@ -1,0 +1,4 @@
+pub(super) mod no_data;
+pub(super) mod nxdomain;
+pub(super) mod rcode;
+pub(super) mod resolver_unreachable;

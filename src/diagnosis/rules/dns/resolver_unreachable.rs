@@ -1,0 +1,140 @@
+use crate::candidate::Candidate;
+use crate::evidence::{Evidence, NameView};
+use crate::rule::Rule;
+use crate::spot::Spot;
+use crate::wording::list;
+use netsonde_contract::failure::IcmpMeaning;
+use netsonde_contract::finding::{Place, Severity, Who};
+use netsonde_contract::id::ObservationId;
+use std::net::{IpAddr, SocketAddr};
+
+pub(in crate::rules) const RULE: Rule = Rule {
+    settled_by: Some("asking the same server for another name, over UDP and over TCP"),
+    ..Rule::new("dns.resolver_unreachable", &["dns.tcp_blocked", "dns.name_unanswered", "host.no_route"], evaluate)
+};
+
+/// An ICMP error says that nothing is there to answer.
+const WITH_ERROR: f64 = 0.95;
+/// Silence to every question; whether the server or the way to it is dead does not matter to the customer.
+const SILENT: f64 = 0.88;
+
+fn evaluate(evidence: &Evidence<'_>) -> Vec<Candidate> {
+    let names = evidence.names();
+    names.iter().filter_map(|view| unreachable(&names, view)).collect()
+}
+
+fn unreachable(names: &[NameView<'_>], view: &NameView<'_>) -> Option<Candidate> {
+    // A server that answers any question is there; what it does not answer is another cause's business.
+    let answers_any = |server: SocketAddr| {
+        let same = |view: &&NameView<'_>| view.servers.iter().any(|known| known.server == server && !known.answers().is_empty());
+        names.iter().any(|view| same(&view))
+    };
+    let dead: Vec<_> = view.servers.iter().filter(|server| server.unreachable() && !answers_any(server.server)).collect();
+    let servers: Vec<IpAddr> = dead.iter().map(|server| server.server.ip()).collect();
+    let resolver = *servers.first()?;
+    let alive = view.servers.iter().find(|server| !server.answers().is_empty());
+    let severity = match (alive, view.resolved()) {
+        (Some(_), _) => Severity::Degraded,
+        (None, true) => Severity::Notice,
+        (None, false) => Severity::Problem,
+    };
+    let ids: Vec<&ObservationId> = dead.iter().flat_map(|server| server.ids()).collect();
+    let errors: Vec<&ObservationId> = dead
+        .iter()
+        .flat_map(|server| &server.lookups)
+        .filter(|lookup| lookup.fact.failure.as_ref().is_some_and(|failure| failure.icmp.is_some()))
+        .map(|lookup| lookup.id)
+        .collect();
+    let confidence = if errors.len() == ids.len() { WITH_ERROR } else { SILENT };
+    let mut candidate = Candidate::new(severity, confidence, sentence(view, &servers, severity, nothing_listens(view, &servers)))
+        .at(Place { resolver: Some(resolver), name: Some(view.name.to_owned()), ..Place::default() })
+        .resting_on(ids.iter().copied())
+        .rejecting("dns.tcp_blocked", "No reply came at all, so that none was cut and none had to be asked for over TCP.", ids.iter().copied())
+        .rejecting("host.no_route", "The questions left this machine: it has a route to the server.", ids)
+        .rejecting("dns.name_unanswered", "An ICMP error answered for the whole server, whatever the name.", errors)
+        .next(Who::Network, format!("Restore the name server {}, or give this machine one that works (DHCP, /etc/resolv.conf, network settings).", list(&servers)));
+    if severity == Severity::Problem {
+        candidate = candidate.about(Spot::Name(view.name.to_owned())).stopping().resting_on(view.system_failures());
+    }
+    Some(candidate)
+}
+
+fn sentence(view: &NameView<'_>, servers: &[IpAddr], severity: Severity, nothing_listens: bool) -> String {
+    let subject = match servers {
+        [one] => format!("The name server {one} does not answer"),
+        several => format!("The name servers {} do not answer", list(several)),
+    };
+    let detail = if nothing_listens { ": the machine is there, but runs no name server" } else { "" };
+    match severity {
+        Severity::Problem => format!("{subject}{detail}, so that {} and other names cannot be turned into addresses.", view.name),
+        Severity::Degraded => format!("{subject}{detail}; another one does, but every program waits for the silent one first."),
+        Severity::Notice => format!("{subject}{detail}. The name {} did not need it.", view.name),
+    }
+}
+
+/// The server's own address answered that its port is closed.
+fn nothing_listens(view: &NameView<'_>, servers: &[IpAddr]) -> bool {
+    let of_dead = view.servers.iter().filter(|server| servers.contains(&server.server.ip()));
+    let mut errors = of_dead.flat_map(|server| server.lookups.iter().map(|lookup| (server.server.ip(), lookup.fact.failure.as_ref())));
+    errors.all(|(server, failure)| {
+        let icmp = failure.and_then(|failure| failure.icmp.as_ref());
+        icmp.is_some_and(|icmp| icmp.meaning() == IcmpMeaning::PortUnreachable && icmp.offender == server)
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use crate::scene::{Scene, answer, dns_silent, failure, icmp, no_reply, rcode, system};
+    use netsonde_contract::failure::{FailureCode, Step};
+    use netsonde_contract::finding::{Severity, State};
+    use netsonde_contract::kind::Kind;
+    use netsonde_contract::outcome::Status;
+
+    const NAME: &str = "shop.example";
+
+    #[test]
+    fn a_dead_resolver_explains_everything_behind_it() {
+        let facts = [dns_silent("10.0.0.53", NAME, "A"), dns_silent("10.0.0.53", NAME, "AAAA"), system(NAME, &[])];
+        let scene = Scene::new(NAME).check(Kind::Dns, facts).ended(Kind::Tcp, Status::Skipped, []);
+        let finding = scene.ended(Kind::Http, Status::TimedOut, []).finds("dns.resolver_unreachable");
+        assert_eq!(finding.severity, Severity::Problem);
+    }
+
+    #[test]
+    fn a_closed_port_53_says_that_no_name_server_runs_there() {
+        let closed = failure(FailureCode::Refused, Step::Receive).with_icmp(icmp("10.0.0.53", 3, 3));
+        let scene = Scene::new(NAME).check(Kind::Dns, [no_reply("10.0.0.53", NAME, "A", closed), system(NAME, &[])]);
+        let finding = scene.finds("dns.resolver_unreachable");
+        assert!(finding.confidence > 0.9 && finding.sentence.contains("runs no name server"), "{}", finding.sentence);
+    }
+
+    #[test]
+    fn a_second_resolver_that_works_makes_it_a_delay() {
+        let facts = [dns_silent("10.0.0.53", NAME, "A"), answer("10.0.0.54", NAME, &["192.0.2.1"]), system(NAME, &["192.0.2.1"])];
+        assert_eq!(Scene::new(NAME).check(Kind::Dns, facts).finds("dns.resolver_unreachable").severity, Severity::Degraded);
+    }
+
+    #[test]
+    fn a_working_second_resolver_does_not_explain_that_the_system_gets_nothing() {
+        let facts = [dns_silent("10.0.0.53", NAME, "A"), answer("10.0.0.54", NAME, &["192.0.2.1"]), system(NAME, &[])];
+        assert_eq!(Scene::new(NAME).check(Kind::Dns, facts).diagnose().state, State::Unexplained);
+    }
+
+    #[test]
+    fn a_name_of_the_hosts_file_makes_it_a_notice() {
+        let facts = [dns_silent("10.0.0.53", "localhost", "A"), system("localhost", &["127.0.0.1"])];
+        assert_eq!(Scene::new("localhost").check(Kind::Dns, facts).is_healthy(), ["dns.resolver_unreachable"]);
+    }
+
+    #[test]
+    fn a_resolver_silent_for_one_type_only_is_there() {
+        let facts = [dns_silent("10.0.0.53", NAME, "AAAA"), answer("10.0.0.53", NAME, &["192.0.2.1"]), system(NAME, &["192.0.2.1"])];
+        assert!(Scene::new(NAME).check(Kind::Dns, facts).is_healthy().is_empty());
+    }
+
+    #[test]
+    fn a_resolver_that_answers_with_an_error_is_there() {
+        let facts = [dns_silent("10.0.0.53", NAME, "AAAA"), rcode("10.0.0.53", NAME, "A", 2, &[]), system(NAME, &[])];
+        Scene::new(NAME).check(Kind::Dns, facts).finds("dns.servfail");
+    }
+}

@@ -1,0 +1,113 @@
+use crate::candidate::Candidate;
+use crate::evidence::{Evidence, is_without_route};
+use crate::rule::Rule;
+use crate::spot::Spot;
+use crate::wording::list;
+use netsonde_contract::finding::{Place, Severity, Who};
+use netsonde_contract::id::ObservationId;
+use std::net::IpAddr;
+
+pub(in crate::rules) const RULE: Rule = Rule::new("host.no_route", &["path.no_route"], evaluate);
+
+/// The operating system itself says so, before anything is sent.
+const CONFIDENCE: f64 = 0.97;
+
+fn evaluate(evidence: &Evidence<'_>) -> Vec<Candidate> {
+    let addresses = evidence.addresses();
+    let found = if addresses.is_empty() { to_resolvers(evidence) } else { to_target(evidence, &addresses) };
+    found.into_iter().collect()
+}
+
+/// Every address of the target is without a route. That one family has none, as on a machine with IPv4 only, is no fault while
+/// the other has one.
+fn to_target(evidence: &Evidence<'_>, addresses: &[IpAddr]) -> Option<Candidate> {
+    let mut ids = Vec::new();
+    for address in addresses {
+        let here = evidence.failures_to(*address).into_iter().filter(|(failure, _)| is_without_route(failure));
+        let before = ids.len();
+        ids.extend(here.map(|(_, id)| id));
+        if ids.len() == before || !evidence.answered(*address).is_empty() {
+            return None;
+        }
+    }
+    let host = evidence.host();
+    let shown = if addresses.iter().any(|address| address.to_string() == host) { host } else { format!("{host} ({})", list(addresses)) };
+    let place = Place { address: addresses.first().copied(), ..Place::default() };
+    let action = "Look at the routing table (`ip route`, `route print`): connect the network or VPN that leads there, or add the missing route.";
+    Some(candidate(format!("This machine has no route to {shown}: its own routing table leads nowhere, and nothing was sent."), place, &ids).next(Who::Customer, action))
+}
+
+/// The name could not be looked up because no name server can be sent to.
+fn to_resolvers(evidence: &Evidence<'_>) -> Option<Candidate> {
+    let names = evidence.names();
+    let view = names.iter().find(|view| !view.servers.is_empty() && !view.resolved())?;
+    let lookups = || view.servers.iter().flat_map(|server| &server.lookups);
+    if !lookups().all(|lookup| lookup.failure.as_ref().is_some_and(is_without_route)) {
+        return None;
+    }
+    let servers: Vec<IpAddr> = view.servers.iter().map(|server| server.server.ip()).collect();
+    let ids: Vec<&ObservationId> = lookups().map(|lookup| lookup.id).chain(view.system_failures()).collect();
+    let sentence = format!(
+        "This machine has no route to its name server {}: nothing was sent, so that {} could not be looked up.",
+        list(&servers),
+        view.name
+    );
+    let place = Place { resolver: servers.first().copied(), ..Place::default() };
+    let action = "Look at the routing table (`ip route`, `route print`): the machine is most likely without a network or a default gateway.";
+    Some(candidate(sentence, place, &ids).next(Who::Customer, action))
+}
+
+fn candidate(sentence: String, place: Place, ids: &[&ObservationId]) -> Candidate {
+    Candidate::new(Severity::Problem, CONFIDENCE, sentence)
+        .at(place)
+        .about(Spot::Everything)
+        .stopping()
+        .resting_on(ids.iter().copied())
+        .rejecting("path.no_route", "The refusal came from this machine itself, without an ICMP error from a router.", ids.iter().copied())
+}
+
+#[cfg(test)]
+mod tests {
+    use crate::scene::{Scene, connect, connected, failure, icmp, icmp_ended, no_reply, no_route, refused, route, system};
+    use netsonde_contract::failure::{FailureCode, Step};
+    use netsonde_contract::kind::Kind;
+
+    fn unreachable(address: &str) -> netsonde_contract::observation::Fact {
+        connect(address, 30, Some(failure(FailureCode::NetworkUnreachable, Step::Connect)))
+    }
+
+    #[test]
+    fn a_machine_without_a_default_gateway_has_no_route() {
+        let scene = Scene::new("192.0.2.1").check(Kind::Host, [no_route("192.0.2.1")]);
+        let finding = scene.check(Kind::Tcp, [unreachable("192.0.2.1:443")]).finds("host.no_route");
+        assert_eq!(finding.evidence.len(), 2);
+        assert_eq!(finding.sentence, "This machine has no route to 192.0.2.1: its own routing table leads nowhere, and nothing was sent.");
+    }
+
+    #[test]
+    fn without_a_route_to_the_resolver_the_name_server_is_not_blamed() {
+        let lost = |record_type| no_reply("10.0.0.53", "shop.example", record_type, failure(FailureCode::NetworkUnreachable, Step::Send));
+        let scene = Scene::new("shop.example").check(Kind::Dns, [lost("A"), lost("AAAA"), system("shop.example", &[])]);
+        scene.finds("host.no_route");
+    }
+
+    #[test]
+    fn ipv6_without_a_route_is_no_fault_where_ipv4_works() {
+        let scene = Scene::new("shop.example").check(Kind::Host, [no_route("2001:db8::1"), route("192.0.2.1", Some("10.0.0.1"))]);
+        let scene = scene.check(Kind::Tcp, [unreachable("[2001:db8::1]:443"), connected("192.0.2.1:443")]);
+        assert!(scene.is_healthy().is_empty());
+    }
+
+    #[test]
+    fn ipv6_without_a_route_does_not_hide_what_is_wrong_with_ipv4() {
+        let scene = Scene::new("shop.example").check(Kind::Tcp, [unreachable("[2001:db8::1]:443"), refused("192.0.2.1:443", 900)]);
+        scene.finds("tcp.refused");
+    }
+
+    #[test]
+    fn a_router_that_has_no_route_is_not_this_machine() {
+        let error = icmp("10.9.0.1", 3, 0);
+        let scene = Scene::new("shop.example").check(Kind::Tcp, [icmp_ended("192.0.2.1:443", 9_000, FailureCode::NetworkUnreachable, error)]);
+        scene.finds("path.no_route");
+    }
+}

@@ -1,0 +1,32 @@
+pub(super) mod redirect_loop;
+pub(super) mod slow_server;
+pub(super) mod status;
+pub(super) mod timeout;
+
+use crate::evidence::{Evidence, Seen, host_of};
+use netsonde_contract::finding::Place;
+use netsonde_contract::observation::Exchange;
+
+/// The last exchange of each http check: the one that its redirects led to.
+fn last_exchanges<'a>(evidence: &Evidence<'a>) -> Vec<Seen<'a, Exchange>> {
+    let mut last: Vec<Seen<'a, Exchange>> = Vec::new();
+    for exchange in &evidence.exchanges {
+        match last.iter_mut().find(|known| known.outcome.check == exchange.outcome.check) {
+            Some(known) => *known = *exchange,
+            None => last.push(*exchange),
+        }
+    }
+    last
+}
+
+/// Where a finding about an exchange stands.
+fn place(exchange: &Seen<'_, Exchange>) -> Place {
+    let direct = exchange.address.filter(|_| exchange.proxy.is_none());
+    Place {
+        url: Some(exchange.url.clone()),
+        name: Some(host_of(&exchange.url).to_owned()),
+        address: direct.map(|address| address.ip()),
+        port: direct.map(|address| address.port()),
+        ..Place::default()
+    }
+}

@@ -1,0 +1,91 @@
+use super::place;
+use crate::candidate::Candidate;
+use crate::evidence::{Evidence, Seen, host_of};
+use crate::rule::Rule;
+use crate::threshold::SLOW_FIRST_BYTE_US;
+use crate::wording::duration;
+use netsonde_contract::finding::{Severity, Who};
+use netsonde_contract::observation::Exchange;
+
+pub(in crate::rules) const RULE: Rule = Rule {
+    settled_by: Some("the request on the wire: acknowledgements that come at once and no segment sent twice"),
+    ..Rule::new("http.slow_server", &["http.slow_network", "path.mtu_blackhole"], evaluate)
+};
+
+/// The wait is far above the round trip; retransmissions, which would look alike, are not seen.
+const CONFIDENCE: f64 = 0.85;
+
+fn evaluate(evidence: &Evidence<'_>) -> Vec<Candidate> {
+    let slow = evidence.exchanges.iter().filter_map(|exchange| Some((exchange, wait_us(evidence, exchange)?)));
+    let slowest = slow.filter(|(_, (wait_us, _))| *wait_us > SLOW_FIRST_BYTE_US).max_by_key(|(_, (wait_us, _))| *wait_us);
+    slowest.map(|(exchange, (wait_us, rtt_us))| candidate(exchange, wait_us, rtt_us)).into_iter().collect()
+}
+
+/// The wait for the first byte with one round trip taken off, and that round trip. An error that came late is the error's business.
+fn wait_us(evidence: &Evidence<'_>, exchange: &Seen<'_, Exchange>) -> Option<(u64, u64)> {
+    let status = exchange.status?;
+    if status >= 400 && !exchange.expected {
+        return None;
+    }
+    let first_byte_us = exchange.phases.first_byte_us?;
+    // Behind a proxy the connection's round trip is the proxy's, and nothing tells the server's.
+    let address = exchange.address.filter(|_| exchange.proxy.is_none())?;
+    let by_path = evidence.path_rtt(address.ip()).map(|(rtt_us, _)| rtt_us);
+    let by_connections = evidence.attempts().iter().filter(|attempt| attempt.connected() && attempt.address == address).map(|attempt| attempt.took_us);
+    let rtt_us = by_connections.chain(by_path).chain(exchange.phases.connect_us).min()?;
+    Some((first_byte_us.saturating_sub(rtt_us), rtt_us))
+}
+
+fn candidate(exchange: &Seen<'_, Exchange>, wait_us: u64, rtt_us: u64) -> Candidate {
+    let host = host_of(&exchange.url);
+    let sentence = format!(
+        "{host} takes {} to begin its answer, while the network's round trip is only {}: the server is slow, and the network is not.",
+        duration(wait_us),
+        duration(rtt_us)
+    );
+    Candidate::new(Severity::Degraded, CONFIDENCE, sentence)
+        .at(place(exchange))
+        .resting_on([exchange.id])
+        .rejecting("http.slow_network", format!("The connection took {}.", duration(rtt_us)), [exchange.id])
+        .rejecting("path.mtu_blackhole", "The answer came; in a black hole it would not.", [exchange.id])
+        .next(Who::Server, format!("Look for what {host} does before it answers: database, other services, a cold start."))
+}
+
+#[cfg(test)]
+mod tests {
+    use crate::scene::{Scene, exchange};
+    use netsonde_contract::kind::Kind;
+    use netsonde_contract::observation::{Fact, Phases};
+
+    const URL: &str = "https://shop.example/";
+
+    fn timed(connect_us: u64, first_byte_us: u64) -> Fact {
+        exchange(URL, |exchange| {
+            exchange.phases = Phases { connect_us: Some(connect_us), first_byte_us: Some(first_byte_us), ..Phases::default() };
+        })
+    }
+
+    #[test]
+    fn a_late_first_byte_on_a_fast_network_is_the_servers() {
+        let finding = Scene::new(URL).check(Kind::Http, [timed(20_000, 2_020_000)]).finds("http.slow_server");
+        assert!(finding.sentence.contains("takes 2.0 seconds") && finding.sentence.contains("20 ms"), "{}", finding.sentence);
+    }
+
+    #[test]
+    fn a_first_byte_just_within_the_limit_is_no_fault() {
+        assert!(Scene::new(URL).check(Kind::Http, [timed(20_000, 770_000)]).is_healthy().is_empty());
+    }
+
+    #[test]
+    fn a_far_server_is_not_a_slow_one() {
+        assert!(Scene::new(URL).check(Kind::Http, [timed(600_000, 1_300_000)]).is_healthy().is_empty());
+    }
+
+    #[test]
+    fn behind_a_proxy_nothing_tells_who_is_slow() {
+        let fact = exchange(URL, |exchange| {
+            (exchange.proxy, exchange.phases.first_byte_us) = (Some("http://proxy:3128".into()), Some(3_000_000));
+        });
+        assert!(Scene::new(URL).check(Kind::Http, [fact]).is_healthy().is_empty());
+    }
+}

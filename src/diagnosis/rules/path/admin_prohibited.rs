@@ -1,0 +1,128 @@
+use crate::candidate::Candidate;
+use crate::evidence::{Endpoint, Evidence, IcmpSeen};
+use crate::rule::Rule;
+use crate::spot::Spot;
+use crate::wording::named;
+use netsonde_contract::failure::{IcmpError, IcmpMeaning};
+use netsonde_contract::finding::{Place, Severity, Who};
+use netsonde_contract::id::ObservationId;
+use std::net::IpAddr;
+
+pub(in crate::rules) const RULE: Rule = Rule {
+    settled_by: Some("a trace with TCP packets to the same port"),
+    ..Rule::new("path.admin_prohibited", &["tcp.filtered", "tcp.refused"], evaluate)
+};
+
+/// The error answered the connection itself.
+const ANSWERED_SYN: f64 = 0.95;
+/// The error answered pings or traceroute, and connections stay silent: most likely the same filter.
+const ANSWERED_OTHERS: f64 = 0.8;
+
+fn evaluate(evidence: &Evidence<'_>) -> Vec<Candidate> {
+    let connections = evidence.endpoints();
+    let mut candidates: Vec<Candidate> = connections.iter().filter_map(|endpoint| of_connection(evidence, endpoint)).collect();
+    candidates.extend(evidence.addresses().into_iter().filter_map(|address| of_address(evidence, address)));
+    candidates
+}
+
+/// A filter's reject in answer to a SYN. A closed port answers with a reset, never with port unreachable (RFC 9293 section 3.10.7.1).
+fn of_connection(evidence: &Evidence<'_>, endpoint: &Endpoint<'_>) -> Option<Candidate> {
+    let rejects = |meaning| matches!(meaning, IcmpMeaning::AdministrativelyProhibited | IcmpMeaning::PortUnreachable);
+    let rejected = endpoint.attempts.iter().filter(|attempt| attempt.icmp_meaning().is_some_and(rejects));
+    let errors: Vec<(&IcmpError, &ObservationId)> =
+        rejected.filter_map(|attempt| Some((attempt.failure?.icmp.as_ref()?, attempt.id))).collect();
+    let (error, _) = errors.first()?;
+    if endpoint.connected() || evidence.is_own(error.offender) {
+        return None;
+    }
+    let address = endpoint.address.ip();
+    let severity = if evidence.connected_elsewhere(endpoint).is_some() { Severity::Degraded } else { Severity::Problem };
+    let ids: Vec<&ObservationId> = errors.iter().map(|(_, id)| *id).collect();
+    let port = endpoint.address.port();
+    let host = named(endpoint.host(), address);
+    let filter = filter(evidence, address, error.offender);
+    let candidate = Candidate::new(severity, ANSWERED_SYN, format!("{filter} forbids connections to {host} on port {port}: it answers them with \"{}\".", error.words()))
+        .at(Place { hop: evidence.hop_of(address, error.offender), address: Some(error.offender), port: Some(port), ..Place::default() })
+        .about(Spot::Endpoint(endpoint.address))
+        .stopping()
+        .resting_on(ids.iter().copied())
+        .rejecting("tcp.filtered", "The filter does not drop silently: it says that it forbids.", ids.iter().copied())
+        .rejecting("tcp.refused", "An ICMP error answered, and not a reset of the target.", ids)
+        .next(Who::Network, format!("Ask whoever runs {} to allow TCP port {port} to {address} from this machine.", error.offender));
+    Some(candidate)
+}
+
+/// Nothing of the address answers, and a filter on the way says of other packets that it forbids them.
+fn of_address(evidence: &Evidence<'_>, address: IpAddr) -> Option<Candidate> {
+    let of_address = |attempt: &&crate::evidence::Attempt<'_>| attempt.address.ip() == address;
+    let silent = evidence.attempts().iter().filter(of_address).all(|attempt| attempt.silent());
+    if !silent || !evidence.answered(address).is_empty() || !evidence.silence_matters(address) {
+        return None;
+    }
+    let mut errors = evidence.icmp_errors(address, IcmpMeaning::AdministrativelyProhibited);
+    errors.retain(|seen| !evidence.is_own(seen.error.offender));
+    let first = errors.first()?;
+    let ids: Vec<&ObservationId> = errors.iter().map(|seen: &IcmpSeen<'_>| seen.id).collect();
+    let offender = first.error.offender;
+    let filter = filter(evidence, address, offender);
+    let sentence = format!("{filter} forbids traffic to {}: it answers with \"{}\".", named(&evidence.host(), address), first.error.words());
+    let candidate = Candidate::new(evidence.severity_at(address), ANSWERED_OTHERS, sentence)
+        .at(Place { hop: evidence.hop_of_error(address, first), address: Some(offender), ..Place::default() })
+        .about(Spot::Address(address))
+        .stopping()
+        .resting_on(ids.iter().copied())
+        .resting_on(evidence.sent_to(address))
+        .rejecting("tcp.filtered", "Nothing else of the address answers, and the filter says that it forbids.", ids)
+        .next(Who::Network, format!("Ask whoever runs {offender} to allow traffic to {address} from this machine."));
+    Some(candidate)
+}
+
+/// `A filter at 10.0.3.1 (hop 3)`, or on the target itself.
+fn filter(evidence: &Evidence<'_>, address: IpAddr, offender: IpAddr) -> String {
+    if offender == address {
+        return "A firewall on the target machine itself".to_owned();
+    }
+    let hop = evidence.hop_of(address, offender).map_or(String::new(), |hop| format!(" (hop {hop})"));
+    format!("A filter at {offender}{hop}")
+}
+
+#[cfg(test)]
+mod tests {
+    use crate::scene::{Scene, connected, echo, echo_error, icmp, icmp_ended, silent, trace};
+    use netsonde_contract::failure::FailureCode;
+    use netsonde_contract::kind::Kind;
+
+    fn rejected(offender: &str, code: u8) -> Scene {
+        let error = icmp(offender, 3, code);
+        Scene::new("shop.example").check(Kind::Tcp, [icmp_ended("192.0.2.1:443", 15_000, FailureCode::Refused, error)])
+    }
+
+    #[test]
+    fn a_filters_reject_of_a_connection_is_named_with_its_hop() {
+        for code in [3, 9, 10, 13] {
+            let scene = rejected("10.0.3.1", code).check(Kind::Traceroute, trace("192.0.2.1", &["10.0.1.1", "10.0.2.1", "10.0.3.1", "192.0.2.1"]));
+            let finding = scene.finds("path.admin_prohibited");
+            assert_eq!((finding.place.hop, finding.place.port), (Some(3), Some(443)));
+        }
+    }
+
+    #[test]
+    fn a_reject_with_the_targets_address_is_a_firewall_on_the_target() {
+        let finding = rejected("192.0.2.1", 3).check(Kind::Icmp, [echo("192.0.2.1", &[9_000])]).finds("path.admin_prohibited");
+        assert!(finding.sentence.starts_with("A firewall on the target machine itself"), "{}", finding.sentence);
+    }
+
+    #[test]
+    fn a_filter_that_forbids_pings_explains_silent_connections() {
+        let scene = Scene::new("shop.example").check(Kind::Tcp, [silent("192.0.2.1:443")]);
+        let finding = scene.check(Kind::Icmp, [echo_error("192.0.2.1", icmp("10.0.3.1", 3, 13))]).finds("path.admin_prohibited");
+        assert!(finding.confidence < 0.9 && finding.settled_by.is_some());
+    }
+
+    #[test]
+    fn a_filter_that_forbids_only_traceroute_is_no_fault() {
+        let scene = Scene::new("shop.example").check(Kind::Tcp, [connected("192.0.2.1:443")]);
+        let scene = scene.check(Kind::Traceroute, trace("192.0.2.1", &["10.0.1.1", "10.0.2.1 !3/13"]));
+        assert_eq!(scene.is_healthy(), ["path.icmp_unsupported"]);
+    }
+}

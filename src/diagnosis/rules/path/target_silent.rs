@@ -1,0 +1,141 @@
+use crate::candidate::Candidate;
+use crate::evidence::Evidence;
+use crate::rule::Rule;
+use crate::rules::path::routing_loop::goes_round;
+use crate::spot::Spot;
+use crate::wording::{list, named};
+use netsonde_contract::finding::{Place, Who};
+use netsonde_contract::id::ObservationId;
+use std::net::IpAddr;
+
+pub(in crate::rules) const RULE: Rule = Rule {
+    settled_by: Some("tracing to other addresses behind the last router that answered: if they answer, the target alone is silent"),
+    ..Rule::new("path.target_silent", &["tcp.filtered", "path.blackhole", "path.routing_loop"], evaluate)
+};
+
+/// TCP, ping and traceroute are all silent, though a router on the way answers: off, shut off or gone, and nothing tells which.
+const ALL_TRIED: f64 = 0.8;
+/// No TCP port was tried, and many machines answer nothing else.
+const WITHOUT_TCP: f64 = 0.5;
+
+fn evaluate(evidence: &Evidence<'_>) -> Vec<Candidate> {
+    evidence.addresses().into_iter().filter_map(|address| towards(evidence, address)).collect()
+}
+
+fn towards(evidence: &Evidence<'_>, address: IpAddr) -> Option<Candidate> {
+    if !evidence.is_silent(address) || !evidence.silence_matters(address) || goes_round(evidence, address) {
+        return None;
+    }
+    let router = evidence.last_router(address);
+    // Somebody before the target has to answer, or the trouble may be anywhere: a router, or this machine's own link.
+    let on_link = evidence.route_of(address).filter(|_| evidence.on_link(address) == Some(true) && !address.is_loopback());
+    if router.is_none() && on_link.is_none() {
+        return None;
+    }
+    let host = named(&evidence.host(), address);
+    let mut sentence = format!("Nothing answers at {host}: {}.", tried(evidence, address));
+    let action = match router {
+        Some((hop, router, _)) => {
+            sentence.push_str(&format!(" The last router that answers on the way is {router} (hop {hop})."));
+            format!("Check that {host} is switched on, and which firewall stands between it and {router} (hop {hop}).")
+        }
+        None => format!("Check that {host}, which is on this machine's own network, is switched on, and look at its firewall."),
+    };
+    let others: Vec<&ObservationId> = evidence.echoes_of(address).map(|echo| echo.id).chain(evidence.traces_of(address).map(|trace| trace.id)).collect();
+    let confidence = if evidence.tried_tcp(address) { ALL_TRIED } else { WITHOUT_TCP };
+    let mut candidate = Candidate::new(evidence.severity_at(address), confidence, sentence)
+        .at(Place { hop: router.map(|(hop, _, _)| hop), address: Some(address), ..Place::default() })
+        .about(Spot::Address(address))
+        .stopping()
+        .resting_on(evidence.sent_to(address))
+        .resting_on(router.map(|(_, _, id)| id))
+        .resting_on(on_link.map(|route| route.id))
+        .next(Who::Server, action);
+    if evidence.tried_tcp(address) {
+        candidate = candidate.rejecting("tcp.filtered", "No other port or protocol of the address answers either.", others);
+    } else {
+        candidate = candidate.settled_by("trying a TCP port of the target: give it as host:port");
+    }
+    let hops: Vec<&ObservationId> = evidence.hops_of(address).iter().map(|hop| hop.id).collect();
+    Some(candidate.rejecting("path.routing_loop", "The routers on the way do not repeat.", hops))
+}
+
+/// `connections to port 443, ping and traceroute stay without an answer`.
+fn tried(evidence: &Evidence<'_>, address: IpAddr) -> String {
+    let mut ports: Vec<u16> = Vec::new();
+    for attempt in evidence.attempts().iter().filter(|attempt| attempt.address.ip() == address) {
+        if !ports.contains(&attempt.address.port()) {
+            ports.push(attempt.address.port());
+        }
+    }
+    let mut tried = Vec::new();
+    if !ports.is_empty() {
+        tried.push(format!("connections to port {}", list(&ports)));
+    }
+    if evidence.echoes_of(address).next().is_some() {
+        tried.push("ping".to_owned());
+    }
+    if evidence.traces_of(address).next().is_some() {
+        tried.push("traceroute".to_owned());
+    }
+    format!("{} stay without an answer", list(&tried))
+}
+
+#[cfg(test)]
+mod tests {
+    use crate::scene::{Scene, connected, echo, route, silent, trace};
+    use netsonde_contract::finding::Severity;
+    use netsonde_contract::kind::Kind;
+
+    const STOPS: [&str; 6] = ["10.0.1.1", "10.0.2.1", "10.0.3.1", "*", "*", "*"];
+
+    #[test]
+    fn a_target_of_which_nothing_answers_is_told_with_the_last_router() {
+        let scene = Scene::new("shop.example").check(Kind::Tcp, [silent("192.0.2.1:443")]).check(Kind::Icmp, [echo("192.0.2.1", &[])]);
+        let finding = scene.check(Kind::Traceroute, trace("192.0.2.1", &STOPS)).finds("path.target_silent");
+        assert_eq!(finding.place.hop, Some(3));
+        assert!(finding.sentence.contains("connections to port 443, ping and traceroute"), "{}", finding.sentence);
+    }
+
+    #[test]
+    fn on_the_own_link_no_router_has_to_answer() {
+        let scene = Scene::new("shop.example").check(Kind::Host, [route("192.0.2.1", None)]);
+        scene.check(Kind::Tcp, [silent("192.0.2.1:443")]).check(Kind::Icmp, [echo("192.0.2.1", &[])]).finds("path.target_silent");
+    }
+
+    #[test]
+    fn without_any_router_that_answers_the_place_is_unknown() {
+        let scene = Scene::new("shop.example").check(Kind::Tcp, [silent("192.0.2.1:443")]);
+        let diagnosis = scene.check(Kind::Traceroute, trace("192.0.2.1", &["*", "*", "*"])).is_unexplained();
+        assert!(diagnosis.findings.is_empty());
+    }
+
+    #[test]
+    fn a_trace_that_does_not_arrive_is_no_fault_where_tcp_works() {
+        let scene = Scene::new("shop.example").check(Kind::Tcp, [connected("192.0.2.1:443")]).check(Kind::Icmp, [echo("192.0.2.1", &[])]);
+        assert_eq!(scene.check(Kind::Traceroute, trace("192.0.2.1", &STOPS)).is_healthy(), ["path.icmp_unsupported"]);
+    }
+
+    #[test]
+    fn one_silent_address_of_two_is_felt_but_works() {
+        let scene = Scene::new("shop.example").check(Kind::Tcp, [silent("192.0.2.1:443"), connected("192.0.2.2:443")]);
+        let scene = scene.check(Kind::Traceroute, trace("192.0.2.1", &STOPS));
+        assert_eq!(scene.finds("path.target_silent").severity, Severity::Degraded);
+    }
+
+    #[test]
+    fn a_path_that_was_looked_at_without_a_port_stays_at_half_confidence() {
+        let scene = Scene::new("shop.example").check(Kind::Traceroute, trace("192.0.2.1", &STOPS)).required();
+        let finding = scene.check(Kind::Icmp, [echo("192.0.2.1", &[])]).finds("path.target_silent");
+        assert_eq!(finding.confidence, 0.5);
+        assert!(finding.settled_by.unwrap().contains("TCP port"));
+    }
+
+    #[test]
+    fn a_ping_without_an_answer_alone_is_no_fault() {
+        let scene = Scene::new("shop.example").check(Kind::Host, [route("192.0.2.1", None)]);
+        let diagnosis = scene.check(Kind::Icmp, [echo("192.0.2.1", &[])]).diagnose();
+        assert_eq!((diagnosis.findings.len(), diagnosis.unexplained.len()), (0, 1));
+        assert!(!diagnosis.unexplained[0].required);
+    }
+}

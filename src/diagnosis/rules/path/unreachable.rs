@@ -1,0 +1,208 @@
+//! Routers that say that they cannot forward: no route to the network, or no machine at the address.
+
+use crate::candidate::Candidate;
+use crate::evidence::{Evidence, IcmpSeen};
+use crate::rule::Rule;
+use crate::rules::host::gateway_unresolved::is_from_ourselves;
+use crate::spot::Spot;
+use crate::threshold::{ADDRESS_RESOLUTION_CONNECT_US, ADDRESS_RESOLUTION_US};
+use crate::wording::{duration, named};
+use netsonde_contract::failure::IcmpMeaning;
+use netsonde_contract::finding::{Place, Who};
+use netsonde_contract::id::ObservationId;
+use std::net::IpAddr;
+
+const BY_TIME: &str = "the time that the router takes for its error, at once or after several seconds, over several single packets";
+
+pub(in crate::rules) const NO_ROUTE_RULE: Rule = Rule {
+    settled_by: Some(BY_TIME),
+    ..Rule::new("path.no_route", &["host.no_route", "host.gateway_unresolved", "path.target_down"], no_route)
+};
+
+pub(in crate::rules) const TARGET_DOWN_RULE: Rule =
+    Rule { settled_by: Some(BY_TIME), ..Rule::new("path.target_down", &["path.no_route", "host.gateway_unresolved"], target_down) };
+
+/// The message itself says which of the two it is.
+const SAID: f64 = 0.95;
+/// Told by how long the router took, from single packets.
+const BY_PACKETS: f64 = 0.8;
+/// Told by how long a connection took, in which a SYN that was sent again may hide.
+const BY_CONNECTION: f64 = 0.65;
+/// Nothing tells how long the router took.
+const UNTOLD: f64 = 0.55;
+/// This machine itself looked for the target on its own link.
+const ON_LINK: f64 = 0.9;
+
+/// What a router's error means, and how sure that is.
+enum Reading {
+    NoRoute(f64),
+    TargetDown(f64),
+}
+
+fn no_route(evidence: &Evidence<'_>) -> Vec<Candidate> {
+    let of_address = |address: IpAddr| {
+        let (errors, reading) = errors(evidence, address)?;
+        let Reading::NoRoute(confidence) = reading else { return None };
+        let first = errors.first()?;
+        let router = router(evidence, address, first);
+        let sentence = format!("Packets to {} get no further than {router}, which has no route to it.", named(&evidence.host(), address));
+        let candidate = candidate(evidence, address, &errors, confidence, sentence)
+            .next(Who::Network, format!("Whoever runs {router} has to look at its route to {address}."))
+            .rejecting("host.no_route", "The error came from a router: packets left this machine.", ids(&errors))
+            .rejecting("host.gateway_unresolved", "The error carries a router's address, not this machine's own.", ids(&errors));
+        let candidate = if confidence > UNTOLD {
+            candidate.rejecting("path.target_down", took(&errors, "too soon for a search for the target on its last link"), ids(&errors))
+        } else {
+            candidate
+        };
+        Some(candidate)
+    };
+    evidence.addresses().into_iter().filter_map(of_address).collect()
+}
+
+fn target_down(evidence: &Evidence<'_>) -> Vec<Candidate> {
+    let of_address = |address: IpAddr| on_own_link(evidence, address).or_else(|| behind_router(evidence, address));
+    evidence.addresses().into_iter().filter_map(of_address).collect()
+}
+
+fn behind_router(evidence: &Evidence<'_>, address: IpAddr) -> Option<Candidate> {
+    let (errors, reading) = errors(evidence, address)?;
+    let Reading::TargetDown(confidence) = reading else { return None };
+    let router = router(evidence, address, errors.first()?);
+    let host = named(&evidence.host(), address);
+    let sentence = format!("{host} does not exist on its network or is switched off: {router} looked for it there and got no answer.");
+    let candidate = candidate(evidence, address, &errors, confidence, sentence)
+        .next(Who::Server, format!("Check that {host} is switched on and that {address} is its address."))
+        .rejecting("host.gateway_unresolved", "The error carries a router's address, not this machine's own.", ids(&errors));
+    let told = confidence > UNTOLD;
+    Some(if told { candidate.rejecting("path.no_route", took(&errors, "long enough for a search on the last link"), ids(&errors)) } else { candidate })
+}
+
+/// The target is on this machine's own link, and this machine found nobody with its address.
+fn on_own_link(evidence: &Evidence<'_>, address: IpAddr) -> Option<Candidate> {
+    if evidence.on_link(address) != Some(true) || !evidence.answered(address).is_empty() {
+        return None;
+    }
+    let failures = evidence.failures_to(address);
+    let ids: Vec<&ObservationId> = failures.into_iter().filter(|(failure, _)| is_from_ourselves(evidence, failure)).map(|(_, id)| id).collect();
+    ids.first()?;
+    let host = named(&evidence.host(), address);
+    let sentence = format!("No machine on this machine's own network answers for the address of {host}: it is switched off, gone, or on another network.");
+    let route = evidence.route_of(address).map(|route| route.id);
+    let candidate = Candidate::new(evidence.severity_at(address), ON_LINK, sentence)
+        .at(Place { address: Some(address), ..Place::default() })
+        .about(Spot::Address(address))
+        .stopping()
+        .resting_on(ids.iter().copied())
+        .rejecting("path.no_route", "The error came from this machine itself, not from a router.", ids)
+        .rejecting("host.gateway_unresolved", "The target is on this machine's own network: no gateway lies between.", route)
+        .next(Who::Server, format!("Check that {host} is switched on, connected, and that {address} is its address."));
+    Some(candidate)
+}
+
+/// The unreachable messages of routers for the address, and what they mean together; none where the address answers otherwise.
+fn errors<'a>(evidence: &Evidence<'a>, address: IpAddr) -> Option<(Vec<IcmpSeen<'a>>, Reading)> {
+    if !evidence.answered(address).is_empty() {
+        return None;
+    }
+    let foreign = |seen: &IcmpSeen<'_>| !evidence.is_own(seen.error.offender);
+    let mut network = evidence.icmp_errors(address, IcmpMeaning::NetworkUnreachable);
+    network.retain(foreign);
+    if !network.is_empty() {
+        return Some((network, Reading::NoRoute(SAID)));
+    }
+    let mut host = evidence.icmp_errors(address, IcmpMeaning::HostUnreachable);
+    host.retain(foreign);
+    let reading = reading_of(&host)?;
+    Some((host, reading))
+}
+
+/// ICMPv6 has a message of its own for an address that nobody answers for (RFC 4443 section 3.1, code 3). ICMPv4's host unreachable
+/// is sent for either reason, and time tells them apart: a route is missing at once, a machine is missing after a search.
+fn reading_of(errors: &[IcmpSeen<'_>]) -> Option<Reading> {
+    if errors.first()?.error.offender.is_ipv6() {
+        return Some(Reading::TargetDown(SAID));
+    }
+    let fastest = |single: bool| errors.iter().filter(|seen| seen.answers_one_packet == single).filter_map(|seen| seen.took_us).min();
+    let judge = |took_us, limit_us, confidence| {
+        if took_us >= limit_us { Reading::TargetDown(confidence) } else { Reading::NoRoute(confidence) }
+    };
+    Some(match (fastest(true), fastest(false)) {
+        (Some(took_us), _) => judge(took_us, ADDRESS_RESOLUTION_US, BY_PACKETS),
+        (None, Some(took_us)) => judge(took_us, ADDRESS_RESOLUTION_CONNECT_US, BY_CONNECTION),
+        (None, None) => Reading::TargetDown(UNTOLD),
+    })
+}
+
+fn candidate(evidence: &Evidence<'_>, address: IpAddr, errors: &[IcmpSeen<'_>], confidence: f64, sentence: String) -> Candidate {
+    let offender = errors.first().map(|seen| seen.error.offender);
+    let hop = errors.iter().find_map(|seen| evidence.hop_of_error(address, seen));
+    Candidate::new(evidence.severity_at(address), confidence, sentence)
+        .at(Place { hop, address: offender, ..Place::default() })
+        .about(Spot::Address(address))
+        .stopping()
+        .resting_on(ids(errors))
+}
+
+/// `the router 10.0.3.1 (hop 3)`.
+fn router(evidence: &Evidence<'_>, address: IpAddr, seen: &IcmpSeen<'_>) -> String {
+    let hop = evidence.hop_of_error(address, seen).map_or(String::new(), |hop| format!(" (hop {hop})"));
+    format!("the router {}{hop}", seen.error.offender)
+}
+
+fn took(errors: &[IcmpSeen<'_>], meaning: &str) -> String {
+    match errors.iter().filter(|seen| seen.answers_one_packet || errors.len() == 1).filter_map(|seen| seen.took_us).min() {
+        Some(took_us) => format!("The router said so after {}: {meaning}.", duration(took_us)),
+        None => "The message itself says which of the two it is.".to_owned(),
+    }
+}
+
+fn ids<'a>(errors: &[IcmpSeen<'a>]) -> Vec<&'a ObservationId> {
+    errors.iter().map(|seen| seen.id).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use crate::scene::{Scene, connected, echo_error, icmp, icmp_ended, silent, trace, trace_after};
+    use netsonde_contract::failure::FailureCode;
+    use netsonde_contract::kind::Kind;
+
+    #[test]
+    fn a_router_without_a_route_is_named_with_its_hop() {
+        let error = icmp("10.0.3.1", 3, 0);
+        let scene = Scene::new("shop.example")
+            .check(Kind::Tcp, [icmp_ended("192.0.2.1:443", 15_000, FailureCode::NetworkUnreachable, error)])
+            .check(Kind::Traceroute, trace("192.0.2.1", &["10.0.1.1", "10.0.2.1", "10.0.3.1 !3/0"]));
+        let finding = scene.finds("path.no_route");
+        assert_eq!((finding.place.hop, finding.place.address), (Some(3), Some("10.0.3.1".parse().unwrap())));
+        assert!(finding.confidence > 0.9);
+    }
+
+    #[test]
+    fn host_unreachable_at_once_is_a_missing_route() {
+        let hops = trace("192.0.2.1", &["10.0.1.1", "10.0.2.1", "10.0.3.1 !3/1"]);
+        Scene::new("shop.example").check(Kind::Tcp, [silent("192.0.2.1:443")]).check(Kind::Traceroute, hops).finds("path.no_route");
+    }
+
+    #[test]
+    fn host_unreachable_after_a_search_is_a_missing_machine() {
+        let hops = trace_after("192.0.2.1", &["10.0.1.1", "10.0.2.1", "10.0.3.1 !3/1"], 300_000);
+        Scene::new("shop.example").check(Kind::Tcp, [silent("192.0.2.1:443")]).check(Kind::Traceroute, hops).finds("path.target_down");
+    }
+
+    #[test]
+    fn ipv6_has_a_message_of_its_own_for_each() {
+        for (code, cause) in [(0, "path.no_route"), (3, "path.target_down")] {
+            let error = icmp("2001:db8:3::1", 1, code);
+            let scene = Scene::new("shop.example");
+            scene.check(Kind::Tcp, [icmp_ended("[2001:db8::1]:443", 9_000, FailureCode::HostUnreachable, error)]).finds(cause);
+        }
+    }
+
+    #[test]
+    fn an_unreachable_message_for_pings_is_no_fault_where_tcp_works() {
+        let scene = Scene::new("shop.example").check(Kind::Tcp, [connected("192.0.2.1:443")]);
+        let scene = scene.check(Kind::Icmp, [echo_error("192.0.2.1", icmp("10.0.3.1", 3, 1))]);
+        assert_eq!(scene.is_healthy(), ["path.icmp_unsupported"]);
+    }
+}

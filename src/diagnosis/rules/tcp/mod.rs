@@ -1,0 +1,2 @@
+pub(super) mod filtered;
+pub(super) mod refused;

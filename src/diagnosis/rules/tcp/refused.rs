@@ -1,0 +1,144 @@
+use crate::candidate::Candidate;
+use crate::evidence::{Attempt, Endpoint, Evidence};
+use crate::rule::Rule;
+use crate::spot::Spot;
+use crate::threshold::{RTT_NOISE_US, TOO_EARLY_FOR_TARGET};
+use crate::wording::{duration, named};
+use netsonde_contract::finding::{Place, Severity, Who};
+
+pub(in crate::rules) const RULE: Rule = Rule {
+    settled_by: Some("capturing the reset and comparing its TTL with that of the target's other replies, which needs raw sockets"),
+    // Without the reset's TTL only its timing tells the target from a box on the way.
+    unprivileged_cap: 0.85,
+    ..Rule::new("tcp.refused", &["tcp.rejected_by_middlebox", "host.firewall_local", "tcp.filtered"], evaluate)
+};
+
+/// A reset answered the SYN. What the reset's own TTL would add is not measured yet, so that the cap holds for every run.
+const CONFIDENCE: f64 = 0.85;
+/// No round trip is known to compare the refusal's time with.
+const WITHOUT_RTT: f64 = 0.8;
+/// The refusal came earlier than the target could have sent it.
+const TOO_EARLY: f64 = 0.5;
+/// Some attempts met silence, so that two things may be going on.
+const MIXED: f64 = 0.7;
+
+fn evaluate(evidence: &Evidence<'_>) -> Vec<Candidate> {
+    evidence.endpoints().iter().filter_map(|endpoint| refused(evidence, endpoint)).collect()
+}
+
+fn refused(evidence: &Evidence<'_>, endpoint: &Endpoint<'_>) -> Option<Candidate> {
+    let refusals: Vec<&Attempt<'_>> = endpoint.attempts.iter().filter(|attempt| attempt.refused_by_reset()).collect();
+    let fastest = refusals.iter().min_by_key(|attempt| attempt.took_us)?;
+    if endpoint.connected() {
+        return None;
+    }
+    let address = endpoint.address.ip();
+    let (severity, elsewhere) = match evidence.connected_elsewhere(endpoint) {
+        // A server on one of the two loopback addresses is how most of them are set up.
+        Some(_) if address.is_loopback() => return None,
+        Some(other) => (Severity::Degraded, Some(other)),
+        None => (Severity::Problem, None),
+    };
+    let (named, port) = (named(endpoint.host(), address), endpoint.address.port());
+    let sentence = match elsewhere {
+        None => format!("{named} refuses connections on port {port}: the machine answers, but nothing accepts connections on that port."),
+        Some(other) => format!(
+            "{named} refuses connections on port {port}, while {} accepts them: programs that try this address first fail or lose time.",
+            other.address.ip()
+        ),
+    };
+    let place = Place { address: Some(address), port: Some(port), ..Place::default() };
+    let mut candidate = Candidate::new(severity, CONFIDENCE, sentence)
+        .at(place)
+        .about(Spot::Endpoint(endpoint.address))
+        .stopping()
+        .resting_on(endpoint.ids())
+        .rejecting("tcp.filtered", "A refusal came back; a filter that drops packets would stay silent.", [fastest.id])
+        .next(Who::Server, format!("Start the service on port {port} of {named}, or correct the port that the application uses."));
+    candidate = judge_origin(evidence, endpoint, fastest, candidate);
+    if refusals.len() < endpoint.attempts.len() {
+        candidate.confidence = candidate.confidence.min(MIXED);
+    }
+    Some(candidate)
+}
+
+/// The target itself, or a box on the way? Its own refusal takes the path's round trip.
+fn judge_origin(evidence: &Evidence<'_>, endpoint: &Endpoint<'_>, fastest: &Attempt<'_>, mut candidate: Candidate) -> Candidate {
+    let address = endpoint.address.ip();
+    if address.is_loopback() {
+        return candidate.rejecting("tcp.rejected_by_middlebox", "The address is this machine itself: nothing lies between.", [fastest.id]);
+    }
+    match evidence.path_rtt(address) {
+        Some((rtt_us, id)) if rtt_us >= RTT_NOISE_US && (fastest.took_us as f64) < rtt_us as f64 * TOO_EARLY_FOR_TARGET => {
+            candidate.confidence = TOO_EARLY;
+            candidate = candidate.resting_on([id]);
+        }
+        Some((rtt_us, id)) if rtt_us >= RTT_NOISE_US => {
+            let reason = format!(
+                "The refusal took {}, and the shortest round trip to the target {}: it came from as far away as the target.",
+                duration(fastest.took_us),
+                duration(rtt_us)
+            );
+            candidate = candidate.rejecting("tcp.rejected_by_middlebox", reason, [fastest.id, id]);
+        }
+        _ => candidate.confidence = WITHOUT_RTT,
+    }
+    candidate
+}
+
+#[cfg(test)]
+mod tests {
+    use crate::scene::{Scene, connected, echo, refused, silent, trace};
+    use netsonde_contract::finding::Severity;
+    use netsonde_contract::kind::Kind;
+
+    #[test]
+    fn a_closed_port_that_answers_after_the_paths_round_trip_is_refused_by_the_target() {
+        let scene = Scene::new("shop.example").check(Kind::Tcp, [refused("192.0.2.1:443", 20_500)]);
+        let finding = scene.check(Kind::Icmp, [echo("192.0.2.1", &[20_000, 21_000])]).finds("tcp.refused");
+        assert_eq!((finding.place.port, finding.confidence), (Some(443), 0.85));
+        assert!(finding.rejected.iter().any(|rejected| rejected.cause == "tcp.rejected_by_middlebox"));
+    }
+
+    #[test]
+    fn a_refusal_faster_than_the_path_leaves_the_box_on_the_way_possible() {
+        let scene = Scene::new("shop.example").check(Kind::Tcp, [refused("192.0.2.1:443", 4_000)]);
+        let finding = scene.check(Kind::Icmp, [echo("192.0.2.1", &[20_000])]).finds("tcp.refused");
+        assert_eq!(finding.confidence, 0.5);
+        assert!(finding.settled_by.is_some());
+        assert!(finding.rejected.iter().all(|rejected| rejected.cause != "tcp.rejected_by_middlebox"));
+    }
+
+    #[test]
+    fn loopback_without_the_right_to_ping_is_refused_all_the_same() {
+        let scene = Scene::new("https://127.0.0.1:1").check(Kind::Tcp, [refused("127.0.0.1:1", 60), refused("127.0.0.1:1", 50)]);
+        let scene = scene.ended(Kind::Icmp, netsonde_contract::outcome::Status::NotMeasured, []);
+        let finding = scene.check(Kind::Traceroute, trace("127.0.0.1", &["127.0.0.1"])).finds("tcp.refused");
+        assert!(finding.sentence.contains("port 1"), "{}", finding.sentence);
+    }
+
+    #[test]
+    fn one_of_two_addresses_that_refuses_is_felt_but_works() {
+        let finding = Scene::new("shop.example").check(Kind::Tcp, [refused("[2001:db8::1]:443", 20_000), connected("192.0.2.1:443")]);
+        assert_eq!(finding.finds("tcp.refused").severity, Severity::Degraded);
+    }
+
+    #[test]
+    fn two_addresses_that_refuse_are_one_finding() {
+        let scene = Scene::new("shop.example").check(Kind::Tcp, [refused("192.0.2.1:443", 20_000), refused("192.0.2.2:443", 20_000)]);
+        let finding = scene.finds("tcp.refused");
+        assert_eq!(finding.evidence.len(), 2);
+        assert!(finding.sentence.ends_with("The same holds for 192.0.2.2."), "{}", finding.sentence);
+    }
+
+    #[test]
+    fn a_server_on_one_loopback_address_only_is_no_fault() {
+        let scene = Scene::new("localhost").check(Kind::Tcp, [refused("[::1]:443", 50), connected("127.0.0.1:443")]);
+        assert!(scene.is_healthy().is_empty());
+    }
+
+    #[test]
+    fn silence_is_no_refusal() {
+        Scene::new("shop.example").check(Kind::Tcp, [silent("192.0.2.1:443")]).is_unexplained();
+    }
+}

@@ -1,0 +1,162 @@
+//! Certificates outside their dates: expired, or not yet valid.
+
+use super::place;
+use crate::candidate::Candidate;
+use crate::evidence::{Evidence, Seen};
+use crate::rule::Rule;
+use crate::spot::Spot;
+use crate::wording::{date, distance};
+use jiff::Timestamp;
+use netsonde_contract::finding::{Severity, Who};
+use netsonde_contract::observation::{Certificate, Handshake, TrustReason};
+
+const CLOCK: &str = "the time of a source outside this machine (NTP, or the Date header of other servers)";
+
+pub(in crate::rules) const EXPIRED_RULE: Rule =
+    Rule { settled_by: Some(CLOCK), ..Rule::new("tls.expired", &["host.clock_skew"], |evidence| outside(evidence, &EXPIRED)) };
+
+pub(in crate::rules) const NOT_YET_VALID_RULE: Rule =
+    Rule { settled_by: Some(CLOCK), ..Rule::new("tls.not_yet_valid", &["host.clock_skew"], |evidence| outside(evidence, &NOT_YET_VALID)) };
+
+/// What differs between the two ends of a certificate's life.
+struct End {
+    reason: TrustReason,
+    is_outside: fn(&Certificate, Timestamp) -> bool,
+    sentence: fn(&Certificate, &str, Timestamp) -> String,
+    /// With the clock synchronised, with nothing known of it, and with the kernel saying that it is not.
+    confidence: [f64; 3],
+    action: fn(&str, &Certificate) -> String,
+}
+
+/// Certificates do expire, every day; clocks that run ahead by months are rare.
+const EXPIRED: End = End {
+    reason: TrustReason::Expired,
+    is_outside: |certificate, now| certificate.not_after < now,
+    sentence: |certificate, what, now| format!("{what} expired on {}, {} ago.", date(certificate.not_after), distance(certificate.not_after, now)),
+    confidence: [0.97, 0.92, 0.8],
+    action: |host, certificate| format!("Renew the certificate of {host} ({}) and load it into the server.", certificate.subject),
+};
+
+/// A certificate from the future is rare, and a clock that fell back to its factory date is not.
+const NOT_YET_VALID: End = End {
+    reason: TrustReason::NotYetValid,
+    is_outside: |certificate, now| now < certificate.not_before,
+    sentence: |certificate, what, now| {
+        let (from, ahead) = (date(certificate.not_before), distance(now, certificate.not_before));
+        format!("{what} is not valid before {from}, which is {ahead} ahead of this machine's clock.")
+    },
+    confidence: [0.92, 0.7, 0.55],
+    action: |host, _| format!("Compare this machine's clock with the right time first; if it is right, {host} needs a certificate that is valid now."),
+};
+
+fn outside(evidence: &Evidence<'_>, end: &End) -> Vec<Candidate> {
+    evidence.handshakes.iter().filter_map(|handshake| of_handshake(evidence, handshake, end)).collect()
+}
+
+fn of_handshake(evidence: &Evidence<'_>, handshake: &Seen<'_, Handshake>, end: &End) -> Option<Candidate> {
+    let now = handshake.verified_at?;
+    let verdict = handshake.deciding_verdict();
+    let blamed = verdict.is_some_and(|verdict| !verdict.trusted && verdict.reason == Some(end.reason));
+    let at = handshake.chain.iter().position(|certificate| (end.is_outside)(certificate, now))?;
+    // A stale certificate that a server sends along does no harm where another path to a trusted root was found.
+    if at > 0 && !blamed {
+        return None;
+    }
+    let certificate = handshake.fact.chain.get(at)?;
+    let host = &handshake.host;
+    let what = if at == 0 {
+        format!("The certificate of {host}")
+    } else {
+        format!("The certificate \"{}\" that {host} sends along, which its own depends on,", certificate.subject)
+    };
+    let (confidence, clock) = clock(evidence, end);
+    let candidate = Candidate::new(Severity::Problem, confidence, (end.sentence)(certificate, &what, now))
+        .at(place(handshake))
+        .about(Spot::Endpoint(handshake.address))
+        .resting_on([handshake.id])
+        .next(Who::Server, (end.action)(host, certificate));
+    Some(match clock {
+        Some(id) => {
+            let reason = format!("This machine's clock is synchronised; it said {}.", now.strftime("%-d %B %Y %H:%M UTC"));
+            candidate.resting_on([id]).rejecting("host.clock_skew", reason, [id])
+        }
+        None => candidate,
+    })
+}
+
+/// How far the clock can be trusted, and the observation that says that it can.
+fn clock<'a>(evidence: &Evidence<'a>, end: &End) -> (f64, Option<&'a netsonde_contract::id::ObservationId>) {
+    let [synchronised, unknown, adrift] = end.confidence;
+    match evidence.clock().map(|clock| (clock.fact.synchronised, clock.id)) {
+        Some((Some(true), id)) => (synchronised, Some(id)),
+        Some((Some(false), _)) => (adrift, None),
+        _ => (unknown, None),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use crate::scene::{Scene, certificate, clock, distrust, handshake, timestamp};
+    use netsonde_contract::kind::Kind;
+    use netsonde_contract::observation::{Fact, TrustReason};
+
+    fn expired(at: usize) -> Fact {
+        handshake(|handshake| {
+            handshake.chain[at].not_after = timestamp("2026-05-03T08:00:00Z");
+            distrust(handshake, TrustReason::Expired);
+        })
+    }
+
+    fn scene(fact: Fact) -> Scene {
+        Scene::new("https://shop.example").check(Kind::Tls, [fact])
+    }
+
+    #[test]
+    fn an_expired_certificate_is_told_with_its_date_and_age() {
+        let finding = scene(expired(0)).finds("tls.expired");
+        assert_eq!(finding.sentence, "The certificate of shop.example expired on 3 May 2026, 12 days ago.");
+    }
+
+    #[test]
+    fn an_expired_intermediate_is_named() {
+        assert!(scene(expired(1)).finds("tls.expired").sentence.contains("CN=Middle"));
+    }
+
+    #[test]
+    fn a_synchronised_clock_rules_out_that_the_clock_is_wrong() {
+        let finding = scene(expired(0)).check(Kind::Host, [clock(Some(true))]).finds("tls.expired");
+        assert_eq!((finding.confidence, finding.rejected[0].cause.as_str()), (0.97, "host.clock_skew"));
+    }
+
+    #[test]
+    fn a_clock_that_is_not_synchronised_leaves_doubt() {
+        let finding = scene(expired(0)).check(Kind::Host, [clock(Some(false))]).finds("tls.expired");
+        assert!(finding.confidence < 0.9 && finding.rejected.is_empty() && finding.settled_by.is_some());
+    }
+
+    #[test]
+    fn a_certificate_of_tomorrow_points_at_the_clock_as_well() {
+        let future = handshake(|handshake| {
+            handshake.chain[0].not_before = timestamp("2026-06-01T00:00:00Z");
+            distrust(handshake, TrustReason::NotYetValid);
+        });
+        let finding = scene(future).finds("tls.not_yet_valid");
+        assert!(finding.confidence < 0.9 && finding.next_step.action.contains("clock"));
+    }
+
+    #[test]
+    fn a_stale_cross_certificate_beside_a_good_path_is_no_fault() {
+        let stale = handshake(|handshake| {
+            let mut old = certificate("CN=Root", "CN=Older root");
+            old.not_after = timestamp("2021-09-30T00:00:00Z");
+            handshake.chain.push(old);
+        });
+        assert!(scene(stale).is_healthy().is_empty());
+    }
+
+    #[test]
+    fn a_certificate_on_its_last_day_is_valid() {
+        let last_day = handshake(|handshake| handshake.chain[0].not_after = timestamp("2026-05-15T12:00:00Z"));
+        assert!(scene(last_day).is_healthy().is_empty());
+    }
+}

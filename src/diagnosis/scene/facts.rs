@@ -1,0 +1,315 @@
+//! Facts as probes record them, with all that a test does not care about filled in.
+
+use super::timestamp;
+use netsonde_contract::failure::{Failure, FailureCode, IcmpError, Step};
+use netsonde_contract::observation::{
+    Certificate, Clock, Connect, DnsFlags, DnsReply, Echo, EchoReply, Exchange, Fact, Handshake, Header, Hop, HopProbe, HopReply,
+    Interface, Lookup, LookupSource, NameVerdict, Phases, Record, ReplyKind, Route, Trace, TraceProtocol, Transport, TrustReason,
+    TrustStore, TrustVerdict,
+};
+use std::net::{IpAddr, SocketAddr};
+
+pub(crate) fn failure(code: FailureCode, during: Step) -> Failure {
+    let text = format!("{code:?}").to_lowercase();
+    Failure::new(code, during, text)
+}
+
+pub(crate) fn icmp(offender: &str, kind: u8, code: u8) -> IcmpError {
+    IcmpError { offender: offender.parse().unwrap(), kind, code, mtu: None }
+}
+
+// Names.
+
+pub(crate) fn system(name: &str, addresses: &[&str]) -> Fact {
+    let failed = addresses.is_empty().then(|| failure(FailureCode::ResolveFailed, Step::Resolve));
+    lookup(name, "ADDRESS", LookupSource::System, addresses, None, failed)
+}
+
+pub(crate) fn no_reply(server: &str, name: &str, record_type: &str, failure: Failure) -> Fact {
+    lookup(name, record_type, of_server(server, Transport::Udp), &[], None, Some(failure))
+}
+
+pub(crate) fn dns_silent(server: &str, name: &str, record_type: &str) -> Fact {
+    no_reply(server, name, record_type, failure(FailureCode::TimedOut, Step::Receive))
+}
+
+pub(crate) fn answer(server: &str, name: &str, addresses: &[&str]) -> Fact {
+    let of_type = |address: &&str| if address.contains(':') { "AAAA" } else { "A" };
+    let record_type = addresses.first().map_or("A", of_type);
+    let reply = reply(server, 0, name, addresses.iter().map(|address| (of_type(address), *address)).collect(), &[]);
+    lookup(name, record_type, of_server(server, Transport::Udp), addresses, Some(reply), None)
+}
+
+/// A reply without data; `authority` lists (owner, type) of its authority section.
+pub(crate) fn rcode(server: &str, name: &str, record_type: &str, number: u16, authority: &[(&str, &str)]) -> Fact {
+    let reply = reply(server, number, name, Vec::new(), authority);
+    lookup(name, record_type, of_server(server, Transport::Udp), &[], Some(reply), None)
+}
+
+/// Changes the reply of a lookup.
+pub(crate) fn with_reply(mut fact: Fact, change: impl FnOnce(&mut DnsReply)) -> Fact {
+    if let Fact::Lookup(lookup) = &mut fact {
+        change(lookup.reply.as_mut().unwrap());
+    }
+    fact
+}
+
+fn of_server(server: &str, transport: Transport) -> LookupSource {
+    LookupSource::Server { server: SocketAddr::new(server.parse().unwrap(), 53), transport }
+}
+
+fn lookup(
+    name: &str,
+    record_type: &str,
+    source: LookupSource,
+    addresses: &[&str],
+    reply: Option<DnsReply>,
+    failure: Option<Failure>,
+) -> Fact {
+    Fact::Lookup(Lookup {
+        name: name.into(),
+        record_type: record_type.into(),
+        source,
+        addresses: addresses.iter().map(|address| address.parse().unwrap()).collect(),
+        took_us: Some(5_000),
+        attempts: 1,
+        reply,
+        failure,
+    })
+}
+
+fn reply(server: &str, number: u16, name: &str, answers: Vec<(&str, &str)>, authority: &[(&str, &str)]) -> DnsReply {
+    let record = |name: &str, record_type: &str, data: &str| Record {
+        name: name.into(),
+        record_type: record_type.into(),
+        ttl_s: 60,
+        data: data.into(),
+    };
+    let names = ["NOERROR", "FORMERR", "SERVFAIL", "NXDOMAIN", "NOTIMP", "REFUSED"];
+    DnsReply {
+        id: 1,
+        flags: DnsFlags { rd: true, ra: true, ..DnsFlags::default() },
+        rcode: names[usize::from(number)].into(),
+        rcode_number: number,
+        edns: None,
+        extended_errors: Vec::new(),
+        answers: answers.into_iter().map(|(record_type, data)| record(name, record_type, data)).collect(),
+        authority: authority.iter().map(|(owner, record_type)| record(owner, record_type, "x")).collect(),
+        additional: Vec::new(),
+        size_bytes: 64,
+        from: SocketAddr::new(server.parse().unwrap(), 53),
+    }
+}
+
+// The machine.
+
+pub(crate) fn route(target: &str, gateway: Option<&str>) -> Fact {
+    Fact::Route(Route {
+        target: target.parse().unwrap(),
+        gateway: gateway.map(|gateway| gateway.parse().unwrap()),
+        interface: Some("eth0".into()),
+        source: Some("10.0.0.100".parse().unwrap()),
+        failure: None,
+    })
+}
+
+pub(crate) fn no_route(target: &str) -> Fact {
+    let failure = Some(failure(FailureCode::NetworkUnreachable, Step::Other));
+    Fact::Route(Route { target: target.parse().unwrap(), gateway: None, interface: None, source: None, failure })
+}
+
+pub(crate) fn interface(cidr: &str) -> Fact {
+    Fact::Interface(Interface {
+        name: "eth0".into(),
+        up: true,
+        carrier: Some(true),
+        mtu: Some(1500),
+        addresses: vec![cidr.into()],
+        loopback: false,
+        tunnel: false,
+    })
+}
+
+pub(crate) fn clock(synchronised: Option<bool>) -> Fact {
+    Fact::Clock(Clock { wall: timestamp("2026-05-15T12:00:00Z"), synchronised, max_error_us: None })
+}
+
+// Connections.
+
+pub(crate) fn connect(address: &str, took_us: u64, failure: Option<Failure>) -> Fact {
+    let address: SocketAddr = address.parse().unwrap();
+    Fact::Connect(Connect {
+        host: "shop.example".into(),
+        address,
+        attempt: 1,
+        local: None,
+        took_us,
+        kernel_rtt_us: None,
+        syn_retransmits: None,
+        failure,
+    })
+}
+
+pub(crate) fn connected(address: &str) -> Fact {
+    connect(address, 20_000, None)
+}
+
+pub(crate) fn refused(address: &str, took_us: u64) -> Fact {
+    connect(address, took_us, Some(failure(FailureCode::Refused, Step::Connect)))
+}
+
+pub(crate) fn silent(address: &str) -> Fact {
+    connect(address, 3_000_000, Some(failure(FailureCode::TimedOut, Step::Connect)))
+}
+
+/// A connection that an ICMP error ended.
+pub(crate) fn icmp_ended(address: &str, took_us: u64, code: FailureCode, error: IcmpError) -> Fact {
+    connect(address, took_us, Some(failure(code, Step::Connect).with_icmp(error)))
+}
+
+// The path.
+
+pub(crate) fn echo(address: &str, rtts_us: &[u64]) -> Fact {
+    let reply = |(sequence, rtt_us): (usize, &u64)| EchoReply { sequence: sequence as u16, rtt_us: *rtt_us, ttl: None };
+    Fact::Echo(Echo {
+        host: "shop.example".into(),
+        address: address.parse().unwrap(),
+        sent: 5,
+        replies: rtts_us.iter().enumerate().map(reply).collect(),
+        errors: Vec::new(),
+        size_bytes: 56,
+        clock: "process".into(),
+        failure: None,
+    })
+}
+
+pub(crate) fn echo_error(address: &str, error: IcmpError) -> Fact {
+    let mut fact = echo(address, &[]);
+    if let Fact::Echo(echo) = &mut fact {
+        echo.errors.push(error);
+    }
+    fact
+}
+
+pub(crate) fn echo_failed(address: &str, failure: Failure) -> Fact {
+    let mut fact = echo(address, &[]);
+    if let Fact::Echo(echo) = &mut fact {
+        echo.failure = Some(failure);
+    }
+    fact
+}
+
+/// A traceroute: each hop is an address, `*` for silence, or `address !kind/code` for an unreachable message, each answering
+/// after 5 ms times its distance. It arrives where the last hop is the target.
+pub(crate) fn trace(target: &str, hops: &[&str]) -> Vec<Fact> {
+    trace_after(target, hops, 5_000)
+}
+
+/// The same with the time that a hop adds.
+pub(crate) fn trace_after(target: &str, hops: &[&str], hop_us: u64) -> Vec<Fact> {
+    let address: IpAddr = target.parse().unwrap();
+    let mut facts = Vec::new();
+    for (at, text) in hops.iter().enumerate() {
+        let ttl = at as u8 + 1;
+        let reply = (*text != "*").then(|| {
+            let (from, error) = text.split_once(" !").unwrap_or((text, ""));
+            let (from, error): (IpAddr, _) = (from.parse().unwrap(), error.split_once('/'));
+            let icmp = error.map(|(kind, code)| IcmpError { offender: from, kind: kind.parse().unwrap(), code: code.parse().unwrap(), mtu: None });
+            let kind = match &icmp {
+                _ if from == address => ReplyKind::Arrived,
+                Some(_) => ReplyKind::Unreachable,
+                None => ReplyKind::TimeExceeded,
+            };
+            HopReply { from, rtt_us: u64::from(ttl) * hop_us, kind, icmp }
+        });
+        facts.push(Fact::Hop(Hop { target: address, protocol: TraceProtocol::Udp, ttl, probes: vec![HopProbe { round: 0, reply }] }));
+    }
+    let arrived = hops.last() == Some(&target);
+    facts.push(Fact::Trace(Trace {
+        host: "shop.example".into(),
+        target: address,
+        protocol: TraceProtocol::Udp,
+        arrived,
+        distance: arrived.then_some(hops.len() as u8),
+        max_ttl: 30,
+        rounds: 1,
+        privileged: false,
+        took_us: 1_000_000,
+        failure: None,
+    }));
+    facts
+}
+
+// TLS and HTTP.
+
+pub(crate) fn certificate(subject: &str, issuer: &str) -> Certificate {
+    Certificate {
+        subject: subject.into(),
+        issuer: issuer.into(),
+        names: vec!["shop.example".into()],
+        not_before: timestamp("2026-01-01T00:00:00Z"),
+        not_after: timestamp("2026-12-31T00:00:00Z"),
+        key: "ECDSA P-256".into(),
+        signature: "ECDSA with SHA-256".into(),
+        is_ca: false,
+        self_signed: subject == issuer,
+        sha256: "00".repeat(32),
+        der_base64: None,
+    }
+}
+
+/// A handshake as all is well, on 15 May 2026, changed as the test wants it.
+pub(crate) fn handshake(change: impl FnOnce(&mut Handshake)) -> Fact {
+    let trusted = |store| TrustVerdict { store, trusted: true, reason: None, text: None };
+    let mut handshake = Handshake {
+        host: "shop.example".into(),
+        address: "192.0.2.1:443".parse().unwrap(),
+        server_name: Some("shop.example".into()),
+        connect_us: 20_000,
+        took_us: 40_000,
+        protocol: Some("TLSv1.3".into()),
+        cipher: Some("TLS13_AES_256_GCM_SHA384".into()),
+        group: Some("X25519MLKEM768".into()),
+        alpn: Some("h2".into()),
+        chain: vec![certificate("CN=shop.example", "CN=Middle"), certificate("CN=Middle", "CN=Root")],
+        name: Some(NameVerdict { wanted: "shop.example".into(), fits: true }),
+        trust: vec![trusted(TrustStore::Platform), trusted(TrustStore::Mozilla)],
+        verified_at: Some(timestamp("2026-05-15T12:00:00Z")),
+        ocsp_stapled: false,
+        plain_reply: None,
+        failure: None,
+    };
+    change(&mut handshake);
+    Fact::Handshake(Box::new(handshake))
+}
+
+/// Every trust store says no, for this reason.
+pub(crate) fn distrust(handshake: &mut Handshake, reason: TrustReason) {
+    for verdict in &mut handshake.trust {
+        (verdict.trusted, verdict.reason, verdict.text) = (false, Some(reason), Some(format!("{reason:?}")));
+    }
+}
+
+/// An exchange as all is well, changed as the test wants it.
+pub(crate) fn exchange(url: &str, change: impl FnOnce(&mut Exchange)) -> Fact {
+    let mut exchange = Exchange {
+        url: url.into(),
+        method: "GET".into(),
+        redirect: 0,
+        address: Some("192.0.2.1:443".parse().unwrap()),
+        proxy: None,
+        version: Some("HTTP/1.1".into()),
+        status: Some(200),
+        expected: true,
+        headers: vec![Header { name: "server".into(), value: "nginx".into() }],
+        location: None,
+        redirect_stopped: None,
+        phases: Phases { connect_us: Some(20_000), first_byte_us: Some(60_000), ..Phases::default() },
+        body_bytes: 10,
+        body_cut: false,
+        body_sha256: None,
+        failure: None,
+    };
+    change(&mut exchange);
+    Fact::Exchange(Box::new(exchange))
+}

@@ -1,0 +1,173 @@
+//! Facts in words. Each fact has one line that says what was seen, and details for those who want every flag; each outcome has
+//! one line that sums its observations up. Terminal, markdown and HTML all show these lines.
+
+mod dns;
+mod failure;
+mod host;
+mod http;
+mod icmp;
+mod route;
+mod tcp;
+mod tls;
+
+pub(crate) use dns::{flags as dns_flags, source as dns_source, verdict as dns_verdict};
+pub(crate) use failure::short as short_failure;
+pub(crate) use http::phases;
+pub(crate) use tls::{names as certificate_names, store, trust, validity};
+
+use crate::clean::shortened;
+use crate::{shown, units};
+use netsonde_contract::kind::Kind;
+use netsonde_contract::observation::Fact;
+use netsonde_contract::outcome::Outcome;
+
+/// Longest JSON shown of a fact that this version does not know; the whole stands in the bundle.
+const MAX_UNKNOWN_CHARS: usize = 300;
+
+/// The check's result in one line; why there is none where it was not measured.
+pub(crate) fn outcome(outcome: &Outcome) -> String {
+    let mut summary = match outcome.kind {
+        Kind::Dns => dns::outcome(outcome),
+        Kind::Tcp => tcp::outcome(outcome),
+        Kind::Icmp => icmp::outcome(outcome),
+        Kind::Traceroute => route::outcome(outcome),
+        Kind::Tls => tls::outcome(outcome),
+        Kind::Http => http::outcome(outcome),
+        Kind::Host => host::outcome(outcome),
+    };
+    if summary.is_empty() && !outcome.observations.is_empty() {
+        summary = units::counted(outcome.observations.len(), "observation", "observations");
+    }
+    match (&outcome.note, summary.is_empty()) {
+        (Some(note), true) => note.why.clone(),
+        (Some(note), false) => format!("{summary}; {}", note.why),
+        (None, true) => "nothing was recorded".to_owned(),
+        (None, false) => summary,
+    }
+}
+
+/// What one observation saw, in one line.
+pub(crate) fn line(fact: &Fact) -> String {
+    match fact {
+        Fact::Lookup(fact) => dns::line(fact),
+        Fact::Connect(fact) => tcp::line(fact),
+        Fact::Echo(fact) => icmp::line(fact),
+        Fact::Hop(fact) => route::hop(fact),
+        Fact::Trace(fact) => route::trace(fact),
+        Fact::Handshake(fact) => tls::line(fact),
+        Fact::Exchange(fact) => http::line(fact),
+        Fact::Interface(fact) => host::interface(fact),
+        Fact::Route(fact) => host::route(fact),
+        Fact::Resolvers(fact) => host::resolvers(fact),
+        Fact::Proxies(fact) => host::proxies(fact),
+        Fact::Clock(fact) => host::clock(fact),
+        Fact::Unknown(fields) => {
+            let name = fields.get("fact").and_then(serde_json::Value::as_str).unwrap_or("fact");
+            let json = serde_json::Value::Object(fields.clone()).to_string();
+            format!("{name}, which this version cannot read: {}", shortened(&json, MAX_UNKNOWN_CHARS))
+        }
+    }
+}
+
+/// The rest of one observation, a line each.
+pub(crate) fn details(fact: &Fact) -> Vec<String> {
+    match fact {
+        Fact::Lookup(fact) => dns::details(fact),
+        Fact::Connect(fact) => tcp::details(fact),
+        Fact::Echo(fact) => icmp::details(fact),
+        Fact::Handshake(fact) => tls::details(fact),
+        Fact::Exchange(fact) => http::details(fact),
+        Fact::Trace(fact) => failure::details(fact.failure.as_ref()),
+        Fact::Route(fact) => failure::details(fact.failure.as_ref()),
+        _ => Vec::new(),
+    }
+}
+
+/// The facts of one kind among a check's observations.
+fn of<'a, T: 'a>(outcome: &'a Outcome, pick: impl Fn(&'a Fact) -> Option<&'a T>) -> Vec<&'a T> {
+    shown::observations(outcome).iter().filter_map(|observation| pick(&observation.fact)).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::{Value, json};
+
+    /// The line of a check that made these observations.
+    fn line(kind: &str, facts: Vec<Value>) -> String {
+        let observations = facts.into_iter().enumerate().map(|(number, mut fact)| {
+            fact["id"] = json!(format!("check/{}", number + 1));
+            fact["check"] = json!("check");
+            fact["at_us"] = json!(0);
+            fact
+        });
+        let outcome = json!({
+            "check": "check", "kind": kind, "required": true, "parameters": {}, "status": "failed", "began_us": 0, "took_us": 0,
+            "observations": observations.collect::<Vec<_>>(),
+        });
+        super::outcome(&serde_json::from_value(outcome).unwrap())
+    }
+
+    fn lookup(transport: &str, rcode: &str, tc: bool) -> Value {
+        json!({
+            "fact": "lookup", "name": "a.example", "record_type": "A", "source": "server", "server": "192.0.2.53:53", "transport": transport,
+            "took_us": 900, "addresses": if tc { vec![] } else { vec!["192.0.2.1"] },
+            "reply": {
+                "id": 1, "flags": {"aa": false, "tc": tc, "rd": true, "ra": true, "ad": false, "cd": false}, "rcode": rcode, "rcode_number": 0,
+                "answers": [], "authority": [], "additional": [], "size_bytes": 40, "from": "192.0.2.53:53",
+            },
+        })
+    }
+
+    #[test]
+    fn a_reply_that_was_cut_counts_by_the_one_over_tcp() {
+        assert_eq!(
+            line("dns", vec![lookup("udp", "NOERROR", true), lookup("tcp", "NOERROR", false)]),
+            "a.example → 192.0.2.1; 1 of 1 server"
+        );
+        let failed = json!({
+            "fact": "lookup", "name": "a.example", "record_type": "A", "source": "server", "server": "192.0.2.53:53", "transport": "tcp",
+            "took_us": null, "failure": {"code": "refused", "during": "connect", "text": "Connection refused"},
+        });
+        assert_eq!(
+            line("dns", vec![lookup("udp", "NOERROR", true), failed]),
+            "a.example has no address; 0 of 1 server; 192.0.2.53: refused"
+        );
+    }
+
+    #[test]
+    fn an_expired_authority_is_named_where_the_leaf_is_valid() {
+        let certificate = |subject: &str, not_after: &str| {
+            json!({
+                "subject": subject, "issuer": "CN=I", "names": [], "not_before": "2026-01-01T00:00:00Z", "not_after": not_after, "key": "", "signature": "",
+                "is_ca": false, "self_signed": false, "sha256": "",
+            })
+        };
+        let handshake = json!({
+            "fact": "handshake", "host": "a", "address": "192.0.2.1:443", "connect_us": 1, "took_us": 1, "protocol": "TLSv1.3",
+            "chain": [certificate("CN=leaf", "2027-01-01T00:00:00Z"), certificate("CN=I", "2026-10-01T00:00:00Z")],
+            "trust": [{"store": "platform", "trusted": false, "reason": "expired"}], "verified_at": "2026-10-11T00:00:00Z",
+        });
+        assert_eq!(line("tls", vec![handshake]), "TLSv1.3, not trusted, CN=I expired 2026-10-01 (10 days ago)");
+    }
+
+    #[test]
+    fn attempts_of_which_some_fail_are_counted() {
+        let attempt = |number: u32, failure: Value| json!({"fact": "connect", "host": "a", "address": "192.0.2.1:80", "attempt": number, "took_us": 3_000, "failure": failure});
+        let failure = json!({"code": "timed_out", "during": "connect", "text": "no answer", "icmp": {"offender": "10.0.0.1", "type": 3, "code": 13}});
+        let connects = vec![attempt(1, Value::Null), attempt(2, failure)];
+        let expected = "192.0.2.1:80 in 3.0 ms, 1 of 2 attempts, else timed out (administratively prohibited from 10.0.0.1)";
+        assert_eq!(line("tcp", connects), expected);
+    }
+
+    #[test]
+    fn redirects_in_a_circle_are_said_to_be_one() {
+        let exchange = |redirect: u32, stopped: Value| {
+            json!({
+                "fact": "exchange", "url": "http://a/", "method": "GET", "redirect": redirect, "status": 302, "expected": true, "phases": {},
+                "redirect_stopped": stopped, "body_bytes": 0,
+            })
+        };
+        let shown = line("http", vec![exchange(0, Value::Null), exchange(1, json!("loop"))]);
+        assert_eq!(shown, "status 302, redirects go in a circle, after 1 redirect, 0 bytes");
+    }
+}

@@ -1,0 +1,129 @@
+use super::{failure, of};
+use crate::units;
+use jiff::Timestamp;
+use netsonde_contract::observation::{Certificate, Fact, Handshake, TrustReason, TrustStore, TrustVerdict};
+use netsonde_contract::outcome::Outcome;
+
+pub(super) fn outcome(outcome: &Outcome) -> String {
+    let handshakes = of(outcome, |fact| if let Fact::Handshake(handshake) = fact { Some(&**handshake) } else { None });
+    handshakes.into_iter().map(summary).collect::<Vec<_>>().join(", ")
+}
+
+/// Protocol and what this machine makes of the certificate.
+fn summary(handshake: &Handshake) -> String {
+    if let Some(found) = &handshake.failure {
+        let plain = handshake.plain_reply.as_ref().map_or(String::new(), |reply| format!(": \"{reply}\""));
+        return format!("{} {}{plain}", handshake.address, failure::short(found));
+    }
+    let mut parts = Vec::new();
+    parts.extend(handshake.protocol.clone());
+    match handshake.deciding_verdict() {
+        // The dates below say it better.
+        Some(TrustVerdict { reason: Some(TrustReason::Expired | TrustReason::NotYetValid), .. }) => {
+            parts.push("not trusted".to_owned())
+        }
+        Some(verdict) => parts.push(trust(verdict).to_owned()),
+        None => parts.push("no verdict on the certificate".to_owned()),
+    }
+    if let Some(name) = handshake.name.as_ref().filter(|name| !name.fits) {
+        parts.push(format!("not made out for {}", name.wanted));
+    }
+    if let Some(at) = handshake.verified_at {
+        let is_valid = |certificate: &&Certificate| (certificate.not_before..=certificate.not_after).contains(&at);
+        let outdated = handshake.chain.iter().skip(1).find(|certificate| !is_valid(certificate));
+        match (handshake.chain.first(), outdated) {
+            (Some(leaf), Some(outdated)) if is_valid(&leaf) => {
+                parts.push(format!("{} {}", outdated.subject, validity(outdated, at)))
+            }
+            (Some(leaf), _) => parts.push(validity(leaf, at)),
+            (None, _) => {}
+        }
+    }
+    parts.join(", ")
+}
+
+/// The verdict of one trust store in words.
+pub(crate) fn trust(verdict: &TrustVerdict) -> &'static str {
+    match (verdict.trusted, verdict.reason) {
+        (true, _) => "trusted",
+        (false, Some(TrustReason::Expired)) => "not trusted: expired",
+        (false, Some(TrustReason::NotYetValid)) => "not trusted: not yet valid",
+        (false, Some(TrustReason::NameMismatch)) => "not trusted: another name",
+        (false, Some(TrustReason::UnknownIssuer)) => "not trusted: unknown issuer",
+        (false, Some(TrustReason::Revoked)) => "not trusted: revoked",
+        (false, Some(TrustReason::Other) | None) => "not trusted",
+    }
+}
+
+pub(crate) fn store(store: TrustStore) -> &'static str {
+    match store {
+        TrustStore::Platform => "this machine",
+        TrustStore::Mozilla => "Mozilla's list",
+        TrustStore::Given => "the certificates given",
+    }
+}
+
+/// The names that the certificate is for: as many as a person reads.
+pub(crate) fn names(certificate: &Certificate) -> String {
+    const MANY: usize = 20;
+    let more = certificate.names.len().saturating_sub(MANY);
+    let shown: Vec<&str> = certificate.names.iter().take(MANY).map(String::as_str).collect();
+    if more == 0 { shown.join(", ") } else { format!("{} and {more} more", shown.join(", ")) }
+}
+
+/// Where `at` lies in the certificate's life: `expired 20 days ago`, `valid until 2027-02-01`.
+pub(crate) fn validity(certificate: &Certificate, at: Timestamp) -> String {
+    let Certificate { not_before, not_after, .. } = *certificate;
+    if at > not_after {
+        format!("expired {} ({})", units::day(not_after), units::distance(at, not_after))
+    } else if at < not_before {
+        format!("valid from {} ({})", units::day(not_before), units::distance(at, not_before))
+    } else {
+        format!("valid until {} ({})", units::day(not_after), units::distance(at, not_after))
+    }
+}
+
+pub(super) fn line(handshake: &Handshake) -> String {
+    let name = handshake.server_name.as_deref().unwrap_or("no server name");
+    let took = units::duration(handshake.took_us);
+    format!("{} ({name}) in {took}: {}", handshake.address, summary(handshake))
+}
+
+pub(super) fn details(handshake: &Handshake) -> Vec<String> {
+    let mut lines = failure::details(handshake.failure.as_ref());
+    let negotiated = [("cipher", &handshake.cipher), ("group", &handshake.group), ("application protocol", &handshake.alpn)];
+    let negotiated: Vec<String> =
+        negotiated.into_iter().filter_map(|(name, value)| value.as_ref().map(|value| format!("{name} {value}"))).collect();
+    if !negotiated.is_empty() {
+        lines.push(negotiated.join("; "));
+    }
+    let stapled = if handshake.ocsp_stapled { "; OCSP response stapled" } else { "" };
+    lines.push(format!("connected in {}{stapled}", units::duration(handshake.connect_us)));
+    if let Some(reply) = &handshake.plain_reply {
+        lines.push(format!("the reply begins \"{reply}\""));
+    }
+    for verdict in &handshake.trust {
+        let text = verdict.text.as_ref().map_or(String::new(), |text| format!(" ({text})"));
+        lines.push(format!("{}: {}{text}", store(verdict.store), trust(verdict)));
+    }
+    if let Some(name) = &handshake.name {
+        lines.push(format!("name {}: {}", name.wanted, if name.fits { "fits" } else { "does not fit" }));
+    }
+    for (position, certificate) in handshake.chain.iter().enumerate() {
+        lines.push(format!("certificate {}: {}, issued by {}", position + 1, certificate.subject, certificate.issuer));
+        let validity = handshake.verified_at.map_or(String::new(), |at| format!("; {}", validity(certificate, at)));
+        let role = match (certificate.is_ca, certificate.self_signed) {
+            (true, true) => "; self-signed authority",
+            (true, false) => "; authority",
+            (false, true) => "; self-signed",
+            (false, false) => "",
+        };
+        let (from, until) = (units::day(certificate.not_before), units::day(certificate.not_after));
+        lines.push(format!("  {from} to {until}{validity}; {}, {}{role}", certificate.key, certificate.signature));
+        if !certificate.names.is_empty() {
+            lines.push(format!("  for {}", names(certificate)));
+        }
+        lines.push(format!("  sha256 {}", certificate.sha256));
+    }
+    lines
+}

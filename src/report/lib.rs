@@ -1,0 +1,37 @@
+//! Findings and evidence, as people read them: terminal text, markdown, HTML with SVG drawings.
+//!
+//! Everything here is a function of a [`Document`](netsonde_contract::document::Document). Nothing is opened, nothing waits, and
+//! no clock is read: the same document gives the same report today and in a year. What a report says is decided once (`words`,
+//! `facts`, `path`) and only laid out three times.
+
+/// What a terminal shows at the end of a run.
+pub mod text;
+
+/// The same for pasting into a ticket.
+pub mod markdown;
+
+/// A self-contained page, and its parts for other pages.
+pub mod html;
+
+/// The words that every report uses for the same thing.
+mod words;
+
+/// Facts in words: one line for each observation and each check.
+mod facts;
+
+/// The path to a target, with the place of the fault.
+mod path;
+
+/// Which observations a report is made from.
+mod shown;
+
+/// Durations, sizes and dates as people say them.
+mod units;
+
+/// Foreign text made harmless.
+mod clean;
+
+#[cfg(test)]
+mod golden;
+#[cfg(test)]
+mod sample;

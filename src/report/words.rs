@@ -1,0 +1,150 @@
+//! The words that every report uses for the same thing.
+
+use crate::units;
+use netsonde_contract::document::Document;
+use netsonde_contract::finding::{Place, Severity, State, Who};
+use netsonde_contract::outcome::Status;
+use netsonde_contract::target::bracketed;
+
+pub(crate) fn severity(severity: Severity) -> &'static str {
+    match severity {
+        Severity::Problem => "problem",
+        Severity::Degraded => "degraded",
+        Severity::Notice => "notice",
+    }
+}
+
+/// Words for a number that few people have a feeling for; the number always stands beside them.
+pub(crate) fn confidence(confidence: f64) -> String {
+    let words = match confidence {
+        c if c >= 0.95 => "practically certain",
+        c if c >= 0.8 => "very likely",
+        c if c >= 0.6 => "likely",
+        c if c >= 0.4 => "possible",
+        _ => "only a hint",
+    };
+    // A number from a foreign bundle may be anything.
+    let percent = if confidence.is_finite() { (confidence.clamp(0.0, 1.0) * 100.0).round() } else { 0.0 };
+    format!("{words} ({percent:.0} %)")
+}
+
+pub(crate) fn status(status: Status) -> &'static str {
+    match status {
+        Status::Succeeded => "ok",
+        Status::Failed => "failed",
+        Status::TimedOut => "timed out",
+        Status::NotMeasured => "unmeasured",
+        Status::Skipped => "skipped",
+    }
+}
+
+pub(crate) fn who(who: Who) -> &'static str {
+    match who {
+        Who::Customer => "whoever runs this machine",
+        Who::Network => "whoever runs the network",
+        Who::Server => "whoever runs the server",
+        Who::Support => "support",
+    }
+}
+
+/// Where the traffic stalls, the most telling part first; empty where nothing applies.
+pub(crate) fn place(place: &Place) -> String {
+    let mut parts = Vec::new();
+    if let Some(url) = &place.url {
+        parts.push(url.clone());
+    }
+    if let Some(name) = &place.name {
+        parts.push(name.clone());
+    }
+    match (place.address, place.port) {
+        (Some(address), Some(port)) => parts.push(format!("{}:{port}", bracketed(&address.to_string()))),
+        (Some(address), None) => parts.push(address.to_string()),
+        (None, Some(port)) => parts.push(format!("port {port}")),
+        (None, None) => {}
+    }
+    if let Some(hop) = place.hop {
+        parts.push(format!("hop {hop} of the path"));
+    }
+    if let Some(resolver) = place.resolver {
+        parts.push(format!("name server {resolver}"));
+    }
+    if let Some(interface) = &place.interface {
+        parts.push(format!("interface {interface}"));
+    }
+    parts.join(", ")
+}
+
+/// What the run amounts to, in one sentence.
+pub(crate) fn verdict(document: &Document) -> String {
+    let of = |wanted: Severity| document.findings.iter().filter(|finding| finding.severity == wanted).count();
+    let (problems, degraded, notices) = (of(Severity::Problem), of(Severity::Degraded), of(Severity::Notice));
+    let unexplained = document.unexplained.iter().filter(|failure| failure.required).count();
+    match document.state {
+        State::AsExpected if notices == 0 => "Everything that was asked about works as expected.".to_owned(),
+        State::AsExpected => {
+            format!("Everything that was asked about works; {} below.", units::counted(notices, "notice", "notices"))
+        }
+        State::Explained if problems == 0 => {
+            format!("It works, but worse than it should: {} found.", units::counted(degraded, "cause", "causes"))
+        }
+        State::Explained => format!("{} found, with the cause.", units::counted(problems, "problem", "problems")),
+        State::Unexplained if document.findings.iter().any(|finding| finding.severity > Severity::Notice) => {
+            format!("{} not explained by any known cause, beside what was found.", failures(unexplained))
+        }
+        State::Unexplained => format!("{} not explained by any known cause.", failures(unexplained)),
+        State::Indeterminate => "No verdict: something that is needed for one could not be measured.".to_owned(),
+    }
+}
+
+fn failures(count: usize) -> String {
+    if count == 1 { "1 failure is".to_owned() } else { format!("{count} failures are") }
+}
+
+/// What the run was: set, targets, when, how long.
+pub(crate) fn run(document: &Document) -> Vec<(&'static str, String)> {
+    let run = &document.run;
+    let mut facts = vec![("set", format!("{} (version {})", run.set.name, run.set.version))];
+    let targets: Vec<String> = run.targets.iter().map(ToString::to_string).collect();
+    if !targets.is_empty() {
+        facts.push((if targets.len() == 1 { "target" } else { "targets" }, targets.join(", ")));
+    }
+    facts.push(("began", format!("{}, took {}", units::moment(run.began), units::duration(run.took_us))));
+    if let Some(case) = &run.case {
+        facts.push(("case", case.to_string()));
+    }
+    facts.push(("machine", document.environment.hostname.clone()));
+    facts
+}
+
+/// What limits the whole run: an interruption, bounds that were reached.
+pub(crate) fn limits(document: &Document) -> Vec<String> {
+    let mut limits = Vec::new();
+    if document.run.interrupted {
+        limits.push("The run was interrupted; what was measured until then is shown.".to_owned());
+    }
+    limits.extend(document.run.limits_hit.iter().map(|limit| format!("A limit was reached: {limit}")));
+    limits
+}
+
+/// The machine and the program that measured, as name and value.
+pub(crate) fn environment(document: &Document) -> Vec<(&'static str, String)> {
+    let environment = &document.environment;
+    let rights = match (environment.elevated, environment.raw_sockets, environment.ping_sockets) {
+        (true, true, _) => "administrator, raw sockets",
+        (false, true, _) => "ordinary user with raw sockets",
+        (true, false, _) => "administrator without raw sockets",
+        (false, false, true) => "ordinary user, ping sockets only",
+        (false, false, false) => "ordinary user, neither raw nor ping sockets",
+    };
+    vec![
+        ("machine", environment.hostname.clone()),
+        ("system", environment.os_release.clone()),
+        ("kernel", format!("{} {}", environment.os, environment.kernel)),
+        ("architecture", environment.architecture.clone()),
+        ("rights", rights.to_owned()),
+        ("clock at start", units::moment(environment.began)),
+        ("netsonde", environment.version.clone()),
+        ("run", document.run.id.to_string()),
+        ("set digest", document.run.set.sha256.clone()),
+    ]
+}

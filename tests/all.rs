@@ -1,0 +1,8 @@
+//! Everything that needs more than one program, a real tool or the whole tree.
+
+/// The bundle against the tools that a customer has: ssh-keygen, openssl, sha256sum, tar.
+mod bundle_tools;
+/// Whole ways through the real programs.
+mod journeys;
+/// Invariants of the tree that a test can hold.
+mod tidy;

@@ -1,0 +1,10 @@
+//! One file a journey; each starts the real programs on ephemeral ports and folders of its own.
+
+/// A customer without any backend: runs, exit codes, formats.
+mod alone;
+/// Command lines and files that are wrong.
+mod mistakes;
+/// Ticket, run, upload, receipt, case.
+mod ticket;
+/// Starting programs and reading what they say.
+mod world;

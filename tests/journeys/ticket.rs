@@ -1,0 +1,82 @@
+use super::world::{World, code, text};
+use netsonde_contract::bundle;
+use netsonde_tests::certificates::Flaw;
+use netsonde_tests::stage::Backend;
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_ticket_leads_from_the_desk_to_a_verified_case() {
+    let world = World::new();
+    let backend = Backend::start(&world.stage).await.unwrap();
+    let (good, _good) = world.https("127.0.0.1", Flaw::None).await;
+    let (bad, _bad) = world.https("127.0.0.1", Flaw::Expired).await;
+    let ticket = world.stage.ticket(&backend, "4711", "web", &[good.clone(), bad.clone()]).await.unwrap();
+
+    let preview = world.run(&["run", "--ticket", &ticket.ticket, "--preview"]).await;
+    assert_eq!(code(&preview), 0, "{}", text(&preview));
+    assert!(text(&preview).contains(&bad), "{}", text(&preview));
+
+    let file = world.stage.folder().join("bundle.tar.gz");
+    let output = world.run(&["run", "--ticket", &ticket.ticket, "--yes", "--format", "json", "--out", &file.to_string_lossy()]).await;
+    assert_eq!(code(&output), 1, "{}", text(&output));
+    let document = super::world::document(&output);
+    assert_eq!(document.findings[0].cause, "tls.expired");
+    assert_eq!(document.findings[0].target.as_deref(), Some(bad.as_str()));
+    assert!(document.findings.iter().all(|finding| finding.target.as_deref() != Some(good.as_str())));
+
+    let shown = world.stage.desk(&backend, &["show", "4711"]).await.unwrap();
+    assert_eq!(code(&shown), 0, "{}", text(&shown));
+    assert!(text(&shown).contains("tls.expired"), "{}", text(&shown));
+
+    let id = document.bundle.unwrap().id;
+    let fetched = world.stage.folder().join("fetched.tar.gz");
+    let fetch = world.stage.desk(&backend, &["fetch", id.as_str(), "--out", &fetched.to_string_lossy()]).await.unwrap();
+    assert_eq!(code(&fetch), 0, "{}", text(&fetch));
+    let bytes = std::fs::read(&fetched).unwrap();
+    assert_eq!(bytes, std::fs::read(&file).unwrap(), "the backend hands out what it was given");
+    assert_eq!(bundle::verify(&bytes).unwrap().id, id);
+
+    let again = world.run(&["run", "--ticket", &ticket.ticket, "--yes"]).await;
+    assert!(text(&again).contains("used"), "a second use is refused in words: {}", text(&again));
+    assert_ne!(code(&again), 0);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_ticket_run_leaves_nothing_behind() {
+    let world = World::new();
+    let backend = Backend::start(&world.stage).await.unwrap();
+    let (good, _good) = world.https("127.0.0.1", Flaw::None).await;
+    let ticket = world.stage.ticket(&backend, "4712", "web", &[good]).await.unwrap();
+    let state = world.stage.folder().join("agent-state");
+    let output = world.run(&["run", "--ticket", &ticket.ticket, "--yes", "--state-dir", &state.to_string_lossy()]).await;
+    assert_eq!(code(&output), 0, "{}", text(&output));
+    let left: Vec<_> = std::fs::read_dir(&state).map(|entries| entries.flatten().map(|entry| entry.path()).collect()).unwrap_or_default();
+    assert!(left.is_empty(), "left behind: {left:?}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_dead_backend_costs_the_upload_and_not_the_bundle() {
+    let world = World::new();
+    let mut backend = Backend::start(&world.stage).await.unwrap();
+    let (good, _good) = world.https("127.0.0.1", Flaw::None).await;
+    let ticket = world.stage.ticket(&backend, "4713", "web", &[good]).await.unwrap();
+    backend.kill().await.unwrap();
+    let output = world.run(&["run", "--ticket", &ticket.ticket, "--yes", "--format", "json"]).await;
+    assert_eq!(code(&output), 5, "{}", text(&output));
+    let place = super::world::document(&output).bundle.unwrap();
+    let path = place.path.expect("the bundle was kept");
+    assert_eq!(bundle::verify(&std::fs::read(path).unwrap()).unwrap().id, place.id);
+    assert!(text(&output).contains("/t/"), "the message names the page that takes the file: {}", text(&output));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_revoked_ticket_is_refused_before_anything_is_measured() {
+    let world = World::new();
+    let backend = Backend::start(&world.stage).await.unwrap();
+    let (good, _good) = world.https("127.0.0.1", Flaw::None).await;
+    let ticket = world.stage.ticket(&backend, "4714", "web", &[good]).await.unwrap();
+    let revoked = world.stage.desk(&backend, &["ticket", "revoke", ticket.id.as_str()]).await.unwrap();
+    assert_eq!(code(&revoked), 0, "{}", text(&revoked));
+    let output = world.run(&["run", "--ticket", &ticket.ticket, "--yes"]).await;
+    assert_ne!(code(&output), 0);
+    assert!(text(&output).contains("revoked"), "{}", text(&output));
+}

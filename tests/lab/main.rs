@@ -1,0 +1,153 @@
+//! The fault lab: real kernels, real packets, real servers, one known fault each, and the real `netsonde` in the middle.
+//!
+//! A scenario is one file of data in `scenarios/`. For each the lab builds a routed network of namespaces without a way out, asks
+//! netsonde over it with the fault off, when nothing may be reported, then injects the fault and asks again, when the cause must be
+//! named first. Every question is asked over IPv4 and IPv6, and with and without privileges.
+#![expect(clippy::print_stdout, reason = "the table on standard output is what this program is for")]
+
+/// Networks of namespaces: built, broken, taken down.
+mod network;
+/// One scenario from its file.
+mod scenario;
+/// The servers of one node, as a process of their own in its namespace.
+mod serve;
+/// Running netsonde in a scenario and judging its answer.
+mod trial;
+
+use anyhow::{Context, Result, bail};
+use clap::{Parser, Subcommand};
+use scenario::Scenario;
+use std::collections::{BTreeMap, VecDeque};
+use std::path::PathBuf;
+use std::process::ExitCode;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Instant;
+use trial::{Stage, Trial};
+
+/// Runs netsonde over broken and healthy networks and checks what it says.
+#[derive(Parser)]
+#[command(name = "lab", after_help = "Examples:\n  cargo lab\n  cargo lab tls --jobs 2\n  cargo lab path_routing_loop --show")]
+struct Arguments {
+    /// Only scenarios whose name contains this.
+    filter: Option<String>,
+    /// Scenarios at a time.
+    #[arg(long, default_value_t = 3)]
+    jobs: usize,
+    /// Only list the scenarios.
+    #[arg(long)]
+    list: bool,
+    /// Print what netsonde said in each failed trial.
+    #[arg(long)]
+    show: bool,
+    #[command(subcommand)]
+    internal: Option<Internal>,
+}
+
+#[derive(Subcommand)]
+enum Internal {
+    /// Runs the servers of one node (used by the lab itself).
+    #[command(hide = true)]
+    Serve { services: PathBuf, directory: PathBuf },
+}
+
+fn main() -> Result<ExitCode> {
+    let arguments = Arguments::parse();
+    if let Some(Internal::Serve { services, directory }) = arguments.internal {
+        return serve::run(&services, &directory).map(|()| ExitCode::SUCCESS);
+    }
+    let scenarios = Scenario::all(arguments.filter.as_deref())?;
+    if scenarios.is_empty() {
+        bail!("no scenario is called like that; the files are in tests/lab/scenarios");
+    }
+    if arguments.list {
+        for scenario in &scenarios {
+            println!("{:<36} {}", scenario.name, scenario.about);
+        }
+        return Ok(ExitCode::SUCCESS);
+    }
+    if let Some(missing) = network::missing() {
+        println!("skipped: the fault lab ({} scenarios): {missing}", scenarios.len());
+        println!("0 passed, 0 failed, {} skipped", scenarios.len());
+        return Ok(if std::env::var_os("CI").is_some() { ExitCode::FAILURE } else { ExitCode::SUCCESS });
+    }
+    network::sweep();
+    let stopped = stop_on_signals()?;
+    let bench = trial::Bench::new().context("preparing the lab")?;
+    let began = now();
+    let trials = run_all(scenarios, arguments.jobs, &bench, &stopped);
+    report(&trials, arguments.show);
+    let failed = trials.iter().filter(|trial| trial.fault().is_some()).count();
+    println!("\ntime {:.1} s", began.elapsed().as_secs_f64());
+    println!("{} passed, {failed} failed, 0 skipped", trials.len() - failed);
+    let complete = !stopped.load(Ordering::Relaxed);
+    Ok(if failed == 0 && complete { ExitCode::SUCCESS } else { ExitCode::FAILURE })
+}
+
+/// Sets a flag on Ctrl-C and SIGTERM, so that the jobs end in order and take their networks down.
+fn stop_on_signals() -> Result<Arc<AtomicBool>> {
+    let stopped = Arc::new(AtomicBool::new(false));
+    let flag = Arc::clone(&stopped);
+    let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(1).enable_all().build().context("starting the signal watch")?;
+    std::thread::spawn(move || {
+        runtime.block_on(async {
+            let terminate = tokio::signal::unix::signal(tokio::signal::unix::SignalKind::terminate());
+            match terminate {
+                Ok(mut terminate) => tokio::select! { _ = tokio::signal::ctrl_c() => {}, _ = terminate.recv() => {} },
+                Err(_) => drop(tokio::signal::ctrl_c().await),
+            }
+        });
+        flag.store(true, Ordering::Relaxed);
+    });
+    Ok(stopped)
+}
+
+fn run_all(scenarios: Vec<Scenario>, jobs: usize, bench: &trial::Bench, stopped: &AtomicBool) -> Vec<Trial> {
+    let waiting = Mutex::new(VecDeque::from(scenarios));
+    let done = Mutex::new(Vec::new());
+    std::thread::scope(|scope| {
+        for _ in 0..jobs.max(1) {
+            scope.spawn(|| {
+                while !stopped.load(Ordering::Relaxed) {
+                    let Some(scenario) = waiting.lock().unwrap_or_else(PoisonError::into_inner).pop_front() else { return };
+                    let trials = bench.run(&scenario, stopped);
+                    done.lock().unwrap_or_else(PoisonError::into_inner).extend(trials);
+                }
+            });
+        }
+    });
+    let mut trials = done.into_inner().unwrap_or_else(PoisonError::into_inner);
+    trials.sort_by_key(Trial::name);
+    trials
+}
+
+fn report(trials: &[Trial], show: bool) {
+    println!("{:<52} {:<28} {:>7}  verdict", "trial", "said first", "time");
+    for trial in trials {
+        let verdict = trial.fault().unwrap_or_else(|| "ok".to_owned());
+        println!("{:<52} {:<28} {:>5.1} s  {verdict}", trial.name(), trial.said(), trial.seconds);
+        if show && trial.fault().is_some() {
+            println!("{}", trial.transcript);
+        }
+    }
+    println!("\nwhat was wrong → what was said first (trials with the fault on)");
+    let mut confusion: BTreeMap<(String, String), u32> = BTreeMap::new();
+    for trial in trials.iter().filter(|trial| trial.stage == Stage::Fault) {
+        *confusion.entry((trial.expected_cause().to_owned(), trial.said())).or_default() += 1;
+    }
+    for ((expected, said), count) in confusion {
+        let mark = if expected == said { " " } else { "!" };
+        println!("{mark} {expected:<28} → {said:<28} {count}");
+    }
+    let mut times: Vec<f64> = trials.iter().map(|trial| trial.seconds).collect();
+    times.sort_by(f64::total_cmp);
+    if let (Some(median), Some(longest)) = (times.get(times.len() / 2), times.last()) {
+        println!("\ntime to verdict: median {median:.1} s, longest {longest:.1} s");
+    }
+}
+
+/// The lab times real programs, so it reads the real clock, here only.
+#[expect(clippy::disallowed_methods, reason = "the lab measures how long real runs take")]
+fn now() -> Instant {
+    Instant::now()
+}

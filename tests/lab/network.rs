@@ -1,0 +1,252 @@
+//! A chain of namespaces: client `c`, routers `r1` … `rn`, server `s`.
+//!
+//! Link k, from the left and from 0, is 10.77.k.0/24 and fd77:0:0:k::/64, its left end `.1`, its right end `.2`. The server's own
+//! addresses, 10.99.0.1 and fd99::1, sit on its loopback. No namespace has a link to the machine's own, so no packet can leave.
+
+use super::scenario::{Family, Fault, User};
+use anyhow::{Context, Result, bail};
+use std::fs;
+use std::io::{BufRead, BufReader, Write};
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, Stdio};
+use std::sync::atomic::{AtomicU32, Ordering};
+use std::time::Duration;
+
+pub(crate) const SERVER_V4: &str = "10.99.0.1";
+pub(crate) const SERVER_V6: &str = "fd99::1";
+const PREFIX: &str = "nsl";
+/// The unprivileged user of the lab: `nobody` on every Linux.
+const NOBODY: &str = "65534";
+/// What the lab calls, and the Debian package that has it.
+const TOOLS: [(&str, &str); 4] = [("ip", "iproute2"), ("nft", "nftables"), ("ping", "iputils-ping"), ("setpriv", "util-linux")];
+
+pub(crate) struct Network {
+    prefix: String,
+    nodes: Vec<String>,
+    servers: Vec<Child>,
+}
+
+/// What this machine or user lacks for the lab, in words; none where all is there.
+pub(crate) fn missing() -> Option<String> {
+    if !nix::unistd::geteuid().is_root() {
+        return Some("network namespaces need root: run it with sudo".into());
+    }
+    let found = |tool: &str| std::env::var_os("PATH").is_some_and(|path| std::env::split_paths(&path).any(|folder| folder.join(tool).is_file()));
+    let absent = TOOLS.iter().find(|(tool, _)| !found(tool))?;
+    Some(format!("`{}` is not installed: apt-get install {}", absent.0, absent.1))
+}
+
+/// Takes down what a lab left behind that was killed before it could clean up.
+pub(crate) fn sweep() {
+    let Ok(entries) = fs::read_dir("/run/netns") else { return };
+    for name in entries.flatten().filter_map(|entry| entry.file_name().into_string().ok()) {
+        let owner = name.strip_prefix(PREFIX).and_then(|rest| rest.split('x').next()).and_then(|pid| pid.parse::<u32>().ok());
+        if owner.is_some_and(|pid| !Path::new(&format!("/proc/{pid}")).exists()) {
+            remove_namespace(&name);
+        }
+    }
+}
+
+impl Network {
+    /// # Errors
+    /// Where a namespace, link, address or route cannot be made; what was made by then is taken down.
+    pub(crate) fn chain(routers: u8) -> Result<Self> {
+        static NUMBER: AtomicU32 = AtomicU32::new(0);
+        let prefix = format!("{PREFIX}{}x{}", std::process::id(), NUMBER.fetch_add(1, Ordering::Relaxed));
+        let nodes: Vec<String> = std::iter::once("c".into()).chain((1..=routers).map(|i| format!("r{i}"))).chain(["s".into()]).collect();
+        let mut network = Self { prefix, nodes: Vec::new(), servers: Vec::new() };
+        for node in &nodes {
+            run(Command::new("ip").args(["netns", "add", &network.namespace(node)]))?;
+            network.nodes.push(node.clone());
+            network.prepare(node)?;
+        }
+        let last = nodes.len() - 1;
+        for (k, pair) in nodes.windows(2).enumerate() {
+            let (left, right) = (&pair[0], &pair[1]);
+            let link = format!("link add to-{right} netns {} type veth peer name to-{left} netns {}", network.namespace(left), network.namespace(right));
+            network.batch(None, &[link])?;
+            for (me, other, host) in [(left, right, 1), (right, left, 2)] {
+                let lines = [
+                    format!("addr add 10.77.{k}.{host}/24 dev to-{other}"),
+                    format!("addr add fd77:0:0:{k}::{host}/64 dev to-{other} nodad"),
+                    format!("link set to-{other} up"),
+                ];
+                network.batch(Some(me), &lines)?;
+            }
+        }
+        for (i, node) in nodes.iter().enumerate() {
+            let mut routes = Vec::new();
+            if i < last {
+                routes.push(format!("route add default via 10.77.{i}.2"));
+                routes.push(format!("route add ::/0 via fd77:0:0:{i}::2"));
+            } else {
+                routes.push(format!("addr add {SERVER_V4}/32 dev lo"));
+                routes.push(format!("addr add {SERVER_V6}/128 dev lo nodad"));
+            }
+            for k in 0..i.saturating_sub(1) {
+                routes.push(format!("route add 10.77.{k}.0/24 via 10.77.{}.1", i - 1));
+                routes.push(format!("route add fd77:0:0:{k}::/64 via fd77:0:0:{}::1", i - 1));
+            }
+            network.batch(Some(node), &routes)?;
+        }
+        network.refuse_ways_out()?;
+        Ok(network)
+    }
+
+    /// Kernel settings that must stand before links exist: without them an IPv6 path stalls for two seconds on duplicate address
+    /// detection. The kernel's ICMP limits are lifted, because back-to-back runs would otherwise lose hops to them.
+    fn prepare(&self, node: &str) -> Result<()> {
+        let mut settings = vec!["net.ipv6.conf.default.accept_dad=0", "net.ipv6.conf.default.dad_transmits=0", "net.ipv6.conf.all.accept_dad=0"];
+        settings.extend(["net.ipv4.icmp_ratelimit=0", "net.ipv6.icmp.ratelimit=0"]);
+        if node.starts_with('r') {
+            settings.extend(["net.ipv4.ip_forward=1", "net.ipv6.conf.all.forwarding=1"]);
+        }
+        run(Command::new("ip").args(["netns", "exec", &self.namespace(node), "sysctl", "-qw"]).args(settings))?;
+        self.batch(Some(node), &["link set lo up".into()])?;
+        let folder = PathBuf::from("/etc/netns").join(self.namespace(node));
+        fs::create_dir_all(&folder).with_context(|| format!("making {}", folder.display()))?;
+        fs::write(folder.join("hosts"), "127.0.0.1 localhost\n::1 localhost\n").context("writing the namespace's hosts file")?;
+        fs::write(folder.join("resolv.conf"), "").context("writing the namespace's resolv.conf")
+    }
+
+    /// Proves, before anything is sent, that every interface of every node is a link of this lab.
+    fn refuse_ways_out(&self) -> Result<()> {
+        for node in &self.nodes {
+            let listing = run(Command::new("ip").args(["-n", &self.namespace(node), "-brief", "link"]))?;
+            let foreign = listing.lines().filter_map(|line| line.split_whitespace().next()).find(|name| *name != "lo" && !name.starts_with("to-"));
+            if let Some(name) = foreign {
+                bail!("{node} has the interface {name}, which is not a link of the lab: nothing is sent");
+            }
+        }
+        Ok(())
+    }
+
+    pub(crate) fn namespace(&self, node: &str) -> String {
+        format!("{}-{node}", self.prefix)
+    }
+
+    /// Writes the client's resolv.conf.
+    pub(crate) fn resolver(&self, family: Family) -> Result<()> {
+        let server = if family == Family::V4 { SERVER_V4 } else { SERVER_V6 };
+        let path = PathBuf::from("/etc/netns").join(self.namespace("c")).join("resolv.conf");
+        // Time-outs of getaddrinfo as short as its configuration allows, or a dead resolver takes ten seconds of each trial.
+        fs::write(&path, format!("nameserver {server}\noptions timeout:1 attempts:2\n")).with_context(|| format!("writing {}", path.display()))
+    }
+
+    /// Waits until both families carry a packet from client to server: a fresh link is dead for up to a second.
+    pub(crate) fn settle(&self) -> Result<()> {
+        for server in [SERVER_V4, SERVER_V6] {
+            let carried = (0..40).any(|_| {
+                let mut ping = self.command("c", User::Root, "ping");
+                ping.args(["-n", "-c1", "-W0.25", server]).stdout(Stdio::null()).stderr(Stdio::null());
+                ping.status().is_ok_and(|status| status.success())
+            });
+            if !carried {
+                bail!("the network never carried a packet to {server}");
+            }
+        }
+        Ok(())
+    }
+
+    pub(crate) fn inject(&self, fault: &Fault) -> Result<()> {
+        if !fault.nft.is_empty() {
+            self.nft(&fault.node, &fault.nft)?;
+        }
+        for line in &fault.ip {
+            run(Command::new("ip").args(["-n", &self.namespace(&fault.node)]).args(line.split_whitespace()))?;
+        }
+        if !fault.sysctl.is_empty() {
+            run(Command::new("ip").args(["netns", "exec", &self.namespace(&fault.node), "sysctl", "-qw"]).args(&fault.sysctl))?;
+        }
+        Ok(())
+    }
+
+    fn nft(&self, node: &str, rules: &str) -> Result<()> {
+        let chains = [("pre", "prerouting", -300), ("input", "input", 0), ("forward", "forward", 0), ("output", "output", 0), ("post", "postrouting", 300)];
+        let mut text = String::from("table inet f {\n");
+        for (name, hook, priority) in chains {
+            text += &format!("chain {name} {{ type filter hook {hook} priority {priority}; }}\n");
+        }
+        text += "}\n";
+        for rule in rules.lines().map(str::trim).filter(|line| !line.is_empty()) {
+            let (chain, rule) = rule.split_once(' ').with_context(|| format!("the rule `{rule}` names no chain"))?;
+            text += &format!("add rule inet f {chain} {rule}\n");
+        }
+        let mut command = self.command(node, User::Root, "nft");
+        run_with_input(command.args(["-f", "-"]), &text)
+    }
+
+    fn batch(&self, node: Option<&str>, lines: &[String]) -> Result<()> {
+        let mut command = Command::new("ip");
+        if let Some(node) = node {
+            command.args(["-n", &self.namespace(node)]);
+        }
+        run_with_input(command.args(["-batch", "-"]), &(lines.join("\n") + "\n"))
+    }
+
+    /// A program within a node, with the node's own resolv.conf and hosts file, that dies with the lab.
+    pub(crate) fn command(&self, node: &str, user: User, program: impl AsRef<std::ffi::OsStr>) -> Command {
+        let mut command = Command::new("ip");
+        command.args(["netns", "exec", &self.namespace(node), "setpriv", "--pdeathsig", "KILL"]);
+        if user == User::Nobody {
+            command.args(["--reuid", NOBODY, "--regid", NOBODY, "--clear-groups", "--inh-caps=-all", "--bounding-set=-all", "--no-new-privs"]);
+        }
+        command.arg("--").arg(program).stdin(Stdio::null());
+        command
+    }
+
+    /// Starts a server program and waits for its first line, which says that it listens.
+    pub(crate) fn start(&mut self, mut command: Command) -> Result<()> {
+        let mut child = command.stdout(Stdio::piped()).spawn().context("starting the lab's servers")?;
+        let output = child.stdout.take().context("the servers have no output")?;
+        self.servers.push(child);
+        let mut line = String::new();
+        BufReader::new(output).read_line(&mut line).context("waiting for the lab's servers")?;
+        if line.trim() != "ready" {
+            bail!("the lab's servers did not start");
+        }
+        Ok(())
+    }
+}
+
+impl Drop for Network {
+    fn drop(&mut self) {
+        for server in &mut self.servers {
+            // A server that is gone already needs no killing.
+            let _ = server.kill();
+            let _ = server.wait();
+        }
+        for node in &self.nodes {
+            remove_namespace(&self.namespace(node));
+        }
+    }
+}
+
+fn remove_namespace(name: &str) {
+    // Nothing can be done about a namespace that will not go; the next run's sweep tries again.
+    let _ = Command::new("ip").args(["netns", "delete", name]).stderr(Stdio::null()).status();
+    let _ = fs::remove_dir_all(Path::new("/etc/netns").join(name));
+}
+
+fn run(command: &mut Command) -> Result<String> {
+    let output = command.output().with_context(|| format!("running {command:?}"))?;
+    if !output.status.success() {
+        bail!("{command:?}: {}", String::from_utf8_lossy(&output.stderr).trim());
+    }
+    Ok(String::from_utf8_lossy(&output.stdout).into_owned())
+}
+
+fn run_with_input(command: &mut Command, input: &str) -> Result<()> {
+    let mut child = command.stdin(Stdio::piped()).stderr(Stdio::piped()).spawn().with_context(|| format!("running {command:?}"))?;
+    if let Some(mut pipe) = child.stdin.take() {
+        pipe.write_all(input.as_bytes()).with_context(|| format!("writing to {command:?}"))?;
+    }
+    let output = child.wait_with_output().with_context(|| format!("waiting for {command:?}"))?;
+    if !output.status.success() {
+        bail!("{command:?}: {}\n{input}", String::from_utf8_lossy(&output.stderr).trim());
+    }
+    Ok(())
+}
+
+/// How long one run of netsonde may take before the lab ends it: twice the longest budget of a built-in set.
+pub(crate) const TRIAL_LIMIT: Duration = Duration::from_secs(90);

@@ -1,0 +1,178 @@
+use anyhow::{Context, Result};
+use netsonde_tests::certificates::Flaw;
+use serde::{Deserialize, Serialize};
+use std::path::Path;
+
+/// One network, what is broken in it, and what netsonde must say.
+#[derive(Clone, Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct Scenario {
+    /// The file's name without its ending.
+    #[serde(skip)]
+    pub name: String,
+    /// What the network is, in one sentence.
+    pub about: String,
+    /// Routers between the client and the server.
+    #[serde(default = "three")]
+    pub routers: u8,
+    /// The arguments of netsonde. `{s}` is the server's address, `{url}` the same in URL form, `{family}` is `v4` or `v6`.
+    pub ask: Vec<String>,
+    /// What is asked with the fault off, where the fault lies in what is asked for.
+    pub ask_off: Option<Vec<String>>,
+    #[serde(default = "both_families")]
+    pub families: Vec<Family>,
+    #[serde(default = "both_users")]
+    pub users: Vec<User>,
+    #[serde(default)]
+    pub service: Vec<Service>,
+    #[serde(default)]
+    pub fault: Vec<Fault>,
+    /// What must be said with the fault on; none for a healthy network, whose oddities are `fault`s that hurt nobody.
+    pub expect: Option<Expect>,
+    /// What must be said unprivileged, where that is less.
+    pub expect_user: Option<Expect>,
+}
+
+#[derive(Clone, Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct Expect {
+    /// The cause of the first finding.
+    pub cause: String,
+    /// The hop at which it lies, where it must be named.
+    pub hop: Option<u8>,
+    /// Causes that must not be reported beside it.
+    #[serde(default)]
+    pub never: Vec<String>,
+    #[serde(default = "one")]
+    pub exit: i32,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub(crate) enum Family {
+    V4,
+    V6,
+}
+
+impl Family {
+    pub(crate) fn name(self) -> &'static str {
+        match self {
+            Self::V4 => "v4",
+            Self::V6 => "v6",
+        }
+    }
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub(crate) enum User {
+    Root,
+    Nobody,
+}
+
+impl User {
+    pub(crate) fn name(self) -> &'static str {
+        match self {
+            Self::Root => "root",
+            Self::Nobody => "nobody",
+        }
+    }
+}
+
+/// A server on a node's addresses, both families.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct Service {
+    /// `s`, or a router such as `r1`.
+    #[serde(default = "server")]
+    pub node: String,
+    pub kind: ServiceKind,
+    pub port: u16,
+    /// For `https`: the names in the certificate; `{family}` stands for both.
+    #[serde(default)]
+    pub names: Vec<String>,
+    /// For `https`: what is wrong with the certificate.
+    #[serde(default, skip_serializing)]
+    pub flaw: Flaw,
+    /// For `banner`: what it says.
+    #[serde(default)]
+    pub text: String,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub(crate) enum ServiceKind {
+    Dns,
+    Http,
+    Https,
+    /// Accepts and says nothing.
+    Silence,
+    Banner,
+}
+
+/// One change that breaks something.
+#[derive(Clone, Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct Fault {
+    pub node: String,
+    /// Rules for the table `inet f`, which has the chains pre, input, forward, output and post.
+    #[serde(default)]
+    pub nft: String,
+    /// Arguments of `ip` in the node, one command a line.
+    #[serde(default)]
+    pub ip: Vec<String>,
+    /// Kernel settings, such as `net.ipv4.icmp_ratelimit=1000`.
+    #[serde(default)]
+    pub sysctl: Vec<String>,
+}
+
+impl Scenario {
+    /// The scenarios whose name contains `filter`, by name.
+    ///
+    /// # Errors
+    /// Where a file cannot be read or does not parse: its name is in the error.
+    pub(crate) fn all(filter: Option<&str>) -> Result<Vec<Self>> {
+        let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("lab/scenarios");
+        let mut scenarios = Vec::new();
+        for entry in std::fs::read_dir(&folder).with_context(|| format!("listing {}", folder.display()))? {
+            let path = entry?.path();
+            let name = path.file_stem().and_then(|stem| stem.to_str()).unwrap_or_default().to_owned();
+            if path.extension().is_none_or(|ending| ending != "toml") || filter.is_some_and(|filter| !name.contains(filter)) {
+                continue;
+            }
+            let text = std::fs::read_to_string(&path).with_context(|| format!("reading {}", path.display()))?;
+            let scenario: Self = toml::from_str(&text).with_context(|| format!("reading {}", path.display()))?;
+            scenarios.push(Self { name, ..scenario });
+        }
+        scenarios.sort_by(|a, b| a.name.cmp(&b.name));
+        Ok(scenarios)
+    }
+
+    /// What must be said to this user.
+    pub(crate) fn expectation(&self, user: User) -> Option<&Expect> {
+        match (user, &self.expect_user) {
+            (User::Nobody, Some(expect)) => Some(expect),
+            _ => self.expect.as_ref(),
+        }
+    }
+}
+
+fn three() -> u8 {
+    3
+}
+
+fn one() -> i32 {
+    1
+}
+
+fn server() -> String {
+    "s".into()
+}
+
+fn both_families() -> Vec<Family> {
+    vec![Family::V4, Family::V6]
+}
+
+fn both_users() -> Vec<User> {
+    vec![User::Root, User::Nobody]
+}

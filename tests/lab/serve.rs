@@ -1,0 +1,50 @@
+use super::network::{SERVER_V4, SERVER_V6};
+use super::scenario::{Service, ServiceKind};
+use anyhow::{Context, Result};
+use netsonde_tests::certificates::Identity;
+use netsonde_tests::servers::{self, Server};
+use rustls_pki_types::{CertificateDer, PrivateKeyDer, pem::PemObject};
+use std::net::{IpAddr, SocketAddr};
+use std::path::Path;
+
+/// Runs the services listed in the file, on both families, until it is killed. Certificates lie in `directory`, named by port.
+pub(crate) fn run(services: &Path, directory: &Path) -> Result<()> {
+    let text = std::fs::read_to_string(services).with_context(|| format!("reading {}", services.display()))?;
+    let services: Vec<Service> = serde_json::from_str(&text).context("reading the list of services")?;
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().context("starting the servers' runtime")?;
+    runtime.block_on(async {
+        let mut running = Vec::new();
+        for service in &services {
+            for address in [SERVER_V4, SERVER_V6] {
+                running.push(start(service, address.parse().context("the server's own address")?, directory).await?);
+            }
+        }
+        println!("ready");
+        std::future::pending::<()>().await;
+        drop(running);
+        Ok(())
+    })
+}
+
+async fn start(service: &Service, address: IpAddr, directory: &Path) -> Result<Server> {
+    let address = SocketAddr::new(address, service.port);
+    match service.kind {
+        ServiceKind::Dns => {
+            let both = [SERVER_V4, SERVER_V6].map(|text| text.parse()).into_iter().collect::<Result<Vec<IpAddr>, _>>();
+            servers::serve_dns(address, both.context("the server's own addresses")?).await
+        }
+        ServiceKind::Http => servers::serve_http(address).await,
+        ServiceKind::Https => {
+            let identity = read_identity(&directory.join(format!("{}.pem", service.port)))?;
+            servers::serve_https(address, servers::server_config(identity)?).await
+        }
+        ServiceKind::Silence => servers::serve_silence(address).await,
+        ServiceKind::Banner => servers::serve_banner(address, service.text.clone()).await,
+    }
+}
+
+fn read_identity(path: &Path) -> Result<Identity> {
+    let pem = std::fs::read(path).with_context(|| format!("reading {}", path.display()))?;
+    let chain = CertificateDer::pem_slice_iter(&pem).collect::<Result<Vec<_>, _>>().context("reading a certificate")?;
+    Ok(Identity { chain, key: PrivateKeyDer::from_pem_slice(&pem).context("reading a key")? })
+}

@@ -1,0 +1,242 @@
+use super::network::{Network, SERVER_V4, SERVER_V6, TRIAL_LIMIT};
+use super::now;
+use super::scenario::{Expect, Family, Scenario, Service, ServiceKind, User};
+use anyhow::{Context, Result};
+use netsonde_contract::document::Document;
+use netsonde_contract::finding::Severity;
+use netsonde_tests::certificates::Pki;
+use netsonde_tests::programs::program;
+use std::fs;
+use std::os::unix::fs::PermissionsExt;
+use std::path::{Path, PathBuf};
+use std::process::{Output, Stdio};
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Duration;
+use tempfile::TempDir;
+
+/// What all scenarios share: the program under test, where everybody may run it, and the certificates.
+pub(crate) struct Bench {
+    folder: TempDir,
+    netsonde: PathBuf,
+    pki: Pki,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub(crate) enum Stage {
+    /// The network with its fault off: nothing may be reported.
+    Healthy,
+    /// The fault is on: its cause must come first.
+    Fault,
+    /// A healthy network with an oddity that hurts nobody: nothing may be reported.
+    Odd,
+}
+
+/// One question put to netsonde, and its answer.
+pub(crate) struct Trial {
+    pub scenario: String,
+    pub stage: Stage,
+    pub family: Family,
+    pub user: User,
+    pub seconds: f64,
+    /// What netsonde printed.
+    pub transcript: String,
+    expect: Option<Expect>,
+    answer: Result<(Document, i32)>,
+}
+
+impl Bench {
+    pub(crate) fn new() -> Result<Self> {
+        let folder = tempfile::Builder::new().prefix("netsonde-lab-").tempdir().context("making a folder")?;
+        fs::set_permissions(folder.path(), fs::Permissions::from_mode(0o755)).context("opening the folder to everybody")?;
+        let netsonde = folder.path().join("netsonde");
+        fs::copy(program("netsonde")?, &netsonde).context("copying the program to where everybody may run it")?;
+        let pki = Pki::new()?;
+        fs::write(folder.path().join("root.pem"), pki.root_pem()).context("writing the root certificate")?;
+        Ok(Self { folder, netsonde, pki })
+    }
+
+    /// Every trial of one scenario. A network that cannot be built is one failed trial.
+    pub(crate) fn run(&self, scenario: &Scenario, stopped: &AtomicBool) -> Vec<Trial> {
+        let mut trials = Vec::new();
+        if let Err(error) = self.run_in_network(scenario, stopped, &mut trials) {
+            trials.push(Trial {
+                scenario: scenario.name.clone(),
+                stage: Stage::Fault,
+                family: Family::V4,
+                user: User::Root,
+                seconds: 0.0,
+                transcript: format!("{error:#}"),
+                expect: scenario.expect.clone(),
+                answer: Err(error),
+            });
+        }
+        trials
+    }
+
+    fn run_in_network(&self, scenario: &Scenario, stopped: &AtomicBool, trials: &mut Vec<Trial>) -> Result<()> {
+        let mut network = Network::chain(scenario.routers)?;
+        network.settle()?;
+        self.start_services(scenario, &mut network)?;
+        let ask_off = scenario.ask_off.as_ref().unwrap_or(&scenario.ask);
+        let stages = match &scenario.expect {
+            Some(_) => [(Stage::Healthy, ask_off), (Stage::Fault, &scenario.ask)],
+            None => [(Stage::Healthy, ask_off), (Stage::Odd, &scenario.ask)],
+        };
+        for (stage, ask) in stages {
+            if stage != Stage::Healthy {
+                for fault in &scenario.fault {
+                    network.inject(fault)?;
+                }
+            }
+            for family in &scenario.families {
+                network.resolver(*family)?;
+                for user in &scenario.users {
+                    if stopped.load(Ordering::Relaxed) {
+                        return Ok(());
+                    }
+                    trials.push(self.ask(scenario, &network, stage, ask, *family, *user));
+                }
+            }
+        }
+        Ok(())
+    }
+
+    fn start_services(&self, scenario: &Scenario, network: &mut Network) -> Result<()> {
+        let mut nodes: Vec<&str> = scenario.service.iter().map(|service| service.node.as_str()).collect();
+        nodes.sort_unstable();
+        nodes.dedup();
+        for node in nodes {
+            let folder = self.folder.path().join(network.namespace(node));
+            fs::create_dir_all(&folder).context("making a folder for servers")?;
+            let services: Vec<&Service> = scenario.service.iter().filter(|service| service.node == node).collect();
+            for service in services.iter().filter(|service| service.kind == ServiceKind::Https) {
+                let names: Vec<String> = service.names.iter().flat_map(|name| each_family(name)).collect();
+                fs::write(folder.join(format!("{}.pem", service.port)), self.pki.identity(&names, service.flaw)?.to_pem()).context("writing a certificate")?;
+            }
+            let list = folder.join("services.json");
+            fs::write(&list, serde_json::to_vec(&services).context("listing services")?).context("writing the list of services")?;
+            let own = std::env::current_exe().context("finding the lab's own path")?;
+            let mut command = network.command(node, User::Root, own);
+            command.arg("serve").arg(&list).arg(&folder);
+            network.start(command)?;
+        }
+        Ok(())
+    }
+
+    fn ask(&self, scenario: &Scenario, network: &Network, stage: Stage, ask: &[String], family: Family, user: User) -> Trial {
+        let began = now();
+        let answer = self.run_netsonde(network, ask, family, user);
+        let seconds = began.elapsed().as_secs_f64();
+        let expect = (stage == Stage::Fault).then(|| scenario.expectation(user).cloned()).flatten();
+        let (transcript, answer) = match answer {
+            Ok(output) => (format!("{}{}", String::from_utf8_lossy(&output.stdout), String::from_utf8_lossy(&output.stderr)), read(&output)),
+            Err(error) => (format!("{error:#}"), Err(error)),
+        };
+        Trial { scenario: scenario.name.clone(), stage, family, user, seconds, transcript, expect, answer }
+    }
+
+    fn run_netsonde(&self, network: &Network, ask: &[String], family: Family, user: User) -> Result<Output> {
+        let state = tempfile::Builder::new().prefix("state-").tempdir_in(self.folder.path()).context("making a state folder")?;
+        fs::set_permissions(state.path(), fs::Permissions::from_mode(0o777)).context("opening the state folder")?;
+        let mut command = network.command("c", user, &self.netsonde);
+        command.args(ask.iter().map(|argument| fill(argument, family)));
+        command.args(["--format", "json", "--no-upload", "--state-dir"]).arg(state.path());
+        command.arg("--trust").arg(self.folder.path().join("root.pem"));
+        for variable in ["HTTP_PROXY", "HTTPS_PROXY", "ALL_PROXY", "NO_PROXY", "http_proxy", "https_proxy", "all_proxy", "no_proxy", "SSL_CERT_FILE"] {
+            command.env_remove(variable);
+        }
+        command.env("HOME", state.path());
+        run_bounded(command, state.path())
+    }
+}
+
+/// Runs a command to its end, or kills it at the trial's limit. Output goes to files, so that no full pipe holds it up.
+fn run_bounded(mut command: std::process::Command, folder: &Path) -> Result<Output> {
+    let (out, err) = (folder.join("stdout"), folder.join("stderr"));
+    let file = |path: &Path| fs::File::create(path).with_context(|| format!("making {}", path.display()));
+    command.stdin(Stdio::null()).stdout(file(&out)?).stderr(file(&err)?);
+    let mut child = command.spawn().context("starting netsonde")?;
+    let began = now();
+    let status = loop {
+        if let Some(status) = child.try_wait().context("waiting for netsonde")? {
+            break status;
+        }
+        if began.elapsed() > TRIAL_LIMIT {
+            child.kill().context("ending netsonde, which took too long")?;
+            break child.wait().context("waiting for netsonde's end")?;
+        }
+        std::thread::sleep(Duration::from_millis(20));
+    };
+    Ok(Output { status, stdout: fs::read(out).context("reading the output")?, stderr: fs::read(err).context("reading the messages")? })
+}
+
+fn read(output: &Output) -> Result<(Document, i32)> {
+    let code = output.status.code().context("netsonde was ended by a signal")?;
+    let document = serde_json::from_slice(&output.stdout).with_context(|| format!("netsonde printed no document (exit {code})"))?;
+    Ok((document, code))
+}
+
+fn fill(argument: &str, family: Family) -> String {
+    let (plain, url) = match family {
+        Family::V4 => (SERVER_V4.to_owned(), SERVER_V4.to_owned()),
+        Family::V6 => (SERVER_V6.to_owned(), format!("[{SERVER_V6}]")),
+    };
+    argument.replace("{s}", &plain).replace("{url}", &url).replace("{family}", family.name())
+}
+
+fn each_family(name: &str) -> Vec<String> {
+    let mut names: Vec<String> = [Family::V4, Family::V6].iter().map(|family| fill(name, *family)).collect();
+    names.dedup();
+    names
+}
+
+impl Trial {
+    pub(crate) fn name(&self) -> String {
+        let stage = match self.stage {
+            Stage::Healthy => "off",
+            Stage::Fault => "on",
+            Stage::Odd => "odd",
+        };
+        format!("{} {stage} {} {}", self.scenario, self.family.name(), self.user.name())
+    }
+
+    pub(crate) fn expected_cause(&self) -> &str {
+        self.expect.as_ref().map_or("nothing", |expect| expect.cause.as_str())
+    }
+
+    /// The first cause that is more than a notice, or what else was said.
+    pub(crate) fn said(&self) -> String {
+        match &self.answer {
+            Err(_) => "no answer".into(),
+            Ok((document, _)) => match document.findings.iter().find(|finding| finding.severity >= Severity::Degraded) {
+                Some(finding) => finding.cause.clone(),
+                None if document.unexplained.iter().any(|failure| failure.required) => "unexplained".into(),
+                None => "nothing".into(),
+            },
+        }
+    }
+
+    /// What is wrong with the answer; none where it is right.
+    pub(crate) fn fault(&self) -> Option<String> {
+        let (document, code) = match &self.answer {
+            Ok(answer) => answer,
+            Err(error) => return Some(format!("{error:#}")),
+        };
+        let said = self.said();
+        let Some(expect) = &self.expect else {
+            return (said != "nothing" || *code != 0).then(|| format!("nothing is wrong, but netsonde said {said} and ended with {code}"));
+        };
+        if said != expect.cause {
+            return Some(format!("expected {}", expect.cause));
+        }
+        if *code != expect.exit {
+            return Some(format!("ended with {code} instead of {}", expect.exit));
+        }
+        let first = document.findings.first()?;
+        if expect.hop.is_some() && first.place.hop != expect.hop {
+            return Some(format!("named hop {:?} instead of {:?}", first.place.hop, expect.hop));
+        }
+        let wrongly = document.findings.iter().find(|finding| expect.never.contains(&finding.cause));
+        wrongly.map(|finding| format!("also said {}", finding.cause))
+    }
+}

@@ -1,0 +1,10 @@
+//! What the fault lab, the demo and the journeys share: where the programs are, a small PKI, and real servers with real faults.
+
+/// Certificates: one small PKI with a certificate for each TLS fault.
+pub mod certificates;
+/// Where the built programs are.
+pub mod programs;
+/// Servers that behave well or badly, as asked.
+pub mod servers;
+/// A stage of their own for the real programs: a folder, a backend, ways to run them.
+pub mod stage;

@@ -1,0 +1,47 @@
+//! Real servers, one kind a file. Each listens at once, so that a returned address is ready to use, and serves until dropped.
+
+mod dns;
+mod http;
+mod plain;
+mod tls;
+
+pub use dns::serve_dns;
+pub use http::serve_http;
+pub use plain::{serve_banner, serve_silence};
+pub use tls::{serve_https, server_config};
+
+use anyhow::{Context, Result};
+use std::future::Future;
+use std::net::SocketAddr;
+use tokio::net::{TcpListener, TcpStream};
+use tokio::task::JoinHandle;
+
+/// A server that stops when it is dropped.
+pub struct Server {
+    pub address: SocketAddr,
+    tasks: Vec<JoinHandle<()>>,
+}
+
+impl Drop for Server {
+    fn drop(&mut self) {
+        for task in &self.tasks {
+            task.abort();
+        }
+    }
+}
+
+/// Listens on `address` and hands every connection to `each`.
+async fn serve_connections<F, R>(address: SocketAddr, each: F) -> Result<Server>
+where
+    F: Fn(TcpStream) -> R + Clone + Send + 'static,
+    R: Future<Output = ()> + Send + 'static,
+{
+    let listener = TcpListener::bind(address).await.with_context(|| format!("listening on {address}"))?;
+    let address = listener.local_addr().context("reading the own address")?;
+    let task = tokio::spawn(async move {
+        while let Ok((stream, _)) = listener.accept().await {
+            tokio::spawn(each.clone()(stream));
+        }
+    });
+    Ok(Server { address, tasks: vec![task] })
+}

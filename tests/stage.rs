@@ -1,0 +1,187 @@
+use anyhow::{Context, Result, bail};
+use crate::programs::program;
+use netsonde_contract::api::TicketIssued;
+use serde::Deserialize;
+use std::ffi::OsStr;
+use std::path::Path;
+use std::process::{Output, Stdio};
+use std::time::Duration;
+use tempfile::TempDir;
+use tokio::process::{Child, Command};
+
+/// The backend starts in well under a second; a machine that is busy building something gets a minute.
+const START_LIMIT: Duration = Duration::from_secs(60);
+
+/// A folder of its own for everything that the programs read and write, which goes with it.
+pub struct Stage {
+    folder: TempDir,
+}
+
+/// A running backend and the way into it; it ends with this value.
+pub struct Backend {
+    pub url: String,
+    pub password: String,
+    pub tls_pin: Option<String>,
+    pub desk_token: String,
+    process: Child,
+}
+
+#[derive(Deserialize)]
+struct Ready {
+    url: String,
+    password: Option<String>,
+    desk_token: Option<String>,
+    tls_pin: Option<String>,
+}
+
+impl Backend {
+    /// Starts a backend on an ephemeral port of loopback, with its data in the stage's folder.
+    ///
+    /// # Errors
+    /// Where it does not start; its log is in the error.
+    pub async fn start(stage: &Stage) -> Result<Self> {
+        let ready = stage.folder().join("ready.json");
+        let process = Command::new(program("netsonde-backend")?)
+            .args(["serve", "--listen", "127.0.0.1:0", "--data"])
+            .arg(stage.folder().join("backend"))
+            .arg("--ready-file")
+            .arg(&ready)
+            .stdin(Stdio::null())
+            .stdout(Stdio::null())
+            .stderr(std::fs::File::create(stage.folder().join("backend.log")).context("making the backend's log")?)
+            .kill_on_drop(true)
+            .spawn()
+            .context("starting netsonde-backend")?;
+        let waiting = async {
+            loop {
+                if let Ok(text) = tokio::fs::read(&ready).await
+                    && let Ok(ready) = serde_json::from_slice::<Ready>(&text)
+                {
+                    return ready;
+                }
+                tokio::time::sleep(Duration::from_millis(20)).await;
+            }
+        };
+        let Ok(ready) = tokio::time::timeout(START_LIMIT, waiting).await else {
+            let log = tokio::fs::read_to_string(stage.folder().join("backend.log")).await.unwrap_or_default();
+            bail!("netsonde-backend did not start within {} s:\n{log}", START_LIMIT.as_secs());
+        };
+        Ok(Self {
+            url: ready.url,
+            password: ready.password.context("the new backend named no password")?,
+            tls_pin: ready.tls_pin,
+            desk_token: ready.desk_token.context("the new backend named no desk token")?,
+            process,
+        })
+    }
+}
+
+impl Backend {
+    /// Kills the backend as a crash would.
+    ///
+    /// # Errors
+    /// Where it cannot be killed.
+    pub async fn kill(&mut self) -> Result<()> {
+        self.process.kill().await.context("killing the backend")
+    }
+}
+
+impl Stage {
+    /// # Errors
+    /// Where no folder can be made.
+    pub fn new() -> Result<Self> {
+        Ok(Self { folder: tempfile::Builder::new().prefix("netsonde-stage-").tempdir().context("making a folder")? })
+    }
+
+    pub fn folder(&self) -> &Path {
+        self.folder.path()
+    }
+
+    /// Makes a ticket with the desk, as an engineer does.
+    ///
+    /// # Errors
+    /// Where the desk or the backend refuses.
+    pub async fn ticket(&self, backend: &Backend, case: &str, set: &str, targets: &[String]) -> Result<TicketIssued> {
+        let mut arguments = vec!["ticket", "--case", case, "--set", set, "--format", "json"];
+        for target in targets {
+            arguments.extend(["--target", target]);
+        }
+        let output = self.desk(backend, &arguments).await?;
+        if !output.status.success() {
+            bail!("netsonde-desk ticket: {}", String::from_utf8_lossy(&output.stderr));
+        }
+        serde_json::from_slice(&output.stdout).context("reading the desk's answer")
+    }
+
+    /// Runs `netsonde` to its end, whatever that is, with its state in the stage's folder.
+    ///
+    /// # Errors
+    /// Where it cannot be started.
+    pub async fn netsonde<S: AsRef<OsStr>>(&self, arguments: &[S]) -> Result<Output> {
+        let mut command = self.command("netsonde")?;
+        command.args(arguments);
+        output(command).await
+    }
+
+    /// Runs `netsonde-desk` to its end, signed in to the backend.
+    ///
+    /// # Errors
+    /// Where it cannot be started.
+    pub async fn desk<S: AsRef<OsStr>>(&self, backend: &Backend, arguments: &[S]) -> Result<Output> {
+        let mut command = self.command("netsonde-desk")?;
+        command.args(arguments).env("NETSONDE_DESK_TOKEN", &backend.desk_token);
+        output(command).await
+    }
+
+    /// What `ssh-keygen` says of the bundle; none where it is not installed.
+    ///
+    /// # Errors
+    /// Where the bundle does not open or `ssh-keygen` refuses it.
+    pub async fn verify_with_ssh_keygen(&self, bundle: &Path) -> Result<Option<String>> {
+        let installed = std::env::var_os("PATH").is_some_and(|path| std::env::split_paths(&path).any(|folder| folder.join("ssh-keygen").is_file()));
+        if !installed {
+            return Ok(None);
+        }
+        let unpacked = self.folder().join("unpacked");
+        std::fs::create_dir_all(&unpacked).context("making a folder for the bundle's files")?;
+        let mut tar = Command::new("tar");
+        tar.arg("-xzf").arg(bundle).arg("-C").arg(&unpacked);
+        succeed(tar).await?;
+        let key = std::fs::read_to_string(unpacked.join("agent.pub")).context("reading agent.pub")?;
+        std::fs::write(unpacked.join("allowed_signers"), format!("agent namespaces=\"bundle@netsonde\" {key}")).context("writing allowed_signers")?;
+        let mut verify = Command::new("ssh-keygen");
+        verify.args(["-Y", "verify", "-f", "allowed_signers", "-I", "agent", "-n", "bundle@netsonde", "-s", "manifest.json.sig"]);
+        verify.current_dir(&unpacked).stdin(std::fs::File::open(unpacked.join("manifest.json")).context("opening manifest.json")?);
+        let output = succeed(verify).await?;
+        Ok(Some(String::from_utf8_lossy(&output.stdout).trim().to_owned()))
+    }
+
+    /// A program that neither reads nor changes what the person keeps for the real programs.
+    fn command(&self, name: &str) -> Result<Command> {
+        let mut command = Command::new(program(name)?);
+        let folder = |name: &str| self.folder().join(name);
+        command.env("HOME", self.folder()).env("XDG_CONFIG_HOME", folder("config")).env("XDG_STATE_HOME", folder("state"));
+        for variable in ["HTTP_PROXY", "HTTPS_PROXY", "ALL_PROXY", "NO_PROXY", "http_proxy", "https_proxy", "all_proxy", "no_proxy", "SSL_CERT_FILE"] {
+            command.env_remove(variable);
+        }
+        command.stdin(Stdio::null()).kill_on_drop(true);
+        Ok(command)
+    }
+}
+
+async fn output(mut command: Command) -> Result<Output> {
+    command.output().await.with_context(|| format!("running {}", name(&command)))
+}
+
+async fn succeed(command: Command) -> Result<Output> {
+    let name = name(&command);
+    let output = output(command).await?;
+    if !output.status.success() {
+        bail!("{name} ended with {}:\n{}{}", output.status, String::from_utf8_lossy(&output.stdout), String::from_utf8_lossy(&output.stderr));
+    }
+    Ok(output)
+}
+
+fn name(command: &Command) -> String {
+    Path::new(command.as_std().get_program()).file_name().unwrap_or(OsStr::new("a program")).to_string_lossy().into_owned()
+}

@@ -1,0 +1,150 @@
+use netsonde_contract::cause::CAUSES;
+use netsonde_contract::kind::Kind;
+use std::collections::BTreeSet;
+use std::fs;
+use std::path::{Path, PathBuf};
+
+fn top() -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("..").canonicalize().unwrap()
+}
+
+fn rust_files(folder: &Path) -> Vec<PathBuf> {
+    let mut files = Vec::new();
+    for entry in fs::read_dir(folder).unwrap_or_else(|error| panic!("{}: {error}", folder.display())) {
+        let path = entry.unwrap().path();
+        let name = path.file_name().unwrap_or_default().to_string_lossy().into_owned();
+        if path.is_dir() && name != "target" && name != "node_modules" && !name.starts_with('.') {
+            files.extend(rust_files(&path));
+        } else if path.extension().is_some_and(|ending| ending == "rs") {
+            files.push(path);
+        }
+    }
+    files
+}
+
+/// The code of a file without its comments and without the unit tests at its foot.
+fn code(path: &Path) -> String {
+    let text = fs::read_to_string(path).unwrap();
+    let product = text.split("#[cfg(test)]\nmod tests").next().unwrap_or_default();
+    product.lines().filter(|line| !line.trim_start().starts_with("//")).collect::<Vec<_>>().join("\n")
+}
+
+/// Every place in `folder` whose code has one of the words.
+fn places(folder: &str, words: &[&str]) -> Vec<String> {
+    let mut found = Vec::new();
+    for path in rust_files(&top().join(folder)) {
+        let code = code(&path);
+        found.extend(words.iter().filter(|word| code.contains(**word)).map(|word| format!("{}: {word}", path.display())));
+    }
+    found
+}
+
+#[test]
+fn pure_crates_open_nothing_wait_for_nothing_and_read_no_clock() {
+    let words = [
+        "std::fs", "File::open", "TcpStream", "TcpListener", "UdpSocket", "UnixStream", "tokio::", "std::env", "std::process", "std::thread",
+        "Instant", "SystemTime", "Timestamp::now", "Zoned::now", "getrandom", "async fn",
+    ];
+    for folder in ["src/contract", "src/diagnosis", "src/report"] {
+        // Test fixtures that read and write golden files are compiled for tests only.
+        let found: Vec<String> = places(folder, &words).into_iter().filter(|place| !place.contains("/golden") && !place.contains("tests.rs")).collect();
+        assert!(found.is_empty(), "{found:#?}");
+    }
+}
+
+#[test]
+fn unsafe_code_lives_in_platform_folders_only() {
+    let found: Vec<String> = places(".", &["unsafe {", "unsafe fn", "unsafe impl", "expect(unsafe_code"])
+        .into_iter()
+        .filter(|place| !place.contains("/platform/") && !place.contains("tests/tidy.rs"))
+        .collect();
+    assert!(found.is_empty(), "{found:#?}");
+}
+
+#[test]
+fn the_agent_starts_no_child_process() {
+    for folder in ["src/agent", "probes"] {
+        let found: Vec<String> = places(folder, &["Command::new", "std::process::Command", "tokio::process"])
+            .into_iter()
+            .filter(|place| !place.contains("clap"))
+            .collect();
+        assert!(found.is_empty(), "{found:#?}");
+    }
+}
+
+#[test]
+fn probes_record_and_rules_read() {
+    assert_eq!(places("probes", &["netsonde_diagnosis", "Finding", "Diagnosis"]), Vec::<String>::new());
+    assert_eq!(places("src/diagnosis", &["netsonde_probes"]), Vec::<String>::new());
+}
+
+#[test]
+fn every_probe_kind_has_its_own_folder_under_its_own_name() {
+    for kind in Kind::ALL {
+        let folder = top().join("probes").join(kind.name());
+        assert!(folder.join("mod.rs").is_file(), "{} has no {}", kind.name(), folder.display());
+        assert!(top().join("src/contract/kind").join(format!("{}.rs", kind.name())).is_file());
+    }
+}
+
+#[test]
+fn every_probe_set_in_the_folder_is_in_the_catalogue() {
+    let in_folder: BTreeSet<String> = fs::read_dir(top().join("probes/sets"))
+        .unwrap()
+        .map(|entry| entry.unwrap().path().file_stem().unwrap().to_string_lossy().into_owned())
+        .collect();
+    let listed: BTreeSet<String> = netsonde_contract::set::built_in().iter().map(|set| set.name.to_owned()).collect();
+    assert_eq!(in_folder, listed);
+}
+
+#[test]
+fn rules_articles_and_codes_agree() {
+    for rule in netsonde_diagnosis::RULES {
+        assert!(CAUSES.contains(&rule.code), "{} is not in the closed list", rule.code);
+        assert!(netsonde_diagnosis::article(rule.code).is_some(), "{} has no article", rule.code);
+        for neighbour in rule.neighbours {
+            assert!(CAUSES.contains(neighbour), "{}: the neighbour {neighbour} is not in the closed list", rule.code);
+        }
+    }
+    for entry in fs::read_dir(top().join("docs/causes")).unwrap() {
+        let code = entry.unwrap().path().file_stem().unwrap().to_string_lossy().into_owned();
+        assert!(CAUSES.contains(&code.as_str()), "docs/causes/{code}.md explains no known cause");
+    }
+}
+
+#[test]
+fn every_scenario_expects_a_cause_that_has_a_rule() {
+    for entry in fs::read_dir(top().join("tests/lab/scenarios")).unwrap() {
+        let path = entry.unwrap().path();
+        let text = fs::read_to_string(&path).unwrap();
+        for line in text.lines().filter_map(|line| line.strip_prefix("cause = \"")) {
+            let code = line.trim_end_matches('"');
+            assert!(netsonde_diagnosis::RULES.iter().any(|rule| rule.code == code), "{}: {code} has no rule", path.display());
+        }
+    }
+}
+
+#[test]
+fn every_module_of_a_library_says_its_purpose() {
+    for path in rust_files(&top()).into_iter().filter(|path| path.ends_with("lib.rs")) {
+        let text = fs::read_to_string(&path).unwrap();
+        let lines: Vec<&str> = text.lines().collect();
+        for (i, line) in lines.iter().enumerate().filter(|(_, line)| line.ends_with(';') && (line.starts_with("mod ") || line.starts_with("pub mod "))) {
+            let above = lines[..i].iter().rev().find(|line| !line.starts_with("#[")).unwrap_or(&"");
+            assert!(above.starts_with("/// "), "{}: `{line}` has no line of purpose", path.display());
+        }
+    }
+}
+
+#[test]
+fn documents_name_files_that_exist() {
+    for document in ["README.md", "ARCHITECTURE.md"] {
+        let text = fs::read_to_string(top().join(document)).unwrap();
+        for link in text.split("](").skip(1).filter_map(|rest| rest.split(')').next()) {
+            if !link.contains("://") && !link.starts_with('#') {
+                let path = link.split('#').next().unwrap();
+                assert!(top().join(path).exists(), "{document} links to {path}, which does not exist");
+            }
+        }
+    }
+}
