@@ -161,6 +161,7 @@ impl Stage {
         let mut command = Command::new(program(name)?);
         let folder = |name: &str| self.folder().join(name);
         command.env("HOME", self.folder()).env("XDG_CONFIG_HOME", folder("config")).env("XDG_STATE_HOME", folder("state"));
+        command.env("NETSONDE_STATE_DIR", folder("agent"));
         for variable in ["HTTP_PROXY", "HTTPS_PROXY", "ALL_PROXY", "NO_PROXY", "http_proxy", "https_proxy", "all_proxy", "no_proxy", "SSL_CERT_FILE"] {
             command.env_remove(variable);
         }

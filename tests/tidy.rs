@@ -64,11 +64,7 @@ fn unsafe_code_lives_in_platform_folders_only() {
 #[test]
 fn the_agent_starts_no_child_process() {
     for folder in ["src/agent", "probes"] {
-        let found: Vec<String> = places(folder, &["Command::new", "std::process::Command", "tokio::process"])
-            .into_iter()
-            .filter(|place| !place.contains("clap"))
-            .collect();
-        assert!(found.is_empty(), "{found:#?}");
+        assert_eq!(places(folder, &["process::Command", "tokio::process", "libc::fork", "nix::unistd::fork"]), Vec::<String>::new());
     }
 }
 
@@ -129,7 +125,11 @@ fn every_module_of_a_library_says_its_purpose() {
     for path in rust_files(&top()).into_iter().filter(|path| path.ends_with("lib.rs")) {
         let text = fs::read_to_string(&path).unwrap();
         let lines: Vec<&str> = text.lines().collect();
+        let for_tests = |i: usize| i > 0 && lines[i - 1] == "#[cfg(test)]";
         for (i, line) in lines.iter().enumerate().filter(|(_, line)| line.ends_with(';') && (line.starts_with("mod ") || line.starts_with("pub mod "))) {
+            if for_tests(i) {
+                continue;
+            }
             let above = lines[..i].iter().rev().find(|line| !line.starts_with("#[")).unwrap_or(&"");
             assert!(above.starts_with("/// "), "{}: `{line}` has no line of purpose", path.display());
         }

@@ -132,16 +132,23 @@ pub(crate) mod tests {
     use super::*;
     use std::collections::BTreeMap;
 
-    /// Every file that a bundle of the document would have, the report page included.
+    /// Every file of the bundle that the document is packed into.
     pub(crate) fn packed_files(redacted: &Document, report: &RedactionReport) -> BTreeMap<String, Vec<u8>> {
-        let mut files = Contents::of(redacted, report, Vec::new(), netsonde_report::html::page(redacted)).files;
-        files.insert("manifest".into(), serde_json::to_vec(&predicate(redacted, report)).unwrap());
-        files
+        bundle::verify(&pack(redacted, report)).unwrap().files
     }
 
-    fn predicate(redacted: &Document, report: &RedactionReport) -> Predicate {
+    fn pack(redacted: &Document, report: &RedactionReport) -> Vec<u8> {
         let signer = Signer { key: SigningKey::from_bytes(&[1; 32]), sequence: Sequence::default() };
         let agreement = Agreement { consent: Consent::None, ticket: None, level: report.level, server_time: None };
-        super::predicate(redacted, report, &agreement, &signer, redacted.run.began)
+        let predicate = predicate(redacted, report, &agreement, &signer, redacted.run.began);
+        let contents = Contents::of(redacted, report, Vec::new(), netsonde_report::html::page(redacted));
+        bundle::pack(contents, predicate, &signer.key).unwrap().bytes
+    }
+
+    /// A bundle of a document with every fact.
+    pub(crate) fn packed_bytes() -> Vec<u8> {
+        let document = serde_json::from_value(crate::redaction::tests::full_document()).unwrap();
+        let (redacted, report) = redaction::redact(&document, Redaction::Default, &[]);
+        pack(&redacted, &report)
     }
 }

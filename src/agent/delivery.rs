@@ -1,19 +1,16 @@
-//! What becomes of a finished bundle: kept on disk, sent on consent, and told to the person either way.
+//! The way to the backend that a ticket names: asked about the ticket before the run, and sent the bundle after it.
 
 use crate::interruption::Interruption;
-use crate::spool::{Entry, Spool};
-use crate::state::StateDirectory;
 use crate::stop::Stop;
 use crate::terminal;
 use crate::upload::{self, Backend, Failure, NoAnswer, NotDelivered, Parcel, TlsTrust};
 use bytes::Bytes;
 use ed25519_dalek::VerifyingKey;
-use netsonde_contract::api::{self, TicketStateName};
+use netsonde_contract::api::{self, ProblemCode, TicketStateName};
 use netsonde_contract::bundle::Packed;
-use netsonde_contract::document::{BundlePlace, Document};
 use netsonde_contract::ticket::Ticket;
 use netsonde_probes::context::ProxyChoice;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 
 /// The way to the backend, as far as it is known before the bundle is there.
 pub(crate) struct Route<'a> {
@@ -22,13 +19,6 @@ pub(crate) struct Route<'a> {
     trust: Option<TlsTrust>,
     /// The backend's clock, where it was heard.
     pub(crate) server_time: Option<jiff::Timestamp>,
-}
-
-/// Where a kept bundle lies.
-pub(crate) struct Kept {
-    /// The file to show and to send: the one asked for, else the one in the spool.
-    pub(crate) path: PathBuf,
-    pub(crate) entry: Entry,
 }
 
 impl<'a> Route<'a> {
@@ -92,9 +82,12 @@ impl<'a> Route<'a> {
         interruption: &Interruption,
     ) -> Result<upload::Delivered, Failure> {
         let parcel = Parcel { ticket: self.ticket, bundle: &packed.id, bytes: Bytes::from(packed.bytes.clone()), key };
+        if self.trust.is_some() {
+            terminal::say(&format!("Sending {} kB to {} …", packed.bytes.len().div_ceil(1000), self.ticket.backend));
+        }
         loop {
             let Some(trust) = self.trust else {
-                return Err(Failure::Unreachable("its TLS key is not the one in the ticket".to_owned()));
+                return Err(Failure::Untrusted);
             };
             let backend = Backend::new(self.ticket, trust, self.proxy).map_err(Failure::Unreachable)?;
             match upload::send(&backend, &parcel, interruption).await {
@@ -109,56 +102,13 @@ impl<'a> Route<'a> {
 const NEW_TICKET: &str = "ask support for a new ticket; --no-upload measures without sending";
 
 fn refuse_spent(state: TicketStateName) -> Result<(), Stop> {
-    let why = match state {
+    let (why, code) = match state {
         TicketStateName::Open => return Ok(()),
-        TicketStateName::Used => "it was used already, and works once",
-        TicketStateName::Revoked => "support took it back",
-        TicketStateName::Expired => "it has expired, by the backend's clock",
+        TicketStateName::Used => ("it was used already, and works once", ProblemCode::TicketUsed),
+        TicketStateName::Revoked => ("support took it back", ProblemCode::TicketRevoked),
+        TicketStateName::Expired => ("it has expired, by the backend's clock", ProblemCode::TicketExpired),
     };
-    Err(Stop::usage(format!("the ticket cannot be used: {why}; nothing was measured")).next(NEW_TICKET))
-}
-
-/// Writes the bundle to the spool and, where asked for, to a file of the person's choice.
-///
-/// # Errors
-/// Where the disk refuses. The caller still has the document to show.
-pub(crate) fn keep(packed: &Packed, document: &Document, state: &StateDirectory, out: Option<&Path>) -> Result<Kept, Stop> {
-    let name = file_name(packed, document);
-    let entry = Entry {
-        case: document.run.case.clone(),
-        ticket: document.run.ticket.clone(),
-        ..Entry::of(&packed.id, name, &packed.bytes)
-    };
-    let spool = state.spool();
-    let failed = |what: &Path, error: std::io::Error| {
-        Stop::usage(format!("keeping the bundle as {} failed: {error}", what.display()))
-            .next("make room on the disk, or choose another place with --out FILE or --state-dir DIR, and run again")
-    };
-    let spooled = spool.keep(&entry, &packed.bytes).map_err(|error| failed(state.path(), error))?;
-    let path = match out {
-        Some(out) => {
-            crate::state::replace_file(out, &packed.bytes).map_err(|error| failed(out, error))?;
-            out.to_owned()
-        }
-        None => spooled,
-    };
-    Ok(Kept { path: std::path::absolute(&path).unwrap_or(path), entry })
-}
-
-/// After delivery: a run on a ticket leaves nothing behind, unless it was asked to.
-pub(crate) fn settle(spool: &Spool, kept: &Kept, delivered: &upload::Delivered, keep: bool, out: Option<&Path>) -> BundlePlace {
-    let id = kept.entry.bundle.clone();
-    let settled = if keep { spool.delivered(&id, &delivered.envelope) } else { spool.forget(&id) };
-    if let Err(error) = settled {
-        terminal::say(&format!("netsonde: the delivered bundle could not be put away: {error}"));
-    }
-    let path = match out {
-        Some(_) => Some(kept.path.clone()),
-        None if keep => Some(spool.file(crate::spool::Stage::Sent, &kept.entry)),
-        None => None,
-    };
-    let path = path.map(|path| path.display().to_string());
-    BundlePlace { id, path, case_url: delivered.receipt.case_url.clone() }
+    Err(Stop::usage(format!("the ticket cannot be used: {why}; nothing was measured ({code})")).next(NEW_TICKET))
 }
 
 /// Says why a bundle was not delivered, where it is, and how to send it by hand.
@@ -180,12 +130,6 @@ pub(crate) fn how_to_send(ticket: &Ticket) -> String {
         ticket.backend,
         api::path::ticket_page(&ticket.id)
     )
-}
-
-/// What a person recognises: the case or the set, and the bundle's first digits.
-fn file_name(packed: &Packed, document: &Document) -> String {
-    let about = document.run.case.as_ref().map_or(document.run.set.name.as_str(), |case| case.as_str());
-    format!("netsonde-{about}-{}.tar.gz", packed.id.short())
 }
 
 #[cfg(test)]

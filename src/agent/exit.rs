@@ -13,7 +13,7 @@ pub(crate) const USAGE: u8 = 2;
 pub(crate) const NOT_MEASURED: u8 = 3;
 /// Policy, or the person asked, said no.
 pub(crate) const REFUSED: u8 = 4;
-/// The run is done, but its bundle did not reach the backend; it is kept.
+/// The run is done, but its bundle is not where it should be: it did not reach the backend and is kept, or the disk refused it.
 pub(crate) const NOT_UPLOADED: u8 = 5;
 /// A person interrupted the run (128 + SIGINT, as shells have it).
 pub(crate) const INTERRUPTED: u8 = 130;

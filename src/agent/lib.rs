@@ -8,14 +8,18 @@
 mod bundling;
 /// One file a command, and what they all share.
 mod command;
-/// What becomes of a finished bundle.
+/// The way to the backend: whether the ticket is good, whether TLS is to be trusted, and the sending.
 mod delivery;
+/// Files that stay.
+mod disk;
 /// Exit codes.
 mod exit;
 /// A document in the format that was asked for.
 mod format;
 /// Ctrl-C.
 mod interruption;
+/// A finished bundle on this machine: where it is kept, what is left of it once it was delivered.
+mod keeping;
 /// A plan's result as one document.
 mod measurement;
 /// What a run would do and cost, without doing it.

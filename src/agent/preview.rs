@@ -103,7 +103,10 @@ mod tests {
             let plan = find_built_in(name).unwrap().parse().unwrap().plan(&request).unwrap();
             let text = describe(&plan, Level::Default, None, false);
             for check in &plan.checks {
-                assert!(text.contains(&format!("  {:<12} {:<10} ", check.id.as_str(), check.params.kind().name())), "{name}: {text}");
+                assert!(
+                    text.contains(&format!("  {:<12} {:<10} ", check.id.as_str(), check.params.kind().name())),
+                    "{name}: {text}"
+                );
             }
             assert!(text.contains("not sent anywhere"), "{text}");
         }

@@ -4,13 +4,13 @@
 //! There is no index file: the folders are the index, and a scan rebuilds it. An entry that does not hold what it says is moved to
 //! `quarantine`, where a person can look at it, and never stops a run.
 
-use crate::state::{create_private_folder, sync_folder};
+use crate::disk::{create_private_folder, sync_folder, write_synced};
 use netsonde_contract::bundle::hexadecimal;
 use netsonde_contract::id::{BundleId, CaseId, TicketId};
 use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
-use std::fs::{self, File};
-use std::io::{self, Write};
+use std::fs;
+use std::io;
 use std::path::{Path, PathBuf};
 
 const ENTRY_FILE: &str = "entry.json";
@@ -178,12 +178,6 @@ fn folders(parent: &Path) -> Vec<PathBuf> {
     let mut folders: Vec<PathBuf> = entries.filter_map(|entry| Some(entry.ok()?.path())).collect();
     folders.sort();
     folders
-}
-
-fn write_synced(path: &Path, bytes: &[u8]) -> io::Result<()> {
-    let mut file = File::create(path)?;
-    file.write_all(bytes)?;
-    file.sync_all()
 }
 
 #[cfg(test)]

@@ -3,6 +3,7 @@
 //! Whoever changes the count or the spool holds the directory's lock, so that two runs at once neither share a number nor sweep
 //! each other's unfinished files away.
 
+use crate::disk::{create_private_folder, replace_file, write_private_once};
 use crate::redaction::MappingKey;
 use crate::spool::Spool;
 use crate::stop::Stop;
@@ -12,7 +13,7 @@ use ed25519_dalek::pkcs8::{DecodePrivateKey, EncodePrivateKey};
 use netsonde_contract::id::BundleId;
 use serde::{Deserialize, Serialize};
 use std::fs::{self, File, OpenOptions};
-use std::io::{self, Write};
+use std::io;
 use std::path::{Path, PathBuf};
 
 const KEY_FILE: &str = "agent.key";
@@ -158,44 +159,6 @@ pub(crate) fn random<const N: usize>() -> Result<[u8; N], Stop> {
     let mut bytes = [0; N];
     getrandom::fill(&mut bytes).map_err(|error| Stop::usage(format!("the system gave no random bytes: {error}")))?;
     Ok(bytes)
-}
-
-/// Writes a file whole or not at all, and makes sure that it stays: file, rename, folder.
-pub(crate) fn replace_file(path: &Path, bytes: &[u8]) -> io::Result<()> {
-    let folder = path.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new("."));
-    let mut file = tempfile::NamedTempFile::new_in(folder)?;
-    file.write_all(bytes)?;
-    file.as_file().sync_all()?;
-    file.persist(path).map_err(|error| error.error)?;
-    sync_folder(folder)
-}
-
-/// Makes sure that the names in a folder stay. Windows keeps them without being asked and cannot open a folder as a file.
-pub(crate) fn sync_folder(folder: &Path) -> io::Result<()> {
-    if cfg!(unix) { File::open(folder)?.sync_all() } else { Ok(()) }
-}
-
-/// Makes a folder, with its parents, that only its owner may look into.
-pub(crate) fn create_private_folder(path: &Path) -> io::Result<()> {
-    let mut builder = fs::DirBuilder::new();
-    builder.recursive(true);
-    #[cfg(unix)]
-    std::os::unix::fs::DirBuilderExt::mode(&mut builder, 0o700);
-    builder.create(path)
-}
-
-/// Writes a secret where there is none yet. It appears whole, so that nobody reads half a key.
-fn write_private_once(path: &Path, bytes: &[u8]) -> io::Result<()> {
-    let folder = path.parent().unwrap_or(Path::new("."));
-    // Temporary files are made with mode 0600.
-    let mut file = tempfile::NamedTempFile::new_in(folder)?;
-    file.write_all(bytes)?;
-    file.as_file().sync_all()?;
-    match file.persist_noclobber(path) {
-        Ok(_) => sync_folder(folder),
-        Err(error) if error.error.kind() == io::ErrorKind::AlreadyExists => Ok(()),
-        Err(error) => Err(error.error),
-    }
 }
 
 /// `/var/lib/netsonde` for root, the XDG state directory for others, the local application data on Windows.

@@ -1,5 +1,5 @@
 use crate::stop::Stop;
-use crate::terminal;
+use crate::{terminal, upload};
 use netsonde_contract::set::{ProbeSet, find_built_in};
 use netsonde_contract::ticket::Ticket;
 use std::io::{self, BufRead, Read};
@@ -10,9 +10,17 @@ const MAX_TICKET_BYTES: u64 = 64 * 1024;
 /// The ticket as given: the string itself, or `-` for a prompt or standard input, where it shows up in no list of processes.
 pub(crate) fn read(given: &str) -> Result<Ticket, Stop> {
     let text = if given == "-" { from_standard_input()? } else { given.to_owned() };
-    Ticket::parse(text.trim()).map_err(|error| {
+    let ticket = Ticket::parse(text.trim()).map_err(|error| {
         Stop::usage(error.to_string()).next("copy the ticket again from the message, or ask support for a new one")
-    })
+    })?;
+    if ticket.backend.starts_with("http://") && !upload::is_loopback(&ticket.backend) {
+        return Err(Stop::usage(format!(
+            "the ticket would have the bundle sent to {} in the clear, where everyone on the way can read it",
+            ticket.backend
+        ))
+        .next("ask support for a ticket of a backend that speaks https"));
+    }
+    Ok(ticket)
 }
 
 fn from_standard_input() -> Result<String, Stop> {
@@ -81,6 +89,14 @@ pub(crate) mod tests {
         assert!(probe_set(&ticket).unwrap_err().message.contains("another version"));
         ticket.set = "wbe".into();
         assert!(probe_set(&ticket).unwrap_err().message.contains("does not have"));
+    }
+
+    #[test]
+    fn a_ticket_that_would_send_in_the_clear_is_refused() {
+        let mut ticket = sample(&SigningKey::from_bytes(&[1; 32]));
+        assert!(read(&ticket.encode()).is_ok(), "this machine itself is no risk");
+        ticket.backend = "http://support.example".into();
+        assert!(read(&ticket.encode()).err().unwrap().message.contains("in the clear"));
     }
 
     #[test]

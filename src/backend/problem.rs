@@ -25,8 +25,9 @@ impl Refused {
 
     /// A fault of this program or its disk. The caller learns no more than that.
     pub(crate) fn internal(cause: impl Into<Box<dyn std::error::Error + Send + Sync>>) -> Self {
-        let mut refused = Self::new(ProblemCode::Internal, "The server failed to do this; its log says why. Nothing was stored.")
-            .next_step("Try again in a minute; if it stays, tell whoever runs the support backend.");
+        let mut refused =
+            Self::new(ProblemCode::Internal, "The server failed to do this; its log says why. Nothing was acknowledged.")
+                .next_step("Try again in a minute; if it stays, tell whoever runs the support backend.");
         refused.cause = Some(cause.into());
         refused
     }

@@ -3,10 +3,10 @@ use crate::problem::Refused;
 use crate::{api, pages};
 use axum::Router;
 use axum::extract::{MatchedPath, Request};
-use axum::http::{HeaderName, HeaderValue, Method, header};
+use axum::http::{HeaderName, HeaderValue, Method, StatusCode, header};
 use axum::middleware::{Next, from_fn};
 use axum::response::{IntoResponse, Response};
-use netsonde_contract::api::ProblemCode;
+use netsonde_contract::api::{Problem, ProblemCode};
 use std::any::Any;
 use std::sync::Arc;
 use tower_http::catch_panic::CatchPanicLayer;
@@ -23,9 +23,30 @@ pub(crate) fn router(app: Arc<App>) -> Router {
         })
         .with_state(app)
         .layer(CatchPanicLayer::custom(panicked))
+        .layer(from_fn(as_problem))
         .layer(from_fn(pages::for_browsers))
         .layer(from_fn(log))
         .layer(from_fn(secure))
+}
+
+/// Gives a refusal of the framework's own (a path or query that cannot be decoded) the form that all others have.
+async fn as_problem(request: Request, next: Next) -> Response {
+    let response = next.run(request).await;
+    let status = response.status();
+    let is_error = status.is_client_error() || status.is_server_error();
+    // A page that shows a form again with what is wrong in it is an answer of its own.
+    let is_page = response.headers().get(header::CONTENT_TYPE).is_some_and(|kind| kind.as_bytes().starts_with(b"text/html"));
+    if !is_error || is_page || response.extensions().get::<Problem>().is_some() {
+        return response;
+    }
+    match status {
+        StatusCode::BAD_REQUEST => Refused::malformed("The address or its query cannot be read."),
+        StatusCode::PAYLOAD_TOO_LARGE => Refused::new(ProblemCode::TooLarge, "The request's body is too large."),
+        StatusCode::UNSUPPORTED_MEDIA_TYPE => Refused::new(ProblemCode::UnsupportedMediaType, "The body is of another type."),
+        status if status.is_client_error() => Refused::malformed(format!("The request was refused with status {status}.")),
+        status => Refused::internal(format!("the framework answered {status}")),
+    }
+    .into_response()
 }
 
 fn panicked(panic: Box<dyn Any + Send>) -> Response {

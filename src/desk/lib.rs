@@ -17,8 +17,6 @@ mod duration;
 mod fetch;
 /// `login`: keeps the desk token.
 mod login;
-/// The message that an engineer pastes to a customer.
-mod message;
 /// `ticket revoke`.
 mod revoke;
 /// `show`: a case in plain words.

@@ -1,6 +1,5 @@
 use crate::arguments::{Format, TicketWish};
 use crate::backend::Backend;
-use crate::message::Message;
 use crate::stop::Stop;
 use crate::{duration, table, terminal};
 use netsonde_contract::api::{TicketIssued, TicketRequest, path};
@@ -8,6 +7,8 @@ use netsonde_contract::id::CaseId;
 use netsonde_contract::nearest::nearest;
 use netsonde_contract::set::{Plan, Request, built_in, find_built_in};
 use netsonde_contract::ticket::Ticket;
+use netsonde_report::invitation::Invitation;
+use serde_json::{Value, json};
 use std::collections::BTreeMap;
 
 /// Makes a ticket. What was mistyped is said before the backend is asked.
@@ -29,9 +30,9 @@ pub(crate) async fn ticket(
             terminal::harmless(&ticket.set)
         ));
     }
-    let message = Message { issued: &issued, backend: &backend.address(), plan: &plan };
+    let invitation = Invitation { issued: &issued, backend: &backend.address(), plan: &plan };
     match format {
-        Format::Json => terminal::output(&Format::json(&message.json())?),
+        Format::Json => terminal::output(&Format::json(&as_json(&invitation))?),
         Format::Human => {
             terminal::say(&format!(
                 "Ticket {} for case {}, valid until {}. Send the customer what follows; it can be used once.\nTo take it back: netsonde-desk ticket revoke {}\n",
@@ -40,9 +41,22 @@ pub(crate) async fn ticket(
                 table::moment(issued.expires),
                 issued.id
             ));
-            terminal::output(&message.text())
+            terminal::output(&invitation.text())
         }
     }
+}
+
+fn as_json(invitation: &Invitation<'_>) -> Value {
+    let [(_, linux), (_, macos), (_, windows)] = invitation.commands();
+    let issued = invitation.issued;
+    json!({
+        "id": issued.id,
+        "ticket": issued.ticket,
+        "page": issued.page,
+        "expires": issued.expires,
+        "commands": {"linux": linux, "macos": macos, "windows_powershell": windows},
+        "message": invitation.text(),
+    })
 }
 
 /// The request, and the plan that the customer's agent will make of it.

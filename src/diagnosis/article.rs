@@ -1,6 +1,36 @@
 /// Every cause that has an article, with its text in markdown.
 pub const ARTICLES: &[(&str, &str)] = &[
+    ("host.permission_denied", include_str!("../../docs/causes/host.permission_denied.md")),
+    ("host.firewall_local", include_str!("../../docs/causes/host.firewall_local.md")),
+    ("host.no_route", include_str!("../../docs/causes/host.no_route.md")),
+    ("host.gateway_unresolved", include_str!("../../docs/causes/host.gateway_unresolved.md")),
+    ("dns.resolver_unreachable", include_str!("../../docs/causes/dns.resolver_unreachable.md")),
+    ("dns.servfail", include_str!("../../docs/causes/dns.servfail.md")),
+    ("dns.refused", include_str!("../../docs/causes/dns.refused.md")),
+    ("dns.other_rcode", include_str!("../../docs/causes/dns.other_rcode.md")),
+    ("dns.nxdomain", include_str!("../../docs/causes/dns.nxdomain.md")),
+    ("dns.no_data", include_str!("../../docs/causes/dns.no_data.md")),
+    ("path.no_route", include_str!("../../docs/causes/path.no_route.md")),
+    ("path.target_down", include_str!("../../docs/causes/path.target_down.md")),
+    ("path.admin_prohibited", include_str!("../../docs/causes/path.admin_prohibited.md")),
+    ("path.routing_loop", include_str!("../../docs/causes/path.routing_loop.md")),
+    ("path.target_silent", include_str!("../../docs/causes/path.target_silent.md")),
+    ("path.ipv6_broken", include_str!("../../docs/causes/path.ipv6_broken.md")),
+    ("path.icmp_unsupported", include_str!("../../docs/causes/path.icmp_unsupported.md")),
     ("tcp.refused", include_str!("../../docs/causes/tcp.refused.md")),
+    ("tcp.filtered", include_str!("../../docs/causes/tcp.filtered.md")),
+    ("tls.not_tls", include_str!("../../docs/causes/tls.not_tls.md")),
+    ("tls.handshake_timeout", include_str!("../../docs/causes/tls.handshake_timeout.md")),
+    ("tls.expired", include_str!("../../docs/causes/tls.expired.md")),
+    ("tls.not_yet_valid", include_str!("../../docs/causes/tls.not_yet_valid.md")),
+    ("tls.name_mismatch", include_str!("../../docs/causes/tls.name_mismatch.md")),
+    ("tls.self_signed", include_str!("../../docs/causes/tls.self_signed.md")),
+    ("tls.unknown_issuer", include_str!("../../docs/causes/tls.unknown_issuer.md")),
+    ("http.redirect_loop", include_str!("../../docs/causes/http.redirect_loop.md")),
+    ("http.timeout", include_str!("../../docs/causes/http.timeout.md")),
+    ("http.server_error", include_str!("../../docs/causes/http.server_error.md")),
+    ("http.client_error", include_str!("../../docs/causes/http.client_error.md")),
+    ("http.slow_server", include_str!("../../docs/causes/http.slow_server.md")),
 ];
 
 /// The article of a cause, in markdown: what it means, how it was told, how to confirm it by hand, who fixes it and how, and
@@ -12,4 +42,38 @@ pub fn article(code: &str) -> Option<&'static str> {
 /// Where the article of a cause lies in the repository, for findings.
 pub(crate) fn path_of(code: &str) -> String {
     format!("docs/causes/{code}.md")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::ARTICLES;
+
+    const SECTIONS: [&str; 5] = [
+        "## What it means",
+        "## How netsonde tells it",
+        "## How to confirm it by hand",
+        "## Who fixes it, and how",
+        "## What it is often mistaken for",
+    ];
+
+    #[test]
+    fn every_article_has_every_section_in_order_and_something_in_it() {
+        for (code, text) in ARTICLES {
+            assert!(text.starts_with(&format!("# {code}: ")), "{code} begins with its own code and title");
+            let headings: Vec<&str> = text.lines().filter(|line| line.starts_with("## ")).collect();
+            assert_eq!(headings, SECTIONS, "{code}");
+            for section in text.split("\n## ").skip(1) {
+                let (heading, body) = section.split_once('\n').unwrap();
+                assert!(body.trim().len() > 40, "{code}: \"{heading}\" says something");
+            }
+        }
+    }
+
+    #[test]
+    fn what_it_means_is_said_in_few_sentences() {
+        for (code, text) in ARTICLES {
+            let meaning = text.split("\n## ").nth(1).unwrap();
+            assert!(meaning.matches(['.', '?']).count() <= 3, "{code}: {meaning}");
+        }
+    }
 }

@@ -8,9 +8,6 @@ pub(crate) const SLOW_FIRST_BYTE_US: u64 = 750_000;
 /// to resolve the address (Linux gives up after 3 seconds, others after 1 or 2); one that comes at once was a routing decision.
 pub(crate) const ADDRESS_RESOLUTION_US: u64 = 500_000;
 
-/// The same for a connection, whose first SYN is sent again after 1 second: an error to the second SYN alone proves nothing.
-pub(crate) const ADDRESS_RESOLUTION_CONNECT_US: u64 = 1_500_000;
-
 /// A refusal that takes less than this part of the path's smallest round trip cannot have come from the target.
 pub(crate) const TOO_EARLY_FOR_TARGET: f64 = 0.5;
 

@@ -13,6 +13,9 @@ pub mod markdown;
 /// A self-contained page, and its parts for other pages.
 pub mod html;
 
+/// The message that brings a ticket to a customer.
+pub mod invitation;
+
 /// The words that every report uses for the same thing.
 mod words;
 

@@ -182,3 +182,42 @@ fn open_ssh(text: &str) -> Option<VerifyingKey> {
     let blob = STANDARD.decode(encoded).ok().filter(|blob| blob.len() == BLOB_BYTES)?;
     VerifyingKey::from_bytes(blob.last_chunk()?).ok()
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::bundling::tests::packed_bytes;
+
+    fn kept(bytes: &[u8]) -> (tempfile::TempDir, PathBuf) {
+        let folder = tempfile::tempdir().unwrap();
+        let file = folder.path().join("b.tar.gz");
+        std::fs::write(&file, bytes).unwrap();
+        (folder, file)
+    }
+
+    #[test]
+    fn intact_and_known_are_said_apart() {
+        let (folder, file) = kept(&packed_bytes());
+        let bundle = open(&file).unwrap();
+        for name in ["agent.pub", "agent.pem"] {
+            let key = folder.path().join(name);
+            std::fs::write(&key, &bundle.files[name]).unwrap();
+            assert_eq!(key_id(key.to_str().unwrap()), Ok(bundle::key_id(&bundle.key)), "{name}");
+        }
+        let verify = |key: &str| BundleCommand::Verify { file: file.clone(), key: Some(key.to_owned()) }.execute();
+        assert_eq!(verify(&bundle::key_id(&bundle.key)), Ok(exit::AS_EXPECTED));
+        assert_eq!(verify(&format!("sha256:{}", "0".repeat(64))).unwrap_err().exit, exit::FOUND);
+        assert_eq!(verify(file.to_str().unwrap()).unwrap_err().exit, exit::USAGE, "a file that holds no key");
+    }
+
+    #[test]
+    fn a_changed_bundle_is_refused_with_its_code() {
+        let mut bytes = packed_bytes();
+        let middle = bytes.len() / 2;
+        bytes[middle] ^= 1;
+        let (_folder, file) = kept(&bytes);
+        let stop = open(&file).unwrap_err();
+        assert!(stop.exit == exit::FOUND && stop.message.contains("(bundle_"), "{stop:?}");
+        assert_eq!(open(Path::new("/nowhere/b.tar.gz")).unwrap_err().exit, exit::USAGE);
+    }
+}

@@ -11,7 +11,7 @@ pub(super) enum KeyCommand {
     #[command(after_help = "Example:\n  netsonde key show > agent.pub    for: netsonde bundle verify b.tar.gz --key agent.pub")]
     Show {
         /// Where the key is kept.
-        #[arg(long, value_name = "DIR")]
+        #[arg(long, env = "NETSONDE_STATE_DIR", value_name = "DIR")]
         state_dir: Option<PathBuf>,
     },
 }

@@ -28,7 +28,7 @@ Exit codes: 0 as expected, 1 something was found, 2 usage, 3 could not be measur
 
 /// Finds where network traffic stalls, and why, and packs the evidence into one signed file.
 #[derive(Parser)]
-#[command(name = "netsonde", version, about, after_help = EXAMPLES, max_term_width = 110, disable_help_subcommand = true)]
+#[command(name = "netsonde", version, after_help = EXAMPLES, max_term_width = 110, disable_help_subcommand = true)]
 struct Cli {
     #[command(subcommand)]
     command: Command,

@@ -229,4 +229,4 @@ impl<'a> Redactor<'a> {
 }
 
 #[cfg(test)]
-mod tests;
+pub(crate) mod tests;

@@ -1,4 +1,4 @@
-use super::machine::{Answer, Body};
+use super::answer::{Answer, Body};
 use crate::stop::with_causes;
 use netsonde_contract::api::{self, Problem, TicketState};
 use netsonde_contract::id::TicketId;
@@ -162,7 +162,8 @@ fn certificate_refused(error: &(dyn Error + 'static)) -> bool {
     false
 }
 
-fn is_loopback(base: &str) -> bool {
+/// The backend is this machine itself.
+pub(crate) fn is_loopback(base: &str) -> bool {
     Target::parse(base, TargetForm::Url)
         .is_ok_and(|target| target.host == "localhost" || target.address().is_some_and(|address| address.is_loopback()))
 }

@@ -1,13 +1,15 @@
 //! Sends one bundle to the backend that a ticket names. What to ask next is decided by [`machine`], which is pure; here are the
 //! requests themselves, and the receipt without which nothing counts as delivered.
 
+/// What the backend said, and why a bundle was not delivered.
+mod answer;
 /// The backend's HTTP interface, as far as the agent uses it.
 mod backend;
 /// Answers in, requests out.
 mod machine;
 
-pub(crate) use backend::{Backend, NoAnswer, TlsTrust};
-pub(crate) use machine::Failure;
+pub(crate) use answer::Failure;
+pub(crate) use backend::{Backend, NoAnswer, TlsTrust, is_loopback};
 
 use crate::interruption::Interruption;
 use base64::Engine;

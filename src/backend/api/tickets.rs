@@ -15,7 +15,7 @@ use netsonde_contract::api::{
 };
 use netsonde_contract::id::{CaseId, TicketId};
 use netsonde_contract::nearest::nearest;
-use netsonde_contract::set::{PlanError, ProbeSet, Request, built_in, find_built_in};
+use netsonde_contract::set::{Plan, PlanError, Request, built_in, find_built_in};
 use netsonde_contract::ticket::{Ticket, TicketSecret};
 use std::sync::Arc;
 use std::time::Duration;
@@ -25,7 +25,7 @@ pub(super) async fn create(
     State(app): State<Arc<App>>,
     JsonBody(request): JsonBody<TicketRequest>,
 ) -> Result<impl IntoResponse, Refused> {
-    let issued = issue(&app, request).await?;
+    let (issued, _) = issue(&app, request).await?;
     Ok((StatusCode::CREATED, [(header::LOCATION, path::ticket(&issued.id))], Json(issued)))
 }
 
@@ -67,8 +67,8 @@ pub(crate) async fn revoke(app: &App, id: &TicketId) -> Result<(), Refused> {
     Ok(())
 }
 
-/// Makes a ticket. Its string is in the answer and nowhere else.
-pub(crate) async fn issue(app: &App, request: TicketRequest) -> Result<TicketIssued, Refused> {
+/// Makes a ticket. Its string is in the answer and nowhere else. Beside it the plan that the customer's agent will make of it.
+pub(crate) async fn issue(app: &App, request: TicketRequest) -> Result<(TicketIssued, Plan), Refused> {
     let case = CaseId::parse(&request.case).ok_or_else(|| {
         Refused::new(
             ProblemCode::InvalidParameter,
@@ -82,15 +82,15 @@ pub(crate) async fn issue(app: &App, request: TicketRequest) -> Result<TicketIss
             format!("A ticket is valid for 1 to {MAX_TICKET_SECONDS} seconds."),
         ));
     }
-    let set = checked_set(&request)?;
+    let plan = checked_plan(&request)?;
     let now = app.clock.now();
     let ticket = Ticket {
         id: TicketId::from_bytes(crate::random::bytes()?),
         backend: app.place.url.clone(),
         tls_pin: app.place.tls_pin.clone(),
         receipt_key: app.receipt_key.verifying_key(),
-        set: set.name.clone(),
-        set_sha256: set.reference().sha256,
+        set: plan.set.name.clone(),
+        set_sha256: plan.set.sha256.clone(),
         targets: request.targets,
         parameters: request.parameters,
         case,
@@ -112,16 +112,17 @@ pub(crate) async fn issue(app: &App, request: TicketRequest) -> Result<TicketIss
     };
     app.store.add_ticket(&row).await?;
     tracing::info!(ticket = %row.id, case = %row.case, set = %row.set, "ticket issued");
-    Ok(TicketIssued {
+    let issued = TicketIssued {
         ticket: ticket.encode().to_string(),
         page: format!("{}{}", app.place.url, path::ticket_page(&row.id)),
         id: row.id,
         expires: row.expires,
-    })
+    };
+    Ok((issued, plan))
 }
 
-/// The set that is asked for, once it is seen to take these targets and parameters.
-fn checked_set(request: &TicketRequest) -> Result<ProbeSet, Refused> {
+/// The set that is asked for, filled in with these targets and parameters.
+fn checked_plan(request: &TicketRequest) -> Result<Plan, Refused> {
     let names = || built_in().iter().map(|set| set.name);
     let found = find_built_in(&request.set).ok_or_else(|| {
         let hint = match nearest(&request.set, names()) {
@@ -141,6 +142,5 @@ fn checked_set(request: &TicketRequest) -> Result<ProbeSet, Refused> {
             _ => ProblemCode::InvalidParameter,
         };
         Refused::new(code, format!("{error}."))
-    })?;
-    Ok(set)
+    })
 }

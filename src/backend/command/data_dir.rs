@@ -1,10 +1,13 @@
 use clap::Args;
 use std::path::PathBuf;
 
+/// Where the service of a package keeps its data.
+const SYSTEM: &str = "/var/lib/netsonde-backend";
+
 /// Which data directory a command works on.
 #[derive(Args)]
 pub(super) struct DataDir {
-    /// Where everything is kept [default: $STATE_DIRECTORY, else /var/lib/netsonde-backend for root, else ~/.local/share/netsonde-backend]
+    /// Where everything is kept [default: $STATE_DIRECTORY, else /var/lib/netsonde-backend where you may read it, else ~/.local/share/netsonde-backend]
     #[arg(long, value_name = "DIR", env = "NETSONDE_BACKEND_DATA")]
     data: Option<PathBuf>,
 }
@@ -18,12 +21,12 @@ impl DataDir {
             let share = variable("XDG_DATA_HOME").or_else(|| Some(variable("HOME")?.join(".local/share")));
             share.map(|share| share.join("netsonde-backend"))
         };
-        let system = PathBuf::from("/var/lib/netsonde-backend");
-        let root = variable("HOME").is_some_and(|home| home == *"/root").then_some(system);
+        // A package's service keeps its data there, and an administrator's commands should find it.
+        let system = || Some(PathBuf::from(SYSTEM)).filter(|folder| std::fs::read_dir(folder).is_ok());
         self.data
             .clone()
             .or_else(|| variable("STATE_DIRECTORY"))
-            .or(root)
+            .or_else(system)
             .or_else(own)
             .ok_or_else(|| anyhow::anyhow!("there is no home directory; name a data directory with --data"))
     }

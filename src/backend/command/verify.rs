@@ -8,7 +8,6 @@ use clap::Args;
 use ed25519_dalek::VerifyingKey;
 use netsonde_contract::bundle;
 use netsonde_contract::receipt::Receipt;
-use std::collections::HashSet;
 use std::io::Write;
 use std::process::ExitCode;
 
@@ -26,7 +25,7 @@ pub(crate) struct Report {
     /// Blobs that no row names and uploads that are not finished: nobody was promised them.
     pub(crate) unnamed_blobs: usize,
     pub(crate) uploads: usize,
-    /// The bundle and its fault.
+    /// Where, and what.
     pub(crate) faults: Vec<(String, String)>,
 }
 
@@ -62,27 +61,40 @@ pub(crate) async fn verify(
     staging: &Staging,
     receipt_key: &VerifyingKey,
 ) -> anyhow::Result<Report> {
-    /// Rows read at once.
-    const PAGE: u32 = 100;
+    /// Ids read at once.
+    const PAGE: u32 = 1000;
     let mut report = Report::default();
-    let mut named = HashSet::new();
+    report.faults.extend(store.faults().await?.into_iter().map(|fault| ("database".to_owned(), fault)));
     let mut after = None;
     loop {
-        let page = store.bundles_after(after.as_ref(), PAGE).await?;
+        let page = store.bundle_ids_after(after.as_ref(), PAGE).await?;
         let Some(last) = page.last() else { break };
-        after = Some(last.id.clone());
-        for row in &page {
+        after = Some(last.clone());
+        for id in &page {
             report.bundles += 1;
-            report.bytes += row.size_bytes;
-            named.insert(row.file_sha256.clone());
-            if let Err(fault) = check(store, blobs, receipt_key, row).await? {
-                report.faults.push((row.id.to_string(), fault));
+            // A row that cannot be read is a fault of that bundle, and no reason to leave the others unchecked.
+            let checked = match store.bundle(id).await {
+                Ok(Some(row)) => {
+                    report.bytes += row.size_bytes;
+                    check(store, blobs, receipt_key, &row).await?
+                }
+                Ok(None) => continue,
+                Err(error) => Err(with_source(&error)),
+            };
+            if let Err(fault) = checked {
+                report.faults.push((id.to_string(), fault));
             }
         }
     }
-    report.unnamed_blobs = blobs.list().await?.iter().filter(|digest| !named.contains(*digest)).count();
+    for digest in blobs.list().await? {
+        report.unnamed_blobs += usize::from(!store.names_blob(&digest).await?);
+    }
     report.uploads = staging.list().await?.len();
     Ok(report)
+}
+
+fn with_source(error: &dyn std::error::Error) -> String {
+    error.source().map_or_else(|| error.to_string(), |source| format!("{error}: {source}"))
 }
 
 /// The first thing that is wrong with a row, in words.

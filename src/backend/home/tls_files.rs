@@ -7,7 +7,8 @@ use rustls_pki_types::{CertificateDer, PrivatePkcs8KeyDer};
 use std::path::Path;
 use std::sync::Arc;
 
-/// The generated certificate and its key. Tickets and desk tokens pin the key, so the key is made once and stays;
+/// The generated certificate and its key. The certificate has no end that anybody would see: nothing but the key is trusted, and a
+/// backend that stops working one day by itself helps nobody. Tickets and desk tokens pin the key, so the key is made once and stays;
 /// the certificate is signed anew when the server's name changes.
 pub(crate) struct TlsFiles {
     certificate: CertificateDer<'static>,

@@ -83,7 +83,13 @@ async fn take_whole(app: Arc<App>, arrival: Arrival) -> Result<BundleRow, Refuse
             tracing::info!(bundle = row.id.short(), case = %row.case, state = ?row.backend.state, bytes = row.size_bytes, "bundle stored");
             Ok(row)
         }
-        Ok(Accepted::Already(before)) => Ok(*before),
+        Ok(Accepted::Already(before)) => {
+            // The same bundle with other files withheld is another file.
+            if before.file_sha256 != row.file_sha256 {
+                app.blobs.remove(&row.file_sha256).await.map_err(Refused::internal)?;
+            }
+            Ok(*before)
+        }
         Ok(Accepted::TicketNotOpen) => {
             app.blobs.remove(&row.file_sha256).await.map_err(Refused::internal)?;
             let ticket = app.store.ticket(&row.ticket).await?.ok_or_else(unknown_ticket)?;

@@ -3,7 +3,6 @@
 use crate::app::App;
 use crate::clock::earlier;
 use crate::problem::Refused;
-use crate::store::StoreError;
 use std::collections::HashSet;
 
 /// What a sweep found and removed.
@@ -16,9 +15,8 @@ pub(crate) struct Swept {
 /// Before the first connection is accepted: also blobs that no row names, which are only certain to be orphans while nothing is being stored.
 pub(crate) async fn sweep_at_start(app: &App) -> Result<Swept, Refused> {
     let mut swept = sweep_stale(app).await?;
-    let named = named_blobs(app).await?;
     for digest in app.blobs.list().await.map_err(Refused::internal)? {
-        if !named.contains(&digest) {
+        if !app.store.names_blob(&digest).await? {
             app.blobs.remove(&digest).await.map_err(Refused::internal)?;
             swept.blobs += 1;
         }
@@ -43,17 +41,4 @@ pub(crate) async fn sweep_stale(app: &App) -> Result<Swept, Refused> {
         swept.uploads += 1;
     }
     Ok(swept)
-}
-
-async fn named_blobs(app: &App) -> Result<HashSet<String>, StoreError> {
-    /// Rows read at once.
-    const PAGE: u32 = 200;
-    let mut named = HashSet::new();
-    let mut after = None;
-    loop {
-        let page = app.store.bundles_after(after.as_ref(), PAGE).await?;
-        let Some(last) = page.last() else { return Ok(named) };
-        after = Some(last.id.clone());
-        named.extend(page.into_iter().map(|row| row.file_sha256));
-    }
 }

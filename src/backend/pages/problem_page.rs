@@ -13,6 +13,8 @@ struct ProblemPage<'a> {
     problem: &'a Problem,
     /// Where the form was that was refused.
     back: Option<&'a str>,
+    /// Customers have no cases to go to.
+    customer: bool,
 }
 
 /// Turns a refusal into a page where a browser asked; programs get the problem document as it is.
@@ -26,7 +28,12 @@ pub(crate) async fn for_browsers(request: Request, next: Next) -> Response {
     }
     let Some(problem) = response.extensions_mut().remove::<Problem>() else { return response };
     let status = StatusCode::from_u16(problem.status).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);
-    let page = ProblemPage { frame: Frame::for_strangers(), problem: &problem, back: was_form.then_some(path.as_str()) };
+    let page = ProblemPage {
+        frame: Frame::for_strangers(),
+        problem: &problem,
+        back: was_form.then_some(path.as_str()),
+        customer: path.starts_with("/t/"),
+    };
     let Ok(mut page) = render(status, &page) else { return response };
     // Retry-After, WWW-Authenticate and their like stay with the refusal.
     for (name, value) in response.headers() {

@@ -11,6 +11,7 @@ use axum::response::{Redirect, Response};
 use netsonde_contract::api::{Problem, TicketRequest, path};
 use netsonde_contract::id::TicketId;
 use netsonde_contract::set::built_in;
+use netsonde_report::invitation::Invitation;
 use serde::Deserialize;
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -37,7 +38,7 @@ struct SetChoice {
 struct TicketReadyPage<'a> {
     frame: Frame,
     case: &'a str,
-    ticket: &'a str,
+    message: String,
     page: &'a str,
     expires: String,
 }
@@ -85,7 +86,7 @@ pub(super) async fn submit(
     Form(form): Form<TicketForm>,
 ) -> Result<Response, Refused> {
     engineer.check_form(&form.form_token)?;
-    let issued = match issue(&app, form.request()).await {
+    let (issued, plan) = match issue(&app, form.request()).await {
         Ok(issued) => issued,
         Err(refused) if refused.problem.status < 500 => return show(&engineer, &form, Some(&refused.problem)),
         Err(refused) => return Err(refused),
@@ -93,7 +94,7 @@ pub(super) async fn submit(
     let page = TicketReadyPage {
         frame: Frame::of(&engineer),
         case: form.case.trim(),
-        ticket: &issued.ticket,
+        message: Invitation { issued: &issued, backend: &app.place.url, plan: &plan }.text(),
         page: &issued.page,
         expires: shown::time(issued.expires),
     };

@@ -12,6 +12,7 @@ use std::time::Duration;
 pub(super) async fn run<S: Store>(open: impl AsyncFn() -> S) {
     let store = open().await;
     store.check().await.unwrap();
+    assert!(store.faults().await.unwrap().is_empty());
     settings_are_replaced(&store).await;
     tickets_open_their_case_and_are_revoked_once(&store).await;
     an_upload_replaces_the_one_before_and_moves_only_from_its_offset(&store).await;
@@ -79,9 +80,10 @@ async fn a_ticket_is_used_once_however_many_arrive(store: &dyn Store) {
     assert_eq!(store.bundle(&bundle_id(1)).await.unwrap(), Some(one));
     let newest_first: Vec<BundleId> = store.bundles_of(&case(), 9).await.unwrap().into_iter().map(|row| row.id).collect();
     assert_eq!(newest_first, [bundle_id(4), bundle_id(1)]);
-    let walked: Vec<BundleId> =
-        store.bundles_after(Some(&bundle_id(1)), 9).await.unwrap().into_iter().map(|row| row.id).collect();
-    assert_eq!(walked, [bundle_id(4)]);
+    assert_eq!(store.bundle_ids_after(None, 1).await.unwrap(), [bundle_id(1)]);
+    assert_eq!(store.bundle_ids_after(Some(&bundle_id(1)), 9).await.unwrap(), [bundle_id(4)]);
+    assert!(store.names_blob(&"ab".repeat(32)).await.unwrap());
+    assert!(!store.names_blob(&"cd".repeat(32)).await.unwrap());
     let listed = store.cases(9).await.unwrap();
     assert_eq!(listed, [store.case(&case()).await.unwrap().unwrap()]);
     assert_eq!((listed[0].bundles, listed[0].state, listed[0].updated), (2, Some(State::AsExpected), bundle(4, 3).received));

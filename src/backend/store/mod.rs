@@ -31,6 +31,8 @@ pub(crate) enum StoreError {
 pub(crate) trait Store: Send + Sync + 'static {
     /// Reads and writes something, so that a full disk or a lost file shows.
     async fn check(&self) -> Result<(), StoreError>;
+    /// What the database finds wrong with itself, in its own words.
+    async fn faults(&self) -> Result<Vec<String>, StoreError>;
 
     async fn setting(&self, setting: Setting) -> Result<Option<String>, StoreError>;
     async fn set(&self, setting: Setting, value: &str) -> Result<(), StoreError>;
@@ -53,8 +55,10 @@ pub(crate) trait Store: Send + Sync + 'static {
     /// Uses the ticket, adds the bundle, brings its case up to date and removes its upload: all or nothing.
     async fn accept(&self, bundle: &BundleRow, upload: Option<&str>) -> Result<Accepted, StoreError>;
     async fn bundle(&self, id: &BundleId) -> Result<Option<BundleRow>, StoreError>;
-    /// The bundles after `after` in the order of their ids, `count` at most, to walk over all of them.
-    async fn bundles_after(&self, after: Option<&BundleId>, count: u32) -> Result<Vec<BundleRow>, StoreError>;
+    /// The ids after `after` in their order, `count` at most, to walk over all bundles.
+    async fn bundle_ids_after(&self, after: Option<&BundleId>, count: u32) -> Result<Vec<BundleId>, StoreError>;
+    /// Whether an acknowledged bundle is kept in the blob of this digest.
+    async fn names_blob(&self, file_sha256: &str) -> Result<bool, StoreError>;
 
     /// The cases, the last updated first.
     async fn cases(&self, count: u32) -> Result<Vec<CaseRow>, StoreError>;

@@ -12,7 +12,6 @@ mod pages;
 mod problems;
 /// A bundle as an agent makes it.
 mod sample;
-mod scratch;
 /// The server under test.
 mod server;
 /// The ticket's page and its form.

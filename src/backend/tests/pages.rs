@@ -26,7 +26,7 @@ impl<'s> Browser<'s> {
         }
     }
 
-    pub(super) fn cookie_header(&self) -> String {
+    fn cookie_header(&self) -> String {
         self.cookies.iter().map(|(name, value)| format!("{name}={value}")).collect::<Vec<_>>().join("; ")
     }
 

@@ -12,6 +12,8 @@ async fn an_unknown_address_and_a_wrong_method_are_problem_documents() {
         ("DELETE", "/v1/cases", ProblemCode::MethodNotAllowed),
         ("PUT", "/healthz", ProblemCode::MethodNotAllowed),
         ("GET", "/v1/uploads/unknown", ProblemCode::MethodNotAllowed),
+        ("GET", "/t/%ff", ProblemCode::MalformedRequest),
+        ("GET", "/sign-in?next=a&next=b", ProblemCode::MalformedRequest),
     ] {
         let refused = server.client.request(method.parse().unwrap(), format!("{}{path}", server.url)).send().await.unwrap();
         assert_eq!(problem(refused).await.known_code(), Some(code), "{method} {path}");

@@ -51,7 +51,9 @@ fn join(group: Vec<Hypothesis>) -> Option<Hypothesis> {
             joined.candidate = joined.candidate.about(spot);
         }
         join_rejected(&mut joined, other.rejected);
-        joined.suppressed.extend(hypothesis.suppressed.into_iter().filter(|code| !joined.suppressed.contains(code)).collect::<Vec<_>>());
+        joined
+            .suppressed
+            .extend(hypothesis.suppressed.into_iter().filter(|code| !joined.suppressed.contains(code)).collect::<Vec<_>>());
     }
     if !others.is_empty() {
         joined.candidate.sentence.push_str(&format!(" The same holds for {}.", list(&others)));

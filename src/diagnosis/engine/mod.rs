@@ -11,6 +11,9 @@ mod merging;
 mod ranking;
 /// Narrower causes in place of broader ones; consequences under their cause.
 mod suppression;
+/// Whole runs.
+#[cfg(test)]
+mod tests;
 /// Failed checks without a cause, and what was ruled out for them.
 mod unexplained;
 
@@ -67,14 +70,18 @@ fn targets(outcomes: &[Outcome]) -> Vec<Option<&Target>> {
 
 fn propose(evidence: &Evidence<'_>) -> Vec<Hypothesis> {
     let of_rule = |rule: &'static Rule| {
-        (rule.evaluate)(evidence).into_iter().map(move |mut candidate| {
-            if !evidence.environment.raw_sockets {
-                candidate.confidence = candidate.confidence.min(rule.unprivileged_cap);
-            }
-            Hypothesis { rule, candidate, suppressed: Vec::new() }
-        })
+        let candidates = (rule.evaluate)(evidence).into_iter();
+        candidates.map(move |candidate| hypothesis(rule, candidate, evidence.environment))
     };
     RULES.iter().flat_map(of_rule).collect()
+}
+
+/// Without raw sockets a rule claims no more than it says it can.
+fn hypothesis(rule: &'static Rule, mut candidate: Candidate, environment: &Environment) -> Hypothesis {
+    if !environment.raw_sockets {
+        candidate.confidence = candidate.confidence.min(rule.unprivileged_cap);
+    }
+    Hypothesis { rule, candidate, suppressed: Vec::new() }
 }
 
 fn finding(hypothesis: Hypothesis, target: Option<&Target>) -> Finding {

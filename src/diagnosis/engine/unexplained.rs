@@ -86,9 +86,10 @@ fn ruled_out(evidence: &Evidence<'_>, outcome: &Outcome) -> Vec<Rejected> {
     add("path.target_silent", Layer::Path, "The target answers on at least one port or protocol.".to_owned(), answered);
     let connected: Vec<_> = evidence.attempts().iter().filter(|attempt| attempt.connected()).map(|attempt| attempt.id).collect();
     add("tcp.filtered", Layer::Tcp, "Connections to the port succeed.".to_owned(), connected);
-    let trusted = evidence.handshakes.iter().filter(|handshake| {
-        handshake.failure.is_none() && handshake.deciding_verdict().is_some_and(|verdict| verdict.trusted)
-    });
+    let trusted = evidence
+        .handshakes
+        .iter()
+        .filter(|handshake| handshake.failure.is_none() && handshake.deciding_verdict().is_some_and(|verdict| verdict.trusted));
     let trusted: Vec<_> = trusted.map(|handshake| handshake.id).collect();
     add("tls.unknown_issuer", Layer::Tls, "The TLS handshake completes with a trusted certificate.".to_owned(), trusted);
     ruled_out

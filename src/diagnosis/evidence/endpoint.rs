@@ -1,6 +1,7 @@
 use super::{Evidence, Seen};
 use netsonde_contract::failure::{Failure, FailureCode, IcmpMeaning, Step};
 use netsonde_contract::id::ObservationId;
+use netsonde_contract::kind::Kind;
 use netsonde_contract::observation::{Connect, Exchange, Handshake};
 use std::net::{IpAddr, SocketAddr};
 
@@ -11,11 +12,15 @@ pub(crate) struct Attempt<'a> {
     pub(crate) host: &'a str,
     pub(crate) address: SocketAddr,
     pub(crate) local: Option<IpAddr>,
+    /// When it began, since the run began.
+    pub(crate) at_us: u64,
     pub(crate) took_us: u64,
     /// None where it connected.
     pub(crate) failure: Option<&'a Failure>,
     /// The request was sent there by a redirect, so that the address may be another host's.
     pub(crate) redirected: bool,
+    /// An ICMP error that ended it would have been recorded: only tcp checks keep them.
+    pub(crate) keeps_icmp: bool,
 }
 
 impl<'a> Attempt<'a> {
@@ -23,26 +28,31 @@ impl<'a> Attempt<'a> {
         let connect = seen.fact;
         Some(Self {
             id: seen.id,
+            at_us: seen.at_us,
             host: &connect.host,
             address: connect.address,
             local: connect.local.map(|local| local.ip()),
             took_us: connect.took_us,
             failure: connect.failure.as_ref(),
             redirected: false,
+            keeps_icmp: true,
         })
         .filter(Self::was_made)
     }
 
+    /// The handshake within an http check stands beside its exchange, which tells the same and knows of a proxy.
     pub(super) fn of_handshake(seen: Seen<'a, Handshake>) -> Option<Self> {
-        let handshake = seen.fact;
+        let handshake = Some(seen.fact).filter(|_| seen.outcome.kind != Kind::Http)?;
         Some(Self {
             id: seen.id,
+            at_us: seen.at_us,
             host: &handshake.host,
             address: handshake.address,
             local: None,
             took_us: handshake.connect_us,
             failure: handshake.failure.as_ref().filter(|failure| is_before_connected(failure)),
             redirected: false,
+            keeps_icmp: false,
         })
         .filter(Self::was_made)
     }
@@ -57,12 +67,14 @@ impl<'a> Attempt<'a> {
         }
         Some(Self {
             id: seen.id,
+            at_us: seen.at_us,
             host: host_of(&exchange.url),
             address,
             local: None,
             took_us: exchange.phases.connect_us.unwrap_or_default(),
             failure,
             redirected: exchange.redirect > 0,
+            keeps_icmp: false,
         })
         .filter(Self::was_made)
     }

@@ -1,13 +1,14 @@
-use super::{Evidence, Seen};
-use netsonde_contract::failure::{Failure, FailureCode};
+use super::{Attempt, Evidence, Seen};
+use netsonde_contract::failure::{Failure, FailureCode, IcmpMeaning};
 use netsonde_contract::id::ObservationId;
-use netsonde_contract::observation::{Clock, Interface};
+use netsonde_contract::observation::{Clock, Echo, Interface};
 use std::net::IpAddr;
 
 impl<'a> Evidence<'a> {
     /// Whether the address belongs to this machine, as far as its interfaces, routes and sockets tell.
     pub(crate) fn is_own(&self, address: IpAddr) -> bool {
-        let on_interface = |interface: &Interface| interface.addresses.iter().any(|cidr| prefix(cidr).is_some_and(|(own, _)| own == address));
+        let on_interface =
+            |interface: &Interface| interface.addresses.iter().any(|cidr| prefix(cidr).is_some_and(|(own, _)| own == address));
         address.is_loopback()
             || self.interfaces.iter().any(|interface| on_interface(interface))
             || self.routes.iter().any(|route| route.source == Some(address))
@@ -26,12 +27,53 @@ impl<'a> Evidence<'a> {
 
     /// Failures of packets to the address, whichever check sent them.
     pub(crate) fn failures_to(&self, address: IpAddr) -> Vec<(&'a Failure, &'a ObservationId)> {
-        let routes = self.routes.iter().filter(|route| route.target == address).map(|route| (route.fact.failure.as_ref(), route.id));
-        let attempts = self.attempts().iter().filter(|attempt| attempt.address.ip() == address).map(|attempt| (attempt.failure, attempt.id));
+        let routes =
+            self.routes.iter().filter(|route| route.target == address).map(|route| (route.fact.failure.as_ref(), route.id));
+        let attempts =
+            self.attempts().iter().filter(|attempt| attempt.address.ip() == address).map(|attempt| (attempt.failure, attempt.id));
         let echoes = self.echoes_of(address).map(|echo| (echo.fact.failure.as_ref(), echo.id));
-        let traces = self.traces.iter().filter(|trace| trace.target == address).map(|trace| (trace.fact.failure.as_ref(), trace.id));
+        let traces =
+            self.traces.iter().filter(|trace| trace.target == address).map(|trace| (trace.fact.failure.as_ref(), trace.id));
         let all = routes.chain(attempts).chain(echoes).chain(traces);
         all.filter_map(|(failure, id)| Some((failure?, id))).collect()
+    }
+
+    /// Observations in which this machine's own routing table led nowhere for the address; empty where it knows a route.
+    pub(crate) fn without_route(&self, address: IpAddr) -> Vec<&'a ObservationId> {
+        let routes = || self.routes.iter().filter(|route| route.target == address);
+        if routes().any(|route| route.failure.is_none()) {
+            return Vec::new();
+        }
+        let barred = |failure: &Failure| failure.code == FailureCode::PermissionDenied && failure.icmp.is_none();
+        let attempts = || self.attempts().iter().filter(|attempt| attempt.address.ip() == address && attempt.keeps_icmp);
+        // A route of type prohibit bars connections too; a lookup that is barred alone only lacked a right.
+        let prohibited = attempts().any(|attempt| attempt.failure.is_some_and(barred));
+        let by_table = routes().filter(|route| route.fact.failure.as_ref().is_some_and(|failure| prohibited || !barred(failure)));
+        let by_attempt = attempts().filter(|attempt| attempt.failure.is_some_and(is_without_route));
+        // What an earlier ICMP error left behind fails a later send in the same words: only series that met none count.
+        let unmet = |echo: &&Seen<'_, Echo>| echo.fact.errors.is_empty() && echo.fact.replies.is_empty();
+        let by_echo =
+            self.echoes_of(address).filter(unmet).filter(|echo| echo.fact.failure.as_ref().is_some_and(is_without_route));
+        let by_trace = self.traces.iter().filter(|trace| trace.target == address && self.hops_of(address).is_empty());
+        let by_trace = by_trace.filter(|trace| trace.fact.failure.as_ref().is_some_and(is_without_route));
+        let ids = by_table.map(|route| route.id).chain(by_attempt.map(|attempt| attempt.id));
+        ids.chain(by_echo.map(|echo| echo.id)).chain(by_trace.map(|trace| trace.id)).collect()
+    }
+
+    /// Observations in which this machine said host unreachable itself: it found no hardware address for the next hop (RFC 1122
+    /// section 2.3.2.2).
+    pub(crate) fn next_hop_unresolved(&self, address: IpAddr) -> Vec<&'a ObservationId> {
+        // A route of type unreachable fails in the same words.
+        if !self.without_route(address).is_empty() {
+            return Vec::new();
+        }
+        let own = self.icmp_errors(address, IcmpMeaning::HostUnreachable).into_iter();
+        let own = own.filter(|seen| self.is_own(seen.error.offender)).map(|seen| seen.id);
+        let at_once = |attempt: &&Attempt<'_>| {
+            let failure = attempt.failure.filter(|_| attempt.keeps_icmp && attempt.address.ip() == address);
+            failure.is_some_and(|failure| failure.code == FailureCode::HostUnreachable && failure.icmp.is_none())
+        };
+        own.chain(self.attempts().iter().filter(at_once).map(|attempt| attempt.id)).collect()
     }
 
     /// The machine's clock as it was read, where a check read it.

@@ -2,12 +2,12 @@
 
 /// Attempts to connect, whichever check made them.
 mod endpoint;
-/// What is known about the way to one address.
-mod path;
 /// What the machine knows of itself.
 mod machine;
 /// What each source of names said.
 mod naming;
+/// What is known about the way to one address.
+mod path;
 /// What made a check fail, and where.
 mod symptom;
 
@@ -19,9 +19,7 @@ pub(crate) use symptom::Symptom;
 
 use netsonde_contract::environment::Environment;
 use netsonde_contract::id::ObservationId;
-use netsonde_contract::observation::{
-    Clock, Echo, Exchange, Fact, Handshake, Hop, Interface, Lookup, Route, Trace,
-};
+use netsonde_contract::observation::{Clock, Echo, Exchange, Fact, Handshake, Hop, Interface, Lookup, Observation, Route, Trace};
 use netsonde_contract::outcome::Outcome;
 use netsonde_contract::target::Target;
 use std::net::IpAddr;
@@ -32,6 +30,8 @@ use std::ops::Deref;
 pub(crate) struct Seen<'a, T> {
     pub(crate) outcome: &'a Outcome,
     pub(crate) id: &'a ObservationId,
+    /// When the step began, since the run began.
+    pub(crate) at_us: u64,
     pub(crate) fact: &'a T,
 }
 
@@ -91,20 +91,20 @@ impl<'a> Evidence<'a> {
             let of_target = outcome.target.as_ref() == target;
             if of_target || outcome.target.is_none() {
                 for observation in &outcome.observations {
-                    evidence.add(outcome, &observation.id, &observation.fact, of_target);
+                    evidence.add(outcome, observation, of_target);
                 }
             }
         }
         evidence
     }
 
-    fn add(&mut self, outcome: &'a Outcome, id: &'a ObservationId, fact: &'a Fact, of_target: bool) {
+    fn add(&mut self, outcome: &'a Outcome, observation: &'a Observation, of_target: bool) {
         macro_rules! seen {
             ($fact:expr) => {
-                Seen { outcome, id, fact: $fact }
+                Seen { outcome, id: &observation.id, at_us: observation.at_us, fact: $fact }
             };
         }
-        match fact {
+        match &observation.fact {
             Fact::Interface(fact) => self.interfaces.push(seen!(fact)),
             Fact::Clock(fact) => self.clocks.push(seen!(fact)),
             _ if !of_target => {}

@@ -40,7 +40,8 @@ pub(crate) const NXDOMAIN: u16 = 3;
 pub(crate) const REFUSED: u16 = 5;
 
 fn answer_of(reply: &DnsReply, record_type: &str) -> Answer {
-    let is = |record_type: &'static str| move |record: &&netsonde_contract::observation::Record| record.record_type == record_type;
+    let is =
+        |record_type: &'static str| move |record: &&netsonde_contract::observation::Record| record.record_type == record_type;
     if reply.rcode_number != 0 {
         Answer::Code(reply.rcode_number)
     } else if reply.answers.iter().any(|record| record.record_type == record_type) {
@@ -60,9 +61,10 @@ fn answer_of(reply: &DnsReply, record_type: &str) -> Answer {
 impl<'a> ServerView<'a> {
     /// The replies that count, each with what it amounts to: one that was cut gives way to the same question over TCP.
     pub(crate) fn answers(&self) -> Vec<(Seen<'a, Lookup>, Answer)> {
-        let all = self.lookups.iter().filter_map(|lookup| {
-            Some((*lookup, answer_of(lookup.fact.reply.as_ref()?, &lookup.fact.record_type)))
-        });
+        let all = self
+            .lookups
+            .iter()
+            .filter_map(|lookup| Some((*lookup, answer_of(lookup.fact.reply.as_ref()?, &lookup.fact.record_type))));
         let all: Vec<_> = all.collect();
         let superseded = |lookup: &Seen<'_, Lookup>, answer: Answer| {
             answer == Answer::Truncated
@@ -77,7 +79,8 @@ impl<'a> ServerView<'a> {
 
     /// It was asked and nothing at all came back, neither over UDP nor over TCP, though the questions left this machine.
     pub(crate) fn unreachable(&self) -> bool {
-        !self.lookups.is_empty() && self.lookups.iter().all(|lookup| lookup.reply.is_none() && lookup.failure.as_ref().is_some_and(went_out))
+        !self.lookups.is_empty()
+            && self.lookups.iter().all(|lookup| lookup.reply.is_none() && lookup.failure.as_ref().is_some_and(went_out))
     }
 
     pub(crate) fn ids(&self) -> impl Iterator<Item = &'a ObservationId> + '_ {
@@ -88,7 +91,11 @@ impl<'a> ServerView<'a> {
 /// The question was sent, and silence or an error from the network came back.
 fn went_out(failure: &Failure) -> bool {
     match failure.code {
-        FailureCode::TimedOut | FailureCode::Refused | FailureCode::Reset | FailureCode::Closed | FailureCode::HostUnreachable => true,
+        FailureCode::TimedOut
+        | FailureCode::Refused
+        | FailureCode::Reset
+        | FailureCode::Closed
+        | FailureCode::HostUnreachable => true,
         FailureCode::NetworkUnreachable => failure.icmp.is_some(),
         _ => false,
     }
@@ -113,7 +120,11 @@ impl<'a> NameView<'a> {
     pub(crate) fn answers(&self, wanted: impl Fn(Answer) -> bool) -> Vec<(SocketAddr, Seen<'a, Lookup>)> {
         let of_server = |view: &ServerView<'a>| {
             let server = view.server;
-            view.answers().into_iter().filter(|(_, answer)| wanted(*answer)).map(move |(lookup, _)| (server, lookup)).collect::<Vec<_>>()
+            view.answers()
+                .into_iter()
+                .filter(|(_, answer)| wanted(*answer))
+                .map(move |(lookup, _)| (server, lookup))
+                .collect::<Vec<_>>()
         };
         self.servers.iter().flat_map(of_server).collect()
     }

@@ -5,15 +5,13 @@ use netsonde_contract::id::ObservationId;
 use netsonde_contract::observation::{Echo, Hop, ReplyKind, Route, Trace};
 use std::net::IpAddr;
 
-/// An ICMP error on the way to one address: who sent it, what carried the packet that it answers, and how long it took.
+/// An ICMP error on the way to one address: who sent it, and when it came.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct IcmpSeen<'a> {
     pub(crate) id: &'a ObservationId,
     pub(crate) error: &'a IcmpError,
-    /// From the packet to the error; unknown for echo series.
-    pub(crate) took_us: Option<u64>,
-    /// It answered a single packet, so that its time is the router's own and holds no retransmission.
-    pub(crate) answers_one_packet: bool,
+    /// When it came, since the run began; unknown for echo series.
+    pub(crate) came_us: Option<u64>,
     /// The TTL of the probe that it answers; none for packets with the usual TTL.
     pub(crate) ttl: Option<u8>,
 }
@@ -25,7 +23,7 @@ impl<'a> Evidence<'a> {
 
     /// Traces that were really made: those that could not be sent at all show nothing of the path.
     pub(crate) fn traces_of(&self, address: IpAddr) -> impl Iterator<Item = &Seen<'a, Trace>> {
-        self.traces.iter().filter(move |trace| trace.target == address && trace.failure.is_none())
+        self.traces.iter().filter(move |trace| trace.target == address && (trace.failure.is_none() || trace.arrived))
     }
 
     /// The distances on the way to the address, the nearest first.
@@ -41,11 +39,10 @@ impl<'a> Evidence<'a> {
 
     /// The farthest distance at which a router answered, short of the target itself.
     pub(crate) fn last_router(&self, address: IpAddr) -> Option<(u8, IpAddr, &'a ObservationId)> {
-        let routers = self.hops_of(address).into_iter().filter_map(|hop| {
-            let router = hop.addresses().into_iter().find(|from| *from != address)?;
+        self.hops_of(address).into_iter().rev().find_map(|hop| {
+            let router = hop.addresses().into_iter().find(|from| *from != address && !self.is_own(*from))?;
             Some((hop.ttl, router, hop.id))
-        });
-        routers.last()
+        })
     }
 
     /// The distance at which an address answered on the way to `target`.
@@ -92,19 +89,19 @@ impl<'a> Evidence<'a> {
         let mut errors = Vec::new();
         for attempt in self.attempts().iter().filter(|attempt| attempt.address.ip() == address) {
             if let Some(error) = attempt.failure.and_then(|failure| failure.icmp.as_ref()) {
-                let took_us = Some(attempt.took_us);
-                errors.push(IcmpSeen { id: attempt.id, error, took_us, answers_one_packet: false, ttl: None });
+                let came_us = Some(attempt.at_us + attempt.took_us);
+                errors.push(IcmpSeen { id: attempt.id, error, came_us, ttl: None });
             }
         }
         for echo in self.echoes_of(address) {
             let of_echo = echo.fact.errors.iter().chain(echo.fact.failure.iter().filter_map(|failure| failure.icmp.as_ref()));
-            errors.extend(of_echo.map(|error| IcmpSeen { id: echo.id, error, took_us: None, answers_one_packet: false, ttl: None }));
+            errors.extend(of_echo.map(|error| IcmpSeen { id: echo.id, error, came_us: None, ttl: None }));
         }
         for hop in self.hops_of(address) {
             for reply in hop.fact.probes.iter().filter_map(|probe| probe.reply.as_ref()) {
                 if let (ReplyKind::Unreachable, Some(error)) = (reply.kind, &reply.icmp) {
-                    let took_us = Some(reply.rtt_us);
-                    errors.push(IcmpSeen { id: hop.id, error, took_us, answers_one_packet: true, ttl: Some(hop.ttl) });
+                    let came_us = Some(hop.at_us + reply.rtt_us);
+                    errors.push(IcmpSeen { id: hop.id, error, came_us, ttl: Some(hop.ttl) });
                 }
             }
         }
@@ -141,7 +138,8 @@ impl<'a> Evidence<'a> {
 
     /// All observations of packets to the address.
     pub(crate) fn sent_to(&self, address: IpAddr) -> Vec<&'a ObservationId> {
-        let mut ids: Vec<_> = self.attempts().iter().filter(|attempt| attempt.address.ip() == address).map(|attempt| attempt.id).collect();
+        let mut ids: Vec<_> =
+            self.attempts().iter().filter(|attempt| attempt.address.ip() == address).map(|attempt| attempt.id).collect();
         ids.extend(self.echoes_of(address).map(|echo| echo.id));
         ids.extend(self.traces_of(address).map(|trace| trace.id));
         ids
@@ -149,7 +147,8 @@ impl<'a> Evidence<'a> {
 
     /// How much of a fault at one address is felt: less where another address of the target works.
     pub(crate) fn severity_at(&self, address: IpAddr) -> Severity {
-        let connected = |attempt: &&super::Attempt<'_>| attempt.connected() && attempt.address.ip() != address && !attempt.redirected;
+        let connected =
+            |attempt: &&super::Attempt<'_>| attempt.connected() && attempt.address.ip() != address && !attempt.redirected;
         let works = if self.attempts().is_empty() {
             self.addresses().into_iter().any(|other| other != address && !self.answered(other).is_empty())
         } else {
@@ -158,8 +157,28 @@ impl<'a> Evidence<'a> {
         if works { Severity::Degraded } else { Severity::Problem }
     }
 
-    /// The distance of the sender of an ICMP error: where it also answered as a router, else the TTL that drew the error.
+    /// When the first packet to the address was sent, since the run began.
+    pub(crate) fn first_sent_us(&self, address: IpAddr) -> Option<u64> {
+        let attempts = self.attempts().iter().filter(|attempt| attempt.address.ip() == address).map(|attempt| attempt.at_us);
+        let echoes = self.echoes_of(address).filter(|echo| echo.sent > 0).map(|echo| echo.at_us);
+        attempts.chain(echoes).chain(self.hops_of(address).iter().map(|hop| hop.at_us)).min()
+    }
+
+    /// The round trip to a router on the way, as it answered to probes that expired there; its distance is known with it.
+    pub(crate) fn rtt_of_router(&self, target: IpAddr, router: IpAddr) -> Option<u64> {
+        let hops = self.hops_of(target);
+        let replies = hops.iter().flat_map(|hop| hop.fact.probes.iter().filter_map(|probe| probe.reply.as_ref()));
+        replies.filter(|reply| reply.from == router && reply.kind == ReplyKind::TimeExceeded).map(|reply| reply.rtt_us).min()
+    }
+
+    /// The distance of the sender of an ICMP error: where it also answered as a router, else the TTL that drew the error, else the
+    /// next after the last router that answers.
     pub(crate) fn hop_of_error(&self, target: IpAddr, seen: &IcmpSeen<'_>) -> Option<u8> {
-        self.hop_of(target, seen.error.offender).or(seen.ttl)
+        self.hop_of_offender(target, seen.error.offender).or(seen.ttl)
+    }
+
+    pub(crate) fn hop_of_offender(&self, target: IpAddr, offender: IpAddr) -> Option<u8> {
+        let next = || self.last_router(target).map(|(hop, _, _)| hop + 1).filter(|_| self.arrived(target).is_empty());
+        self.hop_of(target, offender).or_else(next)
     }
 }

@@ -21,9 +21,10 @@ pub(crate) struct Symptom<'a> {
 impl Evidence<'_> {
     /// What made the check fail, in the order seen.
     pub(crate) fn symptoms<'a>(outcome: &'a Outcome) -> Vec<Symptom<'a>> {
-        let system_was_asked = outcome.observations.iter().any(|observation| {
-            matches!(&observation.fact, Fact::Lookup(Lookup { source: LookupSource::System, .. }))
-        });
+        let system_was_asked = outcome
+            .observations
+            .iter()
+            .any(|observation| matches!(&observation.fact, Fact::Lookup(Lookup { source: LookupSource::System, .. })));
         let of_fact = |fact: &Fact| match fact {
             // Where the system was asked, what it said decides; the servers' replies are the reason.
             Fact::Lookup(lookup) if !system_was_asked || lookup.source == LookupSource::System => of_lookup(lookup),
@@ -45,9 +46,10 @@ impl Evidence<'_> {
         };
         let symptom = |observation: &'a netsonde_contract::observation::Observation| {
             let (layer, spot, what) = of_fact(&observation.fact)?;
-            let held_back = observation.fact.failure().is_some_and(|failure| {
-                matches!(failure.code, FailureCode::NotAllowed | FailureCode::BudgetExhausted)
-            });
+            let held_back = observation
+                .fact
+                .failure()
+                .is_some_and(|failure| matches!(failure.code, FailureCode::NotAllowed | FailureCode::BudgetExhausted));
             Some(Symptom { id: &observation.id, layer, spot, what, held_back })
         };
         outcome.observations.iter().filter_map(symptom).collect()

@@ -43,3 +43,55 @@ pub const RULES: &[Rule] = &[
     http::status::CLIENT_ERROR_RULE,
     http::slow_server::RULE,
 ];
+
+#[cfg(test)]
+mod tests {
+    use super::RULES;
+    use crate::ARTICLES;
+    use netsonde_contract::cause;
+    use std::collections::BTreeSet;
+
+    #[test]
+    fn every_rule_has_a_known_code_of_its_own_and_an_article() {
+        let codes: BTreeSet<&str> = RULES.iter().map(|rule| rule.code).collect();
+        assert_eq!(codes.len(), RULES.len(), "no two rules carry the same code");
+        let unknown: Vec<_> = codes.iter().filter(|code| !cause::is_known(code)).collect();
+        assert!(unknown.is_empty(), "{unknown:?} are not of the closed list");
+        let articles: BTreeSet<&str> = ARTICLES.iter().map(|(code, _)| *code).collect();
+        assert_eq!(articles.len(), ARTICLES.len(), "no two articles carry the same code");
+        assert_eq!(articles, codes, "an article for each rule, and no other");
+    }
+
+    #[test]
+    fn neighbours_and_refined_causes_are_known_codes_other_than_the_rules_own() {
+        for rule in RULES {
+            for code in rule.neighbours.iter().chain(rule.refines) {
+                assert!(cause::is_known(code) && *code != rule.code, "{}: {code}", rule.code);
+            }
+            for code in rule.refines {
+                assert!(RULES.iter().any(|broader| broader.code == *code), "{} refines {code}, which no rule finds", rule.code);
+            }
+            assert!((0.5..=1.0).contains(&rule.unprivileged_cap), "{}", rule.code);
+        }
+    }
+
+    #[test]
+    fn the_list_is_in_the_order_of_the_layers() {
+        let layers: Vec<_> = RULES.iter().map(|rule| rule.layer()).collect();
+        assert!(layers.is_sorted(), "{layers:?}");
+    }
+
+    #[test]
+    fn articles_speak_of_causes_by_codes_that_exist() {
+        for (code, text) in ARTICLES {
+            let words = text.split(|c: char| !(c.is_ascii_lowercase() || c == '.' || c == '_' || c.is_ascii_digit()));
+            let looks_like_code = |word: &&str| {
+                let areas = ["host.", "dns.", "path.", "tcp.", "tls.", "http.", "cloud.", "service."];
+                areas.iter().any(|area| word.starts_with(area))
+            };
+            for word in words.map(|word| word.trim_end_matches('.')).filter(looks_like_code) {
+                assert!(cause::is_known(word), "{code} speaks of {word}");
+            }
+        }
+    }
+}

@@ -54,6 +54,14 @@ pub(crate) fn with_reply(mut fact: Fact, change: impl FnOnce(&mut DnsReply)) -> 
     fact
 }
 
+/// Changes the failure of a lookup.
+pub(crate) fn with_failure(mut fact: Fact, failure: Failure) -> Fact {
+    if let Fact::Lookup(lookup) = &mut fact {
+        lookup.failure = Some(failure);
+    }
+    fact
+}
+
 fn of_server(server: &str, transport: Transport) -> LookupSource {
     LookupSource::Server { server: SocketAddr::new(server.parse().unwrap(), 53), transport }
 }
@@ -214,7 +222,12 @@ pub(crate) fn trace_after(target: &str, hops: &[&str], hop_us: u64) -> Vec<Fact>
         let reply = (*text != "*").then(|| {
             let (from, error) = text.split_once(" !").unwrap_or((text, ""));
             let (from, error): (IpAddr, _) = (from.parse().unwrap(), error.split_once('/'));
-            let icmp = error.map(|(kind, code)| IcmpError { offender: from, kind: kind.parse().unwrap(), code: code.parse().unwrap(), mtu: None });
+            let icmp = error.map(|(kind, code)| IcmpError {
+                offender: from,
+                kind: kind.parse().unwrap(),
+                code: code.parse().unwrap(),
+                mtu: None,
+            });
             let kind = match &icmp {
                 _ if from == address => ReplyKind::Arrived,
                 Some(_) => ReplyKind::Unreachable,
@@ -222,7 +235,12 @@ pub(crate) fn trace_after(target: &str, hops: &[&str], hop_us: u64) -> Vec<Fact>
             };
             HopReply { from, rtt_us: u64::from(ttl) * hop_us, kind, icmp }
         });
-        facts.push(Fact::Hop(Hop { target: address, protocol: TraceProtocol::Udp, ttl, probes: vec![HopProbe { round: 0, reply }] }));
+        facts.push(Fact::Hop(Hop {
+            target: address,
+            protocol: TraceProtocol::Udp,
+            ttl,
+            probes: vec![HopProbe { round: 0, reply }],
+        }));
     }
     let arrived = hops.last() == Some(&target);
     facts.push(Fact::Trace(Trace {

@@ -46,11 +46,6 @@ impl Scene {
         self
     }
 
-    pub(crate) fn privileged(mut self) -> Self {
-        self.environment.raw_sockets = true;
-        self
-    }
-
     /// Adds a check with the status that its facts amount to.
     pub(crate) fn check(self, kind: Kind, facts: impl IntoIterator<Item = Fact>) -> Self {
         let facts: Vec<Fact> = facts.into_iter().collect();
@@ -61,7 +56,15 @@ impl Scene {
     /// Adds a check that ended with this status.
     pub(crate) fn ended(mut self, kind: Kind, status: Status, facts: impl IntoIterator<Item = Fact>) -> Self {
         let check = CheckId::new(format!("{}{}", kind.name(), self.outcomes.len()));
-        let observation = |(at, fact)| Observation { id: ObservationId::of(&check, at + 1), check: check.clone(), at_us: 0, fact };
+        // Attempts at connections are made one after the other.
+        let mut now_us = 0;
+        let observation = |(at, fact)| {
+            let at_us = now_us;
+            if let Fact::Connect(connect) = &fact {
+                now_us += connect.took_us;
+            }
+            Observation { id: ObservationId::of(&check, at + 1), check: check.clone(), at_us, fact }
+        };
         let observations = facts.into_iter().enumerate().map(observation).collect();
         let gap = matches!(status, Status::NotMeasured | Status::Skipped);
         self.outcomes.push(Outcome {
@@ -85,17 +88,34 @@ impl Scene {
         self
     }
 
+    pub(crate) fn environment(&self) -> Environment {
+        self.environment.clone()
+    }
+
+    /// For what no shorthand says.
+    pub(crate) fn outcomes_mut(&mut self) -> &mut [Outcome] {
+        &mut self.outcomes
+    }
+
     pub(crate) fn diagnose(&self) -> Diagnosis {
         let diagnosis = diagnose(&self.outcomes, &self.environment);
-        let known = |id: &ObservationId| self.outcomes.iter().flat_map(|outcome| &outcome.observations).any(|seen| seen.id == *id);
+        let known =
+            |id: &ObservationId| self.outcomes.iter().flat_map(|outcome| &outcome.observations).any(|seen| seen.id == *id);
         for finding in &diagnosis.findings {
             assert!(!finding.evidence.is_empty() && finding.evidence.iter().all(known), "{finding:?} rests on what was observed");
             assert!(!finding.next_step.action.is_empty(), "{} names a next step", finding.cause);
             assert!((0.0..=1.0).contains(&finding.confidence));
             assert!(finding.confidence >= 0.5 || finding.severity == Severity::Notice, "below 0.5 nothing is called a problem");
+            assert!(finding.sentence.ends_with('.'), "{}", finding.sentence);
+            assert!(finding.confidence >= 0.9 || finding.settled_by.is_some(), "{} says what would settle it", finding.cause);
             let rule = crate::RULES.iter().find(|rule| rule.code == finding.cause).unwrap();
             for rejected in &finding.rejected {
-                assert!(rule.neighbours.contains(&rejected.cause.as_str()), "{} lists {} as a neighbour", rule.code, rejected.cause);
+                assert!(
+                    rule.neighbours.contains(&rejected.cause.as_str()),
+                    "{} lists {} as a neighbour",
+                    rule.code,
+                    rejected.cause
+                );
             }
         }
         diagnosis

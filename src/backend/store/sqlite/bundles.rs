@@ -57,13 +57,20 @@ pub(super) async fn get(store: &Sqlite, id: &BundleId) -> sqlx::Result<Option<Bu
     row.as_ref().map(read).transpose()
 }
 
-pub(super) async fn after(store: &Sqlite, after: Option<&BundleId>, count: u32) -> sqlx::Result<Vec<BundleRow>> {
-    let rows = sqlx::query("SELECT * FROM bundles WHERE id > ? ORDER BY id LIMIT ?")
+pub(super) async fn ids_after(store: &Sqlite, after: Option<&BundleId>, count: u32) -> sqlx::Result<Vec<BundleId>> {
+    let ids: Vec<String> = sqlx::query_scalar("SELECT id FROM bundles WHERE id > ? ORDER BY id LIMIT ?")
         .bind(after.map_or("", BundleId::as_str))
         .bind(count)
         .fetch_all(&store.reader)
         .await?;
-    rows.iter().map(read).collect()
+    Ok(ids.into_iter().map(BundleId::new).collect())
+}
+
+pub(super) async fn names_blob(store: &Sqlite, file_sha256: &str) -> sqlx::Result<bool> {
+    sqlx::query_scalar("SELECT EXISTS (SELECT 1 FROM bundles WHERE file_sha256 = ?)")
+        .bind(file_sha256)
+        .fetch_one(&store.reader)
+        .await
 }
 
 pub(super) async fn of_case(store: &Sqlite, case: &CaseId, count: u32) -> sqlx::Result<Vec<BundleRow>> {

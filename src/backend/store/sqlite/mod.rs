@@ -84,6 +84,10 @@ impl Store for Sqlite {
         doing!("answer a check", settings::check(self))
     }
 
+    async fn faults(&self) -> Result<Vec<String>, StoreError> {
+        doing!("check itself", settings::faults(self))
+    }
+
     async fn setting(&self, setting: Setting) -> Result<Option<String>, StoreError> {
         doing!("read a setting", settings::get(self, setting))
     }
@@ -132,8 +136,12 @@ impl Store for Sqlite {
         doing!("read a bundle", bundles::get(self, id))
     }
 
-    async fn bundles_after(&self, after: Option<&BundleId>, count: u32) -> Result<Vec<BundleRow>, StoreError> {
-        doing!("list bundles", bundles::after(self, after, count))
+    async fn bundle_ids_after(&self, after: Option<&BundleId>, count: u32) -> Result<Vec<BundleId>, StoreError> {
+        doing!("list bundles", bundles::ids_after(self, after, count))
+    }
+
+    async fn names_blob(&self, file_sha256: &str) -> Result<bool, StoreError> {
+        doing!("look for a blob's bundle", bundles::names_blob(self, file_sha256))
     }
 
     async fn cases(&self, count: u32) -> Result<Vec<CaseRow>, StoreError> {

@@ -11,6 +11,16 @@ pub(super) async fn check(store: &Sqlite) -> sqlx::Result<()> {
     transaction.rollback().await
 }
 
+/// SQLite's own checks of its pages and of references between rows.
+pub(super) async fn faults(store: &Sqlite) -> sqlx::Result<Vec<String>> {
+    let mut faults: Vec<String> = sqlx::query_scalar("PRAGMA integrity_check").fetch_all(&store.reader).await?;
+    faults.retain(|line| line != "ok");
+    let dangling: Vec<String> =
+        sqlx::query_scalar("SELECT \"table\" FROM pragma_foreign_key_check").fetch_all(&store.reader).await?;
+    faults.extend(dangling.into_iter().map(|table| format!("a row of {table} names a row that is missing")));
+    Ok(faults)
+}
+
 pub(super) async fn get(store: &Sqlite, setting: Setting) -> sqlx::Result<Option<String>> {
     sqlx::query_scalar("SELECT value FROM settings WHERE name = ?").bind(setting.name()).fetch_optional(&store.reader).await
 }

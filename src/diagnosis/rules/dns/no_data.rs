@@ -24,7 +24,9 @@ fn evaluate(evidence: &Evidence<'_>) -> Vec<Candidate> {
 fn no_data(view: &NameView<'_>) -> Option<Candidate> {
     let replies = view.answers(|answer| answer == Answer::NoData);
     let (server, _) = replies.first()?;
-    if view.resolved() || !view.answers(|answer| !matches!(answer, Answer::NoData | Answer::Referral | Answer::Truncated)).is_empty() {
+    if view.resolved()
+        || !view.answers(|answer| !matches!(answer, Answer::NoData | Answer::Referral | Answer::Truncated)).is_empty()
+    {
         return None;
     }
     let ids: Vec<&ObservationId> = replies.iter().map(|(_, lookup)| lookup.id).collect();

@@ -50,7 +50,11 @@ fn nxdomain(view: &NameView<'_>) -> Option<Candidate> {
     let mut sentence = if missing == view.name {
         format!("The name {missing} does not exist: so says the name server {}.", list(&servers))
     } else {
-        format!("The name {} is an alias of {missing}, and that name does not exist: so says the name server {}.", view.name, list(&servers))
+        format!(
+            "The name {} is an alias of {missing}, and that name does not exist: so says the name server {}.",
+            view.name,
+            list(&servers)
+        )
     };
     if dispute.is_some() {
         sentence.push_str(" Another name server knows it.");
@@ -64,7 +68,11 @@ fn nxdomain(view: &NameView<'_>) -> Option<Candidate> {
         .resting_on(view.system_failures())
         .next(Who::Customer, format!("Check the spelling of {missing}; if it is right, {keeper} has to add the name."));
     if let Some(zone) = zone {
-        candidate = candidate.rejecting("dns.nxdomain_injected", format!("The reply carries the record of the zone {zone}, as a real one does."), ids.iter().copied());
+        candidate = candidate.rejecting(
+            "dns.nxdomain_injected",
+            format!("The reply carries the record of the zone {zone}, as a real one does."),
+            ids.iter().copied(),
+        );
     }
     if view.name.contains('.') {
         candidate = candidate.rejecting("dns.search_suffix", "The complete name was asked for, without a search suffix.", ids);
@@ -129,7 +137,8 @@ mod tests {
     fn servers_that_disagree_leave_doubt() {
         let reply = rcode("10.0.0.53", "db.corp.example", "A", 3, &[("example", "SOA")]);
         let other = answer("10.0.0.54", "db.corp.example", &["10.1.1.1"]);
-        let finding = Scene::new("db.corp.example").check(Kind::Dns, [reply, other, system("db.corp.example", &[])]).finds("dns.nxdomain");
+        let finding =
+            Scene::new("db.corp.example").check(Kind::Dns, [reply, other, system("db.corp.example", &[])]).finds("dns.nxdomain");
         assert!(finding.confidence < 0.6 && finding.sentence.ends_with("Another name server knows it."));
     }
 }

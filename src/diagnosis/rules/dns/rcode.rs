@@ -9,7 +9,8 @@ use netsonde_contract::finding::{Place, Severity, Who};
 use netsonde_contract::observation::{ExtendedError, Lookup, LookupSource};
 use std::net::IpAddr;
 
-const CHECKING_DISABLED: &str = "asking the same question with checking disabled (CD=1): an answer then means that DNSSEC is broken";
+const CHECKING_DISABLED: &str =
+    "asking the same question with checking disabled (CD=1): an answer then means that DNSSEC is broken";
 
 pub(in crate::rules) const SERVFAIL_RULE: Rule =
     Rule { settled_by: Some(CHECKING_DISABLED), ..Rule::new("dns.servfail", &["dns.dnssec_bogus"], servfail) };
@@ -55,11 +56,18 @@ fn servfail(evidence: &Evidence<'_>) -> Vec<Candidate> {
             Some(_) => DNSSEC_REASON,
             None if reasons.is_empty() => WITHOUT_REASON,
             None => {
-                candidate = candidate.rejecting("dns.dnssec_bogus", "The server names another reason than a failed signature check.", ids());
+                candidate = candidate.rejecting(
+                    "dns.dnssec_bogus",
+                    "The server names another reason than a failed signature check.",
+                    ids(),
+                );
                 WITH_REASON
             }
         };
-        Some(candidate.next(Who::Network, format!("Ask the operator of the name server {} why it cannot resolve {}.", list(&servers), view.name)))
+        Some(candidate.next(
+            Who::Network,
+            format!("Ask the operator of the name server {} why it cannot resolve {}.", list(&servers), view.name),
+        ))
     };
     evidence.names().iter().filter_map(of_view).collect()
 }
@@ -68,10 +76,16 @@ fn refused(evidence: &Evidence<'_>) -> Vec<Candidate> {
     let of_view = |view: &NameView<'_>| {
         let (mut candidate, replies) = with_code(view, |code| code == REFUSED)?;
         let servers = list(&servers(&replies));
-        candidate.sentence = format!("The name server {servers} refuses to answer for {}: it does not serve this machine, or not this name.", view.name);
+        candidate.sentence = format!(
+            "The name server {servers} refuses to answer for {}: it does not serve this machine, or not this name.",
+            view.name
+        );
         let reason = "The server answered that it will not, not that it could not.";
         let candidate = candidate.rejecting("dns.servfail", reason, replies.iter().map(|lookup| lookup.id));
-        Some(candidate.next(Who::Network, format!("Allow this machine on the name server {servers}, or give the machine the name server that is meant for it.")))
+        Some(candidate.next(
+            Who::Network,
+            format!("Allow this machine on the name server {servers}, or give the machine the name server that is meant for it."),
+        ))
     };
     evidence.names().iter().filter_map(of_view).collect()
 }
@@ -85,7 +99,10 @@ fn other(evidence: &Evidence<'_>) -> Vec<Candidate> {
         candidate.confidence = WITHOUT_REASON;
         let reason = format!("The code is {code}.");
         let candidate = candidate.rejecting("dns.servfail", reason, replies.iter().map(|lookup| lookup.id));
-        Some(candidate.next(Who::Network, format!("Ask the operator of the name server {servers} why it answers {code} to an ordinary question.")))
+        Some(candidate.next(
+            Who::Network,
+            format!("Ask the operator of the name server {servers} why it answers {code} to an ordinary question."),
+        ))
     };
     evidence.names().iter().filter_map(of_view).collect()
 }

@@ -3,7 +3,7 @@ use crate::evidence::{Evidence, NameView};
 use crate::rule::Rule;
 use crate::spot::Spot;
 use crate::wording::list;
-use netsonde_contract::failure::IcmpMeaning;
+use netsonde_contract::failure::{FailureCode, IcmpMeaning};
 use netsonde_contract::finding::{Place, Severity, Who};
 use netsonde_contract::id::ObservationId;
 use std::net::{IpAddr, SocketAddr};
@@ -34,6 +34,8 @@ fn unreachable(names: &[NameView<'_>], view: &NameView<'_>) -> Option<Candidate>
     let resolver = *servers.first()?;
     let alive = view.servers.iter().find(|server| !server.answers().is_empty());
     let severity = match (alive, view.resolved()) {
+        // Waiting for the silent server used up the time before the other was asked.
+        (Some(_), false) if ran_out_of_time(view) => Severity::Problem,
         (Some(_), _) => Severity::Degraded,
         (None, true) => Severity::Notice,
         (None, false) => Severity::Problem,
@@ -49,14 +51,28 @@ fn unreachable(names: &[NameView<'_>], view: &NameView<'_>) -> Option<Candidate>
     let mut candidate = Candidate::new(severity, confidence, sentence(view, &servers, severity, nothing_listens(view, &servers)))
         .at(Place { resolver: Some(resolver), name: Some(view.name.to_owned()), ..Place::default() })
         .resting_on(ids.iter().copied())
-        .rejecting("dns.tcp_blocked", "No reply came at all, so that none was cut and none had to be asked for over TCP.", ids.iter().copied())
+        .rejecting(
+            "dns.tcp_blocked",
+            "No reply came at all, so that none was cut and none had to be asked for over TCP.",
+            ids.iter().copied(),
+        )
         .rejecting("host.no_route", "The questions left this machine: it has a route to the server.", ids)
         .rejecting("dns.name_unanswered", "An ICMP error answered for the whole server, whatever the name.", errors)
-        .next(Who::Network, format!("Restore the name server {}, or give this machine one that works (DHCP, /etc/resolv.conf, network settings).", list(&servers)));
+        .next(
+            Who::Network,
+            format!(
+                "Restore the name server {}, or give this machine one that works (DHCP, /etc/resolv.conf, network settings).",
+                list(&servers)
+            ),
+        );
     if severity == Severity::Problem {
         candidate = candidate.about(Spot::Name(view.name.to_owned())).stopping().resting_on(view.system_failures());
     }
     Some(candidate)
+}
+
+fn ran_out_of_time(view: &NameView<'_>) -> bool {
+    view.system.iter().any(|lookup| lookup.failure.as_ref().is_some_and(|failure| failure.code == FailureCode::TimedOut))
 }
 
 fn sentence(view: &NameView<'_>, servers: &[IpAddr], severity: Severity, nothing_listens: bool) -> String {
@@ -75,7 +91,8 @@ fn sentence(view: &NameView<'_>, servers: &[IpAddr], severity: Severity, nothing
 /// The server's own address answered that its port is closed.
 fn nothing_listens(view: &NameView<'_>, servers: &[IpAddr]) -> bool {
     let of_dead = view.servers.iter().filter(|server| servers.contains(&server.server.ip()));
-    let mut errors = of_dead.flat_map(|server| server.lookups.iter().map(|lookup| (server.server.ip(), lookup.fact.failure.as_ref())));
+    let mut errors =
+        of_dead.flat_map(|server| server.lookups.iter().map(|lookup| (server.server.ip(), lookup.fact.failure.as_ref())));
     errors.all(|(server, failure)| {
         let icmp = failure.and_then(|failure| failure.icmp.as_ref());
         icmp.is_some_and(|icmp| icmp.meaning() == IcmpMeaning::PortUnreachable && icmp.offender == server)
@@ -84,7 +101,7 @@ fn nothing_listens(view: &NameView<'_>, servers: &[IpAddr]) -> bool {
 
 #[cfg(test)]
 mod tests {
-    use crate::scene::{Scene, answer, dns_silent, failure, icmp, no_reply, rcode, system};
+    use crate::scene::{Scene, answer, dns_silent, failure, icmp, no_reply, rcode, system, with_failure};
     use netsonde_contract::failure::{FailureCode, Step};
     use netsonde_contract::finding::{Severity, State};
     use netsonde_contract::kind::Kind;
@@ -121,6 +138,14 @@ mod tests {
     }
 
     #[test]
+    fn a_second_resolver_that_is_asked_too_late_makes_it_a_problem() {
+        let cut_off = with_failure(system(NAME, &[]), failure(FailureCode::TimedOut, Step::Resolve));
+        let facts = [dns_silent("10.0.0.53", NAME, "A"), answer("10.0.0.54", NAME, &["192.0.2.1"]), cut_off];
+        let finding = Scene::new(NAME).ended(Kind::Dns, Status::TimedOut, facts).finds("dns.resolver_unreachable");
+        assert_eq!(finding.severity, Severity::Problem);
+    }
+
+    #[test]
     fn a_name_of_the_hosts_file_makes_it_a_notice() {
         let facts = [dns_silent("10.0.0.53", "localhost", "A"), system("localhost", &["127.0.0.1"])];
         assert_eq!(Scene::new("localhost").check(Kind::Dns, facts).is_healthy(), ["dns.resolver_unreachable"]);
@@ -128,7 +153,8 @@ mod tests {
 
     #[test]
     fn a_resolver_silent_for_one_type_only_is_there() {
-        let facts = [dns_silent("10.0.0.53", NAME, "AAAA"), answer("10.0.0.53", NAME, &["192.0.2.1"]), system(NAME, &["192.0.2.1"])];
+        let facts =
+            [dns_silent("10.0.0.53", NAME, "AAAA"), answer("10.0.0.53", NAME, &["192.0.2.1"]), system(NAME, &["192.0.2.1"])];
         assert!(Scene::new(NAME).check(Kind::Dns, facts).is_healthy().is_empty());
     }
 

@@ -3,7 +3,6 @@ use crate::evidence::Evidence;
 use crate::rule::Rule;
 use crate::spot::Spot;
 use crate::wording::named;
-use netsonde_contract::failure::{Failure, FailureCode, IcmpMeaning};
 use netsonde_contract::finding::{Place, Severity, Who};
 use netsonde_contract::id::ObservationId;
 use std::net::IpAddr;
@@ -24,8 +23,7 @@ fn towards(evidence: &Evidence<'_>, address: IpAddr) -> Option<Candidate> {
     if evidence.on_link(address) != Some(false) || !evidence.answered(address).is_empty() {
         return None;
     }
-    let ids: Vec<&ObservationId> =
-        evidence.failures_to(address).into_iter().filter(|(failure, _)| is_from_ourselves(evidence, failure)).map(|(_, id)| id).collect();
+    let ids: Vec<&ObservationId> = evidence.next_hop_unresolved(address);
     ids.first()?;
     let route = evidence.route_of(address);
     let gateway = route.and_then(|route| route.gateway);
@@ -41,17 +39,16 @@ fn towards(evidence: &Evidence<'_>, address: IpAddr) -> Option<Candidate> {
         .resting_on(ids.iter().copied())
         .resting_on(route.map(|route| route.id))
         .rejecting("path.no_route", "The error carries this machine's own address, not a router's.", ids)
-        .rejecting("path.target_down", "The route leads through a gateway: the target is not on this machine's own network.", route.map(|route| route.id))
-        .next(Who::Network, format!("Look at {shown}: is it switched on, connected to the same network, and is its address right?"));
+        .rejecting(
+            "path.target_down",
+            "The route leads through a gateway: the target is not on this machine's own network.",
+            route.map(|route| route.id),
+        )
+        .next(
+            Who::Network,
+            format!("Look at {shown}: is it switched on, connected to the same network, and is its address right?"),
+        );
     Some(candidate)
-}
-
-/// Host unreachable, said by this machine itself: it found no hardware address for the next hop (RFC 1122 section 2.3.2.2).
-pub(in crate::rules) fn is_from_ourselves(evidence: &Evidence<'_>, failure: &Failure) -> bool {
-    match &failure.icmp {
-        Some(icmp) => icmp.meaning() == IcmpMeaning::HostUnreachable && evidence.is_own(icmp.offender),
-        None => failure.code == FailureCode::HostUnreachable,
-    }
 }
 
 #[cfg(test)]

@@ -23,18 +23,25 @@ fn evaluate(evidence: &Evidence<'_>) -> Vec<Candidate> {
 fn to_target(evidence: &Evidence<'_>, addresses: &[IpAddr]) -> Option<Candidate> {
     let mut ids = Vec::new();
     for address in addresses {
-        let here = evidence.failures_to(*address).into_iter().filter(|(failure, _)| is_without_route(failure));
-        let before = ids.len();
-        ids.extend(here.map(|(_, id)| id));
-        if ids.len() == before || !evidence.answered(*address).is_empty() {
+        let here = evidence.without_route(*address);
+        if here.is_empty() || !evidence.answered(*address).is_empty() {
             return None;
         }
+        ids.extend(here);
     }
     let host = evidence.host();
-    let shown = if addresses.iter().any(|address| address.to_string() == host) { host } else { format!("{host} ({})", list(addresses)) };
+    let shown =
+        if addresses.iter().any(|address| address.to_string() == host) { host } else { format!("{host} ({})", list(addresses)) };
     let place = Place { address: addresses.first().copied(), ..Place::default() };
     let action = "Look at the routing table (`ip route`, `route print`): connect the network or VPN that leads there, or add the missing route.";
-    Some(candidate(format!("This machine has no route to {shown}: its own routing table leads nowhere, and nothing was sent."), place, &ids).next(Who::Customer, action))
+    Some(
+        candidate(
+            format!("This machine has no route to {shown}: its own routing table leads nowhere, and nothing was sent."),
+            place,
+            &ids,
+        )
+        .next(Who::Customer, action),
+    )
 }
 
 /// The name could not be looked up because no name server can be sent to.
@@ -63,7 +70,11 @@ fn candidate(sentence: String, place: Place, ids: &[&ObservationId]) -> Candidat
         .about(Spot::Everything)
         .stopping()
         .resting_on(ids.iter().copied())
-        .rejecting("path.no_route", "The refusal came from this machine itself, without an ICMP error from a router.", ids.iter().copied())
+        .rejecting(
+            "path.no_route",
+            "The refusal came from this machine itself, without an ICMP error from a router.",
+            ids.iter().copied(),
+        )
 }
 
 #[cfg(test)]
@@ -81,14 +92,42 @@ mod tests {
         let scene = Scene::new("192.0.2.1").check(Kind::Host, [no_route("192.0.2.1")]);
         let finding = scene.check(Kind::Tcp, [unreachable("192.0.2.1:443")]).finds("host.no_route");
         assert_eq!(finding.evidence.len(), 2);
-        assert_eq!(finding.sentence, "This machine has no route to 192.0.2.1: its own routing table leads nowhere, and nothing was sent.");
+        assert_eq!(
+            finding.sentence,
+            "This machine has no route to 192.0.2.1: its own routing table leads nowhere, and nothing was sent."
+        );
     }
 
     #[test]
     fn without_a_route_to_the_resolver_the_name_server_is_not_blamed() {
-        let lost = |record_type| no_reply("10.0.0.53", "shop.example", record_type, failure(FailureCode::NetworkUnreachable, Step::Send));
+        let lost = |record_type| {
+            no_reply("10.0.0.53", "shop.example", record_type, failure(FailureCode::NetworkUnreachable, Step::Send))
+        };
         let scene = Scene::new("shop.example").check(Kind::Dns, [lost("A"), lost("AAAA"), system("shop.example", &[])]);
         scene.finds("host.no_route");
+    }
+
+    #[test]
+    fn a_route_of_type_unreachable_or_prohibit_is_this_machines_own_table() {
+        for code in [FailureCode::HostUnreachable, FailureCode::PermissionDenied] {
+            let failed = failure(code.clone(), Step::Open);
+            let mut fact = no_route("192.0.2.1");
+            if let netsonde_contract::observation::Fact::Route(route) = &mut fact {
+                route.failure = Some(failed);
+            }
+            let scene = Scene::new("192.0.2.1").check(Kind::Host, [fact]);
+            scene.check(Kind::Tcp, [connect("192.0.2.1:443", 30, Some(failure(code, Step::Connect)))]).finds("host.no_route");
+        }
+    }
+
+    #[test]
+    fn a_route_that_could_not_be_looked_up_is_not_a_missing_one() {
+        let mut fact = no_route("192.0.2.1");
+        if let netsonde_contract::observation::Fact::Route(route) = &mut fact {
+            route.failure = Some(failure(FailureCode::PermissionDenied, Step::Open));
+        }
+        let scene = Scene::new("192.0.2.1").check(Kind::Host, [fact]).check(Kind::Tcp, [crate::scene::silent("192.0.2.1:443")]);
+        scene.is_unexplained();
     }
 
     #[test]
@@ -100,14 +139,16 @@ mod tests {
 
     #[test]
     fn ipv6_without_a_route_does_not_hide_what_is_wrong_with_ipv4() {
-        let scene = Scene::new("shop.example").check(Kind::Tcp, [unreachable("[2001:db8::1]:443"), refused("192.0.2.1:443", 900)]);
+        let scene =
+            Scene::new("shop.example").check(Kind::Tcp, [unreachable("[2001:db8::1]:443"), refused("192.0.2.1:443", 900)]);
         scene.finds("tcp.refused");
     }
 
     #[test]
     fn a_router_that_has_no_route_is_not_this_machine() {
         let error = icmp("10.9.0.1", 3, 0);
-        let scene = Scene::new("shop.example").check(Kind::Tcp, [icmp_ended("192.0.2.1:443", 9_000, FailureCode::NetworkUnreachable, error)]);
+        let scene = Scene::new("shop.example")
+            .check(Kind::Tcp, [icmp_ended("192.0.2.1:443", 9_000, FailureCode::NetworkUnreachable, error)]);
         scene.finds("path.no_route");
     }
 }

@@ -3,6 +3,7 @@ use crate::evidence::Evidence;
 use crate::rule::Rule;
 use netsonde_contract::failure::{Failure, FailureCode, Step};
 use netsonde_contract::finding::{Severity, Who};
+use netsonde_contract::observation::Fact;
 use netsonde_contract::outcome::Outcome;
 
 pub(in crate::rules) const RULE: Rule = Rule {
@@ -15,24 +16,32 @@ const AT_OPENING: f64 = 0.95;
 /// The socket was opened and the connection refused: a security policy, though a local filter may also answer so.
 const AT_CONNECTING: f64 = 0.6;
 
-const ACTION: &str =
-    "Run netsonde with the rights that it names, or allow it in the security policy (container, AppArmor, SELinux) that confines it.";
+const ACTION: &str = "Run netsonde with the rights that it names, or allow it in the security policy (container, AppArmor, SELinux) that confines it.";
 
 fn evaluate(evidence: &Evidence<'_>) -> Vec<Candidate> {
-    evidence.outcomes.iter().filter_map(|outcome| refused(outcome)).collect()
+    // Where the routing table itself bars the way, that is the reason, and not a right.
+    let barred = evidence.addresses().into_iter().any(|address| !evidence.without_route(address).is_empty());
+    if barred { Vec::new() } else { evidence.outcomes.iter().filter_map(|outcome| refused(outcome)).collect() }
 }
 
 fn refused(outcome: &Outcome) -> Option<Candidate> {
-    let with_failure = outcome.observations.iter().filter_map(|observation| Some((observation, observation.fact.failure()?)));
+    let with_failure = outcome.observations.iter().filter(|observation| !matches!(observation.fact, Fact::Route(_)));
+    let with_failure = with_failure.filter_map(|observation| Some((observation, observation.fact.failure()?)));
     let (observation, failure, confidence) =
         with_failure.filter_map(|(observation, failure)| Some((observation, failure, confidence(failure)?))).next()?;
     let severity = if outcome.required { Severity::Problem } else { Severity::Notice };
-    let sentence =
-        format!("The system did not let netsonde use the network for its {} check ({}): nothing was sent.", outcome.kind.name(), failure.text);
+    let sentence = format!(
+        "The system did not let netsonde use the network for its {} check ({}): nothing was sent.",
+        outcome.kind.name(),
+        failure.text
+    );
     let mut candidate = Candidate::new(severity, confidence, sentence).resting_on([&observation.id]).next(Who::Customer, ACTION);
     if failure.during == Step::Open {
-        candidate =
-            candidate.rejecting("host.firewall_local", "The socket itself was refused, before any address was named.", [&observation.id]);
+        candidate = candidate.rejecting(
+            "host.firewall_local",
+            "The socket itself was refused, before any address was named.",
+            [&observation.id],
+        );
     }
     Some(candidate)
 }

@@ -7,7 +7,8 @@ use crate::evidence::{Evidence, Seen, host_of};
 use netsonde_contract::finding::Place;
 use netsonde_contract::observation::Exchange;
 
-/// The last exchange of each http check: the one that its redirects led to.
+/// The last exchange of each http check: the one that its redirects led to. A CONNECT is between the proxy and this machine, and
+/// what the proxy says to it is not the server's answer.
 fn last_exchanges<'a>(evidence: &Evidence<'a>) -> Vec<Seen<'a, Exchange>> {
     let mut last: Vec<Seen<'a, Exchange>> = Vec::new();
     for exchange in &evidence.exchanges {
@@ -16,6 +17,7 @@ fn last_exchanges<'a>(evidence: &Evidence<'a>) -> Vec<Seen<'a, Exchange>> {
             None => last.push(*exchange),
         }
     }
+    last.retain(|exchange| exchange.method != "CONNECT");
     last
 }
 

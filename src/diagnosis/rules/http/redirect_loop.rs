@@ -35,9 +35,15 @@ fn redirect_loop(evidence: &Evidence<'_>, last: &Seen<'_, Exchange>) -> Option<C
         .collect();
     let to = last.fact.location.as_deref().unwrap_or(&last.fact.url);
     let sentence = if repeats {
-        format!("The server sends the browser round in a circle: {} leads back to {to}, which was asked for before.", last.fact.url)
+        format!(
+            "The server sends the browser round in a circle: {} leads back to {to}, which was asked for before.",
+            last.fact.url
+        )
     } else {
-        format!("The server sends the browser on and on: after {} redirects it still answers with another one, to {to}.", last.fact.redirect)
+        format!(
+            "The server sends the browser on and on: after {} redirects it still answers with another one, to {to}.",
+            last.fact.redirect
+        )
     };
     let candidate = Candidate::new(Severity::Problem, if repeats { REPEATS } else { TOO_LONG }, sentence)
         .at(place(last))
@@ -65,7 +71,8 @@ mod tests {
 
     #[test]
     fn a_chain_that_comes_back_is_a_circle_with_the_whole_chain_as_evidence() {
-        let finding = Scene::new(URL).check(Kind::Http, [redirect(0, None), redirect(1, Some("loop"))]).finds("http.redirect_loop");
+        let finding =
+            Scene::new(URL).check(Kind::Http, [redirect(0, None), redirect(1, Some("loop"))]).finds("http.redirect_loop");
         assert_eq!((finding.evidence.len(), finding.confidence), (2, 0.95));
     }
 

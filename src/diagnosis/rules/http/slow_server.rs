@@ -31,7 +31,11 @@ fn wait_us(evidence: &Evidence<'_>, exchange: &Seen<'_, Exchange>) -> Option<(u6
     // Behind a proxy the connection's round trip is the proxy's, and nothing tells the server's.
     let address = exchange.address.filter(|_| exchange.proxy.is_none())?;
     let by_path = evidence.path_rtt(address.ip()).map(|(rtt_us, _)| rtt_us);
-    let by_connections = evidence.attempts().iter().filter(|attempt| attempt.connected() && attempt.address == address).map(|attempt| attempt.took_us);
+    let by_connections = evidence
+        .attempts()
+        .iter()
+        .filter(|attempt| attempt.connected() && attempt.address == address)
+        .map(|attempt| attempt.took_us);
     let rtt_us = by_connections.chain(by_path).chain(exchange.phases.connect_us).min()?;
     Some((first_byte_us.saturating_sub(rtt_us), rtt_us))
 }

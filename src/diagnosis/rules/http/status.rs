@@ -55,10 +55,22 @@ fn client_error(evidence: &Evidence<'_>) -> Vec<Candidate> {
         let (meaning, who, action) = match status {
             // A proxy asks for its own sign-in: another cause.
             407 => return None,
-            401 => ("it wants a sign-in that the request did not carry", Who::Customer, "Give the application its credentials; where this status is right, say so with `--expect-status 401`.".to_owned()),
-            403 => ("it refuses this request", Who::Server, format!("Ask the operator of {host} whether this machine's address or account may use {url}.")),
+            401 => (
+                "it wants a sign-in that the request did not carry",
+                Who::Customer,
+                "Give the application its credentials; where this status is right, say so with `--expect-status 401`.".to_owned(),
+            ),
+            403 => (
+                "it refuses this request",
+                Who::Server,
+                format!("Ask the operator of {host} whether this machine's address or account may use {url}."),
+            ),
             404 | 410 => ("there is nothing at this address", Who::Customer, format!("Check the path of {url}.")),
-            429 => ("too many requests came from here", Who::Customer, "Slow the application down, or ask the operator for a higher limit.".to_owned()),
+            429 => (
+                "too many requests came from here",
+                Who::Customer,
+                "Slow the application down, or ask the operator for a higher limit.".to_owned(),
+            ),
             _ => ("it does not accept this request", Who::Customer, format!("Compare the request with what {host} expects.")),
         };
         candidate.sentence = format!("{host} answers with the status {status}: {meaning}{}.", answered_by(&exchange));
@@ -134,9 +146,19 @@ mod tests {
 
     #[test]
     fn an_error_that_a_redirect_leads_away_from_is_not_the_answer() {
-        let first = exchange(URL, |exchange| (exchange.status, exchange.location) = (Some(302), Some("https://shop.example/in".into())));
+        let first =
+            exchange(URL, |exchange| (exchange.status, exchange.location) = (Some(302), Some("https://shop.example/in".into())));
         let facts = [first, exchange("https://shop.example/in", |exchange| exchange.redirect = 1)];
         assert!(Scene::new(URL).check(Kind::Http, facts).is_healthy().is_empty());
+    }
+
+    #[test]
+    fn what_a_proxy_says_to_connect_is_not_the_servers_answer() {
+        let fact = exchange(URL, |exchange| {
+            (exchange.method, exchange.status, exchange.expected) = ("CONNECT".into(), Some(502), false);
+            exchange.proxy = Some("http://proxy:3128".into());
+        });
+        Scene::new(URL).check(Kind::Http, [fact]).is_unexplained();
     }
 
     #[test]

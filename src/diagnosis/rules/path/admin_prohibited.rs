@@ -41,15 +41,25 @@ fn of_connection(evidence: &Evidence<'_>, endpoint: &Endpoint<'_>) -> Option<Can
     let port = endpoint.address.port();
     let host = named(endpoint.host(), address);
     let filter = filter(evidence, address, error.offender);
-    let candidate = Candidate::new(severity, ANSWERED_SYN, format!("{filter} forbids connections to {host} on port {port}: it answers them with \"{}\".", error.words()))
-        .at(Place { hop: evidence.hop_of(address, error.offender), address: Some(error.offender), port: Some(port), ..Place::default() })
-        .about(Spot::Endpoint(endpoint.address))
-        .stopping()
-        .resting_on(ids.iter().copied())
-        .rejecting("tcp.filtered", "The filter does not drop silently: it says that it forbids.", ids.iter().copied())
-        .rejecting("tcp.refused", "An ICMP error answered, and not a reset of the target.", ids)
-        .next(Who::Network, format!("Ask whoever runs {} to allow TCP port {port} to {address} from this machine.", error.offender));
-    Some(candidate)
+    let candidate = Candidate::new(
+        severity,
+        ANSWERED_SYN,
+        format!("{filter} forbids connections to {host} on port {port}: it answers them with \"{}\".", error.words()),
+    )
+    .at(Place {
+        hop: evidence.hop_of_offender(address, error.offender),
+        address: Some(error.offender),
+        port: Some(port),
+        ..Place::default()
+    })
+    .about(Spot::Endpoint(endpoint.address))
+    .stopping()
+    .resting_on(ids.iter().copied())
+    .rejecting("tcp.filtered", "The filter does not drop silently: it says that it forbids.", ids.iter().copied())
+    .rejecting("tcp.refused", "An ICMP error answered, and not a reset of the target.", ids)
+    .next(Who::Network, format!("Ask whoever runs {} to allow TCP port {port} to {address} from this machine.", error.offender));
+    // Where nothing else of the address answers either, the filter is what silences it.
+    Some(if evidence.answered(address).is_empty() { candidate.about(Spot::Address(address)) } else { candidate })
 }
 
 /// Nothing of the address answers, and a filter on the way says of other packets that it forbids them.
@@ -65,7 +75,8 @@ fn of_address(evidence: &Evidence<'_>, address: IpAddr) -> Option<Candidate> {
     let ids: Vec<&ObservationId> = errors.iter().map(|seen: &IcmpSeen<'_>| seen.id).collect();
     let offender = first.error.offender;
     let filter = filter(evidence, address, offender);
-    let sentence = format!("{filter} forbids traffic to {}: it answers with \"{}\".", named(&evidence.host(), address), first.error.words());
+    let sentence =
+        format!("{filter} forbids traffic to {}: it answers with \"{}\".", named(&evidence.host(), address), first.error.words());
     let candidate = Candidate::new(evidence.severity_at(address), ANSWERED_OTHERS, sentence)
         .at(Place { hop: evidence.hop_of_error(address, first), address: Some(offender), ..Place::default() })
         .about(Spot::Address(address))
@@ -82,7 +93,7 @@ fn filter(evidence: &Evidence<'_>, address: IpAddr, offender: IpAddr) -> String 
     if offender == address {
         return "A firewall on the target machine itself".to_owned();
     }
-    let hop = evidence.hop_of(address, offender).map_or(String::new(), |hop| format!(" (hop {hop})"));
+    let hop = evidence.hop_of_offender(address, offender).map_or(String::new(), |hop| format!(" (hop {hop})"));
     format!("A filter at {offender}{hop}")
 }
 
@@ -100,7 +111,8 @@ mod tests {
     #[test]
     fn a_filters_reject_of_a_connection_is_named_with_its_hop() {
         for code in [3, 9, 10, 13] {
-            let scene = rejected("10.0.3.1", code).check(Kind::Traceroute, trace("192.0.2.1", &["10.0.1.1", "10.0.2.1", "10.0.3.1", "192.0.2.1"]));
+            let scene = rejected("10.0.3.1", code)
+                .check(Kind::Traceroute, trace("192.0.2.1", &["10.0.1.1", "10.0.2.1", "10.0.3.1", "192.0.2.1"]));
             let finding = scene.finds("path.admin_prohibited");
             assert_eq!((finding.place.hop, finding.place.port), (Some(3), Some(443)));
         }
@@ -110,6 +122,14 @@ mod tests {
     fn a_reject_with_the_targets_address_is_a_firewall_on_the_target() {
         let finding = rejected("192.0.2.1", 3).check(Kind::Icmp, [echo("192.0.2.1", &[9_000])]).finds("path.admin_prohibited");
         assert!(finding.sentence.starts_with("A firewall on the target machine itself"), "{}", finding.sentence);
+    }
+
+    #[test]
+    fn a_filter_that_forbids_the_whole_address_explains_silent_pings_too() {
+        let scene = rejected("10.0.3.1", 13).check(Kind::Icmp, [echo("192.0.2.1", &[])]);
+        let scene = scene.check(Kind::Traceroute, trace("192.0.2.1", &["10.0.1.1", "10.0.2.1", "*", "*"]));
+        assert_eq!(scene.finds("path.admin_prohibited").place.hop, Some(3));
+        assert!(scene.diagnose().unexplained.is_empty());
     }
 
     #[test]

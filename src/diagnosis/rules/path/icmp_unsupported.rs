@@ -38,7 +38,11 @@ fn towards(evidence: &Evidence<'_>, address: IpAddr) -> Option<Candidate> {
         return None;
     }
     let ids: Vec<&ObservationId> = pings.iter().map(|echo| echo.id).chain(traces.iter().map(|trace| trace.id)).collect();
-    let filter = pings.iter().flat_map(|echo| &echo.fact.errors).next().map(|error: &IcmpError| format!(" (the router {} says: {})", error.offender, error.words()));
+    let filter = pings
+        .iter()
+        .flat_map(|echo| &echo.fact.errors)
+        .next()
+        .map(|error: &IcmpError| format!(" (the router {} says: {})", error.offender, error.words()));
     let answer = if tcp.is_empty() { "it answers to ping" } else { "its TCP port answers" };
     let sentence = format!(
         "{} does not answer to {}{}, but {answer}: a filter keeps diagnostic packets out, and applications are not touched by that.",
@@ -65,7 +69,8 @@ mod tests {
 
     #[test]
     fn a_healthy_network_that_filters_icmp_is_worth_one_notice() {
-        let scene = Scene::new("shop.example").check(Kind::Tcp, [connected("192.0.2.1:443")]).check(Kind::Icmp, [echo("192.0.2.1", &[])]);
+        let scene =
+            Scene::new("shop.example").check(Kind::Tcp, [connected("192.0.2.1:443")]).check(Kind::Icmp, [echo("192.0.2.1", &[])]);
         let scene = scene.check(Kind::Traceroute, trace("192.0.2.1", &["*", "*", "*"]));
         assert_eq!(scene.is_healthy(), ["path.icmp_unsupported"]);
         assert_eq!(scene.diagnose().findings[0].severity, Severity::Notice);
@@ -87,7 +92,8 @@ mod tests {
 
     #[test]
     fn without_any_answer_icmp_is_not_what_is_filtered() {
-        let scene = Scene::new("shop.example").check(Kind::Tcp, [silent("192.0.2.1:443")]).check(Kind::Icmp, [echo("192.0.2.1", &[])]);
+        let scene =
+            Scene::new("shop.example").check(Kind::Tcp, [silent("192.0.2.1:443")]).check(Kind::Icmp, [echo("192.0.2.1", &[])]);
         assert!(!scene.names("path.icmp_unsupported"));
     }
 }

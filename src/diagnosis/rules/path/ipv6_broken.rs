@@ -17,10 +17,15 @@ pub(in crate::rules) const RULE: Rule = Rule {
 const CONFIDENCE: f64 = 0.85;
 
 fn evaluate(evidence: &Evidence<'_>) -> Vec<Candidate> {
-    let sixes: Vec<IpAddr> = evidence.addresses().into_iter().filter(|address| address.is_ipv6() && evidence.tried_tcp(*address)).collect();
+    let sixes: Vec<IpAddr> =
+        evidence.addresses().into_iter().filter(|address| address.is_ipv6() && evidence.tried_tcp(*address)).collect();
     let broken = !sixes.is_empty() && sixes.iter().all(|address| evidence.is_silent(*address));
-    let by_four: Vec<&ObservationId> =
-        evidence.attempts().iter().filter(|attempt| attempt.connected() && attempt.address.is_ipv4()).map(|attempt| attempt.id).collect();
+    let by_four: Vec<&ObservationId> = evidence
+        .attempts()
+        .iter()
+        .filter(|attempt| attempt.connected() && attempt.address.is_ipv4())
+        .map(|attempt| attempt.id)
+        .collect();
     if !broken || by_four.is_empty() {
         return Vec::new();
     }
@@ -41,7 +46,10 @@ fn towards(evidence: &Evidence<'_>, address: IpAddr, by_four: &[&ObservationId])
         .resting_on(by_four.iter().copied())
         .rejecting("host.no_route", "Packets were sent: this machine has an IPv6 route.", sent.iter().copied())
         .rejecting("dns.aaaa_dropped", "The IPv6 address was found.", sent)
-        .next(Who::Network, "Repair IPv6 on the way to this target, or take the IPv6 address away from this machine until it works.")
+        .next(
+            Who::Network,
+            "Repair IPv6 on the way to this target, or take the IPv6 address away from this machine until it works.",
+        )
 }
 
 #[cfg(test)]

@@ -46,12 +46,21 @@ fn towards(evidence: &Evidence<'_>, address: IpAddr) -> Option<Candidate> {
         (Some(circle), expired) => {
             let confidence = if expired.is_some() { SEEN_TWICE } else { SEEN };
             let routers = list(&circle.routers);
-            let sentence = format!("Packets to {host} go round in a circle between the routers {routers}, from hop {} on, and never arrive.", circle.first_ttl);
-            (confidence, sentence, Place { hop: Some(circle.first_ttl), address: circle.routers.first().copied(), ..Place::default() })
+            let sentence = format!(
+                "Packets to {host} go round in a circle between the routers {routers}, from hop {} on, and never arrive.",
+                circle.first_ttl
+            );
+            (
+                confidence,
+                sentence,
+                Place { hop: Some(circle.first_ttl), address: circle.routers.first().copied(), ..Place::default() },
+            )
         }
         (None, Some(expired)) => {
             let router = expired.error.offender;
-            let sentence = format!("Packets to {host} go round in a circle until their hop limit is used up; the router {router} dropped the last one.");
+            let sentence = format!(
+                "Packets to {host} go round in a circle until their hop limit is used up; the router {router} dropped the last one."
+            );
             (EXPIRED, sentence, Place { hop: evidence.hop_of(address, router), address: Some(router), ..Place::default() })
         }
     };
@@ -62,8 +71,15 @@ fn towards(evidence: &Evidence<'_>, address: IpAddr) -> Option<Candidate> {
         .stopping()
         .resting_on(circle_ids.iter().copied())
         .resting_on(expired_ids.iter().copied())
-        .rejecting("path.blackhole", "Packets are not lost without a trace: routers keep answering until the hop limit is used up.", circle_ids)
-        .next(Who::Network, format!("Whoever runs these routers has to correct their routes to {address}: each sends it back to the other."));
+        .rejecting(
+            "path.blackhole",
+            "Packets are not lost without a trace: routers keep answering until the hop limit is used up.",
+            circle_ids,
+        )
+        .next(
+            Who::Network,
+            format!("Whoever runs these routers has to correct their routes to {address}: each sends it back to the other."),
+        );
     Some(candidate)
 }
 
@@ -76,7 +92,9 @@ pub(in crate::rules) fn goes_round(evidence: &Evidence<'_>, address: IpAddr) -> 
 fn circle<'a>(hops: &[Seen<'a, Hop>]) -> Option<Circle<'a>> {
     let answers: Vec<(&Seen<'a, Hop>, Vec<IpAddr>)> = hops.iter().map(|hop| (hop, hop.addresses())).collect();
     let starts = (0..answers.len()).filter(|start| !answers[*start].1.is_empty());
-    starts.flat_map(|start| (2..=LONGEST_LOOP).map(move |period| (start, period))).find_map(|(start, period)| repeats(&answers[start..], period))
+    starts
+        .flat_map(|start| (2..=LONGEST_LOOP).map(move |period| (start, period)))
+        .find_map(|(start, period)| repeats(&answers[start..], period))
 }
 
 fn repeats<'a>(answers: &[(&Seen<'a, Hop>, Vec<IpAddr>)], period: usize) -> Option<Circle<'a>> {

@@ -9,7 +9,9 @@ use netsonde_contract::id::ObservationId;
 use std::net::IpAddr;
 
 pub(in crate::rules) const RULE: Rule = Rule {
-    settled_by: Some("tracing to other addresses behind the last router that answered: if they answer, the target alone is silent"),
+    settled_by: Some(
+        "tracing to other addresses behind the last router that answered: if they answer, the target alone is silent",
+    ),
     ..Rule::new("path.target_silent", &["tcp.filtered", "path.blackhole", "path.routing_loop"], evaluate)
 };
 
@@ -41,7 +43,8 @@ fn towards(evidence: &Evidence<'_>, address: IpAddr) -> Option<Candidate> {
         }
         None => format!("Check that {host}, which is on this machine's own network, is switched on, and look at its firewall."),
     };
-    let others: Vec<&ObservationId> = evidence.echoes_of(address).map(|echo| echo.id).chain(evidence.traces_of(address).map(|trace| trace.id)).collect();
+    let others: Vec<&ObservationId> =
+        evidence.echoes_of(address).map(|echo| echo.id).chain(evidence.traces_of(address).map(|trace| trace.id)).collect();
     let confidence = if evidence.tried_tcp(address) { ALL_TRIED } else { WITHOUT_TCP };
     let mut candidate = Candidate::new(evidence.severity_at(address), confidence, sentence)
         .at(Place { hop: router.map(|(hop, _, _)| hop), address: Some(address), ..Place::default() })
@@ -72,7 +75,7 @@ fn tried(evidence: &Evidence<'_>, address: IpAddr) -> String {
     if !ports.is_empty() {
         tried.push(format!("connections to port {}", list(&ports)));
     }
-    if evidence.echoes_of(address).next().is_some() {
+    if evidence.echoes_of(address).any(|echo| echo.fact.failure.is_none()) {
         tried.push("ping".to_owned());
     }
     if evidence.traces_of(address).next().is_some() {
@@ -91,7 +94,8 @@ mod tests {
 
     #[test]
     fn a_target_of_which_nothing_answers_is_told_with_the_last_router() {
-        let scene = Scene::new("shop.example").check(Kind::Tcp, [silent("192.0.2.1:443")]).check(Kind::Icmp, [echo("192.0.2.1", &[])]);
+        let scene =
+            Scene::new("shop.example").check(Kind::Tcp, [silent("192.0.2.1:443")]).check(Kind::Icmp, [echo("192.0.2.1", &[])]);
         let finding = scene.check(Kind::Traceroute, trace("192.0.2.1", &STOPS)).finds("path.target_silent");
         assert_eq!(finding.place.hop, Some(3));
         assert!(finding.sentence.contains("connections to port 443, ping and traceroute"), "{}", finding.sentence);
@@ -112,7 +116,8 @@ mod tests {
 
     #[test]
     fn a_trace_that_does_not_arrive_is_no_fault_where_tcp_works() {
-        let scene = Scene::new("shop.example").check(Kind::Tcp, [connected("192.0.2.1:443")]).check(Kind::Icmp, [echo("192.0.2.1", &[])]);
+        let scene =
+            Scene::new("shop.example").check(Kind::Tcp, [connected("192.0.2.1:443")]).check(Kind::Icmp, [echo("192.0.2.1", &[])]);
         assert_eq!(scene.check(Kind::Traceroute, trace("192.0.2.1", &STOPS)).is_healthy(), ["path.icmp_unsupported"]);
     }
 

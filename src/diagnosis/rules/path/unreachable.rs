@@ -3,31 +3,35 @@
 use crate::candidate::Candidate;
 use crate::evidence::{Evidence, IcmpSeen};
 use crate::rule::Rule;
-use crate::rules::host::gateway_unresolved::is_from_ourselves;
 use crate::spot::Spot;
-use crate::threshold::{ADDRESS_RESOLUTION_CONNECT_US, ADDRESS_RESOLUTION_US};
+use crate::threshold::ADDRESS_RESOLUTION_US;
 use crate::wording::{duration, named};
 use netsonde_contract::failure::IcmpMeaning;
 use netsonde_contract::finding::{Place, Who};
 use netsonde_contract::id::ObservationId;
 use std::net::IpAddr;
 
-const BY_TIME: &str = "the time that the router takes for its error, at once or after several seconds, over several single packets";
+const BY_TIME: &str =
+    "a single packet after a minute of quiet, and the time that the router takes for its error: at once, or after seconds";
 
 pub(in crate::rules) const NO_ROUTE_RULE: Rule = Rule {
     settled_by: Some(BY_TIME),
     ..Rule::new("path.no_route", &["host.no_route", "host.gateway_unresolved", "path.target_down"], no_route)
 };
 
-pub(in crate::rules) const TARGET_DOWN_RULE: Rule =
-    Rule { settled_by: Some(BY_TIME), ..Rule::new("path.target_down", &["path.no_route", "host.gateway_unresolved"], target_down) };
+pub(in crate::rules) const TARGET_DOWN_RULE: Rule = Rule {
+    settled_by: Some(BY_TIME),
+    ..Rule::new("path.target_down", &["path.no_route", "host.gateway_unresolved"], target_down)
+};
 
 /// The message itself says which of the two it is.
 const SAID: f64 = 0.95;
-/// Told by how long the router took, from single packets.
-const BY_PACKETS: f64 = 0.8;
-/// Told by how long a connection took, in which a SYN that was sent again may hide.
-const BY_CONNECTION: f64 = 0.65;
+/// The error came to the first packet at once, too soon for a search.
+const AT_ONCE: f64 = 0.85;
+/// The error came late, from a router that forwards other packets of the same kind.
+const LATE_FROM_LAST_ROUTER: f64 = 0.8;
+/// The error came late; what else held it back is open.
+const LATE: f64 = 0.65;
 /// Nothing tells how long the router took.
 const UNTOLD: f64 = 0.55;
 /// This machine itself looked for the target on its own link.
@@ -45,13 +49,18 @@ fn no_route(evidence: &Evidence<'_>) -> Vec<Candidate> {
         let Reading::NoRoute(confidence) = reading else { return None };
         let first = errors.first()?;
         let router = router(evidence, address, first);
-        let sentence = format!("Packets to {} get no further than {router}, which has no route to it.", named(&evidence.host(), address));
+        let sentence =
+            format!("Packets to {} get no further than {router}, which has no route to it.", named(&evidence.host(), address));
         let candidate = candidate(evidence, address, &errors, confidence, sentence)
             .next(Who::Network, format!("Whoever runs {router} has to look at its route to {address}."))
             .rejecting("host.no_route", "The error came from a router: packets left this machine.", ids(&errors))
             .rejecting("host.gateway_unresolved", "The error carries a router's address, not this machine's own.", ids(&errors));
         let candidate = if confidence > UNTOLD {
-            candidate.rejecting("path.target_down", took(&errors, "too soon for a search for the target on its last link"), ids(&errors))
+            candidate.rejecting(
+                "path.target_down",
+                took(evidence, address, &errors, "too soon for a search for the target on its last link"),
+                ids(&errors),
+            )
         } else {
             candidate
         };
@@ -70,12 +79,21 @@ fn behind_router(evidence: &Evidence<'_>, address: IpAddr) -> Option<Candidate> 
     let Reading::TargetDown(confidence) = reading else { return None };
     let router = router(evidence, address, errors.first()?);
     let host = named(&evidence.host(), address);
-    let sentence = format!("{host} does not exist on its network or is switched off: {router} looked for it there and got no answer.");
+    let sentence =
+        format!("{host} does not exist on its network or is switched off: {router} looked for it there and got no answer.");
     let candidate = candidate(evidence, address, &errors, confidence, sentence)
         .next(Who::Server, format!("Check that {host} is switched on and that {address} is its address."))
         .rejecting("host.gateway_unresolved", "The error carries a router's address, not this machine's own.", ids(&errors));
     let told = confidence > UNTOLD;
-    Some(if told { candidate.rejecting("path.no_route", took(&errors, "long enough for a search on the last link"), ids(&errors)) } else { candidate })
+    Some(if told {
+        candidate.rejecting(
+            "path.no_route",
+            took(evidence, address, &errors, "long enough for a search on the last link"),
+            ids(&errors),
+        )
+    } else {
+        candidate
+    })
 }
 
 /// The target is on this machine's own link, and this machine found nobody with its address.
@@ -83,11 +101,12 @@ fn on_own_link(evidence: &Evidence<'_>, address: IpAddr) -> Option<Candidate> {
     if evidence.on_link(address) != Some(true) || !evidence.answered(address).is_empty() {
         return None;
     }
-    let failures = evidence.failures_to(address);
-    let ids: Vec<&ObservationId> = failures.into_iter().filter(|(failure, _)| is_from_ourselves(evidence, failure)).map(|(_, id)| id).collect();
+    let ids: Vec<&ObservationId> = evidence.next_hop_unresolved(address);
     ids.first()?;
     let host = named(&evidence.host(), address);
-    let sentence = format!("No machine on this machine's own network answers for the address of {host}: it is switched off, gone, or on another network.");
+    let sentence = format!(
+        "No machine on this machine's own network answers for the address of {host}: it is switched off, gone, or on another network."
+    );
     let route = evidence.route_of(address).map(|route| route.id);
     let candidate = Candidate::new(evidence.severity_at(address), ON_LINK, sentence)
         .at(Place { address: Some(address), ..Place::default() })
@@ -113,25 +132,31 @@ fn errors<'a>(evidence: &Evidence<'a>, address: IpAddr) -> Option<(Vec<IcmpSeen<
     }
     let mut host = evidence.icmp_errors(address, IcmpMeaning::HostUnreachable);
     host.retain(foreign);
-    let reading = reading_of(&host)?;
+    let reading = reading_of(evidence, address, &host)?;
     Some((host, reading))
 }
 
 /// ICMPv6 has a message of its own for an address that nobody answers for (RFC 4443 section 3.1, code 3). ICMPv4's host unreachable
-/// is sent for either reason, and time tells them apart: a route is missing at once, a machine is missing after a search.
-fn reading_of(errors: &[IcmpSeen<'_>]) -> Option<Reading> {
-    if errors.first()?.error.offender.is_ipv6() {
+/// is sent for either reason, and time tells them apart: a route is missing at once, a machine is missing after a search. What
+/// counts is the time from the first packet of all to the first error, since every packet that waits for the same search is
+/// answered at its end, the last one at once.
+fn reading_of(evidence: &Evidence<'_>, address: IpAddr, errors: &[IcmpSeen<'_>]) -> Option<Reading> {
+    let offender = errors.first()?.error.offender;
+    if offender.is_ipv6() {
         return Some(Reading::TargetDown(SAID));
     }
-    let fastest = |single: bool| errors.iter().filter(|seen| seen.answers_one_packet == single).filter_map(|seen| seen.took_us).min();
-    let judge = |took_us, limit_us, confidence| {
-        if took_us >= limit_us { Reading::TargetDown(confidence) } else { Reading::NoRoute(confidence) }
-    };
-    Some(match (fastest(true), fastest(false)) {
-        (Some(took_us), _) => judge(took_us, ADDRESS_RESOLUTION_US, BY_PACKETS),
-        (None, Some(took_us)) => judge(took_us, ADDRESS_RESOLUTION_CONNECT_US, BY_CONNECTION),
-        (None, None) => Reading::TargetDown(UNTOLD),
+    let rtt_us = evidence.rtt_of_router(address, offender);
+    Some(match waited_us(evidence, address, errors) {
+        None => Reading::TargetDown(UNTOLD),
+        Some(waited_us) if waited_us < rtt_us.unwrap_or(0) + ADDRESS_RESOLUTION_US => Reading::NoRoute(AT_ONCE),
+        Some(_) => Reading::TargetDown(if rtt_us.is_some() { LATE_FROM_LAST_ROUTER } else { LATE }),
     })
+}
+
+/// From the first packet to the address to the first error that answers one.
+fn waited_us(evidence: &Evidence<'_>, address: IpAddr, errors: &[IcmpSeen<'_>]) -> Option<u64> {
+    let first_error = errors.iter().filter_map(|seen| seen.came_us).min()?;
+    Some(first_error.saturating_sub(evidence.first_sent_us(address)?))
 }
 
 fn candidate(evidence: &Evidence<'_>, address: IpAddr, errors: &[IcmpSeen<'_>], confidence: f64, sentence: String) -> Candidate {
@@ -150,9 +175,11 @@ fn router(evidence: &Evidence<'_>, address: IpAddr, seen: &IcmpSeen<'_>) -> Stri
     format!("the router {}{hop}", seen.error.offender)
 }
 
-fn took(errors: &[IcmpSeen<'_>], meaning: &str) -> String {
-    match errors.iter().filter(|seen| seen.answers_one_packet || errors.len() == 1).filter_map(|seen| seen.took_us).min() {
-        Some(took_us) => format!("The router said so after {}: {meaning}.", duration(took_us)),
+fn took(evidence: &Evidence<'_>, address: IpAddr, errors: &[IcmpSeen<'_>], meaning: &str) -> String {
+    let ipv4_host =
+        errors.iter().any(|seen| seen.error.offender.is_ipv4() && seen.error.meaning() == IcmpMeaning::HostUnreachable);
+    match waited_us(evidence, address, errors).filter(|_| ipv4_host) {
+        Some(waited_us) => format!("The first error came {} after the first packet: {meaning}.", duration(waited_us)),
         None => "The message itself says which of the two it is.".to_owned(),
     }
 }
@@ -181,13 +208,34 @@ mod tests {
     #[test]
     fn host_unreachable_at_once_is_a_missing_route() {
         let hops = trace("192.0.2.1", &["10.0.1.1", "10.0.2.1", "10.0.3.1 !3/1"]);
-        Scene::new("shop.example").check(Kind::Tcp, [silent("192.0.2.1:443")]).check(Kind::Traceroute, hops).finds("path.no_route");
+        Scene::new("shop.example")
+            .check(Kind::Tcp, [silent("192.0.2.1:443")])
+            .check(Kind::Traceroute, hops)
+            .finds("path.no_route");
     }
 
     #[test]
     fn host_unreachable_after_a_search_is_a_missing_machine() {
         let hops = trace_after("192.0.2.1", &["10.0.1.1", "10.0.2.1", "10.0.3.1 !3/1"], 300_000);
-        Scene::new("shop.example").check(Kind::Tcp, [silent("192.0.2.1:443")]).check(Kind::Traceroute, hops).finds("path.target_down");
+        Scene::new("shop.example")
+            .check(Kind::Tcp, [silent("192.0.2.1:443")])
+            .check(Kind::Traceroute, hops)
+            .finds("path.target_down");
+    }
+
+    #[test]
+    fn an_error_that_comes_only_to_the_second_connection_ended_the_search_of_the_first() {
+        let second = icmp_ended("192.0.2.1:443", 10_000, FailureCode::HostUnreachable, icmp("10.0.3.1", 3, 1));
+        Scene::new("shop.example").check(Kind::Tcp, [silent("192.0.2.1:443"), second]).finds("path.target_down");
+    }
+
+    #[test]
+    fn an_error_to_the_first_packet_is_a_missing_route_though_later_ones_are_held_back() {
+        let first = icmp_ended("192.0.2.1:443", 300, FailureCode::HostUnreachable, icmp("10.0.3.1", 3, 1));
+        let scene = Scene::new("shop.example").check(Kind::Tcp, [first, silent("192.0.2.1:443")]);
+        let finding =
+            scene.check(Kind::Traceroute, trace("192.0.2.1", &["10.0.1.1", "10.0.2.1", "*", "*"])).finds("path.no_route");
+        assert_eq!(finding.place.hop, Some(3));
     }
 
     #[test]

@@ -34,7 +34,10 @@ fn filtered(evidence: &Evidence<'_>, endpoint: &Endpoint<'_>) -> Option<Candidat
     let attempts = endpoint.attempts.len();
     let (host, port) = (named(endpoint.host(), address), endpoint.address.port());
     let ids: Vec<&ObservationId> = endpoint.ids().collect();
-    let sentence = format!("A filter drops connections to {host} on port {port}: they stay without any answer, while the same address answers to {}.", others(evidence, endpoint));
+    let sentence = format!(
+        "A filter drops connections to {host} on port {port}: they stay without any answer, while the same address answers to {}.",
+        others(evidence, endpoint)
+    );
     let candidate = Candidate::new(severity, if attempts > 1 { SEVERAL_ATTEMPTS } else { ONE_ATTEMPT }, sentence)
         .at(Place { address: Some(address), port: Some(port), ..Place::default() })
         .about(Spot::Endpoint(endpoint.address))
@@ -55,7 +58,8 @@ fn filtered(evidence: &Evidence<'_>, endpoint: &Endpoint<'_>) -> Option<Candidat
 fn others(evidence: &Evidence<'_>, endpoint: &Endpoint<'_>) -> String {
     let address = endpoint.address.ip();
     let mut others: Vec<String> = Vec::new();
-    let same_address = evidence.attempts().iter().filter(|attempt| attempt.address.ip() == address && attempt.address != endpoint.address);
+    let same_address =
+        evidence.attempts().iter().filter(|attempt| attempt.address.ip() == address && attempt.address != endpoint.address);
     for attempt in same_address.filter(|attempt| attempt.connected() || attempt.refused_by_reset()) {
         let port = format!("port {}", attempt.address.port());
         if !others.contains(&port) {

@@ -7,7 +7,9 @@ use crate::wording::{duration, named};
 use netsonde_contract::finding::{Place, Severity, Who};
 
 pub(in crate::rules) const RULE: Rule = Rule {
-    settled_by: Some("capturing the reset and comparing its TTL with that of the target's other replies, which needs raw sockets"),
+    settled_by: Some(
+        "capturing the reset and comparing its TTL with that of the target's other replies, which needs raw sockets",
+    ),
     // Without the reset's TTL only its timing tells the target from a box on the way.
     unprivileged_cap: 0.85,
     ..Rule::new("tcp.refused", &["tcp.rejected_by_middlebox", "host.firewall_local", "tcp.filtered"], evaluate)
@@ -19,6 +21,8 @@ const CONFIDENCE: f64 = 0.85;
 const WITHOUT_RTT: f64 = 0.8;
 /// The refusal came earlier than the target could have sent it.
 const TOO_EARLY: f64 = 0.5;
+/// Only a check that does not keep ICMP errors met the refusal, so that a filter's reject looks the same.
+const WITHOUT_ICMP: f64 = 0.7;
 /// Some attempts met silence, so that two things may be going on.
 const MIXED: f64 = 0.7;
 
@@ -41,7 +45,9 @@ fn refused(evidence: &Evidence<'_>, endpoint: &Endpoint<'_>) -> Option<Candidate
     };
     let (named, port) = (named(endpoint.host(), address), endpoint.address.port());
     let sentence = match elsewhere {
-        None => format!("{named} refuses connections on port {port}: the machine answers, but nothing accepts connections on that port."),
+        None => format!(
+            "{named} refuses connections on port {port}: the machine answers, but nothing accepts connections on that port."
+        ),
         Some(other) => format!(
             "{named} refuses connections on port {port}, while {} accepts them: programs that try this address first fail or lose time.",
             other.address.ip()
@@ -54,8 +60,14 @@ fn refused(evidence: &Evidence<'_>, endpoint: &Endpoint<'_>) -> Option<Candidate
         .stopping()
         .resting_on(endpoint.ids())
         .rejecting("tcp.filtered", "A refusal came back; a filter that drops packets would stay silent.", [fastest.id])
-        .next(Who::Server, format!("Start the service on port {port} of {named}, or correct the port that the application uses."));
+        .next(
+            Who::Server,
+            format!("Start the service on port {port} of {named}, or correct the port that the application uses."),
+        );
     candidate = judge_origin(evidence, endpoint, fastest, candidate);
+    if !refusals.iter().any(|attempt| attempt.keeps_icmp) {
+        candidate.confidence = candidate.confidence.min(WITHOUT_ICMP);
+    }
     if refusals.len() < endpoint.attempts.len() {
         candidate.confidence = candidate.confidence.min(MIXED);
     }
@@ -66,7 +78,11 @@ fn refused(evidence: &Evidence<'_>, endpoint: &Endpoint<'_>) -> Option<Candidate
 fn judge_origin(evidence: &Evidence<'_>, endpoint: &Endpoint<'_>, fastest: &Attempt<'_>, mut candidate: Candidate) -> Candidate {
     let address = endpoint.address.ip();
     if address.is_loopback() {
-        return candidate.rejecting("tcp.rejected_by_middlebox", "The address is this machine itself: nothing lies between.", [fastest.id]);
+        return candidate.rejecting(
+            "tcp.rejected_by_middlebox",
+            "The address is this machine itself: nothing lies between.",
+            [fastest.id],
+        );
     }
     match evidence.path_rtt(address) {
         Some((rtt_us, id)) if rtt_us >= RTT_NOISE_US && (fastest.took_us as f64) < rtt_us as f64 * TOO_EARLY_FOR_TARGET => {
@@ -89,6 +105,7 @@ fn judge_origin(evidence: &Evidence<'_>, endpoint: &Endpoint<'_>, fastest: &Atte
 #[cfg(test)]
 mod tests {
     use crate::scene::{Scene, connected, echo, refused, silent, trace};
+    use netsonde_contract::failure::{FailureCode, Step};
     use netsonde_contract::finding::Severity;
     use netsonde_contract::kind::Kind;
 
@@ -119,13 +136,15 @@ mod tests {
 
     #[test]
     fn one_of_two_addresses_that_refuses_is_felt_but_works() {
-        let finding = Scene::new("shop.example").check(Kind::Tcp, [refused("[2001:db8::1]:443", 20_000), connected("192.0.2.1:443")]);
+        let finding =
+            Scene::new("shop.example").check(Kind::Tcp, [refused("[2001:db8::1]:443", 20_000), connected("192.0.2.1:443")]);
         assert_eq!(finding.finds("tcp.refused").severity, Severity::Degraded);
     }
 
     #[test]
     fn two_addresses_that_refuse_are_one_finding() {
-        let scene = Scene::new("shop.example").check(Kind::Tcp, [refused("192.0.2.1:443", 20_000), refused("192.0.2.2:443", 20_000)]);
+        let scene =
+            Scene::new("shop.example").check(Kind::Tcp, [refused("192.0.2.1:443", 20_000), refused("192.0.2.2:443", 20_000)]);
         let finding = scene.finds("tcp.refused");
         assert_eq!(finding.evidence.len(), 2);
         assert!(finding.sentence.ends_with("The same holds for 192.0.2.2."), "{}", finding.sentence);
@@ -135,6 +154,15 @@ mod tests {
     fn a_server_on_one_loopback_address_only_is_no_fault() {
         let scene = Scene::new("localhost").check(Kind::Tcp, [refused("[::1]:443", 50), connected("127.0.0.1:443")]);
         assert!(scene.is_healthy().is_empty());
+    }
+
+    #[test]
+    fn a_refusal_that_only_a_request_met_may_be_a_filters() {
+        let fact = crate::scene::exchange("http://127.0.0.1:1/", |exchange| {
+            (exchange.address, exchange.status) = (Some("127.0.0.1:1".parse().unwrap()), None);
+            exchange.failure = Some(crate::scene::failure(FailureCode::Refused, Step::Connect));
+        });
+        assert_eq!(Scene::new("http://127.0.0.1:1/").check(Kind::Http, [fact]).finds("tcp.refused").confidence, 0.7);
     }
 
     #[test]

@@ -9,7 +9,9 @@ use netsonde_contract::finding::{Severity, Who};
 use netsonde_contract::observation::{Handshake, TrustReason, TrustStore};
 
 pub(in crate::rules) const UNKNOWN_ISSUER_RULE: Rule = Rule {
-    settled_by: Some("fetching the issuer's certificate from the address that the certificate names, and the same server from another network"),
+    settled_by: Some(
+        "fetching the issuer's certificate from the address that the certificate names, and the same server from another network",
+    ),
     ..Rule::new("tls.unknown_issuer", &["tls.intercepted", "tls.chain_incomplete"], unknown_issuer)
 };
 
@@ -41,7 +43,10 @@ fn of_unknown_issuer(handshake: &Seen<'_, Handshake>) -> Option<Candidate> {
     }
     let (host, top) = (&handshake.fact.host, handshake.fact.chain.last()?);
     let public = handshake.fact.trust.iter().any(|other| other.store == TrustStore::Mozilla && other.trusted);
-    let candidate = Candidate::new(Severity::Problem, 0.0, "").at(place(handshake)).about(Spot::Endpoint(handshake.address)).resting_on([handshake.id]);
+    let candidate = Candidate::new(Severity::Problem, 0.0, "")
+        .at(place(handshake))
+        .about(Spot::Endpoint(handshake.address))
+        .resting_on([handshake.id]);
     if public {
         let reason = "The public list of authorities knows the issuer, and the chain is complete.";
         let mut candidate = candidate
@@ -49,15 +54,18 @@ fn of_unknown_issuer(handshake: &Seen<'_, Handshake>) -> Option<Candidate> {
             .rejecting("tls.chain_incomplete", reason, [handshake.id])
             .next(Who::Customer, "Update the list of trusted authorities of this machine (such as the package ca-certificates).");
         candidate.confidence = KNOWN_ELSEWHERE;
-        candidate.sentence =
-            format!("This machine does not know the authority \"{}\" that issued the certificate of {host}, though the public list does: its own list is out of date.", top.issuer);
+        candidate.sentence = format!(
+            "This machine does not know the authority \"{}\" that issued the certificate of {host}, though the public list does: its own list is out of date.",
+            top.issuer
+        );
         return Some(candidate);
     }
     let mut candidate = candidate.next(
         Who::Customer,
         format!("If {host} belongs to an organisation with an authority of its own, add that authority to this machine (or try `--trust FILE`); otherwise the server needs a certificate of a public authority."),
     );
-    candidate.sentence = format!("The certificate of {host} was issued by \"{}\", which this machine does not trust.", top.issuer);
+    candidate.sentence =
+        format!("The certificate of {host} was issued by \"{}\", which this machine does not trust.", top.issuer);
     candidate.confidence = match (top.self_signed, handshake.fact.chain.len()) {
         (true, _) => {
             candidate = candidate.rejecting("tls.chain_incomplete", "The server sent the chain up to its root.", [handshake.id]);
@@ -82,7 +90,10 @@ fn of_self_signed(handshake: &Seen<'_, Handshake>) -> Option<Candidate> {
         return None;
     }
     let host = &handshake.fact.host;
-    let sentence = format!("The certificate of {host} is signed by itself (\"{}\"): no authority vouches for it, and this machine does not trust it.", leaf.subject);
+    let sentence = format!(
+        "The certificate of {host} is signed by itself (\"{}\"): no authority vouches for it, and this machine does not trust it.",
+        leaf.subject
+    );
     let candidate = Candidate::new(Severity::Problem, SELF_SIGNED, sentence)
         .at(place(handshake))
         .about(Spot::Endpoint(handshake.address))
@@ -119,13 +130,17 @@ mod tests {
 
     #[test]
     fn a_lone_certificate_may_only_lack_its_intermediate() {
-        let finding = scene(untrusted(vec![certificate("CN=shop.example", "CN=Middle")], TrustReason::UnknownIssuer)).finds("tls.unknown_issuer");
+        let finding = scene(untrusted(vec![certificate("CN=shop.example", "CN=Middle")], TrustReason::UnknownIssuer))
+            .finds("tls.unknown_issuer");
         assert!(finding.confidence < 0.7 && finding.rejected.is_empty() && finding.settled_by.is_some());
     }
 
     #[test]
     fn an_authority_that_only_this_machine_lacks_is_the_machines_list() {
-        let fact = handshake(|handshake| handshake.trust[0] = TrustVerdict { store: TrustStore::Platform, trusted: false, reason: Some(TrustReason::UnknownIssuer), text: None });
+        let fact = handshake(|handshake| {
+            handshake.trust[0] =
+                TrustVerdict { store: TrustStore::Platform, trusted: false, reason: Some(TrustReason::UnknownIssuer), text: None }
+        });
         assert!(scene(fact).finds("tls.unknown_issuer").next_step.action.contains("ca-certificates"));
     }
 

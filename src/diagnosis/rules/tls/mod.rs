@@ -6,13 +6,18 @@ pub(super) mod validity;
 
 use crate::evidence::Seen;
 use netsonde_contract::finding::Place;
-use netsonde_contract::observation::Handshake;
+use netsonde_contract::observation::{Fact, Handshake};
 
-/// Where a finding about a handshake stands.
+/// Where a finding about a handshake stands. Through a proxy's tunnel the address is the proxy's, and says nothing.
 fn place(handshake: &Seen<'_, Handshake>) -> Place {
+    let through_proxy = handshake.outcome.observations.iter().any(|observation| match &observation.fact {
+        Fact::Exchange(exchange) => exchange.proxy.is_some() && exchange.address == Some(handshake.address),
+        _ => false,
+    });
+    let direct = Some(handshake.address).filter(|_| !through_proxy);
     Place {
-        address: Some(handshake.address.ip()),
-        port: Some(handshake.address.port()),
+        address: direct.map(|address| address.ip()),
+        port: direct.map(|address| address.port()),
         name: Some(handshake.host.clone()),
         ..Place::default()
     }

@@ -45,7 +45,11 @@ fn mismatch(handshake: &Seen<'_, Handshake>) -> Option<Candidate> {
     .resting_on([handshake.id])
     .next(Who::Server, format!("Give the server a certificate that includes {wanted}, or use one of the names that it has."));
     let publicly_trusted = trusted.then_some(handshake.id);
-    Some(candidate.rejecting("tls.intercepted", "An authority that this machine trusts vouches for the certificate.", publicly_trusted))
+    Some(candidate.rejecting(
+        "tls.intercepted",
+        "An authority that this machine trusts vouches for the certificate.",
+        publicly_trusted,
+    ))
 }
 
 #[cfg(test)]
@@ -60,7 +64,11 @@ mod tests {
             handshake.name.as_mut().unwrap().fits = false;
         });
         let finding = Scene::new("https://shop.example").check(Kind::Tls, [fact]).finds("tls.name_mismatch");
-        assert!(finding.sentence.ends_with("it is for a.example, b.example, c.example, d.example and 2 more."), "{}", finding.sentence);
+        assert!(
+            finding.sentence.ends_with("it is for a.example, b.example, c.example, d.example and 2 more."),
+            "{}",
+            finding.sentence
+        );
     }
 
     #[test]

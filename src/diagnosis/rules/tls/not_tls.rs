@@ -39,7 +39,9 @@ fn not_tls(handshake: &Seen<'_, Handshake>) -> Option<Candidate> {
     if !says_so && (reply.is_none() || handshake.failure.is_none()) {
         return None;
     }
-    let protocol = reply.and_then(|reply| BEGINNINGS.iter().find(|(beginning, _)| reply.starts_with(beginning))).map(|(_, protocol)| *protocol);
+    let protocol = reply
+        .and_then(|reply| BEGINNINGS.iter().find(|(beginning, _)| reply.starts_with(beginning)))
+        .map(|(_, protocol)| *protocol);
     let (host, port) = (&handshake.host, handshake.address.port());
     let sentence = match (protocol, reply) {
         (Some(protocol), _) => format!("Port {port} of {host} does not speak TLS: it answers in {protocol}."),
@@ -52,7 +54,12 @@ fn not_tls(handshake: &Seen<'_, Handshake>) -> Option<Candidate> {
         .stopping()
         .resting_on([handshake.id])
         .rejecting("tls.handshake_timeout", "The server answered at once.", [handshake.id])
-        .next(Who::Customer, format!("Check the port: {port} is not the TLS port of {host}. If it should be, the server has to turn TLS on there."));
+        .next(
+            Who::Customer,
+            format!(
+                "Check the port: {port} is not the TLS port of {host}. If it should be, the server has to turn TLS on there."
+            ),
+        );
     Some(candidate)
 }
 

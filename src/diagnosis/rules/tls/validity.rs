@@ -15,8 +15,10 @@ const CLOCK: &str = "the time of a source outside this machine (NTP, or the Date
 pub(in crate::rules) const EXPIRED_RULE: Rule =
     Rule { settled_by: Some(CLOCK), ..Rule::new("tls.expired", &["host.clock_skew"], |evidence| outside(evidence, &EXPIRED)) };
 
-pub(in crate::rules) const NOT_YET_VALID_RULE: Rule =
-    Rule { settled_by: Some(CLOCK), ..Rule::new("tls.not_yet_valid", &["host.clock_skew"], |evidence| outside(evidence, &NOT_YET_VALID)) };
+pub(in crate::rules) const NOT_YET_VALID_RULE: Rule = Rule {
+    settled_by: Some(CLOCK),
+    ..Rule::new("tls.not_yet_valid", &["host.clock_skew"], |evidence| outside(evidence, &NOT_YET_VALID))
+};
 
 /// What differs between the two ends of a certificate's life.
 struct End {
@@ -32,7 +34,9 @@ struct End {
 const EXPIRED: End = End {
     reason: TrustReason::Expired,
     is_outside: |certificate, now| certificate.not_after < now,
-    sentence: |certificate, what, now| format!("{what} expired on {}, {} ago.", date(certificate.not_after), distance(certificate.not_after, now)),
+    sentence: |certificate, what, now| {
+        format!("{what} expired on {}, {} ago.", date(certificate.not_after), distance(certificate.not_after, now))
+    },
     confidence: [0.97, 0.92, 0.8],
     action: |host, certificate| format!("Renew the certificate of {host} ({}) and load it into the server.", certificate.subject),
 };
@@ -46,7 +50,11 @@ const NOT_YET_VALID: End = End {
         format!("{what} is not valid before {from}, which is {ahead} ahead of this machine's clock.")
     },
     confidence: [0.92, 0.7, 0.55],
-    action: |host, _| format!("Compare this machine's clock with the right time first; if it is right, {host} needs a certificate that is valid now."),
+    action: |host, _| {
+        format!(
+            "Compare this machine's clock with the right time first; if it is right, {host} needs a certificate that is valid now."
+        )
+    },
 };
 
 fn outside(evidence: &Evidence<'_>, end: &End) -> Vec<Candidate> {

@@ -52,6 +52,7 @@ CREATE TABLE bundles (
     backend      TEXT NOT NULL,
     diagnosed_by TEXT NOT NULL
 ) STRICT;
+CREATE INDEX bundles_by_file ON bundles (file_sha256);
 CREATE INDEX bundles_by_case ON bundles (case_id, received);
 
 CREATE TABLE sessions (

@@ -1,17 +1,21 @@
 //! `netsonde probe KIND …`, built from the kinds' own parameter lists, so that help, defaults and bounds stand in one place.
 
+/// A kind's fields as arguments.
+mod arguments;
+
 use super::measuring::MeasuringOptions;
 use crate::format;
 use crate::interruption::Interruption;
 use crate::measurement::{Settings, measure};
 use crate::stop::Stop;
 use crate::{exit, terminal};
-use clap::builder::PossibleValuesParser;
-use clap::{Arg, ArgAction, ArgMatches, Args, Command, FromArgMatches, Subcommand};
+use arguments::{argument, value_of};
+use clap::{ArgMatches, Args, Command, FromArgMatches, Subcommand};
 use netsonde_contract::bundle::hexadecimal;
 use netsonde_contract::document::SetReference;
 use netsonde_contract::id::CheckId;
-use netsonde_contract::kind::{Field, FieldType, Kind, Params};
+use netsonde_contract::kind::{FieldType, Kind, Params};
+use netsonde_contract::nearest::nearest;
 use netsonde_contract::set::{MAX_DEADLINE, Plan, PlannedCheck};
 use netsonde_contract::target::{Target, TargetForm};
 use serde_json::{Map, Value};
@@ -88,9 +92,11 @@ fn target(params: &Params) -> Option<Result<Target, netsonde_contract::target::T
 
 impl Subcommand for ProbeCommand {
     fn augment_subcommands(command: Command) -> Command {
-        Kind::ALL.iter().fold(command.subcommand_required(true).arg_required_else_help(true), |command, kind| {
-            command.subcommand(kind_command(*kind))
-        })
+        Kind::ALL.iter().fold(command, |command, kind| command.subcommand(kind_command(*kind)))
+            .subcommand_required(true)
+            .arg_required_else_help(true)
+            // An unknown kind comes back to `from_arg_matches`, which knows the nearest one.
+            .allow_external_subcommands(true)
     }
 
     fn augment_subcommands_for_update(command: Command) -> Command {
@@ -106,7 +112,7 @@ impl FromArgMatches for ProbeCommand {
     fn from_arg_matches(matches: &ArgMatches) -> Result<Self, clap::Error> {
         let missing = || clap::Error::new(clap::error::ErrorKind::MissingSubcommand);
         let (name, matches) = matches.subcommand().ok_or_else(missing)?;
-        let kind = Kind::from_name(name).ok_or_else(missing)?;
+        let kind = Kind::from_name(name).ok_or_else(|| unknown_kind(name))?;
         let parameters = kind.fields().iter().filter_map(|field| Some((field.name.clone(), value_of(field, matches)?))).collect();
         Ok(Self { kind, parameters, options: MeasuringOptions::from_arg_matches(matches)? })
     }
@@ -117,79 +123,18 @@ impl FromArgMatches for ProbeCommand {
     }
 }
 
+fn unknown_kind(name: &str) -> clap::Error {
+    let names = || Kind::ALL.iter().map(|kind| kind.name());
+    let hint = match nearest(name, names()) {
+        Some(meant) => format!("did you mean `{meant}`?"),
+        None => format!("known: {}", names().collect::<Vec<_>>().join(", ")),
+    };
+    clap::Error::raw(clap::error::ErrorKind::InvalidSubcommand, format!("unknown probe kind `{name}` ({hint})"))
+}
+
 fn kind_command(kind: Kind) -> Command {
     let command = kind.fields().iter().fold(Command::new(kind.name()), |command, field| command.arg(argument(field)));
     MeasuringOptions::augment_args(command).about(kind.summary()).long_about(None).after_help(example(kind))
-}
-
-fn argument(field: &Field) -> Arg {
-    let argument = Arg::new(field.name.clone()).help(help(field));
-    let argument = if field.required {
-        argument.required(true).value_name(field.name.to_uppercase())
-    } else {
-        argument.long(field.name.replace('_', "-")).help_heading("Parameters").value_name(value_name(&field.kind))
-    };
-    match &field.kind {
-        FieldType::Text => argument,
-        FieldType::Integer => {
-            let bounds = field.minimum.unwrap_or(i64::MIN)..=field.maximum.unwrap_or(i64::MAX);
-            argument.value_parser(clap::value_parser!(i64).range(bounds))
-        }
-        FieldType::Boolean => {
-            argument.value_parser(clap::value_parser!(bool)).num_args(0..=1).require_equals(true).default_missing_value("true")
-        }
-        FieldType::Choice(words) => argument.value_parser(PossibleValuesParser::new(words.clone())),
-        FieldType::TextList => argument.value_delimiter(',').action(ArgAction::Append),
-        FieldType::IntegerList => argument.value_parser(clap::value_parser!(i64)).value_delimiter(',').action(ArgAction::Append),
-    }
-}
-
-/// The parameter's own help with its default and its bounds.
-fn help(field: &Field) -> String {
-    let mut help = field.help.trim_end_matches('.').to_owned();
-    match (field.minimum, field.maximum) {
-        (Some(minimum), Some(maximum)) => help.push_str(&format!(" ({minimum} to {maximum})")),
-        (None, Some(maximum)) => help.push_str(&format!(" (at most {maximum})")),
-        (Some(minimum), None) => help.push_str(&format!(" (at least {minimum})")),
-        (None, None) => {}
-    }
-    let default = match &field.default {
-        Some(Value::Array(items)) if items.is_empty() => None,
-        Some(Value::Array(items)) => Some(items.iter().map(plain).collect::<Vec<_>>().join(",")),
-        Some(other) => Some(plain(other)),
-        None => None,
-    };
-    if let Some(default) = default {
-        help.push_str(&format!(" [default: {default}]"));
-    }
-    help
-}
-
-fn plain(value: &Value) -> String {
-    value.as_str().map_or_else(|| value.to_string(), str::to_owned)
-}
-
-fn value_name(kind: &FieldType) -> &'static str {
-    match kind {
-        FieldType::Text => "TEXT",
-        FieldType::Integer => "NUMBER",
-        FieldType::Boolean => "true|false",
-        FieldType::Choice(_) => "WORD",
-        FieldType::TextList | FieldType::IntegerList => "LIST",
-    }
-}
-
-/// The value as given; none leaves the parameter to its default.
-fn value_of(field: &Field, matches: &ArgMatches) -> Option<Value> {
-    let name = field.name.as_str();
-    matches.contains_id(name).then_some(())?;
-    Some(match &field.kind {
-        FieldType::Text | FieldType::Choice(_) => matches.get_one::<String>(name)?.clone().into(),
-        FieldType::Integer => (*matches.get_one::<i64>(name)?).into(),
-        FieldType::Boolean => (*matches.get_one::<bool>(name)?).into(),
-        FieldType::TextList => matches.get_many::<String>(name)?.cloned().collect(),
-        FieldType::IntegerList => matches.get_many::<i64>(name)?.copied().collect(),
-    })
 }
 
 fn example(kind: Kind) -> String {

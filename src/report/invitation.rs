@@ -1,21 +1,21 @@
-use crate::table;
-use crate::terminal::harmless;
+use crate::clean::clean;
+use crate::units::moment;
 use netsonde_contract::api::TicketIssued;
 use netsonde_contract::kind::Kind;
 use netsonde_contract::set::Plan;
-use serde_json::{Value, json};
 
-/// What the customer is asked to do, ready to paste into a mail or a support case.
-pub(crate) struct Message<'a> {
-    pub(crate) issued: &'a TicketIssued,
-    pub(crate) backend: &'a str,
-    pub(crate) plan: &'a Plan,
+/// What a customer is asked to do with a ticket, ready to paste into a mail or a support case.
+pub struct Invitation<'a> {
+    pub issued: &'a TicketIssued,
+    /// The backend's address, as people know it.
+    pub backend: &'a str,
+    pub plan: &'a Plan,
 }
 
-impl Message<'_> {
+impl Invitation<'_> {
     /// One command for each system, by the name that people know it by.
-    fn commands(&self) -> [(&'static str, String); 3] {
-        let ticket = harmless(&self.issued.ticket);
+    pub fn commands(&self) -> [(&'static str, String); 3] {
+        let ticket = clean(&self.issued.ticket);
         [
             ("Linux", format!("./netsonde run --ticket {ticket}")),
             ("macOS", format!("./netsonde run --ticket {ticket}")),
@@ -23,7 +23,8 @@ impl Message<'_> {
         ]
     }
 
-    pub(crate) fn text(&self) -> String {
+    /// The whole message, as plain text.
+    pub fn text(&self) -> String {
         let targets: Vec<String> = self.plan.targets.iter().map(ToString::to_string).collect();
         let aim = if targets.is_empty() { String::new() } else { format!(" It is aimed at {}.", targets.join(", ")) };
         let mut text = String::from(
@@ -49,22 +50,10 @@ impl Message<'_> {
              without signing in:\n\n    {}\n\n\
              The command works once, until {}.\n",
             self.backend,
-            harmless(&self.issued.page),
-            table::moment(self.issued.expires)
+            clean(&self.issued.page),
+            moment(self.issued.expires)
         );
         text
-    }
-
-    pub(crate) fn json(&self) -> Value {
-        let [(_, linux), (_, macos), (_, windows)] = self.commands();
-        json!({
-            "id": self.issued.id,
-            "ticket": self.issued.ticket,
-            "page": self.issued.page,
-            "expires": self.issued.expires,
-            "commands": {"linux": linux, "macos": macos, "windows_powershell": windows},
-            "message": self.text(),
-        })
     }
 
     /// The kinds of the plan's checks, each once, in the order of the run.
@@ -96,7 +85,7 @@ mod tests {
         };
         let request = Request { targets: vec!["shop.example".into()], ..Request::default() };
         let plan = find_built_in("web").unwrap().parse().unwrap().plan(&request).unwrap();
-        let message = Message { issued: &issued, backend: "https://support.example", plan: &plan };
+        let message = Invitation { issued: &issued, backend: "https://support.example", plan: &plan };
         let text = message.text();
         for expected in [
             "./netsonde run --ticket nst1_abc",
@@ -104,10 +93,9 @@ mod tests {
             "aimed at https://shop.example/.",
             "- dns: ",
             "https://support.example/t/aeaqcaibaeaqcaib",
-            "until 2027-01-15 08:00 UTC",
+            "until 2027-01-15 08:00:00 UTC",
         ] {
             assert!(text.contains(expected), "{expected} in {text}");
         }
-        assert_eq!(message.json()["commands"]["linux"], "./netsonde run --ticket nst1_abc");
     }
 }

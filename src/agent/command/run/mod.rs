@@ -1,15 +1,18 @@
+/// After the measuring: pack, keep, send.
+mod closing;
+
 use super::measuring::MeasuringOptions;
-use crate::bundling::{self, Agreement, Signer};
-use crate::delivery::{self, Route};
+use crate::bundling::Agreement;
+use crate::delivery::Route;
 use crate::format;
 use crate::interruption::Interruption;
-use crate::measurement::{Measured, Settings, measure};
-use crate::state::{self, Sequence, StateDirectory};
+use crate::measurement::{Settings, measure};
+use crate::state::StateDirectory;
 use crate::stop::Stop;
 use crate::{exit, preview, terminal, ticket};
 use clap::Args;
-use netsonde_contract::bundle::{Consent, Packed};
-use netsonde_contract::document::{BundlePlace, Document};
+use closing::Closing;
+use netsonde_contract::bundle::Consent;
 use netsonde_contract::id::CaseId;
 use netsonde_contract::kind::dns::parse_server;
 use netsonde_contract::redaction::Level;
@@ -56,7 +59,7 @@ pub(super) struct RunCommand {
     #[arg(long, value_name = "nst1_…|-", help_heading = "Bundle")]
     ticket: Option<String>,
     /// Send the bundle to the ticket's backend without asking.
-    #[arg(long, conflicts_with = "no_upload", requires = "ticket", help_heading = "Bundle")]
+    #[arg(long, conflicts_with = "no_upload", help_heading = "Bundle")]
     upload: bool,
     /// Send nothing; say where the bundle is.
     #[arg(long, help_heading = "Bundle")]
@@ -74,13 +77,17 @@ pub(super) struct RunCommand {
     #[arg(long, help_heading = "Bundle")]
     keep: bool,
     /// Where key, sequence number and bundles are kept [default: /var/lib/netsonde for root, else $XDG_STATE_HOME/netsonde].
-    #[arg(long, value_name = "DIR", help_heading = "Bundle")]
+    #[arg(long, env = "NETSONDE_STATE_DIR", value_name = "DIR", help_heading = "Bundle")]
     state_dir: Option<PathBuf>,
 }
 
 impl RunCommand {
     pub(super) fn execute(self) -> Result<u8, Stop> {
         let ticket = self.ticket.as_deref().map(ticket::read).transpose()?;
+        if self.upload && ticket.is_none() {
+            return Err(Stop::usage("--upload has nowhere to send the bundle to: only a ticket names a backend")
+                .next("ask support for a ticket, or run without --upload and hand over the file"));
+        }
         let plan = self.plan(ticket.as_ref())?;
         let will_upload = ticket.is_some() && !self.no_upload;
         let description = preview::describe(&plan, self.level(), ticket.as_ref(), will_upload);
@@ -91,10 +98,6 @@ impl RunCommand {
         let trust = self.measuring.trust()?;
         self.check_out()?;
         let state = StateDirectory::open(self.state_dir.as_deref())?;
-        let consent = match &ticket {
-            Some(_) => self.consent(&description, will_upload)?,
-            None => Consent::None,
-        };
         let settings = Settings {
             trust,
             proxy: self.measuring.proxy(),
@@ -102,7 +105,17 @@ impl RunCommand {
             case: ticket.as_ref().map(|ticket| ticket.case.clone()).or(self.case.clone()),
             ticket: ticket.as_ref().map(|ticket| ticket.id.clone()),
         };
-        super::block_on(self.run(&plan, &settings, ticket.as_ref(), consent, &state))
+        let Some(ticket) = &ticket else {
+            return super::block_on(self.run(&plan, &settings, None, Consent::None, &state));
+        };
+        let done = self
+            .consent(&description, will_upload)
+            .and_then(|consent| super::block_on(self.run(&plan, &settings, Some(ticket), consent, &state)));
+        if done.is_err() {
+            // A run on a ticket that did not take place leaves nothing behind.
+            state.remove_if_unused();
+        }
+        done
     }
 
     async fn run(
@@ -122,9 +135,9 @@ impl RunCommand {
         let agreement =
             Agreement { consent, ticket, level: self.level(), server_time: route.as_ref().and_then(|route| route.server_time) };
         let mut document = measured.document.clone();
-        let placed = self.place(measured, &agreement, state, route.as_mut(), &interruption).await;
-        let (place, not_uploaded) = match placed {
-            Ok((place, not_uploaded)) => (Some(place), not_uploaded),
+        let closing = Closing { state, out: self.out.as_deref(), keep: self.keep };
+        let (place, not_uploaded) = match closing.close(measured, &agreement, route.as_mut(), &interruption).await {
+            Ok(placed) => (Some(placed.place), placed.not_uploaded),
             Err(stop) => {
                 // The bundle is lost, but not what was found: it is printed all the same.
                 terminal::say_stop(&stop);
@@ -136,94 +149,22 @@ impl RunCommand {
         Ok(exit::code(&document, not_uploaded))
     }
 
-    /// Packs, keeps and sends the bundle: where it is now, and whether it should be elsewhere.
-    async fn place(
-        &self,
-        measured: Measured,
-        agreement: &Agreement<'_>,
-        state: &StateDirectory,
-        route: Option<&mut Route<'_>>,
-        interruption: &Interruption,
-    ) -> Result<(BundlePlace, bool), Stop> {
-        let (document, packed, signer, kept) = self.pack_and_keep(measured, agreement, state)?;
-        let path = kept.path.display().to_string();
-        let unsent = || BundlePlace { id: packed.id.clone(), path: Some(path.clone()), case_url: None };
-        let Some(ticket) = agreement.ticket else { return Ok((unsent(), false)) };
-        let Some(route) = route else {
-            terminal::say(&format!("netsonde: the bundle was not sent: {path}"));
-            terminal::say(&format!("  to send it: {}", delivery::how_to_send(ticket)));
-            return Ok((unsent(), false));
-        };
-        if document.run.interrupted {
-            terminal::say(&format!("netsonde: the run was interrupted, so its bundle was not sent: {path}"));
-            terminal::say(&format!("  to send it: {}", delivery::how_to_send(ticket)));
-            return Ok((unsent(), true));
-        }
-        terminal::say(&format!("Sending {} kB to {} …", packed.bytes.len().div_ceil(1000), ticket.backend));
-        match route.send(&packed, signer.key.verifying_key(), interruption).await {
-            Ok(delivered) => {
-                terminal::say("Sent; the backend's signed receipt is valid.");
-                let spool = state.spool();
-                let place = delivery::settle(&spool, &kept, &delivered, self.keep, self.out.as_deref());
-                if !self.keep {
-                    state.remove_if_unused();
-                }
-                Ok((place, false))
-            }
-            Err(failure) => {
-                delivery::say_undelivered(ticket, &failure, &kept.path);
-                Ok((unsent(), true))
-            }
-        }
-    }
-
-    fn pack_and_keep(
-        &self,
-        measured: Measured,
-        agreement: &Agreement<'_>,
-        state: &StateDirectory,
-    ) -> Result<(Document, Packed, Signer, delivery::Kept), Stop> {
-        let disk = |error: std::io::Error| {
-            Stop::usage(format!("writing to the state directory {} failed: {error}", state.path().display()))
-                .next("make room on the disk or name another one with --state-dir DIR")
-        };
-        let locked = state.lock().map_err(disk)?;
-        for (aside, reason) in state.spool().scan().quarantined {
-            terminal::say(&format!("netsonde: a damaged bundle was put aside as {}: {reason}", aside.display()));
-        }
-        let own_key = agreement.ticket.is_none();
-        let signer = if own_key {
-            Signer { key: state.signing_key()?, sequence: locked.next_number().map_err(disk)? }
-        } else {
-            Signer { key: state::new_signing_key()?, sequence: Sequence { number: 1, previous: None } }
-        };
-        // A run on a ticket leaves no key behind, so the tokens of its strict redaction are for good.
-        let keeps_keys = own_key || self.keep;
-        let (document, packed) = bundling::make(measured, agreement, &signer, keeps_keys.then_some(state))?;
-        let kept = delivery::keep(&packed, &document, state, self.out.as_deref())?;
-        if own_key {
-            locked.note_bundle(&packed.id).map_err(disk)?;
-        }
-        Ok((document, packed, signer, kept))
-    }
-
-    /// What the person agrees to, said before anything is sent. Whoever gives a ticket where nobody can be asked has agreed to what
-    /// tickets do: run one set and send its bundle once.
+    /// What the person agrees to, said before anything is sent.
     fn consent(&self, description: &str, will_upload: bool) -> Result<Consent, Stop> {
         terminal::say(description);
-        if self.upload {
-            return Ok(Consent::Flag);
-        }
-        let on_agreement = |consent| if will_upload { consent } else { Consent::None };
-        if self.yes || !terminal::can_ask() {
-            return Ok(on_agreement(Consent::Ticket));
-        }
-        let question = if will_upload { "Run these checks and send the result?" } else { "Run these checks?" };
-        if terminal::ask(question, true) {
-            Ok(on_agreement(Consent::Prompt))
-        } else {
-            Err(Stop::refused("nothing was run and nothing was sent").next("--no-upload measures without sending"))
-        }
+        let consent = match agreement(self.upload, self.yes, terminal::can_ask()) {
+            Some(consent) => consent,
+            None => {
+                let question = if will_upload { "Run these checks and send the result?" } else { "Run these checks?" };
+                if !terminal::ask(question, true) {
+                    return Err(
+                        Stop::refused("nothing was run and nothing was sent").next("--no-upload measures without sending")
+                    );
+                }
+                Consent::Prompt
+            }
+        };
+        Ok(if will_upload { consent } else { Consent::None })
     }
 
     fn plan(&self, ticket: Option<&Ticket>) -> Result<Plan, Stop> {
@@ -268,6 +209,16 @@ impl RunCommand {
     }
 }
 
+/// What a ticket's command line agrees to by itself; none where the person is to be asked. Whoever gives a ticket where nobody can
+/// be asked has agreed to what a ticket says it does: run one set and send its bundle once.
+fn agreement(upload: bool, yes: bool, can_ask: bool) -> Option<Consent> {
+    match (upload, yes, can_ask) {
+        (true, ..) => Some(Consent::Flag),
+        (false, true, _) | (false, false, false) => Some(Consent::Ticket),
+        (false, false, true) => None,
+    }
+}
+
 fn refuse(set: &ProbeSet, error: &netsonde_contract::set::PlanError) -> Stop {
     Stop::usage(error.to_string()).next(format!("netsonde sets show {} tells what the set wants", set.name))
 }
@@ -292,3 +243,6 @@ fn parse_resolver(text: &str) -> Result<String, String> {
 fn parse_case(text: &str) -> Result<CaseId, String> {
     CaseId::parse(text).ok_or_else(|| "a case is 1 to 64 letters, digits, `-`, `_` and `.`".to_owned())
 }
+
+#[cfg(test)]
+mod tests;
