@@ -177,7 +177,11 @@ fn step<'a>(id: &'a ObservationId, hop: &'a Hop) -> Step<'a> {
 
 /// Puts the most important finding that lies on this path where it belongs: at its hop, or at the target.
 fn mark_fault<'a>(document: &'a Document, outcome: &Outcome, path: &mut Path<'a>) {
-    for finding in document.findings.iter().filter(|finding| finding.severity > Severity::Notice) {
+    // Two targets may share an address: a fault of the one lies on no path to the other.
+    let own_target = outcome.target.as_ref().map(ToString::to_string);
+    let of_another = |finding: &&Finding| finding.target.is_some() && own_target.is_some() && finding.target != own_target;
+    let grave = document.findings.iter().filter(|finding| finding.severity > Severity::Notice);
+    for finding in grave.filter(|finding| !of_another(finding)) {
         let step_of = |hit: &dyn Fn(&Step<'_>) -> bool| path.steps.iter().position(hit);
         let by_address = finding.place.address.and_then(|address| step_of(&|step| step.addresses.contains(&address)));
         let by_hop = finding.place.hop.and_then(|hop| step_of(&|step| (step.first_ttl..=step.last_ttl).contains(&hop)));
@@ -249,6 +253,21 @@ mod tests {
         let document = sample::document(sample::refused());
         for path in paths(&document) {
             assert_eq!(faults(&path), [None, Some("tcp.refused")], "{}", path.target);
+        }
+    }
+
+    #[test]
+    fn a_fault_of_another_target_at_the_same_address_is_not_marked() {
+        let mut refused = sample::refused();
+        for finding in refused["findings"].as_array_mut().unwrap() {
+            finding["target"] = json!("elsewhere.example:443");
+        }
+        for outcome in refused["outcomes"].as_array_mut().unwrap() {
+            outcome["target"] = json!({"text": "here.example:443", "host": "here.example", "port": 443});
+        }
+        let document = sample::document(refused);
+        for path in paths(&document) {
+            assert!(faults(&path).iter().all(Option::is_none), "{}", path.target);
         }
     }
 

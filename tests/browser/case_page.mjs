@@ -36,7 +36,7 @@ try {
 
   await check('a wrong password is refused in words', async () => {
     await page.fill('input[type=password]', 'not the password');
-    await page.click('button[type=submit]');
+    await page.click('main button');
     assert.match(await page.innerText('body'), /password/i);
     assert.match(page.url(), /sign-in/);
   });
@@ -45,7 +45,7 @@ try {
   await check('the right password leads on', async () => {
     await page.goto(details.page);
     await page.fill('input[type=password]', details.password);
-    await page.click('button[type=submit]');
+    await page.click('main button');
     await page.waitForLoadState();
     assert.doesNotMatch(page.url(), /sign-in/);
   });

@@ -5,11 +5,18 @@ use netsonde_contract::document::Document;
 use netsonde_contract::observation::{Certificate, Fact, Handshake};
 
 pub(super) fn write(html: &mut Writer, document: &Document) {
+    let mut seen = Vec::new();
     for observation in shown::all(document) {
         if let Fact::Handshake(handshake) = &observation.fact
             && !handshake.chain.is_empty()
         {
-            chain(html, handshake);
+            // The http check makes a handshake of its own, which mostly shows the same chain.
+            let chain_digests = handshake.chain.iter().map(|certificate| certificate.sha256.as_str()).collect::<Vec<_>>();
+            let identity = (handshake.address, handshake.server_name.as_deref(), chain_digests);
+            if !seen.contains(&identity) {
+                chain(html, handshake);
+                seen.push(identity);
+            }
         }
     }
 }

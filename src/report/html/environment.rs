@@ -13,6 +13,9 @@ pub(super) fn write(html: &mut Writer, document: &Document) {
         })
         .map(|observation| facts::line(&observation.fact))
         .collect();
+    // Each target's check reads the machine anew and mostly finds the same.
+    let mut seen = std::collections::HashSet::new();
+    let own: Vec<String> = own.into_iter().filter(|line| seen.insert(line.clone())).collect();
     if !own.is_empty() {
         html.element("ul", &[], |html| own.iter().for_each(|line| html.leaf("li", &[], line)));
     }
