@@ -5,20 +5,20 @@
 
 /// The only place that reads a clock.
 pub mod clock;
-/// What every packet passes: addresses, rate, budget.
-pub mod gate;
 /// What a probe gets: gate, clock, names, trust, and the place to record what it sees.
 pub mod context;
-/// Host names to addresses, once a run.
-pub mod names;
 /// DNS questions, raw and through the system.
 mod dns;
+/// What every packet passes: addresses, rate, budget.
+pub mod gate;
 /// The machine's own network.
 mod host;
 /// HTTP exchanges, phase by phase.
 mod http;
 /// Echo series.
 mod icmp;
+/// Host names to addresses, once a run.
+pub mod names;
 /// System calls that need `unsafe`, and facts that each system tells in its own way.
 pub mod platform;
 /// Connections to TCP ports.

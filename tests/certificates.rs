@@ -60,7 +60,10 @@ impl Pki {
     ///
     /// # Errors
     /// Where a name cannot stand in a certificate.
-    #[expect(clippy::disallowed_methods, reason = "certificates are dated against the real clock, as the programs under test read it")]
+    #[expect(
+        clippy::disallowed_methods,
+        reason = "certificates are dated against the real clock, as the programs under test read it"
+    )]
     pub fn identity(&self, names: &[String], flaw: Flaw) -> Result<Identity> {
         let now = SystemTime::now();
         let mut params = CertificateParams::default();

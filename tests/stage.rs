@@ -1,5 +1,5 @@
-use anyhow::{Context, Result, bail};
 use crate::programs::program;
+use anyhow::{Context, Result, bail};
 use netsonde_contract::api::TicketIssued;
 use serde::Deserialize;
 use std::ffi::OsStr;
@@ -138,7 +138,8 @@ impl Stage {
     /// # Errors
     /// Where the bundle does not open or `ssh-keygen` refuses it.
     pub async fn verify_with_ssh_keygen(&self, bundle: &Path) -> Result<Option<String>> {
-        let installed = std::env::var_os("PATH").is_some_and(|path| std::env::split_paths(&path).any(|folder| folder.join("ssh-keygen").is_file()));
+        let installed = std::env::var_os("PATH")
+            .is_some_and(|path| std::env::split_paths(&path).any(|folder| folder.join("ssh-keygen").is_file()));
         if !installed {
             return Ok(None);
         }
@@ -148,10 +149,13 @@ impl Stage {
         tar.arg("-xzf").arg(bundle).arg("-C").arg(&unpacked);
         succeed(tar).await?;
         let key = std::fs::read_to_string(unpacked.join("agent.pub")).context("reading agent.pub")?;
-        std::fs::write(unpacked.join("allowed_signers"), format!("agent namespaces=\"bundle@netsonde\" {key}")).context("writing allowed_signers")?;
+        std::fs::write(unpacked.join("allowed_signers"), format!("agent namespaces=\"bundle@netsonde\" {key}"))
+            .context("writing allowed_signers")?;
         let mut verify = Command::new("ssh-keygen");
         verify.args(["-Y", "verify", "-f", "allowed_signers", "-I", "agent", "-n", "bundle@netsonde", "-s", "manifest.json.sig"]);
-        verify.current_dir(&unpacked).stdin(std::fs::File::open(unpacked.join("manifest.json")).context("opening manifest.json")?);
+        verify
+            .current_dir(&unpacked)
+            .stdin(std::fs::File::open(unpacked.join("manifest.json")).context("opening manifest.json")?);
         let output = succeed(verify).await?;
         Ok(Some(String::from_utf8_lossy(&output.stdout).trim().to_owned()))
     }
@@ -162,7 +166,17 @@ impl Stage {
         let folder = |name: &str| self.folder().join(name);
         command.env("HOME", self.folder()).env("XDG_CONFIG_HOME", folder("config")).env("XDG_STATE_HOME", folder("state"));
         command.env("NETSONDE_STATE_DIR", folder("agent"));
-        for variable in ["HTTP_PROXY", "HTTPS_PROXY", "ALL_PROXY", "NO_PROXY", "http_proxy", "https_proxy", "all_proxy", "no_proxy", "SSL_CERT_FILE"] {
+        for variable in [
+            "HTTP_PROXY",
+            "HTTPS_PROXY",
+            "ALL_PROXY",
+            "NO_PROXY",
+            "http_proxy",
+            "https_proxy",
+            "all_proxy",
+            "no_proxy",
+            "SSL_CERT_FILE",
+        ] {
             command.env_remove(variable);
         }
         command.stdin(Stdio::null()).kill_on_drop(true);
@@ -178,7 +192,12 @@ async fn succeed(command: Command) -> Result<Output> {
     let name = name(&command);
     let output = output(command).await?;
     if !output.status.success() {
-        bail!("{name} ended with {}:\n{}{}", output.status, String::from_utf8_lossy(&output.stdout), String::from_utf8_lossy(&output.stderr));
+        bail!(
+            "{name} ended with {}:\n{}{}",
+            output.status,
+            String::from_utf8_lossy(&output.stdout),
+            String::from_utf8_lossy(&output.stderr)
+        );
     }
     Ok(output)
 }

@@ -42,12 +42,29 @@ fn places(folder: &str, words: &[&str]) -> Vec<String> {
 #[test]
 fn pure_crates_open_nothing_wait_for_nothing_and_read_no_clock() {
     let words = [
-        "std::fs", "File::open", "TcpStream", "TcpListener", "UdpSocket", "UnixStream", "tokio::", "std::env", "std::process", "std::thread",
-        "Instant", "SystemTime", "Timestamp::now", "Zoned::now", "getrandom", "async fn",
+        "std::fs",
+        "File::open",
+        "TcpStream",
+        "TcpListener",
+        "UdpSocket",
+        "UnixStream",
+        "tokio::",
+        "std::env",
+        "std::process",
+        "std::thread",
+        "Instant",
+        "SystemTime",
+        "Timestamp::now",
+        "Zoned::now",
+        "getrandom",
+        "async fn",
     ];
     for folder in ["src/contract", "src/diagnosis", "src/report"] {
         // Test fixtures that read and write golden files are compiled for tests only.
-        let found: Vec<String> = places(folder, &words).into_iter().filter(|place| !place.contains("/golden") && !place.contains("tests.rs")).collect();
+        let found: Vec<String> = places(folder, &words)
+            .into_iter()
+            .filter(|place| !place.contains("/golden") && !place.contains("tests.rs"))
+            .collect();
         assert!(found.is_empty(), "{found:#?}");
     }
 }
@@ -64,7 +81,10 @@ fn unsafe_code_lives_in_platform_folders_only() {
 #[test]
 fn the_agent_starts_no_child_process() {
     for folder in ["src/agent", "probes"] {
-        assert_eq!(places(folder, &["process::Command", "tokio::process", "libc::fork", "nix::unistd::fork"]), Vec::<String>::new());
+        assert_eq!(
+            places(folder, &["process::Command", "tokio::process", "libc::fork", "nix::unistd::fork"]),
+            Vec::<String>::new()
+        );
     }
 }
 
@@ -126,7 +146,11 @@ fn every_module_of_a_library_says_its_purpose() {
         let text = fs::read_to_string(&path).unwrap();
         let lines: Vec<&str> = text.lines().collect();
         let for_tests = |i: usize| i > 0 && lines[i - 1] == "#[cfg(test)]";
-        for (i, line) in lines.iter().enumerate().filter(|(_, line)| line.ends_with(';') && (line.starts_with("mod ") || line.starts_with("pub mod "))) {
+        for (i, line) in lines
+            .iter()
+            .enumerate()
+            .filter(|(_, line)| line.ends_with(';') && (line.starts_with("mod ") || line.starts_with("pub mod ")))
+        {
             if for_tests(i) {
                 continue;
             }

@@ -10,6 +10,7 @@ pub const ARTICLES: &[(&str, &str)] = &[
     ("dns.other_rcode", include_str!("../../docs/causes/dns.other_rcode.md")),
     ("dns.nxdomain", include_str!("../../docs/causes/dns.nxdomain.md")),
     ("dns.no_data", include_str!("../../docs/causes/dns.no_data.md")),
+    ("dns.cname_loop", include_str!("../../docs/causes/dns.cname_loop.md")),
     ("path.no_route", include_str!("../../docs/causes/path.no_route.md")),
     ("path.target_down", include_str!("../../docs/causes/path.target_down.md")),
     ("path.admin_prohibited", include_str!("../../docs/causes/path.admin_prohibited.md")),

@@ -30,7 +30,8 @@ struct Arguments {
 #[tokio::main]
 async fn main() -> Result<ExitCode> {
     // `cargo demo -- --exit` and `cargo demo --exit` mean the same: the alias ends in `--` already.
-    let arguments = Arguments::parse_from(std::env::args().enumerate().filter(|(i, text)| *i != 1 || text != "--").map(|(_, text)| text));
+    let arguments =
+        Arguments::parse_from(std::env::args().enumerate().filter(|(i, text)| *i != 1 || text != "--").map(|(_, text)| text));
     let show = tokio::select! {
         done = show(&arguments) => done,
         _ = tokio::signal::ctrl_c() => Ok(ExitCode::SUCCESS),
@@ -60,7 +61,10 @@ async fn show(arguments: &Arguments) -> Result<ExitCode> {
     let backend = Backend::start(&stage).await?;
     println!("Started a support backend: {}", backend.url);
     let ticket = stage.ticket(&backend, "DEMO-1", "web", &targets).await?.ticket;
-    println!("The engineer makes a ticket for case DEMO-1; the customer runs:\n\n  netsonde run --ticket {}…\n", &ticket[..ticket.len().min(24)]);
+    println!(
+        "The engineer makes a ticket for case DEMO-1; the customer runs:\n\n  netsonde run --ticket {}…\n",
+        &ticket[..ticket.len().min(24)]
+    );
     let bundle = stage.folder().join("bundle.tar.gz");
     run(&stage, &ticket, &root, &bundle).await?;
     let document = verify(&stage, &bundle).await?;
@@ -120,7 +124,10 @@ fn show_case(document: &Document, backend: &Backend, details: Option<&Path>) -> 
     println!("\nIn short:");
     for target in &document.run.targets {
         let shown = target.to_string();
-        let finding = document.findings.iter().find(|finding| finding.severity >= Severity::Degraded && finding.target.as_ref() == Some(&shown));
+        let finding = document
+            .findings
+            .iter()
+            .find(|finding| finding.severity >= Severity::Degraded && finding.target.as_ref() == Some(&shown));
         match finding {
             Some(finding) => println!("  {shown}  {}: {}", finding.cause, finding.sentence),
             None => println!("  {shown}  no problem"),
@@ -130,7 +137,8 @@ fn show_case(document: &Document, backend: &Backend, details: Option<&Path>) -> 
     println!("\nThe engineer reads the case at {page}\n  sign in as engineer with the password {}", backend.password);
     println!("  (the browser warns about the certificate, which this backend made for itself a moment ago)");
     if let Some(path) = details {
-        let json = serde_json::json!({ "page": page, "url": backend.url, "password": backend.password, "tls_pin": backend.tls_pin });
+        let json =
+            serde_json::json!({ "page": page, "url": backend.url, "password": backend.password, "tls_pin": backend.tls_pin });
         // Whole or not at all: a reader waits for the file to appear.
         let unfinished = path.with_extension("unfinished");
         std::fs::write(&unfinished, json.to_string()).with_context(|| format!("writing {}", unfinished.display()))?;

@@ -16,7 +16,8 @@ async fn a_ticket_leads_from_the_desk_to_a_verified_case() {
     assert!(text(&preview).contains(&bad), "{}", text(&preview));
 
     let file = world.stage.folder().join("bundle.tar.gz");
-    let output = world.run(&["run", "--ticket", &ticket.ticket, "--yes", "--format", "json", "--out", &file.to_string_lossy()]).await;
+    let output =
+        world.run(&["run", "--ticket", &ticket.ticket, "--yes", "--format", "json", "--out", &file.to_string_lossy()]).await;
     assert_eq!(code(&output), 1, "{}", text(&output));
     let document = super::world::document(&output);
     assert_eq!(document.findings[0].cause, "tls.expired");
@@ -49,7 +50,8 @@ async fn a_ticket_run_leaves_nothing_behind() {
     let state = world.stage.folder().join("agent-state");
     let output = world.run(&["run", "--ticket", &ticket.ticket, "--yes", "--state-dir", &state.to_string_lossy()]).await;
     assert_eq!(code(&output), 0, "{}", text(&output));
-    let left: Vec<_> = std::fs::read_dir(&state).map(|entries| entries.flatten().map(|entry| entry.path()).collect()).unwrap_or_default();
+    let left: Vec<_> =
+        std::fs::read_dir(&state).map(|entries| entries.flatten().map(|entry| entry.path()).collect()).unwrap_or_default();
     assert!(left.is_empty(), "left behind: {left:?}");
 }
 

@@ -88,7 +88,11 @@ fn main() -> Result<ExitCode> {
 fn stop_on_signals() -> Result<Arc<AtomicBool>> {
     let stopped = Arc::new(AtomicBool::new(false));
     let flag = Arc::clone(&stopped);
-    let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(1).enable_all().build().context("starting the signal watch")?;
+    let runtime = tokio::runtime::Builder::new_multi_thread()
+        .worker_threads(1)
+        .enable_all()
+        .build()
+        .context("starting the signal watch")?;
     std::thread::spawn(move || {
         runtime.block_on(async {
             let terminate = tokio::signal::unix::signal(tokio::signal::unix::SignalKind::terminate());

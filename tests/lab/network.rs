@@ -31,7 +31,9 @@ pub(crate) fn missing() -> Option<String> {
     if !nix::unistd::geteuid().is_root() {
         return Some("network namespaces need root: run it with sudo".into());
     }
-    let found = |tool: &str| std::env::var_os("PATH").is_some_and(|path| std::env::split_paths(&path).any(|folder| folder.join(tool).is_file()));
+    let found = |tool: &str| {
+        std::env::var_os("PATH").is_some_and(|path| std::env::split_paths(&path).any(|folder| folder.join(tool).is_file()))
+    };
     let absent = TOOLS.iter().find(|(tool, _)| !found(tool))?;
     Some(format!("`{}` is not installed: apt-get install {}", absent.0, absent.1))
 }
@@ -53,7 +55,8 @@ impl Network {
     pub(crate) fn chain(routers: u8) -> Result<Self> {
         static NUMBER: AtomicU32 = AtomicU32::new(0);
         let prefix = format!("{PREFIX}{}x{}", std::process::id(), NUMBER.fetch_add(1, Ordering::Relaxed));
-        let nodes: Vec<String> = std::iter::once("c".into()).chain((1..=routers).map(|i| format!("r{i}"))).chain(["s".into()]).collect();
+        let nodes: Vec<String> =
+            std::iter::once("c".into()).chain((1..=routers).map(|i| format!("r{i}"))).chain(["s".into()]).collect();
         let mut network = Self { prefix, nodes: Vec::new(), servers: Vec::new() };
         for node in &nodes {
             run(Command::new("ip").args(["netns", "add", &network.namespace(node)]))?;
@@ -63,7 +66,11 @@ impl Network {
         let last = nodes.len() - 1;
         for (k, pair) in nodes.windows(2).enumerate() {
             let (left, right) = (&pair[0], &pair[1]);
-            let link = format!("link add to-{right} netns {} type veth peer name to-{left} netns {}", network.namespace(left), network.namespace(right));
+            let link = format!(
+                "link add to-{right} netns {} type veth peer name to-{left} netns {}",
+                network.namespace(left),
+                network.namespace(right)
+            );
             network.batch(None, &[link])?;
             for (me, other, host) in [(left, right, 1), (right, left, 2)] {
                 let lines = [
@@ -96,7 +103,8 @@ impl Network {
     /// Kernel settings that must stand before links exist: without them an IPv6 path stalls for two seconds on duplicate address
     /// detection. The kernel's ICMP limits are lifted, because back-to-back runs would otherwise lose hops to them.
     fn prepare(&self, node: &str) -> Result<()> {
-        let mut settings = vec!["net.ipv6.conf.default.accept_dad=0", "net.ipv6.conf.default.dad_transmits=0", "net.ipv6.conf.all.accept_dad=0"];
+        let mut settings =
+            vec!["net.ipv6.conf.default.accept_dad=0", "net.ipv6.conf.default.dad_transmits=0", "net.ipv6.conf.all.accept_dad=0"];
         settings.extend(["net.ipv4.icmp_ratelimit=0", "net.ipv6.icmp.ratelimit=0"]);
         if node.starts_with('r') {
             settings.extend(["net.ipv4.ip_forward=1", "net.ipv6.conf.all.forwarding=1"]);
@@ -113,7 +121,10 @@ impl Network {
     fn refuse_ways_out(&self) -> Result<()> {
         for node in &self.nodes {
             let listing = run(Command::new("ip").args(["-n", &self.namespace(node), "-brief", "link"]))?;
-            let foreign = listing.lines().filter_map(|line| line.split_whitespace().next()).find(|name| *name != "lo" && !name.starts_with("to-"));
+            let foreign = listing
+                .lines()
+                .filter_map(|line| line.split_whitespace().next())
+                .find(|name| *name != "lo" && !name.starts_with("to-"));
             if let Some(name) = foreign {
                 bail!("{node} has the interface {name}, which is not a link of the lab: nothing is sent");
             }
@@ -130,7 +141,8 @@ impl Network {
         let server = if family == Family::V4 { SERVER_V4 } else { SERVER_V6 };
         let path = PathBuf::from("/etc/netns").join(self.namespace("c")).join("resolv.conf");
         // Time-outs of getaddrinfo as short as its configuration allows, or a dead resolver takes ten seconds of each trial.
-        fs::write(&path, format!("nameserver {server}\noptions timeout:1 attempts:2\n")).with_context(|| format!("writing {}", path.display()))
+        fs::write(&path, format!("nameserver {server}\noptions timeout:1 attempts:2\n"))
+            .with_context(|| format!("writing {}", path.display()))
     }
 
     /// Waits until both families carry a packet from client to server: a fresh link is dead for up to a second.
@@ -162,7 +174,13 @@ impl Network {
     }
 
     fn nft(&self, node: &str, rules: &str) -> Result<()> {
-        let chains = [("pre", "prerouting", -300), ("input", "input", 0), ("forward", "forward", 0), ("output", "output", 0), ("post", "postrouting", 300)];
+        let chains = [
+            ("pre", "prerouting", -300),
+            ("input", "input", 0),
+            ("forward", "forward", 0),
+            ("output", "output", 0),
+            ("post", "postrouting", 300),
+        ];
         let mut text = String::from("table inet f {\n");
         for (name, hook, priority) in chains {
             text += &format!("chain {name} {{ type filter hook {hook} priority {priority}; }}\n");
@@ -189,7 +207,16 @@ impl Network {
         let mut command = Command::new("ip");
         command.args(["netns", "exec", &self.namespace(node), "setpriv", "--pdeathsig", "KILL"]);
         if user == User::Nobody {
-            command.args(["--reuid", NOBODY, "--regid", NOBODY, "--clear-groups", "--inh-caps=-all", "--bounding-set=-all", "--no-new-privs"]);
+            command.args([
+                "--reuid",
+                NOBODY,
+                "--regid",
+                NOBODY,
+                "--clear-groups",
+                "--inh-caps=-all",
+                "--bounding-set=-all",
+                "--no-new-privs",
+            ]);
         }
         command.arg("--").arg(program).stdin(Stdio::null());
         command
@@ -237,7 +264,8 @@ fn run(command: &mut Command) -> Result<String> {
 }
 
 fn run_with_input(command: &mut Command, input: &str) -> Result<()> {
-    let mut child = command.stdin(Stdio::piped()).stderr(Stdio::piped()).spawn().with_context(|| format!("running {command:?}"))?;
+    let mut child =
+        command.stdin(Stdio::piped()).stderr(Stdio::piped()).spawn().with_context(|| format!("running {command:?}"))?;
     if let Some(mut pipe) = child.stdin.take() {
         pipe.write_all(input.as_bytes()).with_context(|| format!("writing to {command:?}"))?;
     }

@@ -111,10 +111,12 @@ impl Bench {
             let services: Vec<&Service> = scenario.service.iter().filter(|service| service.node == node).collect();
             for service in services.iter().filter(|service| service.kind == ServiceKind::Https) {
                 let names: Vec<String> = service.names.iter().flat_map(|name| each_family(name)).collect();
-                fs::write(folder.join(format!("{}.pem", service.port)), self.pki.identity(&names, service.flaw)?.to_pem()).context("writing a certificate")?;
+                fs::write(folder.join(format!("{}.pem", service.port)), self.pki.identity(&names, service.flaw)?.to_pem())
+                    .context("writing a certificate")?;
             }
             let list = folder.join("services.json");
-            fs::write(&list, serde_json::to_vec(&services).context("listing services")?).context("writing the list of services")?;
+            fs::write(&list, serde_json::to_vec(&services).context("listing services")?)
+                .context("writing the list of services")?;
             let own = std::env::current_exe().context("finding the lab's own path")?;
             let mut command = network.command(node, User::Root, own);
             command.arg("serve").arg(&list).arg(&folder);
@@ -129,7 +131,9 @@ impl Bench {
         let seconds = began.elapsed().as_secs_f64();
         let expect = (stage == Stage::Fault).then(|| scenario.expectation(user).cloned()).flatten();
         let (transcript, answer) = match answer {
-            Ok(output) => (format!("{}{}", String::from_utf8_lossy(&output.stdout), String::from_utf8_lossy(&output.stderr)), read(&output)),
+            Ok(output) => {
+                (format!("{}{}", String::from_utf8_lossy(&output.stdout), String::from_utf8_lossy(&output.stderr)), read(&output))
+            }
             Err(error) => (format!("{error:#}"), Err(error)),
         };
         Trial { scenario: scenario.name.clone(), stage, family, user, seconds, transcript, expect, answer }
@@ -142,7 +146,17 @@ impl Bench {
         command.args(ask.iter().map(|argument| fill(argument, family)));
         command.args(["--format", "json", "--no-upload", "--state-dir"]).arg(state.path());
         command.arg("--trust").arg(self.folder.path().join("root.pem"));
-        for variable in ["HTTP_PROXY", "HTTPS_PROXY", "ALL_PROXY", "NO_PROXY", "http_proxy", "https_proxy", "all_proxy", "no_proxy", "SSL_CERT_FILE"] {
+        for variable in [
+            "HTTP_PROXY",
+            "HTTPS_PROXY",
+            "ALL_PROXY",
+            "NO_PROXY",
+            "http_proxy",
+            "https_proxy",
+            "all_proxy",
+            "no_proxy",
+            "SSL_CERT_FILE",
+        ] {
             command.env_remove(variable);
         }
         command.env("HOME", state.path());
@@ -167,12 +181,17 @@ fn run_bounded(mut command: std::process::Command, folder: &Path) -> Result<Outp
         }
         std::thread::sleep(Duration::from_millis(20));
     };
-    Ok(Output { status, stdout: fs::read(out).context("reading the output")?, stderr: fs::read(err).context("reading the messages")? })
+    Ok(Output {
+        status,
+        stdout: fs::read(out).context("reading the output")?,
+        stderr: fs::read(err).context("reading the messages")?,
+    })
 }
 
 fn read(output: &Output) -> Result<(Document, i32)> {
     let code = output.status.code().context("netsonde was ended by a signal")?;
-    let document = serde_json::from_slice(&output.stdout).with_context(|| format!("netsonde printed no document (exit {code})"))?;
+    let document =
+        serde_json::from_slice(&output.stdout).with_context(|| format!("netsonde printed no document (exit {code})"))?;
     Ok((document, code))
 }
 
@@ -224,7 +243,8 @@ impl Trial {
         };
         let said = self.said();
         let Some(expect) = &self.expect else {
-            return (said != "nothing" || *code != 0).then(|| format!("nothing is wrong, but netsonde said {said} and ended with {code}"));
+            return (said != "nothing" || *code != 0)
+                .then(|| format!("nothing is wrong, but netsonde said {said} and ended with {code}"));
         };
         if said != expect.cause {
             return Some(format!("expected {}", expect.cause));

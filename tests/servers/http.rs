@@ -27,7 +27,9 @@ pub async fn serve_http(address: SocketAddr) -> Result<Server> {
 
 /// Serves HTTP/1.1 on one connection, plain or within TLS, until it ends.
 pub(super) async fn converse<S: AsyncRead + AsyncWrite + Unpin + Send + 'static>(stream: S) {
-    let connection = hyper::server::conn::http1::Builder::new().timer(TokioTimer::new()).serve_connection(TokioIo::new(stream), service_fn(answer));
+    let connection = hyper::server::conn::http1::Builder::new()
+        .timer(TokioTimer::new())
+        .serve_connection(TokioIo::new(stream), service_fn(answer));
     // A client that goes away in the middle is its own affair.
     let _ = connection.await;
 }
@@ -44,7 +46,9 @@ async fn answer(request: Request<Incoming>) -> Result<Response<Full<Bytes>>, Inf
         }
         ("loop", _) => redirect("/loop".into()),
         ("bounce", Some(left)) if left > 0 => redirect(format!("/bounce/{}", left - 1)),
-        ("bytes", Some(length)) => respond(StatusCode::OK, vec![b'x'; usize::try_from(length).unwrap_or(0).min(MAX_BODY_BYTES)].into(), None),
+        ("bytes", Some(length)) => {
+            respond(StatusCode::OK, vec![b'x'; usize::try_from(length).unwrap_or(0).min(MAX_BODY_BYTES)].into(), None)
+        }
         (status, _) => match status.parse::<u16>().ok().and_then(|code| StatusCode::from_u16(code).ok()) {
             Some(status) => respond(status, format!("{status}\n").into(), None),
             None => respond(StatusCode::OK, "hello\n".into(), None),

@@ -26,7 +26,7 @@ use std::future::Future;
 use std::pin::pin;
 use std::time::Duration;
 use tokio::sync::mpsc::UnboundedSender;
-use tokio::task::{AbortHandle, JoinError};
+use tokio::task::{AbortHandle, JoinError, JoinHandle};
 
 /// Checks under way at once. Enough that waiting for silence never adds up; few enough that checks do not disturb each other's timings.
 const MAX_AT_ONCE: usize = 24;
@@ -68,6 +68,12 @@ enum CutShort {
     Interruption,
 }
 
+/// How long a check that is cut off may take to drop what it holds: it does so at its next wait, which is at once unless a system
+/// call blocks.
+const LETTING_GO: Duration = Duration::from_secs(1);
+
+type Measured = Result<Ending, NotMeasurable>;
+
 struct UnderWay {
     recorder: Recorder,
     began_us: u64,
@@ -101,7 +107,7 @@ pub(crate) async fn run(
                     let task = tokio::spawn((means.measure)(context, check.params.clone()));
                     under_way.insert(place, UnderWay { recorder, began_us, abort: task.abort_handle() });
                     let deadline = check.deadline;
-                    endings.push(async move { (place, tokio::time::timeout(deadline, task).await) });
+                    endings.push(async move { (place, within(deadline, task).await) });
                     tell(Event::Began { check, at_us: began_us });
                 }
                 Step::Skip(place, note) => {
@@ -118,8 +124,7 @@ pub(crate) async fn run(
             () = &mut budget => { cut_short = Some(CutShort::Budget); break }
         };
         if let Some(check_under_way) = under_way.remove(&place) {
-            check_under_way.abort.abort();
-            let (status, note) = judge(ending.ok(), plan.checks[place].deadline);
+            let (status, note) = judge(ending, plan.checks[place].deadline);
             graph.finished(place, status);
             let outcome = outcome(&plan.checks[place], status, note, &check_under_way, clock.now_us());
             tell(Event::Ended(&outcome));
@@ -132,8 +137,13 @@ pub(crate) async fn run(
         if matches!(cut, CutShort::Budget) {
             limits_hit.push(format!("the run's time budget of {}", seconds(plan.budget)));
         }
-        for (place, check_under_way) in under_way.drain() {
+        for check_under_way in under_way.values() {
             check_under_way.abort.abort();
+        }
+        let all_gone = async { while endings.next().await.is_some() {} };
+        // One that does not let go in time costs only what it had not recorded yet.
+        let _ = tokio::time::timeout(LETTING_GO, all_gone).await;
+        for (place, check_under_way) in under_way.drain() {
             let (status, note) = cut_off(cut, plan.budget);
             outcomes[place] = Some(outcome(&plan.checks[place], status, Some(note), &check_under_way, clock.now_us()));
         }
@@ -146,6 +156,17 @@ pub(crate) async fn run(
     Ran { outcomes: outcomes.into_iter().flatten().collect(), interrupted, limits_hit }
 }
 
+/// What became of the task; none where its deadline came first. The task is gone when this returns: probes record what they have
+/// seen half of when they are dropped.
+async fn within(deadline: Duration, mut task: JoinHandle<Measured>) -> Option<Result<Measured, JoinError>> {
+    if let Ok(joined) = tokio::time::timeout(deadline, &mut task).await {
+        return Some(joined);
+    }
+    task.abort();
+    let _ = tokio::time::timeout(LETTING_GO, &mut task).await;
+    None
+}
+
 fn recorder_of(check: &PlannedCheck, means: &Means) -> Recorder {
     let recorder = Recorder::new(check.id.clone());
     match &means.watcher {
@@ -155,7 +176,7 @@ fn recorder_of(check: &PlannedCheck, means: &Means) -> Recorder {
 }
 
 /// What a check's end means; none is its deadline.
-fn judge(ending: Option<Result<Result<Ending, NotMeasurable>, JoinError>>, deadline: Duration) -> (Status, Option<Note>) {
+fn judge(ending: Option<Result<Measured, JoinError>>, deadline: Duration) -> (Status, Option<Note>) {
     match ending {
         Some(Ok(Ok(Ending::AsExpected))) => (Status::Succeeded, None),
         Some(Ok(Ok(Ending::Failed))) => (Status::Failed, None),

@@ -40,9 +40,23 @@ fn behave(context: Context, params: Params) -> BoxFuture<'static, Result<Ending,
             "bad" => Ok(Ending::Failed),
             "unable" => Err(NotMeasurable::with_grant("no right", "sudo")),
             "panics" => panic!("planted fault"),
+            "late-half" | "half" => {
+                let _half = RecordsWhenDropped(context.recorder.clone());
+                std::future::pending().await
+            }
             _ => std::future::pending().await,
         }
     })
+}
+
+/// A measurement that is recorded as far as it came, as probes do.
+struct RecordsWhenDropped(Recorder);
+
+impl Drop for RecordsWhenDropped {
+    fn drop(&mut self) {
+        let fact = Resolvers { servers: Vec::new(), search: Vec::new(), read_from: "half".into() };
+        self.0.record(0, Fact::Resolvers(fact));
+    }
 }
 
 fn means(watcher: Option<UnboundedSender<Observation>>) -> Means {
@@ -115,4 +129,14 @@ async fn observations_are_handed_on_as_they_come() {
     let plan = plan(&[("good", &[])], Duration::from_secs(60));
     let ran = run(&plan, &means(Some(watcher)), std::future::pending(), &mut |_| {}).await;
     assert_eq!(seen.try_recv().unwrap(), ran.outcomes[0].observations[0]);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_check_that_is_cut_off_keeps_what_it_records_on_its_way_out() {
+    for (checks, budget) in [([("late-half", &[] as &[&str])], 60_000), ([("half", &[] as &[&str])], 5)] {
+        let plan = plan(&checks, Duration::from_millis(budget));
+        let ran = run(&plan, &means(None), std::future::pending(), &mut |_| {}).await;
+        assert_eq!(statuses(&ran), [Status::TimedOut]);
+        assert_eq!(ran.outcomes[0].observations.len(), 2, "{checks:?}");
+    }
 }

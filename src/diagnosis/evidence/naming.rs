@@ -1,7 +1,7 @@
 use super::{Evidence, Seen};
 use netsonde_contract::failure::{Failure, FailureCode};
 use netsonde_contract::id::ObservationId;
-use netsonde_contract::observation::{DnsReply, Lookup, LookupSource};
+use netsonde_contract::observation::{DnsReply, Lookup, LookupSource, Record};
 use std::net::SocketAddr;
 
 /// All that was asked about one name, by whom it was answered.
@@ -27,6 +27,8 @@ pub(crate) enum Answer {
     Data,
     /// NOERROR without it, from a server that speaks for the name (RFC 2308 section 2.2).
     NoData,
+    /// NOERROR with aliases that lead back to one another.
+    AliasCircle,
     /// NOERROR with nothing but the names of other servers: not an answer.
     Referral,
     /// Cut to fit the packet; the answer comes over TCP.
@@ -40,14 +42,15 @@ pub(crate) const NXDOMAIN: u16 = 3;
 pub(crate) const REFUSED: u16 = 5;
 
 fn answer_of(reply: &DnsReply, record_type: &str) -> Answer {
-    let is =
-        |record_type: &'static str| move |record: &&netsonde_contract::observation::Record| record.record_type == record_type;
+    let is = |record_type: &'static str| move |record: &&Record| record.record_type == record_type;
     if reply.rcode_number != 0 {
         Answer::Code(reply.rcode_number)
     } else if reply.answers.iter().any(|record| record.record_type == record_type) {
         Answer::Data
     } else if reply.flags.tc {
         Answer::Truncated
+    } else if goes_in_circle(&reply.answers) {
+        Answer::AliasCircle
     } else if reply.answers.is_empty()
         && reply.authority.iter().find(is("NS")).is_some()
         && reply.authority.iter().find(is("SOA")).is_none()
@@ -56,6 +59,23 @@ fn answer_of(reply: &DnsReply, record_type: &str) -> Answer {
     } else {
         Answer::NoData
     }
+}
+
+/// Following the aliases comes back to a name that was passed before.
+fn goes_in_circle(answers: &[Record]) -> bool {
+    let plain = |name: &str| name.trim_end_matches('.').to_ascii_lowercase();
+    let alias_of = |name: &str| answers.iter().find(|record| record.record_type == "CNAME" && plain(&record.name) == name);
+    answers.iter().filter(|record| record.record_type == "CNAME").any(|first| {
+        let mut name = plain(&first.data);
+        // A chain longer than the reply has records has passed one of them twice.
+        for _ in 0..answers.len() {
+            match alias_of(&name) {
+                Some(next) => name = plain(&next.data),
+                None => return false,
+            }
+        }
+        true
+    })
 }
 
 impl<'a> ServerView<'a> {

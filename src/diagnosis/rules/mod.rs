@@ -21,6 +21,7 @@ pub const RULES: &[Rule] = &[
     dns::rcode::OTHER_RULE,
     dns::nxdomain::RULE,
     dns::no_data::RULE,
+    dns::cname_loop::RULE,
     path::unreachable::NO_ROUTE_RULE,
     path::unreachable::TARGET_DOWN_RULE,
     path::admin_prohibited::RULE,

@@ -92,7 +92,9 @@ fn target(params: &Params) -> Option<Result<Target, netsonde_contract::target::T
 
 impl Subcommand for ProbeCommand {
     fn augment_subcommands(command: Command) -> Command {
-        Kind::ALL.iter().fold(command, |command, kind| command.subcommand(kind_command(*kind)))
+        Kind::ALL
+            .iter()
+            .fold(command, |command, kind| command.subcommand(kind_command(*kind)))
             .subcommand_required(true)
             .arg_required_else_help(true)
             // An unknown kind comes back to `from_arg_matches`, which knows the nearest one.

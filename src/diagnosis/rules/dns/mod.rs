@@ -1,3 +1,4 @@
+pub(super) mod cname_loop;
 pub(super) mod no_data;
 pub(super) mod nxdomain;
 pub(super) mod rcode;

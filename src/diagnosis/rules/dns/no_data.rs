@@ -80,6 +80,12 @@ mod tests {
     }
 
     #[test]
+    fn a_name_of_the_hosts_file_needs_no_record() {
+        let scene = Scene::new("shop.example").check(Kind::Dns, [none("A", &[]), system("shop.example", &["192.0.2.1"])]);
+        assert!(scene.is_healthy().is_empty());
+    }
+
+    #[test]
     fn a_referral_is_no_answer() {
         let scene = Scene::new("shop.example").check(Kind::Dns, [none("A", &[("example", "NS")]), system("shop.example", &[])]);
         scene.is_unexplained();

@@ -115,6 +115,7 @@ mod tests {
                 .check(Kind::Traceroute, trace("192.0.2.1", &["10.0.1.1", "10.0.2.1", "10.0.3.1", "192.0.2.1"]));
             let finding = scene.finds("path.admin_prohibited");
             assert_eq!((finding.place.hop, finding.place.port), (Some(3), Some(443)));
+            assert!(finding.suppressed.is_empty(), "an ICMP error is never taken for a reset");
         }
     }
 

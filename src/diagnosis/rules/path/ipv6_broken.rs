@@ -67,6 +67,12 @@ mod tests {
     }
 
     #[test]
+    fn without_ipv4_to_compare_with_it_is_the_target_that_is_silent() {
+        let scene = Scene::new("shop.example").check(Kind::Tcp, [silent("[2001:db8::1]:443")]);
+        scene.check(Kind::Traceroute, trace("2001:db8::1", &["2001:db8:1::1", "*", "*"])).finds("path.target_silent");
+    }
+
+    #[test]
     fn ipv6_that_answers_to_ping_is_filtered_on_the_port_only() {
         let scene = Scene::new("shop.example").check(Kind::Tcp, [silent("[2001:db8::1]:443"), connected("192.0.2.1:443")]);
         scene.check(Kind::Icmp, [echo("2001:db8::1", &[9_000])]).finds("tcp.filtered");

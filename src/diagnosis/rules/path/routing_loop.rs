@@ -158,6 +158,11 @@ mod tests {
     }
 
     #[test]
+    fn one_return_before_silence_is_no_circle_yet() {
+        scene(&["10.0.1.1", "10.0.2.1", "10.0.3.1", "10.0.2.1", "*", "*", "*"]).finds("path.target_silent");
+    }
+
+    #[test]
     fn a_router_that_answers_at_every_distance_is_no_circle() {
         assert!(!scene(&["10.0.1.1", "10.0.2.1", "10.0.2.1", "10.0.2.1", "10.0.2.1", "10.0.2.1"]).names("path.routing_loop"));
     }

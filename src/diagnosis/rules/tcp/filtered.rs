@@ -77,9 +77,11 @@ fn others(evidence: &Evidence<'_>, endpoint: &Endpoint<'_>) -> String {
 
 #[cfg(test)]
 mod tests {
-    use crate::scene::{Scene, connected, echo, refused, silent, trace};
+    use crate::scene::{Scene, connected, echo, failure, refused, silent, trace};
+    use netsonde_contract::failure::{FailureCode, Step};
     use netsonde_contract::finding::State;
     use netsonde_contract::kind::Kind;
+    use netsonde_contract::observation::Fact;
 
     fn dropped() -> Scene {
         Scene::new("shop.example").check(Kind::Tcp, [silent("192.0.2.1:443"), silent("192.0.2.1:443"), silent("192.0.2.1:443")])
@@ -98,6 +100,15 @@ mod tests {
         dropped().check(Kind::Traceroute, trace("192.0.2.1", &["10.0.1.1", "192.0.2.1"])).finds("tcp.filtered");
         let finding = dropped().check(Kind::Tcp, [connected("192.0.2.1:22")]).finds("tcp.filtered");
         assert!(finding.sentence.contains("answers to port 22"), "{}", finding.sentence);
+    }
+
+    #[test]
+    fn a_trace_that_arrived_before_it_could_send_no_more_counts() {
+        let mut facts = trace("192.0.2.1", &["10.0.1.1", "192.0.2.1"]);
+        if let Some(Fact::Trace(trace)) = facts.last_mut() {
+            trace.failure = Some(failure(FailureCode::BudgetExhausted, Step::Send));
+        }
+        dropped().check(Kind::Traceroute, facts).finds("tcp.filtered");
     }
 
     #[test]

@@ -5,7 +5,7 @@ use crate::rule::Rule;
 use crate::spot::Spot;
 use crate::wording::list;
 use netsonde_contract::finding::{Severity, Who};
-use netsonde_contract::observation::Handshake;
+use netsonde_contract::observation::{Handshake, TrustReason, TrustVerdict};
 
 pub(in crate::rules) const RULE: Rule = Rule {
     settled_by: Some("a handshake with another server name, which shows whether the server chooses its certificate by name"),
@@ -34,7 +34,9 @@ fn mismatch(handshake: &Seen<'_, Handshake>) -> Option<Candidate> {
         shown.push(format!("{more} more"));
     }
     let holds = if shown.is_empty() { "it names no host at all".to_owned() } else { format!("it is for {}", list(&shown)) };
-    let trusted = handshake.deciding_verdict().is_some_and(|verdict| verdict.trusted);
+    // A verifier that finds fault with the name alone has found the chain in order.
+    let vouched = |verdict: &TrustVerdict| verdict.trusted || verdict.reason == Some(TrustReason::NameMismatch);
+    let trusted = handshake.deciding_verdict().is_some_and(vouched);
     let candidate = Candidate::new(
         Severity::Problem,
         if trusted { TRUSTED } else { UNTRUSTED },
@@ -54,8 +56,9 @@ fn mismatch(handshake: &Seen<'_, Handshake>) -> Option<Candidate> {
 
 #[cfg(test)]
 mod tests {
-    use crate::scene::{Scene, handshake};
+    use crate::scene::{Scene, distrust, handshake};
     use netsonde_contract::kind::Kind;
+    use netsonde_contract::observation::TrustReason;
 
     #[test]
     fn a_certificate_for_other_names_is_told_with_the_names_it_has() {
@@ -69,6 +72,18 @@ mod tests {
             "{}",
             finding.sentence
         );
+    }
+
+    #[test]
+    fn only_a_chain_in_order_rules_interception_out() {
+        for (reason, ruled_out) in [(TrustReason::NameMismatch, true), (TrustReason::Other, false)] {
+            let fact = handshake(|handshake| {
+                handshake.name.as_mut().unwrap().fits = false;
+                distrust(handshake, reason);
+            });
+            let finding = Scene::new("https://shop.example").check(Kind::Tls, [fact]).finds("tls.name_mismatch");
+            assert_eq!(!finding.rejected.is_empty(), ruled_out);
+        }
     }
 
     #[test]
