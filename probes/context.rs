@@ -2,12 +2,13 @@ use crate::clock::Clock;
 use crate::gate::Gate;
 use crate::names::Names;
 use crate::tls::trust::Trust;
-use netsonde_contract::failure::{Failure, FailureCode};
+use netsonde_contract::failure::{Failure, FailureCode, Step};
 use netsonde_contract::id::{CheckId, ObservationId};
 use netsonde_contract::observation::{Fact, Observation};
 use netsonde_contract::outcome::Note;
 use std::sync::{Arc, Mutex, PoisonError};
 use tokio::sync::mpsc::UnboundedSender;
+use tokio_util::sync::CancellationToken;
 
 /// What a probe gets. One a check; the parts are shared by the whole run.
 #[derive(Clone)]
@@ -68,6 +69,10 @@ pub struct Recorder {
     check: CheckId,
     observations: Arc<Mutex<Vec<Observation>>>,
     watcher: Option<UnboundedSender<Observation>>,
+    /// Raised once the check's time is over.
+    time_over: CancellationToken,
+    /// Raised once there is enough for the checks that need this one.
+    enough: CancellationToken,
 }
 
 impl Recorder {
@@ -75,7 +80,13 @@ impl Recorder {
     const MAX_OBSERVATIONS: usize = 20_000;
 
     pub fn new(check: CheckId) -> Self {
-        Self { check, observations: Arc::default(), watcher: None }
+        Self {
+            check,
+            observations: Arc::default(),
+            watcher: None,
+            time_over: CancellationToken::new(),
+            enough: CancellationToken::new(),
+        }
     }
 
     /// Also hands every observation to `watcher` as it is recorded.
@@ -102,5 +113,35 @@ impl Recorder {
     /// What was recorded so far.
     pub fn observations(&self) -> Vec<Observation> {
         self.observations.lock().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
+    /// Says that what other checks need of this one is known, so that they may begin before it ends.
+    pub fn has_enough(&self) {
+        self.enough.cancel();
+    }
+
+    /// Returns once there is enough for the checks that need this one; most kinds only know at their end, and never say so.
+    pub async fn enough(&self) {
+        self.enough.cancelled().await;
+    }
+
+    /// Tells that the check's time is over. The runner says so before it drops a probe whose deadline has come; one that it drops
+    /// without, as at Ctrl-C, was interrupted.
+    pub fn time_is_over(&self) {
+        self.time_over.cancel();
+    }
+
+    /// Why a measurement that is dropped in its midst has no end. Only where its time was over was there no answer.
+    pub fn cut_off(&self, during: Step) -> Failure {
+        if self.time_over.is_cancelled() {
+            Failure::new(FailureCode::TimedOut, during, "no answer when the check's time was over")
+        } else {
+            Failure::new(FailureCode::Interrupted, during, "cut off before it ended")
+        }
+    }
+
+    /// The failure of [`Recorder::cut_off`] where there was an interruption; a series whose time is over is complete as it is.
+    pub(crate) fn interrupted(&self, during: Step) -> Option<Failure> {
+        Some(self.cut_off(during)).filter(|failure| failure.code == FailureCode::Interrupted)
     }
 }

@@ -30,6 +30,7 @@ mod traceroute;
 
 pub use context::{Context, Ending, NotMeasurable, Recorder};
 pub use host::environment;
+pub use http::proxy_of;
 pub use tls::trust::{Trust, TrustError};
 
 use netsonde_contract::kind::Params;

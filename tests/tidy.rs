@@ -133,10 +133,32 @@ fn every_scenario_expects_a_cause_that_has_a_rule() {
     for entry in fs::read_dir(top().join("tests/lab/scenarios")).unwrap() {
         let path = entry.unwrap().path();
         let text = fs::read_to_string(&path).unwrap();
-        for line in text.lines().filter_map(|line| line.strip_prefix("cause = \"")) {
+        let words = ["cause = \"", "notice = \""];
+        for line in text.lines().filter_map(|line| words.iter().find_map(|word| line.strip_prefix(word))) {
             let code = line.trim_end_matches('"');
             assert!(netsonde_diagnosis::RULES.iter().any(|rule| rule.code == code), "{}: {code} has no rule", path.display());
         }
+    }
+}
+
+/// Rules that no network of the lab can bring about, each with the reason.
+const WITHOUT_SCENARIO: &[(&str, &str)] = &[(
+    "host.permission_denied",
+    "needs a security policy (seccomp, AppArmor, SELinux) around the program: no link, route or packet filter answers so",
+)];
+
+#[test]
+fn every_rule_has_a_scenario() {
+    let mut expected = BTreeSet::new();
+    for entry in fs::read_dir(top().join("tests/lab/scenarios")).unwrap() {
+        let text = fs::read_to_string(entry.unwrap().path()).unwrap();
+        let words = ["cause = \"", "notice = \""];
+        let codes = text.lines().filter_map(|line| words.iter().find_map(|word| line.strip_prefix(word)));
+        expected.extend(codes.map(|code| code.trim_end_matches('"').to_owned()));
+    }
+    for rule in netsonde_diagnosis::RULES {
+        let excused = WITHOUT_SCENARIO.iter().any(|(code, _)| *code == rule.code);
+        assert!(expected.contains(rule.code) != excused, "{}: a scenario, or a reason why there is none", rule.code);
     }
 }
 

@@ -11,32 +11,45 @@ use hickory_resolver::net::NetError;
 use netsonde_contract::failure::{Failure, FailureCode, Step};
 use netsonde_contract::observation::{Fact, Lookup, LookupSource};
 use std::net::IpAddr;
+use std::time::Duration;
 
 /// The record type of a lookup that asks for addresses of both families.
 const ADDRESS: &str = "ADDRESS";
 
-/// Records what getaddrinfo gives; says whether it gave an address.
+/// How long to wait for the library. Its answer stands beside what decides; on dead servers it goes on asking for longer than any check
+/// lasts. A name server that works answers within this, also when it has to ask others first.
+const LIBRARY_PATIENCE: Duration = Duration::from_secs(3);
+
+/// Records what getaddrinfo gives; says whether it gave an address, which is all that the checks behind this one need.
 pub(super) async fn getaddrinfo(context: &Context, name: &str) -> bool {
     let mut pending = Pending::new(context, name, LookupSource::System);
     let answer = context.names.answer(name).await;
     let given = answer.addresses.is_ok();
     pending.record(answer.addresses, Some(microseconds(answer.took)));
+    if given {
+        context.recorder.has_enough();
+    }
     given
 }
 
-/// Records what hickory-resolver gives on the system's configuration.
+/// Records what hickory-resolver gives on the system's configuration within its patience.
 pub(super) async fn library(context: &Context, name: &str) {
     let mut pending = Pending::new(context, name, LookupSource::Library);
     let began = context.clock.now();
-    let addresses = match resolver(context).await {
-        Ok(resolver) => match resolver.lookup_ip(name).await {
+    let asked = async {
+        match resolver(context).await?.lookup_ip(name).await {
             Ok(found) => Ok(found.iter().collect()),
             Err(error) => Err(failure(&error)),
-        },
-        Err(refusal) => Err(refusal),
+        }
     };
+    let addresses = within(LIBRARY_PATIENCE, asked).await;
     let took = context.clock.now().saturating_sub(began);
     pending.record(addresses, Some(microseconds(took)));
+}
+
+async fn within<T>(patience: Duration, asked: impl Future<Output = Result<T, Failure>>) -> Result<T, Failure> {
+    let silence = || Failure::new(FailureCode::TimedOut, Step::Resolve, format!("no answer within {} s", patience.as_secs_f64()));
+    tokio::time::timeout(patience, asked).await.unwrap_or_else(|_| Err(silence()))
 }
 
 /// A resolver on the system's configuration, whose servers have all passed the gate: it sends on its own.
@@ -88,7 +101,7 @@ impl<'a> Pending<'a> {
             took_us: None,
             attempts: 0,
             reply: None,
-            failure: Some(Failure::new(FailureCode::TimedOut, Step::Resolve, "no answer when the check's time was over")),
+            failure: None,
         };
         Self { context, at_us: context.clock.now_us(), lookup: Some(lookup) }
     }
@@ -104,8 +117,22 @@ impl<'a> Pending<'a> {
 
 impl Drop for Pending<'_> {
     fn drop(&mut self) {
-        if let Some(lookup) = self.lookup.take() {
+        if let Some(mut lookup) = self.lookup.take() {
+            if lookup.took_us.is_none() && lookup.failure.is_none() {
+                lookup.failure = Some(self.context.recorder.cut_off(Step::Resolve));
+            }
             self.context.recorder.record(self.at_us, Fact::Lookup(lookup));
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test]
+    async fn a_library_that_goes_on_asking_is_left_behind() {
+        let failure = within(Duration::from_millis(1), std::future::pending::<Result<(), Failure>>()).await.unwrap_err();
+        assert_eq!((failure.code, failure.text.as_str()), (FailureCode::TimedOut, "no answer within 0.001 s"));
     }
 }

@@ -24,11 +24,28 @@ const MAX_INTERFACES: usize = 128;
 const NAME_PATIENCE: Duration = Duration::from_secs(3);
 
 pub(crate) async fn run(context: &Context, params: &HostParams) -> Result<Ending, NotMeasurable> {
+    let routed = async {
+        match &params.target {
+            Some(target) => routes(context, target).await,
+            None => true,
+        }
+    };
+    let machine = async {
+        if !params.only_route {
+            machine(context).await;
+        }
+    };
+    let ((), routed) = tokio::join!(machine, routed);
+    Ok(if routed { Ending::AsExpected } else { Ending::Failed })
+}
+
+/// Records what is the same whatever the target.
+async fn machine(context: &Context) {
     let recorder = context.recorder.clone();
     let clock = context.clock;
     recorder.record(clock.now_us(), Fact::Proxies(proxies::proxies(|name| std::env::var(name).ok())));
     recorder.record(clock.now_us(), Fact::Clock(wall_clock(context)));
-    let local = tokio::task::spawn_blocking(move || {
+    let read = tokio::task::spawn_blocking(move || {
         let at_us = clock.now_us();
         recorder.record(at_us, Fact::Resolvers(system_resolvers().into()));
         match interfaces() {
@@ -40,17 +57,9 @@ pub(crate) async fn run(context: &Context, params: &HostParams) -> Result<Ending
             Err(error) => tracing::warn!(%error, "the interfaces could not be read"),
         }
     });
-    let routed = async {
-        match &params.target {
-            Some(target) => routes(context, target).await,
-            None => true,
-        }
-    };
-    let (read, routed) = tokio::join!(local, routed);
-    if let Err(error) = read {
+    if let Err(error) = read.await {
         tracing::warn!(%error, "the machine's configuration could not be read");
     }
-    Ok(if routed { Ending::AsExpected } else { Ending::Failed })
 }
 
 fn wall_clock(context: &Context) -> Clock {

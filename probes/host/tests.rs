@@ -19,7 +19,7 @@ fn context() -> Context {
 
 async fn facts(target: Option<&str>) -> (Ending, Vec<Fact>) {
     let context = context();
-    let ending = run(&context, &HostParams { target: target.map(str::to_owned) }).await.unwrap();
+    let ending = run(&context, &HostParams { target: target.map(str::to_owned), only_route: false }).await.unwrap();
     (ending, context.recorder.observations().into_iter().map(|observation| observation.fact).collect())
 }
 
@@ -43,6 +43,15 @@ async fn without_a_target_no_route_is_asked_for() {
     let (ending, facts) = facts(None).await;
     assert_eq!(ending, Ending::AsExpected);
     assert!(!facts.iter().any(|fact| matches!(fact, Fact::Route(_))));
+}
+
+#[tokio::test]
+async fn for_a_further_target_only_its_route_is_read() {
+    let context = context();
+    let params = HostParams { target: Some("127.0.0.1".into()), only_route: true };
+    assert_eq!(run(&context, &params).await, Ok(Ending::AsExpected));
+    let facts: Vec<Fact> = context.recorder.observations().into_iter().map(|observation| observation.fact).collect();
+    assert!(matches!(&facts[..], [Fact::Route(_)]), "{facts:?}");
 }
 
 #[test]

@@ -3,7 +3,7 @@ use super::request::Request;
 use crate::tls::draft::Draft;
 use crate::tls::wire::Notes;
 use http_body_util::BodyExt;
-use hyper::body::Incoming;
+use hyper::body::{Body, Incoming};
 use netsonde_contract::bundle::hexadecimal;
 use netsonde_contract::failure::Failure;
 use netsonde_contract::observation::Exchange;
@@ -17,11 +17,12 @@ pub(super) async fn read(
     draft: &mut Draft<Exchange>,
 ) -> Result<(), Failure> {
     let mut digest = Sha256::new();
+    let announced = body.size_hint().exact();
     let result = loop {
         let frame = match tokio::time::timeout(request.timeout(), body.frame()).await {
             Ok(None) => break Ok(()),
             Ok(Some(Ok(frame))) => frame,
-            Ok(Some(Err(error))) => break Err(failure::from_hyper(&error, notes)),
+            Ok(Some(Err(error))) => break Err(failure::of_body(&error, notes, draft.body_bytes, announced)),
             Err(_) => break Err(failure::stalled(request.params.timeout_ms)),
         };
         let Ok(data) = frame.into_data() else { continue };

@@ -63,7 +63,7 @@ async fn perform(
     let clock = request.context.clock;
     draft.step = Step::Send;
     let (connection, notes) = Connection::open(wire, version, clock).await;
-    let mut connection = connection.map_err(|error| failure::from_hyper(&error, &notes))?;
+    let mut connection = connection.map_err(|error| foreign(&error, &notes, draft))?;
     let head = converse(request, &mut connection, &notes, message, draft).await?;
     let status = head.response.status().as_u16();
     draft.expected = request.params.expects(status);
@@ -154,7 +154,7 @@ pub(super) async fn converse(
     draft.phases.send_us = sent_at.map(|at| microseconds(at.saturating_sub(began)));
     let head = match result {
         Ok(Ok(head)) => head,
-        Ok(Err(error)) => return Err(failure::from_hyper(&error, notes)),
+        Ok(Err(error)) => return Err(foreign(&error, notes, draft)),
         Err(_) => return Err(failure::silence(notes, request.params.timeout_ms)),
     };
     draft.phases.first_byte_us = Some(microseconds(head.first_byte_at.saturating_sub(sent_at.unwrap_or(began))));
@@ -162,6 +162,12 @@ pub(super) async fn converse(
     draft.version = Some(format!("{:?}", head.response.version()).replace("HTTP/2.0", "HTTP/2"));
     draft.headers = headers(head.response.headers());
     Ok(head)
+}
+
+/// The failure of a conversation that came to no response; a reply in another protocol is noted in the draft.
+pub(super) fn foreign(error: &hyper::Error, notes: &Notes, draft: &mut Draft<Exchange>) -> Failure {
+    draft.plain_reply = failure::plain_reply(notes);
+    failure::from_hyper(error, notes)
 }
 
 /// Values as text; bytes beyond ASCII that are not UTF-8 are replaced.

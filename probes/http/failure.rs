@@ -3,8 +3,8 @@ use crate::tls::wire::Notes;
 use netsonde_contract::failure::{Failure, FailureCode, Step};
 use std::error::Error;
 
-/// How much of a reply that is not HTTP is quoted: enough for a banner's name.
-const QUOTED_BYTES: usize = 64;
+/// How much of a reply that is not HTTP is kept: enough for a banner's name.
+const PLAIN_BYTES: usize = 64;
 
 /// How the library words a head beyond its bound. Its own question for that is there for servers only.
 const HEAD_TOO_LARGE: &str = "too large";
@@ -15,8 +15,10 @@ pub(super) fn from_hyper(error: &hyper::Error, notes: &Notes) -> Failure {
     let first = notes.first_bytes();
     if error.is_parse() && error.to_string().contains(HEAD_TOO_LARGE) {
         Failure::new(FailureCode::TooLarge, during, "the response's head is larger than the bound")
-    } else if let Some(what) = foreign(&first) {
-        Failure::new(FailureCode::ProtocolError, during, format!("the reply is not HTTP: {what}"))
+    } else if is_tls(&first) {
+        Failure::new(FailureCode::ProtocolError, during, "the reply is not HTTP: it is TLS")
+    } else if is_foreign(&first) {
+        Failure::new(FailureCode::ProtocolError, during, "the reply is not HTTP")
     } else if let Some(ended) = notes.ended().filter(|_| !error.is_parse()) {
         Failure { during, ..ended }
     } else {
@@ -24,15 +26,34 @@ pub(super) fn from_hyper(error: &hyper::Error, notes: &Notes) -> Failure {
     }
 }
 
-/// What a reply is that begins neither like a status line (RFC 9112 section 4) nor with a SETTINGS frame (RFC 9113 section 3.4).
-fn foreign(first: &[u8]) -> Option<String> {
-    let status_line = first.iter().zip(b"HTTP/1.").all(|(got, wanted)| got == wanted);
-    match first {
-        _ if status_line => None,
-        [0, _, _, 4, ..] => None,
-        [20..=24, 3, ..] => Some("it is TLS".into()),
-        _ => Some(format!("it begins `{}`", printable(&first[..first.len().min(QUOTED_BYTES)]))),
+/// The failure of a body after `received` bytes. That it ends early is told with how much was `announced`, where the head said so.
+pub(super) fn of_body(error: &hyper::Error, notes: &Notes, received: u64, announced: Option<u64>) -> Failure {
+    let failure = from_hyper(error, notes);
+    if failure.code != FailureCode::Closed {
+        return failure;
     }
+    let text = match announced {
+        Some(announced) => format!("the body ended after {received} of {announced} bytes"),
+        None => format!("the body ended after {received} bytes, before its end"),
+    };
+    Failure { code: FailureCode::Incomplete, text, ..failure }
+}
+
+/// The first bytes of a reply that is neither HTTP nor TLS. They stand in a field of their own, never in a failure's text, because
+/// a banner may name its machine.
+pub(super) fn plain_reply(notes: &Notes) -> Option<String> {
+    let first = notes.first_bytes();
+    (is_foreign(&first) && !is_tls(&first)).then(|| printable(&first[..first.len().min(PLAIN_BYTES)]))
+}
+
+/// It begins neither like a status line (RFC 9112 section 4) nor with a SETTINGS frame (RFC 9113 section 3.4).
+fn is_foreign(first: &[u8]) -> bool {
+    let status_line = first.iter().zip(b"HTTP/1.").all(|(got, wanted)| got == wanted);
+    !status_line && !matches!(first, [0, _, _, 4, ..])
+}
+
+fn is_tls(first: &[u8]) -> bool {
+    matches!(first, [20..=24, 3, ..])
 }
 
 /// Nothing came within the time.

@@ -25,6 +25,8 @@ mod tunnel;
 
 use crate::context::{Context, Ending, NotMeasurable};
 use netsonde_contract::kind::HttpParams;
+use netsonde_contract::target::{Target, TargetForm};
+pub use proxy::proxy_of;
 use redirect::{Chain, Next};
 use request::Request;
 use url::Url;
@@ -63,6 +65,10 @@ fn first_url(text: &str) -> Result<Url, NotMeasurable> {
     }
     if !url.username().is_empty() || url.password().is_some() {
         return Err(NotMeasurable::new("the URL carries a user name or password, which netsonde neither needs nor sends"));
+    }
+    // A library reads `127.1` as an address and a browser may not; what the agent would refuse as a target is refused here, too.
+    if let Err(error) = Target::parse(text, TargetForm::Url) {
+        return Err(NotMeasurable::new(format!("the URL cannot be asked for: {}", error.reason)));
     }
     Ok(redirect::plain(url))
 }

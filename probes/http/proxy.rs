@@ -1,10 +1,9 @@
 use crate::context::{NotMeasurable, ProxyChoice};
 use http::header::HeaderValue;
 use hyper_util::client::proxy::matcher::Matcher;
+use netsonde_contract::set::ProxyAddress;
+use netsonde_contract::target::bracketed;
 use url::Url;
-
-/// RFC 9110 section 4.2.1: the port of `http` where none is given.
-const DEFAULT_PORT: u16 = 80;
 
 /// An HTTP proxy.
 #[derive(Clone)]
@@ -23,17 +22,26 @@ pub(super) struct Proxy {
 /// # Errors
 /// Where the chosen proxy is of a kind that cannot be used. The words leave out its text, which may hold a password.
 pub(super) fn choose(choice: &ProxyChoice, url: &Url) -> Result<Option<Proxy>, NotMeasurable> {
-    let matcher = match choice {
-        ProxyChoice::None => return Ok(None),
-        ProxyChoice::Environment => Matcher::from_env(),
-        ProxyChoice::Url(text) => Matcher::builder().all(text.as_str()).build(),
-    };
-    let found = through(&matcher, url)?;
+    let Some(matcher) = matcher(choice) else { return Ok(None) };
+    match (choice, through(&matcher, url)?) {
+        (ProxyChoice::Url(_), None) => Err(NotMeasurable::new("the proxy cannot be read: write it as http://host:port")),
+        (_, found) => Ok(found),
+    }
+}
+
+/// Where the proxy is that an http check of `url` uses, whether or not it is of a kind that can be used; none for the direct way, or
+/// where `url` is none. A plan is made with it.
+pub fn proxy_of(choice: &ProxyChoice, url: &str) -> Option<ProxyAddress> {
+    let intercept = matcher(choice)?.intercept(&url.parse().ok()?)?;
+    let (host, port) = place(intercept.uri());
+    Some(ProxyAddress { host, port })
+}
+
+fn matcher(choice: &ProxyChoice) -> Option<Matcher> {
     match choice {
-        ProxyChoice::Url(_) if found.is_none() => {
-            Err(NotMeasurable::new("the proxy cannot be read: write it as http://host:port"))
-        }
-        _ => Ok(found),
+        ProxyChoice::None => None,
+        ProxyChoice::Environment => Some(Matcher::from_env()),
+        ProxyChoice::Url(text) => Some(Matcher::builder().all(text.as_str()).build()),
     }
 }
 
@@ -47,14 +55,21 @@ fn through(matcher: &Matcher, url: &Url) -> Result<Option<Proxy>, NotMeasurable>
             url.scheme()
         )));
     }
-    let host = intercept.uri().host().unwrap_or_default();
-    let port = intercept.uri().port_u16().unwrap_or(DEFAULT_PORT);
-    Ok(Some(Proxy {
-        host: host.trim_start_matches('[').trim_end_matches(']').to_owned(),
-        port,
-        shown: format!("http://{host}:{port}"),
-        authorization: intercept.basic_auth().cloned(),
-    }))
+    let (host, port) = place(intercept.uri());
+    let shown = format!("http://{}:{port}", bracketed(&host));
+    Ok(Some(Proxy { host, port, shown, authorization: intercept.basic_auth().cloned() }))
+}
+
+/// The proxy's host, without brackets, and its port: where none is given, the scheme's (RFC 9110 sections 4.2.1 and 4.2.2; 1080 is
+/// registered for SOCKS).
+fn place(uri: &http::Uri) -> (String, u16) {
+    let default = match uri.scheme_str() {
+        Some("https") => 443,
+        Some(socks) if socks.starts_with("socks") => 1080,
+        _ => 80,
+    };
+    let host = uri.host().unwrap_or_default().trim_start_matches('[').trim_end_matches(']');
+    (host.to_owned(), uri.port_u16().unwrap_or(default))
 }
 
 #[cfg(test)]
@@ -82,6 +97,18 @@ mod tests {
         assert_eq!((proxy.host.as_str(), proxy.port), ("2001:db8::1", 3128));
         assert_eq!(proxy.shown, "http://[2001:db8::1]:3128");
         assert_eq!(proxy.authorization.unwrap(), "Basic dXNlcjpzZWNyZXQ=");
+    }
+
+    #[test]
+    fn a_plan_is_told_where_the_proxy_is_and_nothing_secret() {
+        let of = |choice: &str| {
+            let choice = if choice.is_empty() { ProxyChoice::None } else { ProxyChoice::Url(choice.into()) };
+            proxy_of(&choice, "https://a.test/?x=1").map(|proxy| (proxy.host, proxy.port))
+        };
+        assert_eq!(of("http://user:secret@p.test:3128"), Some(("p.test".into(), 3128)));
+        assert_eq!(of("http://[2001:db8::1]"), Some(("2001:db8::1".into(), 80)));
+        assert_eq!(of("socks5://user:secret@p.test"), Some(("p.test".into(), 1080)));
+        assert_eq!(of(""), None);
     }
 
     #[test]

@@ -10,6 +10,9 @@ const LOOP: &str = "loop";
 /// Ends a chain that reached its bound.
 const LIMIT: &str = "limit";
 
+/// Ends a chain whose last response redirects without saying where to: no browser gets further.
+const NO_LOCATION: &str = "no_location";
+
 /// The redirects of one check.
 #[derive(Debug)]
 pub(super) struct Chain {
@@ -38,6 +41,9 @@ impl Chain {
     /// What comes after `answered`, which came from `url`.
     pub(super) fn next(&mut self, url: &Url, answered: &Exchange) -> Next {
         self.asked.push(url.clone());
+        if answered.location.is_none() && answered.failure.is_none() && asks_to_go_on(answered) {
+            return Next::Stop(NO_LOCATION);
+        }
         let Some(location) = answered.location.as_deref().filter(|_| self.follow && answered.failure.is_none()) else {
             return Next::End;
         };
@@ -63,11 +69,20 @@ impl Chain {
 
 /// The Location of a redirecting status (RFC 9110 section 15.4), made absolute where that is possible.
 pub(super) fn location(url: &Url, status: u16, header: Option<&str>) -> Option<String> {
-    if !matches!(status, 301 | 302 | 303 | 307 | 308) {
+    if !redirects(status) {
         return None;
     }
     let header = header?;
     Some(url.join(header).map_or_else(|_| header.to_owned(), String::from))
+}
+
+fn redirects(status: u16) -> bool {
+    matches!(status, 301 | 302 | 303 | 307 | 308)
+}
+
+/// What a proxy says to CONNECT is no answer of the server.
+fn asks_to_go_on(answered: &Exchange) -> bool {
+    answered.method != "CONNECT" && answered.status.is_some_and(redirects)
 }
 
 /// The URL as it is asked for: without the fragment, which is never sent, and without credentials, which netsonde does not send.
@@ -122,6 +137,21 @@ mod tests {
         let (a, b) = (url("http://a.test/"), url("http://a.test/1"));
         assert!(matches!(chain.next(&a, &answered(&a, 301, "/1")), Next::Follow(_)));
         assert_eq!(chain.next(&b, &answered(&b, 301, "/2")), Next::Stop("limit"));
+    }
+
+    #[test]
+    fn a_redirect_to_nowhere_is_told_and_what_a_proxy_says_is_none() {
+        let a = url("http://a.test/");
+        let next = |status, method, follow| {
+            let answered = Exchange { status: Some(status), ..blank(a.as_str(), method, 0, None) };
+            Chain::new(follow, 10).next(&a, &answered)
+        };
+        for status in [301, 302, 303, 307, 308] {
+            assert_eq!(next(status, "GET", true), Next::Stop("no_location"), "{status}");
+        }
+        assert_eq!(next(302, "GET", false), Next::Stop("no_location"));
+        assert_eq!(next(304, "GET", true), Next::End);
+        assert_eq!(next(302, "CONNECT", true), Next::End);
     }
 
     #[test]

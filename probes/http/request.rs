@@ -92,6 +92,7 @@ pub(super) fn blank(url: &str, method: &str, redirect: u32, proxy: Option<String
         body_bytes: 0,
         body_cut: false,
         body_sha256: None,
+        plain_reply: None,
         failure: None,
     }
 }

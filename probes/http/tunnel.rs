@@ -1,5 +1,5 @@
 use super::connection::Connection;
-use super::exchange::{converse, reach};
+use super::exchange::{converse, foreign, reach};
 use super::failure;
 use super::proxy::Proxy;
 use super::request::{AGENT, Request};
@@ -47,7 +47,7 @@ async fn connect(request: &Request<'_>, proxy: &Proxy, draft: &mut Draft<Exchang
     let connected = reach(request, draft).await?;
     draft.step = Step::Send;
     let (connection, notes) = Connection::open(Box::new(connected.stream), Version::HTTP_11, request.context.clock).await;
-    let mut connection = connection.map_err(|error| failure::from_hyper(&error, &notes))?;
+    let mut connection = connection.map_err(|error| foreign(&error, &notes, draft))?;
     let head = converse(request, &mut connection, &notes, message, draft).await?;
     draft.expected = head.response.status().is_success();
     if !draft.expected {

@@ -15,6 +15,7 @@ pub(super) struct Series<'c> {
     params: &'c IcmpParams,
     at_us: u64,
     echo: Echo,
+    ended: bool,
 }
 
 /// What became of one request.
@@ -38,7 +39,7 @@ impl<'c> Series<'c> {
             clock: "process".into(),
             failure: None,
         };
-        Self { context, params, at_us: context.clock.now_us(), echo }
+        Self { context, params, at_us: context.clock.now_us(), echo, ended: false }
     }
 
     /// Keeps why nothing more can be sent; the first reason counts.
@@ -61,6 +62,9 @@ impl<'c> Series<'c> {
 
 impl Drop for Series<'_> {
     fn drop(&mut self) {
+        if let Some(failure) = self.context.recorder.interrupted(Step::Receive).filter(|_| !self.ended) {
+            self.fail(failure);
+        }
         self.echo.replies.sort_by_key(|reply| reply.sequence);
         self.context.recorder.record(self.at_us, Fact::Echo(self.echo.clone()));
     }
@@ -103,6 +107,7 @@ pub(super) async fn run(mut series: Series<'_>, client: Client) -> bool {
         series.take(answer);
     }
     series.echo.errors.extend(client.queued_errors());
+    series.ended = true;
     !series.echo.replies.is_empty()
 }
 

@@ -1,11 +1,11 @@
 use crate::clock::Clock;
 use crate::context::{Context, Recorder};
-use netsonde_contract::failure::{Failure, FailureCode, Step};
+use netsonde_contract::failure::{Failure, Step};
 use netsonde_contract::observation::{Exchange, Fact, Handshake};
 use std::ops::{Deref, DerefMut};
 
-/// A fact in the making. It is recorded when it is finished; where the check's deadline drops the probe in the middle of it, it is
-/// recorded as far as it got.
+/// A fact in the making. It is recorded when it is finished; where the probe is dropped in the middle of it, by the check's
+/// deadline or an interruption, it is recorded as far as it got.
 pub(crate) struct Draft<T: Drafted> {
     recorder: Recorder,
     clock: Clock,
@@ -18,7 +18,7 @@ pub(crate) struct Draft<T: Drafted> {
 
 /// A fact that can be cut off.
 pub(crate) trait Drafted: Clone {
-    /// Notes that the deadline came, `after_us` after the fact's measuring began.
+    /// Notes that it was cut off, `after_us` after the fact's measuring began.
     fn cut_off(&mut self, failure: Failure, after_us: u64);
     fn into_fact(self) -> Fact;
 }
@@ -60,7 +60,7 @@ impl<T: Drafted> DerefMut for Draft<T> {
 impl<T: Drafted> Drop for Draft<T> {
     fn drop(&mut self) {
         if self.open {
-            let failure = Failure::new(FailureCode::TimedOut, self.step, "the check's deadline came first");
+            let failure = self.recorder.cut_off(self.step);
             self.fact.cut_off(failure, self.clock.now_us().saturating_sub(self.began_us));
             self.recorder.record(self.began_us, self.fact.clone().into_fact());
         }

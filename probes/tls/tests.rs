@@ -180,6 +180,7 @@ async fn a_deadline_keeps_the_handshake_that_it_cut_off() {
     })
     .await;
     let context = context(&[]);
+    context.recorder.time_is_over();
     tokio::time::timeout(Duration::from_millis(100), run(&context, &params(address, None))).await.unwrap_err();
     let failure = recorded(&context).failure.unwrap();
     assert_eq!((failure.code, failure.during), (FailureCode::TimedOut, Step::Handshake));

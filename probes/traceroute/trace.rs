@@ -18,6 +18,7 @@ pub(super) struct Tracing<'c> {
     began: Duration,
     machine: Machine,
     failure: Option<Failure>,
+    ended: bool,
 }
 
 impl<'c> Tracing<'c> {
@@ -25,7 +26,7 @@ impl<'c> Tracing<'c> {
         let plan =
             Plan { target, max_ttl: params.max_ttl, rounds: params.rounds, timeout: Duration::from_millis(params.timeout_ms) };
         let began = context.clock.now();
-        Self { context, params, target, protocol, began, machine: Machine::new(plan, began), failure: None }
+        Self { context, params, target, protocol, began, machine: Machine::new(plan, began), failure: None, ended: false }
     }
 
     /// Keeps why the trace could not go on.
@@ -38,7 +39,10 @@ impl<'c> Tracing<'c> {
         let context = self.context;
         loop {
             match self.machine.poll(context.clock.now()) {
-                Command::Finished => return self.machine.distance().is_some(),
+                Command::Finished => {
+                    self.ended = true;
+                    return self.machine.distance().is_some();
+                }
                 Command::Wait { until } => {
                     let wait = tokio::time::sleep(until.saturating_sub(context.clock.now()));
                     tokio::pin!(wait);
@@ -100,6 +104,9 @@ impl Drop for Tracing<'_> {
                 .record(at_us, Fact::Hop(Hop { target: self.target, protocol: self.protocol, ttl: hop.ttl, probes: hop.probes }));
         }
         let distance = self.machine.distance();
+        if let Some(failure) = recorder.interrupted(Step::Receive).filter(|_| !self.ended) {
+            self.failure.get_or_insert(failure);
+        }
         let trace = Trace {
             host: self.params.host.clone(),
             target: self.target,

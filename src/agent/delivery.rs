@@ -22,13 +22,19 @@ pub(crate) struct Route<'a> {
 }
 
 impl<'a> Route<'a> {
+    /// The way of a bundle that is there already. The backend is not asked about the ticket first: where an earlier receipt was lost on
+    /// its way, the ticket is used, and the backend gives the same receipt once more.
+    pub(crate) fn straight(ticket: &'a Ticket, proxy: &'a ProxyChoice) -> Self {
+        Self { ticket, proxy, trust: Some(TlsTrust::Ticket), server_time: None }
+    }
+
     /// Asks the backend, before anything is measured, whether the ticket is still good. A backend that cannot be reached is told of
     /// and no error: the machine that cannot reach it is the very one to measure.
     ///
     /// # Errors
     /// Where the backend says that the ticket is used, expired or revoked.
     pub(crate) async fn explore(ticket: &'a Ticket, proxy: &'a ProxyChoice) -> Result<Self, Stop> {
-        let mut route = Self { ticket, proxy, trust: Some(TlsTrust::Ticket), server_time: None };
+        let mut route = Self::straight(ticket, proxy);
         loop {
             let Some(trust) = route.trust else { return Ok(route) };
             let backend = Backend::new(ticket, trust, proxy).map_err(Stop::usage)?;
@@ -60,6 +66,14 @@ impl<'a> Route<'a> {
             terminal::say(
                 "netsonde: this machine does not trust the server's certificate either; the bundle will be kept, not sent",
             );
+            self.trust = None;
+            return;
+        }
+        if self.ticket.tls_pin.is_none() {
+            terminal::say(&format!(
+                "netsonde: this machine does not trust the certificate of the server that answers for {}; the bundle will be kept, not sent",
+                self.ticket.backend
+            ));
             self.trust = None;
             return;
         }
@@ -111,30 +125,67 @@ fn refuse_spent(state: TicketStateName) -> Result<(), Stop> {
     Err(Stop::usage(format!("the ticket cannot be used: {why}; nothing was measured ({code})")).next(NEW_TICKET))
 }
 
-/// Says why a bundle was not delivered, where it is, and how to send it by hand.
-pub(crate) fn say_undelivered(ticket: &Ticket, failure: &Failure, path: &Path) {
-    terminal::say(&format!("netsonde: sending the bundle to {} failed: {failure}", ticket.backend));
+/// Says why a bundle was not delivered, where it is, and how to send it.
+pub(crate) fn say_undelivered(ticket: &Ticket, failure: &Failure, path: Option<&Path>) {
+    terminal::say(&format!("netsonde: sending the bundle to {} failed: {}", ticket.backend, why(ticket, failure)));
     if let Failure::Refused(problem) = failure
         && let Some(next) = &problem.next_step
     {
         terminal::say(&format!("  the backend says: {next}"));
     }
-    terminal::say(&format!("  the bundle is kept: {}", path.display()));
-    terminal::say(&format!("  next: {}", how_to_send(ticket)));
+    match path {
+        Some(path) => {
+            terminal::say(&format!("  the bundle is kept: {}", path.display()));
+            terminal::say(&format!("  next: {}", how_to_send(ticket, path)));
+        }
+        None => terminal::say(&format!("  the bundle is not kept\n  next: {RUN_AGAIN}")),
+    }
 }
 
-/// The ticket's page takes the file from any browser, also from another machine.
-pub(crate) fn how_to_send(ticket: &Ticket) -> String {
+/// What is left to do about a bundle that is neither sent nor kept.
+pub(crate) const RUN_AGAIN: &str = "run again with --out FILE, which keeps it there";
+
+/// A ticket without a pin names no key; then it is the certificate that this machine does not trust.
+fn why(ticket: &Ticket, failure: &Failure) -> String {
+    match failure {
+        Failure::Untrusted if ticket.tls_pin.is_none() => {
+            "this machine does not trust the certificate of the server that answers there".to_owned()
+        }
+        failure => failure.to_string(),
+    }
+}
+
+/// The same way once more, or the ticket's page, which takes the file from any browser, also on another machine. The ticket itself is
+/// not repeated: what is said here ends up in logs.
+pub(crate) fn how_to_send(ticket: &Ticket, path: &Path) -> String {
     format!(
-        "open {}{} in a browser, on this or another machine, and choose the file there; or hand it to support in the way you usually do",
+        "netsonde bundle send {} --ticket -   (asks for the ticket)\n  or: open {}{} in a browser, on this or another machine, and choose the file there",
+        quoted(path),
         ticket.backend,
         api::path::ticket_page(&ticket.id)
     )
 }
 
+/// The path as a shell takes it.
+fn quoted(path: &Path) -> String {
+    let path = path.display().to_string();
+    let plain = |c: char| c.is_ascii_alphanumeric() || "/\\:._-+".contains(c);
+    if path.chars().all(plain) { path } else { format!("\"{path}\"") }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_ticket_without_a_pin_names_no_key_that_a_server_could_lack() {
+        let sample = crate::ticket::tests::sample(&ed25519_dalek::SigningKey::from_bytes(&[1; 32]));
+        let unpinned = Ticket { tls_pin: None, ..sample };
+        assert!(why(&unpinned, &Failure::Untrusted).contains("does not trust the certificate"));
+        let pin = netsonde_contract::pin::Pin::of_public_key_info(b"a key");
+        let pinned = Ticket { tls_pin: Some(pin), ..unpinned };
+        assert!(why(&pinned, &Failure::Untrusted).contains("the key that the ticket names"));
+    }
 
     #[test]
     fn a_spent_ticket_stops_the_run_before_it_measures() {

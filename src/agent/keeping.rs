@@ -2,6 +2,7 @@ use crate::spool::{Entry, Spool, Stage};
 use crate::state::StateDirectory;
 use crate::stop::Stop;
 use crate::{disk, terminal, upload};
+use jiff::Timestamp;
 use netsonde_contract::bundle::Packed;
 use netsonde_contract::document::{BundlePlace, Document};
 use std::path::{Path, PathBuf};
@@ -13,47 +14,62 @@ pub(crate) struct Kept {
     pub(crate) entry: Entry,
 }
 
-/// Writes the bundle to the spool and, where asked for, to a file of the person's choice.
+/// Writes the bundle to the spool, where there is one, and to a file of the person's choice, where asked for. Without either there is
+/// no place for it.
 ///
 /// # Errors
-/// Where the disk refuses. The caller still has the document to show.
-pub(crate) fn keep(packed: &Packed, document: &Document, state: &StateDirectory, out: Option<&Path>) -> Result<Kept, Stop> {
+/// Where the disk refuses. The caller still has the bundle to send and the document to show.
+pub(crate) fn keep(
+    packed: &Packed,
+    document: &Document,
+    state: Option<&StateDirectory>,
+    out: Option<&Path>,
+    now: Timestamp,
+) -> Result<Option<Kept>, Stop> {
     let name = file_name(packed, document);
     let entry = Entry {
         case: document.run.case.clone(),
         ticket: document.run.ticket.clone(),
+        made: Some(now),
         ..Entry::of(&packed.id, name, &packed.bytes)
     };
-    let spool = state.spool();
     let failed = |what: &Path, error: std::io::Error| {
-        Stop::usage(format!("keeping the bundle as {} failed: {error}", what.display()))
+        Stop::usage(format!("the bundle is not kept: writing it to {} failed: {error}", what.display()))
             .next("make room on the disk, or choose another place with --out FILE or --state-dir DIR, and run again")
     };
-    let spooled = spool.keep(&entry, &packed.bytes).map_err(|error| failed(state.path(), error))?;
-    let path = match out {
+    let spooled =
+        state.map(|state| state.spool().keep(&entry, &packed.bytes).map_err(|error| failed(state.path(), error))).transpose();
+    // A spool that cannot be written is no reason not to write the file that was asked for.
+    let written = out.map(|out| disk::replace_file(out, &packed.bytes).map_err(|error| failed(out, error))).transpose()?;
+    let path = match written.and(out) {
         Some(out) => {
-            disk::replace_file(out, &packed.bytes).map_err(|error| failed(out, error))?;
-            out.to_owned()
+            if let Err(stop) = spooled {
+                terminal::say_stop(&stop);
+            }
+            Some(out.to_owned())
         }
-        None => spooled,
+        None => spooled?,
     };
-    Ok(Kept { path: std::path::absolute(&path).unwrap_or(path), entry })
+    Ok(path.map(|path| Kept { path: std::path::absolute(&path).unwrap_or(path), entry }))
 }
 
 /// After delivery: a run on a ticket leaves nothing behind, unless it was asked to.
-pub(crate) fn settle(spool: &Spool, kept: &Kept, delivered: &upload::Delivered, keep: bool, out: Option<&Path>) -> BundlePlace {
-    let id = kept.entry.bundle.clone();
-    let settled = if keep { spool.delivered(&id, &delivered.envelope) } else { spool.forget(&id) };
-    if let Err(error) = settled {
-        terminal::say(&format!("netsonde: the delivered bundle could not be put away: {error}"));
+pub(crate) fn settle(spool: &Spool, entry: &Entry, delivered: &upload::Delivered, keep: bool, now: Timestamp) -> Option<PathBuf> {
+    let settled = if keep { spool.delivered(entry, &delivered.envelope, now) } else { spool.forget(&entry.bundle) };
+    match settled {
+        Ok(()) if keep => std::path::absolute(spool.file(Stage::Sent, entry)).ok(),
+        Ok(()) => None,
+        Err(error) => {
+            terminal::say(&format!("netsonde: the delivered bundle could not be put away: {error}"));
+            None
+        }
     }
-    let path = match out {
-        Some(_) => Some(kept.path.clone()),
-        None if keep => std::path::absolute(spool.file(Stage::Sent, &kept.entry)).ok(),
-        None => None,
-    };
+}
+
+/// The place of a delivered bundle.
+pub(crate) fn delivered_place(packed: &Packed, delivered: &upload::Delivered, path: Option<PathBuf>) -> BundlePlace {
     let path = path.map(|path| path.display().to_string());
-    BundlePlace { id, path, case_url: delivered.receipt.case_url.clone() }
+    BundlePlace { id: packed.id.clone(), path, case_url: delivered.receipt.case_url.clone() }
 }
 
 /// What a person recognises: the case or the set, and the bundle's first digits.

@@ -1,10 +1,11 @@
 //! Bundles on disk, a folder each: written in `tmp`, moved to `ready`, and to `sent` once a verified receipt is there.
 //!
 //! Each move is one rename of a folder whose files are already on the disk, so that a crash leaves a bundle wholly in one place.
-//! There is no index file: the folders are the index, and a scan rebuilds it. An entry that does not hold what it says is moved to
+//! The spool is bounded: [`Spool::prune`] says what goes first. There is no index file: the folders are the index, and a scan rebuilds it. An entry that does not hold what it says is moved to
 //! `quarantine`, where a person can look at it, and never stops a run.
 
-use crate::disk::{create_private_folder, sync_folder, write_synced};
+use crate::disk::{create_private_folder, replace_file, sync_folder, write_synced};
+use jiff::{SignedDuration, Timestamp};
 use netsonde_contract::bundle::hexadecimal;
 use netsonde_contract::id::{BundleId, CaseId, TicketId};
 use serde::{Deserialize, Serialize};
@@ -15,6 +16,14 @@ use std::path::{Path, PathBuf};
 
 const ENTRY_FILE: &str = "entry.json";
 const RECEIPT_FILE: &str = "receipt.dsse.json";
+/// A run makes some ten kilobytes, so that this is months of a run a day.
+const MAX_BUNDLES: usize = 256;
+/// Four of the largest bundles there can be: little enough for the disk of a small machine.
+const MAX_BYTES: u64 = 256 << 20;
+/// A backend that was restored from an old backup asks again within days, if it asks.
+const KEEP_DELIVERED: SignedDuration = SignedDuration::from_hours(7 * 24);
+/// Damaged entries are there to be looked at; who has not looked at these looks at none.
+const MAX_QUARANTINED: usize = 16;
 
 pub(crate) struct Spool {
     root: PathBuf,
@@ -32,6 +41,12 @@ pub(crate) struct Entry {
     pub(crate) case: Option<CaseId>,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub(crate) ticket: Option<TicketId>,
+    /// When it was made, by this machine's clock.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(crate) made: Option<Timestamp>,
+    /// When its receipt came, by this machine's clock.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(crate) delivered: Option<Timestamp>,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -79,11 +94,19 @@ impl Spool {
     }
 
     /// Notes a bundle as delivered, with the receipt that proves it.
-    pub(crate) fn delivered(&self, bundle: &BundleId, receipt: &[u8]) -> io::Result<()> {
+    pub(crate) fn delivered(&self, entry: &Entry, receipt: &[u8], now: Timestamp) -> io::Result<()> {
+        let bundle = &entry.bundle;
         let folder = self.folder(Stage::Ready, bundle);
+        let entry = Entry { delivered: Some(now), ..entry.clone() };
         write_synced(&folder.join(RECEIPT_FILE), receipt)?;
+        replace_file(&folder.join(ENTRY_FILE), &serde_json::to_vec(&entry).map_err(io::Error::other)?)?;
         sync_folder(&folder)?;
         self.rename(&folder, &self.folder(Stage::Sent, bundle))
+    }
+
+    /// The entry of a bundle that waits to be sent or was never meant to be.
+    pub(crate) fn find_ready(&self, bundle: &BundleId) -> Option<Entry> {
+        read_entry(&self.folder(Stage::Ready, bundle)).ok()
     }
 
     /// Removes a delivered bundle that was to leave nothing behind.
@@ -91,6 +114,49 @@ impl Spool {
         let folder = self.folder(Stage::Ready, bundle);
         fs::remove_dir_all(&folder)?;
         self.root.join(Stage::Ready.folder()).read_dir().map(drop)
+    }
+
+    /// Makes room, after a scan and with the same lock: delivered bundles go after seven days; where there are still too many or too
+    /// large ones, delivered ones go first, then those that nobody waits for, then those that wait to be sent for a ticket, and among
+    /// equals the oldest. The bundle just made stays whatever its size. Gives back what was removed without ever having been sent.
+    pub(crate) fn prune(&self, scan: &Scan, just_made: &BundleId, now: Timestamp) -> Vec<Entry> {
+        let mut stored: Vec<Stored<'_>> = [(Stage::Sent, &scan.sent), (Stage::Ready, &scan.ready)]
+            .into_iter()
+            .flat_map(|(stage, entries)| entries.iter().map(move |entry| (stage, entry)))
+            .map(|(stage, entry)| Stored {
+                stage,
+                entry,
+                bytes: fs::metadata(self.file(stage, entry)).map_or(0, |file| file.len()),
+            })
+            .collect();
+        stored.sort_by_key(Stored::worth);
+        let (mut count, mut bytes) = (stored.len(), stored.iter().map(|stored| stored.bytes).sum::<u64>());
+        let mut lost = Vec::new();
+        for stored in stored {
+            let is_due =
+                stored.stage == Stage::Sent && stored.entry.delivered.is_none_or(|at| now.duration_since(at) > KEEP_DELIVERED);
+            let is_too_much = count > MAX_BUNDLES || bytes > MAX_BYTES;
+            if (is_due || is_too_much)
+                && stored.entry.bundle != *just_made
+                && fs::remove_dir_all(self.folder(stored.stage, &stored.entry.bundle)).is_ok()
+            {
+                (count, bytes) = (count - 1, bytes - stored.bytes);
+                if stored.stage == Stage::Ready {
+                    lost.push(stored.entry.clone());
+                }
+            }
+        }
+        self.prune_quarantine();
+        lost
+    }
+
+    fn prune_quarantine(&self) {
+        let mut aside = folders(&self.root.join("quarantine"));
+        aside.sort_by_key(|folder| fs::metadata(folder).and_then(|folder| folder.modified()).ok());
+        let excess = aside.len().saturating_sub(MAX_QUARANTINED);
+        for folder in aside.into_iter().take(excess) {
+            let _ = fs::remove_dir_all(folder);
+        }
     }
 
     /// Removes the folders of the spool that are empty, the spool itself included. One that holds something stays.
@@ -151,9 +217,35 @@ impl Spool {
     }
 }
 
+/// An entry with what it takes to weigh it.
+struct Stored<'a> {
+    stage: Stage,
+    entry: &'a Entry,
+    bytes: u64,
+}
+
+impl Stored<'_> {
+    /// The least comes first.
+    fn worth(&self) -> (u8, Option<Timestamp>) {
+        match self.stage {
+            Stage::Sent => (0, self.entry.delivered),
+            Stage::Ready if self.entry.ticket.is_none() => (1, self.entry.made),
+            Stage::Ready => (2, self.entry.made),
+        }
+    }
+}
+
 impl Entry {
     pub(crate) fn of(bundle: &BundleId, file: String, bytes: &[u8]) -> Self {
-        Self { bundle: bundle.clone(), file, sha256: hexadecimal(&Sha256::digest(bytes)), case: None, ticket: None }
+        Self {
+            bundle: bundle.clone(),
+            file,
+            sha256: hexadecimal(&Sha256::digest(bytes)),
+            case: None,
+            ticket: None,
+            made: None,
+            delivered: None,
+        }
     }
 }
 
@@ -194,14 +286,89 @@ mod tests {
         Entry::of(&BundleId::new(letter.repeat(64)), "b.tar.gz".into(), b"bytes")
     }
 
+    fn day(day: i64) -> Timestamp {
+        Timestamp::from_second(1_800_000_000 + day * 86_400).unwrap()
+    }
+
+    /// Keeps a bundle that was made that day.
+    fn keep(spool: &Spool, number: usize, made: i64, ticket: Option<&str>) -> BundleId {
+        let id = BundleId::new(format!("{number:064x}"));
+        let ticket = ticket.map(|text| serde_json::from_value(text.into()).unwrap());
+        spool.keep(&Entry { made: Some(day(made)), ticket, ..Entry::of(&id, "b.tar.gz".into(), b"bytes") }, b"bytes").unwrap();
+        id
+    }
+
+    #[test]
+    fn a_full_spool_loses_the_oldest_first_and_what_waits_for_upload_last() {
+        let (_folder, spool) = spool();
+        let waiting = keep(&spool, 0, 0, Some("t"));
+        let oldest = keep(&spool, 1, 1, None);
+        let next = keep(&spool, 2, 2, None);
+        for number in 3..MAX_BUNDLES {
+            keep(&spool, number, 9, None);
+        }
+        assert_eq!(spool.prune(&spool.scan(), &next, day(10)), [], "as many as there may be");
+        let made = keep(&spool, MAX_BUNDLES, 0, None);
+        let lost = spool.prune(&spool.scan(), &made, day(10));
+        assert_eq!(lost.iter().map(|entry| &entry.bundle).collect::<Vec<_>>(), [&oldest]);
+        let kept = spool.scan().ready;
+        assert_eq!(kept.len(), MAX_BUNDLES);
+        assert!([waiting, next, made].iter().all(|id| kept.iter().any(|entry| entry.bundle == *id)));
+    }
+
+    #[test]
+    fn bundles_too_large_together_make_room_but_never_the_one_just_made() {
+        let (_folder, spool) = spool();
+        let large = |number: usize, ticket| {
+            let id = keep(&spool, number, 1, ticket);
+            // A sparse file has its size without taking it from the disk.
+            let file = fs::OpenOptions::new().write(true).open(spool.folder(Stage::Ready, &id).join("b.tar.gz")).unwrap();
+            file.set_len(MAX_BYTES / 2 + 1).unwrap();
+            Entry {
+                made: Some(day(1)),
+                ticket: ticket.map(|text| serde_json::from_value(text.into()).unwrap()),
+                ..Entry::of(&id, "b.tar.gz".into(), b"bytes")
+            }
+        };
+        let (waiting, plain, made) = (large(1, Some("t")), large(2, None), large(3, None));
+        let scan = Scan { ready: vec![waiting.clone(), plain.clone(), made.clone()], ..Scan::default() };
+        assert_eq!(spool.prune(&scan, &made.bundle, day(2)), [plain, waiting]);
+        assert!(spool.file(Stage::Ready, &made).exists());
+    }
+
+    #[test]
+    fn delivered_bundles_go_after_seven_days() {
+        let (_folder, spool) = spool();
+        for (number, delivered) in [(1, 1), (2, 5)] {
+            keep(&spool, number, 0, Some("t"));
+            let entry = spool.scan().ready.remove(0);
+            spool.delivered(&entry, b"{}", day(delivered)).unwrap();
+        }
+        let made = keep(&spool, 3, 9, None);
+        assert_eq!(spool.prune(&spool.scan(), &made, day(9)), [], "what was delivered is not lost");
+        let sent = spool.scan().sent;
+        assert_eq!(sent.iter().map(|entry| entry.delivered).collect::<Vec<_>>(), [Some(day(5))]);
+    }
+
+    #[test]
+    fn damaged_entries_do_not_pile_up() {
+        let (_folder, spool) = spool();
+        for number in 0..MAX_QUARANTINED + 3 {
+            let id = keep(&spool, number, 0, None);
+            fs::write(spool.folder(Stage::Ready, &id).join("b.tar.gz"), "damaged").unwrap();
+        }
+        spool.prune(&spool.scan(), &entry("a").bundle, day(0));
+        assert_eq!(folders(&spool.root.join("quarantine")).len(), MAX_QUARANTINED);
+    }
+
     #[test]
     fn a_bundle_goes_from_ready_to_sent_with_its_receipt() {
         let (_folder, spool) = spool();
         let file = spool.keep(&entry("a"), b"bytes").unwrap();
         assert_eq!(fs::read(file).unwrap(), b"bytes");
         assert_eq!(spool.scan(), Scan { ready: vec![entry("a")], ..Scan::default() });
-        spool.delivered(&entry("a").bundle, b"{}").unwrap();
-        assert_eq!(spool.scan(), Scan { sent: vec![entry("a")], ..Scan::default() });
+        spool.delivered(&entry("a"), b"{}", day(3)).unwrap();
+        assert_eq!(spool.scan(), Scan { sent: vec![Entry { delivered: Some(day(3)), ..entry("a") }], ..Scan::default() });
         assert!(spool.file(Stage::Sent, &entry("a")).exists());
     }
 

@@ -45,7 +45,7 @@ impl StateDirectory {
     /// Opens the directory, making it where it is not there.
     ///
     /// # Errors
-    /// Where it cannot be made or written; the run would lose its result there, so it is said before anything is measured.
+    /// Where it cannot be made or written.
     pub(crate) fn open(given: Option<&Path>) -> Result<Self, Stop> {
         let path = match given {
             Some(path) => path.to_owned(),
@@ -62,6 +62,12 @@ impl StateDirectory {
         Ok(Self { path })
     }
 
+    /// Opens the directory where it is there already.
+    pub(crate) fn existing(given: Option<&Path>) -> Option<Self> {
+        let path = given.map(Path::to_owned).or_else(default_path)?;
+        path.join(LOCK_FILE).is_file().then_some(Self { path })
+    }
+
     pub(crate) fn spool(&self) -> Spool {
         Spool::at(self.path.join(SPOOL_FOLDER))
     }
@@ -71,6 +77,11 @@ impl StateDirectory {
         let file = OpenOptions::new().create(true).truncate(false).write(true).open(self.path.join(LOCK_FILE))?;
         file.lock()?;
         Ok(Locked { directory: self, _lock: file })
+    }
+
+    /// There is a key, be it a damaged one.
+    pub(crate) fn has_key(&self) -> bool {
+        self.path.join(KEY_FILE).exists()
     }
 
     /// The agent's signing key, made on first use.

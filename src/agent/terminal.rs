@@ -4,6 +4,7 @@
 //! closed pipe) is no error: whoever pipes into `head` has what they wanted.
 
 use crate::stop::Stop;
+use netsonde_contract::harmless::clean_lines;
 use std::io::{self, IsTerminal, Write};
 
 /// Lines are this wide where the output is no terminal.
@@ -24,10 +25,11 @@ pub(crate) fn output(text: &str) -> Result<(), Stop> {
     }
 }
 
-/// Says something beside the document, on standard error. A standard error that is closed cannot be told of.
+/// Says something beside the document, on standard error. Much of it quotes tickets, backends and bundles, so this is the one place where
+/// everything but line ends that would steer the terminal is written out. A standard error that is closed cannot be told of.
 pub(crate) fn say(text: &str) {
     let mut stderr = anstream::stderr().lock();
-    let _ = writeln!(stderr, "{text}");
+    let _ = writeln!(stderr, "{}", clean_lines(text));
 }
 
 /// Says why a command stopped and what to do next.
@@ -48,7 +50,7 @@ pub(crate) fn ask(question: &str, default: bool) -> bool {
     if !can_ask() {
         return false;
     }
-    dialoguer::Confirm::new().with_prompt(question).default(default).interact_opt().ok().flatten().unwrap_or(false)
+    dialoguer::Confirm::new().with_prompt(clean_lines(question)).default(default).interact_opt().ok().flatten().unwrap_or(false)
 }
 
 pub(crate) fn progress_is_seen() -> bool {

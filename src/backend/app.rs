@@ -1,6 +1,6 @@
 use crate::blobs::Blobs;
 use crate::clock::Clock;
-use crate::ingest::Turns;
+use crate::ingest::{Arrivals, Turns};
 use crate::limits::Limits;
 use crate::pages::SignInLimit;
 use crate::staging::Staging;
@@ -8,13 +8,14 @@ use crate::store::Store;
 use ed25519_dalek::SigningKey;
 use netsonde_contract::bundle::hexadecimal;
 use netsonde_contract::pin::Pin;
+use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
 use std::sync::{Arc, Mutex};
 use tokio::sync::Semaphore;
 use tokio_util::task::TaskTracker;
 
 /// Where this server is reached: what tickets, tokens and receipts say of it.
-#[derive(Clone)]
+#[derive(Clone, Serialize, Deserialize)]
 pub(crate) struct Place {
     /// Without a final slash.
     pub(crate) url: String,
@@ -42,7 +43,12 @@ pub(crate) struct App {
     pub(crate) parts: Arc<Semaphore>,
     /// Whole files from the ticket page's form in memory.
     pub(crate) forms: Arc<Semaphore>,
+    /// Arriving bundles being verified and diagnosed.
     pub(crate) verifications: Arc<Semaphore>,
+    /// Stored bundles being read for a page.
+    pub(crate) renderings: Arc<Semaphore>,
+    /// Tickets whose page is taking a file at this moment.
+    pub(crate) arriving: Arrivals,
     /// Held from a bundle's blob to its row, so that giving up one never takes the blob of another.
     pub(crate) storing: tokio::sync::Mutex<()>,
     /// Work that goes on when its connection is gone, and that a stop waits for.
@@ -71,6 +77,8 @@ impl App {
             parts: Arc::new(Semaphore::new(limits.parts)),
             forms: Arc::new(Semaphore::new(limits.forms)),
             verifications: Arc::new(Semaphore::new(limits.verifications)),
+            renderings: Arc::new(Semaphore::new(limits.renderings)),
+            arriving: Arrivals::default(),
             storing: tokio::sync::Mutex::new(()),
             tasks: TaskTracker::new(),
             sign_ins: Mutex::default(),

@@ -2,7 +2,9 @@
 //!
 //! A blob is written whole or not at all and is on the disk before `put`
 //! returns. A blob that no row names is what a kill left between the two steps
-//! of storing a bundle; nobody was promised it, and the start sweeps it away.
+//! of storing a bundle, or what an older or foreign database does not know of.
+//! Nothing here can tell the two apart, so a bundle is never deleted: it is set
+//! aside among the orphans, and put back once a row names it.
 
 use bytes::Bytes;
 use futures_util::TryStreamExt;
@@ -33,6 +35,8 @@ pub(crate) struct Blobs {
 }
 
 const PREFIX: &str = "sha256";
+/// Bundles that no row names.
+pub(crate) const ORPHANS: &str = "orphans";
 
 impl Blobs {
     /// The blobs of a folder, which must be there.
@@ -67,9 +71,30 @@ impl Blobs {
         self.store.delete(&place(digest)).await.map_err(failed)
     }
 
+    /// Moves a blob to the orphans.
+    pub(crate) async fn set_aside(&self, digest: &str) -> Result<(), BlobError> {
+        let failed = |source| BlobError::Store { doing: "set aside", digest: digest.to_owned(), source };
+        self.store.rename(&place(digest), &orphan(digest)).await.map_err(failed)
+    }
+
+    /// Moves an orphan back to its place.
+    pub(crate) async fn put_back(&self, digest: &str) -> Result<(), BlobError> {
+        let failed = |source| BlobError::Store { doing: "put back", digest: digest.to_owned(), source };
+        self.store.rename(&orphan(digest), &place(digest)).await.map_err(failed)
+    }
+
+    /// The digests of all orphans.
+    pub(crate) async fn orphans(&self) -> Result<Vec<String>, BlobError> {
+        self.digests(ORPHANS).await
+    }
+
     /// The digests of all blobs.
     pub(crate) async fn list(&self) -> Result<Vec<String>, BlobError> {
-        let prefix = ObjectPath::from(PREFIX);
+        self.digests(PREFIX).await
+    }
+
+    async fn digests(&self, prefix: &str) -> Result<Vec<String>, BlobError> {
+        let prefix = ObjectPath::from(prefix);
         let listed: Vec<_> = self.store.list(Some(&prefix)).try_collect().await.map_err(BlobError::List)?;
         Ok(listed.into_iter().filter_map(|object| Some(object.location.filename()?.to_owned())).collect())
     }
@@ -78,6 +103,10 @@ impl Blobs {
 /// 256 folders keep each of them small.
 fn place(digest: &str) -> ObjectPath {
     ObjectPath::from_iter([PREFIX, digest.get(..2).unwrap_or("00"), digest])
+}
+
+fn orphan(digest: &str) -> ObjectPath {
+    ObjectPath::from_iter([ORPHANS, digest])
 }
 
 #[cfg(test)]

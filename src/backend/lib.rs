@@ -33,6 +33,8 @@ mod problem;
 mod random;
 /// All routes and what holds for every answer.
 mod router;
+/// Who a connection comes from.
+mod source;
 /// Unfinished uploads.
 mod staging;
 /// What is remembered: the trait and SQLite.

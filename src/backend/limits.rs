@@ -5,14 +5,19 @@ use std::time::Duration;
 pub(crate) struct Limits {
     /// Connections at once. Each costs a socket, a task and some kilobytes.
     pub(crate) connections: usize,
+    /// Connections of one address, or of one /64 of IPv6: a whole office behind one address fits, and it takes many offices to fill the
+    /// table.
+    pub(crate) connections_per_address: usize,
     /// Until a connection's TLS handshake is done. Three round trips on the worst satellite link fit.
     pub(crate) handshake: Duration,
     /// Until a request's headers are there, counted from the moment they are waited for.
     pub(crate) headers: Duration,
-    /// Without a byte in either direction. Longer than the slowest answer this program gives.
+    /// Without a byte in either direction, while it is the peer's turn.
     pub(crate) idle: Duration,
     /// Until a request's body is there: a part of 4 MiB at 300 kbit/s fits.
     pub(crate) body: Duration,
+    /// After this much of a body's time, it must have come at [`MIN_BODY_RATE`].
+    pub(crate) slow_start: Duration,
     /// From the signal to stop until connections are cut.
     pub(crate) drain: Duration,
     /// Parts of uploads held in memory at once, 4 MiB each.
@@ -21,8 +26,12 @@ pub(crate) struct Limits {
     pub(crate) forms: usize,
     /// Until such a file is there: 64 MiB at 600 kbit/s fit.
     pub(crate) form: Duration,
-    /// Bundles being verified at once, up to 320 MiB each.
+    /// Arriving bundles being verified and diagnosed at once, up to 64 MiB of file, 64 MiB unpacked and as much again as types each.
     pub(crate) verifications: usize,
+    /// Until one is; far longer than the largest real one takes.
+    pub(crate) verification: Duration,
+    /// Stored bundles being read for a page at once, of the same size. They do not wait for what arrives, nor hold it up.
+    pub(crate) renderings: usize,
     /// How long an upload that nobody continues is kept.
     pub(crate) stale_upload: Duration,
     /// How long a person stays signed in.
@@ -33,22 +42,30 @@ impl Default for Limits {
     fn default() -> Self {
         Self {
             connections: 512,
+            connections_per_address: 64,
             handshake: Duration::from_secs(10),
             headers: Duration::from_secs(10),
             idle: Duration::from_secs(60),
             body: Duration::from_secs(120),
+            slow_start: Duration::from_secs(20),
             drain: Duration::from_secs(5),
             parts: 32,
             forms: 4,
             form: Duration::from_secs(15 * 60),
             verifications: 2,
+            verification: Duration::from_secs(60),
+            renderings: 2,
             stale_upload: Duration::from_secs(24 * 3600),
             session: Duration::from_secs(12 * 3600),
         }
     }
 }
 
-/// A request's head: header lines of the upload and a browser's cookies fit many times.
+/// Bytes a second of a body that has come for a while: a tenth of the slowest link that a part still fits through in time.
+pub(crate) const MIN_BODY_RATE: u64 = 4 * 1024;
+/// A case page shows raw facts of a bundle with this much JSON in its outcomes; more than that no browser scrolls through.
+pub(crate) const MAX_RAW_BYTES: usize = 1 << 20;
+/// A request's head, its names and values counted: header lines of the upload and a browser's cookies fit many times.
 pub(crate) const MAX_HEAD_BYTES: usize = 32 * 1024;
 /// A JSON body or a form without a file.
 pub(crate) const MAX_FORM_BYTES: usize = 64 * 1024;

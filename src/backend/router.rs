@@ -1,4 +1,5 @@
 use crate::app::App;
+use crate::limits::MAX_HEAD_BYTES;
 use crate::problem::Refused;
 use crate::{api, pages};
 use axum::Router;
@@ -23,10 +24,24 @@ pub(crate) fn router(app: Arc<App>) -> Router {
         })
         .with_state(app)
         .layer(CatchPanicLayer::custom(panicked))
+        .layer(from_fn(bounded_head))
         .layer(from_fn(as_problem))
         .layer(from_fn(pages::for_browsers))
         .layer(from_fn(log))
         .layer(from_fn(secure))
+}
+
+/// A head that the connection could still hold but that nothing of ours sends.
+async fn bounded_head(request: Request, next: Next) -> Response {
+    /// Colon, blank and line end.
+    const BETWEEN: usize = 4;
+    let lines = request.headers().iter().map(|(name, value)| name.as_str().len() + value.len() + BETWEEN);
+    let target = request.uri().path_and_query().map_or(0, |target| target.as_str().len());
+    if lines.sum::<usize>() + target > MAX_HEAD_BYTES {
+        let detail = format!("The request's headers are larger than {MAX_HEAD_BYTES} bytes.");
+        return Refused::new(ProblemCode::TooLarge, detail).into_response();
+    }
+    next.run(request).await
 }
 
 /// Gives a refusal of the framework's own (a path or query that cannot be decoded) the form that all others have.

@@ -1,6 +1,7 @@
 //! What the backend's HTTP interface is called: paths, bodies, problem codes.
 
 use crate::finding::State;
+use crate::harmless::clean;
 use crate::id::{BundleId, CaseId, TicketId};
 use jiff::Timestamp;
 use schemars::JsonSchema;
@@ -202,7 +203,8 @@ impl Problem {
 impl fmt::Display for Problem {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let text = if self.detail.is_empty() { &self.title } else { &self.detail };
-        write!(f, "{text} ({})", self.code)
+        // Whoever answered chose these words, and they are made for terminals.
+        write!(f, "{} ({})", clean(text), clean(&self.code))
     }
 }
 

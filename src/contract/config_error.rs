@@ -56,6 +56,7 @@ impl Source<'_> {
         let known: Vec<&str> = known.into_iter().collect();
         let help = match crate::nearest::nearest(word, known.iter().copied()) {
             Some(meant) => format!("did you mean `{meant}`?"),
+            None if known.is_empty() => "there is none yet".to_owned(),
             None => format!("known: {}", known.join(", ")),
         };
         self.error(span, format!("unknown {what} `{word}`")).with_help(help)

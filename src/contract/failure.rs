@@ -56,6 +56,8 @@ pub enum FailureCode {
     Refused,
     /// No answer within the limit.
     TimedOut,
+    /// Cut off before it ended, though its time was not over: it says nothing about the network.
+    Interrupted,
     /// ENETUNREACH: from the own routing table (no ICMP seen) or from a router.
     NetworkUnreachable,
     /// EHOSTUNREACH.
@@ -66,6 +68,8 @@ pub enum FailureCode {
     Reset,
     /// The peer closed before it answered.
     Closed,
+    /// The peer ended a message before the end that it had announced.
+    Incomplete,
     /// EADDRNOTAVAIL.
     AddressNotAvailable,
     /// EADDRINUSE.

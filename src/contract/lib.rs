@@ -24,6 +24,8 @@ pub mod environment;
 pub mod failure;
 /// Findings and the state of a run.
 pub mod finding;
+/// Text from elsewhere, harmless to a terminal.
+pub mod harmless;
 /// Identifiers: observation, check, bundle, ticket, case.
 pub mod id;
 /// Probe kinds and their typed parameters: the one list.

@@ -1,3 +1,4 @@
+use crate::harmless::{clean, is_clean};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use std::fmt;
@@ -78,12 +79,16 @@ impl Target {
             TargetForm::Endpoint => "host:port, such as db.example:5432 or [2001:db8::1]:443",
             TargetForm::Url => "a URL or a host, such as https://shop.example/pay",
         };
-        let fail = |reason| TargetError { text: text.chars().take(120).collect(), reason, expected };
+        let fail =
+            |reason| TargetError { text: clean(&text.chars().take(120).collect::<String>()).into_owned(), reason, expected };
         if text.len() > MAX_TARGET_BYTES {
             return Err(fail("it is longer than 2048 bytes"));
         }
-        if text.chars().any(|c| c.is_whitespace() || c.is_control()) {
+        if text.chars().any(char::is_whitespace) {
             return Err(fail("it contains white space"));
+        }
+        if !is_clean(text) {
+            return Err(fail("it contains characters that cannot be seen"));
         }
         let (scheme, rest) = split_scheme(text).map_err(fail)?;
         let (authority, path) = match rest.find(['/', '?', '#']) {
@@ -184,6 +189,9 @@ fn normal_host(host: &str) -> Result<String, &'static str> {
     if let Ok(address) = host.parse::<IpAddr>() {
         return Ok(address.to_string());
     }
+    if host.contains(':') && host.contains('%') {
+        return Err("it names a zone of IPv6, such as %eth0, and zones are not supported");
+    }
     if host.contains(':') {
         return Err("it is not a valid IPv6 address");
     }
@@ -191,8 +199,8 @@ fn normal_host(host: &str) -> Result<String, &'static str> {
     if name.len() > 253 {
         return Err("its host name is longer than 253 characters");
     }
-    if name.bytes().all(|b| b.is_ascii_digit() || b == b'.') {
-        return Err("it is not a valid IPv4 address");
+    if is_numeric(name) {
+        return Err("it is not a valid IPv4 address: write all four numbers, as in 192.0.2.1");
     }
     let label_fits = |label: &str| {
         !label.is_empty()
@@ -208,6 +216,15 @@ fn normal_host(host: &str) -> Result<String, &'static str> {
         return Err("its host name has an impossible label");
     }
     Ok(name.to_ascii_lowercase())
+}
+
+/// The last label is a number, decimal or hexadecimal: browsers and resolvers read such a host as an IPv4 address (WHATWG URL,
+/// "ends in a number checker"), each in its own way.
+fn is_numeric(name: &str) -> bool {
+    let last = name.rsplit('.').next().unwrap_or(name);
+    let hexadecimal = last.strip_prefix("0x").or_else(|| last.strip_prefix("0X"));
+    let is_hexadecimal = hexadecimal.is_some_and(|digits| digits.bytes().all(|b| b.is_ascii_hexdigit()));
+    is_hexadecimal || (!last.is_empty() && last.bytes().all(|b| b.is_ascii_digit()))
 }
 
 #[cfg(test)]
@@ -241,14 +258,23 @@ mod tests {
             ("x:http", "not a number"),
             ("[::1", "bracket"),
             ("300.1.1.1", "IPv4"),
+            ("http://127.1", "IPv4"),
+            ("http://0x7f000001", "IPv4"),
+            ("1.2.3.0x4:80", "IPv4"),
+            ("shop.1:80", "IPv4"),
+            ("fe80::1%eth0", "zones are not supported"),
+            ("[fe80::1%25eth0]:443", "zones are not supported"),
             ("a b", "white space"),
             ("https://u:p@x/", "password"),
             ("-x.example", "impossible label"),
             ("x", "no port"),
+            ("https://x/\u{202e}gpj", "cannot be seen"),
+            ("https://x/\u{1b}[2J", "cannot be seen"),
         ];
         for (text, reason) in cases {
             let error = Target::parse(text, TargetForm::Endpoint).unwrap_err();
             assert!(error.to_string().contains(reason), "{text}: {error}");
+            assert!(is_clean(&error.to_string()), "{error:?}");
         }
     }
 }

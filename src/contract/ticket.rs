@@ -4,6 +4,7 @@
 //! proves it with HMAC-SHA-256 (RFC 2104) over the ticket's id, its own key and the backend's receipt key. The backend keeps only the key that is derived from
 //! the secret, so that its database does not contain tickets that someone could run.
 
+use crate::harmless::is_clean;
 use crate::id::{CaseId, TicketId};
 use crate::pasted::{self, PasteError};
 use crate::pin::Pin;
@@ -106,7 +107,12 @@ impl Ticket {
         ProofKey::from_bytes(tag(&*self.secret.0, &[PROOF_KEY_LABEL]).finalize().into_bytes().into())
     }
 
+    /// Every text of a ticket is shown to the person who is to run it, so none may hide or disguise anything.
     fn from_wire(wire: Wire) -> Option<Self> {
+        let mut texts = wire.targets.iter().chain(wire.params.keys()).chain(wire.params.values());
+        if !is_clean(&wire.set) || !is_clean(&wire.url) || !texts.all(|text| is_clean(text)) {
+            return None;
+        }
         let key = URL_SAFE_NO_PAD.decode(&wire.key).ok()?;
         let secret = Zeroizing::new(URL_SAFE_NO_PAD.decode(&*wire.secret).ok()?);
         Some(Self {
@@ -206,6 +212,25 @@ mod tests {
         let mut changed = text.to_string();
         changed.replace_range(40..41, if &changed[40..41] == "A" { "B" } else { "A" });
         assert_eq!(Ticket::parse(&changed).err(), Some(TicketError(PasteError::Damaged)));
+    }
+
+    #[test]
+    fn a_ticket_that_would_steer_or_deceive_a_terminal_is_refused() {
+        type Change = fn(&mut Ticket, &str);
+        let changes: [Change; 5] = [
+            |ticket, bad| ticket.backend = format!("https://support.example/{bad}"),
+            |ticket, bad| ticket.set = bad.into(),
+            |ticket, bad| ticket.targets = vec![bad.into()],
+            |ticket, bad| ticket.parameters = [(bad.to_owned(), "3".to_owned())].into(),
+            |ticket, bad| ticket.parameters = [("count".to_owned(), bad.to_owned())].into(),
+        ];
+        for change in changes {
+            for bad in ["a\u{1b}[2J", "a\nb", "a\u{202e}b", "a\u{200b}", "\u{9b}31m"] {
+                let mut ticket = sample();
+                change(&mut ticket, bad);
+                assert_eq!(Ticket::parse(&ticket.encode()).err(), Some(TicketError(PasteError::Malformed)), "{bad:?}");
+            }
+        }
     }
 
     #[test]

@@ -181,7 +181,7 @@ mod tests {
         let problem = Problem::new(ProblemCode::TicketUsed, "It was used on Monday.").with_next_step("Make a new one.\u{1b}[2J");
         let stop = of_problem("revoking the ticket", &problem);
         assert_eq!(stop.message, "revoking the ticket: It was used on Monday. (ticket_used)");
-        assert_eq!(stop.next.unwrap(), "Make a new one.\u{fffd}[2J");
+        assert_eq!(stop.next.unwrap(), r"Make a new one.\x1b[2J");
         let bare = of_problem("x", &Problem::new(ProblemCode::Unauthorized, ""));
         assert!(bare.next.unwrap().contains("netsonde-desk login"));
     }

@@ -78,7 +78,12 @@ fn write(path: &Path, bytes: &[u8]) -> Result<(), Stop> {
         };
         Stop::failed(format!("writing {} failed: {error}", path.display())).next(next)
     };
-    let mut file = std::fs::File::create_new(path).map_err(failed)?;
+    let mut options = std::fs::OpenOptions::new();
+    options.write(true).create_new(true);
+    // A customer's addresses are in it.
+    #[cfg(unix)]
+    std::os::unix::fs::OpenOptionsExt::mode(&mut options, 0o600);
+    let mut file = options.open(path).map_err(failed)?;
     file.write_all(bytes).and_then(|()| file.sync_all()).map_err(|error| {
         // Half a bundle helps nobody; where it cannot be removed either, the first error says enough.
         let _ = std::fs::remove_file(path);
@@ -98,6 +103,11 @@ mod tests {
         let stop = write(&path, b"second").err().unwrap();
         assert!(stop.next.unwrap().contains("--out"));
         assert_eq!(std::fs::read(&path).unwrap(), b"first");
+        #[cfg(unix)]
+        {
+            use std::os::unix::fs::PermissionsExt;
+            assert_eq!(std::fs::metadata(&path).unwrap().permissions().mode() & 0o777, 0o600);
+        }
     }
 
     #[test]

@@ -43,6 +43,8 @@ fn read(path: &Path) -> Result<DeskToken, Stop> {
         }
         Err(error) => return Err(Stop::failed(format!("reading {shown} failed: {error}")).next(LOGIN)),
     };
+    refuse_foreign(path.parent().unwrap_or(Path::new(".")))?;
+    refuse_foreign(path)?;
     refuse_shared(path)?;
     DeskToken::parse(&text).map_err(|error| Stop::failed(format!("{shown}: {error}")).next(LOGIN))
 }
@@ -54,12 +56,47 @@ pub(crate) fn store(token: &DeskToken, path: &Path) -> Result<(), Stop> {
         Stop::failed(format!("keeping the token in {} failed: {error}", path.display())).next(next)
     };
     let folder = path.parent().unwrap_or(Path::new("."));
-    std::fs::create_dir_all(folder).map_err(failed)?;
+    private_folder(folder).map_err(failed)?;
+    refuse_foreign(folder)?;
     // A temporary file is made with mode 0600.
     let mut file = tempfile::NamedTempFile::new_in(folder).map_err(failed)?;
     file.write_all(token.encode().as_bytes()).and_then(|()| file.write_all(b"\n")).map_err(failed)?;
     file.as_file().sync_all().map_err(failed)?;
     file.persist(path).map_err(|error| failed(error.error))?;
+    Ok(())
+}
+
+/// Makes the folder, which only its owner may enter; one that is there is closed to others.
+#[cfg(unix)]
+fn private_folder(folder: &Path) -> std::io::Result<()> {
+    use std::os::unix::fs::{DirBuilderExt, PermissionsExt};
+    const OWNER_ONLY: u32 = 0o700;
+    std::fs::DirBuilder::new().recursive(true).mode(OWNER_ONLY).create(folder)?;
+    std::fs::set_permissions(folder, std::fs::Permissions::from_mode(OWNER_ONLY))
+}
+
+#[cfg(not(unix))]
+fn private_folder(folder: &Path) -> std::io::Result<()> {
+    std::fs::create_dir_all(folder)
+}
+
+/// Whoever owns the folder or the file can put another token there, and see through it what this person does.
+#[cfg(unix)]
+fn refuse_foreign(path: &Path) -> Result<(), Stop> {
+    use std::os::unix::fs::MetadataExt;
+    let own = nix::unistd::Uid::effective().as_raw();
+    match std::fs::metadata(path) {
+        Ok(metadata) if metadata.uid() != own => {
+            let shown = path.display();
+            Err(Stop::failed(format!("{shown} belongs to another user (uid {}), not to you", metadata.uid()))
+                .next(format!("make {shown} yours, or set {VARIABLE} instead")))
+        }
+        _ => Ok(()),
+    }
+}
+
+#[cfg(not(unix))]
+fn refuse_foreign(_: &Path) -> Result<(), Stop> {
     Ok(())
 }
 
@@ -100,9 +137,24 @@ mod tests {
         {
             use std::os::unix::fs::PermissionsExt;
             assert_eq!(std::fs::metadata(&path).unwrap().permissions().mode() & 0o777, 0o600);
+            let own_folder = std::fs::metadata(path.parent().unwrap()).unwrap();
+            assert_eq!(own_folder.permissions().mode() & 0o777, 0o700);
             std::fs::set_permissions(&path, std::fs::Permissions::from_mode(0o644)).unwrap();
             assert!(read(&path).err().unwrap().next.unwrap().starts_with("run `chmod 600"));
         }
+    }
+
+    /// Needs root, who may give a file away; for others there is nothing of another user's that could be written to.
+    #[cfg(unix)]
+    #[test]
+    fn a_token_that_another_user_put_there_is_not_used() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("netsonde/desk.token");
+        store(&token(), &path).unwrap();
+        if std::os::unix::fs::chown(&path, Some(65_534), None).is_ok() {
+            assert!(read(&path).err().unwrap().message.contains("belongs to another user"));
+        }
+        assert!(refuse_foreign(Path::new("/")).is_err() || nix::unistd::Uid::effective().is_root());
     }
 
     #[test]

@@ -3,6 +3,7 @@
 //! Standard output carries the document that was asked for, so that it can be piped; everything else goes to standard error.
 
 use crate::stop::Stop;
+use netsonde_contract::harmless::{clean, clean_lines};
 use std::io::{self, IsTerminal, Read, Write};
 use zeroize::Zeroizing;
 
@@ -23,9 +24,9 @@ pub(crate) fn output(text: &str) -> Result<(), Stop> {
     }
 }
 
-/// Says something beside the document. A standard error that is closed cannot be told of.
+/// Says something beside the document. Whatever is quoted in it, only its line ends steer the terminal. A standard error that is closed cannot be told of.
 pub(crate) fn say(text: &str) {
-    let _ = writeln!(anstream::stderr().lock(), "{text}");
+    let _ = writeln!(anstream::stderr().lock(), "{}", clean_lines(text));
 }
 
 pub(crate) fn say_stop(stop: &Stop) {
@@ -60,8 +61,7 @@ pub(crate) fn output_width() -> usize {
 
 /// Text from elsewhere on one line, without what would steer a terminal or disguise other text.
 pub(crate) fn harmless(text: &str) -> String {
-    let disguises = |c: char| matches!(u32::from(c), 0x200B..=0x200F | 0x2028..=0x202E | 0x2060..=0x206F | 0xFEFF);
-    text.chars().map(|c| if c.is_control() || disguises(c) { '\u{fffd}' } else { c }).collect()
+    clean(text).into_owned()
 }
 
 #[cfg(test)]
@@ -70,6 +70,6 @@ mod tests {
 
     #[test]
     fn a_cause_with_an_escape_sequence_does_not_reach_the_terminal() {
-        assert_eq!(harmless("tls\u{1b}[31m\u{202e}x\n"), "tls\u{fffd}[31m\u{fffd}x\u{fffd}");
+        assert_eq!(harmless("tls\u{1b}[31m\u{202e}x\n"), r"tls\x1b[31m\u{202e}x\n");
     }
 }

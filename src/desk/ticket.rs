@@ -47,14 +47,15 @@ pub(crate) async fn ticket(
 }
 
 fn as_json(invitation: &Invitation<'_>) -> Value {
-    let [(_, linux), (_, macos), (_, windows)] = invitation.commands();
+    let commands: BTreeMap<String, String> =
+        invitation.commands().into_iter().map(|(system, command)| (system.to_lowercase(), command)).collect();
     let issued = invitation.issued;
     json!({
         "id": issued.id,
         "ticket": issued.ticket,
         "page": issued.page,
         "expires": issued.expires,
-        "commands": {"linux": linux, "macos": macos, "windows_powershell": windows},
+        "commands": commands,
         "message": invitation.text(),
     })
 }

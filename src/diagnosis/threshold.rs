@@ -4,6 +4,10 @@
 /// pause from about one second on, and a page needs several exchanges.
 pub(crate) const SLOW_FIRST_BYTE_US: u64 = 750_000;
 
+/// A lookup that took the system longer than this waited for somebody: a name server's own time is far below it, and a program that
+/// waits for a silent server waits for seconds.
+pub(crate) const SLOW_LOOKUP_US: u64 = 500_000;
+
 /// An ICMP host unreachable that comes this much after the router could have answered was preceded by the router's own attempts
 /// to resolve the address (Linux gives up after 3 seconds, others after 1 or 2); one that comes at once was a routing decision.
 pub(crate) const ADDRESS_RESOLUTION_US: u64 = 500_000;

@@ -4,6 +4,9 @@ use netsonde_contract::api::TicketIssued;
 use netsonde_contract::kind::Kind;
 use netsonde_contract::set::Plan;
 
+/// The systems that netsonde is built for, each with the program as it is started from its folder.
+const BUILT: &[(&str, &str)] = &[("Linux", "./netsonde")];
+
 /// What a customer is asked to do with a ticket, ready to paste into a mail or a support case.
 pub struct Invitation<'a> {
     pub issued: &'a TicketIssued,
@@ -13,14 +16,10 @@ pub struct Invitation<'a> {
 }
 
 impl Invitation<'_> {
-    /// One command for each system, by the name that people know it by.
-    pub fn commands(&self) -> [(&'static str, String); 3] {
+    /// One command for each system that there is a program for, with the name that people know the system by.
+    pub fn commands(&self) -> Vec<(&'static str, String)> {
         let ticket = clean(&self.issued.ticket);
-        [
-            ("Linux", format!("./netsonde run --ticket {ticket}")),
-            ("macOS", format!("./netsonde run --ticket {ticket}")),
-            ("Windows (PowerShell)", format!(".\\netsonde.exe run --ticket {ticket}")),
-        ]
+        BUILT.iter().map(|(system, program)| (*system, format!("{program} run --ticket {ticket}"))).collect()
     }
 
     /// The whole message, as plain text.
@@ -29,7 +28,7 @@ impl Invitation<'_> {
         let aim = if targets.is_empty() { String::new() } else { format!(" It is aimed at {}.", targets.join(", ")) };
         let mut text = String::from(
             "Please run one command on the machine that has the problem. Open a terminal in the folder where the netsonde program is, \
-             and paste the line for your system. (If netsonde is installed, leave out what stands before its name.)\n\n",
+             and paste this line. (If netsonde is installed, leave out the \"./\" before its name.)\n\n",
         );
         for (system, command) in self.commands() {
             text += &format!("{system}:\n\n    {command}\n\n");
@@ -89,7 +88,6 @@ mod tests {
         let text = message.text();
         for expected in [
             "./netsonde run --ticket nst1_abc",
-            ".\\netsonde.exe run --ticket nst1_abc",
             "aimed at https://shop.example/.",
             "- dns: ",
             "https://support.example/t/aeaqcaibaeaqcaib",
@@ -97,5 +95,6 @@ mod tests {
         ] {
             assert!(text.contains(expected), "{expected} in {text}");
         }
+        assert!(!text.contains("macOS") && !text.contains("Windows"), "no program is built for them: {text}");
     }
 }

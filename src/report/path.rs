@@ -1,7 +1,7 @@
 //! The path to a target as reports show it: one step for each distance, neighbouring silent ones taken together, and the place of
 //! the fault marked.
 
-use crate::{shown, units};
+use crate::{shown, units, words};
 use netsonde_contract::cause;
 use netsonde_contract::document::Document;
 use netsonde_contract::finding::{Finding, Severity};
@@ -12,6 +12,8 @@ use std::net::IpAddr;
 
 /// One traceroute to one address.
 pub(crate) struct Path<'a> {
+    /// The target of the run that it belongs to, where there is more than one.
+    pub(crate) belongs_to: Option<String>,
     pub(crate) target: IpAddr,
     /// None where the check ended before its path was complete.
     pub(crate) trace: Option<&'a Trace>,
@@ -153,7 +155,7 @@ fn to_target<'a>(document: &'a Document, outcome: &'a Outcome, target: IpAddr) -
             _ => steps.push(step),
         }
     }
-    let mut path = Path { target, trace, steps, fault_at_target: None };
+    let mut path = Path { belongs_to: words::which_target(document, outcome), target, trace, steps, fault_at_target: None };
     mark_fault(document, outcome, &mut path);
     path
 }

@@ -3,7 +3,7 @@
 use crate::units;
 use netsonde_contract::document::Document;
 use netsonde_contract::finding::{Place, Severity, State, Who};
-use netsonde_contract::outcome::Status;
+use netsonde_contract::outcome::{Outcome, Status};
 use netsonde_contract::target::bracketed;
 
 pub(crate) fn severity(severity: Severity) -> &'static str {
@@ -79,7 +79,13 @@ pub(crate) fn verdict(document: &Document) -> String {
     let of = |wanted: Severity| document.findings.iter().filter(|finding| finding.severity == wanted).count();
     let (problems, degraded, notices) = (of(Severity::Problem), of(Severity::Degraded), of(Severity::Notice));
     let unexplained = document.unexplained.iter().filter(|failure| failure.required).count();
+    let supporting = document.unexplained.len() - unexplained;
     match document.state {
+        // A supporting check decides nothing, and still nobody may read "all is well" above what failed without a cause.
+        State::AsExpected if supporting > 0 => format!(
+            "What was asked about works, but {} without a known cause.",
+            units::counted(supporting, "supporting check failed", "supporting checks failed")
+        ),
         State::AsExpected if notices == 0 => "Everything that was asked about works as expected.".to_owned(),
         State::AsExpected => {
             format!("Everything that was asked about works; {} below.", units::counted(notices, "notice", "notices"))
@@ -87,7 +93,7 @@ pub(crate) fn verdict(document: &Document) -> String {
         State::Explained if problems == 0 => {
             format!("It works, but worse than it should: {} found.", units::counted(degraded, "cause", "causes"))
         }
-        State::Explained => format!("{} found, with the cause.", units::counted(problems, "problem", "problems")),
+        State::Explained => format!("{} found.", units::counted(problems, "problem", "problems")),
         State::Unexplained if document.findings.iter().any(|finding| finding.severity > Severity::Notice) => {
             format!("{} not explained by any known cause, beside what was found.", failures(unexplained))
         }
@@ -114,6 +120,18 @@ pub(crate) fn run(document: &Document) -> Vec<(&'static str, String)> {
     }
     facts.push(("machine", document.environment.hostname.clone()));
     facts
+}
+
+/// Which of the run's targets a check is for; none where there is only one.
+pub(crate) fn which_target(document: &Document, outcome: &Outcome) -> Option<String> {
+    outcome.target.as_ref().filter(|_| document.run.targets.len() > 1).map(ToString::to_string)
+}
+
+/// What the names of checks mean where there are several targets; none where there is one.
+pub(crate) fn check_names(document: &Document) -> Option<&'static str> {
+    let numbered = document.outcomes.iter().any(|outcome| outcome.check.as_str().contains('#'));
+    numbered
+        .then_some("The number after # is that of the target: a check without one is for the first target, #2 for the second.")
 }
 
 /// What limits the whole run: an interruption, bounds that were reached.
@@ -147,4 +165,23 @@ pub(crate) fn environment(document: &Document) -> Vec<(&'static str, String)> {
         ("run", document.run.id.to_string()),
         ("set digest", document.run.set.sha256.clone()),
     ]
+}
+
+#[cfg(test)]
+mod tests {
+    use super::verdict;
+    use crate::sample;
+    use serde_json::json;
+
+    #[test]
+    fn nobody_reads_that_all_is_well_above_a_failure_without_a_cause() {
+        let mut run = sample::healthy();
+        run["findings"] = json!([]);
+        assert_eq!(verdict(&sample::document(run.clone())), "Everything that was asked about works as expected.");
+        run["unexplained"] = json!([{"check": "echo#2", "required": false, "what": "No reply.", "ruled_out": []}]);
+        assert_eq!(
+            verdict(&sample::document(run)),
+            "What was asked about works, but 1 supporting check failed without a known cause."
+        );
+    }
 }

@@ -85,3 +85,34 @@ async fn bundles_of_one_machine_form_a_chain_and_verify() {
         assert_eq!(code(&verified), 0, "{}", text(&verified));
     }
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_machine_without_a_place_to_write_is_measured_all_the_same() {
+    let world = World::new();
+    let (url, _server) = world.https("127.0.0.1", Flaw::None).await;
+    let file = world.stage.folder().join("file");
+    std::fs::write(&file, "").unwrap();
+    let nowhere = file.join("state");
+    let arguments = ["run", "web", "--target", &url, "--format", "json", "--state-dir", &nowhere.to_string_lossy()];
+    let output = world.run(&arguments).await;
+    assert_eq!(code(&output), 0, "{}", text(&output));
+    assert!(document(&output).bundle.is_none() && text(&output).contains("nothing is kept"), "{}", text(&output));
+
+    let out = world.stage.folder().join("kept.tar.gz");
+    let output = world.run(&[&arguments[..], &["--out", &out.to_string_lossy()]].concat()).await;
+    assert_eq!(code(&output), 0, "{}", text(&output));
+    let bundle = netsonde_contract::bundle::verify(&std::fs::read(&out).unwrap()).unwrap();
+    assert_eq!(document(&output).bundle.unwrap().id, bundle.id);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_damaged_key_is_told_before_anything_is_measured() {
+    let world = World::new();
+    let (url, _server) = world.https("127.0.0.1", Flaw::None).await;
+    let state = world.stage.folder().join("damaged");
+    std::fs::create_dir(&state).unwrap();
+    std::fs::write(state.join("agent.key"), "damaged").unwrap();
+    let output = world.run(&["run", "web", "--target", &url, "--state-dir", &state.to_string_lossy()]).await;
+    assert_eq!(code(&output), 2, "{}", text(&output));
+    assert!(output.stdout.is_empty() && text(&output).contains("agent.key"), "{}", text(&output));
+}

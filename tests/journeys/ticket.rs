@@ -82,3 +82,34 @@ async fn a_revoked_ticket_is_refused_before_anything_is_measured() {
     assert_ne!(code(&output), 0);
     assert!(text(&output).contains("ticket_revoked"), "{}", text(&output));
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_ticket_alone_sends_nothing_where_nobody_can_be_asked_and_the_kept_bundle_can_be_sent_later() {
+    let world = World::new();
+    let backend = Backend::start(&world.stage).await.unwrap();
+    let (good, _good) = world.https("127.0.0.1", Flaw::None).await;
+    let ticket = world.stage.ticket(&backend, "4715", "web", std::slice::from_ref(&good)).await.unwrap();
+    let output = world.run(&["run", "--ticket", &ticket.ticket, "--format", "json"]).await;
+    assert_eq!(code(&output), 5, "{}", text(&output));
+    assert!(text(&output).contains("bundle send") && text(&output).contains("/t/"), "{}", text(&output));
+    let path = super::world::document(&output).bundle.unwrap().path.expect("the bundle was kept");
+    let shown = world.stage.desk(&backend, &["show", "4715"]).await.unwrap();
+    assert!(!text(&shown).contains("as_expected"), "nothing was sent: {}", text(&shown));
+
+    let send = |ticket: String, more: &'static [&'static str]| {
+        let arguments = [&["bundle", "send", &path, "--ticket", &ticket], more].concat();
+        let arguments: Vec<String> = arguments.into_iter().map(str::to_owned).collect();
+        let stage = &world.stage;
+        async move { stage.netsonde(&arguments).await.unwrap() }
+    };
+    let unagreed = send(ticket.ticket.clone(), &[]).await;
+    assert_eq!(code(&unagreed), 2, "{}", text(&unagreed));
+    let another = world.stage.ticket(&backend, "4716", "web", &[good]).await.unwrap();
+    let refused = send(another.ticket, &["--yes"]).await;
+    assert_eq!(code(&refused), 2, "{}", text(&refused));
+    let kept = send(ticket.ticket.clone(), &["--yes"]).await;
+    assert_eq!(code(&kept), 0, "{}", text(&kept));
+    assert!(!std::path::Path::new(&path).exists(), "a delivered bundle leaves nothing behind");
+    let state = world.stage.desk(&backend, &["show", "4715"]).await.unwrap();
+    assert_eq!(code(&state), 0, "{}", text(&state));
+}

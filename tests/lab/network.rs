@@ -14,6 +14,9 @@ use std::time::Duration;
 
 pub(crate) const SERVER_V4: &str = "10.99.0.1";
 pub(crate) const SERVER_V6: &str = "fd99::1";
+/// The first router as the client sees it.
+pub(crate) const ROUTER_V4: &str = "10.77.0.2";
+pub(crate) const ROUTER_V6: &str = "fd77::2";
 const PREFIX: &str = "nsl";
 /// The unprivileged user of the lab: `nobody` on every Linux.
 const NOBODY: &str = "65534";
@@ -136,13 +139,19 @@ impl Network {
         format!("{}-{node}", self.prefix)
     }
 
-    /// Writes the client's resolv.conf.
-    pub(crate) fn resolver(&self, family: Family) -> Result<()> {
+    /// Writes the client's resolv.conf with the servers given. Routers, which may run a proxy, ask the lab's own.
+    pub(crate) fn resolvers(&self, family: Family, of_client: &[String]) -> Result<()> {
         let server = if family == Family::V4 { SERVER_V4 } else { SERVER_V6 };
-        let path = PathBuf::from("/etc/netns").join(self.namespace("c")).join("resolv.conf");
-        // Time-outs of getaddrinfo as short as its configuration allows, or a dead resolver takes ten seconds of each trial.
-        fs::write(&path, format!("nameserver {server}\noptions timeout:1 attempts:2\n"))
-            .with_context(|| format!("writing {}", path.display()))
+        for node in self.nodes.iter().filter(|node| *node != "s") {
+            let own = [server.to_owned()];
+            let servers = if node == "c" { of_client } else { &own };
+            let lines: String = servers.iter().map(|server| format!("nameserver {server}\n")).collect();
+            let path = PathBuf::from("/etc/netns").join(self.namespace(node)).join("resolv.conf");
+            // Time-outs of getaddrinfo as short as its configuration allows, or a dead resolver takes ten seconds of each trial.
+            fs::write(&path, format!("{lines}options timeout:1 attempts:2\n"))
+                .with_context(|| format!("writing {}", path.display()))?;
+        }
+        Ok(())
     }
 
     /// Waits until both families carry a packet from client to server: a fresh link is dead for up to a second.

@@ -1,6 +1,7 @@
 use anyhow::{Context, Result};
 use netsonde_tests::certificates::Flaw;
 use serde::{Deserialize, Serialize};
+use std::collections::BTreeMap;
 use std::path::Path;
 
 /// One network, what is broken in it, and what netsonde must say.
@@ -15,10 +16,18 @@ pub(crate) struct Scenario {
     /// Routers between the client and the server.
     #[serde(default = "three")]
     pub routers: u8,
-    /// The arguments of netsonde. `{s}` is the server's address, `{url}` the same in URL form, `{family}` is `v4` or `v6`.
+    /// The arguments of netsonde. `{s}` is the server's address, `{url}` the same in URL form, `{r1}` the first router's in URL form,
+    /// `{family}` is `v4` or `v6`.
     pub ask: Vec<String>,
     /// What is asked with the fault off, where the fault lies in what is asked for.
     pub ask_off: Option<Vec<String>>,
+    /// Variables of netsonde's environment, filled in as the arguments are.
+    #[serde(default)]
+    pub env: BTreeMap<String, String>,
+    /// The same with the fault off, where the fault lies in them.
+    pub env_off: Option<BTreeMap<String, String>>,
+    /// The client's name servers with the fault on, the first asked first; the lab's server where nothing is said.
+    pub resolvers: Option<Vec<String>>,
     #[serde(default = "both_families")]
     pub families: Vec<Family>,
     #[serde(default = "both_users")]
@@ -29,6 +38,8 @@ pub(crate) struct Scenario {
     pub fault: Vec<Fault>,
     /// What must be said with the fault on; none for a healthy network, whose oddities are `fault`s that hurt nobody.
     pub expect: Option<Expect>,
+    /// A notice that must be said of a healthy network, beside nothing worse.
+    pub notice: Option<String>,
     /// What must be said unprivileged, where that is less.
     pub expect_user: Option<Expect>,
 }
@@ -79,7 +90,7 @@ impl User {
     }
 }
 
-/// A server on a node's addresses, both families.
+/// A server on a node's addresses, both families: of `s` those of its loopback, of a router all.
 #[derive(Clone, Debug, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub(crate) struct Service {
@@ -94,7 +105,10 @@ pub(crate) struct Service {
     /// For `https`: what is wrong with the certificate.
     #[serde(default, skip_serializing)]
     pub flaw: Flaw,
-    /// For `banner`: what it says.
+    /// For `https`: it wants a certificate of the client.
+    #[serde(default)]
+    pub mutual: bool,
+    /// For `banner`: what it says. For `proxy`: the name and password that it wants, as `name:password`.
     #[serde(default)]
     pub text: String,
 }
@@ -108,6 +122,8 @@ pub(crate) enum ServiceKind {
     /// Accepts and says nothing.
     Silence,
     Banner,
+    /// A forward proxy.
+    Proxy,
 }
 
 /// One change that breaks something.

@@ -15,7 +15,9 @@ pub(crate) fn run(services: &Path, directory: &Path) -> Result<()> {
     runtime.block_on(async {
         let mut running = Vec::new();
         for service in &services {
-            for address in [SERVER_V4, SERVER_V6] {
+            // On a router one socket on the wildcard address serves both families.
+            let addresses: &[&str] = if service.node == "s" { &[SERVER_V4, SERVER_V6] } else { &["::"] };
+            for address in addresses {
                 running.push(start(service, address.parse().context("the server's own address")?, directory).await?);
             }
         }
@@ -36,10 +38,12 @@ async fn start(service: &Service, address: IpAddr, directory: &Path) -> Result<S
         ServiceKind::Http => servers::serve_http(address).await,
         ServiceKind::Https => {
             let identity = read_identity(&directory.join(format!("{}.pem", service.port)))?;
-            servers::serve_https(address, servers::server_config(identity)?).await
+            let config = if service.mutual { servers::mutual_server_config(identity) } else { servers::server_config(identity) };
+            servers::serve_https(address, config?).await
         }
         ServiceKind::Silence => servers::serve_silence(address).await,
         ServiceKind::Banner => servers::serve_banner(address, service.text.clone()).await,
+        ServiceKind::Proxy => servers::serve_proxy(address, service.text.clone()).await,
     }
 }
 

@@ -1,4 +1,4 @@
-use super::network::{Network, SERVER_V4, SERVER_V6, TRIAL_LIMIT};
+use super::network::{Network, ROUTER_V4, ROUTER_V6, SERVER_V4, SERVER_V6, TRIAL_LIMIT};
 use super::now;
 use super::scenario::{Expect, Family, Scenario, Service, ServiceKind, User};
 use anyhow::{Context, Result};
@@ -6,6 +6,7 @@ use netsonde_contract::document::Document;
 use netsonde_contract::finding::Severity;
 use netsonde_tests::certificates::Pki;
 use netsonde_tests::programs::program;
+use std::collections::BTreeMap;
 use std::fs;
 use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
@@ -41,6 +42,8 @@ pub(crate) struct Trial {
     /// What netsonde printed.
     pub transcript: String,
     expect: Option<Expect>,
+    /// The notice that must be among the findings.
+    notice: Option<String>,
     answer: Result<(Document, i32)>,
 }
 
@@ -67,6 +70,7 @@ impl Bench {
                 seconds: 0.0,
                 transcript: format!("{error:#}"),
                 expect: scenario.expect.clone(),
+                notice: None,
                 answer: Err(error),
             });
         }
@@ -89,7 +93,9 @@ impl Bench {
                 }
             }
             for family in &scenario.families {
-                network.resolver(*family)?;
+                let own = vec!["{s}".to_owned()];
+                let resolvers = scenario.resolvers.as_ref().filter(|_| stage != Stage::Healthy).unwrap_or(&own);
+                network.resolvers(*family, &resolvers.iter().map(|server| fill(server, *family)).collect::<Vec<_>>())?;
                 for user in &scenario.users {
                     if stopped.load(Ordering::Relaxed) {
                         return Ok(());
@@ -127,19 +133,28 @@ impl Bench {
 
     fn ask(&self, scenario: &Scenario, network: &Network, stage: Stage, ask: &[String], family: Family, user: User) -> Trial {
         let began = now();
-        let answer = self.run_netsonde(network, ask, family, user);
+        let env = scenario.env_off.as_ref().filter(|_| stage == Stage::Healthy).unwrap_or(&scenario.env);
+        let answer = self.run_netsonde(network, ask, env, family, user);
         let seconds = began.elapsed().as_secs_f64();
         let expect = (stage == Stage::Fault).then(|| scenario.expectation(user).cloned()).flatten();
+        let notice = scenario.notice.clone().filter(|_| stage != Stage::Healthy);
         let (transcript, answer) = match answer {
             Ok(output) => {
                 (format!("{}{}", String::from_utf8_lossy(&output.stdout), String::from_utf8_lossy(&output.stderr)), read(&output))
             }
             Err(error) => (format!("{error:#}"), Err(error)),
         };
-        Trial { scenario: scenario.name.clone(), stage, family, user, seconds, transcript, expect, answer }
+        Trial { scenario: scenario.name.clone(), stage, family, user, seconds, transcript, expect, notice, answer }
     }
 
-    fn run_netsonde(&self, network: &Network, ask: &[String], family: Family, user: User) -> Result<Output> {
+    fn run_netsonde(
+        &self,
+        network: &Network,
+        ask: &[String],
+        env: &BTreeMap<String, String>,
+        family: Family,
+        user: User,
+    ) -> Result<Output> {
         let state = tempfile::Builder::new().prefix("state-").tempdir_in(self.folder.path()).context("making a state folder")?;
         fs::set_permissions(state.path(), fs::Permissions::from_mode(0o777)).context("opening the state folder")?;
         let mut command = network.command("c", user, &self.netsonde);
@@ -159,6 +174,7 @@ impl Bench {
         ] {
             command.env_remove(variable);
         }
+        command.envs(env.iter().map(|(name, value)| (name, fill(value, family))));
         command.env("HOME", state.path());
         run_bounded(command, state.path())
     }
@@ -196,11 +212,11 @@ fn read(output: &Output) -> Result<(Document, i32)> {
 }
 
 fn fill(argument: &str, family: Family) -> String {
-    let (plain, url) = match family {
-        Family::V4 => (SERVER_V4.to_owned(), SERVER_V4.to_owned()),
-        Family::V6 => (SERVER_V6.to_owned(), format!("[{SERVER_V6}]")),
+    let (plain, url, router) = match family {
+        Family::V4 => (SERVER_V4.to_owned(), SERVER_V4.to_owned(), ROUTER_V4.to_owned()),
+        Family::V6 => (SERVER_V6.to_owned(), format!("[{SERVER_V6}]"), format!("[{ROUTER_V6}]")),
     };
-    argument.replace("{s}", &plain).replace("{url}", &url).replace("{family}", family.name())
+    argument.replace("{s}", &plain).replace("{url}", &url).replace("{r1}", &router).replace("{family}", family.name())
 }
 
 fn each_family(name: &str) -> Vec<String> {
@@ -242,6 +258,11 @@ impl Trial {
             Err(error) => return Some(format!("{error:#}")),
         };
         let said = self.said();
+        if let Some(notice) = &self.notice
+            && !document.findings.iter().any(|finding| finding.severity == Severity::Notice && finding.cause == *notice)
+        {
+            return Some(format!("no notice of {notice}"));
+        }
         let Some(expect) = &self.expect else {
             return (said != "nothing" || *code != 0)
                 .then(|| format!("nothing is wrong, but netsonde said {said} and ended with {code}"));

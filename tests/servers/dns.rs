@@ -1,13 +1,13 @@
 //! A name server whose first label says how it behaves, over UDP and TCP:
-//! `nx…` NXDOMAIN with its SOA · `servfail…` SERVFAIL with an extended error · `refused…` REFUSED · `nodata…` NOERROR without records ·
-//! `truncated…` TC over UDP, whole over TCP · `silent…` never answers · anything else the addresses it was given.
+//! `nx…` NXDOMAIN with its SOA · `servfail…` SERVFAIL with an extended error · `refused…` REFUSED · `notimp…` NOTIMP · `nodata…` NOERROR
+//! without records · `circle…` an alias of itself · `truncated…` TC over UDP, whole over TCP · `silent…` never answers · anything else the addresses it was given.
 //! A name with the label `v4` or `v6` has only that family's address.
 
 use super::Server;
 use anyhow::{Context, Result};
 use hickory_proto::op::{Edns, Message, MessageType, OpCode, ResponseCode};
 use hickory_proto::rr::rdata::opt::{EdnsCode, EdnsOption};
-use hickory_proto::rr::rdata::{A, AAAA, SOA};
+use hickory_proto::rr::rdata::{A, AAAA, CNAME, SOA};
 use hickory_proto::rr::{Name, RData, Record, RecordType};
 use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
@@ -80,6 +80,11 @@ fn answer(packet: &[u8], addresses: &[IpAddr], over_udp: bool) -> Option<Vec<u8>
         }
     } else if behaves("refused") {
         reply.metadata.response_code = ResponseCode::Refused;
+    } else if behaves("notimp") {
+        reply.metadata.response_code = ResponseCode::NotImp;
+    } else if behaves("circle") {
+        let alias = RData::CNAME(CNAME(question.name().clone()));
+        reply.add_answer(Record::from_rdata(question.name().clone(), 30, alias));
     } else if behaves("nodata") {
         reply.add_authority(soa(question.name()));
     } else if behaves("truncated") && over_udp {

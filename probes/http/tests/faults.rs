@@ -16,14 +16,16 @@ async fn what_is_no_http_has_its_own_codes() {
         (b"HTTP/1.1 two hundred\r\n\r\n", FailureCode::ProtocolError, Step::Receive, "status"),
         (&[21, 3, 1, 0, 2, 2, 70], FailureCode::ProtocolError, Step::Receive, "TLS"),
         (b"", FailureCode::Closed, Step::Receive, "closed"),
-        (b"HTTP/1.1 200 OK\r\nContent-Length: 10\r\n\r\nshort", FailureCode::Closed, Step::Receive, "closed"),
+        (b"HTTP/1.1 200 OK\r\nContent-Length: 10\r\n\r\nshort", FailureCode::Incomplete, Step::Receive, "after 5 of 10 bytes"),
     ];
     for (answer, code, during, words) in cases {
         let address = answering(LOOPBACK, answer).await;
         let (ending, exchanges) = probe(format!("http://{address}/")).await;
         let failure = exchanges[0].failure.clone().unwrap();
         assert_eq!((ending, failure.code, failure.during), (Ending::Failed, code, during), "{}", failure.text);
-        assert!(failure.text.contains(words), "{}", failure.text);
+        let quoted = exchanges[0].plain_reply.clone().unwrap_or_default();
+        assert!(!failure.text.contains("SSH"), "a reply's bytes stand in their own field: {}", failure.text);
+        assert!(failure.text.contains(words) || quoted.contains(words), "{}: {quoted}", failure.text);
     }
     let address = listen(LOOPBACK, |mut stream| async move {
         head(&mut stream).await;
@@ -70,19 +72,28 @@ async fn silence_after_the_request_is_a_time_out_of_receiving() {
     assert!(exchange.phases.send_us.is_some() && exchange.phases.first_byte_us.is_none());
 }
 
+/// Whoever drops the check says whether its time was over; without that word it was interrupted, which is no silence.
 #[tokio::test]
-async fn a_deadline_keeps_the_exchange_that_it_cut_off() {
+async fn an_exchange_that_is_cut_off_is_kept_with_why() {
     let address = listen(LOOPBACK, |mut stream| async move {
         head(&mut stream).await;
         let _ = stream.write_all(b"HTTP/1.1 200 OK\r\nContent-Length: 10\r\n\r\nshort").await;
         let _ = stream.read_to_end(&mut Vec::new()).await;
     })
     .await;
-    let context = context(&[]);
-    tokio::time::timeout(Duration::from_millis(100), run(&context, &params(format!("http://{address}/")))).await.unwrap_err();
-    let exchange = &exchanges(&context)[0];
-    assert_eq!((exchange.status, exchange.body_bytes), (Some(200), 5));
-    assert_eq!(exchange.failure.clone().unwrap().code, FailureCode::TimedOut);
+    for (time_is_over, code) in [(true, FailureCode::TimedOut), (false, FailureCode::Interrupted)] {
+        let context = context(&[]);
+        let params = params(format!("http://{address}/"));
+        let mut running = Box::pin(run(&context, &params));
+        tokio::time::timeout(Duration::from_millis(100), &mut running).await.unwrap_err();
+        if time_is_over {
+            context.recorder.time_is_over();
+        }
+        drop(running);
+        let exchange = &exchanges(&context)[0];
+        assert_eq!((exchange.status, exchange.body_bytes), (Some(200), 5));
+        assert_eq!(exchange.failure.clone().unwrap().code, code);
+    }
 }
 
 #[tokio::test]
@@ -117,12 +128,15 @@ async fn a_server_that_speaks_first_is_quoted() {
     let (_, exchanges) = probe(format!("http://{address}/")).await;
     let failure = exchanges[0].failure.clone().unwrap();
     assert_eq!(failure.code, FailureCode::ProtocolError);
-    assert!(failure.text.contains("`220 mail.test ESMTP..`"), "{}", failure.text);
+    assert_eq!(exchanges[0].plain_reply.as_deref(), Some("220 mail.test ESMTP.."));
+    assert!(!failure.text.contains("mail.test"), "a banner may name its machine: {}", failure.text);
 }
 
 #[tokio::test]
 async fn a_url_that_cannot_be_asked_for_is_not_measurable() {
-    for url in ["shop.test", "ftp://shop.test/", "http://", "http://user:secret@shop.test/"] {
+    for url in
+        ["shop.test", "ftp://shop.test/", "http://", "http://user:secret@shop.test/", "http://127.1/", "http://0x7f000001/"]
+    {
         let Err(NotMeasurable(note)) = run(&context(&[]), &params(url.into())).await else { panic!("{url}") };
         assert!(!note.why.contains("secret"), "{}", note.why);
     }

@@ -1,3 +1,5 @@
+use super::send::SendCommand;
+use crate::format::{self, Format};
 use crate::stop::Stop;
 use crate::{exit, terminal};
 use base64::Engine;
@@ -7,6 +9,7 @@ use ed25519_dalek::VerifyingKey;
 use ed25519_dalek::pkcs8::DecodePublicKey;
 use netsonde_contract::bundle::{self, Bundle, MAX_BYTES};
 use netsonde_contract::document::Document;
+use netsonde_contract::harmless::clean;
 use netsonde_report::{html, markdown, text};
 use std::fmt::Write;
 use std::io::Read;
@@ -45,6 +48,8 @@ pub(super) enum BundleCommand {
         #[arg(long)]
         detail: bool,
     },
+    /// Sends a kept bundle to the backend of the ticket that it was made for.
+    Send(Box<SendCommand>),
 }
 
 #[derive(Clone, Copy, Debug, Default, ValueEnum)]
@@ -53,14 +58,16 @@ pub(super) enum ReportFormat {
     Text,
     Markdown,
     Html,
+    /// The document, as `netsonde run --format json` prints it.
+    Json,
 }
 
 impl BundleCommand {
     pub(super) fn execute(self) -> Result<u8, Stop> {
         match self {
-            Self::Inspect { file } => terminal::output(&describe(&open(&file)?))?,
+            Self::Inspect { file } => terminal::output(&describe(&open(&file)?.1))?,
             Self::Verify { file, key } => {
-                let bundle = open(&file)?;
+                let (_, bundle) = open(&file)?;
                 let known = key.as_deref().map(|key| key_id(key).map(|id| id == bundle::key_id(&bundle.key))).transpose()?;
                 terminal::output(&verdict(&bundle, known))?;
                 if known == Some(false) {
@@ -69,7 +76,7 @@ impl BundleCommand {
                 }
             }
             Self::Report { file, format, detail } => {
-                let document = document(&open(&file)?, &file)?;
+                let document = document(&open(&file)?.1, &file)?;
                 let rendered = match format {
                     ReportFormat::Text => {
                         let style = text::Style { colour: terminal::output_colour(), width: terminal::output_width(), detail };
@@ -77,22 +84,26 @@ impl BundleCommand {
                     }
                     ReportFormat::Markdown => markdown::render(&document),
                     ReportFormat::Html => html::page(&document),
+                    ReportFormat::Json => format::render(&document, Format::Json, detail),
                 };
                 terminal::output(&rendered)?;
             }
+            Self::Send(command) => return command.execute(),
         }
         Ok(exit::AS_EXPECTED)
     }
 }
 
-fn open(file: &Path) -> Result<Bundle, Stop> {
+/// The file's bytes and the bundle in them.
+pub(super) fn open(file: &Path) -> Result<(Vec<u8>, Bundle), Stop> {
     let bytes = read(file).map_err(|error| {
         Stop::usage(format!("reading the bundle {} failed: {error}", file.display())).next("check the file's name and place")
     })?;
-    bundle::verify(&bytes).map_err(|refusal| {
+    let bundle = bundle::verify(&bytes).map_err(|refusal| {
         Stop::found(format!("{} is not intact: {} ({})", file.display(), refusal.text, refusal.code.as_str()))
             .next("do not rely on it; ask for the file again")
-    })
+    })?;
+    Ok((bytes, bundle))
 }
 
 /// One byte more than a bundle may have is enough to tell that it has more.
@@ -124,7 +135,7 @@ fn verdict(bundle: &Bundle, known: Option<bool>) -> String {
 
 fn withheld(text: &mut String, bundle: &Bundle) {
     if !bundle.withheld.is_empty() {
-        let _ = writeln!(text, "withheld by whoever sent it: {}", bundle.withheld.join(", "));
+        let _ = writeln!(text, "withheld by whoever sent it: {}", clean(&bundle.withheld.join(", ")));
     }
 }
 
@@ -132,7 +143,8 @@ fn describe(bundle: &Bundle) -> String {
     let predicate = &bundle.predicate;
     let mut text = String::new();
     let mut line = |name: &str, value: String| {
-        let _ = writeln!(text, "{name:<11} {value}");
+        // Whoever made the bundle chose most of these.
+        let _ = writeln!(text, "{name:<11} {}", clean(&value));
     };
     line("bundle", bundle.id.to_string());
     line("key", bundle::key_id(&bundle.key));
@@ -156,7 +168,7 @@ fn describe(bundle: &Bundle) -> String {
     }
     withheld(&mut text, bundle);
     for (name, content) in &bundle.files {
-        let _ = writeln!(text, "{:>11} {name}", content.len());
+        let _ = writeln!(text, "{:>11} {}", content.len(), clean(name));
     }
     text
 }
@@ -198,7 +210,7 @@ mod tests {
     #[test]
     fn intact_and_known_are_said_apart() {
         let (folder, file) = kept(&packed_bytes());
-        let bundle = open(&file).unwrap();
+        let (_, bundle) = open(&file).unwrap();
         for name in ["agent.pub", "agent.pem"] {
             let key = folder.path().join(name);
             std::fs::write(&key, &bundle.files[name]).unwrap();
@@ -211,13 +223,28 @@ mod tests {
     }
 
     #[test]
+    fn what_a_bundle_says_of_itself_does_not_steer_the_terminal() {
+        let mut bundle = bundle::verify(&packed_bytes()).unwrap();
+        let hostile = "x\u{1b}]0;title\u{7}\u{202e}\nintact: yes";
+        bundle.predicate.build.program = hostile.to_owned();
+        bundle.predicate.set.name = hostile.to_owned();
+        bundle.predicate.limits_hit = vec![hostile.to_owned()];
+        bundle.predicate.redaction.removed = [(hostile.to_owned(), 1)].into();
+        bundle.withheld = vec![hostile.to_owned()];
+        for text in [describe(&bundle), verdict(&bundle, None)] {
+            assert!(text.lines().all(netsonde_contract::harmless::is_clean), "{text:?}");
+            assert!(!text.contains("\nintact: yes\n"), "{text:?}");
+        }
+    }
+
+    #[test]
     fn a_changed_bundle_is_refused_with_its_code() {
         let mut bytes = packed_bytes();
         let middle = bytes.len() / 2;
         bytes[middle] ^= 1;
         let (_folder, file) = kept(&bytes);
-        let stop = open(&file).unwrap_err();
+        let stop = open(&file).err().unwrap();
         assert!(stop.exit == exit::FOUND && stop.message.contains("(bundle_"), "{stop:?}");
-        assert_eq!(open(Path::new("/nowhere/b.tar.gz")).unwrap_err().exit, exit::USAGE);
+        assert_eq!(open(Path::new("/nowhere/b.tar.gz")).err().unwrap().exit, exit::USAGE);
     }
 }

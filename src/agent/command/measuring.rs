@@ -22,7 +22,7 @@ pub(super) struct MeasuringOptions {
     #[arg(long, help_heading = "Output")]
     pub(super) detail: bool,
     /// The time for everything together, such as 60s or 2m.
-    #[arg(long, value_name = "TIME", value_parser = parse_budget, help_heading = "Measuring")]
+    #[arg(long, value_name = "TIME", value_parser = parse_budget, allow_hyphen_values = true, help_heading = "Measuring")]
     pub(super) budget: Option<Duration>,
     /// Trust the certificates in this PEM file, too; SSL_CERT_FILE is honoured as well.
     #[arg(long, value_name = "CA.pem", help_heading = "Measuring")]
@@ -66,11 +66,12 @@ fn parse_budget(text: &str) -> Result<Duration, String> {
     match parsed.ok().and_then(|signed| Duration::try_from(signed).ok()).filter(|budget| !budget.is_zero()) {
         Some(budget) if budget <= MAX_BUDGET => Ok(budget),
         Some(_) => Err(format!("a run takes at most {} s", MAX_BUDGET.as_secs())),
+        None if text.starts_with('-') => Err("a run takes longer than nothing: write it as 60s or 2m".to_owned()),
         None => Err("write it as 60s or 2m".to_owned()),
     }
 }
 
-fn parse_proxy(text: &str) -> Result<ProxyChoice, String> {
+pub(super) fn parse_proxy(text: &str) -> Result<ProxyChoice, String> {
     if text == "none" {
         return Ok(ProxyChoice::None);
     }

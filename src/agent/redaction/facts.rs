@@ -166,6 +166,7 @@ impl Redactor<'_> {
             headers: fact.headers.iter().map(|header| self.header(header)).collect(),
             location: fact.location.as_deref().map(|location| self.url(location)),
             redirect_stopped: fact.redirect_stopped.as_deref().map(|why| self.word(why)),
+            plain_reply: fact.plain_reply.as_deref().map(|reply| self.banner(reply)),
             body_sha256: fact.body_sha256.as_deref().map(|digest| self.digest(digest)),
             failure: fact.failure.as_ref().map(|failure| self.failure(failure)),
             ..fact.clone()
@@ -206,10 +207,7 @@ impl Redactor<'_> {
             set_by: self.text(&setting.set_by),
         });
         let settings = settings.collect();
-        let excluded = fact.excluded.as_deref().map(|list| {
-            let names: Vec<String> = list.split(',').map(|name| self.name(name.trim())).collect();
-            names.join(",")
-        });
+        let excluded = fact.excluded.as_deref().map(|list| self.exclusions(list));
         Proxies { settings, excluded }
     }
 }

@@ -4,10 +4,14 @@
 //! vocabulary or a text, and each of these has its own file here. Conclusions are not redacted but drawn again from the redacted
 //! facts, so that no sentence can carry what its fact has lost. What was taken out is counted by reason.
 
+/// `NO_PROXY`.
+mod exclusion;
 /// Facts of the machine and of each kind of measurement.
 mod facts;
 /// Response headers and banners.
 mod header;
+/// Names that announce a secret.
+mod label;
 /// Keyed tokens for names and addresses.
 mod mapping;
 /// The parameters of checks.
@@ -50,6 +54,7 @@ pub(crate) fn redact(document: &Document, redaction: Redaction<'_>, user_names: 
         Redaction::Strict(key) => Some(key),
     };
     let mut redactor = Redactor::new(key, user_names);
+    redactor.target_hosts = document.run.targets.iter().map(|target| target.host.clone()).collect();
     if redactor.is_strict() {
         redactor.know_names_of(document);
     }
@@ -77,13 +82,22 @@ struct Redactor<'a> {
     user_names: &'a [String],
     /// Names that the run is about, which at the strict level are also looked for within texts.
     known_names: Vec<String>,
+    /// The hosts that the run is about.
+    target_hosts: Vec<String>,
     mapped_addresses: HashMap<IpAddr, IpAddr>,
     removed: BTreeMap<&'static str, u64>,
 }
 
 impl<'a> Redactor<'a> {
     fn new(key: Option<&'a MappingKey>, user_names: &'a [String]) -> Self {
-        Self { key, user_names, known_names: Vec::new(), mapped_addresses: HashMap::new(), removed: BTreeMap::new() }
+        Self {
+            key,
+            user_names,
+            known_names: Vec::new(),
+            target_hosts: Vec::new(),
+            mapped_addresses: HashMap::new(),
+            removed: BTreeMap::new(),
+        }
     }
 
     fn count(&mut self, reason: &'static str) {

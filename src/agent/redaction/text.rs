@@ -1,29 +1,12 @@
 use super::Redactor;
+use super::label;
 use super::token::{LEAST_IN_TEXT, looks_secret};
 use std::net::{IpAddr, SocketAddr};
 
 /// A text longer than this is cut: an error's own words are short, and what is long carries more than an error.
 const MAX_TEXT_BYTES: usize = 2_000;
-
-/// What stands before a secret in `name=secret` and `name: secret`.
-const LABELS: [&str; 14] = [
-    "authorization",
-    "proxy-authorization",
-    "cookie",
-    "set-cookie",
-    "password",
-    "passwd",
-    "pwd",
-    "token",
-    "secret",
-    "key",
-    "sig",
-    "signature",
-    "apikey",
-    "api_key",
-];
-/// Authentication schemes: the word after them is a credential (RFC 9110 section 11.4).
-const SCHEMES: [&str; 2] = ["basic", "bearer"];
+/// Punctuation of the sentence around a URL.
+const PUNCTUATION: [char; 11] = ['.', ',', ';', ':', '!', '?', ')', ']', '}', '\'', '#'];
 
 impl Redactor<'_> {
     /// The words of an operating system, a library or a server: secrets, home paths, user names and what URLs carry are taken out,
@@ -31,19 +14,11 @@ impl Redactor<'_> {
     pub(super) fn text(&mut self, text: &str) -> String {
         let end = text.char_indices().map(|(at, _)| at).find(|at| *at >= MAX_TEXT_BYTES).unwrap_or(text.len());
         let mut redacted = String::with_capacity(end);
-        let mut secret_follows = false;
-        for chunk in text[..end].split_inclusive(parts_chunks) {
-            let (chunk, separator) = without_last(chunk, parts_chunks);
-            match url_within(chunk) {
-                Some((before, url, after)) => {
-                    self.words(before, &mut secret_follows, &mut redacted);
-                    redacted.push_str(&self.url(url));
-                    redacted.push_str(after);
-                    secret_follows = false;
-                }
-                None => self.words(chunk, &mut secret_follows, &mut redacted),
-            }
-            redacted.push_str(separator);
+        let mut rest = &text[..end];
+        while !rest.is_empty() {
+            let begin = rest.find(|c| !parts_words(c)).unwrap_or(rest.len());
+            redacted.push_str(&rest[..begin]);
+            rest = self.first_word(&rest[begin..], &mut redacted);
         }
         if end < text.len() {
             self.count("text_cut");
@@ -52,31 +27,61 @@ impl Redactor<'_> {
         redacted
     }
 
-    fn words(&mut self, chunk: &str, secret_follows: &mut bool, redacted: &mut String) {
-        for word in chunk.split_inclusive(parts_words) {
-            let (word, separator) = without_last(word, parts_words);
-            let is_secret = *secret_follows && !word.is_empty() && !SCHEMES.contains(&word.to_ascii_lowercase().as_str());
-            if is_secret {
-                self.count("token_in_text");
-                redacted.push_str("[redacted]");
-            } else {
-                redacted.push_str(&self.text_word(word));
+    /// Redacts the first word with what belongs to it, and gives back what follows.
+    fn first_word<'t>(&mut self, text: &'t str, redacted: &mut String) -> &'t str {
+        let word = &text[..text.find(parts_words).unwrap_or(text.len())];
+        let chunk = &text[..text.find(parts_chunks).unwrap_or(text.len())];
+        let chunk = chunk.trim_end_matches(PUNCTUATION);
+        if let Some(begin) = url_begin(word) {
+            if begin > 0 {
+                redacted.push_str(&self.text_word(&word[..begin]));
             }
-            redacted.push_str(separator);
-            if !word.is_empty() {
-                let name = word.trim_end_matches(':').to_ascii_lowercase();
-                let labelled = (separator == "=" || word.ends_with(':')) && LABELS.contains(&name.as_str());
-                *secret_follows = labelled || SCHEMES.contains(&name.as_str());
-            }
+            let end = chunk.len().max(begin);
+            redacted.push_str(&self.url(&text[begin..end]));
+            &text[end..]
+        } else if let Some(at) = word.find('?').or_else(|| word.find('#').filter(|at| word[..*at].contains('/')))
+            && at + 1 < chunk.len()
+        {
+            // A URL without its scheme.
+            let before = &word[..at];
+            let kept = if before.contains('/') && !is_home_path(before) { self.path(before) } else { self.text_word(before) };
+            self.count("query_string");
+            redacted.push_str(&kept);
+            redacted.push_str(&format!("{}[redacted]", &word[at..=at]));
+            &text[chunk.len()..]
+        } else if let Some(secret) = label::announced(text, word) {
+            self.count("token_in_text");
+            redacted.push_str(&text[..secret.start]);
+            redacted.push_str("[redacted]");
+            &text[secret.end..]
+        } else if word.starts_with('/') && chunk.contains(['=', ';']) && !is_home_path(word) {
+            redacted.push_str(&self.path(chunk));
+            &text[chunk.len()..]
+        } else {
+            redacted.push_str(&self.text_word(word));
+            let rest = &text[word.len()..];
+            if label::is_scheme(word) { self.credential(rest, redacted) } else { rest }
         }
+    }
+
+    /// What follows the name of an authentication scheme is a credential (RFC 9110 section 11.4).
+    fn credential<'t>(&mut self, text: &'t str, redacted: &mut String) -> &'t str {
+        let Some(value) = text.strip_prefix(' ') else { return text };
+        let length = value.find(parts_chunks).unwrap_or(value.len());
+        if length == 0 {
+            return text;
+        }
+        self.count("token_in_text");
+        redacted.push_str(" [redacted]");
+        &value[length..]
     }
 
     /// A word of a closed vocabulary, such as a protocol's name: kept where it can be one.
     pub(super) fn word(&mut self, word: &str) -> String {
         const MAX_WORD_BYTES: usize = 64;
-        let plain = word.len() <= MAX_WORD_BYTES && word.chars().all(|c| c.is_ascii_graphic() || c == ' ');
-        if plain && !looks_secret(word, LEAST_IN_TEXT) && !self.is_user_name(word) && !is_home_path(word) {
-            return if self.is_strict() { self.strict_word(word) } else { word.to_owned() };
+        let plain = |c: char| c.is_ascii_alphanumeric() || "-_./+:() ".contains(c);
+        if word.len() <= MAX_WORD_BYTES && word.chars().all(plain) && !looks_secret(word, LEAST_IN_TEXT) {
+            return self.text(word);
         }
         self.count("unusual_word");
         "[redacted]".to_owned()
@@ -91,11 +96,15 @@ impl Redactor<'_> {
         } else if self.is_user_name(inner) || inner.split(['/', '\\', '@', ':']).any(|part| self.is_user_name(part)) {
             self.count("user_name");
             "[user]".to_owned()
+        } else if let Some((_, host)) = inner.rsplit_once('@') {
+            self.count("user_info");
+            format!("[redacted]@{}", self.text_word(host))
         } else if looks_secret(inner, LEAST_IN_TEXT) && inner.parse::<IpAddr>().is_err() {
             self.count("token_in_text");
             "[redacted]".to_owned()
-        } else if inner.starts_with('/') && inner.contains('?') {
-            self.path(inner)
+        } else if let Some(at) = encoded_sign(inner) {
+            self.count("query_string");
+            format!("{}[redacted]", &inner[..at])
         } else if self.is_strict() {
             self.strict_word(inner)
         } else {
@@ -129,26 +138,21 @@ fn parts_chunks(character: char) -> bool {
     character.is_whitespace() || matches!(character, '"' | '`' | '<' | '>' | '|')
 }
 
-/// What stands between the words of a chunk. Brackets of an IPv6 address are among them, so that the address within is seen.
+/// What stands between words. Brackets of an IPv6 address are among it, so that the address within is seen.
 fn parts_words(character: char) -> bool {
-    matches!(character, '(' | ')' | '{' | '}' | ',' | ';' | '[' | ']' | '=' | '\'')
+    parts_chunks(character) || matches!(character, '(' | ')' | '{' | '}' | ',' | ';' | '[' | ']' | '=' | '&' | '\'')
 }
 
-/// A piece of `split_inclusive` as its text and the separator that ended it.
-fn without_last(piece: &str, is_separator: fn(char) -> bool) -> (&str, &str) {
-    match piece.char_indices().next_back() {
-        Some((at, last)) if is_separator(last) => piece.split_at(at),
-        _ => (piece, ""),
-    }
-}
-
-/// What stands before a URL in a chunk, the URL, and the punctuation after it.
-fn url_within(chunk: &str) -> Option<(&str, &str, &str)> {
-    let (before, _) = chunk.split_once("://")?;
+/// Where a URL begins within a word.
+fn url_begin(word: &str) -> Option<usize> {
+    let (before, _) = word.split_once("://")?;
     let scheme = before.chars().rev().take_while(|c| c.is_ascii_alphanumeric() || matches!(c, '+' | '-' | '.')).count();
-    let (before, url) = chunk.split_at(before.len() - scheme);
-    let end = url.trim_end_matches(['.', ',', ';', ':', '!', ')', ']', '}', '\'']).len();
-    Some((before, &url[..end], &url[end..]))
+    Some(before.len() - scheme)
+}
+
+/// Where `?`, `=` or `&` stands in percent-encoding: a URL within a URL.
+pub(super) fn encoded_sign(word: &str) -> Option<usize> {
+    ["%3f", "%3d", "%26"].iter().filter_map(|sign| word.to_ascii_lowercase().find(sign)).min()
 }
 
 /// A path below somebody's home, on any system.
@@ -176,6 +180,19 @@ mod tests {
             ("password=hunter2; retry", "password=[redacted]; retry"),
             ("password: hunter2", "password: [redacted]"),
             ("no key, no token", "no key, no token"),
+            ("/cb?code=x&state=hunterI failed", "/cb?[redacted] failed"),
+            ("</next?page=hunter2>; rel=\"next\"", "</next?[redacted]>; rel=\"next\""),
+            ("back to shop.example/#id=hunter2.", "back to shop.example/#[redacted]."),
+            (
+                "access_token=hunterB; client_secret=hunterC; db_password=hunterG",
+                "access_token=[redacted]; client_secret=[redacted]; db_password=[redacted]",
+            ),
+            ("{\"password\":\"hunterA\", \"tries\":3}", "{\"password\":\"[redacted]\", \"tries\":3}"),
+            ("u:hunter2@shop.example refused", "[redacted]@shop.example refused"),
+            ("Cookie: theme=a; sid=hunter2", "Cookie: [redacted]"),
+            ("goto%3Fcode%3Dhunter2", "goto[redacted]"),
+            ("is it up?", "is it up?"),
+            ("tunnel: http://proxy.example:3128, refused", "tunnel: http://proxy.example:3128, refused"),
             ("no route to 2001:db8:1111:2222:3333:4444:5555:6666", "no route to 2001:db8:1111:2222:3333:4444:5555:6666"),
         ];
         for (given, expected) in cases {

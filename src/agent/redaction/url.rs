@@ -1,4 +1,6 @@
 use super::Redactor;
+use super::label;
+use super::text::encoded_sign;
 use super::token::{LEAST_IN_PATH, looks_secret};
 use netsonde_contract::target::bracketed;
 
@@ -21,7 +23,15 @@ impl Redactor<'_> {
             Some((host, port)) if !port.is_empty() && port.bytes().all(|b| b.is_ascii_digit()) => (host, format!(":{port}")),
             _ => (host_and_port, String::new()),
         };
-        let host = self.name(host.trim_matches(['[', ']']));
+        let host = host.trim_matches(['[', ']']);
+        if host.chars().any(|c| !(c.is_alphanumeric() || "-_.:%".contains(c)))
+            || host.contains(':') != host_and_port.contains('[')
+        {
+            // Whatever stands in the host's place, it is none.
+            self.count("user_info");
+            return "[redacted]".to_owned();
+        }
+        let host = self.name(host);
         let scheme = self.word(scheme);
         format!("{scheme}://{}{port}{}", bracketed(&host), self.path(path))
     }
@@ -43,12 +53,18 @@ impl Redactor<'_> {
         redacted
     }
 
-    /// One path segment; parameters after `;` (RFC 3986 section 3.3), where session ids hide, go with it.
+    /// One path segment; parameters after `;` (RFC 3986 section 3.3), where session ids hide, go with it, and so does a value that a
+    /// name announces.
     fn segment(&mut self, segment: &str) -> String {
         let (name, parameters) = segment.split_once(';').map_or((segment, None), |(name, after)| (name, Some(after)));
+        let (name, value) = match name.find('=').or_else(|| encoded_sign(name)) {
+            Some(at) => (&name[..at], Some(&name[at..])),
+            None => (name, None),
+        };
         let is_mail_address = name.contains('@') || name.contains("%40");
-        let is_no_segment = name.contains(|c: char| c.is_whitespace() || c.is_control() || c == '\\');
-        let mut kept = if is_mail_address || is_no_segment || looks_secret(name, LEAST_IN_PATH) || self.is_user_name(name) {
+        let is_no_segment = name.contains(|c: char| c.is_whitespace() || c.is_control() || "\\\"<>{}|^`".contains(c));
+        let secret = label::announced(name, name).is_some() || looks_secret(name, LEAST_IN_PATH) || self.is_user_name(name);
+        let mut kept = if is_mail_address || is_no_segment || secret {
             self.count("token_in_path");
             "[redacted]".to_owned()
         } else if self.is_strict() {
@@ -56,6 +72,10 @@ impl Redactor<'_> {
         } else {
             name.to_owned()
         };
+        if value.is_some() {
+            self.count("token_in_path");
+            kept.push_str("=[redacted]");
+        }
         if parameters.is_some() {
             self.count("token_in_path");
             kept.push_str(";[redacted]");
@@ -80,6 +100,11 @@ mod tests {
             ("/blob?sv=2026&sig=abc%3D", "/blob?[redacted]"),
             ("https://x.example?token=1", "https://x.example?[redacted]"),
             ("https://x.example/?", "https://x.example/"),
+            ("https://x.example/id=hunter2/b", "https://x.example/id=[redacted]/b"),
+            ("https://x.example/to%3Fid%3Dhunter2", "https://x.example/to=[redacted]"),
+            ("https://u:hun/ter@x.example/", "[redacted]"),
+            ("{\"password\":\"hunter2\"}", "[redacted]"),
+            ("//u:hunter2@x.example/a", "//[redacted]/a"),
         ];
         for (given, expected) in cases {
             assert_eq!(redactor().url(given), expected, "{given}");

@@ -16,6 +16,8 @@ pub(crate) struct Graph<'a> {
     checks: &'a [PlannedCheck],
     places: HashMap<&'a str, usize>,
     stages: Vec<Stage>,
+    /// Checks that have given what others need of them, whether or not they have ended.
+    enough: Vec<bool>,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -36,7 +38,7 @@ enum Verdict {
 impl<'a> Graph<'a> {
     pub(crate) fn new(checks: &'a [PlannedCheck]) -> Self {
         let places = checks.iter().enumerate().map(|(place, check)| (check.id.as_str(), place)).collect();
-        Self { checks, places, stages: vec![Stage::Waiting; checks.len()] }
+        Self { checks, places, stages: vec![Stage::Waiting; checks.len()], enough: vec![false; checks.len()] }
     }
 
     /// What can be done now, `at_most` beginnings of it. Each step is given once.
@@ -69,6 +71,11 @@ impl<'a> Graph<'a> {
         self.stages[place] = Stage::Done(status);
     }
 
+    /// The check has given what others need of it. Those may go on, however it ends.
+    pub(crate) fn has_enough(&mut self, place: usize) {
+        self.enough[place] = true;
+    }
+
     /// The checks that never began: what is left when the run is cut short.
     pub(crate) fn left(&self) -> Vec<usize> {
         (0..self.checks.len()).filter(|place| self.stages[*place] == Stage::Waiting).collect()
@@ -79,6 +86,7 @@ impl<'a> Graph<'a> {
         let mut waits = false;
         for need in &check.needs {
             match self.stage(need.as_str()) {
+                _ if self.gave_enough(need.as_str()) => {}
                 Stage::Waiting | Stage::Begun => waits = true,
                 Stage::NotApplicable | Stage::Done(Status::Succeeded) => {}
                 Stage::Done(status) => {
@@ -100,6 +108,10 @@ impl<'a> Graph<'a> {
         if waits { Verdict::Wait } else { Verdict::Begin }
     }
 
+    fn gave_enough(&self, id: &str) -> bool {
+        self.places.get(id).is_some_and(|place| self.enough[*place])
+    }
+
     /// How far a check has come; one that the plan does not hold did not apply.
     fn stage(&self, id: &str) -> Stage {
         self.places.get(id).map_or(Stage::NotApplicable, |place| self.stages[*place])
@@ -110,14 +122,16 @@ fn holds(condition: &Condition, stage: Stage) -> bool {
     match condition {
         Condition::Failed(_) => matches!(stage, Stage::Done(Status::Failed | Status::TimedOut)),
         Condition::Succeeded(_) => stage == Stage::Done(Status::Succeeded),
-        // Conditions on the target were decided when the plan was made.
-        Condition::Named | Condition::Tls | Condition::Port => true,
+        Condition::Unless(_) => matches!(stage, Stage::Done(Status::Failed | Status::TimedOut | Status::NotMeasured)),
+        // Conditions on the target and the way to it were decided when the plan was made.
+        Condition::Named | Condition::Tls | Condition::Port | Condition::NoPort | Condition::Direct | Condition::Proxied => true,
     }
 }
 
 fn meant(condition: &Condition, other: &str) -> String {
     match condition {
         Condition::Failed(_) => format!("`{other}` fails"),
+        Condition::Unless(_) => format!("`{other}` does not succeed"),
         _ => format!("`{other}` succeeds"),
     }
 }
@@ -196,6 +210,36 @@ mod tests {
         graph.steps(9);
         graph.finished(0, Status::Failed);
         assert_eq!(graph.steps(9), [Step::Begin(1)]);
+    }
+
+    /// The dns check of a name that resolved, while its dead servers are still being waited for.
+    #[test]
+    fn what_is_known_lets_others_begin_and_no_deadline_takes_it_back() {
+        let checks = [check("a", &[], &[]), check("b", &["a"], &[]), check("c", &["a", "b"], &[])];
+        let mut graph = Graph::new(&checks);
+        assert_eq!(graph.steps(9), [Step::Begin(0)]);
+        graph.has_enough(0);
+        assert_eq!(graph.steps(9), [Step::Begin(1)]);
+        graph.finished(0, Status::TimedOut);
+        graph.finished(1, Status::Succeeded);
+        assert_eq!(graph.steps(9), [Step::Begin(2)]);
+    }
+
+    #[test]
+    fn a_second_way_of_asking_runs_where_the_first_told_nothing() {
+        for (status, runs) in [
+            (Status::Succeeded, false),
+            (Status::Skipped, false),
+            (Status::Failed, true),
+            (Status::TimedOut, true),
+            (Status::NotMeasured, true),
+        ] {
+            let checks = [check("a", &[], &[]), check("b", &[], &[Condition::Unless("a".into())])];
+            let mut graph = Graph::new(&checks);
+            graph.steps(9);
+            graph.finished(0, status);
+            assert_eq!(graph.steps(9) == [Step::Begin(1)], runs, "{status:?}");
+        }
     }
 
     #[test]

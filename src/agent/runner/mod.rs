@@ -92,6 +92,8 @@ pub(crate) async fn run(
     let mut outcomes: Vec<Option<Outcome>> = vec![None; plan.checks.len()];
     let mut under_way: HashMap<usize, UnderWay> = HashMap::new();
     let mut endings = FuturesUnordered::new();
+    // Checks that have enough for those that need them. One that never says so waits here until the run is over.
+    let mut enough = FuturesUnordered::new();
     let mut budget = pin!(tokio::time::sleep(plan.budget));
     let mut interrupted = pin!(interrupted);
     let mut cut_short = None;
@@ -105,9 +107,14 @@ pub(crate) async fn run(
                     let recorder = recorder_of(check, means);
                     let context = Context { recorder: recorder.clone(), ..means.context.clone() };
                     let task = tokio::spawn((means.measure)(context, check.params.clone()));
-                    under_way.insert(place, UnderWay { recorder, began_us, abort: task.abort_handle() });
+                    under_way.insert(place, UnderWay { recorder: recorder.clone(), began_us, abort: task.abort_handle() });
                     let deadline = check.deadline;
-                    endings.push(async move { (place, within(deadline, task).await) });
+                    let own = recorder.clone();
+                    endings.push(async move { (place, within(deadline, task, &own).await) });
+                    enough.push(async move {
+                        recorder.enough().await;
+                        place
+                    });
                     tell(Event::Began { check, at_us: began_us });
                 }
                 Step::Skip(place, note) => {
@@ -120,6 +127,7 @@ pub(crate) async fn run(
         let (place, ending) = tokio::select! {
             biased;
             () = &mut interrupted => { cut_short = Some(CutShort::Interruption); break }
+            Some(place) = enough.next() => { graph.has_enough(place); continue }
             ended = endings.next() => match ended { Some(ended) => ended, None => break },
             () = &mut budget => { cut_short = Some(CutShort::Budget); break }
         };
@@ -138,6 +146,9 @@ pub(crate) async fn run(
             limits_hit.push(format!("the run's time budget of {}", seconds(plan.budget)));
         }
         for check_under_way in under_way.values() {
+            if matches!(cut, CutShort::Budget) {
+                check_under_way.recorder.time_is_over();
+            }
             check_under_way.abort.abort();
         }
         let all_gone = async { while endings.next().await.is_some() {} };
@@ -158,10 +169,11 @@ pub(crate) async fn run(
 
 /// What became of the task; none where its deadline came first. The task is gone when this returns: probes record what they have
 /// seen half of when they are dropped.
-async fn within(deadline: Duration, mut task: JoinHandle<Measured>) -> Option<Result<Measured, JoinError>> {
+async fn within(deadline: Duration, mut task: JoinHandle<Measured>, recorder: &Recorder) -> Option<Result<Measured, JoinError>> {
     if let Ok(joined) = tokio::time::timeout(deadline, &mut task).await {
         return Some(joined);
     }
+    recorder.time_is_over();
     task.abort();
     let _ = tokio::time::timeout(LETTING_GO, &mut task).await;
     None

@@ -1,4 +1,5 @@
 use super::*;
+use netsonde_contract::failure::Step;
 use netsonde_contract::id::CheckId;
 use netsonde_contract::kind::Kind;
 use netsonde_contract::observation::{Fact, Resolvers};
@@ -40,6 +41,10 @@ fn behave(context: Context, params: Params) -> BoxFuture<'static, Result<Ending,
             "bad" => Ok(Ending::Failed),
             "unable" => Err(NotMeasurable::with_grant("no right", "sudo")),
             "panics" => panic!("planted fault"),
+            "late-known" => {
+                context.recorder.has_enough();
+                std::future::pending().await
+            }
             "late-half" | "half" => {
                 let _half = RecordsWhenDropped(context.recorder.clone());
                 std::future::pending().await
@@ -54,7 +59,8 @@ struct RecordsWhenDropped(Recorder);
 
 impl Drop for RecordsWhenDropped {
     fn drop(&mut self) {
-        let fact = Resolvers { servers: Vec::new(), search: Vec::new(), read_from: "half".into() };
+        let why = self.0.cut_off(Step::Receive).code;
+        let fact = Resolvers { servers: Vec::new(), search: Vec::new(), read_from: format!("{why:?}") };
         self.0.record(0, Fact::Resolvers(fact));
     }
 }
@@ -94,6 +100,35 @@ async fn a_deadline_keeps_what_was_seen_and_skips_what_needs_it() {
     assert_eq!(statuses(&ran), [Status::TimedOut, Status::Skipped]);
     assert_eq!(ran.outcomes[0].observations.len(), 1);
     assert!(!ran.interrupted);
+}
+
+#[tokio::test]
+async fn what_was_known_before_the_deadline_is_enough_for_those_that_need_it() {
+    let plan = plan(&[("late-known", &[]), ("good", &["late-known"])], Duration::from_secs(60));
+    let ran = run(&plan, &means(None), std::future::pending(), &mut |_| {}).await;
+    assert_eq!(statuses(&ran), [Status::TimedOut, Status::Succeeded]);
+}
+
+/// What a probe records when it is dropped tells silence from interruption by this word.
+#[tokio::test(flavor = "multi_thread")]
+async fn only_a_check_whose_time_was_over_had_no_answer() {
+    let cases: [(&str, u64, bool, &str); 3] =
+        [("late-half", 60_000, false, "TimedOut"), ("half", 5, false, "TimedOut"), ("half", 60_000, true, "Interrupted")];
+    for (check, budget, stopped, why) in cases {
+        let plan = plan(&[(check, &[])], Duration::from_millis(budget));
+        // The check is under way before it is stopped: it has recorded its first fact.
+        let (watcher, mut seen) = tokio::sync::mpsc::unbounded_channel();
+        let interrupted = async move {
+            seen.recv().await;
+            if !stopped {
+                std::future::pending::<()>().await;
+            }
+        };
+        let ran = run(&plan, &means(Some(watcher)), interrupted, &mut |_| {}).await;
+        assert_eq!(ran.interrupted, stopped);
+        let observed = &ran.outcomes[0].observations;
+        assert!(matches!(&observed[1].fact, Fact::Resolvers(last) if last.read_from == why), "{check}: {observed:?}");
+    }
 }
 
 #[tokio::test]

@@ -1,21 +1,24 @@
+use super::working::Working;
 use crate::clock::moment_in;
 use std::io;
 use std::pin::Pin;
-use std::task::{Context, Poll, ready};
+use std::task::{Context, Poll};
 use std::time::Duration;
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::time::Sleep;
 
-/// A stream that fails with `TimedOut` once no byte has passed in either direction for a while.
+/// A stream that fails with `TimedOut` once no byte has passed in either direction for a while, but for the time that this program itself
+/// takes for an answer.
 pub(super) struct IdleLimit<S> {
     stream: S,
     limit: Duration,
     deadline: Pin<Box<Sleep>>,
+    working: Working,
 }
 
 impl<S> IdleLimit<S> {
-    pub(super) fn new(stream: S, limit: Duration) -> Self {
-        Self { stream, limit, deadline: Box::pin(tokio::time::sleep(limit)) }
+    pub(super) fn new(stream: S, limit: Duration, working: Working) -> Self {
+        Self { stream, limit, deadline: Box::pin(tokio::time::sleep(limit)), working }
     }
 
     /// Passes on what the stream said; where it has to wait, the deadline runs.
@@ -24,8 +27,13 @@ impl<S> IdleLimit<S> {
             self.deadline.as_mut().reset(moment_in(self.limit));
             return polled;
         }
-        ready!(self.deadline.as_mut().poll(context));
-        Poll::Ready(Err(io::Error::new(io::ErrorKind::TimedOut, "the connection was idle for too long")))
+        while self.deadline.as_mut().poll(context).is_ready() {
+            if !self.working.is_ours() {
+                return Poll::Ready(Err(io::Error::new(io::ErrorKind::TimedOut, "the connection was idle for too long")));
+            }
+            self.deadline.as_mut().reset(moment_in(self.limit));
+        }
+        Poll::Pending
     }
 }
 
@@ -62,10 +70,16 @@ mod tests {
     #[tokio::test]
     async fn a_peer_that_falls_silent_is_cut_and_one_that_speaks_is_not() {
         let (mut peer, stream) = tokio::io::duplex(64);
-        let mut limited = IdleLimit::new(stream, Duration::from_millis(40));
+        let working = Working::default();
+        let limit = Duration::from_millis(40);
+        let mut limited = IdleLimit::new(stream, limit, working.clone());
         peer.write_all(b"hello").await.unwrap();
         let mut buffer = [0; 5];
         limited.read_exact(&mut buffer).await.unwrap();
+        let answering = working.begin();
+        let waited = tokio::time::timeout(limit * 4, limited.read_exact(&mut buffer)).await;
+        assert!(waited.is_err(), "it is not the peer that is slow");
+        drop(answering);
         let error = limited.read_exact(&mut buffer).await.unwrap_err();
         assert_eq!(error.kind(), io::ErrorKind::TimedOut);
     }

@@ -3,15 +3,21 @@
 //! The order is what matters. A permit is taken *before* a connection is
 //! accepted, so that what is too much waits in the kernel's queue and not in
 //! memory. The TLS handshake happens in the connection's own task, so that one
-//! slow peer holds up nobody. A connection without a byte for too long is cut,
-//! whatever it was doing. On the signal to stop, no connection is accepted any
+//! slow peer holds up nobody. One address has a share of the connections only. A
+//! connection without a byte for too long is cut while it is the peer's turn; the
+//! clock stands still while this program works on an answer. On the signal to stop, no connection is accepted any
 //! more, running requests are finished, and what is left after the limit is cut.
 
+mod addresses;
 mod idle;
+mod working;
 
 use crate::limits::{Limits, MAX_HEAD_BYTES};
+use addresses::Addresses;
 use axum::Router;
+use axum::body::Body;
 use axum::extract::ConnectInfo;
+use hyper::body::Incoming;
 use hyper::server::conn::http1;
 use hyper_util::rt::{TokioIo, TokioTimer};
 use hyper_util::server::graceful::{GracefulShutdown, Watcher};
@@ -26,6 +32,7 @@ use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::Semaphore;
 use tokio_rustls::TlsAcceptor;
 use tower::ServiceExt;
+use working::{WatchedBody, Working};
 
 /// Serves `router` until `stop` resolves, then drains. Without `tls` it speaks plain HTTP.
 pub(crate) async fn serve(
@@ -36,6 +43,7 @@ pub(crate) async fn serve(
     stop: impl Future<Output = ()>,
 ) {
     let permits = Arc::new(Semaphore::new(limits.connections));
+    let addresses = Addresses::of_at_most(limits.connections_per_address);
     let graceful = GracefulShutdown::new();
     let mut stop = std::pin::pin!(stop);
     let mut back_off = BackOff::default();
@@ -55,11 +63,15 @@ pub(crate) async fn serve(
             }
         };
         back_off = BackOff::default();
+        let Some(place) = addresses.begin(peer.ip()) else {
+            tracing::debug!(%peer, "too many connections of this address");
+            continue;
+        };
         let connection =
             Connection { tls: tls.clone(), router: router.clone(), limits: limits.clone(), watcher: graceful.watcher(), peer };
         tokio::spawn(async move {
             connection.run(stream).await;
-            drop(permit);
+            drop((place, permit));
         });
     }
     drop(listener);
@@ -102,15 +114,28 @@ impl Connection {
 
     async fn speak(self, stream: impl AsyncRead + AsyncWrite + Unpin + Send + 'static) {
         let peer = self.peer;
-        let service = self.router.map_request(move |mut request: hyper::Request<_>| {
+        let working = Working::default();
+        let (reading, slow_start) = (working.clone(), self.limits.slow_start);
+        let service = self.router.map_request(move |request: hyper::Request<Incoming>| {
+            let mut request = request.map(|body| Body::new(WatchedBody::new(body, reading.clone(), slow_start)));
             request.extensions_mut().insert(ConnectInfo(peer));
             request
+        });
+        let answering = working.clone();
+        let service = ServiceExt::<hyper::Request<Incoming>>::map_future(service, move |answer| {
+            let turn = answering.begin();
+            async move {
+                let answered = answer.await;
+                drop(turn);
+                answered
+            }
         });
         let connection = http1::Builder::new()
             .timer(TokioTimer::new())
             .header_read_timeout(self.limits.headers)
-            .max_buf_size(MAX_HEAD_BYTES)
-            .serve_connection(TokioIo::new(IdleLimit::new(stream, self.limits.idle)), TowerToHyperService::new(service));
+            // The router refuses a head that is too large with a problem document; what does not even fit here gets a bare 431.
+            .max_buf_size(2 * MAX_HEAD_BYTES)
+            .serve_connection(TokioIo::new(IdleLimit::new(stream, self.limits.idle, working)), TowerToHyperService::new(service));
         if let Err(error) = self.watcher.watch(connection).await {
             tracing::debug!(%peer, %error, "connection ended early");
         }

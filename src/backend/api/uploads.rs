@@ -7,7 +7,7 @@ use crate::ingest::{self, Part, Progress, check_offset, check_open, check_proof,
 use crate::problem::Refused;
 use crate::staging::Staging;
 use crate::store::{BundleRow, UploadRow};
-use axum::body::Body;
+use axum::body::{Body, HttpBody};
 use axum::extract::{Path, State};
 use axum::http::{HeaderMap, HeaderName, HeaderValue, StatusCode, header as http_header};
 use axum::response::{IntoResponse, Response};
@@ -24,8 +24,12 @@ const MAX_PART_BYTES: usize = MAX_APPEND_BYTES as usize;
 pub(super) async fn begin(State(app): State<Arc<App>>, headers: HeaderMap, content: Body) -> Result<Response, Refused> {
     read::interop(&headers)?;
     let length = read::count(&headers, header::UPLOAD_LENGTH)?;
-    if read::complete(&headers)? || !body::read(content, 0, app.limits.body).await.is_ok_and(|bytes| bytes.is_empty()) {
+    // Said by the head alone: nobody who has not shown a ticket is listened to for longer.
+    if read::complete(&headers)? || !content.is_end_stream() {
         return Err(Refused::malformed("An upload begins with an empty body and Upload-Complete: ?0."));
+    }
+    if length == 0 {
+        return Err(Refused::malformed("An upload of no bytes is no bundle."));
     }
     if length > MAX_BYTES as u64 {
         return Err(body::too_large(MAX_BYTES));
@@ -76,7 +80,7 @@ pub(super) async fn append(
     let offset = read::count(&headers, header::UPLOAD_OFFSET)?;
     let complete = read::complete(&headers)?;
     let digest = read::digest(&headers)?;
-    let content = body::refuse_announced(&headers, MAX_PART_BYTES, content).await?;
+    // Its id is known only to whoever began it with a ticket, so it is looked up before anything of the body is read.
     let upload = find(&app, &id).await?;
     let turn = app.turns.take(&upload.id);
     check_offset(&upload, offset)?;
@@ -86,6 +90,7 @@ pub(super) async fn append(
             .next_step("Continue in a few seconds.")
             .header(http_header::RETRY_AFTER, HeaderValue::from(5)));
     };
+    let content = body::refuse_announced(&headers, MAX_PART_BYTES, content).await?;
     let bytes = tokio::select! {
         () = turn.overtaken() => return Err(fenced()),
         bytes = body::read(content, MAX_PART_BYTES, app.limits.body) => bytes?,

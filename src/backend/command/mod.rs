@@ -1,6 +1,7 @@
 //! The command line.
 
 mod data_dir;
+mod new_desk_token;
 mod ready;
 mod reset_password;
 mod serve;
@@ -13,9 +14,13 @@ use std::process::ExitCode;
 use tracing_subscriber::EnvFilter;
 
 #[cfg(test)]
+pub(crate) use new_desk_token::renew as renew_desk_token;
+#[cfg(test)]
+pub(crate) use ready::announce;
+#[cfg(test)]
 pub(crate) use serve::{Running, Settings};
 #[cfg(test)]
-pub(crate) use verify::verify as verify_store;
+pub(crate) use verify::{Report, verify as verify_store};
 
 /// The support backend of netsonde: takes signed diagnostic bundles, verifies them and shows what they say.
 #[derive(Parser)]
@@ -39,6 +44,8 @@ enum Command {
     Verify(verify::Verify),
     /// Set a new password for the pages and sign everybody out
     ResetPassword(reset_password::ResetPassword),
+    /// Make a new desk token for netsonde-desk; the one before stops working
+    NewDeskToken(new_desk_token::NewDeskToken),
 }
 
 /// Runs the command that the arguments name. Exit codes: 0 done, 1 failed, 2 wrong usage.
@@ -53,6 +60,7 @@ pub fn main() -> ExitCode {
         match cli.command {
             Command::Serve(serve) => serve.run().await.map(|()| ExitCode::SUCCESS),
             Command::Verify(verify) => verify.run().await,
+            Command::NewDeskToken(renew) => renew.run().await.map(|()| ExitCode::SUCCESS),
             Command::ResetPassword(reset) => reset.run().await.map(|()| ExitCode::SUCCESS),
         }
     });

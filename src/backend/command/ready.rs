@@ -2,7 +2,7 @@
 
 use super::serve::Running;
 use crate::api::token_digest;
-use crate::app::App;
+use crate::app::{App, Place};
 use crate::home::write_private;
 use crate::pages::{USER, hash_password};
 use crate::random;
@@ -13,25 +13,42 @@ use serde::Serialize;
 use std::io::Write;
 use std::path::Path;
 
-/// The secrets that exist in clear only now. It has no `Debug`.
+/// The secrets that exist in clear only now. They are good once [`keep`] is done, which must come after they were announced: what is lost
+/// before that is made anew by the next start. It has no `Debug`.
 pub(crate) struct FirstRun {
     pub(crate) password: String,
     /// `nsd1_…`
     pub(crate) desk_token: String,
+    password_hash: String,
+    token_digest: String,
 }
 
-/// Makes password and desk token where there are none yet.
+/// New password and desk token, where none were announced yet.
 pub(super) async fn first_run(app: &App) -> anyhow::Result<Option<FirstRun>> {
     if app.store.setting(Setting::DeskTokenDigest).await?.is_some() {
         return Ok(None);
     }
     let (password, token) = (random::password()?, random::token()?);
-    let desk_token =
-        DeskToken { backend: app.place.url.clone(), tls_pin: app.place.tls_pin.clone(), token: token.clone().into() };
-    app.store.set(Setting::PasswordHash, &hash_password(&password)?).await?;
+    Ok(Some(FirstRun {
+        password_hash: hash_password(&password)?,
+        password,
+        desk_token: desk_token(&app.place, &token),
+        token_digest: token_digest(&token),
+    }))
+}
+
+/// Makes the announced secrets the ones that work.
+pub(super) async fn keep(app: &App, first: &FirstRun) -> anyhow::Result<()> {
+    app.store.set(Setting::PasswordHash, &first.password_hash).await?;
     // Last: a kill before this repeats the first run.
-    app.store.set(Setting::DeskTokenDigest, &token_digest(&token)).await?;
-    Ok(Some(FirstRun { password, desk_token: desk_token.encode().to_string() }))
+    app.store.set(Setting::DeskTokenDigest, &first.token_digest).await?;
+    Ok(())
+}
+
+/// `nsd1_…`
+pub(super) fn desk_token(place: &Place, token: &str) -> String {
+    let token = DeskToken { backend: place.url.clone(), tls_pin: place.tls_pin.clone(), token: token.to_owned().into() };
+    token.encode().to_string()
 }
 
 #[derive(Serialize)]
@@ -44,7 +61,9 @@ struct Ready<'a> {
     tls_pin: Option<String>,
 }
 
-pub(super) fn announce(running: &Running, ready_file: Option<&Path>) -> anyhow::Result<()> {
+/// # Errors
+/// Where the file or standard output cannot be written: then nobody has the secrets, and they must not be kept.
+pub(crate) fn announce(running: &Running, ready_file: Option<&Path>) -> anyhow::Result<()> {
     let place = &running.app.place;
     if let Some(file) = ready_file {
         let ready = Ready {

@@ -9,7 +9,7 @@ use crate::ingest::{sweep_at_start, sweep_stale};
 use crate::limits::Limits;
 use crate::router::router;
 use crate::staging::Staging;
-use crate::store::Sqlite;
+use crate::store::{Setting, Sqlite, Store};
 use anyhow::{Context, bail};
 use clap::Args;
 use std::net::SocketAddr;
@@ -51,7 +51,7 @@ pub(crate) struct Settings {
 pub(crate) struct Running {
     pub(crate) app: Arc<App>,
     pub(crate) address: SocketAddr,
-    /// The first run's secrets, which are kept nowhere.
+    /// The first run's secrets, which are kept nowhere and work once [`Running::keep_first_run`] is done.
     pub(crate) first_run: Option<ready::FirstRun>,
     listener: TcpListener,
     tls: Option<TlsAcceptor>,
@@ -74,6 +74,7 @@ impl Serve {
         let stopped = stop::signal().context("cannot watch for the signal to stop")?;
         let running = Running::start(settings).await?;
         ready::announce(&running, self.ready_file.as_deref())?;
+        running.keep_first_run().await?;
         running
             .until(async {
                 let _ = stopped.await;
@@ -86,7 +87,11 @@ impl Serve {
 impl Running {
     /// Opens everything, sweeps what a kill left behind, and binds the address.
     pub(crate) async fn start(settings: Settings) -> anyhow::Result<Self> {
-        let Settings { listen, data, public_url, plain, limits, clock } = settings;
+        let Settings { listen, data, public_url, plain, mut limits, clock } = settings;
+        if plain {
+            // Every connection comes from this machine: from the proxy that speaks TLS in our place.
+            limits.connections_per_address = limits.connections;
+        }
         if plain && !listen.ip().is_loopback() {
             bail!("--plain speaks HTTP without TLS, which is only for loopback; listen on 127.0.0.1, or leave --plain away");
         }
@@ -97,6 +102,9 @@ impl Running {
         }
         let home = Home::create(&data)?;
         let lock = home.lock()?;
+        // Before the receipt key is made: what belongs to a database must never be there without one.
+        let store = Sqlite::open(&home.database()).await?;
+        expect_own_database(&home, &store).await?;
         let receipt_key = home.receipt_key()?;
         let listener = TcpListener::bind(listen).await.with_context(|| format!("cannot listen on {listen}"))?;
         let address = listener.local_addr().context("the listener has no address")?;
@@ -104,7 +112,6 @@ impl Running {
         let tls = if plain { None } else { Some(TlsFiles::of(&home, host_of(&url))?) };
         let tls_pin = tls.as_ref().and_then(TlsFiles::pin);
         let tls = tls.map(TlsFiles::server_config).transpose().context("the TLS key does not work")?;
-        let store = Sqlite::open(&home.database()).await?;
         let app = App::new(Parts {
             store: Arc::new(store),
             blobs: Blobs::in_folder(&home.blobs())?,
@@ -114,12 +121,21 @@ impl Running {
             place: Place { url, tls_pin },
             receipt_key,
         });
+        app.store.set(Setting::Place, &serde_json::to_string(&app.place)?).await?;
         let first_run = ready::first_run(&app).await?;
         sweep_at_start(&app)
             .await
             .map_err(|refused| anyhow::anyhow!("cannot sweep the data directory: {}", refused.explained()))?;
         let tls = tls.map(|config| TlsAcceptor::from(Arc::new(config)));
         Ok(Self { app, address, first_run, listener, tls, _lock: lock })
+    }
+
+    /// To be called once the first run's secrets were announced.
+    pub(crate) async fn keep_first_run(&self) -> anyhow::Result<()> {
+        match &self.first_run {
+            Some(first) => ready::keep(&self.app, first).await,
+            None => Ok(()),
+        }
     }
 
     /// Serves until `stop` resolves, then finishes what runs.
@@ -133,6 +149,27 @@ impl Running {
             tracing::warn!("a bundle was still being stored; nothing that was acknowledged is lost");
         }
     }
+}
+
+/// Whether database and directory belong together. The first start writes the same name into both, the database first.
+async fn expect_own_database(home: &Home, store: &Sqlite) -> anyhow::Result<()> {
+    match (store.setting(Setting::Installation).await?, home.installation()?) {
+        (Some(named), Some(kept)) if named == kept => {}
+        (Some(named), None) => home.set_installation(&named)?,
+        (None, None) => {
+            let new = crate::random::token()?;
+            store.set(Setting::Installation, &new).await?;
+            home.set_installation(&new)?;
+        }
+        _ => bail!(
+            "{} belongs to another installation than the directory that it is in; restore the database and the directory from the same backup",
+            home.database().display()
+        ),
+    }
+    if store.setting(Setting::DeskTokenDigest).await?.is_some() && !home.has_receipt_key() {
+        bail!("receipt.key is missing, which every ticket names and every receipt was signed with; restore it from the backup");
+    }
+    Ok(())
 }
 
 async fn sweep_now_and_then(app: Arc<App>) {

@@ -2,7 +2,7 @@ use super::data_dir::DataDir;
 use crate::blobs::Blobs;
 use crate::home::Home;
 use crate::staging::Staging;
-use crate::store::{BundleRow, Sqlite, Store, TicketStatus};
+use crate::store::{BundleRow, Setting, Sqlite, Store, TicketStatus};
 use bytes::Bytes;
 use clap::Args;
 use ed25519_dalek::VerifyingKey;
@@ -22,8 +22,9 @@ pub(super) struct Verify {
 pub(crate) struct Report {
     pub(crate) bundles: usize,
     pub(crate) bytes: u64,
-    /// Blobs that no row names and uploads that are not finished: nobody was promised them.
+    /// Blobs that no row names. Those that are bundles are faults: it may be that the database is older than they are.
     pub(crate) unnamed_blobs: usize,
+    /// Nobody was promised them.
     pub(crate) uploads: usize,
     /// Where, and what.
     pub(crate) faults: Vec<(String, String)>,
@@ -33,10 +34,13 @@ impl Verify {
     /// May run beside a server: it reads only.
     pub(super) async fn run(self) -> anyhow::Result<ExitCode> {
         let home = Home::existing(&self.data.path()?)?;
-        let store = Sqlite::open(&home.database()).await?;
+        let store = Sqlite::open_to_read(&home.database()).await?;
         let receipt_key = home.existing_receipt_key()?.verifying_key();
         let staging = Staging::in_folder(&home.uploads());
-        let report = verify(&store, &Blobs::in_folder(&home.blobs())?, &staging, &receipt_key).await?;
+        let mut report = verify(&store, &Blobs::in_folder(&home.blobs())?, &staging, &receipt_key).await?;
+        if store.setting(Setting::Installation).await? != home.installation()? {
+            report.faults.push(("database".into(), "it belongs to another installation than its directory".into()));
+        }
         let mut out = std::io::stdout().lock();
         for (bundle, fault) in &report.faults {
             writeln!(out, "{bundle}: {fault}")?;
@@ -86,8 +90,26 @@ pub(crate) async fn verify(
             }
         }
     }
+    let unnamed = "is a bundle that no row names: the database may be older than it; restore the latest and start the server";
     for digest in blobs.list().await? {
-        report.unnamed_blobs += usize::from(!store.names_blob(&digest).await?);
+        if store.names_blob(&digest).await? {
+            continue;
+        }
+        let is_bundle = match blobs.get(&digest).await {
+            Ok(bytes) => tokio::task::spawn_blocking(move || bundle::verify(&bytes).is_ok()).await?,
+            Err(_) => false,
+        };
+        // A running server may have named it meanwhile.
+        if is_bundle && !store.names_blob(&digest).await? {
+            report.faults.push((format!("blob {digest}"), unnamed.to_owned()));
+        }
+        report.unnamed_blobs += 1;
+    }
+    for digest in blobs.orphans().await? {
+        if !store.names_blob(&digest).await? {
+            report.faults.push((format!("orphan {digest}"), unnamed.to_owned()));
+            report.unnamed_blobs += 1;
+        }
     }
     report.uploads = staging.list().await?.len();
     Ok(report)

@@ -1,7 +1,8 @@
 //! The data directory: everything this program keeps, in one place.
 //!
-//! `netsonde.db` rows · `blobs/` bundles by their digest · `uploads/` unfinished
-//! uploads · `receipt.key` the key that signs receipts, beside the database and
+//! `netsonde.db` rows · `blobs/` bundles by their digest, and in `orphans` those
+//! that no row names · `installation` what tells this directory from another's,
+//! as the database also does · `uploads/` unfinished uploads · `receipt.key` the key that signs receipts, beside the database and
 //! never in it · `tls/` the generated certificate and its key · `lock` held by
 //! the one server that may write here. Everything is readable by its owner only.
 
@@ -28,6 +29,11 @@ pub(crate) enum HomeError {
     Missing { path: PathBuf },
     #[error("{path} does not hold what netsonde-backend wrote there: {reason}; restore it from the backup", path = path.display())]
     Damaged { path: PathBuf, reason: String },
+    #[error(
+        "{database} is missing or empty although {found} is there, so bundles would be lost sight of; nothing was changed. Restore the database from the backup, or name an empty directory with --data to begin anew",
+        database = database.display(), found = found.display()
+    )]
+    DatabaseMissing { database: PathBuf, found: PathBuf },
     #[error(transparent)]
     Random(#[from] crate::random::NoRandomness),
 }
@@ -38,8 +44,12 @@ pub(crate) struct Home {
 
 impl Home {
     /// Makes the directory and its folders where they are not there.
+    ///
+    /// # Errors
+    /// Where something cannot be made, or the database is gone that what is there belongs to.
     pub(crate) fn create(root: &Path) -> Result<Self, HomeError> {
         let home = Self { root: root.to_owned() };
+        home.refuse_lost_database()?;
         for folder in [home.root.clone(), home.blobs(), home.uploads(), home.tls()] {
             private_file::create_folder(&folder).map_err(|source| HomeError::File { path: folder, source })?;
         }
@@ -47,6 +57,19 @@ impl Home {
         let database = home.database();
         private_file::create_empty(&database).map_err(|source| HomeError::File { path: database, source })?;
         Ok(home)
+    }
+
+    /// An empty database would know of none of the bundles that are here, and a first run would hand out its secrets anew.
+    fn refuse_lost_database(&self) -> Result<(), HomeError> {
+        let database = self.database();
+        if std::fs::metadata(&database).is_ok_and(|metadata| metadata.len() > 0) {
+            return Ok(());
+        }
+        let files = [self.receipt_key_file(), self.installation_file()];
+        match files.into_iter().find(|file| file.exists()).or_else(|| private_file::first_within(&self.blobs())) {
+            Some(found) => Err(HomeError::DatabaseMissing { database, found }),
+            None => Ok(()),
+        }
     }
 
     /// The directory of a server that ran before.
@@ -71,6 +94,10 @@ impl Home {
         self.root.join("tls")
     }
 
+    fn installation_file(&self) -> PathBuf {
+        self.root.join("installation")
+    }
+
     fn receipt_key_file(&self) -> PathBuf {
         self.root.join("receipt.key")
     }
@@ -79,12 +106,33 @@ impl Home {
     pub(crate) fn lock(&self) -> Result<File, HomeError> {
         let path = self.root.join("lock");
         let failed = |source| HomeError::File { path: path.clone(), source };
-        let file = OpenOptions::new().create(true).truncate(false).write(true).open(&path).map_err(failed)?;
+        let mut options = OpenOptions::new();
+        options.create(true).truncate(false).write(true);
+        let file = private_file::open(&mut options, &path).map_err(failed)?;
         match file.try_lock() {
             Ok(()) => Ok(file),
             Err(TryLockError::WouldBlock) => Err(HomeError::InUse { path: self.root.clone() }),
             Err(TryLockError::Error(source)) => Err(failed(source)),
         }
+    }
+
+    /// Which installation the directory belongs to, where it was said.
+    pub(crate) fn installation(&self) -> Result<Option<String>, HomeError> {
+        let path = self.installation_file();
+        match std::fs::read_to_string(&path) {
+            Ok(text) => Ok(Some(text.trim().to_owned())),
+            Err(error) if error.kind() == std::io::ErrorKind::NotFound => Ok(None),
+            Err(source) => Err(HomeError::File { path, source }),
+        }
+    }
+
+    pub(crate) fn set_installation(&self, installation: &str) -> Result<(), HomeError> {
+        let path = self.installation_file();
+        write_private(&path, format!("{installation}\n").as_bytes()).map_err(|source| HomeError::File { path, source })
+    }
+
+    pub(crate) fn has_receipt_key(&self) -> bool {
+        self.receipt_key_file().exists()
     }
 
     /// The key that signs receipts; a new one on the first run.
@@ -110,6 +158,32 @@ impl Home {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn what_belongs_to_a_lost_database_is_not_begun_anew() {
+        type Leave = fn(&Home);
+        let left: [Leave; 3] = [
+            |home| drop(home.receipt_key().unwrap()),
+            |home| home.set_installation("a").unwrap(),
+            |home| {
+                std::fs::create_dir_all(home.blobs().join("sha256/ab")).unwrap();
+                std::fs::write(home.blobs().join("sha256/ab/abc"), "bundle").unwrap();
+            },
+        ];
+        for leave in left {
+            let folder = tempfile::tempdir().unwrap();
+            let home = Home::create(folder.path()).unwrap();
+            assert!(Home::create(folder.path()).is_ok(), "a first run that went no further may be repeated");
+            leave(&home);
+            let refused = Home::create(folder.path()).err().unwrap();
+            assert!(matches!(refused, HomeError::DatabaseMissing { .. }) && refused.to_string().contains("backup"));
+            std::fs::remove_file(home.database()).unwrap();
+            assert!(matches!(Home::create(folder.path()), Err(HomeError::DatabaseMissing { .. })));
+            assert!(!home.database().exists(), "nothing is made");
+            std::fs::write(home.database(), "a database").unwrap();
+            assert!(Home::create(folder.path()).is_ok());
+        }
+    }
 
     #[test]
     fn a_second_server_is_kept_out_until_the_first_has_gone() {

@@ -9,11 +9,13 @@
 //! is given to whoever asks again. The work runs in a task of its own, so that a
 //! connection that breaks in the middle stops nothing half way.
 
+mod arrivals;
 mod part;
 mod sweep;
 mod ticket_check;
 mod turns;
 
+pub(crate) use arrivals::Arrivals;
 pub(crate) use part::{Part, Progress, append, check_offset, fenced, unknown_upload};
 pub(crate) use sweep::{sweep_at_start, sweep_stale};
 pub(crate) use ticket_check::{check_open, check_proof, status_at, unknown_ticket};
@@ -59,11 +61,7 @@ pub(crate) async fn take(app: &Arc<App>, arrival: Arrival) -> Result<BundleRow, 
 
 async fn take_whole(app: Arc<App>, arrival: Arrival) -> Result<BundleRow, Refused> {
     let Arrival { ticket, bytes, announced } = arrival;
-    let checked = {
-        let _permit = app.verifications.acquire().await.map_err(Refused::internal)?;
-        let bytes = bytes.clone();
-        tokio::task::spawn_blocking(move || Checked::of(&bytes)).await.map_err(Refused::internal)??
-    };
+    let checked = check(&app, bytes.clone()).await?;
     if let Some(announced) = &announced {
         check_announced(&checked.bundle, announced)?;
     }
@@ -95,8 +93,24 @@ async fn take_whole(app: Arc<App>, arrival: Arrival) -> Result<BundleRow, Refuse
             let ticket = app.store.ticket(&row.ticket).await?.ok_or_else(unknown_ticket)?;
             Err(check_open(&ticket, app.clock.now()).err().unwrap_or_else(unknown_ticket))
         }
-        // Whether the commit reached the disk is not known here, so the blob stays: the next start sweeps it if no row names it.
+        // Whether the commit reached the disk is not known here, so the blob stays: the next start sets it aside if no row names it.
         Err(error) => Err(error.into()),
+    }
+}
+
+/// Verifies and diagnoses away from the threads that serve, a few at once and each for a bounded time. The permit goes with the work: what
+/// takes too long is refused, and still counts until it has ended.
+async fn check(app: &App, bytes: Bytes) -> Result<Checked, Refused> {
+    let permit = Arc::clone(&app.verifications).acquire_owned().await.map_err(Refused::internal)?;
+    let work = tokio::task::spawn_blocking(move || {
+        let checked = Checked::of(&bytes);
+        drop(permit);
+        checked
+    });
+    match tokio::time::timeout(app.limits.verification, work).await {
+        Ok(checked) => checked.map_err(Refused::internal)?,
+        Err(_) => Err(Refused::new(ProblemCode::TooLarge, "The bundle holds so much that it cannot be diagnosed in time.")
+            .next_step("Run fewer checks or targets at once; the bundle file can still be sent to support by other means.")),
     }
 }
 

@@ -2,7 +2,7 @@ use super::session::Engineer;
 use super::{Frame, render, shown};
 use crate::app::App;
 use crate::ingest::status_at;
-use crate::limits::MAX_LISTED;
+use crate::limits::{MAX_LISTED, MAX_RAW_BYTES};
 use crate::problem::Refused;
 use crate::store::{BundleRow, TicketRow};
 use askama::Template;
@@ -10,6 +10,7 @@ use axum::extract::{Path, Query, State};
 use axum::http::StatusCode;
 use axum::response::Response;
 use netsonde_contract::api::{ProblemCode, TicketStateName};
+use netsonde_contract::bundle::file_name::OUTCOMES;
 use netsonde_contract::bundle::{self, Bundle, key_id};
 use netsonde_contract::document::Document;
 use netsonde_contract::finding::Diagnosis;
@@ -161,7 +162,7 @@ fn ticket_line(ticket: &TicketRow, state: TicketStateName) -> TicketLine {
 async fn show(app: &App, row: &BundleRow, ticket: Option<&TicketRow>) -> Result<Shown, Refused> {
     let verified = match app.blobs.get(&row.file_sha256).await {
         Ok(bytes) => {
-            let _permit = app.verifications.acquire().await.map_err(Refused::internal)?;
+            let _permit = app.renderings.acquire().await.map_err(Refused::internal)?;
             let diagnosis = row.backend.clone();
             let work = tokio::task::spawn_blocking(move || {
                 let bundle = bundle::verify(&bytes).map_err(|refusal| refusal.to_string())?;
@@ -204,11 +205,13 @@ impl Content {
         document.findings = backend.findings;
         document.unexplained = backend.unexplained;
         document.not_measured = backend.not_measured;
+        let raw_bytes =
+            bundle.files.iter().filter(|(name, _)| name.starts_with(OUTCOMES)).map(|(_, content)| content.len()).sum();
         let parts = PARTS.iter().map(|(id, heading, draw)| Section {
             id,
             heading,
             drawing: matches!(*id, "path" | "rtt"),
-            html: draw(&document),
+            html: if *id == "raw" && raw_bytes > MAX_RAW_BYTES { too_much(bundle, raw_bytes) } else { draw(&document) },
         });
         let build = &bundle.predicate.build;
         Ok(Self {
@@ -221,6 +224,15 @@ impl Content {
             differs: (agents != own).then_some((agents, own)),
         })
     }
+}
+
+/// Stands for raw facts that no browser could show. The id is hexadecimal digits, and nothing else here comes from outside.
+fn too_much(bundle: &Bundle, bytes: usize) -> String {
+    format!(
+        "<p>The raw facts are {}, which is too much for a page. They are in the outcomes folder of <a href=\"/bundles/{}\">the bundle</a>.</p>",
+        shown::size(bytes as u64),
+        bundle.id
+    )
 }
 
 /// State and causes in words, which is what two diagnoses are compared by.

@@ -7,10 +7,9 @@ use crate::problem::Refused;
 use crate::store::Setting;
 use askama::Template;
 use axum::extract::{ConnectInfo, Query, State};
-use axum::http::{HeaderValue, StatusCode, header};
+use axum::http::StatusCode;
 use axum::response::{IntoResponse, Redirect, Response};
 use axum_extra::extract::CookieJar;
-use netsonde_contract::api::ProblemCode;
 use serde::Deserialize;
 use std::net::{IpAddr, SocketAddr};
 use std::sync::{Arc, PoisonError};
@@ -62,13 +61,15 @@ pub(super) async fn submit(
 ) -> Result<Response, Refused> {
     let expected = jar.get(&cookie_name(&app, "form")).map_or("", |cookie| cookie.value());
     check_form_token(expected, &given.form_token)?;
-    check_limit(&app, peer.ip())?;
+    wait_for_turn(&app, peer.ip()).await;
     if !fits(&app, &given).await? {
         tracing::warn!("wrong user or password");
         tracing::debug!(%peer, "wrong user or password");
         return page(&app, StatusCode::FORBIDDEN, &given.user, &given.next, Some("The user or the password is wrong."));
     }
     app.sign_ins.lock().unwrap_or_else(PoisonError::into_inner).succeeded(peer.ip());
+    // Whoever signs in anew on a machine that others use does not leave the session of before behind.
+    session::end(&app, &jar).await?;
     let session = session::begin(&app).await?;
     tracing::info!("signed in");
     Ok((CookieJar::new().add(session), Redirect::to(own_path(&given.next))).into_response())
@@ -90,15 +91,10 @@ pub(super) async fn sign_out(
     Ok((CookieJar::new().add(gone), Redirect::to("/sign-in")).into_response())
 }
 
-fn check_limit(app: &App, source: IpAddr) -> Result<(), Refused> {
-    let now = app.clock.now();
-    let allowed = app.sign_ins.lock().unwrap_or_else(PoisonError::into_inner).begin(source, now);
-    allowed.map_err(|until| {
-        let seconds = until.duration_since(now).as_secs().max(1);
-        Refused::new(ProblemCode::RateLimited, "Too many wrong passwords came from this address.")
-            .next_step(format!("Try again in {} minutes.", seconds.div_euclid(60) + 1))
-            .header(header::RETRY_AFTER, HeaderValue::from(seconds))
-    })
+/// Slows down whoever guesses.
+async fn wait_for_turn(app: &App, source: IpAddr) {
+    let wait = app.sign_ins.lock().unwrap_or_else(PoisonError::into_inner).begin(source, app.clock.now());
+    tokio::time::sleep(wait).await;
 }
 
 /// The password is checked even for a wrong user, so that both take the same time.

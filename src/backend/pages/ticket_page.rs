@@ -60,17 +60,20 @@ pub(super) async fn page(State(app): State<Arc<App>>, Path(id): Path<String>) ->
 
 pub(super) async fn receive(State(app): State<Arc<App>>, Path(id): Path<String>, request: Request) -> Result<Response, Refused> {
     let (parts, content) = request.into_parts();
-    let content = body::refuse_announced(&parts.headers, MAX_BYTES + MULTIPART_FRAME_BYTES, content).await?;
+    // Before anything of the file is read.
     let ticket = find(&app, &id).await?;
-    // A used ticket may be sent its bundle again, which is answered with the same receipt; for any other the file is not even read.
-    if status_at(&ticket, app.clock.now()) != TicketStateName::Used {
-        check_open(&ticket, app.clock.now())?;
-    }
+    check_open(&ticket, app.clock.now())?;
+    let Some(_place) = app.arriving.begin(&ticket.id) else {
+        return Err(Refused::new(ProblemCode::Unavailable, "A file for this ticket is arriving at this moment.")
+            .next_step("Wait until it is there; try again in a minute if it is not.")
+            .header(header::RETRY_AFTER, HeaderValue::from(60)));
+    };
     let Ok(_permit) = app.forms.try_acquire() else {
         return Err(Refused::new(ProblemCode::Unavailable, "Too many files arrive at this moment.")
             .next_step("Try again in a minute.")
             .header(header::RETRY_AFTER, HeaderValue::from(60)));
     };
+    let content = body::refuse_announced(&parts.headers, MAX_BYTES + MULTIPART_FRAME_BYTES, content).await?;
     let bytes = tokio::time::timeout(app.limits.form, file(Request::from_parts(parts, content)))
         .await
         .unwrap_or_else(|_| Err(body::too_slow()))?;

@@ -23,6 +23,8 @@ use netsonde_contract::id::{BundleId, CaseId, TicketId};
 pub(crate) enum StoreError {
     #[error("the database failed to {doing}")]
     Database { doing: &'static str, source: sqlx::Error },
+    #[error("the database has shape {found} and this version reads {expected}; use the netsonde-backend that last served it")]
+    OtherVersion { found: i64, expected: i64 },
     #[error("the database could not be brought to this version's shape")]
     Migration(#[source] sqlx::migrate::MigrateError),
 }

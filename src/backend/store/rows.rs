@@ -12,6 +12,10 @@ pub(crate) enum Setting {
     PasswordHash,
     /// SHA-256 of the desk token, in hexadecimal.
     DeskTokenDigest,
+    /// What tells this installation's database from another's; the data directory has the same.
+    Installation,
+    /// Where the server was last reached, as JSON, for whoever makes a new desk token beside it.
+    Place,
 }
 
 impl Setting {
@@ -19,6 +23,8 @@ impl Setting {
         match self {
             Self::PasswordHash => "password_hash",
             Self::DeskTokenDigest => "desk_token_digest",
+            Self::Installation => "installation",
+            Self::Place => "place",
         }
     }
 }

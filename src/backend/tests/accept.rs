@@ -76,6 +76,18 @@ async fn too_many_connections_wait_in_the_queue_and_are_served_in_turn() {
 }
 
 #[tokio::test]
+async fn one_address_cannot_take_all_connections() {
+    let limits = Limits { connections_per_address: 1, handshake: PATIENCE, ..Limits::default() };
+    let server = Server::with(Options { limits, plain: false }).await;
+    let first = TcpStream::connect(server.address).await.unwrap();
+    until_closed(&mut TcpStream::connect(server.address).await.unwrap()).await;
+    drop(first);
+    while server.get(path::HEALTH).send().await.is_err() {
+        tokio::task::yield_now().await;
+    }
+}
+
+#[tokio::test]
 async fn a_stop_cuts_what_does_not_end_by_itself() {
     let limits = Limits { drain: SHORT, ..Limits::default() };
     let server = Server::with(Options { limits, ..Options::default() }).await;

@@ -34,9 +34,11 @@ async fn every_altered_bundle_is_refused_by_its_own_reason_and_nothing_stays() {
         ("bundle_extra_entry", altered(&|entries| entries.push(("zzz.txt".into(), b'0', b"x".to_vec())))),
         ("bundle_duplicate_entry", altered(&|entries| entries.push(entries[run].clone()))),
         ("bundle_absolute_path", altered(&|entries| entries[run].0 = "/etc/passwd".into())),
+        ("bundle_too_large", altered(&|entries| entries.push(("outcomes/9".into(), b'0', many_replies())))),
+        ("bundle_malformed", altered(&|entries| entries[run].0 = "a b".into())),
         ("bundle_link_entry", altered(&|entries| entries.push(("zzz".into(), b'2', Vec::new())))),
         ("bundle_signature_invalid", altered(&|entries| entries[signature].2 = Agent::new(2).bundle(&ticket).dsse())),
-        ("bundle_bomb", compress(&pack(&[("bomb".into(), b'0', vec![0; 64 << 20])]))),
+        ("bundle_bomb", compress(&pack(&[("bomb".into(), b'0', vec![0; 32 << 20])]))),
     ];
     for (reason, bytes) in cases {
         let sent = Packed { id: good.id.clone(), bytes };
@@ -57,6 +59,13 @@ async fn a_file_that_the_customer_took_out_is_no_reason_to_refuse() {
     entries.retain(|entry| entry.0 != "journal.jsonl");
     let withheld = Packed { id: good.id, bytes: compress(&pack(&entries)) };
     assert_eq!(server.upload_whole(&agent, &ticket, &withheld).await.status(), 200);
+}
+
+/// Far smaller once compressed, and far larger once read into types.
+fn many_replies() -> Vec<u8> {
+    let reply = |number: u64| format!(r#"{{"sequence":{number},"rtt_us":{}}}"#, number * 7919 % 9973);
+    let replies = (0..200_000).map(reply).collect::<Vec<_>>().join(",");
+    format!(r#"{{"observations":[{{"replies":[{replies}]}}]}}"#).into_bytes()
 }
 
 trait Signatures {

@@ -6,6 +6,8 @@ mod accept;
 mod altered;
 /// Tickets, cases and the desk's token.
 mod desk;
+/// The first run's secrets, and whose directory it is.
+mod first_run;
 /// The pages, with and without a session.
 mod pages;
 /// Problem documents for what is malformed.

@@ -1,7 +1,8 @@
 use super::sample::Agent;
-use super::server::{Server, problem};
+use super::server::{Server, hung_post, problem};
 use netsonde_contract::api::{ProblemCode, header, path};
 use serde_json::Value;
+use tokio::io::AsyncReadExt;
 
 #[tokio::test]
 async fn an_unknown_address_and_a_wrong_method_are_problem_documents() {
@@ -32,6 +33,35 @@ async fn a_body_that_is_not_what_it_should_be_is_a_problem_document() {
     ];
     for (request, code) in cases {
         assert_eq!(problem(request.send().await.unwrap()).await.known_code(), Some(code));
+    }
+}
+
+#[tokio::test]
+async fn a_head_of_headers_is_a_problem_document() {
+    let server = Server::start().await;
+    let refused = server.get(path::HEALTH).header("x-long", "a".repeat(40 * 1024)).send().await.unwrap();
+    assert_eq!(problem(refused).await.known_code(), Some(ProblemCode::TooLarge));
+}
+
+#[tokio::test]
+async fn who_shows_no_ticket_is_answered_before_a_body_is_waited_for() {
+    let server = Server::start().await;
+    let (agent, (_, ticket)) = (Agent::new(1), server.ticket("web").await);
+    let bundle = agent.bundle(&ticket);
+    let (_never_sent, silence) = tokio::io::duplex(1);
+    let hanging = reqwest::Body::wrap_stream(tokio_util::io::ReaderStream::new(silence));
+    let refused = server.part("/v1/uploads/unknown", 0, b"x", true).body(hanging).send().await.unwrap();
+    assert_eq!(problem(refused).await.known_code(), Some(ProblemCode::NotFound));
+    let refused = server.begin(&agent, &ticket, &bundle.id, 9).body("more").send().await.unwrap();
+    assert_eq!(problem(refused).await.known_code(), Some(ProblemCode::MalformedRequest));
+    let empty = server.begin(&agent, &ticket, &bundle.id, 0).send().await.unwrap();
+    assert_eq!(problem(empty).await.known_code(), Some(ProblemCode::MalformedRequest));
+    let form = "Content-Type: multipart/form-data; boundary=x\r\nContent-Length: 1000000";
+    for headers in [form, "Content-Type: multipart/form-data; boundary=x\r\nTransfer-Encoding: chunked"] {
+        let mut stream = hung_post(&server, "/t/aaaaaaaaaaaaaaaa", headers).await;
+        let mut answer = [0; 12];
+        stream.read_exact(&mut answer).await.unwrap();
+        assert_eq!(&answer, b"HTTP/1.1 404");
     }
 }
 

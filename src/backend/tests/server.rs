@@ -12,6 +12,8 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicI64, Ordering};
 use std::time::Duration;
 use tempfile::TempDir;
+use tokio::io::AsyncWriteExt;
+use tokio::net::TcpStream;
 use tokio::sync::oneshot;
 use tokio::task::JoinHandle;
 
@@ -65,6 +67,7 @@ impl Server {
             clock,
         };
         let running = Running::start(settings).await.unwrap();
+        running.keep_first_run().await.unwrap();
         let (app, address) = (Arc::clone(&running.app), running.address);
         let (password, desk_token) = match &running.first_run {
             Some(first) => (first.password.clone(), DeskToken::parse(&first.desk_token).unwrap().token.to_string()),
@@ -128,6 +131,14 @@ impl Server {
     pub(super) fn files(&self) -> (usize, usize) {
         (count(&self.data("blobs")), count(&self.data("uploads")))
     }
+}
+
+/// Sends the head of a request over plain HTTP, and a body that never ends.
+pub(super) async fn hung_post(server: &Server, path: &str, headers: &str) -> TcpStream {
+    let mut stream = TcpStream::connect(server.address).await.unwrap();
+    let head = format!("POST {path} HTTP/1.1\r\nHost: x\r\n{headers}\r\n\r\n--x\r\n");
+    stream.write_all(head.as_bytes()).await.unwrap();
+    stream
 }
 
 /// Speaks to the server that the pin names, follows nothing, and uses no proxy of the machine.

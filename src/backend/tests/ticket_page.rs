@@ -1,5 +1,5 @@
 use super::sample::Agent;
-use super::server::Server;
+use super::server::{Server, hung_post};
 use reqwest::Response;
 use std::time::Duration;
 
@@ -32,9 +32,35 @@ async fn a_browser_without_sign_in_hands_in_the_file_and_gets_a_receipt() {
     let received = received.text().await.unwrap();
     assert!(received.contains(bundle.id.as_str()) && received.contains("payload"));
     let again = server.send_form(&page, "bundle", &bundle.bytes).await;
-    assert_eq!(again.status(), 200, "the same file again is answered as before");
+    assert_eq!(again.status(), 409, "the ticket is used");
+    let again = again.text().await.unwrap();
+    assert!(again.contains("already received"), "{again}");
     assert_eq!(server.files(), (1, 0));
     assert!(server.get(&page).send().await.unwrap().text().await.unwrap().contains("We have your file"));
+}
+
+#[tokio::test]
+async fn one_ticket_has_one_place_for_its_file_and_others_have_theirs() {
+    let server = Server::start().await;
+    let (agent, (issued, ticket), (other, _)) = (Agent::new(1), server.ticket("web").await, server.ticket("web").await);
+    let page = format!("/t/{}", issued.id);
+    let form = "Content-Type: multipart/form-data; boundary=x\r\nContent-Length: 1000000";
+    let mut hanging = Vec::new();
+    // Each place is taken before the next form comes.
+    for (page, free) in [(page.clone(), 3), (format!("/t/{}", other.id), 2)] {
+        hanging.push(hung_post(&server, &page, form).await);
+        while server.app.forms.available_permits() > free {
+            tokio::task::yield_now().await;
+        }
+    }
+    let bundle = agent.bundle(&ticket);
+    let refused = server.send_form(&page, "bundle", &bundle.bytes).await;
+    assert_eq!((refused.status().as_u16(), refused.headers().contains_key("retry-after")), (503, true));
+    hanging.clear();
+    while server.app.forms.available_permits() < 4 {
+        tokio::task::yield_now().await;
+    }
+    assert_eq!(server.send_form(&page, "bundle", &bundle.bytes).await.status(), 200);
 }
 
 #[tokio::test]

@@ -1,7 +1,7 @@
 use super::sample::Agent;
 use super::server::Server;
 use crate::blobs::Blobs;
-use crate::command::verify_store;
+use crate::command::{Report, verify_store};
 use crate::ingest::sweep_stale;
 use crate::staging::Staging;
 use netsonde_contract::api::{CaseSummary, path};
@@ -24,6 +24,48 @@ async fn a_restart_keeps_everything_and_sweeps_what_nobody_was_promised() {
     assert_eq!(again.bytes().await.unwrap(), receipt);
     let cases = server.get(path::CASES).bearer_auth(&server.desk_token).send().await.unwrap();
     assert_eq!(cases.json::<Vec<CaseSummary>>().await.unwrap().len(), 1);
+}
+
+impl Server {
+    async fn verified(&self) -> Report {
+        let (app, staging) = (&self.app, Staging::in_folder(&self.data("uploads")));
+        verify_store(&*app.store, &app.blobs, &staging, &app.receipt_key.verifying_key()).await.unwrap()
+    }
+
+    /// Changes the database behind the server's back, as a restore from a backup does.
+    async fn change_rows(&self, statements: &'static str) {
+        let file = sqlx::sqlite::SqliteConnectOptions::new().filename(self.data("netsonde.db"));
+        let database = sqlx::sqlite::SqlitePoolOptions::new().max_connections(1).connect_with(file).await.unwrap();
+        sqlx::raw_sql(statements).execute(&database).await.unwrap();
+        database.close().await;
+    }
+}
+
+#[tokio::test]
+async fn an_older_database_destroys_no_bundle_and_the_latest_finds_it_again() {
+    let server = Server::start().await;
+    let (agent, (_, ticket)) = (Agent::new(1), server.ticket("web").await);
+    let bundle = agent.bundle(&ticket);
+    let receipt = server.upload_whole(&agent, &ticket, &bundle).await.bytes().await.unwrap();
+    let older =
+        "CREATE TABLE later AS SELECT * FROM bundles; UPDATE tickets SET status = 'open', used_by = NULL; DELETE FROM bundles";
+    server.change_rows(older).await;
+    let before = server.verified().await;
+    assert_eq!((before.faults.len(), before.unnamed_blobs), (1, 1), "{before:?}");
+
+    let server = server.restart().await;
+    assert_eq!(std::fs::read_dir(server.data("blobs/orphans")).unwrap().count(), 1);
+    let aside = server.verified().await;
+    assert_eq!((aside.faults.len(), aside.unnamed_blobs), (1, 1), "{aside:?}");
+    assert!(aside.faults[0].0.starts_with("orphan ") && aside.faults[0].1.contains("older"), "{aside:?}");
+
+    let latest = "INSERT INTO bundles SELECT * FROM later; UPDATE tickets SET status = 'used', used_by = (SELECT id FROM later)";
+    server.change_rows(latest).await;
+    let server = server.restart().await;
+    let after = server.verified().await;
+    assert_eq!((after.bundles, after.faults.len(), after.unnamed_blobs), (1, 0, 0), "{after:?}");
+    let again = server.begin(&agent, &ticket, &bundle.id, bundle.bytes.len()).send().await.unwrap();
+    assert_eq!(again.bytes().await.unwrap(), receipt);
 }
 
 #[tokio::test]
@@ -56,16 +98,10 @@ async fn verification_finds_every_bundle_that_is_lost_or_changed() {
         let digest = server.app.store.bundle(&bundle.id).await.unwrap().unwrap().file_sha256;
         files.push(server.data("blobs/sha256").join(&digest[..2]).join(&digest));
     }
-    let app = &server.app;
-    let check = async || {
-        verify_store(&*app.store, &app.blobs, &Staging::in_folder(&server.data("uploads")), &app.receipt_key.verifying_key())
-            .await
-            .unwrap()
-    };
-    let sound = check().await;
+    let sound = server.verified().await;
     assert_eq!((sound.bundles, sound.faults.len(), sound.unnamed_blobs), (3, 0, 0), "{sound:?}");
     std::fs::remove_file(&files[0]).unwrap();
     std::fs::write(&files[1], b"changed").unwrap();
-    let broken = check().await;
+    let broken = server.verified().await;
     assert_eq!((broken.bundles, broken.faults.len()), (3, 2), "{broken:?}");
 }

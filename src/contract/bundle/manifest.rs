@@ -1,5 +1,5 @@
 use super::predicate::Predicate;
-use super::{file_name, hexadecimal};
+use super::{archive, file_name, hexadecimal};
 use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
 use std::collections::BTreeMap;
@@ -53,13 +53,14 @@ impl Manifest {
         Ok(manifest)
     }
 
-    /// Digest by file; an error where a file is named twice, or is one that cannot be a subject.
+    /// Digest by file; an error where a file is named twice, or is one that cannot be a subject. A withheld file's name is shown to people
+    /// although no file of that name was read, so it must be a plain one, too.
     pub(super) fn digests(&self) -> Result<BTreeMap<&str, &str>, String> {
         let mut digests = BTreeMap::new();
         for subject in &self.subject {
             let name = subject.name.as_str();
-            if is_proof(name) || digests.insert(name, subject.digest.sha256.as_str()).is_some() {
-                return Err(format!("manifest.json names `{name}` where it must not"));
+            if is_proof(name) || !archive::is_plain_name(name) || digests.insert(name, subject.digest.sha256.as_str()).is_some() {
+                return Err(format!("manifest.json names `{}` where it must not", name.escape_default()));
             }
         }
         Ok(digests)

@@ -1,7 +1,8 @@
 use super::manifest::{self, Manifest};
 use super::predicate::Predicate;
 use super::{
-    Contents, MAX_BYTES, MAX_ENTRIES, MAX_UNPACKED_BYTES, archive, file_name, hexadecimal, public_key, readme, ssh_signature,
+    Contents, MAX_BYTES, MAX_ENTRIES, MAX_UNPACKED_BYTES, archive, bounds, file_name, hexadecimal, public_key, readme,
+    ssh_signature,
 };
 use crate::dsse::Envelope;
 use crate::id::BundleId;
@@ -54,6 +55,7 @@ pub fn pack(contents: Contents, mut predicate: Predicate, key: &SigningKey) -> R
     if unpacked > MAX_UNPACKED_BYTES {
         return Err(PackError::TooLarge(format!("{unpacked} bytes are more than {MAX_UNPACKED_BYTES}")));
     }
+    bounds::check(&files).map_err(PackError::TooLarge)?;
     let bytes = archive::write(&files).map_err(PackError::Name)?;
     if bytes.len() > MAX_BYTES {
         return Err(PackError::TooLarge(format!("compressed, {} bytes are more than {MAX_BYTES}", bytes.len())));

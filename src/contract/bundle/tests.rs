@@ -300,7 +300,7 @@ fn a_flipped_bit_is_never_taken_for_intact() {
         let mut changed = bytes.clone();
         changed[at] ^= 0x10;
         if let Ok(bundle) = verify(&changed) {
-            // The gzip header's time carries nothing, and a few bits of DEFLATE spell the same bytes another way.
+            // A few bits of DEFLATE spell the same bytes another way.
             assert!(bundle.files == whole, "byte {at}");
         }
     }
@@ -317,6 +317,61 @@ fn a_bomb_and_a_lying_size_are_stopped_early() {
     let promising = with_first_header(|header| header[124..136].copy_from_slice(b"00040000000\0"));
     assert_eq!(verify(&promising).unwrap_err().code, RefusalCode::Truncated);
     assert_eq!(verify(&vec![0x1f; MAX_BYTES + 1]).unwrap_err().code, RefusalCode::TooLarge);
+}
+
+#[test]
+fn what_nobody_signed_finds_no_room_in_the_headers() {
+    let bytes = packed().bytes;
+    for at in 3..8 {
+        let mut timed = bytes.clone();
+        timed[at] = 1;
+        assert!(verify(&timed).is_err(), "byte {at} of the gzip header");
+    }
+    let fields: [(usize, &[u8]); 8] = [
+        (100, b"0000755\0"),
+        (108, b"0001750\0"),
+        (116, b"0001750\0"),
+        (136, b"14000000000\0"),
+        (265, b"alice"),
+        (297, b"staff"),
+        (329, b"0000001\0"),
+        (500, b"x"),
+    ];
+    for (at, value) in fields {
+        let marked = with_first_header(|header| header[at..at + value.len()].copy_from_slice(value));
+        assert_eq!(verify(&marked).unwrap_err().code, RefusalCode::Malformed, "byte {at} of a file's header");
+    }
+}
+
+#[test]
+fn a_small_file_of_millions_of_things_is_refused_before_it_is_read_into_types() {
+    let replies = vec![r#"{"sequence":1,"rtt_us":9}"#; 400_000].join(",");
+    let outcome = format!(r#"{{"observations":[{{"replies":[{replies}]}}]}}"#).into_bytes();
+    let contents = Contents { files: [("outcomes/0001-ping.json".to_owned(), outcome.clone())].into() };
+    assert!(matches!(pack(contents, predicate(), &key()), Err(PackError::TooLarge(_))), "the agent is told before it sends");
+    let named = [files(), vec![("outcomes/0001-ping.json".to_owned(), outcome)]].concat();
+    assert_eq!(refusal_of(&named), RefusalCode::TooLarge);
+    let wide = [files(), vec![("notes.json".to_owned(), vec![b' '; MAX_JSON_BYTES + 1])]].concat();
+    assert!(matches!(refusal_of(&wide), RefusalCode::TooLarge | RefusalCode::Bomb));
+}
+
+#[test]
+fn a_withheld_name_that_would_steer_a_terminal_is_refused() {
+    for name in ["\u{1b}[2Jx", "../x", "a b", "\u{202e}x"] {
+        let mut map: std::collections::BTreeMap<String, Vec<u8>> = files().into_iter().collect();
+        map.retain(|name, _| !manifest::is_proof(name));
+        let mut named = map.clone();
+        named.insert(name.to_owned(), Vec::new());
+        let claimed = Predicate { key_id: key_id(&key().verifying_key()), ..predicate() };
+        let manifest = readable_json(&manifest::Manifest::of(&named, claimed));
+        let envelope = crate::dsse::Envelope::sign(manifest::PAYLOAD_TYPE, manifest.clone(), &key());
+        map.insert(file_name::ENVELOPE.into(), envelope.to_json());
+        map.insert(file_name::SSH_SIGNATURE.into(), ssh_signature::sign(&manifest, &key()).into_bytes());
+        map.insert(file_name::MANIFEST.into(), manifest);
+        let refusal = verify(&compress(&archive_of(&map.into_iter().collect()))).unwrap_err();
+        assert_eq!(refusal.code, RefusalCode::Malformed, "{name:?}");
+        assert!(crate::harmless::is_clean(&refusal.text), "{refusal:?}");
+    }
 }
 
 #[test]

@@ -2,7 +2,7 @@ use super::contents::RunFile;
 use super::manifest::{self, Manifest};
 use super::predicate::Predicate;
 use super::refusal::{Refusal, RefusalCode as Code};
-use super::{archive, file_name, hexadecimal, public_key, ssh_signature};
+use super::{archive, bounds, file_name, hexadecimal, public_key, ssh_signature};
 use crate::document::{BundlePlace, Document, Run, SCHEMA};
 use crate::dsse::Envelope;
 use crate::environment::Environment;
@@ -34,6 +34,7 @@ pub struct Bundle {
 pub fn verify(bytes: &[u8]) -> Result<Bundle, Refusal> {
     let unpacked = archive::read(bytes)?;
     let files = unpacked.files;
+    bounds::check(&files).map_err(|what| Refusal::new(Code::TooLarge, what))?;
     let manifest_bytes =
         files.get(file_name::MANIFEST).ok_or_else(|| Refusal::new(Code::ManifestMissing, "the bundle has no manifest.json"))?;
     let key = signing_key(&files, manifest_bytes)?;

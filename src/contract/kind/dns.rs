@@ -108,6 +108,10 @@ fn check_name(name: &str) -> Result<(), &'static str> {
     let labels = name.strip_suffix('.').unwrap_or(name);
     if name.parse::<IpAddr>().is_ok() {
         Err("it is an address; for its name ask for the PTR record of its reverse name, such as 1.2.0.192.in-addr.arpa")
+    } else if name.contains("://") {
+        Err("it is a URL: give its host name alone")
+    } else if name.rsplit_once(':').is_some_and(|(_, port)| port.bytes().all(|byte| byte.is_ascii_digit())) {
+        Err("it has a port: give the name alone")
     } else if !name.is_ascii() {
         Err("it has characters outside ASCII: give the xn-- form")
     } else if !name.bytes().all(|byte| byte.is_ascii_graphic()) {
@@ -189,6 +193,8 @@ mod tests {
             ("192.0.2.1", "PTR"),
             ("bücher.example", "xn--"),
             ("a b", "white space"),
+            ("https://shop.example/", "URL"),
+            ("shop.example:443", "port"),
         ] {
             assert!(message(json!({ "name": name })).contains(reason), "{name}");
         }

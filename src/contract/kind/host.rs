@@ -7,4 +7,7 @@ pub struct HostParams {
     /// A host name or address whose route is looked up; none looks up no route.
     #[serde(default)]
     pub target: Option<String>,
+    /// Look up the route only, and leave out what is the same for every target: interfaces, resolvers, proxies and clock.
+    #[serde(default)]
+    pub only_route: bool,
 }

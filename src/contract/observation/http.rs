@@ -38,6 +38,9 @@ pub struct Exchange {
     /// SHA-256 of the body as far as it was read, lower-case hexadecimal.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub body_sha256: Option<String>,
+    /// The first bytes of a reply that is not HTTP, as printable ASCII, at most 64 of them.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub plain_reply: Option<String>,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub failure: Option<Failure>,
 }

@@ -2,8 +2,14 @@
 //!
 //! [`ProbeSet::parse`] reads a file and reports the first error with its line and column. [`ProbeSet::plan`] fills in targets and
 //! parameters and yields a [`Plan`], the flat list of checks that the runner walks. Text in a check's `with` may name values in
-//! braces: `{target.host}`, `{target.port}`, `{target.url}`, `{target.scheme}` and each parameter, `{count}`. A text that is one
-//! such name takes the value's own type.
+//! braces: `{target.host}`, `{target.port}`, `{target.url}`, `{target.scheme}` and each parameter, `{count}`; `{proxy.host}` and
+//! `{proxy.port}` of the proxy that the target's URL is asked for through; and `{contact.host}`, the host that this machine itself
+//! connects to: the proxy's, or the target's where there is none. A text that is one such name takes the value's own type, and a
+//! key whose name has no value is left out.
+//!
+//! A check's `when` lists conditions that must all hold, or it is left out: `named`, `tls`, `port` and `no_port` tell of the target,
+//! `direct` and `proxied` of the way to it, and `failed:CHECK`, `succeeded:CHECK` and `unless:CHECK` of what an earlier check came to.
+//! [`Condition`] says what each means.
 
 mod catalogue;
 mod condition;
@@ -13,7 +19,7 @@ mod template;
 
 pub use catalogue::{BuiltIn, built_in, find_built_in};
 pub use condition::Condition;
-pub use plan::{Plan, PlanError, PlannedCheck, Request};
+pub use plan::{Plan, PlanError, PlannedCheck, ProxyAddress, Request};
 
 use crate::config_error::ConfigError;
 use crate::document::SetReference;
@@ -68,7 +74,7 @@ pub struct SetCheck {
     pub id: String,
     pub kind: Kind,
     pub required: bool,
-    /// Ids of checks that must have succeeded, or not applied, before this one runs.
+    /// Ids of checks that must have succeeded, have given what others need of them, or not applied, before this one runs.
     pub needs: Vec<String>,
     /// Conditions that must all hold; otherwise the check is skipped as not meant to run.
     pub when: Vec<Condition>,

@@ -15,7 +15,8 @@ use toml::de::{DeTable, DeValue};
 const SET_KEYS: [&str; 7] = ["name", "version", "question", "budget", "target", "parameters", "check"];
 const CHECK_KEYS: [&str; 7] = ["id", "kind", "required", "needs", "when", "deadline", "with"];
 const PARAMETER_KEYS: [&str; 5] = ["help", "type", "default", "minimum", "maximum"];
-const TARGET_NAMES: [&str; 5] = ["target", "target.host", "target.port", "target.url", "target.scheme"];
+const TARGET_NAMES: [&str; 8] =
+    ["target", "target.host", "target.port", "target.url", "target.scheme", "proxy.host", "proxy.port", "contact.host"];
 /// A check that names no deadline gets this one.
 const DEFAULT_DEADLINE: Duration = Duration::from_secs(15);
 const DEFAULT_BUDGET: Duration = Duration::from_secs(60);
@@ -337,7 +338,7 @@ with = { host = "{target.host}", port = "{target.port}" }
             ("host = \"{target.host}\"", "hots = \"x\"", "unknown parameter `hots` (did you mean `host`?)"),
             ("{target.port}", "{target.prot}", "unknown value `target.prot` (did you mean `target.port`?)"),
             ("required = true", "deadline = \"10h\"", "longer than 120 s"),
-            ("required = true", "needs = [\"resolve\"]", "unknown earlier check `resolve`"),
+            ("required = true", "needs = [\"resolve\"]", "unknown earlier check `resolve` (there is none yet)"),
             ("\"{target.port}\"", "70000", "at most 65535"),
             ("name = \"example\"", "name = ", "x.toml:2"),
         ];

@@ -20,6 +20,17 @@ pub struct Request {
     pub expect_status: Vec<String>,
     /// Replaces the servers that dns checks ask.
     pub resolvers: Vec<String>,
+    /// The proxy that each target's URL is asked for through, by the target as it is given; a target without one is reached directly.
+    /// Only the machine that measures knows this, so that whoever plans elsewhere leaves it empty.
+    pub proxies: BTreeMap<String, ProxyAddress>,
+}
+
+/// Where a proxy is, without what it is told.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ProxyAddress {
+    /// A name, or an address without brackets.
+    pub host: String,
+    pub port: u16,
 }
 
 /// Everything that a run will do.
@@ -28,6 +39,8 @@ pub struct Plan {
     pub set: SetReference,
     pub question: String,
     pub targets: Vec<Target>,
+    /// What was given although the same target had been given before: it is measured once.
+    pub repeated: Vec<Target>,
     pub budget: Duration,
     /// In an order in which each check comes after those that it waits for.
     pub checks: Vec<PlannedCheck>,
@@ -71,17 +84,17 @@ impl ProbeSet {
     /// # Errors
     /// Where a target does not parse or is missing, or a parameter is unknown, missing or out of bounds.
     pub fn plan(&self, request: &Request) -> Result<Plan, PlanError> {
-        let targets = self.targets(&request.targets)?;
+        let (targets, repeated) = once_each(self.targets(&request.targets)?);
         let parameters = self.values(&request.parameters)?;
         let mut checks = Vec::new();
         if targets.is_empty() {
-            self.instantiate(None, "", &parameters, request, &mut checks)?;
+            self.instantiate(&Aim { target: None, place: 0, proxy: None }, &parameters, request, &mut checks)?;
         }
-        for (index, target) in targets.iter().enumerate() {
-            let suffix = if index == 0 { String::new() } else { format!("#{}", index + 1) };
-            self.instantiate(Some(target), &suffix, &parameters, request, &mut checks)?;
+        for (place, target) in targets.iter().enumerate() {
+            let aim = Aim { target: Some(target), place, proxy: request.proxies.get(&target.text) };
+            self.instantiate(&aim, &parameters, request, &mut checks)?;
         }
-        Ok(Plan { set: self.reference(), question: self.question.clone(), targets, budget: self.budget, checks })
+        Ok(Plan { set: self.reference(), question: self.question.clone(), targets, repeated, budget: self.budget, checks })
     }
 
     fn targets(&self, given: &[String]) -> Result<Vec<Target>, PlanError> {
@@ -134,14 +147,14 @@ impl ProbeSet {
 
     fn instantiate(
         &self,
-        target: Option<&Target>,
-        suffix: &str,
+        aim: &Aim<'_>,
         parameters: &Map<String, Value>,
         request: &Request,
         checks: &mut Vec<PlannedCheck>,
     ) -> Result<(), PlanError> {
+        let suffix = if aim.place == 0 { String::new() } else { format!("#{}", aim.place + 1) };
         let own_id = |id: &str| CheckId::new(format!("{id}{suffix}"));
-        let applies = |check: &SetCheck| check.when.iter().all(|condition| holds(condition, target));
+        let applies = |check: &SetCheck| check.when.iter().all(|condition| holds(condition, aim));
         let applying: Vec<&SetCheck> = self.checks.iter().filter(|check| applies(check)).collect();
         for check in &applying {
             let needs = check
@@ -155,19 +168,44 @@ impl ProbeSet {
             checks.push(PlannedCheck {
                 id: own_id(&check.id),
                 required: check.required,
-                target: target.cloned(),
+                target: aim.target.cloned(),
                 needs,
                 when,
                 deadline: check.deadline.min(self.budget),
-                params: fill(check, target, parameters, request)?,
+                params: fill(check, aim, parameters, request)?,
             });
         }
         Ok(())
     }
 }
 
-/// Conditions on the target; those on other checks are the runner's.
-fn holds(condition: &Condition, target: Option<&Target>) -> bool {
+/// What one instance of the set's checks is aimed at.
+struct Aim<'a> {
+    target: Option<&'a Target>,
+    /// Among the targets, from 0.
+    place: usize,
+    proxy: Option<&'a ProxyAddress>,
+}
+
+/// Each target once, in the order given, and those that were given again. Two ways of writing the same are the same.
+fn once_each(given: Vec<Target>) -> (Vec<Target>, Vec<Target>) {
+    let (mut targets, mut repeated) = (Vec::<Target>::new(), Vec::new());
+    for target in given {
+        let is_same = |other: &Target| {
+            (other.scheme, &other.host, other.port, &other.path) == (target.scheme, &target.host, target.port, &target.path)
+        };
+        if targets.iter().any(is_same) {
+            repeated.push(target);
+        } else {
+            targets.push(target);
+        }
+    }
+    (targets, repeated)
+}
+
+/// Conditions on the target and the way to it; those on other checks are the runner's.
+fn holds(condition: &Condition, aim: &Aim<'_>) -> bool {
+    let target = aim.target;
     match condition {
         Condition::Named => target.is_some_and(|target| target.address().is_none()),
         Condition::Tls => target.is_some_and(|target| match target.scheme {
@@ -175,18 +213,16 @@ fn holds(condition: &Condition, target: Option<&Target>) -> bool {
             None => target.port == Some(443),
         }),
         Condition::Port => target.is_some_and(|target| target.port.is_some()),
-        Condition::Failed(_) | Condition::Succeeded(_) => true,
+        Condition::NoPort => target.is_some_and(|target| target.port.is_none()),
+        Condition::Direct => aim.proxy.is_none(),
+        Condition::Proxied => aim.proxy.is_some(),
+        Condition::Failed(_) | Condition::Succeeded(_) | Condition::Unless(_) => true,
     }
 }
 
-fn fill(
-    check: &SetCheck,
-    target: Option<&Target>,
-    parameters: &Map<String, Value>,
-    request: &Request,
-) -> Result<Params, PlanError> {
+fn fill(check: &SetCheck, aim: &Aim<'_>, parameters: &Map<String, Value>, request: &Request) -> Result<Params, PlanError> {
     let look_up = |name: &str| -> Value {
-        match (name, target) {
+        match (name, aim.target) {
             ("target", Some(target)) => Value::String(target.to_string()),
             ("target.host", Some(target)) => Value::String(target.host.clone()),
             ("target.port", Some(target)) => target.port.map_or(Value::Null, Value::from),
@@ -194,6 +230,9 @@ fn fill(
             ("target.scheme", Some(target)) => {
                 target.scheme.map_or(Value::Null, |scheme| Value::String(scheme.as_str().to_owned()))
             }
+            ("proxy.host", Some(_)) => aim.proxy.map_or(Value::Null, |proxy| Value::String(proxy.host.clone())),
+            ("proxy.port", Some(_)) => aim.proxy.map_or(Value::Null, |proxy| Value::from(proxy.port)),
+            ("contact.host", Some(target)) => Value::String(aim.proxy.map_or(&target.host, |proxy| &proxy.host).clone()),
             _ => parameters.get(name).cloned().unwrap_or(Value::Null),
         }
     };
@@ -209,6 +248,10 @@ fn fill(
     }
     if check.kind == Kind::Dns && !request.resolvers.is_empty() {
         with.insert("servers".into(), request.resolvers.clone().into());
+    }
+    if check.kind == Kind::Host && aim.place > 0 {
+        // The machine is the same for every target; only the way differs.
+        with.insert("only_route".into(), true.into());
     }
     Params::parse(check.kind, Value::Object(with)).map_err(|error| PlanError::Check { check: check.id.clone(), error })
 }
@@ -249,6 +292,59 @@ mod tests {
         assert!(ids.contains(&"connect") && ids.contains(&"connect#2"), "{ids:?}");
         let second = plan.checks.iter().find(|check| check.id.as_str() == "connect#2").unwrap();
         assert!(second.needs.iter().all(|need| need.as_str().ends_with("#2")));
+    }
+
+    /// What would blame the target behind a proxy that alone reaches it is left out, and what uses the proxy is not.
+    #[test]
+    fn behind_a_proxy_only_the_proxy_is_connected_to() {
+        let proxies = [("https://shop.example/".to_owned(), ProxyAddress { host: "proxy.example".into(), port: 3128 })];
+        let request = Request {
+            targets: vec!["https://shop.example/".into(), "https://inner.example/".into()],
+            proxies: proxies.into(),
+            ..Request::default()
+        };
+        let plan = find_built_in("web").unwrap().parse().unwrap().plan(&request).unwrap();
+        let of = |suffix: bool| {
+            let ids = plan.checks.iter().map(|check| check.id.as_str()).filter(move |id| id.contains('#') == suffix);
+            ids.collect::<Vec<_>>()
+        };
+        assert_eq!(of(false), ["machine", "proxy", "http"]);
+        assert!(of(true).contains(&"connect#2") && !of(true).contains(&"proxy#2"), "{:?}", of(true));
+        let [machine, proxy, http] = &plan.checks[..3] else { panic!("{plan:?}") };
+        assert_eq!(machine.params.to_value()["target"], "proxy.example");
+        assert_eq!((&proxy.params.to_value()["host"], &proxy.params.to_value()["port"]), (&"proxy.example".into(), &3128.into()));
+        assert!(proxy.required && http.required && http.needs == [CheckId::new("proxy")], "{http:?}");
+    }
+
+    #[test]
+    fn a_target_that_is_given_twice_is_measured_once_and_told() {
+        let plan = web(&["shop.example", "https://Shop.example/", "shop.example:80"]).unwrap();
+        assert_eq!(
+            plan.targets.iter().map(ToString::to_string).collect::<Vec<_>>(),
+            ["https://shop.example/", "http://shop.example/"]
+        );
+        assert_eq!(plan.repeated.iter().map(|target| target.text.as_str()).collect::<Vec<_>>(), ["https://Shop.example/"]);
+        assert!(!plan.checks.iter().any(|check| check.id.as_str().ends_with("#3")));
+    }
+
+    #[test]
+    fn the_machine_is_read_for_the_first_target_only() {
+        let plan = web(&["a.example", "b.example"]).unwrap();
+        let machines = plan.checks.iter().filter(|check| check.params.kind() == Kind::Host);
+        let read: Vec<_> = machines.map(|check| check.params.to_value()["only_route"].clone()).collect();
+        assert_eq!(read, [Value::Bool(false), Value::Bool(true)]);
+    }
+
+    /// Only what needs no right is required, and only where a ping, which may need one, did not already tell.
+    #[test]
+    fn without_a_port_quick_requires_an_answer() {
+        let set = find_built_in("quick").unwrap().parse().unwrap();
+        let plan = |target: &str| set.plan(&Request { targets: vec![target.into()], ..Request::default() }).unwrap();
+        let bare = plan("192.0.2.1");
+        let path = bare.checks.iter().find(|check| check.params.kind() == Kind::Traceroute).unwrap();
+        assert!(path.required && path.params.to_value()["protocol"] == "udp", "{path:?}");
+        assert_eq!(path.when, [(Condition::Unless("echo".into()), CheckId::new("echo"))]);
+        assert!(!plan("192.0.2.1:443").checks.iter().any(|check| check.params.kind() == Kind::Traceroute));
     }
 
     #[test]

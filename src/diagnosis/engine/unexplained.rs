@@ -5,12 +5,12 @@ use netsonde_contract::finding::{NotMeasured, Rejected, Severity, Unexplained};
 use netsonde_contract::id::ObservationId;
 use netsonde_contract::outcome::{Outcome, Status};
 
-/// The failed checks that no hypothesis covers, and those that failed only because netsonde held its own packets back.
+/// The failed checks that no hypothesis covers, and those that failed only because of what netsonde itself does not do or send.
 pub(super) fn of(evidence: &Evidence<'_>, hypotheses: &[Hypothesis]) -> (Vec<Unexplained>, Vec<NotMeasured>) {
     let (mut unexplained, mut not_measured) = (Vec::new(), Vec::new());
     for outcome in evidence.outcomes.iter().filter(|outcome| matches!(outcome.status, Status::Failed | Status::TimedOut)) {
         let symptoms = Evidence::symptoms(outcome);
-        if !symptoms.is_empty() && symptoms.iter().all(|symptom| symptom.held_back) {
+        if !symptoms.is_empty() && symptoms.iter().all(|symptom| symptom.not_measured) {
             not_measured.push(held_back(outcome, &symptoms));
         } else if !is_covered(outcome, &symptoms, hypotheses) {
             unexplained.push(Unexplained {
@@ -25,7 +25,7 @@ pub(super) fn of(evidence: &Evidence<'_>, hypotheses: &[Hypothesis]) -> (Vec<Une
 }
 
 fn held_back(outcome: &Outcome, symptoms: &[Symptom<'_>]) -> NotMeasured {
-    let why = symptoms.first().map(|symptom| symptom.what.clone()).unwrap_or_default();
+    let why = symptoms.first().map(|symptom| sentence(symptom.what.clone())).unwrap_or_default();
     NotMeasured { check: outcome.check.clone(), required: outcome.required, why, grant: None }
 }
 
@@ -58,7 +58,10 @@ fn what(outcome: &Outcome, symptoms: &[Symptom<'_>]) -> String {
         Some((first, [])) => first.what.clone(),
         Some((first, rest)) => format!("{}; and {} more", first.what, rest.len()),
     };
-    let mut text = seen;
+    sentence(seen)
+}
+
+fn sentence(mut text: String) -> String {
     if let Some(first) = text.get(..1).map(str::to_uppercase) {
         text.replace_range(..1, &first);
     }

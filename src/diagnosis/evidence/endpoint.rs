@@ -79,9 +79,12 @@ impl<'a> Attempt<'a> {
         .filter(Self::was_made)
     }
 
-    /// What netsonde itself did not let out says nothing about the network.
+    /// What netsonde itself did not let out, or did not wait for, says nothing about the network.
     fn was_made(&self) -> bool {
-        !self.failure.is_some_and(|failure| matches!(failure.code, FailureCode::NotAllowed | FailureCode::BudgetExhausted))
+        let unsaid = |code: &FailureCode| {
+            matches!(code, FailureCode::NotAllowed | FailureCode::BudgetExhausted | FailureCode::Interrupted)
+        };
+        !self.failure.is_some_and(|failure| unsaid(&failure.code))
     }
 
     pub(crate) fn connected(&self) -> bool {

@@ -15,15 +15,26 @@ pub(crate) use endpoint::{Attempt, Endpoint, host_of};
 pub(crate) use machine::is_without_route;
 pub(crate) use naming::{Answer, NXDOMAIN, NameView, REFUSED, SERVFAIL};
 pub(crate) use path::IcmpSeen;
-pub(crate) use symptom::Symptom;
+pub(crate) use symptom::{Symptom, sets_cookie};
 
 use netsonde_contract::environment::Environment;
 use netsonde_contract::id::ObservationId;
-use netsonde_contract::observation::{Clock, Echo, Exchange, Fact, Handshake, Hop, Interface, Lookup, Observation, Route, Trace};
+use netsonde_contract::kind::Kind;
+use netsonde_contract::observation::{
+    Clock, Connect, Echo, Exchange, Fact, Handshake, Hop, Interface, Lookup, Observation, Proxies, Resolvers, Route, Trace,
+};
 use netsonde_contract::outcome::Outcome;
 use netsonde_contract::target::Target;
 use std::net::IpAddr;
 use std::ops::Deref;
+
+/// The check of a set that connects to the proxy in force instead of the target; `proxy#2` is the second target's.
+const PROXY_CHECK: &str = "proxy";
+
+/// Whether the check connects to the proxy.
+pub(crate) fn is_of_proxy(outcome: &Outcome) -> bool {
+    outcome.check.as_str().split('#').next() == Some(PROXY_CHECK)
+}
 
 /// One fact with the observation it came from and the check that made it.
 #[derive(Debug)]
@@ -66,11 +77,15 @@ pub(crate) struct Evidence<'a> {
     pub(crate) routes: Vec<Seen<'a, Route>>,
     pub(crate) interfaces: Vec<Seen<'a, Interface>>,
     pub(crate) clocks: Vec<Seen<'a, Clock>>,
+    pub(crate) resolvers: Vec<Seen<'a, Resolvers>>,
+    pub(crate) proxies: Vec<Seen<'a, Proxies>>,
+    /// Connections to the proxy, which say nothing of the way to the target.
+    pub(crate) to_proxy: Vec<Seen<'a, Connect>>,
     attempts: Vec<Attempt<'a>>,
 }
 
 impl<'a> Evidence<'a> {
-    /// Indexes the outcomes of one target. Outcomes that belong to no target lend their facts about the machine.
+    /// Indexes the outcomes of one target. Outcomes that belong to no target, and host checks, lend their facts about the machine.
     pub(crate) fn of(outcomes: &'a [Outcome], target: Option<&'a Target>, environment: &'a Environment) -> Self {
         let mut evidence = Self {
             target,
@@ -85,11 +100,15 @@ impl<'a> Evidence<'a> {
             routes: Vec::new(),
             interfaces: Vec::new(),
             clocks: Vec::new(),
+            resolvers: Vec::new(),
+            proxies: Vec::new(),
+            to_proxy: Vec::new(),
             attempts: Vec::new(),
         };
         for outcome in outcomes {
             let of_target = outcome.target.as_ref() == target;
-            if of_target || outcome.target.is_none() {
+            // The machine is the same for every target, and is read for the first one only.
+            if of_target || outcome.target.is_none() || outcome.kind == Kind::Host {
                 for observation in &outcome.observations {
                     evidence.add(outcome, observation, of_target);
                 }
@@ -107,8 +126,11 @@ impl<'a> Evidence<'a> {
         match &observation.fact {
             Fact::Interface(fact) => self.interfaces.push(seen!(fact)),
             Fact::Clock(fact) => self.clocks.push(seen!(fact)),
+            Fact::Resolvers(fact) => self.resolvers.push(seen!(fact)),
+            Fact::Proxies(fact) => self.proxies.push(seen!(fact)),
             _ if !of_target => {}
             Fact::Lookup(fact) => self.lookups.push(seen!(fact)),
+            Fact::Connect(fact) if is_of_proxy(outcome) => self.to_proxy.push(seen!(fact)),
             Fact::Connect(fact) => self.attempts.extend(Attempt::of_connect(seen!(fact))),
             Fact::Echo(fact) => self.echoes.push(seen!(fact)),
             Fact::Hop(fact) => self.hops.push(seen!(fact)),
@@ -124,7 +146,7 @@ impl<'a> Evidence<'a> {
                 self.exchanges.push(seen);
             }
             Fact::Route(fact) => self.routes.push(seen!(fact)),
-            Fact::Resolvers(_) | Fact::Proxies(_) | Fact::Unknown(_) => {}
+            Fact::Unknown(_) => {}
         }
     }
 

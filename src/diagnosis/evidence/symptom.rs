@@ -4,7 +4,7 @@ use crate::layer::Layer;
 use crate::spot::Spot;
 use netsonde_contract::failure::{Failure, FailureCode, Step};
 use netsonde_contract::id::ObservationId;
-use netsonde_contract::observation::{Connect, Exchange, Fact, Handshake, Lookup, LookupSource};
+use netsonde_contract::observation::{Connect, Echo, Exchange, Fact, Handshake, Lookup, LookupSource, Trace};
 use netsonde_contract::outcome::Outcome;
 
 /// One observation that made its check fail: where, at which layer, and what was seen in words.
@@ -14,8 +14,8 @@ pub(crate) struct Symptom<'a> {
     pub(crate) layer: Layer,
     pub(crate) spot: Spot,
     pub(crate) what: String,
-    /// netsonde itself held it back: policy or budget.
-    pub(crate) held_back: bool,
+    /// netsonde's own limits kept it from being measured: policy, budget, or what netsonde does not do.
+    pub(crate) not_measured: bool,
 }
 
 impl Evidence<'_> {
@@ -25,10 +25,16 @@ impl Evidence<'_> {
             .observations
             .iter()
             .any(|observation| matches!(&observation.fact, Fact::Lookup(Lookup { source: LookupSource::System, .. })));
+        let keeps_no_cookies =
+            |exchange: &Exchange| matches!(exchange.redirect_stopped.as_deref(), Some("loop" | "limit")) && sets_cookie(outcome);
         let of_fact = |fact: &Fact| match fact {
             // Where the system was asked, what it said decides; the servers' replies are the reason.
             Fact::Lookup(lookup) if !system_was_asked || lookup.source == LookupSource::System => of_lookup(lookup),
             Fact::Connect(connect) => of_connect(connect),
+            Fact::Echo(Echo { address, .. }) | Fact::Trace(Trace { target: address, .. }) if address.is_unspecified() => {
+                let what = format!("{address} is the address of no machine: what is sent there says nothing of a path");
+                Some((Layer::Path, Spot::Address(*address), what))
+            }
             Fact::Echo(echo) if echo.replies.is_empty() => {
                 let what = words(echo.failure.as_ref(), || format!("none of {} echo requests was answered", echo.sent));
                 Some((Layer::Path, Spot::Address(echo.address), format!("ping to {}: {what}", echo.address)))
@@ -38,6 +44,14 @@ impl Evidence<'_> {
                 Some((Layer::Path, Spot::Address(trace.target), format!("traceroute to {}: {what}", trace.target)))
             }
             Fact::Handshake(handshake) => of_handshake(handshake),
+            Fact::Exchange(exchange) if keeps_no_cookies(exchange) => {
+                let url = &exchange.url;
+                let what = format!(
+                    "{} {url}: the site sets a cookie and then redirects without an end; netsonde keeps no cookies, so that a browser, which does, may get further",
+                    exchange.method
+                );
+                Some((Layer::Http, Spot::Url(url.clone()), what))
+            }
             Fact::Exchange(exchange) => of_exchange(exchange),
             Fact::Route(route) => route.failure.as_ref().map(|failure| {
                 (Layer::Host, Spot::Address(route.target), format!("no route to {}: {}", route.target, failure.text))
@@ -46,14 +60,26 @@ impl Evidence<'_> {
         };
         let symptom = |observation: &'a netsonde_contract::observation::Observation| {
             let (layer, spot, what) = of_fact(&observation.fact)?;
-            let held_back = observation
-                .fact
-                .failure()
-                .is_some_and(|failure| matches!(failure.code, FailureCode::NotAllowed | FailureCode::BudgetExhausted));
-            Some(Symptom { id: &observation.id, layer, spot, what, held_back })
+            let held_back = |failure: &Failure| {
+                matches!(failure.code, FailureCode::NotAllowed | FailureCode::BudgetExhausted | FailureCode::Interrupted)
+            };
+            let not_measured = observation.fact.failure().is_some_and(held_back)
+                || match &observation.fact {
+                    Fact::Echo(echo) => echo.address.is_unspecified(),
+                    Fact::Trace(trace) => trace.target.is_unspecified(),
+                    Fact::Exchange(exchange) => keeps_no_cookies(exchange),
+                    _ => false,
+                };
+            Some(Symptom { id: &observation.id, layer, spot, what, not_measured })
         };
         outcome.observations.iter().filter_map(symptom).collect()
     }
+}
+
+/// An answer in the check's chain of requests set a cookie, which netsonde does not send back.
+pub(crate) fn sets_cookie(outcome: &Outcome) -> bool {
+    let cookie = |fact: &Fact| matches!(fact, Fact::Exchange(exchange) if exchange.header("set-cookie").is_some());
+    outcome.observations.iter().any(|observation| cookie(&observation.fact))
 }
 
 type Found = (Layer, Spot, String);
@@ -77,7 +103,12 @@ fn of_lookup(lookup: &Lookup) -> Option<Found> {
         Some(rcode) => format!("the reply was {rcode}"),
     });
     let name = &lookup.name;
-    Some((Layer::Dns, Spot::Name(name.clone()), format!("asking {asked} for {name} ({}): {what}", lookup.record_type)))
+    // getaddrinfo asks for addresses of both families, and has no record type to name.
+    let question = match lookup.source {
+        LookupSource::Server { .. } => format!("{name} ({})", lookup.record_type),
+        LookupSource::System | LookupSource::Library => name.clone(),
+    };
+    Some((Layer::Dns, Spot::Name(name.clone()), format!("asking {asked} for {question}: {what}")))
 }
 
 fn of_connect(connect: &Connect) -> Option<Found> {
@@ -104,6 +135,30 @@ fn of_handshake(handshake: &Handshake) -> Option<Found> {
     misnamed.then(|| (Layer::Tls, spot, format!("the certificate of {at} is not for {}", handshake.host)))
 }
 
+/// How an exchange failed. A failure after the status is one of the body, and the library's own words do not say so.
+fn ended(exchange: &Exchange, failure: &Failure) -> String {
+    let may_be_tls = exchange.url.starts_with("http://") && failure.during == Step::Receive;
+    match (exchange.status, &failure.code) {
+        (Some(status), FailureCode::Closed) => {
+            format!("it answered with status {status}, and the connection was closed before the body was complete")
+        }
+        (Some(status), FailureCode::Reset) => {
+            format!("it answered with status {status}, and the connection was reset before the body was complete")
+        }
+        (Some(status), _) => format!("it answered with status {status}, and then {}", failure.text),
+        (None, FailureCode::Reset) if may_be_tls => {
+            "the connection was reset instead of an answer; a port that expects TLS does so to plain HTTP".to_owned()
+        }
+        (None, FailureCode::Closed) if may_be_tls => {
+            "the connection was closed without an answer; a port that expects TLS does so to plain HTTP".to_owned()
+        }
+        (None, _) => match &exchange.plain_reply {
+            Some(reply) => format!("{}: it begins \"{reply}\"", failure.text),
+            None => failure.text.clone(),
+        },
+    }
+}
+
 fn of_exchange(exchange: &Exchange) -> Option<Found> {
     let url = &exchange.url;
     let name = || Spot::Name(host_of(url).to_owned());
@@ -116,10 +171,16 @@ fn of_exchange(exchange: &Exchange) -> Option<Found> {
             Step::Handshake => (Layer::Tls, endpoint()),
             Step::Send | Step::Receive | Step::Other => (Layer::Http, Spot::Url(url.clone())),
         };
-        return Some((layer, spot, format!("{} {url}: {}", exchange.method, failure.text)));
+        return Some((layer, spot, format!("{} {url}: {}", exchange.method, ended(exchange, failure))));
     }
     if let Some(stopped) = &exchange.redirect_stopped {
-        return Some((Layer::Http, Spot::Url(url.clone()), format!("{} {url}: redirects ended by {stopped}", exchange.method)));
+        let why = match stopped.as_str() {
+            "loop" => "the redirects go in a circle",
+            "limit" => "there are too many redirects",
+            "no_location" => "it answers with a redirect that does not say where to",
+            other => other,
+        };
+        return Some((Layer::Http, Spot::Url(url.clone()), format!("{} {url}: {why}", exchange.method)));
     }
     let status = exchange.status.filter(|_| !exchange.expected && exchange.location.is_none())?;
     Some((Layer::Http, Spot::Url(url.clone()), format!("{} {url}: status {status}, which was not expected", exchange.method)))

@@ -4,9 +4,10 @@ use super::timestamp;
 use netsonde_contract::failure::{Failure, FailureCode, IcmpError, Step};
 use netsonde_contract::observation::{
     Certificate, Clock, Connect, DnsFlags, DnsReply, Echo, EchoReply, Exchange, Fact, Handshake, Header, Hop, HopProbe, HopReply,
-    Interface, Lookup, LookupSource, NameVerdict, Phases, Record, ReplyKind, Route, Trace, TraceProtocol, Transport, TrustReason,
-    TrustStore, TrustVerdict,
+    Interface, Lookup, LookupSource, NameVerdict, Proxies, ProxySetting, Record, ReplyKind, Resolvers, Route, Trace,
+    TraceProtocol, Transport, TrustReason, TrustStore, TrustVerdict,
 };
+use serde_json::json;
 use std::net::{IpAddr, SocketAddr};
 
 pub(crate) fn failure(code: FailureCode, during: Step) -> Failure {
@@ -44,6 +45,20 @@ pub(crate) fn answer(server: &str, name: &str, addresses: &[&str]) -> Fact {
 pub(crate) fn rcode(server: &str, name: &str, record_type: &str, number: u16, authority: &[(&str, &str)]) -> Fact {
     let reply = reply(server, number, name, Vec::new(), authority);
     lookup(name, record_type, of_server(server, Transport::Udp), &[], Some(reply), None)
+}
+
+/// A lookup that took as long as a program waits for a silent server.
+pub(crate) fn slowly(mut fact: Fact) -> Fact {
+    if let Fact::Lookup(lookup) = &mut fact {
+        lookup.took_us = Some(5_000_000);
+    }
+    fact
+}
+
+/// The name servers that the system is set to use, the first asked first.
+pub(crate) fn resolvers(servers: &[&str]) -> Fact {
+    let servers = servers.iter().map(|server| server.parse().unwrap()).collect();
+    Fact::Resolvers(Resolvers { servers, search: Vec::new(), read_from: "/etc/resolv.conf".into() })
 }
 
 /// Changes the reply of a lookup.
@@ -136,6 +151,11 @@ pub(crate) fn interface(cidr: &str) -> Fact {
         loopback: false,
         tunnel: false,
     })
+}
+
+pub(crate) fn proxies(url: &str, set_by: &str) -> Fact {
+    let setting = ProxySetting { scheme: "http".into(), url: url.into(), set_by: set_by.into() };
+    Fact::Proxies(Proxies { settings: vec![setting], excluded: None })
 }
 
 pub(crate) fn clock(synchronised: Option<bool>) -> Fact {
@@ -260,6 +280,10 @@ pub(crate) fn trace_after(target: &str, hops: &[&str], hop_us: u64) -> Vec<Fact>
 
 // TLS and HTTP.
 
+pub(crate) fn header(name: &str, value: &str) -> Header {
+    Header { name: name.into(), value: value.into() }
+}
+
 pub(crate) fn certificate(subject: &str, issuer: &str) -> Certificate {
     Certificate {
         subject: subject.into(),
@@ -310,24 +334,11 @@ pub(crate) fn distrust(handshake: &mut Handshake, reason: TrustReason) {
 
 /// An exchange as all is well, changed as the test wants it.
 pub(crate) fn exchange(url: &str, change: impl FnOnce(&mut Exchange)) -> Fact {
-    let mut exchange = Exchange {
-        url: url.into(),
-        method: "GET".into(),
-        redirect: 0,
-        address: Some("192.0.2.1:443".parse().unwrap()),
-        proxy: None,
-        version: Some("HTTP/1.1".into()),
-        status: Some(200),
-        expected: true,
-        headers: vec![Header { name: "server".into(), value: "nginx".into() }],
-        location: None,
-        redirect_stopped: None,
-        phases: Phases { connect_us: Some(20_000), first_byte_us: Some(60_000), ..Phases::default() },
-        body_bytes: 10,
-        body_cut: false,
-        body_sha256: None,
-        failure: None,
-    };
+    let mut exchange: Exchange = serde_json::from_value(json!({
+        "url": url, "method": "GET", "redirect": 0, "address": "192.0.2.1:443", "version": "HTTP/1.1", "status": 200, "expected": true,
+        "headers": [{"name": "server", "value": "nginx"}], "phases": {"connect_us": 20_000, "first_byte_us": 60_000}, "body_bytes": 10,
+    }))
+    .unwrap();
     change(&mut exchange);
     Fact::Exchange(Box::new(exchange))
 }

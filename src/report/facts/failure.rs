@@ -5,11 +5,13 @@ pub(crate) fn short(failure: &Failure) -> String {
     let words = match &failure.code {
         FailureCode::Refused => "refused",
         FailureCode::TimedOut => "timed out",
+        FailureCode::Interrupted => "cut off before it ended",
         FailureCode::NetworkUnreachable => "network unreachable",
         FailureCode::HostUnreachable => "host unreachable",
         FailureCode::PermissionDenied => "permission denied",
         FailureCode::Reset => "reset by the peer",
         FailureCode::Closed => "closed without an answer",
+        FailureCode::Incomplete => "ended before its end",
         FailureCode::AddressNotAvailable => "no free local address or port",
         FailureCode::AddressInUse => "local address in use",
         FailureCode::DescriptorsExhausted => "no file descriptors left",

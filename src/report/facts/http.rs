@@ -1,6 +1,7 @@
 use super::{failure, of};
 use crate::clean::shortened;
 use crate::units;
+use netsonde_contract::failure::{Failure, FailureCode};
 use netsonde_contract::observation::{Exchange, Fact, Phases};
 use netsonde_contract::outcome::Outcome;
 
@@ -31,15 +32,26 @@ fn result(exchange: &Exchange) -> String {
     let stopped = match exchange.redirect_stopped.as_deref() {
         Some("loop") => Some("redirects go in a circle".to_owned()),
         Some("limit") => Some("too many redirects".to_owned()),
+        Some("no_location") => Some("a redirect that does not say where to".to_owned()),
         Some(other) => Some(format!("redirects stopped: {other}")),
         None => None,
     };
     match (status, &exchange.failure, stopped) {
         (Some(status), None, None) => format!("{status}{unexpected}"),
         (Some(status), None, Some(stopped)) => format!("{status}, {stopped}"),
-        (Some(status), Some(found), _) => format!("{status}, then {}", failure::short(found)),
+        (Some(status), Some(found), _) => format!("{status}, then {}", within_body(found)),
         (None, Some(found), _) => failure::short(found),
         (None, None, _) => "no answer".to_owned(),
+    }
+}
+
+/// After the status it is the body that fails, and the words for a failed request would say that no answer came.
+fn within_body(found: &Failure) -> String {
+    match found.code {
+        FailureCode::Closed | FailureCode::Incomplete => "closed before the body was complete".to_owned(),
+        FailureCode::Reset => "reset before the body was complete".to_owned(),
+        FailureCode::TimedOut => "the body stopped before its end".to_owned(),
+        _ => failure::short(found),
     }
 }
 
@@ -65,6 +77,7 @@ pub(crate) fn phases(phases: &Phases) -> Vec<(&'static str, u64)> {
 
 pub(super) fn details(exchange: &Exchange) -> Vec<String> {
     let mut lines = failure::details(exchange.failure.as_ref());
+    lines.extend(exchange.plain_reply.as_ref().map(|reply| format!("the reply begins \"{reply}\"")));
     let phases: Vec<String> =
         phases(&exchange.phases).into_iter().map(|(name, us)| format!("{name} {}", units::duration(us))).collect();
     if !phases.is_empty() {
@@ -73,6 +86,9 @@ pub(super) fn details(exchange: &Exchange) -> Vec<String> {
     if exchange.status.is_some() {
         let cut = if exchange.body_cut { ", cut there" } else { "" };
         lines.push(format!("body {}{cut}", units::size(exchange.body_bytes)));
+    }
+    if let Some(reply) = &exchange.plain_reply {
+        lines.push(format!("the reply begins \"{reply}\""));
     }
     if let Some(location) = &exchange.location {
         lines.push(format!("sent on to {location}"));

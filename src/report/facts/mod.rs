@@ -160,6 +160,22 @@ mod tests {
     }
 
     #[test]
+    fn a_body_that_is_cut_short_is_not_called_no_answer() {
+        let shown = |code: &str| {
+            let failure = json!({"code": code, "during": "receive", "text": "x"});
+            line(
+                "http",
+                vec![json!({
+                    "fact": "exchange", "url": "http://a/", "method": "GET", "redirect": 0, "status": 200, "expected": true, "phases": {},
+                    "body_bytes": 5, "failure": failure,
+                })],
+            )
+        };
+        assert_eq!(shown("closed"), "status 200, then closed before the body was complete, 5 bytes");
+        assert_eq!(shown("timed_out"), "status 200, then the body stopped before its end, 5 bytes");
+    }
+
+    #[test]
     fn redirects_in_a_circle_are_said_to_be_one() {
         let exchange = |redirect: u32, stopped: Value| {
             json!({

@@ -22,6 +22,9 @@ pub(super) fn write(html: &mut Writer, document: &Document) {
             }
         });
     });
+    if let Some(note) = words::check_names(document) {
+        html.leaf("p", &[("class", "ns-muted")], note);
+    }
     for outcome in document.outcomes.iter().filter(|outcome| !outcome.observations.is_empty()) {
         observations(html, document, outcome);
     }

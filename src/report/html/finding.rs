@@ -28,14 +28,14 @@ fn finding(html: &mut Writer, document: &Document, finding: &Finding) {
         html.element("h3", &[], |html| {
             html.leaf("span", &[("class", "ns-mark")], words::severity(finding.severity));
             html.text(" ");
-            html.leaf("span", &[("class", "ns-sentence")], &finding.sentence);
+            html.element("span", &[("class", "ns-sentence")], |html| html.prose(&finding.sentence));
         });
         html.element("p", &[("class", "ns-next")], |html| {
             html.leaf("strong", &[], "Next step");
             html.text(" for ");
             html.leaf("em", &[], words::who(finding.next_step.who));
             html.text(": ");
-            html.text(&finding.next_step.action);
+            html.prose(&finding.next_step.action);
         });
         html.pairs(&told(document, finding));
         rejected(html, document, &finding.rejected);
@@ -81,7 +81,7 @@ fn rejected(html: &mut Writer, document: &Document, rejected: &[Rejected]) {
             html.element("li", &[], |html| {
                 html.leaf("code", &[], &rejected.cause);
                 html.text(": ");
-                html.text(&rejected.reason);
+                html.prose(&rejected.reason);
                 if !rejected.evidence.is_empty() {
                     html.text(" ");
                     html.element("span", &[("class", "ns-ids")], |html| evidence(html, document, &rejected.evidence));
@@ -107,7 +107,7 @@ fn unexplained(html: &mut Writer, document: &Document, failure: &Unexplained) {
         html.element("h3", &[], |html| {
             html.leaf("span", &[("class", "ns-mark")], "unexplained");
             html.text(" ");
-            html.leaf("span", &[("class", "ns-sentence")], &format!("{}: {}", failure.check, failure.what));
+            html.element("span", &[("class", "ns-sentence")], |html| html.prose(&format!("{}: {}", failure.check, failure.what)));
         });
         rejected(html, document, &failure.ruled_out);
     });
@@ -124,7 +124,7 @@ fn not_measured(html: &mut Writer, gaps: &[NotMeasured]) {
                 html.element("li", &[], |html| {
                     html.leaf("strong", &[], gap.check.as_str());
                     html.text(if gap.required { " (needed for a verdict): " } else { ": " });
-                    html.text(&gap.why);
+                    html.prose(&gap.why);
                     if let Some(grant) = &gap.grant {
                         html.text("; to allow it: ");
                         html.leaf("code", &[], grant);

@@ -37,7 +37,13 @@ fn figure(html: &mut Writer, document: &Document, path: &Path<'_>) {
     let height = TOP + nodes.iter().map(Node::height).sum::<f64>();
     let longest = path.steps.iter().flat_map(|step| &step.rtts_us).copied().max().unwrap_or(0);
     html.element("figure", &[("class", "ns-figure")], |html| {
-        html.leaf("figcaption", &[], &path.summary());
+        html.element("figcaption", &[], |html| {
+            if let Some(target) = &path.belongs_to {
+                html.leaf("strong", &[], target);
+                html.text(": ");
+            }
+            html.text(&path.summary());
+        });
         let size = format!("0 0 {WIDTH} {}", coordinate(height));
         html.element("svg", &[("class", "ns-path"), ("viewBox", &size), ("role", "img")], |html| {
             html.leaf("title", &[], &format!("Path to {}", path.target));

@@ -1,7 +1,8 @@
 use super::write::{Writer, coordinate};
-use crate::{shown, units};
+use crate::{shown, units, words};
 use netsonde_contract::document::Document;
 use netsonde_contract::observation::{Echo, Fact};
+use netsonde_contract::outcome::Outcome;
 
 const WIDTH: f64 = 420.0;
 const HEIGHT: f64 = 150.0;
@@ -16,25 +17,32 @@ const MAX_DRAWN: u32 = 1_000;
 const MANY: u32 = 60;
 
 pub(super) fn write(html: &mut Writer, document: &Document) {
-    let facts = shown::all(document).map(|observation| &observation.fact);
-    let echoes: Vec<&Echo> = facts
-        .filter_map(|fact| if let Fact::Echo(echo) = fact { Some(echo) } else { None })
-        .filter(|echo| echo.sent > 0)
-        .collect();
+    let mut echoes: Vec<(&Outcome, &Echo)> = Vec::new();
+    for outcome in &document.outcomes {
+        let facts = shown::observations(outcome).iter().map(|observation| &observation.fact);
+        let sent = facts.filter_map(|fact| if let Fact::Echo(echo) = fact { Some(echo) } else { None });
+        echoes.extend(sent.filter(|echo| echo.sent > 0).map(|echo| (outcome, echo)));
+    }
     if echoes.is_empty() {
         return;
     }
     html.element("div", &[("class", "ns-figures")], |html| {
-        for echo in echoes {
-            figure(html, echo);
+        for (outcome, echo) in echoes {
+            figure(html, echo, words::which_target(document, outcome));
         }
     });
 }
 
-fn figure(html: &mut Writer, echo: &Echo) {
+fn figure(html: &mut Writer, echo: &Echo, belongs_to: Option<String>) {
     let summary = crate::facts::line(&Fact::Echo(echo.clone()));
     html.element("figure", &[("class", "ns-figure")], |html| {
-        html.leaf("figcaption", &[], &summary);
+        html.element("figcaption", &[], |html| {
+            if let Some(target) = &belongs_to {
+                html.leaf("strong", &[], target);
+                html.text(": ");
+            }
+            html.text(&summary);
+        });
         if echo.replies.is_empty() || echo.sent > MAX_DRAWN {
             return;
         }
@@ -103,6 +111,25 @@ fn ceiling(largest_us: u64) -> u64 {
 #[cfg(test)]
 mod tests {
     use super::ceiling;
+    use crate::html::fragment;
+    use crate::sample;
+    use serde_json::json;
+
+    #[test]
+    fn with_several_targets_each_figure_says_whose_it_is() {
+        let mut run = sample::refused();
+        let target = json!({"text": "db.example:5432", "host": "db.example", "port": 5432});
+        for outcome in run["outcomes"].as_array_mut().unwrap() {
+            outcome["target"] = target.clone();
+        }
+        let named = "<strong>db.example:5432</strong>: ";
+        let one = sample::document(run.clone());
+        assert!(!fragment::rtt(&one).contains(named) && !fragment::path(&one).contains(named));
+        run["run"]["targets"].as_array_mut().unwrap().push(target);
+        let two = sample::document(run);
+        assert_eq!(fragment::rtt(&two).matches(named).count(), 2);
+        assert_eq!(fragment::path(&two).matches(named).count(), 2);
+    }
 
     #[test]
     fn a_scale_ends_at_a_round_number_above_the_largest_time() {

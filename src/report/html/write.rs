@@ -75,6 +75,22 @@ impl Writer {
         escape(&mut self.out, &clean(text));
     }
 
+    /// Running text of a finding, in which paired backticks mark what is typed or read as it stands.
+    pub(super) fn prose(&mut self, text: &str) {
+        let parts: Vec<&str> = text.split('`').collect();
+        // An odd number of backticks has one that ends nothing: then all of them are plain characters.
+        if parts.len().is_multiple_of(2) {
+            return self.text(text);
+        }
+        for (number, part) in parts.into_iter().enumerate() {
+            if number.is_multiple_of(2) {
+                self.text(part);
+            } else {
+                self.leaf("code", &[], part);
+            }
+        }
+    }
+
     /// A text that keeps its lines.
     pub(super) fn lines(&mut self, text: &str) {
         for (number, line) in text.lines().enumerate() {
@@ -156,6 +172,14 @@ mod tests {
             html.finish(),
             "<p class=\"&quot;&gt;&lt;script&gt;\">&lt;/p&gt;&lt;script&gt;alert(&#39;1&#39;) &amp; \\x1b[31m</p>\n"
         );
+    }
+
+    #[test]
+    fn what_stands_between_backticks_is_code_and_still_escaped() {
+        let mut html = Writer::default();
+        html.prose("Run `a <b>` now.");
+        html.prose(" A lone ` stays.");
+        assert_eq!(html.finish(), "Run <code>a &lt;b&gt;</code> now. A lone ` stays.");
     }
 
     #[test]

@@ -115,12 +115,16 @@ fn checks(lines: &mut Vec<String>, document: &Document) {
         let (status, check) = (words::status(outcome.status), cell(outcome.check.as_str()));
         lines.push(format!("| {check} | {status} | {time} | {} |", cell(&facts::outcome(outcome))));
     }
+    if let Some(note) = words::check_names(document) {
+        lines.extend([String::new(), prose(note)]);
+    }
 }
 
 fn paths(lines: &mut Vec<String>, document: &Document) {
     for path in path::paths(document) {
-        let Path { target, steps, .. } = &path;
-        section(lines, &format!("Path to {target}"));
+        let Path { belongs_to, target, steps, .. } = &path;
+        let of = belongs_to.as_ref().map_or(String::new(), |target| format!(" for {}", code(target)));
+        section(lines, &format!("Path to {target}{of}"));
         lines.extend(["| hop | address | round-trip times | notes |".to_owned(), "|---:|---|---|---|".to_owned()]);
         for step in steps {
             let addresses: Vec<String> = step.addresses.iter().map(|address| cell(&address.to_string())).collect();

@@ -35,6 +35,9 @@ pub(super) fn checks(sheet: &mut Sheet, document: &Document) {
             sheet.hanging(&columns, 2 + name_width + 2 + status_width + 2 + TIME + 2, fact_paint, &fact);
         }
     }
+    if let Some(note) = words::check_names(document) {
+        sheet.paragraph(if sheet.is_narrow() { 0 } else { 2 }, DIM, note);
+    }
 }
 
 /// How long the check took; nothing for one that never ran.

@@ -54,7 +54,7 @@ fn head(sheet: &mut Sheet, document: &Document) {
     let case = run.case.as_ref().map_or(String::new(), |case| format!(", case {case}"));
     sheet.paragraph(0, BOLD, &format!("netsonde {}  {}", run.set.name, targets.join(", ")));
     let (began, took) = (units::moment(run.began), units::duration(run.took_us));
-    sheet.paragraph(0, DIM, &format!("{} on {began}, took {took}{case}", document.environment.hostname));
+    sheet.paragraph(0, DIM, &format!("measured on {} at {began}, took {took}{case}", document.environment.hostname));
     sheet.blank();
     let paint = match document.state {
         State::AsExpected => GREEN,

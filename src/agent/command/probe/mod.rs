@@ -1,5 +1,7 @@
 //! `netsonde probe KIND …`, built from the kinds' own parameter lists, so that help, defaults and bounds stand in one place.
 
+/// What a measurement is aimed at, as it is written on the command line.
+mod aim;
 /// A kind's fields as arguments.
 mod arguments;
 
@@ -14,10 +16,9 @@ use clap::{ArgMatches, Args, Command, FromArgMatches, Subcommand};
 use netsonde_contract::bundle::hexadecimal;
 use netsonde_contract::document::SetReference;
 use netsonde_contract::id::CheckId;
-use netsonde_contract::kind::{FieldType, Kind, Params};
+use netsonde_contract::kind::{Field, FieldType, Kind, Params};
 use netsonde_contract::nearest::nearest;
 use netsonde_contract::set::{MAX_DEADLINE, Plan, PlannedCheck};
-use netsonde_contract::target::{Target, TargetForm};
 use serde_json::{Map, Value};
 use sha2::{Digest, Sha256};
 
@@ -40,15 +41,16 @@ impl ProbeCommand {
         };
         let measured = super::block_on(async { measure(&plan, &settings, &Interruption::listen()).await })?;
         terminal::output(&format::render(&measured.document, self.options.format, self.options.detail))?;
-        Ok(exit::code(&measured.document, false))
+        Ok(exit::code(&measured.document, exit::BundleFate::InPlace))
     }
 
     /// A plan of one required check.
     fn plan(&self) -> Result<Plan, Stop> {
         let next = || format!("netsonde probe {} --help lists what it takes", self.kind.name());
-        let value = Value::Object(self.parameters.clone());
-        let params = Params::parse(self.kind, value).map_err(|error| Stop::usage(error.to_string()).next(next()))?;
-        let target = target(&params).transpose().map_err(|error| Stop::usage(error.to_string()))?;
+        let mut parameters = self.parameters.clone();
+        let target = aim::read(self.kind, &mut parameters).map_err(|error| Stop::usage(error).next(next()))?;
+        let params =
+            Params::parse(self.kind, Value::Object(parameters)).map_err(|error| Stop::usage(error.to_string()).next(next()))?;
         let budget = self.options.budget.unwrap_or(MAX_DEADLINE);
         let check = PlannedCheck {
             id: CheckId::new(self.kind.name()),
@@ -67,26 +69,10 @@ impl ProbeCommand {
             set: SetReference { name, version: 1, sha256 },
             question: self.kind.summary().to_owned(),
             targets: target.into_iter().collect(),
+            repeated: Vec::new(),
             budget,
             checks: vec![check],
         })
-    }
-}
-
-/// What the measurement is aimed at, where it is a thing of its own.
-fn target(params: &Params) -> Option<Result<Target, netsonde_contract::target::TargetError>> {
-    let endpoint = |host: &str, port: u16| {
-        Target::parse(&format!("{}:{port}", netsonde_contract::target::bracketed(host)), TargetForm::Endpoint)
-    };
-    match params {
-        Params::Http(params) => Some(Target::parse(&params.url, TargetForm::Url)),
-        Params::Tcp(params) => Some(endpoint(&params.host, params.port)),
-        Params::Tls(params) => Some(endpoint(&params.host, params.port)),
-        Params::Icmp(params) => Some(Target::parse(&params.host, TargetForm::Host)),
-        Params::Traceroute(params) => Some(Target::parse(&params.host, TargetForm::Host)),
-        // Names such as `_dmarc.example.` are asked for, but are no hosts.
-        Params::Dns(params) => Target::parse(&params.name, TargetForm::Host).ok().map(Ok),
-        Params::Host(params) => params.target.as_deref().map(|target| Target::parse(target, TargetForm::Host)),
     }
 }
 
@@ -115,7 +101,11 @@ impl FromArgMatches for ProbeCommand {
         let missing = || clap::Error::new(clap::error::ErrorKind::MissingSubcommand);
         let (name, matches) = matches.subcommand().ok_or_else(missing)?;
         let kind = Kind::from_name(name).ok_or_else(|| unknown_kind(name))?;
-        let parameters = kind.fields().iter().filter_map(|field| Some((field.name.clone(), value_of(field, matches)?))).collect();
+        let given = |field: &Field| Some((field.name.clone(), value_of(field, matches)?));
+        let mut parameters: Map<String, Value> = kind.fields().iter().filter_map(given).collect();
+        if let Some(port) = aim::second_port(kind, matches) {
+            parameters.insert(aim::PORT.to_owned(), port.into());
+        }
         Ok(Self { kind, parameters, options: MeasuringOptions::from_arg_matches(matches)? })
     }
 
@@ -136,6 +126,7 @@ fn unknown_kind(name: &str) -> clap::Error {
 
 fn kind_command(kind: Kind) -> Command {
     let command = kind.fields().iter().fold(Command::new(kind.name()), |command, field| command.arg(argument(field)));
+    let command = aim::with_both_ports(kind, command);
     MeasuringOptions::augment_args(command).about(kind.summary()).long_about(None).after_help(example(kind))
 }
 
@@ -191,6 +182,55 @@ mod tests {
         let help = command.render_long_help().to_string();
         assert!(help.starts_with(Kind::Tcp.summary()), "{help}");
         assert!(help.contains("50 to 30000") && help.contains("[default: 3000]"), "{help}");
+    }
+
+    /// The port may stand with the host, behind it, or as an option, whichever kind it is.
+    #[test]
+    fn a_port_may_be_written_in_every_way_for_every_kind_that_has_one() {
+        let ways: [&[&str]; 4] =
+            [&["127.0.0.1:8443"], &["127.0.0.1", "8443"], &["127.0.0.1", "--port", "8443"], &["127.0.0.1:8443", "8443"]];
+        for kind in ["tcp", "tls"] {
+            for way in ways {
+                let command = parse(&[&[kind], way].concat()).unwrap_or_else(|error| panic!("{kind} {way:?}: {error}"));
+                let plan = command.plan().unwrap_or_else(|stop| panic!("{kind} {way:?}: {stop:?}"));
+                let value = plan.checks[0].params.to_value();
+                assert_eq!((&value["host"], &value["port"]), (&"127.0.0.1".into(), &8443.into()), "{kind} {way:?}");
+                assert_eq!(plan.targets[0].to_string(), "127.0.0.1:8443");
+            }
+        }
+    }
+
+    #[test]
+    fn a_url_may_be_written_as_a_run_takes_it() {
+        for (given, url) in [
+            ("127.0.0.1:8080", "https://127.0.0.1:8080/"),
+            ("shop.example", "https://shop.example/"),
+            ("shop.example:80", "http://shop.example/"),
+            ("http://[::1]:8080/a?b=c#d", "http://[::1]:8080/a?b=c"),
+        ] {
+            let plan = parse(&["http", given]).unwrap().plan().unwrap();
+            assert_eq!(plan.checks[0].params.to_value()["url"], url, "{given}");
+        }
+    }
+
+    #[test]
+    fn what_is_no_target_ends_before_anything_is_measured() {
+        let wrong: [(&[&str], &str); 9] = [
+            (&["tcp", "db.example"], "port"),
+            (&["tcp", "db.example:5432", "5433"], "two ports"),
+            (&["tcp", "db.example:99999"], "65535"),
+            (&["tls", "http://127.1/"], "IPv4"),
+            (&["http", "ftp://x"], "scheme"),
+            (&["http", "http://0x7f000001/"], "IPv4"),
+            (&["icmp", "db.example:5432"], "port"),
+            (&["traceroute", "fe80::1%eth0"], "zones"),
+            (&["dns", "https://shop.example/"], "URL"),
+        ];
+        for (arguments, words) in wrong {
+            let stop = parse(arguments).unwrap().plan().unwrap_err();
+            assert_eq!(stop.exit, exit::USAGE, "{arguments:?}");
+            assert!(stop.message.contains(words), "{arguments:?}: {}", stop.message);
+        }
     }
 
     #[test]

@@ -2,8 +2,10 @@
 mod closing;
 
 use super::measuring::MeasuringOptions;
+use super::state_option::StateOption;
 use crate::bundling::Agreement;
 use crate::delivery::Route;
+use crate::exit::BundleFate;
 use crate::format;
 use crate::interruption::Interruption;
 use crate::measurement::{Settings, measure};
@@ -12,12 +14,16 @@ use crate::stop::Stop;
 use crate::{exit, preview, terminal, ticket};
 use clap::Args;
 use closing::Closing;
+use ed25519_dalek::SigningKey;
 use netsonde_contract::bundle::Consent;
 use netsonde_contract::id::CaseId;
 use netsonde_contract::kind::dns::parse_server;
 use netsonde_contract::redaction::Level;
-use netsonde_contract::set::{Plan, ProbeSet, Request};
+use netsonde_contract::set::{Plan, ProbeSet, ProxyAddress, Request};
+use netsonde_contract::target::Target;
 use netsonde_contract::ticket::Ticket;
+use netsonde_probes::context::ProxyChoice;
+use std::collections::BTreeMap;
 use std::path::PathBuf;
 
 const EXAMPLES: &str = "\
@@ -33,7 +39,7 @@ Examples:
 #[command(after_help = EXAMPLES)]
 pub(super) struct RunCommand {
     /// A built-in set (`netsonde sets list`), a set's file, or `-` for one on standard input. A ticket names its own.
-    #[arg(value_name = "SET", required_unless_present = "ticket", conflicts_with = "ticket")]
+    #[arg(value_name = "SET", conflicts_with = "ticket")]
     set: Option<String>,
     /// What to measure: a URL, host:port or host, as the set wants it. May be given several times.
     #[arg(long, value_name = "TARGET", conflicts_with = "ticket")]
@@ -64,7 +70,7 @@ pub(super) struct RunCommand {
     /// Send nothing; say where the bundle is.
     #[arg(long, help_heading = "Bundle")]
     no_upload: bool,
-    /// Agree to what the ticket does without being asked.
+    /// Agree to what the ticket does without being asked. Where nobody can be asked, nothing is sent without this or --upload.
     #[arg(long, short, help_heading = "Bundle")]
     yes: bool,
     /// Also write the bundle to this file.
@@ -76,9 +82,26 @@ pub(super) struct RunCommand {
     /// Keep the bundle of a ticket after it was delivered.
     #[arg(long, help_heading = "Bundle")]
     keep: bool,
-    /// Where key, sequence number and bundles are kept [default: /var/lib/netsonde for root, else $XDG_STATE_HOME/netsonde].
-    #[arg(long, env = "NETSONDE_STATE_DIR", value_name = "DIR", help_heading = "Bundle")]
-    state_dir: Option<PathBuf>,
+    #[command(flatten)]
+    state: StateOption,
+}
+
+/// Where a run's bundle is kept, and the agent's own key.
+struct Place {
+    /// None where no directory can be written.
+    state: Option<StateDirectory>,
+    /// None for a run on a ticket, and where there is no directory: then a key is made for the run.
+    key: Option<SigningKey>,
+}
+
+/// What is to become of a ticket's bundle.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Sending {
+    /// It is not to be sent.
+    No,
+    /// It is to be sent, but nobody is there to agree.
+    Unagreed,
+    Agreed(Consent),
 }
 
 impl RunCommand {
@@ -97,7 +120,7 @@ impl RunCommand {
         }
         let trust = self.measuring.trust()?;
         self.check_out()?;
-        let state = StateDirectory::open(self.state_dir.as_deref())?;
+        let kept = self.open_state(ticket.is_none())?;
         let settings = Settings {
             trust,
             proxy: self.measuring.proxy(),
@@ -106,16 +129,46 @@ impl RunCommand {
             ticket: ticket.as_ref().map(|ticket| ticket.id.clone()),
         };
         let Some(ticket) = &ticket else {
-            return super::block_on(self.run(&plan, &settings, None, Consent::None, &state));
+            return super::block_on(self.run(&plan, &settings, None, Sending::No, kept));
         };
+        let directory = kept.state.as_ref().map(|state| state.path().to_owned());
         let done = self
-            .consent(&description, will_upload)
-            .and_then(|consent| super::block_on(self.run(&plan, &settings, Some(ticket), consent, &state)));
-        if done.is_err() {
+            .agree(&description, will_upload)
+            .and_then(|sending| super::block_on(self.run(&plan, &settings, Some(ticket), sending, kept)));
+        if let (Err(_), Some(state)) = (&done, directory.as_deref().and_then(|path| StateDirectory::existing(Some(path)))) {
             // A run on a ticket that did not take place leaves nothing behind.
             state.remove_if_unused();
         }
         done
+    }
+
+    /// Opens the state directory and reads its keys before anything is measured, so that a damaged one costs no run. A machine without
+    /// any place to write is still worth measuring: then the key is made for this run, and nothing is kept.
+    fn open_state(&self, own_key: bool) -> Result<Place, Stop> {
+        let none = |stop: Stop| {
+            let kept = match &self.out {
+                Some(out) => format!("the bundle is written to {} only", out.display()),
+                None => "nothing is kept on this machine; --out FILE writes the bundle".to_owned(),
+            };
+            terminal::say(&format!("netsonde: {}; measuring with a key made for this run: {kept}", stop.message));
+            Place { state: None, key: None }
+        };
+        let state = match StateDirectory::open(self.state.path()) {
+            Ok(state) => state,
+            Err(stop) => return Ok(none(stop)),
+        };
+        if !own_key {
+            return Ok(Place { state: Some(state), key: None });
+        }
+        let key = match state.signing_key() {
+            Ok(key) => key,
+            Err(stop) if state.has_key() => return Err(stop),
+            Err(stop) => return Ok(none(stop)),
+        };
+        if self.level() == Level::Strict {
+            state.mapping_key()?;
+        }
+        Ok(Place { state: Some(state), key: Some(key) })
     }
 
     async fn run(
@@ -123,9 +176,10 @@ impl RunCommand {
         plan: &Plan,
         settings: &Settings,
         ticket: Option<&Ticket>,
-        consent: Consent,
-        state: &StateDirectory,
+        sending: Sending,
+        place: Place,
     ) -> Result<u8, Stop> {
+        let consent = if let Sending::Agreed(consent) = sending { consent } else { Consent::None };
         let interruption = Interruption::listen();
         let mut route = match ticket.filter(|_| consent != Consent::None) {
             Some(ticket) => Some(Route::explore(ticket, &settings.proxy).await?),
@@ -135,50 +189,64 @@ impl RunCommand {
         let agreement =
             Agreement { consent, ticket, level: self.level(), server_time: route.as_ref().and_then(|route| route.server_time) };
         let mut document = measured.document.clone();
-        let closing = Closing { state, out: self.out.as_deref(), keep: self.keep };
-        let (place, not_uploaded) = match closing.close(measured, &agreement, route.as_mut(), &interruption).await {
-            Ok(placed) => (Some(placed.place), placed.not_uploaded),
+        let closing = Closing {
+            state: place.state.as_ref(),
+            out: self.out.as_deref(),
+            keep: self.keep,
+            key: place.key,
+            unagreed: sending == Sending::Unagreed,
+        };
+        let (place, fate) = match closing.close(measured, &agreement, route.as_mut(), &interruption).await {
+            Ok(placed) => (placed.place, placed.fate),
             Err(stop) => {
                 // The bundle is lost, but not what was found: it is printed all the same.
                 terminal::say_stop(&stop);
-                (None, true)
+                (None, BundleFate::NotKept)
             }
         };
         document.bundle = place;
         terminal::output(&format::render(&document, self.measuring.format, self.measuring.detail))?;
-        Ok(exit::code(&document, not_uploaded))
+        Ok(exit::code(&document, fate))
     }
 
     /// What the person agrees to, said before anything is sent.
-    fn consent(&self, description: &str, will_upload: bool) -> Result<Consent, Stop> {
+    fn agree(&self, description: &str, will_upload: bool) -> Result<Sending, Stop> {
         terminal::say(description);
-        let consent = match agreement(self.upload, self.yes, terminal::can_ask()) {
-            Some(consent) => consent,
-            None => {
-                let question = if will_upload { "Run these checks and send the result?" } else { "Run these checks?" };
-                if !terminal::ask(question, true) {
-                    return Err(
-                        Stop::refused("nothing was run and nothing was sent").next("--no-upload measures without sending")
-                    );
-                }
-                Consent::Prompt
+        if let Some(sending) = agreement(will_upload, self.upload, self.yes, terminal::can_ask()) {
+            if sending == Sending::Unagreed {
+                terminal::say(
+                    "netsonde: nobody can be asked here, so the bundle will be kept, not sent (--yes agrees to sending it)",
+                );
             }
-        };
-        Ok(if will_upload { consent } else { Consent::None })
+            return Ok(sending);
+        }
+        let question = if will_upload { "Run these checks and send the result?" } else { "Run these checks?" };
+        if !terminal::ask(question, true) {
+            return Err(Stop::refused("nothing was run and nothing was sent").next("--no-upload measures without sending"));
+        }
+        Ok(if will_upload { Sending::Agreed(Consent::Prompt) } else { Sending::No })
     }
 
     fn plan(&self, ticket: Option<&Ticket>) -> Result<Plan, Stop> {
         let set = match ticket {
             Some(ticket) => ticket::probe_set(ticket)?,
-            None => super::sets::load(self.set.as_deref().unwrap_or_default())?,
+            None => super::sets::load(self.set.as_deref().ok_or_else(super::sets::none_given)?)?,
         };
         let (targets, parameters) = match ticket {
             Some(ticket) => (ticket.targets.clone(), ticket.parameters.clone()),
             None => (self.target.clone(), self.param.iter().cloned().collect()),
         };
-        let request =
-            Request { targets, parameters, expect_status: self.expect_status.clone(), resolvers: self.resolver.clone() };
+        let request = Request {
+            proxies: proxies(&set, &targets, &self.measuring.proxy()),
+            targets,
+            parameters,
+            expect_status: self.expect_status.clone(),
+            resolvers: self.resolver.clone(),
+        };
         let mut plan = set.plan(&request).map_err(|error| refuse(&set, &error))?;
+        for target in &plan.repeated {
+            terminal::say(&format!("netsonde: {target} was given more than once; it is measured once"));
+        }
         if let Some(budget) = self.measuring.budget {
             plan.budget = budget;
             for check in &mut plan.checks {
@@ -209,14 +277,26 @@ impl RunCommand {
     }
 }
 
-/// What a ticket's command line agrees to by itself; none where the person is to be asked. Whoever gives a ticket where nobody can
-/// be asked has agreed to what a ticket says it does: run one set and send its bundle once.
-fn agreement(upload: bool, yes: bool, can_ask: bool) -> Option<Consent> {
-    match (upload, yes, can_ask) {
-        (true, ..) => Some(Consent::Flag),
-        (false, true, _) | (false, false, false) => Some(Consent::Ticket),
-        (false, false, true) => None,
+/// What a ticket's command line agrees to by itself; none where the person is to be asked. A ticket alone is no agreement: it may have
+/// come from anyone, and where nobody reads what would be sent, nobody agreed.
+fn agreement(will_upload: bool, upload: bool, yes: bool, can_ask: bool) -> Option<Sending> {
+    match (will_upload, upload, yes, can_ask) {
+        (true, true, ..) => Some(Sending::Agreed(Consent::Flag)),
+        (true, false, true, _) => Some(Sending::Agreed(Consent::Ticket)),
+        (true, false, false, false) => Some(Sending::Unagreed),
+        (false, _, true, _) | (false, _, _, false) => Some(Sending::No),
+        (_, _, false, true) => None,
     }
+}
+
+/// The proxy of each target that has one, as the http checks will choose it.
+fn proxies(set: &ProbeSet, targets: &[String], choice: &ProxyChoice) -> BTreeMap<String, ProxyAddress> {
+    let proxy = |text: &String| {
+        // What is no target is refused when the plan is made.
+        let url = Target::parse(text, set.target?).ok()?.url()?;
+        Some((text.clone(), netsonde_probes::proxy_of(choice, &url)?))
+    };
+    targets.iter().filter_map(proxy).collect()
 }
 
 fn refuse(set: &ProbeSet, error: &netsonde_contract::set::PlanError) -> Stop {

@@ -28,8 +28,8 @@ pub(super) async fn accept(store: &Sqlite, bundle: &BundleRow, upload: Option<&s
         .execute(&mut *transaction)
         .await?;
     sqlx::query(
-        "INSERT INTO bundles (id, file_sha256, size_bytes, key, ticket_id, case_id, set_name, received, receipt, agent, backend, diagnosed_by)
-         VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
+        "INSERT INTO bundles (id, file_sha256, size_bytes, key, ticket_id, case_id, set_name, received, receipt, agent, backend, diagnosed_by, state, cause)
+         VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
     )
     .bind(bundle.id.as_str())
     .bind(&bundle.file_sha256)
@@ -43,6 +43,8 @@ pub(super) async fn accept(store: &Sqlite, bundle: &BundleRow, upload: Option<&s
     .bind(column::to_json(&bundle.agent)?)
     .bind(column::to_json(&bundle.backend)?)
     .bind(&bundle.diagnosed_by)
+    .bind(column::to_word(&bundle.backend.state)?)
+    .bind(bundle.backend.findings.first().map(|finding| &finding.cause))
     .execute(&mut *transaction)
     .await?;
     if let Some(upload) = upload {

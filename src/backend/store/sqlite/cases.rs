@@ -1,6 +1,5 @@
 use super::{Sqlite, column};
 use crate::store::CaseRow;
-use netsonde_contract::finding::Diagnosis;
 use netsonde_contract::id::CaseId;
 use sqlx::Row;
 use sqlx::sqlite::SqliteRow;
@@ -8,7 +7,8 @@ use sqlx::sqlite::SqliteRow;
 pub(super) async fn list(store: &Sqlite, count: u32) -> sqlx::Result<Vec<CaseRow>> {
     let rows = sqlx::query(
         "SELECT cases.*, (SELECT count(*) FROM bundles WHERE case_id = cases.id) AS bundles,
-                (SELECT backend FROM bundles WHERE case_id = cases.id ORDER BY received DESC, id LIMIT 1) AS latest
+                (SELECT state FROM bundles WHERE case_id = cases.id ORDER BY received DESC, id LIMIT 1) AS state,
+                (SELECT cause FROM bundles WHERE case_id = cases.id ORDER BY received DESC, id LIMIT 1) AS cause
          FROM cases ORDER BY updated DESC, id LIMIT ?",
     )
     .bind(count)
@@ -20,7 +20,8 @@ pub(super) async fn list(store: &Sqlite, count: u32) -> sqlx::Result<Vec<CaseRow
 pub(super) async fn get(store: &Sqlite, id: &CaseId) -> sqlx::Result<Option<CaseRow>> {
     let row = sqlx::query(
         "SELECT cases.*, (SELECT count(*) FROM bundles WHERE case_id = cases.id) AS bundles,
-                (SELECT backend FROM bundles WHERE case_id = cases.id ORDER BY received DESC, id LIMIT 1) AS latest
+                (SELECT state FROM bundles WHERE case_id = cases.id ORDER BY received DESC, id LIMIT 1) AS state,
+                (SELECT cause FROM bundles WHERE case_id = cases.id ORDER BY received DESC, id LIMIT 1) AS cause
          FROM cases WHERE id = ?",
     )
     .bind(id.as_str())
@@ -30,16 +31,12 @@ pub(super) async fn get(store: &Sqlite, id: &CaseId) -> sqlx::Result<Option<Case
 }
 
 fn read(row: &SqliteRow) -> sqlx::Result<CaseRow> {
-    let latest: Option<Diagnosis> = match row.try_get::<Option<&str>, _>("latest")? {
-        None => None,
-        Some(_) => Some(column::json(row, "latest")?),
-    };
     Ok(CaseRow {
         id: CaseId::new(row.try_get::<String, _>("id")?),
         opened: column::time(row, "opened")?,
         updated: column::time(row, "updated")?,
         bundles: row.try_get("bundles")?,
-        state: latest.as_ref().map(|diagnosis| diagnosis.state),
-        cause: latest.and_then(|diagnosis| diagnosis.findings.into_iter().next()).map(|finding| finding.cause),
+        state: column::word(row, "state")?,
+        cause: row.try_get("cause")?,
     })
 }

@@ -33,6 +33,16 @@ pub(super) fn to_json<T: Serialize>(value: &T) -> sqlx::Result<String> {
     serde_json::to_string(value).map_err(|error| sqlx::Error::Encode(Box::new(error)))
 }
 
+/// A type that is one word in JSON, as that word.
+pub(super) fn to_word<T: Serialize>(value: &T) -> sqlx::Result<String> {
+    to_json(value).map(|json| json.trim_matches('"').to_owned())
+}
+
+pub(super) fn word<T: DeserializeOwned>(row: &SqliteRow, column: &'static str) -> sqlx::Result<Option<T>> {
+    let word: Option<String> = row.try_get(column)?;
+    word.map(|word| serde_json::from_value(word.into()).map_err(|error| unreadable(column, error))).transpose()
+}
+
 pub(super) fn to_signed(number: u64) -> sqlx::Result<i64> {
     i64::try_from(number).map_err(|error| sqlx::Error::Encode(Box::new(error)))
 }

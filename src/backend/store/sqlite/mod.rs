@@ -48,16 +48,7 @@ impl Sqlite {
         let database = |doing| move |source| StoreError::Database { doing, source };
         let writer =
             SqlitePoolOptions::new().max_connections(1).connect_with(options.clone()).await.map_err(database("open its file"))?;
-        Migrator::with_migrations(vec![Migration::new(
-            1,
-            "first".into(),
-            MigrationType::Simple,
-            include_str!("migrations/1-first.sql").into_sql_str(),
-            false,
-        )])
-        .run(&writer)
-        .await
-        .map_err(StoreError::Migration)?;
+        Migrator::with_migrations(migrations()).run(&writer).await.map_err(StoreError::Migration)?;
         let reader = SqlitePoolOptions::new()
             .max_connections(READERS)
             .connect_with(options.read_only(true).create_if_missing(false))
@@ -66,9 +57,43 @@ impl Sqlite {
         Ok(Self { writer, reader })
     }
 
+    /// Opens the database for reading only: nothing of it is made, changed or brought to another shape.
+    ///
+    /// # Errors
+    /// Where there is none, or another version has written it.
+    pub(crate) async fn open_to_read(file: &Path) -> Result<Self, StoreError> {
+        let database = |doing| move |source| StoreError::Database { doing, source };
+        let options = SqliteConnectOptions::new().filename(file).read_only(true).busy_timeout(BUSY);
+        let reader = SqlitePoolOptions::new()
+            .max_connections(READERS)
+            .connect_with(options)
+            .await
+            .map_err(database("open its file for reading"))?;
+        let found: Option<i64> = sqlx::query_scalar("SELECT max(version) FROM _sqlx_migrations WHERE success")
+            .fetch_one(&reader)
+            .await
+            .map_err(database("say which version wrote it"))?;
+        let expected = migrations().last().map_or(0, |migration| migration.version);
+        if found != Some(expected) {
+            return Err(StoreError::OtherVersion { found: found.unwrap_or(0), expected });
+        }
+        Ok(Self { writer: reader.clone(), reader })
+    }
+
     async fn begin(&self) -> sqlx::Result<Transaction<'static, sqlx::Sqlite>> {
         self.writer.begin_with("BEGIN IMMEDIATE").await
     }
+}
+
+/// Every change of the database's shape, in their order.
+fn migrations() -> Vec<Migration> {
+    let change = |version, name: &'static str, sql: &'static str| {
+        Migration::new(version, name.into(), MigrationType::Simple, sql.into_sql_str(), false)
+    };
+    vec![
+        change(1, "first", include_str!("migrations/1-first.sql")),
+        change(2, "summary", include_str!("migrations/2-summary.sql")),
+    ]
 }
 
 /// Says what was being done to whatever the database answers.
@@ -186,6 +211,44 @@ mod tests {
         let folder = tempfile::tempdir().unwrap();
         let file = folder.path().join("netsonde.db");
         crate::store::conformance::run(async || Sqlite::open(&file).await.unwrap()).await;
+    }
+
+    #[tokio::test]
+    async fn reading_alone_makes_and_changes_nothing_and_refuses_another_version() {
+        let folder = tempfile::tempdir().unwrap();
+        let file = folder.path().join("netsonde.db");
+        assert!(Sqlite::open_to_read(&file).await.is_err());
+        assert!(!file.exists(), "nothing was made");
+        let store = Sqlite::open(&file).await.unwrap();
+        store.set(Setting::Place, "here").await.unwrap();
+        let reading = Sqlite::open_to_read(&file).await.unwrap();
+        assert_eq!(reading.setting(Setting::Place).await.unwrap().as_deref(), Some("here"));
+        assert!(reading.set(Setting::Place, "there").await.is_err());
+        drop(reading);
+        sqlx::query("UPDATE _sqlx_migrations SET version = 99 WHERE version = 2").execute(&store.writer).await.unwrap();
+        let refused = Sqlite::open_to_read(&file).await.err().unwrap();
+        assert!(matches!(refused, StoreError::OtherVersion { found: 99, .. }), "{refused}");
+    }
+
+    #[tokio::test]
+    async fn a_bundle_of_the_first_shape_has_its_summary_after_the_second() {
+        let folder = tempfile::tempdir().unwrap();
+        let options = SqliteConnectOptions::new().filename(folder.path().join("old.db")).create_if_missing(true);
+        let old = SqlitePoolOptions::new().max_connections(1).connect_with(options).await.unwrap();
+        let [first, second]: [Migration; 2] = migrations().try_into().unwrap();
+        sqlx::raw_sql(first.sql).execute(&old).await.unwrap();
+        let backend = r#"{"state":"explained","findings":[{"cause":"tcp.refused"},{"cause":"x"}]}"#;
+        let fill = "INSERT INTO cases VALUES ('c', 1, 1);
+            INSERT INTO tickets VALUES ('t', 'c', 's', '', '', '', x'', 1, 1, 'open', NULL);
+            INSERT INTO bundles SELECT 'b', '', 1, x'', 't', 'c', 's', 1, x'', '', value, '' FROM (SELECT ? AS value)";
+        for statement in fill.split(';') {
+            let query = sqlx::query(statement.into_sql_str());
+            let query = if statement.contains('?') { query.bind(backend) } else { query };
+            query.execute(&old).await.unwrap();
+        }
+        sqlx::raw_sql(second.sql).execute(&old).await.unwrap();
+        let summary: (String, String) = sqlx::query_as("SELECT state, cause FROM bundles").fetch_one(&old).await.unwrap();
+        assert_eq!(summary, ("explained".to_owned(), "tcp.refused".to_owned()));
     }
 
     #[tokio::test]

@@ -13,12 +13,17 @@ const CHECKSUM: Range<usize> = 148..156;
 const TYPE: usize = 156;
 const LINK: Range<usize> = 157..257;
 const MAGIC: Range<usize> = 257..265;
+/// Names of user and group, numbers of a device: text that a bundle leaves empty.
+const OWNER_AND_DEVICE: Range<usize> = 265..345;
 const PREFIX: Range<usize> = 345..500;
+/// No field of POSIX.
+const REST: Range<usize> = 500..BLOCK;
 /// The magic and version of POSIX; GNU's own has blanks there.
 const USTAR: &[u8] = b"ustar\x0000";
 const REGULAR: u8 = b'0';
-/// Regular, too, in archives of before POSIX.
-const OLD_REGULAR: u8 = 0;
+const MODE_0644: &[u8] = b"0000644\0";
+const NOBODY: &[u8] = b"0000000\0";
+const NO_TIME: &[u8] = b"00000000000\0";
 
 /// A regular file's header with mode 0644 and every other field zero, or nothing where the name or the size does not fit.
 pub(super) fn write(name: &str, size: usize) -> Option<[u8; BLOCK]> {
@@ -26,15 +31,15 @@ pub(super) fn write(name: &str, size: usize) -> Option<[u8; BLOCK]> {
     let (prefix, last) = split(name)?;
     put(&mut header, NAME, last.as_bytes());
     put(&mut header, PREFIX, prefix.as_bytes());
-    put(&mut header, MODE, b"0000644\0");
-    put(&mut header, USER, b"0000000\0");
-    put(&mut header, GROUP, b"0000000\0");
+    put(&mut header, MODE, MODE_0644);
+    put(&mut header, USER, NOBODY);
+    put(&mut header, GROUP, NOBODY);
     let size = format!("{size:011o}\0");
     if size.len() != SIZE.len() {
         return None;
     }
     put(&mut header, SIZE, size.as_bytes());
-    put(&mut header, TIME, b"00000000000\0");
+    put(&mut header, TIME, NO_TIME);
     header[TYPE] = REGULAR;
     put(&mut header, MAGIC, USTAR);
     let checksum = format!("{:06o}\0 ", checksum(&header));
@@ -60,7 +65,7 @@ pub(super) fn read(header: &[u8; BLOCK]) -> Result<Entry, HeaderFault> {
     if octal(&header[CHECKSUM]) != Some(u64::from(checksum(header))) {
         return Err(NotUstar("its checksum is wrong"));
     }
-    if !matches!(header[TYPE], REGULAR | OLD_REGULAR) {
+    if header[TYPE] != REGULAR {
         return Err(HeaderFault::NotRegular(char::from(header[TYPE])));
     }
     if &header[MAGIC] != USTAR {
@@ -68,6 +73,14 @@ pub(super) fn read(header: &[u8; BLOCK]) -> Result<Entry, HeaderFault> {
     }
     if header[LINK].iter().any(|byte| *byte != 0) {
         return Err(HeaderFault::NotRegular('1'));
+    }
+    // Signed by nobody, so there is one way to write them.
+    let fixed = [(MODE, MODE_0644), (USER, NOBODY), (GROUP, NOBODY), (TIME, NO_TIME)];
+    let empty = [OWNER_AND_DEVICE, REST];
+    if fixed.into_iter().any(|(field, value)| &header[field] != value)
+        || empty.into_iter().any(|field| header[field].iter().any(|byte| *byte != 0))
+    {
+        return Err(NotUstar("it tells of an owner, a mode or a time, which a bundle's files have not"));
     }
     let (prefix, last) = (text(&header[PREFIX]), text(&header[NAME]));
     let (prefix, last) = (prefix.ok_or(NotUstar("its name is not text"))?, last.ok_or(NotUstar("its name is not text"))?);

@@ -1,4 +1,5 @@
 use super::{BLOCK, header};
+use crate::bundle::bounds;
 use crate::bundle::refusal::{Refusal, RefusalCode as Code};
 use crate::bundle::{MAX_BYTES, MAX_ENTRIES, MAX_RATIO, MAX_UNPACKED_BYTES};
 use flate2::bufread::GzDecoder;
@@ -25,6 +26,7 @@ pub(in crate::bundle) fn read(bytes: &[u8]) -> Result<Unpacked, Refusal> {
     if !bytes.starts_with(&[0x1f, 0x8b]) {
         return Err(Refusal::new(Code::NotGzip, "the file is not compressed with gzip"));
     }
+    expect_bare_header(bytes)?;
     let mut tar = Tar { decoder: GzDecoder::new(bytes), read: 0, compressed: bytes.len() };
     let mut files = BTreeMap::new();
     let mut names = BTreeSet::new();
@@ -44,6 +46,20 @@ pub(in crate::bundle) fn read(bytes: &[u8]) -> Result<Unpacked, Refusal> {
         [] => Ok(Unpacked { files, bytes: unpacked }),
         [0x1f, 0x8b, ..] => Err(Refusal::new(Code::SecondMember, "a second compressed part follows the archive")),
         rest => Err(Refusal::new(Code::TrailingBytes, format!("{} bytes follow the archive", rest.len()))),
+    }
+}
+
+/// Only the one header that a bundle is written with (RFC 1952 section 2.3): no flags, and so no name, comment or extra field, and no
+/// time. What is there besides would be signed by nobody and could tell of the machine.
+fn expect_bare_header(bytes: &[u8]) -> Result<(), Refusal> {
+    const FLAGS_AND_TIME: std::ops::Range<usize> = 3..8;
+    match bytes.get(FLAGS_AND_TIME) {
+        None => Err(truncated()),
+        Some([0, 0, 0, 0, 0]) => Ok(()),
+        Some(_) => Err(Refusal::new(
+            Code::Malformed,
+            "its gzip header carries a name, a time or something else that a bundle has not; compress it with gzip -n",
+        )),
     }
 }
 
@@ -79,6 +95,9 @@ impl Tar<'_> {
         let size = usize::try_from(entry.size).unwrap_or(usize::MAX);
         if size > MAX_UNPACKED_BYTES {
             return Err(too_large());
+        }
+        if let Some(most) = bounds::largest(&entry.name).filter(|most| size > *most) {
+            return Err(Refusal::new(Code::TooLarge, format!("`{}` is larger than {most} bytes", entry.name)));
         }
         let content = self.take(size)?;
         let padding = self.take(size.next_multiple_of(BLOCK) - size)?;

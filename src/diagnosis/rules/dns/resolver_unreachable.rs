@@ -2,6 +2,7 @@ use crate::candidate::Candidate;
 use crate::evidence::{Evidence, NameView};
 use crate::rule::Rule;
 use crate::spot::Spot;
+use crate::threshold::SLOW_LOOKUP_US;
 use crate::wording::list;
 use netsonde_contract::failure::{FailureCode, IcmpMeaning};
 use netsonde_contract::finding::{Place, Severity, Who};
@@ -20,10 +21,10 @@ const SILENT: f64 = 0.88;
 
 fn evaluate(evidence: &Evidence<'_>) -> Vec<Candidate> {
     let names = evidence.names();
-    names.iter().filter_map(|view| unreachable(&names, view)).collect()
+    names.iter().filter_map(|view| unreachable(evidence, &names, view)).collect()
 }
 
-fn unreachable(names: &[NameView<'_>], view: &NameView<'_>) -> Option<Candidate> {
+fn unreachable(evidence: &Evidence<'_>, names: &[NameView<'_>], view: &NameView<'_>) -> Option<Candidate> {
     // A server that answers any question is there; what it does not answer is another cause's business.
     let answers_any = |server: SocketAddr| {
         let same = |view: &&NameView<'_>| view.servers.iter().any(|known| known.server == server && !known.answers().is_empty());
@@ -36,8 +37,13 @@ fn unreachable(names: &[NameView<'_>], view: &NameView<'_>) -> Option<Candidate>
     let severity = match (alive, view.resolved()) {
         // Waiting for the silent server used up the time before the other was asked.
         (Some(_), false) if ran_out_of_time(view) => Severity::Problem,
-        (Some(_), _) => Severity::Degraded,
-        (None, true) => Severity::Notice,
+        // A spare that is dead, or one that nothing waited for, is felt by nobody until the other fails too.
+        (Some(alive), _)
+            if took_long(view) && servers.iter().any(|dead| is_asked_before(evidence, view, *dead, alive.server.ip())) =>
+        {
+            Severity::Degraded
+        }
+        (Some(_), _) | (None, true) => Severity::Notice,
         (None, false) => Severity::Problem,
     };
     let ids: Vec<&ObservationId> = dead.iter().flat_map(|server| server.ids()).collect();
@@ -48,23 +54,24 @@ fn unreachable(names: &[NameView<'_>], view: &NameView<'_>) -> Option<Candidate>
         .map(|lookup| lookup.id)
         .collect();
     let confidence = if errors.len() == ids.len() { WITH_ERROR } else { SILENT };
-    let mut candidate = Candidate::new(severity, confidence, sentence(view, &servers, severity, nothing_listens(view, &servers)))
-        .at(Place { resolver: Some(resolver), name: Some(view.name.to_owned()), ..Place::default() })
-        .resting_on(ids.iter().copied())
-        .rejecting(
-            "dns.tcp_blocked",
-            "No reply came at all, so that none was cut and none had to be asked for over TCP.",
-            ids.iter().copied(),
-        )
-        .rejecting("host.no_route", "The questions left this machine: it has a route to the server.", ids)
-        .rejecting("dns.name_unanswered", "An ICMP error answered for the whole server, whatever the name.", errors)
-        .next(
-            Who::Network,
-            format!(
-                "Restore the name server {}, or give this machine one that works (DHCP, /etc/resolv.conf, network settings).",
-                list(&servers)
-            ),
-        );
+    let mut candidate =
+        Candidate::new(severity, confidence, sentence(view, &servers, severity, alive.map(|server| server.server.ip())))
+            .at(Place { resolver: Some(resolver), name: Some(view.name.to_owned()), ..Place::default() })
+            .resting_on(ids.iter().copied())
+            .rejecting(
+                "dns.tcp_blocked",
+                "No reply came at all, so that none was cut and none had to be asked for over TCP.",
+                ids.iter().copied(),
+            )
+            .rejecting("host.no_route", "The questions left this machine: it has a route to the server.", ids)
+            .rejecting("dns.name_unanswered", "An ICMP error answered for the whole server, whatever the name.", errors)
+            .next(
+                Who::Network,
+                format!(
+                    "Restore the name server {}, or give this machine one that works (DHCP, /etc/resolv.conf, network settings).",
+                    list(&servers)
+                ),
+            );
     if severity == Severity::Problem {
         candidate = candidate.about(Spot::Name(view.name.to_owned())).stopping().resting_on(view.system_failures());
     }
@@ -75,16 +82,37 @@ fn ran_out_of_time(view: &NameView<'_>) -> bool {
     view.system.iter().any(|lookup| lookup.failure.as_ref().is_some_and(|failure| failure.code == FailureCode::TimedOut))
 }
 
-fn sentence(view: &NameView<'_>, servers: &[IpAddr], severity: Severity, nothing_listens: bool) -> String {
+/// The system waited for the answer as it does for a silent server.
+fn took_long(view: &NameView<'_>) -> bool {
+    view.system.iter().any(|lookup| lookup.took_us.is_some_and(|took_us| took_us > SLOW_LOOKUP_US))
+}
+
+/// The order is that of the system's configuration, and where none was read, that in which the servers were asked.
+fn is_asked_before(evidence: &Evidence<'_>, view: &NameView<'_>, dead: IpAddr, alive: IpAddr) -> bool {
+    let configured = evidence.resolvers.iter().map(|resolvers| resolvers.servers.clone());
+    let asked = std::iter::once(view.servers.iter().map(|server| server.server.ip()).collect::<Vec<_>>());
+    let place_of = |order: &[IpAddr], wanted: IpAddr| order.iter().position(|server| *server == wanted);
+    let known = configured.chain(asked).find_map(|order| Some((place_of(&order, dead)?, place_of(&order, alive)?)));
+    known.is_some_and(|(dead, alive)| dead < alive)
+}
+
+fn sentence(view: &NameView<'_>, servers: &[IpAddr], severity: Severity, alive: Option<IpAddr>) -> String {
     let subject = match servers {
         [one] => format!("The name server {one} does not answer"),
         several => format!("The name servers {} do not answer", list(several)),
     };
-    let detail = if nothing_listens { ": the machine is there, but runs no name server" } else { "" };
-    match severity {
-        Severity::Problem => format!("{subject}{detail}, so that {} and other names cannot be turned into addresses.", view.name),
-        Severity::Degraded => format!("{subject}{detail}; another one does, but every program waits for the silent one first."),
-        Severity::Notice => format!("{subject}{detail}. The name {} did not need it.", view.name),
+    let detail = if nothing_listens(view, servers) { ": the machine is there, but runs no name server" } else { "" };
+    match (severity, alive) {
+        (Severity::Problem, _) => {
+            format!("{subject}{detail}, so that {} and other names cannot be turned into addresses.", view.name)
+        }
+        (Severity::Degraded, _) => {
+            format!("{subject}{detail}; another one does, but every program waits for the silent one first.")
+        }
+        (Severity::Notice, Some(alive)) => format!(
+            "{subject}{detail}. {alive} does, and nothing had to wait; should it fail too, no name server is left in its place."
+        ),
+        (Severity::Notice, None) => format!("{subject}{detail}. The name {} did not need it.", view.name),
     }
 }
 
@@ -101,10 +129,11 @@ fn nothing_listens(view: &NameView<'_>, servers: &[IpAddr]) -> bool {
 
 #[cfg(test)]
 mod tests {
-    use crate::scene::{Scene, answer, dns_silent, failure, icmp, no_reply, rcode, system, with_failure};
+    use crate::scene::{Scene, answer, dns_silent, failure, icmp, no_reply, rcode, resolvers, slowly, system, with_failure};
     use netsonde_contract::failure::{FailureCode, Step};
     use netsonde_contract::finding::{Severity, State};
     use netsonde_contract::kind::Kind;
+    use netsonde_contract::observation::Fact;
     use netsonde_contract::outcome::Status;
 
     const NAME: &str = "shop.example";
@@ -127,8 +156,34 @@ mod tests {
 
     #[test]
     fn a_second_resolver_that_works_makes_it_a_delay() {
-        let facts = [dns_silent("10.0.0.53", NAME, "A"), answer("10.0.0.54", NAME, &["192.0.2.1"]), system(NAME, &["192.0.2.1"])];
+        let facts = [resolvers(&["10.0.0.53", "10.0.0.54"]), dead(), alive(), slowly(system(NAME, &["192.0.2.1"]))];
         assert_eq!(Scene::new(NAME).check(Kind::Dns, facts).finds("dns.resolver_unreachable").severity, Severity::Degraded);
+    }
+
+    #[test]
+    fn a_dead_spare_that_is_asked_second_is_a_notice() {
+        let facts = [resolvers(&["10.0.0.54", "10.0.0.53"]), dead(), alive(), slowly(system(NAME, &["192.0.2.1"]))];
+        notices(facts);
+    }
+
+    #[test]
+    fn a_dead_first_server_that_nothing_waited_for_is_a_notice() {
+        notices([resolvers(&["10.0.0.53", "10.0.0.54"]), dead(), alive(), system(NAME, &["192.0.2.1"])]);
+    }
+
+    fn notices(facts: [Fact; 4]) {
+        let scene = Scene::new(NAME).check(Kind::Dns, facts);
+        assert_eq!(scene.is_healthy(), ["dns.resolver_unreachable"]);
+        let sentence = &scene.diagnose().findings[0].sentence;
+        assert!(sentence.contains("10.0.0.54 does, and nothing had to wait"), "{sentence}");
+    }
+
+    fn dead() -> Fact {
+        dns_silent("10.0.0.53", NAME, "A")
+    }
+
+    fn alive() -> Fact {
+        answer("10.0.0.54", NAME, &["192.0.2.1"])
     }
 
     #[test]

@@ -1,4 +1,5 @@
 pub(super) mod firewall_local;
 pub(super) mod gateway_unresolved;
+pub(super) mod no_resolver;
 pub(super) mod no_route;
 pub(super) mod permission_denied;

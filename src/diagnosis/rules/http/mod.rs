@@ -1,3 +1,4 @@
+pub(super) mod proxy;
 pub(super) mod redirect_loop;
 pub(super) mod slow_server;
 pub(super) mod status;

@@ -1,6 +1,6 @@
 use super::{last_exchanges, place};
 use crate::candidate::Candidate;
-use crate::evidence::{Evidence, Seen};
+use crate::evidence::{Evidence, Seen, sets_cookie};
 use crate::rule::Rule;
 use crate::spot::Spot;
 use netsonde_contract::finding::{Severity, Who};
@@ -8,7 +8,7 @@ use netsonde_contract::id::ObservationId;
 use netsonde_contract::observation::Exchange;
 
 pub(in crate::rules) const RULE: Rule = Rule {
-    settled_by: Some("the same request with a higher limit of redirects, and with the cookies that the server sets"),
+    settled_by: Some("the same request with a higher limit of redirects"),
     ..Rule::new("http.redirect_loop", &[], evaluate)
 };
 
@@ -21,12 +21,16 @@ fn evaluate(evidence: &Evidence<'_>) -> Vec<Candidate> {
     last_exchanges(evidence).into_iter().filter_map(|last| redirect_loop(evidence, &last)).collect()
 }
 
+/// None where the site set a cookie on the way: it may send round only those who do not bring it back, as netsonde does not.
 fn redirect_loop(evidence: &Evidence<'_>, last: &Seen<'_, Exchange>) -> Option<Candidate> {
     let repeats = match last.fact.redirect_stopped.as_deref()? {
         "loop" => true,
         "limit" => false,
         _ => return None,
     };
+    if sets_cookie(last.outcome) {
+        return None;
+    }
     let chain: Vec<&ObservationId> = evidence
         .exchanges
         .iter()
@@ -55,7 +59,8 @@ fn redirect_loop(evidence: &Evidence<'_>, last: &Seen<'_, Exchange>) -> Option<C
 
 #[cfg(test)]
 mod tests {
-    use crate::scene::{Scene, exchange};
+    use crate::scene::{Scene, exchange, header};
+    use netsonde_contract::finding::State;
     use netsonde_contract::kind::Kind;
     use netsonde_contract::observation::Fact;
 
@@ -80,6 +85,18 @@ mod tests {
     fn a_chain_beyond_the_limit_leaves_some_doubt() {
         let finding = Scene::new(URL).check(Kind::Http, [redirect(10, Some("limit"))]).finds("http.redirect_loop");
         assert!(finding.confidence < 0.9 && finding.sentence.contains("after 10 redirects"));
+    }
+
+    #[test]
+    fn a_circle_that_a_cookie_may_end_is_not_measured() {
+        let sets_cookie = exchange(URL, |exchange| {
+            (exchange.status, exchange.location) = (Some(302), Some(URL.into()));
+            exchange.headers.push(header("Set-Cookie", "seen=1"));
+            exchange.redirect_stopped = Some("loop".into());
+        });
+        let diagnosis = Scene::new(URL).check(Kind::Http, [sets_cookie]).diagnose();
+        assert_eq!((diagnosis.state, diagnosis.findings.len()), (State::Indeterminate, 0), "{diagnosis:#?}");
+        assert!(diagnosis.not_measured[0].why.contains("netsonde keeps no cookies"), "{:?}", diagnosis.not_measured);
     }
 
     #[test]

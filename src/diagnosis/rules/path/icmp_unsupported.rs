@@ -22,6 +22,10 @@ fn towards(evidence: &Evidence<'_>, address: IpAddr) -> Option<Candidate> {
     let mut works = tcp.clone();
     works.extend(evidence.echoed(address));
     works.first()?;
+    // 0.0.0.0 and :: are this machine to a connection, and nobody to a ping.
+    if address.is_unspecified() {
+        return None;
+    }
     let unanswered = |echo: &&crate::evidence::Seen<'_, netsonde_contract::observation::Echo>| {
         echo.fact.replies.is_empty() && echo.fact.failure.as_ref().is_none_or(|failure| failure.icmp.is_some())
     };
@@ -88,6 +92,15 @@ mod tests {
         let unsent = failure(FailureCode::BuffersExhausted, Step::Send);
         let scene = scene.check(Kind::Icmp, [crate::scene::echo_failed("192.0.2.1", unsent)]);
         assert!(!scene.names("path.icmp_unsupported"));
+    }
+
+    #[test]
+    fn the_unspecified_address_is_nobody_to_ping() {
+        let scene =
+            Scene::new("zero.test").check(Kind::Tcp, [connected("0.0.0.0:443")]).check(Kind::Icmp, [echo("0.0.0.0", &[])]);
+        let scene = scene.check(Kind::Traceroute, trace("0.0.0.0", &["*", "*", "*"]));
+        assert!(scene.is_healthy().is_empty());
+        assert_eq!((scene.diagnose().unexplained.len(), scene.diagnose().not_measured.len()), (0, 2));
     }
 
     #[test]

@@ -25,7 +25,11 @@ fn evaluate(evidence: &Evidence<'_>) -> Vec<Candidate> {
 }
 
 fn towards(evidence: &Evidence<'_>, address: IpAddr) -> Option<Candidate> {
-    if !evidence.is_silent(address) || !evidence.silence_matters(address) || goes_round(evidence, address) {
+    if address.is_unspecified()
+        || !evidence.is_silent(address)
+        || !evidence.silence_matters(address)
+        || goes_round(evidence, address)
+    {
         return None;
     }
     let router = evidence.last_router(address);

@@ -1,3 +1,4 @@
+pub(super) mod client_certificate;
 pub(super) mod handshake_timeout;
 pub(super) mod issuer;
 pub(super) mod name_mismatch;

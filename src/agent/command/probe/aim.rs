@@ -1,0 +1,81 @@
+//! A target is written for one probe as it is for a run: `127.0.0.1:8443`, `db.example`, `shop.example/pay`. What it says is taken
+//! apart into the kind's parameters here, so that a wrong one is refused before anything is measured.
+
+use clap::{Arg, ArgMatches, Command};
+use netsonde_contract::kind::Kind;
+use netsonde_contract::target::{Target, TargetForm, bracketed};
+use serde_json::{Map, Value};
+
+/// The parameter of the kinds that connect to a port.
+pub(super) const PORT: &str = "port";
+
+/// The same port in the other way of writing it.
+const SECOND_PORT: &str = "second port";
+
+/// Lets the port stand behind the host and as an option alike, for every kind that has one.
+pub(super) fn with_both_ports(kind: Kind, command: Command) -> Command {
+    let Some(field) = kind.fields().into_iter().find(|field| field.name == PORT) else { return command };
+    let second = Arg::new(SECOND_PORT).value_parser(clap::value_parser!(i64).range(1..=65_535)).conflicts_with(PORT);
+    if field.required {
+        let second = second.long(PORT).value_name("NUMBER").help("The port, where it does not stand with or behind the host");
+        command.mut_arg(PORT, |port| port.required(false)).arg(second)
+    } else {
+        command.arg(second.value_name("PORT").help("The port, where it does not stand with the host"))
+    }
+}
+
+/// The port where it was given in the other way.
+pub(super) fn second_port(kind: Kind, matches: &ArgMatches) -> Option<i64> {
+    let has_port = kind.fields().iter().any(|field| field.name == PORT);
+    has_port.then(|| matches.get_one::<i64>(SECOND_PORT).copied()).flatten()
+}
+
+/// Takes the target apart into the parameters. None where the kind is aimed at nothing that is a thing of its own.
+pub(super) fn read(kind: Kind, parameters: &mut Map<String, Value>) -> Result<Option<Target>, String> {
+    let text = |name: &str| parameters.get(name).and_then(Value::as_str).map(str::to_owned);
+    let parse = |text: &str, form| Target::parse(text, form).map_err(|error| error.to_string());
+    match kind {
+        Kind::Http => {
+            let Some(given) = text("url") else { return Ok(None) };
+            let target = parse(&given, TargetForm::Url)?;
+            parameters.insert("url".into(), target.url().unwrap_or(given).into());
+            Ok(Some(target))
+        }
+        Kind::Tcp | Kind::Tls => {
+            let Some(given) = text("host") else { return Ok(None) };
+            endpoint(kind, &parse(&given, TargetForm::Host)?, parameters).map(Some)
+        }
+        Kind::Icmp | Kind::Traceroute => text("host").map(|given| host(&parse(&given, TargetForm::Host)?)).transpose(),
+        Kind::Host => text("target").map(|given| host(&parse(&given, TargetForm::Host)?)).transpose(),
+        // Names such as `_dmarc.example.` are asked for, but are no hosts.
+        Kind::Dns => Ok(text("name").and_then(|given| Target::parse(&given, TargetForm::Host).ok())),
+    }
+}
+
+/// Host and port, wherever the port was given.
+fn endpoint(kind: Kind, given: &Target, parameters: &mut Map<String, Value>) -> Result<Target, String> {
+    let apart = parameters.get(PORT).and_then(Value::as_u64);
+    let default = kind.fields().into_iter().find(|field| field.name == PORT).and_then(|field| field.default);
+    let port = match (given.port.map(u64::from), apart) {
+        (Some(with), Some(apart)) if with != apart => {
+            return Err(format!("{} gives two ports, {with} and {apart}: give one", given.text));
+        }
+        (with, apart) => with.or(apart).or(default.and_then(|default| default.as_u64())),
+    };
+    let host = bracketed(&given.host);
+    let Some(port) = port else { return Err(format!("{} names no port: write it as {host}:443", given.text)) };
+    parameters.insert("host".into(), given.host.clone().into());
+    parameters.insert(PORT.into(), port.into());
+    Target::parse(&format!("{host}:{port}"), TargetForm::Endpoint).map_err(|error| error.to_string())
+}
+
+/// A host alone: what is sent there has no port.
+fn host(given: &Target) -> Result<Target, String> {
+    if given.port.is_some() {
+        return Err(format!(
+            "{} names a port, which this measurement has none of: give the host alone, {}",
+            given.text, given.host
+        ));
+    }
+    Ok(given.clone())
+}
