@@ -46,6 +46,13 @@ pub(crate) fn blank(host: &str, address: SocketAddr, name: &ServerName<'static>)
         trust: Vec::new(),
         verified_at: None,
         ocsp_stapled: false,
+        ocsp: None,
+        built: None,
+        timestamps: Vec::new(),
+        pin: None,
+        certificate_request: None,
+        tickets: None,
+        starttls: None,
         plain_reply: None,
         failure: None,
     }

@@ -26,6 +26,8 @@ pub mod failure;
 pub mod finding;
 /// Identifiers: observation, check, bundle, ticket, case.
 pub mod id;
+/// Products that inspect TLS, by the names of their authorities.
+pub mod inspection;
 /// Probe kinds and their typed parameters: the one list.
 pub mod kind;
 /// The nearest known word to a mistyped one.

@@ -20,6 +20,44 @@ pub struct TlsParams {
     #[serde(default = "timeout_ms")]
     #[schemars(range(min = 50, max = 30_000))]
     pub timeout_ms: u64,
+    /// The protocol to begin in the clear and to leave for TLS (STARTTLS).
+    #[serde(default)]
+    pub starttls: StartTlsProtocol,
+    /// The certificate that is expected: the SHA-256 of its DER form in hexadecimal, or `sha256:` and the base64url digest of its key.
+    #[serde(default)]
+    pub pin: Option<String>,
+    /// Make a second handshake with classic key-exchange groups only, whose hello is smaller than the post-quantum one.
+    #[serde(default)]
+    pub compare_groups: bool,
+    /// Wait for session tickets and make a second handshake that resumes the session.
+    #[serde(default)]
+    pub resumption: bool,
+    /// Ask for every TLS version from 1.0 to 1.3 by itself, one connection each.
+    #[serde(default)]
+    pub versions: bool,
+    /// Find every cipher suite that the server accepts, one connection each.
+    #[serde(default)]
+    pub ciphers: bool,
+    /// Other server names to make a handshake with, at most 8; `none` sends no name.
+    #[serde(default)]
+    pub compare_names: Vec<String>,
+    /// Fetch an issuer's certificate that the server did not send from the address that the certificate names.
+    #[serde(default)]
+    pub fetch_issuers: bool,
+}
+
+/// What is spoken before TLS begins.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "snake_case")]
+#[schemars(inline)]
+pub enum StartTlsProtocol {
+    #[default]
+    None,
+    Smtp,
+    Imap,
+    Postgres,
+    Mysql,
+    Ldap,
 }
 
 fn port() -> u16 {

@@ -84,6 +84,8 @@ fn target(params: &Params) -> Option<Result<Target, netsonde_contract::target::T
         Params::Tls(params) => Some(endpoint(&params.host, params.port)),
         Params::Icmp(params) => Some(Target::parse(&params.host, TargetForm::Host)),
         Params::Traceroute(params) => Some(Target::parse(&params.host, TargetForm::Host)),
+        Params::Mtu(params) => Some(Target::parse(&params.host, TargetForm::Host)),
+        Params::Ntp(params) => Some(Target::parse(&params.host, TargetForm::Host)),
         // Names such as `_dmarc.example.` are asked for, but are no hosts.
         Params::Dns(params) => Target::parse(&params.name, TargetForm::Host).ok().map(Ok),
         Params::Host(params) => params.target.as_deref().map(|target| Target::parse(target, TargetForm::Host)),
