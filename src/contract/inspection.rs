@@ -64,7 +64,10 @@ mod tests {
     fn an_inspecting_authority_is_known_by_its_name() {
         let issuer = "C=US, ST=California, O=Zscaler Inc., OU=Zscaler Inc., CN=Zscaler Intermediate Root CA (zscaler.net)";
         assert_eq!(product(issuer), Some("Zscaler"));
-        assert_eq!(product("CN=avast! Web/Mail Shield Root, O=avast! Web/Mail Shield".replace("avast!", "Avast").as_str()), Some("Avast"));
+        assert_eq!(
+            product("CN=avast! Web/Mail Shield Root, O=avast! Web/Mail Shield".replace("avast!", "Avast").as_str()),
+            Some("Avast")
+        );
     }
 
     #[test]

@@ -1,9 +1,9 @@
 use super::Redactor;
 use netsonde_contract::observation::{
     BuiltChain, Certificate, CertificateRequest, CertificateTimestamp, Connect, DnsReply, Echo, Exchange, ExtendedError, Fact,
-    FetchedIssuer, Handshake, HandshakeVariant, Hop, HopProbe, HopReply, Interface, Lookup, LookupSource, Mtu, NameVerdict, Observation,
-    PinVerdict, Proxies, ProxySetting, Record, Resolvers, Route, StartTls, TimeOffset, TimeServer, TlsSupport, Trace, TrustVerdict,
-    VersionSupport,
+    FetchedIssuer, Handshake, HandshakeVariant, Hop, HopProbe, HopReply, Interface, Lookup, LookupSource, Mtu, NameVerdict,
+    Observation, PinVerdict, Proxies, ProxySetting, Record, Resolvers, Route, StartTls, TimeOffset, TimeServer, TlsSupport,
+    Trace, TrustVerdict, VersionSupport,
 };
 
 /// Record types whose data is a name, which stays like every name; the data of others (`TXT` …) is a text.

@@ -6,7 +6,7 @@ use serde::{Deserialize, Serialize};
 pub struct MtuParams {
     /// The host name or address to measure the way to.
     pub host: String,
-    /// The UDP port to send to; nothing should listen there, so that the host answers every packet with "port unreachable".
+    /// The first UDP port to send to; each packet adds one. Nothing should listen there, so that the host answers "port unreachable".
     #[serde(default = "port")]
     #[schemars(range(min = 1, max = 65_535))]
     pub port: u16,

@@ -279,7 +279,8 @@ pub struct VersionSupport {
     /// The server takes what it prefers, not what the client names first; none where fewer than two suites are known.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub server_order: Option<bool>,
-    /// How the server refused; none where it accepted. A failure other than `tls_alert` says nothing about the version.
+    /// How the server refused; none where it accepted. `tls_alert`, `other_version` (it answered with another one), `closed` and
+    /// `reset` are refusals where the server accepts another version; any other failure says nothing about the version.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub failure: Option<Failure>,
 }

@@ -59,9 +59,14 @@ pub(super) fn support_details(fact: &TlsSupport) -> Vec<String> {
     lines
 }
 
-/// Anything but an alert, such as a time-out, says nothing about the version.
+/// A time-out, or a reply that is not TLS, says nothing about the version.
 fn refuses(version: &VersionSupport) -> bool {
-    !version.accepted && version.failure.as_ref().is_some_and(|found| found.code == FailureCode::TlsAlert)
+    let refusal = |code: &FailureCode| match code {
+        FailureCode::TlsAlert | FailureCode::Closed | FailureCode::Reset => true,
+        FailureCode::Other(code) => code == "other_version",
+        _ => false,
+    };
+    !version.accepted && version.failure.as_ref().is_some_and(|found| refusal(&found.code))
 }
 
 pub(super) fn fetched(fact: &FetchedIssuer) -> String {
