@@ -10,6 +10,7 @@
 //! below what passed already, and not below what every path must have. One that does not fit is kept aside, and the size is tried again.
 
 use netsonde_contract::failure::IcmpError;
+use netsonde_contract::kind::MtuParams;
 use netsonde_contract::observation::MtuLimit;
 use std::net::IpAddr;
 use std::time::Duration;
@@ -20,9 +21,6 @@ const SMALLEST_V6: u32 = 1_280;
 
 /// What an ICMP error may name at the least: 68 bytes in IPv4 (RFC 791 section 3.2); in IPv6 as above.
 const LEAST_NAMED_V4: u32 = 68;
-
-/// Packets of one search. Eleven sizes settle 9,216 bytes to the byte, each with a few losses and controls.
-const MAX_PROBES: u32 = 80;
 
 /// The smallest size may stay without an answer this many times in all, once it had one, before the host counts as one whose silence
 /// says nothing.
@@ -140,7 +138,7 @@ impl Search {
                 None => State::Done,
             };
         }
-        if self.sent >= MAX_PROBES {
+        if self.sent >= MtuParams::MAX_PACKETS {
             self.state = State::Done;
         }
         self.sent += 1;
@@ -279,7 +277,7 @@ mod tests {
             sent.push(size);
             search.handle(size, path(size, sent.len()));
         }
-        assert!(sent.len() <= MAX_PROBES as usize);
+        assert!(sent.len() <= MtuParams::MAX_PACKETS as usize);
         (search.found(), sent)
     }
 

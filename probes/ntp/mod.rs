@@ -24,8 +24,6 @@ use std::net::{SocketAddr, UdpSocket as StdSocket};
 use std::time::Duration;
 use tokio::net::UdpSocket;
 
-/// Servers beside the first: enough to outvote a wrong one.
-const MAX_OTHERS: usize = 8;
 /// Addresses asked of one name: pools have four.
 const MAX_ADDRESSES: usize = 4;
 /// Answers that fit no question are passed over up to this many, so that a flood cannot hold the check.
@@ -36,8 +34,8 @@ const MAX_STRAY: usize = 64;
 /// # Errors
 /// Where no server's name gives an address.
 pub(crate) async fn run(context: &Context, params: &NtpParams) -> Result<Ending, NotMeasurable> {
-    if params.others.len() > MAX_OTHERS {
-        return Err(NotMeasurable::new(format!("others takes at most {MAX_OTHERS} servers")));
+    if params.others.len() > NtpParams::MAX_OTHERS {
+        return Err(NotMeasurable::new(format!("others takes at most {} servers", NtpParams::MAX_OTHERS)));
     }
     let mut servers = Vec::new();
     let mut unresolved = None;

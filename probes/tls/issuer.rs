@@ -12,15 +12,13 @@ use http_body_util::{BodyExt, Empty, Limited};
 use hyper::client::conn::http1;
 use hyper_util::rt::TokioIo;
 use netsonde_contract::failure::{Failure, FailureCode, Step};
-use netsonde_contract::observation::{Fact, FetchedIssuer};
+use netsonde_contract::kind::TlsParams;
+use netsonde_contract::observation::{Fact, FetchedIssuer, TrustVerdict};
 use rustls_pki_types::pem::PemObject;
 use rustls_pki_types::{CertificateDer, ServerName};
 use std::sync::Arc;
 use std::time::Duration;
 use url::Url;
-
-/// One after the other: a chain misses one intermediate, hardly ever two.
-const MAX_FETCHES: usize = 3;
 
 /// A certificate has one to four kilobytes, in text a third more.
 const MAX_BYTES: usize = 64 * 1024;
@@ -35,7 +33,7 @@ pub(super) async fn fetch(
 ) {
     let mut chain = chain.to_vec();
     let Some(mut child) = chain.get(last).cloned() else { return };
-    for _ in 0..MAX_FETCHES {
+    for _ in 0..TlsParams::MAX_FETCHES {
         let Some(url) = url_of(&child) else { return };
         let mut draft = Draft::begin(context, Step::Resolve, blank(url));
         let began = context.clock.now();
@@ -82,11 +80,7 @@ fn fits(child: &CertificateDer<'_>, issuer: &CertificateDer<'_>, context: &Conte
     }
 }
 
-async fn verdicts(
-    context: &Context,
-    chain: &[CertificateDer<'static>],
-    name: &ServerName<'static>,
-) -> Vec<netsonde_contract::observation::TrustVerdict> {
+async fn verdicts(context: &Context, chain: &[CertificateDer<'static>], name: &ServerName<'static>) -> Vec<TrustVerdict> {
     let (trust, chain, name, now) = (Arc::clone(&context.trust), chain.to_vec(), name.clone(), context.clock.wall());
     let judged = tokio::task::spawn_blocking(move || {
         let read = read_chain(&chain, trust.provider());

@@ -53,6 +53,7 @@ use netsonde_contract::kind::TlsParams;
 use netsonde_contract::observation::Handshake;
 use pin::Expected;
 use recording::Offer;
+use rustls::ClientConfig;
 use rustls_pki_types::{CertificateDer, ServerName};
 use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
@@ -64,9 +65,6 @@ const MAX_ALPN_BYTES: usize = 255;
 
 /// More application protocols than any server knows; keeps the ClientHello within a packet or two.
 const MAX_ALPN: usize = 16;
-
-/// Other server names of one check, a connection each.
-const MAX_NAMES: usize = 8;
 
 /// The word among `compare_names` that stands for sending no name.
 const NO_NAME: &str = "none";
@@ -88,6 +86,20 @@ struct Checked {
     expected: Option<Expected>,
 }
 
+/// What is left of a connection after its handshake.
+struct Completed {
+    /// What the handshake was made with; it knows the session.
+    config: Arc<ClientConfig>,
+    /// The certificates that the server sent, the leaf first.
+    chain: Vec<CertificateDer<'static>>,
+}
+
+impl Completed {
+    fn of(secured: Secured) -> Self {
+        Self { chain: secured.chain().unwrap_or_default().to_vec(), config: secured.config }
+    }
+}
+
 /// Makes the check's handshake, and after it whatever further connections its parameters ask for. The ending is the handshake's.
 ///
 /// # Errors
@@ -105,10 +117,10 @@ pub(crate) async fn run(context: &Context, params: &TlsParams) -> Result<Ending,
     let timeout = Duration::from_millis(params.timeout_ms);
     let mut server = Server { params, name: &checked.name, address: SocketAddr::new(*first, params.port), timeout };
     let tickets = params.resumption.then(Arc::<TicketBox>::default);
-    let (handshake, secured) = measure(context, &mut server, &addresses, &checked, tickets.as_ref()).await;
+    let (handshake, completed) = measure(context, &mut server, &addresses, &checked, tickets.as_ref()).await;
     let connected = !handshake.failure.as_ref().is_some_and(|failure| failure.during == Step::Connect);
     if connected {
-        further(context, &server, &checked, &handshake, secured).await;
+        further(context, &server, &checked, &handshake, completed.as_ref()).await;
     }
     let expected = handshake.pin.as_ref().is_none_or(|pin| pin.fits);
     Ok(if is_healthy(&handshake) && expected { Ending::AsExpected } else { Ending::Failed })
@@ -118,8 +130,8 @@ fn check(params: &TlsParams) -> Result<Checked, String> {
     if params.alpn.len() > MAX_ALPN || params.alpn.iter().any(|name| name.is_empty() || name.len() > MAX_ALPN_BYTES) {
         return Err("alpn takes at most 16 protocol names of 1 to 255 bytes each".into());
     }
-    if params.compare_names.len() > MAX_NAMES {
-        return Err(format!("compare_names takes at most {MAX_NAMES} names"));
+    if params.compare_names.len() > TlsParams::MAX_NAMES {
+        return Err(format!("compare_names takes at most {} names", TlsParams::MAX_NAMES));
     }
     let other = |name: &String| (name != NO_NAME).then(|| trust::server_name(name)).transpose();
     Ok(Checked {
@@ -136,7 +148,7 @@ async fn measure(
     addresses: &[IpAddr],
     checked: &Checked,
     tickets: Option<&Arc<TicketBox>>,
-) -> (Handshake, Option<Secured>) {
+) -> (Handshake, Option<Completed>) {
     let (params, timeout) = (server.params, server.timeout);
     let blank = handshake::blank(&params.host, server.address, &checked.name);
     let mut draft = Draft::begin(context, Step::Connect, blank);
@@ -174,27 +186,32 @@ async fn measure(
         let der = leaf.and_then(|text| base64::engine::general_purpose::STANDARD.decode(text).ok());
         draft.pin = der.map(|der| expected.compare(wanted, &der));
     }
-    (draft.finish(), secured)
+    // The connection ends here.
+    (draft.finish(), secured.map(Completed::of))
 }
 
 /// The further connections that the parameters ask for, each a fact of its own.
-async fn further(context: &Context, server: &Server<'_>, checked: &Checked, handshake: &Handshake, secured: Option<Secured>) {
+async fn further(
+    context: &Context,
+    server: &Server<'_>,
+    checked: &Checked,
+    handshake: &Handshake,
+    completed: Option<&Completed>,
+) {
     let params = server.params;
     if params.compare_groups {
         variant::with_classic_groups(context, server).await;
     }
-    if let Some(secured) = &secured {
+    if let Some(completed) = completed {
         if handshake.tickets.as_ref().is_some_and(|tickets| tickets.count > 0) {
-            variant::with_ticket(context, server, &secured.config).await;
+            variant::with_ticket(context, server, &completed.config).await;
         }
         let lacks_issuer = handshake.built.as_ref().filter(|built| built.missing_issuer.is_some());
         if let (true, Some(built)) = (params.fetch_issuers, lacks_issuer) {
             let last = built.path.last().and_then(|position| usize::try_from(*position).ok()).unwrap_or(0);
-            let chain: &[CertificateDer<'static>] = secured.chain().unwrap_or_default();
-            issuer::fetch(context, chain, last, server.name, server.timeout).await;
+            issuer::fetch(context, &completed.chain, last, server.name, server.timeout).await;
         }
     }
-    drop(secured);
     for name in &checked.compare_names {
         variant::with_name(context, server, name.as_ref()).await;
     }

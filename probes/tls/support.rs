@@ -1,7 +1,7 @@
 //! Which versions and cipher suites a server accepts, asked one by one with hellos of our own.
 //!
 //! Every question is one connection. A suite that the server chose is left out of the next offer, until it refuses: what it chose, in
-//! this order, is what it accepts. That takes one connection for each suite it knows and one more, within [`MAX_CONNECTIONS`].
+//! this order, is what it accepts. That takes one connection for each suite it knows and one more, within [`TlsParams::MAX_QUESTIONS`].
 
 use super::draft::{Draft, Drafted};
 use super::failure::alert_name;
@@ -10,14 +10,12 @@ use super::{Server, connect, starttls};
 use crate::clock::microseconds;
 use crate::context::Context;
 use netsonde_contract::failure::{Failure, FailureCode, Step};
+use netsonde_contract::kind::TlsParams;
 use netsonde_contract::observation::{Fact, TlsSupport, VersionSupport};
 use rustls_pki_types::ServerName;
 use std::time::Duration;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
-
-/// Connections of one check: four versions with some thirty suites each, which no usual server has.
-const MAX_CONNECTIONS: u32 = 120;
 
 /// Asks for every version, and where the parameters want it for every suite of those accepted.
 pub(super) async fn run(context: &Context, server: &Server<'_>) {
@@ -100,8 +98,8 @@ async fn ask(
     suites: &[u16],
     draft: &mut Draft<TlsSupport>,
 ) -> Result<Result<u16, Failure>, Failure> {
-    if draft.connections >= MAX_CONNECTIONS {
-        let text = format!("no more than {MAX_CONNECTIONS} connections are made");
+    if draft.connections >= TlsParams::MAX_QUESTIONS {
+        let text = format!("no more than {} connections are made", TlsParams::MAX_QUESTIONS);
         return Err(Failure::new(FailureCode::BudgetExhausted, Step::Connect, text));
     }
     draft.step = Step::Connect;

@@ -190,7 +190,7 @@ impl Redactor<'_> {
     }
 
     fn pin(&mut self, pin: &PinVerdict) -> PinVerdict {
-        PinVerdict { wanted: self.word(&pin.wanted), key_sha256: self.digest(&pin.key_sha256), fits: pin.fits }
+        PinVerdict { wanted: self.fingerprint(&pin.wanted), key_sha256: self.digest(&pin.key_sha256), fits: pin.fits }
     }
 
     fn handshake_variant(&mut self, fact: &HandshakeVariant) -> HandshakeVariant {

@@ -22,7 +22,7 @@ impl Redactor<'_> {
                 params.host = self.name(&params.host);
                 params.server_name = params.server_name.as_deref().map(|name| self.name(name));
                 params.alpn = params.alpn.iter().map(|word| self.word(word)).collect();
-                params.pin = params.pin.as_deref().map(|pin| self.word(pin));
+                params.pin = params.pin.as_deref().map(|pin| self.fingerprint(pin));
                 params.compare_names = self.names(&params.compare_names);
             }
             Params::Http(params) => {

@@ -222,7 +222,7 @@ fn at_the_strict_level_no_address_of_the_run_gets_out() {
             assert!(!content.contains(planted), "{name} still holds {planted}");
         }
     }
-    assert!(report.removed["address"] > 0 && report.removed["name"] > 0 && report.removed["certificate"] == 1, "{report:?}");
+    assert!(report.removed["address"] > 0 && report.removed["name"] > 0 && report.removed["certificate"] == 2, "{report:?}");
 }
 
 #[test]

@@ -31,6 +31,11 @@ pub struct NtpParams {
     pub max_offset_ms: u64,
 }
 
+impl NtpParams {
+    /// Servers of `others` at most: enough to outvote a wrong one.
+    pub const MAX_OTHERS: usize = 8;
+}
+
 fn port() -> u16 {
     123
 }

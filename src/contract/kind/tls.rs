@@ -46,6 +46,26 @@ pub struct TlsParams {
     pub fetch_issuers: bool,
 }
 
+impl TlsParams {
+    /// Names of `compare_names` at most.
+    pub const MAX_NAMES: usize = 8;
+    /// Connections for `versions` and `ciphers` at most: four versions with some thirty suites each, which no usual server has.
+    pub const MAX_QUESTIONS: u32 = 120;
+    /// Certificates fetched by `fetch_issuers` at most: a chain misses one intermediate, hardly ever two.
+    pub const MAX_FETCHES: u32 = 3;
+
+    /// Connections to the host at most, fetches of issuers left out.
+    pub fn connections(&self) -> u32 {
+        let questions = match (self.versions, self.ciphers) {
+            (_, true) => Self::MAX_QUESTIONS,
+            (true, false) => 4,
+            (false, false) => 0,
+        };
+        let names = u32::try_from(self.compare_names.len().min(Self::MAX_NAMES)).unwrap_or(0);
+        1 + u32::from(self.compare_groups) + u32::from(self.resumption) + names + questions
+    }
+}
+
 /// What is spoken before TLS begins.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "snake_case")]
