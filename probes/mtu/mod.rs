@@ -29,8 +29,8 @@ const PATIENCE: u32 = 8;
 /// And no shorter than this, as hosts may be slow to answer with ICMP.
 const LEAST_WAIT: Duration = Duration::from_millis(250);
 
-/// Measures every address of the host, all at once. Ends as expected where packets as large as those tried, or as the machine's own
-/// interface sends, pass to every address that answers, and any answers.
+/// Measures every address of the host, all at once. Ends as expected where any address answers, and none lies behind a path that
+/// swallows large packets without a word: a router that tells its limit does what it should.
 ///
 /// # Errors
 /// Where the host gives no address, and where the system cannot send packets that must not be cut.
@@ -48,8 +48,8 @@ pub(crate) async fn run(context: &Context, params: &MtuParams) -> Result<Ending,
     let facts = join_all(measured).await;
     let mut answering = facts.iter().filter(|fact| fact.passed_bytes.is_some()).peekable();
     let any = answering.peek().is_some();
-    let all = answering.all(|fact| matches!(fact.limit, MtuLimit::None | MtuLimit::Interface));
-    Ok(if any && all { Ending::AsExpected } else { Ending::Failed })
+    let swallowed = answering.any(|fact| matches!(fact.limit, MtuLimit::Untold | MtuLimit::Unknown));
+    Ok(if any && !swallowed { Ending::AsExpected } else { Ending::Failed })
 }
 
 async fn measure(context: &Context, params: &MtuParams, address: IpAddr, opened: io::Result<Wire>) -> Mtu {

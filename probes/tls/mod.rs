@@ -7,6 +7,8 @@ mod certificate;
 mod chain;
 /// A TCP connection to the first address that accepts.
 pub(crate) mod connect;
+#[cfg(test)]
+mod depth_tests;
 /// Elements of DER.
 mod der;
 /// A fact in the making, which a deadline cannot lose.

@@ -25,7 +25,7 @@ pub struct NtpParams {
     #[serde(default = "timeout_ms")]
     #[schemars(range(min = 50, max = 10_000))]
     pub timeout_ms: u64,
-    /// Milliseconds that the machine's clock may be off and still be as expected.
+    /// Milliseconds that the machine's clock may be off, by more than half of the servers, and still be as expected.
     #[serde(default = "max_offset_ms")]
     #[schemars(range(min = 1, max = 86_400_000))]
     pub max_offset_ms: u64,
