@@ -17,10 +17,10 @@ mod host;
 mod http;
 /// Echo series.
 mod icmp;
-/// Host names to addresses, once a run.
-pub mod names;
 /// The largest packet that passes.
 mod mtu;
+/// Host names to addresses, once a run.
+pub mod names;
 /// Time servers.
 mod ntp;
 /// System calls that need `unsafe`, and facts that each system tells in its own way.

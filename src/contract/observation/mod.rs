@@ -22,8 +22,8 @@ pub use ntp::{Leap, TimeOffset, TimeSample, TimeServer};
 pub use route::{Hop, HopProbe, HopReply, ReplyKind, Trace, TraceProtocol};
 pub use tcp::Connect;
 pub use tls::{
-    BuiltChain, Certificate, CertificateRequest, CertificateTimestamp, FetchedIssuer, Handshake, HandshakeVariant, NameVerdict, Ocsp,
-    OcspStatus, PinVerdict, StartTls, Tickets, TlsSupport, TrustReason, TrustStore, TrustVerdict, Variant, VersionSupport,
+    BuiltChain, Certificate, CertificateRequest, CertificateTimestamp, FetchedIssuer, Handshake, HandshakeVariant, NameVerdict,
+    Ocsp, OcspStatus, PinVerdict, StartTls, Tickets, TlsSupport, TrustReason, TrustStore, TrustVerdict, Variant, VersionSupport,
 };
 
 use crate::id::{CheckId, ObservationId};
