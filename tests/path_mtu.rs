@@ -4,6 +4,7 @@ use netsonde_contract::document::Document;
 use netsonde_contract::observation::{Fact, Mtu, MtuLimit};
 use netsonde_tests::programs::program;
 use std::net::IpAddr;
+use std::os::unix::fs::PermissionsExt;
 use std::process::Command;
 
 const SERVER: [&str; 2] = ["10.88.1.2", "fd88:0:0:1::2"];
@@ -14,6 +15,8 @@ const NOBODY: &str = "65534";
 /// A client, a router and a server, taken down with the test.
 struct Network {
     prefix: String,
+    /// Where everybody may run the program.
+    folder: tempfile::TempDir,
 }
 
 impl Drop for Network {
@@ -26,7 +29,10 @@ impl Drop for Network {
 
 impl Network {
     fn new() -> Self {
-        let network = Self { prefix: format!("nsm{}", std::process::id()) };
+        let folder = tempfile::tempdir().unwrap();
+        std::fs::set_permissions(folder.path(), std::fs::Permissions::from_mode(0o755)).unwrap();
+        std::fs::copy(program("netsonde").unwrap(), folder.path().join("netsonde")).unwrap();
+        let network = Self { prefix: format!("nsm{}", std::process::id()), folder };
         let [client, router, server] = ["c", "r", "s"].map(|node| network.node(node));
         network.shell(&format!(
             "for n in {client} {router} {server}; do
@@ -65,7 +71,7 @@ impl Network {
         let mtu = |address: &&str| {
             let mut command = Command::new("ip");
             command.args(["netns", "exec", &self.node("c"), "setpriv", "--reuid", NOBODY, "--regid", NOBODY, "--clear-groups"]);
-            command.args(["--bounding-set", "-all", "--inh-caps", "-all"]).arg(program("netsonde").unwrap());
+            command.args(["--bounding-set", "-all", "--inh-caps", "-all"]).arg(self.folder.path().join("netsonde"));
             let output = command.args(["probe", "mtu", address, "--format", "json"]).output().unwrap();
             let document: Document = serde_json::from_slice(&output.stdout).unwrap_or_else(|error| panic!("{error}: {output:?}"));
             let fact = document.outcomes.into_iter().flat_map(|outcome| outcome.observations).next().unwrap().fact;

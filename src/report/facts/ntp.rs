@@ -25,7 +25,9 @@ pub(super) fn line(offset: &TimeOffset) -> String {
             parts.push("not synchronised itself".to_owned());
         }
     }
-    if let Some(found) = offset.failure.as_ref().filter(|_| offset.offset_us.is_none()) {
+    // What the server said of itself, above, says it better.
+    let said = offset.server.as_ref().is_some_and(|server| server.kiss.is_some() || server.leap == Leap::Unsynchronised);
+    if let Some(found) = offset.failure.as_ref().filter(|_| offset.offset_us.is_none() && !said) {
         parts.push(failure::short(found));
     }
     format!("{} {}", offset.address, parts.join(", "))
