@@ -1,7 +1,7 @@
 //! Which versions and cipher suites a server accepts, asked one by one with hellos of our own.
 //!
 //! Every question is one connection. A suite that the server chose is left out of the next offer, until it refuses: what it chose, in
-//! this order, is what it accepts. That takes one connection for each suite it knows and one more, within [`TlsParams::MAX_QUESTIONS`].
+//! this order, is what it accepts. That takes one connection for each suite it knows and one more, within what `TlsParams::max_questions` allows.
 
 use super::draft::{Draft, Drafted};
 use super::failure::alert_name;
@@ -10,7 +10,6 @@ use super::{Server, connect, starttls};
 use crate::clock::microseconds;
 use crate::context::Context;
 use netsonde_contract::failure::{Failure, FailureCode, Step};
-use netsonde_contract::kind::TlsParams;
 use netsonde_contract::observation::{Fact, TlsSupport, VersionSupport};
 use rustls_pki_types::ServerName;
 use std::time::Duration;
@@ -98,8 +97,9 @@ async fn ask(
     suites: &[u16],
     draft: &mut Draft<TlsSupport>,
 ) -> Result<Result<u16, Failure>, Failure> {
-    if draft.connections >= TlsParams::MAX_QUESTIONS {
-        let text = format!("no more than {} connections are made", TlsParams::MAX_QUESTIONS);
+    let most = server.params.max_questions();
+    if draft.connections >= most {
+        let text = format!("no more than {most} connections are made");
         return Err(Failure::new(FailureCode::BudgetExhausted, Step::Connect, text));
     }
     draft.step = Step::Connect;

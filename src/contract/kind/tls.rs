@@ -51,13 +51,21 @@ impl TlsParams {
     pub const MAX_NAMES: usize = 8;
     /// Connections for `versions` and `ciphers` at most: four versions with some thirty suites each, which no usual server has.
     pub const MAX_QUESTIONS: u32 = 120;
+    /// The same for MySQL, which locks out a host after 100 connections in a row that break off before they sign in
+    /// (`max_connect_errors`).
+    pub const MAX_MYSQL_QUESTIONS: u32 = 40;
     /// Certificates fetched by `fetch_issuers` at most: a chain misses one intermediate, hardly ever two.
     pub const MAX_FETCHES: u32 = 3;
+
+    /// Connections for `versions` and `ciphers` at most with this protocol.
+    pub fn max_questions(&self) -> u32 {
+        if self.starttls == StartTlsProtocol::Mysql { Self::MAX_MYSQL_QUESTIONS } else { Self::MAX_QUESTIONS }
+    }
 
     /// Connections to the host at most, fetches of issuers left out.
     pub fn connections(&self) -> u32 {
         let questions = match (self.versions, self.ciphers) {
-            (_, true) => Self::MAX_QUESTIONS,
+            (_, true) => self.max_questions(),
             (true, false) => 4,
             (false, false) => 0,
         };
@@ -90,4 +98,22 @@ fn alpn() -> Vec<String> {
 
 fn timeout_ms() -> u64 {
     5_000
+}
+
+#[cfg(test)]
+mod tests {
+    use super::TlsParams;
+    use serde_json::json;
+
+    fn connections(value: serde_json::Value) -> u32 {
+        serde_json::from_value::<TlsParams>(value).unwrap().connections()
+    }
+
+    #[test]
+    fn whoever_asks_for_little_costs_little_and_no_mysql_server_locks_the_machine_out() {
+        assert_eq!(connections(json!({"host": "x"})), 1);
+        assert_eq!(connections(json!({"host": "x", "versions": true, "resumption": true, "compare_names": ["none"]})), 7);
+        let everything = json!({"host": "x", "starttls": "mysql", "ciphers": true, "compare_groups": true, "resumption": true, "compare_names": vec!["none"; 20]});
+        assert!(connections(everything) < 100);
+    }
 }
