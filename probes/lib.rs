@@ -17,8 +17,12 @@ mod host;
 mod http;
 /// Echo series.
 mod icmp;
+/// The largest packet that passes.
+mod mtu;
 /// Host names to addresses, once a run.
 pub mod names;
+/// Time servers.
+mod ntp;
 /// System calls that need `unsafe`, and facts that each system tells in its own way.
 pub mod platform;
 /// Connections to TCP ports.
@@ -47,6 +51,8 @@ pub async fn run(context: &Context, params: &Params) -> Result<Ending, NotMeasur
         Params::Traceroute(params) => traceroute::run(context, params).await,
         Params::Tls(params) => tls::run(context, params).await,
         Params::Http(params) => http::run(context, params).await,
+        Params::Mtu(params) => mtu::run(context, params).await,
+        Params::Ntp(params) => ntp::run(context, params).await,
         Params::Host(params) => host::run(context, params).await,
     }
 }

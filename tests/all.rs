@@ -5,5 +5,9 @@
 mod bundle_tools;
 /// Whole ways through the real programs.
 mod journeys;
+/// The path MTU over a real router.
+mod path_mtu;
 /// Invariants of the tree that a test can hold.
 mod tidy;
+/// TLS facts against openssl.
+mod tls_tools;

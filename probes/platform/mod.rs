@@ -5,6 +5,8 @@
 
 /// The socket within a ping client.
 mod borrowed;
+/// Packets that no router may cut.
+mod dont_fragment;
 /// ICMP errors that the kernel keeps for a socket.
 pub(crate) mod error_queue;
 /// The machine's own network.
@@ -24,5 +26,6 @@ mod rights;
 pub(crate) mod tcp;
 
 pub(crate) use borrowed::borrowed;
+pub(crate) use dont_fragment::dont_fragment;
 pub(crate) use rights::icmp_socket;
 pub use rights::{elevated, ping_sockets, raw_sockets};

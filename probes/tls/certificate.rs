@@ -3,14 +3,15 @@
 use base64::Engine;
 use jiff::Timestamp;
 use netsonde_contract::bundle::hexadecimal;
-use netsonde_contract::observation::Certificate;
+use netsonde_contract::observation::{Certificate, CertificateTimestamp};
 use rustls::crypto::CryptoProvider;
+use rustls_pki_types::SignatureVerificationAlgorithm;
 use sha2::{Digest, Sha256};
 use std::net::IpAddr;
 use x509_parser::certificate::X509Certificate;
-use x509_parser::extensions::GeneralName;
+use x509_parser::extensions::{AccessDescription, GeneralName, ParsedExtension, SignedCertificateTimestamp};
 use x509_parser::objects::{oid_registry, oid2sn};
-use x509_parser::oid_registry::Oid;
+use x509_parser::oid_registry::{OID_PKIX_ACCESS_DESCRIPTOR_CA_ISSUERS, Oid};
 use x509_parser::public_key::PublicKey;
 use x509_parser::time::ASN1Time;
 
@@ -20,6 +21,12 @@ pub(super) const MAX_CHAIN: usize = 16;
 
 /// Names kept of one certificate. The largest shared certificates carry some hundred; the rest stays readable in the DER form.
 const MAX_NAMES: usize = 256;
+
+/// Timestamps kept of one certificate: browsers want two or three.
+const MAX_TIMESTAMPS: usize = 16;
+
+/// A URL that is longer points at nothing that anybody serves.
+const MAX_URL_BYTES: usize = 1_024;
 
 /// Key algorithms and curves whose names do not follow from anything else.
 const KEY_NAMES: [(&str, &str); 10] = [
@@ -69,6 +76,37 @@ pub(super) fn describe(der: &[u8], provider: &CryptoProvider) -> Certificate {
     }
 }
 
+/// The certificate timestamps embedded in a certificate (RFC 6962 section 3.3), at most [`MAX_TIMESTAMPS`].
+pub(super) fn timestamps(certificate: &X509Certificate<'_>) -> Vec<CertificateTimestamp> {
+    let lists = certificate.extensions().iter().filter_map(|extension| match extension.parsed_extension() {
+        ParsedExtension::SCT(list) => Some(list),
+        _ => None,
+    });
+    let read = |timestamp: &SignedCertificateTimestamp<'_>| {
+        let at = i64::try_from(timestamp.timestamp).ok().and_then(|ms| Timestamp::from_millisecond(ms).ok());
+        CertificateTimestamp {
+            version: timestamp.version.0,
+            log_sha256: hexadecimal(timestamp.id.key_id),
+            at: at.unwrap_or(Timestamp::MAX),
+        }
+    };
+    lists.flatten().take(MAX_TIMESTAMPS).map(read).collect()
+}
+
+/// Where the certificate says that its issuer's can be fetched (RFC 5280 section 4.2.2.1): the first URL of HTTP, as the section asks
+/// for at least one.
+pub(super) fn issuer_url(certificate: &X509Certificate<'_>) -> Option<String> {
+    let entries = certificate.extensions().iter().filter_map(|extension| match extension.parsed_extension() {
+        ParsedExtension::AuthorityInfoAccess(entries) => Some(&entries.accessdescs),
+        _ => None,
+    });
+    let url = |entry: &AccessDescription<'_>| match entry.access_location {
+        GeneralName::URI(url) if entry.access_method == OID_PKIX_ACCESS_DESCRIPTOR_CA_ISSUERS => Some(url.to_owned()),
+        _ => None,
+    };
+    entries.flatten().filter_map(url).find(|url| url.starts_with("http://") && url.len() <= MAX_URL_BYTES)
+}
+
 fn names(certificate: &X509Certificate<'_>) -> Vec<String> {
     let Ok(Some(extension)) = certificate.subject_alternative_name() else { return Vec::new() };
     let text = |name: &GeneralName<'_>| match name {
@@ -114,31 +152,90 @@ fn is_self_signed(certificate: &X509Certificate<'_>, provider: &CryptoProvider) 
     if certificate.subject().as_raw() != certificate.issuer().as_raw() {
         return false;
     }
+    is_signed_by(certificate, certificate, provider) == Some(true)
+}
+
+/// Whether `issuer`'s key made the certificate's signature; none where the algorithm is not supported.
+pub(super) fn is_signed_by(
+    certificate: &X509Certificate<'_>,
+    issuer: &X509Certificate<'_>,
+    provider: &CryptoProvider,
+) -> Option<bool> {
+    let signed = certificate.tbs_certificate.as_ref();
+    let signature =
+        Signature { algorithm: certificate.signature_algorithm.algorithm.as_bytes(), bytes: &certificate.signature_value.data };
+    is_signature_of(issuer, signed, signature, provider)
+}
+
+/// A signature with its algorithm's object identifier, in the bytes of DER.
+#[derive(Clone, Copy)]
+pub(super) struct Signature<'a> {
+    pub(super) algorithm: &'a [u8],
+    pub(super) bytes: &'a [u8],
+}
+
+/// Whether the certificate's key made this signature of `signed`; none where the algorithm is not supported.
+pub(super) fn is_signature_of(
+    certificate: &X509Certificate<'_>,
+    signed: &[u8],
+    signature: Signature<'_>,
+    provider: &CryptoProvider,
+) -> Option<bool> {
     let info = certificate.public_key();
-    provider
-        .signature_verification_algorithms
-        .all
-        .iter()
-        .filter(|algorithm| {
-            begins_with(algorithm.public_key_alg_id().as_ref(), &info.algorithm.algorithm)
-                && begins_with(algorithm.signature_alg_id().as_ref(), &certificate.signature_algorithm.algorithm)
-        })
-        .any(|algorithm| {
-            let signed = certificate.tbs_certificate.as_ref();
-            algorithm.verify_signature(&info.subject_public_key.data, signed, &certificate.signature_value.data).is_ok()
-        })
+    let mut fitting = provider.signature_verification_algorithms.all.iter().filter(|algorithm| {
+        begins_with(algorithm.public_key_alg_id().as_ref(), info.algorithm.algorithm.as_bytes())
+            && begins_with(algorithm.signature_alg_id().as_ref(), signature.algorithm)
+    });
+    let first = fitting.next()?;
+    let verifies = |algorithm: &&dyn SignatureVerificationAlgorithm| {
+        algorithm.verify_signature(&info.subject_public_key.data, signed, signature.bytes).is_ok()
+    };
+    Some(verifies(first) || fitting.any(verifies))
 }
 
 /// Whether an AlgorithmIdentifier, without its own tag and length, begins with this identifier.
-fn begins_with(algorithm_identifier: &[u8], oid: &Oid<'_>) -> bool {
-    let oid = oid.as_bytes();
+fn begins_with(algorithm_identifier: &[u8], oid: &[u8]) -> bool {
     matches!(algorithm_identifier, [0x06, length, rest @ ..] if usize::from(*length) == oid.len() && rest.starts_with(oid))
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
-    use rcgen::{BasicConstraints, CertificateParams, IsCa, KeyPair};
+    use rcgen::{BasicConstraints, CertificateParams, CustomExtension, IsCa, KeyPair};
+
+    /// Serialized as a list of one: lengths, version 1, the log's id, the time in ms, no extensions, a signature.
+    fn timestamp_list(at_ms: u64) -> Vec<u8> {
+        let one = [&[0], &[0xab; 32][..], &at_ms.to_be_bytes(), &[0, 0], &[4, 3, 0, 2, 1, 2]].concat();
+        let length = u16::try_from(one.len()).unwrap();
+        let list = [&(length + 2).to_be_bytes()[..], &length.to_be_bytes(), &one].concat();
+        [&[4, u8::try_from(list.len()).unwrap()], &list[..]].concat()
+    }
+
+    #[test]
+    fn embedded_timestamps_and_the_issuers_address_are_read() {
+        let mut params = CertificateParams::new(vec!["a.test".to_owned()]).unwrap();
+        let url = b"http://ca.test/ca.crt";
+        let access = [&[0x30, 35, 0x30, 33, 6, 8, 43, 6, 1, 5, 5, 7, 48, 2, 0x86, 21][..], url].concat();
+        params.custom_extensions = vec![
+            CustomExtension::from_oid_content(&[1, 3, 6, 1, 4, 1, 11129, 2, 4, 2], timestamp_list(1_700_000_000_000)),
+            CustomExtension::from_oid_content(&[1, 3, 6, 1, 5, 5, 7, 1, 1], access),
+        ];
+        let der = params.self_signed(&KeyPair::generate().unwrap()).unwrap().der().to_vec();
+        let (_, certificate) = x509_parser::parse_x509_certificate(&der).unwrap();
+        let timestamps = timestamps(&certificate);
+        assert_eq!(timestamps.len(), 1);
+        assert_eq!((timestamps[0].version, timestamps[0].at.to_string().as_str()), (0, "2023-11-14T22:13:20Z"));
+        assert_eq!(timestamps[0].log_sha256, "ab".repeat(32));
+        assert_eq!(issuer_url(&certificate).as_deref(), Some("http://ca.test/ca.crt"));
+        for at in 0..der.len() {
+            let mut altered = der.clone();
+            altered[at] ^= 0x15;
+            if let Ok((_, certificate)) = x509_parser::parse_x509_certificate(&altered) {
+                super::timestamps(&certificate);
+                issuer_url(&certificate);
+            }
+        }
+    }
 
     fn read(der: &[u8]) -> Certificate {
         describe(der, &rustls::crypto::aws_lc_rs::default_provider())

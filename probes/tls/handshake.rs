@@ -1,14 +1,19 @@
+use super::certificate;
+use super::chain;
 use super::draft::Draft;
 use super::failure::{from_io, plain_reply};
-use super::recording::{Presented, Recording};
+use super::ocsp;
+use super::recording::{Offer, Presented, Recording};
+use super::tickets::TicketBox;
 use super::verdict::{Judged, fits, read_chain};
 use super::wire::{Notes, Watched, Wire};
 use crate::clock::microseconds;
 use crate::context::Context;
 use netsonde_contract::failure::{Failure, FailureCode, Step};
-use netsonde_contract::observation::Handshake;
-use rustls::{ClientConnection, ProtocolVersion};
-use rustls_pki_types::ServerName;
+use netsonde_contract::observation::{BuiltChain, CertificateTimestamp, Handshake, Ocsp, Tickets};
+use rustls::crypto::CryptoProvider;
+use rustls::{ClientConfig, ClientConnection, ProtocolVersion};
+use rustls_pki_types::{CertificateDer, ServerName};
 use std::io;
 use std::net::SocketAddr;
 use std::sync::Arc;
@@ -21,11 +26,30 @@ use tokio_rustls::client::TlsStream;
 /// trip later (RFC 8446 section 4.4.2.4), so that only a longer wait than any round trip can tell.
 const REFUSAL_WAIT: Duration = Duration::from_secs(1);
 
+/// How long tickets may take: they come with the first bytes after the handshake, one round trip later.
+const TICKET_WAIT: Duration = Duration::from_secs(1);
+
 /// A connection after its handshake.
 pub(crate) struct Secured {
     pub(crate) stream: TlsStream<Watched>,
     /// The server asked for a certificate of the client.
     certificate_requested: bool,
+    /// What the handshake was made with.
+    pub(super) config: Arc<ClientConfig>,
+}
+
+impl Secured {
+    /// The certificates that the server sent, the leaf first.
+    pub(super) fn chain(&self) -> Option<&[CertificateDer<'static>]> {
+        self.stream.get_ref().1.peer_certificates()
+    }
+}
+
+/// A handshake as it went.
+pub(super) struct Attempt {
+    pub(super) took_us: u64,
+    pub(super) result: Result<TlsStream<Watched>, Failure>,
+    notes: Notes,
 }
 
 /// A handshake that has not begun.
@@ -46,6 +70,13 @@ pub(crate) fn blank(host: &str, address: SocketAddr, name: &ServerName<'static>)
         trust: Vec::new(),
         verified_at: None,
         ocsp_stapled: false,
+        ocsp: None,
+        built: None,
+        timestamps: Vec::new(),
+        pin: None,
+        certificate_request: None,
+        tickets: None,
+        starttls: None,
         plain_reply: None,
         failure: None,
     }
@@ -60,36 +91,83 @@ pub(crate) async fn shake(
     timeout: Duration,
     draft: &mut Draft<Handshake>,
 ) -> Option<Secured> {
+    shake_offering(context, wire, name, &Offer { alpn, ..Offer::default() }, timeout, draft).await
+}
+
+/// As [`shake`], with every choice of the offer.
+pub(super) async fn shake_offering(
+    context: &Context,
+    wire: Wire,
+    name: &ServerName<'static>,
+    offer: &Offer<'_>,
+    timeout: Duration,
+    draft: &mut Draft<Handshake>,
+) -> Option<Secured> {
     draft.step = Step::Handshake;
     let recording = Recording::new(Arc::clone(context.trust.provider()));
-    let config = match recording.client_config(alpn) {
-        Ok(config) => config,
+    let config = match recording.client_config(offer) {
+        Ok(config) => Arc::new(config),
         Err(error) => {
             draft.failure = Some(Failure::new(FailureCode::Other("tls_setup".into()), Step::Open, error.to_string()));
             return None;
         }
     };
-    let (watched, notes) = Watched::new(wire, context.clock);
-    let began = context.clock.now();
-    let result = tokio::time::timeout(timeout, TlsConnector::from(Arc::new(config)).connect(name.clone(), watched)).await;
-    draft.took_us = microseconds(context.clock.now().saturating_sub(began));
-    let stream = match result {
-        Ok(Ok(stream)) => {
+    let attempt = attempt(context, wire, &config, name, timeout).await;
+    draft.took_us = attempt.took_us;
+    let stream = match attempt.result {
+        Ok(stream) => {
             describe(stream.get_ref().1, draft);
             Some(stream)
         }
-        Ok(Err(error)) => {
-            fail(from_io(&error, Step::Handshake), &notes, draft);
-            None
-        }
-        Err(_) => {
-            let text = format!("the handshake did not end within {} ms", timeout.as_millis());
-            fail(Failure::new(FailureCode::TimedOut, Step::Handshake, text), &notes, draft);
+        Err(failure) => {
+            fail(failure, &attempt.notes, draft);
             None
         }
     };
+    draft.certificate_request = recording.certificate_request();
     judge(context, recording.presented(), name, draft).await;
-    stream.map(|stream| Secured { stream, certificate_requested: recording.certificate_requested() })
+    stream.map(|stream| Secured { stream, certificate_requested: draft.certificate_request.is_some(), config })
+}
+
+/// Makes one handshake with this configuration and times it.
+pub(super) async fn attempt(
+    context: &Context,
+    wire: Wire,
+    config: &Arc<ClientConfig>,
+    name: &ServerName<'static>,
+    timeout: Duration,
+) -> Attempt {
+    let (watched, notes) = Watched::new(wire, context.clock);
+    let began = context.clock.now();
+    let result = tokio::time::timeout(timeout, TlsConnector::from(Arc::clone(config)).connect(name.clone(), watched)).await;
+    let took_us = microseconds(context.clock.now().saturating_sub(began));
+    let result = match result {
+        Ok(Ok(stream)) => Ok(stream),
+        Ok(Err(error)) => Err(from_io(&error, Step::Handshake)),
+        Err(_) => {
+            let text = format!("the handshake did not end within {} ms", timeout.as_millis());
+            Err(Failure::new(FailureCode::TimedOut, Step::Handshake, text))
+        }
+    };
+    Attempt { took_us, result, notes }
+}
+
+/// Waits for the tickets of the session, which in TLS 1.3 come after the handshake (RFC 8446 section 4.6.1).
+pub(super) async fn tickets(secured: &mut Secured, tickets: &TicketBox) -> Tickets {
+    let mut byte = [0_u8; 1];
+    let reading = async {
+        // Tickets are taken while reading; a server that speaks first gives a byte of its own.
+        while secured.stream.read(&mut byte).await.is_ok_and(|count| count > 0) {}
+    };
+    // A server that closes the connection sends no more.
+    let _ = tokio::time::timeout(TICKET_WAIT, async {
+        tokio::select! {
+            () = tickets.came() => {}
+            () = reading => {}
+        }
+    })
+    .await;
+    tickets.seen()
 }
 
 /// The failure that the server sends after the handshake where it wants a certificate of the client; none where it does not mind.
@@ -104,10 +182,27 @@ pub(crate) async fn late_refusal(secured: &mut Secured) -> Option<Failure> {
     }
 }
 
+/// What both sides agreed on, by its names.
+pub(super) struct Agreed {
+    pub(super) protocol: Option<String>,
+    pub(super) cipher: Option<String>,
+    pub(super) group: Option<String>,
+}
+
+impl Agreed {
+    pub(super) fn of(connection: &ClientConnection) -> Self {
+        let suite = connection.negotiated_cipher_suite();
+        Self {
+            protocol: connection.protocol_version().map(|version| format!("{version:?}").replace('_', ".")),
+            cipher: suite.map(|suite| format!("{:?}", suite.suite()).replace("TLS13_", "TLS_")),
+            group: connection.negotiated_key_exchange_group().map(|group| format!("{:?}", group.name())),
+        }
+    }
+}
+
 fn describe(connection: &ClientConnection, draft: &mut Handshake) {
-    draft.protocol = connection.protocol_version().map(|version| format!("{version:?}").replace('_', "."));
-    draft.cipher = connection.negotiated_cipher_suite().map(|suite| format!("{:?}", suite.suite()).replace("TLS13_", "TLS_"));
-    draft.group = connection.negotiated_key_exchange_group().map(|group| format!("{:?}", group.name()));
+    let agreed = Agreed::of(connection);
+    (draft.protocol, draft.cipher, draft.group) = (agreed.protocol, agreed.cipher, agreed.group);
     draft.alpn = connection.alpn_protocol().map(|protocol| String::from_utf8_lossy(protocol).into_owned());
 }
 
@@ -128,10 +223,40 @@ async fn judge(context: &Context, presented: Presented, name: &ServerName<'stati
     draft.name = Some(fits(leaf, name));
     draft.chain = read_chain(&presented.chain, context.trust.provider());
     let (trust, name, read) = (Arc::clone(&context.trust), name.clone(), draft.chain.clone());
-    let verdicts = tokio::task::spawn_blocking(move || {
-        let Some((leaf, others)) = presented.chain.split_first() else { return Vec::new() };
-        trust.verdicts(&Judged { leaf, others, ocsp: &presented.ocsp, name: &name, read: &read }, now)
+    let judged = tokio::task::spawn_blocking(move || {
+        let built = chain::build(&presented.chain, trust.provider(), |subject| trust.knows(subject));
+        let seen = Seen::of(&presented, built.as_ref(), trust.provider());
+        let Some((leaf, others)) = presented.chain.split_first() else { return (Vec::new(), built, seen) };
+        (trust.verdicts(&Judged { leaf, others, ocsp: &presented.ocsp, name: &name, read: &read }, now), built, seen)
     });
     // A verifier that panics gives no verdict; the chain stays.
-    draft.trust = verdicts.await.unwrap_or_default();
+    if let Ok((verdicts, built, seen)) = judged.await {
+        let trusted = verdicts.iter().any(|verdict| verdict.trusted);
+        draft.trust = verdicts;
+        // A store that finds a way does not miss anything, whatever it was not asked to list.
+        draft.built = built.map(|built| BuiltChain { missing_issuer: built.missing_issuer.filter(|_| !trusted), ..built });
+        (draft.timestamps, draft.ocsp) = (seen.timestamps, seen.ocsp);
+    }
+}
+
+/// What the server's own certificate and its staple say.
+struct Seen {
+    timestamps: Vec<CertificateTimestamp>,
+    ocsp: Option<Ocsp>,
+}
+
+impl Seen {
+    fn of(presented: &Presented, built: Option<&BuiltChain>, provider: &CryptoProvider) -> Self {
+        let read = |position: usize| {
+            let der = presented.chain.get(position)?;
+            x509_parser::parse_x509_certificate(der).ok().map(|(_, certificate)| certificate)
+        };
+        let Some(leaf) = read(0) else { return Self { timestamps: Vec::new(), ocsp: None } };
+        let issuer = built.and_then(|built| built.path.get(1)).and_then(|position| read(usize::try_from(*position).ok()?));
+        let stapled = !presented.ocsp.is_empty();
+        Self {
+            timestamps: certificate::timestamps(&leaf),
+            ocsp: stapled.then(|| ocsp::read(&presented.ocsp, &leaf, issuer.as_ref(), provider)),
+        }
+    }
 }

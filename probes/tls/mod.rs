@@ -3,34 +3,64 @@
 
 /// A certificate's bytes to facts.
 mod certificate;
+/// The chain as it can be put together.
+mod chain;
 /// A TCP connection to the first address that accepts.
 pub(crate) mod connect;
+#[cfg(test)]
+mod depth_tests;
+/// Elements of DER.
+mod der;
 /// A fact in the making, which a deadline cannot lose.
 pub(crate) mod draft;
 /// Errors of streams and TLS to failure codes.
 pub(crate) mod failure;
 /// One handshake.
 pub(crate) mod handshake;
+/// Hellos of our own, for old versions and single cipher suites.
+mod hello;
+/// Issuers' certificates that the server did not send.
+mod issuer;
+/// A stapled OCSP response.
+mod ocsp;
+/// The certificate that is expected.
+mod pin;
 /// The verifier that accepts and keeps.
 mod recording;
 #[cfg(test)]
 pub(crate) mod servers;
+/// What is spoken before TLS begins.
+mod starttls;
+/// Which versions and cipher suites are accepted.
+mod support;
 #[cfg(test)]
 mod tests;
+/// What would resume a session.
+mod tickets;
 /// The trust stores.
 pub(crate) mod trust;
+/// One more handshake, different in one thing.
+mod variant;
 /// What one store says of a chain.
 mod verdict;
 /// A stream that notes what passes over it.
 pub(crate) mod wire;
 
 use crate::context::{Context, Ending, NotMeasurable};
+use base64::Engine;
 use draft::Draft;
+use handshake::Secured;
 use netsonde_contract::failure::Step;
 use netsonde_contract::kind::TlsParams;
 use netsonde_contract::observation::Handshake;
-use std::net::SocketAddr;
+use pin::Expected;
+use recording::Offer;
+use rustls::ClientConfig;
+use rustls_pki_types::{CertificateDer, ServerName};
+use std::net::{IpAddr, SocketAddr};
+use std::sync::Arc;
 use std::time::Duration;
+use tickets::TicketBox;
 
 /// RFC 7301 section 3.1: a protocol's name has 1 to 255 bytes.
 const MAX_ALPN_BYTES: usize = 255;
@@ -38,38 +68,158 @@ const MAX_ALPN_BYTES: usize = 255;
 /// More application protocols than any server knows; keeps the ClientHello within a packet or two.
 const MAX_ALPN: usize = 16;
 
-pub(crate) async fn run(context: &Context, params: &TlsParams) -> Result<Ending, NotMeasurable> {
-    let timeout = Duration::from_millis(params.timeout_ms);
-    let name = trust::server_name(params.server_name.as_deref().unwrap_or(&params.host)).map_err(NotMeasurable::new)?;
-    if params.alpn.len() > MAX_ALPN || params.alpn.iter().any(|name| name.is_empty() || name.len() > MAX_ALPN_BYTES) {
-        return Err(NotMeasurable::new("alpn takes at most 16 protocol names of 1 to 255 bytes each"));
+/// The word among `compare_names` that stands for sending no name.
+const NO_NAME: &str = "none";
+
+/// The server that a check's connections go to.
+struct Server<'a> {
+    params: &'a TlsParams,
+    /// The name to send and to look for.
+    name: &'a ServerName<'static>,
+    address: SocketAddr,
+    timeout: Duration,
+}
+
+/// Parameters that were looked at as a whole.
+struct Checked {
+    name: ServerName<'static>,
+    /// None sends no name.
+    compare_names: Vec<Option<ServerName<'static>>>,
+    expected: Option<Expected>,
+}
+
+/// What is left of a connection after its handshake.
+struct Completed {
+    /// What the handshake was made with; it knows the session.
+    config: Arc<ClientConfig>,
+    /// The certificates that the server sent, the leaf first.
+    chain: Vec<CertificateDer<'static>>,
+}
+
+impl Completed {
+    fn of(secured: Secured) -> Self {
+        Self { chain: secured.chain().unwrap_or_default().to_vec(), config: secured.config }
     }
+}
+
+/// Makes the check's handshake, and after it whatever further connections its parameters ask for. The ending is the handshake's.
+///
+/// # Errors
+/// Where a parameter makes no sense, and where the host gives no address.
+pub(crate) async fn run(context: &Context, params: &TlsParams) -> Result<Ending, NotMeasurable> {
+    let checked = check(params).map_err(NotMeasurable::new)?;
     let addresses = context
         .names
         .resolve(&context.gate, &params.host)
         .await
         .map_err(|failure| NotMeasurable::unresolved(&params.host, &failure))?;
-    let Some(address) = addresses.first() else {
+    let Some(first) = addresses.first() else {
         return Err(NotMeasurable::new(format!("{} did not resolve to an address", params.host)));
     };
-    let blank = handshake::blank(&params.host, SocketAddr::new(*address, params.port), &name);
+    let timeout = Duration::from_millis(params.timeout_ms);
+    let mut server = Server { params, name: &checked.name, address: SocketAddr::new(*first, params.port), timeout };
+    let tickets = params.resumption.then(Arc::<TicketBox>::default);
+    let (handshake, completed) = measure(context, &mut server, &addresses, &checked, tickets.as_ref()).await;
+    let connected = !handshake.failure.as_ref().is_some_and(|failure| failure.during == Step::Connect);
+    if connected {
+        further(context, &server, &checked, &handshake, completed.as_ref()).await;
+    }
+    let expected = handshake.pin.as_ref().is_none_or(|pin| pin.fits);
+    Ok(if is_healthy(&handshake) && expected { Ending::AsExpected } else { Ending::Failed })
+}
+
+fn check(params: &TlsParams) -> Result<Checked, String> {
+    if params.alpn.len() > MAX_ALPN || params.alpn.iter().any(|name| name.is_empty() || name.len() > MAX_ALPN_BYTES) {
+        return Err("alpn takes at most 16 protocol names of 1 to 255 bytes each".into());
+    }
+    if params.compare_names.len() > TlsParams::MAX_NAMES {
+        return Err(format!("compare_names takes at most {} names", TlsParams::MAX_NAMES));
+    }
+    let other = |name: &String| (name != NO_NAME).then(|| trust::server_name(name)).transpose();
+    Ok(Checked {
+        name: trust::server_name(params.server_name.as_deref().unwrap_or(&params.host))?,
+        compare_names: params.compare_names.iter().map(other).collect::<Result<_, _>>()?,
+        expected: params.pin.as_deref().map(str::parse).transpose()?,
+    })
+}
+
+/// The check's own handshake, with the first address that accepts, which `server` then stands for.
+async fn measure(
+    context: &Context,
+    server: &mut Server<'_>,
+    addresses: &[IpAddr],
+    checked: &Checked,
+    tickets: Option<&Arc<TicketBox>>,
+) -> (Handshake, Option<Completed>) {
+    let (params, timeout) = (server.params, server.timeout);
+    let blank = handshake::blank(&params.host, server.address, &checked.name);
     let mut draft = Draft::begin(context, Step::Connect, blank);
-    match connect::first(context, &addresses, params.port, timeout).await {
-        Ok(connected) => {
-            draft.address = connected.address;
-            draft.connect_us = connected.took_us;
-            let secured = handshake::shake(context, Box::new(connected.stream), &name, &params.alpn, timeout, &mut draft).await;
-            if let Some(mut secured) = secured {
-                draft.failure = handshake::late_refusal(&mut secured).await;
-            }
-        }
+    let mut connected = match connect::first(context, addresses, params.port, timeout).await {
+        Ok(connected) => connected,
         Err(not_connected) => {
             draft.address = not_connected.address;
             draft.connect_us = not_connected.took_us;
             draft.failure = Some(not_connected.failure);
+            return (draft.finish(), None);
+        }
+    };
+    server.address = connected.address;
+    draft.address = connected.address;
+    draft.connect_us = connected.took_us;
+    draft.step = Step::Handshake;
+    let (talk, ready) = starttls::speak(context.clock, &mut connected.stream, params.starttls, timeout).await;
+    draft.starttls = talk;
+    if let Err(failure) = ready {
+        draft.failure = Some(failure);
+        return (draft.finish(), None);
+    }
+    let offer = Offer { alpn: &params.alpn, tickets: tickets.cloned(), ..Offer::default() };
+    let wire = Box::new(connected.stream);
+    let mut secured = handshake::shake_offering(context, wire, &checked.name, &offer, timeout, &mut draft).await;
+    if let Some(secured) = &mut secured {
+        draft.failure = handshake::late_refusal(secured).await;
+        if let Some(tickets) = tickets.filter(|_| draft.failure.is_none()) {
+            draft.tickets = Some(handshake::tickets(secured, tickets).await);
         }
     }
-    Ok(if is_healthy(&draft.finish()) { Ending::AsExpected } else { Ending::Failed })
+    if let (Some(expected), Some(wanted)) = (&checked.expected, &params.pin) {
+        // Also where the handshake failed later than its certificate came.
+        let leaf = draft.chain.first().and_then(|leaf| leaf.der_base64.as_ref());
+        let der = leaf.and_then(|text| base64::engine::general_purpose::STANDARD.decode(text).ok());
+        draft.pin = der.map(|der| expected.compare(wanted, &der));
+    }
+    // The connection ends here.
+    (draft.finish(), secured.map(Completed::of))
+}
+
+/// The further connections that the parameters ask for, each a fact of its own.
+async fn further(
+    context: &Context,
+    server: &Server<'_>,
+    checked: &Checked,
+    handshake: &Handshake,
+    completed: Option<&Completed>,
+) {
+    let params = server.params;
+    if params.compare_groups {
+        variant::with_classic_groups(context, server).await;
+    }
+    if let Some(completed) = completed {
+        if handshake.tickets.as_ref().is_some_and(|tickets| tickets.count > 0) {
+            variant::with_ticket(context, server, &completed.config).await;
+        }
+        let lacks_issuer = handshake.built.as_ref().filter(|built| built.missing_issuer.is_some());
+        if let (true, Some(built)) = (params.fetch_issuers, lacks_issuer) {
+            let last = built.path.last().and_then(|position| usize::try_from(*position).ok()).unwrap_or(0);
+            issuer::fetch(context, &completed.chain, last, server.name, server.timeout).await;
+        }
+    }
+    for name in &checked.compare_names {
+        variant::with_name(context, server, name.as_ref()).await;
+    }
+    if params.versions || params.ciphers {
+        support::run(context, server).await;
+    }
 }
 
 /// Completed, trusted by the store that decides, and for this name.

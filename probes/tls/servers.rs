@@ -6,7 +6,7 @@ use crate::context::{Context, ProxyChoice, Recorder};
 use crate::gate::{Gate, Limits};
 use crate::names::Names;
 use netsonde_contract::id::CheckId;
-use rcgen::{BasicConstraints, CertificateParams, DistinguishedName, DnType, IsCa, Issuer, KeyPair};
+use rcgen::{BasicConstraints, CertificateParams, CustomExtension, DistinguishedName, DnType, IsCa, Issuer, KeyPair};
 use rustls::ServerConfig;
 use rustls::server::NoClientAuth;
 use rustls::server::danger::ClientCertVerifier;
@@ -36,12 +36,14 @@ pub(crate) fn context(given: &[&Authority]) -> Context {
 pub(crate) struct Authority {
     issuer: Issuer<'static, KeyPair>,
     pub(crate) pem: String,
+    pub(crate) der: CertificateDer<'static>,
 }
 
 /// A server's certificates with their key.
 pub(crate) struct Identity {
     chain: Vec<CertificateDer<'static>>,
     key: PrivateKeyDer<'static>,
+    ocsp: Vec<u8>,
 }
 
 impl Authority {
@@ -49,8 +51,33 @@ impl Authority {
         let mut params = named(name);
         params.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
         let key = KeyPair::generate().unwrap();
-        let pem = params.self_signed(&key).unwrap().pem();
-        Self { issuer: Issuer::new(params, key), pem }
+        let certificate = params.self_signed(&key).unwrap();
+        Self { issuer: Issuer::new(params, key), pem: certificate.pem(), der: certificate.der().clone() }
+    }
+
+    /// An authority that this one vouches for.
+    pub(crate) fn subordinate(&self, name: &str) -> Self {
+        let mut params = named(name);
+        params.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
+        let key = KeyPair::generate().unwrap();
+        let certificate = params.signed_by(&key, &self.issuer).unwrap();
+        Self { issuer: Issuer::new(params, key), pem: certificate.pem(), der: certificate.der().clone() }
+    }
+
+    pub(crate) fn key(&self) -> &KeyPair {
+        self.issuer.key()
+    }
+
+    /// A certificate that names where its issuer's can be fetched.
+    pub(crate) fn issue_naming(&self, names: &[&str], issuer_url: &str) -> Identity {
+        let length = u8::try_from(issuer_url.len()).unwrap();
+        let method = [0x30, length + 12, 6, 8, 43, 6, 1, 5, 5, 7, 48, 2, 0x86, length];
+        let access = [&[0x30, length + 14], &method[..], issuer_url.as_bytes()].concat();
+        let mut params = leaf(names, 2020, 2090);
+        params.custom_extensions = vec![CustomExtension::from_oid_content(&[1, 3, 6, 1, 5, 5, 7, 1, 1], access)];
+        let key = KeyPair::generate().unwrap();
+        let certificate = params.signed_by(&key, &self.issuer).unwrap();
+        Identity { chain: vec![certificate.der().clone()], key: key.into(), ocsp: Vec::new() }
     }
 
     /// A certificate for these names and addresses, good for the present.
@@ -62,7 +89,7 @@ impl Authority {
     pub(crate) fn issue_for_years(&self, names: &[&str], from: i32, to: i32) -> Identity {
         let key = KeyPair::generate().unwrap();
         let certificate = leaf(names, from, to).signed_by(&key, &self.issuer).unwrap();
-        Identity { chain: vec![certificate.der().clone()], key: key.into() }
+        Identity { chain: vec![certificate.der().clone()], key: key.into(), ocsp: Vec::new() }
     }
 }
 
@@ -75,13 +102,23 @@ impl Identity {
         }
         let key = KeyPair::generate().unwrap();
         let certificate = params.self_signed(&key).unwrap();
-        (Self { chain: vec![certificate.der().clone()], key: key.into() }, certificate.pem())
+        (Self { chain: vec![certificate.der().clone()], key: key.into(), ocsp: Vec::new() }, certificate.pem())
     }
 
     /// Sends these bytes after its own certificate.
     pub(crate) fn followed_by(mut self, der: &[u8]) -> Self {
         self.chain.push(CertificateDer::from(der.to_vec()));
         self
+    }
+
+    /// Staples this OCSP response.
+    pub(crate) fn stapling(mut self, ocsp: Vec<u8>) -> Self {
+        self.ocsp = ocsp;
+        self
+    }
+
+    pub(crate) fn leaf(&self) -> &CertificateDer<'static> {
+        &self.chain[0]
     }
 
     pub(crate) fn config(self) -> ServerConfig {
@@ -97,7 +134,7 @@ impl Identity {
             .with_protocol_versions(versions)
             .unwrap()
             .with_client_cert_verifier(clients)
-            .with_single_cert(self.chain, self.key)
+            .with_single_cert_with_ocsp(self.chain, self.key, self.ocsp)
             .unwrap()
     }
 }

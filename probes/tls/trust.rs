@@ -90,6 +90,18 @@ impl Trust {
         verdicts
     }
 
+    /// Whether any store has a certificate with this subject, given as DER without its own tag and length. Where the platform does not
+    /// list its store, only the others are looked at. Blocks like [`Self::verdicts`].
+    pub(crate) fn knows(&self, subject: &[u8]) -> bool {
+        let has = |der: &CertificateDer<'_>| {
+            webpki::anchor_from_trusted_cert(der).is_ok_and(|anchor| anchor.subject.as_ref() == subject)
+        };
+        let platform = self.platform.get_or_init(|| self.load_platform(&[]));
+        webpki_roots::TLS_SERVER_ROOTS.iter().any(|anchor| anchor.subject.as_ref() == subject)
+            || platform.named.iter().any(has)
+            || self.given.iter().any(has)
+    }
+
     fn load_platform(&self, extra: &[CertificateDer<'static>]) -> Store {
         let verifier = Verifier::new_with_extra_roots(extra.iter().cloned(), Arc::clone(&self.provider));
         let mut named = platform_certificates();

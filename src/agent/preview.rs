@@ -1,6 +1,6 @@
 //! What a run would do, what it would cost and what would leave the machine: said before anything is sent.
 
-use netsonde_contract::kind::{DnsParams, Params};
+use netsonde_contract::kind::{DnsParams, MtuParams, Params, TlsParams};
 use netsonde_contract::redaction::Level;
 use netsonde_contract::set::{Plan, PlannedCheck};
 use netsonde_contract::ticket::Ticket;
@@ -68,7 +68,26 @@ fn cost(check: &PlannedCheck) -> String {
             let packets = u64::from(params.max_ttl) * u64::from(params.rounds);
             format!("{} towards {}", count(packets, "small packet"), params.host)
         }
-        Params::Tls(params) => format!("1 connection and handshake with {}, port {}", params.host, params.port),
+        Params::Tls(params) => {
+            let fetches = if params.fetch_issuers {
+                format!(", and {} certificates from addresses that certificates name", TlsParams::MAX_FETCHES)
+            } else {
+                String::new()
+            };
+            let connections = count(params.connections().into(), "connection");
+            format!("{connections} for TLS handshakes with {}, port {}{fetches}", params.host, params.port)
+        }
+        Params::Mtu(params) => {
+            let packets = count(MtuParams::MAX_PACKETS.into(), "packet");
+            format!("{packets} of up to {} bytes to each address of {}", params.max_bytes, params.host)
+        }
+        Params::Ntp(params) => {
+            let others = match params.others.len() {
+                0 => String::new(),
+                _ => format!(" and of {}", params.others.join(", ")),
+            };
+            format!("{} to each address of {}{others}", count(params.samples.into(), "question"), params.host)
+        }
         Params::Http(params) => {
             let redirects =
                 if params.follow { format!(" and at most {} redirects", params.max_redirects) } else { String::new() };

@@ -28,6 +28,8 @@ pub mod finding;
 pub mod harmless;
 /// Identifiers: observation, check, bundle, ticket, case.
 pub mod id;
+/// Products that inspect TLS, by the names of their authorities.
+pub mod inspection;
 /// Probe kinds and their typed parameters: the one list.
 pub mod kind;
 /// The nearest known word to a mistyped one.

@@ -87,6 +87,14 @@ fn poison(value: &mut Value, key: &str) {
         "server_name",
         "article",
         "target_text",
+        "greeting",
+        "missing_issuer",
+        "issuer_url",
+        "authorities",
+        "leaf_subject",
+        "ciphers",
+        "reference_id",
+        "kiss",
     ];
     match value {
         Value::String(text) if FREE.contains(&key) => *text = format!("{text}{HOSTILE}"),
@@ -97,7 +105,7 @@ fn poison(value: &mut Value, key: &str) {
 }
 
 fn poisoned() -> Vec<Document> {
-    let documents = [sample::expired(), sample::refused(), sample::healthy(), sample::silent()];
+    let documents = [sample::expired(), sample::refused(), sample::healthy(), sample::silent(), sample::deep()];
     let poisoned = documents.into_iter().map(|mut value| {
         poison(&mut value, "");
         sample::document(value)

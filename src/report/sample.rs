@@ -1,12 +1,16 @@
-//! Documents for the golden files: four runs as the agent would print them, written as JSON so that a field which a newer contract
+//! Documents for the golden files: five runs as the agent would print them, written as JSON so that a field which a newer contract
 //! adds does not have to be added here.
+
+mod deep;
+
+pub(crate) use deep::deep;
 
 use netsonde_contract::document::Document;
 use serde_json::{Value, json};
 
 /// The golden files' names, and what they are made from.
 pub(crate) fn all() -> Vec<(&'static str, Document)> {
-    let cases = [("expired", expired()), ("refused", refused()), ("healthy", healthy()), ("silent", silent())];
+    let cases = [("expired", expired()), ("refused", refused()), ("healthy", healthy()), ("silent", silent()), ("deep", deep())];
     cases.into_iter().map(|(name, value)| (name, document(value))).collect()
 }
 

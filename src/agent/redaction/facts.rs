@@ -1,7 +1,9 @@
 use super::Redactor;
 use netsonde_contract::observation::{
-    Certificate, Connect, DnsReply, Echo, Exchange, ExtendedError, Fact, Handshake, Hop, HopProbe, HopReply, Interface, Lookup,
-    LookupSource, NameVerdict, Observation, Proxies, ProxySetting, Record, Resolvers, Route, Trace, TrustVerdict,
+    BuiltChain, Certificate, CertificateRequest, CertificateTimestamp, Connect, DnsReply, Echo, Exchange, ExtendedError, Fact,
+    FetchedIssuer, Handshake, HandshakeVariant, Hop, HopProbe, HopReply, Interface, Lookup, LookupSource, Mtu, NameVerdict,
+    Observation, PinVerdict, Proxies, ProxySetting, Record, Resolvers, Route, StartTls, TimeOffset, TimeServer, TlsSupport,
+    Trace, TrustVerdict, VersionSupport,
 };
 
 /// Record types whose data is a name, which stays like every name; the data of others (`TXT` …) is a text.
@@ -16,7 +18,12 @@ impl Redactor<'_> {
             Fact::Hop(fact) => Fact::Hop(self.hop(fact)),
             Fact::Trace(fact) => Fact::Trace(self.trace(fact)),
             Fact::Handshake(fact) => Fact::Handshake(Box::new(self.handshake(fact))),
+            Fact::HandshakeVariant(fact) => Fact::HandshakeVariant(Box::new(self.handshake_variant(fact))),
+            Fact::TlsSupport(fact) => Fact::TlsSupport(Box::new(self.tls_support(fact))),
+            Fact::FetchedIssuer(fact) => Fact::FetchedIssuer(Box::new(self.fetched_issuer(fact))),
             Fact::Exchange(fact) => Fact::Exchange(Box::new(self.exchange(fact))),
+            Fact::Mtu(fact) => Fact::Mtu(Box::new(self.mtu(fact))),
+            Fact::TimeOffset(fact) => Fact::TimeOffset(Box::new(self.time_offset(fact))),
             Fact::Interface(fact) => Fact::Interface(self.interface(fact)),
             Fact::Route(fact) => Fact::Route(self.route(fact)),
             Fact::Resolvers(fact) => Fact::Resolvers(self.resolvers(fact)),
@@ -117,11 +124,6 @@ impl Redactor<'_> {
         let mut word = |word: &Option<String>| word.as_deref().map(|word| self.word(word));
         let (protocol, cipher, group, alpn) = (word(&fact.protocol), word(&fact.cipher), word(&fact.group), word(&fact.alpn));
         let name = fact.name.as_ref().map(|verdict| NameVerdict { wanted: self.name(&verdict.wanted), fits: verdict.fits });
-        let verdict = |verdict: &TrustVerdict| TrustVerdict {
-            text: verdict.text.as_deref().map(|text| self.text(text)),
-            ..verdict.clone()
-        };
-        let trust = fact.trust.iter().map(verdict).collect();
         Handshake {
             host: self.name(&fact.host),
             address: self.socket(fact.address),
@@ -132,7 +134,18 @@ impl Redactor<'_> {
             alpn,
             chain: fact.chain.iter().map(|certificate| self.certificate(certificate)).collect(),
             name,
-            trust,
+            trust: self.trust(&fact.trust),
+            built: fact.built.as_ref().map(|built| self.built_chain(built)),
+            timestamps: fact.timestamps.iter().map(|timestamp| self.certificate_timestamp(timestamp)).collect(),
+            pin: fact.pin.as_ref().map(|pin| self.pin(pin)),
+            certificate_request: fact.certificate_request.as_ref().map(|request| CertificateRequest {
+                authorities: request.authorities.iter().map(|name| self.public_name(name)).collect(),
+            }),
+            starttls: fact.starttls.as_ref().map(|starttls| StartTls {
+                protocol: self.word(&starttls.protocol),
+                greeting: self.banner(&starttls.greeting),
+                ..starttls.clone()
+            }),
             plain_reply: fact.plain_reply.as_deref().map(|reply| self.banner(reply)),
             failure: fact.failure.as_ref().map(|failure| self.failure(failure)),
             ..fact.clone()
@@ -153,6 +166,107 @@ impl Redactor<'_> {
             sha256: self.digest(&certificate.sha256),
             der_base64: certificate.der_base64.clone().filter(|_| !self.is_strict()),
             ..certificate.clone()
+        }
+    }
+
+    fn trust(&mut self, trust: &[TrustVerdict]) -> Vec<TrustVerdict> {
+        let text = |verdict: &TrustVerdict| TrustVerdict {
+            text: verdict.text.as_deref().map(|text| self.text(text)),
+            ..verdict.clone()
+        };
+        trust.iter().map(text).collect()
+    }
+
+    fn built_chain(&mut self, built: &BuiltChain) -> BuiltChain {
+        BuiltChain {
+            missing_issuer: built.missing_issuer.as_deref().map(|name| self.public_name(name)),
+            issuer_url: built.issuer_url.as_deref().map(|url| self.url(url)),
+            ..built.clone()
+        }
+    }
+
+    fn certificate_timestamp(&mut self, timestamp: &CertificateTimestamp) -> CertificateTimestamp {
+        CertificateTimestamp { log_sha256: self.digest(&timestamp.log_sha256), ..timestamp.clone() }
+    }
+
+    fn pin(&mut self, pin: &PinVerdict) -> PinVerdict {
+        PinVerdict { wanted: self.fingerprint(&pin.wanted), key_sha256: self.digest(&pin.key_sha256), fits: pin.fits }
+    }
+
+    fn handshake_variant(&mut self, fact: &HandshakeVariant) -> HandshakeVariant {
+        let mut word = |word: &Option<String>| word.as_deref().map(|word| self.word(word));
+        let (protocol, cipher, group) = (word(&fact.protocol), word(&fact.cipher), word(&fact.group));
+        HandshakeVariant {
+            host: self.name(&fact.host),
+            address: self.socket(fact.address),
+            server_name: fact.server_name.as_deref().map(|name| self.name(name)),
+            protocol,
+            cipher,
+            group,
+            leaf_sha256: fact.leaf_sha256.as_deref().map(|digest| self.digest(digest)),
+            leaf_subject: fact.leaf_subject.as_deref().map(|subject| self.public_name(subject)),
+            failure: fact.failure.as_ref().map(|failure| self.failure(failure)),
+            ..fact.clone()
+        }
+    }
+
+    fn tls_support(&mut self, fact: &TlsSupport) -> TlsSupport {
+        let version = |version: &VersionSupport| VersionSupport {
+            protocol: self.word(&version.protocol),
+            ciphers: version.ciphers.iter().map(|cipher| self.word(cipher)).collect(),
+            failure: version.failure.as_ref().map(|failure| self.failure(failure)),
+            ..version.clone()
+        };
+        let versions = fact.versions.iter().map(version).collect();
+        TlsSupport {
+            host: self.name(&fact.host),
+            address: self.socket(fact.address),
+            server_name: fact.server_name.as_deref().map(|name| self.name(name)),
+            versions,
+            failure: fact.failure.as_ref().map(|failure| self.failure(failure)),
+            ..fact.clone()
+        }
+    }
+
+    fn fetched_issuer(&mut self, fact: &FetchedIssuer) -> FetchedIssuer {
+        FetchedIssuer {
+            url: self.url(&fact.url),
+            address: fact.address.map(|address| self.socket(address)),
+            certificate: fact.certificate.as_ref().map(|certificate| self.certificate(certificate)),
+            trust: self.trust(&fact.trust),
+            failure: fact.failure.as_ref().map(|failure| self.failure(failure)),
+            ..fact.clone()
+        }
+    }
+
+    fn mtu(&mut self, fact: &Mtu) -> Mtu {
+        Mtu {
+            host: self.name(&fact.host),
+            address: self.address(fact.address),
+            told: fact.told.as_ref().map(|icmp| self.icmp(icmp)),
+            disbelieved: fact.disbelieved.iter().map(|icmp| self.icmp(icmp)).collect(),
+            failure: fact.failure.as_ref().map(|failure| self.failure(failure)),
+            ..fact.clone()
+        }
+    }
+
+    fn time_offset(&mut self, fact: &TimeOffset) -> TimeOffset {
+        let server = |server: &TimeServer| TimeServer {
+            // The address of the server's own server, or the name of a kind of clock.
+            reference_id: match server.reference_id.parse() {
+                Ok(address) => self.address(address).to_string(),
+                Err(_) => self.word(&server.reference_id),
+            },
+            kiss: server.kiss.as_deref().map(|code| self.word(code)),
+            ..server.clone()
+        };
+        let server = fact.server.as_ref().map(server);
+        TimeOffset {
+            host: self.name(&fact.host),
+            address: self.socket(fact.address),
+            server,
+            failure: fact.failure.as_ref().map(|failure| self.failure(failure)),
+            ..fact.clone()
         }
     }
 

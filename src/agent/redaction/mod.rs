@@ -29,6 +29,7 @@ use netsonde_contract::document::{Document, Run};
 use netsonde_contract::environment::Environment;
 use netsonde_contract::failure::{Failure, FailureCode, IcmpError};
 use netsonde_contract::outcome::{Note, Outcome};
+use netsonde_contract::pin::Pin;
 use netsonde_contract::redaction::{Level, RedactionReport};
 use netsonde_contract::target::Target;
 use std::collections::{BTreeMap, HashMap};
@@ -175,6 +176,15 @@ impl<'a> Redactor<'a> {
         }
         self.count("unusual_word");
         "[redacted]".to_owned()
+    }
+
+    /// A certificate's fingerprint as it was typed, or a key's; anything else in its place goes.
+    fn fingerprint(&mut self, text: &str) -> String {
+        let plain = text.replace(':', "");
+        match plain.len() == 64 || text.parse::<Pin>().is_err() {
+            true => self.digest(&plain),
+            false => text.to_owned(),
+        }
     }
 
     fn failure(&mut self, failure: &Failure) -> Failure {

@@ -22,10 +22,17 @@ impl Redactor<'_> {
                 params.host = self.name(&params.host);
                 params.server_name = params.server_name.as_deref().map(|name| self.name(name));
                 params.alpn = params.alpn.iter().map(|word| self.word(word)).collect();
+                params.pin = params.pin.as_deref().map(|pin| self.fingerprint(pin));
+                params.compare_names = self.names(&params.compare_names);
             }
             Params::Http(params) => {
                 params.url = self.url(&params.url);
                 params.expect_status = params.expect_status.iter().map(|word| self.word(word)).collect();
+            }
+            Params::Mtu(params) => params.host = self.name(&params.host),
+            Params::Ntp(params) => {
+                params.host = self.name(&params.host);
+                params.others = self.names(&params.others);
             }
             Params::Host(params) => params.target = params.target.as_deref().map(|name| self.name(name)),
         }

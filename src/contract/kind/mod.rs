@@ -9,6 +9,8 @@ mod field;
 mod host;
 mod http;
 mod icmp;
+mod mtu;
+mod ntp;
 mod tcp;
 mod tls;
 mod traceroute;
@@ -19,8 +21,10 @@ pub use field::{Field, FieldType, ParameterError};
 pub use host::HostParams;
 pub use http::{HttpMethod, HttpParams};
 pub use icmp::IcmpParams;
+pub use mtu::MtuParams;
+pub use ntp::NtpParams;
 pub use tcp::TcpParams;
-pub use tls::TlsParams;
+pub use tls::{StartTlsProtocol, TlsParams};
 pub use traceroute::{TracerouteParams, TracerouteProtocol};
 
 use schemars::JsonSchema;
@@ -92,6 +96,8 @@ kinds! {
     Traceroute(TracerouteParams) "traceroute" "Finds the routers on the way to a host.";
     Tls(TlsParams) "tls" "Makes a TLS handshake and records chain, trust, protocol and cipher.";
     Http(HttpParams) "http" "Makes an HTTP request, follows redirects and times every phase.";
+    Mtu(MtuParams) "mtu" "Finds the largest packet that passes to a host, and whether the path says what it drops.";
+    Ntp(NtpParams) "ntp" "Asks time servers how far the machine's clock is off.";
     Host(HostParams) "host" "Reads the machine's own interfaces, routes, resolvers, proxies and clock.";
 }
 

@@ -7,6 +7,8 @@ mod dns;
 mod host;
 mod http;
 mod icmp;
+mod mtu;
+mod ntp;
 mod route;
 mod tcp;
 mod tls;
@@ -15,9 +17,14 @@ pub use dns::{DnsFlags, DnsReply, Edns, ExtendedError, Lookup, LookupSource, Rec
 pub use host::{Clock, Interface, Proxies, ProxySetting, Resolvers, Route};
 pub use http::{Exchange, Header, Phases};
 pub use icmp::{Echo, EchoReply};
+pub use mtu::{Mtu, MtuAnswer, MtuLimit, MtuProbe};
+pub use ntp::{Leap, TimeOffset, TimeSample, TimeServer};
 pub use route::{Hop, HopProbe, HopReply, ReplyKind, Trace, TraceProtocol};
 pub use tcp::Connect;
-pub use tls::{Certificate, Handshake, NameVerdict, TrustReason, TrustStore, TrustVerdict};
+pub use tls::{
+    BuiltChain, Certificate, CertificateRequest, CertificateTimestamp, FetchedIssuer, Handshake, HandshakeVariant, NameVerdict,
+    Ocsp, OcspStatus, PinVerdict, StartTls, Tickets, TlsSupport, TrustReason, TrustStore, TrustVerdict, Variant, VersionSupport,
+};
 
 use crate::id::{CheckId, ObservationId};
 use schemars::JsonSchema;
@@ -44,7 +51,12 @@ pub enum Fact {
     Hop(Hop),
     Trace(Trace),
     Handshake(Box<Handshake>),
+    HandshakeVariant(Box<HandshakeVariant>),
+    TlsSupport(Box<TlsSupport>),
+    FetchedIssuer(Box<FetchedIssuer>),
     Exchange(Box<Exchange>),
+    Mtu(Box<Mtu>),
+    TimeOffset(Box<TimeOffset>),
     Interface(Interface),
     Route(Route),
     Resolvers(Resolvers),
@@ -66,6 +78,11 @@ impl Fact {
             Self::Handshake(fact) => fact.failure.as_ref(),
             Self::Exchange(fact) => fact.failure.as_ref(),
             Self::Route(fact) => fact.failure.as_ref(),
+            Self::HandshakeVariant(fact) => fact.failure.as_ref(),
+            Self::TlsSupport(fact) => fact.failure.as_ref(),
+            Self::FetchedIssuer(fact) => fact.failure.as_ref(),
+            Self::Mtu(fact) => fact.failure.as_ref(),
+            Self::TimeOffset(fact) => fact.failure.as_ref(),
             Self::Hop(_) | Self::Interface(_) | Self::Resolvers(_) | Self::Proxies(_) | Self::Clock(_) | Self::Unknown(_) => None,
         }
     }

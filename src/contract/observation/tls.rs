@@ -40,6 +40,27 @@ pub struct Handshake {
     /// A stapled OCSP response came with the chain.
     #[serde(default)]
     pub ocsp_stapled: bool,
+    /// What the stapled OCSP response says (RFC 6960).
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub ocsp: Option<Ocsp>,
+    /// The chain as it can be put together from what was sent.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub built: Option<BuiltChain>,
+    /// The signed certificate timestamps embedded in the server's certificate (RFC 6962 section 3.3).
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub timestamps: Vec<CertificateTimestamp>,
+    /// Whether the certificate is the one that was expected; none where none was given.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub pin: Option<PinVerdict>,
+    /// The server asked for a certificate of the client.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub certificate_request: Option<CertificateRequest>,
+    /// Session tickets that came; none where they were not waited for.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub tickets: Option<Tickets>,
+    /// What was spoken before TLS began.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub starttls: Option<StartTls>,
     /// The first bytes of a reply that is not TLS, as printable ASCII, at most 128 of them.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub plain_reply: Option<String>,
@@ -76,6 +97,211 @@ pub struct Certificate {
     /// The DER form in base64.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub der_base64: Option<String>,
+}
+
+/// The server's certificate and its issuers, as far as what was sent goes.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub struct BuiltChain {
+    /// Positions in the chain as sent, from 0: the server's certificate, then each one's issuer.
+    pub path: Vec<u32>,
+    /// Every certificate that was sent directly certifies the one before it (RFC 5246 section 7.4.2 demands it, RFC 8446 section
+    /// 4.4.2 recommends it).
+    pub in_order: bool,
+    /// The path ends in a certificate that signed itself.
+    pub ends_in_root: bool,
+    /// The issuer of the path's last certificate where nobody has it: it was not sent, and no trust store knows it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub missing_issuer: Option<String>,
+    /// Where the path's last certificate says that its issuer's can be fetched (RFC 5280 section 4.2.2.1).
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub issuer_url: Option<String>,
+}
+
+/// A log's promise to publish the certificate (RFC 6962 section 3.2).
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub struct CertificateTimestamp {
+    /// 0 stands for version 1.
+    pub version: u8,
+    /// SHA-256 of the log's key, lower-case hexadecimal.
+    pub log_sha256: String,
+    /// When the log saw the certificate.
+    pub at: Timestamp,
+}
+
+/// A stapled OCSP response (RFC 6960 section 4.2.1).
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub struct Ocsp {
+    pub status: OcspStatus,
+    /// The response is about the server's certificate, by its serial number.
+    pub about_leaf: bool,
+    /// The issuer, or a responder that the issuer appointed, signed it; none where the issuer's certificate was not sent.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub signature_valid: Option<bool>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub produced: Option<Timestamp>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub this_update: Option<Timestamp>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub next_update: Option<Timestamp>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub revoked_at: Option<Timestamp>,
+    /// The number of the reason (RFC 5280 section 5.3.1).
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub revocation_reason: Option<u8>,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum OcspStatus {
+    Good,
+    Revoked,
+    Unknown,
+    /// The responder gave an error instead of an answer.
+    NoAnswer,
+    /// The bytes are no OCSP response.
+    Unreadable,
+    #[serde(other)]
+    Other,
+}
+
+/// The server's certificate beside the one that was expected.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub struct PinVerdict {
+    /// As it was given.
+    pub wanted: String,
+    /// SHA-256 of the certificate's public key (SubjectPublicKeyInfo), lower-case hexadecimal; empty where the certificate is unreadable.
+    pub key_sha256: String,
+    pub fits: bool,
+}
+
+/// Asked of the client by the server (RFC 8446 section 4.3.2).
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub struct CertificateRequest {
+    /// The names of the authorities that the server accepts, at most 64 of them; often empty, which means any.
+    #[serde(default)]
+    pub authorities: Vec<String>,
+}
+
+/// Session tickets of one connection (RFC 8446 section 4.6.1, RFC 5077).
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub struct Tickets {
+    /// Tickets or session ids that would resume the session.
+    pub count: u32,
+    /// Bytes of early data (0-RTT) that the server would take; 0 where it takes none.
+    pub max_early_data_bytes: u32,
+}
+
+/// What was spoken in the clear before TLS began.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub struct StartTls {
+    /// `smtp`, `imap`, `postgres`, `mysql` or `ldap`.
+    pub protocol: String,
+    /// The server's first line, as printable ASCII, at most 128 bytes of it; empty where the protocol has none.
+    #[serde(default)]
+    pub greeting: String,
+    /// The server agreed to go on in TLS.
+    pub agreed: bool,
+    /// From the established connection to the server's agreement or refusal.
+    pub took_us: u64,
+}
+
+/// One more handshake with the same address, which differs from the check's own in one thing.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
+pub struct HandshakeVariant {
+    pub host: String,
+    pub address: SocketAddr,
+    pub variant: Variant,
+    /// The server name sent (SNI); none where none was sent.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub server_name: Option<String>,
+    pub connect_us: u64,
+    pub took_us: u64,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub protocol: Option<String>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub cipher: Option<String>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub group: Option<String>,
+    /// SHA-256 of the server's certificate; none where none was seen, as in a resumed session.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub leaf_sha256: Option<String>,
+    /// The certificate's subject and names.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub leaf_subject: Option<String>,
+    /// The server went on with the session of the ticket.
+    #[serde(default)]
+    pub resumed: bool,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub failure: Option<Failure>,
+}
+
+/// In what a handshake differs from the check's own.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum Variant {
+    /// It offers no post-quantum group, so that its hello fits one packet.
+    ClassicGroups,
+    /// It sends another server name, or none.
+    ServerName,
+    /// It offers the session of the handshake before.
+    Resumption,
+    #[serde(other)]
+    Other,
+}
+
+/// Which versions and cipher suites a server accepts, each asked for by itself.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
+pub struct TlsSupport {
+    pub host: String,
+    pub address: SocketAddr,
+    /// The server name sent (SNI).
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub server_name: Option<String>,
+    /// In the order asked, 1.0 first.
+    pub versions: Vec<VersionSupport>,
+    /// Connections that this took.
+    pub connections: u32,
+    pub took_us: u64,
+    /// Why it ended before everything was asked.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub failure: Option<Failure>,
+}
+
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
+pub struct VersionSupport {
+    /// `TLSv1.0` to `TLSv1.3`.
+    pub protocol: String,
+    pub accepted: bool,
+    /// The cipher suites that were accepted: the first only where ciphers were not asked for. In the order in which the server took
+    /// them from a full offer.
+    #[serde(default)]
+    pub ciphers: Vec<String>,
+    /// The server takes what it prefers, not what the client names first; none where fewer than two suites are known.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub server_order: Option<bool>,
+    /// How the server refused; none where it accepted. `tls_alert`, `other_version` (it answered with another one), `closed` and
+    /// `reset` are refusals where the server accepts another version; any other failure says nothing about the version.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub failure: Option<Failure>,
+}
+
+/// A certificate fetched from the address that another names for its issuer (RFC 5280 section 4.2.2.1).
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
+pub struct FetchedIssuer {
+    pub url: String,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub address: Option<SocketAddr>,
+    pub took_us: u64,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub certificate: Option<Certificate>,
+    /// It signed the certificate that named it.
+    #[serde(default)]
+    pub fits: bool,
+    /// What each trust store says of the server's chain with this certificate, and those fetched before it, added.
+    #[serde(default)]
+    pub trust: Vec<TrustVerdict>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub failure: Option<Failure>,
 }
 
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]

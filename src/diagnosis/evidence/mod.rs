@@ -146,6 +146,8 @@ impl<'a> Evidence<'a> {
                 self.exchanges.push(seen);
             }
             Fact::Route(fact) => self.routes.push(seen!(fact)),
+            // No rule reads these yet.
+            Fact::HandshakeVariant(_) | Fact::TlsSupport(_) | Fact::FetchedIssuer(_) | Fact::Mtu(_) | Fact::TimeOffset(_) => {}
             Fact::Unknown(_) => {}
         }
     }

@@ -318,6 +318,13 @@ pub(crate) fn handshake(change: impl FnOnce(&mut Handshake)) -> Fact {
         trust: vec![trusted(TrustStore::Platform), trusted(TrustStore::Mozilla)],
         verified_at: Some(timestamp("2026-05-15T12:00:00Z")),
         ocsp_stapled: false,
+        ocsp: None,
+        built: None,
+        timestamps: Vec::new(),
+        pin: None,
+        certificate_request: None,
+        tickets: None,
+        starttls: None,
         plain_reply: None,
         failure: None,
     };

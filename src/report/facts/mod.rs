@@ -6,9 +6,12 @@ mod failure;
 mod host;
 mod http;
 mod icmp;
+mod mtu;
+mod ntp;
 mod route;
 mod tcp;
 mod tls;
+mod tls_compared;
 
 pub(crate) use dns::{flags as dns_flags, source as dns_source, verdict as dns_verdict};
 pub(crate) use failure::short as short_failure;
@@ -33,6 +36,8 @@ pub(crate) fn outcome(outcome: &Outcome) -> String {
         Kind::Traceroute => route::outcome(outcome),
         Kind::Tls => tls::outcome(outcome),
         Kind::Http => http::outcome(outcome),
+        Kind::Mtu => mtu::outcome(outcome),
+        Kind::Ntp => ntp::outcome(outcome),
         Kind::Host => host::outcome(outcome),
     };
     if summary.is_empty() && !outcome.observations.is_empty() {
@@ -55,7 +60,12 @@ pub(crate) fn line(fact: &Fact) -> String {
         Fact::Hop(fact) => route::hop(fact),
         Fact::Trace(fact) => route::trace(fact),
         Fact::Handshake(fact) => tls::line(fact),
+        Fact::HandshakeVariant(fact) => tls_compared::variant(fact),
+        Fact::TlsSupport(fact) => tls_compared::support(fact),
+        Fact::FetchedIssuer(fact) => tls_compared::fetched(fact),
         Fact::Exchange(fact) => http::line(fact),
+        Fact::Mtu(fact) => mtu::line(fact),
+        Fact::TimeOffset(fact) => ntp::line(fact),
         Fact::Interface(fact) => host::interface(fact),
         Fact::Route(fact) => host::route(fact),
         Fact::Resolvers(fact) => host::resolvers(fact),
@@ -76,7 +86,12 @@ pub(crate) fn details(fact: &Fact) -> Vec<String> {
         Fact::Connect(fact) => tcp::details(fact),
         Fact::Echo(fact) => icmp::details(fact),
         Fact::Handshake(fact) => tls::details(fact),
+        Fact::HandshakeVariant(fact) => failure::details(fact.failure.as_ref()),
+        Fact::TlsSupport(fact) => tls_compared::support_details(fact),
+        Fact::FetchedIssuer(fact) => failure::details(fact.failure.as_ref()),
         Fact::Exchange(fact) => http::details(fact),
+        Fact::Mtu(fact) => mtu::details(fact),
+        Fact::TimeOffset(fact) => ntp::details(fact),
         Fact::Trace(fact) => failure::details(fact.failure.as_ref()),
         Fact::Route(fact) => failure::details(fact.failure.as_ref()),
         _ => Vec::new(),
@@ -173,6 +188,45 @@ mod tests {
         };
         assert_eq!(shown("closed"), "status 200, then closed before the body was complete, 5 bytes");
         assert_eq!(shown("timed_out"), "status 200, then the body stopped before its end, 5 bytes");
+    }
+
+    #[test]
+    fn a_chain_with_a_missing_issuer_an_inspecting_one_and_a_wrong_pin_says_all_three() {
+        let certificate = json!({
+            "subject": "CN=shop.example", "issuer": "CN=Zscaler Intermediate Root CA", "names": [], "not_before": "2026-01-01T00:00:00Z",
+            "not_after": "2027-01-01T00:00:00Z", "key": "", "signature": "", "is_ca": false, "self_signed": false, "sha256": "",
+        });
+        let handshake = json!({
+            "fact": "handshake", "host": "a", "address": "192.0.2.1:443", "connect_us": 1, "took_us": 1, "protocol": "TLSv1.3", "chain": [certificate],
+            "trust": [{"store": "platform", "trusted": false, "reason": "unknown_issuer"}],
+            "built": {"path": [0], "in_order": true, "ends_in_root": false, "missing_issuer": "CN=Zscaler Intermediate Root CA"},
+            "pin": {"wanted": "aa", "key_sha256": "bb", "fits": false}, "ocsp": {"status": "revoked", "about_leaf": true},
+        });
+        let shown = line("tls", vec![handshake]);
+        let expected = "TLSv1.3, not trusted: unknown issuer, the issuer CN=Zscaler Intermediate Root CA was not sent, issued by an authority \
+                        called like Zscaler's, OCSP says revoked, not the certificate that was expected";
+        assert_eq!(shown, expected);
+    }
+
+    #[test]
+    fn a_path_that_swallows_large_packets_is_told_from_one_that_refuses_them() {
+        let mtu = |limit: &str, told: Value| json!({"fact": "mtu", "host": "a", "address": "192.0.2.1", "passed_bytes": 1400, "stopped_bytes": 1401, "limit": limit, "told": told, "took_us": 1});
+        let told = json!({"offender": "10.0.0.1", "type": 3, "code": 4, "mtu": 1400});
+        let refused = "192.0.2.1 packets up to 1400 bytes pass; 10.0.0.1 says that larger ones do not";
+        assert_eq!(line("mtu", vec![mtu("told", told)]), refused);
+        let swallowed = "192.0.2.1 packets up to 1400 bytes pass; larger ones vanish without a word";
+        assert_eq!(line("mtu", vec![mtu("untold", Value::Null)]), swallowed);
+    }
+
+    #[test]
+    fn a_clock_that_is_ahead_is_said_to_be_ahead() {
+        let offset = json!({
+            "fact": "time_offset", "host": "t", "address": "192.0.2.123:123", "sent": 1, "offset_us": -90_000_000, "delay_us": 2_000,
+            "samples": [{"offset_us": -90_000_000, "delay_us": 2_000}], "wall": "2026-01-01T00:00:00Z",
+            "server": {"version": 4, "stratum": 2, "leap": "none", "reference_id": "192.0.2.1", "root_delay_us": 1, "root_dispersion_us": 1,
+            "precision_log2_s": -20},
+        });
+        assert_eq!(line("ntp", vec![offset]), "192.0.2.123:123 the clock is 90 s ahead (± 1.0 ms), stratum 2");
     }
 
     #[test]

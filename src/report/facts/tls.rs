@@ -1,12 +1,19 @@
 use super::{failure, of};
 use crate::units;
 use jiff::Timestamp;
-use netsonde_contract::observation::{Certificate, Fact, Handshake, TrustReason, TrustStore, TrustVerdict};
+use netsonde_contract::inspection;
+use netsonde_contract::observation::{Certificate, Fact, Handshake, Ocsp, OcspStatus, TrustReason, TrustStore, TrustVerdict};
 use netsonde_contract::outcome::Outcome;
 
 pub(super) fn outcome(outcome: &Outcome) -> String {
     let handshakes = of(outcome, |fact| if let Fact::Handshake(handshake) = fact { Some(&**handshake) } else { None });
-    handshakes.into_iter().map(summary).collect::<Vec<_>>().join(", ")
+    let mut parts: Vec<String> = handshakes.into_iter().map(summary).collect();
+    for support in of(outcome, |fact| if let Fact::TlsSupport(support) = fact { Some(&**support) } else { None }) {
+        let accepted: Vec<&str> =
+            support.versions.iter().filter(|version| version.accepted).map(|version| &*version.protocol).collect();
+        parts.push(format!("accepts {}", if accepted.is_empty() { "no version".to_owned() } else { accepted.join(" ") }));
+    }
+    parts.join(", ")
 }
 
 /// Protocol and what this machine makes of the certificate.
@@ -39,7 +46,33 @@ fn summary(handshake: &Handshake) -> String {
             (None, _) => {}
         }
     }
+    parts.extend(remarks(handshake));
     parts.join(", ")
+}
+
+/// What is out of the ordinary beside protocol, trust and name.
+fn remarks(handshake: &Handshake) -> Vec<String> {
+    let mut remarks = Vec::new();
+    if let Some(built) = &handshake.built {
+        remarks.extend(built.missing_issuer.as_ref().map(|issuer| format!("the issuer {issuer} was not sent")));
+        if !built.in_order {
+            remarks.push("the chain is out of order".to_owned());
+        }
+    }
+    let product = handshake.chain.first().and_then(|leaf| inspection::product(&leaf.issuer));
+    remarks.extend(product.map(|product| format!("issued by an authority called like {product}'s")));
+    match handshake.ocsp.as_ref().map(|ocsp| ocsp.status) {
+        Some(OcspStatus::Revoked) => remarks.push("OCSP says revoked".to_owned()),
+        Some(OcspStatus::Unknown) => remarks.push("OCSP does not know the certificate".to_owned()),
+        _ => {}
+    }
+    if handshake.pin.as_ref().is_some_and(|pin| !pin.fits) {
+        remarks.push("not the certificate that was expected".to_owned());
+    }
+    if handshake.certificate_request.is_some() {
+        remarks.push("asks for a client certificate".to_owned());
+    }
+    remarks
 }
 
 /// The verdict of one trust store in words.
@@ -89,6 +122,67 @@ pub(super) fn line(handshake: &Handshake) -> String {
     format!("{} ({name}) in {took}: {}", handshake.address, summary(handshake))
 }
 
+/// What the handshake showed beside the certificates themselves.
+fn offers(handshake: &Handshake) -> Vec<String> {
+    let mut lines = Vec::new();
+    if let Some(starttls) = &handshake.starttls {
+        let agreed = if starttls.agreed { "agreed" } else { "did not agree" };
+        let greeting = if starttls.greeting.is_empty() { String::new() } else { format!(" (\"{}\")", starttls.greeting) };
+        lines.push(format!("{} {agreed} to TLS in {}{greeting}", starttls.protocol, units::duration(starttls.took_us)));
+    }
+    if let Some(built) = &handshake.built {
+        let path: Vec<String> = built.path.iter().map(|position| (position + 1).to_string()).collect();
+        let end = match (built.ends_in_root, &built.issuer_url) {
+            (true, _) => "up to its root".to_owned(),
+            (false, Some(url)) => format!("the next issuer is at {url}"),
+            (false, None) => "the root is not among them".to_owned(),
+        };
+        lines.push(format!("chain built from certificates {}; {end}", path.join(" → ")));
+    }
+    if !handshake.timestamps.is_empty() {
+        lines.push(format!("{} embedded", units::counted(handshake.timestamps.len(), "log timestamp", "log timestamps")));
+    }
+    lines.extend(handshake.ocsp.as_ref().map(ocsp));
+    if let Some(pin) = &handshake.pin {
+        lines.push(format!("expected {}: {}", pin.wanted, if pin.fits { "it is the one" } else { "it is another" }));
+        lines.push(format!("  key sha256 {}", pin.key_sha256));
+    }
+    if let Some(request) = &handshake.certificate_request {
+        let from = if request.authorities.is_empty() { "any authority".to_owned() } else { request.authorities.join("; ") };
+        lines.push(format!("asks for a client certificate of {from}"));
+    }
+    if let Some(tickets) = &handshake.tickets {
+        let early = match tickets.max_early_data_bytes {
+            0 => "no early data".to_owned(),
+            bytes => format!("early data up to {}", units::size(bytes.into())),
+        };
+        lines.push(format!("{}, {early}", units::counted(tickets.count as usize, "session ticket", "session tickets")));
+    }
+    lines
+}
+
+fn ocsp(ocsp: &Ocsp) -> String {
+    let status = match ocsp.status {
+        OcspStatus::Good => "good",
+        OcspStatus::Revoked => "revoked",
+        OcspStatus::Unknown => "unknown",
+        OcspStatus::NoAnswer => "no answer",
+        OcspStatus::Unreadable => "unreadable",
+        OcspStatus::Other => "another",
+    };
+    let mut line = format!("stapled OCSP response: {status}");
+    line.push_str(&ocsp.revoked_at.map_or(String::new(), |at| format!(" since {}", units::day(at))));
+    line.push_str(&ocsp.this_update.map_or(String::new(), |at| format!(", of {}", units::moment(at))));
+    line.push_str(&ocsp.next_update.map_or(String::new(), |at| format!(", good until {}", units::moment(at))));
+    if !ocsp.about_leaf {
+        line.push_str(", about another certificate");
+    }
+    if ocsp.signature_valid == Some(false) {
+        line.push_str(", signature not the issuer's");
+    }
+    line
+}
+
 pub(super) fn details(handshake: &Handshake) -> Vec<String> {
     let mut lines = failure::details(handshake.failure.as_ref());
     let negotiated = [("cipher", &handshake.cipher), ("group", &handshake.group), ("application protocol", &handshake.alpn)];
@@ -102,6 +196,7 @@ pub(super) fn details(handshake: &Handshake) -> Vec<String> {
     if let Some(reply) = &handshake.plain_reply {
         lines.push(format!("the reply begins \"{reply}\""));
     }
+    lines.extend(offers(handshake));
     for verdict in &handshake.trust {
         let text = verdict.text.as_ref().map_or(String::new(), |text| format!(" ({text})"));
         lines.push(format!("{}: {}{text}", store(verdict.store), trust(verdict)));

@@ -1,0 +1,87 @@
+//! The least of DER (X.690): one element after the other, with definite lengths. For what no parser at hand reads: OCSP responses and
+//! LDAP messages.
+
+/// Reads elements one after the other. Total: what is cut or wrong ends the reading.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Reader<'a> {
+    rest: &'a [u8],
+}
+
+/// An element: its tag, and its content.
+pub(super) type Element<'a> = (u8, &'a [u8]);
+
+impl<'a> Reader<'a> {
+    pub(super) fn new(bytes: &'a [u8]) -> Self {
+        Self { rest: bytes }
+    }
+
+    /// The next element; none at the end and where the bytes are no element.
+    pub(super) fn next(&mut self) -> Option<Element<'a>> {
+        self.next_whole().map(|(tag, content, _)| (tag, content))
+    }
+
+    /// The next element's content where it has this tag; otherwise nothing is taken.
+    pub(super) fn next_of(&mut self, tag: u8) -> Option<&'a [u8]> {
+        let mut ahead = *self;
+        let (found, content) = ahead.next()?;
+        if found != tag {
+            return None;
+        }
+        *self = ahead;
+        Some(content)
+    }
+
+    /// The next element with its own bytes, tag and length included.
+    pub(super) fn next_whole(&mut self) -> Option<(u8, &'a [u8], &'a [u8])> {
+        let tag = *self.rest.first()?;
+        let first = *self.rest.get(1)?;
+        let (length, header) = match first {
+            0..=0x7f => (usize::from(first), 2),
+            // At most four bytes of length: nothing that is read here has 4 GiB.
+            0x81..=0x84 => {
+                let count = usize::from(first & 0x7f);
+                let bytes = self.rest.get(2..2 + count)?;
+                (bytes.iter().fold(0_usize, |length, byte| length << 8 | usize::from(*byte)), 2 + count)
+            }
+            _ => return None,
+        };
+        let end = header.checked_add(length)?;
+        let (whole, rest) = (self.rest.get(..end)?, self.rest.get(end..)?);
+        self.rest = rest;
+        Some((tag, &whole[header..], whole))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    #[test]
+    fn elements_follow_each_other() {
+        let mut reader = Reader::new(&[0x30, 3, 2, 1, 5, 4, 0x81, 2, 7, 8]);
+        assert_eq!(reader.next_of(4), None);
+        assert_eq!(reader.next_of(0x30), Some(&[2, 1, 5][..]));
+        assert_eq!(reader.next_whole(), Some((4, &[7, 8][..], &[4, 0x81, 2, 7, 8][..])));
+        assert_eq!(reader.next(), None);
+    }
+
+    #[test]
+    fn a_length_beyond_the_bytes_ends_the_reading() {
+        for bytes in [&[4, 5, 1][..], &[4, 0x84, 0xff, 0xff, 0xff, 0xff], &[4, 0x80, 0, 0], &[4, 0x85, 0, 0, 0, 0, 0], &[4]] {
+            assert_eq!(Reader::new(bytes).next(), None, "{bytes:?}");
+        }
+    }
+
+    proptest! {
+        #[test]
+        fn no_bytes_make_the_reader_panic_or_run_on(bytes in proptest::collection::vec(any::<u8>(), 0..200)) {
+            let mut reader = Reader::new(&bytes);
+            let mut elements = 0;
+            while reader.next().is_some() {
+                elements += 1;
+            }
+            prop_assert!(elements <= bytes.len() / 2);
+        }
+    }
+}

@@ -1,0 +1,46 @@
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct MtuParams {
+    /// The host name or address to measure the way to.
+    pub host: String,
+    /// The first UDP port to send to; each packet adds one. Nothing should listen there, so that the host answers "port unreachable".
+    #[serde(default = "port")]
+    #[schemars(range(min = 1, max = 65_535))]
+    pub port: u16,
+    /// The largest packet to try, in bytes with its IP header.
+    #[serde(default = "max_bytes")]
+    #[schemars(range(min = 1_280, max = 9_216))]
+    pub max_bytes: u32,
+    /// Milliseconds to wait for the answer to one packet.
+    #[serde(default = "timeout_ms")]
+    #[schemars(range(min = 50, max = 5_000))]
+    pub timeout_ms: u64,
+    /// Packets of one size that stay without an answer before the size counts as lost.
+    #[serde(default = "tries")]
+    #[schemars(range(min = 1, max = 5))]
+    pub tries: u8,
+}
+
+impl MtuParams {
+    /// Packets to one address at most: some eleven sizes settle the largest to the byte, each with a few losses and comparisons.
+    pub const MAX_PACKETS: u32 = 80;
+}
+
+fn port() -> u16 {
+    33_434
+}
+
+fn max_bytes() -> u32 {
+    1_500
+}
+
+fn timeout_ms() -> u64 {
+    1_000
+}
+
+fn tries() -> u8 {
+    2
+}

@@ -1,0 +1,72 @@
+use crate::failure::{Failure, IcmpError};
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+use std::net::IpAddr;
+
+/// The largest packet that passes to one address, found with packets that no router may cut (RFC 1191, RFC 8201, RFC 8899).
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
+pub struct Mtu {
+    pub host: String,
+    pub address: IpAddr,
+    /// The largest size that passed, in bytes of the whole IP packet; none where no packet was answered.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub passed_bytes: Option<u32>,
+    /// The smallest size that did not pass; none where the largest that was tried passed.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub stopped_bytes: Option<u32>,
+    pub limit: MtuLimit,
+    /// The ICMP error that named the limit, where it fits what passed.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub told: Option<IcmpError>,
+    /// ICMP errors that do not fit: they name a size at which packets pass, or one that no path may have.
+    #[serde(default)]
+    pub disbelieved: Vec<IcmpError>,
+    /// Each packet in the order sent.
+    #[serde(default)]
+    pub probes: Vec<MtuProbe>,
+    pub took_us: u64,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub failure: Option<Failure>,
+}
+
+/// What stands against larger packets.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum MtuLimit {
+    /// Nothing: the largest size that was tried passed.
+    None,
+    /// The machine's own interface does not send larger ones.
+    Interface,
+    /// A router does, and says so with an ICMP error.
+    Told,
+    /// Larger packets vanish without a word, while small ones sent after them are answered: a black hole.
+    Untold,
+    /// Not known: the host answered nothing, or stopped to answer.
+    #[serde(other)]
+    Unknown,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub struct MtuProbe {
+    /// Bytes of the whole IP packet.
+    pub size_bytes: u32,
+    pub answer: MtuAnswer,
+    /// From the packet to its answer; none without one.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub took_us: Option<u64>,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum MtuAnswer {
+    /// The host answered: the packet passed whole.
+    Passed,
+    /// A router answered that it is too big.
+    TooBig,
+    /// The machine itself would not send it.
+    NotSent,
+    /// Another ICMP error answered.
+    Refused,
+    #[serde(other)]
+    Silent,
+}

@@ -1,0 +1,171 @@
+use super::{observation, outcome, run};
+use serde_json::{Value, json};
+
+/// A mail server looked at in depth, behind a path that swallows large packets, from a machine whose clock is off.
+pub(crate) fn deep() -> Value {
+    let target = json!({"text": "mail.example:587", "host": "mail.example", "port": 587});
+    let tls = vec![handshake(), classic(), resumed(), other_name(), support(), fetched()];
+    run(
+        "probe-tls",
+        &[target],
+        json!({
+            "state": "unexplained", "took": 9_000_000, "privileged": false, "findings": [], "not_measured": [],
+            "unexplained": [{"check": "tls", "required": true, "what": "TLS handshake with 192.0.2.25:587 is not trusted", "ruled_out": []}],
+            "outcomes": [
+                outcome("tls", "tls", true, "failed", 14_000, 800_000, tls),
+                outcome("mtu", "mtu", false, "failed", 14_000, 8_000_000, vec![swallowed(), told()]),
+                outcome("time", "ntp", false, "failed", 14_000, 30_000, vec![ahead(), refusing()]),
+            ],
+        }),
+    )
+}
+
+fn certificate(subject: &str, issuer: &str, is_ca: bool) -> Value {
+    json!({
+        "subject": subject, "issuer": issuer, "names": if is_ca { vec![] } else { vec!["mail.example"] }, "not_before": "2026-08-03T00:00:00Z",
+        "not_after": "2027-08-01T00:00:00Z", "key": "RSA 2048", "signature": "sha256WithRSAEncryption", "is_ca": is_ca, "self_signed": false,
+        "sha256": "c0ffee".repeat(10) + "beef",
+    })
+}
+
+fn handshake() -> Value {
+    observation(
+        "tls/1",
+        json!({
+            "fact": "handshake", "host": "mail.example", "address": "192.0.2.25:587", "server_name": "mail.example", "connect_us": 11_100,
+            "took_us": 19_400, "protocol": "TLSv1.3", "cipher": "TLS_AES_256_GCM_SHA384", "group": "X25519MLKEM768",
+            "chain": [certificate("CN=mail.example", "CN=Example Issuing CA 3, O=Example Trust", false)],
+            "name": {"wanted": "mail.example", "fits": true},
+            "trust": [{"store": "platform", "trusted": false, "reason": "unknown_issuer", "text": "invalid peer certificate: UnknownIssuer"}],
+            "verified_at": "2026-11-21T20:24:28Z", "ocsp_stapled": true,
+            "ocsp": {
+                "status": "revoked", "about_leaf": true, "signature_valid": false, "produced": "2026-11-20T00:00:00Z",
+                "this_update": "2026-11-20T00:00:00Z", "next_update": "2026-11-27T00:00:00Z", "revoked_at": "2026-10-01T12:00:00Z", "revocation_reason": 1,
+            },
+            "built": {
+                "path": [0], "in_order": true, "ends_in_root": false, "missing_issuer": "CN=Example Issuing CA 3, O=Example Trust",
+                "issuer_url": "http://ca.example/issuing-3.crt",
+            },
+            "timestamps": [
+                {"version": 0, "log_sha256": "ab".repeat(32), "at": "2026-08-03T00:00:01Z"},
+                {"version": 0, "log_sha256": "cd".repeat(32), "at": "2026-08-03T00:00:02Z"},
+            ],
+            "pin": {"wanted": "0d".repeat(32), "key_sha256": "1e".repeat(32), "fits": false},
+            "certificate_request": {"authorities": ["CN=Clients, O=Example Trust"]},
+            "tickets": {"count": 2, "max_early_data_bytes": 16_384},
+            "starttls": {"protocol": "smtp", "greeting": "220 mail.example ESMTP", "agreed": true, "took_us": 23_000},
+        }),
+    )
+}
+
+fn variant(id: &str, name: Option<&str>, more: Value) -> Value {
+    let mut fact = json!({
+        "fact": "handshake_variant", "host": "mail.example", "address": "192.0.2.25:587", "server_name": name, "connect_us": 11_000,
+        "took_us": 12_300, "protocol": "TLSv1.3", "cipher": "TLS_AES_256_GCM_SHA384", "group": "X25519",
+    });
+    if let (Value::Object(fact), Value::Object(more)) = (&mut fact, more) {
+        fact.extend(more);
+    }
+    observation(id, fact)
+}
+
+fn classic() -> Value {
+    variant("tls/2", Some("mail.example"), json!({"variant": "classic_groups", "leaf_sha256": "c0ffee".repeat(10) + "beef"}))
+}
+
+fn resumed() -> Value {
+    variant("tls/3", Some("mail.example"), json!({"variant": "resumption", "resumed": true}))
+}
+
+fn other_name() -> Value {
+    variant(
+        "tls/4",
+        None,
+        json!({"variant": "server_name", "leaf_subject": "CN=default.invalid", "leaf_sha256": "ba".repeat(32)}),
+    )
+}
+
+fn support() -> Value {
+    let refused =
+        json!({"code": "tls_alert", "during": "handshake", "text": "the peer sent the TLS alert protocol_version (70)"});
+    observation(
+        "tls/5",
+        json!({
+            "fact": "tls_support", "host": "mail.example", "address": "192.0.2.25:587", "server_name": "mail.example", "connections": 9, "took_us": 210_000,
+            "versions": [
+                {"protocol": "TLSv1.0", "accepted": false, "failure": refused},
+                {"protocol": "TLSv1.1", "accepted": false, "failure": {"code": "timed_out", "during": "handshake", "text": "no answer within 5000 ms"}},
+                {
+                    "protocol": "TLSv1.2", "accepted": true, "server_order": true,
+                    "ciphers": ["TLS_ECDHE_RSA_WITH_AES_256_GCM_SHA384", "TLS_RSA_WITH_3DES_EDE_CBC_SHA"],
+                },
+                {"protocol": "TLSv1.3", "accepted": true, "ciphers": ["TLS_AES_256_GCM_SHA384"]},
+            ],
+        }),
+    )
+}
+
+fn fetched() -> Value {
+    observation(
+        "tls/6",
+        json!({
+            "fact": "fetched_issuer", "url": "http://ca.example/issuing-3.crt", "address": "192.0.2.80:80", "took_us": 31_000, "fits": true,
+            "certificate": certificate("CN=Example Issuing CA 3, O=Example Trust", "CN=Example Root", true),
+            "trust": [{"store": "platform", "trusted": true}],
+        }),
+    )
+}
+
+fn swallowed() -> Value {
+    observation(
+        "mtu/1",
+        json!({
+            "fact": "mtu", "host": "mail.example", "address": "192.0.2.25", "passed_bytes": 1_400, "stopped_bytes": 1_401, "limit": "untold", "took_us": 8_000_000,
+            "disbelieved": [{"offender": "198.51.100.9", "type": 3, "code": 4, "mtu": 1_480}],
+            "probes": [
+                {"size_bytes": 576, "answer": "passed", "took_us": 11_000}, {"size_bytes": 1_500, "answer": "too_big", "took_us": 4_000},
+                {"size_bytes": 1_480, "answer": "silent"}, {"size_bytes": 1_400, "answer": "passed", "took_us": 11_300},
+            ],
+        }),
+    )
+}
+
+fn told() -> Value {
+    observation(
+        "mtu/2",
+        json!({
+            "fact": "mtu", "host": "mail.example", "address": "2001:db8::25", "passed_bytes": 1_480, "stopped_bytes": 1_500, "limit": "told", "took_us": 30_000,
+            "told": {"offender": "2001:db8:ff::1", "type": 2, "code": 0, "mtu": 1_480}, "probes": [],
+        }),
+    )
+}
+
+fn ahead() -> Value {
+    observation(
+        "time/1",
+        json!({
+            "fact": "time_offset", "host": "time.example", "address": "192.0.2.123:123", "sent": 2, "offset_us": -91_500_000, "delay_us": 22_000,
+            "samples": [{"offset_us": -91_500_000, "delay_us": 22_000}, {"offset_us": -91_493_000, "delay_us": 40_000}],
+            "server": {
+                "version": 4, "stratum": 2, "leap": "insert", "reference_id": "198.51.100.123", "root_delay_us": 1_200, "root_dispersion_us": 900,
+                "precision_log2_s": -23, "reference_time": "2026-11-21T20:10:00Z",
+            },
+            "wall": "2026-11-21T20:24:28Z",
+        }),
+    )
+}
+
+fn refusing() -> Value {
+    observation(
+        "time/2",
+        json!({
+            "fact": "time_offset", "host": "busy.example", "address": "[2001:db8::123]:123", "sent": 1,
+            "server": {
+                "version": 4, "stratum": 0, "leap": "unsynchronised", "reference_id": "RATE", "root_delay_us": 0, "root_dispersion_us": 0,
+                "precision_log2_s": 0, "kiss": "RATE",
+            },
+            "wall": "2026-11-21T20:24:28Z",
+            "failure": {"code": "kiss_of_death", "during": "receive", "text": "the server refuses to tell the time: RATE"},
+        }),
+    )
+}
