@@ -5,6 +5,9 @@
 
 /// The socket within a ping client.
 mod borrowed;
+/// Sockets for echo requests that the kernel stamps.
+#[cfg(target_os = "linux")]
+pub(crate) mod echo_socket;
 /// ICMP errors that the kernel keeps for a socket.
 pub(crate) mod error_queue;
 /// The machine's own network.

@@ -9,6 +9,7 @@ mod field;
 mod host;
 mod http;
 mod icmp;
+mod targets;
 mod tcp;
 mod tls;
 mod traceroute;
@@ -18,7 +19,8 @@ pub(crate) use field::check as check_fields;
 pub use field::{Field, FieldType, ParameterError};
 pub use host::HostParams;
 pub use http::{HttpMethod, HttpParams};
-pub use icmp::IcmpParams;
+pub use icmp::{EchoEngine, IcmpParams};
+pub use targets::TargetSpan;
 pub use tcp::TcpParams;
 pub use tls::TlsParams;
 pub use traceroute::{TracerouteParams, TracerouteProtocol};
@@ -98,8 +100,11 @@ kinds! {
 impl Params {
     /// What a schema cannot say, kind by kind.
     fn validated(self) -> Result<Self, ParameterError> {
-        if let Self::Dns(params) = &self {
-            params.validate()?;
+        match &self {
+            Self::Dns(params) => params.validate()?,
+            Self::Icmp(params) => params.validate()?,
+            Self::Tcp(params) => params.validate()?,
+            Self::Traceroute(_) | Self::Tls(_) | Self::Http(_) | Self::Host(_) => {}
         }
         Ok(self)
     }

@@ -124,6 +124,8 @@ impl<'a> Evidence<'a> {
                 self.exchanges.push(seen);
             }
             Fact::Route(fact) => self.routes.push(seen!(fact)),
+            // Sums over many addresses or ports: no rule reads a cause from them.
+            Fact::Sweep(_) | Fact::PortSweep(_) | Fact::Race(_) => {}
             Fact::Resolvers(_) | Fact::Proxies(_) | Fact::Unknown(_) => {}
         }
     }

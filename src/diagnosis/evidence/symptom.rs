@@ -33,6 +33,11 @@ impl Evidence<'_> {
                 let what = words(echo.failure.as_ref(), || format!("none of {} echo requests was answered", echo.sent));
                 Some((Layer::Path, Spot::Address(echo.address), format!("ping to {}: {what}", echo.address)))
             }
+            Fact::Sweep(sweep) if sweep.answered == 0 => {
+                let what = words(sweep.failure.as_ref(), || format!("none of {} addresses answered", sweep.targets));
+                let first = sweep.silent.first().copied()?;
+                Some((Layer::Path, Spot::Address(first), format!("ping to {} addresses: {what}", sweep.targets)))
+            }
             Fact::Trace(trace) if !trace.arrived => {
                 let what = words(trace.failure.as_ref(), || "the target did not answer".to_owned());
                 Some((Layer::Path, Spot::Address(trace.target), format!("traceroute to {}: {what}", trace.target)))

@@ -51,7 +51,10 @@ pub(crate) fn line(fact: &Fact) -> String {
     match fact {
         Fact::Lookup(fact) => dns::line(fact),
         Fact::Connect(fact) => tcp::line(fact),
+        Fact::Race(fact) => tcp::race(fact),
+        Fact::PortSweep(fact) => tcp::port_sweep(fact),
         Fact::Echo(fact) => icmp::line(fact),
+        Fact::Sweep(fact) => icmp::sweep(fact),
         Fact::Hop(fact) => route::hop(fact),
         Fact::Trace(fact) => route::trace(fact),
         Fact::Handshake(fact) => tls::line(fact),
@@ -74,7 +77,9 @@ pub(crate) fn details(fact: &Fact) -> Vec<String> {
     match fact {
         Fact::Lookup(fact) => dns::details(fact),
         Fact::Connect(fact) => tcp::details(fact),
+        Fact::PortSweep(fact) => tcp::port_sweep_details(fact),
         Fact::Echo(fact) => icmp::details(fact),
+        Fact::Sweep(fact) => icmp::sweep_details(fact),
         Fact::Handshake(fact) => tls::details(fact),
         Fact::Exchange(fact) => http::details(fact),
         Fact::Trace(fact) => failure::details(fact.failure.as_ref()),
