@@ -110,7 +110,7 @@ fn texts(value: &Value, at: String, found: &mut Vec<String>) {
 /// public or on the case already.
 fn stays(pointer: &str, strict: bool) -> bool {
     const IDENTITY: [&str; 7] = ["/schema", "/run/id", "/run/case", "/run/ticket", "/run/set/name", "/run/set/sha256", "/fact"];
-    const NAMES: [&str; 12] = [
+    const NAMES: [&str; 13] = [
         "host",
         "name",
         "hostname",
@@ -123,6 +123,7 @@ fn stays(pointer: &str, strict: bool) -> bool {
         "excluded",
         "addresses",
         "target",
+        "targets",
     ];
     const BYTES: &str = "der_base64";
     let own = pointer.rsplit('/').find(|part| part.parse::<u32>().is_err()).unwrap_or_default();
