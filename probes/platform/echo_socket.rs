@@ -2,6 +2,9 @@
 //!
 //! Transmit stamps come back on the error queue, each with the number of the packet that it belongs to (`OPT_ID`) and nothing else
 //! (`OPT_TSONLY`). All stamps are of the wall clock.
+//!
+//! The kernel queues a transmit stamp, and wakes whoever waits on the socket, while the packet itself waits to go on: a wake-up there
+//! would be a part of every round-trip time. So raw requests are sent from a socket on which nobody waits.
 
 use super::icmp_filter;
 use super::icmp_socket;
@@ -32,8 +35,10 @@ pub(crate) struct EchoOptions {
 }
 
 pub(crate) struct EchoSocket {
-    socket: Socket,
-    is_raw: bool,
+    /// Has the transmit stamps.
+    sending: Socket,
+    /// Has the replies; a ping socket gets those of its own requests, and is both.
+    hearing: Option<Socket>,
     is_v4: bool,
     /// The identifier that the kernel gave a ping socket and puts into each of its requests.
     given_identifier: Option<u16>,
@@ -89,14 +94,19 @@ impl EchoSocket {
             Err(error) => return Err(error),
         };
         socket.set_nonblocking(true)?;
+        let mut hearing = None;
         if is_raw {
-            icmp_filter::answers_only(&socket, family)?;
+            icmp_filter::nothing(&socket, family)?;
+            let listener = icmp_socket(family, Type::RAW)?;
+            listener.set_nonblocking(true)?;
+            icmp_filter::answers_only(&listener, family)?;
+            hearing = Some(listener);
         } else {
             let any: IpAddr = if family.is_ipv4() { Ipv4Addr::UNSPECIFIED.into() } else { Ipv6Addr::UNSPECIFIED.into() };
             socket.bind(&SocketAddr::new(any, 0).into())?;
         }
         let given_identifier = if is_raw { None } else { socket.local_addr()?.as_socket().map(|local| local.port()) };
-        let opened = Self { socket, is_raw, is_v4: family.is_ipv4(), given_identifier };
+        let opened = Self { sending: socket, hearing, is_v4: family.is_ipv4(), given_identifier };
         opened.prepare(options)?;
         Ok(opened)
     }
@@ -110,26 +120,37 @@ impl EchoSocket {
             let level = libc::IPPROTO_IPV6;
             (level, libc::IPV6_RECVHOPLIMIT, libc::IPV6_RECVERR, libc::IPV6_TCLASS, libc::IPV6_MTU_DISCOVER)
         };
-        self.set(level, ttl, 1)?;
-        if !self.is_raw {
+        let (sending, hearing) = (&self.sending, self.hearing());
+        set(hearing, level, ttl, 1)?;
+        if !self.is_raw() {
             // A raw socket receives ICMP errors as packets.
-            self.set(level, errors, 1)?;
+            set(sending, level, errors, 1)?;
         }
         if options.dscp != 0 {
-            self.set(level, class, traffic_class)?;
+            set(sending, level, class, traffic_class)?;
         }
         if options.dont_fragment {
-            self.set(level, discover, discovery)?;
+            set(sending, level, discover, discovery)?;
         }
-        self.enlarge(libc::SO_RCVBUF, libc::SO_RCVBUFFORCE, RECEIVE_BUFFER)?;
-        self.enlarge(libc::SO_SNDBUF, libc::SO_SNDBUFFORCE, SEND_BUFFER)?;
-        self.number_stamps_from_zero().map_err(|_| io::ErrorKind::Unsupported.into())
+        // Stamps count as received.
+        for socket in [sending, hearing] {
+            enlarge(socket, libc::SO_RCVBUF, libc::SO_RCVBUFFORCE, RECEIVE_BUFFER)?;
+        }
+        enlarge(sending, libc::SO_SNDBUF, libc::SO_SNDBUFFORCE, SEND_BUFFER)?;
+        let unsupported = |_| io::Error::from(io::ErrorKind::Unsupported);
+        stamp(hearing, RECEIVE_STAMPS).map_err(unsupported)?;
+        self.number_stamps_from_zero().map_err(unsupported)
     }
 
-    /// Beyond the system's limit where the process may.
-    fn enlarge(&self, name: libc::c_int, forced: libc::c_int, bytes: usize) -> io::Result<()> {
-        let bytes = libc::c_int::try_from(bytes).unwrap_or(libc::c_int::MAX);
-        self.set(libc::SOL_SOCKET, forced, bytes).or_else(|_| self.set(libc::SOL_SOCKET, name, bytes))
+    fn hearing(&self) -> &Socket {
+        self.hearing.as_ref().unwrap_or(&self.sending)
+    }
+
+    fn queue(&self, queue: Queue) -> &Socket {
+        match queue {
+            Queue::Messages => self.hearing(),
+            Queue::Errors => &self.sending,
+        }
     }
 
     /// Has packets stamped; the next one sent has number 0.
@@ -137,28 +158,14 @@ impl EchoSocket {
     /// # Errors
     /// Where the kernel stamps no packets.
     pub(crate) fn number_stamps_from_zero(&self) -> io::Result<()> {
-        let flags = libc::SOF_TIMESTAMPING_SOFTWARE
-            | libc::SOF_TIMESTAMPING_RX_SOFTWARE
-            | libc::SOF_TIMESTAMPING_TX_SOFTWARE
-            | libc::SOF_TIMESTAMPING_OPT_ID
-            | libc::SOF_TIMESTAMPING_OPT_TSONLY;
         // The kernel begins to count where the option was off before.
-        self.set(libc::SOL_SOCKET, libc::SO_TIMESTAMPING, 0)?;
-        self.set(libc::SOL_SOCKET, libc::SO_TIMESTAMPING, flags.cast_signed())
-    }
-
-    fn set(&self, level: libc::c_int, name: libc::c_int, value: libc::c_int) -> io::Result<()> {
-        #[expect(unsafe_code, reason = "neither socket2 nor nix has a wrapper for all of these options")]
-        // SAFETY: the descriptor is open for as long as `self` is, and the kernel reads one integer.
-        let result = unsafe {
-            let value: *const libc::c_int = &raw const value;
-            libc::setsockopt(self.socket.as_raw_fd(), level, name, value.cast(), size_of::<libc::c_int>() as libc::socklen_t)
-        };
-        if result == 0 { Ok(()) } else { Err(io::Error::last_os_error()) }
+        stamp(&self.sending, 0)?;
+        let transmit = libc::SOF_TIMESTAMPING_TX_SOFTWARE | libc::SOF_TIMESTAMPING_OPT_ID | libc::SOF_TIMESTAMPING_OPT_TSONLY;
+        stamp(&self.sending, RECEIVE_STAMPS | transmit)
     }
 
     pub(crate) fn is_raw(&self) -> bool {
-        self.is_raw
+        self.hearing.is_some()
     }
 
     pub(crate) fn is_v4(&self) -> bool {
@@ -174,7 +181,7 @@ impl EchoSocket {
     /// # Errors
     /// The system's own; on a ping socket also the error number of an earlier request's ICMP error.
     pub(crate) fn send(&self, message: &[u8], to: IpAddr) -> io::Result<()> {
-        self.socket.send_to(message, &SockAddr::from(SocketAddr::new(to, 0))).map(|_| ())
+        self.sending.send_to(message, &SockAddr::from(SocketAddr::new(to, 0))).map(|_| ())
     }
 
     /// Packets that the kernel dropped because the socket's buffer was full.
@@ -186,7 +193,7 @@ impl EchoSocket {
         #[expect(unsafe_code, reason = "neither socket2 nor nix has a wrapper for SO_MEMINFO")]
         // SAFETY: the descriptor is open for as long as `self` is, and the kernel writes at most `length` bytes, all within `values`.
         let result = unsafe {
-            let (fd, values) = (self.socket.as_raw_fd(), values.as_mut_ptr());
+            let (fd, values) = (self.hearing().as_raw_fd(), values.as_mut_ptr());
             libc::getsockopt(fd, libc::SOL_SOCKET, libc::SO_MEMINFO, values.cast(), &raw mut length)
         };
         (result == 0 && length as usize > DROPS * size_of::<u32>()).then(|| values[DROPS])
@@ -194,8 +201,30 @@ impl EchoSocket {
 
     /// Takes the pending error number, which would wake a waiting reader again and again.
     pub(crate) fn clear_error(&self) {
-        let _ = self.socket.take_error();
+        let _ = self.hearing().take_error();
     }
+}
+
+const RECEIVE_STAMPS: libc::c_uint = libc::SOF_TIMESTAMPING_SOFTWARE | libc::SOF_TIMESTAMPING_RX_SOFTWARE;
+
+fn stamp(socket: &Socket, flags: libc::c_uint) -> io::Result<()> {
+    set(socket, libc::SOL_SOCKET, libc::SO_TIMESTAMPING, flags.cast_signed())
+}
+
+/// Beyond the system's limit where the process may.
+fn enlarge(socket: &Socket, name: libc::c_int, forced: libc::c_int, bytes: usize) -> io::Result<()> {
+    let bytes = libc::c_int::try_from(bytes).unwrap_or(libc::c_int::MAX);
+    set(socket, libc::SOL_SOCKET, forced, bytes).or_else(|_| set(socket, libc::SOL_SOCKET, name, bytes))
+}
+
+fn set(socket: &Socket, level: libc::c_int, name: libc::c_int, value: libc::c_int) -> io::Result<()> {
+    #[expect(unsafe_code, reason = "neither socket2 nor nix has a wrapper for all of these options")]
+    // SAFETY: the descriptor is open for as long as `socket` is borrowed, and the kernel reads one integer.
+    let result = unsafe {
+        let value: *const libc::c_int = &raw const value;
+        libc::setsockopt(socket.as_raw_fd(), level, name, value.cast(), size_of::<libc::c_int>() as libc::socklen_t)
+    };
+    if result == 0 { Ok(()) } else { Err(io::Error::last_os_error()) }
 }
 
 /// Buffers for a batch of messages, used again for every call.
@@ -231,7 +260,7 @@ impl Receiver {
         // SAFETY: every header points into `slices`, `self.control` and `self.names`, which outlive the call, with their true lengths.
         let count = unsafe {
             let count = headers.len() as libc::c_uint;
-            libc::recvmmsg(socket.socket.as_raw_fd(), headers.as_mut_ptr(), count, flags as _, std::ptr::null_mut())
+            libc::recvmmsg(socket.queue(queue).as_raw_fd(), headers.as_mut_ptr(), count, flags as _, std::ptr::null_mut())
         };
         let count = usize::try_from(count).unwrap_or(0);
         let chunks = self.bytes.chunks_exact(self.each);
@@ -332,10 +361,10 @@ fn peer(name: &libc::sockaddr_storage) -> Option<IpAddr> {
     }
 }
 
-/// Waits until a socket has a message or an error, or the waker has bytes. Says which of the sockets has something.
+/// Waits until a socket has a message, a ping socket a stamp or an error, or the waker has bytes. Says which of the sockets has something.
 pub(crate) fn wait(sockets: &[EchoSocket], waker: BorrowedFd<'_>, limit: Duration) -> Vec<bool> {
     let entry = |fd: RawFd| libc::pollfd { fd, events: libc::POLLIN, revents: 0 };
-    let mut entries: Vec<libc::pollfd> = sockets.iter().map(|socket| entry(socket.socket.as_raw_fd())).collect();
+    let mut entries: Vec<libc::pollfd> = sockets.iter().map(|socket| entry(socket.hearing().as_raw_fd())).collect();
     entries.push(entry(waker.as_raw_fd()));
     let milliseconds = libc::c_int::try_from(limit.as_millis()).unwrap_or(libc::c_int::MAX);
     #[expect(unsafe_code, reason = "the workspace uses nix without its poll")]

@@ -18,8 +18,9 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 use tokio::sync::Notify;
 
-/// The thread looks at the clock at least so often; a waker ends it sooner.
-const LONGEST_WAIT: Duration = Duration::from_millis(500);
+/// Transmit stamps of raw sockets wake nobody, and are looked for at least so often: where no replies come, they must not fill their
+/// buffer. At the highest rate these are a thousand.
+const LONGEST_WAIT: Duration = Duration::from_millis(20);
 /// Batches taken off one queue before the others get their turn: no flood starves them.
 const MAX_BATCHES: usize = 32;
 /// Beyond IP and ICMP headers with all their options.
@@ -98,10 +99,9 @@ fn listen(shared: &Shared, woken: &UnixStream) {
     stamps.measured(shared.clock.wall_offset_ns());
     while !shared.stop.load(Ordering::Acquire) {
         for (socket, ready) in echo_socket::wait(&shared.sockets, woken.as_fd(), LONGEST_WAIT).into_iter().enumerate() {
+            take(shared, socket, Queue::Errors, &mut receiver, &mut heard);
             if ready {
-                for queue in [Queue::Errors, Queue::Messages] {
-                    take(shared, socket, queue, &mut receiver, &mut heard);
-                }
+                take(shared, socket, Queue::Messages, &mut receiver, &mut heard);
                 shared.sockets[socket].clear_error();
             }
         }
