@@ -59,6 +59,7 @@ mod layout {
     const BUSY: usize = 168;
     const WINDOW_LIMITED: usize = 176;
     const BUFFER_LIMITED: usize = 184;
+    const CONGESTION_MARKS: usize = 196;
     const BYTES_SENT: usize = 200;
     const PEER_WINDOW: usize = 228;
     /// Bits of the options.
@@ -86,6 +87,7 @@ mod layout {
             congestion_window: word(CONGESTION_WINDOW)?,
             ecn: has(ECN),
             ecn_seen: has(ECN_SEEN),
+            congestion_marks: word(CONGESTION_MARKS),
             timestamps: has(TIMESTAMPS),
             sack: has(SACK),
             window_scale: has(SCALED).then_some(if cfg!(target_endian = "little") {

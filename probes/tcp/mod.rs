@@ -22,7 +22,7 @@ use std::net::{IpAddr, SocketAddr};
 use std::time::Duration;
 use tokio::net::TcpStream;
 
-/// Ends as expected where any attempt connected.
+/// Ends as expected where any attempt connected and, where it was to be held, stood.
 ///
 /// # Errors
 /// Where the host gives no address to connect to.
@@ -41,8 +41,8 @@ pub(crate) async fn run(context: &Context, params: &TcpParams) -> Result<Ending,
     if !params.ports.is_empty() {
         join_all(addresses.iter().map(|address| ports::sweep(context, params, *address))).await;
     }
-    let connected = series.iter().any(|series| series.connected);
-    Ok(if connected { Ending::AsExpected } else { Ending::Failed })
+    let stood = series.iter().any(|series| series.stood);
+    Ok(if stood { Ending::AsExpected } else { Ending::Failed })
 }
 
 struct Work<'c> {
@@ -55,7 +55,8 @@ struct Work<'c> {
 #[derive(Default)]
 struct Series {
     first: Option<First>,
-    connected: bool,
+    /// An attempt connected, and stood for as long as it was to be held.
+    stood: bool,
     /// Nothing more may be sent.
     stopped: bool,
 }
@@ -83,7 +84,7 @@ impl Work<'_> {
             let attempts = join_all(group.iter().map(|number| self.attempt(address, *number))).await;
             for (first, open) in &attempts {
                 series.first = series.first.or(*first);
-                series.connected |= open.is_some();
+                series.stood |= open.is_some();
                 series.stopped |= first.is_none();
             }
             if series.stopped {
@@ -93,7 +94,7 @@ impl Work<'_> {
         series
     }
 
-    /// The attempt's result, and the connection while it stands; no result where the gate refused.
+    /// The attempt's result, and the connection where it stands; no result where the gate refused.
     async fn attempt(&self, address: SocketAddr, attempt: u32) -> (Option<First>, Option<TcpStream>) {
         let clock = self.context.clock;
         let refusal = self.context.gate.packet(address.ip()).await.err();
@@ -135,7 +136,8 @@ impl Work<'_> {
                 record.connect.at_close = attempt::state(stream).map(Box::new);
             }
         }
-        (first, seen.stream)
+        let is_lost = record.connect.hold.as_ref().is_some_and(|hold| hold.failure.is_some());
+        (first, seen.stream.filter(|_| !is_lost))
     }
 
     fn interface_of(&self, local: IpAddr) -> Option<String> {

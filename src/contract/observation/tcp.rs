@@ -60,8 +60,11 @@ pub struct TcpState {
     pub congestion_window: u32,
     /// Explicit congestion notification was agreed (RFC 3168).
     pub ecn: bool,
-    /// A packet with a congestion mark came in.
+    /// A packet came in whose sender marked it as capable of ECN: nothing on the way cleared the mark.
     pub ecn_seen: bool,
+    /// Segments sent whose acknowledgement reported a congestion mark.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub congestion_marks: Option<u32>,
     pub timestamps: bool,
     pub sack: bool,
     /// Window scales (RFC 7323) of the peer and of this machine, where agreed.

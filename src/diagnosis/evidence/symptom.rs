@@ -86,8 +86,18 @@ fn of_lookup(lookup: &Lookup) -> Option<Found> {
 }
 
 fn of_connect(connect: &Connect) -> Option<Found> {
-    let failure = connect.failure.as_ref()?;
-    Some((Layer::Tcp, Spot::Endpoint(connect.address), format!("connecting to {}: {}", connect.address, failure.text)))
+    let spot = Spot::Endpoint(connect.address);
+    if let Some(failure) = &connect.failure {
+        return Some((Layer::Tcp, spot, format!("connecting to {}: {}", connect.address, failure.text)));
+    }
+    let hold = connect.hold.as_ref()?;
+    let failure = hold.failure.as_ref()?;
+    let idle_s = hold.idle_us / 1_000_000;
+    Some((
+        Layer::Tcp,
+        spot,
+        format!("the connection to {} was lost after {idle_s} s without traffic: {}", connect.address, failure.text),
+    ))
 }
 
 fn of_handshake(handshake: &Handshake) -> Option<Found> {

@@ -20,9 +20,13 @@ pub(super) fn outcome(outcome: &Outcome) -> String {
             addresses.push(connect.address);
         }
     }
+    let lost = |attempts: &[&Connect]| {
+        let held = attempts.iter().find_map(|connect| connect.hold.as_deref().filter(|hold| hold.failure.is_some()));
+        held.map(|found| format!(", {}", hold(found))).unwrap_or_default()
+    };
     let of_address = |address: &SocketAddr| {
         let attempts: Vec<&Connect> = connects.iter().copied().filter(|connect| connect.address == *address).collect();
-        format!("{address} {}", attempts_at_one(&attempts))
+        format!("{address} {}{}", attempts_at_one(&attempts), lost(&attempts))
     };
     let sweeps = of(outcome, |fact| if let Fact::PortSweep(sweep) = fact { Some(sweep) } else { None });
     let lines = addresses.iter().map(of_address).chain(sweeps.into_iter().map(port_sweep));
@@ -102,7 +106,8 @@ fn state(state: &TcpState) -> String {
         facts.push(format!("{} a second", units::size(rate)));
     }
     if state.ecn {
-        facts.push(if state.ecn_seen { "ECN, marks seen" } else { "ECN" }.to_owned());
+        let marks = state.congestion_marks.filter(|marks| *marks > 0);
+        facts.push(marks.map_or_else(|| "ECN".to_owned(), |marks| format!("ECN, {marks} congestion marks")));
     }
     facts.join(", ")
 }
