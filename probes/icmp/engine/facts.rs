@@ -114,7 +114,7 @@ pub(super) fn sweep(matching: &Matching, times: SweepTimes, manner: &Manner) -> 
         clocks.extend(timely.iter().map(|reply| reply.timing.clock));
         match timely.iter().map(|reply| reply.timing.rtt).min() {
             Some(min) => answered.push(SweepTarget { address: target.address, min_rtt_us: microseconds(min) }),
-            None if silent.len() < MAX_SILENT => silent.push(target.address),
+            None if silent.len() < MAX_SILENT && !target.requests.is_empty() => silent.push(target.address),
             None => {}
         }
         for error in target.requests.iter().filter_map(|request| request.error.as_deref()) {
@@ -133,6 +133,7 @@ pub(super) fn sweep(matching: &Matching, times: SweepTimes, manner: &Manner) -> 
     let failure = matching.targets().iter().find_map(|target| target.failure.clone());
     Sweep {
         targets: count(matching.targets().len()),
+        asked: count(matching.targets().iter().filter(|target| !target.requests.is_empty()).count()),
         answered: count(answered.len()),
         sent: requests().count() as u64,
         received: rtts.len() as u64,
@@ -241,13 +242,13 @@ mod tests {
 
     #[test]
     fn a_sweep_names_the_silent_and_counts_errors_once_each() {
-        let mut matching = matched(&[&[Some(5)], &[None], &[None], &[Some(9)]]);
+        let mut matching = matched(&[&[Some(5)], &[None], &[None], &[Some(9)], &[]]);
         let error = netsonde_contract::failure::IcmpError { offender: address(99), kind: 3, code: 1, mtu: None };
         for silent in [2, 3] {
             matching.refused(0, address(silent), error.clone());
         }
         let sweep = sweep(&matching, SweepTimes::default(), &MANNER);
-        assert_eq!((sweep.targets, sweep.answered, sweep.sent, sweep.received), (4, 2, 4, 2));
+        assert_eq!((sweep.targets, sweep.asked, sweep.answered, sweep.sent, sweep.received), (5, 4, 2, 4, 2));
         assert_eq!(sweep.silent, [address(2), address(3)]);
         assert_eq!(sweep.errors, [SweepError { error, count: 2, first: address(2) }]);
         assert_eq!(sweep.slowest[0], SweepTarget { address: address(4), min_rtt_us: 9_000 });

@@ -155,13 +155,15 @@ pub struct RttDistribution {
 /// Echo requests to many addresses at once, summed up.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub struct Sweep {
-    /// Addresses that were asked.
+    /// Addresses that were to be asked.
     pub targets: u32,
+    /// Addresses that at least one request was sent to.
+    pub asked: u32,
     /// Addresses that answered at least one request in time.
     pub answered: u32,
     pub sent: u64,
     pub received: u64,
-    /// Addresses that answered no request, in their order; the first thousand of `targets − answered`.
+    /// Addresses that were asked and answered no request, in their order; the first thousand of `asked − answered`.
     #[serde(default)]
     pub silent: Vec<IpAddr>,
     /// Each ICMP error with how often it came; the hundred that came first.

@@ -34,7 +34,7 @@ impl Evidence<'_> {
                 Some((Layer::Path, Spot::Address(echo.address), format!("ping to {}: {what}", echo.address)))
             }
             Fact::Sweep(sweep) if sweep.answered == 0 => {
-                let what = words(sweep.failure.as_ref(), || format!("none of {} addresses answered", sweep.targets));
+                let what = words(sweep.failure.as_ref(), || format!("none of {} addresses answered", sweep.asked));
                 let first = sweep.silent.first().copied()?;
                 Some((Layer::Path, Spot::Address(first), format!("ping to {} addresses: {what}", sweep.targets)))
             }

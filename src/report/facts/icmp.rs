@@ -132,8 +132,11 @@ fn reply(reply: &EchoReply) -> String {
 
 /// `9,998 of 10,000 addresses answered, RTT 0.1 ms to 4 ms, median 0.2 ms`.
 pub(super) fn sweep(sweep: &Sweep) -> String {
-    let mut line =
-        format!("{} of {} addresses answered, {} of {} replies", sweep.answered, sweep.targets, sweep.received, sweep.sent);
+    let Sweep { asked, answered, sent, received, .. } = sweep;
+    let mut line = format!("{answered} of {asked} addresses answered, {received} of {sent} replies");
+    if sweep.asked < sweep.targets {
+        line.push_str(&format!(", {} addresses not asked", sweep.targets - sweep.asked));
+    }
     if let Some(rtt) = &sweep.rtt {
         let [min, median, max] = [rtt.min_us, rtt.median_us, rtt.max_us].map(units::duration);
         line.push_str(&format!(", RTT {min} to {max}, median {median}"));
@@ -158,7 +161,7 @@ pub(super) fn sweep_details(sweep: &Sweep) -> Vec<String> {
     }
     if !sweep.silent.is_empty() {
         let mut silent: Vec<String> = sweep.silent.iter().take(MAX_SILENT).map(IpAddr::to_string).collect();
-        let more = u64::from(sweep.targets.saturating_sub(sweep.answered)).saturating_sub(silent.len() as u64);
+        let more = u64::from(sweep.asked.saturating_sub(sweep.answered)).saturating_sub(silent.len() as u64);
         if more > 0 {
             silent.push(format!("and {more} more"));
         }

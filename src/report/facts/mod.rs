@@ -178,7 +178,7 @@ mod tests {
     fn a_sweep_of_addresses_and_one_of_ports_are_summed_up() {
         let rtt = json!({"min_us": 90, "mean_us": 200, "deviation_us": 5, "median_us": 200, "p90_us": 300, "p95_us": 300, "p99_us": 400, "max_us": 4_000});
         let sweep = json!({
-            "fact": "sweep", "targets": 10_000, "answered": 9_998, "sent": 10_000, "received": 9_998, "silent": ["192.0.2.1", "192.0.2.2"],
+            "fact": "sweep", "targets": 10_000, "asked": 10_000, "answered": 9_998, "sent": 10_000, "received": 9_998, "silent": ["192.0.2.1", "192.0.2.2"],
             "rtt": rtt, "size_bytes": 56, "clock": "kernel_rx_tx", "sending_us": 500_000, "took_us": 1_500_000,
         });
         assert_eq!(
