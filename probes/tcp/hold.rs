@@ -19,6 +19,7 @@ const MAX_READ: usize = 64 << 10;
 /// How long probes are waited for: one a second, given up after three.
 const PROBING: Duration = Duration::from_millis(4_500);
 const PROBE_INTERVAL: Duration = Duration::from_secs(1);
+#[cfg(unix)]
 const PROBES: u32 = 3;
 /// How often the kernel is asked whether the acknowledgement came.
 const LOOK: Duration = Duration::from_millis(20);
