@@ -1,38 +1,64 @@
-//! Echo series: one to every address of a host, all addresses at once.
+//! Echo series: one to every address of a host, all addresses at once; or a sweep over thousands.
+//!
+//! The own engine takes timestamps of the kernel where the system has any. Elsewhere, and where it is asked for, the portable engine
+//! measures.
 
-/// A socket to ping one address with.
-mod client;
-/// One series to one address.
-mod series;
+/// Kernel timestamps, and many targets on a few sockets.
+#[cfg(target_os = "linux")]
+mod engine;
+/// A library's sockets, one for each address.
+mod portable;
+/// Distributions, jitter, reordering, patterns of loss.
+mod statistics;
+/// Which addresses to ask.
+mod targets;
 
 use crate::context::{Context, Ending, NotMeasurable};
-use client::NoClient;
-use futures_util::future::join_all;
-use netsonde_contract::kind::IcmpParams;
-use series::Series;
+use netsonde_contract::kind::{EchoEngine, IcmpParams};
+use targets::Aim;
 
 /// Ends as expected where any address answered any request.
 ///
 /// # Errors
 /// Where the host gives no address, and where the process may open neither raw nor datagram ICMP sockets.
 pub(crate) async fn run(context: &Context, params: &IcmpParams) -> Result<Ending, NotMeasurable> {
-    let addresses = context.names.resolve(&context.gate, &params.host).await;
-    let addresses = addresses.map_err(|failure| NotMeasurable::unresolved(&params.host, &failure))?;
-    let mut denied = None;
-    let mut measured = Vec::new();
-    for address in addresses {
-        match client::open(address) {
-            Ok(client) => measured.push(series::run(Series::begin(context, params, address), client)),
-            Err(NoClient::Denied(reason)) => denied = Some(reason),
-            // The right is there, the family is not: that is a fact about this address, and the others go on.
-            Err(NoClient::Failed(failure)) => Series::begin(context, params, address).fail(failure),
-        }
+    let aims = targets::resolve(context, params).await?;
+    let answered = match own_engine(context, params, &aims).await? {
+        Some(answered) => answered,
+        None => portable::run(context, params, &aims).await?,
+    };
+    Ok(if answered { Ending::AsExpected } else { Ending::Failed })
+}
+
+/// Measures with the own engine; nothing where it is not to be used, or has no means.
+#[cfg(target_os = "linux")]
+async fn own_engine(context: &Context, params: &IcmpParams, aims: &[Aim]) -> Result<Option<bool>, NotMeasurable> {
+    if params.engine == EchoEngine::Portable {
+        return Ok(None);
     }
-    match denied {
-        Some(reason) if measured.is_empty() => Err(reason),
-        _ => {
-            let answered = join_all(measured).await.into_iter().any(|answered| answered);
-            Ok(if answered { Ending::AsExpected } else { Ending::Failed })
-        }
+    match engine::run(context, params, aims).await {
+        Ok(answered) => Ok(Some(answered)),
+        Err(engine::NoEngine::Unsupported) => Ok(None),
+        Err(engine::NoEngine::Denied(reason)) => Err(reason),
     }
 }
+
+#[cfg(not(target_os = "linux"))]
+async fn own_engine(_context: &Context, _params: &IcmpParams, _aims: &[Aim]) -> Result<Option<bool>, NotMeasurable> {
+    Ok(None)
+}
+
+/// Ping sockets are the smaller right: they send echo requests and nothing else, where raw sockets also read and forge packets.
+/// The IPv4 setting rules over both families.
+fn denied() -> NotMeasurable {
+    let why = "this process may open neither raw nor ping (datagram ICMP) sockets";
+    let grant = if cfg!(target_os = "linux") {
+        "sudo sysctl -w net.ipv4.ping_group_range=\"0 2147483647\""
+    } else {
+        "run the same command as administrator"
+    };
+    NotMeasurable::with_grant(why, grant)
+}
+
+#[cfg(test)]
+mod tests;

@@ -7,6 +7,9 @@
 mod borrowed;
 /// Packets that no router may cut.
 mod dont_fragment;
+/// Sockets for echo requests that the kernel stamps.
+#[cfg(target_os = "linux")]
+pub(crate) mod echo_socket;
 /// ICMP errors that the kernel keeps for a socket.
 pub(crate) mod error_queue;
 /// The machine's own network.

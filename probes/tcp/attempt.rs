@@ -1,5 +1,7 @@
+use crate::platform::tcp::TcpInfo;
 use crate::platform::{error_queue, tcp};
 use netsonde_contract::failure::{Failure, FailureCode, Step};
+use netsonde_contract::observation::TcpState;
 use socket2::{Domain, Protocol, SockRef, Socket, Type};
 use std::io;
 use std::net::{SocketAddr, TcpStream as StdStream};
@@ -12,19 +14,21 @@ use tokio::time;
 #[derive(Debug)]
 pub(super) struct Seen {
     pub(super) local: Option<SocketAddr>,
-    pub(super) kernel_rtt_us: Option<u64>,
-    pub(super) syn_retransmits: Option<u32>,
+    /// Also of an attempt that failed: how often its SYN was sent again.
+    pub(super) at_connect: Option<TcpState>,
+    /// The connection, where it was made.
+    pub(super) stream: Option<TcpStream>,
     /// None where the connection was made.
     pub(super) failure: Option<Failure>,
 }
 
 impl Seen {
     pub(super) fn failed(failure: Failure) -> Self {
-        Self { local: None, kernel_rtt_us: None, syn_retransmits: None, failure: Some(failure) }
+        Self { local: None, at_connect: None, stream: None, failure: Some(failure) }
     }
 }
 
-/// Connects, and closes at once. Waits at most `timeout`.
+/// Connects; waits at most `timeout`.
 pub(super) async fn connect(address: SocketAddr, timeout: Duration) -> Seen {
     let socket = match open(address) {
         Ok(socket) => socket,
@@ -51,14 +55,18 @@ pub(super) async fn connect(address: SocketAddr, timeout: Duration) -> Seen {
             Some(Failure::new(FailureCode::TimedOut, Step::Connect, format!("no answer within {} ms", timeout.as_millis())))
         }
     };
-    let socket = SockRef::from(&stream);
-    let info = tcp::info(&socket);
-    Seen {
-        local,
-        kernel_rtt_us: info.filter(|info| failure.is_none() && info.rtt_us > 0).map(|info| u64::from(info.rtt_us)),
-        syn_retransmits: info.map(|info| info.retransmits),
-        failure: failure.map(|failure| with_cause(failure, &socket)),
-    }
+    let at_connect = state(&stream);
+    let failure = failure.map(|failure| with_cause(failure, &SockRef::from(&stream)));
+    Seen { local, at_connect, stream: Some(stream).filter(|_| failure.is_none()), failure }
+}
+
+/// What the kernel knows of the connection now.
+pub(super) fn info(stream: &TcpStream) -> Option<TcpInfo> {
+    tcp::info(&SockRef::from(stream))
+}
+
+pub(super) fn state(stream: &TcpStream) -> Option<TcpState> {
+    info(stream).map(|info| info.state)
 }
 
 /// A non-blocking socket that keeps the ICMP errors which answer it.
@@ -108,8 +116,8 @@ mod tests {
             let seen = connect(listener.local_addr().unwrap(), LIMIT).await;
             assert_eq!(seen.failure, None);
             assert_eq!(seen.local.unwrap().ip(), loopback.parse::<IpAddr>().unwrap());
-            assert!(seen.kernel_rtt_us.is_some() || cfg!(not(target_os = "linux")));
-            assert_eq!(seen.syn_retransmits.unwrap_or(0), 0);
+            assert!(seen.at_connect.is_some_and(|state| state.rtt_us > 0) || cfg!(not(target_os = "linux")));
+            assert_eq!(seen.at_connect.map_or(0, |state| state.retransmits), 0);
         }
     }
 

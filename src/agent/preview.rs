@@ -1,6 +1,6 @@
 //! What a run would do, what it would cost and what would leave the machine: said before anything is sent.
 
-use netsonde_contract::kind::{DnsParams, MtuParams, Params, TlsParams};
+use netsonde_contract::kind::{DnsParams, MtuParams, Params, TargetSpan, TlsParams};
 use netsonde_contract::redaction::Level;
 use netsonde_contract::set::{Plan, PlannedCheck};
 use netsonde_contract::ticket::Ticket;
@@ -61,9 +61,18 @@ fn cost(check: &PlannedCheck) -> String {
             format!("{} questions to {servers}", types * usize::try_from(params.attempts).unwrap_or(1))
         }
         Params::Tcp(params) => {
-            format!("{} to each address of {}, port {}", count(params.attempts.into(), "connection"), params.host, params.port)
+            let further = match params.ports.len() {
+                0 => String::new(),
+                ports => format!(", and 1 to each of {ports} further ports"),
+            };
+            let connections = count(params.attempts.into(), "connection");
+            format!("{connections} to each address of {}, port {}{further}", params.host, params.port)
         }
-        Params::Icmp(params) => format!("{} to each address of {}", count(params.count.into(), "echo request"), params.host),
+        Params::Icmp(params) => {
+            let further: u128 = params.spans().unwrap_or_default().iter().map(TargetSpan::len).sum();
+            let further = if further > 0 { format!(" and to {further} further targets") } else { String::new() };
+            format!("{} to each address of {}{further}", count(params.count.into(), "echo request"), params.host)
+        }
         Params::Traceroute(params) => {
             let packets = u64::from(params.max_ttl) * u64::from(params.rounds);
             format!("{} towards {}", count(packets, "small packet"), params.host)

@@ -386,18 +386,38 @@ fn connect(id: &str, address: &str, attempt: u32, took_us: u64, failure: Option<
         Some((code, text, number)) => {
             fact["failure"] = json!({"code": code, "during": "connect", "text": text, "os_error": number})
         }
-        None => fact["kernel_rtt_us"] = json!(took_us - 150),
+        None => {
+            fact["kernel_rtt_us"] = json!(took_us - 150);
+            fact["local"] = json!("192.0.2.200:50412");
+            fact["interface"] = json!("eth0");
+            fact["at_connect"] = json!({
+                "rtt_us": took_us - 150, "rtt_deviation_us": 5_500, "min_rtt_us": took_us - 150, "retransmits": 0, "mss_bytes": 1_448,
+                "path_mtu_bytes": 1_500, "congestion_window": 10, "ecn": false, "ecn_seen": false, "timestamps": true, "sack": true,
+            });
+        }
     }
     observation(id, fact)
 }
 
 fn echo(id: &str, address: &str, sent: u32, replies: &[(u16, u64)]) -> Value {
-    let replies: Vec<Value> =
+    let listed: Vec<Value> =
         replies.iter().map(|(sequence, rtt_us)| json!({"sequence": sequence, "rtt_us": rtt_us, "ttl": 61})).collect();
-    observation(
-        id,
-        json!({"fact": "echo", "host": "shop.example", "address": address, "sent": sent, "replies": replies, "size_bytes": 56, "clock": "process"}),
-    )
+    let mut fact = json!({
+        "fact": "echo", "host": "shop.example", "address": address, "sent": sent, "replies": listed, "size_bytes": 56, "clock": "kernel_rx_tx",
+        "socket": "raw",
+    });
+    let mut sorted: Vec<u64> = replies.iter().map(|(_, rtt_us)| *rtt_us).collect();
+    sorted.sort_unstable();
+    if let [min, .., max] = sorted[..] {
+        let mean = sorted.iter().sum::<u64>() / sorted.len() as u64;
+        let median = sorted[(sorted.len() - 1) / 2];
+        let lost = u64::from(sent) - sorted.len() as u64;
+        fact["statistics"] = json!({
+            "received": sorted.len(), "lost": lost, "loss_periods": lost.min(1), "longest_loss": lost, "jitter_us": (max - min) / 16,
+            "rtt": {"min_us": min, "mean_us": mean, "deviation_us": (max - min) / 2, "median_us": median, "p90_us": max, "p95_us": max, "p99_us": max, "max_us": max},
+        });
+    }
+    observation(id, fact)
 }
 
 fn hop(id: &str, target: &str, ttl: u8, replies: &[Option<(&str, u64)>], kind: &str) -> Value {

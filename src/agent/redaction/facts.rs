@@ -1,9 +1,6 @@
 use super::Redactor;
 use netsonde_contract::observation::{
-    BuiltChain, Certificate, CertificateRequest, CertificateTimestamp, Connect, DnsReply, Echo, Exchange, ExtendedError, Fact,
-    FetchedIssuer, Handshake, HandshakeVariant, Hop, HopProbe, HopReply, Interface, Lookup, LookupSource, Mtu, NameVerdict,
-    Observation, PinVerdict, Proxies, ProxySetting, Record, Resolvers, Route, StartTls, TimeOffset, TimeServer, TlsSupport,
-    Trace, TrustVerdict, VersionSupport,
+    Banner, BuiltChain, Certificate, CertificateRequest, CertificateTimestamp, Connect, DnsReply, Echo, EchoReply, Exchange, ExtendedError, Fact, FetchedIssuer, Handshake, HandshakeVariant, Hold, Hop, HopProbe, HopReply, Interface, Lookup, LookupSource, Mtu, NameVerdict, Observation, PinVerdict, PortState, PortSweep, Proxies, ProxySetting, Race, Record, Resolvers, Route, StartTls, Sweep, SweepError, SweepTarget, TimeOffset, TimeServer, TlsSupport, Trace, TrustVerdict, VersionSupport,
 };
 
 /// Record types whose data is a name, which stays like every name; the data of others (`TXT` …) is a text.
@@ -14,7 +11,10 @@ impl Redactor<'_> {
         let fact = match &observation.fact {
             Fact::Lookup(fact) => Fact::Lookup(self.lookup(fact)),
             Fact::Connect(fact) => Fact::Connect(self.connect(fact)),
+            Fact::Race(fact) => Fact::Race(self.race(fact)),
+            Fact::PortSweep(fact) => Fact::PortSweep(self.port_sweep(fact)),
             Fact::Echo(fact) => Fact::Echo(self.echo(fact)),
+            Fact::Sweep(fact) => Fact::Sweep(Box::new(self.sweep(fact))),
             Fact::Hop(fact) => Fact::Hop(self.hop(fact)),
             Fact::Trace(fact) => Fact::Trace(self.trace(fact)),
             Fact::Handshake(fact) => Fact::Handshake(Box::new(self.handshake(fact))),
@@ -82,17 +82,70 @@ impl Redactor<'_> {
             host: self.name(&fact.host),
             address: self.socket(fact.address),
             local: fact.local.map(|local| self.socket(local)),
+            interface: fact.interface.as_deref().map(|name| self.word(name)),
+            banner: fact.banner.as_ref().map(|banner| Banner { text: self.banner(&banner.text), ..banner.clone() }),
+            hold: fact.hold.as_ref().map(|hold| {
+                Box::new(Hold { failure: hold.failure.as_ref().map(|failure| self.failure(failure)), ..(**hold).clone() })
+            }),
+            failure: fact.failure.as_ref().map(|failure| self.failure(failure)),
+            ..fact.clone()
+        }
+    }
+
+    fn race(&mut self, fact: &Race) -> Race {
+        Race {
+            host: self.name(&fact.host),
+            order: fact.order.iter().map(|address| self.socket(*address)).collect(),
+            winner: fact.winner.map(|address| self.socket(address)),
+            ..fact.clone()
+        }
+    }
+
+    fn port_sweep(&mut self, fact: &PortSweep) -> PortSweep {
+        let state = |state: &PortState| PortState {
+            failure: state.failure.as_ref().map(|failure| self.failure(failure)),
+            ..state.clone()
+        };
+        let ports = fact.ports.iter().map(state).collect();
+        PortSweep {
+            host: self.name(&fact.host),
+            address: self.address(fact.address),
+            ports,
+            failure: fact.failure.as_ref().map(|failure| self.failure(failure)),
+            ..fact.clone()
+        }
+    }
+
+    fn sweep(&mut self, fact: &Sweep) -> Sweep {
+        let error = |error: &SweepError| SweepError {
+            error: self.icmp(&error.error),
+            count: error.count,
+            first: self.address(error.first),
+        };
+        let errors = fact.errors.iter().map(error).collect();
+        let slow = |target: &SweepTarget| SweepTarget { address: self.address(target.address), ..*target };
+        let slowest = fact.slowest.iter().map(slow).collect();
+        Sweep {
+            silent: self.addresses(&fact.silent),
+            errors,
+            slowest,
+            clock: self.word(&fact.clock),
+            socket: fact.socket.as_deref().map(|socket| self.word(socket)),
             failure: fact.failure.as_ref().map(|failure| self.failure(failure)),
             ..fact.clone()
         }
     }
 
     fn echo(&mut self, fact: &Echo) -> Echo {
+        let reply = |reply: &EchoReply| EchoReply { from: reply.from.map(|from| self.address(from)), ..*reply };
+        let replies = fact.replies.iter().map(reply).collect();
         Echo {
             host: self.name(&fact.host),
             address: self.address(fact.address),
             errors: fact.errors.iter().map(|error| self.icmp(error)).collect(),
+            replies,
             clock: self.word(&fact.clock),
+            socket: fact.socket.as_deref().map(|socket| self.word(socket)),
             failure: fact.failure.as_ref().map(|failure| self.failure(failure)),
             ..fact.clone()
         }

@@ -1,5 +1,5 @@
 use super::Redactor;
-use netsonde_contract::kind::{Kind, Params};
+use netsonde_contract::kind::{Kind, Params, TargetSpan};
 use serde_json::Value;
 
 impl Redactor<'_> {
@@ -16,7 +16,13 @@ impl Redactor<'_> {
                 params.servers = params.servers.iter().map(|server| self.text(server)).collect();
             }
             Params::Tcp(params) => params.host = self.name(&params.host),
-            Params::Icmp(params) => params.host = self.name(&params.host),
+            Params::Icmp(params) => {
+                params.host = self.name(&params.host);
+                // A range of addresses has no counterpart among replaced ones.
+                let spans = params.spans().unwrap_or_default();
+                let targets = params.targets.iter().zip(spans);
+                params.targets = targets.filter_map(|(text, span)| self.target_span(text, &span)).collect();
+            }
             Params::Traceroute(params) => params.host = self.name(&params.host),
             Params::Tls(params) => {
                 params.host = self.name(&params.host);
@@ -37,5 +43,17 @@ impl Redactor<'_> {
             Params::Host(params) => params.target = params.target.as_deref().map(|name| self.name(name)),
         }
         params.to_value()
+    }
+
+    fn target_span(&mut self, text: &str, span: &TargetSpan) -> Option<String> {
+        match span {
+            TargetSpan::Name(name) => Some(self.name(name)),
+            TargetSpan::Addresses(first, last) if first == last => Some(self.address(*first).to_string()),
+            TargetSpan::Addresses(..) if self.is_strict() => {
+                self.count("address_range");
+                None
+            }
+            TargetSpan::Addresses(..) => Some(text.to_owned()),
+        }
     }
 }

@@ -76,9 +76,14 @@ fn document(ticket: &Ticket) -> Document {
         address: "192.0.2.7:443".parse().unwrap(),
         attempt: 1,
         local: None,
+        interface: None,
         took_us: 812,
         kernel_rtt_us: None,
         syn_retransmits: None,
+        at_connect: None,
+        at_close: None,
+        banner: None,
+        hold: None,
         failure: Some(Failure::new(FailureCode::Refused, Step::Connect, "Connection refused (os error 111)")),
     };
     let observation =

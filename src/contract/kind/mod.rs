@@ -11,6 +11,7 @@ mod http;
 mod icmp;
 mod mtu;
 mod ntp;
+mod targets;
 mod tcp;
 mod tls;
 mod traceroute;
@@ -20,9 +21,10 @@ pub(crate) use field::check as check_fields;
 pub use field::{Field, FieldType, ParameterError};
 pub use host::HostParams;
 pub use http::{HttpMethod, HttpParams};
-pub use icmp::IcmpParams;
+pub use icmp::{EchoEngine, IcmpParams};
 pub use mtu::MtuParams;
 pub use ntp::NtpParams;
+pub use targets::TargetSpan;
 pub use tcp::TcpParams;
 pub use tls::{StartTlsProtocol, TlsParams};
 pub use traceroute::{TracerouteParams, TracerouteProtocol};
@@ -104,8 +106,11 @@ kinds! {
 impl Params {
     /// What a schema cannot say, kind by kind.
     fn validated(self) -> Result<Self, ParameterError> {
-        if let Self::Dns(params) = &self {
-            params.validate()?;
+        match &self {
+            Self::Dns(params) => params.validate()?,
+            Self::Icmp(params) => params.validate()?,
+            Self::Tcp(params) => params.validate()?,
+            Self::Traceroute(_) | Self::Tls(_) | Self::Http(_) | Self::Mtu(_) | Self::Ntp(_) | Self::Host(_) => {}
         }
         Ok(self)
     }

@@ -1,3 +1,4 @@
+use super::ParameterError;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
@@ -14,15 +15,59 @@ pub struct TcpParams {
     #[schemars(range(min = 50, max = 30_000))]
     pub timeout_ms: u64,
     /// Connections to try at each address.
-    #[serde(default = "attempts")]
-    #[schemars(range(min = 1, max = 20))]
+    #[serde(default = "one")]
+    #[schemars(range(min = 1, max = 500))]
     pub attempts: u32,
+    /// How many of the attempts at one address are made, and kept open, at once: shows where source ports or sessions run out.
+    #[serde(default = "one")]
+    #[schemars(range(min = 1, max = 500))]
+    pub concurrent: u32,
+    /// Bytes to read from a server that speaks first.
+    #[serde(default)]
+    #[schemars(range(min = 0, max = 1_024))]
+    pub banner_bytes: u32,
+    /// Seconds to keep each connection open and idle, and then to ask the kernel whether the peer still answers.
+    #[serde(default)]
+    #[schemars(range(min = 0, max = 100))]
+    pub hold_s: u32,
+    /// Seconds between two keepalive probes while a connection is held; 0 for none.
+    #[serde(default)]
+    #[schemars(range(min = 0, max = 100))]
+    pub keepalive_s: u32,
+    /// Further ports of which to say whether they are open.
+    #[serde(default)]
+    pub ports: Vec<u16>,
+    /// Further ports to try a second at one address.
+    #[serde(default = "rate")]
+    #[schemars(range(min = 1, max = 1_000))]
+    pub rate: u32,
+}
+
+impl TcpParams {
+    /// Further ports in one check: the well-known ones.
+    pub const MAX_PORTS: usize = 1_024;
+
+    pub(super) fn validate(&self) -> Result<(), ParameterError> {
+        if self.ports.len() > Self::MAX_PORTS {
+            let text = format!("`ports` has {} entries, but must have at most {}", self.ports.len(), Self::MAX_PORTS);
+            return Err(ParameterError::of("ports", text));
+        }
+        if self.ports.contains(&0) {
+            return Err(ParameterError::of("ports", "`ports` has a 0, but ports are 1 to 65535".to_owned()));
+        }
+        Ok(())
+    }
 }
 
 fn timeout_ms() -> u64 {
     3_000
 }
 
-fn attempts() -> u32 {
+fn one() -> u32 {
     1
+}
+
+/// What a firewall that watches for scans usually lets pass.
+fn rate() -> u32 {
+    100
 }

@@ -16,11 +16,13 @@ mod tls;
 pub use dns::{DnsFlags, DnsReply, Edns, ExtendedError, Lookup, LookupSource, Record, Transport};
 pub use host::{Clock, Interface, Proxies, ProxySetting, Resolvers, Route};
 pub use http::{Exchange, Header, Phases};
-pub use icmp::{Echo, EchoReply};
+pub use icmp::{
+    Echo, EchoClock, EchoReply, EchoStatistics, ExtraKind, ExtraReply, RttDistribution, Sweep, SweepError, SweepTarget,
+};
 pub use mtu::{Mtu, MtuAnswer, MtuLimit, MtuProbe};
 pub use ntp::{Leap, TimeOffset, TimeSample, TimeServer};
 pub use route::{Hop, HopProbe, HopReply, ReplyKind, Trace, TraceProtocol};
-pub use tcp::Connect;
+pub use tcp::{Banner, Connect, Hold, PortState, PortSweep, Race, TcpState};
 pub use tls::{
     BuiltChain, Certificate, CertificateRequest, CertificateTimestamp, FetchedIssuer, Handshake, HandshakeVariant, NameVerdict,
     Ocsp, OcspStatus, PinVerdict, StartTls, Tickets, TlsSupport, TrustReason, TrustStore, TrustVerdict, Variant, VersionSupport,
@@ -47,7 +49,10 @@ pub struct Observation {
 pub enum Fact {
     Lookup(Lookup),
     Connect(Connect),
+    Race(Race),
+    PortSweep(PortSweep),
     Echo(Echo),
+    Sweep(Box<Sweep>),
     Hop(Hop),
     Trace(Trace),
     Handshake(Box<Handshake>),
@@ -74,6 +79,8 @@ impl Fact {
             Self::Lookup(fact) => fact.failure.as_ref(),
             Self::Connect(fact) => fact.failure.as_ref(),
             Self::Echo(fact) => fact.failure.as_ref(),
+            Self::Sweep(fact) => fact.failure.as_ref(),
+            Self::PortSweep(fact) => fact.failure.as_ref(),
             Self::Trace(fact) => fact.failure.as_ref(),
             Self::Handshake(fact) => fact.failure.as_ref(),
             Self::Exchange(fact) => fact.failure.as_ref(),
@@ -83,7 +90,13 @@ impl Fact {
             Self::FetchedIssuer(fact) => fact.failure.as_ref(),
             Self::Mtu(fact) => fact.failure.as_ref(),
             Self::TimeOffset(fact) => fact.failure.as_ref(),
-            Self::Hop(_) | Self::Interface(_) | Self::Resolvers(_) | Self::Proxies(_) | Self::Clock(_) | Self::Unknown(_) => None,
+            Self::Hop(_)
+            | Self::Race(_)
+            | Self::Interface(_)
+            | Self::Resolvers(_)
+            | Self::Proxies(_)
+            | Self::Clock(_)
+            | Self::Unknown(_) => None,
         }
     }
 }

@@ -13,6 +13,9 @@ pub struct Connect {
     pub attempt: u32,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub local: Option<SocketAddr>,
+    /// The interface that has the local address.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub interface: Option<String>,
     /// How long the attempt took to succeed or fail.
     pub took_us: u64,
     /// The kernel's smoothed RTT at connect, where the system tells it (TCP_INFO).
@@ -21,6 +24,141 @@ pub struct Connect {
     /// SYNs sent again before the answer, where the system tells it.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub syn_retransmits: Option<u32>,
+    /// What the kernel knew of the connection when it stood.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub at_connect: Option<Box<TcpState>>,
+    /// What it knew before the connection was closed, where anything was done with it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub at_close: Option<Box<TcpState>>,
+    /// What the server said first, where that was asked for.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub banner: Option<Banner>,
+    /// How it went to keep the connection open, where that was asked for.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub hold: Option<Box<Hold>>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub failure: Option<Failure>,
+}
+
+/// What the kernel knows of a connection (TCP_INFO of tcp(7)). What an older kernel does not tell is absent.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub struct TcpState {
+    /// Smoothed RTT (RFC 6298).
+    pub rtt_us: u32,
+    /// Mean deviation of the RTT.
+    pub rtt_deviation_us: u32,
+    /// The smallest RTT of the connection.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub min_rtt_us: Option<u32>,
+    /// Segments sent again, SYNs among them.
+    pub retransmits: u32,
+    /// The largest segment that will be sent, in bytes.
+    pub mss_bytes: u32,
+    /// The path MTU that the kernel believes in.
+    pub path_mtu_bytes: u32,
+    /// The congestion window in segments.
+    pub congestion_window: u32,
+    /// Explicit congestion notification was agreed (RFC 3168).
+    pub ecn: bool,
+    /// A packet came in whose sender marked it as capable of ECN: nothing on the way cleared the mark.
+    pub ecn_seen: bool,
+    /// Segments sent whose acknowledgement reported a congestion mark.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub congestion_marks: Option<u32>,
+    pub timestamps: bool,
+    pub sack: bool,
+    /// Window scales (RFC 7323) of the peer and of this machine, where agreed.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub window_scale: Option<(u8, u8)>,
+    /// The peer's receive window in bytes.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub peer_window_bytes: Option<u32>,
+    /// The most recent delivery rate in bytes a second.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub delivery_rate: Option<u64>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub bytes_sent: Option<u64>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub bytes_received: Option<u64>,
+    /// Time spent sending, of it held up by the peer's window and by the own send buffer.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub busy_us: Option<u64>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub window_limited_us: Option<u64>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub buffer_limited_us: Option<u64>,
+}
+
+/// The first bytes of a server that speaks first.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub struct Banner {
+    pub bytes: u32,
+    /// Printable ASCII; a dot for everything else.
+    pub text: String,
+    /// From the connection to the first byte.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub first_byte_us: Option<u64>,
+}
+
+/// A connection kept open and idle.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub struct Hold {
+    /// How long it was to be held.
+    pub asked_s: u32,
+    /// Seconds between keepalive probes meanwhile; 0 for none.
+    pub keepalive_s: u32,
+    /// How long it stood before it was asked after, or ended.
+    pub idle_us: u64,
+    /// The peer acknowledged a probe after the wait; absent where the system cannot tell.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub answered: Option<bool>,
+    /// Why it ended early, or did not survive: closed or reset by the peer, timed out.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub failure: Option<Failure>,
+}
+
+/// What an application that races the addresses (RFC 8305, happy eyeballs) would have seen, and one that does not. Derived from the
+/// first attempt at each address, all of which began together.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub struct Race {
+    pub host: String,
+    /// The addresses in the order of RFC 8305 section 4: the system's order with the families taking turns.
+    pub order: Vec<SocketAddr>,
+    /// Before the next address is tried beside those under way (RFC 8305 section 5).
+    pub attempt_delay_us: u64,
+    /// The address that wins the race, and when.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub winner: Option<SocketAddr>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub racing_us: Option<u64>,
+    /// When an application connects that tries the system's order one after the other.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub in_turn_us: Option<u64>,
+    /// The fastest IPv6 address minus the fastest IPv4 address, where both connected.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub v6_minus_v4_us: Option<i64>,
+}
+
+/// Further ports of one address.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub struct PortSweep {
+    pub host: String,
+    pub address: std::net::IpAddr,
+    /// Ports that were asked for.
+    pub asked: u32,
+    /// Each port that was tried, in their order.
+    pub ports: Vec<PortState>,
+    pub took_us: u64,
+    /// Why not all of them were tried.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub failure: Option<Failure>,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub struct PortState {
+    pub port: u16,
+    pub took_us: u64,
+    /// None where the port is open.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub failure: Option<Failure>,
 }

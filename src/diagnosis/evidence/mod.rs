@@ -148,6 +148,8 @@ impl<'a> Evidence<'a> {
             Fact::Route(fact) => self.routes.push(seen!(fact)),
             // No rule reads these yet.
             Fact::HandshakeVariant(_) | Fact::TlsSupport(_) | Fact::FetchedIssuer(_) | Fact::Mtu(_) | Fact::TimeOffset(_) => {}
+            // Sums over many addresses or ports: no rule reads a cause from them.
+            Fact::Sweep(_) | Fact::PortSweep(_) | Fact::Race(_) => {}
             Fact::Unknown(_) => {}
         }
     }

@@ -39,6 +39,11 @@ impl Evidence<'_> {
                 let what = words(echo.failure.as_ref(), || format!("none of {} echo requests was answered", echo.sent));
                 Some((Layer::Path, Spot::Address(echo.address), format!("ping to {}: {what}", echo.address)))
             }
+            Fact::Sweep(sweep) if sweep.answered == 0 => {
+                let what = words(sweep.failure.as_ref(), || format!("none of {} addresses answered", sweep.asked));
+                let first = sweep.silent.first().copied()?;
+                Some((Layer::Path, Spot::Address(first), format!("ping to {} addresses: {what}", sweep.targets)))
+            }
             Fact::Trace(trace) if !trace.arrived => {
                 let what = words(trace.failure.as_ref(), || "the target did not answer".to_owned());
                 Some((Layer::Path, Spot::Address(trace.target), format!("traceroute to {}: {what}", trace.target)))
@@ -112,8 +117,18 @@ fn of_lookup(lookup: &Lookup) -> Option<Found> {
 }
 
 fn of_connect(connect: &Connect) -> Option<Found> {
-    let failure = connect.failure.as_ref()?;
-    Some((Layer::Tcp, Spot::Endpoint(connect.address), format!("connecting to {}: {}", connect.address, failure.text)))
+    let spot = Spot::Endpoint(connect.address);
+    if let Some(failure) = &connect.failure {
+        return Some((Layer::Tcp, spot, format!("connecting to {}: {}", connect.address, failure.text)));
+    }
+    let hold = connect.hold.as_ref()?;
+    let failure = hold.failure.as_ref()?;
+    let idle_s = hold.idle_us / 1_000_000;
+    Some((
+        Layer::Tcp,
+        spot,
+        format!("the connection to {} was lost after {idle_s} s without traffic: {}", connect.address, failure.text),
+    ))
 }
 
 fn of_handshake(handshake: &Handshake) -> Option<Found> {

@@ -171,9 +171,14 @@ pub(crate) fn connect(address: &str, took_us: u64, failure: Option<Failure>) -> 
         address,
         attempt: 1,
         local: None,
+        interface: None,
         took_us,
         kernel_rtt_us: None,
         syn_retransmits: None,
+        at_connect: None,
+        at_close: None,
+        banner: None,
+        hold: None,
         failure,
     })
 }
@@ -198,7 +203,8 @@ pub(crate) fn icmp_ended(address: &str, took_us: u64, code: FailureCode, error: 
 // The path.
 
 pub(crate) fn echo(address: &str, rtts_us: &[u64]) -> Fact {
-    let reply = |(sequence, rtt_us): (usize, &u64)| EchoReply { sequence: sequence as u16, rtt_us: *rtt_us, ttl: None };
+    let reply =
+        |(sequence, rtt_us): (usize, &u64)| EchoReply { sequence: sequence as u16, rtt_us: *rtt_us, ..EchoReply::default() };
     Fact::Echo(Echo {
         host: "shop.example".into(),
         address: address.parse().unwrap(),
@@ -207,6 +213,11 @@ pub(crate) fn echo(address: &str, rtts_us: &[u64]) -> Fact {
         errors: Vec::new(),
         size_bytes: 56,
         clock: "process".into(),
+        socket: None,
+        dont_fragment: false,
+        dscp: 0,
+        extra: Vec::new(),
+        statistics: None,
         failure: None,
     })
 }

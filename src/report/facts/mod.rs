@@ -56,7 +56,10 @@ pub(crate) fn line(fact: &Fact) -> String {
     match fact {
         Fact::Lookup(fact) => dns::line(fact),
         Fact::Connect(fact) => tcp::line(fact),
+        Fact::Race(fact) => tcp::race(fact),
+        Fact::PortSweep(fact) => tcp::port_sweep(fact),
         Fact::Echo(fact) => icmp::line(fact),
+        Fact::Sweep(fact) => icmp::sweep(fact),
         Fact::Hop(fact) => route::hop(fact),
         Fact::Trace(fact) => route::trace(fact),
         Fact::Handshake(fact) => tls::line(fact),
@@ -84,7 +87,9 @@ pub(crate) fn details(fact: &Fact) -> Vec<String> {
     match fact {
         Fact::Lookup(fact) => dns::details(fact),
         Fact::Connect(fact) => tcp::details(fact),
+        Fact::PortSweep(fact) => tcp::port_sweep_details(fact),
         Fact::Echo(fact) => icmp::details(fact),
+        Fact::Sweep(fact) => icmp::sweep_details(fact),
         Fact::Handshake(fact) => tls::details(fact),
         Fact::HandshakeVariant(fact) => failure::details(fact.failure.as_ref()),
         Fact::TlsSupport(fact) => tls_compared::support_details(fact),
@@ -227,6 +232,45 @@ mod tests {
             "precision_log2_s": -20},
         });
         assert_eq!(line("ntp", vec![offset]), "192.0.2.123:123 the clock is 90 s ahead (± 1.0 ms), stratum 2");
+    }
+
+    #[test]
+    fn a_connection_that_did_not_survive_its_silence_is_said_to_be_lost() {
+        let failure = json!({"code": "timed_out", "during": "receive", "text": "no answer"});
+        let hold = json!({"asked_s": 60, "keepalive_s": 0, "idle_us": 60_000_000, "answered": false, "failure": failure});
+        let connect =
+            json!({"fact": "connect", "host": "a", "address": "192.0.2.1:80", "attempt": 1, "took_us": 3_000, "hold": hold});
+        let shown = line("tcp", vec![connect]);
+        assert_eq!(shown, "192.0.2.1:80 in 3.0 ms, idle for 60 s; after that the peer was gone: timed out");
+    }
+
+    #[test]
+    fn a_sweep_of_addresses_and_one_of_ports_are_summed_up() {
+        let rtt = json!({"min_us": 90, "mean_us": 200, "deviation_us": 5, "median_us": 200, "p90_us": 300, "p95_us": 300, "p99_us": 400, "max_us": 4_000});
+        let sweep = json!({
+            "fact": "sweep", "targets": 10_000, "asked": 10_000, "answered": 9_998, "sent": 10_000, "received": 9_998, "silent": ["192.0.2.1", "192.0.2.2"],
+            "rtt": rtt, "size_bytes": 56, "clock": "kernel_rx_tx", "sending_us": 500_000, "took_us": 1_500_000,
+        });
+        assert_eq!(
+            line("icmp", vec![sweep]),
+            "9998 of 10000 addresses answered, 9998 of 10000 replies, RTT 90 µs to 4.0 ms, median 200 µs"
+        );
+        let failed = |code: &str| json!({"code": code, "during": "connect", "text": ""});
+        let ports = json!([{"port": 22, "took_us": 5}, {"port": 23, "took_us": 5, "failure": failed("refused")}, {"port": 24, "took_us": 5, "failure": failed("timed_out")}]);
+        let sweep = json!({"fact": "port_sweep", "host": "a", "address": "192.0.2.1", "asked": 3, "ports": ports, "took_us": 9});
+        assert_eq!(line("tcp", vec![sweep]), "192.0.2.1: of 3 ports 1 open, 1 refused, 1 silent");
+    }
+
+    #[test]
+    fn a_series_names_what_a_healthy_network_does_not_do() {
+        let statistics = json!({"received": 3, "lost": 2, "duplicates": 1, "corrupt": 2, "reordered": 0, "loss_periods": 1, "longest_loss": 2});
+        let replies = json!([{"sequence": 0, "rtt_us": 90}, {"sequence": 1, "rtt_us": 90}, {"sequence": 4, "rtt_us": 90}]);
+        let echo = json!({
+            "fact": "echo", "host": "a", "address": "192.0.2.1", "sent": 5, "replies": replies, "size_bytes": 56, "clock": "kernel_rx_tx",
+            "statistics": statistics,
+        });
+        let expected = "192.0.2.1 3 of 5 replies, RTT 90 µs, 1 duplicate, 2 corrupt replies, up to 2 lost in a row";
+        assert_eq!(line("icmp", vec![echo]), expected);
     }
 
     #[test]

@@ -1,8 +1,15 @@
 use super::{failure, of};
+use crate::clean::shortened;
 use crate::units;
-use netsonde_contract::observation::{Connect, Fact};
+use netsonde_contract::failure::FailureCode;
+use netsonde_contract::observation::{Connect, Fact, Hold, PortState, PortSweep, Race, TcpState};
 use netsonde_contract::outcome::Outcome;
 use std::net::SocketAddr;
+
+/// Longest banner shown; the whole stands in the bundle.
+const MAX_BANNER_CHARS: usize = 120;
+/// Ports listed one by one that neither stood open nor refused.
+const MAX_PORTS: usize = 20;
 
 /// Each address with its result: `192.0.2.7:443 in 11 ms; [2001:db8::7]:443 refused after 1.2 ms`.
 pub(super) fn outcome(outcome: &Outcome) -> String {
@@ -13,11 +20,17 @@ pub(super) fn outcome(outcome: &Outcome) -> String {
             addresses.push(connect.address);
         }
     }
+    let lost = |attempts: &[&Connect]| {
+        let held = attempts.iter().find_map(|connect| connect.hold.as_deref().filter(|hold| hold.failure.is_some()));
+        held.map(|found| format!(", {}", hold(found))).unwrap_or_default()
+    };
     let of_address = |address: &SocketAddr| {
         let attempts: Vec<&Connect> = connects.iter().copied().filter(|connect| connect.address == *address).collect();
-        format!("{address} {}", attempts_at_one(&attempts))
+        format!("{address} {}{}", attempts_at_one(&attempts), lost(&attempts))
     };
-    addresses.iter().map(of_address).collect::<Vec<_>>().join("; ")
+    let sweeps = of(outcome, |fact| if let Fact::PortSweep(sweep) = fact { Some(sweep) } else { None });
+    let lines = addresses.iter().map(of_address).chain(sweeps.into_iter().map(port_sweep));
+    lines.collect::<Vec<_>>().join("; ")
 }
 
 fn attempts_at_one(attempts: &[&Connect]) -> String {
@@ -44,7 +57,8 @@ pub(super) fn details(connect: &Connect) -> Vec<String> {
     let mut lines = failure::details(connect.failure.as_ref());
     let mut facts = Vec::new();
     if let Some(local) = connect.local {
-        facts.push(format!("from {local}"));
+        let interface = connect.interface.as_deref().map(|name| format!(" on {name}")).unwrap_or_default();
+        facts.push(format!("from {local}{interface}"));
     }
     if let Some(rtt_us) = connect.kernel_rtt_us {
         facts.push(format!("RTT by the kernel {}", units::duration(rtt_us)));
@@ -54,6 +68,96 @@ pub(super) fn details(connect: &Connect) -> Vec<String> {
     }
     if !facts.is_empty() {
         lines.push(facts.join("; "));
+    }
+    if let Some(banner) = &connect.banner {
+        lines.push(match banner.bytes {
+            0 => "the server said nothing by itself".to_owned(),
+            _ => format!("the server began: {}", shortened(&banner.text, MAX_BANNER_CHARS)),
+        });
+    }
+    lines.extend(connect.hold.as_deref().map(hold));
+    lines.extend(connect.at_connect.as_deref().map(|known| format!("at connect: {}", state(known))));
+    lines.extend(connect.at_close.as_deref().map(|known| format!("at close: {}", state(known))));
+    lines
+}
+
+fn hold(hold: &Hold) -> String {
+    let idle = units::duration(hold.idle_us);
+    match (&hold.failure, hold.answered) {
+        (Some(found), Some(_)) => format!("idle for {idle}; after that the peer was gone: {}", failure::short(found)),
+        (Some(found), None) => format!("ended after {idle} of {} s: {}", hold.asked_s, failure::short(found)),
+        (None, Some(true)) => format!("idle for {idle}; after that the peer still answered"),
+        (None, _) => format!("idle for {idle} without an end"),
+    }
+}
+
+fn state(state: &TcpState) -> String {
+    let mut facts =
+        vec![format!("RTT {} ± {}", units::duration(state.rtt_us.into()), units::duration(state.rtt_deviation_us.into()))];
+    if let Some(min) = state.min_rtt_us {
+        facts.push(format!("smallest {}", units::duration(min.into())));
+    }
+    facts.push(format!("MSS {}, path MTU {}", state.mss_bytes, state.path_mtu_bytes));
+    facts.push(format!("window of {} segments", state.congestion_window));
+    if state.retransmits > 0 {
+        facts.push(units::counted(state.retransmits as usize, "segment sent again", "segments sent again"));
+    }
+    if let Some(rate) = state.delivery_rate {
+        facts.push(format!("{} a second", units::size(rate)));
+    }
+    if state.ecn {
+        let marks = state.congestion_marks.filter(|marks| *marks > 0);
+        facts.push(marks.map_or_else(|| "ECN".to_owned(), |marks| format!("ECN, {marks} congestion marks")));
+    }
+    facts.join(", ")
+}
+
+/// `racing applications reach 192.0.2.7:443 after 261 ms, others after 3.0 s`.
+pub(super) fn race(race: &Race) -> String {
+    let (Some(winner), Some(racing_us)) = (race.winner, race.racing_us) else {
+        return "no application reaches any of the addresses".to_owned();
+    };
+    let mut line = format!("racing applications reach {winner} after {}", units::duration(racing_us));
+    if let Some(in_turn_us) = race.in_turn_us.filter(|in_turn_us| *in_turn_us != racing_us) {
+        line.push_str(&format!(", others connect after {}", units::duration(in_turn_us)));
+    }
+    if let Some(delta) = race.v6_minus_v4_us {
+        let which = if delta < 0 { "faster" } else { "slower" };
+        line.push_str(&format!("; IPv6 is {} {which} than IPv4", units::duration(delta.unsigned_abs())));
+    }
+    line
+}
+
+/// `192.0.2.7: of 100 ports 2 open, 97 refused, 1 silent`.
+pub(super) fn port_sweep(sweep: &PortSweep) -> String {
+    let counted = |is: &dyn Fn(&PortState) -> bool| sweep.ports.iter().filter(|state| is(state)).count();
+    let code = |state: &PortState| state.failure.as_ref().map(|failure| failure.code.clone());
+    let open = counted(&|state| state.failure.is_none());
+    let refused = counted(&|state| code(state) == Some(FailureCode::Refused));
+    let silent = counted(&|state| code(state) == Some(FailureCode::TimedOut));
+    let other = sweep.ports.len() - open - refused - silent;
+    let mut line = format!("{}: of {} ports {open} open, {refused} refused, {silent} silent", sweep.address, sweep.asked);
+    if other > 0 {
+        line.push_str(&format!(", {other} otherwise"));
+    }
+    if let Some(found) = &sweep.failure {
+        line.push_str(&format!(", {}", failure::short(found)));
+    }
+    line
+}
+
+pub(super) fn port_sweep_details(sweep: &PortSweep) -> Vec<String> {
+    let mut lines = failure::details(sweep.failure.as_ref());
+    let open: Vec<String> =
+        sweep.ports.iter().filter(|state| state.failure.is_none()).map(|state| state.port.to_string()).collect();
+    if !open.is_empty() {
+        lines.push(format!("open: {}", open.join(", ")));
+    }
+    let is_odd = |code: &FailureCode| !matches!(code, FailureCode::Refused);
+    for state in
+        sweep.ports.iter().filter(|state| state.failure.as_ref().is_some_and(|found| is_odd(&found.code))).take(MAX_PORTS)
+    {
+        lines.extend(state.failure.as_ref().map(|found| format!("{}: {}", state.port, failure::short(found))));
     }
     lines
 }

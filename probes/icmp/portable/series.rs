@@ -1,10 +1,12 @@
 use super::client::Client;
 use crate::clock::Clock;
 use crate::context::Context;
+use crate::icmp::statistics::{LossPattern, distribution, jitter_us, reordered};
+use crate::icmp::targets::Aim;
 use futures_util::stream::{FuturesUnordered, StreamExt};
 use netsonde_contract::failure::{Failure, FailureCode, IcmpError, Step};
 use netsonde_contract::kind::IcmpParams;
-use netsonde_contract::observation::{Echo, EchoReply, Fact};
+use netsonde_contract::observation::{Echo, EchoClock, EchoReply, EchoStatistics, Fact};
 use std::net::IpAddr;
 use std::time::Duration;
 use surge_ping::{IcmpPacket, PingSequence, Pinger, SurgeError};
@@ -28,15 +30,20 @@ enum Answer {
 }
 
 impl<'c> Series<'c> {
-    pub(super) fn begin(context: &'c Context, params: &'c IcmpParams, address: IpAddr) -> Self {
+    pub(super) fn begin(context: &'c Context, params: &'c IcmpParams, aim: &Aim) -> Self {
         let echo = Echo {
-            host: params.host.clone(),
-            address,
+            host: aim.host.clone(),
+            address: aim.address,
             sent: 0,
             replies: Vec::new(),
             errors: Vec::new(),
             size_bytes: params.size_bytes,
-            clock: "process".into(),
+            clock: EchoClock::Process.as_str().into(),
+            socket: None,
+            dont_fragment: false,
+            dscp: 0,
+            extra: Vec::new(),
+            statistics: None,
             failure: None,
         };
         Self { context, params, at_us: context.clock.now_us(), echo, ended: false }
@@ -60,11 +67,32 @@ impl<'c> Series<'c> {
     }
 }
 
+impl Series<'_> {
+    /// Of replies in the order in which they came.
+    fn statistics(&self) -> EchoStatistics {
+        let rtts: Vec<Duration> = self.echo.replies.iter().map(|reply| Duration::from_micros(reply.rtt_us)).collect();
+        let answered = |sequence| self.echo.replies.iter().any(|reply| u32::from(reply.sequence) == sequence);
+        let losses = LossPattern::of((0..self.echo.sent).map(|sequence| !answered(sequence)));
+        EchoStatistics {
+            received: u32::try_from(rtts.len()).unwrap_or(u32::MAX),
+            lost: losses.lost,
+            jitter_us: jitter_us(&rtts),
+            rtt: distribution(rtts),
+            reordered: reordered(self.echo.replies.iter().map(|reply| reply.sequence)),
+            loss_periods: losses.periods,
+            longest_loss: losses.longest,
+            least_loss_distance: losses.least_distance,
+            ..EchoStatistics::default()
+        }
+    }
+}
+
 impl Drop for Series<'_> {
     fn drop(&mut self) {
         if let Some(failure) = self.context.recorder.interrupted(Step::Receive).filter(|_| !self.ended) {
             self.fail(failure);
         }
+        self.echo.statistics = (self.echo.sent > 0).then(|| Box::new(self.statistics()));
         self.echo.replies.sort_by_key(|reply| reply.sequence);
         self.context.recorder.record(self.at_us, Fact::Echo(self.echo.clone()));
     }
@@ -73,6 +101,7 @@ impl Drop for Series<'_> {
 /// Sends the requests at their interval without waiting for the replies of earlier ones. Says whether any was answered.
 pub(super) async fn run(mut series: Series<'_>, client: Client) -> bool {
     let (context, params, address) = (series.context, series.params, series.echo.address);
+    series.echo.socket = Some(if client.is_raw() { "raw" } else { "ping" }.to_owned());
     let payload = vec![0; usize::try_from(params.size_bytes).unwrap_or_default()];
     let timeout = Duration::from_millis(params.timeout_ms);
     let began = context.clock.now();
@@ -141,7 +170,9 @@ fn answer(packet: &IcmpPacket, sequence: u16, rtt_us: u64) -> Answer {
         IcmpPacket::V6(packet) => (IpAddr::V6(packet.get_source()), packet.get_icmpv6_type().0, packet.get_icmpv6_code().0, None),
     };
     match (packet, kind) {
-        (IcmpPacket::V4(_), 0) | (IcmpPacket::V6(_), 129) => Answer::Reply(EchoReply { sequence, rtt_us, ttl }),
+        (IcmpPacket::V4(_), 0) | (IcmpPacket::V6(_), 129) => {
+            Answer::Reply(EchoReply { sequence, rtt_us, ttl, ..EchoReply::default() })
+        }
         _ => Answer::Error(IcmpError { offender, kind, code, mtu: None }),
     }
 }
@@ -177,7 +208,7 @@ mod tests {
         ];
         for (packet, expected) in cases {
             let Answer::Reply(reply) = answer(&packet, 3, 70) else { panic!("{packet:?} is a reply") };
-            assert_eq!(reply, EchoReply { sequence: 3, rtt_us: 70, ttl: expected });
+            assert_eq!(reply, EchoReply { sequence: 3, rtt_us: 70, ttl: expected, ..EchoReply::default() });
         }
     }
 

@@ -1,4 +1,5 @@
 use crate::context::NotMeasurable;
+use crate::icmp::denied;
 use crate::platform::{borrowed, error_queue, icmp_filter, icmp_socket};
 use netsonde_contract::failure::{Failure, IcmpError, Step};
 use socket2::{SockRef, Type};
@@ -52,6 +53,10 @@ impl Client {
         if kind == Type::RAW { icmp_filter::answers_only(&socket, address) } else { error_queue::enable(&socket, address) }
     }
 
+    pub(super) fn is_raw(&self) -> bool {
+        self.socket.get_type() == Type::RAW
+    }
+
     pub(super) async fn pinger(&self, address: IpAddr) -> Pinger {
         self.inner.pinger(address, self.identifier).await
     }
@@ -73,16 +78,4 @@ fn permitted_kind(address: IpAddr) -> Result<Type, NoClient> {
 
 fn failed(error: &io::Error) -> NoClient {
     NoClient::Failed(Failure::from_io(error, Step::Open))
-}
-
-/// Ping sockets are the smaller right: they send echo requests and nothing else, where raw sockets also read and forge packets.
-/// The IPv4 setting rules over both families.
-fn denied() -> NotMeasurable {
-    let why = "this process may open neither raw nor ping (datagram ICMP) sockets";
-    let grant = if cfg!(target_os = "linux") {
-        "sudo sysctl -w net.ipv4.ping_group_range=\"0 2147483647\""
-    } else {
-        "run the same command as administrator"
-    };
-    NotMeasurable::with_grant(why, grant)
 }

@@ -1,0 +1,110 @@
+//! The engines on loopback. A process that may open neither raw nor ping sockets has nothing to test here, and says so.
+
+use super::*;
+use crate::context::{ProxyChoice, Recorder};
+use crate::gate::{Gate, Limits};
+use crate::{Trust, clock::Clock};
+use netsonde_contract::id::CheckId;
+use netsonde_contract::observation::{Echo, Fact, Sweep};
+use std::sync::Arc;
+
+async fn measure(params: &IcmpParams, limits: Limits) -> (Result<Ending, NotMeasurable>, Vec<Fact>) {
+    let clock = Clock::start();
+    let recorder = Recorder::new(CheckId::new("icmp"));
+    let context = Context {
+        gate: Arc::new(Gate::new(limits, clock)),
+        clock,
+        names: Arc::default(),
+        trust: Arc::new(Trust::new(Vec::new()).unwrap()),
+        proxy: ProxyChoice::None,
+        recorder: recorder.clone(),
+    };
+    let ending = run(&context, params).await;
+    drop(context);
+    (ending, recorder.observations().into_iter().map(|observation| observation.fact).collect())
+}
+
+fn allowed(ending: &Result<Ending, NotMeasurable>) -> bool {
+    match ending {
+        Err(NotMeasurable(note)) if note.grant.is_some() => {
+            eprintln!("skipped: {}", note.why);
+            false
+        }
+        _ => true,
+    }
+}
+
+fn quick(host: &str) -> IcmpParams {
+    IcmpParams { count: 5, interval_ms: 10, ..IcmpParams::of(host) }
+}
+
+fn only_echo(facts: &[Fact]) -> &Echo {
+    match facts {
+        [Fact::Echo(echo)] => echo,
+        other => panic!("{other:?}"),
+    }
+}
+
+#[tokio::test]
+#[cfg(target_os = "linux")]
+async fn both_ends_are_stamped_by_the_kernel_in_both_families() {
+    for host in ["127.0.0.1", "::1"] {
+        let (ending, facts) = measure(&quick(host), Limits::PERSON).await;
+        if !allowed(&ending) {
+            return;
+        }
+        assert_eq!(ending, Ok(Ending::AsExpected));
+        let echo = only_echo(&facts);
+        assert_eq!((echo.sent, echo.replies.len(), echo.clock.as_str()), (5, 5, "kernel_rx_tx"), "{echo:?}");
+        assert!(echo.replies.iter().all(|reply| reply.ttl == Some(64) && !reply.corrupt && reply.from.is_none()), "{echo:?}");
+        let found = echo.statistics.as_deref().unwrap();
+        assert_eq!((found.received, found.lost, found.dropped_here, found.stamps_refused), (5, 0, 0, 0));
+        assert!(found.rtt.is_some() && found.jitter_us.is_some());
+    }
+}
+
+#[tokio::test]
+async fn the_portable_engine_measures_by_the_programs_clock() {
+    let params = IcmpParams { engine: EchoEngine::Portable, ..quick("127.0.0.1") };
+    let (ending, facts) = measure(&params, Limits::PERSON).await;
+    if allowed(&ending) {
+        let echo = only_echo(&facts);
+        assert_eq!((echo.sent, echo.replies.len(), echo.clock.as_str()), (5, 5, "process"), "{echo:?}");
+        assert_eq!(echo.statistics.as_deref().unwrap().received, 5);
+    }
+}
+
+#[tokio::test]
+#[cfg(target_os = "linux")]
+async fn many_targets_become_one_sweep_and_each_is_asked_once() {
+    let targets = vec!["127.0.1.0-127.0.2.255".to_owned(), "127.0.1.7".to_owned()];
+    let params = IcmpParams { count: 1, rate: 20_000, targets, ..IcmpParams::of("127.0.0.1") };
+    let (ending, facts) = measure(&params, Limits::PERSON).await;
+    if !allowed(&ending) {
+        return;
+    }
+    let [Fact::Sweep(sweep)] = &facts[..] else { panic!("{facts:?}") };
+    let Sweep { targets, answered, sent, received, dropped_here, .. } = **sweep;
+    assert_eq!((targets, answered, sent, received, dropped_here), (513, 513, 513, 513, 0));
+    assert!(sweep.silent.is_empty() && sweep.failure.is_none() && sweep.rtt.is_some());
+}
+
+#[tokio::test]
+async fn a_used_up_budget_keeps_what_was_seen_and_says_so() {
+    let limits = Limits { packets: 3, ..Limits::PERSON };
+    let (ending, facts) = measure(&quick("127.0.0.1"), limits).await;
+    if allowed(&ending) {
+        let echo = only_echo(&facts);
+        assert_eq!((echo.sent, echo.replies.len()), (3, 3), "{echo:?}");
+        assert_eq!(echo.failure.as_ref().unwrap().code.clone(), netsonde_contract::failure::FailureCode::BudgetExhausted);
+    }
+}
+
+#[tokio::test]
+async fn an_address_that_policy_forbids_is_not_asked() {
+    let limits = Limits { private_addresses: false, ..Limits::PERSON };
+    let params = IcmpParams { targets: vec!["127.0.0.0/29".to_owned()], ..quick("127.0.0.1") };
+    let (ending, facts) = measure(&params, limits).await;
+    assert!(ending.unwrap_err().to_string().contains("policy does not allow"));
+    assert!(facts.is_empty());
+}

@@ -1,0 +1,118 @@
+use super::*;
+use crate::context::{ProxyChoice, Recorder};
+use crate::gate::{Gate, Limits};
+use crate::{Trust, clock::Clock};
+use netsonde_contract::failure::FailureCode;
+use netsonde_contract::id::CheckId;
+use netsonde_contract::kind::{Kind, Params};
+use netsonde_contract::observation::PortSweep;
+use serde_json::{Value, json};
+use std::io::Write;
+use std::net::TcpListener;
+use std::sync::Arc;
+
+async fn measure(parameters: Value) -> (Ending, Vec<Fact>) {
+    let Params::Tcp(params) = Params::parse(Kind::Tcp, parameters).unwrap() else { panic!("no tcp") };
+    let clock = Clock::start();
+    let recorder = Recorder::new(CheckId::new("tcp"));
+    let context = Context {
+        gate: Arc::new(Gate::new(Limits::PERSON, clock)),
+        clock,
+        names: Arc::default(),
+        trust: Arc::new(Trust::new(Vec::new()).unwrap()),
+        proxy: ProxyChoice::None,
+        recorder: recorder.clone(),
+    };
+    let ending = run(&context, &params).await.unwrap();
+    (ending, recorder.observations().into_iter().map(|observation| observation.fact).collect())
+}
+
+fn connects(facts: &[Fact]) -> Vec<&Connect> {
+    facts.iter().filter_map(|fact| if let Fact::Connect(connect) = fact { Some(connect) } else { None }).collect()
+}
+
+fn listener() -> (TcpListener, u16) {
+    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+    let port = listener.local_addr().unwrap().port();
+    (listener, port)
+}
+
+#[tokio::test]
+async fn a_greeting_is_read_and_cut_at_its_bound() {
+    let (listener, port) = listener();
+    std::thread::spawn(move || {
+        let (mut stream, _) = listener.accept().unwrap();
+        stream.write_all(b"220 mail.example ESMTP ready\r\n").unwrap();
+        std::thread::park();
+    });
+    let (_, facts) = measure(json!({"host": "127.0.0.1", "port": port, "banner_bytes": 8})).await;
+    let connect = connects(&facts)[0];
+    let banner = connect.banner.as_ref().unwrap();
+    assert_eq!((banner.text.as_str(), banner.bytes), ("220 mail", 8));
+    assert!(banner.first_byte_us.is_some());
+    if cfg!(target_os = "linux") {
+        assert_eq!(connect.interface.as_deref(), Some("lo"));
+        assert!(connect.at_close.as_ref().unwrap().bytes_received.unwrap_or(30) >= 8);
+        assert!(connect.at_connect.as_ref().unwrap().mss_bytes > 0);
+    }
+}
+
+#[tokio::test]
+async fn a_server_that_closes_a_held_connection_is_told_from_one_that_keeps_it() {
+    for closes in [true, false] {
+        let (listener, port) = listener();
+        std::thread::spawn(move || {
+            let (stream, _) = listener.accept().unwrap();
+            if !closes {
+                std::thread::park();
+            }
+            drop(stream);
+        });
+        let (_, facts) = measure(json!({"host": "127.0.0.1", "port": port, "hold_s": 1})).await;
+        let hold = connects(&facts)[0].hold.clone().unwrap();
+        if closes {
+            assert_eq!(hold.failure.unwrap().code, FailureCode::Closed);
+            assert!(hold.idle_us < 900_000 && hold.answered.is_none());
+        } else {
+            assert_eq!(hold.failure, None);
+            assert!(hold.idle_us >= 1_000_000, "{hold:?}");
+            assert_eq!(hold.answered, cfg!(target_os = "linux").then_some(true));
+        }
+    }
+}
+
+#[tokio::test]
+async fn connections_made_at_once_have_source_ports_of_their_own() {
+    let (_listener, port) = listener();
+    let (ending, facts) = measure(json!({"host": "127.0.0.1", "port": port, "attempts": 20, "concurrent": 20})).await;
+    assert_eq!(ending, Ending::AsExpected);
+    let mut ports: Vec<u16> = connects(&facts).iter().map(|connect| connect.local.unwrap().port()).collect();
+    ports.sort_unstable();
+    ports.dedup();
+    assert_eq!(ports.len(), 20);
+}
+
+#[tokio::test]
+async fn further_ports_are_open_or_closed_each_once() {
+    let (_first, open) = listener();
+    let (_second, also_open) = listener();
+    let (closed_listener, closed) = listener();
+    drop(closed_listener);
+    let ports = json!([also_open, closed, also_open]);
+    let (_, facts) = measure(json!({"host": "127.0.0.1", "port": open, "ports": ports, "rate": 1_000})).await;
+    let sweep: &PortSweep =
+        facts.iter().find_map(|fact| if let Fact::PortSweep(sweep) = fact { Some(sweep) } else { None }).unwrap();
+    assert_eq!((sweep.asked, sweep.ports.len()), (2, 2));
+    for state in &sweep.ports {
+        let code = state.failure.as_ref().map(|failure| failure.code.clone());
+        assert_eq!(code, (state.port == closed).then_some(FailureCode::Refused));
+    }
+}
+
+#[test]
+fn more_ports_than_allowed_are_refused() {
+    for (ports, reason) in [(vec![1; 1_025], "at most 1024"), (vec![0], "1 to 65535")] {
+        let error = Params::parse(Kind::Tcp, json!({"host": "h", "port": 1, "ports": ports})).unwrap_err();
+        assert!(error.to_string().contains(reason), "{error}");
+    }
+}
