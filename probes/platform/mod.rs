@@ -5,6 +5,8 @@
 
 /// The socket within a ping client.
 mod borrowed;
+/// Datagrams with their TTL.
+pub(crate) mod datagram;
 /// ICMP errors that the kernel keeps for a socket.
 pub(crate) mod error_queue;
 /// The machine's own network.
