@@ -3,18 +3,25 @@
 //! Times: `at_us` counts microseconds since the run began, on a monotonic clock; every `*_us` is a duration in microseconds.
 //! A fact type that this version does not know is kept as it came, so that a stored bundle of a newer agent survives.
 
+mod delegation;
 mod dns;
 mod host;
 mod http;
 mod icmp;
+mod name_sources;
 mod route;
 mod tcp;
 mod tls;
 
-pub use dns::{DnsFlags, DnsReply, Edns, ExtendedError, Lookup, LookupSource, Record, Transport};
+pub use delegation::{DelegatedTo, Delegation, ZoneServer};
+pub use dns::{
+    Cookie, DnsFlags, DnsReply, Edns, ExtendedError, Lookup, LookupSource, OtherMessage, Purpose, QueryReason, Record, SentQuery,
+    SubnetScope, Transport,
+};
 pub use host::{Clock, Interface, Proxies, ProxySetting, Resolvers, Route};
 pub use http::{Exchange, Header, Phases};
 pub use icmp::{Echo, EchoReply};
+pub use name_sources::{HostsLine, NameSources};
 pub use route::{Hop, HopProbe, HopReply, ReplyKind, Trace, TraceProtocol};
 pub use tcp::Connect;
 pub use tls::{Certificate, Handshake, NameVerdict, TrustReason, TrustStore, TrustVerdict};
@@ -39,6 +46,9 @@ pub struct Observation {
 #[serde(tag = "fact", rename_all = "snake_case")]
 pub enum Fact {
     Lookup(Lookup),
+    NameSources(NameSources),
+    Delegation(Delegation),
+    ZoneServer(Box<ZoneServer>),
     Connect(Connect),
     Echo(Echo),
     Hop(Hop),
@@ -60,13 +70,21 @@ impl Fact {
     pub fn failure(&self) -> Option<&crate::failure::Failure> {
         match self {
             Self::Lookup(fact) => fact.failure.as_ref(),
+            Self::ZoneServer(fact) => fact.failure.as_ref(),
             Self::Connect(fact) => fact.failure.as_ref(),
             Self::Echo(fact) => fact.failure.as_ref(),
             Self::Trace(fact) => fact.failure.as_ref(),
             Self::Handshake(fact) => fact.failure.as_ref(),
             Self::Exchange(fact) => fact.failure.as_ref(),
             Self::Route(fact) => fact.failure.as_ref(),
-            Self::Hop(_) | Self::Interface(_) | Self::Resolvers(_) | Self::Proxies(_) | Self::Clock(_) | Self::Unknown(_) => None,
+            Self::NameSources(_)
+            | Self::Delegation(_)
+            | Self::Hop(_)
+            | Self::Interface(_)
+            | Self::Resolvers(_)
+            | Self::Proxies(_)
+            | Self::Clock(_)
+            | Self::Unknown(_) => None,
         }
     }
 }

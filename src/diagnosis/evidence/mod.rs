@@ -20,7 +20,7 @@ pub(crate) use symptom::Symptom;
 use netsonde_contract::environment::Environment;
 use netsonde_contract::id::ObservationId;
 use netsonde_contract::observation::{
-    Clock, Echo, Exchange, Fact, Handshake, Hop, Interface, Lookup, Route, Trace,
+    Clock, Echo, Exchange, Fact, Handshake, Hop, Interface, Lookup, Purpose, Route, Trace,
 };
 use netsonde_contract::outcome::Outcome;
 use netsonde_contract::target::Target;
@@ -108,7 +108,7 @@ impl<'a> Evidence<'a> {
             Fact::Interface(fact) => self.interfaces.push(seen!(fact)),
             Fact::Clock(fact) => self.clocks.push(seen!(fact)),
             _ if !of_target => {}
-            Fact::Lookup(fact) => self.lookups.push(seen!(fact)),
+            Fact::Lookup(fact) if fact.purpose == Purpose::Question => self.lookups.push(seen!(fact)),
             Fact::Connect(fact) => self.attempts.extend(Attempt::of_connect(seen!(fact))),
             Fact::Echo(fact) => self.echoes.push(seen!(fact)),
             Fact::Hop(fact) => self.hops.push(seen!(fact)),
@@ -124,6 +124,7 @@ impl<'a> Evidence<'a> {
                 self.exchanges.push(seen);
             }
             Fact::Route(fact) => self.routes.push(seen!(fact)),
+            Fact::Lookup(_) | Fact::NameSources(_) | Fact::Delegation(_) | Fact::ZoneServer(_) => {}
             Fact::Resolvers(_) | Fact::Proxies(_) | Fact::Unknown(_) => {}
         }
     }
