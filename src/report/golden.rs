@@ -87,6 +87,13 @@ fn poison(value: &mut Value, key: &str) {
         "server_name",
         "article",
         "target_text",
+        "nsid",
+        "zone",
+        "stopped",
+        "hosts_file",
+        "order",
+        "tried",
+        "own_name_servers",
     ];
     match value {
         Value::String(text) if FREE.contains(&key) => *text = format!("{text}{HOSTILE}"),

@@ -95,7 +95,9 @@ pub enum EdnsUse {
     /// Offered; where no packet with it is answered, or it is refused, one packet follows without.
     #[default]
     Fallback,
+    /// Offered, and never given up.
     Always,
+    /// Not offered, so that no option goes out either.
     Never,
 }
 
@@ -319,6 +321,14 @@ mod tests {
         for wrong in ["192.0.2.0", "192.0.2.0/33", "2001:db8::/129", "x/8", "192.0.2.0/-1"] {
             assert!(message(json!({"name": "x", "client_subnet": wrong})).contains("not a network"), "{wrong}");
         }
+    }
+
+    #[test]
+    fn every_use_of_edns_can_be_chosen() {
+        for word in ["fallback", "always", "never"] {
+            Params::parse(Kind::Dns, json!({"name": "x", "edns": word})).unwrap();
+        }
+        assert!(message(json!({"name": "x", "edns": "no"})).contains("fallback, always, never"));
     }
 
     #[test]

@@ -70,20 +70,17 @@ pub(crate) fn purpose(purpose: Purpose) -> &'static str {
 pub(crate) fn remark(lookup: &Lookup) -> Option<String> {
     let last = lookup.sent.last().filter(|_| lookup.reply.is_some()).map(|sent| sent.why);
     let mut remarks: Vec<String> = match last {
-        Some(QueryReason::SilenceWithEdns) => vec!["only without EDNS; with it there was silence".to_owned()],
-        Some(QueryReason::EdnsRefused) => vec!["only without EDNS, which was refused".to_owned()],
+        Some(QueryReason::SilenceWithEdns) => vec!["only without EDNS (with it: silence)".to_owned()],
+        Some(QueryReason::EdnsRefused) => vec!["only without EDNS (with it: refused)".to_owned()],
         _ => Vec::new(),
     };
     let second = lookup.others.iter().filter(|other| other.second_reply).count();
     if second > 0 {
-        remarks.push(format!("{} more to the same question", units::counted(second, "reply", "replies")));
+        remarks.push(format!("{} to the same question", units::counted(second, "more reply", "more replies")));
     }
-    if lookup.others.len() > second {
-        remarks.push(format!(
-            "{} that {} no reply to it",
-            units::counted(lookup.others.len() - second, "message", "messages"),
-            if lookup.others.len() - second == 1 { "was" } else { "were" }
-        ));
+    let foreign = lookup.others.len() - second;
+    if foreign > 0 {
+        remarks.push(units::counted(foreign, "other message", "other messages"));
     }
     (!remarks.is_empty()).then(|| remarks.join(", "))
 }
