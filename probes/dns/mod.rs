@@ -11,6 +11,8 @@ mod answering;
 mod ask;
 /// What to send next.
 mod asking;
+/// What DNSSEC records say.
+mod dnssec;
 /// What came of one question on one transport.
 mod exchange;
 /// Extended DNS errors.

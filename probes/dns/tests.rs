@@ -600,6 +600,8 @@ async fn answer_as(socket: tokio::net::UdpSocket, zone: &'static str) {
                 reply.add_authority(Record::from_rdata(name(zone), 60, RData::NS(NS(name(server)))));
                 reply.add_additional(Record::from_rdata(name(server), 60, RData::A(A::new(127, 0, 0, *last))));
             }
+            let vouched = hickory_proto::rr::rdata::NULL::with(vec![0xec, 0x45, 13, 2, 1, 2, 3]);
+            reply.add_authority(Record::from_rdata(name(zone), 60, RData::Unknown { code: RecordType::DS, rdata: vouched }));
         };
         match (zone, asked.query_type()) {
             ("lame", _) => reply.metadata.response_code = ResponseCode::Refused,
@@ -611,6 +613,11 @@ async fn answer_as(socket: tokio::net::UdpSocket, zone: &'static str) {
             (zone, RecordType::NS) if *asked.name() == name(zone) => {
                 reply.metadata.authoritative = true;
                 reply.add_answer(Record::from_rdata(name(zone), 60, RData::NS(NS(name("NS1.example.")))));
+            }
+            ("sub.example.", RecordType::DNSKEY) => {
+                reply.metadata.authoritative = true;
+                let key = hickory_proto::rr::rdata::NULL::with(vec![1, 1, 3, 13, 9, 9]);
+                reply.add_answer(Record::from_rdata(name(zone), 60, RData::Unknown { code: RecordType::DNSKEY, rdata: key }));
             }
             (".", _) => delegate(&mut reply, "example.", &[("ns1.example.", 2)]),
             ("example.", _) => delegate(&mut reply, "sub.example.", &[("ns1.sub.example.", 3), ("ns2.sub.example.", 4)]),
@@ -644,6 +651,13 @@ async fn the_walk_names_each_server_of_each_zone_and_the_lame_one() {
     assert_eq!(names, [".", "example", "sub.example"]);
     assert_eq!((zones[1].given_by, zones[1].name_servers[0].name.as_str()), (Some(root), "ns1.example"));
     assert!(zones.iter().all(|zone| zone.stopped.is_none()));
+    assert_eq!((zones[0].secure, zones[2].secure, zones[2].signed_by[0].key_tag), (false, true, 60485));
+    let keys: Vec<_> =
+        facts.iter().filter_map(|fact| if let Fact::ZoneServer(server) = fact { server.keys.first() } else { None }).collect();
+    assert!(
+        matches!(keys[..], [key] if key.entry_point && key.key_tag != 60485),
+        "the zone has another key than the one vouched for: {keys:?}"
+    );
     let servers = facts.iter().filter_map(|fact| if let Fact::ZoneServer(server) = fact { Some(server) } else { None });
     let mut said: Vec<_> = servers
         .map(|one| {
@@ -664,9 +678,9 @@ async fn the_walk_names_each_server_of_each_zone_and_the_lame_one() {
         said,
         [
             (".", "127.0.0.1", Some(true), Some(2026), 1, 3),
-            ("example", "127.0.0.2", Some(true), Some(2026), 1, 3),
-            ("sub.example", "127.0.0.3", Some(true), Some(2026), 1, 3),
-            ("sub.example", "127.0.0.4", Some(false), None, 0, 3),
+            ("example", "127.0.0.2", Some(true), Some(2026), 1, 4),
+            ("sub.example", "127.0.0.3", Some(true), Some(2026), 1, 4),
+            ("sub.example", "127.0.0.4", Some(false), None, 0, 4),
         ]
     );
     tasks.iter().for_each(tokio::task::JoinHandle::abort);

@@ -1,13 +1,13 @@
 //! The delegations from the root down to a name (RFC 1034 section 5.3.3), and what every name server of each zone says.
 //!
 //! A resolver asks one server of a zone and hides which; the walk asks every address of every server, without recursion, for the name
-//! itself, for the zone's SOA and for its NS records. It follows the first delegation it is given and records all of them, so that
+//! itself, for the zone's SOA and NS records, and for its keys where the zone above vouches for some. It follows the first delegation it is given and records all of them, so that
 //! servers which disagree, do not serve their zone or hold an old copy show by themselves.
 
 use super::ask::exchange;
 use super::exchange::{Exchange, Patience};
 use super::query::{Offer, Query, Shape};
-use super::{manner, reply};
+use super::{dnssec, manner, reply};
 use crate::clock::microseconds;
 use crate::context::Context;
 use futures_util::future::join_all;
@@ -15,7 +15,7 @@ use hickory_proto::op::Message;
 use hickory_proto::rr::{DNSClass, Name, RData, RecordType};
 use netsonde_contract::failure::{Failure, FailureCode, Step};
 use netsonde_contract::kind::{DnsParams, NameServer, Speaks};
-use netsonde_contract::observation::{DelegatedTo, Delegation, Fact, QueryReason, Transport, ZoneServer};
+use netsonde_contract::observation::{DelegatedTo, Delegation, Fact, QueryReason, Transport, VouchedKey, ZoneServer};
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::time::Duration;
 
@@ -28,7 +28,7 @@ const MAX_SERVERS: usize = 13;
 /// Addresses of one server: one or two of each family.
 const MAX_ADDRESSES: usize = 4;
 
-/// Addresses asked in the whole walk, with three questions each: the root, a zone below it with as many servers, and some more.
+/// Addresses asked in the whole walk, with three or four questions each: the root, a zone below it with as many servers, and some more.
 const MAX_ASKED: usize = 100;
 
 /// Names of a zone's own servers that are kept.
@@ -69,7 +69,7 @@ struct Walk<'a> {
 struct Referral {
     zone: Name,
     servers: Vec<DelegatedTo>,
-    secure: bool,
+    signed_by: Vec<VouchedKey>,
 }
 
 pub(super) async fn walk(context: &Context, params: &DnsParams, name: &Name, types: &[RecordType]) {
@@ -77,7 +77,7 @@ pub(super) async fn walk(context: &Context, params: &DnsParams, name: &Name, typ
     let roots = params.root_addresses();
     let port = roots.first().map_or(DNS_PORT, SocketAddr::port);
     let walk = Walk { context, name, record_type: *record_type, patience: manner(params).patience, port };
-    walk.down(Referral { zone: Name::root(), servers: root_servers(&roots), secure: false }).await;
+    walk.down(Referral { zone: Name::root(), servers: root_servers(&roots), signed_by: Vec::new() }).await;
 }
 
 fn root_servers(given: &[SocketAddr]) -> Vec<DelegatedTo> {
@@ -111,12 +111,14 @@ impl Walk<'_> {
                 zone: shown(&next.zone),
                 given_by,
                 name_servers: next.servers,
-                secure: next.secure,
+                secure: !next.signed_by.is_empty(),
+                signed_by: next.signed_by,
                 stopped: stopped.map(str::to_owned),
             };
+            let secure = delegation.secure;
             self.context.recorder.record(at_us, Fact::Delegation(delegation));
             let zone = &next.zone;
-            let said = join_all(targets.iter().map(|(server, address)| self.interview(zone, server, *address))).await;
+            let said = join_all(targets.iter().map(|(server, address)| self.interview(zone, secure, server, *address))).await;
             let Some((from, referral)) = said.into_iter().flatten().next() else { return };
             given_by = Some(from);
             next = referral;
@@ -143,12 +145,21 @@ impl Walk<'_> {
     }
 
     /// Asks one address everything and records what it said. Gives the delegation that it knows.
-    async fn interview(&self, zone: &Name, server: &str, address: SocketAddr) -> Option<(SocketAddr, Referral)> {
-        let ((question, asked), (soa, asked_soa), (ns, asked_ns)) = tokio::join!(
+    async fn interview(&self, zone: &Name, secure: bool, server: &str, address: SocketAddr) -> Option<(SocketAddr, Referral)> {
+        let keys = async {
+            match secure {
+                true => Some(self.put(zone, RecordType::DNSKEY, address).await),
+                false => None,
+            }
+        };
+        let ((question, asked), (soa, asked_soa), (ns, asked_ns), keys) = tokio::join!(
             self.put(self.name, self.record_type, address),
             self.put(zone, RecordType::SOA, address),
             self.put(zone, RecordType::NS, address),
+            keys,
         );
+        let keys_reply = keys.as_ref().and_then(|(exchange, _)| message(exchange));
+        let signed = [message(&question), message(&soa), keys_reply];
         let serial = message(&soa).and_then(|message| serial(message, zone));
         let fact = ZoneServer {
             zone: shown(zone),
@@ -159,7 +170,9 @@ impl Walk<'_> {
             authoritative: message(&soa).map(|message| message.authoritative && serial.is_some()),
             serial,
             own_name_servers: message(&ns).map(|message| own_servers(message, zone)).unwrap_or_default(),
-            attempts: asked + asked_soa + asked_ns,
+            keys: keys_reply.map(|reply| dnssec::keys(&reply.answers)).unwrap_or_default(),
+            signatures: dnssec::signatures(signed.into_iter().flatten().flat_map(|reply| &reply.answers)),
+            attempts: asked + asked_soa + asked_ns + keys.as_ref().map_or(0, |(_, asked)| *asked),
             failure: question.outcome.as_ref().err().cloned(),
         };
         self.context.recorder.record(microseconds(question.began), Fact::ZoneServer(Box::new(fact)));
@@ -240,8 +253,8 @@ fn referral(message: &Message, above: &Name, name: &Name) -> Option<Referral> {
             });
         }
     }
-    let secure = of_zone(RecordType::DS).next().is_some();
-    Some(Referral { zone, servers, secure })
+    let signed_by = dnssec::vouched(of_zone(RecordType::DS));
+    Some(Referral { zone, servers, signed_by })
 }
 
 fn serial(message: &Message, zone: &Name) -> Option<u32> {
@@ -292,7 +305,10 @@ mod tests {
     fn a_delegation_further_down_is_followed_with_its_own_glue_only() {
         let found = referral(&pointing_at("Sub.example."), &name("example."), &name("www.sub.example.")).unwrap();
         assert_eq!(found.zone, name("sub.example."));
-        assert_eq!((found.servers[0].name.as_str(), found.servers.len(), found.secure), ("ns1.sub.example", 1, false));
+        assert_eq!(
+            (found.servers[0].name.as_str(), found.servers.len(), found.signed_by.is_empty()),
+            ("ns1.sub.example", 1, true)
+        );
         assert_eq!(found.servers[0].glue, ["192.0.2.1".parse::<IpAddr>().unwrap()]);
     }
 

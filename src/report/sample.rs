@@ -205,6 +205,7 @@ fn deep_dns() -> Vec<Value> {
         })),
         observation("resolve/10", json!({
             "fact": "delegation", "name": "vpn.example", "zone": "example", "name_servers": [{"name": "a.nic.example", "glue": ["198.51.100.53"]}], "secure": true,
+            "signed_by": [{"key_tag": 60485, "algorithm": 13, "digest_type": 2}],
         })),
         observation("resolve/11", json!({
             "fact": "delegation", "name": "vpn.example", "zone": "vpn.example", "given_by": "198.51.100.53:53", "name_servers": [
@@ -214,7 +215,9 @@ fn deep_dns() -> Vec<Value> {
             ],
         })),
         server(12, "ns1.vpn.example", "203.0.113.1:53", json!({
-            "authoritative": true, "serial": 2_026_112_101, "reply": reply("203.0.113.1:53", 60, "NOERROR", 0, address("203.0.113.50")),
+            "authoritative": true, "serial": 2_026_112_101, "keys": [{"key_tag": 4711, "algorithm": 13, "entry_point": true, "revoked": false}],
+            "signatures": [{"covers": "A", "key_tag": 4711, "algorithm": 13, "inception": "2026-10-01T00:00:00Z", "expiration": "2026-11-01T00:00:00Z"}],
+            "reply": reply("203.0.113.1:53", 60, "NOERROR", 0, address("203.0.113.50")),
         })),
         server(13, "ns2.vpn.example", "203.0.113.2:53", json!({
             "authoritative": false, "own_name_servers": [], "reply": reply("203.0.113.2:53", 60, "REFUSED", 5, json!([])),

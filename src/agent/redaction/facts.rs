@@ -2,7 +2,7 @@ use super::Redactor;
 use netsonde_contract::observation::{
     Certificate, Connect, DelegatedTo, Delegation, DnsReply, Echo, Edns, Exchange, ExtendedError, Fact, Handshake, Hop, HopProbe,
     HopReply, HostsLine, Interface, Lookup, LookupSource, NameSources, NameVerdict, Observation, OtherMessage, Proxies,
-    ProxySetting, Record, Resolvers, Route, SentQuery, SubnetScope, Trace, TrustVerdict, ZoneServer,
+    ProxySetting, Record, Resolvers, Route, SentQuery, Signature, SubnetScope, Trace, TrustVerdict, ZoneServer,
 };
 
 /// Record types whose data is a name, which stays like every name; the data of others (`TXT` …) is a text.
@@ -100,8 +100,8 @@ impl Redactor<'_> {
             name: self.name(&fact.name),
             zone: self.name(&fact.zone),
             given_by: fact.given_by.map(|address| self.socket(address)),
-            secure: fact.secure,
             stopped: fact.stopped.as_deref().map(|why| self.text(why)),
+            ..fact.clone()
         }
     }
 
@@ -112,6 +112,7 @@ impl Redactor<'_> {
             address: self.socket(fact.address),
             reply: fact.reply.as_ref().map(|reply| self.reply(reply)),
             own_name_servers: self.names(&fact.own_name_servers),
+            signatures: fact.signatures.iter().map(|one| Signature { covers: self.word(&one.covers), ..one.clone() }).collect(),
             failure: fact.failure.as_ref().map(|failure| self.failure(failure)),
             ..fact.clone()
         }

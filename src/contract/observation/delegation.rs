@@ -1,5 +1,6 @@
 use super::DnsReply;
 use crate::failure::Failure;
+use jiff::Timestamp;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use std::net::{IpAddr, SocketAddr};
@@ -19,6 +20,9 @@ pub struct Delegation {
     /// The zone above holds a DS record for it (RFC 4035 section 2.4): the zone must be signed.
     #[serde(default)]
     pub secure: bool,
+    /// These DS records: the keys that the zone above vouches for.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub signed_by: Vec<VouchedKey>,
     /// Why the walk ends here without an answer; none where it went on or was answered.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub stopped: Option<String>,
@@ -63,9 +67,48 @@ pub struct ZoneServer {
     /// The zone's name servers as the zone itself has them, sorted.
     #[serde(default)]
     pub own_name_servers: Vec<String>,
+    /// The zone's keys, asked for only where the zone above vouches for some.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub keys: Vec<ZoneKey>,
+    /// The signatures over the answers that it gave: to the name's own question, and of the zone's SOA and DNSKEY records.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub signatures: Vec<Signature>,
     /// Queries sent to it.
     pub attempts: u32,
     /// Why the name's own question got no reply.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub failure: Option<Failure>,
+}
+
+/// A DS record (RFC 4034 section 5.1).
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub struct VouchedKey {
+    pub key_tag: u16,
+    pub algorithm: u8,
+    pub digest_type: u8,
+}
+
+/// A DNSKEY record (RFC 4034 section 2).
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub struct ZoneKey {
+    /// RFC 4034 appendix B. Two keys may have the same.
+    pub key_tag: u16,
+    pub algorithm: u8,
+    /// The zone means it for the zone above to vouch for (SEP, RFC 4034 section 2.1.1).
+    pub entry_point: bool,
+    /// It is given up (RFC 5011 section 3).
+    pub revoked: bool,
+}
+
+/// An RRSIG record (RFC 4034 section 3.1), not verified.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub struct Signature {
+    /// The type of the records that it signs.
+    pub covers: String,
+    pub key_tag: u16,
+    pub algorithm: u8,
+    /// It is good from here …
+    pub inception: Timestamp,
+    /// … to here.
+    pub expiration: Timestamp,
 }

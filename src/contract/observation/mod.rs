@@ -13,7 +13,7 @@ mod route;
 mod tcp;
 mod tls;
 
-pub use delegation::{DelegatedTo, Delegation, ZoneServer};
+pub use delegation::{DelegatedTo, Delegation, Signature, VouchedKey, ZoneKey, ZoneServer};
 pub use dns::{
     Cookie, DnsFlags, DnsReply, Edns, ExtendedError, Lookup, LookupSource, OtherMessage, Purpose, QueryReason, Record, SentQuery,
     SubnetScope, Transport,

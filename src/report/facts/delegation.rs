@@ -1,7 +1,7 @@
 use super::dns::{reply_lines, server_name, verdict_of};
 use super::{failure, of};
 use crate::units;
-use netsonde_contract::observation::{DelegatedTo, Delegation, Fact, ZoneServer};
+use netsonde_contract::observation::{DelegatedTo, Delegation, Fact, Signature, ZoneKey, ZoneServer};
 use netsonde_contract::outcome::Outcome;
 use std::net::IpAddr;
 
@@ -28,7 +28,11 @@ pub(super) fn zone(delegation: &Delegation) -> String {
     }
     line.push_str(&format!(": {}", units::counted(delegation.name_servers.len(), "name server", "name servers")));
     if delegation.secure {
+        let tags: Vec<String> = delegation.signed_by.iter().map(|key| key.key_tag.to_string()).collect();
         line.push_str(", signed");
+        if !tags.is_empty() {
+            line.push_str(&format!(" by key {}", tags.join(", ")));
+        }
     }
     if let Some(why) = &delegation.stopped {
         line.push_str(&format!(", stopped: {why}"));
@@ -86,6 +90,20 @@ pub(super) fn server_details(server: &ZoneServer) -> Vec<String> {
     if !server.own_name_servers.is_empty() {
         lines.push(format!("the zone's own name servers: {}", server.own_name_servers.join(", ")));
     }
+    if !server.keys.is_empty() {
+        let keys: Vec<String> = server.keys.iter().map(key).collect();
+        lines.push(format!("the zone's keys: {}", keys.join(", ")));
+    }
+    lines.extend(server.signatures.iter().map(|signature| {
+        let Signature { covers, key_tag, inception, expiration, .. } = signature;
+        format!("{covers} signed by key {key_tag}, good from {inception} to {expiration}")
+    }));
     lines.extend(server.reply.as_ref().map(reply_lines).unwrap_or_default());
     lines
+}
+
+fn key(key: &ZoneKey) -> String {
+    let entry_point = if key.entry_point { " (entry point)" } else { "" };
+    let revoked = if key.revoked { " (revoked)" } else { "" };
+    format!("{}{entry_point}{revoked}", key.key_tag)
 }
