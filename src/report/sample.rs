@@ -214,6 +214,14 @@ fn deep_dns() -> Vec<Value> {
                 {"name": "ns.gone.example", "failure": {"code": "resolve_failed", "during": "resolve", "text": "Name or service not known"}},
             ],
         })),
+        observation("resolve/15", json!({
+            "fact": "zone_server", "zone": "example", "server": "a.nic.example", "address": "198.51.100.53:53", "took_us": 8_000, "attempts": 4,
+            "authoritative": true, "serial": 7, "reply": {
+                "id": 78, "flags": {"aa": false, "tc": false, "rd": false, "ra": false, "ad": false, "cd": false}, "rcode": "NOERROR", "rcode_number": 0,
+                "answers": [], "authority": [{"name": "vpn.example.", "record_type": "NS", "ttl_s": 60, "data": "ns1.vpn.example."}], "additional": [],
+                "size_bytes": 80, "from": "198.51.100.53:53",
+            },
+        })),
         server(12, "ns1.vpn.example", "203.0.113.1:53", json!({
             "authoritative": true, "serial": 2_026_112_101, "keys": [{"key_tag": 4711, "algorithm": 13, "entry_point": true, "revoked": false}],
             "signatures": [{"covers": "A", "key_tag": 4711, "algorithm": 13, "inception": "2026-10-01T00:00:00Z", "expiration": "2026-11-01T00:00:00Z"}],

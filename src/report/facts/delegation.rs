@@ -1,7 +1,7 @@
 use super::dns::{reply_lines, server_name, verdict_of};
 use super::{failure, of};
 use crate::units;
-use netsonde_contract::observation::{DelegatedTo, Delegation, Fact, Signature, ZoneKey, ZoneServer};
+use netsonde_contract::observation::{DelegatedTo, Delegation, DnsReply, Fact, Signature, ZoneKey, ZoneServer};
 use netsonde_contract::outcome::Outcome;
 use std::net::IpAddr;
 
@@ -67,7 +67,7 @@ pub(crate) fn who(server: &ZoneServer) -> String {
 pub(crate) fn verdict(server: &ZoneServer) -> String {
     let said = match (&server.failure, &server.reply) {
         (Some(found), _) => failure::short(found),
-        (None, Some(reply)) => verdict_of(reply),
+        (None, Some(reply)) => delegates(reply).unwrap_or_else(|| verdict_of(reply)),
         (None, None) => "no reply".to_owned(),
     };
     match (server.authoritative, server.serial) {
@@ -75,6 +75,13 @@ pub(crate) fn verdict(server: &ZoneServer) -> String {
         (Some(false), _) => format!("{said}, not authoritative for {}", server.zone),
         _ => said,
     }
+}
+
+/// A reply that names the servers of a zone further down and answers nothing.
+fn delegates(reply: &DnsReply) -> Option<String> {
+    let zone = reply.authority.iter().find(|record| record.record_type == "NS")?;
+    let only_points = reply.answers.is_empty() && reply.rcode == "NOERROR" && !reply.flags.aa;
+    only_points.then(|| format!("delegates {}", zone.name.trim_end_matches('.')))
 }
 
 pub(super) fn server(server: &ZoneServer) -> String {

@@ -254,7 +254,10 @@ fn other(other: &OtherMessage) -> Vec<String> {
 
 /// The header of a reply, then its records.
 pub(super) fn reply_lines(reply: &DnsReply) -> Vec<String> {
-    let mut header = format!("flags {}", flags(&reply.flags));
+    let mut header = match flags(&reply.flags).as_str() {
+        "" => "no flags".to_owned(),
+        set => format!("flags {set}"),
+    };
     header.push_str(&format!("; id {}; {}", reply.id, units::size(reply.size_bytes.into())));
     if let Some(ttl) = reply.ip_ttl {
         header.push_str(&format!("; TTL {ttl}"));
