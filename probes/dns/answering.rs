@@ -3,7 +3,7 @@
 use hickory_proto::op::Message;
 use std::net::SocketAddr;
 use std::sync::Arc;
-use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
 use tokio::net::{TcpListener, UdpSocket};
 use tokio::task::JoinHandle;
 
@@ -34,16 +34,31 @@ impl Server {
             }
         });
         let over_tcp = tokio::spawn(async move {
-            while let Ok((mut stream, _)) = tcp.accept().await {
-                let mut question = vec![0; usize::from(stream.read_u16().await.unwrap())];
-                stream.read_exact(&mut question).await.unwrap();
-                for bytes in answer(&Message::from_vec(&question).unwrap(), true) {
-                    stream.write_u16(u16::try_from(bytes.len()).unwrap()).await.unwrap();
-                    stream.write_all(&bytes).await.unwrap();
-                }
+            while let Ok((stream, _)) = tcp.accept().await {
+                converse(stream, answer.as_ref()).await;
             }
         });
         Self { address, tasks: [over_udp, over_tcp] }
+    }
+}
+
+/// Answers questions on a stream until there is none, or until there is no answer to one.
+pub(super) async fn converse<S>(mut stream: S, answer: &(impl Fn(&Message, bool) -> Answers + Send + Sync))
+where
+    S: AsyncRead + AsyncWrite + Send + Unpin,
+{
+    while let Ok(length) = stream.read_u16().await {
+        let mut question = vec![0; usize::from(length)];
+        stream.read_exact(&mut question).await.unwrap();
+        let answers = answer(&Message::from_vec(&question).unwrap(), true);
+        if answers.is_empty() {
+            return;
+        }
+        for bytes in answers {
+            stream.write_u16(u16::try_from(bytes.len()).unwrap()).await.unwrap();
+            stream.write_all(&bytes).await.unwrap();
+            stream.flush().await.unwrap();
+        }
     }
 }
 

@@ -1,62 +1,145 @@
 //! DNS questions: netsonde's own to every server, and beside them the answers that an application gets.
 //!
-//! Everything is asked at once: each server and record type on sockets of its own ([`udp`], [`tcp`]), getaddrinfo and a resolver
-//! library ([`system`]). A lookup is recorded as soon as it ends, so that a slow one costs the others nothing.
+//! Everything is asked at once: each server and record type on sockets of its own ([`udp`], [`stream`], [`https`]), getaddrinfo and a
+//! resolver library ([`system`]). A lookup is recorded as soon as it ends, so that a slow one costs the others nothing. What to send
+//! after silence or a refusal is decided in [`asking`], which opens nothing.
 
 /// A small answering server.
 #[cfg(test)]
 mod answering;
+/// One question to one server.
+mod ask;
+/// What to send next.
+mod asking;
+/// What DNSSEC records say.
+mod dnssec;
+/// What came of one question on one transport.
+mod exchange;
 /// Extended DNS errors.
 mod extended_error;
+/// One question over HTTPS.
+mod https;
+/// The hosts file, the search list, and the order of sources.
+mod name_sources;
+/// The options of a reply's OPT record.
+mod options;
+/// A lookup that a deadline cannot lose.
+mod pending;
 /// The question, and whether a message is the reply to it.
 mod query;
 /// Resource records in presentation format.
 mod record;
 /// A reply as a fact.
 mod reply;
+/// TLS under DNS.
+mod secure;
+/// Questions beside the check's own: identity, control, reverse, search.
+mod side;
+/// One question over TCP or TLS.
+mod stream;
 /// The system's view: getaddrinfo and hickory-resolver.
 mod system;
-/// One question over TCP.
-mod tcp;
 /// One question over UDP.
 mod udp;
+/// The delegations from the root down.
+mod walk;
 
-use crate::clock::microseconds;
 use crate::context::{Context, Ending, NotMeasurable};
 use crate::platform::host::{SystemResolvers, system_resolvers};
+use ask::{Manner, Question};
+use exchange::Patience;
 use futures_util::future::join_all;
-use hickory_proto::rr::{Name, RecordType};
-use netsonde_contract::kind::{DnsParams, DnsTransport};
-use netsonde_contract::observation::{Fact, Lookup, LookupSource, Transport};
-use std::net::SocketAddr;
+use hickory_proto::rr::rdata::opt::ClientSubnet;
+use hickory_proto::rr::{DNSClass, Name, RecordType};
+use netsonde_contract::kind::{DnsParams, EdnsUse, NameServer, Speaks};
+use netsonde_contract::observation::{Fact, Lookup, Purpose};
+use query::{Offer, Shape};
 use std::time::Duration;
 
-/// How long and how often to ask one server.
-#[derive(Clone, Copy, Debug)]
-struct Patience {
-    /// After each packet.
-    timeout: Duration,
-    attempts: u32,
-}
+/// RFC 1035 section 4.1.1.
+const SERVFAIL: u16 = 2;
 
 pub(crate) async fn run(context: &Context, params: &DnsParams) -> Result<Ending, NotMeasurable> {
     let name = absolute(&params.name)?;
     let types = record_types(params)?;
-    let servers = async {
-        let servers = servers(context, params).await?;
-        let questions = servers.iter().flat_map(|server| types.iter().map(|record_type| (*server, *record_type)));
-        let asked = questions.map(|(server, record_type)| ask(context, params, &name, server, record_type));
-        Ok(join_all(asked).await.into_iter().any(|answered| answered))
+    let servers = servers(context, params).await;
+    let asked = async {
+        let answered = questions(context, params, &name, &types, &servers).await;
+        if params.reverse {
+            side::reverse(context, params, &answered).await;
+        }
+        answered.iter().any(|(_, lookup)| gave_records(lookup))
+    };
+    let beside = async {
+        tokio::join!(
+            side::identity(context, params, &servers),
+            side::control(context, params, &name, &types),
+            side::search(context, params, &types, &servers),
+            walk::walk(context, params, &name, &types),
+        );
     };
     let system = async { params.system && system::getaddrinfo(context, &params.name).await };
     let library = async {
         if params.system {
+            name_sources::record(context, &params.name).await;
             system::library(context, &params.name).await;
         }
     };
-    let (by_a_server, by_the_system, ()) = tokio::join!(servers, system, library);
-    let resolved = if params.system { by_the_system } else { by_a_server? };
+    let (by_a_server, by_the_system, (), ()) = tokio::join!(asked, system, library, beside);
+    let resolved = if params.system { by_the_system } else { by_a_server };
     Ok(if resolved { Ending::AsExpected } else { Ending::Failed })
+}
+
+/// Every question of the check to every server, with what each answered last.
+async fn questions<'a>(
+    context: &Context,
+    params: &DnsParams,
+    name: &Name,
+    types: &[RecordType],
+    servers: &'a [NameServer],
+) -> Vec<(&'a NameServer, Lookup)> {
+    let each = servers.iter().flat_map(|server| types.iter().map(move |record_type| (server, *record_type)));
+    let asked = each.map(|(server, record_type)| async move {
+        let question = Question { name: name.clone(), record_type, shape: shape(params), purpose: Purpose::Question };
+        let lookup = ask::ask(context, &question, server, manner(params)).await?;
+        if params.compare_cd && lookup.reply.as_ref().is_some_and(|reply| reply.rcode_number == SERVFAIL) {
+            let unchecked = Shape { checking_disabled: true, ..question.shape.clone() };
+            let again = Question { shape: unchecked, purpose: Purpose::CheckingDisabled, ..question };
+            ask::ask(context, &again, server, manner(params)).await;
+        }
+        Some((server, lookup))
+    });
+    join_all(asked).await.into_iter().flatten().collect()
+}
+
+/// The server knows the name and gave records.
+fn gave_records(lookup: &Lookup) -> bool {
+    lookup.reply.as_ref().is_some_and(|reply| reply.rcode_number == 0 && !reply.answers.is_empty())
+}
+
+fn manner(params: &DnsParams) -> Manner {
+    let patience = Patience {
+        timeout: Duration::from_millis(params.timeout_ms),
+        attempts: params.attempts,
+        fallback: params.edns == EdnsUse::Fallback,
+        listen: Duration::from_millis(params.listen_ms),
+    };
+    Manner { transport: params.transport, patience }
+}
+
+fn shape(params: &DnsParams) -> Shape {
+    let offer = || Offer {
+        dnssec_ok: params.dnssec,
+        nsid: params.nsid,
+        cookie: params.cookie,
+        subnet: params.subnet().map(|subnet| ClientSubnet::new(subnet.address, subnet.prefix, 0)),
+    };
+    Shape {
+        class: DNSClass::IN,
+        recursion: params.recursion,
+        checking_disabled: false,
+        edns: (params.edns != EdnsUse::Never).then(offer),
+    }
 }
 
 /// The name as a question carries it: absolute, so that no search list is at work.
@@ -74,49 +157,17 @@ fn record_types(params: &DnsParams) -> Result<Vec<RecordType>, NotMeasurable> {
 
 /// The servers named, else those of the system, which are recorded as a fact: a rule must know which server is asked first, and that
 /// there is none.
-async fn servers(context: &Context, params: &DnsParams) -> Result<Vec<SocketAddr>, NotMeasurable> {
-    let mut servers = params.server_addresses();
+async fn servers(context: &Context, params: &DnsParams) -> Vec<NameServer> {
+    let mut servers = params.name_servers();
     if params.servers.is_empty() {
         let at_us = context.clock.now_us();
         let found = tokio::task::spawn_blocking(system_resolvers).await.unwrap_or_else(|_| SystemResolvers::default());
-        servers.clone_from(&found.servers);
+        servers = found.servers.iter().map(|address| NameServer { address: *address, speaks: Speaks::Any }).collect();
         context.recorder.record(at_us, Fact::Resolvers(found.into()));
         servers.dedup();
     }
     servers.truncate(DnsParams::MAX_SERVERS);
-    Ok(servers)
-}
-
-/// Puts one question to one server and records what came of it; says whether it gave records.
-async fn ask(context: &Context, params: &DnsParams, name: &Name, server: SocketAddr, record_type: RecordType) -> bool {
-    let Ok(query) = query::Query::new(name.clone(), record_type) else { return false };
-    let patience = Patience { timeout: Duration::from_millis(params.timeout_ms), attempts: params.attempts };
-    let mut transport = if params.transport == DnsTransport::Tcp { Transport::Tcp } else { Transport::Udp };
-    loop {
-        let exchange = match transport {
-            Transport::Udp => udp::ask(context, &query, server, patience).await,
-            Transport::Tcp => tcp::ask(context, &query, server, patience).await,
-        };
-        let reply = exchange.outcome.as_ref().ok().map(|(message, size)| reply::reply(message, *size, server));
-        let answered = exchange.outcome.as_ref().is_ok_and(|(message, _)| reply::answers(message));
-        let cut = reply.as_ref().is_some_and(|reply| reply.flags.tc);
-        let lookup = Lookup {
-            name: name.to_ascii().trim_end_matches('.').to_owned(),
-            record_type: record::type_name(query.record_type()),
-            source: LookupSource::Server { server, transport },
-            addresses: exchange.outcome.as_ref().map(|(message, _)| reply::addresses(message)).unwrap_or_default(),
-            took_us: exchange.took.map(microseconds),
-            attempts: exchange.attempts,
-            reply,
-            failure: exchange.outcome.err(),
-        };
-        context.recorder.record(microseconds(exchange.began), Fact::Lookup(lookup));
-        if cut && transport == Transport::Udp && params.transport == DnsTransport::UdpThenTcp {
-            transport = Transport::Tcp;
-            continue;
-        }
-        return answered;
-    }
+    servers
 }
 
 #[cfg(test)]

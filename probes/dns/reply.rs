@@ -1,12 +1,20 @@
 //! A reply as a fact: everything that the server said, in words and numbers.
 
+use super::asking::Received;
 use super::extended_error::extended_errors;
+use super::options::{CLIENT_COOKIE_BYTES, edns};
 use super::record::{MAX_RECORDS, records};
-use hickory_proto::op::{Message, ResponseCode};
-use netsonde_contract::observation::{DnsFlags, DnsReply, Edns};
+use hickory_proto::op::Message;
+use netsonde_contract::observation::{DnsFlags, DnsReply};
 use std::net::{IpAddr, SocketAddr};
 
-pub(super) fn reply(message: &Message, size: usize, from: SocketAddr) -> DnsReply {
+/// The reply that was taken.
+pub(super) fn of(received: &Received, from: SocketAddr) -> DnsReply {
+    DnsReply { ip_ttl: received.ip_ttl, ..reply(&received.message, received.size, from, received.cookie.as_ref()) }
+}
+
+/// `cookie` is the client's part of the cookie that the question had.
+pub(super) fn reply(message: &Message, size: usize, from: SocketAddr, cookie: Option<&[u8; CLIENT_COOKIE_BYTES]>) -> DnsReply {
     let rcode_number = u16::from(message.response_code);
     DnsReply {
         id: message.id,
@@ -20,17 +28,14 @@ pub(super) fn reply(message: &Message, size: usize, from: SocketAddr) -> DnsRepl
         },
         rcode: rcode(rcode_number),
         rcode_number,
-        edns: message.edns.as_ref().map(|edns| Edns {
-            version: edns.version(),
-            udp_size_bytes: edns.max_payload(),
-            dnssec_ok: edns.flags().dnssec_ok,
-        }),
+        edns: message.edns.as_ref().map(|parsed| edns(parsed, cookie)),
         extended_errors: message.edns.as_ref().map(extended_errors).unwrap_or_default(),
         answers: records(&message.answers),
         authority: records(&message.authorities),
         additional: records(&message.additionals),
         size_bytes: u32::try_from(size).unwrap_or(u32::MAX),
         from,
+        ip_ttl: None,
     }
 }
 
@@ -45,13 +50,8 @@ pub(super) fn addresses(message: &Message) -> Vec<IpAddr> {
     addresses
 }
 
-/// The server knows the name and gave records.
-pub(super) fn answers(message: &Message) -> bool {
-    message.response_code == ResponseCode::NoError && !message.answers.is_empty()
-}
-
 /// The registered name of a response code ("DNS RCODEs" of IANA's DNS parameters).
-fn rcode(number: u16) -> String {
+pub(super) fn rcode(number: u16) -> String {
     let name = match number {
         0 => "NOERROR",
         1 => "FORMERR",
@@ -81,7 +81,7 @@ fn rcode(number: u16) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use hickory_proto::op::{Edns as Offered, OpCode};
+    use hickory_proto::op::{Edns as Offered, OpCode, ResponseCode};
 
     #[test]
     fn the_extended_bits_are_part_of_the_response_code() {
@@ -89,7 +89,7 @@ mod tests {
         sent.metadata.response_code = ResponseCode::BADVERS;
         sent.set_edns(Offered::new());
         let bytes = sent.to_vec().unwrap();
-        let reply = reply(&Message::from_vec(&bytes).unwrap(), bytes.len(), "192.0.2.53:53".parse().unwrap());
+        let reply = reply(&Message::from_vec(&bytes).unwrap(), bytes.len(), "192.0.2.53:53".parse().unwrap(), None);
         assert_eq!((reply.rcode.as_str(), reply.rcode_number), ("BADVERS", 16));
     }
 

@@ -3,13 +3,14 @@
 //! Beside netsonde's own questions they show what a cache, a hosts file, a search list or a name-service plug-in changes. The two
 //! differ from each other where the C library has sources other than DNS.
 
+use super::pending::Pending;
 use crate::clock::microseconds;
 use crate::context::Context;
 use hickory_resolver::TokioResolver;
 use hickory_resolver::config::LookupIpStrategy;
 use hickory_resolver::net::NetError;
 use netsonde_contract::failure::{Failure, FailureCode, Step};
-use netsonde_contract::observation::{Fact, Lookup, LookupSource};
+use netsonde_contract::observation::{Lookup, LookupSource};
 use std::net::IpAddr;
 use std::time::Duration;
 
@@ -22,10 +23,10 @@ const LIBRARY_PATIENCE: Duration = Duration::from_secs(3);
 
 /// Records what getaddrinfo gives; says whether it gave an address, which is all that the checks behind this one need.
 pub(super) async fn getaddrinfo(context: &Context, name: &str) -> bool {
-    let mut pending = Pending::new(context, name, LookupSource::System);
+    let mut pending = pending(context, name, LookupSource::System);
     let answer = context.names.answer(name).await;
     let given = answer.addresses.is_ok();
-    pending.record(answer.addresses, Some(microseconds(answer.took)));
+    note(&mut pending, answer.addresses, microseconds(answer.took));
     if given {
         context.recorder.has_enough();
     }
@@ -34,7 +35,7 @@ pub(super) async fn getaddrinfo(context: &Context, name: &str) -> bool {
 
 /// Records what hickory-resolver gives on the system's configuration within its patience.
 pub(super) async fn library(context: &Context, name: &str) {
-    let mut pending = Pending::new(context, name, LookupSource::Library);
+    let mut pending = pending(context, name, LookupSource::Library);
     let began = context.clock.now();
     let asked = async {
         match resolver(context).await?.lookup_ip(name).await {
@@ -44,7 +45,17 @@ pub(super) async fn library(context: &Context, name: &str) {
     };
     let addresses = within(LIBRARY_PATIENCE, asked).await;
     let took = context.clock.now().saturating_sub(began);
-    pending.record(addresses, Some(microseconds(took)));
+    note(&mut pending, addresses, microseconds(took));
+}
+
+fn pending<'a>(context: &'a Context, name: &str, source: LookupSource) -> Pending<'a> {
+    Pending::new(context, Lookup::new(name.trim_end_matches('.'), ADDRESS, source))
+}
+
+fn note(pending: &mut Pending<'_>, addresses: Result<Vec<IpAddr>, Failure>, took_us: u64) {
+    pending.took_us = Some(took_us);
+    pending.failure = addresses.as_ref().err().cloned();
+    pending.addresses = addresses.unwrap_or_default();
 }
 
 async fn within<T>(patience: Duration, asked: impl Future<Output = Result<T, Failure>>) -> Result<T, Failure> {
@@ -82,48 +93,6 @@ fn failure(error: &NetError) -> Failure {
         _ => (FailureCode::ResolveFailed, error.to_string()),
     };
     Failure::new(code, Step::Resolve, text)
-}
-
-/// A lookup that is under way. It is recorded in any case: when it is cut off, as one that had not ended by then.
-struct Pending<'a> {
-    context: &'a Context,
-    at_us: u64,
-    lookup: Option<Lookup>,
-}
-
-impl<'a> Pending<'a> {
-    fn new(context: &'a Context, name: &str, source: LookupSource) -> Self {
-        let lookup = Lookup {
-            name: name.trim_end_matches('.').to_owned(),
-            record_type: ADDRESS.into(),
-            source,
-            addresses: Vec::new(),
-            took_us: None,
-            attempts: 0,
-            reply: None,
-            failure: None,
-        };
-        Self { context, at_us: context.clock.now_us(), lookup: Some(lookup) }
-    }
-
-    fn record(&mut self, addresses: Result<Vec<IpAddr>, Failure>, took_us: Option<u64>) {
-        if let Some(lookup) = &mut self.lookup {
-            lookup.took_us = took_us;
-            lookup.failure = addresses.as_ref().err().cloned();
-            lookup.addresses = addresses.unwrap_or_default();
-        }
-    }
-}
-
-impl Drop for Pending<'_> {
-    fn drop(&mut self) {
-        if let Some(mut lookup) = self.lookup.take() {
-            if lookup.took_us.is_none() && lookup.failure.is_none() {
-                lookup.failure = Some(self.context.recorder.cut_off(Step::Resolve));
-            }
-            self.context.recorder.record(self.at_us, Fact::Lookup(lookup));
-        }
-    }
 }
 
 #[cfg(test)]

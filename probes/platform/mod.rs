@@ -5,6 +5,8 @@
 
 /// The socket within a ping client.
 mod borrowed;
+/// Datagrams with their TTL.
+pub(crate) mod datagram;
 /// Packets that no router may cut.
 mod dont_fragment;
 /// Sockets for echo requests that the kernel stamps.

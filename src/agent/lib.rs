@@ -3,6 +3,7 @@
 //! The way of a run: [`command`] reads what is asked, [`runner`] walks the plan's checks, the diagnosis crate says what their
 //! facts mean, [`redaction`] takes out what must not leave, [`bundling`] packs and signs, [`spool`] keeps, [`upload`] sends on
 //! consent. Standard output carries the document that was asked for and nothing else.
+#![cfg_attr(test, recursion_limit = "256")]
 
 /// From a document to a signed bundle.
 mod bundling;

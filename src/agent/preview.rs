@@ -1,6 +1,6 @@
 //! What a run would do, what it would cost and what would leave the machine: said before anything is sent.
 
-use netsonde_contract::kind::{DnsParams, MtuParams, Params, TargetSpan, TlsParams};
+use netsonde_contract::kind::{DnsParams, EdnsUse, MtuParams, Params, TargetSpan, TlsParams};
 use netsonde_contract::redaction::Level;
 use netsonde_contract::set::{Plan, PlannedCheck};
 use netsonde_contract::ticket::Ticket;
@@ -53,12 +53,13 @@ fn cost(check: &PlannedCheck) -> String {
     let what = match &check.params {
         Params::Dns(params) => {
             let types = params.types.len().min(DnsParams::MAX_TYPES);
+            let packets = usize::try_from(params.attempts).unwrap_or(1) + usize::from(params.edns == EdnsUse::Fallback);
             let servers = match params.servers.len() {
                 0 => "each configured name server".to_owned(),
                 1 => params.servers.join(""),
                 several => format!("each of {several} name servers"),
             };
-            format!("{} questions to {servers}", types * usize::try_from(params.attempts).unwrap_or(1))
+            format!("{} questions to {servers}{}", types * packets, beside(params))
         }
         Params::Tcp(params) => {
             let further = match params.ports.len() {
@@ -109,6 +110,20 @@ fn cost(check: &PlannedCheck) -> String {
         Params::Host(_) => "nothing; reads this machine's own settings".to_owned(),
     };
     format!("{what} ({deadline} s)")
+}
+
+/// What a dns check asks beside its own questions.
+fn beside(params: &DnsParams) -> String {
+    let again = |server: &String| format!("the same to {server}");
+    let asked = [
+        params.compare_cd.then(|| "as many again after SERVFAIL".to_owned()),
+        params.identity.then(|| "3 about each server itself".to_owned()),
+        params.control.as_ref().map(again),
+        params.reverse.then(|| "1 about each address found".to_owned()),
+        params.search.then(|| "1 for each search suffix".to_owned()),
+        params.delegation.then(|| "3 to every name server from the root down".to_owned()),
+    ];
+    asked.into_iter().flatten().map(|what| format!(", {what}")).collect()
 }
 
 fn count(number: u64, what: &str) -> String {

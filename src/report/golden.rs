@@ -95,6 +95,13 @@ fn poison(value: &mut Value, key: &str) {
         "ciphers",
         "reference_id",
         "kiss",
+        "nsid",
+        "zone",
+        "stopped",
+        "hosts_file",
+        "order",
+        "tried",
+        "own_name_servers",
     ];
     match value {
         Value::String(text) if FREE.contains(&key) => *text = format!("{text}{HOSTILE}"),

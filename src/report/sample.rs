@@ -155,6 +155,129 @@ pub(crate) fn healthy() -> Value {
     )
 }
 
+/// What a dns check records that was asked for everything.
+fn deep_dns() -> Vec<Value> {
+    let reply = |from: &str, ttl: u8, rcode: &str, number: u16, answers: Value| {
+        json!({
+            "id": 77, "flags": {"aa": false, "tc": false, "rd": true, "ra": true, "ad": false, "cd": false}, "rcode": rcode, "rcode_number": number,
+            "answers": answers, "authority": [], "additional": [], "size_bytes": 57, "from": from, "ip_ttl": ttl,
+        })
+    };
+    let address = |data: &str| json!([{"name": "vpn.example.", "record_type": "A", "ttl_s": 60, "data": data}]);
+    let sent = |at: u64, why: &str, edns: bool, rcode: Option<&str>| json!({"after_us": at, "why": why, "id": 77, "local": "10.0.1.9:40001", "edns": edns, "size_bytes": if edns { 55 } else { 29 }, "rcode": rcode});
+    let lookup = |number: u32, server: &str, more: Value| {
+        let mut fact = json!({
+            "fact": "lookup", "name": "vpn.example", "record_type": "A", "source": "server", "server": server, "transport": "udp", "took_us": 900,
+            "attempts": 1,
+        });
+        for (key, value) in more.as_object().into_iter().flatten() {
+            fact[key] = value.clone();
+        }
+        observation(&format!("resolve/{number}"), fact)
+    };
+    let server = |number: u32, host: &str, address: &str, more: Value| {
+        let mut fact = json!({
+            "fact": "zone_server", "zone": "vpn.example", "server": host, "address": address, "took_us": 12_000, "attempts": 3,
+            "own_name_servers": ["ns1.vpn.example", "ns2.vpn.example"],
+        });
+        for (key, value) in more.as_object().into_iter().flatten() {
+            fact[key] = value.clone();
+        }
+        observation(&format!("resolve/{number}"), fact)
+    };
+    vec![
+        lookup(
+            6,
+            "192.0.2.56:53",
+            json!({
+                "took_us": 4_001_200, "attempts": 3, "addresses": ["203.0.113.50"], "reply": reply("192.0.2.56:53", 61, "NOERROR", 0, address("203.0.113.50")),
+                "sent": [sent(0, "first", true, None), sent(2_000_000, "silence", true, None), sent(4_000_000, "silence_with_edns", false, Some("NOERROR"))],
+                "others": [{
+                    "after_us": 4_003_000, "second_reply": true, "why": "the reply was there before it", "size_bytes": 57, "ip_ttl": 118,
+                    "reply": reply("192.0.2.56:53", 118, "NOERROR", 0, address("10.9.9.9")),
+                }, {"after_us": 4_004_000, "second_reply": false, "why": "a message of 3 bytes does not parse: unexpected end", "size_bytes": 3}],
+            }),
+        ),
+        lookup(
+            7,
+            "192.0.2.54:53",
+            json!({
+                "purpose": "checking_disabled", "addresses": ["203.0.113.50"], "reply": reply("192.0.2.54:53", 61, "NOERROR", 0, address("203.0.113.50")),
+            }),
+        ),
+        lookup(
+            8,
+            "192.0.2.99:853",
+            json!({
+                "purpose": "control", "transport": "tls", "reply": reply("192.0.2.99:853", 61, "NXDOMAIN", 3, json!([])),
+                "tls": {"host": "dns.example", "address": "192.0.2.99:853", "connect_us": 800, "took_us": 4_000, "protocol": "TLSv1.3"},
+            }),
+        ),
+        observation(
+            "resolve/9",
+            json!({
+                "fact": "name_sources", "name": "vpn.example", "hosts_file": "/etc/hosts", "order": ["files", "dns"], "search": ["corp.example"], "ndots": 1,
+                "hosts": [{"line": 7, "address": "203.0.113.51", "names": ["vpn.example"]}], "tried": ["vpn.example", "vpn.example.corp.example"],
+            }),
+        ),
+        observation(
+            "resolve/10",
+            json!({
+                "fact": "delegation", "name": "vpn.example", "zone": "example", "name_servers": [{"name": "a.nic.example", "glue": ["198.51.100.53"]}], "secure": true,
+                "signed_by": [{"key_tag": 60485, "algorithm": 13, "digest_type": 2}],
+            }),
+        ),
+        observation(
+            "resolve/11",
+            json!({
+                "fact": "delegation", "name": "vpn.example", "zone": "vpn.example", "given_by": "198.51.100.53:53", "name_servers": [
+                    {"name": "ns1.vpn.example", "glue": ["203.0.113.1"]}, {"name": "ns2.vpn.example", "glue": ["203.0.113.2", "2001:db8::2"]},
+                    {"name": "ns.elsewhere.example", "resolved": ["203.0.113.3"]},
+                    {"name": "ns.gone.example", "failure": {"code": "resolve_failed", "during": "resolve", "text": "Name or service not known"}},
+                ],
+            }),
+        ),
+        observation(
+            "resolve/15",
+            json!({
+                "fact": "zone_server", "zone": "example", "server": "a.nic.example", "address": "198.51.100.53:53", "took_us": 8_000, "attempts": 4,
+                "authoritative": true, "serial": 7, "reply": {
+                    "id": 78, "flags": {"aa": false, "tc": false, "rd": false, "ra": false, "ad": false, "cd": false}, "rcode": "NOERROR", "rcode_number": 0,
+                    "answers": [], "authority": [{"name": "vpn.example.", "record_type": "NS", "ttl_s": 60, "data": "ns1.vpn.example."}], "additional": [],
+                    "size_bytes": 80, "from": "198.51.100.53:53",
+                },
+            }),
+        ),
+        server(
+            12,
+            "ns1.vpn.example",
+            "203.0.113.1:53",
+            json!({
+                "authoritative": true, "serial": 2_026_112_101, "keys": [{"key_tag": 4711, "algorithm": 13, "entry_point": true, "revoked": false}],
+                "signatures": [{"covers": "A", "key_tag": 4711, "algorithm": 13, "inception": "2026-10-01T00:00:00Z", "expiration": "2026-11-01T00:00:00Z"}],
+                "reply": reply("203.0.113.1:53", 60, "NOERROR", 0, address("203.0.113.50")),
+            }),
+        ),
+        server(
+            13,
+            "ns2.vpn.example",
+            "203.0.113.2:53",
+            json!({
+                "authoritative": false, "own_name_servers": [], "reply": reply("203.0.113.2:53", 60, "REFUSED", 5, json!([])),
+            }),
+        ),
+        server(
+            14,
+            "ns.elsewhere.example",
+            "203.0.113.3:53",
+            json!({
+                "own_name_servers": [], "took_us": null,
+                "failure": {"code": "timed_out", "during": "receive", "text": "no reply to 2 packets within 2000 ms each, nor to one without EDNS"},
+            }),
+        ),
+    ]
+}
+
 /// A path on which everything beyond hop 3 is silent, seen without privileges; one of two name servers is ill too.
 pub(crate) fn silent() -> Value {
     let target = json!({"text": "vpn.example", "host": "vpn.example"});
@@ -165,7 +288,11 @@ pub(crate) fn silent() -> Value {
         "took_us": 4_100, "attempts": 1,
         "reply": {
             "id": 4242, "flags": {"aa": false, "tc": false, "rd": true, "ra": true, "ad": false, "cd": false},
-            "rcode": "SERVFAIL", "rcode_number": 2, "edns": {"version": 0, "udp_size_bytes": 1232, "dnssec_ok": true},
+            "rcode": "SERVFAIL", "rcode_number": 2,
+            "edns": {
+                "version": 0, "udp_size_bytes": 1232, "dnssec_ok": true, "nsid": "res2.fra", "cookie": {"client_matches": true, "server_bytes": 16},
+                "client_subnet": {"address": "198.51.100.0", "source_prefix": 24, "scope_prefix": 20},
+            },
             "extended_errors": [{"code": 22, "name": "No Reachable Authority", "text": "at delegation vpn.example"}],
             "answers": [], "authority": [], "additional": [], "size_bytes": 61, "from": "192.0.2.54:53",
         },
@@ -174,6 +301,7 @@ pub(crate) fn silent() -> Value {
         "fact": "lookup", "name": "vpn.example", "record_type": "A", "source": "server", "server": "192.0.2.55:5353", "transport": "udp",
         "took_us": null, "attempts": 2, "failure": {"code": "timed_out", "during": "receive", "text": "no reply within 2 s"},
     })));
+    observations.extend(deep_dns());
     let mut path = outcome(
         "path",
         "traceroute",

@@ -1,6 +1,10 @@
 use super::Redactor;
 use netsonde_contract::observation::{
-    Banner, BuiltChain, Certificate, CertificateRequest, CertificateTimestamp, Connect, DnsReply, Echo, EchoReply, Exchange, ExtendedError, Fact, FetchedIssuer, Handshake, HandshakeVariant, Hold, Hop, HopProbe, HopReply, Interface, Lookup, LookupSource, Mtu, NameVerdict, Observation, PinVerdict, PortState, PortSweep, Proxies, ProxySetting, Race, Record, Resolvers, Route, StartTls, Sweep, SweepError, SweepTarget, TimeOffset, TimeServer, TlsSupport, Trace, TrustVerdict, VersionSupport,
+    Banner, BuiltChain, Certificate, CertificateRequest, CertificateTimestamp, Connect, DelegatedTo, Delegation, DnsReply, Echo,
+    EchoReply, Edns, Exchange, ExtendedError, Fact, FetchedIssuer, Handshake, HandshakeVariant, Hold, Hop, HopProbe, HopReply,
+    HostsLine, Interface, Lookup, LookupSource, Mtu, NameSources, NameVerdict, Observation, OtherMessage, PinVerdict, PortState,
+    PortSweep, Proxies, ProxySetting, Race, Record, Resolvers, Route, SentQuery, Signature, StartTls, SubnetScope, Sweep,
+    SweepError, SweepTarget, TimeOffset, TimeServer, TlsSupport, Trace, TrustVerdict, VersionSupport, ZoneServer,
 };
 
 /// Record types whose data is a name, which stays like every name; the data of others (`TXT` …) is a text.
@@ -10,6 +14,9 @@ impl Redactor<'_> {
     pub(super) fn observation(&mut self, observation: &Observation) -> Observation {
         let fact = match &observation.fact {
             Fact::Lookup(fact) => Fact::Lookup(self.lookup(fact)),
+            Fact::NameSources(fact) => Fact::NameSources(self.name_sources(fact)),
+            Fact::Delegation(fact) => Fact::Delegation(self.delegation(fact)),
+            Fact::ZoneServer(fact) => Fact::ZoneServer(Box::new(self.zone_server(fact))),
             Fact::Connect(fact) => Fact::Connect(self.connect(fact)),
             Fact::Race(fact) => Fact::Race(self.race(fact)),
             Fact::PortSweep(fact) => Fact::PortSweep(self.port_sweep(fact)),
@@ -50,7 +57,72 @@ impl Redactor<'_> {
             record_type: self.word(&fact.record_type),
             source,
             addresses: self.addresses(&fact.addresses),
+            sent: fact.sent.iter().map(|sent| self.sent_query(sent)).collect(),
+            others: fact.others.iter().map(|other| self.other_message(other)).collect(),
+            tls: fact.tls.as_ref().map(|tls| Box::new(self.handshake(tls))),
+            reply: fact.reply.as_ref().map(|reply| Box::new(self.reply(reply))),
+            failure: fact.failure.as_ref().map(|failure| self.failure(failure)),
+            ..fact.clone()
+        }
+    }
+
+    fn sent_query(&mut self, sent: &SentQuery) -> SentQuery {
+        SentQuery {
+            local: sent.local.map(|local| self.socket(local)),
+            rcode: sent.rcode.as_deref().map(|rcode| self.word(rcode)),
+            ..sent.clone()
+        }
+    }
+
+    fn other_message(&mut self, other: &OtherMessage) -> OtherMessage {
+        OtherMessage { why: self.text(&other.why), reply: other.reply.as_ref().map(|reply| self.reply(reply)), ..other.clone() }
+    }
+
+    fn edns(&mut self, edns: &Edns) -> Edns {
+        let subnet = |scope: &SubnetScope| SubnetScope { address: self.address(scope.address), ..*scope };
+        let client_subnet = edns.client_subnet.as_ref().map(subnet);
+        Edns { nsid: edns.nsid.as_deref().map(|nsid| self.text(nsid)), client_subnet, ..edns.clone() }
+    }
+
+    fn name_sources(&mut self, fact: &NameSources) -> NameSources {
+        let line =
+            |line: &HostsLine| HostsLine { line: line.line, address: self.address(line.address), names: self.names(&line.names) };
+        NameSources {
+            hosts: fact.hosts.iter().map(line).collect(),
+            name: self.name(&fact.name),
+            hosts_file: self.text(&fact.hosts_file),
+            order: fact.order.iter().map(|source| self.word(source)).collect(),
+            search: self.names(&fact.search),
+            ndots: fact.ndots,
+            tried: self.names(&fact.tried),
+        }
+    }
+
+    fn delegation(&mut self, fact: &Delegation) -> Delegation {
+        let delegated = |server: &DelegatedTo| DelegatedTo {
+            name: self.name(&server.name),
+            glue: self.addresses(&server.glue),
+            resolved: self.addresses(&server.resolved),
+            failure: server.failure.as_ref().map(|failure| self.failure(failure)),
+        };
+        Delegation {
+            name_servers: fact.name_servers.iter().map(delegated).collect(),
+            name: self.name(&fact.name),
+            zone: self.name(&fact.zone),
+            given_by: fact.given_by.map(|address| self.socket(address)),
+            stopped: fact.stopped.as_deref().map(|why| self.text(why)),
+            ..fact.clone()
+        }
+    }
+
+    fn zone_server(&mut self, fact: &ZoneServer) -> ZoneServer {
+        ZoneServer {
+            zone: self.name(&fact.zone),
+            server: self.name(&fact.server),
+            address: self.socket(fact.address),
             reply: fact.reply.as_ref().map(|reply| self.reply(reply)),
+            own_name_servers: self.names(&fact.own_name_servers),
+            signatures: fact.signatures.iter().map(|one| Signature { covers: self.word(&one.covers), ..one.clone() }).collect(),
             failure: fact.failure.as_ref().map(|failure| self.failure(failure)),
             ..fact.clone()
         }
@@ -65,7 +137,8 @@ impl Redactor<'_> {
             .map(|error| ExtendedError { code: error.code, name: self.word(&error.name), text: self.text(&error.text) })
             .collect();
         let rcode = self.word(&reply.rcode);
-        DnsReply { rcode, extended_errors, answers, authority, additional, from: self.socket(reply.from), ..reply.clone() }
+        let edns = reply.edns.as_ref().map(|edns| self.edns(edns));
+        DnsReply { rcode, edns, extended_errors, answers, authority, additional, from: self.socket(reply.from), ..reply.clone() }
     }
 
     fn record(&mut self, record: &Record) -> Record {

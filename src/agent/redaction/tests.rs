@@ -19,13 +19,27 @@ pub(crate) fn full_document() -> Value {
     let record = json!({"name": "shop.example", "record_type": "TXT", "ttl_s": 1, "data": "text"});
     let dropped = ["x-thing", "link", "set-cookie", "etag", "x-request-idea"];
     let headers: Vec<Value> = kept_names().chain(dropped).map(|name| json!({"name": name, "value": "v"})).collect();
+    let reply = json!({"id": 1, "flags": {"aa": true, "tc": false, "rd": true, "ra": true, "ad": false, "cd": false}, "rcode": "NOERROR",
+        "rcode_number": 0, "edns": {"version": 0, "udp_size_bytes": 1232, "dnssec_ok": false, "nsid": "ns1.fra",
+        "cookie": {"client_matches": true, "server_bytes": 16}, "client_subnet": {"address": "203.0.113.0", "source_prefix": 24, "scope_prefix": 0}},
+        "extended_errors": [{"code": 1, "name": "Other", "text": "why"}], "answers": [record], "authority": [record],
+        "additional": [record], "size_bytes": 9, "from": "203.0.113.53:53", "ip_ttl": 60});
     let facts = json!([
         {"fact": "lookup", "name": "shop.example", "record_type": "A", "source": "server", "server": "203.0.113.53:53", "transport": "udp",
-         "addresses": ["203.0.113.7"], "took_us": 1, "attempts": 1, "failure": failure, "reply": {"id": 1,
-         "flags": {"aa": true, "tc": false, "rd": true, "ra": true, "ad": false, "cd": false}, "rcode": "NOERROR", "rcode_number": 0,
-         "edns": {"version": 0, "udp_size_bytes": 1232, "dnssec_ok": false},
-         "extended_errors": [{"code": 1, "name": "Other", "text": "why"}], "answers": [record], "authority": [record],
-         "additional": [record], "size_bytes": 9, "from": "203.0.113.53:53"}},
+         "addresses": ["203.0.113.7"], "took_us": 1, "attempts": 1, "purpose": "control", "http_status": 200, "failure": failure, "reply": reply,
+         "sent": [{"after_us": 0, "why": "first", "id": 1, "local": "203.0.113.200:5000", "edns": true, "size_bytes": 40, "rcode": "NOERROR"}],
+         "others": [{"after_us": 2, "second_reply": true, "why": "second", "size_bytes": 9, "ip_ttl": 9, "reply": reply}],
+         "tls": {"host": "shop.example", "address": "203.0.113.53:853", "server_name": "shop.example", "connect_us": 1, "took_us": 1,
+         "protocol": "TLSv1.3", "failure": failure}},
+        {"fact": "name_sources", "name": "shop.example", "hosts": [{"line": 3, "address": "203.0.113.7", "names": ["shop.example"]}],
+         "hosts_file": "/etc/hosts", "order": ["files", "dns"], "search": ["corp.example"], "ndots": 1, "tried": ["shop.example"]},
+        {"fact": "delegation", "name": "shop.example", "zone": "example", "given_by": "203.0.113.54:53", "name_servers": [{"name": "ns.example",
+         "glue": ["203.0.113.55"], "resolved": ["203.0.113.56"], "failure": failure}], "secure": true, "stopped": "why",
+         "signed_by": [{"key_tag": 1, "algorithm": 13, "digest_type": 2}]},
+        {"fact": "zone_server", "zone": "example", "server": "ns.example", "address": "203.0.113.55:53", "reply": reply, "took_us": 1,
+         "authoritative": true, "serial": 1, "own_name_servers": ["ns.example"], "attempts": 3, "failure": failure,
+         "keys": [{"key_tag": 1, "algorithm": 13, "entry_point": true, "revoked": false}],
+         "signatures": [{"covers": "A", "key_tag": 1, "algorithm": 13, "inception": "2026-01-01T00:00:00Z", "expiration": "2026-02-01T00:00:00Z"}]},
         {"fact": "connect", "host": "shop.example", "address": "203.0.113.7:443", "attempt": 1, "local": "203.0.113.200:5000",
          "interface": "eth0", "took_us": 1, "kernel_rtt_us": 1, "syn_retransmits": 0,
          "banner": {"bytes": 8, "text": "220", "first_byte_us": 1},
@@ -158,6 +172,10 @@ fn stays(pointer: &str, strict: bool) -> bool {
         "others",
         "reference_id",
         "targets",
+        "zone",
+        "server",
+        "own_name_servers",
+        "tried",
     ];
     const BYTES: &str = "der_base64";
     let own = pointer.rsplit('/').find(|part| part.parse::<u32>().is_err()).unwrap_or_default();
@@ -285,7 +303,7 @@ fn at_the_strict_level_no_name_and_no_certificate_gets_out() {
 fn at_the_strict_level_no_address_of_the_run_gets_out() {
     let key = MappingKey::from_bytes([3; 32]);
     let mut document = full_document();
-    document["outcomes"][0]["observations"][1]["failure"]["text"] =
+    document["outcomes"][0]["observations"][4]["failure"]["text"] =
         "203.0.113.7:443 and [203.0.113.53]:53 refused shop.example".into();
     let parsed: Document = serde_json::from_value(document).unwrap();
     let (redacted, report) = redact(&parsed, Redaction::Strict(&key), &[]);

@@ -1,4 +1,5 @@
 use super::ParameterError;
+use super::name_server::{NameServer, parse_address};
 use crate::nearest::nearest;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
@@ -12,7 +13,9 @@ pub struct DnsParams {
     /// The record types to ask for, such as A, AAAA, CNAME, MX, TXT.
     #[serde(default = "address_types")]
     pub types: Vec<String>,
-    /// The name servers to ask, as addresses with an optional port; none asks those that the system is configured with.
+    /// The name servers to ask, as addresses with an optional port; none asks those that the system is configured with. `tls://ADDRESS#NAME`
+    /// asks over TLS and `https://ADDRESS/dns-query#NAME` over HTTPS, where NAME is the one that the certificate must have; `udp://ADDRESS` and
+    /// `tcp://ADDRESS` use that transport only.
     #[serde(default)]
     pub servers: Vec<String>,
     /// How to ask: over UDP and again over TCP when the reply was cut, or over one of them only.
@@ -29,6 +32,49 @@ pub struct DnsParams {
     #[serde(default = "attempts")]
     #[schemars(range(min = 1, max = 5))]
     pub attempts: u32,
+    /// Ask for recursion; a server that is asked for its own zones only needs none.
+    #[serde(default = "yes")]
+    pub recursion: bool,
+    /// Whether to offer EDNS, and whether to ask once more without it where it is met with silence or a refusal.
+    #[serde(default)]
+    pub edns: EdnsUse,
+    /// Ask for DNSSEC records (the DO bit), which makes replies larger.
+    #[serde(default)]
+    pub dnssec: bool,
+    /// Ask which of a server's instances replies (NSID).
+    #[serde(default = "yes")]
+    pub nsid: bool,
+    /// Send a DNS cookie, which tells the server's replies from forged ones.
+    #[serde(default = "yes")]
+    pub cookie: bool,
+    /// Ask on behalf of this network, such as 192.0.2.0/24 (EDNS client subnet), to see what clients there are answered.
+    #[serde(default)]
+    pub client_subnet: Option<String>,
+    /// Milliseconds to listen on after a reply over UDP, for a second reply to the same question, which a forger or a duplicating network sends.
+    #[serde(default)]
+    #[schemars(range(min = 0, max = 2_000))]
+    pub listen_ms: u64,
+    /// Where the answer is SERVFAIL, ask again with checking disabled (CD=1): an answer then shows that DNSSEC validation failed.
+    #[serde(default)]
+    pub compare_cd: bool,
+    /// Ask each server who it is: version.bind, hostname.bind and id.server in class CH.
+    #[serde(default)]
+    pub identity: bool,
+    /// Ask for the names (PTR) of the addresses that were answered.
+    #[serde(default)]
+    pub reverse: bool,
+    /// Also ask for the name with each of the system's search suffixes.
+    #[serde(default)]
+    pub search: bool,
+    /// A server to put the same questions to for comparison, written as in `servers`.
+    #[serde(default)]
+    pub control: Option<String>,
+    /// Walk down the delegations from the root, and ask every name server of each zone.
+    #[serde(default)]
+    pub delegation: bool,
+    /// The servers that a walk begins at, as addresses with an optional port; none begins at the root servers.
+    #[serde(default)]
+    pub roots: Vec<String>,
 }
 
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
@@ -39,6 +85,48 @@ pub enum DnsTransport {
     UdpThenTcp,
     Udp,
     Tcp,
+}
+
+/// How EDNS is offered (RFC 6891).
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "snake_case")]
+#[schemars(inline)]
+pub enum EdnsUse {
+    /// Offered; where no packet with it is answered, or it is refused, one packet follows without.
+    #[default]
+    Fallback,
+    /// Offered, and never given up.
+    Always,
+    /// Not offered, so that no option goes out either.
+    Never,
+}
+
+/// A network on whose behalf a question is asked (RFC 7871 section 6).
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct ClientSubnet {
+    /// The bits beyond the prefix are zero.
+    pub address: IpAddr,
+    pub prefix: u8,
+}
+
+impl ClientSubnet {
+    /// None where the text is no network, such as `192.0.2.0/24` or `2001:db8::/56`.
+    pub fn parse(text: &str) -> Option<Self> {
+        let (address, prefix) = text.split_once('/')?;
+        let (address, prefix): (IpAddr, u8) = (address.parse().ok()?, prefix.parse().ok()?);
+        let masked = match address {
+            IpAddr::V4(v4) => IpAddr::from((u32::from(v4) & high_bits(32, prefix)? as u32).to_be_bytes()),
+            IpAddr::V6(v6) => IpAddr::from((u128::from(v6) & high_bits(128, prefix)?).to_be_bytes()),
+        };
+        Some(Self { address: masked, prefix })
+    }
+}
+
+/// A number of `width` bits whose `count` first are set; none where there are not so many.
+fn high_bits(width: u32, count: u8) -> Option<u128> {
+    let low = width.checked_sub(count.into())?;
+    let all = u128::MAX >> (128 - width);
+    Some(if low == 128 { 0 } else { all >> low << low })
 }
 
 /// The record types that can be asked for by name; any other by its number, as `TYPE64`.
@@ -53,11 +141,26 @@ const NO_QUESTION: [u16; 5] = [41, 249, 250, 251, 252];
 impl DnsParams {
     /// At most this many servers and record types a check: their product bounds the packets.
     pub const MAX_SERVERS: usize = 8;
+    /// As many as there are root servers.
+    pub const MAX_ROOTS: usize = 13;
     pub const MAX_TYPES: usize = 8;
 
-    /// The servers named, parsed; those that are no address are left out, which [`super::Params::parse`] has refused before.
-    pub fn server_addresses(&self) -> Vec<SocketAddr> {
-        self.servers.iter().filter_map(|server| parse_server(server)).collect()
+    /// The servers named, parsed; those that are none are left out, which [`super::Params::parse`] has refused before.
+    pub fn name_servers(&self) -> Vec<NameServer> {
+        self.servers.iter().filter_map(|server| NameServer::parse(server)).collect()
+    }
+
+    pub fn control_server(&self) -> Option<NameServer> {
+        NameServer::parse(self.control.as_deref()?)
+    }
+
+    pub fn subnet(&self) -> Option<ClientSubnet> {
+        ClientSubnet::parse(self.client_subnet.as_deref()?)
+    }
+
+    /// Where a walk begins; none stands for the root servers.
+    pub fn root_addresses(&self) -> Vec<SocketAddr> {
+        self.roots.iter().filter_map(|server| parse_server(server)).collect()
     }
 
     pub(super) fn validate(&self) -> Result<(), ParameterError> {
@@ -81,11 +184,34 @@ impl DnsParams {
             };
             return refuse("types", format!("`{unknown}` is no record type that can be asked for ({hint})"));
         }
-        match self.servers.iter().find(|server| parse_server(server).is_none()) {
-            Some(server) => refuse(
-                "servers",
-                format!("`{server}` is not the address of a name server: write 192.0.2.53, 192.0.2.53:5353 or [2001:db8::53]:53"),
-            ),
+        let no_server = |key: &str, server: &str| {
+            refuse(
+                key,
+                format!(
+                    "`{server}` is not the address of a name server: write 192.0.2.53, 192.0.2.53:5353, [2001:db8::53]:53, tls://192.0.2.53#NAME or https://192.0.2.53/dns-query#NAME"
+                ),
+            )
+        };
+        if let Some(server) = self.servers.iter().find(|server| NameServer::parse(server).is_none()) {
+            return no_server("servers", server);
+        }
+        if let Some(server) = self.control.as_ref().filter(|server| NameServer::parse(server).is_none()) {
+            return no_server("control", server);
+        }
+        if self.roots.len() > Self::MAX_ROOTS {
+            return refuse(
+                "roots",
+                format!("`roots` has {} entries, but must have at most {}", self.roots.len(), Self::MAX_ROOTS),
+            );
+        }
+        if let Some(server) = self.roots.iter().find(|server| parse_server(server).is_none()) {
+            return refuse(
+                "roots",
+                format!("`{server}` is not the address of a name server: write 192.0.2.53 or 192.0.2.53:5353"),
+            );
+        }
+        match self.client_subnet.as_ref().filter(|subnet| ClientSubnet::parse(subnet).is_none()) {
+            Some(subnet) => refuse("client_subnet", format!("`{subnet}` is not a network: write 192.0.2.0/24 or 2001:db8::/56")),
             None => Ok(()),
         }
     }
@@ -93,8 +219,7 @@ impl DnsParams {
 
 /// A server as written: an address, or an address and a port; port 53 where none is given.
 pub fn parse_server(text: &str) -> Option<SocketAddr> {
-    let with_port = text.parse().ok().filter(|server: &SocketAddr| server.port() != 0);
-    with_port.or_else(|| Some(SocketAddr::new(text.trim_matches(['[', ']']).parse::<IpAddr>().ok()?, 53)))
+    parse_address(text, 53)
 }
 
 fn is_record_type(text: &str) -> bool {
@@ -181,6 +306,41 @@ mod tests {
         for (text, address) in expected {
             assert_eq!(parse_server(text), address.parse().ok());
         }
+    }
+
+    #[test]
+    fn a_client_subnet_is_a_network_and_hides_the_bits_of_its_host() {
+        let shown = |text: &str| ClientSubnet::parse(text).map(|subnet| format!("{}/{}", subnet.address, subnet.prefix));
+        for (text, network) in [
+            ("192.0.2.77/24", "192.0.2.0/24"),
+            ("192.0.2.77/32", "192.0.2.77/32"),
+            ("0.0.0.0/0", "0.0.0.0/0"),
+            ("192.0.2.77/0", "0.0.0.0/0"),
+            ("2001:db8:1:2:3::4/56", "2001:db8:1::/56"),
+            ("2001:db8::1/0", "::/0"),
+            ("2001:db8::1/128", "2001:db8::1/128"),
+        ] {
+            assert_eq!(shown(text).as_deref(), Some(network));
+        }
+        for wrong in ["192.0.2.0", "192.0.2.0/33", "2001:db8::/129", "x/8", "192.0.2.0/-1"] {
+            assert!(message(json!({"name": "x", "client_subnet": wrong})).contains("not a network"), "{wrong}");
+        }
+    }
+
+    #[test]
+    fn every_use_of_edns_can_be_chosen() {
+        for word in ["fallback", "always", "never"] {
+            Params::parse(Kind::Dns, json!({"name": "x", "edns": word})).unwrap();
+        }
+        assert!(message(json!({"name": "x", "edns": "no"})).contains("fallback, always, never"));
+    }
+
+    #[test]
+    fn a_walk_begins_at_addresses_only() {
+        assert!(message(json!({"name": "x", "roots": ["tls://192.0.2.1"]})).contains("write 192.0.2.53"));
+        assert!(message(json!({"name": "x", "roots": vec!["192.0.2.1"; 14]})).contains("at most 13"));
+        assert!(message(json!({"name": "x", "control": "dns.example"})).contains("write 192.0.2.53"));
+        Params::parse(Kind::Dns, json!({"name": "x", "roots": ["192.0.2.1:5353"], "control": "tls://192.0.2.1"})).unwrap();
     }
 
     #[test]

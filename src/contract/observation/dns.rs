@@ -1,3 +1,4 @@
+use super::Handshake;
 use crate::failure::Failure;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
@@ -17,14 +18,141 @@ pub struct Lookup {
     pub addresses: Vec<IpAddr>,
     /// From the first packet sent to the reply that was taken.
     pub took_us: Option<u64>,
-    /// Packets sent for this question on this transport; 0 where none could be sent, and where a library hides it.
+    /// Packets sent for this question on this transport, or connections tried; 0 where none could be sent, and where a library hides it.
     #[serde(default)]
     pub attempts: u32,
+    /// What it was asked for.
+    #[serde(default, skip_serializing_if = "Purpose::is_question")]
+    pub purpose: Purpose,
+    /// Every query sent, in order; only where netsonde itself asked.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub sent: Vec<SentQuery>,
+    /// Messages that came beside the reply, the first [`Lookup::MAX_OTHERS`] of them.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub others: Vec<OtherMessage>,
+    /// The handshake under DNS over TLS (RFC 7858) and over HTTPS (RFC 8484), with what each trust store says of the server.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub tls: Option<Box<Handshake>>,
+    /// The status of the response under DNS over HTTPS (RFC 8484 section 4.2.1).
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub http_status: Option<u16>,
     /// The reply as the server gave it; only where netsonde itself asked.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub reply: Option<DnsReply>,
+    pub reply: Option<Box<DnsReply>>,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub failure: Option<Failure>,
+}
+
+impl Lookup {
+    /// An honest server sends no other message at all; this bounds what a flood of forged ones leaves in the bundle.
+    pub const MAX_OTHERS: usize = 8;
+
+    /// A lookup of which nothing is known yet.
+    pub fn new(name: impl Into<String>, record_type: impl Into<String>, source: LookupSource) -> Self {
+        Self {
+            name: name.into(),
+            record_type: record_type.into(),
+            source,
+            addresses: Vec::new(),
+            took_us: None,
+            attempts: 0,
+            purpose: Purpose::Question,
+            sent: Vec::new(),
+            others: Vec::new(),
+            tls: None,
+            http_status: None,
+            reply: None,
+            failure: None,
+        }
+    }
+}
+
+/// What a lookup is for. Only those of [`Purpose::Question`] decide how a check ends.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum Purpose {
+    /// The question of the check.
+    #[default]
+    Question,
+    /// The same question to the same server with CD=1, after SERVFAIL: the server then leaves DNSSEC validation to the asker (RFC 4035
+    /// section 3.2.2).
+    CheckingDisabled,
+    /// The same question to the control server.
+    Control,
+    /// Who the server is, in class CH (RFC 4892 section 3).
+    Identity,
+    /// The name of an address that was answered (RFC 1035 section 3.5).
+    Reverse,
+    /// The name with a suffix of the system's search list.
+    Search,
+    /// Of a newer agent.
+    #[serde(other)]
+    Other,
+}
+
+impl Purpose {
+    pub fn is_question(&self) -> bool {
+        *self == Self::Question
+    }
+}
+
+/// One query as it was sent.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub struct SentQuery {
+    /// After the first of its lookup.
+    pub after_us: u64,
+    pub why: QueryReason,
+    /// RFC 1035 section 4.1.1. 0 over HTTPS, so that caches can serve it (RFC 8484 section 4.1).
+    pub id: u16,
+    /// The address and port it was sent from; none where the system did not say.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub local: Option<SocketAddr>,
+    /// It had an OPT record (RFC 6891).
+    pub edns: bool,
+    /// Of the DNS message.
+    pub size_bytes: u32,
+    /// The response code of the reply that it got; none where it got none.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub rcode: Option<String>,
+}
+
+/// Why a query was sent.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum QueryReason {
+    First,
+    /// The one before got no reply in time.
+    Silence,
+    /// None with EDNS got a reply in time: this one has none.
+    SilenceWithEdns,
+    /// The one before was answered with FORMERR, NOTIMP or BADVERS, as by a server that does not know EDNS: this one has none (RFC 6891
+    /// section 7).
+    EdnsRefused,
+    /// The one before was answered with BADCOOKIE: this one has the server's cookie (RFC 7873 section 5.3).
+    BadCookie,
+    /// The reply over UDP was cut (TC=1): this one goes over TCP (RFC 7766 section 5).
+    Truncated,
+    #[serde(other)]
+    Other,
+}
+
+/// A message that came beside the reply that was taken.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
+pub struct OtherMessage {
+    /// After the first query of its lookup.
+    pub after_us: u64,
+    /// It answers the very question, by id and name, and came after the reply that was taken. A query that was sent twice may
+    /// honestly get two.
+    pub second_reply: bool,
+    /// Why it was not taken.
+    pub why: String,
+    pub size_bytes: u32,
+    /// The TTL or hop limit of the packet that brought it. One other than the reply's comes from another place.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub ip_ttl: Option<u8>,
+    /// What it says, where it could be read.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub reply: Option<DnsReply>,
 }
 
 /// Who was asked.
@@ -44,6 +172,10 @@ pub enum LookupSource {
 pub enum Transport {
     Udp,
     Tcp,
+    /// DNS over TLS (RFC 7858).
+    Tls,
+    /// DNS over HTTPS (RFC 8484).
+    Https,
 }
 
 /// A DNS message as received (RFC 1035 section 4.1, RFC 6891).
@@ -66,6 +198,9 @@ pub struct DnsReply {
     pub size_bytes: u32,
     /// Where the reply came from.
     pub from: SocketAddr,
+    /// The TTL or hop limit that the packet had left, where the system says it; over UDP only.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub ip_ttl: Option<u8>,
 }
 
 /// Header flags (RFC 1035 section 4.1.1, RFC 4035 section 3).
@@ -79,11 +214,38 @@ pub struct DnsFlags {
     pub cd: bool,
 }
 
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+/// The OPT record of a reply (RFC 6891 section 6.1).
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct Edns {
     pub version: u8,
+    /// The largest UDP payload that the server takes.
     pub udp_size_bytes: u16,
     pub dnssec_ok: bool,
+    /// Which instance of the server replied (RFC 5001): as text where it is printable ASCII, else `0x` and hexadecimal.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub nsid: Option<String>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub cookie: Option<Cookie>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub client_subnet: Option<SubnetScope>,
+}
+
+/// A DNS cookie in a reply (RFC 7873 section 4). Its bytes are a secret between the two and are not kept.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub struct Cookie {
+    /// The client's part is the one that was sent.
+    pub client_matches: bool,
+    /// Length of the server's part, 8 to 32; 0 where the server sent none.
+    pub server_bytes: u8,
+}
+
+/// For whom an answer is meant (RFC 7871 section 7.1.2).
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub struct SubnetScope {
+    pub address: IpAddr,
+    pub source_prefix: u8,
+    /// The answer holds for a network of this length; 0 for everybody.
+    pub scope_prefix: u8,
 }
 
 /// RFC 8914 section 4: the info code, its registered name, and the server's extra text.

@@ -3,23 +3,30 @@
 //! Times: `at_us` counts microseconds since the run began, on a monotonic clock; every `*_us` is a duration in microseconds.
 //! A fact type that this version does not know is kept as it came, so that a stored bundle of a newer agent survives.
 
+mod delegation;
 mod dns;
 mod host;
 mod http;
 mod icmp;
 mod mtu;
+mod name_sources;
 mod ntp;
 mod route;
 mod tcp;
 mod tls;
 
-pub use dns::{DnsFlags, DnsReply, Edns, ExtendedError, Lookup, LookupSource, Record, Transport};
+pub use delegation::{DelegatedTo, Delegation, Signature, VouchedKey, ZoneKey, ZoneServer};
+pub use dns::{
+    Cookie, DnsFlags, DnsReply, Edns, ExtendedError, Lookup, LookupSource, OtherMessage, Purpose, QueryReason, Record, SentQuery,
+    SubnetScope, Transport,
+};
 pub use host::{Clock, Interface, Proxies, ProxySetting, Resolvers, Route};
 pub use http::{Exchange, Header, Phases};
 pub use icmp::{
     Echo, EchoClock, EchoReply, EchoStatistics, ExtraKind, ExtraReply, RttDistribution, Sweep, SweepError, SweepTarget,
 };
 pub use mtu::{Mtu, MtuAnswer, MtuLimit, MtuProbe};
+pub use name_sources::{HostsLine, NameSources};
 pub use ntp::{Leap, TimeOffset, TimeSample, TimeServer};
 pub use route::{Hop, HopProbe, HopReply, ReplyKind, Trace, TraceProtocol};
 pub use tcp::{Banner, Connect, Hold, PortState, PortSweep, Race, TcpState};
@@ -48,6 +55,9 @@ pub struct Observation {
 #[serde(tag = "fact", rename_all = "snake_case")]
 pub enum Fact {
     Lookup(Lookup),
+    NameSources(NameSources),
+    Delegation(Delegation),
+    ZoneServer(Box<ZoneServer>),
     Connect(Connect),
     Race(Race),
     PortSweep(PortSweep),
@@ -77,6 +87,7 @@ impl Fact {
     pub fn failure(&self) -> Option<&crate::failure::Failure> {
         match self {
             Self::Lookup(fact) => fact.failure.as_ref(),
+            Self::ZoneServer(fact) => fact.failure.as_ref(),
             Self::Connect(fact) => fact.failure.as_ref(),
             Self::Echo(fact) => fact.failure.as_ref(),
             Self::Sweep(fact) => fact.failure.as_ref(),
@@ -90,7 +101,9 @@ impl Fact {
             Self::FetchedIssuer(fact) => fact.failure.as_ref(),
             Self::Mtu(fact) => fact.failure.as_ref(),
             Self::TimeOffset(fact) => fact.failure.as_ref(),
-            Self::Hop(_)
+            Self::NameSources(_)
+            | Self::Delegation(_)
+            | Self::Hop(_)
             | Self::Race(_)
             | Self::Interface(_)
             | Self::Resolvers(_)

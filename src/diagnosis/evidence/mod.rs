@@ -21,7 +21,8 @@ use netsonde_contract::environment::Environment;
 use netsonde_contract::id::ObservationId;
 use netsonde_contract::kind::Kind;
 use netsonde_contract::observation::{
-    Clock, Connect, Echo, Exchange, Fact, Handshake, Hop, Interface, Lookup, Observation, Proxies, Resolvers, Route, Trace,
+    Clock, Connect, Echo, Exchange, Fact, Handshake, Hop, Interface, Lookup, Observation, Proxies, Purpose, Resolvers, Route,
+    Trace,
 };
 use netsonde_contract::outcome::Outcome;
 use netsonde_contract::target::Target;
@@ -129,7 +130,7 @@ impl<'a> Evidence<'a> {
             Fact::Resolvers(fact) => self.resolvers.push(seen!(fact)),
             Fact::Proxies(fact) => self.proxies.push(seen!(fact)),
             _ if !of_target => {}
-            Fact::Lookup(fact) => self.lookups.push(seen!(fact)),
+            Fact::Lookup(fact) if fact.purpose == Purpose::Question => self.lookups.push(seen!(fact)),
             Fact::Connect(fact) if is_of_proxy(outcome) => self.to_proxy.push(seen!(fact)),
             Fact::Connect(fact) => self.attempts.extend(Attempt::of_connect(seen!(fact))),
             Fact::Echo(fact) => self.echoes.push(seen!(fact)),
@@ -150,6 +151,7 @@ impl<'a> Evidence<'a> {
             Fact::HandshakeVariant(_) | Fact::TlsSupport(_) | Fact::FetchedIssuer(_) | Fact::Mtu(_) | Fact::TimeOffset(_) => {}
             // Sums over many addresses or ports: no rule reads a cause from them.
             Fact::Sweep(_) | Fact::PortSweep(_) | Fact::Race(_) => {}
+            Fact::Lookup(_) | Fact::NameSources(_) | Fact::Delegation(_) | Fact::ZoneServer(_) => {}
             Fact::Unknown(_) => {}
         }
     }

@@ -4,7 +4,7 @@ use crate::layer::Layer;
 use crate::spot::Spot;
 use netsonde_contract::failure::{Failure, FailureCode, Step};
 use netsonde_contract::id::ObservationId;
-use netsonde_contract::observation::{Connect, Echo, Exchange, Fact, Handshake, Lookup, LookupSource, Trace};
+use netsonde_contract::observation::{Connect, Echo, Exchange, Fact, Handshake, Lookup, LookupSource, Purpose, Trace};
 use netsonde_contract::outcome::Outcome;
 
 /// One observation that made its check fail: where, at which layer, and what was seen in words.
@@ -29,6 +29,7 @@ impl Evidence<'_> {
             |exchange: &Exchange| matches!(exchange.redirect_stopped.as_deref(), Some("loop" | "limit")) && sets_cookie(outcome);
         let of_fact = |fact: &Fact| match fact {
             // Where the system was asked, what it said decides; the servers' replies are the reason.
+            Fact::Lookup(lookup) if lookup.purpose != Purpose::Question => None,
             Fact::Lookup(lookup) if !system_was_asked || lookup.source == LookupSource::System => of_lookup(lookup),
             Fact::Connect(connect) => of_connect(connect),
             Fact::Echo(Echo { address, .. }) | Fact::Trace(Trace { target: address, .. }) if address.is_unspecified() => {

@@ -90,14 +90,12 @@ fn lookup(
     failure: Option<Failure>,
 ) -> Fact {
     Fact::Lookup(Lookup {
-        name: name.into(),
-        record_type: record_type.into(),
-        source,
         addresses: addresses.iter().map(|address| address.parse().unwrap()).collect(),
         took_us: Some(5_000),
         attempts: 1,
-        reply,
+        reply: reply.map(Box::new),
         failure,
+        ..Lookup::new(name, record_type, source)
     })
 }
 
@@ -121,6 +119,7 @@ fn reply(server: &str, number: u16, name: &str, answers: Vec<(&str, &str)>, auth
         additional: Vec::new(),
         size_bytes: 64,
         from: SocketAddr::new(server.parse().unwrap(), 53),
+        ip_ttl: None,
     }
 }
 

@@ -1,6 +1,7 @@
 //! Facts in words. Each fact has one line that says what was seen, and details for those who want every flag; each outcome has
 //! one line that sums its observations up. Terminal, markdown and HTML all show these lines.
 
+mod delegation;
 mod dns;
 mod failure;
 mod host;
@@ -13,7 +14,10 @@ mod tcp;
 mod tls;
 mod tls_compared;
 
-pub(crate) use dns::{flags as dns_flags, source as dns_source, verdict as dns_verdict};
+pub(crate) use delegation::{verdict as zone_server_verdict, who as zone_server};
+pub(crate) use dns::{
+    flags as dns_flags, purpose as dns_purpose, remark as dns_remark, source as dns_source, verdict as dns_verdict,
+};
 pub(crate) use failure::short as short_failure;
 pub(crate) use http::phases;
 pub(crate) use tls::{names as certificate_names, store, trust, validity};
@@ -55,6 +59,9 @@ pub(crate) fn outcome(outcome: &Outcome) -> String {
 pub(crate) fn line(fact: &Fact) -> String {
     match fact {
         Fact::Lookup(fact) => dns::line(fact),
+        Fact::NameSources(fact) => dns::sources(fact),
+        Fact::Delegation(fact) => delegation::zone(fact),
+        Fact::ZoneServer(fact) => delegation::server(fact),
         Fact::Connect(fact) => tcp::line(fact),
         Fact::Race(fact) => tcp::race(fact),
         Fact::PortSweep(fact) => tcp::port_sweep(fact),
@@ -86,6 +93,8 @@ pub(crate) fn line(fact: &Fact) -> String {
 pub(crate) fn details(fact: &Fact) -> Vec<String> {
     match fact {
         Fact::Lookup(fact) => dns::details(fact),
+        Fact::Delegation(fact) => delegation::zone_details(fact),
+        Fact::ZoneServer(fact) => delegation::server_details(fact),
         Fact::Connect(fact) => tcp::details(fact),
         Fact::PortSweep(fact) => tcp::port_sweep_details(fact),
         Fact::Echo(fact) => icmp::details(fact),

@@ -45,7 +45,9 @@ pub(super) fn read(kind: Kind, parameters: &mut Map<String, Value>) -> Result<Op
             let Some(given) = text("host") else { return Ok(None) };
             endpoint(kind, &parse(&given, TargetForm::Host)?, parameters).map(Some)
         }
-        Kind::Icmp | Kind::Traceroute | Kind::Mtu | Kind::Ntp => text("host").map(|given| host(&parse(&given, TargetForm::Host)?)).transpose(),
+        Kind::Icmp | Kind::Traceroute | Kind::Mtu | Kind::Ntp => {
+            text("host").map(|given| host(&parse(&given, TargetForm::Host)?)).transpose()
+        }
         Kind::Host => text("target").map(|given| host(&parse(&given, TargetForm::Host)?)).transpose(),
         // Names such as `_dmarc.example.` are asked for, but are no hosts.
         Kind::Dns => Ok(text("name").and_then(|given| Target::parse(&given, TargetForm::Host).ok())),
