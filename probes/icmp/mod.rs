@@ -14,7 +14,7 @@ mod statistics;
 mod targets;
 
 use crate::context::{Context, Ending, NotMeasurable};
-use netsonde_contract::kind::{EchoEngine, IcmpParams};
+use netsonde_contract::kind::IcmpParams;
 use targets::Aim;
 
 /// Ends as expected where any address answered any request.
@@ -33,7 +33,7 @@ pub(crate) async fn run(context: &Context, params: &IcmpParams) -> Result<Ending
 /// Measures with the own engine; nothing where it is not to be used, or has no means.
 #[cfg(target_os = "linux")]
 async fn own_engine(context: &Context, params: &IcmpParams, aims: &[Aim]) -> Result<Option<bool>, NotMeasurable> {
-    if params.engine == EchoEngine::Portable {
+    if params.engine == netsonde_contract::kind::EchoEngine::Portable {
         return Ok(None);
     }
     match engine::run(context, params, aims).await {

@@ -56,8 +56,8 @@ fn with_headings(article: &str) -> String {
 
 fn unknown(code: &str) -> Stop {
     let explained = || ARTICLES.iter().map(|(code, _)| *code);
-    if netsonde_contract::cause::is_known(code) {
-        return Stop::usage(format!("`{code}` is a known cause, but this version never reports it and has no article for it"))
+    if let Some(meaning) = netsonde_contract::cause::meaning(code) {
+        return Stop::usage(format!("`{code}`: {meaning}. This version does not report it as a cause and has no article for it"))
             .next("netsonde explain lists what it explains");
     }
     let stop = Stop::usage(format!("there is no finding `{code}`"));
