@@ -32,6 +32,9 @@ pub(crate) struct Scenario {
     pub families: Vec<Family>,
     #[serde(default = "both_users")]
     pub users: Vec<User>,
+    /// Seconds of quiet before each trial with the fault on, where an earlier one leaves its mark in the network.
+    #[serde(default)]
+    pub quiet_s: u64,
     #[serde(default)]
     pub service: Vec<Service>,
     #[serde(default)]

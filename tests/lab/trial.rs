@@ -100,6 +100,9 @@ impl Bench {
                     if stopped.load(Ordering::Relaxed) {
                         return Ok(());
                     }
+                    if stage != Stage::Healthy {
+                        std::thread::sleep(Duration::from_secs(scenario.quiet_s));
+                    }
                     trials.push(self.ask(scenario, &network, stage, ask, *family, *user));
                 }
             }
