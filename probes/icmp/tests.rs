@@ -1,11 +1,11 @@
 //! The engines on loopback. A process that may open neither raw nor ping sockets has nothing to test here, and says so.
 
 use super::*;
-use netsonde_contract::kind::EchoEngine;
 use crate::context::{ProxyChoice, Recorder};
 use crate::gate::{Gate, Limits};
 use crate::{Trust, clock::Clock};
 use netsonde_contract::id::CheckId;
+use netsonde_contract::kind::EchoEngine;
 use netsonde_contract::observation::{Echo, Fact, Sweep};
 use std::sync::Arc;
 
