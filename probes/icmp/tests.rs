@@ -28,7 +28,7 @@ async fn measure(params: &IcmpParams, limits: Limits) -> (Result<Ending, NotMeas
 fn allowed(ending: &Result<Ending, NotMeasurable>) -> bool {
     match ending {
         Err(NotMeasurable(note)) if note.grant.is_some() => {
-            eprintln!("skipped: {}", note.why);
+            eprintln!("skipped: an echo series on loopback: {}", note.why);
             false
         }
         _ => true,

@@ -30,9 +30,13 @@ async fn loopback_passes_the_largest_that_is_tried_in_both_families() {
 #[tokio::test]
 async fn a_port_that_swallows_everything_tells_nothing_of_sizes() {
     // Both tries go to ports that somebody holds and never reads.
-    let first = UdpSocket::bind(("127.0.0.3", 0)).unwrap();
-    let port = first.local_addr().unwrap().port();
-    let Ok(_second) = UdpSocket::bind(("127.0.0.3", port + 1)) else { return };
+    let neighbours = || {
+        let first = UdpSocket::bind(("127.0.0.3", 0)).ok()?;
+        let port = first.local_addr().ok()?.port();
+        let second = UdpSocket::bind(("127.0.0.3", port.checked_add(1)?)).ok()?;
+        Some((first, second, port))
+    };
+    let (_first, _second, port) = (0..100).find_map(|_| neighbours()).expect("two free ports side by side");
     let value = serde_json::json!({"host": "127.0.0.3", "port": port, "timeout_ms": 50});
     let context = context(&[]);
     let ending = run(&context, &serde_json::from_value(value).unwrap()).await.unwrap();
