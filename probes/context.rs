@@ -110,6 +110,11 @@ impl Recorder {
         id
     }
 
+    /// The recorder of one of several samples of the check: into the same place, with a time of its own.
+    pub fn for_a_sample(&self) -> Self {
+        Self { time_over: CancellationToken::new(), ..self.clone() }
+    }
+
     /// What was recorded so far.
     pub fn observations(&self) -> Vec<Observation> {
         self.observations.lock().unwrap_or_else(PoisonError::into_inner).clone()

@@ -109,7 +109,10 @@ fn cost(check: &PlannedCheck) -> String {
         }
         Params::Host(_) => "nothing; reads this machine's own settings".to_owned(),
     };
-    format!("{what} ({deadline} s)")
+    match check.samples.count {
+        0 | 1 => format!("{what} ({deadline} s)"),
+        count => format!("{what} ({deadline} s), {count} times, every {} s", check.samples.every.as_secs_f64()),
+    }
 }
 
 /// What a dns check asks beside its own questions.
@@ -142,7 +145,7 @@ mod tests {
     #[test]
     fn every_check_is_named_with_what_it_sends() {
         let request = Request { targets: vec!["https://shop.example/?card=1".into()], ..Request::default() };
-        for name in ["quick", "web", "path", "dns"] {
+        for name in ["quick", "web", "path", "dns", "soak", "storage-endpoint"] {
             let plan = find_built_in(name).unwrap().parse().unwrap().plan(&request).unwrap();
             let text = describe(&plan, Level::Default, None, false);
             for check in &plan.checks {

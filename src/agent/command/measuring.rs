@@ -91,7 +91,7 @@ mod tests {
     fn budgets_and_proxies_are_read_as_people_write_them() {
         assert_eq!(parse_budget("60s"), Ok(Duration::from_secs(60)));
         assert_eq!(parse_budget("1m30s"), Ok(Duration::from_secs(90)));
-        for wrong in ["", "0s", "-5s", "soon", "11m"] {
+        for wrong in ["", "0s", "-5s", "soon", "61m"] {
             assert!(parse_budget(wrong).is_err(), "{wrong}");
         }
         assert_eq!(parse_proxy("none"), Ok(ProxyChoice::None));

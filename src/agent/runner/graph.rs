@@ -94,15 +94,13 @@ impl<'a> Graph<'a> {
                 }
             }
         }
-        for (condition, other) in &check.when {
-            let stage = self.stage(other.as_str());
-            if matches!(stage, Stage::Waiting | Stage::Begun) {
+        for (condition, others) in &check.when {
+            let stages: Vec<Stage> = others.iter().map(|other| self.stage(other.as_str())).collect();
+            if stages.iter().any(|stage| matches!(stage, Stage::Waiting | Stage::Begun)) {
                 waits = true;
-            } else if !holds(condition, stage) {
-                return Verdict::Skip(
-                    Stage::NotApplicable,
-                    format!("it is only meant to run when {}", meant(condition, other.as_str())),
-                );
+            } else if !holds(condition, &stages) {
+                let name = condition.check().unwrap_or_default();
+                return Verdict::Skip(Stage::NotApplicable, format!("it is only meant to run when {}", meant(condition, name)));
             }
         }
         if waits { Verdict::Wait } else { Verdict::Begin }
@@ -118,13 +116,22 @@ impl<'a> Graph<'a> {
     }
 }
 
-fn holds(condition: &Condition, stage: Stage) -> bool {
+/// Of several checks that became of one, a single one that fails or succeeds is enough.
+fn holds(condition: &Condition, stages: &[Stage]) -> bool {
+    let fell_short = |stage: &Stage| matches!(stage, Stage::Done(Status::Failed | Status::TimedOut | Status::NotMeasured));
+    let succeeded = |stage: &Stage| *stage == Stage::Done(Status::Succeeded);
     match condition {
-        Condition::Failed(_) => matches!(stage, Stage::Done(Status::Failed | Status::TimedOut)),
-        Condition::Succeeded(_) => stage == Stage::Done(Status::Succeeded),
-        Condition::Unless(_) => matches!(stage, Stage::Done(Status::Failed | Status::TimedOut | Status::NotMeasured)),
-        // Conditions on the target and the way to it were decided when the plan was made.
-        Condition::Named | Condition::Tls | Condition::Port | Condition::NoPort | Condition::Direct | Condition::Proxied => true,
+        Condition::Failed(_) => stages.iter().any(|stage| matches!(stage, Stage::Done(Status::Failed | Status::TimedOut))),
+        Condition::Succeeded(_) => stages.iter().any(succeeded),
+        Condition::Unless(_) => stages.iter().any(fell_short) && !stages.iter().any(succeeded),
+        // Conditions on anything else were decided when the plan was made.
+        Condition::Named
+        | Condition::Tls
+        | Condition::Port
+        | Condition::NoPort
+        | Condition::Direct
+        | Condition::Proxied
+        | Condition::Given(_) => true,
     }
 }
 
@@ -151,6 +158,7 @@ mod tests {
     use super::*;
     use netsonde_contract::id::CheckId;
     use netsonde_contract::kind::{Kind, Params};
+    use netsonde_contract::set::Samples;
     use std::time::Duration;
 
     fn check(id: &str, needs: &[&str], when: &[Condition]) -> PlannedCheck {
@@ -159,8 +167,9 @@ mod tests {
             required: true,
             target: None,
             needs: needs.iter().map(|need| CheckId::new(*need)).collect(),
-            when: when.iter().map(|condition| (condition.clone(), CheckId::new(condition.check().unwrap()))).collect(),
+            when: when.iter().map(|condition| (condition.clone(), vec![CheckId::new(condition.check().unwrap())])).collect(),
             deadline: Duration::from_secs(1),
+            samples: Samples::ONE,
             params: Params::parse(Kind::Host, serde_json::json!({})).unwrap(),
         }
     }

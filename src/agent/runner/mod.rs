@@ -9,6 +9,8 @@ mod graph;
 mod journal;
 /// A line a check on the terminal.
 mod progress;
+/// Checks that are measured several times.
+mod sampling;
 
 pub(crate) use journal::Journal;
 pub(crate) use progress::Progress;
@@ -21,6 +23,7 @@ use netsonde_contract::observation::Observation;
 use netsonde_contract::outcome::{Note, Outcome, Status};
 use netsonde_contract::set::{Plan, PlannedCheck};
 use netsonde_probes::{Context, Ending, NotMeasurable, Recorder};
+use sampling::Sampled;
 use std::collections::HashMap;
 use std::future::Future;
 use std::pin::pin;
@@ -72,8 +75,6 @@ enum CutShort {
 /// call blocks.
 const LETTING_GO: Duration = Duration::from_secs(1);
 
-type Measured = Result<Ending, NotMeasurable>;
-
 struct UnderWay {
     recorder: Recorder,
     began_us: u64,
@@ -105,10 +106,9 @@ pub(crate) async fn run(
                     let check = &plan.checks[place];
                     let began_us = clock.now_us();
                     let recorder = recorder_of(check, means);
-                    let context = Context { recorder: recorder.clone(), ..means.context.clone() };
-                    let task = tokio::spawn((means.measure)(context, check.params.clone()));
+                    let task = tokio::spawn(sampling::measure(check, means, &recorder));
                     under_way.insert(place, UnderWay { recorder: recorder.clone(), began_us, abort: task.abort_handle() });
-                    let deadline = check.deadline;
+                    let deadline = sampling::longest(check);
                     let own = recorder.clone();
                     endings.push(async move { (place, within(deadline, task, &own).await) });
                     enough.push(async move {
@@ -132,7 +132,7 @@ pub(crate) async fn run(
             () = &mut budget => { cut_short = Some(CutShort::Budget); break }
         };
         if let Some(check_under_way) = under_way.remove(&place) {
-            let (status, note) = judge(ending, plan.checks[place].deadline);
+            let (status, note) = judge(ending, sampling::longest(&plan.checks[place]));
             graph.finished(place, status);
             let outcome = outcome(&plan.checks[place], status, note, &check_under_way, clock.now_us());
             tell(Event::Ended(&outcome));
@@ -169,7 +169,7 @@ pub(crate) async fn run(
 
 /// What became of the task; none where its deadline came first. The task is gone when this returns: probes record what they have
 /// seen half of when they are dropped.
-async fn within(deadline: Duration, mut task: JoinHandle<Measured>, recorder: &Recorder) -> Option<Result<Measured, JoinError>> {
+async fn within(deadline: Duration, mut task: JoinHandle<Sampled>, recorder: &Recorder) -> Option<Result<Sampled, JoinError>> {
     if let Ok(joined) = tokio::time::timeout(deadline, &mut task).await {
         return Some(joined);
     }
@@ -188,11 +188,11 @@ fn recorder_of(check: &PlannedCheck, means: &Means) -> Recorder {
 }
 
 /// What a check's end means; none is its deadline.
-fn judge(ending: Option<Result<Measured, JoinError>>, deadline: Duration) -> (Status, Option<Note>) {
+fn judge(ending: Option<Result<Sampled, JoinError>>, deadline: Duration) -> (Status, Option<Note>) {
     match ending {
-        Some(Ok(Ok(Ending::AsExpected))) => (Status::Succeeded, None),
-        Some(Ok(Ok(Ending::Failed))) => (Status::Failed, None),
-        Some(Ok(Err(NotMeasurable(note)))) => (Status::NotMeasured, Some(note)),
+        Some(Ok(Sampled { ending: Ok(Ending::AsExpected), note })) => (Status::Succeeded, note),
+        Some(Ok(Sampled { ending: Ok(Ending::Failed), note })) => (Status::Failed, note),
+        Some(Ok(Sampled { ending: Err(NotMeasurable(note)), .. })) => (Status::NotMeasured, Some(note)),
         Some(Err(fault)) => (Status::NotMeasured, Some(fault_note(fault))),
         None => (Status::TimedOut, Some(note(format!("it was not done within its {}", seconds(deadline))))),
     }

@@ -3,6 +3,7 @@ use netsonde_contract::failure::Step;
 use netsonde_contract::id::CheckId;
 use netsonde_contract::kind::Kind;
 use netsonde_contract::observation::{Fact, Resolvers};
+use netsonde_contract::set::Samples;
 use netsonde_probes::clock::Clock;
 use netsonde_probes::gate::{Gate, Limits};
 use std::sync::Arc;
@@ -24,6 +25,7 @@ fn plan(checks: &[(&str, &[&str])], budget: Duration) -> Plan {
         needs: needs.iter().map(|need| CheckId::new(*need)).collect(),
         when: Vec::new(),
         deadline: if behaviour.starts_with("late") { Duration::from_millis(1) } else { Duration::from_secs(60) },
+        samples: Samples::ONE,
         params: Params::parse(Kind::Host, serde_json::json!({ "target": behaviour })).unwrap(),
     };
     plan.checks = checks.iter().map(check).collect();
@@ -174,4 +176,21 @@ async fn a_check_that_is_cut_off_keeps_what_it_records_on_its_way_out() {
         assert_eq!(statuses(&ran), [Status::TimedOut]);
         assert_eq!(ran.outcomes[0].observations.len(), 2, "{checks:?}");
     }
+}
+
+/// Every sample begins anew: one that ran out of its time says nothing of the next, and all that was seen is kept.
+#[tokio::test]
+async fn samples_are_taken_one_after_the_other_and_each_keeps_what_it_saw() {
+    let mut plan = plan(&[("late-half", &[]), ("good", &[])], Duration::from_secs(600));
+    for check in &mut plan.checks {
+        check.samples = Samples { count: 3, every: Duration::from_millis(1) };
+    }
+    let ran = run(&plan, &means(None), std::future::pending(), &mut |_| {}).await;
+    let [late, good] = &ran.outcomes[..] else { panic!("{ran:?}") };
+    assert_eq!((late.status, good.status), (Status::Failed, Status::Succeeded));
+    assert_eq!(late.note.as_ref().unwrap().why, "of 3 samples 3 ran out of time");
+    // Each sample records what it sees and, as it is cut off, the half of what it was about.
+    assert_eq!((late.observations.len(), good.observations.len()), (6, 3));
+    let ids: std::collections::BTreeSet<_> = late.observations.iter().map(|observation| observation.id.as_str()).collect();
+    assert_eq!(ids.len(), 6, "no two observations share an id");
 }

@@ -24,7 +24,9 @@ macro_rules! catalogue {
 
 /// The catalogue, in the order that `sets list` shows.
 pub fn built_in() -> &'static [BuiltIn] {
-    catalogue! { "quick" "web" "port" "dns" "path" }
+    catalogue! {
+        "quick" "web" "port" "dns" "path" "latency" "soak" "outbound" "private-endpoint" "storage-endpoint" "sign-in" "vpn" "time"
+    }
 }
 
 pub fn find_built_in(name: &str) -> Option<&'static BuiltIn> {

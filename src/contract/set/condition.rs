@@ -17,6 +17,8 @@ pub enum Condition {
     /// The target's URL is asked for through a proxy, which alone reaches the target: this machine may neither resolve its name nor
     /// have a route to it.
     Proxied,
+    /// The set's parameter has a value other than the empty text.
+    Given(String),
     /// The check failed or timed out.
     Failed(String),
     /// The check succeeded.
@@ -27,11 +29,22 @@ pub enum Condition {
 
 impl Condition {
     /// The words that a set may use.
-    pub const WORDS: [&'static str; 9] =
-        ["named", "tls", "port", "no_port", "direct", "proxied", "failed:CHECK", "succeeded:CHECK", "unless:CHECK"];
+    pub const WORDS: [&'static str; 10] = [
+        "named",
+        "tls",
+        "port",
+        "no_port",
+        "direct",
+        "proxied",
+        "given:PARAMETER",
+        "failed:CHECK",
+        "succeeded:CHECK",
+        "unless:CHECK",
+    ];
 
     pub(super) fn parse(text: &str) -> Option<Self> {
         match text.split_once(':') {
+            Some(("given", parameter)) => Some(Self::Given(parameter.to_owned())),
             Some(("failed", check)) => Some(Self::Failed(check.to_owned())),
             Some(("succeeded", check)) => Some(Self::Succeeded(check.to_owned())),
             Some(("unless", check)) => Some(Self::Unless(check.to_owned())),
@@ -52,8 +65,13 @@ impl Condition {
     pub fn check(&self) -> Option<&str> {
         match self {
             Self::Failed(check) | Self::Succeeded(check) | Self::Unless(check) => Some(check),
-            Self::Named | Self::Tls | Self::Port | Self::NoPort | Self::Direct | Self::Proxied => None,
+            Self::Named | Self::Tls | Self::Port | Self::NoPort | Self::Direct | Self::Proxied | Self::Given(_) => None,
         }
+    }
+
+    /// The set's parameter that the condition asks for.
+    pub(super) fn parameter(&self) -> Option<&str> {
+        if let Self::Given(parameter) = self { Some(parameter) } else { None }
     }
 }
 
@@ -66,6 +84,7 @@ impl fmt::Display for Condition {
             Self::NoPort => f.write_str("no_port"),
             Self::Direct => f.write_str("direct"),
             Self::Proxied => f.write_str("proxied"),
+            Self::Given(parameter) => write!(f, "given:{parameter}"),
             Self::Failed(check) => write!(f, "failed:{check}"),
             Self::Succeeded(check) => write!(f, "succeeded:{check}"),
             Self::Unless(check) => write!(f, "unless:{check}"),

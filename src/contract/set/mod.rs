@@ -8,18 +8,24 @@
 //! key whose name has no value is left out.
 //!
 //! A check's `when` lists conditions that must all hold, or it is left out: `named`, `tls`, `port` and `no_port` tell of the target,
-//! `direct` and `proxied` of the way to it, and `failed:CHECK`, `succeeded:CHECK` and `unless:CHECK` of what an earlier check came to.
+//! `direct` and `proxied` of the way to it, `given:PARAMETER` of the set's own parameters, and `failed:CHECK`, `succeeded:CHECK` and `unless:CHECK` of what an earlier check came to.
 //! [`Condition`] says what each means.
+//!
+//! A check with `for_each` becomes one check for each item of a list, which its `with` names `{each}`; one with `samples` is measured
+//! that often, a sample beginning `every` so long. Both may name a parameter of the set instead: `for_each = "{ports}"`.
 
 mod catalogue;
 mod condition;
 mod parse;
 mod plan;
+mod repetition;
+mod table;
 mod template;
 
 pub use catalogue::{BuiltIn, built_in, find_built_in};
 pub use condition::Condition;
 pub use plan::{Plan, PlanError, PlannedCheck, ProxyAddress, Request};
+pub use repetition::Samples;
 
 use crate::config_error::ConfigError;
 use crate::document::SetReference;
@@ -62,10 +68,13 @@ pub enum SetParameterType {
     Text,
     Integer,
     Boolean,
+    /// Texts or whole numbers; on the command line separated by commas.
+    List,
 }
 
 impl SetParameterType {
-    const ALL: [(&'static str, Self); 3] = [("text", Self::Text), ("integer", Self::Integer), ("boolean", Self::Boolean)];
+    const ALL: [(&'static str, Self); 4] =
+        [("text", Self::Text), ("integer", Self::Integer), ("boolean", Self::Boolean), ("list", Self::List)];
 }
 
 /// One `[[check]]`.
@@ -78,19 +87,32 @@ pub struct SetCheck {
     pub needs: Vec<String>,
     /// Conditions that must all hold; otherwise the check is skipped as not meant to run.
     pub when: Vec<Condition>,
+    /// The longest that one sample may take.
     pub deadline: Duration,
+    /// The items of which each gets a check of its own: a list, or the name in braces of a parameter that is one.
+    pub for_each: Option<Value>,
+    /// How often the check is measured: a number, or the name in braces of a parameter that is one.
+    pub samples: Option<Value>,
+    /// From the beginning of one sample to that of the next: a duration, or the name of a parameter that is a number of seconds.
+    pub every: Option<Value>,
     /// The kind's parameters, before values are filled in.
     pub with: Map<String, Value>,
 }
 
 /// A set may hold this many checks at most; with the targets it bounds a run.
 pub const MAX_CHECKS: usize = 64;
+/// A `for_each` may have this many items at most: more is a sweep, which the kinds bring themselves.
+pub const MAX_EACH: usize = 64;
+/// A check is measured this often at most: once a second for an hour.
+pub const MAX_SAMPLES: u32 = 3_600;
+/// A run may have this many checks at most.
+pub const MAX_PLANNED: usize = 2_048;
 /// A run may have this many targets at most.
 pub const MAX_TARGETS: usize = 32;
 /// No check runs longer, whatever its set says.
 pub const MAX_DEADLINE: Duration = Duration::from_secs(120);
-/// No run takes longer, whatever its set says.
-pub const MAX_BUDGET: Duration = Duration::from_secs(600);
+/// No run takes longer, whatever its set says; what takes longer is a schedule's.
+pub const MAX_BUDGET: Duration = Duration::from_secs(3_600);
 /// A set's text may be this long at most.
 pub const MAX_SET_BYTES: usize = 256 * 1024;
 

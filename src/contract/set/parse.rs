@@ -1,19 +1,19 @@
 //! From a set's text to a [`ProbeSet`], keeping the place of every word for errors.
 
+use super::table::Table;
 use super::{
-    Condition, MAX_BUDGET, MAX_CHECKS, MAX_DEADLINE, MAX_SET_BYTES, ProbeSet, SetCheck, SetParameter, SetParameterType, template,
+    Condition, MAX_BUDGET, MAX_CHECKS, MAX_DEADLINE, MAX_EACH, MAX_SET_BYTES, ProbeSet, SetCheck, SetParameter, SetParameterType,
+    repetition, template,
 };
 use crate::config_error::{ConfigError, Source};
 use crate::kind::Kind;
 use crate::target::TargetForm;
 use serde_json::{Map, Value};
-use std::ops::Range;
 use std::time::Duration;
-use toml::Spanned;
-use toml::de::{DeTable, DeValue};
+use toml::de::DeTable;
 
 const SET_KEYS: [&str; 7] = ["name", "version", "question", "budget", "target", "parameters", "check"];
-const CHECK_KEYS: [&str; 7] = ["id", "kind", "required", "needs", "when", "deadline", "with"];
+const CHECK_KEYS: [&str; 10] = ["id", "kind", "required", "needs", "when", "deadline", "for_each", "samples", "every", "with"];
 const PARAMETER_KEYS: [&str; 5] = ["help", "type", "default", "minimum", "maximum"];
 const TARGET_NAMES: [&str; 8] =
     ["target", "target.host", "target.port", "target.url", "target.scheme", "proxy.host", "proxy.port", "contact.host"];
@@ -109,11 +109,21 @@ fn check(
         if let Some(name) = condition.check().filter(|name| !known().any(|earlier| earlier == *name)) {
             return Err(table.source.unknown(value.span(), "earlier check", name, known()));
         }
+        let names = || parameters.iter().map(|parameter| parameter.name.as_str());
+        if let Some(name) = condition.parameter().filter(|name| !names().any(|known| known == *name)) {
+            return Err(table.source.unknown(value.span(), "parameter", name, names()));
+        }
         when.push(condition);
     }
+    let for_each = repetition::items(table, parameters)?;
     let with = match table.table.get("with") {
         None => Map::new(),
-        Some(value) => with(&table.sub(value, "with")?, kind, parameters, has_target)?,
+        Some(value) => {
+            let own = ["each"].into_iter().filter(|_| for_each.is_some());
+            let of_target = TARGET_NAMES.into_iter().filter(|_| has_target);
+            let names: Vec<&str> = own.chain(of_target).chain(parameters.iter().map(|own| own.name.as_str())).collect();
+            with(&table.sub(value, "with")?, kind, &names)?
+        }
     };
     if let Some(missing) = kind.fields().iter().find(|field| field.required && !with.contains_key(&field.name)) {
         return Err(table
@@ -127,12 +137,15 @@ fn check(
         needs,
         when,
         deadline: table.duration("deadline", DEFAULT_DEADLINE, MAX_DEADLINE)?,
+        for_each,
+        samples: repetition::samples(table, parameters)?,
+        every: repetition::every(table, parameters)?,
         with,
     })
 }
 
 /// A check's parameters: keys are known to the kind, names in braces are known to the set, and what is literal is checked now.
-fn with(table: &Table<'_>, kind: Kind, parameters: &[SetParameter], has_target: bool) -> Result<Map<String, Value>, ConfigError> {
+fn with(table: &Table<'_>, kind: Kind, known: &[&str]) -> Result<Map<String, Value>, ConfigError> {
     let fields = kind.fields();
     let names: Vec<&str> = fields.iter().map(|field| field.name.as_str()).collect();
     table.refuse_unknown_keys("parameter", &names)?;
@@ -146,10 +159,8 @@ fn with(table: &Table<'_>, kind: Kind, parameters: &[SetParameter], has_target: 
         };
         let named: Vec<&str> = texts.iter().flat_map(|text| template::names(text)).collect();
         for name in &named {
-            let targets = TARGET_NAMES.iter().copied().filter(|_| has_target);
-            let known: Vec<&str> = targets.chain(parameters.iter().map(|parameter| parameter.name.as_str())).collect();
             if !known.contains(name) {
-                return Err(table.source.unknown(value.span(), "value", name, known));
+                return Err(table.source.unknown(value.span(), "value", name, known.iter().copied()));
             }
         }
         if named.is_empty() {
@@ -160,129 +171,6 @@ fn with(table: &Table<'_>, kind: Kind, parameters: &[SetParameter], has_target: 
         with.insert(key.get_ref().to_string(), json);
     }
     Ok(with)
-}
-
-/// A table with what errors need.
-struct Table<'a> {
-    source: Source<'a>,
-    span: Range<usize>,
-    table: &'a DeTable<'a>,
-}
-
-impl<'a> Table<'a> {
-    fn sub(&self, value: &'a Spanned<DeValue<'a>>, what: &str) -> Result<Table<'a>, ConfigError> {
-        match value.get_ref() {
-            DeValue::Table(table) => Ok(Table { source: self.source, span: value.span(), table }),
-            _ => Err(self.source.error(value.span(), format!("`{what}` is not a table"))),
-        }
-    }
-
-    fn refuse_unknown_keys(&self, what: &str, known: &[&str]) -> Result<(), ConfigError> {
-        match self.table.keys().find(|key| !known.contains(&key.get_ref().as_ref())) {
-            Some(key) => Err(self.source.unknown(key.span(), what, key.get_ref(), known.iter().copied())),
-            None => Ok(()),
-        }
-    }
-
-    fn at(&self, key: &str, message: impl Into<String>) -> ConfigError {
-        let span = self.table.get(key).map_or(self.span.clone(), Spanned::span);
-        self.source.error(span, message)
-    }
-
-    fn missing(&self, key: &str) -> ConfigError {
-        self.source.error(self.span.clone(), format!("`{key}` is missing"))
-    }
-
-    fn spanned_text(&self, key: &str) -> Result<(String, Range<usize>), ConfigError> {
-        let value = self.table.get(key).ok_or_else(|| self.missing(key))?;
-        Ok((self.as_text(value, key)?, value.span()))
-    }
-
-    fn text(&self, key: &str) -> Result<String, ConfigError> {
-        Ok(self.spanned_text(key)?.0)
-    }
-
-    /// A name: lower-case letters, digits, `-` and `_`.
-    fn word(&self, key: &str) -> Result<String, ConfigError> {
-        let (text, span) = self.spanned_text(key)?;
-        let fits = |b: u8| b.is_ascii_lowercase() || b.is_ascii_digit() || b == b'-' || b == b'_';
-        if text.is_empty() || text.len() > 64 || !text.bytes().all(fits) {
-            return Err(self.source.error(span, format!("`{key}` is not 1 to 64 lower-case letters, digits, `-` and `_`")));
-        }
-        Ok(text)
-    }
-
-    fn as_text(&self, value: &Spanned<DeValue<'_>>, key: &str) -> Result<String, ConfigError> {
-        match value.get_ref() {
-            DeValue::String(text) => Ok(text.to_string()),
-            _ => Err(self.source.error(value.span(), format!("`{key}` is not a text"))),
-        }
-    }
-
-    fn optional_word<T: Copy>(&self, key: &str, what: &str, known: &[(&'static str, T)]) -> Result<Option<T>, ConfigError> {
-        let Some(value) = self.table.get(key) else { return Ok(None) };
-        let word = self.as_text(value, key)?;
-        match known.iter().find(|(name, _)| *name == word) {
-            Some((_, meaning)) => Ok(Some(*meaning)),
-            None => Err(self.source.unknown(value.span(), what, &word, known.iter().map(|(name, _)| *name))),
-        }
-    }
-
-    fn list(&self, key: &str) -> Result<Vec<&'a Spanned<DeValue<'a>>>, ConfigError> {
-        match self.table.get(key).map(|value| (value, value.get_ref())) {
-            None => Ok(Vec::new()),
-            Some((_, DeValue::Array(items))) => Ok(items.iter().collect()),
-            Some((value, _)) => Err(self.source.error(value.span(), format!("`{key}` is not a list"))),
-        }
-    }
-
-    fn boolean(&self, key: &str) -> Result<Option<bool>, ConfigError> {
-        match self.table.get(key).map(|value| (value, value.get_ref())) {
-            None => Ok(None),
-            Some((_, DeValue::Boolean(flag))) => Ok(Some(*flag)),
-            Some((value, _)) => Err(self.source.error(value.span(), format!("`{key}` is neither true nor false"))),
-        }
-    }
-
-    fn integer(&self, key: &str) -> Result<Option<i64>, ConfigError> {
-        let Some(value) = self.table.get(key) else { return Ok(None) };
-        match self.json(value)?.as_i64() {
-            Some(number) => Ok(Some(number)),
-            None => Err(self.source.error(value.span(), format!("`{key}` is not a whole number"))),
-        }
-    }
-
-    fn duration(&self, key: &str, default: Duration, maximum: Duration) -> Result<Duration, ConfigError> {
-        let Some(value) = self.table.get(key) else { return Ok(default) };
-        let text = self.as_text(value, key)?;
-        let parsed: Result<jiff::SignedDuration, _> = text.parse();
-        let duration = parsed.ok().and_then(|signed| Duration::try_from(signed).ok()).filter(|duration| !duration.is_zero());
-        match duration {
-            Some(duration) if duration <= maximum => Ok(duration),
-            Some(_) => Err(self.source.error(value.span(), format!("`{key}` is longer than {} s", maximum.as_secs()))),
-            None => Err(self
-                .source
-                .error(value.span(), format!("`{key}` is not a duration"))
-                .with_help("write it as \"10s\" or \"500ms\"")),
-        }
-    }
-
-    fn json(&self, value: &Spanned<DeValue<'_>>) -> Result<Value, ConfigError> {
-        let unfit = |what: &str| self.source.error(value.span(), what);
-        Ok(match value.get_ref() {
-            DeValue::String(text) => Value::String(text.to_string()),
-            DeValue::Boolean(flag) => Value::Bool(*flag),
-            DeValue::Integer(number) => {
-                let number =
-                    i64::from_str_radix(number.as_str(), number.radix()).map_err(|_| unfit("this number is too large"))?;
-                Value::from(number)
-            }
-            DeValue::Array(items) => Value::Array(items.iter().map(|item| self.json(item)).collect::<Result<_, _>>()?),
-            DeValue::Float(_) | DeValue::Datetime(_) | DeValue::Table(_) => {
-                return Err(unfit("a value here is a text, a whole number, true, false, or a list of these"));
-            }
-        })
-    }
 }
 
 impl SetParameter {
@@ -300,6 +188,11 @@ impl SetParameter {
                 }
                 _ => Ok(()),
             },
+            (SetParameterType::List, Value::Array(items)) if items.is_empty() || items.len() > MAX_EACH => {
+                Err(format!("`{name}` has {} items, but must have 1 to {MAX_EACH}", items.len()))
+            }
+            (SetParameterType::List, Value::Array(items)) if items.iter().all(|item| item.is_string() || item.is_i64()) => Ok(()),
+            (SetParameterType::List, other) => Err(format!("`{name}` is {other}, but must be a list of texts or whole numbers")),
             (SetParameterType::Text, other) => Err(format!("`{name}` is {other}, but must be a text")),
             (SetParameterType::Integer, other) => Err(format!("`{name}` is {other}, but must be a whole number")),
             (SetParameterType::Boolean, other) => Err(format!("`{name}` is {other}, but must be true or false")),

@@ -1,6 +1,6 @@
 //! A set with its targets and parameters filled in.
 
-use super::{Condition, MAX_TARGETS, ProbeSet, SetCheck, template};
+use super::{Condition, MAX_BUDGET, MAX_PLANNED, MAX_TARGETS, ProbeSet, Samples, SetCheck, template};
 use crate::document::SetReference;
 use crate::id::CheckId;
 use crate::kind::{ParameterError, Params};
@@ -54,9 +54,12 @@ pub struct PlannedCheck {
     pub target: Option<Target>,
     /// Checks that must have succeeded, or not applied.
     pub needs: Vec<CheckId>,
-    /// Conditions on other checks; conditions on the target were decided when the plan was made.
-    pub when: Vec<(Condition, CheckId)>,
+    /// Conditions on other checks; conditions on the target were decided when the plan was made. A condition on a check with `for_each`
+    /// is one on all that became of it.
+    pub when: Vec<(Condition, Vec<CheckId>)>,
+    /// The longest that one sample may take.
     pub deadline: Duration,
+    pub samples: Samples,
     pub params: Params,
 }
 
@@ -70,6 +73,8 @@ pub enum PlanError {
     TargetNotTaken { set: String },
     #[error("{given} targets are more than the {MAX_TARGETS} that one run may have")]
     TooManyTargets { given: usize },
+    #[error("{planned} checks are more than the {MAX_PLANNED} that one run may have: give fewer targets")]
+    TooManyChecks { planned: usize },
     #[error("unknown parameter `{name}` of the set `{set}` ({hint})")]
     UnknownParameter { set: String, name: String, hint: String },
     #[error("the set `{set}` needs the parameter `{name}`: give it with --param {name}=VALUE")]
@@ -94,7 +99,13 @@ impl ProbeSet {
             let aim = Aim { target: Some(target), place, proxy: request.proxies.get(&target.text) };
             self.instantiate(&aim, &parameters, request, &mut checks)?;
         }
-        Ok(Plan { set: self.reference(), question: self.question.clone(), targets, repeated, budget: self.budget, checks })
+        if checks.len() > MAX_PLANNED {
+            return Err(PlanError::TooManyChecks { planned: checks.len() });
+        }
+        // The set's budget is for measuring; what a check waits between its samples comes on top.
+        let waiting = checks.iter().map(|check| check.samples.span()).max().unwrap_or_default();
+        let budget = (self.budget + waiting).min(MAX_BUDGET);
+        Ok(Plan { set: self.reference(), question: self.question.clone(), targets, repeated, budget, checks })
     }
 
     fn targets(&self, given: &[String]) -> Result<Vec<Target>, PlanError> {
@@ -137,6 +148,7 @@ impl ProbeSet {
             // A number or word may also be meant as text.
             let value = match (given.get(&parameter.name), parameter.kind) {
                 (Some(text), super::SetParameterType::Text) => Value::String(text.clone()),
+                (Some(text), super::SetParameterType::List) => text.split(',').map(|item| typed(item.trim())).collect(),
                 _ => value,
             };
             parameter.check(&value).map_err(PlanError::ParameterValue)?;
@@ -154,26 +166,38 @@ impl ProbeSet {
     ) -> Result<(), PlanError> {
         let suffix = if aim.place == 0 { String::new() } else { format!("#{}", aim.place + 1) };
         let own_id = |id: &str| CheckId::new(format!("{id}{suffix}"));
-        let applies = |check: &SetCheck| check.when.iter().all(|condition| holds(condition, aim));
+        let applies = |check: &SetCheck| check.when.iter().all(|condition| holds(condition, aim, parameters));
         let applying: Vec<&SetCheck> = self.checks.iter().filter(|check| applies(check)).collect();
+        // What became of a check: one, or one for each item. Of a check with the same items, only the one of the same item.
+        let instances = |of: &str, by: &SetCheck, place: usize| -> Vec<CheckId> {
+            let Some(other) = applying.iter().find(|other| other.id == of) else { return Vec::new() };
+            match other.each(parameters) {
+                None => vec![own_id(of)],
+                Some(_) if other.for_each == by.for_each => vec![own_id(&instance(of, place))],
+                Some(items) => (0..items.len()).map(|place| own_id(&instance(of, place))).collect(),
+            }
+        };
         for check in &applying {
-            let needs = check
-                .needs
-                .iter()
-                .filter(|need| applying.iter().any(|other| other.id == **need))
-                .map(|need| own_id(need))
-                .collect();
-            let when: Vec<(Condition, CheckId)> =
-                check.when.iter().filter_map(|condition| Some((condition.clone(), own_id(condition.check()?)))).collect();
-            checks.push(PlannedCheck {
-                id: own_id(&check.id),
-                required: check.required,
-                target: aim.target.cloned(),
-                needs,
-                when,
-                deadline: check.deadline.min(self.budget),
-                params: fill(check, aim, parameters, request)?,
-            });
+            let samples = check.sampling(parameters)?;
+            let items = check.each(parameters).map_or_else(|| vec![None], |items| items.into_iter().map(Some).collect());
+            for (place, each) in items.into_iter().enumerate() {
+                let needs = check.needs.iter().flat_map(|need| instances(need, check, place)).collect();
+                let when = check.when.iter().filter_map(|condition| {
+                    let of = instances(condition.check()?, check, place);
+                    // A check that does not apply keeps its name, so that the condition on it does not hold.
+                    Some((condition.clone(), if of.is_empty() { vec![own_id(condition.check()?)] } else { of }))
+                });
+                checks.push(PlannedCheck {
+                    id: own_id(&each.as_ref().map_or_else(|| check.id.clone(), |_| instance(&check.id, place))),
+                    required: check.required,
+                    target: aim.target.cloned(),
+                    needs,
+                    when: when.collect(),
+                    deadline: check.deadline.min(self.budget),
+                    samples,
+                    params: fill(check, aim, each.as_ref(), parameters, request)?,
+                });
+            }
         }
         Ok(())
     }
@@ -185,6 +209,11 @@ struct Aim<'a> {
     /// Among the targets, from 0.
     place: usize,
     proxy: Option<&'a ProxyAddress>,
+}
+
+/// The id of what a check became for one item, from 1: `connect.2`.
+fn instance(id: &str, place: usize) -> String {
+    format!("{id}.{}", place + 1)
 }
 
 /// Each target once, in the order given, and those that were given again. Two ways of writing the same are the same.
@@ -203,8 +232,8 @@ fn once_each(given: Vec<Target>) -> (Vec<Target>, Vec<Target>) {
     (targets, repeated)
 }
 
-/// Conditions on the target and the way to it; those on other checks are the runner's.
-fn holds(condition: &Condition, aim: &Aim<'_>) -> bool {
+/// Conditions on the target, the way to it and the set's parameters; those on other checks are the runner's.
+fn holds(condition: &Condition, aim: &Aim<'_>, parameters: &Map<String, Value>) -> bool {
     let target = aim.target;
     match condition {
         Condition::Named => target.is_some_and(|target| target.address().is_none()),
@@ -216,13 +245,21 @@ fn holds(condition: &Condition, aim: &Aim<'_>) -> bool {
         Condition::NoPort => target.is_some_and(|target| target.port.is_none()),
         Condition::Direct => aim.proxy.is_none(),
         Condition::Proxied => aim.proxy.is_some(),
+        Condition::Given(name) => parameters.get(name).is_some_and(|value| value.as_str() != Some("")),
         Condition::Failed(_) | Condition::Succeeded(_) | Condition::Unless(_) => true,
     }
 }
 
-fn fill(check: &SetCheck, aim: &Aim<'_>, parameters: &Map<String, Value>, request: &Request) -> Result<Params, PlanError> {
+fn fill(
+    check: &SetCheck,
+    aim: &Aim<'_>,
+    each: Option<&Value>,
+    parameters: &Map<String, Value>,
+    request: &Request,
+) -> Result<Params, PlanError> {
     let look_up = |name: &str| -> Value {
         match (name, aim.target) {
+            ("each", _) => each.cloned().unwrap_or(Value::Null),
             ("target", Some(target)) => Value::String(target.to_string()),
             ("target.host", Some(target)) => Value::String(target.host.clone()),
             ("target.port", Some(target)) => target.port.map_or(Value::Null, Value::from),
@@ -343,7 +380,7 @@ mod tests {
         let bare = plan("192.0.2.1");
         let path = bare.checks.iter().find(|check| check.params.kind() == Kind::Traceroute).unwrap();
         assert!(path.required && path.params.to_value()["protocol"] == "udp", "{path:?}");
-        assert_eq!(path.when, [(Condition::Unless("echo".into()), CheckId::new("echo"))]);
+        assert_eq!(path.when, [(Condition::Unless("echo".into()), vec![CheckId::new("echo")])]);
         assert!(!plan("192.0.2.1:443").checks.iter().any(|check| check.params.kind() == Kind::Traceroute));
     }
 

@@ -18,7 +18,7 @@ use netsonde_contract::document::SetReference;
 use netsonde_contract::id::CheckId;
 use netsonde_contract::kind::{Field, FieldType, Kind, Params};
 use netsonde_contract::nearest::nearest;
-use netsonde_contract::set::{MAX_DEADLINE, Plan, PlannedCheck};
+use netsonde_contract::set::{MAX_DEADLINE, Plan, PlannedCheck, Samples};
 use serde_json::{Map, Value};
 use sha2::{Digest, Sha256};
 
@@ -59,6 +59,7 @@ impl ProbeCommand {
             needs: Vec::new(),
             when: Vec::new(),
             deadline: budget.min(MAX_DEADLINE),
+            samples: Samples::ONE,
             params,
         };
         // A single check has no file; its parameters in force are its text.
