@@ -36,12 +36,45 @@ pub fn find_built_in(name: &str) -> Option<&'static BuiltIn> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::set::Request;
+    use crate::target::TargetForm;
 
     #[test]
     fn every_built_in_set_parses_and_carries_its_own_name() {
         for set in built_in() {
             let parsed = set.parse().unwrap_or_else(|error| panic!("{error}"));
             assert_eq!(parsed.name, set.name);
+        }
+    }
+
+    /// Whatever a set fills into its kinds' parameters is within their bounds, at the set's defaults and at each end of each parameter.
+    #[test]
+    fn every_built_in_set_can_be_run_as_it_is_and_at_each_bound() {
+        for set in built_in() {
+            let parsed = set.parse().unwrap();
+            let target = parsed.target.map(|form| match form {
+                TargetForm::Host => "db.example",
+                TargetForm::Endpoint => "db.example:443",
+                TargetForm::Url => "https://shop.example/",
+            });
+            let mut settings = vec![None];
+            for own in &parsed.parameters {
+                let bounds = [own.minimum, own.maximum].into_iter().flatten();
+                settings.extend(bounds.map(|bound| Some((own.name.clone(), bound.to_string()))));
+            }
+            for setting in settings {
+                let targets = target.into_iter().map(str::to_owned).collect();
+                let request = Request { targets, parameters: setting.into_iter().collect(), ..Request::default() };
+                let plan = parsed.plan(&request).unwrap_or_else(|error| panic!("{}: {error}", set.name));
+                assert!(plan.checks.iter().any(|check| check.required), "{} requires nothing", set.name);
+            }
+        }
+    }
+
+    #[test]
+    fn every_built_in_set_says_first_which_question_it_answers() {
+        for set in built_in() {
+            assert!(set.text.starts_with("# Question: ") && set.text.contains("?\n"), "{}", set.name);
         }
     }
 }
