@@ -1,3 +1,4 @@
+use crate::capture::flow::Flow;
 use crate::clock::Clock;
 use crate::gate::Gate;
 use crate::names::Names;
@@ -19,6 +20,13 @@ pub struct Context {
     pub trust: Arc<Trust>,
     pub proxy: ProxyChoice,
     pub recorder: Recorder,
+}
+
+impl Context {
+    /// Notes that the flow is this check's, so that a capture keeps its packets.
+    pub(crate) fn flow(&self, flow: Flow) {
+        self.gate.flows().note(flow, &self.recorder.check);
+    }
 }
 
 /// Which proxy http checks use. Only a person at the command line chooses it.

@@ -3,9 +3,10 @@
 //! A probe asks [`Gate::packet`] before each datagram, connect and echo, and waits as long as the gate says. The gate knows the
 //! policy for addresses, paces packets per target, and counts them against the run's budget.
 
+use crate::capture::flow::Flows;
 use crate::clock::Clock;
 use netsonde_contract::failure::{Failure, FailureCode, Step};
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::net::{IpAddr, Ipv6Addr};
 use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
@@ -32,11 +33,14 @@ pub struct Gate {
     limits: Limits,
     clock: Clock,
     state: Mutex<State>,
+    flows: Flows,
 }
 
 #[derive(Debug, Default)]
 struct State {
     sent: u64,
+    /// Addresses that were let through.
+    met: HashSet<IpAddr>,
     /// Up to when the packets to the address are paid for, on the run's clock.
     next: HashMap<IpAddr, Duration>,
     limits_hit: Vec<String>,
@@ -44,7 +48,7 @@ struct State {
 
 impl Gate {
     pub fn new(limits: Limits, clock: Clock) -> Self {
-        Self { limits, clock, state: Mutex::default() }
+        Self { limits, clock, state: Mutex::default(), flows: Flows::default() }
     }
 
     /// Waits for the address's turn and counts one packet.
@@ -68,6 +72,7 @@ impl Gate {
         if !self.limits.private_addresses && is_private(plain) {
             return Err(Failure::new(FailureCode::NotAllowed, Step::Open, format!("policy does not allow {plain}")));
         }
+        self.state.lock().unwrap_or_else(PoisonError::into_inner).met.insert(address);
         Ok(())
     }
 
@@ -92,6 +97,16 @@ impl Gate {
         let turn = (*next).max(now);
         *next = turn + interval;
         Ok((turn - now).saturating_sub(burst))
+    }
+
+    /// Whether packets to the address were let through.
+    pub(crate) fn has_met(&self, address: IpAddr) -> bool {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner).met.contains(&address)
+    }
+
+    /// The flows that the run made.
+    pub(crate) fn flows(&self) -> &Flows {
+        &self.flows
     }
 
     /// Packets and connections that passed.

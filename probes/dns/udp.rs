@@ -5,6 +5,7 @@
 
 use super::asking::{Asking, Received};
 use super::exchange::{Exchange, Patience};
+use crate::capture::flow::Flow;
 use crate::context::Context;
 use crate::platform::{datagram, error_queue};
 use netsonde_contract::failure::{Failure, FailureCode, Step};
@@ -24,6 +25,9 @@ pub(super) async fn ask(context: &Context, mut asking: Asking, server: SocketAdd
         Err(error) => return exchange.failed(Failure::from_io(&error, Step::Open)),
     };
     let local = socket.local_addr().ok();
+    if let Some(local) = local {
+        context.flow(Flow::Udp { local_port: local.port(), remote: server });
+    }
     let mut buffer = vec![0; MAX_DATAGRAM];
     loop {
         if let Err(refusal) = context.gate.packet(server.ip()).await {

@@ -11,6 +11,7 @@ mod tests;
 /// One socket's packets and their answers.
 mod wire;
 
+use crate::capture::flow::Flow;
 use crate::clock::microseconds;
 use crate::context::{Context, Ending, NotMeasurable};
 use crate::tls::draft::{Draft, Drafted};
@@ -57,6 +58,9 @@ async fn measure(context: &Context, params: &MtuParams, address: IpAddr, opened:
     let began = context.clock.now();
     match opened {
         Ok(mut wire) => {
+            if let Some(local_port) = wire.local_port() {
+                context.flow(Flow::UdpAnyPort { local_port, remote: address });
+            }
             let mut search = Search::new(address, params.max_bytes, params.tries);
             if let Err(failure) = drive(context, params, &mut wire, &mut search, &mut draft).await {
                 draft.failure = Some(failure);

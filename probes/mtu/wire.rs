@@ -4,7 +4,7 @@ use crate::platform::error_queue::{self, QueuedError};
 use netsonde_contract::failure::IcmpMeaning;
 use socket2::{Domain, Protocol, SockRef, Socket, Type};
 use std::io;
-use std::net::{IpAddr, SocketAddr, UdpSocket as StdSocket};
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, UdpSocket as StdSocket};
 use tokio::io::Interest;
 use tokio::net::UdpSocket;
 
@@ -26,11 +26,18 @@ pub(super) fn open(target: IpAddr, first_port: u16) -> io::Result<Wire> {
     dont_fragment(&socket, target)?;
     error_queue::enable(&socket, target)?;
     socket.set_nonblocking(true)?;
+    // Its port is known from the first packet on.
+    let any: IpAddr = if target.is_ipv4() { Ipv4Addr::UNSPECIFIED.into() } else { Ipv6Addr::UNSPECIFIED.into() };
+    socket.bind(&SocketAddr::new(any, 0).into())?;
     let socket = UdpSocket::from_std(StdSocket::from(socket))?;
     Ok(Wire { socket, target, port: first_port.wrapping_sub(1) })
 }
 
 impl Wire {
+    pub(super) fn local_port(&self) -> Option<u16> {
+        self.socket.local_addr().ok().map(|local| local.port())
+    }
+
     pub(super) fn target(&self) -> IpAddr {
         self.target
     }

@@ -9,6 +9,7 @@ mod packet;
 #[cfg(test)]
 mod tests;
 
+use crate::capture::flow::Flow;
 use crate::clock::microseconds;
 use crate::context::{Context, Ending, NotMeasurable};
 use crate::platform::error_queue;
@@ -71,6 +72,9 @@ async fn measure(context: &Context, params: &NtpParams, host: &str, address: Soc
     let mut draft = Draft::begin(context, Step::Open, blank);
     match open(address) {
         Ok(socket) => {
+            if let Ok(local) = socket.local_addr() {
+                context.flow(Flow::Udp { local_port: local.port(), remote: address });
+            }
             for number in 0..params.samples {
                 if number > 0 {
                     tokio::time::sleep(Duration::from_millis(params.interval_ms)).await;

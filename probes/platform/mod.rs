@@ -25,6 +25,8 @@ pub(crate) mod icmp_filter;
 /// Questions to the kernel's routing tables.
 #[cfg(target_os = "linux")]
 mod netlink;
+/// Every packet that the machine sends and gets.
+pub(crate) mod packet_tap;
 /// What the process may do.
 mod rights;
 /// What the kernel knows of a TCP connection.

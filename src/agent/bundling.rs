@@ -45,11 +45,15 @@ pub(crate) fn make(
         (None, Level::None) => Redaction::None,
         (None, _) => Redaction::Default,
     };
-    let Measured { document, journal, clock } = measured;
+    let Measured { document, journal, clock, capture } = measured;
     let (redacted, report) = redaction::redact(&document, how, &user_names());
     let page = netsonde_report::html::page(&redacted);
     let predicate = predicate(&redacted, &report, agreement, signer, clock.wall());
-    let contents = Contents::of(&redacted, &report, journal.into_lines(), page);
+    let mut contents = Contents::of(&redacted, &report, journal.into_lines(), page);
+    // Strict redaction replaces addresses, and a capture's headers are little else.
+    if let Some(capture) = capture.filter(|_| agreement.level != Level::Strict) {
+        contents.add_capture(capture.file);
+    }
     let packed = bundle::pack(contents, predicate, &signer.key).map_err(|error| {
         Stop::usage(format!("packing the bundle failed: {error}")).next("run fewer checks or targets at once")
     })?;

@@ -9,6 +9,7 @@ use netsonde_contract::document::{Document, Run, SCHEMA};
 use netsonde_contract::id::{CaseId, CheckId, RunId, TicketId};
 use netsonde_contract::observation::Observation;
 use netsonde_contract::set::Plan;
+use netsonde_probes::capture::{Capture, Captured};
 use netsonde_probes::clock::Clock;
 use netsonde_probes::context::ProxyChoice;
 use netsonde_probes::gate::{Gate, Limits};
@@ -23,6 +24,8 @@ pub(crate) struct Settings {
     pub(crate) format: Format,
     pub(crate) case: Option<CaseId>,
     pub(crate) ticket: Option<TicketId>,
+    /// Capture the run's own packets.
+    pub(crate) capture: bool,
 }
 
 /// A finished run: what a person sees of it, before anything is taken out.
@@ -30,6 +33,8 @@ pub(crate) struct Measured {
     pub(crate) document: Document,
     pub(crate) journal: Journal,
     pub(crate) clock: Clock,
+    /// What was captured, where that was asked for and possible.
+    pub(crate) capture: Option<Captured>,
 }
 
 /// Measures the plan and diagnoses what was seen. It always comes to a document: an interruption or a fault in a check is part of it.
@@ -62,6 +67,7 @@ pub(crate) async fn measure(plan: &Plan, settings: &Settings, interruption: &Int
         measure: runner::with_probes,
         watcher,
     };
+    let capture = settings.capture.then(|| begin_capture(&means.context.gate, &mut journal, &clock)).flatten();
     let mut progress = Progress::of(plan);
     let mut tell = |event: Event<'_>| {
         progress.event(&event);
@@ -69,6 +75,10 @@ pub(crate) async fn measure(plan: &Plan, settings: &Settings, interruption: &Int
     };
     let ran = runner::run(plan, &means, interruption.came(), &mut tell).await;
     progress.clear();
+    let capture = match capture {
+        Some(capture) => end_capture(capture, &mut journal, &clock).await,
+        None => None,
+    };
     // The printer ends once the last recorder is gone with the means.
     drop(means);
     if let Some(printer) = printer {
@@ -99,7 +109,31 @@ pub(crate) async fn measure(plan: &Plan, settings: &Settings, interruption: &Int
         not_measured: diagnosis.not_measured,
         outcomes: ran.outcomes,
     };
-    Ok(Measured { document, journal, clock })
+    Ok(Measured { document, journal, clock, capture })
+}
+
+/// A capture that cannot be made is said, and costs the run nothing else.
+fn begin_capture(gate: &Arc<Gate>, journal: &mut Journal, clock: &Clock) -> Option<Capture> {
+    match Capture::begin(gate) {
+        Ok(capture) => {
+            journal.note(clock.now_us(), "capture_began");
+            Some(capture)
+        }
+        Err(reason) => {
+            journal.note(clock.now_us(), "capture_not_possible");
+            let grant = reason.0.grant.as_ref().map_or_else(String::new, |grant| format!(" ({grant})"));
+            terminal::say(&format!("netsonde: measuring without a capture: {}{grant}", reason.0.why));
+            None
+        }
+    }
+}
+
+async fn end_capture(capture: Capture, journal: &mut Journal, clock: &Clock) -> Option<Captured> {
+    let captured = tokio::task::spawn_blocking(|| capture.finish()).await.ok()?;
+    journal.note(clock.now_us(), "capture_ended");
+    let lost = if captured.lost > 0 { format!("; {} more could not be kept", captured.lost) } else { String::new() };
+    terminal::say(&format!("Captured the headers of {} packets of this run{lost}.", captured.packets));
+    Some(captured)
 }
 
 /// Prints observations as they come, one JSON object a line.

@@ -16,6 +16,7 @@ mod stamps;
 
 use super::denied;
 use super::targets::Aim;
+use crate::capture::flow::Flow;
 use crate::context::{Context, NotMeasurable};
 use crate::platform::echo_socket::{EchoOptions, EchoSocket};
 use facts::{Manner, SweepTimes};
@@ -94,6 +95,7 @@ impl<'c> Sending<'c> {
             match EchoSocket::open(family, options) {
                 Ok(socket) => {
                     let identifier = socket.given_identifier().unwrap_or_else(rand::random);
+                    context.flow(Flow::Echo { identifier });
                     let size = usize::try_from(params.size_bytes).unwrap_or_default();
                     signatures.push(Signature { identifier, nonce: rand::random(), size });
                     sockets.push(socket);

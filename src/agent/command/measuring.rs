@@ -1,5 +1,8 @@
+use crate::disk;
 use crate::format::Format;
+use crate::measurement::Measured;
 use crate::stop::Stop;
+use crate::terminal;
 use clap::Args;
 use netsonde_contract::set::MAX_BUDGET;
 use netsonde_contract::target::{Target, TargetForm};
@@ -27,12 +30,26 @@ pub(super) struct MeasuringOptions {
     /// Trust the certificates in this PEM file, too; SSL_CERT_FILE is honoured as well.
     #[arg(long, value_name = "CA.pem", help_heading = "Measuring")]
     pub(super) trust: Vec<PathBuf>,
+    /// Capture the headers of the run's own packets, into the bundle and, with a name, into this file (pcapng, for Wireshark).
+    #[arg(long, value_name = "FILE", num_args = 0..=1, require_equals = true, help_heading = "Measuring")]
+    pub(super) capture: Option<Option<PathBuf>>,
     /// Ask for web addresses through this proxy, or `none` for directly; otherwise HTTPS_PROXY and NO_PROXY count.
     #[arg(long, value_name = "URL|none", value_parser = parse_proxy, help_heading = "Measuring")]
     pub(super) proxy: Option<ProxyChoice>,
 }
 
 impl MeasuringOptions {
+    /// Writes the capture to the file that was named, if one was. A file that cannot be written costs only itself.
+    pub(super) fn keep_capture(&self, measured: &Measured) {
+        let (Some(Some(path)), Some(captured)) = (&self.capture, &measured.capture) else { return };
+        if let Err(error) = disk::replace_file(path, &captured.file) {
+            terminal::say_stop(
+                &Stop::usage(format!("the capture cannot be written to {}: {error}", path.display()))
+                    .next("name a file in a folder that you may write to"),
+            );
+        }
+    }
+
     /// Reads the certificates that were named.
     pub(super) fn trust(&self) -> Result<Arc<Trust>, Stop> {
         let mut texts = Vec::new();

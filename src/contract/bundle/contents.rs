@@ -42,6 +42,11 @@ impl Contents {
         }
         Self { files }
     }
+
+    /// Adds the run's own packets, as a pcapng file.
+    pub fn add_capture(&mut self, file: Vec<u8>) {
+        self.files.insert(file_name::CAPTURE.to_owned(), file);
+    }
 }
 
 /// Four digits keep the files of 2048 outcomes in the order of the run; the check's name is for people, in letters that every file system takes.

@@ -58,6 +58,8 @@ pub mod file_name {
     pub const JOURNAL: &str = "journal.jsonl";
     pub const REPORT: &str = "report.html";
     pub const OUTCOMES: &str = "outcomes/";
+    /// The run's own packets, headers only; only where that was asked for.
+    pub const CAPTURE: &str = "captures/run.pcapng";
 }
 
 /// Lower-case hexadecimal.

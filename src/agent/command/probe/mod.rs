@@ -32,14 +32,20 @@ pub(super) struct ProbeCommand {
 impl ProbeCommand {
     pub(super) fn execute(self) -> Result<u8, Stop> {
         let plan = self.plan()?;
+        if self.options.capture == Some(None) {
+            return Err(Stop::usage("a single probe makes no bundle that could hold a capture")
+                .next("name a file: --capture=packets.pcapng"));
+        }
         let settings = Settings {
             trust: self.options.trust()?,
             proxy: self.options.proxy(),
             format: self.options.format,
             case: None,
             ticket: None,
+            capture: self.options.capture.is_some(),
         };
         let measured = super::block_on(async { measure(&plan, &settings, &Interruption::listen()).await })?;
+        self.options.keep_capture(&measured);
         terminal::output(&format::render(&measured.document, self.options.format, self.options.detail))?;
         Ok(exit::code(&measured.document, exit::BundleFate::InPlace))
     }

@@ -127,6 +127,7 @@ impl RunCommand {
             format: self.measuring.format,
             case: ticket.as_ref().map(|ticket| ticket.case.clone()).or(self.case.clone()),
             ticket: ticket.as_ref().map(|ticket| ticket.id.clone()),
+            capture: self.measuring.capture.is_some(),
         };
         let Some(ticket) = &ticket else {
             return super::block_on(self.run(&plan, &settings, None, Sending::No, kept));
@@ -186,6 +187,7 @@ impl RunCommand {
             None => None,
         };
         let measured = measure(plan, settings, &interruption).await?;
+        self.measuring.keep_capture(&measured);
         let agreement =
             Agreement { consent, ticket, level: self.level(), server_time: route.as_ref().and_then(|route| route.server_time) };
         let mut document = measured.document.clone();
