@@ -20,10 +20,10 @@ pub(crate) enum Format {
 }
 
 /// The document as text, ending in a line end.
-pub(crate) fn render(document: &Document, format: Format, detail: bool) -> String {
+pub(crate) fn render(document: &Document, format: Format, depth: text::Depth) -> String {
     let mut rendered = match format {
         Format::Human => {
-            let style = text::Style { colour: terminal::output_colour(), width: terminal::output_width(), detail };
+            let style = text::Style { colour: terminal::output_colour(), width: terminal::output_width(), depth };
             text::render(document, style)
         }
         Format::Json => json_text(serde_json::to_string_pretty(document)),

@@ -42,6 +42,9 @@ pub(crate) enum Command {
         /// Every observation, not only the summary of each check.
         #[arg(long)]
         detail: bool,
+        /// How the conclusion was reached: what each cause rests on, and what was ruled out by what.
+        #[arg(long)]
+        explain: bool,
     },
     /// Downloads a bundle and verifies it on this machine.
     Fetch {

@@ -35,6 +35,7 @@ mod ticket;
 use arguments::{Arguments, Command, Format, TicketCommand};
 use backend::Backend;
 use clap::{CommandFactory, Parser};
+use netsonde_report::text::Depth;
 use std::ffi::OsString;
 use std::process::ExitCode;
 use stop::Stop;
@@ -84,7 +85,10 @@ async fn dispatch(arguments: Arguments) -> Result<(), Stop> {
             None => ticket::ticket(backend, ticket.wish, format).await,
         },
         Command::Cases => cases::cases(&backend()?, format).await,
-        Command::Show { case, bundle, detail } => show::show(&backend()?, &show::Wish { case, bundle, detail }, format).await,
+        Command::Show { case, bundle, detail, explain } => {
+            let depth = Depth { detail, explain };
+            show::show(&backend()?, &show::Wish { case, bundle, depth }, format).await
+        }
         Command::Fetch { bundle, out } => fetch::fetch(&backend()?, &bundle, out.as_deref(), format).await,
     }
 }

@@ -7,13 +7,13 @@ use netsonde_contract::api::{BundleSummary, CaseDetail, path};
 use netsonde_contract::bundle::{Bundle, file_name};
 use netsonde_contract::document::Document;
 use netsonde_contract::id::CaseId;
-use netsonde_report::text::{self, Style};
+use netsonde_report::text::{self, Depth, Style};
 use serde_json::json;
 
 pub(crate) struct Wish {
     pub(crate) case: String,
     pub(crate) bundle: Option<String>,
-    pub(crate) detail: bool,
+    pub(crate) depth: Depth,
 }
 
 /// Shows a case. The bundle is verified here and read here: nothing of it is taken from the backend's word.
@@ -29,7 +29,7 @@ pub(crate) async fn show(backend: &Backend, wish: &Wish, format: Format) -> Resu
     };
     match format {
         Format::Json => terminal::output(&Format::json(&json!({"case": detail, "document": document}))?),
-        Format::Human => terminal::output(&human(&detail, document.as_ref(), wish.detail)),
+        Format::Human => terminal::output(&human(&detail, document.as_ref(), wish.depth)),
     }
 }
 
@@ -64,7 +64,7 @@ fn document(bundle: &Bundle) -> Result<Document, Stop> {
     Ok(document)
 }
 
-fn human(detail: &CaseDetail, document: Option<&Document>, all: bool) -> String {
+fn human(detail: &CaseDetail, document: Option<&Document>, depth: Depth) -> String {
     let case = &detail.case;
     let mut shown = format!(
         "Case {}, opened {}, updated {}\n\n",
@@ -74,7 +74,7 @@ fn human(detail: &CaseDetail, document: Option<&Document>, all: bool) -> String 
     );
     match document {
         Some(document) => {
-            let style = Style { colour: terminal::output_colour(), width: terminal::output_width(), detail: all };
+            let style = Style { colour: terminal::output_colour(), width: terminal::output_width(), depth };
             shown += &text::render(document, style);
         }
         None => shown += "No bundle has come in yet.\n",
@@ -147,8 +147,8 @@ mod tests {
 
     #[test]
     fn a_case_without_a_bundle_says_so_and_foreign_text_is_harmless() {
-        assert!(human(&detail(&[]), None, false).contains("No bundle has come in yet."));
-        let shown = human(&detail(&["abc1"]), None, false);
+        assert!(human(&detail(&[]), None, Depth::default()).contains("No bundle has come in yet."));
+        let shown = human(&detail(&["abc1"]), None, Depth::default());
         assert!(shown.contains("tls.expired\\x1b") && shown.contains("key not known"), "{shown}");
     }
 }

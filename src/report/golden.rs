@@ -2,17 +2,24 @@
 //! difference: `NETSONDE_WRITE_GOLDEN=1 cargo test -p netsonde-report golden`.
 
 use crate::sample;
+use crate::text::Depth;
 use crate::{html, markdown, text};
 use netsonde_contract::document::Document;
 use serde_json::Value;
 use std::path::Path;
 
+const DEEP: Depth = Depth { detail: true, explain: false };
+
 /// Name of a golden file and the report that it holds.
 fn reports(name: &str, document: &Document) -> Vec<(String, String)> {
-    let style = text::Style { colour: false, width: 100, detail: false };
+    let style = text::Style { colour: false, width: 100, depth: Depth::default() };
     vec![
         (format!("{name}.txt"), text::render(document, style)),
-        (format!("{name}.detail.txt"), text::render(document, text::Style { detail: true, ..style })),
+        (format!("{name}.detail.txt"), text::render(document, text::Style { depth: DEEP, ..style })),
+        (
+            format!("{name}.explain.txt"),
+            text::render(document, text::Style { depth: Depth { explain: true, detail: false }, ..style }),
+        ),
         (format!("{name}.narrow.txt"), text::render(document, text::Style { width: 40, ..style })),
         (format!("{name}.md"), markdown::render(document)),
         (format!("{name}.html"), html::page(document)),
@@ -124,13 +131,14 @@ fn poisoned() -> Vec<Document> {
 fn a_server_cannot_steer_the_terminal() {
     for document in poisoned() {
         for detail in [false, true] {
-            let shown = text::render(&document, text::Style { colour: false, width: 80, detail });
+            let shown =
+                text::render(&document, text::Style { colour: false, width: 80, depth: Depth { detail, explain: detail } });
             let stray: Vec<char> =
                 shown.chars().filter(|c| c.is_control() && *c != '\n' || matches!(c, '\u{202e}' | '\u{200b}')).collect();
             assert!(stray.is_empty(), "{stray:?}");
             assert!(shown.contains("\\x1b[31m"), "the hostile text is shown, written out");
         }
-        let coloured = text::render(&document, text::Style { colour: true, width: 80, detail: true });
+        let coloured = text::render(&document, text::Style { colour: true, width: 80, depth: DEEP });
         assert!(!coloured.contains("\x1b]0") && !coloured.contains('\x07') && !coloured.contains('\u{9b}'));
     }
 }
@@ -220,7 +228,8 @@ fn no_line_is_wider_than_the_terminal_but_for_a_word_that_cannot_be_broken() {
     for (name, document) in sample::all() {
         for width in [40, 60, 80, 100, 200] {
             for detail in [false, true] {
-                let shown = text::render(&document, text::Style { colour: false, width, detail });
+                let shown =
+                    text::render(&document, text::Style { colour: false, width, depth: Depth { detail, explain: detail } });
                 for line in shown.lines() {
                     assert_eq!(line, line.trim_end(), "{name}: a trailing space");
                     let fits = line.chars().count() <= width || line.split_whitespace().count() == 1;
@@ -234,7 +243,7 @@ fn no_line_is_wider_than_the_terminal_but_for_a_word_that_cannot_be_broken() {
 #[test]
 fn colour_changes_nothing_but_colour() {
     for (_, document) in sample::all() {
-        let style = text::Style { colour: false, width: 80, detail: true };
+        let style = text::Style { colour: false, width: 80, depth: DEEP };
         let coloured = text::render(&document, text::Style { colour: true, ..style });
         let mut bare = String::new();
         let mut rest = coloured.as_str();
@@ -254,7 +263,7 @@ fn a_check_with_a_million_observations_is_shown_in_part() {
     let connects = &mut document.outcomes[1].observations;
     let one = connects[0].clone();
     connects.extend(std::iter::repeat_n(one, 1_000_000));
-    let shown = text::render(&document, text::Style { colour: false, width: 100, detail: true });
+    let shown = text::render(&document, text::Style { colour: false, width: 100, depth: DEEP });
     assert!(shown.contains("998002 more observations are not shown"));
     assert!(html::fragment::checks(&document).len() < 2_000_000);
 }

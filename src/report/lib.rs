@@ -25,6 +25,9 @@ mod facts;
 /// The path to a target, with the place of the fault.
 mod path;
 
+/// How the conclusion was reached.
+mod reasoning;
+
 /// Which observations a report is made from.
 mod shown;
 

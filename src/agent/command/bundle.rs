@@ -47,6 +47,9 @@ pub(super) enum BundleCommand {
         /// Print every observation.
         #[arg(long)]
         detail: bool,
+        /// Print how the conclusion was reached.
+        #[arg(long)]
+        explain: bool,
     },
     /// Sends a kept bundle to the backend of the ticket that it was made for.
     Send(Box<SendCommand>),
@@ -75,16 +78,17 @@ impl BundleCommand {
                         .next("do not rely on it; ask whoever sent it which key is theirs (netsonde key show)"));
                 }
             }
-            Self::Report { file, format, detail } => {
+            Self::Report { file, format, detail, explain } => {
+                let depth = text::Depth { detail, explain };
                 let document = document(&open(&file)?.1, &file)?;
                 let rendered = match format {
                     ReportFormat::Text => {
-                        let style = text::Style { colour: terminal::output_colour(), width: terminal::output_width(), detail };
+                        let style = text::Style { colour: terminal::output_colour(), width: terminal::output_width(), depth };
                         text::render(&document, style)
                     }
                     ReportFormat::Markdown => markdown::render(&document),
                     ReportFormat::Html => html::page(&document),
-                    ReportFormat::Json => format::render(&document, Format::Json, detail),
+                    ReportFormat::Json => format::render(&document, Format::Json, depth),
                 };
                 terminal::output(&rendered)?;
             }

@@ -8,6 +8,7 @@ use netsonde_contract::set::MAX_BUDGET;
 use netsonde_contract::target::{Target, TargetForm};
 use netsonde_probes::Trust;
 use netsonde_probes::context::ProxyChoice;
+use netsonde_report::text::Depth;
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
@@ -24,6 +25,9 @@ pub(super) struct MeasuringOptions {
     /// Print every observation, not only the summary of each check.
     #[arg(long, help_heading = "Output")]
     pub(super) detail: bool,
+    /// Print how the conclusion was reached: what each cause rests on, and what was ruled out by what.
+    #[arg(long, help_heading = "Output")]
+    pub(super) explain: bool,
     /// The time for everything together, such as 60s or 2m.
     #[arg(long, value_name = "TIME", value_parser = parse_budget, allow_hyphen_values = true, help_heading = "Measuring")]
     pub(super) budget: Option<Duration>,
@@ -39,6 +43,10 @@ pub(super) struct MeasuringOptions {
 }
 
 impl MeasuringOptions {
+    pub(super) fn depth(&self) -> Depth {
+        Depth { detail: self.detail, explain: self.explain }
+    }
+
     /// Writes the capture to the file that was named, if one was. A file that cannot be written costs only itself.
     pub(super) fn keep_capture(&self, measured: &Measured) {
         let (Some(Some(path)), Some(captured)) = (&self.capture, &measured.capture) else { return };

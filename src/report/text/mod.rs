@@ -1,6 +1,7 @@
 mod checks;
 mod detail;
 mod findings;
+mod reasoning;
 mod sheet;
 
 use crate::{units, words};
@@ -17,8 +18,16 @@ pub struct Style {
     pub colour: bool,
     /// Columns of the terminal; 80 where it is none.
     pub width: usize,
-    /// Every observation, not only the summary of each check.
+    pub depth: Depth,
+}
+
+/// How much is shown beside the findings and the summary of each check.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Depth {
+    /// Every observation.
     pub detail: bool,
+    /// How the conclusion was reached, as a tree.
+    pub explain: bool,
 }
 
 const BOLD: Paint = Paint::new().bold();
@@ -35,11 +44,14 @@ const CYAN: Paint = AnsiColor::Cyan.on_default();
 pub fn render(document: &Document, style: Style) -> String {
     let mut sheet = Sheet::new(style.width, style.colour);
     head(&mut sheet, document);
-    findings::findings(&mut sheet, document, style.detail);
-    findings::unexplained(&mut sheet, document, style.detail);
+    findings::findings(&mut sheet, document, style.depth.detail);
+    findings::unexplained(&mut sheet, document, style.depth.detail);
     findings::not_measured(&mut sheet, document);
+    if style.depth.explain {
+        reasoning::reasoning(&mut sheet, document);
+    }
     checks::checks(&mut sheet, document);
-    if style.detail {
+    if style.depth.detail {
         detail::observations(&mut sheet, document);
         heading(&mut sheet, "Environment");
         pairs(&mut sheet, 2, &words::environment(document));

@@ -46,7 +46,7 @@ impl ProbeCommand {
         };
         let measured = super::block_on(async { measure(&plan, &settings, &Interruption::listen()).await })?;
         self.options.keep_capture(&measured);
-        terminal::output(&format::render(&measured.document, self.options.format, self.options.detail))?;
+        terminal::output(&format::render(&measured.document, self.options.format, self.options.depth()))?;
         Ok(exit::code(&measured.document, exit::BundleFate::InPlace))
     }
 

@@ -207,7 +207,7 @@ impl RunCommand {
             }
         };
         document.bundle = place;
-        terminal::output(&format::render(&document, self.measuring.format, self.measuring.detail))?;
+        terminal::output(&format::render(&document, self.measuring.format, self.measuring.depth()))?;
         Ok(exit::code(&document, fate))
     }
 
