@@ -13,6 +13,9 @@ pub mod markdown;
 /// A self-contained page, and its parts for other pages.
 pub mod html;
 
+/// A note for whoever a case is handed on to.
+pub mod escalation;
+
 /// The message that brings a ticket to a customer.
 pub mod invitation;
 

@@ -118,7 +118,7 @@ fn read(file: &Path) -> std::io::Result<Vec<u8>> {
     Ok(bytes)
 }
 
-fn document(bundle: &Bundle, file: &Path) -> Result<Document, Stop> {
+pub(super) fn document(bundle: &Bundle, file: &Path) -> Result<Document, Stop> {
     bundle.document().map_err(|refusal| {
         Stop::found(format!("{} is intact, but holds no whole run: {} ({})", file.display(), refusal.text, refusal.code.as_str()))
             .next("netsonde bundle inspect lists what is in it; files may have been withheld")

@@ -2,6 +2,7 @@
 
 mod bundle;
 mod completions;
+mod escalate;
 mod explain;
 mod key;
 /// Options of every command that measures.
@@ -52,6 +53,8 @@ enum Command {
     /// Looks into a bundle, verifies it, prints its report, or sends it.
     #[command(subcommand)]
     Bundle(bundle::BundleCommand),
+    /// Writes a note for a ticket from a bundle: symptom, cause, what was tried and ruled out, how to repeat it.
+    Escalate(escalate::EscalateCommand),
     /// Shows the agent's own key.
     #[command(subcommand)]
     Key(key::KeyCommand),
@@ -78,6 +81,7 @@ pub(crate) fn dispatch(arguments: impl IntoIterator<Item = OsString>) -> u8 {
         Command::Sets(command) => command.execute(),
         Command::Explain(command) => command.execute(),
         Command::Bundle(command) => command.execute(),
+        Command::Escalate(command) => command.execute(),
         Command::Key(command) => command.execute(),
         Command::Completions(command) => command.execute(),
         Command::Schema(command) => command.execute(),

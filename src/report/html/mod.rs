@@ -7,7 +7,7 @@ mod path;
 mod raw;
 mod rtt;
 mod waterfall;
-mod write;
+pub(crate) mod write;
 
 /// Parts of the page, for a page that is already there.
 pub mod fragment;
@@ -24,7 +24,7 @@ pub const STYLE: &str = include_str!("style.css");
 const PAGE_STYLE: &str = include_str!("page.css");
 
 /// Nothing may be loaded, run, framed or sent from the page, even if an escape were missed somewhere.
-const POLICY: &str = "default-src 'none'; style-src 'unsafe-inline'; base-uri 'none'; form-action 'none'";
+pub(crate) const POLICY: &str = "default-src 'none'; style-src 'unsafe-inline'; base-uri 'none'; form-action 'none'";
 
 /// The whole report as one file that opens anywhere: no scripts, nothing loaded from elsewhere, prints well.
 pub fn page(document: &Document) -> String {

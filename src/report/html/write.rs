@@ -4,11 +4,11 @@ use std::fmt::Display;
 /// Writes HTML and SVG. Names of tags and attributes are constants of the program; every text and every attribute's value is
 /// cleaned and escaped here, and there is no way round it.
 #[derive(Default)]
-pub(super) struct Writer {
+pub(crate) struct Writer {
     out: String,
 }
 
-pub(super) type Attributes<'a> = &'a [(&'static str, &'a str)];
+pub(crate) type Attributes<'a> = &'a [(&'static str, &'a str)];
 
 /// Elements that end a line, so that a page's source and its golden file can be read.
 const BLOCKS: &[&str] = &[
@@ -49,7 +49,7 @@ const BLOCKS: &[&str] = &[
 ];
 
 impl Writer {
-    pub(super) fn element(&mut self, tag: &'static str, attributes: Attributes<'_>, inside: impl FnOnce(&mut Self)) {
+    pub(crate) fn element(&mut self, tag: &'static str, attributes: Attributes<'_>, inside: impl FnOnce(&mut Self)) {
         self.tag(tag, attributes, ">");
         inside(self);
         self.out.push_str("</");
@@ -61,22 +61,22 @@ impl Writer {
     }
 
     /// An element that holds a text.
-    pub(super) fn leaf(&mut self, tag: &'static str, attributes: Attributes<'_>, text: &str) {
+    pub(crate) fn leaf(&mut self, tag: &'static str, attributes: Attributes<'_>, text: &str) {
         self.element(tag, attributes, |html| html.text(text));
     }
 
     /// An SVG shape, which holds nothing.
-    pub(super) fn shape(&mut self, tag: &'static str, attributes: Attributes<'_>) {
+    pub(crate) fn shape(&mut self, tag: &'static str, attributes: Attributes<'_>) {
         self.tag(tag, attributes, "/>");
         self.out.push('\n');
     }
 
-    pub(super) fn text(&mut self, text: &str) {
+    pub(crate) fn text(&mut self, text: &str) {
         escape(&mut self.out, &clean(text));
     }
 
     /// Running text of a finding, in which paired backticks mark what is typed or read as it stands.
-    pub(super) fn prose(&mut self, text: &str) {
+    pub(crate) fn prose(&mut self, text: &str) {
         let parts: Vec<&str> = text.split('`').collect();
         // An odd number of backticks has one that ends nothing: then all of them are plain characters.
         if parts.len().is_multiple_of(2) {
@@ -92,7 +92,7 @@ impl Writer {
     }
 
     /// A text that keeps its lines.
-    pub(super) fn lines(&mut self, text: &str) {
+    pub(crate) fn lines(&mut self, text: &str) {
         for (number, line) in text.lines().enumerate() {
             if number > 0 {
                 self.out.push('\n');
@@ -102,14 +102,14 @@ impl Writer {
     }
 
     /// A row of header cells.
-    pub(super) fn header_row(&mut self, names: &[&str]) {
+    pub(crate) fn header_row(&mut self, names: &[&str]) {
         self.element("thead", &[], |html| {
             html.element("tr", &[], |html| names.iter().for_each(|name| html.leaf("th", &[("scope", "col")], name)));
         });
     }
 
     /// Names and values as a list of definitions.
-    pub(super) fn pairs<Name: Display>(&mut self, pairs: &[(Name, String)]) {
+    pub(crate) fn pairs<Name: Display>(&mut self, pairs: &[(Name, String)]) {
         self.element("dl", &[("class", "ns-pairs")], |html| {
             for (name, value) in pairs {
                 html.leaf("dt", &[], &name.to_string());
@@ -119,11 +119,11 @@ impl Writer {
     }
 
     /// Text that is part of this program: the style sheet, the document type, a fragment made by this writer.
-    pub(super) fn own(&mut self, markup: &str) {
+    pub(crate) fn own(&mut self, markup: &str) {
         self.out.push_str(markup);
     }
 
-    pub(super) fn finish(self) -> String {
+    pub(crate) fn finish(self) -> String {
         self.out
     }
 
@@ -155,7 +155,7 @@ fn escape(out: &mut String, text: &str) {
 }
 
 /// A number for a drawing's attribute, with one decimal.
-pub(super) fn coordinate(value: f64) -> String {
+pub(crate) fn coordinate(value: f64) -> String {
     let rounded = format!("{value:.1}");
     rounded.strip_suffix(".0").map_or(rounded.clone(), str::to_owned)
 }

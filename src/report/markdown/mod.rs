@@ -1,4 +1,4 @@
-mod span;
+pub(crate) mod span;
 
 use crate::path::{self, Path};
 use crate::{facts, shown, units, words};

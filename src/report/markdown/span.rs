@@ -2,7 +2,7 @@ use crate::clean::clean;
 
 /// The text as a code span, which shows every character as it is. Its fence is longer than any run of backticks inside
 /// (CommonMark 0.31 section 6.1).
-pub(super) fn code(text: &str) -> String {
+pub(crate) fn code(text: &str) -> String {
     let text = clean(text);
     if text.trim().is_empty() {
         return "(empty)".to_owned();
@@ -14,13 +14,13 @@ pub(super) fn code(text: &str) -> String {
 }
 
 /// A code span inside a table, where a bar would end the cell even within the span (GFM section 4.10).
-pub(super) fn cell(text: &str) -> String {
+pub(crate) fn cell(text: &str) -> String {
     code(text).replace('|', "\\|")
 }
 
 /// Running text: marks that would format are escaped, and whatever a ticket system would make a link or a mention of becomes a
 /// code span.
-pub(super) fn prose(text: &str) -> String {
+pub(crate) fn prose(text: &str) -> String {
     let text = clean(text);
     let word = |word: &str| {
         let lower = word.to_ascii_lowercase();
