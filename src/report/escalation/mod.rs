@@ -145,7 +145,11 @@ fn tried(document: &Document, outcome: &Outcome) -> Item {
 
 fn environment(document: &Document) -> Vec<Item> {
     let mut pairs = words::run(document);
-    pairs.extend(words::environment(document));
+    for pair in words::environment(document) {
+        if !pairs.contains(&pair) {
+            pairs.push(pair);
+        }
+    }
     if let Some(bundle) = &document.bundle {
         pairs.push(("bundle", bundle.id.to_string()));
     }
