@@ -3,6 +3,8 @@
 
 /// The bundle against the tools that a customer has: ssh-keygen, openssl, sha256sum, tar.
 mod bundle_tools;
+/// Recorded evidence of the lab against the findings that were judged.
+mod golden;
 /// Whole ways through the real programs.
 mod journeys;
 /// The path MTU over a real router.

@@ -2,6 +2,8 @@
 
 /// Certificates: one small PKI with a certificate for each TLS fault.
 pub mod certificates;
+/// Recorded evidence of lab trials.
+pub mod evidence;
 /// Where the built programs are.
 pub mod programs;
 /// Servers that behave well or badly, as asked.

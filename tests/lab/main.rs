@@ -5,6 +5,8 @@
 //! named first. Every question is asked over IPv4 and IPv6, and with and without privileges.
 #![expect(clippy::print_stdout, reason = "the table on standard output is what this program is for")]
 
+/// Evidence kept for tests without a network.
+mod golden;
 /// Networks of namespaces: built, broken, taken down.
 mod network;
 /// One scenario from its file.
@@ -40,6 +42,9 @@ struct Arguments {
     /// Print what netsonde said in each failed trial.
     #[arg(long)]
     show: bool,
+    /// Keep what was seen as golden evidence, with what was found.
+    #[arg(long)]
+    write_golden: bool,
     #[command(subcommand)]
     internal: Option<Internal>,
 }
@@ -77,6 +82,10 @@ fn main() -> Result<ExitCode> {
     let began = now();
     let trials = run_all(scenarios, arguments.jobs, &bench, &stopped);
     report(&trials, arguments.show);
+    if arguments.write_golden {
+        let written = golden::write(&trials)?;
+        println!("\nwrote the evidence of {written} scenarios");
+    }
     let failed = trials.iter().filter(|trial| trial.fault().is_some()).count();
     println!("\ntime {:.1} s", began.elapsed().as_secs_f64());
     println!("{} passed, {failed} failed, 0 skipped", trials.len() - failed);

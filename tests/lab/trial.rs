@@ -238,6 +238,11 @@ impl Trial {
         format!("{} {stage} {} {}", self.scenario, self.family.name(), self.user.name())
     }
 
+    /// What netsonde said, where it said anything.
+    pub(crate) fn document(&self) -> Option<&Document> {
+        self.answer.as_ref().ok().map(|(document, _)| document)
+    }
+
     pub(crate) fn expected_cause(&self) -> &str {
         self.expect.as_ref().map_or("nothing", |expect| expect.cause.as_str())
     }

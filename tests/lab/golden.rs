@@ -1,0 +1,25 @@
+use super::scenario::{Family, User};
+use super::trial::Trial;
+use anyhow::Result;
+use netsonde_tests::evidence::{Evidence, Recorded};
+use std::collections::BTreeMap;
+
+/// Records what the trials showed, and what was found, as golden cases: of each scenario one family with all rights and the other
+/// with none, which together show what either changes. Trials that came out wrong are not recorded.
+pub(crate) fn write(trials: &[Trial]) -> Result<usize> {
+    let mut scenarios: BTreeMap<&str, Recorded> = BTreeMap::new();
+    for trial in trials.iter().filter(|trial| trial.fault().is_none() && is_kept(trial)) {
+        if let Some(document) = trial.document() {
+            let recorded = scenarios.entry(&trial.scenario).or_default();
+            recorded.trials.insert(trial.name(), Evidence::from(document));
+        }
+    }
+    for (scenario, recorded) in &scenarios {
+        recorded.write(scenario)?;
+    }
+    Ok(scenarios.len())
+}
+
+fn is_kept(trial: &Trial) -> bool {
+    matches!((trial.family, trial.user), (Family::V4, User::Root) | (Family::V6, User::Nobody))
+}
