@@ -1,6 +1,6 @@
 //! What a run would do, what it would cost and what would leave the machine: said before anything is sent.
 
-use netsonde_contract::kind::{DnsParams, EdnsUse, MtuParams, Params, TargetSpan, TlsParams};
+use netsonde_contract::kind::{DnsParams, EdnsUse, MtuParams, Params, QuicParams, TargetSpan, TlsParams};
 use netsonde_contract::redaction::Level;
 use netsonde_contract::set::{Plan, PlannedCheck};
 use netsonde_contract::ticket::Ticket;
@@ -98,6 +98,11 @@ fn cost(check: &PlannedCheck) -> String {
             };
             format!("{} to each address of {}{others}", count(params.samples.into(), "question"), params.host)
         }
+        Params::Quic(params) => {
+            let packets = count(QuicParams::MAX_PACKETS.into(), "packet");
+            let versions = if params.versions { ", and 2 packets of an unknown version" } else { "" };
+            format!("1 QUIC handshake with each address of {}, port {}, of at most {packets}{versions}", params.host, params.port)
+        }
         Params::Http(params) => {
             let redirects =
                 if params.follow { format!(" and at most {} redirects", params.max_redirects) } else { String::new() };
@@ -142,7 +147,7 @@ mod tests {
     #[test]
     fn every_check_is_named_with_what_it_sends() {
         let request = Request { targets: vec!["https://shop.example/?card=1".into()], ..Request::default() };
-        for name in ["quick", "web", "path", "dns"] {
+        for name in ["quick", "web", "path", "dns", "quic"] {
             let plan = find_built_in(name).unwrap().parse().unwrap().plan(&request).unwrap();
             let text = describe(&plan, Level::Default, None, false);
             for check in &plan.checks {

@@ -17,6 +17,7 @@ pub const ARTICLES: &[(&str, &str)] = &[
     ("path.admin_prohibited", include_str!("../../docs/causes/path.admin_prohibited.md")),
     ("path.routing_loop", include_str!("../../docs/causes/path.routing_loop.md")),
     ("path.target_silent", include_str!("../../docs/causes/path.target_silent.md")),
+    ("path.udp_blocked", include_str!("../../docs/causes/path.udp_blocked.md")),
     ("path.ipv6_broken", include_str!("../../docs/causes/path.ipv6_broken.md")),
     ("path.icmp_unsupported", include_str!("../../docs/causes/path.icmp_unsupported.md")),
     ("tcp.refused", include_str!("../../docs/causes/tcp.refused.md")),

@@ -3,8 +3,9 @@ use netsonde_contract::observation::{
     Banner, BuiltChain, Certificate, CertificateRequest, CertificateTimestamp, Connect, DelegatedTo, Delegation, DnsReply, Echo,
     EchoReply, Edns, Exchange, ExtendedError, Fact, FetchedIssuer, Handshake, HandshakeVariant, Hold, Hop, HopProbe, HopReply,
     HostsLine, Interface, Lookup, LookupSource, Mtu, NameSources, NameVerdict, Observation, OtherMessage, PinVerdict, PortState,
-    PortSweep, Proxies, ProxySetting, Race, Record, Resolvers, Route, SentQuery, Signature, StartTls, SubnetScope, Sweep,
-    SweepError, SweepTarget, TimeOffset, TimeServer, TlsSupport, Trace, TrustVerdict, VersionSupport, ZoneServer,
+    PortSweep, Proxies, ProxySetting, Quic, QuicClose, Race, Record, Resolvers, Route, SentQuery, Signature, StartTls,
+    SubnetScope, Sweep, SweepError, SweepTarget, TimeOffset, TimeServer, TlsSupport, Trace, TrustVerdict, VersionSupport,
+    ZoneServer,
 };
 
 /// Record types whose data is a name, which stays like every name; the data of others (`TXT` …) is a text.
@@ -31,6 +32,7 @@ impl Redactor<'_> {
             Fact::Exchange(fact) => Fact::Exchange(Box::new(self.exchange(fact))),
             Fact::Mtu(fact) => Fact::Mtu(Box::new(self.mtu(fact))),
             Fact::TimeOffset(fact) => Fact::TimeOffset(Box::new(self.time_offset(fact))),
+            Fact::Quic(fact) => Fact::Quic(Box::new(self.quic(fact))),
             Fact::Interface(fact) => Fact::Interface(self.interface(fact)),
             Fact::Route(fact) => Fact::Route(self.route(fact)),
             Fact::Resolvers(fact) => Fact::Resolvers(self.resolvers(fact)),
@@ -391,6 +393,25 @@ impl Redactor<'_> {
             host: self.name(&fact.host),
             address: self.socket(fact.address),
             server,
+            failure: fact.failure.as_ref().map(|failure| self.failure(failure)),
+            ..fact.clone()
+        }
+    }
+
+    fn quic(&mut self, fact: &Quic) -> Quic {
+        let close = |close: &QuicClose| QuicClose {
+            name: close.name.as_deref().map(|name| self.text(name)),
+            reason: self.banner(&close.reason),
+            ..close.clone()
+        };
+        let close = fact.close.as_ref().map(close);
+        Quic {
+            host: self.name(&fact.host),
+            address: self.socket(fact.address),
+            version: fact.version.as_deref().map(|version| self.word(version)),
+            server_versions: fact.server_versions.as_ref().map(|versions| versions.iter().map(|one| self.word(one)).collect()),
+            tls: fact.tls.as_ref().map(|tls| Box::new(self.handshake(tls))),
+            close,
             failure: fact.failure.as_ref().map(|failure| self.failure(failure)),
             ..fact.clone()
         }

@@ -28,6 +28,7 @@ pub const RULES: &[Rule] = &[
     path::admin_prohibited::RULE,
     path::routing_loop::RULE,
     path::target_silent::RULE,
+    path::udp_blocked::RULE,
     path::ipv6_broken::RULE,
     path::icmp_unsupported::RULE,
     tcp::refused::RULE,

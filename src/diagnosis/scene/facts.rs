@@ -4,7 +4,7 @@ use super::timestamp;
 use netsonde_contract::failure::{Failure, FailureCode, IcmpError, Step};
 use netsonde_contract::observation::{
     Certificate, Clock, Connect, DnsFlags, DnsReply, Echo, EchoReply, Exchange, Fact, Handshake, Header, Hop, HopProbe, HopReply,
-    Interface, Lookup, LookupSource, NameVerdict, Proxies, ProxySetting, Record, ReplyKind, Resolvers, Route, Trace,
+    Interface, Lookup, LookupSource, NameVerdict, Proxies, ProxySetting, Quic, Record, ReplyKind, Resolvers, Route, Trace,
     TraceProtocol, Transport, TrustReason, TrustStore, TrustVerdict,
 };
 use serde_json::json;
@@ -340,6 +340,21 @@ pub(crate) fn handshake(change: impl FnOnce(&mut Handshake)) -> Fact {
     };
     change(&mut handshake);
     Fact::Handshake(Box::new(handshake))
+}
+
+/// A QUIC handshake as all is well, changed as the test wants it; one that failed has no reply unless the test says so.
+pub(crate) fn quic(address: &str, change: impl FnOnce(&mut Quic)) -> Fact {
+    let Fact::Handshake(tls) = handshake(|_| {}) else { unreachable!("it makes a handshake") };
+    let mut quic: Quic = serde_json::from_value(json!({
+        "host": "shop.example", "address": address, "took_us": 40_000, "version": "1", "packets_sent": 9, "packets_received": 8,
+    }))
+    .unwrap();
+    change(&mut quic);
+    if quic.failure.is_none() {
+        quic.first_reply_us.get_or_insert(20_000);
+        quic.tls.get_or_insert(tls);
+    }
+    Fact::Quic(Box::new(quic))
 }
 
 /// Every trust store says no, for this reason.
