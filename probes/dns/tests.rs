@@ -705,7 +705,7 @@ async fn the_walk_sends_nothing_that_the_gate_refuses() {
     let refused = found.iter().filter(|one| one.fact.failure().is_some_and(|failure| failure.code == FailureCode::NotAllowed));
     assert_eq!(
         (refused.count(), found.len()),
-        (8, 9),
-        "2 questions, 2 of control, 3 of identity, 1 server of the root; the root itself"
+        (8, 10),
+        "2 questions, 2 of control, 3 of identity, 1 server of the root; the root itself, and the end of its chain of signatures"
     );
 }

@@ -166,6 +166,16 @@ impl QuicConnection {
         let _ = self.send().await;
     }
 
+    pub(crate) fn server(&self) -> SocketAddr {
+        self.server
+    }
+
+    /// The address that packets go out from.
+    #[cfg(feature = "doq")]
+    pub(crate) fn local(&self) -> Option<SocketAddr> {
+        self.socket.local_addr().ok()
+    }
+
     /// Time since the first packet was sent.
     pub(crate) fn elapsed_us(&self) -> u64 {
         microseconds(self.context.clock.now().saturating_sub(self.began))

@@ -11,6 +11,9 @@ mod messages;
 mod observed;
 /// The socket that packets go out from.
 mod socket;
+/// Questions on streams.
+#[cfg(feature = "doq")]
+mod stream;
 #[cfg(test)]
 mod tests;
 /// Which versions a server speaks.
@@ -24,7 +27,7 @@ use connection::{QuicConnection, Wish};
 use futures_util::future::join_all;
 use netsonde_contract::failure::{Failure, FailureCode, Step};
 use netsonde_contract::kind::QuicParams;
-use netsonde_contract::observation::{Fact, Quic};
+use netsonde_contract::observation::{Fact, Handshake, Quic};
 use quinn_proto::Event;
 use rustls_pki_types::ServerName;
 use std::net::SocketAddr;
@@ -142,7 +145,8 @@ async fn converse(
         draft.largest_payload_bytes = connection.largest_payload();
         draft.packets_lost = u32::try_from(connection.state.stats().path.lost_packets).unwrap_or(u32::MAX);
     }
-    describe(context, params, name, connection, draft).await;
+    draft.parameters = connection.agreed().parameters;
+    draft.tls = handshake_of(context, &params.host, connection, name, draft.took_us).await;
     // A server that was never heard of has nothing to close.
     if draft.first_reply_us.is_some() && !connection.state.is_closed() {
         connection.close(NO_ERROR).await;
@@ -196,25 +200,24 @@ fn note(connection: &QuicConnection, draft: &mut Draft<Quic>) {
     draft.server_versions.clone_from(&seen.server_versions);
 }
 
-/// What the server's messages and certificates say.
-async fn describe(
+/// The TLS handshake within a connection, with what each trust store says of the chain; none before the server's hello.
+pub(crate) async fn handshake_of(
     context: &Context,
-    params: &QuicParams,
-    name: &ServerName<'static>,
+    host: &str,
     connection: &QuicConnection,
-    draft: &mut Draft<Quic>,
-) {
+    name: &ServerName<'static>,
+    took_us: u64,
+) -> Option<Box<Handshake>> {
     let agreed = connection.agreed();
-    let Some(cipher) = agreed.cipher else { return };
-    let mut handshake = blank(&params.host, draft.address, name);
-    handshake.took_us = draft.took_us;
+    let cipher = agreed.cipher?;
+    let mut handshake = Box::new(blank(host, connection.server(), name));
+    handshake.took_us = took_us;
     handshake.protocol = Some("TLSv1.3".to_owned());
     handshake.cipher = Some(tls::quic::cipher_name(cipher));
     handshake.group = agreed.group.map(tls::quic::group_name);
     handshake.alpn = agreed.alpn.map(|protocol| String::from_utf8_lossy(&protocol).into_owned());
     connection.tls.describe(context, name, &mut handshake).await;
-    draft.parameters = agreed.parameters;
-    draft.tls = Some(Box::new(handshake));
+    Some(handshake)
 }
 
 impl Drafted for Quic {

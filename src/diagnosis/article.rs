@@ -6,6 +6,7 @@ pub const ARTICLES: &[(&str, &str)] = &[
     ("host.no_route", include_str!("../../docs/causes/host.no_route.md")),
     ("host.gateway_unresolved", include_str!("../../docs/causes/host.gateway_unresolved.md")),
     ("dns.resolver_unreachable", include_str!("../../docs/causes/dns.resolver_unreachable.md")),
+    ("dns.dnssec_bogus", include_str!("../../docs/causes/dns.dnssec_bogus.md")),
     ("dns.servfail", include_str!("../../docs/causes/dns.servfail.md")),
     ("dns.refused", include_str!("../../docs/causes/dns.refused.md")),
     ("dns.other_rcode", include_str!("../../docs/causes/dns.other_rcode.md")),

@@ -1,11 +1,11 @@
 use super::Redactor;
 use netsonde_contract::observation::{
-    Banner, BuiltChain, Certificate, CertificateRequest, CertificateTimestamp, Connect, DelegatedTo, Delegation, DnsReply, Echo,
-    EchoReply, Edns, Exchange, ExtendedError, Fact, FetchedIssuer, Handshake, HandshakeVariant, Hold, Hop, HopProbe, HopReply,
-    HostsLine, Interface, Lookup, LookupSource, Mtu, NameSources, NameVerdict, Observation, OtherMessage, PinVerdict, PortState,
-    PortSweep, Proxies, ProxySetting, Quic, QuicClose, Race, Record, Resolvers, Route, SentQuery, Signature, StartTls,
-    SubnetScope, Sweep, SweepError, SweepTarget, TimeOffset, TimeServer, TlsSupport, Trace, TrustVerdict, VersionSupport,
-    ZoneServer,
+    Banner, BuiltChain, Certificate, CertificateRequest, CertificateTimestamp, Connect, DelegatedTo, Delegation, DnsReply,
+    DnssecChain, Echo, EchoReply, Edns, Exchange, ExtendedError, Fact, FetchedIssuer, Handshake, HandshakeVariant, Hold, Hop,
+    HopProbe, HopReply, HostsLine, Interface, Lookup, LookupSource, Mtu, NameSources, NameVerdict, Observation, OtherMessage,
+    PinVerdict, PortState, PortSweep, Proxies, ProxySetting, Quic, QuicClose, Race, Record, Resolvers, Route, SentQuery,
+    Signature, StartTls, SubnetScope, Sweep, SweepError, SweepTarget, TimeOffset, TimeServer, TlsSupport, Trace, TrustVerdict,
+    VersionSupport, ZoneSecurity, ZoneServer,
 };
 
 /// Record types whose data is a name, which stays like every name; the data of others (`TXT` …) is a text.
@@ -18,6 +18,7 @@ impl Redactor<'_> {
             Fact::NameSources(fact) => Fact::NameSources(self.name_sources(fact)),
             Fact::Delegation(fact) => Fact::Delegation(self.delegation(fact)),
             Fact::ZoneServer(fact) => Fact::ZoneServer(Box::new(self.zone_server(fact))),
+            Fact::DnssecChain(fact) => Fact::DnssecChain(Box::new(self.dnssec_chain(fact))),
             Fact::Connect(fact) => Fact::Connect(self.connect(fact)),
             Fact::Race(fact) => Fact::Race(self.race(fact)),
             Fact::PortSweep(fact) => Fact::PortSweep(self.port_sweep(fact)),
@@ -97,6 +98,22 @@ impl Redactor<'_> {
             search: self.names(&fact.search),
             ndots: fact.ndots,
             tried: self.names(&fact.tried),
+        }
+    }
+
+    fn dnssec_chain(&mut self, fact: &DnssecChain) -> DnssecChain {
+        let zone = |zone: &ZoneSecurity| ZoneSecurity {
+            zone: self.name(&zone.zone),
+            server: zone.server.map(|server| self.socket(server)),
+            why: zone.why.as_deref().map(|why| self.text(why)),
+            ..zone.clone()
+        };
+        DnssecChain {
+            zones: fact.zones.iter().map(zone).collect(),
+            name: self.name(&fact.name),
+            record_type: self.word(&fact.record_type),
+            why: fact.why.as_deref().map(|why| self.text(why)),
+            ..fact.clone()
         }
     }
 

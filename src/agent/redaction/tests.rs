@@ -40,6 +40,8 @@ pub(crate) fn full_document() -> Value {
          "authoritative": true, "serial": 1, "own_name_servers": ["ns.example"], "attempts": 3, "failure": failure,
          "keys": [{"key_tag": 1, "algorithm": 13, "entry_point": true, "revoked": false}],
          "signatures": [{"covers": "A", "key_tag": 1, "algorithm": 13, "inception": "2026-01-01T00:00:00Z", "expiration": "2026-02-01T00:00:00Z"}]},
+        {"fact": "dnssec_chain", "name": "shop.example", "record_type": "A", "verdict": "bogus", "why": "why", "zones": [{"zone": "example",
+         "server": "203.0.113.55:53", "verdict": "secure", "why": "why", "key_tag": 1}], "verified_at": "2026-01-01T00:00:00Z"},
         {"fact": "connect", "host": "shop.example", "address": "203.0.113.7:443", "attempt": 1, "local": "203.0.113.200:5000",
          "interface": "eth0", "took_us": 1, "kernel_rtt_us": 1, "syn_retransmits": 0,
          "banner": {"bytes": 8, "text": "220", "first_byte_us": 1},

@@ -18,7 +18,7 @@ mod tcp;
 mod tls;
 mod traceroute;
 
-pub use dns::{ClientSubnet, DnsParams, DnsTransport, EdnsUse};
+pub use dns::{ClientSubnet, DnsParams, DnsTransport, EdnsUse, TrustAnchor};
 pub(crate) use field::check as check_fields;
 pub use field::{Field, FieldType, ParameterError};
 pub use host::HostParams;

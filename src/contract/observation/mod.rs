@@ -5,6 +5,7 @@
 
 mod delegation;
 mod dns;
+mod dnssec;
 mod host;
 mod http;
 mod icmp;
@@ -21,6 +22,7 @@ pub use dns::{
     Cookie, DnsFlags, DnsReply, Edns, ExtendedError, Lookup, LookupSource, OtherMessage, Purpose, QueryReason, Record, SentQuery,
     SubnetScope, Transport,
 };
+pub use dnssec::{DnssecChain, Security, ZoneSecurity};
 pub use host::{Clock, Interface, Proxies, ProxySetting, Resolvers, Route};
 pub use http::{Exchange, Header, Phases};
 pub use icmp::{
@@ -60,6 +62,7 @@ pub enum Fact {
     NameSources(NameSources),
     Delegation(Delegation),
     ZoneServer(Box<ZoneServer>),
+    DnssecChain(Box<DnssecChain>),
     Connect(Connect),
     Race(Race),
     PortSweep(PortSweep),
@@ -107,6 +110,7 @@ impl Fact {
             Self::Quic(fact) => fact.failure.as_ref(),
             Self::NameSources(_)
             | Self::Delegation(_)
+            | Self::DnssecChain(_)
             | Self::Hop(_)
             | Self::Race(_)
             | Self::Interface(_)

@@ -17,6 +17,7 @@ pub const RULES: &[Rule] = &[
     host::no_route::RULE,
     host::gateway_unresolved::RULE,
     dns::resolver_unreachable::RULE,
+    dns::dnssec_bogus::RULE,
     dns::rcode::SERVFAIL_RULE,
     dns::rcode::REFUSED_RULE,
     dns::rcode::OTHER_RULE,

@@ -3,6 +3,7 @@
 
 mod delegation;
 mod dns;
+mod dnssec;
 mod failure;
 mod host;
 mod http;
@@ -64,6 +65,7 @@ pub(crate) fn line(fact: &Fact) -> String {
         Fact::NameSources(fact) => dns::sources(fact),
         Fact::Delegation(fact) => delegation::zone(fact),
         Fact::ZoneServer(fact) => delegation::server(fact),
+        Fact::DnssecChain(fact) => dnssec::line(fact),
         Fact::Connect(fact) => tcp::line(fact),
         Fact::Race(fact) => tcp::race(fact),
         Fact::PortSweep(fact) => tcp::port_sweep(fact),
@@ -98,6 +100,7 @@ pub(crate) fn details(fact: &Fact) -> Vec<String> {
         Fact::Lookup(fact) => dns::details(fact),
         Fact::Delegation(fact) => delegation::zone_details(fact),
         Fact::ZoneServer(fact) => delegation::server_details(fact),
+        Fact::DnssecChain(fact) => dnssec::details(fact),
         Fact::Connect(fact) => tcp::details(fact),
         Fact::PortSweep(fact) => tcp::port_sweep_details(fact),
         Fact::Echo(fact) => icmp::details(fact),
