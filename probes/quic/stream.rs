@@ -33,14 +33,13 @@ impl QuicConnection {
         stream.finish().map_err(|error| refused(error.to_string()))?;
         let mut received = Vec::new();
         loop {
-            match self.turn().await? {
-                Some(Event::Stream(StreamEvent::Readable { id: readable })) if readable == id => {
-                    if self.read(id, &mut received)? || whole(&received) {
-                        return Ok(received);
-                    }
-                }
+            let ended = match self.turn().await? {
+                Some(Event::Stream(StreamEvent::Readable { id: readable })) if readable == id => self.read(id, &mut received)?,
                 Some(Event::ConnectionLost { reason }) => return Err(lost(&reason)),
-                _ => {}
+                _ => false,
+            };
+            if ended || whole(&received) {
+                return Ok(received);
             }
         }
     }
