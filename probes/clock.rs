@@ -19,6 +19,12 @@ impl Clock {
         Instant::now().duration_since(self.began)
     }
 
+    /// The monotonic clock itself, for state machines that count in its terms.
+    #[expect(clippy::disallowed_methods, reason = "this is the one place that reads the monotonic clock")]
+    pub(crate) fn instant(&self) -> Instant {
+        Instant::now()
+    }
+
     /// Time since the run began, in microseconds.
     pub fn now_us(&self) -> u64 {
         microseconds(self.now())

@@ -8,6 +8,8 @@ use super::{https, record, reply, stream, udp};
 use crate::clock::microseconds;
 use crate::context::Context;
 use hickory_proto::rr::{Name, RecordType};
+#[cfg(not(feature = "doq"))]
+use netsonde_contract::failure::{Failure, FailureCode, Step};
 use netsonde_contract::kind::{DnsTransport, NameServer, Speaks};
 use netsonde_contract::observation::{Lookup, LookupSource, Purpose, QueryReason, Transport};
 
@@ -57,7 +59,7 @@ pub(super) async fn exchange(
     why: QueryReason,
     patience: Patience,
 ) -> Exchange {
-    let query = if transport == Transport::Https { query.without_id() } else { query };
+    let query = if matches!(transport, Transport::Https | Transport::Quic) { query.without_id() } else { query };
     let asking = Asking::new(query, why, patience.attempts, patience.fallback);
     let address = server.address;
     match (transport, &server.speaks) {
@@ -66,6 +68,13 @@ pub(super) async fn exchange(
         (Transport::Https, Speaks::Https { name, path }) => {
             let resource = https::Resource { address, name: name.as_deref(), path };
             https::ask(context, asking, resource, patience).await
+        }
+        #[cfg(feature = "doq")]
+        (Transport::Quic, Speaks::Quic { name }) => super::doq::ask(context, asking, address, name.as_deref(), patience).await,
+        #[cfg(not(feature = "doq"))]
+        (Transport::Quic, _) => {
+            let text = "this netsonde was built without DNS over QUIC (feature `doq`): ask the server over TLS";
+            Exchange::begin(context.clock, address, Failure::new(FailureCode::Other("not_built_in".into()), Step::Open, text))
         }
         _ => stream::ask(context, asking, address, patience).await,
     }
@@ -77,6 +86,7 @@ fn first_transport(server: &NameServer, wanted: DnsTransport) -> Transport {
         (Speaks::Tcp, _) | (Speaks::Any, DnsTransport::Tcp) => Transport::Tcp,
         (Speaks::Tls { .. }, _) => Transport::Tls,
         (Speaks::Https { .. }, _) => Transport::Https,
+        (Speaks::Quic { .. }, _) => Transport::Quic,
     }
 }
 

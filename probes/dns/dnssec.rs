@@ -1,7 +1,7 @@
-//! What DNSSEC records say of keys and times (RFC 4034). Nothing is verified: which key is missing and which signature is over shows
-//! by itself.
+//! What DNSSEC records say of keys and times (RFC 4034). Nothing is verified here, so that what a
+//! single server says shows also where the chain of signatures breaks further up.
 
-use super::record::type_name;
+use super::record::{type_name, wire};
 use hickory_proto::rr::{RData, Record, RecordType};
 use jiff::Timestamp;
 use netsonde_contract::observation::{Signature, VouchedKey, ZoneKey};
@@ -20,24 +20,24 @@ const REVOKED: u16 = 0x0080;
 
 /// The keys that DS records vouch for.
 pub(super) fn vouched<'a>(records: impl IntoIterator<Item = &'a Record>) -> Vec<VouchedKey> {
-    of_type(records, RecordType::DS).filter_map(read_ds).take(MAX_KEYS).collect()
+    of_type(records, RecordType::DS).filter_map(|data| read_ds(&data)).take(MAX_KEYS).collect()
 }
 
 /// The keys of DNSKEY records.
 pub(super) fn keys<'a>(records: impl IntoIterator<Item = &'a Record>) -> Vec<ZoneKey> {
-    of_type(records, RecordType::DNSKEY).filter_map(read_key).take(MAX_KEYS).collect()
+    of_type(records, RecordType::DNSKEY).filter_map(|data| read_key(&data)).take(MAX_KEYS).collect()
 }
 
 /// What the RRSIG records among these say.
 pub(super) fn signatures<'a>(records: impl IntoIterator<Item = &'a Record>) -> Vec<Signature> {
-    of_type(records, RecordType::RRSIG).filter_map(read_signature).take(MAX_SIGNATURES).collect()
+    of_type(records, RecordType::RRSIG).filter_map(|data| read_signature(&data)).take(MAX_SIGNATURES).collect()
 }
 
-/// The data of records of a type that the codec leaves as it is.
-fn of_type<'a>(records: impl IntoIterator<Item = &'a Record>, wanted: RecordType) -> impl Iterator<Item = &'a [u8]> {
-    records.into_iter().filter_map(move |record| match &record.data {
-        RData::Unknown { code, rdata } if *code == wanted => Some(rdata.anything.as_slice()),
-        _ => None,
+/// The data of records of a type, as on the wire.
+fn of_type<'a>(records: impl IntoIterator<Item = &'a Record>, wanted: RecordType) -> impl Iterator<Item = Vec<u8>> {
+    records.into_iter().filter(move |record| record.record_type() == wanted).filter_map(|record| match &record.data {
+        RData::Unknown { rdata, .. } => Some(rdata.anything.clone()),
+        parsed => wire(parsed),
     })
 }
 

@@ -11,8 +11,13 @@ mod answering;
 mod ask;
 /// What to send next.
 mod asking;
+/// The chain of signatures down to an answer.
+mod chain;
 /// What DNSSEC records say.
 mod dnssec;
+/// One question over QUIC.
+#[cfg(feature = "doq")]
+mod doq;
 /// What came of one question on one transport.
 mod exchange;
 /// Extended DNS errors.

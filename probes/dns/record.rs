@@ -1,6 +1,7 @@
 //! Resource records in presentation format (RFC 1035 section 5.1).
 
 use hickory_proto::rr::{RData, Record as Parsed, RecordType};
+use hickory_proto::serialize::binary::{BinEncodable, BinEncoder, NameEncoding};
 use netsonde_contract::observation::Record;
 use std::fmt::Write;
 
@@ -58,8 +59,19 @@ fn data(data: &RData) -> String {
             format!("{} {} {flags} {services} {regexp} {}", naptr.order, naptr.preference, naptr.replacement.to_ascii())
         }
         RData::NULL(null) | RData::Unknown { rdata: null, .. } => unknown(&null.anything),
+        // As numbers, which hold everything: a key or signature in its own form is no easier to read.
+        RData::DNSSEC(_) => wire(data).map_or_else(String::new, |bytes| unknown(&bytes)),
         other => shown(other),
     }
+}
+
+/// The data as on the wire, without compression; none where the codec cannot write what it read.
+pub(super) fn wire(data: &RData) -> Option<Vec<u8>> {
+    let mut bytes = Vec::new();
+    let mut encoder = BinEncoder::new(&mut bytes);
+    encoder.set_name_encoding(NameEncoding::Uncompressed);
+    data.emit(&mut encoder).ok()?;
+    Some(bytes)
 }
 
 /// The codec's own form of the types that have numbers, addresses and hexadecimal only. It may refuse to show a pseudo-record, which

@@ -13,7 +13,7 @@ use http_body_util::{BodyExt, Full};
 use netsonde_contract::failure::{Failure, FailureCode};
 use netsonde_contract::id::CheckId;
 use netsonde_contract::kind::DnsTransport;
-use netsonde_contract::observation::{Cookie, DnsReply, LookupSource, QueryReason, Transport};
+use netsonde_contract::observation::{Cookie, DnsReply, LookupSource, QueryReason, Security, Transport};
 use std::net::SocketAddr;
 use std::sync::Arc;
 
@@ -683,6 +683,8 @@ async fn the_walk_names_each_server_of_each_zone_and_the_lame_one() {
             ("sub.example", "127.0.0.4", Some(false), None, 0, 4),
         ]
     );
+    let chain = facts.iter().find_map(|fact| if let Fact::DnssecChain(chain) = fact { Some(chain) } else { None }).unwrap();
+    assert_eq!((chain.verdict, chain.zones.len()), (Security::Indeterminate, 3), "other roots than everybody's have no anchor");
     tasks.iter().for_each(tokio::task::JoinHandle::abort);
 }
 
@@ -705,7 +707,7 @@ async fn the_walk_sends_nothing_that_the_gate_refuses() {
     let refused = found.iter().filter(|one| one.fact.failure().is_some_and(|failure| failure.code == FailureCode::NotAllowed));
     assert_eq!(
         (refused.count(), found.len()),
-        (8, 9),
-        "2 questions, 2 of control, 3 of identity, 1 server of the root; the root itself"
+        (8, 10),
+        "2 questions, 2 of control, 3 of identity, 1 server of the root; the root itself, and the end of its chain of signatures"
     );
 }

@@ -5,9 +5,10 @@
 //! servers which disagree, do not serve their zone or hold an old copy show by themselves.
 
 use super::ask::exchange;
+use super::chain::{self, Chain};
 use super::exchange::{Exchange, Patience};
 use super::query::{Offer, Query, Shape};
-use super::{dnssec, manner, reply};
+use super::{dnssec, manner, record, reply};
 use crate::clock::microseconds;
 use crate::context::Context;
 use futures_util::future::join_all;
@@ -64,6 +65,14 @@ struct Walk<'a> {
     port: u16,
 }
 
+/// What one server said, as far as the chain of signatures needs it.
+struct Said {
+    from: SocketAddr,
+    reply: Option<Message>,
+    keys: Option<Message>,
+    referral: Option<Referral>,
+}
+
 /// The zone that a server says is the next on the way, and its servers.
 #[derive(Debug, PartialEq, Eq)]
 struct Referral {
@@ -77,7 +86,11 @@ pub(super) async fn walk(context: &Context, params: &DnsParams, name: &Name, typ
     let roots = params.root_addresses();
     let port = roots.first().map_or(DNS_PORT, SocketAddr::port);
     let walk = Walk { context, name, record_type: *record_type, patience: manner(params).patience, port };
-    walk.down(Referral { zone: Name::root(), servers: root_servers(&roots), signed_by: Vec::new() }).await;
+    // Other roots than everybody's have other keys.
+    let given = params.trust_anchors();
+    let anchors = if given.is_empty() && !roots.is_empty() { Vec::new() } else { chain::anchors(&given) };
+    let chain = Chain::new(anchors, context.clock.wall());
+    walk.down(Referral { zone: Name::root(), servers: root_servers(&roots), signed_by: Vec::new() }, chain).await;
 }
 
 fn root_servers(given: &[SocketAddr]) -> Vec<DelegatedTo> {
@@ -89,7 +102,8 @@ fn root_servers(given: &[SocketAddr]) -> Vec<DelegatedTo> {
 }
 
 impl Walk<'_> {
-    async fn down(&self, mut next: Referral) {
+    async fn down(&self, mut next: Referral, mut chain: Chain) {
+        let began_us = self.context.clock.now_us();
         let mut given_by = None;
         let mut asked = 0;
         for depth in 1..=MAX_ZONES {
@@ -115,13 +129,36 @@ impl Walk<'_> {
                 signed_by: next.signed_by,
                 stopped: stopped.map(str::to_owned),
             };
-            let secure = delegation.secure;
+            let wants_keys = delegation.secure || chain.wants_keys();
             self.context.recorder.record(at_us, Fact::Delegation(delegation));
             let zone = &next.zone;
-            let said = join_all(targets.iter().map(|(server, address)| self.interview(zone, secure, server, *address))).await;
-            let Some((from, referral)) = said.into_iter().flatten().next() else { return };
-            given_by = Some(from);
-            next = referral;
+            let asked = targets.iter().map(|(server, address)| self.interview(zone, wants_keys, server, *address));
+            let Some(referral) = self.verify(join_all(asked).await, zone, &mut chain) else { break };
+            (given_by, next) = (Some(referral.0), referral.1);
+        }
+        let verdict = chain.verdict(self.name, &record::type_name(self.record_type));
+        self.context.recorder.record(began_us, Fact::DnssecChain(Box::new(verdict)));
+    }
+
+    /// Takes the chain of signatures through a zone. Gives the delegation that the walk follows; at the end of the walk there is none, and
+    /// the chain's verdict is recorded.
+    fn verify(&self, said: Vec<Said>, zone: &Name, chain: &mut Chain) -> Option<(SocketAddr, Referral)> {
+        let leads_on = said.iter().position(|said| said.referral.is_some());
+        let answers = || said.iter().position(|said| said.reply.as_ref().is_some_and(|reply| reply.authoritative));
+        // One server speaks for its zone: whose delegation is followed, else the first that answers with authority.
+        let chosen = leads_on.or_else(answers).and_then(|at| said.into_iter().nth(at));
+        chain.zone(zone, chosen.as_ref().map(|said| said.from), chosen.as_ref().and_then(|said| said.keys.as_ref()));
+        match chosen {
+            Some(Said { from, reply, referral: Some(referral), .. }) => {
+                if let Some(reply) = &reply {
+                    chain.delegated(zone, &referral.zone, reply);
+                }
+                Some((from, referral))
+            }
+            last => {
+                chain.answer(zone, last.as_ref().and_then(|said| said.reply.as_ref()));
+                None
+            }
         }
     }
 
@@ -145,9 +182,9 @@ impl Walk<'_> {
     }
 
     /// Asks one address everything and records what it said. Gives the delegation that it knows.
-    async fn interview(&self, zone: &Name, secure: bool, server: &str, address: SocketAddr) -> Option<(SocketAddr, Referral)> {
+    async fn interview(&self, zone: &Name, wants_keys: bool, server: &str, address: SocketAddr) -> Said {
         let keys = async {
-            match secure {
+            match wants_keys {
                 true => Some(self.put(zone, RecordType::DNSKEY, address).await),
                 false => None,
             }
@@ -176,7 +213,8 @@ impl Walk<'_> {
             failure: question.outcome.as_ref().err().cloned(),
         };
         self.context.recorder.record(microseconds(question.began), Fact::ZoneServer(Box::new(fact)));
-        Some((address, referral(message(&question)?, zone, self.name)?))
+        let referral = message(&question).and_then(|reply| referral(reply, zone, self.name));
+        Said { from: address, reply: message(&question).cloned(), keys: keys_reply.cloned(), referral }
     }
 
     /// One question without recursion, over TCP where the reply over UDP was cut, and how many packets it took.
@@ -275,7 +313,7 @@ fn own_servers(message: &Message, zone: &Name) -> Vec<String> {
 }
 
 /// Absolute, in small letters, without the final dot; the root is `.`.
-fn shown(name: &Name) -> String {
+pub(super) fn shown(name: &Name) -> String {
     match name.is_root() {
         true => ".".to_owned(),
         false => name.to_lowercase().to_ascii().trim_end_matches('.').to_owned(),

@@ -75,7 +75,8 @@ mod linux {
         // The quoted data is not used: destination and port come with the address.
         let mut quoted = [0_u8; 64];
         let mut slices = [IoSliceMut::new(&mut quoted)];
-        let mut control = nix::cmsg_space!(sock_extended_err, sockaddr_in6);
+        // Beside the error stands what else the socket asks for, such as the hop limit, and in IPv6 it stands first.
+        let mut control = nix::cmsg_space!(sock_extended_err, sockaddr_in6, [u8; 64]);
         let flags = MsgFlags::MSG_ERRQUEUE | MsgFlags::MSG_DONTWAIT;
         let message = recvmsg::<SockaddrStorage>(socket.as_raw_fd(), &mut slices, Some(&mut control), flags).ok()?;
         let destination = message.address.as_ref().and_then(socket_address);

@@ -12,6 +12,8 @@ mod dont_fragment;
 /// Sockets for echo requests that the kernel stamps.
 #[cfg(target_os = "linux")]
 pub(crate) mod echo_socket;
+/// Marks of congestion.
+pub(crate) mod ecn;
 /// ICMP errors that the kernel keeps for a socket.
 pub(crate) mod error_queue;
 /// The machine's own network.

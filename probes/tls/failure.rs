@@ -14,7 +14,7 @@ pub(crate) fn from_io(error: &io::Error, during: Step) -> Failure {
 }
 
 /// The alert as RFC 8446 section 6 writes it, with its number: `handshake_failure (40)`.
-pub(super) fn alert_name(alert: AlertDescription) -> String {
+pub(crate) fn alert_name(alert: AlertDescription) -> String {
     let number = u8::from(alert);
     let AlertDescription::Unknown(_) = alert else {
         return format!("{} ({number})", snake_case(&format!("{alert:?}")));

@@ -215,7 +215,7 @@ fn fail(failure: Failure, notes: &Notes, draft: &mut Handshake) {
     });
 }
 
-async fn judge(context: &Context, presented: Presented, name: &ServerName<'static>, draft: &mut Handshake) {
+pub(super) async fn judge(context: &Context, presented: Presented, name: &ServerName<'static>, draft: &mut Handshake) {
     let Some(leaf) = presented.chain.first() else { return };
     let now = context.clock.wall();
     draft.verified_at = Some(now);

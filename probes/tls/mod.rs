@@ -25,6 +25,8 @@ mod issuer;
 mod ocsp;
 /// The certificate that is expected.
 mod pin;
+/// What a QUIC handshake needs of TLS.
+pub(crate) mod quic;
 /// The verifier that accepts and keeps.
 mod recording;
 #[cfg(test)]

@@ -1,6 +1,6 @@
 //! What a run would do, what it would cost and what would leave the machine: said before anything is sent.
 
-use netsonde_contract::kind::{DnsParams, EdnsUse, MtuParams, Params, TargetSpan, TlsParams};
+use netsonde_contract::kind::{DnsParams, EdnsUse, MtuParams, Params, QuicParams, TargetSpan, TlsParams};
 use netsonde_contract::redaction::Level;
 use netsonde_contract::set::{Plan, PlannedCheck};
 use netsonde_contract::ticket::Ticket;
@@ -98,6 +98,11 @@ fn cost(check: &PlannedCheck) -> String {
             };
             format!("{} to each address of {}{others}", count(params.samples.into(), "question"), params.host)
         }
+        Params::Quic(params) => {
+            let packets = count(QuicParams::MAX_PACKETS.into(), "packet");
+            let versions = if params.versions { ", and 2 packets of an unknown version" } else { "" };
+            format!("1 QUIC handshake with each address of {}, port {}, of at most {packets}{versions}", params.host, params.port)
+        }
         Params::Http(params) => {
             let redirects =
                 if params.follow { format!(" and at most {} redirects", params.max_redirects) } else { String::new() };
@@ -140,18 +145,23 @@ fn without_query(url: &str) -> &str {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use netsonde_contract::set::{Request, find_built_in};
+    use netsonde_contract::set::{Request, built_in};
+    use netsonde_contract::target::TargetForm;
 
     #[test]
     fn every_check_is_named_with_what_it_sends() {
-        let request = Request { targets: vec!["https://shop.example/?card=1".into()], ..Request::default() };
-        for name in ["quick", "web", "path", "dns", "soak", "storage-endpoint"] {
-            let plan = find_built_in(name).unwrap().parse().unwrap().plan(&request).unwrap();
+        for set in built_in() {
+            let set = set.parse().unwrap();
+            let target =
+                set.target.map(|form| if form == TargetForm::Url { "https://shop.example/?card=1" } else { "shop.example:443" });
+            let request = Request { targets: target.into_iter().map(str::to_owned).collect(), ..Request::default() };
+            let plan = set.plan(&request).unwrap();
             let text = describe(&plan, Level::Default, None, false);
             for check in &plan.checks {
                 assert!(
                     text.contains(&format!("  {:<12} {:<10} ", check.id.as_str(), check.params.kind().name())),
-                    "{name}: {text}"
+                    "{}: {text}",
+                    set.name
                 );
             }
             assert!(text.contains("not sent anywhere"), "{text}");

@@ -2,12 +2,11 @@
 //! which observation, and what follows from it.
 
 use crate::{facts, words};
-use netsonde_contract::cause;
 use netsonde_contract::document::Document;
 use netsonde_contract::finding::{Finding, Rejected};
 use netsonde_contract::id::ObservationId;
-use netsonde_contract::kind::Kind;
 use netsonde_contract::outcome::{Outcome, Status};
+use netsonde_diagnosis::Layer;
 
 /// One line of the tree and what hangs on it.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -22,15 +21,15 @@ impl Branch {
     }
 }
 
-/// The areas of causes in the order in which traffic passes through them, with the kinds that look at each.
-const LAYERS: [(&[&str], &str); 7] = [
-    (&["host"], "this machine"),
-    (&["dns"], "name resolution"),
-    (&["path"], "path"),
-    (&["tcp"], "connection"),
-    (&["tls"], "TLS"),
-    (&["http"], "HTTP"),
-    (&["cloud", "service"], "service"),
+/// The layers in the order in which traffic passes through them, in words.
+const LAYERS: [(Layer, &str); 7] = [
+    (Layer::Host, "this machine"),
+    (Layer::Dns, "name resolution"),
+    (Layer::Path, "path"),
+    (Layer::Tcp, "connection"),
+    (Layer::Tls, "TLS"),
+    (Layer::Http, "HTTP"),
+    (Layer::Service, "service"),
 ];
 /// Of what a cause rests on, this much is spelled out; the ids name all.
 const MAX_FACTS: usize = 4;
@@ -56,15 +55,15 @@ pub(crate) fn tree(document: &Document) -> Vec<Branch> {
 }
 
 fn layers(document: &Document, is_meant: &dyn Fn(Option<&str>) -> bool) -> Vec<Branch> {
-    LAYERS.iter().filter_map(|(areas, name)| layer(document, is_meant, areas, name)).collect()
+    LAYERS.iter().filter_map(|(of, name)| layer(document, is_meant, *of, name)).collect()
 }
 
 /// One layer: what was looked at there, and what was found. None where nothing was.
-fn layer(document: &Document, is_meant: &dyn Fn(Option<&str>) -> bool, areas: &[&str], name: &str) -> Option<Branch> {
-    let is_here = |code: &str| areas.contains(&cause::area(code));
+fn layer(document: &Document, is_meant: &dyn Fn(Option<&str>) -> bool, of: Layer, name: &str) -> Option<Branch> {
+    let is_here = |code: &str| Layer::of(code) == of;
     let of_target = |outcome: &&Outcome| is_meant(outcome.target.as_ref().map(ToString::to_string).as_deref());
     let checks: Vec<&Outcome> =
-        document.outcomes.iter().filter(of_target).filter(|outcome| areas.contains(&area(outcome.kind))).collect();
+        document.outcomes.iter().filter(of_target).filter(|outcome| Layer::of_kind(outcome.kind) == of).collect();
     let found: Vec<&Finding> =
         document.findings.iter().filter(|finding| is_meant(finding.target.as_deref()) && is_here(&finding.cause)).collect();
     if checks.is_empty() && found.is_empty() {
@@ -128,23 +127,11 @@ fn list(ids: &[ObservationId]) -> String {
     ids.iter().map(ObservationId::as_str).collect::<Vec<_>>().join(", ")
 }
 
-/// The area of causes that a kind looks at.
-fn area(kind: Kind) -> &'static str {
-    match kind {
-        Kind::Host => "host",
-        Kind::Dns => "dns",
-        Kind::Icmp | Kind::Traceroute | Kind::Mtu => "path",
-        Kind::Tcp => "tcp",
-        Kind::Tls => "tls",
-        Kind::Http => "http",
-        Kind::Ntp => "service",
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
     use crate::sample;
+    use netsonde_contract::kind::Kind;
 
     fn lines(branches: &[Branch], depth: usize) -> Vec<String> {
         let own = |branch: &Branch| {

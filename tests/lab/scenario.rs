@@ -122,6 +122,8 @@ pub(crate) enum ServiceKind {
     Dns,
     Http,
     Https,
+    /// QUIC handshakes; the certificate is that of `https` at the same port.
+    Quic,
     /// Accepts and says nothing.
     Silence,
     Banner,

@@ -41,6 +41,7 @@ async fn start(service: &Service, address: IpAddr, directory: &Path) -> Result<S
             let config = if service.mutual { servers::mutual_server_config(identity) } else { servers::server_config(identity) };
             servers::serve_https(address, config?).await
         }
+        ServiceKind::Quic => servers::serve_quic(address, read_identity(&directory.join(format!("{}.pem", service.port)))?).await,
         ServiceKind::Silence => servers::serve_silence(address).await,
         ServiceKind::Banner => servers::serve_banner(address, service.text.clone()).await,
         ServiceKind::Proxy => servers::serve_proxy(address, service.text.clone()).await,

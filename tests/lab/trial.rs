@@ -118,7 +118,7 @@ impl Bench {
             let folder = self.folder.path().join(network.namespace(node));
             fs::create_dir_all(&folder).context("making a folder for servers")?;
             let services: Vec<&Service> = scenario.service.iter().filter(|service| service.node == node).collect();
-            for service in services.iter().filter(|service| service.kind == ServiceKind::Https) {
+            for service in services.iter().filter(|service| matches!(service.kind, ServiceKind::Https | ServiceKind::Quic)) {
                 let names: Vec<String> = service.names.iter().flat_map(|name| each_family(name)).collect();
                 fs::write(folder.join(format!("{}.pem", service.port)), self.pki.identity(&names, service.flaw)?.to_pem())
                     .context("writing a certificate")?;

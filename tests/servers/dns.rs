@@ -1,5 +1,5 @@
 //! A name server whose first label says how it behaves, over UDP and TCP:
-//! `nx…` NXDOMAIN with its SOA · `servfail…` SERVFAIL with an extended error · `refused…` REFUSED · `notimp…` NOTIMP · `nodata…` NOERROR
+//! `bogus…` SERVFAIL unless checking is disabled · `nx…` NXDOMAIN with its SOA · `servfail…` SERVFAIL with an extended error · `refused…` REFUSED · `notimp…` NOTIMP · `nodata…` NOERROR
 //! without records · `circle…` an alias of itself · `truncated…` TC over UDP, whole over TCP · `silent…` never answers · anything else the addresses it was given.
 //! A name with the label `v4` or `v6` has only that family's address.
 
@@ -65,6 +65,8 @@ fn answer(packet: &[u8], addresses: &[IpAddr], over_udp: bool) -> Option<Vec<u8>
     let behaves = |word: &str| first.starts_with(word);
     if behaves("silent") {
         return None;
+    } else if behaves("bogus") && !query.metadata.checking_disabled {
+        reply.metadata.response_code = ResponseCode::ServFail;
     } else if behaves("nx") {
         reply.metadata.response_code = ResponseCode::NXDomain;
         reply.add_authority(soa(question.name()));

@@ -1,13 +1,13 @@
 //! An HTTP server whose path says how it behaves:
 //! `/503` answers with that status · `/slow/1500` waits 1500 ms before the first byte · `/loop` redirects to itself · `/bounce/3`
-//! redirects three times and then answers · `/bytes/100000` sends that many bytes · anything else says hello.
+//! redirects three times and then answers · `/bytes/100000` sends that many bytes · `/h3` offers HTTP/3 at port 443 · anything else says hello.
 
 use super::{Server, serve_connections};
 use anyhow::Result;
 use bytes::Bytes;
 use http_body_util::Full;
 use hyper::body::Incoming;
-use hyper::header::LOCATION;
+use hyper::header::{ALT_SVC, HeaderValue, LOCATION};
 use hyper::service::service_fn;
 use hyper::{Request, Response, StatusCode};
 use hyper_util::rt::{TokioIo, TokioTimer};
@@ -46,6 +46,11 @@ async fn answer(request: Request<Incoming>) -> Result<Response<Full<Bytes>>, Inf
         }
         ("loop", _) => redirect("/loop".into()),
         ("bounce", Some(left)) if left > 0 => redirect(format!("/bounce/{}", left - 1)),
+        ("h3", _) => {
+            let mut response = respond(StatusCode::OK, "hello\n".into(), None);
+            response.headers_mut().insert(ALT_SVC, HeaderValue::from_static("h3=\":443\"; ma=60"));
+            response
+        }
         ("bytes", Some(length)) => {
             respond(StatusCode::OK, vec![b'x'; usize::try_from(length).unwrap_or(0).min(MAX_BODY_BYTES)].into(), None)
         }

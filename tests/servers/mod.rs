@@ -4,12 +4,14 @@ mod dns;
 mod http;
 mod plain;
 mod proxy;
+mod quic;
 mod tls;
 
 pub use dns::serve_dns;
 pub use http::serve_http;
 pub use plain::{serve_banner, serve_silence};
 pub use proxy::serve_proxy;
+pub use quic::serve_quic;
 pub use tls::{mutual_server_config, serve_https, server_config};
 
 use anyhow::{Context, Result};

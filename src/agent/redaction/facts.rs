@@ -1,10 +1,11 @@
 use super::Redactor;
 use netsonde_contract::observation::{
-    Banner, BuiltChain, Certificate, CertificateRequest, CertificateTimestamp, Connect, DelegatedTo, Delegation, DnsReply, Echo,
-    EchoReply, Edns, Exchange, ExtendedError, Fact, FetchedIssuer, Handshake, HandshakeVariant, Hold, Hop, HopProbe, HopReply,
-    HostsLine, Interface, Lookup, LookupSource, Mtu, NameSources, NameVerdict, Observation, OtherMessage, PinVerdict, PortState,
-    PortSweep, Proxies, ProxySetting, Race, Record, Resolvers, Route, SentQuery, Signature, StartTls, SubnetScope, Sweep,
-    SweepError, SweepTarget, TimeOffset, TimeServer, TlsSupport, Trace, TrustVerdict, VersionSupport, ZoneServer,
+    Banner, BuiltChain, Certificate, CertificateRequest, CertificateTimestamp, Connect, DelegatedTo, Delegation, DnsReply,
+    DnssecChain, Echo, EchoReply, Edns, Exchange, ExtendedError, Fact, FetchedIssuer, Handshake, HandshakeVariant, Hold, Hop,
+    HopProbe, HopReply, HostsLine, Interface, Lookup, LookupSource, Mtu, NameSources, NameVerdict, Observation, OtherMessage,
+    PinVerdict, PortState, PortSweep, Proxies, ProxySetting, Quic, QuicClose, Race, Record, Resolvers, Route, SentQuery,
+    Signature, StartTls, SubnetScope, Sweep, SweepError, SweepTarget, TimeOffset, TimeServer, TlsSupport, Trace, TrustVerdict,
+    VersionSupport, ZoneSecurity, ZoneServer,
 };
 
 /// Record types whose data is a name, which stays like every name; the data of others (`TXT` …) is a text.
@@ -17,6 +18,7 @@ impl Redactor<'_> {
             Fact::NameSources(fact) => Fact::NameSources(self.name_sources(fact)),
             Fact::Delegation(fact) => Fact::Delegation(self.delegation(fact)),
             Fact::ZoneServer(fact) => Fact::ZoneServer(Box::new(self.zone_server(fact))),
+            Fact::DnssecChain(fact) => Fact::DnssecChain(Box::new(self.dnssec_chain(fact))),
             Fact::Connect(fact) => Fact::Connect(self.connect(fact)),
             Fact::Race(fact) => Fact::Race(self.race(fact)),
             Fact::PortSweep(fact) => Fact::PortSweep(self.port_sweep(fact)),
@@ -31,6 +33,7 @@ impl Redactor<'_> {
             Fact::Exchange(fact) => Fact::Exchange(Box::new(self.exchange(fact))),
             Fact::Mtu(fact) => Fact::Mtu(Box::new(self.mtu(fact))),
             Fact::TimeOffset(fact) => Fact::TimeOffset(Box::new(self.time_offset(fact))),
+            Fact::Quic(fact) => Fact::Quic(Box::new(self.quic(fact))),
             Fact::Interface(fact) => Fact::Interface(self.interface(fact)),
             Fact::Route(fact) => Fact::Route(self.route(fact)),
             Fact::Resolvers(fact) => Fact::Resolvers(self.resolvers(fact)),
@@ -95,6 +98,22 @@ impl Redactor<'_> {
             search: self.names(&fact.search),
             ndots: fact.ndots,
             tried: self.names(&fact.tried),
+        }
+    }
+
+    fn dnssec_chain(&mut self, fact: &DnssecChain) -> DnssecChain {
+        let zone = |zone: &ZoneSecurity| ZoneSecurity {
+            zone: self.name(&zone.zone),
+            server: zone.server.map(|server| self.socket(server)),
+            why: zone.why.as_deref().map(|why| self.text(why)),
+            ..zone.clone()
+        };
+        DnssecChain {
+            zones: fact.zones.iter().map(zone).collect(),
+            name: self.name(&fact.name),
+            record_type: self.word(&fact.record_type),
+            why: fact.why.as_deref().map(|why| self.text(why)),
+            ..fact.clone()
         }
     }
 
@@ -391,6 +410,25 @@ impl Redactor<'_> {
             host: self.name(&fact.host),
             address: self.socket(fact.address),
             server,
+            failure: fact.failure.as_ref().map(|failure| self.failure(failure)),
+            ..fact.clone()
+        }
+    }
+
+    fn quic(&mut self, fact: &Quic) -> Quic {
+        let close = |close: &QuicClose| QuicClose {
+            name: close.name.as_deref().map(|name| self.text(name)),
+            reason: self.banner(&close.reason),
+            ..close.clone()
+        };
+        let close = fact.close.as_ref().map(close);
+        Quic {
+            host: self.name(&fact.host),
+            address: self.socket(fact.address),
+            version: fact.version.as_deref().map(|version| self.word(version)),
+            server_versions: fact.server_versions.as_ref().map(|versions| versions.iter().map(|one| self.word(one)).collect()),
+            tls: fact.tls.as_ref().map(|tls| Box::new(self.handshake(tls))),
+            close,
             failure: fact.failure.as_ref().map(|failure| self.failure(failure)),
             ..fact.clone()
         }

@@ -40,6 +40,11 @@ impl Redactor<'_> {
                 params.host = self.name(&params.host);
                 params.others = self.names(&params.others);
             }
+            Params::Quic(params) => {
+                params.host = self.name(&params.host);
+                params.server_name = params.server_name.as_deref().map(|name| self.name(name));
+                params.alpn = params.alpn.iter().map(|word| self.word(word)).collect();
+            }
             Params::Host(params) => params.target = params.target.as_deref().map(|name| self.name(name)),
         }
         params.to_value()

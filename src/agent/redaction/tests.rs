@@ -40,6 +40,8 @@ pub(crate) fn full_document() -> Value {
          "authoritative": true, "serial": 1, "own_name_servers": ["ns.example"], "attempts": 3, "failure": failure,
          "keys": [{"key_tag": 1, "algorithm": 13, "entry_point": true, "revoked": false}],
          "signatures": [{"covers": "A", "key_tag": 1, "algorithm": 13, "inception": "2026-01-01T00:00:00Z", "expiration": "2026-02-01T00:00:00Z"}]},
+        {"fact": "dnssec_chain", "name": "shop.example", "record_type": "A", "verdict": "bogus", "why": "why", "zones": [{"zone": "example",
+         "server": "203.0.113.55:53", "verdict": "secure", "why": "why", "key_tag": 1}], "verified_at": "2026-01-01T00:00:00Z"},
         {"fact": "connect", "host": "shop.example", "address": "203.0.113.7:443", "attempt": 1, "local": "203.0.113.200:5000",
          "interface": "eth0", "took_us": 1, "kernel_rtt_us": 1, "syn_retransmits": 0,
          "banner": {"bytes": 8, "text": "220", "first_byte_us": 1},
@@ -92,6 +94,13 @@ pub(crate) fn full_document() -> Value {
          "samples": [{"offset_us": 1, "delay_us": 1}], "offset_us": 1, "delay_us": 1, "server": {"version": 4, "stratum": 2, "leap": "none",
          "reference_id": "203.0.113.9", "root_delay_us": 1, "root_dispersion_us": 1, "precision_log2_s": -20,
          "reference_time": "2026-01-01T00:00:00Z", "kiss": "RATE"}, "wall": "2026-01-01T00:00:00Z", "failure": failure},
+        {"fact": "quic", "host": "shop.example", "address": "203.0.113.7:443", "first_reply_us": 1, "took_us": 2, "version": "1",
+         "server_versions": ["1"], "retry": true, "rtt_us": 1, "ecn": true, "largest_payload_bytes": 1472, "packets_sent": 9, "packets_received": 9,
+         "packets_lost": 1, "tls": {"host": "shop.example", "address": "203.0.113.7:443", "server_name": "shop.example", "connect_us": 0, "took_us": 1,
+         "protocol": "TLSv1.3", "alpn": "h3"},
+         "parameters": {"max_idle_timeout_ms": 1, "max_udp_payload_bytes": 1472, "initial_max_data_bytes": 1, "initial_max_streams_bidi": 1,
+         "initial_max_streams_uni": 1, "max_ack_delay_ms": 25, "disable_active_migration": true, "max_datagram_frame_bytes": 1, "preferred_address": true},
+         "close": {"application": true, "code": 1, "name": "NO_ERROR", "reason": "bye"}, "failure": failure},
         {"fact": "exchange", "url": "https://shop.example/", "method": "GET", "redirect": 0, "address": "203.0.113.7:443",
          "proxy": "http://proxy.example:3128", "version": "HTTP/1.1", "status": 200, "expected": true,
          "headers": headers,
@@ -136,6 +145,7 @@ pub(crate) fn full_document() -> Value {
             outcome("tcp", json!({"host": "shop.example", "port": 1})), outcome("icmp", json!({"host": "shop.example", "targets": ["203.0.113.8", "203.0.113.0/28", "www.shop.example"]})),
             outcome("traceroute", json!({"host": "shop.example"})), outcome("mtu", json!({"host": "shop.example"})),
             outcome("ntp", json!({"host": "shop.example", "others": ["time.example"]})),
+            outcome("quic", json!({"host": "shop.example", "server_name": "shop.example", "alpn": ["h3"]})),
             outcome("host", json!({"target": "shop.example"}))]})
 }
 
@@ -322,7 +332,8 @@ fn an_ordinary_document_loses_nothing_that_diagnoses() {
     assert_eq!(unknown_facts(&parsed), 1, "every other fact of the full document is one that this version knows");
     let (redacted, _) = redact(&parsed, Redaction::Default, &[]);
     for (before, after) in parsed.outcomes[0].observations.iter().zip(&redacted.outcomes[0].observations) {
-        let lossy = matches!(before.fact, Fact::Handshake(_) | Fact::Exchange(_) | Fact::Proxies(_) | Fact::Unknown(_));
+        let lossy =
+            matches!(before.fact, Fact::Handshake(_) | Fact::Exchange(_) | Fact::Quic(_) | Fact::Proxies(_) | Fact::Unknown(_));
         assert!(lossy || before == after, "{before:?}\nbecame\n{after:?}");
     }
     let (untouched, _) = redact(&parsed, Redaction::None, &[]);

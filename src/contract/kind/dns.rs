@@ -14,7 +14,7 @@ pub struct DnsParams {
     #[serde(default = "address_types")]
     pub types: Vec<String>,
     /// The name servers to ask, as addresses with an optional port; none asks those that the system is configured with. `tls://ADDRESS#NAME`
-    /// asks over TLS and `https://ADDRESS/dns-query#NAME` over HTTPS, where NAME is the one that the certificate must have; `udp://ADDRESS` and
+    /// asks over TLS and `https://ADDRESS/dns-query#NAME` over HTTPS, where NAME is the one that the certificate must have; `quic://ADDRESS#NAME` asks over QUIC; `udp://ADDRESS` and
     /// `tcp://ADDRESS` use that transport only.
     #[serde(default)]
     pub servers: Vec<String>,
@@ -75,6 +75,10 @@ pub struct DnsParams {
     /// The servers that a walk begins at, as addresses with an optional port; none begins at the root servers.
     #[serde(default)]
     pub roots: Vec<String>,
+    /// The keys that a walk trusts to sign the root, as DS records (key tag, algorithm, digest type, digest), at most 4; none trusts the
+    /// root's own, and none at all where `roots` names other servers.
+    #[serde(default)]
+    pub anchors: Vec<String>,
 }
 
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
@@ -129,6 +133,32 @@ fn high_bits(width: u32, count: u8) -> Option<u128> {
     Some(if low == 128 { 0 } else { all >> low << low })
 }
 
+/// A key that is trusted from the start, by its digest (RFC 4034 section 5.1).
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct TrustAnchor {
+    pub key_tag: u16,
+    pub algorithm: u8,
+    pub digest_type: u8,
+    pub digest: Vec<u8>,
+}
+
+impl TrustAnchor {
+    /// None where the text is no DS record's data, such as `20326 8 2 e06d…`; blanks within the digest do not matter.
+    pub fn parse(text: &str) -> Option<Self> {
+        let mut words = text.split_whitespace();
+        let (key_tag, algorithm, digest_type) =
+            (words.next()?.parse().ok()?, words.next()?.parse().ok()?, words.next()?.parse().ok()?);
+        let digits: Vec<u32> = words.flat_map(str::chars).map(|digit| digit.to_digit(16)).collect::<Option<_>>()?;
+        let whole = !digits.is_empty() && digits.len().is_multiple_of(2) && digits.len() <= 2 * Self::MAX_DIGEST_BYTES;
+        let byte = |pair: &[u32]| u8::try_from(pair[0] << 4 | pair[1]).ok();
+        let digest = digits.chunks_exact(2).map(byte).collect::<Option<_>>()?;
+        whole.then_some(Self { key_tag, algorithm, digest_type, digest })
+    }
+
+    /// SHA-384 has 48; nothing longer is registered.
+    const MAX_DIGEST_BYTES: usize = 64;
+}
+
 /// The record types that can be asked for by name; any other by its number, as `TYPE64`.
 pub const RECORD_TYPES: [&str; 24] = [
     "A", "AAAA", "ANY", "CAA", "CDNSKEY", "CDS", "CERT", "CNAME", "DNAME", "DNSKEY", "DS", "HINFO", "HTTPS", "MX", "NAPTR", "NS",
@@ -144,6 +174,8 @@ impl DnsParams {
     /// As many as there are root servers.
     pub const MAX_ROOTS: usize = 13;
     pub const MAX_TYPES: usize = 8;
+    /// Two keys are published during a change of the root's key.
+    pub const MAX_ANCHORS: usize = 4;
 
     /// The servers named, parsed; those that are none are left out, which [`super::Params::parse`] has refused before.
     pub fn name_servers(&self) -> Vec<NameServer> {
@@ -161,6 +193,11 @@ impl DnsParams {
     /// Where a walk begins; none stands for the root servers.
     pub fn root_addresses(&self) -> Vec<SocketAddr> {
         self.roots.iter().filter_map(|server| parse_server(server)).collect()
+    }
+
+    /// The keys that a walk trusts, parsed.
+    pub fn trust_anchors(&self) -> Vec<TrustAnchor> {
+        self.anchors.iter().filter_map(|anchor| TrustAnchor::parse(anchor)).collect()
     }
 
     pub(super) fn validate(&self) -> Result<(), ParameterError> {
@@ -208,6 +245,18 @@ impl DnsParams {
             return refuse(
                 "roots",
                 format!("`{server}` is not the address of a name server: write 192.0.2.53 or 192.0.2.53:5353"),
+            );
+        }
+        if self.anchors.len() > Self::MAX_ANCHORS {
+            let message = format!("`anchors` has {} entries, but must have at most {}", self.anchors.len(), Self::MAX_ANCHORS);
+            return refuse("anchors", message);
+        }
+        if let Some(anchor) = self.anchors.iter().find(|anchor| TrustAnchor::parse(anchor).is_none()) {
+            return refuse(
+                "anchors",
+                format!(
+                    "`{anchor}` is not a key's digest: write key tag, algorithm, digest type and digest, such as 20326 8 2 e06d44b8…"
+                ),
             );
         }
         match self.client_subnet.as_ref().filter(|subnet| ClientSubnet::parse(subnet).is_none()) {
@@ -325,6 +374,16 @@ mod tests {
         for wrong in ["192.0.2.0", "192.0.2.0/33", "2001:db8::/129", "x/8", "192.0.2.0/-1"] {
             assert!(message(json!({"name": "x", "client_subnet": wrong})).contains("not a network"), "{wrong}");
         }
+    }
+
+    #[test]
+    fn a_trust_anchor_is_a_whole_digest() {
+        let anchor = TrustAnchor::parse("20326 8 2 E06D 44B8").unwrap();
+        assert_eq!((anchor.key_tag, anchor.digest), (20326, vec![0xe0, 0x6d, 0x44, 0xb8]));
+        for wrong in ["", "20326 8 2", "20326 8 2 e06", "x 8 2 e06d", "20326 8 2 xyzz", &format!("1 8 2 {}", "ab".repeat(65))] {
+            assert!(message(json!({"name": "x", "anchors": [wrong]})).contains("20326 8 2"), "{wrong}");
+        }
+        assert!(message(json!({"name": "x", "anchors": vec!["1 8 2 ab"; 5]})).contains("at most 4"));
     }
 
     #[test]

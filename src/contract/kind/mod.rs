@@ -12,12 +12,13 @@ mod icmp;
 mod mtu;
 mod name_server;
 mod ntp;
+mod quic;
 mod targets;
 mod tcp;
 mod tls;
 mod traceroute;
 
-pub use dns::{ClientSubnet, DnsParams, DnsTransport, EdnsUse};
+pub use dns::{ClientSubnet, DnsParams, DnsTransport, EdnsUse, TrustAnchor};
 pub(crate) use field::check as check_fields;
 pub use field::{Field, FieldType, ParameterError};
 pub use host::HostParams;
@@ -26,6 +27,7 @@ pub use icmp::{EchoEngine, IcmpParams};
 pub use mtu::MtuParams;
 pub use name_server::{NameServer, Speaks};
 pub use ntp::NtpParams;
+pub use quic::QuicParams;
 pub use targets::TargetSpan;
 pub use tcp::TcpParams;
 pub use tls::{StartTlsProtocol, TlsParams};
@@ -102,6 +104,7 @@ kinds! {
     Http(HttpParams) "http" "Makes an HTTP request, follows redirects and times every phase.";
     Mtu(MtuParams) "mtu" "Finds the largest packet that passes to a host, and whether the path says what it drops.";
     Ntp(NtpParams) "ntp" "Asks time servers how far the machine's clock is off.";
+    Quic(QuicParams) "quic" "Makes a QUIC handshake, times it, and asks which versions the server speaks.";
     Host(HostParams) "host" "Reads the machine's own interfaces, routes, resolvers, proxies and clock.";
 }
 
@@ -112,7 +115,7 @@ impl Params {
             Self::Dns(params) => params.validate()?,
             Self::Icmp(params) => params.validate()?,
             Self::Tcp(params) => params.validate()?,
-            Self::Traceroute(_) | Self::Tls(_) | Self::Http(_) | Self::Mtu(_) | Self::Ntp(_) | Self::Host(_) => {}
+            Self::Traceroute(_) | Self::Tls(_) | Self::Http(_) | Self::Mtu(_) | Self::Ntp(_) | Self::Quic(_) | Self::Host(_) => {}
         }
         Ok(self)
     }

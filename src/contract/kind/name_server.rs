@@ -6,7 +6,7 @@ use std::net::{IpAddr, SocketAddr};
 ///
 /// `192.0.2.53`, `192.0.2.53:5353`, `[2001:db8::53]:53`; `udp://192.0.2.53` and `tcp://192.0.2.53` for one transport only;
 /// `tls://192.0.2.53#dns.example` for DNS over TLS (RFC 7858); `https://192.0.2.53/dns-query#dns.example` for DNS over HTTPS
-/// (RFC 8484).
+/// (RFC 8484); `quic://192.0.2.53#dns.example` for DNS over QUIC (RFC 9250).
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct NameServer {
     pub address: SocketAddr,
@@ -30,6 +30,9 @@ pub enum Speaks {
         /// The path of the URL, with its slash.
         path: String,
     },
+    Quic {
+        name: Option<String>,
+    },
 }
 
 /// RFC 1035 section 4.2.
@@ -37,6 +40,8 @@ const DNS_PORT: u16 = 53;
 /// RFC 7858 section 3.1.
 const TLS_PORT: u16 = 853;
 const HTTPS_PORT: u16 = 443;
+/// RFC 9250 section 4.1.1.
+const QUIC_PORT: u16 = 853;
 
 /// The path that RFC 8484 shows in its examples and that every public resolver has.
 const HTTPS_PATH: &str = "/dns-query";
@@ -62,6 +67,7 @@ impl NameServer {
             ("udp", None, None) => (DNS_PORT, Speaks::Udp),
             ("tcp", None, None) => (DNS_PORT, Speaks::Tcp),
             ("tls", None, name) => (TLS_PORT, Speaks::Tls { name }),
+            ("quic", None, name) => (QUIC_PORT, Speaks::Quic { name }),
             ("https", path, name) => (HTTPS_PORT, Speaks::Https { name, path: path.unwrap_or(HTTPS_PATH).to_owned() }),
             _ => return None,
         };
@@ -77,6 +83,7 @@ impl fmt::Display for NameServer {
             Speaks::Udp => write!(f, "udp://{}", self.address),
             Speaks::Tcp => write!(f, "tcp://{}", self.address),
             Speaks::Tls { name } => write!(f, "tls://{}{}", self.address, after(name)),
+            Speaks::Quic { name } => write!(f, "quic://{}{}", self.address, after(name)),
             Speaks::Https { name, path } => write!(f, "https://{}{path}{}", self.address, after(name)),
         }
     }
@@ -108,6 +115,7 @@ mod tests {
             ("tcp://192.0.2.53:5353", "tcp://192.0.2.53:5353"),
             ("tls://192.0.2.53", "tls://192.0.2.53:853"),
             ("tls://2001:db8::53#dns.example.", "tls://[2001:db8::53]:853#dns.example"),
+            ("quic://192.0.2.53#dns.example", "quic://192.0.2.53:853#dns.example"),
             ("https://192.0.2.53#dns.example", "https://192.0.2.53:443/dns-query#dns.example"),
             ("https://192.0.2.53:8443/x/y?z", "https://192.0.2.53:8443/x/y?z"),
         ];
@@ -125,7 +133,7 @@ mod tests {
             "ftp://192.0.2.53",
             "tls://192.0.2.53#a b",
             "tls://192.0.2.53#",
-            "quic://192.0.2.1",
+            "quic://192.0.2.1/x",
             "tls://192.0.2.53:0",
             "://",
             "https:///x",
@@ -137,7 +145,7 @@ mod tests {
     proptest! {
         /// What is shown is read as the same server again, so that parameters survive a round trip.
         #[test]
-        fn any_text_is_refused_or_reads_back_as_it_is_shown(text in "(tls://|https://|udp://|)[0-9a-f:.\\[\\]]{0,20}(/[a-z]{0,3})?(#[a-z.]{0,5})?|\\PC{0,40}") {
+        fn any_text_is_refused_or_reads_back_as_it_is_shown(text in "(tls://|https://|quic://|udp://|)[0-9a-f:.\\[\\]]{0,20}(/[a-z]{0,3})?(#[a-z.]{0,5})?|\\PC{0,40}") {
             if let Some(server) = NameServer::parse(&text) {
                 prop_assert_eq!(NameServer::parse(&server.to_string()), Some(server));
             }

@@ -30,7 +30,7 @@ pub struct Lookup {
     /// Messages that came beside the reply, the first [`Lookup::MAX_OTHERS`] of them.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub others: Vec<OtherMessage>,
-    /// The handshake under DNS over TLS (RFC 7858) and over HTTPS (RFC 8484), with what each trust store says of the server.
+    /// The handshake under DNS over TLS (RFC 7858), HTTPS (RFC 8484) and QUIC (RFC 9250), with what each trust store says of the server.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub tls: Option<Box<Handshake>>,
     /// The status of the response under DNS over HTTPS (RFC 8484 section 4.2.1).
@@ -102,7 +102,8 @@ pub struct SentQuery {
     /// After the first of its lookup.
     pub after_us: u64,
     pub why: QueryReason,
-    /// RFC 1035 section 4.1.1. 0 over HTTPS, so that caches can serve it (RFC 8484 section 4.1).
+    /// RFC 1035 section 4.1.1. 0 over HTTPS, so that caches can serve it (RFC 8484 section 4.1), and over QUIC (RFC 9250 section
+    /// 4.2.1).
     pub id: u16,
     /// The address and port it was sent from; none where the system did not say.
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -176,6 +177,8 @@ pub enum Transport {
     Tls,
     /// DNS over HTTPS (RFC 8484).
     Https,
+    /// DNS over QUIC (RFC 9250).
+    Quic,
 }
 
 /// A DNS message as received (RFC 1035 section 4.1, RFC 6891).

@@ -5,12 +5,14 @@
 
 mod delegation;
 mod dns;
+mod dnssec;
 mod host;
 mod http;
 mod icmp;
 mod mtu;
 mod name_sources;
 mod ntp;
+mod quic;
 mod route;
 mod tcp;
 mod tls;
@@ -20,6 +22,7 @@ pub use dns::{
     Cookie, DnsFlags, DnsReply, Edns, ExtendedError, Lookup, LookupSource, OtherMessage, Purpose, QueryReason, Record, SentQuery,
     SubnetScope, Transport,
 };
+pub use dnssec::{DnssecChain, Security, ZoneSecurity};
 pub use host::{Clock, Interface, Proxies, ProxySetting, Resolvers, Route};
 pub use http::{Exchange, Header, Phases};
 pub use icmp::{
@@ -28,6 +31,7 @@ pub use icmp::{
 pub use mtu::{Mtu, MtuAnswer, MtuLimit, MtuProbe};
 pub use name_sources::{HostsLine, NameSources};
 pub use ntp::{Leap, TimeOffset, TimeSample, TimeServer};
+pub use quic::{Quic, QuicClose, QuicParameters};
 pub use route::{Hop, HopProbe, HopReply, ReplyKind, Trace, TraceProtocol};
 pub use tcp::{Banner, Connect, Hold, PortState, PortSweep, Race, TcpState};
 pub use tls::{
@@ -58,6 +62,7 @@ pub enum Fact {
     NameSources(NameSources),
     Delegation(Delegation),
     ZoneServer(Box<ZoneServer>),
+    DnssecChain(Box<DnssecChain>),
     Connect(Connect),
     Race(Race),
     PortSweep(PortSweep),
@@ -72,6 +77,7 @@ pub enum Fact {
     Exchange(Box<Exchange>),
     Mtu(Box<Mtu>),
     TimeOffset(Box<TimeOffset>),
+    Quic(Box<Quic>),
     Interface(Interface),
     Route(Route),
     Resolvers(Resolvers),
@@ -101,8 +107,10 @@ impl Fact {
             Self::FetchedIssuer(fact) => fact.failure.as_ref(),
             Self::Mtu(fact) => fact.failure.as_ref(),
             Self::TimeOffset(fact) => fact.failure.as_ref(),
+            Self::Quic(fact) => fact.failure.as_ref(),
             Self::NameSources(_)
             | Self::Delegation(_)
+            | Self::DnssecChain(_)
             | Self::Hop(_)
             | Self::Race(_)
             | Self::Interface(_)

@@ -21,8 +21,8 @@ use netsonde_contract::environment::Environment;
 use netsonde_contract::id::ObservationId;
 use netsonde_contract::kind::Kind;
 use netsonde_contract::observation::{
-    Clock, Connect, Echo, Exchange, Fact, Handshake, Hop, Interface, Lookup, Observation, Proxies, Purpose, Resolvers, Route,
-    Trace,
+    Clock, Connect, DnssecChain, Echo, Exchange, Fact, Handshake, Hop, Interface, Lookup, Observation, Proxies, Purpose, Quic,
+    Resolvers, Route, Trace,
 };
 use netsonde_contract::outcome::Outcome;
 use netsonde_contract::target::Target;
@@ -70,11 +70,16 @@ pub(crate) struct Evidence<'a> {
     pub(crate) environment: &'a Environment,
     pub(crate) outcomes: Vec<&'a Outcome>,
     pub(crate) lookups: Vec<Seen<'a, Lookup>>,
+    /// The same questions with checking disabled, after SERVFAIL.
+    pub(crate) unchecked: Vec<Seen<'a, Lookup>>,
+    /// Chains of signatures that netsonde verified itself.
+    pub(crate) chains: Vec<Seen<'a, DnssecChain>>,
     pub(crate) echoes: Vec<Seen<'a, Echo>>,
     pub(crate) hops: Vec<Seen<'a, Hop>>,
     pub(crate) traces: Vec<Seen<'a, Trace>>,
     pub(crate) handshakes: Vec<Seen<'a, Handshake>>,
     pub(crate) exchanges: Vec<Seen<'a, Exchange>>,
+    pub(crate) quics: Vec<Seen<'a, Quic>>,
     pub(crate) routes: Vec<Seen<'a, Route>>,
     pub(crate) interfaces: Vec<Seen<'a, Interface>>,
     pub(crate) clocks: Vec<Seen<'a, Clock>>,
@@ -93,11 +98,14 @@ impl<'a> Evidence<'a> {
             environment,
             outcomes: outcomes.iter().filter(|outcome| outcome.target.as_ref() == target).collect(),
             lookups: Vec::new(),
+            unchecked: Vec::new(),
+            chains: Vec::new(),
             echoes: Vec::new(),
             hops: Vec::new(),
             traces: Vec::new(),
             handshakes: Vec::new(),
             exchanges: Vec::new(),
+            quics: Vec::new(),
             routes: Vec::new(),
             interfaces: Vec::new(),
             clocks: Vec::new(),
@@ -131,6 +139,8 @@ impl<'a> Evidence<'a> {
             Fact::Proxies(fact) => self.proxies.push(seen!(fact)),
             _ if !of_target => {}
             Fact::Lookup(fact) if fact.purpose == Purpose::Question => self.lookups.push(seen!(fact)),
+            Fact::Lookup(fact) if fact.purpose == Purpose::CheckingDisabled => self.unchecked.push(seen!(fact)),
+            Fact::DnssecChain(fact) => self.chains.push(seen!(fact.as_ref())),
             Fact::Connect(fact) if is_of_proxy(outcome) => self.to_proxy.push(seen!(fact)),
             Fact::Connect(fact) => self.attempts.extend(Attempt::of_connect(seen!(fact))),
             Fact::Echo(fact) => self.echoes.push(seen!(fact)),
@@ -145,6 +155,12 @@ impl<'a> Evidence<'a> {
                 let seen = seen!(fact.as_ref());
                 self.attempts.extend(Attempt::of_exchange(seen));
                 self.exchanges.push(seen);
+            }
+            Fact::Quic(fact) => {
+                // Where it completed, its certificate is judged as any other. Its address is no attempt at TCP.
+                let completed = fact.tls.as_deref().filter(|_| fact.failure.is_none());
+                self.handshakes.extend(completed.map(|handshake| seen!(handshake)));
+                self.quics.push(seen!(fact.as_ref()));
             }
             Fact::Route(fact) => self.routes.push(seen!(fact)),
             // No rule reads these yet.

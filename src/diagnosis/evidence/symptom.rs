@@ -4,7 +4,7 @@ use crate::layer::Layer;
 use crate::spot::Spot;
 use netsonde_contract::failure::{Failure, FailureCode, Step};
 use netsonde_contract::id::ObservationId;
-use netsonde_contract::observation::{Connect, Echo, Exchange, Fact, Handshake, Lookup, LookupSource, Purpose, Trace};
+use netsonde_contract::observation::{Connect, Echo, Exchange, Fact, Handshake, Lookup, LookupSource, Purpose, Quic, Trace};
 use netsonde_contract::outcome::Outcome;
 
 /// One observation that made its check fail: where, at which layer, and what was seen in words.
@@ -59,6 +59,7 @@ impl Evidence<'_> {
                 Some((Layer::Http, Spot::Url(url.clone()), what))
             }
             Fact::Exchange(exchange) => of_exchange(exchange),
+            Fact::Quic(quic) => of_quic(quic),
             Fact::Route(route) => route.failure.as_ref().map(|failure| {
                 (Layer::Host, Spot::Address(route.target), format!("no route to {}: {}", route.target, failure.text))
             }),
@@ -149,6 +150,17 @@ fn of_handshake(handshake: &Handshake) -> Option<Found> {
     }
     let misnamed = handshake.name.as_ref().is_some_and(|name| !name.fits);
     misnamed.then(|| (Layer::Tls, spot, format!("the certificate of {at} is not for {}", handshake.host)))
+}
+
+/// A QUIC connection that failed, or one whose certificate is not what it should be.
+fn of_quic(quic: &Quic) -> Option<Found> {
+    match &quic.failure {
+        Some(failure) => {
+            let what = format!("QUIC handshake with {}: {}", quic.address, failure.text);
+            Some((Layer::Service, Spot::Endpoint(quic.address), what))
+        }
+        None => quic.tls.as_ref().and_then(|handshake| of_handshake(handshake)),
+    }
 }
 
 /// How an exchange failed. A failure after the status is one of the body, and the library's own words do not say so.

@@ -3,9 +3,9 @@
 use super::timestamp;
 use netsonde_contract::failure::{Failure, FailureCode, IcmpError, Step};
 use netsonde_contract::observation::{
-    Certificate, Clock, Connect, DnsFlags, DnsReply, Echo, EchoReply, Exchange, Fact, Handshake, Header, Hop, HopProbe, HopReply,
-    Interface, Lookup, LookupSource, NameVerdict, Proxies, ProxySetting, Record, ReplyKind, Resolvers, Route, Trace,
-    TraceProtocol, Transport, TrustReason, TrustStore, TrustVerdict,
+    Certificate, Clock, Connect, DnsFlags, DnsReply, DnssecChain, Echo, EchoReply, Exchange, Fact, Handshake, Header, Hop,
+    HopProbe, HopReply, Interface, Lookup, LookupSource, NameVerdict, Proxies, ProxySetting, Purpose, Quic, Record, ReplyKind,
+    Resolvers, Route, Security, Trace, TraceProtocol, Transport, TrustReason, TrustStore, TrustVerdict,
 };
 use serde_json::json;
 use std::net::{IpAddr, SocketAddr};
@@ -53,6 +53,26 @@ pub(crate) fn slowly(mut fact: Fact) -> Fact {
         lookup.took_us = Some(5_000_000);
     }
     fact
+}
+
+/// The same question with checking disabled.
+pub(crate) fn unchecked(mut fact: Fact) -> Fact {
+    if let Fact::Lookup(lookup) = &mut fact {
+        lookup.purpose = Purpose::CheckingDisabled;
+    }
+    fact
+}
+
+/// A chain of signatures with this end.
+pub(crate) fn dnssec_chain(name: &str, verdict: Security, why: Option<&str>) -> Fact {
+    Fact::DnssecChain(Box::new(DnssecChain {
+        name: name.into(),
+        record_type: "A".into(),
+        verdict,
+        why: why.map(str::to_owned),
+        zones: Vec::new(),
+        verified_at: timestamp("2026-05-15T12:00:00Z"),
+    }))
 }
 
 /// The name servers that the system is set to use, the first asked first.
@@ -340,6 +360,21 @@ pub(crate) fn handshake(change: impl FnOnce(&mut Handshake)) -> Fact {
     };
     change(&mut handshake);
     Fact::Handshake(Box::new(handshake))
+}
+
+/// A QUIC handshake as all is well, changed as the test wants it; one that failed has no reply unless the test says so.
+pub(crate) fn quic(address: &str, change: impl FnOnce(&mut Quic)) -> Fact {
+    let Fact::Handshake(tls) = handshake(|_| {}) else { unreachable!("it makes a handshake") };
+    let mut quic: Quic = serde_json::from_value(json!({
+        "host": "shop.example", "address": address, "took_us": 40_000, "version": "1", "packets_sent": 9, "packets_received": 8,
+    }))
+    .unwrap();
+    change(&mut quic);
+    if quic.failure.is_none() {
+        quic.first_reply_us.get_or_insert(20_000);
+        quic.tls.get_or_insert(tls);
+    }
+    Fact::Quic(Box::new(quic))
 }
 
 /// Every trust store says no, for this reason.

@@ -142,6 +142,7 @@ pub(crate) fn source(source: &LookupSource) -> String {
                 Transport::Tcp => "TCP",
                 Transport::Tls => "TLS",
                 Transport::Https => "HTTPS",
+                Transport::Quic => "QUIC",
             };
             format!("{} over {over}", server_name(*server))
         }

@@ -3,12 +3,14 @@
 
 mod delegation;
 mod dns;
+mod dnssec;
 mod failure;
 mod host;
 mod http;
 mod icmp;
 mod mtu;
 mod ntp;
+mod quic;
 mod route;
 mod tcp;
 mod tls;
@@ -42,6 +44,7 @@ pub(crate) fn outcome(outcome: &Outcome) -> String {
         Kind::Http => http::outcome(outcome),
         Kind::Mtu => mtu::outcome(outcome),
         Kind::Ntp => ntp::outcome(outcome),
+        Kind::Quic => quic::outcome(outcome),
         Kind::Host => host::outcome(outcome),
     };
     if summary.is_empty() && !outcome.observations.is_empty() {
@@ -62,6 +65,7 @@ pub(crate) fn line(fact: &Fact) -> String {
         Fact::NameSources(fact) => dns::sources(fact),
         Fact::Delegation(fact) => delegation::zone(fact),
         Fact::ZoneServer(fact) => delegation::server(fact),
+        Fact::DnssecChain(fact) => dnssec::line(fact),
         Fact::Connect(fact) => tcp::line(fact),
         Fact::Race(fact) => tcp::race(fact),
         Fact::PortSweep(fact) => tcp::port_sweep(fact),
@@ -76,6 +80,7 @@ pub(crate) fn line(fact: &Fact) -> String {
         Fact::Exchange(fact) => http::line(fact),
         Fact::Mtu(fact) => mtu::line(fact),
         Fact::TimeOffset(fact) => ntp::line(fact),
+        Fact::Quic(fact) => quic::line(fact),
         Fact::Interface(fact) => host::interface(fact),
         Fact::Route(fact) => host::route(fact),
         Fact::Resolvers(fact) => host::resolvers(fact),
@@ -95,6 +100,7 @@ pub(crate) fn details(fact: &Fact) -> Vec<String> {
         Fact::Lookup(fact) => dns::details(fact),
         Fact::Delegation(fact) => delegation::zone_details(fact),
         Fact::ZoneServer(fact) => delegation::server_details(fact),
+        Fact::DnssecChain(fact) => dnssec::details(fact),
         Fact::Connect(fact) => tcp::details(fact),
         Fact::PortSweep(fact) => tcp::port_sweep_details(fact),
         Fact::Echo(fact) => icmp::details(fact),
@@ -106,6 +112,7 @@ pub(crate) fn details(fact: &Fact) -> Vec<String> {
         Fact::Exchange(fact) => http::details(fact),
         Fact::Mtu(fact) => mtu::details(fact),
         Fact::TimeOffset(fact) => ntp::details(fact),
+        Fact::Quic(fact) => quic::details(fact),
         Fact::Trace(fact) => failure::details(fact.failure.as_ref()),
         Fact::Route(fact) => failure::details(fact.failure.as_ref()),
         _ => Vec::new(),

@@ -15,6 +15,7 @@ pub(crate) fn deep() -> Value {
                 outcome("tls", "tls", true, "failed", 14_000, 800_000, tls),
                 outcome("mtu", "mtu", false, "failed", 14_000, 8_000_000, vec![swallowed(), told()]),
                 outcome("time", "ntp", false, "failed", 14_000, 30_000, vec![ahead(), refusing()]),
+                outcome("quic", "quic", false, "failed", 14_000, 1_200_000, vec![over_quic(), refusing_quic(), silent_quic()]),
             ],
         }),
     )
@@ -166,6 +167,50 @@ fn refusing() -> Value {
             },
             "wall": "2026-11-21T20:24:28Z",
             "failure": {"code": "kiss_of_death", "during": "receive", "text": "the server refuses to tell the time: RATE"},
+        }),
+    )
+}
+
+fn over_quic() -> Value {
+    observation(
+        "quic/1",
+        json!({
+            "fact": "quic", "host": "mail.example", "address": "192.0.2.25:443", "first_reply_us": 11_400, "took_us": 24_800, "version": "1",
+            "server_versions": ["1", "0x6b3343cf"], "retry": true, "rtt_us": 11_300, "ecn": false, "largest_payload_bytes": 1_432,
+            "packets_sent": 19, "packets_received": 14, "packets_lost": 1,
+            "parameters": {
+                "max_idle_timeout_ms": 30_000, "max_udp_payload_bytes": 1_472, "initial_max_data_bytes": 1_048_576, "initial_max_streams_bidi": 100,
+                "initial_max_streams_uni": 3, "max_datagram_frame_bytes": 1_200, "disable_active_migration": true, "preferred_address": true,
+            },
+            "tls": {
+                "host": "mail.example", "address": "192.0.2.25:443", "server_name": "mail.example", "connect_us": 0, "took_us": 24_800,
+                "protocol": "TLSv1.3", "cipher": "TLS_AES_128_GCM_SHA256", "group": "X25519", "alpn": "h3",
+                "chain": [certificate("CN=mail.example", "CN=Example Issuing CA 3, O=Example Trust", false)],
+                "name": {"wanted": "mail.example", "fits": true}, "trust": [{"store": "platform", "trusted": true}],
+                "verified_at": "2026-11-21T20:24:28Z", "tickets": {"count": 2, "max_early_data_bytes": 4_294_967_295_u32},
+            },
+        }),
+    )
+}
+
+fn refusing_quic() -> Value {
+    observation(
+        "quic/2",
+        json!({
+            "fact": "quic", "host": "mail.example", "address": "[2001:db8::25]:443", "first_reply_us": 11_400, "took_us": 11_500,
+            "server_versions": ["0x6b3343cf"], "packets_sent": 3, "packets_received": 2,
+            "close": {"application": false, "code": 2, "name": "CONNECTION_REFUSED", "reason": "come back later"},
+            "failure": {"code": "closed", "during": "handshake", "text": "the server closed the connection: CONNECTION_REFUSED (come back later)"},
+        }),
+    )
+}
+
+fn silent_quic() -> Value {
+    observation(
+        "quic/3",
+        json!({
+            "fact": "quic", "host": "mail.example", "address": "192.0.2.26:443", "took_us": 5_000_000, "packets_sent": 8, "packets_received": 0,
+            "failure": {"code": "timed_out", "during": "handshake", "text": "nothing came back within 5000 ms"},
         }),
     )
 }

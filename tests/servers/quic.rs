@@ -1,0 +1,29 @@
+use super::Server;
+use crate::certificates::Identity;
+use anyhow::{Context, Result};
+use quinn::crypto::rustls::QuicServerConfig;
+use std::net::SocketAddr;
+use std::sync::Arc;
+
+/// Makes QUIC handshakes as a server of HTTP/3 does, and keeps each connection until the client ends it.
+///
+/// # Errors
+/// Where the address cannot be listened on, or chain and key do not fit.
+pub async fn serve_quic(address: SocketAddr, identity: Identity) -> Result<Server> {
+    let mut tls = rustls::ServerConfig::clone(super::server_config(identity)?.as_ref());
+    tls.alpn_protocols = vec![b"h3".to_vec()];
+    let crypto = QuicServerConfig::try_from(tls).context("using the certificate for QUIC")?;
+    let config = quinn::ServerConfig::with_crypto(Arc::new(crypto));
+    let endpoint = quinn::Endpoint::server(config, address).with_context(|| format!("listening on {address} over UDP"))?;
+    let address = endpoint.local_addr().context("reading the own address")?;
+    let task = tokio::spawn(async move {
+        while let Some(incoming) = endpoint.accept().await {
+            tokio::spawn(async move {
+                if let Ok(connection) = incoming.await {
+                    connection.closed().await;
+                }
+            });
+        }
+    });
+    Ok(Server { address, tasks: vec![task] })
+}
