@@ -21,6 +21,13 @@ pub struct Context {
     pub recorder: Recorder,
 }
 
+impl Context {
+    /// The same, but what is recorded stands apart.
+    pub(crate) fn aside(&self) -> Self {
+        Self { recorder: self.recorder.aside(), ..self.clone() }
+    }
+}
+
 /// Which proxy http checks use. Only a person at the command line chooses it.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub enum ProxyChoice {
@@ -87,6 +94,11 @@ impl Recorder {
             time_over: CancellationToken::new(),
             enough: CancellationToken::new(),
         }
+    }
+
+    /// A recorder of the same check whose observations stand apart: for what becomes part of another fact.
+    pub(crate) fn aside(&self) -> Self {
+        Self { observations: Arc::default(), watcher: None, enough: CancellationToken::new(), ..self.clone() }
     }
 
     /// Also hands every observation to `watcher` as it is recorded.

@@ -15,6 +15,8 @@ pub(crate) fn deep() -> Value {
                 outcome("tls", "tls", true, "failed", 14_000, 800_000, tls),
                 outcome("mtu", "mtu", false, "failed", 14_000, 8_000_000, vec![swallowed(), told()]),
                 outcome("time", "ntp", false, "failed", 14_000, 30_000, vec![ahead(), refusing()]),
+                outcome("web", "http", false, "failed", 14_000, 300_000, super::http::depth()),
+                outcome("load", "load", false, "succeeded", 14_000, 12_000_000, vec![super::http::load()]),
             ],
         }),
     )
