@@ -65,11 +65,7 @@ pub(super) fn details(load: &Load) -> Vec<String> {
         ));
         lines.extend(series(name, &phase.latency));
         if let (Some(median), Some(p95)) = (phase.increase_us, phase.increase_p95_us) {
-            lines.push(format!(
-                "{name}: under load {} at the median and {} at the 95th percentile",
-                signed(median),
-                signed(p95)
-            ));
+            lines.push(format!("{name}: under load {} at the median and {} at the 95th percentile", signed(median), signed(p95)));
         }
         lines.extend(phase.at_close.iter().map(|state| format!("{name}: {}", http::kernel(state))));
     }
