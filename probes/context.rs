@@ -27,6 +27,11 @@ impl Context {
     pub(crate) fn flow(&self, flow: Flow) {
         self.gate.flows().note(flow, &self.recorder.check);
     }
+
+    /// The same, but what is recorded stands apart.
+    pub(crate) fn aside(&self) -> Self {
+        Self { recorder: self.recorder.aside(), ..self.clone() }
+    }
 }
 
 /// Which proxy http checks use. Only a person at the command line chooses it.
@@ -95,6 +100,11 @@ impl Recorder {
             time_over: CancellationToken::new(),
             enough: CancellationToken::new(),
         }
+    }
+
+    /// A recorder of the same check whose observations stand apart: for what becomes part of another fact.
+    pub(crate) fn aside(&self) -> Self {
+        Self { observations: Arc::default(), watcher: None, enough: CancellationToken::new(), ..self.clone() }
     }
 
     /// Also hands every observation to `watcher` as it is recorded.

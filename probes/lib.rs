@@ -19,6 +19,8 @@ mod host;
 mod http;
 /// Echo series.
 mod icmp;
+/// The delay while idle and under load.
+mod load;
 /// The largest packet that passes.
 mod mtu;
 /// Host names to addresses, once a run.
@@ -55,6 +57,7 @@ pub async fn run(context: &Context, params: &Params) -> Result<Ending, NotMeasur
         Params::Traceroute(params) => traceroute::run(context, params).await,
         Params::Tls(params) => tls::run(context, params).await,
         Params::Http(params) => http::run(context, params).await,
+        Params::Load(params) => load::run(context, params).await,
         Params::Mtu(params) => mtu::run(context, params).await,
         Params::Ntp(params) => ntp::run(context, params).await,
         Params::Quic(params) => quic::run(context, params).await,

@@ -1,11 +1,13 @@
+use super::payload::Payload;
 use crate::clock::Clock;
+use crate::tls::connect::Connected;
 use crate::tls::wire::{Notes, Watched, Wire};
-use bytes::Bytes;
 use http::Response;
-use http_body_util::Empty;
 use hyper::body::Incoming;
 use hyper::client::conn::{http1, http2};
 use hyper_util::rt::{TokioExecutor, TokioIo};
+use socket2::{SockRef, Socket};
+use std::net::SocketAddr;
 use std::time::Duration;
 use tokio_util::task::AbortOnDropHandle;
 
@@ -14,6 +16,24 @@ const MAX_HEAD_BYTES: u32 = 65_536;
 
 /// Header fields of one response at most; real ones have some dozens.
 const MAX_HEADERS: usize = 256;
+
+/// A TCP connection before anything is said over it.
+pub(super) struct Link {
+    pub(super) wire: Wire,
+    pub(super) address: SocketAddr,
+    pub(super) local: Option<SocketAddr>,
+    /// The same socket once more, to ask the kernel about it when the libraries have closed theirs.
+    pub(super) socket: Option<Socket>,
+}
+
+impl Link {
+    pub(super) fn of(connected: Connected) -> Self {
+        let Connected { stream, address, .. } = connected;
+        let local = stream.local_addr().ok();
+        let socket = SockRef::from(&stream).try_clone().ok();
+        Self { wire: Box::new(stream), address, local, socket }
+    }
+}
 
 /// A connection for one request.
 pub(super) struct Connection {
@@ -25,8 +45,8 @@ pub(super) struct Connection {
 }
 
 enum Sender {
-    Http1(http1::SendRequest<Empty<Bytes>>),
-    Http2(http2::SendRequest<Empty<Bytes>>),
+    Http1(http1::SendRequest<Payload>),
+    Http2(http2::SendRequest<Payload>),
 }
 
 /// A response's head with its times.
@@ -63,7 +83,7 @@ impl Connection {
     }
 
     /// Sends the request and waits for the response's head.
-    pub(super) async fn send(&mut self, request: http::Request<Empty<Bytes>>) -> Result<Head, hyper::Error> {
+    pub(super) async fn send(&mut self, request: http::Request<Payload>) -> Result<Head, hyper::Error> {
         self.notes.asking();
         let (response, first_byte_at) = match &mut self.sender {
             Sender::Http1(sender) => (sender.send_request(request).await?, self.notes.answered_at()),

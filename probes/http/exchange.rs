@@ -1,20 +1,20 @@
-use super::connection::{Connection, Head};
-use super::request::Request;
-use super::tunnel::{self, Tunnel};
-use super::{body, failure, redirect};
+use super::connection::{Connection, Head, Link};
+use super::payload::Payload;
+use super::request::{Post, Request};
+use super::sought::Sought;
+use super::{body, failure, header, redirect, tunnel};
 use crate::clock::microseconds;
 use crate::context::Context;
+use crate::platform::tcp;
 use crate::tls::connect::{self, Connected};
 use crate::tls::draft::Draft;
 use crate::tls::wire::{Notes, Wire};
 use crate::tls::{handshake, is_healthy, trust};
-use bytes::Bytes;
 use http::Version;
 use http::header::HeaderMap;
-use http_body_util::Empty;
 use netsonde_contract::failure::{Failure, FailureCode, Step};
 use netsonde_contract::kind::HttpMethod;
-use netsonde_contract::observation::{Exchange, Header};
+use netsonde_contract::observation::{Exchange, Header, TransferEnd};
 use std::net::{IpAddr, SocketAddr};
 
 /// An exchange that is over, not recorded yet.
@@ -22,37 +22,52 @@ pub(super) struct Asked {
     pub(super) draft: Draft<Exchange>,
     /// No certificate was in the way.
     pub(super) trusted: bool,
+    /// What was looked for in the body.
+    pub(super) sought: Sought,
 }
 
 /// Makes one request. Through a proxy, an https URL takes a CONNECT first; where that fails, it is the exchange that is given back.
 pub(super) async fn ask(request: &Request<'_>) -> Asked {
-    let tunnel = match &request.proxy {
+    let mut sought = request.sought();
+    let tunnel = match &request.route.proxy {
         Some(proxy) if request.url.scheme() == "https" => match tunnel::open(request, proxy).await {
             Ok(tunnel) => Some(tunnel),
-            Err(draft) => return Asked { draft, trusted: true },
+            Err(draft) => return Asked { draft, trusted: true, sought },
         },
         _ => None,
     };
     let mut draft = request.begin(request.method());
     let mut trusted = true;
-    draft.failure = perform(request, tunnel, &mut draft, &mut trusted).await.err();
-    Asked { draft, trusted }
+    draft.failure = perform(request, tunnel, &mut draft, &mut trusted, &mut sought).await.err();
+    Asked { draft, trusted, sought }
 }
 
 async fn perform(
     request: &Request<'_>,
-    tunnel: Option<Tunnel>,
+    tunnel: Option<Link>,
     draft: &mut Draft<Exchange>,
     trusted: &mut bool,
+    sought: &mut Sought,
 ) -> Result<(), Failure> {
-    let (mut wire, address) = match tunnel {
-        Some(tunnel) => (tunnel.wire, tunnel.address),
-        None => {
-            let connected = reach(request, draft).await?;
-            (Box::new(connected.stream) as Wire, connected.address)
-        }
+    let Link { wire, address, local, socket } = match tunnel {
+        Some(tunnel) => tunnel,
+        None => Link::of(reach(request, draft).await?),
     };
-    draft.address = Some(address);
+    (draft.address, draft.local) = (Some(address), local);
+    let result = speak(request, wire, address, draft, trusted, sought).await;
+    draft.at_close = socket.and_then(|socket| tcp::info(&socket)).map(|info| Box::new(info.state));
+    result
+}
+
+/// Makes the handshake where there is one to make, asks, and reads the answer.
+async fn speak(
+    request: &Request<'_>,
+    mut wire: Wire,
+    address: SocketAddr,
+    draft: &mut Draft<Exchange>,
+    trusted: &mut bool,
+    sought: &mut Sought,
+) -> Result<(), Failure> {
     let mut version = Version::HTTP_11;
     if request.url.scheme() == "https" {
         (wire, version) = secure(request, wire, address, draft, trusted).await?;
@@ -68,22 +83,31 @@ async fn perform(
     let status = head.response.status().as_u16();
     draft.expected = request.params.expects(status);
     draft.location = redirect::location(request.url, status, draft.header("location"));
-    if request.params.method == HttpMethod::Get {
-        let result = body::read(request, head.response.into_body(), &notes, draft).await;
+    let mut result = Ok(());
+    if request.post != Post::Nothing {
+        draft.transfer = request.ledger.as_ref().map(|ledger| Box::new(ledger.transfer(TransferEnd::Complete)));
+    } else if request.params.method == HttpMethod::Get {
+        result = body::read(request, head.response.into_body(), &notes, draft, sought).await;
         draft.phases.body_us = Some(microseconds(clock.now().saturating_sub(head.read_at)));
-        result?;
     }
-    Ok(())
+    count(&notes, draft);
+    result
+}
+
+/// The bytes of both messages so far.
+fn count(notes: &Notes, draft: &mut Draft<Exchange>) {
+    let (sent, received) = notes.bytes();
+    (draft.request_bytes, draft.response_bytes) = (Some(sent), Some(received));
 }
 
 /// Resolves and connects: to the proxy where there is one, else to the URL's host.
 pub(super) async fn reach(request: &Request<'_>, draft: &mut Draft<Exchange>) -> Result<Connected, Failure> {
     let Context { gate, names, clock, .. } = request.context;
-    let (host, port) = match &request.proxy {
+    let (host, port) = match &request.route.proxy {
         Some(proxy) => (proxy.host.clone(), proxy.port),
         None => (request.host(), request.port()),
     };
-    if let (Some(_), Ok(address)) = (&request.proxy, request.host().parse::<IpAddr>()) {
+    if let (Some(_), Ok(address)) = (&request.route.proxy, request.host().parse::<IpAddr>()) {
         gate.address(address)?;
     }
     draft.step = Step::Resolve;
@@ -109,7 +133,7 @@ pub(super) async fn reach(request: &Request<'_>, draft: &mut Draft<Exchange>) ->
     }
 }
 
-/// Makes the handshake and records it beside the exchange.
+/// Makes the handshake and records it beside the exchange; that of an exchange beside the question becomes part of it.
 async fn secure(
     request: &Request<'_>,
     wire: Wire,
@@ -121,13 +145,17 @@ async fn secure(
     let host = request.host();
     let name = trust::server_name(&host)
         .map_err(|text| Failure::new(FailureCode::Other("name_invalid".into()), Step::Handshake, text))?;
-    let mut handshake = Draft::begin(request.context, Step::Handshake, handshake::blank(&host, address, &name));
+    let apart = (!draft.purpose.is_question()).then(|| request.context.aside());
+    let context = apart.as_ref().unwrap_or(request.context);
+    let mut handshake = Draft::begin(context, Step::Handshake, handshake::blank(&host, address, &name));
     handshake.connect_us = draft.phases.connect_us.unwrap_or(0);
     let offered = ["h2".to_owned(), "http/1.1".to_owned()];
-    let secured = handshake::shake(request.context, wire, &name, &offered, request.timeout(), &mut handshake).await;
+    let secured = handshake::shake(context, wire, &name, &offered, request.timeout(), &mut handshake).await;
     let handshake = handshake.finish();
     draft.phases.tls_us = Some(handshake.took_us);
     *trusted = is_healthy(&handshake);
+    draft.certificate_sha256 = handshake.chain.first().map(|certificate| certificate.sha256.clone());
+    draft.tls = apart.is_some().then(|| Box::new(handshake.clone()));
     match (secured, handshake.failure) {
         (Some(secured), None) => {
             let version = if handshake.alpn.as_deref() == Some("h2") { Version::HTTP_2 } else { Version::HTTP_11 };
@@ -144,13 +172,14 @@ pub(super) async fn converse(
     request: &Request<'_>,
     connection: &mut Connection,
     notes: &Notes,
-    message: http::Request<Empty<Bytes>>,
+    message: http::Request<Payload>,
     draft: &mut Draft<Exchange>,
 ) -> Result<Head, Failure> {
     let began = request.context.clock.now();
-    let result = tokio::time::timeout(request.timeout(), connection.send(message)).await;
+    let result = tokio::time::timeout(request.patience(), connection.send(message)).await;
     let sent_at = notes.sent_at();
     draft.step = Step::Receive;
+    count(notes, draft);
     draft.phases.send_us = sent_at.map(|at| microseconds(at.saturating_sub(began)));
     let head = match result {
         Ok(Ok(head)) => head,
@@ -161,7 +190,18 @@ pub(super) async fn converse(
     draft.status = Some(head.response.status().as_u16());
     draft.version = Some(format!("{:?}", head.response.version()).replace("HTTP/2.0", "HTTP/2"));
     draft.headers = headers(head.response.headers());
+    describe(request, draft);
     Ok(head)
+}
+
+/// What single headers of the answer say.
+fn describe(request: &Request<'_>, draft: &mut Draft<Exchange>) {
+    let all = draft.headers.clone();
+    let values = |name: &'static str| all.iter().filter(move |header| header.name == name).map(|header| header.value.as_str());
+    draft.server_timing = header::server_timing(values("server-timing"));
+    draft.alternatives = header::alternatives(values("alt-svc"));
+    let strict = values("strict-transport-security").next().and_then(header::strict_transport);
+    draft.strict_transport = strict.filter(|_| request.url.scheme() == "https");
 }
 
 /// The failure of a conversation that came to no response; a reply in another protocol is noted in the draft.

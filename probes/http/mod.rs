@@ -4,61 +4,76 @@
 //! A certificate that is not trusted does not end the exchange: nothing but a GET or HEAD without credentials or cookies is ever
 //! sent, and what the server answers is evidence. The handshake is recorded beside the exchange, and the check then fails.
 
+/// Questions beside the check's own: a known answer, an echo of headers, a part of the body, an upload.
+mod beside;
 /// A response's body, bounded.
 mod body;
+/// Requests that carry load.
+pub(crate) mod carry;
+/// A URL and the redirects that lead on from it.
+mod chain;
+/// The answers of two ways.
+mod compare;
 /// A connection that speaks HTTP/1.1 or HTTP/2.
 mod connection;
+/// The request headers that an endpoint says it got.
+mod echo;
 /// One request and its response.
 mod exchange;
+/// What was expected, held against what came.
+mod expect;
 /// Errors of the HTTP library to failure codes.
 mod failure;
+/// What single headers say.
+mod header;
+/// How bytes come in or go out over time.
+pub(crate) mod meter;
+/// What a request carries.
+mod payload;
 /// Which proxy a URL is asked through.
-mod proxy;
+pub(crate) mod proxy;
 /// Where a response sends the client, and whether to follow.
 mod redirect;
 /// What is asked, and how it is written.
 mod request;
+/// What is looked for in a body while it passes.
+mod sought;
 #[cfg(test)]
 mod tests;
 /// CONNECT through a proxy.
 mod tunnel;
 
 use crate::context::{Context, Ending, NotMeasurable};
+use beside::Beside;
 use netsonde_contract::kind::HttpParams;
+use netsonde_contract::observation::ExchangePurpose;
 use netsonde_contract::target::{Target, TargetForm};
 pub use proxy::proxy_of;
-use redirect::{Chain, Next};
-use request::Request;
 use url::Url;
 
+/// Asks for the URL and whatever the parameters ask beside it.
+///
+/// # Errors
+/// Before anything is sent: where a URL or the proxy cannot be used, or there is no second way to compare with.
 pub(crate) async fn run(context: &Context, params: &HttpParams) -> Result<Ending, NotMeasurable> {
-    let mut url = first_url(&params.url)?;
-    let mut chain = Chain::new(params.follow, params.max_redirects);
-    let mut trusted = true;
-    for redirect in 0.. {
-        let proxy = proxy::choose(&context.proxy, &url)?;
-        let mut asked = exchange::ask(&Request { context, params, url: &url, redirect, proxy }).await;
-        trusted &= asked.trusted;
-        match chain.next(&url, &asked.draft) {
-            Next::Follow(next) => {
-                asked.draft.finish();
-                url = next;
-                continue;
-            }
-            Next::Stop(why) => asked.draft.redirect_stopped = Some(why.to_owned()),
-            Next::Unusable(failure) => asked.draft.failure = Some(failure),
-            Next::End => {}
-        }
-        let last = asked.draft.finish();
-        if trusted && last.expected && last.failure.is_none() && last.redirect_stopped.is_none() {
-            return Ok(Ending::AsExpected);
-        }
-        break;
+    let url = first_url(&params.url)?;
+    let route = proxy::choose(&context.proxy, &url)?;
+    let other = if params.compare { Some(proxy::other(&context.proxy, &url, &route)?) } else { None };
+    let beside = Beside::read(context, params, &url)?;
+    let mut as_expected = beside.known_answer().await;
+    let leg = chain::follow(context, params, &url, ExchangePurpose::Question, &chain::Way::Chosen).await?;
+    as_expected &= leg.as_expected();
+    if let Some(other) = other {
+        // That the other way fails is no failure of the check: a proxy is often the only way out.
+        compare::other_way(context, params, &url, (&route, &leg), other).await?;
     }
-    Ok(Ending::Failed)
+    // A server that does not answer at all says nothing more to further questions.
+    let answers = leg.last.status.is_some();
+    as_expected &= beside.after(answers).await;
+    Ok(if as_expected { Ending::AsExpected } else { Ending::Failed })
 }
 
-fn first_url(text: &str) -> Result<Url, NotMeasurable> {
+pub(crate) fn first_url(text: &str) -> Result<Url, NotMeasurable> {
     let url = Url::parse(text).map_err(|error| NotMeasurable::new(format!("the URL cannot be read: {error}")))?;
     if !matches!(url.scheme(), "http" | "https") || url.host_str().is_none_or(str::is_empty) {
         return Err(NotMeasurable::new("the URL is neither http:// nor https:// with a host"));

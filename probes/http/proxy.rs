@@ -1,32 +1,73 @@
 use crate::context::{NotMeasurable, ProxyChoice};
 use http::header::HeaderValue;
 use hyper_util::client::proxy::matcher::Matcher;
+use netsonde_contract::observation::ProxyReason;
 use netsonde_contract::set::ProxyAddress;
 use netsonde_contract::target::bracketed;
 use url::Url;
 
 /// An HTTP proxy.
 #[derive(Clone)]
-pub(super) struct Proxy {
+pub(crate) struct Proxy {
     /// A name, or an address without brackets.
-    pub(super) host: String,
-    pub(super) port: u16,
+    pub(crate) host: String,
+    pub(crate) port: u16,
     /// As it is recorded: without credentials.
-    pub(super) shown: String,
+    pub(crate) shown: String,
     /// For Proxy-Authorization only; never recorded.
     pub(super) authorization: Option<HeaderValue>,
 }
 
-/// The proxy that `url` is asked through; none for the direct way.
+/// The way to a URL, and why it is that one.
+#[derive(Clone)]
+pub(crate) struct Route {
+    pub(crate) proxy: Option<Proxy>,
+    pub(crate) reason: ProxyReason,
+}
+
+/// The way that `url` is asked.
 ///
 /// # Errors
 /// Where the chosen proxy is of a kind that cannot be used. The words leave out its text, which may hold a password.
-pub(super) fn choose(choice: &ProxyChoice, url: &Url) -> Result<Option<Proxy>, NotMeasurable> {
-    let Some(matcher) = matcher(choice) else { return Ok(None) };
-    match (choice, through(&matcher, url)?) {
-        (ProxyChoice::Url(_), None) => Err(NotMeasurable::new("the proxy cannot be read: write it as http://host:port")),
-        (_, found) => Ok(found),
+pub(crate) fn choose(choice: &ProxyChoice, url: &Url) -> Result<Route, NotMeasurable> {
+    let Some(matcher) = matcher(choice) else { return Ok(Route { proxy: None, reason: ProxyReason::Declined }) };
+    let proxy = through(&matcher, url)?;
+    let reason = match (choice, &proxy) {
+        (ProxyChoice::Url(_), None) => {
+            return Err(NotMeasurable::new("the proxy cannot be read: write it as http://host:port"));
+        }
+        (ProxyChoice::Url(_), Some(_)) => ProxyReason::Given,
+        (_, Some(_)) => ProxyReason::Environment,
+        (_, None) if proxy_variables().next().is_some() => ProxyReason::Excepted,
+        (_, None) => ProxyReason::NoneSet,
+    };
+    Ok(Route { proxy, reason })
+}
+
+/// The other way to `url` than `route`: directly, or through the proxy that the environment names although it excepts this host.
+///
+/// # Errors
+/// Where there is no proxy to compare with.
+pub(super) fn other(choice: &ProxyChoice, url: &Url, route: &Route) -> Result<Route, NotMeasurable> {
+    let reason = ProxyReason::Comparison;
+    if route.proxy.is_some() {
+        return Ok(Route { proxy: None, reason });
     }
+    let named = proxy_variables().next().filter(|_| *choice == ProxyChoice::Environment);
+    let proxy = match named {
+        Some(named) => through(&Matcher::builder().all(named).build(), url)?,
+        None => None,
+    };
+    let none = || {
+        NotMeasurable::with_grant("there is no proxy to compare the direct way with", "run again with --proxy http://host:port")
+    };
+    Ok(Route { proxy: Some(proxy.ok_or_else(none)?), reason })
+}
+
+/// The proxies that the environment names.
+fn proxy_variables() -> impl Iterator<Item = String> {
+    let names = ["https_proxy", "HTTPS_PROXY", "http_proxy", "HTTP_PROXY", "all_proxy", "ALL_PROXY"];
+    names.into_iter().filter_map(|name| std::env::var(name).ok()).filter(|value| !value.trim().is_empty())
 }
 
 /// Where the proxy is that an http check of `url` uses, whether or not it is of a kind that can be used; none for the direct way, or
@@ -93,7 +134,7 @@ mod tests {
     #[test]
     fn credentials_are_kept_apart_from_what_is_shown() {
         let choice = ProxyChoice::Url("http://user:secret@[2001:db8::1]:3128".into());
-        let proxy = choose(&choice, &url("http://a.test/")).unwrap().unwrap();
+        let proxy = choose(&choice, &url("http://a.test/")).unwrap().proxy.unwrap();
         assert_eq!((proxy.host.as_str(), proxy.port), ("2001:db8::1", 3128));
         assert_eq!(proxy.shown, "http://[2001:db8::1]:3128");
         assert_eq!(proxy.authorization.unwrap(), "Basic dXNlcjpzZWNyZXQ=");
@@ -109,6 +150,16 @@ mod tests {
         assert_eq!(of("http://[2001:db8::1]"), Some(("2001:db8::1".into(), 80)));
         assert_eq!(of("socks5://user:secret@p.test"), Some(("p.test".into(), 1080)));
         assert_eq!(of(""), None);
+    }
+
+    #[test]
+    fn the_other_way_is_the_direct_one_and_without_a_proxy_there_is_none() {
+        let (choice, url) = (ProxyChoice::Url("http://p.test:3128".into()), url("http://a.test/"));
+        let route = choose(&choice, &url).unwrap();
+        assert_eq!(route.reason, ProxyReason::Given);
+        assert!(other(&choice, &url, &route).unwrap().proxy.is_none());
+        let direct = choose(&ProxyChoice::None, &url).unwrap();
+        assert!(other(&ProxyChoice::None, &url, &direct).is_err_and(|error| error.0.grant.is_some()));
     }
 
     #[test]

@@ -1,13 +1,14 @@
-use super::proxy::Proxy;
+use super::meter::Ledger;
+use super::payload::Payload;
+use super::proxy::Route;
+use super::sought::Sought;
 use crate::context::Context;
 use crate::tls::draft::Draft;
-use bytes::Bytes;
-use http::header::{ACCEPT, HOST, PROXY_AUTHORIZATION, USER_AGENT};
+use http::header::{ACCEPT, CONTENT_TYPE, HOST, HeaderName, HeaderValue, PROXY_AUTHORIZATION, USER_AGENT};
 use http::{Uri, Version};
-use http_body_util::Empty;
 use netsonde_contract::failure::Step;
 use netsonde_contract::kind::{HttpMethod, HttpParams};
-use netsonde_contract::observation::{Exchange, Phases};
+use netsonde_contract::observation::{Exchange, ExchangePurpose, Phases};
 use std::time::Duration;
 use url::{Host, Position, Url};
 
@@ -21,12 +22,47 @@ pub(super) struct Request<'a> {
     pub(super) url: &'a Url,
     /// Which of the chain, from 0.
     pub(super) redirect: u32,
-    pub(super) proxy: Option<Proxy>,
+    pub(super) route: Route,
+    pub(super) purpose: ExchangePurpose,
+    /// Headers beside those that every request has.
+    pub(super) extra: Vec<(HeaderName, HeaderValue)>,
+    pub(super) post: Post,
+    /// Counts the bytes of body, where they are not counted for this request alone.
+    pub(super) ledger: Option<Ledger>,
+    /// Bytes of the response's body to keep in memory while it is judged.
+    pub(super) keep: usize,
 }
 
-impl Request<'_> {
+/// Whether bytes are posted. Which ones is the ledger's to say.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Post {
+    Nothing,
+    Exactly(u64),
+    WhileItLasts,
+}
+
+impl<'a> Request<'a> {
+    /// A request without any extras.
+    pub(super) fn new(context: &'a Context, params: &'a HttpParams, url: &'a Url, route: Route) -> Self {
+        let has_json = !params.expect_json.is_empty();
+        let keep = if has_json { usize::try_from(HttpParams::MAX_JSON_BYTES).unwrap_or(usize::MAX) } else { 0 };
+        let (purpose, extra, post) = (ExchangePurpose::Question, Vec::new(), Post::Nothing);
+        Self { context, params, url, redirect: 0, route, purpose, extra, post, ledger: None, keep }
+    }
+
     pub(super) fn timeout(&self) -> Duration {
         Duration::from_millis(self.params.timeout_ms)
+    }
+
+    /// How long the answer's head may take: with what is posted before it.
+    pub(super) fn patience(&self) -> Duration {
+        let posting = self.ledger.as_ref().filter(|_| self.post != Post::Nothing);
+        self.timeout() + posting.map_or(Duration::ZERO, Ledger::remaining)
+    }
+
+    /// What is looked for in the body.
+    pub(super) fn sought(&self) -> Sought {
+        Sought::new(&self.params.expect_body, self.keep)
     }
 
     /// The URL's host: a name, or an address without brackets.
@@ -44,21 +80,24 @@ impl Request<'_> {
     }
 
     pub(super) fn method(&self) -> &'static str {
-        match self.params.method {
-            HttpMethod::Get => "GET",
-            HttpMethod::Head => "HEAD",
+        match (self.post, self.params.method) {
+            (Post::Exactly(_) | Post::WhileItLasts, _) => "POST",
+            (Post::Nothing, HttpMethod::Get) => "GET",
+            (Post::Nothing, HttpMethod::Head) => "HEAD",
         }
     }
 
     pub(super) fn begin(&self, method: &str) -> Draft<Exchange> {
-        let shown = self.proxy.as_ref().map(|proxy| proxy.shown.clone());
-        Draft::begin(self.context, Step::Resolve, blank(self.url.as_str(), method, self.redirect, shown))
+        let shown = self.route.proxy.as_ref().map(|proxy| proxy.shown.clone());
+        let mut exchange = blank(self.url.as_str(), method, self.redirect, shown);
+        (exchange.purpose, exchange.way) = (self.purpose, Some(self.route.reason));
+        Draft::begin(self.context, Step::Resolve, exchange)
     }
 
     /// The request as it is written: a path to the server itself over HTTP/1.1, the whole URL to a proxy (RFC 9112 section 3.2.2)
     /// and, in parts, over HTTP/2.
-    pub(super) fn message(&self, version: Version) -> Result<http::Request<Empty<Bytes>>, http::Error> {
-        let plain_proxy = self.proxy.as_ref().filter(|_| self.url.scheme() == "http");
+    pub(super) fn message(&self, version: Version) -> Result<http::Request<Payload>, http::Error> {
+        let plain_proxy = self.route.proxy.as_ref().filter(|_| self.url.scheme() == "http");
         let uri = match (plain_proxy, version) {
             (None, Version::HTTP_11) => &self.url[Position::BeforePath..Position::AfterQuery],
             _ => &self.url[..Position::AfterQuery],
@@ -70,7 +109,16 @@ impl Request<'_> {
         if let Some(authorization) = plain_proxy.and_then(|proxy| proxy.authorization.as_ref()) {
             message = message.header(PROXY_AUTHORIZATION, authorization);
         }
-        message.header(USER_AGENT, AGENT).header(ACCEPT, "*/*").body(Empty::new())
+        message = message.header(USER_AGENT, AGENT).header(ACCEPT, "*/*");
+        for (name, value) in &self.extra {
+            message = message.header(name, value);
+        }
+        let payload = match (self.post, &self.ledger) {
+            (Post::Exactly(bytes), Some(ledger)) => Payload::exactly(bytes, ledger.clone()),
+            (Post::WhileItLasts, Some(ledger)) => Payload::endless(ledger.clone()),
+            _ => return message.body(Payload::none()),
+        };
+        message.header(CONTENT_TYPE, "application/octet-stream").body(payload)
     }
 }
 
@@ -80,18 +128,33 @@ pub(super) fn blank(url: &str, method: &str, redirect: u32, proxy: Option<String
         url: url.to_owned(),
         method: method.to_owned(),
         redirect,
+        purpose: ExchangePurpose::Question,
         address: None,
+        local: None,
         proxy,
+        way: None,
         version: None,
         status: None,
         expected: false,
+        expectations: Vec::new(),
         headers: Vec::new(),
         location: None,
         redirect_stopped: None,
         phases: Phases::default(),
+        request_bytes: None,
+        response_bytes: None,
         body_bytes: 0,
         body_cut: false,
         body_sha256: None,
+        transfer: None,
+        at_close: None,
+        certificate_sha256: None,
+        tls: None,
+        server_timing: Vec::new(),
+        alternatives: Vec::new(),
+        strict_transport: None,
+        range: None,
+        echoed: None,
         plain_reply: None,
         failure: None,
     }

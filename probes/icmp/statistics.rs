@@ -4,7 +4,7 @@ use netsonde_contract::observation::RttDistribution;
 use std::time::Duration;
 
 /// The distribution of round-trip times; nothing where there are none.
-pub(super) fn distribution(rtts: impl IntoIterator<Item = Duration>) -> Option<RttDistribution> {
+pub(crate) fn distribution(rtts: impl IntoIterator<Item = Duration>) -> Option<RttDistribution> {
     let mut sorted: Vec<Duration> = rtts.into_iter().collect();
     sorted.sort_unstable();
     let (min, max) = (*sorted.first()?, *sorted.last()?);

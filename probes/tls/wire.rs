@@ -39,6 +39,8 @@ struct Noted {
     sent_at: Option<Duration>,
     answered_at: Option<Duration>,
     ended: Option<Failure>,
+    sent_bytes: u64,
+    received_bytes: u64,
 }
 
 impl Watched {
@@ -76,6 +78,12 @@ impl Notes {
         self.noted().ended.clone()
     }
 
+    /// Bytes written and read.
+    pub(crate) fn bytes(&self) -> (u64, u64) {
+        let noted = self.noted();
+        (noted.sent_bytes, noted.received_bytes)
+    }
+
     fn noted(&self) -> MutexGuard<'_, Noted> {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
@@ -84,6 +92,7 @@ impl Notes {
         let mut noted = self.noted();
         let room = FIRST_BYTES.saturating_sub(noted.first.len()).min(bytes.len());
         noted.first.extend_from_slice(&bytes[..room]);
+        noted.received_bytes += bytes.len() as u64;
         if bytes.is_empty() {
             noted.ended.get_or_insert_with(|| Failure::new(FailureCode::Closed, Step::Receive, "the peer closed the connection"));
         } else if noted.sent_at.is_some() {
@@ -122,7 +131,11 @@ impl AsyncWrite for Watched {
         let result = ready!(Pin::new(&mut self.wire).poll_write(context, bytes));
         match &result {
             Ok(0) => {}
-            Ok(_) => self.notes.noted().written = true,
+            Ok(count) => {
+                let mut noted = self.notes.noted();
+                noted.written = true;
+                noted.sent_bytes += *count as u64;
+            }
             Err(error) => self.notes.failed(error, Step::Send),
         }
         Poll::Ready(result)

@@ -2,6 +2,7 @@
 //! adds does not have to be added here.
 
 mod deep;
+mod http;
 
 pub(crate) use deep::deep;
 

@@ -1,4 +1,6 @@
 mod answers;
+mod beside;
+mod expectations;
 mod faults;
 mod proxies;
 mod redirects;

@@ -1,11 +1,6 @@
 use super::Redactor;
 use netsonde_contract::observation::{
-    Banner, BuiltChain, Certificate, CertificateRequest, CertificateTimestamp, Connect, DelegatedTo, Delegation, DnsReply,
-    DnssecChain, Echo, EchoReply, Edns, Exchange, ExtendedError, Fact, FetchedIssuer, Handshake, HandshakeVariant, Hold, Hop,
-    HopProbe, HopReply, HostsLine, Interface, Lookup, LookupSource, Mtu, NameSources, NameVerdict, Observation, OtherMessage,
-    PinVerdict, PortState, PortSweep, Proxies, ProxySetting, Quic, QuicClose, Race, Record, Resolvers, Route, SentQuery,
-    Signature, StartTls, SubnetScope, Sweep, SweepError, SweepTarget, TimeOffset, TimeServer, TlsSupport, Trace, TrustVerdict,
-    VersionSupport, ZoneSecurity, ZoneServer,
+    Banner, BuiltChain, Certificate, CertificateRequest, CertificateTimestamp, Connect, DelegatedTo, Delegation, DnsReply, DnssecChain, Echo, EchoReply, Edns, Exchange, ExtendedError, Fact, FetchedIssuer, Handshake, HandshakeVariant, Hold, Hop, HopProbe, HopReply, HostsLine, Interface, Lookup, LookupSource, Mtu, NameSources, NameVerdict, Observation, OtherMessage, PinVerdict, PortState, PortSweep, Proxies, ProxySetting, Quic, QuicClose, Race, Record, Resolvers, Route, SentQuery, Signature, StartTls, SubnetScope, Sweep, SweepError, SweepTarget, TimeOffset, TimeServer, TlsSupport, Trace, TrustVerdict, VersionSupport, ZoneSecurity, ZoneServer, Alternative, ChangedHeader, ComparedAnswer, Comparison, EchoedHeaders, Expectation, ExpectationAbout, Header, Load, LoadedPhase, RangeAnswer, ServerTiming,
 };
 
 /// Record types whose data is a name, which stays like every name; the data of others (`TXT` …) is a text.
@@ -31,6 +26,8 @@ impl Redactor<'_> {
             Fact::TlsSupport(fact) => Fact::TlsSupport(Box::new(self.tls_support(fact))),
             Fact::FetchedIssuer(fact) => Fact::FetchedIssuer(Box::new(self.fetched_issuer(fact))),
             Fact::Exchange(fact) => Fact::Exchange(Box::new(self.exchange(fact))),
+            Fact::Comparison(fact) => Fact::Comparison(Box::new(self.comparison(fact))),
+            Fact::Load(fact) => Fact::Load(Box::new(self.load(fact))),
             Fact::Mtu(fact) => Fact::Mtu(Box::new(self.mtu(fact))),
             Fact::TimeOffset(fact) => Fact::TimeOffset(Box::new(self.time_offset(fact))),
             Fact::Quic(fact) => Fact::Quic(Box::new(self.quic(fact))),
@@ -441,11 +438,107 @@ impl Redactor<'_> {
             address: fact.address.map(|address| self.socket(address)),
             proxy: fact.proxy.as_deref().map(|proxy| self.url(proxy)),
             version: fact.version.as_deref().map(|version| self.word(version)),
+            local: fact.local.map(|local| self.socket(local)),
+            expectations: fact.expectations.iter().map(|expectation| self.expectation(expectation)).collect(),
+            certificate_sha256: fact.certificate_sha256.as_deref().map(|digest| self.digest(digest)),
+            tls: fact.tls.as_ref().map(|tls| Box::new(self.handshake(tls))),
+            server_timing: self.server_timing(&fact.server_timing),
+            alternatives: fact.alternatives.iter().map(|alternative| self.alternative(alternative)).collect(),
+            range: fact.range.as_ref().map(|range| RangeAnswer { asked: self.text(&range.asked), ..range.clone() }),
+            echoed: fact.echoed.as_ref().map(|echoed| Box::new(self.echoed(echoed))),
             headers: fact.headers.iter().map(|header| self.header(header)).collect(),
             location: fact.location.as_deref().map(|location| self.url(location)),
             redirect_stopped: fact.redirect_stopped.as_deref().map(|why| self.word(why)),
             plain_reply: fact.plain_reply.as_deref().map(|reply| self.banner(reply)),
             body_sha256: fact.body_sha256.as_deref().map(|digest| self.digest(digest)),
+            failure: fact.failure.as_ref().map(|failure| self.failure(failure)),
+            ..fact.clone()
+        }
+    }
+
+    /// Of a header only what is kept of every header; of a body's text or JSON nothing but types, sizes and digests is recorded.
+    fn expectation(&mut self, expectation: &Expectation) -> Expectation {
+        let name = expectation.name.as_deref().unwrap_or_default().to_owned();
+        let mut value = |value: &Option<String>| {
+            let value = value.clone()?;
+            Some(match expectation.about {
+                ExpectationAbout::Header => self.header(&Header { name: name.clone(), value }).value,
+                ExpectationAbout::BodySha256 => self.digest(&value),
+                _ => self.text(&value),
+            })
+        };
+        let (wanted, got) = (value(&expectation.wanted), value(&expectation.got));
+        let name = expectation.name.as_deref().map(|name| self.text(name));
+        Expectation { name, wanted, got, ..expectation.clone() }
+    }
+
+    fn server_timing(&mut self, metrics: &[ServerTiming]) -> Vec<ServerTiming> {
+        metrics.iter().map(|metric| ServerTiming { name: self.word(&metric.name), ..metric.clone() }).collect()
+    }
+
+    fn alternative(&mut self, alternative: &Alternative) -> Alternative {
+        Alternative {
+            protocol: self.word(&alternative.protocol),
+            host: alternative.host.as_deref().map(|host| self.name(host)),
+            ..alternative.clone()
+        }
+    }
+
+    fn echoed(&mut self, echoed: &EchoedHeaders) -> EchoedHeaders {
+        let mut value = |name: &str, value: &str| self.header(&Header { name: name.to_owned(), value: value.to_owned() }).value;
+        let changed: Vec<(String, String)> = echoed
+            .changed
+            .iter()
+            .map(|changed| (value(&changed.name, &changed.sent), value(&changed.name, &changed.got)))
+            .collect();
+        let changed = echoed.changed.iter().zip(changed).map(|(changed, (sent, got))| ChangedHeader {
+            name: self.word(&changed.name),
+            sent,
+            got,
+        });
+        EchoedHeaders {
+            sent: echoed.sent,
+            changed: changed.collect(),
+            lost: echoed.lost.iter().map(|name| self.word(name)).collect(),
+            added: echoed.added.iter().map(|header| self.header(header)).collect(),
+        }
+    }
+
+    fn comparison(&mut self, fact: &Comparison) -> Comparison {
+        let mut answer = |answer: &ComparedAnswer| ComparedAnswer {
+            body_sha256: answer.body_sha256.as_deref().map(|digest| self.digest(digest)),
+            certificate_sha256: answer.certificate_sha256.as_deref().map(|digest| self.digest(digest)),
+            failure: answer.failure.as_ref().map(|failure| self.failure(failure)),
+            ..answer.clone()
+        };
+        let (proxied, direct) = (answer(&fact.proxied), answer(&fact.direct));
+        let mut words = |names: &[String]| names.iter().map(|name| self.word(name)).collect();
+        let headers_proxied_only = words(&fact.headers_proxied_only);
+        let headers_direct_only = words(&fact.headers_direct_only);
+        let headers_changed = words(&fact.headers_changed);
+        Comparison {
+            url: self.url(&fact.url),
+            proxy: self.url(&fact.proxy),
+            proxied,
+            direct,
+            headers_proxied_only,
+            headers_direct_only,
+            headers_changed,
+            ..fact.clone()
+        }
+    }
+
+    fn load(&mut self, fact: &Load) -> Load {
+        let phase = |phase: &LoadedPhase| LoadedPhase {
+            failure: phase.failure.as_ref().map(|failure| self.failure(failure)),
+            ..phase.clone()
+        };
+        let loaded = fact.loaded.iter().map(phase).collect();
+        Load {
+            url: self.url(&fact.url),
+            address: fact.address.map(|address| self.socket(address)),
+            proxy: fact.proxy.as_deref().map(|proxy| self.url(proxy)),
+            loaded,
             failure: fact.failure.as_ref().map(|failure| self.failure(failure)),
             ..fact.clone()
         }

@@ -1,5 +1,6 @@
 use super::Redactor;
-use netsonde_contract::kind::{Kind, Params, TargetSpan};
+use netsonde_contract::kind::{HeaderMust, HeaderRule, HttpParams, Kind, Params, TargetSpan};
+use netsonde_contract::observation::Header;
 use serde_json::Value;
 
 impl Redactor<'_> {
@@ -31,9 +32,10 @@ impl Redactor<'_> {
                 params.pin = params.pin.as_deref().map(|pin| self.fingerprint(pin));
                 params.compare_names = self.names(&params.compare_names);
             }
-            Params::Http(params) => {
+            Params::Http(params) => self.http(params),
+            Params::Load(params) => {
                 params.url = self.url(&params.url);
-                params.expect_status = params.expect_status.iter().map(|word| self.word(word)).collect();
+                params.upload_url = params.upload_url.as_deref().map(|url| self.url(url));
             }
             Params::Mtu(params) => params.host = self.name(&params.host),
             Params::Ntp(params) => {
@@ -48,6 +50,42 @@ impl Redactor<'_> {
             Params::Host(params) => params.target = params.target.as_deref().map(|name| self.name(name)),
         }
         params.to_value()
+    }
+
+    fn http(&mut self, params: &mut HttpParams) {
+        params.url = self.url(&params.url);
+        for url in [&mut params.known_url, &mut params.echo_url, &mut params.upload_url] {
+            *url = url.as_deref().map(|url| self.url(url));
+        }
+        params.expect_status = params.expect_status.iter().map(|word| self.word(word)).collect();
+        params.expect_headers =
+            params.header_rules().collect::<Vec<_>>().into_iter().map(|rule| self.header_rule(rule)).collect();
+        params.expect_body_sha256 = params.expect_body_sha256.as_deref().map(|digest| self.digest(digest));
+        // What is looked for in a page is a part of the page. Only that there were rules, and how many, is kept.
+        for text in params.expect_body.iter_mut().chain(&mut params.known_body) {
+            *text = self.withheld();
+        }
+        for rule in &mut params.expect_json {
+            let pointer = rule.split_once('=').map_or("", |(pointer, _)| pointer).to_owned();
+            *rule = format!("{}={}", self.text(&pointer), self.withheld());
+        }
+    }
+
+    fn withheld(&mut self) -> String {
+        self.count("expected_text");
+        "[redacted]".to_owned()
+    }
+
+    fn header_rule(&mut self, rule: HeaderRule) -> String {
+        let HeaderRule { name, must } = rule;
+        let mut value = |value: String| self.header(&Header { name: name.clone(), value }).value;
+        let (before, after) = match must {
+            HeaderMust::BePresent => ("", String::new()),
+            HeaderMust::BeAbsent => ("!", String::new()),
+            HeaderMust::Equal(wanted) => ("", format!("={}", value(wanted))),
+            HeaderMust::Contain(wanted) => ("", format!("~{}", value(wanted))),
+        };
+        format!("{before}{}{after}", self.word(&name))
     }
 
     fn target_span(&mut self, text: &str, span: &TargetSpan) -> Option<String> {

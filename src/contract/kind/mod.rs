@@ -5,10 +5,12 @@
 //! struct is the only place that states them.
 
 pub mod dns;
+mod expect;
 mod field;
 mod host;
 mod http;
 mod icmp;
+mod load;
 mod mtu;
 mod name_server;
 mod ntp;
@@ -19,11 +21,13 @@ mod tls;
 mod traceroute;
 
 pub use dns::{ClientSubnet, DnsParams, DnsTransport, EdnsUse, TrustAnchor};
+pub use expect::{ByteRange, HeaderMust, HeaderRule, JsonRule};
 pub(crate) use field::check as check_fields;
 pub use field::{Field, FieldType, ParameterError};
 pub use host::HostParams;
 pub use http::{HttpMethod, HttpParams};
 pub use icmp::{EchoEngine, IcmpParams};
+pub use load::{LatencyBy, LoadDirection, LoadParams};
 pub use mtu::MtuParams;
 pub use name_server::{NameServer, Speaks};
 pub use ntp::NtpParams;
@@ -102,6 +106,7 @@ kinds! {
     Traceroute(TracerouteParams) "traceroute" "Finds the routers on the way to a host.";
     Tls(TlsParams) "tls" "Makes a TLS handshake and records chain, trust, protocol and cipher.";
     Http(HttpParams) "http" "Makes an HTTP request, follows redirects and times every phase.";
+    Load(LoadParams) "load" "Measures the delay while idle and under a bounded transfer, and how much the path carries.";
     Mtu(MtuParams) "mtu" "Finds the largest packet that passes to a host, and whether the path says what it drops.";
     Ntp(NtpParams) "ntp" "Asks time servers how far the machine's clock is off.";
     Quic(QuicParams) "quic" "Makes a QUIC handshake, times it, and asks which versions the server speaks.";
@@ -115,7 +120,10 @@ impl Params {
             Self::Dns(params) => params.validate()?,
             Self::Icmp(params) => params.validate()?,
             Self::Tcp(params) => params.validate()?,
-            Self::Traceroute(_) | Self::Tls(_) | Self::Http(_) | Self::Mtu(_) | Self::Ntp(_) | Self::Quic(_) | Self::Host(_) => {}
+            Self::Http(params) => params.validate()?,
+            Self::Load(params) => params.validate()?,
+            // Their schema says it all.
+            _ => {}
         }
         Ok(self)
     }

@@ -6,9 +6,11 @@
 mod delegation;
 mod dns;
 mod dnssec;
+mod expectation;
 mod host;
 mod http;
 mod icmp;
+mod load;
 mod mtu;
 mod name_sources;
 mod ntp;
@@ -16,6 +18,7 @@ mod quic;
 mod route;
 mod tcp;
 mod tls;
+mod transfer;
 
 pub use delegation::{DelegatedTo, Delegation, Signature, VouchedKey, ZoneKey, ZoneServer};
 pub use dns::{
@@ -23,11 +26,16 @@ pub use dns::{
     SubnetScope, Transport,
 };
 pub use dnssec::{DnssecChain, Security, ZoneSecurity};
+pub use expectation::{Expectation, ExpectationAbout, Relation};
 pub use host::{Clock, Interface, Proxies, ProxySetting, Resolvers, Route};
-pub use http::{Exchange, Header, Phases};
+pub use http::{
+    Alternative, ChangedHeader, ComparedAnswer, Comparison, EchoedHeaders, Exchange, ExchangePurpose, Header, Phases,
+    ProxyReason, ServerTiming, StrictTransport,
+};
 pub use icmp::{
     Echo, EchoClock, EchoReply, EchoStatistics, ExtraKind, ExtraReply, RttDistribution, Sweep, SweepError, SweepTarget,
 };
+pub use load::{LatencySeries, Load, LoadedPhase};
 pub use mtu::{Mtu, MtuAnswer, MtuLimit, MtuProbe};
 pub use name_sources::{HostsLine, NameSources};
 pub use ntp::{Leap, TimeOffset, TimeSample, TimeServer};
@@ -38,6 +46,7 @@ pub use tls::{
     BuiltChain, Certificate, CertificateRequest, CertificateTimestamp, FetchedIssuer, Handshake, HandshakeVariant, NameVerdict,
     Ocsp, OcspStatus, PinVerdict, StartTls, Tickets, TlsSupport, TrustReason, TrustStore, TrustVerdict, Variant, VersionSupport,
 };
+pub use transfer::{RangeAnswer, Transfer, TransferEnd};
 
 use crate::id::{CheckId, ObservationId};
 use schemars::JsonSchema;
@@ -75,6 +84,8 @@ pub enum Fact {
     TlsSupport(Box<TlsSupport>),
     FetchedIssuer(Box<FetchedIssuer>),
     Exchange(Box<Exchange>),
+    Comparison(Box<Comparison>),
+    Load(Box<Load>),
     Mtu(Box<Mtu>),
     TimeOffset(Box<TimeOffset>),
     Quic(Box<Quic>),
@@ -101,6 +112,7 @@ impl Fact {
             Self::Trace(fact) => fact.failure.as_ref(),
             Self::Handshake(fact) => fact.failure.as_ref(),
             Self::Exchange(fact) => fact.failure.as_ref(),
+            Self::Load(fact) => fact.failure.as_ref(),
             Self::Route(fact) => fact.failure.as_ref(),
             Self::HandshakeVariant(fact) => fact.failure.as_ref(),
             Self::TlsSupport(fact) => fact.failure.as_ref(),
@@ -113,6 +125,7 @@ impl Fact {
             | Self::DnssecChain(_)
             | Self::Hop(_)
             | Self::Race(_)
+            | Self::Comparison(_)
             | Self::Interface(_)
             | Self::Resolvers(_)
             | Self::Proxies(_)

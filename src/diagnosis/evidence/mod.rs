@@ -151,6 +151,8 @@ impl<'a> Evidence<'a> {
                 self.attempts.extend(Attempt::of_handshake(seen));
                 self.handshakes.push(seen);
             }
+            // What is asked beside the question, such as the other way or a known answer, says nothing of the target by itself.
+            Fact::Exchange(fact) if !fact.purpose.is_question() => {}
             Fact::Exchange(fact) => {
                 let seen = seen!(fact.as_ref());
                 self.attempts.extend(Attempt::of_exchange(seen));
@@ -165,6 +167,7 @@ impl<'a> Evidence<'a> {
             Fact::Route(fact) => self.routes.push(seen!(fact)),
             // No rule reads these yet.
             Fact::HandshakeVariant(_) | Fact::TlsSupport(_) | Fact::FetchedIssuer(_) | Fact::Mtu(_) | Fact::TimeOffset(_) => {}
+            Fact::Comparison(_) | Fact::Load(_) => {}
             // Sums over many addresses or ports: no rule reads a cause from them.
             Fact::Sweep(_) | Fact::PortSweep(_) | Fact::Race(_) => {}
             Fact::Lookup(_) | Fact::NameSources(_) | Fact::Delegation(_) | Fact::ZoneServer(_) => {}

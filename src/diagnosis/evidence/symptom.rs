@@ -4,7 +4,7 @@ use crate::layer::Layer;
 use crate::spot::Spot;
 use netsonde_contract::failure::{Failure, FailureCode, Step};
 use netsonde_contract::id::ObservationId;
-use netsonde_contract::observation::{Connect, Echo, Exchange, Fact, Handshake, Lookup, LookupSource, Purpose, Quic, Trace};
+use netsonde_contract::observation::{Connect, Echo, Exchange, ExchangePurpose, Fact, Handshake, Load, Lookup, LookupSource, Purpose, Quic, Trace};
 use netsonde_contract::outcome::Outcome;
 
 /// One observation that made its check fail: where, at which layer, and what was seen in words.
@@ -58,8 +58,11 @@ impl Evidence<'_> {
                 );
                 Some((Layer::Http, Spot::Url(url.clone()), what))
             }
+            // That the other way fails, where there is one, is no failure of the check.
+            Fact::Exchange(exchange) if exchange.purpose == ExchangePurpose::Compared => None,
             Fact::Exchange(exchange) => of_exchange(exchange),
             Fact::Quic(quic) => of_quic(quic),
+            Fact::Load(load) => of_load(load),
             Fact::Route(route) => route.failure.as_ref().map(|failure| {
                 (Layer::Host, Spot::Address(route.target), format!("no route to {}: {}", route.target, failure.text))
             }),
@@ -210,6 +213,34 @@ fn of_exchange(exchange: &Exchange) -> Option<Found> {
         };
         return Some((Layer::Http, Spot::Url(url.clone()), format!("{} {url}: {why}", exchange.method)));
     }
+    let spot = || Spot::Url(url.clone());
+    if let Some(unmet) = exchange.unmet().next().filter(|_| exchange.expected || !exchange.purpose.is_question()) {
+        return Some((Layer::Http, spot(), format!("{} {url}: {}", exchange.method, unmet.words())));
+    }
+    if let Some(echoed) = exchange.echoed.as_ref().filter(|echoed| !echoed.lost.is_empty() || !echoed.changed.is_empty()) {
+        let changed = echoed.changed.iter().map(|header| format!("{} was changed", header.name));
+        let lost = echoed.lost.iter().map(|name| format!("{name} was lost"));
+        let what: Vec<String> = changed.chain(lost).collect();
+        return Some((Layer::Http, spot(), format!("{url} did not get the request as it was sent: {}", what.join(", "))));
+    }
     let status = exchange.status.filter(|_| !exchange.expected && exchange.location.is_none())?;
     Some((Layer::Http, Spot::Url(url.clone()), format!("{} {url}: status {status}, which was not expected", exchange.method)))
+}
+
+fn of_load(load: &Load) -> Option<Found> {
+    let spot = || load.address.filter(|_| load.proxy.is_none()).map_or_else(|| Spot::Url(load.url.clone()), Spot::Endpoint);
+    if let Some(failure) = &load.failure {
+        let layer = if matches!(failure.during, Step::Open | Step::Connect) { Layer::Tcp } else { Layer::Path };
+        return Some((layer, spot(), format!("measuring under load with {}: {}", load.url, failure.text)));
+    }
+    let failed = load.loaded.iter().find_map(|phase| phase.failure.as_ref());
+    let failed =
+        failed.map(|failure| (Layer::Http, Spot::Url(load.url.clone()), format!("loading {}: {}", load.url, failure.text)));
+    let silent = || {
+        let silent =
+            load.idle.iter().chain(load.loaded.iter().map(|phase| &phase.latency)).find(|series| series.answered == 0)?;
+        let what = format!("none of {} measurements of the delay to {} was answered", silent.sent, load.url);
+        Some((Layer::Path, spot(), what))
+    };
+    failed.or_else(silent)
 }

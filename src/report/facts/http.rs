@@ -1,8 +1,10 @@
-use super::{failure, of};
+use super::{failure, http_beside, of};
 use crate::clean::shortened;
 use crate::units;
 use netsonde_contract::failure::{Failure, FailureCode};
-use netsonde_contract::observation::{Exchange, Fact, Phases};
+use netsonde_contract::observation::{
+    Exchange, ExchangePurpose, ExpectationAbout, Fact, Phases, TcpState, Transfer, TransferEnd,
+};
 use netsonde_contract::outcome::Outcome;
 
 /// Longest header value shown; a server may send kilobytes.
@@ -10,7 +12,8 @@ const MAX_HEADER_CHARS: usize = 200;
 
 /// The last answer of the chain, and how many redirects led to it.
 pub(super) fn outcome(outcome: &Outcome) -> String {
-    let exchanges = of(outcome, |fact| if let Fact::Exchange(exchange) = fact { Some(&**exchange) } else { None });
+    let all = of(outcome, |fact| if let Fact::Exchange(exchange) = fact { Some(&**exchange) } else { None });
+    let exchanges: Vec<&Exchange> = all.iter().copied().filter(|exchange| exchange.purpose.is_question()).collect();
     let Some(last) = exchanges.last() else { return String::new() };
     let mut parts = vec![result(last)];
     if exchanges.len() > 1 {
@@ -23,6 +26,9 @@ pub(super) fn outcome(outcome: &Outcome) -> String {
     if last.status.is_some() {
         parts.push(units::size(last.body_bytes));
     }
+    parts.extend(all.into_iter().filter_map(http_beside::remark));
+    let comparisons = of(outcome, |fact| if let Fact::Comparison(comparison) = fact { Some(&**comparison) } else { None });
+    parts.extend(comparisons.into_iter().map(http_beside::difference));
     parts.join(", ")
 }
 
@@ -37,11 +43,21 @@ fn result(exchange: &Exchange) -> String {
         None => None,
     };
     match (status, &exchange.failure, stopped) {
-        (Some(status), None, None) => format!("{status}{unexpected}"),
+        (Some(status), None, None) => format!("{status}{unexpected}{}", unmet(exchange)),
         (Some(status), None, Some(stopped)) => format!("{status}, {stopped}"),
         (Some(status), Some(found), _) => format!("{status}, then {}", within_body(found)),
         (None, Some(found), _) => failure::short(found),
         (None, None, _) => "no answer".to_owned(),
+    }
+}
+
+/// The first expectation that was not met, and how many more; that of the status is said beside it.
+fn unmet(exchange: &Exchange) -> String {
+    let mut unmet = exchange.unmet().filter(|unmet| unmet.about != ExpectationAbout::Status);
+    let Some(first) = unmet.next() else { return String::new() };
+    match unmet.count() {
+        0 => format!(", but {}", first.words()),
+        more => format!(", but {}, and {more} more", first.words()),
     }
 }
 
@@ -58,7 +74,51 @@ fn within_body(found: &Failure) -> String {
 pub(super) fn line(exchange: &Exchange) -> String {
     let to = exchange.address.map_or(String::new(), |address| format!(" at {address}"));
     let proxy = exchange.proxy.as_ref().map_or(String::new(), |proxy| format!(" through {proxy}"));
-    format!("{} {}{to}{proxy}: {}", exchange.method, exchange.url, result(exchange))
+    let purpose = match exchange.purpose {
+        ExchangePurpose::Question | ExchangePurpose::Other => "",
+        ExchangePurpose::Compared => ", the other way",
+        ExchangePurpose::KnownAnswer => ", whose answer is known",
+        ExchangePurpose::HeaderEcho => ", for an echo of the request",
+        ExchangePurpose::Range => ", for a part",
+        ExchangePurpose::Upload => ", to measure the way up",
+    };
+    format!("{} {}{to}{proxy}{purpose}: {}", exchange.method, exchange.url, result(exchange))
+}
+
+/// `1.2 MB/s (10 Mbit/s)`: bytes for those who wait, bits for those who sell.
+pub(super) fn rate(bytes_a_second: u64) -> String {
+    let bits = bytes_a_second.saturating_mul(8);
+    let bits = match bits {
+        0..1_000_000 => format!("{} kbit/s", bits / 1_000),
+        _ => format!("{} Mbit/s", bits / 1_000_000),
+    };
+    format!("{}/s ({bits})", units::size(bytes_a_second))
+}
+
+/// `5.0 MB in 1.20 s, 4.2 MB/s (33 Mbit/s), 2 stalls, the longest 400 ms, ended at its time`.
+pub(super) fn transfer(transfer: &Transfer) -> String {
+    let mut parts = vec![format!("{} in {}", units::size(transfer.bytes), units::duration(transfer.took_us))];
+    parts.extend(transfer.rate.map(rate));
+    if transfer.stalls > 0 {
+        let stalls = units::counted(transfer.stalls as usize, "stall", "stalls");
+        parts.push(format!("{stalls}, the longest {}", units::duration(transfer.longest_pause_us)));
+    }
+    parts.extend(match transfer.ended {
+        TransferEnd::Complete => None,
+        TransferEnd::ByteLimit => Some("ended at its bound of bytes".to_owned()),
+        TransferEnd::TimeLimit => Some("ended at its time".to_owned()),
+        TransferEnd::Broken => Some("broken off".to_owned()),
+    });
+    parts.join(", ")
+}
+
+/// What tells a slow network from a slow server: the connection's own round trips and losses.
+pub(super) fn kernel(state: &TcpState) -> String {
+    let mut parts = vec![format!("RTT {}", units::duration(state.rtt_us.into()))];
+    parts.extend(state.min_rtt_us.map(|us| format!("least {}", units::duration(us.into()))));
+    parts.push(units::counted(state.retransmits as usize, "segment sent again", "segments sent again"));
+    parts.extend(state.delivery_rate.map(|bytes| format!("delivered at {}", rate(bytes))));
+    parts.join(", ")
 }
 
 /// The phases that were reached, with their names, in order.
@@ -90,6 +150,9 @@ pub(super) fn details(exchange: &Exchange) -> Vec<String> {
     if let Some(reply) = &exchange.plain_reply {
         lines.push(format!("the reply begins \"{reply}\""));
     }
+    lines.extend(exchange.transfer.as_deref().filter(|transfer| transfer.rate.is_some()).map(transfer));
+    lines.extend(exchange.at_close.as_deref().map(|state| format!("the kernel at the end: {}", kernel(state))));
+    lines.extend(http_beside::details(exchange));
     if let Some(location) = &exchange.location {
         lines.push(format!("sent on to {location}"));
     }

@@ -7,7 +7,9 @@ mod dnssec;
 mod failure;
 mod host;
 mod http;
+mod http_beside;
 mod icmp;
+mod load;
 mod mtu;
 mod ntp;
 mod quic;
@@ -42,6 +44,7 @@ pub(crate) fn outcome(outcome: &Outcome) -> String {
         Kind::Traceroute => route::outcome(outcome),
         Kind::Tls => tls::outcome(outcome),
         Kind::Http => http::outcome(outcome),
+        Kind::Load => load::outcome(outcome),
         Kind::Mtu => mtu::outcome(outcome),
         Kind::Ntp => ntp::outcome(outcome),
         Kind::Quic => quic::outcome(outcome),
@@ -78,6 +81,8 @@ pub(crate) fn line(fact: &Fact) -> String {
         Fact::TlsSupport(fact) => tls_compared::support(fact),
         Fact::FetchedIssuer(fact) => tls_compared::fetched(fact),
         Fact::Exchange(fact) => http::line(fact),
+        Fact::Comparison(fact) => http_beside::comparison(fact),
+        Fact::Load(fact) => load::line(fact),
         Fact::Mtu(fact) => mtu::line(fact),
         Fact::TimeOffset(fact) => ntp::line(fact),
         Fact::Quic(fact) => quic::line(fact),
@@ -110,6 +115,8 @@ pub(crate) fn details(fact: &Fact) -> Vec<String> {
         Fact::TlsSupport(fact) => tls_compared::support_details(fact),
         Fact::FetchedIssuer(fact) => failure::details(fact.failure.as_ref()),
         Fact::Exchange(fact) => http::details(fact),
+        Fact::Comparison(fact) => http_beside::comparison_details(fact),
+        Fact::Load(fact) => load::details(fact),
         Fact::Mtu(fact) => mtu::details(fact),
         Fact::TimeOffset(fact) => ntp::details(fact),
         Fact::Quic(fact) => quic::details(fact),

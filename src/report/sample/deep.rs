@@ -16,6 +16,8 @@ pub(crate) fn deep() -> Value {
                 outcome("mtu", "mtu", false, "failed", 14_000, 8_000_000, vec![swallowed(), told()]),
                 outcome("time", "ntp", false, "failed", 14_000, 30_000, vec![ahead(), refusing()]),
                 outcome("quic", "quic", false, "failed", 14_000, 1_200_000, vec![over_quic(), refusing_quic(), silent_quic()]),
+                outcome("web", "http", false, "failed", 14_000, 300_000, super::http::depth()),
+                outcome("load", "load", false, "succeeded", 14_000, 12_000_000, vec![super::http::load()]),
             ],
         }),
     )

@@ -1,0 +1,24 @@
+use super::exchange;
+use super::meter::Ledger;
+use super::proxy::Route;
+use super::request::{Post, Request};
+use crate::context::Context;
+use netsonde_contract::kind::HttpParams;
+use netsonde_contract::observation::Exchange;
+use url::Url;
+
+/// Makes one request whose body counts into the ledger, which several of them share, and ends with it. Nothing is recorded: it is part
+/// of another measurement.
+pub(crate) async fn once(
+    context: &Context,
+    params: &HttpParams,
+    url: &Url,
+    route: &Route,
+    is_upload: bool,
+    ledger: &Ledger,
+) -> Exchange {
+    let apart = context.aside();
+    let post = if is_upload { Post::WhileItLasts } else { Post::Nothing };
+    let request = Request { post, ledger: Some(ledger.clone()), ..Request::new(&apart, params, url, route.clone()) };
+    exchange::ask(&request).await.draft.finish()
+}

@@ -1,0 +1,152 @@
+use super::run;
+use crate::context::{Context, Ending};
+use crate::gate::{Gate, Limits};
+use crate::tls::servers::{LOOPBACK, context, listen};
+use netsonde_contract::kind::{Kind, LoadDirection, LoadParams, Params};
+use netsonde_contract::observation::{Fact, Load, TransferEnd};
+use serde_json::{Value, json};
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+
+fn params(mut with: Value) -> LoadParams {
+    with["idle_s"] = json!(1);
+    with["interval_ms"] = json!(20);
+    with["timeout_ms"] = json!(1_000);
+    let Params::Load(params) = Params::parse(Kind::Load, with).unwrap() else { panic!() };
+    params
+}
+
+fn fact(context: &Context) -> Load {
+    let mut observations = context.recorder.observations();
+    let Some(Fact::Load(load)) = observations.pop().map(|observation| observation.fact) else { panic!("no load") };
+    assert!(observations.is_empty(), "requests of the load are part of its fact: {observations:?}");
+    *load
+}
+
+/// Answers every GET with a body that does not end, and every POST, once it has come whole, with its length.
+async fn server(posted: Arc<AtomicU64>) -> SocketAddr {
+    listen(LOOPBACK, move |mut stream| {
+        let posted = Arc::clone(&posted);
+        async move {
+            let mut head = Vec::new();
+            while !head.ends_with(b"\r\n\r\n") {
+                match stream.read_u8().await {
+                    Ok(byte) => head.push(byte),
+                    Err(_) => return,
+                }
+            }
+            if head.starts_with(b"GET") {
+                let _ = stream.write_all(b"HTTP/1.1 200 OK\r\n\r\n").await;
+                while stream.write_all(&[7; 16_384]).await.is_ok() {}
+                return;
+            }
+            assert!(String::from_utf8_lossy(&head).to_lowercase().contains("transfer-encoding: chunked"));
+            let mut last = b"\r\n".to_vec();
+            let mut buffer = vec![0; 16_384];
+            while !last.ends_with(b"\r\n0\r\n\r\n") {
+                let count = stream.read(&mut buffer).await.unwrap_or_default();
+                if count == 0 {
+                    return;
+                }
+                posted.fetch_add(count as u64, Ordering::Relaxed);
+                last.extend_from_slice(&buffer[..count]);
+                last.drain(..last.len().saturating_sub(7));
+            }
+            let _ = stream.write_all(b"HTTP/1.1 204 No Content\r\nConnection: close\r\n\r\n").await;
+        }
+    })
+    .await
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn both_directions_keep_to_their_bytes_and_are_measured_beside_the_idle_path() {
+    let posted = Arc::new(AtomicU64::new(0));
+    let address = server(Arc::clone(&posted)).await;
+    let context = context(&[]);
+    let params = params(json!({"url": format!("http://{address}/"), "direction": "both", "max_bytes": 6_000_000, "load_s": 5}));
+    let ending = run(&context, &params).await;
+    let load = fact(&context);
+    assert_eq!(ending, Ok(Ending::AsExpected), "{load:?}");
+    assert_eq!((load.address, load.bytes), (Some(address), 6_000_000));
+    let idle = load.idle.unwrap();
+    assert!(idle.sent >= 40 && idle.answered == idle.sent, "a second at 20 ms: {idle:?}");
+    assert!(idle.rtt.unwrap().min_us < 50_000 && idle.timer_late.is_some() && idle.loopback.is_some());
+    assert_eq!(
+        load.loaded.iter().map(|phase| phase.direction).collect::<Vec<_>>(),
+        [LoadDirection::Download, LoadDirection::Upload]
+    );
+    for phase in &load.loaded {
+        assert_eq!((phase.transfer.bytes, phase.transfer.ended), (3_000_000, TransferEnd::ByteLimit), "{phase:?}");
+        assert!(phase.failure.is_none() && phase.latency.answered > 0 && phase.increase_us.is_some(), "{phase:?}");
+        assert!(
+            phase.transfer.rate.is_some() == (phase.transfer.took_us >= 5_000) && (1..=2).contains(&phase.requests),
+            "{phase:?}"
+        );
+    }
+    if cfg!(target_os = "linux") {
+        let received: u64 = load.loaded[0].at_close.iter().filter_map(|state| state.bytes_received).sum();
+        assert!(received >= 3_000_000, "the kernel counted the download too: {received}");
+    }
+    assert!(posted.load(Ordering::Relaxed) >= 3_000_000);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_download_without_an_end_stops_at_its_time() {
+    let address = listen(LOOPBACK, |mut stream| async move {
+        let mut buffer = [0; 1_024];
+        if stream.read(&mut buffer).await.is_ok_and(|count| count > 0) {
+            let _ = stream.write_all(b"HTTP/1.1 200 OK\r\n\r\nsome").await;
+            let _ = stream.read_to_end(&mut Vec::new()).await;
+        }
+    })
+    .await;
+    let context = context(&[]);
+    let mut params = params(json!({"url": format!("http://{address}/"), "load_s": 1}));
+    params.timeout_ms = 5_000;
+    assert_eq!(run(&context, &params).await, Ok(Ending::AsExpected));
+    let phase = &fact(&context).loaded[0];
+    assert_eq!((phase.transfer.ended, phase.transfer.bytes), (TransferEnd::TimeLimit, 8));
+    assert!((950_000..3_000_000).contains(&phase.transfer.took_us), "{phase:?}");
+    assert!(phase.latency.sent >= 40, "{phase:?}");
+}
+
+#[tokio::test]
+async fn a_url_that_carries_no_load_says_what_to_do() {
+    for (answer, code, words) in [
+        (&b"HTTP/1.1 404 Not Found\r\nContent-Length: 0\r\n\r\n"[..], "unexpected_status", "large file"),
+        (b"HTTP/1.1 302 Found\r\nLocation: /x\r\nContent-Length: 0\r\n\r\n", "unexpected_status", "name that one"),
+        (b"HTTP/1.1 200 OK\r\nContent-Length: 0\r\n\r\n", "empty_body", "large file"),
+    ] {
+        let address = listen(LOOPBACK, move |mut stream| async move {
+            if stream.read(&mut [0; 1_024]).await.is_ok_and(|count| count > 0) {
+                let _ = stream.write_all(answer).await;
+            }
+        })
+        .await;
+        let context = context(&[]);
+        assert_eq!(run(&context, &params(json!({"url": format!("http://{address}/")}))).await, Ok(Ending::Failed));
+        let failure = fact(&context).loaded[0].failure.clone().unwrap();
+        let got = serde_json::to_value(&failure.code).unwrap();
+        assert!(got == json!(code) && failure.text.contains(words), "{failure:?}");
+    }
+}
+
+#[tokio::test]
+async fn a_closed_port_is_a_failure_and_no_load_is_tried() {
+    let address = std::net::TcpListener::bind(LOOPBACK).unwrap().local_addr().unwrap();
+    let context = context(&[]);
+    assert_eq!(run(&context, &params(json!({"url": format!("http://{address}/")}))).await, Ok(Ending::Failed));
+    let load = fact(&context);
+    assert!(load.failure.is_some() && load.idle.is_none() && load.bytes == 0);
+    assert_eq!(context.gate.sent(), 1);
+}
+
+#[tokio::test]
+async fn a_run_that_may_not_probe_private_addresses_loads_none() {
+    let mut context = context(&[]);
+    context.gate = Arc::new(Gate::new(Limits { private_addresses: false, ..Limits::PERSON }, context.clock));
+    assert!(run(&context, &params(json!({"url": "http://127.0.0.1:9/"}))).await.is_err());
+    assert_eq!(context.gate.sent(), 0);
+}

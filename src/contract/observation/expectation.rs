@@ -1,0 +1,73 @@
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+
+/// One thing that was expected of an answer, and what came. No part of a body stands here: only lengths, types and digests.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub struct Expectation {
+    pub about: ExpectationAbout,
+    /// The header, or the JSON pointer.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub name: Option<String>,
+    pub relation: Relation,
+    /// The statuses, the header's value, the digest, or of a text or JSON value its type and size.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub wanted: Option<String>,
+    /// The same of what came; none where nothing did.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub got: Option<String>,
+    pub met: bool,
+}
+
+/// What an expectation is about.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum ExpectationAbout {
+    Status,
+    Header,
+    BodySha256,
+    BodyText,
+    Json,
+    #[serde(other)]
+    Other,
+}
+
+/// How what came stands to what was wanted.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum Relation {
+    Present,
+    Absent,
+    Equals,
+    Contains,
+    #[serde(other)]
+    Other,
+}
+
+impl Expectation {
+    /// What it asks, and how it went, as in `the header server should equal "a", and is "b"`.
+    pub fn words(&self) -> String {
+        let name = self.name.as_deref().unwrap_or_default();
+        let what = match self.about {
+            ExpectationAbout::Status => "the status".to_owned(),
+            ExpectationAbout::Header => format!("the header {name}"),
+            ExpectationAbout::BodySha256 => "the body's SHA-256".to_owned(),
+            ExpectationAbout::BodyText => "the body".to_owned(),
+            ExpectationAbout::Json if name.is_empty() => "the JSON".to_owned(),
+            ExpectationAbout::Json => format!("the JSON at {name}"),
+            ExpectationAbout::Other => name.to_owned(),
+        };
+        let wanted = self.wanted.as_deref().unwrap_or_default();
+        let should = match self.relation {
+            Relation::Present => "be there".to_owned(),
+            Relation::Absent => "not be there".to_owned(),
+            Relation::Equals => format!("be {wanted}"),
+            Relation::Contains => format!("contain {wanted}"),
+            Relation::Other => format!("be as expected ({wanted})"),
+        };
+        match (self.met, &self.got) {
+            (true, _) => format!("{what} should {should}, and so it is"),
+            (false, Some(got)) => format!("{what} should {should}, but there is {got}"),
+            (false, None) => format!("{what} should {should}, but there is nothing"),
+        }
+    }
+}

@@ -1,0 +1,69 @@
+use super::icmp::RttDistribution;
+use super::tcp::TcpState;
+use super::transfer::Transfer;
+use crate::failure::Failure;
+use crate::kind::{LatencyBy, LoadDirection};
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+use std::net::SocketAddr;
+
+/// The delay of a path while idle and while it carries as much as it can.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
+pub struct Load {
+    pub url: String,
+    /// Where load and measurements went: the proxy's where there is one.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub address: Option<SocketAddr>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub proxy: Option<String>,
+    pub latency: LatencyBy,
+    /// Before any load.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub idle: Option<LatencySeries>,
+    /// Under load, a direction each.
+    #[serde(default)]
+    pub loaded: Vec<LoadedPhase>,
+    /// Bytes of load in all.
+    pub bytes: u64,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub failure: Option<Failure>,
+}
+
+/// One direction under load.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
+pub struct LoadedPhase {
+    /// Download or upload.
+    pub direction: LoadDirection,
+    pub connections: u32,
+    /// Requests that carried the load.
+    pub requests: u32,
+    /// All connections together; its rate is the goodput.
+    pub transfer: Transfer,
+    pub latency: LatencySeries,
+    /// The median under load minus the idle median: what the queues on the way add (bufferbloat).
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub increase_us: Option<i64>,
+    /// The same of the 95th percentiles.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub increase_p95_us: Option<i64>,
+    /// What the kernel knew of each connection at its end.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub at_close: Vec<TcpState>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub failure: Option<Failure>,
+}
+
+/// Delays measured at an interval.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
+pub struct LatencySeries {
+    pub sent: u32,
+    pub answered: u32,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub rtt: Option<RttDistribution>,
+    /// How late the machine's own timers woke the measuring: an overloaded machine measures itself.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub timer_late: Option<RttDistribution>,
+    /// Round trips within the machine at the same times, where policy allows them.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub loopback: Option<RttDistribution>,
+}

@@ -1,0 +1,52 @@
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+
+/// Bytes on their way, as the application saw them come or let them go.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub struct Transfer {
+    pub bytes: u64,
+    /// From the begin of the body to its last byte; of an upload, to the answer.
+    pub took_us: u64,
+    /// Bytes a second over that time; none where it was too short to tell.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub rate: Option<u64>,
+    /// Pauses of at least 200 ms between two pieces.
+    pub stalls: u32,
+    pub longest_pause_us: u64,
+    /// Bytes in each successive tenth of a second, as far as they are kept: shows a rate that is cut after a burst.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub slices: Vec<u64>,
+    pub ended: TransferEnd,
+}
+
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum TransferEnd {
+    /// All that there was.
+    Complete,
+    /// At the bound of bytes.
+    ByteLimit,
+    /// At the bound of time.
+    TimeLimit,
+    /// It failed.
+    #[default]
+    #[serde(other)]
+    Broken,
+}
+
+/// What became of a request for a part of a body (RFC 9110 section 14).
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub struct RangeAnswer {
+    /// As in the request's Range header.
+    pub asked: String,
+    /// The answer is that part, by status 206, its Content-Range and its length.
+    pub honoured: bool,
+    /// The first and last byte that the answer says it has.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub first: Option<u64>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub last: Option<u64>,
+    /// The length of the whole, where the answer says it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub total: Option<u64>,
+}
