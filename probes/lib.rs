@@ -25,6 +25,8 @@ pub mod names;
 mod ntp;
 /// System calls that need `unsafe`, and facts that each system tells in its own way.
 pub mod platform;
+/// Each direction by itself, with a reflector at the other end.
+mod reflect;
 /// Connections to TCP ports.
 mod tcp;
 /// TLS handshakes with a verifier that records.
@@ -35,6 +37,7 @@ mod traceroute;
 pub use context::{Context, Ending, NotMeasurable, Recorder};
 pub use host::environment;
 pub use http::proxy_of;
+pub use reflect::{Reflector, ReflectorKey, ReflectorRules, ReflectorSession, ReflectorSummary};
 pub use tls::trust::{Trust, TrustError};
 
 use netsonde_contract::kind::Params;
@@ -53,6 +56,7 @@ pub async fn run(context: &Context, params: &Params) -> Result<Ending, NotMeasur
         Params::Http(params) => http::run(context, params).await,
         Params::Mtu(params) => mtu::run(context, params).await,
         Params::Ntp(params) => ntp::run(context, params).await,
+        Params::Reflect(params) => reflect::run(context, params).await,
         Params::Host(params) => host::run(context, params).await,
     }
 }

@@ -7,6 +7,8 @@ mod bundle_tools;
 mod journeys;
 /// The path MTU over a real router.
 mod path_mtu;
+/// Losses and sizes of one direction over a real router.
+mod reflect;
 /// Invariants of the tree that a test can hold.
 mod tidy;
 /// TLS facts against openssl.

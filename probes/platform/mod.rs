@@ -27,6 +27,8 @@ pub(crate) mod icmp_filter;
 mod netlink;
 /// What the process may do.
 mod rights;
+/// Datagrams with all that the system tells of their arrival.
+pub(crate) mod stamped;
 /// What the kernel knows of a TCP connection.
 pub(crate) mod tcp;
 

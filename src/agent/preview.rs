@@ -1,6 +1,6 @@
 //! What a run would do, what it would cost and what would leave the machine: said before anything is sent.
 
-use netsonde_contract::kind::{DnsParams, EdnsUse, MtuParams, Params, TargetSpan, TlsParams};
+use netsonde_contract::kind::{DnsParams, EdnsUse, MtuParams, Params, ReflectParams, TargetSpan, TlsParams};
 use netsonde_contract::redaction::Level;
 use netsonde_contract::set::{Plan, PlannedCheck};
 use netsonde_contract::ticket::Ticket;
@@ -97,6 +97,16 @@ fn cost(check: &PlannedCheck) -> String {
                 _ => format!(" and of {}", params.others.join(", ")),
             };
             format!("{} to each address of {}{others}", count(params.samples.into(), "question"), params.host)
+        }
+        Params::Reflect(params) => {
+            let further = count((if params.mtu { ReflectParams::MAX_FURTHER_PACKETS } else { 0 } + 8).into(), "further packet");
+            format!(
+                "{} of {} bytes and at most {further} to each address of {}, port {}",
+                count(params.count.into(), "packet"),
+                params.payload_bytes,
+                params.host,
+                params.port
+            )
         }
         Params::Http(params) => {
             let redirects =

@@ -33,7 +33,7 @@ impl Layer {
         match kind {
             Kind::Host => Self::Host,
             Kind::Dns => Self::Dns,
-            Kind::Icmp | Kind::Traceroute | Kind::Mtu => Self::Path,
+            Kind::Icmp | Kind::Traceroute | Kind::Mtu | Kind::Reflect => Self::Path,
             Kind::Tcp => Self::Tcp,
             Kind::Tls => Self::Tls,
             Kind::Http => Self::Http,

@@ -3,8 +3,8 @@ use netsonde_contract::observation::{
     Banner, BuiltChain, Certificate, CertificateRequest, CertificateTimestamp, Connect, DelegatedTo, Delegation, DnsReply, Echo,
     EchoReply, Edns, Exchange, ExtendedError, Fact, FetchedIssuer, Handshake, HandshakeVariant, Hold, Hop, HopProbe, HopReply,
     HostsLine, Interface, Lookup, LookupSource, Mtu, NameSources, NameVerdict, Observation, OtherMessage, PinVerdict, PortState,
-    PortSweep, Proxies, ProxySetting, Race, Record, Resolvers, Route, SentQuery, Signature, StartTls, SubnetScope, Sweep,
-    SweepError, SweepTarget, TimeOffset, TimeServer, TlsSupport, Trace, TrustVerdict, VersionSupport, ZoneServer,
+    PortSweep, Proxies, ProxySetting, Race, Record, Reflection, Resolvers, Route, SentQuery, Signature, StartTls, SubnetScope,
+    Sweep, SweepError, SweepTarget, TimeOffset, TimeServer, TlsSupport, Trace, TrustVerdict, VersionSupport, ZoneServer,
 };
 
 /// Record types whose data is a name, which stays like every name; the data of others (`TXT` …) is a text.
@@ -31,6 +31,7 @@ impl Redactor<'_> {
             Fact::Exchange(fact) => Fact::Exchange(Box::new(self.exchange(fact))),
             Fact::Mtu(fact) => Fact::Mtu(Box::new(self.mtu(fact))),
             Fact::TimeOffset(fact) => Fact::TimeOffset(Box::new(self.time_offset(fact))),
+            Fact::Reflection(fact) => Fact::Reflection(Box::new(self.reflection(fact))),
             Fact::Interface(fact) => Fact::Interface(self.interface(fact)),
             Fact::Route(fact) => Fact::Route(self.route(fact)),
             Fact::Resolvers(fact) => Fact::Resolvers(self.resolvers(fact)),
@@ -391,6 +392,17 @@ impl Redactor<'_> {
             host: self.name(&fact.host),
             address: self.socket(fact.address),
             server,
+            failure: fact.failure.as_ref().map(|failure| self.failure(failure)),
+            ..fact.clone()
+        }
+    }
+
+    fn reflection(&mut self, fact: &Reflection) -> Reflection {
+        Reflection {
+            host: self.name(&fact.host),
+            address: self.socket(fact.address),
+            timestamps: self.word(&fact.timestamps),
+            clock: self.word(&fact.clock),
             failure: fact.failure.as_ref().map(|failure| self.failure(failure)),
             ..fact.clone()
         }

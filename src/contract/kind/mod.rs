@@ -12,6 +12,7 @@ mod icmp;
 mod mtu;
 mod name_server;
 mod ntp;
+mod reflect;
 mod targets;
 mod tcp;
 mod tls;
@@ -26,6 +27,7 @@ pub use icmp::{EchoEngine, IcmpParams};
 pub use mtu::MtuParams;
 pub use name_server::{NameServer, Speaks};
 pub use ntp::NtpParams;
+pub use reflect::ReflectParams;
 pub use targets::TargetSpan;
 pub use tcp::TcpParams;
 pub use tls::{StartTlsProtocol, TlsParams};
@@ -102,6 +104,7 @@ kinds! {
     Http(HttpParams) "http" "Makes an HTTP request, follows redirects and times every phase.";
     Mtu(MtuParams) "mtu" "Finds the largest packet that passes to a host, and whether the path says what it drops.";
     Ntp(NtpParams) "ntp" "Asks time servers how far the machine's clock is off.";
+    Reflect(ReflectParams) "reflect" "Measures loss, delay and packet size to a STAMP reflector, each direction by itself.";
     Host(HostParams) "host" "Reads the machine's own interfaces, routes, resolvers, proxies and clock.";
 }
 
@@ -113,6 +116,7 @@ impl Params {
             Self::Icmp(params) => params.validate()?,
             Self::Tcp(params) => params.validate()?,
             Self::Traceroute(_) | Self::Tls(_) | Self::Http(_) | Self::Mtu(_) | Self::Ntp(_) | Self::Host(_) => {}
+            Self::Reflect(_) => {}
         }
         Ok(self)
     }

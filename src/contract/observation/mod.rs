@@ -11,6 +11,7 @@ mod icmp;
 mod mtu;
 mod name_sources;
 mod ntp;
+mod reflect;
 mod route;
 mod tcp;
 mod tls;
@@ -28,6 +29,7 @@ pub use icmp::{
 pub use mtu::{Mtu, MtuAnswer, MtuLimit, MtuProbe};
 pub use name_sources::{HostsLine, NameSources};
 pub use ntp::{Leap, TimeOffset, TimeSample, TimeServer};
+pub use reflect::{DirectionMtu, ReflectDirection, ReflectSample, Reflection, ReflectorKind};
 pub use route::{Hop, HopProbe, HopReply, ReplyKind, Trace, TraceProtocol};
 pub use tcp::{Banner, Connect, Hold, PortState, PortSweep, Race, TcpState};
 pub use tls::{
@@ -72,6 +74,7 @@ pub enum Fact {
     Exchange(Box<Exchange>),
     Mtu(Box<Mtu>),
     TimeOffset(Box<TimeOffset>),
+    Reflection(Box<Reflection>),
     Interface(Interface),
     Route(Route),
     Resolvers(Resolvers),
@@ -101,6 +104,7 @@ impl Fact {
             Self::FetchedIssuer(fact) => fact.failure.as_ref(),
             Self::Mtu(fact) => fact.failure.as_ref(),
             Self::TimeOffset(fact) => fact.failure.as_ref(),
+            Self::Reflection(fact) => fact.failure.as_ref(),
             Self::NameSources(_)
             | Self::Delegation(_)
             | Self::Hop(_)

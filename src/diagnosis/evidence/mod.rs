@@ -149,6 +149,7 @@ impl<'a> Evidence<'a> {
             Fact::Route(fact) => self.routes.push(seen!(fact)),
             // No rule reads these yet.
             Fact::HandshakeVariant(_) | Fact::TlsSupport(_) | Fact::FetchedIssuer(_) | Fact::Mtu(_) | Fact::TimeOffset(_) => {}
+            Fact::Reflection(_) => {}
             // Sums over many addresses or ports: no rule reads a cause from them.
             Fact::Sweep(_) | Fact::PortSweep(_) | Fact::Race(_) => {}
             Fact::Lookup(_) | Fact::NameSources(_) | Fact::Delegation(_) | Fact::ZoneServer(_) => {}

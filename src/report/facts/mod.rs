@@ -9,6 +9,7 @@ mod http;
 mod icmp;
 mod mtu;
 mod ntp;
+mod reflect;
 mod route;
 mod tcp;
 mod tls;
@@ -42,6 +43,7 @@ pub(crate) fn outcome(outcome: &Outcome) -> String {
         Kind::Http => http::outcome(outcome),
         Kind::Mtu => mtu::outcome(outcome),
         Kind::Ntp => ntp::outcome(outcome),
+        Kind::Reflect => reflect::outcome(outcome),
         Kind::Host => host::outcome(outcome),
     };
     if summary.is_empty() && !outcome.observations.is_empty() {
@@ -76,6 +78,7 @@ pub(crate) fn line(fact: &Fact) -> String {
         Fact::Exchange(fact) => http::line(fact),
         Fact::Mtu(fact) => mtu::line(fact),
         Fact::TimeOffset(fact) => ntp::line(fact),
+        Fact::Reflection(fact) => reflect::line(fact),
         Fact::Interface(fact) => host::interface(fact),
         Fact::Route(fact) => host::route(fact),
         Fact::Resolvers(fact) => host::resolvers(fact),
@@ -106,6 +109,7 @@ pub(crate) fn details(fact: &Fact) -> Vec<String> {
         Fact::Exchange(fact) => http::details(fact),
         Fact::Mtu(fact) => mtu::details(fact),
         Fact::TimeOffset(fact) => ntp::details(fact),
+        Fact::Reflection(fact) => reflect::details(fact),
         Fact::Trace(fact) => failure::details(fact.failure.as_ref()),
         Fact::Route(fact) => failure::details(fact.failure.as_ref()),
         _ => Vec::new(),

@@ -41,7 +41,7 @@ pub(super) fn read(kind: Kind, parameters: &mut Map<String, Value>) -> Result<Op
             parameters.insert("url".into(), target.url().unwrap_or(given).into());
             Ok(Some(target))
         }
-        Kind::Tcp | Kind::Tls => {
+        Kind::Tcp | Kind::Tls | Kind::Reflect => {
             let Some(given) = text("host") else { return Ok(None) };
             endpoint(kind, &parse(&given, TargetForm::Host)?, parameters).map(Some)
         }
