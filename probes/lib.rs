@@ -5,6 +5,8 @@
 
 /// The only place that reads a clock.
 pub mod clock;
+/// The cloud's services next to the machine.
+mod cloud;
 /// What a probe gets: gate, clock, names, trust, and the place to record what it sees.
 pub mod context;
 /// DNS questions, raw and through the system.
@@ -57,6 +59,7 @@ pub async fn run(context: &Context, params: &Params) -> Result<Ending, NotMeasur
         Params::Mtu(params) => mtu::run(context, params).await,
         Params::Ntp(params) => ntp::run(context, params).await,
         Params::Reflect(params) => reflect::run(context, params).await,
+        Params::Cloud(params) => cloud::run(context, params).await,
         Params::Host(params) => host::run(context, params).await,
     }
 }

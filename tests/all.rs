@@ -3,6 +3,8 @@
 
 /// The bundle against the tools that a customer has: ssh-keygen, openssl, sha256sum, tar.
 mod bundle_tools;
+/// The clouds' services, in a namespace that has their addresses.
+mod cloud;
 /// Whole ways through the real programs.
 mod journeys;
 /// The path MTU over a real router.

@@ -14,6 +14,8 @@ mod dont_fragment;
 pub(crate) mod echo_socket;
 /// ICMP errors that the kernel keeps for a socket.
 pub(crate) mod error_queue;
+/// What the firmware says of the machine.
+pub(crate) mod firmware;
 /// The machine's own network.
 pub(crate) mod host;
 #[cfg(target_os = "linux")]

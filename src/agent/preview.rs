@@ -1,6 +1,6 @@
 //! What a run would do, what it would cost and what would leave the machine: said before anything is sent.
 
-use netsonde_contract::kind::{DnsParams, EdnsUse, MtuParams, Params, ReflectParams, TargetSpan, TlsParams};
+use netsonde_contract::kind::{CloudParams, DnsParams, EdnsUse, MtuParams, Params, ReflectParams, TargetSpan, TlsParams};
 use netsonde_contract::redaction::Level;
 use netsonde_contract::set::{Plan, PlannedCheck};
 use netsonde_contract::ticket::Ticket;
@@ -107,6 +107,14 @@ fn cost(check: &PlannedCheck) -> String {
                 params.host,
                 params.port
             )
+        }
+        Params::Cloud(params) => {
+            let clouds = if params.providers.is_empty() {
+                "the cloud's".to_owned()
+            } else {
+                format!("{}'s", params.providers.join("'s, "))
+            };
+            format!("at most {} to {clouds} own addresses", count(CloudParams::MAX_REQUESTS.into(), "request"))
         }
         Params::Http(params) => {
             let redirects =

@@ -1,11 +1,13 @@
 use super::Redactor;
 use netsonde_contract::observation::{
-    Banner, BuiltChain, Certificate, CertificateRequest, CertificateTimestamp, Connect, DelegatedTo, Delegation, DnsReply, Echo,
-    EchoReply, Edns, Exchange, ExtendedError, Fact, FetchedIssuer, Handshake, HandshakeVariant, Hold, Hop, HopProbe, HopReply,
-    HostsLine, Interface, Lookup, LookupSource, Mtu, NameSources, NameVerdict, Observation, OtherMessage, PinVerdict, PortState,
-    PortSweep, Proxies, ProxySetting, Race, Record, Reflection, Resolvers, Route, SentQuery, Signature, StartTls, SubnetScope,
-    Sweep, SweepError, SweepTarget, TimeOffset, TimeServer, TlsSupport, Trace, TrustVerdict, VersionSupport, ZoneServer,
+    Banner, BuiltChain, Certificate, CertificateRequest, CertificateTimestamp, CloudHint, CloudMetadata, Connect, DelegatedTo,
+    Delegation, DnsReply, Echo, EchoReply, Edns, Exchange, ExtendedError, Fact, FetchedIssuer, Handshake, HandshakeVariant, Hold,
+    Hop, HopProbe, HopReply, HostsLine, Interface, Lookup, LookupSource, Mtu, NameSources, NameVerdict, Observation,
+    OtherMessage, PinVerdict, PlatformAddress, PortState, PortSweep, Proxies, ProxySetting, Race, Record, Reflection, Resolvers,
+    Route, SentQuery, Signature, StartTls, SubnetScope, Sweep, SweepError, SweepTarget, TimeOffset, TimeServer, TlsSupport,
+    Trace, TrustVerdict, VersionSupport, ZoneServer,
 };
+use std::collections::BTreeMap;
 
 /// Record types whose data is a name, which stays like every name; the data of others (`TXT` …) is a text.
 const NAME_RECORDS: [&str; 5] = ["CNAME", "DNAME", "NS", "PTR", "ANAME"];
@@ -32,6 +34,9 @@ impl Redactor<'_> {
             Fact::Mtu(fact) => Fact::Mtu(Box::new(self.mtu(fact))),
             Fact::TimeOffset(fact) => Fact::TimeOffset(Box::new(self.time_offset(fact))),
             Fact::Reflection(fact) => Fact::Reflection(Box::new(self.reflection(fact))),
+            Fact::CloudHint(fact) => Fact::CloudHint(self.cloud_hint(fact)),
+            Fact::CloudMetadata(fact) => Fact::CloudMetadata(Box::new(self.cloud_metadata(fact))),
+            Fact::PlatformAddress(fact) => Fact::PlatformAddress(Box::new(self.platform_address(fact))),
             Fact::Interface(fact) => Fact::Interface(self.interface(fact)),
             Fact::Route(fact) => Fact::Route(self.route(fact)),
             Fact::Resolvers(fact) => Fact::Resolvers(self.resolvers(fact)),
@@ -403,6 +408,32 @@ impl Redactor<'_> {
             address: self.socket(fact.address),
             timestamps: self.word(&fact.timestamps),
             clock: self.word(&fact.clock),
+            failure: fact.failure.as_ref().map(|failure| self.failure(failure)),
+            ..fact.clone()
+        }
+    }
+
+    fn cloud_hint(&mut self, fact: &CloudHint) -> CloudHint {
+        let mut text = |text: &Option<String>| text.as_deref().map(|text| self.text(text));
+        CloudHint { provider: fact.provider, vendor: text(&fact.vendor), product: text(&fact.product) }
+    }
+
+    fn cloud_metadata(&mut self, fact: &CloudMetadata) -> CloudMetadata {
+        let mut fields = BTreeMap::new();
+        for (name, value) in &fact.fields {
+            fields.insert(self.word(name), self.text(value));
+        }
+        CloudMetadata {
+            address: self.socket(fact.address),
+            fields,
+            failure: fact.failure.as_ref().map(|failure| self.failure(failure)),
+            ..fact.clone()
+        }
+    }
+
+    fn platform_address(&mut self, fact: &PlatformAddress) -> PlatformAddress {
+        PlatformAddress {
+            address: self.socket(fact.address),
             failure: fact.failure.as_ref().map(|failure| self.failure(failure)),
             ..fact.clone()
         }

@@ -41,6 +41,8 @@ impl Redactor<'_> {
                 params.others = self.names(&params.others);
             }
             Params::Reflect(params) => params.host = self.name(&params.host),
+            // Words of a closed list.
+            Params::Cloud(_) => {}
             Params::Host(params) => params.target = params.target.as_deref().map(|name| self.name(name)),
         }
         params.to_value()

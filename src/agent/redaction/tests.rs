@@ -101,6 +101,11 @@ pub(crate) fn full_document() -> Value {
          "round_trip": distribution, "round_trip_jitter_us": 1, "turnaround": distribution, "offset_us": 1, "offset_bound_us": 1,
          "reflector_synchronised": true, "reflector_error_us": 1, "clock_moved_us": 0, "strays": 0,
          "samples": [{"sequence": 0, "reflector_sequence": 0, "forward_us": 1, "reverse_us": 1, "round_trip_us": 2}], "took_us": 1, "failure": failure},
+        {"fact": "cloud_hint", "provider": "azure", "vendor": "Microsoft Corporation", "product": "Virtual Machine"},
+        {"fact": "cloud_metadata", "provider": "azure", "address": "169.254.169.254:80", "recognised": true, "status": 200, "connect_us": 1,
+         "answer_us": 1, "fields": {"region": "westeurope"}, "took_us": 1, "failure": failure},
+        {"fact": "platform_address", "provider": "azure", "address": "168.63.129.16:80", "service": "agent", "recognised": true, "connect_us": 1,
+         "answer_us": 1, "status": 200, "failure": failure},
         {"fact": "exchange", "url": "https://shop.example/", "method": "GET", "redirect": 0, "address": "203.0.113.7:443",
          "proxy": "http://proxy.example:3128", "version": "HTTP/1.1", "status": 200, "expected": true,
          "headers": headers,
@@ -144,7 +149,7 @@ pub(crate) fn full_document() -> Value {
             outcome("tls", json!({"host": "shop.example", "server_name": "shop.example", "alpn": ["h2"], "pin": "ab".repeat(32), "compare_names": ["other.example"]})),
             outcome("tcp", json!({"host": "shop.example", "port": 1})), outcome("icmp", json!({"host": "shop.example", "targets": ["203.0.113.8", "203.0.113.0/28", "www.shop.example"]})),
             outcome("traceroute", json!({"host": "shop.example"})), outcome("mtu", json!({"host": "shop.example"})),
-            outcome("reflect", json!({"host": "shop.example"})),
+            outcome("reflect", json!({"host": "shop.example"})), outcome("cloud", json!({"providers": ["azure"]})),
             outcome("ntp", json!({"host": "shop.example", "others": ["time.example"]})),
             outcome("host", json!({"target": "shop.example"}))]})
 }

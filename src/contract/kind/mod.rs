@@ -4,6 +4,7 @@
 //! parameters are a plain struct; their help, defaults and bounds are read from its JSON Schema by [`Kind::fields`], so that the
 //! struct is the only place that states them.
 
+mod cloud;
 pub mod dns;
 mod field;
 mod host;
@@ -18,6 +19,7 @@ mod tcp;
 mod tls;
 mod traceroute;
 
+pub use cloud::CloudParams;
 pub use dns::{ClientSubnet, DnsParams, DnsTransport, EdnsUse};
 pub(crate) use field::check as check_fields;
 pub use field::{Field, FieldType, ParameterError};
@@ -105,6 +107,7 @@ kinds! {
     Mtu(MtuParams) "mtu" "Finds the largest packet that passes to a host, and whether the path says what it drops.";
     Ntp(NtpParams) "ntp" "Asks time servers how far the machine's clock is off.";
     Reflect(ReflectParams) "reflect" "Measures loss, delay and packet size to a STAMP reflector, each direction by itself.";
+    Cloud(CloudParams) "cloud" "Asks the cloud that the machine runs in for its metadata and platform services.";
     Host(HostParams) "host" "Reads the machine's own interfaces, routes, resolvers, proxies and clock.";
 }
 
@@ -116,6 +119,7 @@ impl Params {
             Self::Icmp(params) => params.validate()?,
             Self::Tcp(params) => params.validate()?,
             Self::Traceroute(_) | Self::Tls(_) | Self::Http(_) | Self::Mtu(_) | Self::Ntp(_) | Self::Host(_) => {}
+            Self::Cloud(params) => params.validate()?,
             Self::Reflect(_) => {}
         }
         Ok(self)

@@ -3,6 +3,7 @@
 //! Times: `at_us` counts microseconds since the run began, on a monotonic clock; every `*_us` is a duration in microseconds.
 //! A fact type that this version does not know is kept as it came, so that a stored bundle of a newer agent survives.
 
+mod cloud;
 mod delegation;
 mod dns;
 mod host;
@@ -16,6 +17,7 @@ mod route;
 mod tcp;
 mod tls;
 
+pub use cloud::{CLOUD_ADDRESSES, CloudHint, CloudMetadata, CloudProvider, PlatformAddress, PlatformService};
 pub use delegation::{DelegatedTo, Delegation, Signature, VouchedKey, ZoneKey, ZoneServer};
 pub use dns::{
     Cookie, DnsFlags, DnsReply, Edns, ExtendedError, Lookup, LookupSource, OtherMessage, Purpose, QueryReason, Record, SentQuery,
@@ -75,6 +77,9 @@ pub enum Fact {
     Mtu(Box<Mtu>),
     TimeOffset(Box<TimeOffset>),
     Reflection(Box<Reflection>),
+    CloudHint(CloudHint),
+    CloudMetadata(Box<CloudMetadata>),
+    PlatformAddress(Box<PlatformAddress>),
     Interface(Interface),
     Route(Route),
     Resolvers(Resolvers),
@@ -105,6 +110,8 @@ impl Fact {
             Self::Mtu(fact) => fact.failure.as_ref(),
             Self::TimeOffset(fact) => fact.failure.as_ref(),
             Self::Reflection(fact) => fact.failure.as_ref(),
+            Self::CloudMetadata(fact) => fact.failure.as_ref(),
+            Self::PlatformAddress(fact) => fact.failure.as_ref(),
             Self::NameSources(_)
             | Self::Delegation(_)
             | Self::Hop(_)
@@ -113,6 +120,7 @@ impl Fact {
             | Self::Resolvers(_)
             | Self::Proxies(_)
             | Self::Clock(_)
+            | Self::CloudHint(_)
             | Self::Unknown(_) => None,
         }
     }

@@ -175,6 +175,7 @@ fn status_of(kind: Kind, facts: &[Fact]) -> Status {
                 && handshake.name.as_ref().is_some_and(|name| name.fits)
         }
         Fact::Route(route) => route.failure.is_none(),
+        Fact::CloudMetadata(metadata) => metadata.recognised,
         _ => false,
     };
     let last_exchange = facts.iter().rev().find_map(|fact| match fact {
@@ -183,6 +184,7 @@ fn status_of(kind: Kind, facts: &[Fact]) -> Status {
     });
     let succeeded = match kind {
         Kind::Http => last_exchange.unwrap_or(false),
+        Kind::Cloud => facts.iter().all(|fact| fact.failure().is_none()) && facts.iter().any(good),
         Kind::Host => !facts.iter().any(|fact| matches!(fact, Fact::Route(_))) || facts.iter().any(good),
         _ => facts.iter().any(good),
     };
