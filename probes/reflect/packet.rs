@@ -226,7 +226,7 @@ mod tests {
             let mut bytes = vec![0; base_bytes(key.as_ref())];
             write_reply(&mut bytes, &reply(), key.as_ref());
             assert_eq!(read_request(&bytes, key.as_ref()), Err(Unread::LikeAReply));
-            assert_eq!(read_request(&bytes[1..], None).err().is_some(), true);
+            assert!(read_request(&bytes[1..], None).is_err());
             assert_eq!(read_request(&bytes[..bytes.len() - 1], key.as_ref()), Err(Unread::TooShort));
         }
     }

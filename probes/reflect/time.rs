@@ -26,8 +26,8 @@ impl Format {
         let nanoseconds = since_1970_ns.rem_euclid(NS_PER_S).cast_unsigned();
         match self {
             // Both count modulo 2^32 seconds.
-            Self::Ntp => u64::from(low(seconds + NTP_EPOCH_S)) << 32 | (nanoseconds << 32) / 1_000_000_000,
-            Self::Ptp => u64::from(low(seconds)) << 32 | nanoseconds,
+            Self::Ntp => (u64::from(low(seconds + NTP_EPOCH_S)) << 32) | ((nanoseconds << 32) / 1_000_000_000),
+            Self::Ptp => (u64::from(low(seconds)) << 32) | nanoseconds,
         }
     }
 
