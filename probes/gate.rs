@@ -6,6 +6,7 @@
 use crate::capture::flow::Flows;
 use crate::clock::Clock;
 use netsonde_contract::failure::{Failure, FailureCode, Step};
+use netsonde_contract::observation::CLOUD_ADDRESSES;
 use std::collections::{HashMap, HashSet};
 use std::net::{IpAddr, Ipv6Addr};
 use std::sync::{Mutex, PoisonError};
@@ -69,7 +70,8 @@ impl Gate {
     /// `not_allowed` where policy forbids the address.
     pub fn address(&self, address: IpAddr) -> Result<(), Failure> {
         let plain = plain(address);
-        if !self.limits.private_addresses && is_private(plain) {
+        // Azure's platform address is a public one, and as little anybody else's business.
+        if !self.limits.private_addresses && (is_private(plain) || CLOUD_ADDRESSES.contains(&plain)) {
             return Err(Failure::new(FailureCode::NotAllowed, Step::Open, format!("policy does not allow {plain}")));
         }
         self.state.lock().unwrap_or_else(PoisonError::into_inner).met.insert(address);
@@ -169,6 +171,9 @@ mod tests {
         let closed = gate(Limits { private_addresses: false, ..Limits::PERSON });
         assert_eq!(closed.address("::ffff:169.254.169.254".parse().unwrap()).unwrap_err().code, FailureCode::NotAllowed);
         assert!(closed.address("2001:db8::1".parse().unwrap()).is_ok());
+        for cloud in CLOUD_ADDRESSES {
+            assert_eq!(closed.address(cloud).unwrap_err().code, FailureCode::NotAllowed, "{cloud}");
+        }
     }
 
     #[test]

@@ -7,6 +7,8 @@
 pub mod capture;
 /// The only place that reads a clock.
 pub mod clock;
+/// The cloud's services next to the machine.
+mod cloud;
 /// What a probe gets: gate, clock, names, trust, and the place to record what it sees.
 pub mod context;
 /// DNS questions, raw and through the system.
@@ -31,6 +33,8 @@ mod ntp;
 pub mod platform;
 /// QUIC handshakes.
 mod quic;
+/// Each direction by itself, with a reflector at the other end.
+mod reflect;
 /// Connections to TCP ports.
 mod tcp;
 /// TLS handshakes with a verifier that records.
@@ -41,6 +45,7 @@ mod traceroute;
 pub use context::{Context, Ending, NotMeasurable, Recorder};
 pub use host::environment;
 pub use http::proxy_of;
+pub use reflect::{Reflector, ReflectorKey, ReflectorRules, ReflectorSession, ReflectorSummary};
 pub use tls::trust::{Trust, TrustError};
 
 use netsonde_contract::kind::Params;
@@ -61,6 +66,8 @@ pub async fn run(context: &Context, params: &Params) -> Result<Ending, NotMeasur
         Params::Mtu(params) => mtu::run(context, params).await,
         Params::Ntp(params) => ntp::run(context, params).await,
         Params::Quic(params) => quic::run(context, params).await,
+        Params::Reflect(params) => reflect::run(context, params).await,
+        Params::Cloud(params) => cloud::run(context, params).await,
         Params::Host(params) => host::run(context, params).await,
     }
 }

@@ -3,12 +3,16 @@
 
 /// The bundle against the tools that a customer has: ssh-keygen, openssl, sha256sum, tar.
 mod bundle_tools;
+/// The clouds' services, in a namespace that has their addresses.
+mod cloud;
 /// Recorded evidence of the lab against the findings that were judged.
 mod golden;
 /// Whole ways through the real programs.
 mod journeys;
 /// The path MTU over a real router.
 mod path_mtu;
+/// Losses and sizes of one direction over a real router.
+mod reflect;
 /// Invariants of the tree that a test can hold.
 mod tidy;
 /// TLS facts against openssl.

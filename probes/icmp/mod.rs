@@ -9,7 +9,7 @@ mod engine;
 /// A library's sockets, one for each address.
 mod portable;
 /// Distributions, jitter, reordering, patterns of loss.
-mod statistics;
+pub(crate) mod statistics;
 /// Which addresses to ask.
 mod targets;
 

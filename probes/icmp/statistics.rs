@@ -32,17 +32,18 @@ fn nearest_rank(sorted: &[Duration], percent: usize) -> Duration {
 
 /// Interarrival jitter after the last of the replies, which are in the order in which they came (RFC 3550 section 6.4.1). The
 /// requests were sent by the clock that times the replies, so the difference of two transit times is that of two RTTs.
-pub(super) fn jitter_us(rtts_by_arrival: &[Duration]) -> Option<u64> {
+pub(crate) fn jitter_us(rtts_by_arrival: &[Duration]) -> Option<u64> {
     let seconds = rtts_by_arrival.windows(2).map(|pair| (pair[1].as_secs_f64() - pair[0].as_secs_f64()).abs());
     let jitter = seconds.fold(0.0, |jitter, difference| jitter + (difference - jitter) / 16.0);
     (rtts_by_arrival.len() > 1).then(|| microseconds(Duration::from_secs_f64(jitter)))
 }
 
 /// Replies that came after one to a later request, of the sequence numbers in the order of arrival (RFC 4737 section 3.3).
-pub(super) fn reordered(by_arrival: impl IntoIterator<Item = u16>) -> u32 {
-    let mut next = 0;
+pub(crate) fn reordered(by_arrival: impl IntoIterator<Item = impl Into<u32>>) -> u32 {
+    let mut next: u32 = 0;
     let mut late = 0;
     for sequence in by_arrival {
+        let sequence = sequence.into();
         if sequence < next {
             late += 1;
         } else {
@@ -128,10 +129,10 @@ mod tests {
 
     #[test]
     fn a_reply_overtaken_is_reordered_and_a_lost_one_is_not() {
-        assert_eq!(reordered([0, 1, 2, 3]), 0);
-        assert_eq!(reordered([0, 2, 3]), 0);
-        assert_eq!(reordered([1, 0, 2]), 1);
-        assert_eq!(reordered([3, 0, 1, 2]), 3);
+        assert_eq!(reordered([0_u16, 1, 2, 3]), 0);
+        assert_eq!(reordered([0_u16, 2, 3]), 0);
+        assert_eq!(reordered([1_u16, 0, 2]), 1);
+        assert_eq!(reordered([3_u16, 0, 1, 2]), 3);
     }
 
     proptest! {

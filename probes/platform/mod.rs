@@ -16,6 +16,8 @@ pub(crate) mod echo_socket;
 pub(crate) mod ecn;
 /// ICMP errors that the kernel keeps for a socket.
 pub(crate) mod error_queue;
+/// What the firmware says of the machine.
+pub(crate) mod firmware;
 /// The machine's own network.
 pub(crate) mod host;
 #[cfg(target_os = "linux")]
@@ -31,6 +33,8 @@ mod netlink;
 pub(crate) mod packet_tap;
 /// What the process may do.
 mod rights;
+/// Datagrams with all that the system tells of their arrival.
+pub(crate) mod stamped;
 /// What the kernel knows of a TCP connection.
 pub(crate) mod tcp;
 

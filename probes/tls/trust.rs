@@ -9,6 +9,7 @@
 //! system's own store, as OpenSSL does. On Windows and macOS it may fetch missing issuers and revocation lists by itself.
 
 use super::verdict::{Judged, judge};
+use crate::reflect::ReflectorKey;
 use jiff::Timestamp;
 use netsonde_contract::observation::{TrustReason, TrustStore, TrustVerdict};
 use rustls::RootCertStore;
@@ -28,6 +29,7 @@ pub struct Trust {
     platform: OnceLock<Store>,
     mozilla: OnceLock<Store>,
     platform_and_given: OnceLock<Store>,
+    reflector_key: Option<ReflectorKey>,
 }
 
 /// A store that was loaded.
@@ -69,6 +71,17 @@ impl Trust {
             }
         }
         Ok(trust)
+    }
+
+    /// Also seals packets to reflectors with this key, and believes only replies that are sealed with it.
+    pub fn with_reflector_key(mut self, key: Option<ReflectorKey>) -> Self {
+        self.reflector_key = key;
+        self
+    }
+
+    /// The key shared with reflectors. A person at the command line gives it, and no set can name one.
+    pub(crate) fn reflector_key(&self) -> Option<&ReflectorKey> {
+        self.reflector_key.as_ref()
     }
 
     /// The cryptography that handshakes use.
@@ -150,6 +163,7 @@ impl Default for Trust {
             platform: OnceLock::new(),
             mozilla: OnceLock::new(),
             platform_and_given: OnceLock::new(),
+            reflector_key: None,
         }
     }
 }

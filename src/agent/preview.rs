@@ -1,6 +1,9 @@
 //! What a run would do, what it would cost and what would leave the machine: said before anything is sent.
 
-use netsonde_contract::kind::{DnsParams, EdnsUse, HttpParams, LoadDirection, LoadParams, MtuParams, Params, QuicParams, TargetSpan, TlsParams};
+use netsonde_contract::kind::{
+    CloudParams, DnsParams, EdnsUse, HttpParams, LoadDirection, LoadParams, MtuParams, Params, QuicParams, ReflectParams,
+    TargetSpan, TlsParams,
+};
 use netsonde_contract::redaction::Level;
 use netsonde_contract::set::{Plan, PlannedCheck};
 use netsonde_contract::ticket::Ticket;
@@ -102,6 +105,24 @@ fn cost(check: &PlannedCheck) -> String {
             let packets = count(QuicParams::MAX_PACKETS.into(), "packet");
             let versions = if params.versions { ", and 2 packets of an unknown version" } else { "" };
             format!("1 QUIC handshake with each address of {}, port {}, of at most {packets}{versions}", params.host, params.port)
+        }
+        Params::Reflect(params) => {
+            let further = count((if params.mtu { ReflectParams::MAX_FURTHER_PACKETS } else { 0 } + 8).into(), "further packet");
+            format!(
+                "{} of {} bytes and at most {further} to each address of {}, port {}",
+                count(params.count.into(), "packet"),
+                params.payload_bytes,
+                params.host,
+                params.port
+            )
+        }
+        Params::Cloud(params) => {
+            let clouds = if params.providers.is_empty() {
+                "the cloud's".to_owned()
+            } else {
+                format!("{}'s", params.providers.join("'s, "))
+            };
+            format!("at most {} to {clouds} own addresses", count(CloudParams::MAX_REQUESTS.into(), "request"))
         }
         Params::Http(params) => {
             let redirects =

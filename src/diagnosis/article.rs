@@ -40,6 +40,8 @@ pub const ARTICLES: &[(&str, &str)] = &[
     ("http.server_error", include_str!("../../docs/causes/http.server_error.md")),
     ("http.client_error", include_str!("../../docs/causes/http.client_error.md")),
     ("http.slow_server", include_str!("../../docs/causes/http.slow_server.md")),
+    ("cloud.metadata_unreachable", include_str!("../../docs/causes/cloud.metadata_unreachable.md")),
+    ("cloud.platform_address_unreachable", include_str!("../../docs/causes/cloud.platform_address_unreachable.md")),
 ];
 
 /// The article of a cause, in markdown: what it means, how it was told, how to confirm it by hand, who fixes it and how, and

@@ -33,11 +33,11 @@ impl Layer {
         match kind {
             Kind::Host => Self::Host,
             Kind::Dns => Self::Dns,
-            Kind::Icmp | Kind::Traceroute | Kind::Load | Kind::Mtu => Self::Path,
             Kind::Tcp => Self::Tcp,
             Kind::Tls => Self::Tls,
             Kind::Http => Self::Http,
-            Kind::Ntp | Kind::Quic => Self::Service,
+            Kind::Icmp | Kind::Traceroute | Kind::Load | Kind::Mtu | Kind::Reflect => Self::Path,
+            Kind::Ntp | Kind::Quic | Kind::Cloud => Self::Service,
         }
     }
 }

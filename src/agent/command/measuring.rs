@@ -6,12 +6,14 @@ use crate::terminal;
 use clap::Args;
 use netsonde_contract::set::MAX_BUDGET;
 use netsonde_contract::target::{Target, TargetForm};
-use netsonde_probes::Trust;
 use netsonde_probes::context::ProxyChoice;
+use netsonde_probes::{ReflectorKey, Trust};
 use netsonde_report::text::Depth;
-use std::path::PathBuf;
+use std::io::Read;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
+use zeroize::Zeroizing;
 
 /// A file of certificates is this long at most; the whole of Mozilla's store has 200 kB.
 const MAX_TRUST_BYTES: u64 = 8 << 20;
@@ -37,6 +39,9 @@ pub(super) struct MeasuringOptions {
     /// Capture the headers of the run's own packets, into the bundle and, with a name, into this file (pcapng, for Wireshark).
     #[arg(long, value_name = "FILE", num_args = 0..=1, require_equals = true, help_heading = "Measuring")]
     pub(super) capture: Option<Option<PathBuf>>,
+    /// Seal packets to reflectors with the key in this file, and believe only replies that are sealed with it.
+    #[arg(long, value_name = "FILE", help_heading = "Measuring")]
+    pub(super) reflector_key: Option<PathBuf>,
     /// Ask for web addresses through this proxy, or `none` for directly; otherwise HTTPS_PROXY and NO_PROXY count.
     #[arg(long, value_name = "URL|none", value_parser = parse_proxy, help_heading = "Measuring")]
     pub(super) proxy: Option<ProxyChoice>,
@@ -77,12 +82,25 @@ impl MeasuringOptions {
             Stop::usage(format!("the certificates in {path} cannot be used: {error}"))
                 .next("give a file with BEGIN CERTIFICATE blocks")
         })?;
-        Ok(Arc::new(trust))
+        let key = self.reflector_key.as_deref().map(read_reflector_key).transpose()?;
+        Ok(Arc::new(trust.with_reflector_key(key)))
     }
 
     pub(super) fn proxy(&self) -> ProxyChoice {
         self.proxy.clone().unwrap_or_default()
     }
+}
+
+/// The key that a reflector and its senders share.
+pub(super) fn read_reflector_key(path: &Path) -> Result<ReflectorKey, Stop> {
+    let next = "give a file with 16 to 1024 random bytes, the same at both ends: head -c 32 /dev/urandom | base64 > key";
+    let failed = |why: String| Stop::usage(format!("the key in {} cannot be used: {why}", path.display())).next(next);
+    let file = std::fs::File::open(path).map_err(|error| failed(error.to_string()))?;
+    // One byte more than a key may have shows that it is too long.
+    let mut bytes = Zeroizing::new(Vec::new());
+    let bound = ReflectorKey::MAX_BYTES as u64 + 64;
+    file.take(bound).read_to_end(&mut bytes).map_err(|error| failed(error.to_string()))?;
+    ReflectorKey::new(&bytes).map_err(failed)
 }
 
 /// A duration as a person writes it: `60s`, `2m`, `1m 30s`, `500ms`.

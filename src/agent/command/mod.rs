@@ -8,6 +8,7 @@ mod key;
 /// Options of every command that measures.
 mod measuring;
 mod probe;
+mod reflect;
 mod run;
 mod schema;
 mod send;
@@ -45,6 +46,8 @@ enum Command {
     /// Takes one measurement and makes no bundle.
     #[command(subcommand)]
     Probe(probe::ProbeCommand),
+    /// Answers test packets of `probe reflect` from another machine, until it is interrupted.
+    Reflect(reflect::ReflectCommand),
     /// Shows the probe sets that are built in, and checks files of one's own.
     #[command(subcommand)]
     Sets(sets::SetsCommand),
@@ -78,6 +81,7 @@ pub(crate) fn dispatch(arguments: impl IntoIterator<Item = OsString>) -> u8 {
     let done = match cli.command {
         Command::Run(command) => command.execute(),
         Command::Probe(command) => command.execute(),
+        Command::Reflect(command) => command.execute(),
         Command::Sets(command) => command.execute(),
         Command::Explain(command) => command.execute(),
         Command::Bundle(command) => command.execute(),

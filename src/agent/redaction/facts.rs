@@ -1,7 +1,15 @@
 use super::Redactor;
 use netsonde_contract::observation::{
-    Banner, BuiltChain, Certificate, CertificateRequest, CertificateTimestamp, Connect, DelegatedTo, Delegation, DnsReply, DnssecChain, Echo, EchoReply, Edns, Exchange, ExtendedError, Fact, FetchedIssuer, Handshake, HandshakeVariant, Hold, Hop, HopProbe, HopReply, HostsLine, Interface, Lookup, LookupSource, Mtu, NameSources, NameVerdict, Observation, OtherMessage, PinVerdict, PortState, PortSweep, Proxies, ProxySetting, Quic, QuicClose, Race, Record, Resolvers, Route, SentQuery, Signature, StartTls, SubnetScope, Sweep, SweepError, SweepTarget, TimeOffset, TimeServer, TlsSupport, Trace, TrustVerdict, VersionSupport, ZoneSecurity, ZoneServer, Alternative, ChangedHeader, ComparedAnswer, Comparison, EchoedHeaders, Expectation, ExpectationAbout, Header, Load, LoadedPhase, RangeAnswer, ServerTiming,
+    Alternative, Banner, BuiltChain, Certificate, CertificateRequest, CertificateTimestamp, ChangedHeader, CloudHint,
+    CloudMetadata, ComparedAnswer, Comparison, Connect, DelegatedTo, Delegation, DnsReply, DnssecChain, Echo, EchoReply,
+    EchoedHeaders, Edns, Exchange, Expectation, ExpectationAbout, ExtendedError, Fact, FetchedIssuer, Handshake,
+    HandshakeVariant, Header, Hold, Hop, HopProbe, HopReply, HostsLine, Interface, Load, LoadedPhase, Lookup, LookupSource, Mtu,
+    NameSources, NameVerdict, Observation, OtherMessage, PinVerdict, PlatformAddress, PortState, PortSweep, Proxies,
+    ProxySetting, Quic, QuicClose, Race, RangeAnswer, Record, Reflection, Resolvers, Route, SentQuery, ServerTiming, Signature,
+    StartTls, SubnetScope, Sweep, SweepError, SweepTarget, TimeOffset, TimeServer, TlsSupport, Trace, TrustVerdict,
+    VersionSupport, ZoneSecurity, ZoneServer,
 };
+use std::collections::BTreeMap;
 
 /// Record types whose data is a name, which stays like every name; the data of others (`TXT` …) is a text.
 const NAME_RECORDS: [&str; 5] = ["CNAME", "DNAME", "NS", "PTR", "ANAME"];
@@ -31,6 +39,10 @@ impl Redactor<'_> {
             Fact::Mtu(fact) => Fact::Mtu(Box::new(self.mtu(fact))),
             Fact::TimeOffset(fact) => Fact::TimeOffset(Box::new(self.time_offset(fact))),
             Fact::Quic(fact) => Fact::Quic(Box::new(self.quic(fact))),
+            Fact::Reflection(fact) => Fact::Reflection(Box::new(self.reflection(fact))),
+            Fact::CloudHint(fact) => Fact::CloudHint(self.cloud_hint(fact)),
+            Fact::CloudMetadata(fact) => Fact::CloudMetadata(Box::new(self.cloud_metadata(fact))),
+            Fact::PlatformAddress(fact) => Fact::PlatformAddress(Box::new(self.platform_address(fact))),
             Fact::Interface(fact) => Fact::Interface(self.interface(fact)),
             Fact::Route(fact) => Fact::Route(self.route(fact)),
             Fact::Resolvers(fact) => Fact::Resolvers(self.resolvers(fact)),
@@ -426,6 +438,43 @@ impl Redactor<'_> {
             server_versions: fact.server_versions.as_ref().map(|versions| versions.iter().map(|one| self.word(one)).collect()),
             tls: fact.tls.as_ref().map(|tls| Box::new(self.handshake(tls))),
             close,
+            failure: fact.failure.as_ref().map(|failure| self.failure(failure)),
+            ..fact.clone()
+        }
+    }
+
+    fn reflection(&mut self, fact: &Reflection) -> Reflection {
+        Reflection {
+            host: self.name(&fact.host),
+            address: self.socket(fact.address),
+            timestamps: self.word(&fact.timestamps),
+            clock: self.word(&fact.clock),
+            failure: fact.failure.as_ref().map(|failure| self.failure(failure)),
+            ..fact.clone()
+        }
+    }
+
+    fn cloud_hint(&mut self, fact: &CloudHint) -> CloudHint {
+        let mut text = |text: &Option<String>| text.as_deref().map(|text| self.text(text));
+        CloudHint { provider: fact.provider, vendor: text(&fact.vendor), product: text(&fact.product) }
+    }
+
+    fn cloud_metadata(&mut self, fact: &CloudMetadata) -> CloudMetadata {
+        let mut fields = BTreeMap::new();
+        for (name, value) in &fact.fields {
+            fields.insert(self.word(name), self.text(value));
+        }
+        CloudMetadata {
+            address: self.socket(fact.address),
+            fields,
+            failure: fact.failure.as_ref().map(|failure| self.failure(failure)),
+            ..fact.clone()
+        }
+    }
+
+    fn platform_address(&mut self, fact: &PlatformAddress) -> PlatformAddress {
+        PlatformAddress {
+            address: self.socket(fact.address),
             failure: fact.failure.as_ref().map(|failure| self.failure(failure)),
             ..fact.clone()
         }

@@ -47,6 +47,9 @@ impl Redactor<'_> {
                 params.server_name = params.server_name.as_deref().map(|name| self.name(name));
                 params.alpn = params.alpn.iter().map(|word| self.word(word)).collect();
             }
+            Params::Reflect(params) => params.host = self.name(&params.host),
+            // Words of a closed list.
+            Params::Cloud(_) => {}
             Params::Host(params) => params.target = params.target.as_deref().map(|name| self.name(name)),
         }
         params.to_value()

@@ -24,6 +24,10 @@ pub(crate) fn full_document() -> Value {
         "cookie": {"client_matches": true, "server_bytes": 16}, "client_subnet": {"address": "203.0.113.0", "source_prefix": 24, "scope_prefix": 0}},
         "extended_errors": [{"code": 1, "name": "Other", "text": "why"}], "answers": [record], "authority": [record],
         "additional": [record], "size_bytes": 9, "from": "203.0.113.53:53", "ip_ttl": 60});
+    let distribution =
+        json!({"min_us": 1, "mean_us": 1, "deviation_us": 1, "median_us": 1, "p90_us": 1, "p95_us": 1, "p99_us": 1, "max_us": 1});
+    let direction = json!({"lost": 1, "duplicates": 0, "reordered": 0, "least_delay_us": 1, "variation": distribution, "jitter_us": 1, "ttls": [250],
+        "dscps": [46], "ecns": [0], "mtu": {"passed_bytes": 1400, "stopped_bytes": 1401, "own_interface": false}});
     let facts = json!([
         {"fact": "lookup", "name": "shop.example", "record_type": "A", "source": "server", "server": "203.0.113.53:53", "transport": "udp",
          "addresses": ["203.0.113.7"], "took_us": 1, "attempts": 1, "purpose": "control", "http_status": 200, "failure": failure, "reply": reply,
@@ -101,6 +105,16 @@ pub(crate) fn full_document() -> Value {
          "parameters": {"max_idle_timeout_ms": 1, "max_udp_payload_bytes": 1472, "initial_max_data_bytes": 1, "initial_max_streams_bidi": 1,
          "initial_max_streams_uni": 1, "max_ack_delay_ms": 25, "disable_active_migration": true, "max_datagram_frame_bytes": 1, "preferred_address": true},
          "close": {"application": true, "code": 1, "name": "NO_ERROR", "reason": "bye"}, "failure": failure},
+        {"fact": "reflection", "host": "shop.example", "address": "203.0.113.7:862", "authenticated": true, "timestamps": "ntp", "clock": "kernel_rx",
+         "payload_bytes": 172, "sent": 2, "received": 1, "lost_unknown": 0, "reflector": "stateful", "forward": direction, "reverse": direction,
+         "round_trip": distribution, "round_trip_jitter_us": 1, "turnaround": distribution, "offset_us": 1, "offset_bound_us": 1,
+         "reflector_synchronised": true, "reflector_error_us": 1, "clock_moved_us": 0, "strays": 0,
+         "samples": [{"sequence": 0, "reflector_sequence": 0, "forward_us": 1, "reverse_us": 1, "round_trip_us": 2}], "took_us": 1, "failure": failure},
+        {"fact": "cloud_hint", "provider": "azure", "vendor": "Microsoft Corporation", "product": "Virtual Machine"},
+        {"fact": "cloud_metadata", "provider": "azure", "address": "169.254.169.254:80", "recognised": true, "status": 200, "connect_us": 1,
+         "answer_us": 1, "fields": {"region": "westeurope"}, "took_us": 1, "failure": failure},
+        {"fact": "platform_address", "provider": "azure", "address": "168.63.129.16:80", "service": "agent", "recognised": true, "connect_us": 1,
+         "answer_us": 1, "status": 200, "failure": failure},
         {"fact": "exchange", "url": "https://shop.example/", "method": "GET", "redirect": 0, "address": "203.0.113.7:443",
          "proxy": "http://proxy.example:3128", "version": "HTTP/1.1", "status": 200, "expected": true,
          "headers": headers,
@@ -170,6 +184,7 @@ pub(crate) fn full_document() -> Value {
             outcome("tls", json!({"host": "shop.example", "server_name": "shop.example", "alpn": ["h2"], "pin": "ab".repeat(32), "compare_names": ["other.example"]})),
             outcome("tcp", json!({"host": "shop.example", "port": 1})), outcome("icmp", json!({"host": "shop.example", "targets": ["203.0.113.8", "203.0.113.0/28", "www.shop.example"]})),
             outcome("traceroute", json!({"host": "shop.example"})), outcome("mtu", json!({"host": "shop.example"})),
+            outcome("reflect", json!({"host": "shop.example"})), outcome("cloud", json!({"providers": ["azure"]})),
             outcome("ntp", json!({"host": "shop.example", "others": ["time.example"]})),
             outcome("quic", json!({"host": "shop.example", "server_name": "shop.example", "alpn": ["h3"]})),
             outcome("host", json!({"target": "shop.example"}))]})

@@ -4,6 +4,7 @@
 //! parameters are a plain struct; their help, defaults and bounds are read from its JSON Schema by [`Kind::fields`], so that the
 //! struct is the only place that states them.
 
+mod cloud;
 pub mod dns;
 mod expect;
 mod field;
@@ -15,11 +16,13 @@ mod mtu;
 mod name_server;
 mod ntp;
 mod quic;
+mod reflect;
 mod targets;
 mod tcp;
 mod tls;
 mod traceroute;
 
+pub use cloud::CloudParams;
 pub use dns::{ClientSubnet, DnsParams, DnsTransport, EdnsUse, TrustAnchor};
 pub use expect::{ByteRange, HeaderMust, HeaderRule, JsonRule};
 pub(crate) use field::check as check_fields;
@@ -32,6 +35,7 @@ pub use mtu::MtuParams;
 pub use name_server::{NameServer, Speaks};
 pub use ntp::NtpParams;
 pub use quic::QuicParams;
+pub use reflect::ReflectParams;
 pub use targets::TargetSpan;
 pub use tcp::TcpParams;
 pub use tls::{StartTlsProtocol, TlsParams};
@@ -110,6 +114,8 @@ kinds! {
     Mtu(MtuParams) "mtu" "Finds the largest packet that passes to a host, and whether the path says what it drops.";
     Ntp(NtpParams) "ntp" "Asks time servers how far the machine's clock is off.";
     Quic(QuicParams) "quic" "Makes a QUIC handshake, times it, and asks which versions the server speaks.";
+    Reflect(ReflectParams) "reflect" "Measures loss, delay and packet size to a STAMP reflector, each direction by itself.";
+    Cloud(CloudParams) "cloud" "Asks the cloud that the machine runs in for its metadata and platform services.";
     Host(HostParams) "host" "Reads the machine's own interfaces, routes, resolvers, proxies and clock.";
 }
 
@@ -122,6 +128,7 @@ impl Params {
             Self::Tcp(params) => params.validate()?,
             Self::Http(params) => params.validate()?,
             Self::Load(params) => params.validate()?,
+            Self::Cloud(params) => params.validate()?,
             // Their schema says it all.
             _ => {}
         }

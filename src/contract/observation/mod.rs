@@ -3,6 +3,7 @@
 //! Times: `at_us` counts microseconds since the run began, on a monotonic clock; every `*_us` is a duration in microseconds.
 //! A fact type that this version does not know is kept as it came, so that a stored bundle of a newer agent survives.
 
+mod cloud;
 mod delegation;
 mod dns;
 mod dnssec;
@@ -15,11 +16,13 @@ mod mtu;
 mod name_sources;
 mod ntp;
 mod quic;
+mod reflect;
 mod route;
 mod tcp;
 mod tls;
 mod transfer;
 
+pub use cloud::{CLOUD_ADDRESSES, CloudHint, CloudMetadata, CloudProvider, PlatformAddress, PlatformService};
 pub use delegation::{DelegatedTo, Delegation, Signature, VouchedKey, ZoneKey, ZoneServer};
 pub use dns::{
     Cookie, DnsFlags, DnsReply, Edns, ExtendedError, Lookup, LookupSource, OtherMessage, Purpose, QueryReason, Record, SentQuery,
@@ -40,6 +43,7 @@ pub use mtu::{Mtu, MtuAnswer, MtuLimit, MtuProbe};
 pub use name_sources::{HostsLine, NameSources};
 pub use ntp::{Leap, TimeOffset, TimeSample, TimeServer};
 pub use quic::{Quic, QuicClose, QuicParameters};
+pub use reflect::{DirectionMtu, ReflectDirection, ReflectSample, Reflection, ReflectorKind};
 pub use route::{Hop, HopProbe, HopReply, ReplyKind, Trace, TraceProtocol};
 pub use tcp::{Banner, Connect, Hold, PortState, PortSweep, Race, TcpState};
 pub use tls::{
@@ -89,6 +93,10 @@ pub enum Fact {
     Mtu(Box<Mtu>),
     TimeOffset(Box<TimeOffset>),
     Quic(Box<Quic>),
+    Reflection(Box<Reflection>),
+    CloudHint(CloudHint),
+    CloudMetadata(Box<CloudMetadata>),
+    PlatformAddress(Box<PlatformAddress>),
     Interface(Interface),
     Route(Route),
     Resolvers(Resolvers),
@@ -120,6 +128,9 @@ impl Fact {
             Self::Mtu(fact) => fact.failure.as_ref(),
             Self::TimeOffset(fact) => fact.failure.as_ref(),
             Self::Quic(fact) => fact.failure.as_ref(),
+            Self::Reflection(fact) => fact.failure.as_ref(),
+            Self::CloudMetadata(fact) => fact.failure.as_ref(),
+            Self::PlatformAddress(fact) => fact.failure.as_ref(),
             Self::NameSources(_)
             | Self::Delegation(_)
             | Self::DnssecChain(_)
@@ -130,6 +141,7 @@ impl Fact {
             | Self::Resolvers(_)
             | Self::Proxies(_)
             | Self::Clock(_)
+            | Self::CloudHint(_)
             | Self::Unknown(_) => None,
         }
     }

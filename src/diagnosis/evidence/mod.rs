@@ -21,8 +21,8 @@ use netsonde_contract::environment::Environment;
 use netsonde_contract::id::ObservationId;
 use netsonde_contract::kind::Kind;
 use netsonde_contract::observation::{
-    Clock, Connect, DnssecChain, Echo, Exchange, Fact, Handshake, Hop, Interface, Lookup, Observation, Proxies, Purpose, Quic,
-    Resolvers, Route, Trace,
+    Clock, CloudHint, CloudMetadata, Connect, DnssecChain, Echo, Exchange, Fact, Handshake, Hop, Interface, Lookup, Observation,
+    PlatformAddress, Proxies, Purpose, Quic, Resolvers, Route, Trace,
 };
 use netsonde_contract::outcome::Outcome;
 use netsonde_contract::target::Target;
@@ -87,6 +87,9 @@ pub(crate) struct Evidence<'a> {
     pub(crate) proxies: Vec<Seen<'a, Proxies>>,
     /// Connections to the proxy, which say nothing of the way to the target.
     pub(crate) to_proxy: Vec<Seen<'a, Connect>>,
+    pub(crate) cloud_hints: Vec<Seen<'a, CloudHint>>,
+    pub(crate) cloud_metadata: Vec<Seen<'a, CloudMetadata>>,
+    pub(crate) platform_addresses: Vec<Seen<'a, PlatformAddress>>,
     attempts: Vec<Attempt<'a>>,
 }
 
@@ -112,6 +115,9 @@ impl<'a> Evidence<'a> {
             resolvers: Vec::new(),
             proxies: Vec::new(),
             to_proxy: Vec::new(),
+            cloud_hints: Vec::new(),
+            cloud_metadata: Vec::new(),
+            platform_addresses: Vec::new(),
             attempts: Vec::new(),
         };
         for outcome in outcomes {
@@ -137,6 +143,9 @@ impl<'a> Evidence<'a> {
             Fact::Clock(fact) => self.clocks.push(seen!(fact)),
             Fact::Resolvers(fact) => self.resolvers.push(seen!(fact)),
             Fact::Proxies(fact) => self.proxies.push(seen!(fact)),
+            Fact::CloudHint(fact) => self.cloud_hints.push(seen!(fact)),
+            Fact::CloudMetadata(fact) => self.cloud_metadata.push(seen!(fact)),
+            Fact::PlatformAddress(fact) => self.platform_addresses.push(seen!(fact)),
             _ if !of_target => {}
             Fact::Lookup(fact) if fact.purpose == Purpose::Question => self.lookups.push(seen!(fact)),
             Fact::Lookup(fact) if fact.purpose == Purpose::CheckingDisabled => self.unchecked.push(seen!(fact)),
@@ -168,6 +177,7 @@ impl<'a> Evidence<'a> {
             // No rule reads these yet.
             Fact::HandshakeVariant(_) | Fact::TlsSupport(_) | Fact::FetchedIssuer(_) | Fact::Mtu(_) | Fact::TimeOffset(_) => {}
             Fact::Comparison(_) | Fact::Load(_) => {}
+            Fact::Reflection(_) => {}
             // Sums over many addresses or ports: no rule reads a cause from them.
             Fact::Sweep(_) | Fact::PortSweep(_) | Fact::Race(_) => {}
             Fact::Lookup(_) | Fact::NameSources(_) | Fact::Delegation(_) | Fact::ZoneServer(_) => {}

@@ -4,7 +4,9 @@ use crate::layer::Layer;
 use crate::spot::Spot;
 use netsonde_contract::failure::{Failure, FailureCode, Step};
 use netsonde_contract::id::ObservationId;
-use netsonde_contract::observation::{Connect, Echo, Exchange, ExchangePurpose, Fact, Handshake, Load, Lookup, LookupSource, Purpose, Quic, Trace};
+use netsonde_contract::observation::{
+    Connect, Echo, Exchange, ExchangePurpose, Fact, Handshake, Load, Lookup, LookupSource, Purpose, Quic, Trace,
+};
 use netsonde_contract::outcome::Outcome;
 
 /// One observation that made its check fail: where, at which layer, and what was seen in words.
@@ -27,6 +29,8 @@ impl Evidence<'_> {
             .any(|observation| matches!(&observation.fact, Fact::Lookup(Lookup { source: LookupSource::System, .. })));
         let keeps_no_cookies =
             |exchange: &Exchange| matches!(exchange.redirect_stopped.as_deref(), Some("loop" | "limit")) && sets_cookie(outcome);
+        let answers = |fact: &Fact| matches!(fact, Fact::CloudMetadata(metadata) if metadata.recognised);
+        let answering_cloud = outcome.observations.iter().any(|observation| answers(&observation.fact));
         let of_fact = |fact: &Fact| match fact {
             // Where the system was asked, what it said decides; the servers' replies are the reason.
             Fact::Lookup(lookup) if lookup.purpose != Purpose::Question => None,
@@ -63,6 +67,26 @@ impl Evidence<'_> {
             Fact::Exchange(exchange) => of_exchange(exchange),
             Fact::Quic(quic) => of_quic(quic),
             Fact::Load(load) => of_load(load),
+            Fact::Reflection(reflection) if reflection.failure.is_some() || reflection.received < reflection.sent => {
+                let count = || format!("{} of {} packets were answered", reflection.received, reflection.sent);
+                let what = words(reflection.failure.as_ref(), count);
+                Some((
+                    Layer::Path,
+                    Spot::Endpoint(reflection.address),
+                    format!("test packets to the reflector {}: {what}", reflection.address),
+                ))
+            }
+            // Beside a cloud that answers, others are not expected to.
+            Fact::CloudMetadata(metadata) if metadata.recognised || answering_cloud => None,
+            Fact::CloudMetadata(metadata) => metadata.failure.as_ref().map(|failure| {
+                let what = format!("{} metadata at {}: {}", metadata.provider.title(), metadata.address, failure.text);
+                (Layer::Service, Spot::Endpoint(metadata.address), what)
+            }),
+            Fact::PlatformAddress(address) => address.failure.as_ref().map(|failure| {
+                let what =
+                    format!("{} {} at {}: {}", address.provider.title(), address.service.words(), address.address, failure.text);
+                (Layer::Service, Spot::Endpoint(address.address), what)
+            }),
             Fact::Route(route) => route.failure.as_ref().map(|failure| {
                 (Layer::Host, Spot::Address(route.target), format!("no route to {}: {}", route.target, failure.text))
             }),

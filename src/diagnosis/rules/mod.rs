@@ -1,5 +1,6 @@
 //! The rules: a folder an area, a file a rule or a tight family, with its wording and its tests.
 
+mod cloud;
 mod dns;
 mod host;
 mod http;
@@ -51,6 +52,8 @@ pub const RULES: &[Rule] = &[
     http::status::SERVER_ERROR_RULE,
     http::status::CLIENT_ERROR_RULE,
     http::slow_server::RULE,
+    cloud::metadata_unreachable::RULE,
+    cloud::platform_address_unreachable::RULE,
 ];
 
 #[cfg(test)]

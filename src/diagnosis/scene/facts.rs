@@ -3,9 +3,10 @@
 use super::timestamp;
 use netsonde_contract::failure::{Failure, FailureCode, IcmpError, Step};
 use netsonde_contract::observation::{
-    Certificate, Clock, Connect, DnsFlags, DnsReply, DnssecChain, Echo, EchoReply, Exchange, Fact, Handshake, Header, Hop,
-    HopProbe, HopReply, Interface, Lookup, LookupSource, NameVerdict, Proxies, ProxySetting, Purpose, Quic, Record, ReplyKind,
-    Resolvers, Route, Security, Trace, TraceProtocol, Transport, TrustReason, TrustStore, TrustVerdict,
+    Certificate, Clock, CloudHint, CloudMetadata, CloudProvider, Connect, DnsFlags, DnsReply, DnssecChain, Echo, EchoReply,
+    Exchange, Fact, Handshake, Header, Hop, HopProbe, HopReply, Interface, Lookup, LookupSource, NameVerdict, PlatformAddress,
+    PlatformService, Proxies, ProxySetting, Purpose, Quic, Record, ReplyKind, Resolvers, Route, Security, Trace, TraceProtocol,
+    Transport, TrustReason, TrustStore, TrustVerdict,
 };
 use serde_json::json;
 use std::net::{IpAddr, SocketAddr};
@@ -393,4 +394,43 @@ pub(crate) fn exchange(url: &str, change: impl FnOnce(&mut Exchange)) -> Fact {
     .unwrap();
     change(&mut exchange);
     Fact::Exchange(Box::new(exchange))
+}
+
+/// What the firmware says of the cloud.
+pub(crate) fn cloud_hint(provider: Option<CloudProvider>) -> Fact {
+    Fact::CloudHint(CloudHint { provider, vendor: None, product: None })
+}
+
+/// A metadata service that answers, or fails so.
+pub(crate) fn metadata(provider: CloudProvider, failed: Option<FailureCode>) -> Fact {
+    Fact::CloudMetadata(Box::new(CloudMetadata {
+        provider,
+        address: "169.254.169.254:80".parse().unwrap(),
+        recognised: failed.is_none(),
+        status: failed.is_none().then_some(200),
+        connect_us: None,
+        answer_us: None,
+        fields: Default::default(),
+        took_us: 1_000,
+        failure: failed.map(|code| Failure::new(code, Step::Connect, "as the test says")),
+    }))
+}
+
+/// A service of Azure's platform address that answers, or fails so.
+pub(crate) fn platform(service: PlatformService, failed: Option<FailureCode>) -> Fact {
+    let port = match service {
+        PlatformService::Dns => 53,
+        PlatformService::Health => 32_526,
+        PlatformService::Agent | PlatformService::Other => 80,
+    };
+    Fact::PlatformAddress(Box::new(PlatformAddress {
+        provider: CloudProvider::Azure,
+        address: SocketAddr::from(([168, 63, 129, 16], port)),
+        service,
+        recognised: failed.is_none() && service == PlatformService::Agent,
+        connect_us: None,
+        answer_us: None,
+        status: None,
+        failure: failed.map(|code| Failure::new(code, Step::Connect, "as the test says")),
+    }))
 }

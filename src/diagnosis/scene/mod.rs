@@ -176,6 +176,7 @@ fn status_of(kind: Kind, facts: &[Fact]) -> Status {
         }
         Fact::Quic(quic) => quic.failure.is_none(),
         Fact::Route(route) => route.failure.is_none(),
+        Fact::CloudMetadata(metadata) => metadata.recognised,
         _ => false,
     };
     let last_exchange = facts.iter().rev().find_map(|fact| match fact {
@@ -184,6 +185,7 @@ fn status_of(kind: Kind, facts: &[Fact]) -> Status {
     });
     let succeeded = match kind {
         Kind::Http => last_exchange.unwrap_or(false),
+        Kind::Cloud => facts.iter().all(|fact| fact.failure().is_none()) && facts.iter().any(good),
         Kind::Host => !facts.iter().any(|fact| matches!(fact, Fact::Route(_))) || facts.iter().any(good),
         _ => facts.iter().any(good),
     };

@@ -113,7 +113,7 @@ fn statistics(found: &EchoStatistics) -> Vec<String> {
     lines
 }
 
-fn distribution(rtt: &RttDistribution) -> String {
+pub(super) fn distribution(rtt: &RttDistribution) -> String {
     let [mean, deviation, p90, p95, p99] =
         [rtt.mean_us, rtt.deviation_us, rtt.p90_us, rtt.p95_us, rtt.p99_us].map(units::duration);
     format!("RTT mean {mean} ± {deviation}, 90 % within {p90}, 95 % within {p95}, 99 % within {p99}")

@@ -1,6 +1,7 @@
 //! Facts in words. Each fact has one line that says what was seen, and details for those who want every flag; each outcome has
 //! one line that sums its observations up. Terminal, markdown and HTML all show these lines.
 
+mod cloud;
 mod delegation;
 mod dns;
 mod dnssec;
@@ -13,6 +14,7 @@ mod load;
 mod mtu;
 mod ntp;
 mod quic;
+mod reflect;
 mod route;
 mod tcp;
 mod tls;
@@ -48,6 +50,8 @@ pub(crate) fn outcome(outcome: &Outcome) -> String {
         Kind::Mtu => mtu::outcome(outcome),
         Kind::Ntp => ntp::outcome(outcome),
         Kind::Quic => quic::outcome(outcome),
+        Kind::Reflect => reflect::outcome(outcome),
+        Kind::Cloud => cloud::outcome(outcome),
         Kind::Host => host::outcome(outcome),
     };
     if summary.is_empty() && !outcome.observations.is_empty() {
@@ -86,6 +90,10 @@ pub(crate) fn line(fact: &Fact) -> String {
         Fact::Mtu(fact) => mtu::line(fact),
         Fact::TimeOffset(fact) => ntp::line(fact),
         Fact::Quic(fact) => quic::line(fact),
+        Fact::Reflection(fact) => reflect::line(fact),
+        Fact::CloudHint(fact) => cloud::hint(fact),
+        Fact::CloudMetadata(fact) => cloud::line(fact),
+        Fact::PlatformAddress(fact) => cloud::address(fact),
         Fact::Interface(fact) => host::interface(fact),
         Fact::Route(fact) => host::route(fact),
         Fact::Resolvers(fact) => host::resolvers(fact),
@@ -120,6 +128,9 @@ pub(crate) fn details(fact: &Fact) -> Vec<String> {
         Fact::Mtu(fact) => mtu::details(fact),
         Fact::TimeOffset(fact) => ntp::details(fact),
         Fact::Quic(fact) => quic::details(fact),
+        Fact::Reflection(fact) => reflect::details(fact),
+        Fact::CloudMetadata(fact) => failure::details(fact.failure.as_ref()),
+        Fact::PlatformAddress(fact) => failure::details(fact.failure.as_ref()),
         Fact::Trace(fact) => failure::details(fact.failure.as_ref()),
         Fact::Route(fact) => failure::details(fact.failure.as_ref()),
         _ => Vec::new(),

@@ -18,6 +18,8 @@ pub(crate) fn deep() -> Value {
                 outcome("quic", "quic", false, "failed", 14_000, 1_200_000, vec![over_quic(), refusing_quic(), silent_quic()]),
                 outcome("web", "http", false, "failed", 14_000, 300_000, super::http::depth()),
                 outcome("load", "load", false, "succeeded", 14_000, 12_000_000, vec![super::http::load()]),
+                outcome("ends", "reflect", false, "failed", 14_000, 3_000_000, vec![reflection()]),
+                outcome("cloud", "cloud", false, "failed", 14_000, 1_500_000, vec![hint(), metadata(), platform()]),
             ],
         }),
     )
@@ -154,6 +156,55 @@ fn ahead() -> Value {
                 "precision_log2_s": -23, "reference_time": "2026-11-21T20:10:00Z",
             },
             "wall": "2026-11-21T20:24:28Z",
+        }),
+    )
+}
+
+fn reflection() -> Value {
+    let spread = |most: u32| json!({"min_us": 0, "mean_us": 300, "deviation_us": 90, "median_us": 250, "p90_us": 600, "p95_us": 700, "p99_us": most, "max_us": most});
+    let trip = json!({"min_us": 21_000, "mean_us": 21_400, "deviation_us": 120, "median_us": 21_300, "p90_us": 21_700, "p95_us": 21_800, "p99_us": 22_000, "max_us": 22_100});
+    observation(
+        "ends/1",
+        json!({
+            "fact": "reflection", "host": "far.example", "address": "192.0.2.86:862", "authenticated": true, "timestamps": "ntp", "clock": "kernel_rx",
+            "payload_bytes": 172, "sent": 50, "received": 46, "lost_unknown": 1, "reflector": "stateful",
+            "forward": {
+                "lost": 3, "duplicates": 0, "reordered": 1, "least_delay_us": -80_000, "variation": spread(900), "jitter_us": 60, "ttls": [247], "dscps": [0],
+                "ecns": [0], "mtu": {"passed_bytes": 1_500, "own_interface": false},
+            },
+            "reverse": {
+                "lost": 0, "duplicates": 2, "reordered": 0, "least_delay_us": 101_000, "variation": spread(1_100), "jitter_us": 70, "ttls": [244, 245],
+                "dscps": [0], "ecns": [3], "mtu": {"passed_bytes": 1_400, "stopped_bytes": 1_401, "own_interface": false},
+            },
+            "round_trip": trip, "round_trip_jitter_us": 80, "offset_us": -90_500, "offset_bound_us": 10_500, "reflector_synchronised": true,
+            "reflector_error_us": 900, "clock_moved_us": 4, "strays": 0, "samples": [], "took_us": 3_000_000,
+        }),
+    )
+}
+
+fn hint() -> Value {
+    observation(
+        "cloud/1",
+        json!({"fact": "cloud_hint", "provider": "azure", "vendor": "Microsoft Corporation", "product": "Virtual Machine"}),
+    )
+}
+
+fn metadata() -> Value {
+    observation(
+        "cloud/2",
+        json!({
+            "fact": "cloud_metadata", "provider": "azure", "address": "169.254.169.254:80", "recognised": true, "status": 200, "connect_us": 400,
+            "answer_us": 2_100, "fields": {"region": "westeurope", "size": "Standard_D2s_v5", "image_offer": "debian-12"}, "took_us": 2_200,
+        }),
+    )
+}
+
+fn platform() -> Value {
+    observation(
+        "cloud/3",
+        json!({
+            "fact": "platform_address", "provider": "azure", "address": "168.63.129.16:32526", "service": "health",
+            "failure": {"code": "timed_out", "during": "connect", "text": "no answer within 1500 ms"},
         }),
     )
 }

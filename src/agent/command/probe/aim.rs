@@ -41,7 +41,7 @@ pub(super) fn read(kind: Kind, parameters: &mut Map<String, Value>) -> Result<Op
             parameters.insert("url".into(), target.url().unwrap_or(given).into());
             Ok(Some(target))
         }
-        Kind::Tcp | Kind::Tls | Kind::Quic => {
+        Kind::Tcp | Kind::Tls | Kind::Quic | Kind::Reflect => {
             let Some(given) = text("host") else { return Ok(None) };
             endpoint(kind, &parse(&given, TargetForm::Host)?, parameters).map(Some)
         }
@@ -49,6 +49,7 @@ pub(super) fn read(kind: Kind, parameters: &mut Map<String, Value>) -> Result<Op
             text("host").map(|given| host(&parse(&given, TargetForm::Host)?)).transpose()
         }
         Kind::Host => text("target").map(|given| host(&parse(&given, TargetForm::Host)?)).transpose(),
+        Kind::Cloud => Ok(None),
         // Names such as `_dmarc.example.` are asked for, but are no hosts.
         Kind::Dns => Ok(text("name").and_then(|given| Target::parse(&given, TargetForm::Host).ok())),
     }
