@@ -14,6 +14,11 @@ mod dont_fragment;
 pub(crate) mod echo_socket;
 /// ICMP errors that the kernel keeps for a socket.
 pub(crate) mod error_queue;
+/// What a network card says of itself.
+#[cfg(target_os = "linux")]
+mod ethtool;
+/// Hardware addresses in words.
+pub(crate) mod hardware_address;
 /// The machine's own network.
 pub(crate) mod host;
 #[cfg(target_os = "linux")]
@@ -22,11 +27,26 @@ mod host_linux;
 mod host_other;
 /// Which ICMP messages a raw socket gets.
 pub(crate) mod icmp_filter;
+/// Whom the kernel knows on its links.
+#[cfg(target_os = "linux")]
+mod neighbours_linux;
 /// Questions to the kernel's routing tables.
 #[cfg(target_os = "linux")]
 mod netlink;
+/// The packet filter in figures.
+#[cfg(target_os = "linux")]
+mod nftables;
+/// Packets below the sockets.
+pub(crate) mod packet_socket;
+#[cfg(target_os = "linux")]
+mod packet_socket_linux;
+#[cfg(not(target_os = "linux"))]
+mod packet_socket_other;
 /// What the process may do.
 mod rights;
+/// Routes and the rules that choose between their tables.
+#[cfg(target_os = "linux")]
+mod routes_linux;
 /// What the kernel knows of a TCP connection.
 pub(crate) mod tcp;
 

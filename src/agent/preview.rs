@@ -107,6 +107,9 @@ fn cost(check: &PlannedCheck) -> String {
                 params.max_body_bytes
             )
         }
+        Params::Host(params) if params.duplicates => {
+            "3 small packets on the own link for each own address; reads this machine's own settings".to_owned()
+        }
         Params::Host(_) => "nothing; reads this machine's own settings".to_owned(),
     };
     format!("{what} ({deadline} s)")

@@ -2,9 +2,9 @@ use super::Redactor;
 use netsonde_contract::observation::{
     Banner, BuiltChain, Certificate, CertificateRequest, CertificateTimestamp, Connect, DelegatedTo, Delegation, DnsReply, Echo,
     EchoReply, Edns, Exchange, ExtendedError, Fact, FetchedIssuer, Handshake, HandshakeVariant, Hold, Hop, HopProbe, HopReply,
-    HostsLine, Interface, Lookup, LookupSource, Mtu, NameSources, NameVerdict, Observation, OtherMessage, PinVerdict, PortState,
-    PortSweep, Proxies, ProxySetting, Race, Record, Resolvers, Route, SentQuery, Signature, StartTls, SubnetScope, Sweep,
-    SweepError, SweepTarget, TimeOffset, TimeServer, TlsSupport, Trace, TrustVerdict, VersionSupport, ZoneServer,
+    HostsLine, Lookup, LookupSource, Mtu, NameSources, NameVerdict, Observation, OtherMessage, PinVerdict, PortState, PortSweep,
+    Race, Record, SentQuery, Signature, StartTls, SubnetScope, Sweep, SweepError, SweepTarget, TimeOffset, TimeServer,
+    TlsSupport, Trace, TrustVerdict, VersionSupport, ZoneServer,
 };
 
 /// Record types whose data is a name, which stays like every name; the data of others (`TXT` …) is a text.
@@ -35,7 +35,15 @@ impl Redactor<'_> {
             Fact::Route(fact) => Fact::Route(self.route(fact)),
             Fact::Resolvers(fact) => Fact::Resolvers(self.resolvers(fact)),
             Fact::Proxies(fact) => Fact::Proxies(self.proxies(fact)),
-            Fact::Clock(fact) => Fact::Clock(fact.clone()),
+            Fact::Clock(fact) => Fact::Clock(self.clock(fact)),
+            Fact::Neighbours(fact) => Fact::Neighbours(self.neighbours(fact)),
+            Fact::Sockets(fact) => Fact::Sockets(Box::new(self.sockets(fact))),
+            Fact::Firewall(fact) => Fact::Firewall(self.firewall(fact)),
+            Fact::Capacity(fact) => Fact::Capacity(*fact),
+            Fact::Counters(fact) => Fact::Counters(self.counters(fact)),
+            Fact::Load(fact) => Fact::Load(self.load(fact)),
+            Fact::Machine(fact) => Fact::Machine(self.machine(fact)),
+            Fact::AddressProbe(fact) => Fact::AddressProbe(self.address_probe(fact)),
             // Nobody knows what the fields of an unknown fact are, so only its name stays.
             Fact::Unknown(fields) => {
                 self.count("unknown_fact");
@@ -160,6 +168,7 @@ impl Redactor<'_> {
             hold: fact.hold.as_ref().map(|hold| {
                 Box::new(Hold { failure: hold.failure.as_ref().map(|failure| self.failure(failure)), ..(**hold).clone() })
             }),
+            answer_unread: fact.answer_unread.as_ref().map(|note| self.note(note)),
             failure: fact.failure.as_ref().map(|failure| self.failure(failure)),
             ..fact.clone()
         }
@@ -411,43 +420,5 @@ impl Redactor<'_> {
             failure: fact.failure.as_ref().map(|failure| self.failure(failure)),
             ..fact.clone()
         }
-    }
-
-    fn interface(&mut self, fact: &Interface) -> Interface {
-        let addresses = fact.addresses.iter().map(|address| match address.split_once('/') {
-            Some((address, length)) => format!("{}/{}", self.name(address), self.word(length)),
-            None => self.name(address),
-        });
-        let addresses = addresses.collect();
-        Interface { name: self.word(&fact.name), addresses, ..fact.clone() }
-    }
-
-    fn route(&mut self, fact: &Route) -> Route {
-        Route {
-            target: self.address(fact.target),
-            gateway: fact.gateway.map(|gateway| self.address(gateway)),
-            interface: fact.interface.as_deref().map(|name| self.word(name)),
-            source: fact.source.map(|source| self.address(source)),
-            failure: fact.failure.as_ref().map(|failure| self.failure(failure)),
-        }
-    }
-
-    fn resolvers(&mut self, fact: &Resolvers) -> Resolvers {
-        Resolvers {
-            servers: self.addresses(&fact.servers),
-            search: self.names(&fact.search),
-            read_from: self.text(&fact.read_from),
-        }
-    }
-
-    fn proxies(&mut self, fact: &Proxies) -> Proxies {
-        let settings = fact.settings.iter().map(|setting| ProxySetting {
-            scheme: self.word(&setting.scheme),
-            url: self.url(&setting.url),
-            set_by: self.text(&setting.set_by),
-        });
-        let settings = settings.collect();
-        let excluded = fact.excluded.as_deref().map(|list| self.exclusions(list));
-        Proxies { settings, excluded }
     }
 }

@@ -102,7 +102,7 @@ kinds! {
     Http(HttpParams) "http" "Makes an HTTP request, follows redirects and times every phase.";
     Mtu(MtuParams) "mtu" "Finds the largest packet that passes to a host, and whether the path says what it drops.";
     Ntp(NtpParams) "ntp" "Asks time servers how far the machine's clock is off.";
-    Host(HostParams) "host" "Reads the machine's own interfaces, routes, resolvers, proxies and clock.";
+    Host(HostParams) "host" "Reads the machine's own network: interfaces, routes, sockets, resolvers, firewall, counters, load and clock.";
 }
 
 impl Params {

@@ -20,7 +20,12 @@ pub use dns::{
     Cookie, DnsFlags, DnsReply, Edns, ExtendedError, Lookup, LookupSource, OtherMessage, Purpose, QueryReason, Record, SentQuery,
     SubnetScope, Transport,
 };
-pub use host::{Clock, Interface, Proxies, ProxySetting, Resolvers, Route};
+pub use host::{
+    AddressAnswer, AddressProbe, Capacity, Chain, Clock, Conntrack, Counter, Counters, CpuTime, Descriptors, EphemeralPorts,
+    Firewall, FirewallTable, Interface, InterfaceCounters, InterfaceGrowth, Load, Machine, Neighbour, Neighbours, OwnerSockets,
+    PortUse, Pressure, ProcessSockets, Proxies, ProxySetting, RemotePort, ResolverSource, Resolvers, Route, RoutingRule, Sockets,
+    StateCount, TowardsTarget,
+};
 pub use http::{Exchange, Header, Phases};
 pub use icmp::{
     Echo, EchoClock, EchoReply, EchoStatistics, ExtraKind, ExtraReply, RttDistribution, Sweep, SweepError, SweepTarget,
@@ -29,7 +34,7 @@ pub use mtu::{Mtu, MtuAnswer, MtuLimit, MtuProbe};
 pub use name_sources::{HostsLine, NameSources};
 pub use ntp::{Leap, TimeOffset, TimeSample, TimeServer};
 pub use route::{Hop, HopProbe, HopReply, ReplyKind, Trace, TraceProtocol};
-pub use tcp::{Banner, Connect, Hold, PortState, PortSweep, Race, TcpState};
+pub use tcp::{Banner, Connect, Hold, PortState, PortSweep, Race, SeenSegment, TcpState};
 pub use tls::{
     BuiltChain, Certificate, CertificateRequest, CertificateTimestamp, FetchedIssuer, Handshake, HandshakeVariant, NameVerdict,
     Ocsp, OcspStatus, PinVerdict, StartTls, Tickets, TlsSupport, TrustReason, TrustStore, TrustVerdict, Variant, VersionSupport,
@@ -77,6 +82,14 @@ pub enum Fact {
     Resolvers(Resolvers),
     Proxies(Proxies),
     Clock(Clock),
+    Neighbours(Neighbours),
+    Sockets(Box<Sockets>),
+    Firewall(Firewall),
+    Capacity(Capacity),
+    Counters(Counters),
+    Load(Load),
+    Machine(Machine),
+    AddressProbe(AddressProbe),
     /// From a newer agent: kept, shown raw, and read by no rule.
     #[serde(untagged)]
     Unknown(serde_json::Map<String, serde_json::Value>),
@@ -101,6 +114,7 @@ impl Fact {
             Self::FetchedIssuer(fact) => fact.failure.as_ref(),
             Self::Mtu(fact) => fact.failure.as_ref(),
             Self::TimeOffset(fact) => fact.failure.as_ref(),
+            Self::AddressProbe(fact) => fact.failure.as_ref(),
             Self::NameSources(_)
             | Self::Delegation(_)
             | Self::Hop(_)
@@ -109,6 +123,13 @@ impl Fact {
             | Self::Resolvers(_)
             | Self::Proxies(_)
             | Self::Clock(_)
+            | Self::Neighbours(_)
+            | Self::Sockets(_)
+            | Self::Firewall(_)
+            | Self::Capacity(_)
+            | Self::Counters(_)
+            | Self::Load(_)
+            | Self::Machine(_)
             | Self::Unknown(_) => None,
         }
     }
