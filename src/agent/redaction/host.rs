@@ -28,6 +28,14 @@ impl Redactor<'_> {
         }
     }
 
+    /// A network; what is none is no more than a word.
+    fn network(&mut self, text: &str) -> String {
+        match text.split_once('/').map(|(address, length)| (address.parse::<IpAddr>(), length)) {
+            Some((Ok(address), length)) => format!("{}/{}", self.address(address), self.word(length)),
+            _ => self.word(text),
+        }
+    }
+
     /// A hardware address names one device, so that at the strict level it becomes a token; what is none goes.
     fn hardware_address(&mut self, text: &str) -> String {
         let is_pair = |pair: &str| pair.len() == 2 && pair.bytes().all(|byte| byte.is_ascii_hexdigit());
@@ -40,8 +48,8 @@ impl Redactor<'_> {
 
     pub(super) fn route(&mut self, fact: &Route) -> Route {
         let rule = |rule: &RoutingRule| RoutingRule {
-            from: rule.from.as_deref().map(|prefix| self.prefix(prefix)),
-            to: rule.to.as_deref().map(|prefix| self.prefix(prefix)),
+            from: rule.from.as_deref().map(|prefix| self.network(prefix)),
+            to: rule.to.as_deref().map(|prefix| self.network(prefix)),
             ..rule.clone()
         };
         Route {
@@ -50,7 +58,7 @@ impl Redactor<'_> {
             gateway: fact.gateway.map(|gateway| self.address(gateway)),
             interface: fact.interface.as_deref().map(|name| self.word(name)),
             source: fact.source.map(|source| self.address(source)),
-            matched: fact.matched.as_deref().map(|prefix| self.prefix(prefix)),
+            matched: fact.matched.as_deref().map(|prefix| self.network(prefix)),
             made_by: fact.made_by.as_deref().map(|name| self.word(name)),
             tunnel: fact.tunnel.as_deref().map(|kind| self.word(kind)),
             failure: fact.failure.as_ref().map(|failure| self.failure(failure)),
