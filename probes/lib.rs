@@ -43,7 +43,7 @@ mod tls;
 mod traceroute;
 
 pub use context::{Context, Ending, NotMeasurable, Recorder};
-pub use host::environment;
+pub use host::{closing_reading, environment};
 pub use http::proxy_of;
 pub use reflect::{Reflector, ReflectorKey, ReflectorRules, ReflectorSession, ReflectorSummary};
 pub use tls::trust::{Trust, TrustError};

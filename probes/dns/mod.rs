@@ -51,6 +51,8 @@ mod walk;
 
 use crate::context::{Context, Ending, NotMeasurable};
 use crate::platform::host::{SystemResolvers, system_resolvers};
+pub(crate) use name_sources::of as name_sources;
+
 use ask::{Manner, Question};
 use exchange::Patience;
 use futures_util::future::join_all;

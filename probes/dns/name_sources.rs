@@ -37,6 +37,13 @@ pub(super) struct SearchList {
 /// Records where the system looks for the name.
 pub(super) async fn record(context: &Context, name: &str) {
     let at_us = context.clock.now_us();
+    if let Some(sources) = of(name).await {
+        context.recorder.record(at_us, Fact::NameSources(sources));
+    }
+}
+
+/// Where the system looks for the name. A reader that panics costs this fact only.
+pub(crate) async fn of(name: &str) -> Option<NameSources> {
     let list = search_list().await;
     let asked = name.to_owned();
     let read = move || {
@@ -55,10 +62,7 @@ pub(super) async fn record(context: &Context, name: &str) {
             ndots: list.ndots,
         }
     };
-    // A reader that panics costs this fact only.
-    if let Ok(sources) = tokio::task::spawn_blocking(read).await {
-        context.recorder.record(at_us, Fact::NameSources(sources));
-    }
+    tokio::task::spawn_blocking(read).await.ok()
 }
 
 /// The system's search list; one that cannot be read is empty, as the C library takes it.

@@ -1,41 +1,60 @@
-//! The machine's own network: interfaces, resolvers, proxies, clock, and the routes to the target. Nothing is sent.
+//! The machine's own network: what netstat, ip, arp, route and nft would have said. Nothing is sent unless duplicates are asked for.
 
+/// What the machine has only so much of.
+mod capacity;
+/// What the kernel counts, before and after the run.
+mod counters;
+/// Own addresses asked for on their links.
+mod duplicates;
 /// The machine and the program, for the head of a document.
 mod environment;
+/// Vendor, hypervisor, container, cloud.
+mod kind_of_machine;
+/// How busy the machine is.
+mod load;
 /// Proxies in the process's environment.
 mod proxies;
+/// Bounded reads of files.
+mod read;
+/// Whom a resolver on this machine itself asks.
+mod resolver_files;
+/// Routes to the target.
+mod routes;
+/// Sockets, counted.
+mod sockets;
+/// Proxies that files of the system set.
+mod system_proxies;
 
+pub use counters::closing_reading;
 pub use environment::environment;
 
 use crate::context::{Context, Ending, NotMeasurable};
-use crate::names::Names;
-use crate::platform::host::{clock_state, interfaces, route, system_resolvers};
-use netsonde_contract::failure::{Failure, Step};
+use crate::platform::{self, host};
 use netsonde_contract::kind::HostParams;
-use netsonde_contract::observation::{Clock, Fact, Interface, Route};
+use netsonde_contract::observation::{Clock, Fact, Interface, Neighbour, Neighbours, Resolvers, Route};
+use sockets::Viewer;
 use std::net::IpAddr;
-use std::time::Duration;
 
 /// A machine with containers has some hundreds of interfaces that say nothing about its way out.
 const MAX_INTERFACES: usize = 128;
 
-/// How long to wait for the target's addresses. The check is about this machine: a dead resolver is the dns check's finding, and
-/// getaddrinfo waits for one longer than any deadline.
-const NAME_PATIENCE: Duration = Duration::from_secs(3);
+/// A server on a large network knows thousands of neighbours.
+const MAX_NEIGHBOURS: usize = 256;
 
 pub(crate) async fn run(context: &Context, params: &HostParams) -> Result<Ending, NotMeasurable> {
-    let routed = async {
-        match &params.target {
-            Some(target) => routes(context, target).await,
-            None => true,
-        }
-    };
+    // Before anything else of the run, so that its own traffic is in what the counters grow by.
+    if !params.only_route {
+        record(context, || counters::read().map(Fact::Counters)).await;
+    }
     let machine = async {
         if !params.only_route {
             machine(context).await;
         }
+        if params.duplicates {
+            duplicates::record(context).await;
+        }
     };
-    let ((), routed) = tokio::join!(machine, routed);
+    let ((), routed) = tokio::join!(machine, towards(context, params));
     Ok(if routed { Ending::AsExpected } else { Ending::Failed })
 }
 
@@ -43,12 +62,16 @@ pub(crate) async fn run(context: &Context, params: &HostParams) -> Result<Ending
 async fn machine(context: &Context) {
     let recorder = context.recorder.clone();
     let clock = context.clock;
-    recorder.record(clock.now_us(), Fact::Proxies(proxies::proxies(|name| std::env::var(name).ok())));
     recorder.record(clock.now_us(), Fact::Clock(wall_clock(context)));
     let read = tokio::task::spawn_blocking(move || {
         let at_us = clock.now_us();
-        recorder.record(at_us, Fact::Resolvers(system_resolvers().into()));
-        match interfaces() {
+        let mut found = proxies::proxies(|name| std::env::var(name).ok());
+        found.of_system = system_proxies::of_system();
+        recorder.record(at_us, Fact::Proxies(found));
+        let mut resolvers = Resolvers::from(host::system_resolvers());
+        resolvers.behind = resolver_files::behind(&resolvers);
+        recorder.record(at_us, Fact::Resolvers(resolvers));
+        match host::interfaces() {
             Ok(found) => {
                 for interface in telling(found) {
                     recorder.record(at_us, Fact::Interface(interface));
@@ -56,18 +79,88 @@ async fn machine(context: &Context) {
             }
             Err(error) => tracing::warn!(%error, "the interfaces could not be read"),
         }
+        let facts = [
+            capacity::read().map(Fact::Capacity),
+            load::read().map(Fact::SystemLoad),
+            kind_of_machine::read().map(Fact::Machine),
+            Some(Fact::Firewall(host::firewall())),
+        ];
+        for fact in facts.into_iter().flatten() {
+            recorder.record(clock.now_us(), fact);
+        }
     });
     if let Err(error) = read.await {
         tracing::warn!(%error, "the machine's configuration could not be read");
     }
 }
 
+/// Records what is about the target: routes, its next hops, its lines in the hosts file and the connections to it. Says whether an
+/// address has a route, or there is no address to ask for.
+async fn towards(context: &Context, params: &HostParams) -> bool {
+    let mut addresses = Vec::new();
+    if let Some(target) = &params.target {
+        if target.parse::<IpAddr>().is_err() {
+            let at_us = context.clock.now_us();
+            if let Some(sources) = crate::dns::name_sources(target).await.filter(|sources| !sources.hosts.is_empty()) {
+                context.recorder.record(at_us, Fact::NameSources(sources));
+            }
+        }
+        addresses = routes::addresses(context, target).await;
+    }
+    let routes = routes::record(context, addresses.clone()).await;
+    if !params.only_route {
+        let gateways: Vec<IpAddr> = routes.iter().filter_map(next_hop).collect();
+        record(context, move || neighbours(&gateways).map(Fact::Neighbours)).await;
+        let targets = addresses.clone();
+        record(context, move || sockets::read(&targets, viewer()).map(|sockets| Fact::Sockets(Box::new(sockets)))).await;
+    }
+    addresses.is_empty() || routes.iter().any(|route| route.failure.is_none())
+}
+
+/// Records what a blocking read gives, if anything; a read that panics costs its own fact only.
+async fn record(context: &Context, read: impl FnOnce() -> Option<Fact> + Send + 'static) {
+    let at_us = context.clock.now_us();
+    if let Ok(Some(fact)) = tokio::task::spawn_blocking(read).await {
+        context.recorder.record(at_us, fact);
+    }
+}
+
+/// The gateway, or the target itself where it is on the link.
+fn next_hop(route: &Route) -> Option<IpAddr> {
+    route.failure.is_none().then(|| route.gateway.unwrap_or(route.target))
+}
+
+/// The neighbours worth keeping: the next hops to the target first, then those that cannot be found.
+fn neighbours(gateways: &[IpAddr]) -> Option<Neighbours> {
+    let mut entries = host::neighbours().ok()?;
+    let total = u32::try_from(entries.len()).unwrap_or(u32::MAX);
+    for entry in &mut entries {
+        entry.gateway = gateways.contains(&entry.address);
+    }
+    let is_found = |entry: &Neighbour| !matches!(entry.state.as_str(), "failed" | "incomplete");
+    entries.sort_by_key(|entry| (!entry.gateway, is_found(entry)));
+    entries.truncate(MAX_NEIGHBOURS);
+    Some(Neighbours { entries, total })
+}
+
+fn viewer() -> Viewer {
+    #[cfg(unix)]
+    let user_id = nix::unistd::geteuid().as_raw();
+    #[cfg(not(unix))]
+    let user_id = 0;
+    Viewer { user_id, elevated: platform::elevated() }
+}
+
 fn wall_clock(context: &Context) -> Clock {
-    let state = clock_state();
+    let state = host::clock_state();
     Clock {
         wall: context.clock.wall(),
-        synchronised: state.map(|state| state.synchronised),
-        max_error_us: state.and_then(|state| state.max_error_us),
+        synchronised: state.as_ref().map(|state| state.synchronised),
+        max_error_us: state.as_ref().and_then(|state| state.max_error_us),
+        offset_us: state.as_ref().and_then(|state| state.offset_us),
+        rate_correction_ppb: state.as_ref().and_then(|state| state.rate_correction_ppb),
+        state: state.as_ref().and_then(|state| state.state.clone()),
+        source: state.and_then(|state| state.source),
     }
 }
 
@@ -78,36 +171,6 @@ fn telling(mut interfaces: Vec<Interface>) -> Vec<Interface> {
         interfaces.truncate(MAX_INTERFACES);
     }
     interfaces
-}
-
-/// Records the route to each address of the target; says whether one has a route, or there is no address to ask for.
-async fn routes(context: &Context, target: &str) -> bool {
-    let Ok(answer) = tokio::time::timeout(NAME_PATIENCE, context.names.answer(target)).await else { return true };
-    let Ok(mut addresses) = answer.addresses else { return true };
-    addresses.truncate(Names::MAX_ADDRESSES);
-    let (recorder, clock) = (context.recorder.clone(), context.clock);
-    let asked = tokio::task::spawn_blocking(move || {
-        let mut found = false;
-        for address in addresses {
-            let at_us = clock.now_us();
-            let route = route_to(address);
-            found |= route.failure.is_none();
-            recorder.record(at_us, Fact::Route(route));
-        }
-        found
-    });
-    asked.await.unwrap_or(true)
-}
-
-fn route_to(target: IpAddr) -> Route {
-    route(target).unwrap_or_else(|error| {
-        let mut failure = Failure::from_io(&error, Step::Open);
-        // The kernel's answer for a route of type blackhole (ip-route(8)), whose own words say nothing.
-        if error.kind() == std::io::ErrorKind::InvalidInput {
-            failure.text = format!("a blackhole route drops what goes there ({error})");
-        }
-        Route { target, gateway: None, interface: None, source: None, failure: Some(failure) }
-    })
 }
 
 #[cfg(test)]

@@ -14,7 +14,11 @@ pub(super) fn proxies(variable: impl Fn(&str) -> Option<String>) -> Proxies {
             |set_by: String| set(&set_by).map(|value| ProxySetting { scheme: (*scheme).into(), url: plain(&value), set_by });
         spellings(name).into_iter().filter_map(setting).collect::<Vec<_>>()
     });
-    Proxies { settings: settings.collect(), excluded: spellings(EXCLUDED).into_iter().find_map(|name| set(&name)) }
+    Proxies {
+        settings: settings.collect(),
+        excluded: spellings(EXCLUDED).into_iter().find_map(|name| set(&name)),
+        of_system: Vec::new(),
+    }
 }
 
 /// Windows does not tell the two spellings apart.
@@ -24,7 +28,7 @@ fn spellings(name: &str) -> Vec<String> {
 
 /// Scheme, host and port of a proxy. Everything up to the last `@` goes: a password may hold any character, and too little is
 /// better than a piece of it.
-fn plain(value: &str) -> String {
+pub(super) fn plain(value: &str) -> String {
     let (scheme, rest) = match value.split_once("://") {
         Some((scheme, rest)) if scheme.bytes().all(|byte| byte.is_ascii_alphanumeric() || b"+-.".contains(&byte)) => {
             (Some(scheme), rest)

@@ -19,7 +19,7 @@ fn context() -> Context {
 
 async fn facts(target: Option<&str>) -> (Ending, Vec<Fact>) {
     let context = context();
-    let ending = run(&context, &HostParams { target: target.map(str::to_owned), only_route: false }).await.unwrap();
+    let ending = run(&context, &HostParams { target: target.map(str::to_owned), ..HostParams::default() }).await.unwrap();
     (ending, context.recorder.observations().into_iter().map(|observation| observation.fact).collect())
 }
 
@@ -48,7 +48,7 @@ async fn without_a_target_no_route_is_asked_for() {
 #[tokio::test]
 async fn for_a_further_target_only_its_route_is_read() {
     let context = context();
-    let params = HostParams { target: Some("127.0.0.1".into()), only_route: true };
+    let params = HostParams { target: Some("127.0.0.1".into()), only_route: true, duplicates: false };
     assert_eq!(run(&context, &params).await, Ok(Ending::AsExpected));
     let facts: Vec<Fact> = context.recorder.observations().into_iter().map(|observation| observation.fact).collect();
     assert!(matches!(&facts[..], [Fact::Route(_)]), "{facts:?}");
@@ -59,15 +59,50 @@ fn interfaces_with_an_address_stay_where_there_are_too_many() {
     let interface = |number: usize, addresses: Vec<String>| Interface {
         name: format!("i{number}"),
         up: true,
-        carrier: None,
-        mtu: None,
         addresses,
-        loopback: false,
-        tunnel: false,
+        ..Interface::default()
     };
     let mut many: Vec<_> = (0..MAX_INTERFACES * 2).map(|number| interface(number, Vec::new())).collect();
     many.push(interface(9_999, vec!["192.0.2.1/24".into()]));
     let kept = telling(many);
     assert_eq!(kept.len(), MAX_INTERFACES);
     assert_eq!(kept[0].name, "i9999");
+}
+
+#[tokio::test]
+#[cfg(target_os = "linux")]
+async fn every_part_of_the_machine_is_recorded_once() {
+    let (_, facts) = facts(Some("127.0.0.1")).await;
+    for name in ["counters", "capacity", "load", "firewall", "neighbours", "sockets"] {
+        let count = facts.iter().filter(|fact| serde_json::to_value(fact).unwrap()["fact"] == name).count();
+        assert_eq!(count, 1, "{name}");
+    }
+}
+
+#[tokio::test]
+#[cfg(target_os = "linux")]
+async fn the_closing_reading_counts_what_the_run_itself_sent() {
+    let context = context();
+    run(&context, &HostParams::default()).await.unwrap();
+    let outcome = netsonde_contract::outcome::Outcome {
+        check: CheckId::new("machine"),
+        kind: netsonde_contract::kind::Kind::Host,
+        required: false,
+        target: None,
+        parameters: serde_json::Value::Null,
+        status: netsonde_contract::outcome::Status::Succeeded,
+        note: None,
+        began_us: 0,
+        took_us: 0,
+        observations: context.recorder.observations(),
+    };
+    let socket = std::net::UdpSocket::bind("127.0.0.1:0").unwrap();
+    let listener = std::net::UdpSocket::bind("127.0.0.1:0").unwrap();
+    for _ in 0..20 {
+        socket.send_to(b"x", listener.local_addr().unwrap()).unwrap();
+    }
+    let last = closing_reading(context.clock, &outcome).await.unwrap();
+    let Fact::Counters(counters) = last.fact else { panic!("no counters") };
+    assert!(counters.value("Udp.OutDatagrams") >= 20 && counters.over_us.is_some(), "{counters:?}");
+    assert_eq!(last.id, netsonde_contract::id::ObservationId::of(&outcome.check, outcome.observations.len() + 1));
 }

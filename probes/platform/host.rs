@@ -4,9 +4,17 @@ use netsonde_contract::observation::Resolvers;
 use std::net::SocketAddr;
 
 #[cfg(target_os = "linux")]
-pub(crate) use super::host_linux::{clock_state, interfaces, os_release, route, system_resolvers};
+pub(crate) use super::host_linux::{clock_state, interface_counters, interfaces, os_release, system_resolvers};
 #[cfg(not(target_os = "linux"))]
-pub(crate) use super::host_other::{clock_state, interfaces, os_release, route, system_resolvers};
+pub(crate) use super::host_other::{
+    clock_state, firewall, interface_counters, interfaces, neighbours, os_release, route, system_resolvers,
+};
+#[cfg(target_os = "linux")]
+pub(crate) use super::neighbours_linux::neighbours;
+#[cfg(target_os = "linux")]
+pub(crate) use super::nftables::firewall;
+#[cfg(target_os = "linux")]
+pub(crate) use super::routes_linux::route;
 
 /// Where name servers listen (RFC 1035 section 4.2).
 pub(crate) const DNS_PORT: u16 = 53;
@@ -23,13 +31,22 @@ pub(crate) struct SystemResolvers {
 
 impl From<SystemResolvers> for Resolvers {
     fn from(found: SystemResolvers) -> Self {
-        Self { servers: found.servers.iter().map(SocketAddr::ip).collect(), search: found.search, read_from: found.read_from }
+        Self {
+            servers: found.servers.iter().map(SocketAddr::ip).collect(),
+            search: found.search,
+            read_from: found.read_from,
+            behind: Vec::new(),
+        }
     }
 }
 
 /// What the kernel says of its own clock.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct ClockState {
     pub(crate) synchronised: bool,
     pub(crate) max_error_us: Option<u64>,
+    pub(crate) state: Option<String>,
+    pub(crate) offset_us: Option<i64>,
+    pub(crate) rate_correction_ppb: Option<i64>,
+    pub(crate) source: Option<String>,
 }

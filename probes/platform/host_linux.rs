@@ -1,25 +1,24 @@
-//! The machine's own network as Linux tells it: links, addresses and routes by netlink, the rest from files in `/etc`.
+//! The machine's own network as Linux tells it: links and addresses by netlink, the rest from files in `/etc`.
 
+use super::ethtool;
 use super::host::{ClockState, SystemResolvers};
 use super::netlink::{self, Request, number};
-use netsonde_contract::observation::{Interface, Route};
+use netsonde_contract::observation::{Interface, InterfaceCounters};
 use nix::libc;
 use resolv_conf::ScopedIp;
 use std::collections::BTreeMap;
 use std::io;
 use std::net::{IpAddr, Ipv6Addr, SocketAddr, SocketAddrV6};
 
-/// The sizes of `ifinfomsg`, `ifaddrmsg` and `rtmsg` (rtnetlink(7)).
+/// The sizes of `ifinfomsg` and `ifaddrmsg` (rtnetlink(7)).
 const LINK_HEADER_BYTES: usize = 16;
 const ADDRESS_HEADER_BYTES: usize = 8;
-const ROUTE_HEADER_BYTES: usize = 12;
 
-/// `IFLA_CARRIER` and `IFLA_INFO_KIND` (linux/if_link.h).
+/// `IFLA_STATS64`, `IFLA_CARRIER`, `IFLA_CARRIER_CHANGES` and `IFLA_INFO_KIND` (linux/if_link.h).
+const LINK_COUNTERS: u16 = 23;
 const LINK_CARRIER: u16 = 33;
+const LINK_CARRIER_CHANGES: u16 = 35;
 const LINK_INFO_KIND: u16 = 1;
-
-/// `RTA_VIA` (linux/rtnetlink.h): a next hop of the other family.
-const ROUTE_VIA: u16 = 18;
 
 /// Kinds of link that lead through something else: an encrypted or encapsulating tunnel to one peer.
 const TUNNEL_KINDS: [&str; 16] = [
@@ -41,6 +40,10 @@ const TUNNEL_KINDS: [&str; 16] = [
     "l2tp",
 ];
 
+/// The values that adjtimex(2) returns, in their order.
+const CLOCK_STATES: [&str; 6] = ["ok", "insert", "delete", "leap", "wait", "error"];
+const CLOCK_SOURCE: &str = "/sys/devices/system/clocksource/clocksource0/current_clocksource";
+
 const RESOLV_CONF: &str = "/etc/resolv.conf";
 const OS_RELEASE: [&str; 2] = ["/etc/os-release", "/usr/lib/os-release"];
 
@@ -61,35 +64,64 @@ pub(crate) fn interfaces() -> io::Result<Vec<Interface>> {
             interface.addresses.push(text);
         }
     }
-    Ok(interfaces.into_values().collect())
+    let mut interfaces: Vec<Interface> = interfaces.into_values().collect();
+    ethtool::fill_in(&mut interfaces);
+    Ok(interfaces)
+}
+
+/// What the interfaces count, by name.
+///
+/// # Errors
+/// The kernel's own, where it does not answer.
+pub(crate) fn interface_counters() -> io::Result<Vec<(String, InterfaceCounters)>> {
+    let links = Request::new(libc::RTM_GETLINK, true, &[0; LINK_HEADER_BYTES]).answers()?;
+    let counted = links.iter().filter(|link| link.kind == libc::RTM_NEWLINK).map(interface);
+    Ok(counted.filter_map(|found| Some((found.name, found.counters?))).collect())
 }
 
 fn interface(link: &netlink::Answer) -> Interface {
     let flags = number(&link.body, 8).unwrap_or_default().cast_signed();
-    let mut interface = Interface {
-        name: String::new(),
-        up: flags & libc::IFF_UP != 0,
-        carrier: None,
-        mtu: None,
-        addresses: Vec::new(),
-        loopback: flags & libc::IFF_LOOPBACK != 0,
-        tunnel: false,
-    };
+    let mut interface =
+        Interface { up: flags & libc::IFF_UP != 0, loopback: flags & libc::IFF_LOOPBACK != 0, ..Interface::default() };
+    let mut carrier_changes = None;
     for (kind, data) in link.attributes(LINK_HEADER_BYTES) {
         match kind {
             libc::IFLA_IFNAME => interface.name = text(data),
             libc::IFLA_MTU => interface.mtu = number(data, 0),
+            libc::IFLA_ADDRESS => interface.hardware_address = super::hardware_address::text(data),
             LINK_CARRIER => interface.carrier = data.first().map(|carrier| *carrier != 0),
+            LINK_CARRIER_CHANGES => carrier_changes = number(data, 0).map(u64::from),
+            LINK_COUNTERS => interface.counters = counters(data),
             libc::IFLA_LINKINFO => {
                 let named = netlink::attributes(data).find(|(kind, _)| *kind == LINK_INFO_KIND);
-                interface.tunnel |= named.is_some_and(|(_, name)| TUNNEL_KINDS.contains(&text(name).as_str()));
+                interface.kind = named.map(|(_, name)| text(name));
             }
             _ => {}
         }
     }
+    interface.tunnel = interface.kind.as_deref().is_some_and(|kind| TUNNEL_KINDS.contains(&kind));
     // A link that is switched off carries nothing, whatever its cable says.
     interface.carrier = interface.carrier.filter(|_| interface.up);
+    if let Some(counters) = &mut interface.counters {
+        counters.carrier_changes = carrier_changes;
+    }
     interface
+}
+
+/// The beginning of `rtnl_link_stats64` (linux/if_link.h).
+fn counters(data: &[u8]) -> Option<InterfaceCounters> {
+    let number = |at: usize| data.get(at * 8..at * 8 + 8)?.try_into().ok().map(u64::from_ne_bytes);
+    Some(InterfaceCounters {
+        rx_packets: number(0)?,
+        tx_packets: number(1)?,
+        rx_bytes: number(2)?,
+        tx_bytes: number(3)?,
+        rx_errors: number(4)?,
+        tx_errors: number(5)?,
+        rx_dropped: number(6)?,
+        tx_dropped: number(7)?,
+        carrier_changes: None,
+    })
 }
 
 /// Address and prefix length. The peer of a point-to-point link stands in the place of the address there; the own one is `IFA_LOCAL`.
@@ -99,39 +131,6 @@ fn address_text(answer: &netlink::Answer) -> Option<String> {
         |wanted| answer.attributes(ADDRESS_HEADER_BYTES).find(|(kind, _)| *kind == wanted).and_then(|(_, data)| address(data));
     let own = find(libc::IFA_LOCAL).or_else(|| find(libc::IFA_ADDRESS))?;
     Some(format!("{own}/{prefix}"))
-}
-
-/// The route that a packet to `target` would take now.
-///
-/// # Errors
-/// The kernel's answer where there is none: ENETUNREACH, or what a reject route says (EHOSTUNREACH, EACCES, EINVAL).
-pub(crate) fn route(target: IpAddr) -> io::Result<Route> {
-    let (family, bytes) = match target {
-        IpAddr::V4(v4) => (libc::AF_INET, v4.octets().to_vec()),
-        IpAddr::V6(v6) => (libc::AF_INET6, v6.octets().to_vec()),
-    };
-    let mut header = [0; ROUTE_HEADER_BYTES];
-    header[0] = u8::try_from(family).unwrap_or_default();
-    header[1] = u8::try_from(bytes.len() * 8).unwrap_or_default();
-    let answers = Request::new(libc::RTM_GETROUTE, false, &header).attribute(libc::RTA_DST, &bytes).answers()?;
-    let answer = answers.iter().find(|answer| answer.kind == libc::RTM_NEWROUTE).ok_or(io::ErrorKind::InvalidData)?;
-    let mut route = Route { target, gateway: None, interface: None, source: None, failure: None };
-    for (kind, data) in answer.attributes(ROUTE_HEADER_BYTES) {
-        match kind {
-            libc::RTA_GATEWAY => route.gateway = address(data),
-            // Two bytes of family stand before the address.
-            ROUTE_VIA => route.gateway = data.get(2..).and_then(address),
-            libc::RTA_PREFSRC => route.source = address(data),
-            libc::RTA_OIF => route.interface = number(data, 0).map(interface_name),
-            _ => {}
-        }
-    }
-    Ok(route)
-}
-
-fn interface_name(index: u32) -> String {
-    let name = nix::net::if_::if_indextoname(index).ok();
-    name.map_or_else(|| format!("#{index}"), |name| name.to_string_lossy().into_owned())
 }
 
 /// What `/etc/resolv.conf` names. Blocks on the file.
@@ -162,7 +161,7 @@ fn server(address: &ScopedIp) -> SocketAddr {
     }
 }
 
-/// What the kernel says of its clock (adjtimex(2)); none where it may not be asked.
+/// What the kernel says of its clock (adjtimex(2)); none where it may not be asked. Blocks on a file.
 pub(crate) fn clock_state() -> Option<ClockState> {
     #[expect(unsafe_code, reason = "the C library's adjtimex has no safe wrapper")]
     // SAFETY: all-zero bytes are a valid `timex`, whose `modes` of zero only reads; the kernel writes within the structure.
@@ -173,8 +172,16 @@ pub(crate) fn clock_state() -> Option<ClockState> {
     if state < 0 {
         return None;
     }
-    let synchronised = state != libc::TIME_ERROR && timex.status & libc::STA_UNSYNC == 0;
-    Some(ClockState { synchronised, max_error_us: u64::try_from(timex.maxerror).ok() })
+    let offset = timex.offset as i64;
+    Some(ClockState {
+        synchronised: state != libc::TIME_ERROR && timex.status & libc::STA_UNSYNC == 0,
+        max_error_us: u64::try_from(timex.maxerror).ok(),
+        state: usize::try_from(state).ok().and_then(|state| CLOCK_STATES.get(state)).map(|name| (*name).to_owned()),
+        offset_us: Some(if timex.status & libc::STA_NANO == 0 { offset } else { offset / 1_000 }),
+        // The kernel's unit is parts of a million with 16 bits behind the point.
+        rate_correction_ppb: Some((timex.freq as i64).saturating_mul(1_000) >> 16),
+        source: std::fs::read_to_string(CLOCK_SOURCE).ok().map(|name| name.trim().to_owned()),
+    })
 }
 
 /// The distribution's name and release (os-release(5)). Blocks on the file.
@@ -188,13 +195,13 @@ pub(crate) fn os_release() -> Option<String> {
     value("PRETTY_NAME").or_else(|| value("NAME"))
 }
 
-fn address(bytes: &[u8]) -> Option<IpAddr> {
+pub(super) fn address(bytes: &[u8]) -> Option<IpAddr> {
     let v4 = || <[u8; 4]>::try_from(bytes).ok().map(IpAddr::from);
     v4().or_else(|| <[u8; 16]>::try_from(bytes).ok().map(|octets| Ipv6Addr::from(octets).into()))
 }
 
 /// Text up to its final zero byte.
-fn text(bytes: &[u8]) -> String {
+pub(super) fn text(bytes: &[u8]) -> String {
     String::from_utf8_lossy(bytes).trim_end_matches('\0').to_owned()
 }
 

@@ -1,7 +1,8 @@
 //! The machine's own network where no code of our own reads it: what the portable libraries tell.
 
 use super::host::{ClockState, DNS_PORT, SystemResolvers};
-use netsonde_contract::observation::{Interface, Route};
+use netsonde_contract::observation::{Firewall, Interface, InterfaceCounters, Neighbour, Route};
+use netsonde_contract::outcome::Note;
 use std::io;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, UdpSocket};
 
@@ -24,6 +25,7 @@ fn interface(found: &netdev::Interface) -> Interface {
         addresses: v4.chain(v6).collect(),
         loopback: found.is_loopback(),
         tunnel: found.is_tun(),
+        ..Interface::default()
     }
 }
 
@@ -35,7 +37,7 @@ pub(crate) fn route(target: IpAddr) -> io::Result<Route> {
     let any: IpAddr = if target.is_ipv4() { Ipv4Addr::UNSPECIFIED.into() } else { Ipv6Addr::UNSPECIFIED.into() };
     let socket = UdpSocket::bind((any, 0))?;
     socket.connect((target, DNS_PORT))?;
-    Ok(Route { target, gateway: None, interface: None, source: Some(socket.local_addr()?.ip()), failure: None })
+    Ok(Route { source: Some(socket.local_addr()?.ip()), ..Route::to(target) })
 }
 
 /// What the system's own configuration names. Blocks.
@@ -49,6 +51,23 @@ pub(crate) fn system_resolvers() -> SystemResolvers {
         },
         Err(error) => SystemResolvers { read_from: format!("{READ_FROM} ({error})"), ..SystemResolvers::default() },
     }
+}
+
+/// # Errors
+/// `Unsupported`: no code of this program reads them here.
+pub(crate) fn interface_counters() -> io::Result<Vec<(String, InterfaceCounters)>> {
+    Err(io::ErrorKind::Unsupported.into())
+}
+
+/// # Errors
+/// `Unsupported`: no code of this program reads them here.
+pub(crate) fn neighbours() -> io::Result<Vec<Neighbour>> {
+    Err(io::ErrorKind::Unsupported.into())
+}
+
+pub(crate) fn firewall() -> Firewall {
+    let why = format!("the packet filter of {} cannot be read by this version", std::env::consts::OS);
+    Firewall { unread: Some(Note { why, grant: None }), ..Firewall::default() }
 }
 
 pub(crate) fn clock_state() -> Option<ClockState> {

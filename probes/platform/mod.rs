@@ -16,8 +16,13 @@ pub(crate) mod echo_socket;
 pub(crate) mod ecn;
 /// ICMP errors that the kernel keeps for a socket.
 pub(crate) mod error_queue;
+/// What a network card says of itself.
+#[cfg(target_os = "linux")]
+mod ethtool;
 /// What the firmware says of the machine.
 pub(crate) mod firmware;
+/// Hardware addresses in words.
+pub(crate) mod hardware_address;
 /// The machine's own network.
 pub(crate) mod host;
 #[cfg(target_os = "linux")]
@@ -26,13 +31,28 @@ mod host_linux;
 mod host_other;
 /// Which ICMP messages a raw socket gets.
 pub(crate) mod icmp_filter;
+/// Whom the kernel knows on its links.
+#[cfg(target_os = "linux")]
+mod neighbours_linux;
 /// Questions to the kernel's routing tables.
 #[cfg(target_os = "linux")]
 mod netlink;
+/// The packet filter in figures.
+#[cfg(target_os = "linux")]
+mod nftables;
+/// Packets below the sockets.
+pub(crate) mod packet_socket;
+#[cfg(target_os = "linux")]
+mod packet_socket_linux;
+#[cfg(not(target_os = "linux"))]
+mod packet_socket_other;
 /// Every packet that the machine sends and gets.
 pub(crate) mod packet_tap;
 /// What the process may do.
 mod rights;
+/// Routes and the rules that choose between their tables.
+#[cfg(target_os = "linux")]
+mod routes_linux;
 /// Datagrams with all that the system tells of their arrival.
 pub(crate) mod stamped;
 /// What the kernel knows of a TCP connection.

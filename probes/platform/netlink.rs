@@ -1,4 +1,4 @@
-//! Questions to the kernel's routing tables (netlink(7), rtnetlink(7)), as bytes: no `unsafe` and nothing to install.
+//! Questions to the kernel's routing tables and packet filter (netlink(7), rtnetlink(7)), as bytes: no `unsafe` and nothing to install.
 //!
 //! Netlink shows the network namespace of the process; the files under `/sys` show that of whoever mounted them.
 
@@ -21,6 +21,8 @@ const HEADER_BYTES: usize = 16;
 /// A request under construction.
 pub(crate) struct Request {
     bytes: Vec<u8>,
+    /// The part of the kernel that is asked (netlink(7), "netlink_family").
+    family: i32,
 }
 
 /// One answer: its type, and what follows the netlink header.
@@ -37,7 +39,13 @@ impl Request {
         bytes[4..6].copy_from_slice(&kind.to_ne_bytes());
         bytes[6..8].copy_from_slice(&u16::try_from(flags).unwrap_or_default().to_ne_bytes());
         bytes.extend_from_slice(header);
-        Self { bytes }
+        Self { bytes, family: libc::NETLINK_ROUTE }
+    }
+
+    /// Asks the packet filter instead of the routing tables.
+    pub(crate) fn to_netfilter(mut self) -> Self {
+        self.family = libc::NETLINK_NETFILTER;
+        self
     }
 
     pub(crate) fn attribute(mut self, kind: u16, data: &[u8]) -> Self {
@@ -56,7 +64,7 @@ impl Request {
     pub(crate) fn answers(mut self) -> io::Result<Vec<Answer>> {
         let length = u32::try_from(self.bytes.len()).map_err(io::Error::other)?;
         self.bytes[..4].copy_from_slice(&length.to_ne_bytes());
-        let mut socket = Socket::new(Domain::from(libc::AF_NETLINK), Type::RAW, Some(Protocol::from(libc::NETLINK_ROUTE)))?;
+        let mut socket = Socket::new(Domain::from(libc::AF_NETLINK), Type::RAW, Some(Protocol::from(self.family)))?;
         socket.set_read_timeout(Some(PATIENCE))?;
         socket.write_all(&self.bytes)?;
         let mut buffer = vec![0; BUFFER_BYTES];

@@ -1,5 +1,7 @@
 //! Connections to a TCP port: every address of the host at once, the attempts at one address one after the other or several at once.
 
+/// The packets that answered.
+mod answer;
 /// One attempt at one address.
 mod attempt;
 /// What a server says first.
@@ -13,10 +15,13 @@ mod race;
 
 use crate::context::{Context, Ending, NotMeasurable};
 use crate::platform::host;
+use answer::{Answered, Answers};
 use attempt::Seen;
 use futures_util::future::join_all;
+use netsonde_contract::failure::{Failure, FailureCode};
 use netsonde_contract::kind::TcpParams;
 use netsonde_contract::observation::{Connect, Fact, Interface};
+use netsonde_contract::outcome::Note;
 use race::First;
 use std::net::{IpAddr, SocketAddr};
 use std::time::Duration;
@@ -79,9 +84,10 @@ impl Work<'_> {
     /// have ended.
     async fn connect_repeatedly(&self, address: SocketAddr) -> Series {
         let mut series = Series::default();
+        let answers = Answers::of(address);
         let numbers: Vec<u32> = (1..=self.params.attempts).collect();
         for group in numbers.chunks(usize::try_from(self.params.concurrent.max(1)).unwrap_or(1)) {
-            let attempts = join_all(group.iter().map(|number| self.attempt(address, *number))).await;
+            let attempts = join_all(group.iter().map(|number| self.attempt(address, *number, answers.as_ref()))).await;
             for (first, open) in &attempts {
                 series.first = series.first.or(*first);
                 series.stood |= open.is_some();
@@ -95,7 +101,12 @@ impl Work<'_> {
     }
 
     /// The attempt's result, and the connection where it stands; no result where the gate refused.
-    async fn attempt(&self, address: SocketAddr, attempt: u32) -> (Option<First>, Option<TcpStream>) {
+    async fn attempt(
+        &self,
+        address: SocketAddr,
+        attempt: u32,
+        answers: Result<&Answers, &Note>,
+    ) -> (Option<First>, Option<TcpStream>) {
         let clock = self.context.clock;
         let refusal = self.context.gate.packet(address.ip()).await.err();
         let at_us = clock.now_us();
@@ -106,6 +117,10 @@ impl Work<'_> {
         };
         let took_us = clock.now_us().saturating_sub(at_us);
         let first = (!is_refused).then_some(First { address, took_us, connected: seen.failure.is_none() });
+        let local_port = seen.local.map(|local| local.port());
+        let answered = answers.ok().zip(local_port).map_or_else(Answered::default, |(answers, port)| answers.to(port, clock));
+        let by_reset = |failure: &Failure| failure.code == FailureCode::Refused && failure.icmp.is_none();
+        let refused = seen.failure.as_ref().is_some_and(by_reset);
         let connect = Connect {
             host: self.params.host.clone(),
             address,
@@ -122,6 +137,9 @@ impl Work<'_> {
             at_close: None,
             banner: None,
             hold: None,
+            reset: answered.reset,
+            syn_ack: answered.syn_ack,
+            answer_unread: answers.err().filter(|_| refused).cloned(),
             failure: seen.failure,
         };
         let mut record = Record { context: self.context, at_us, connect };

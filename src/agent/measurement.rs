@@ -73,12 +73,21 @@ pub(crate) async fn measure(plan: &Plan, settings: &Settings, interruption: &Int
         progress.event(&event);
         journal.event(&event);
     };
-    let ran = runner::run(plan, &means, interruption.came(), &mut tell).await;
+    let mut ran = runner::run(plan, &means, interruption.came(), &mut tell).await;
     progress.clear();
     let capture = match capture {
         Some(capture) => end_capture(capture, &mut journal, &clock).await,
         None => None,
     };
+    for outcome in &mut ran.outcomes {
+        if let Some(observation) = netsonde_probes::closing_reading(clock, outcome).await {
+            if let Some(watcher) = &means.watcher {
+                // A printer that went away misses nothing that is not also kept here.
+                let _ = watcher.send(observation.clone());
+            }
+            outcome.observations.push(observation);
+        }
+    }
     // The printer ends once the last recorder is gone with the means.
     drop(means);
     if let Some(printer) = printer {

@@ -135,6 +135,9 @@ fn cost(check: &PlannedCheck) -> String {
             )
         }
         Params::Load(params) => load(params),
+        Params::Host(params) if params.duplicates => {
+            "3 small packets on the own link for each own address; reads this machine's own settings".to_owned()
+        }
         Params::Host(_) => "nothing; reads this machine's own settings".to_owned(),
     };
     match check.samples.count {

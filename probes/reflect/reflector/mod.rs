@@ -180,7 +180,7 @@ impl Reflector {
 pub(super) fn own_error(format: Format) -> ErrorEstimate {
     let state = clock_state();
     ErrorEstimate {
-        synchronised: state.is_some_and(|state| state.synchronised),
+        synchronised: state.as_ref().is_some_and(|state| state.synchronised),
         format,
         error_ns: state.and_then(|state| state.max_error_us).map_or(UNKNOWN_ERROR_NS, |us| us.saturating_mul(1_000)),
     }

@@ -3,11 +3,10 @@ use netsonde_contract::observation::{
     Alternative, Banner, BuiltChain, Certificate, CertificateRequest, CertificateTimestamp, ChangedHeader, CloudHint,
     CloudMetadata, ComparedAnswer, Comparison, Connect, DelegatedTo, Delegation, DnsReply, DnssecChain, Echo, EchoReply,
     EchoedHeaders, Edns, Exchange, Expectation, ExpectationAbout, ExtendedError, Fact, FetchedIssuer, Handshake,
-    HandshakeVariant, Header, Hold, Hop, HopProbe, HopReply, HostsLine, Interface, Load, LoadedPhase, Lookup, LookupSource, Mtu,
-    NameSources, NameVerdict, Observation, OtherMessage, PinVerdict, PlatformAddress, PortState, PortSweep, Proxies,
-    ProxySetting, Quic, QuicClose, Race, RangeAnswer, Record, Reflection, Resolvers, Route, SentQuery, ServerTiming, Signature,
-    StartTls, SubnetScope, Sweep, SweepError, SweepTarget, TimeOffset, TimeServer, TlsSupport, Trace, TrustVerdict,
-    VersionSupport, ZoneSecurity, ZoneServer,
+    HandshakeVariant, Header, Hold, Hop, HopProbe, HopReply, HostsLine, Load, LoadedPhase, Lookup, LookupSource, Mtu,
+    NameSources, NameVerdict, Observation, OtherMessage, PinVerdict, PlatformAddress, PortState, PortSweep, Quic, QuicClose,
+    Race, RangeAnswer, Record, Reflection, SentQuery, ServerTiming, Signature, StartTls, SubnetScope, Sweep, SweepError,
+    SweepTarget, TimeOffset, TimeServer, TlsSupport, Trace, TrustVerdict, VersionSupport, ZoneSecurity, ZoneServer,
 };
 use std::collections::BTreeMap;
 
@@ -47,7 +46,15 @@ impl Redactor<'_> {
             Fact::Route(fact) => Fact::Route(self.route(fact)),
             Fact::Resolvers(fact) => Fact::Resolvers(self.resolvers(fact)),
             Fact::Proxies(fact) => Fact::Proxies(self.proxies(fact)),
-            Fact::Clock(fact) => Fact::Clock(fact.clone()),
+            Fact::Clock(fact) => Fact::Clock(self.clock(fact)),
+            Fact::Neighbours(fact) => Fact::Neighbours(self.neighbours(fact)),
+            Fact::Sockets(fact) => Fact::Sockets(Box::new(self.sockets(fact))),
+            Fact::Firewall(fact) => Fact::Firewall(self.firewall(fact)),
+            Fact::Capacity(fact) => Fact::Capacity(*fact),
+            Fact::Counters(fact) => Fact::Counters(self.counters(fact)),
+            Fact::SystemLoad(fact) => Fact::SystemLoad(self.system_load(fact)),
+            Fact::Machine(fact) => Fact::Machine(self.machine(fact)),
+            Fact::AddressProbe(fact) => Fact::AddressProbe(self.address_probe(fact)),
             // Nobody knows what the fields of an unknown fact are, so only its name stays.
             Fact::Unknown(fields) => {
                 self.count("unknown_fact");
@@ -188,6 +195,7 @@ impl Redactor<'_> {
             hold: fact.hold.as_ref().map(|hold| {
                 Box::new(Hold { failure: hold.failure.as_ref().map(|failure| self.failure(failure)), ..(**hold).clone() })
             }),
+            answer_unread: fact.answer_unread.as_ref().map(|note| self.note(note)),
             failure: fact.failure.as_ref().map(|failure| self.failure(failure)),
             ..fact.clone()
         }
@@ -591,43 +599,5 @@ impl Redactor<'_> {
             failure: fact.failure.as_ref().map(|failure| self.failure(failure)),
             ..fact.clone()
         }
-    }
-
-    fn interface(&mut self, fact: &Interface) -> Interface {
-        let addresses = fact.addresses.iter().map(|address| match address.split_once('/') {
-            Some((address, length)) => format!("{}/{}", self.name(address), self.word(length)),
-            None => self.name(address),
-        });
-        let addresses = addresses.collect();
-        Interface { name: self.word(&fact.name), addresses, ..fact.clone() }
-    }
-
-    fn route(&mut self, fact: &Route) -> Route {
-        Route {
-            target: self.address(fact.target),
-            gateway: fact.gateway.map(|gateway| self.address(gateway)),
-            interface: fact.interface.as_deref().map(|name| self.word(name)),
-            source: fact.source.map(|source| self.address(source)),
-            failure: fact.failure.as_ref().map(|failure| self.failure(failure)),
-        }
-    }
-
-    fn resolvers(&mut self, fact: &Resolvers) -> Resolvers {
-        Resolvers {
-            servers: self.addresses(&fact.servers),
-            search: self.names(&fact.search),
-            read_from: self.text(&fact.read_from),
-        }
-    }
-
-    fn proxies(&mut self, fact: &Proxies) -> Proxies {
-        let settings = fact.settings.iter().map(|setting| ProxySetting {
-            scheme: self.word(&setting.scheme),
-            url: self.url(&setting.url),
-            set_by: self.text(&setting.set_by),
-        });
-        let settings = settings.collect();
-        let excluded = fact.excluded.as_deref().map(|list| self.exclusions(list));
-        Proxies { settings, excluded }
     }
 }

@@ -10,6 +10,8 @@ mod exclusion;
 mod facts;
 /// Response headers and banners.
 mod header;
+/// Facts about the machine itself.
+mod host;
 /// Names that announce a secret.
 mod label;
 /// Keyed tokens for names and addresses.

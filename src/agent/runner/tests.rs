@@ -36,7 +36,7 @@ fn behave(context: Context, params: Params) -> BoxFuture<'static, Result<Ending,
     let Params::Host(params) = params else { panic!("only host checks here") };
     let behaviour = params.target.unwrap_or_default();
     Box::pin(async move {
-        let fact = Resolvers { servers: Vec::new(), search: Vec::new(), read_from: "seen".into() };
+        let fact = Resolvers { read_from: "seen".into(), ..Resolvers::default() };
         context.recorder.record(0, Fact::Resolvers(fact));
         match behaviour.as_str() {
             "good" => Ok(Ending::AsExpected),
@@ -62,7 +62,7 @@ struct RecordsWhenDropped(Recorder);
 impl Drop for RecordsWhenDropped {
     fn drop(&mut self) {
         let why = self.0.cut_off(Step::Receive).code;
-        let fact = Resolvers { servers: Vec::new(), search: Vec::new(), read_from: format!("{why:?}") };
+        let fact = Resolvers { read_from: format!("{why:?}"), ..Resolvers::default() };
         self.0.record(0, Fact::Resolvers(fact));
     }
 }

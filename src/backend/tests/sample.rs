@@ -84,6 +84,9 @@ fn document(ticket: &Ticket) -> Document {
         at_close: None,
         banner: None,
         hold: None,
+        reset: None,
+        syn_ack: None,
+        answer_unread: None,
         failure: Some(Failure::new(FailureCode::Refused, Step::Connect, "Connection refused (os error 111)")),
     };
     let observation =

@@ -116,7 +116,7 @@ kinds! {
     Quic(QuicParams) "quic" "Makes a QUIC handshake, times it, and asks which versions the server speaks.";
     Reflect(ReflectParams) "reflect" "Measures loss, delay and packet size to a STAMP reflector, each direction by itself.";
     Cloud(CloudParams) "cloud" "Asks the cloud that the machine runs in for its metadata and platform services.";
-    Host(HostParams) "host" "Reads the machine's own interfaces, routes, resolvers, proxies and clock.";
+    Host(HostParams) "host" "Reads the machine's own network: interfaces, routes, sockets, resolvers, firewall, counters, load and clock.";
 }
 
 impl Params {

@@ -30,7 +30,12 @@ pub use dns::{
 };
 pub use dnssec::{DnssecChain, Security, ZoneSecurity};
 pub use expectation::{Expectation, ExpectationAbout, Relation};
-pub use host::{Clock, Interface, Proxies, ProxySetting, Resolvers, Route};
+pub use host::{
+    AddressAnswer, AddressProbe, Capacity, Chain, Clock, Conntrack, Counter, Counters, CpuTime, Descriptors, EphemeralPorts,
+    Firewall, FirewallTable, Interface, InterfaceCounters, InterfaceGrowth, Machine, Neighbour, Neighbours, OwnerSockets,
+    PortUse, Pressure, ProcessSockets, Proxies, ProxySetting, RemotePort, ResolverSource, Resolvers, Route, RoutingRule, Sockets,
+    StateCount, SystemLoad, TowardsTarget,
+};
 pub use http::{
     Alternative, ChangedHeader, ComparedAnswer, Comparison, EchoedHeaders, Exchange, ExchangePurpose, Header, Phases,
     ProxyReason, ServerTiming, StrictTransport,
@@ -45,7 +50,7 @@ pub use ntp::{Leap, TimeOffset, TimeSample, TimeServer};
 pub use quic::{Quic, QuicClose, QuicParameters};
 pub use reflect::{DirectionMtu, ReflectDirection, ReflectSample, Reflection, ReflectorKind};
 pub use route::{Hop, HopProbe, HopReply, ReplyKind, Trace, TraceProtocol};
-pub use tcp::{Banner, Connect, Hold, PortState, PortSweep, Race, TcpState};
+pub use tcp::{Banner, Connect, Hold, PortState, PortSweep, Race, SeenSegment, TcpState};
 pub use tls::{
     BuiltChain, Certificate, CertificateRequest, CertificateTimestamp, FetchedIssuer, Handshake, HandshakeVariant, NameVerdict,
     Ocsp, OcspStatus, PinVerdict, StartTls, Tickets, TlsSupport, TrustReason, TrustStore, TrustVerdict, Variant, VersionSupport,
@@ -102,6 +107,14 @@ pub enum Fact {
     Resolvers(Resolvers),
     Proxies(Proxies),
     Clock(Clock),
+    Neighbours(Neighbours),
+    Sockets(Box<Sockets>),
+    Firewall(Firewall),
+    Capacity(Capacity),
+    Counters(Counters),
+    SystemLoad(SystemLoad),
+    Machine(Machine),
+    AddressProbe(AddressProbe),
     /// From a newer agent: kept, shown raw, and read by no rule.
     #[serde(untagged)]
     Unknown(serde_json::Map<String, serde_json::Value>),
@@ -131,6 +144,7 @@ impl Fact {
             Self::Reflection(fact) => fact.failure.as_ref(),
             Self::CloudMetadata(fact) => fact.failure.as_ref(),
             Self::PlatformAddress(fact) => fact.failure.as_ref(),
+            Self::AddressProbe(fact) => fact.failure.as_ref(),
             Self::NameSources(_)
             | Self::Delegation(_)
             | Self::DnssecChain(_)
@@ -142,6 +156,13 @@ impl Fact {
             | Self::Proxies(_)
             | Self::Clock(_)
             | Self::CloudHint(_)
+            | Self::Neighbours(_)
+            | Self::Sockets(_)
+            | Self::Firewall(_)
+            | Self::Capacity(_)
+            | Self::Counters(_)
+            | Self::SystemLoad(_)
+            | Self::Machine(_)
             | Self::Unknown(_) => None,
         }
     }

@@ -1,4 +1,5 @@
 use crate::failure::Failure;
+use crate::outcome::Note;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use std::net::SocketAddr;
@@ -36,8 +37,29 @@ pub struct Connect {
     /// How it went to keep the connection open, where that was asked for.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub hold: Option<Box<Hold>>,
+    /// The reset that answered, as it came in, where the process may read packets.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub reset: Option<SeenSegment>,
+    /// The SYN-ACK that answered, as it came in, where the process may read packets.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub syn_ack: Option<SeenSegment>,
+    /// Why the answer's own packet was not read, where the connection was refused.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub answer_unread: Option<Note>,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub failure: Option<Failure>,
+}
+
+/// The packet that carried an answer.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub struct SeenSegment {
+    /// What was left of the TTL or hop limit: how far away the sender is, once its first value is known.
+    pub ttl: u8,
+    /// The identification field, which IPv6 has none of (RFC 791 section 3.1).
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub ip_id: Option<u16>,
+    /// When it came in, since the run began.
+    pub at_us: u64,
 }
 
 /// What the kernel knows of a connection (TCP_INFO of tcp(7)). What an older kernel does not tell is absent.

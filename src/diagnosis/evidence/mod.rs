@@ -181,6 +181,8 @@ impl<'a> Evidence<'a> {
             // Sums over many addresses or ports: no rule reads a cause from them.
             Fact::Sweep(_) | Fact::PortSweep(_) | Fact::Race(_) => {}
             Fact::Lookup(_) | Fact::NameSources(_) | Fact::Delegation(_) | Fact::ZoneServer(_) => {}
+            Fact::Neighbours(_) | Fact::Sockets(_) | Fact::Firewall(_) | Fact::Capacity(_) | Fact::Counters(_) => {}
+            Fact::SystemLoad(_) | Fact::Machine(_) | Fact::AddressProbe(_) => {}
             Fact::Unknown(_) => {}
         }
     }

@@ -79,7 +79,7 @@ pub(crate) fn dnssec_chain(name: &str, verdict: Security, why: Option<&str>) -> 
 /// The name servers that the system is set to use, the first asked first.
 pub(crate) fn resolvers(servers: &[&str]) -> Fact {
     let servers = servers.iter().map(|server| server.parse().unwrap()).collect();
-    Fact::Resolvers(Resolvers { servers, search: Vec::new(), read_from: "/etc/resolv.conf".into() })
+    Fact::Resolvers(Resolvers { servers, read_from: "/etc/resolv.conf".into(), ..Resolvers::default() })
 }
 
 /// Changes the reply of a lookup.
@@ -148,17 +148,16 @@ fn reply(server: &str, number: u16, name: &str, answers: Vec<(&str, &str)>, auth
 
 pub(crate) fn route(target: &str, gateway: Option<&str>) -> Fact {
     Fact::Route(Route {
-        target: target.parse().unwrap(),
         gateway: gateway.map(|gateway| gateway.parse().unwrap()),
         interface: Some("eth0".into()),
         source: Some("10.0.0.100".parse().unwrap()),
-        failure: None,
+        ..Route::to(target.parse().unwrap())
     })
 }
 
 pub(crate) fn no_route(target: &str) -> Fact {
     let failure = Some(failure(FailureCode::NetworkUnreachable, Step::Other));
-    Fact::Route(Route { target: target.parse().unwrap(), gateway: None, interface: None, source: None, failure })
+    Fact::Route(Route { failure, ..Route::to(target.parse().unwrap()) })
 }
 
 pub(crate) fn interface(cidr: &str) -> Fact {
@@ -168,18 +167,17 @@ pub(crate) fn interface(cidr: &str) -> Fact {
         carrier: Some(true),
         mtu: Some(1500),
         addresses: vec![cidr.into()],
-        loopback: false,
-        tunnel: false,
+        ..Interface::default()
     })
 }
 
 pub(crate) fn proxies(url: &str, set_by: &str) -> Fact {
     let setting = ProxySetting { scheme: "http".into(), url: url.into(), set_by: set_by.into() };
-    Fact::Proxies(Proxies { settings: vec![setting], excluded: None })
+    Fact::Proxies(Proxies { settings: vec![setting], ..Proxies::default() })
 }
 
 pub(crate) fn clock(synchronised: Option<bool>) -> Fact {
-    Fact::Clock(Clock { wall: timestamp("2026-05-15T12:00:00Z"), synchronised, max_error_us: None })
+    Fact::Clock(Clock { wall: timestamp("2026-05-15T12:00:00Z"), synchronised, ..Clock::default() })
 }
 
 // Connections.
@@ -199,6 +197,9 @@ pub(crate) fn connect(address: &str, took_us: u64, failure: Option<Failure>) -> 
         at_close: None,
         banner: None,
         hold: None,
+        reset: None,
+        syn_ack: None,
+        answer_unread: None,
         failure,
     })
 }

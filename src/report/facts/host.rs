@@ -51,6 +51,9 @@ pub(super) fn route(route: &Route) -> String {
     if let Some(interface) = &route.interface {
         line.push_str(&format!(" on {interface}"));
     }
+    if let Some(tunnel) = &route.tunnel {
+        line.push_str(&format!(", a tunnel ({tunnel})"));
+    }
     line
 }
 

@@ -7,6 +7,7 @@ mod dns;
 mod dnssec;
 mod failure;
 mod host;
+mod host_state;
 mod http;
 mod http_beside;
 mod icmp;
@@ -99,6 +100,14 @@ pub(crate) fn line(fact: &Fact) -> String {
         Fact::Resolvers(fact) => host::resolvers(fact),
         Fact::Proxies(fact) => host::proxies(fact),
         Fact::Clock(fact) => host::clock(fact),
+        Fact::Neighbours(fact) => host_state::neighbours(fact),
+        Fact::Sockets(fact) => host_state::sockets(fact),
+        Fact::Firewall(fact) => host_state::firewall(fact),
+        Fact::Capacity(fact) => host_state::capacity(fact),
+        Fact::Counters(fact) => host_state::counters(fact),
+        Fact::SystemLoad(fact) => host_state::load(fact),
+        Fact::Machine(fact) => host_state::machine(fact),
+        Fact::AddressProbe(fact) => host_state::address_probe(fact),
         Fact::Unknown(fields) => {
             let name = fields.get("fact").and_then(serde_json::Value::as_str).unwrap_or("fact");
             let json = serde_json::Value::Object(fields.clone()).to_string();

@@ -1,0 +1,94 @@
+//! Whom a resolver on this machine itself asks, as far as files say it.
+
+use super::read;
+use netsonde_contract::observation::{ResolverSource, Resolvers};
+use std::net::IpAddr;
+
+/// systemd-resolved (systemd-resolved.service(8)), NetworkManager, dnsmasq and resolvconf write down here whom they ask.
+const FILES: [&str; 4] = [
+    "/run/systemd/resolve/resolv.conf",
+    "/run/NetworkManager/no-stub-resolv.conf",
+    "/run/dnsmasq/resolv.conf",
+    "/run/resolvconf/resolv.conf",
+];
+
+/// systemd-networkd keeps a file for each link, named by its index (systemd-networkd.service(8)).
+const LINKS: &str = "/run/systemd/netif/links";
+const MAX_LINKS: usize = 64;
+/// Servers and suffixes of one source; real lists have a handful.
+const MAX_WORDS: usize = 32;
+
+/// The files that name other servers than the system's own list does. Blocks on files.
+pub(super) fn behind(own: &Resolvers) -> Vec<ResolverSource> {
+    let global = FILES.iter().filter_map(|path| Some(resolv_conf(path, &read::text(path).ok()?)));
+    let links = std::fs::read_dir(LINKS).ok().into_iter().flatten().flatten().take(MAX_LINKS).filter_map(|entry| {
+        let index: u32 = entry.file_name().to_str()?.parse().ok()?;
+        link(&read::text(entry.path().to_str()?).ok()?, name_of(index))
+    });
+    global.chain(links).filter(|source| !source.servers.is_empty() && source.servers != own.servers).collect()
+}
+
+#[cfg(unix)]
+fn name_of(index: u32) -> Option<String> {
+    Some(nix::net::if_::if_indextoname(index).ok()?.to_string_lossy().into_owned())
+}
+
+#[cfg(not(unix))]
+fn name_of(_index: u32) -> Option<String> {
+    None
+}
+
+fn resolv_conf(path: &str, text: &str) -> ResolverSource {
+    let values = |key: &'static str| {
+        let lines = text.lines().filter_map(move |line| line.trim().strip_prefix(key));
+        lines.filter(|rest| rest.starts_with([' ', '\t'])).flat_map(str::split_whitespace)
+    };
+    ResolverSource {
+        read_from: path.to_owned(),
+        interface: None,
+        servers: values("nameserver").filter_map(address).take(MAX_WORDS).collect(),
+        search: values("search").chain(values("domain")).take(MAX_WORDS).map(str::to_owned).collect(),
+    }
+}
+
+/// `DNS=` and `DOMAINS=` of one link.
+fn link(text: &str, interface: Option<String>) -> Option<ResolverSource> {
+    let value = |key: &str| text.lines().find_map(|line| line.strip_prefix(key)?.strip_prefix('=')).unwrap_or_default();
+    let words = |key: &str| value(key).split_whitespace().take(MAX_WORDS).map(str::to_owned).collect::<Vec<_>>();
+    let domains = words("DOMAINS").into_iter().chain(words("ROUTE_DOMAINS"));
+    let servers: Vec<IpAddr> = words("DNS").iter().filter_map(|word| address(word)).collect();
+    (!servers.is_empty()).then(|| ResolverSource {
+        read_from: LINKS.to_owned(),
+        interface,
+        servers,
+        search: domains.take(MAX_WORDS).collect(),
+    })
+}
+
+/// An address that may have a zone, a port or a name behind it (`192.0.2.53#dns.example`).
+fn address(word: &str) -> Option<IpAddr> {
+    word.split(['%', '#']).next()?.parse().ok()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_servers_behind_a_stub_are_read_with_their_suffixes() {
+        let found = resolv_conf(
+            "f",
+            "# x\nnameserver 192.0.2.53\nnameserver fe80::1%2\nnameservers 1.1.1.1\nsearch a.example b.example\n",
+        );
+        assert_eq!(found.servers, ["192.0.2.53".parse::<IpAddr>().unwrap(), "fe80::1".parse().unwrap()]);
+        assert_eq!(found.search, ["a.example", "b.example"]);
+    }
+
+    #[test]
+    fn a_links_own_servers_carry_its_name() {
+        let text = "ADMIN_STATE=configured\nDNS=192.0.2.53#dns.example 2001:db8::53\nDOMAINS=corp.example\n";
+        let found = link(text, Some("eth0".into())).unwrap();
+        assert_eq!((found.servers.len(), found.search.len(), found.interface.as_deref()), (2, 1, Some("eth0")));
+        assert_eq!(link("DNS=\n", None), None);
+    }
+}

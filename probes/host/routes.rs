@@ -1,0 +1,71 @@
+use crate::context::Context;
+use crate::names::Names;
+use crate::platform::host::{interfaces, route};
+use netsonde_contract::failure::{Failure, Step};
+use netsonde_contract::observation::{Fact, Interface, Route};
+use std::net::IpAddr;
+use std::time::Duration;
+
+/// How long to wait for the target's addresses. The check is about this machine: a dead resolver is the dns check's finding, and
+/// getaddrinfo waits for one longer than any deadline.
+const NAME_PATIENCE: Duration = Duration::from_secs(3);
+
+/// The addresses of the target; none where they are not known in time.
+pub(super) async fn addresses(context: &Context, target: &str) -> Vec<IpAddr> {
+    let Ok(answer) = tokio::time::timeout(NAME_PATIENCE, context.names.answer(target)).await else { return Vec::new() };
+    let mut addresses = answer.addresses.unwrap_or_default();
+    addresses.truncate(Names::MAX_ADDRESSES);
+    addresses
+}
+
+/// Records the route to each address; gives them back.
+pub(super) async fn record(context: &Context, addresses: Vec<IpAddr>) -> Vec<Route> {
+    let (recorder, clock) = (context.recorder.clone(), context.clock);
+    let asked = tokio::task::spawn_blocking(move || {
+        let interfaces = interfaces().unwrap_or_default();
+        let mut routes = Vec::new();
+        for address in addresses {
+            let at_us = clock.now_us();
+            let mut route = to(address);
+            route.tunnel = route.interface.as_deref().and_then(|name| tunnel(&interfaces, name));
+            recorder.record(at_us, Fact::Route(route.clone()));
+            routes.push(route);
+        }
+        routes
+    });
+    asked.await.unwrap_or_default()
+}
+
+fn to(target: IpAddr) -> Route {
+    route(target).unwrap_or_else(|error| {
+        let mut failure = Failure::from_io(&error, Step::Open);
+        // The kernel's answer for a route of type blackhole (ip-route(8)), whose own words say nothing.
+        if error.kind() == std::io::ErrorKind::InvalidInput {
+            failure.text = format!("a blackhole route drops what goes there ({error})");
+        }
+        Route { failure: Some(failure), ..Route::to(target) }
+    })
+}
+
+fn tunnel(interfaces: &[Interface], name: &str) -> Option<String> {
+    let found = interfaces.iter().find(|interface| interface.name == name && interface.tunnel)?;
+    Some(found.kind.clone().unwrap_or_else(|| "tunnel".to_owned()))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn only_a_tunnel_makes_a_route_a_tunnelled_one() {
+        let interface = |name: &str, kind: &str, tunnel| Interface {
+            name: name.into(),
+            kind: Some(kind.into()),
+            tunnel,
+            ..Interface::default()
+        };
+        let interfaces = [interface("wg0", "wireguard", true), interface("br0", "bridge", false)];
+        assert_eq!(tunnel(&interfaces, "wg0").as_deref(), Some("wireguard"));
+        assert_eq!((tunnel(&interfaces, "br0"), tunnel(&interfaces, "eth0")), (None, None));
+    }
+}

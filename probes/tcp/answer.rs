@@ -1,0 +1,227 @@
+//! The packets that answered SYNs, read beside the sockets: the kernel keeps neither the TTL nor the identification of a reset.
+
+use crate::clock::Clock;
+use crate::platform::packet_socket::{IPV4, IPV6, Instruction, LinkPacket, PacketSocket};
+use netsonde_contract::observation::SeenSegment;
+use netsonde_contract::outcome::Note;
+use pnet::packet::Packet;
+use pnet::packet::ip::IpNextHeaderProtocols;
+use pnet::packet::ipv4::Ipv4Packet;
+use pnet::packet::ipv6::Ipv6Packet;
+use pnet::packet::tcp::{TcpFlags, TcpPacket};
+use std::io;
+use std::net::{IpAddr, SocketAddr};
+use std::sync::{Mutex, PoisonError};
+
+/// Answers kept of one address: two for each of the most attempts that a check makes.
+const MAX_KEPT: usize = 1_024;
+
+/// Reads what one port of one address answers, for all attempts at it.
+pub(super) struct Answers {
+    socket: PacketSocket,
+    remote: SocketAddr,
+    seen: Mutex<Vec<Answer>>,
+}
+
+/// What answered the attempts of one local port.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(super) struct Answered {
+    pub(super) reset: Option<SeenSegment>,
+    pub(super) syn_ack: Option<SeenSegment>,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+struct Answer {
+    local_port: u16,
+    is_reset: bool,
+    segment: SeenSegment,
+}
+
+impl Answers {
+    /// Begins to listen, before the first SYN leaves.
+    ///
+    /// # Errors
+    /// Why answers cannot be read, and what would grant it.
+    pub(super) fn of(remote: SocketAddr) -> Result<Self, Note> {
+        let protocol = if remote.is_ipv4() { IPV4 } else { IPV6 };
+        let socket = PacketSocket::open(protocol, None, &filter(remote)).map_err(|error| unread(&error))?;
+        Ok(Self { socket, remote, seen: Mutex::default() })
+    }
+
+    /// What has answered the local port so far; the first of each kind.
+    pub(super) fn to(&self, local_port: u16, clock: Clock) -> Answered {
+        let mut seen = self.seen.lock().unwrap_or_else(PoisonError::into_inner);
+        while let Some(packet) = self.socket.receive() {
+            if let Some(answer) = read(&packet, self.remote, clock).filter(|_| seen.len() < MAX_KEPT) {
+                seen.push(answer);
+            }
+        }
+        let first = |is_reset: bool| {
+            let fits = |answer: &&Answer| answer.local_port == local_port && answer.is_reset == is_reset;
+            seen.iter().find(fits).map(|answer| answer.segment)
+        };
+        Answered { reset: first(true), syn_ack: first(false) }
+    }
+}
+
+fn unread(error: &io::Error) -> Note {
+    match error.kind() {
+        io::ErrorKind::PermissionDenied => Note {
+            why: "the answer's own packet was not read, which needs raw sockets".to_owned(),
+            grant: Some("run netsonde with sudo, or give it CAP_NET_RAW".to_owned()),
+        },
+        io::ErrorKind::Unsupported => {
+            let why = format!("this version does not read the answer's own packet on {}", std::env::consts::OS);
+            Note { why, grant: None }
+        }
+        _ => Note { why: format!("the answer's own packet was not read: {error}"), grant: None },
+    }
+}
+
+/// A reset or SYN-ACK from the port; nothing for anything else.
+fn read(packet: &LinkPacket, remote: SocketAddr, clock: Clock) -> Option<Answer> {
+    let (ttl, ip_id, payload) = match remote.ip() {
+        IpAddr::V4(from) => {
+            let ip = Ipv4Packet::new(&packet.bytes)?;
+            let is_ours = ip.get_source() == from && ip.get_next_level_protocol() == IpNextHeaderProtocols::Tcp;
+            let payload = is_ours.then(|| ip.payload().to_vec())?;
+            (ip.get_ttl(), Some(ip.get_identification()), payload)
+        }
+        IpAddr::V6(from) => {
+            let ip = Ipv6Packet::new(&packet.bytes)?;
+            let is_ours = ip.get_source() == from && ip.get_next_header() == IpNextHeaderProtocols::Tcp;
+            let payload = is_ours.then(|| ip.payload().to_vec())?;
+            (ip.get_hop_limit(), None, payload)
+        }
+    };
+    let tcp = TcpPacket::new(&payload).filter(|tcp| tcp.get_source() == remote.port())?;
+    let flags = tcp.get_flags();
+    let is_reset = flags & TcpFlags::RST != 0;
+    let is_syn_ack = flags & TcpFlags::SYN != 0 && flags & TcpFlags::ACK != 0;
+    let came = packet.stamp_ns.map(|stamp| stamp.saturating_sub(clock.wall_offset_ns()) / 1_000);
+    let at_us = came.and_then(|came| u64::try_from(came).ok()).unwrap_or_else(|| clock.now_us());
+    (is_reset || is_syn_ack).then(|| Answer {
+        local_port: tcp.get_destination(),
+        is_reset,
+        segment: SeenSegment { ttl, ip_id, at_us },
+    })
+}
+
+/// Lets only TCP segments of the port through that have RST or SYN set, so that data costs nothing.
+fn filter(remote: SocketAddr) -> Vec<Instruction> {
+    // Loads of a word, half a word and a byte at a place, and behind the header whose length is in the register; comparisons; the end
+    // (linux/bpf_common.h).
+    const WORD: u16 = 0x20;
+    const HALF: u16 = 0x28;
+    const BYTE: u16 = 0x30;
+    const HALF_BEHIND: u16 = 0x48;
+    const BYTE_BEHIND: u16 = 0x50;
+    const HEADER_LENGTH: u16 = 0xb1;
+    const EQUALS: u16 = 0x15;
+    const HAS_BITS: u16 = 0x45;
+    const RETURN: u16 = 0x06;
+    const TCP: u32 = 6;
+    const SYN_OR_RST: u32 = 0x06;
+    const FRAGMENT_OFFSET: u32 = 0x1fff;
+    // Each test is a load, a comparison, its operand, and whether it must hold.
+    let mut tests: Vec<(Instruction, u16, u32, bool)> = Vec::new();
+    let port = u32::from(remote.port());
+    match remote.ip() {
+        IpAddr::V4(v4) => {
+            tests.push(((BYTE, 0, 0, 9), EQUALS, TCP, true));
+            tests.push(((WORD, 0, 0, 12), EQUALS, v4.to_bits(), true));
+            tests.push(((HALF, 0, 0, 6), HAS_BITS, FRAGMENT_OFFSET, false));
+        }
+        IpAddr::V6(v6) => {
+            tests.push(((BYTE, 0, 0, 6), EQUALS, TCP, true));
+            let octets = v6.octets();
+            let words = octets.chunks_exact(4).map(|four| four.iter().fold(0, |word, byte| word << 8 | u32::from(*byte)));
+            tests.extend((8..).step_by(4).zip(words).map(|(at, word)| ((WORD, 0, 0, at), EQUALS, word, true)));
+        }
+    }
+    let mut filter: Vec<Instruction> = Vec::new();
+    // All jumps go to the last line; how far is filled in once it is known.
+    let mut add = |(load, compare, operand, must): (Instruction, u16, u32, bool)| {
+        filter.push(load);
+        filter.push(if must { (compare, 0, u8::MAX, operand) } else { (compare, u8::MAX, 0, operand) });
+    };
+    tests.into_iter().for_each(&mut add);
+    if remote.is_ipv4() {
+        filter.push((HEADER_LENGTH, 0, 0, 0));
+        filter.push((HALF_BEHIND, 0, 0, 0));
+        filter.push((EQUALS, 0, u8::MAX, port));
+        filter.push((BYTE_BEHIND, 0, 0, 13));
+    } else {
+        filter.push((HALF, 0, 0, 40));
+        filter.push((EQUALS, 0, u8::MAX, port));
+        filter.push((BYTE, 0, 0, 53));
+    }
+    filter.push((HAS_BITS, 0, u8::MAX, SYN_OR_RST));
+    filter.push((RETURN, 0, 0, u32::MAX));
+    filter.push((RETURN, 0, 0, 0));
+    let last = filter.len() - 1;
+    for (at, (_, when_true, when_false, _)) in filter.iter_mut().enumerate() {
+        let distance = u8::try_from(last.saturating_sub(at + 1)).unwrap_or(u8::MAX);
+        for jump in [when_true, when_false] {
+            *jump = if *jump == u8::MAX { distance } else { 0 };
+        }
+    }
+    filter
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use pnet::packet::tcp::MutableTcpPacket;
+    use std::net::{TcpListener, TcpStream};
+    use std::time::Duration;
+
+    #[test]
+    fn a_segment_that_is_neither_a_reset_nor_a_syn_ack_is_no_answer() {
+        let remote: SocketAddr = "192.0.2.1:443".parse().unwrap();
+        let packet = |flags: u8, source: [u8; 4]| {
+            let mut bytes = vec![0_u8; 40];
+            bytes[0] = 0x45;
+            bytes[4..6].copy_from_slice(&7_u16.to_be_bytes());
+            bytes[2..4].copy_from_slice(&40_u16.to_be_bytes());
+            (bytes[8], bytes[9]) = (57, 6);
+            bytes[12..16].copy_from_slice(&source);
+            let mut tcp = MutableTcpPacket::new(&mut bytes[20..]).unwrap();
+            tcp.set_source(443);
+            tcp.set_destination(5_000);
+            tcp.set_data_offset(5);
+            tcp.set_flags(flags);
+            LinkPacket { bytes, sender: None, stamp_ns: None }
+        };
+        let clock = Clock::start();
+        let reset = read(&packet(TcpFlags::RST | TcpFlags::ACK, [192, 0, 2, 1]), remote, clock).unwrap();
+        assert_eq!((reset.is_reset, reset.segment.ttl, reset.segment.ip_id, reset.local_port), (true, 57, Some(7), 5_000));
+        assert_eq!(read(&packet(TcpFlags::ACK, [192, 0, 2, 1]), remote, clock), None);
+        assert_eq!(read(&packet(TcpFlags::RST, [192, 0, 2, 2]), remote, clock), None);
+        assert_eq!(read(&LinkPacket { bytes: vec![0x45; 21], sender: None, stamp_ns: None }, remote, clock), None);
+    }
+
+    #[test]
+    fn the_reset_of_a_closed_port_and_the_syn_ack_of_an_open_one_are_read_with_their_ttl() {
+        let clock = Clock::start();
+        for loopback in ["127.0.0.1", "::1"] {
+            let listener = TcpListener::bind((loopback, 0)).unwrap();
+            let open = listener.local_addr().unwrap();
+            let Ok(answers) = Answers::of(open) else {
+                eprintln!("skipped: answers to connections, whose reading needs raw sockets");
+                return;
+            };
+            let stream = TcpStream::connect(open).unwrap();
+            let answered = answers.to(stream.local_addr().unwrap().port(), clock);
+            assert_eq!(answered.syn_ack.map(|segment| segment.ttl), Some(64), "{loopback}");
+            assert_eq!(answered.reset, None);
+            drop((stream, listener));
+            let socket = socket2::Socket::new(socket2::Domain::for_address(open), socket2::Type::STREAM, None).unwrap();
+            socket.bind(&SocketAddr::new(open.ip(), 0).into()).unwrap();
+            let local_port = socket.local_addr().unwrap().as_socket().unwrap().port();
+            assert!(socket.connect_timeout(&open.into(), Duration::from_secs(1)).is_err());
+            let reset = answers.to(local_port, clock).reset.unwrap();
+            assert!(reset.ttl == 64 && reset.ip_id.is_some() == open.is_ipv4(), "{reset:?}");
+        }
+    }
+}

@@ -1,0 +1,27 @@
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+use std::net::IpAddr;
+
+/// The resolvers that the system is configured with.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub struct Resolvers {
+    pub servers: Vec<IpAddr>,
+    pub search: Vec<String>,
+    /// Where the configuration was read.
+    pub read_from: String,
+    /// Where a resolver of the machine itself stands between, the files that say whom that one asks.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub behind: Vec<ResolverSource>,
+}
+
+/// Name servers that one file names, and what they are for.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub struct ResolverSource {
+    pub read_from: String,
+    /// The interface whose names they serve; none for all.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub interface: Option<String>,
+    pub servers: Vec<IpAddr>,
+    #[serde(default)]
+    pub search: Vec<String>,
+}

@@ -1,0 +1,91 @@
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+use std::net::IpAddr;
+
+/// The sockets of the process's network namespace, counted. What belongs to other users is counted by state only, unless the process
+/// runs as root.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub struct Sockets {
+    /// Of all users.
+    pub tcp: Vec<StateCount>,
+    /// Of all users.
+    pub udp: u32,
+    /// Datagrams dropped because their reader was too slow, of the sockets that are open.
+    #[serde(default)]
+    pub udp_drops: u64,
+    /// The user's own where the process may not see more.
+    pub owners: Vec<OwnerSockets>,
+    /// The user's own where the process may not see more.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub processes: Vec<ProcessSockets>,
+    /// The ports that most connections lead to: the user's own where the process may not see more.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub remote_ports: Vec<RemotePort>,
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub towards_target: Vec<TowardsTarget>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub ephemeral: Option<EphemeralPorts>,
+    /// Everything was read, and not only a beginning.
+    pub complete: bool,
+}
+
+/// How many TCP sockets are in one state, such as `established`, `time_wait`.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub struct StateCount {
+    pub state: String,
+    pub count: u32,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub struct OwnerSockets {
+    pub user_id: u32,
+    /// It is the user that the process runs as.
+    pub own: bool,
+    pub count: u32,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub struct ProcessSockets {
+    /// The program's name, without its arguments.
+    pub process: String,
+    pub count: u32,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub struct RemotePort {
+    pub port: u16,
+    pub count: u32,
+}
+
+/// Connections of all users to one address of the target.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub struct TowardsTarget {
+    pub address: IpAddr,
+    pub states: Vec<StateCount>,
+}
+
+/// The local ports that the system chooses from for connections.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub struct EphemeralPorts {
+    pub low: u16,
+    pub high: u16,
+    /// Of these, used by any TCP socket.
+    pub in_use: u32,
+    /// Used towards one port of one address of the target, of which each takes a port of its own; the most used first.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub towards: Vec<PortUse>,
+}
+
+impl EphemeralPorts {
+    /// How many there are.
+    pub fn size(&self) -> u32 {
+        u32::from(self.high).saturating_sub(self.low.into()) + 1
+    }
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub struct PortUse {
+    pub address: IpAddr,
+    pub port: u16,
+    pub in_use: u32,
+}
