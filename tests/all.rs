@@ -11,3 +11,5 @@ mod path_mtu;
 mod tidy;
 /// TLS facts against openssl.
 mod tls_tools;
+/// Traceroutes over real routers.
+mod trace_paths;

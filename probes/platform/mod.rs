@@ -29,6 +29,8 @@ mod netlink;
 mod rights;
 /// What the kernel knows of a TCP connection.
 pub(crate) mod tcp;
+/// Sockets of a traceroute: answers with their stamps, TTLs and quotes.
+pub(crate) mod trace_socket;
 
 pub(crate) use borrowed::borrowed;
 pub(crate) use dont_fragment::dont_fragment;

@@ -29,7 +29,7 @@ pub use ntp::NtpParams;
 pub use targets::TargetSpan;
 pub use tcp::TcpParams;
 pub use tls::{StartTlsProtocol, TlsParams};
-pub use traceroute::{TracerouteParams, TracerouteProtocol};
+pub use traceroute::{FlowChoice, TracerouteParams, TracerouteProtocol};
 
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};

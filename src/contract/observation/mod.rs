@@ -12,6 +12,7 @@ mod mtu;
 mod name_sources;
 mod ntp;
 mod route;
+mod route_depth;
 mod tcp;
 mod tls;
 
@@ -29,6 +30,10 @@ pub use mtu::{Mtu, MtuAnswer, MtuLimit, MtuProbe};
 pub use name_sources::{HostsLine, NameSources};
 pub use ntp::{Leap, TimeOffset, TimeSample, TimeServer};
 pub use route::{Hop, HopProbe, HopReply, ReplyKind, Trace, TraceProtocol};
+pub use route_depth::{
+    Changed, HopName, HopOrigin, MplsLabel, Multipath, Quoted, RateShare, RateTest, RateVerdict, RouteChange, RttSpread, Share,
+    TraceClock, TraceIds, TraceLacks, TracePath,
+};
 pub use tcp::{Banner, Connect, Hold, PortState, PortSweep, Race, TcpState};
 pub use tls::{
     BuiltChain, Certificate, CertificateRequest, CertificateTimestamp, FetchedIssuer, Handshake, HandshakeVariant, NameVerdict,

@@ -10,6 +10,7 @@ mod icmp;
 mod mtu;
 mod ntp;
 mod route;
+mod route_depth;
 mod tcp;
 mod tls;
 mod tls_compared;
@@ -20,6 +21,7 @@ pub(crate) use dns::{
 };
 pub(crate) use failure::short as short_failure;
 pub(crate) use http::phases;
+pub(crate) use route_depth::depth as hop_depth;
 pub(crate) use tls::{names as certificate_names, store, trust, validity};
 
 use crate::clean::shortened;
@@ -106,7 +108,7 @@ pub(crate) fn details(fact: &Fact) -> Vec<String> {
         Fact::Exchange(fact) => http::details(fact),
         Fact::Mtu(fact) => mtu::details(fact),
         Fact::TimeOffset(fact) => ntp::details(fact),
-        Fact::Trace(fact) => failure::details(fact.failure.as_ref()),
+        Fact::Trace(fact) => route::details(fact),
         Fact::Route(fact) => failure::details(fact.failure.as_ref()),
         _ => Vec::new(),
     }
