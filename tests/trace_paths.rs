@@ -9,7 +9,7 @@ use std::io::{BufRead, BufReader};
 use std::net::IpAddr;
 use std::os::unix::fs::PermissionsExt;
 use std::process::Command;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 /// The unprivileged user of every Linux.
 const NOBODY: &str = "65534";
@@ -64,10 +64,9 @@ impl Network {
             command.args(["--inh-caps", "-all"]);
         }
         command.arg(self.folder.path().join("netsonde")).args(["probe", "traceroute"]).args(arguments).args(["--format", "json"]);
-        let began = Instant::now();
         let output = command.output().unwrap();
-        let took = began.elapsed();
         let document: Document = serde_json::from_slice(&output.stdout).unwrap_or_else(|error| panic!("{error}: {output:?}"));
+        let took = Duration::from_micros(document.run.took_us);
         let (mut traces, mut hops) = (Vec::new(), Vec::new());
         for observation in document.outcomes.into_iter().flat_map(|outcome| outcome.observations) {
             match observation.fact {
@@ -207,7 +206,8 @@ fn two_paths_are_found_and_the_lossy_one_is_named() {
         return;
     }
     let network = two_paths();
-    let arguments = ["10.67.5.2", "--protocol", "tcp", "--multipath", "--path-probes", "100", "--timeout-ms", "500"];
+    let arguments =
+        ["10.67.5.2", "--protocol", "tcp", "--multipath", "--path-probes", "100", "--timeout-ms", "500", "--rounds", "5"];
     for as_nobody in [false, true] {
         let (trace, _, took) = network.trace(as_nobody, &arguments);
         let found = trace.multipath.as_ref().unwrap();
@@ -227,11 +227,12 @@ fn two_paths_are_found_and_the_lossy_one_is_named() {
 }
 
 #[test]
-fn segments_of_a_connection_find_the_way_and_a_translator_is_seen() {
+fn segments_of_a_connection_find_the_way_and_rewriting_is_seen() {
     if !possible("a traceroute within a connection") {
         return;
     }
     let network = two_paths();
+    network.shell("ip netns exec @b nft delete table ip lossy");
     // A server that answers nothing, and reads nothing but what a client means.
     let mut server = Command::new("ip")
         .args(["netns", "exec", &format!("{}t", network.prefix), "python3", "-c"])
@@ -253,21 +254,21 @@ fn segments_of_a_connection_find_the_way_and_a_translator_is_seen() {
     assert_eq!(hops[0].addresses(), ["10.67.0.2".parse::<IpAddr>().unwrap()]);
     assert_eq!(line.trim(), "0", "the server's program read the end and nothing before it");
 
-    // The first router translates; the quotes of those behind it show its port, unless it translates them back.
+    // The first router rewrites what it forwards.
     network.shell(
         "ip netns exec @r nft -f - <<'X'
-table ip translate {
-  chain out {
-    type nat hook postrouting priority 100;
-    ip daddr 10.67.5.2 masquerade random
+table ip rewriting {
+  chain forward {
+    type filter hook forward priority 0;
+    ip daddr 10.67.5.2 ip dscp set cs0 ip id set 777
   }
 }
 X",
     );
-    let (trace, hops, _) = network.trace(false, &["10.67.5.2", "--protocol", "udp", "--rounds", "1"]);
+    let (trace, hops, _) = network.trace(false, &["10.67.5.2", "--protocol", "udp", "--rounds", "1", "--dscp", "10"]);
     assert_eq!(trace.distance, Some(4), "{trace:?}");
     let quoted = |hop: usize| hops[hop].probes.iter().find_map(|probe| probe.reply.as_ref()?.quoted).unwrap();
-    assert!(!quoted(0).is_rewritten(), "{:?}", quoted(0));
-    eprintln!("measured: behind a translator the quote says {:?}", quoted(2));
-    assert!(quoted(2).is_rewritten(), "{:?}", quoted(2));
+    assert!(!quoted(0).is_rewritten() && quoted(0).dscp_sent.is_none(), "{:?}", quoted(0));
+    let behind = quoted(2);
+    assert_eq!((behind.dscp, behind.dscp_sent, behind.identification.unwrap().quoted), (0, Some(10), 777), "{behind:?}");
 }

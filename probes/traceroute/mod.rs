@@ -27,7 +27,6 @@ use netsonde_contract::kind::{FlowChoice, TracerouteParams, TracerouteProtocol};
 use netsonde_contract::observation::TraceProtocol;
 use raw::{Manner, Session};
 use std::net::{IpAddr, SocketAddr};
-use std::time::Duration;
 use trace::Tracing;
 use wire::Wire;
 
@@ -81,17 +80,14 @@ async fn trace(context: &Context, params: &TracerouteParams, target: IpAddr, way
         (TraceProtocol::Udp, false) => trace_on(tracing, udp::open(target, params.first_port, each_flow, class)).await,
         (TraceProtocol::Tcp, false) => trace_on(tracing, Ok(syn::open(target, params.tcp_port, class))).await,
         (protocol, _) => {
-            let limit = Duration::from_millis(params.timeout_ms);
             let session = match protocol {
-                TraceProtocol::TcpSession => {
-                    match Session::connect(context, SocketAddr::new(target, params.tcp_port), limit).await {
-                        Ok(session) => Some(session),
-                        Err(failure) => {
-                            tracing.fail(failure);
-                            return false;
-                        }
+                TraceProtocol::TcpSession => match Session::connect(context, SocketAddr::new(target, params.tcp_port)).await {
+                    Ok(session) => Some(session),
+                    Err(failure) => {
+                        tracing.fail(failure);
+                        return false;
                     }
-                }
+                },
                 _ => None,
             };
             let port = if protocol == TraceProtocol::Udp { params.first_port } else { params.tcp_port };

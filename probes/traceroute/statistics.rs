@@ -39,24 +39,23 @@ pub(super) fn verdict(slow: &RateShare, fast: &RateShare) -> RateVerdict {
 /// et al. 2009).
 pub(super) fn flows_needed(found: usize, confidence: u8) -> usize {
     /// Beyond what any permitted certainty takes of [`MAX_WAYS`].
-    const MOST: i32 = 2_000;
+    const MOST: usize = 2_000;
     let ways = found.clamp(1, MAX_WAYS) + 1;
     let risk = 1.0 - f64::from(confidence) / 100.0;
-    (1..MOST).find(|flows| missed(ways, *flows) <= risk).map_or(MOST as usize, |flows| flows as usize)
-}
-
-/// The chance that `flows` thrown evenly at `ways` leave one out, by the occupancy numbers: p[m] is the chance of m ways met so far.
-fn missed(ways: usize, flows: i32) -> f64 {
+    // By the number of ways met, its chance after so many flows thrown evenly at all of them.
     let mut met = vec![0.0_f64; ways + 1];
     met[0] = 1.0;
-    for _ in 0..flows {
+    for flows in 1..MOST {
         for count in (1..=ways).rev() {
             let again = met[count] * count as f64 / ways as f64;
             met[count] = again + met[count - 1] * (ways - count + 1) as f64 / ways as f64;
         }
         met[0] = 0.0;
+        if 1.0 - met[ways] <= risk {
+            return flows;
+        }
     }
-    1.0 - met[ways]
+    MOST
 }
 
 #[cfg(test)]

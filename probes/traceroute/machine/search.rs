@@ -55,7 +55,7 @@ enum Place {
 #[derive(Debug)]
 pub(in crate::traceroute) struct Search {
     question: Question,
-    /// Distances that are known to answer nobody: they are not asked again.
+    /// Distances that have answered nobody yet: each flow asks them once, and none once enough have.
     silent: BTreeSet<u8>,
     ledger: Ledger,
     places: BTreeMap<(u8, u16), Place>,
@@ -154,6 +154,7 @@ impl Search {
             *place = match answer.and_then(|(answer, _)| Some((answer.from, kind(answer, self.question.target)?))) {
                 Some((from, ReplyKind::TimeExceeded | ReplyKind::Unreachable)) => Place::Router(from),
                 Some((_, ReplyKind::Arrived)) => Place::Router(self.question.target),
+                None if self.silent.contains(ttl) => Place::Silent,
                 None => {
                     if let Some(pace) = self.pace.get_mut(usize::from(*ttl)) {
                         pace.1 = SLOW_GAP;
@@ -168,13 +169,21 @@ impl Search {
     fn wanted(&mut self) -> Vec<(u8, u16)> {
         loop {
             let wanted = self.lacking();
-            let (silent, asked): (Vec<_>, Vec<_>) = wanted.into_iter().partition(|(ttl, _)| self.silent.contains(ttl));
+            let (silent, asked): (Vec<_>, Vec<_>) = wanted.into_iter().partition(|(ttl, _)| self.is_silent(*ttl));
             if silent.is_empty() {
                 return asked;
             }
             // Each such place is settled once, so that this ends.
             self.places.extend(silent.into_iter().map(|key| (key, Place::Silent)));
         }
+    }
+
+    /// The distance has answered neither the first trace nor as many flows as would have shown a router there.
+    fn is_silent(&self, ttl: u8) -> bool {
+        let of_distance = || self.places.range((ttl, 0)..=(ttl, u16::MAX)).map(|(_, place)| place);
+        let silent = of_distance().filter(|place| **place == Place::Silent).count();
+        let enough = self.needed.first().copied().unwrap_or_default();
+        self.silent.contains(&ttl) && silent >= enough && !of_distance().any(|place| matches!(place, Place::Router(_)))
     }
 
     /// What the stopping rule still wants, and whether it is met.

@@ -24,19 +24,22 @@ pub(in crate::traceroute) struct Session {
 }
 
 impl Session {
+    /// Three SYNs leave within this time, whatever one probe is waited for.
+    const LIMIT: Duration = Duration::from_secs(4);
+
     /// Connects, and reads the numbers from the target's first segment.
     ///
     /// # Errors
-    /// Where no connection comes to be within `limit`, or raw sockets are not allowed.
-    pub(in crate::traceroute) async fn connect(context: &Context, target: SocketAddr, limit: Duration) -> Result<Self, Failure> {
+    /// Where no connection comes to be in time, or raw sockets are not allowed.
+    pub(in crate::traceroute) async fn connect(context: &Context, target: SocketAddr) -> Result<Self, Failure> {
         let open = |error: std::io::Error| Failure::from_io(&error, Step::Open);
         let segments = asynchronous(segments_of(target.ip()).map_err(open)?).map_err(open)?;
         context.gate.packet(target.ip()).await?;
-        let silence = || Failure::new(FailureCode::TimedOut, Step::Connect, "no connection within the limit of one probe");
-        let connecting = tokio::time::timeout(limit, TcpStream::connect(target));
+        let silence = || Failure::new(FailureCode::TimedOut, Step::Connect, "no connection within 4 s");
+        let connecting = tokio::time::timeout(Self::LIMIT, TcpStream::connect(target));
         let stream = connecting.await.map_err(|_| silence())?.map_err(|error| Failure::from_io(&error, Step::Connect))?;
         let local = stream.local_addr().map_err(open)?;
-        let first = tokio::time::timeout(limit, first_segment(&segments, target, local)).await;
+        let first = tokio::time::timeout(Self::LIMIT, first_segment(&segments, target, local)).await;
         let first = first.ok().flatten().ok_or_else(silence)?;
         Ok(Self {
             _held: stream,
