@@ -126,7 +126,7 @@ impl<'c> Tracing<'c> {
             self.search = Some(Search::new(question, silent, Ledger::new(self.number(Part::Search), timeout)));
             self.carry_out(wire).await;
         }
-        let flows: Vec<u16> = self.search.iter().flat_map(Search::ways).filter_map(|way| way.flows.first().copied()).collect();
+        let flows: Vec<u16> = self.search.iter().flat_map(Search::ways).map(|way| way.representative).collect();
         if !flows.is_empty() && self.machine.distance().is_some() && self.params.path_probes > 0 && self.failure.is_none() {
             let flows = flows.get(..MAX_MEASURED_PATHS).unwrap_or(&flows);
             let gap = if self.protocol == TraceProtocol::Udp { UNREACHABLE_GAP } else { UNLIMITED_GAP };
@@ -269,7 +269,7 @@ impl<'c> Tracing<'c> {
     fn multipath(&self, now: Duration) -> Option<Multipath> {
         let search = self.search.as_ref()?;
         let path = |way: super::machine::search::Way| {
-            let flow = way.flows.first().copied().unwrap_or_default();
+            let flow = way.representative;
             let tally = self.series.as_ref().map(|series| series.tally(flow, self.target, now));
             TracePath {
                 flow,

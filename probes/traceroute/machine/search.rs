@@ -71,6 +71,8 @@ pub(in crate::traceroute) struct Search {
 /// One way and the flows that take it.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(in crate::traceroute) struct Way {
+    /// The flow whose way is known best.
+    pub(in crate::traceroute) representative: u16,
     pub(in crate::traceroute) flows: Vec<u16>,
     pub(in crate::traceroute) hops: Vec<Option<IpAddr>>,
 }
@@ -109,13 +111,10 @@ impl Search {
                         *known = known.or(*new);
                     }
                 }
-                None => ways.push(Way { flows: vec![flow], hops }),
+                None => ways.push(Way { representative: flow, flows: vec![flow], hops }),
             }
         }
-        for way in &mut ways {
-            way.flows.sort_unstable();
-        }
-        ways.sort_by_key(|way| way.flows.first().copied());
+        ways.sort_by_key(|way| way.representative);
         ways
     }
 
@@ -150,6 +149,10 @@ impl Search {
             if !self.ledger.is_settled(probe, now) {
                 continue;
             }
+            if let Some(pace) = self.pace.get_mut(usize::from(*ttl)) {
+                // Back to a quicker pace with every answer.
+                pace.1 = (pace.1 / 2).max(GAP);
+            }
             let answer = self.ledger.entry(probe).and_then(|entry| entry.answer.as_ref());
             *place = match answer.and_then(|(answer, _)| Some((answer.from, kind(answer, self.question.target)?))) {
                 Some((from, ReplyKind::TimeExceeded | ReplyKind::Unreachable)) => Place::Router(from),
@@ -180,10 +183,13 @@ impl Search {
 
     /// The distance has answered neither the first trace nor as many flows as would have shown a router there.
     fn is_silent(&self, ttl: u8) -> bool {
-        let of_distance = || self.places.range((ttl, 0)..=(ttl, u16::MAX)).map(|(_, place)| place);
-        let silent = of_distance().filter(|place| **place == Place::Silent).count();
+        let silent = self.of_distance(ttl).filter(|place| **place == Place::Silent).count();
         let enough = self.needed.first().copied().unwrap_or_default();
-        self.silent.contains(&ttl) && silent >= enough && !of_distance().any(|place| matches!(place, Place::Router(_)))
+        self.silent.contains(&ttl) && silent >= enough && !self.of_distance(ttl).any(|place| matches!(place, Place::Router(_)))
+    }
+
+    fn of_distance(&self, ttl: u8) -> impl Iterator<Item = &Place> {
+        self.places.range((ttl, 0)..=(ttl, u16::MAX)).map(|(_, place)| place)
     }
 
     /// What the stopping rule still wants, and whether it is met.
@@ -211,13 +217,15 @@ impl Search {
     /// The flows that are known to arrive at a distance, by the router before it; those at the target go no further.
     fn groups(&self, ttl: u8) -> BTreeMap<Option<IpAddr>, Vec<u16>> {
         let mut groups: BTreeMap<Option<IpAddr>, Vec<u16>> = BTreeMap::new();
+        // A flow without an answer where others have one has lost it, and its way is not known.
+        let has_router = ttl > 1 && self.of_distance(ttl - 1).any(|place| matches!(place, Place::Router(_)));
         for flow in 0..self.flows {
             let before = if ttl == 1 { Some(&Place::Silent) } else { self.places.get(&(ttl - 1, flow)) };
             match before {
                 Some(Place::Router(router)) if *router != self.question.target => {
                     groups.entry(Some(*router)).or_default().push(flow);
                 }
-                Some(Place::Silent) if ttl <= self.question.distance => groups.entry(None).or_default().push(flow),
+                Some(Place::Silent) if ttl <= self.question.distance && !has_router => groups.entry(None).or_default().push(flow),
                 _ => {}
             }
         }
