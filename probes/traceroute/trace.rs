@@ -9,7 +9,9 @@ use crate::clock::microseconds;
 use crate::context::Context;
 use netsonde_contract::failure::{Failure, Step};
 use netsonde_contract::kind::{FlowChoice, TracerouteParams};
-use netsonde_contract::observation::{Fact, Hop, HopName, Multipath, Trace, TraceClock, TraceIds, TracePath, TraceProtocol};
+use netsonde_contract::observation::{
+    Fact, Hop, HopName, Multipath, Trace, TraceClock, TraceIds, TraceLacks, TracePath, TraceProtocol,
+};
 use std::net::IpAddr;
 use std::pin::Pin;
 use std::time::Duration;
@@ -113,7 +115,9 @@ impl<'c> Tracing<'c> {
             self.sizes = Some(Sizes::new(answering.clone(), Ledger::new(self.number(Part::Sizes), timeout)));
             self.carry_out(wire).await;
         }
-        if self.params.multipath && self.failure.is_none() {
+        // Connections of one flow follow each other too closely to be told apart: their loss would be of our own making.
+        let has_flows = self.traits.as_ref().is_some_and(|traits| !traits.lacks.contains(&TraceLacks::ConstantFlow));
+        if self.params.multipath && has_flows && self.failure.is_none() {
             let last = self.machine.distance().or(answering.last().copied()).unwrap_or(0);
             let question = Question {
                 target: self.target,

@@ -172,7 +172,7 @@ mod tests {
     async fn answers(wire: &mut UdpWire, clock: &Clock, count: usize) -> Vec<(ProbeNumber, Answer)> {
         let mut answers = Vec::new();
         while answers.len() < count {
-            wire.ready().await.unwrap();
+            let _ = wire.ready().await;
             answers.extend(wire.hear(clock).into_iter().filter_map(|heard| match heard {
                 Heard::Answer { probe, answer, at } => {
                     assert!(at.is_none_or(|at| at <= clock.now()));

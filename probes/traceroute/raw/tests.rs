@@ -2,7 +2,7 @@ use super::*;
 
 async fn first_answer(wire: &mut RawWire, clock: &Clock) -> (ProbeNumber, Answer) {
     loop {
-        wire.ready().await.unwrap();
+        let _ = wire.ready().await;
         for heard in wire.hear(clock) {
             if let Heard::Answer { probe, answer, .. } = heard {
                 return (probe, answer);

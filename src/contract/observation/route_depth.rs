@@ -157,7 +157,7 @@ pub enum TraceClock {
 pub enum TraceLacks {
     /// The probe's headers as routers got them: rewriting and marking on the way stay unseen.
     QuotedHeaders,
-    /// One flow for all probes: routers that share load may show several paths as one.
+    /// One flow for all probes: routers that share load may show several paths as one, and paths are not looked for.
     ConstantFlow,
     /// Replies to the same probe after the first.
     Duplicates,

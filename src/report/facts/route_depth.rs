@@ -109,7 +109,7 @@ fn percent(share: Share) -> String {
 pub(super) fn lacks(lacks: TraceLacks) -> &'static str {
     match lacks {
         TraceLacks::QuotedHeaders => "no quoted headers, so that rewriting on the way stays unseen",
-        TraceLacks::ConstantFlow => "no constant flow",
+        TraceLacks::ConstantFlow => "no constant flow, so that parallel paths are not told apart",
         TraceLacks::Duplicates => "no duplicates",
     }
 }
