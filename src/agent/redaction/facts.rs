@@ -246,8 +246,9 @@ impl Redactor<'_> {
     /// Who an address belongs to tells the address, so that the strict level leaves the owner's number out with its name.
     fn hop_origin(&mut self, origin: &HopOrigin) -> HopOrigin {
         let address = self.address(origin.address);
+        let name = origin.name.as_deref().filter(|_| !self.is_strict()).map(|name| self.text(name));
         let asn = if self.is_strict() { 0 } else { origin.asn };
-        HopOrigin { address, asn, name: origin.name.as_deref().map(|name| self.public_name(name)), ..origin.clone() }
+        HopOrigin { address, asn, name, ..origin.clone() }
     }
 
     fn trace(&mut self, fact: &Trace) -> Trace {
