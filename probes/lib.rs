@@ -29,6 +29,8 @@ mod mtu;
 pub mod names;
 /// Time servers.
 mod ntp;
+/// Whose an address is, by the user's file.
+pub mod origins;
 /// System calls that need `unsafe`, and facts that each system tells in its own way.
 pub mod platform;
 /// QUIC handshakes.

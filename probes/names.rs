@@ -1,5 +1,6 @@
 use crate::clock::Clock;
 use crate::gate::Gate;
+use crate::origins::Origins;
 use futures_util::FutureExt;
 use futures_util::future::{BoxFuture, Shared};
 use netsonde_contract::failure::{Failure, FailureCode, Step};
@@ -14,6 +15,7 @@ use std::time::Duration;
 #[derive(Default)]
 pub struct Names {
     known: Mutex<HashMap<String, Shared<BoxFuture<'static, Answer>>>>,
+    origins: Origins,
 }
 
 /// What getaddrinfo gave.
@@ -27,6 +29,15 @@ pub struct Answer {
 impl Names {
     /// Only so many addresses of a name are used: the bound of every per-address measurement.
     pub const MAX_ADDRESSES: usize = 16;
+
+    /// Knows also whose addresses are, by the file that the person at the command line gave.
+    pub fn with_origins(origins: Origins) -> Self {
+        Self { origins, ..Self::default() }
+    }
+
+    pub(crate) fn origins(&self) -> &Origins {
+        &self.origins
+    }
 
     /// The addresses of `host`, in the system's order (RFC 6724), each once and each allowed by the gate. An address stands for itself.
     ///

@@ -17,3 +17,5 @@ mod reflect;
 mod tidy;
 /// TLS facts against openssl.
 mod tls_tools;
+/// Traceroutes over real routers.
+mod trace_paths;

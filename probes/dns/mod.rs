@@ -62,6 +62,7 @@ use netsonde_contract::kind::{DnsParams, EdnsUse, NameServer, Speaks};
 use netsonde_contract::observation::{Fact, Lookup, Purpose};
 use query::{Offer, Shape};
 use std::time::Duration;
+pub(crate) use system::resolver;
 
 /// RFC 1035 section 4.1.1.
 const SERVFAIL: u16 = 2;

@@ -64,7 +64,7 @@ async fn within<T>(patience: Duration, asked: impl Future<Output = Result<T, Fai
 }
 
 /// A resolver on the system's configuration, whose servers have all passed the gate: it sends on its own.
-async fn resolver(context: &Context) -> Result<TokioResolver, Failure> {
+pub(crate) async fn resolver(context: &Context) -> Result<TokioResolver, Failure> {
     let unusable = |text: String| Failure::new(FailureCode::ResolveFailed, Step::Open, text);
     let (config, mut options) = tokio::task::spawn_blocking(hickory_resolver::system_conf::read_system_conf)
         .await

@@ -205,9 +205,9 @@ impl EchoSocket {
     }
 }
 
-const RECEIVE_STAMPS: libc::c_uint = libc::SOF_TIMESTAMPING_SOFTWARE | libc::SOF_TIMESTAMPING_RX_SOFTWARE;
+pub(super) const RECEIVE_STAMPS: libc::c_uint = libc::SOF_TIMESTAMPING_SOFTWARE | libc::SOF_TIMESTAMPING_RX_SOFTWARE;
 
-fn stamp(socket: &Socket, flags: libc::c_uint) -> io::Result<()> {
+pub(super) fn stamp(socket: &Socket, flags: libc::c_uint) -> io::Result<()> {
     set(socket, libc::SOL_SOCKET, libc::SO_TIMESTAMPING, flags.cast_signed())
 }
 
@@ -217,7 +217,7 @@ fn enlarge(socket: &Socket, name: libc::c_int, forced: libc::c_int, bytes: usize
     set(socket, libc::SOL_SOCKET, forced, bytes).or_else(|_| set(socket, libc::SOL_SOCKET, name, bytes))
 }
 
-fn set(socket: &Socket, level: libc::c_int, name: libc::c_int, value: libc::c_int) -> io::Result<()> {
+pub(super) fn set(socket: &Socket, level: libc::c_int, name: libc::c_int, value: libc::c_int) -> io::Result<()> {
     #[expect(unsafe_code, reason = "neither socket2 nor nix has a wrapper for all of these options")]
     // SAFETY: the descriptor is open for as long as `socket` is borrowed, and the kernel reads one integer.
     let result = unsafe {
@@ -291,7 +291,7 @@ fn header(slice: &mut libc::iovec, control: &mut [u64; CONTROL_WORDS], name: &mu
 }
 
 /// Reads the control messages of a message that was just received into its own buffers.
-fn read_control(header: &libc::msghdr, received: &mut Received<'_>) {
+pub(super) fn read_control(header: &libc::msghdr, received: &mut Received<'_>) {
     #[expect(unsafe_code, reason = "control messages are read through the system's own macros")]
     // SAFETY: the kernel wrote well-formed control messages into the header's buffer, which is still borrowed; each is read within the
     // length that it states, unaligned.

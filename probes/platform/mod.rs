@@ -57,6 +57,8 @@ mod routes_linux;
 pub(crate) mod stamped;
 /// What the kernel knows of a TCP connection.
 pub(crate) mod tcp;
+/// Sockets of a traceroute: answers with their stamps, TTLs and quotes.
+pub(crate) mod trace_socket;
 
 pub(crate) use borrowed::borrowed;
 pub(crate) use dont_fragment::dont_fragment;

@@ -1,11 +1,17 @@
 //! The routers on the way to a host: the first address of each family, both at once.
 
-/// Echo requests from a raw socket.
-mod icmp;
+/// Names of hops.
+mod hop_names;
 /// What to send and when, and what the answers mean.
 mod machine;
-/// ICMP messages from and to bytes.
+/// Probes and messages from and to bytes.
 mod packet;
+/// Probes of every protocol from raw sockets.
+mod raw;
+/// What counts of answers allow to say.
+mod statistics;
+/// SYN probes from ordinary sockets.
+mod syn;
 /// The machine's commands carried out on a wire.
 mod trace;
 /// UDP probes from an ordinary socket.
@@ -17,47 +23,83 @@ use crate::context::{Context, Ending, NotMeasurable};
 use crate::platform::raw_sockets;
 use futures_util::future::join_all;
 use netsonde_contract::failure::{Failure, Step};
-use netsonde_contract::kind::{TracerouteParams, TracerouteProtocol};
+use netsonde_contract::kind::{FlowChoice, TracerouteParams, TracerouteProtocol};
 use netsonde_contract::observation::TraceProtocol;
-use std::net::IpAddr;
+use raw::{Manner, Session};
+use std::net::{IpAddr, SocketAddr};
 use trace::Tracing;
 use wire::Wire;
+
+/// How to send: the protocol, and whether from raw sockets.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+struct Way {
+    protocol: TraceProtocol,
+    raw: bool,
+}
 
 /// Ends as expected where the target answered in any family.
 ///
 /// # Errors
-/// Where the host gives no address, raw sockets are asked for and not allowed, or the system offers no way to trace.
+/// Where the host gives no address, raw sockets are needed and not allowed, or the system offers no way to trace.
 pub(crate) async fn run(context: &Context, params: &TracerouteParams) -> Result<Ending, NotMeasurable> {
     if cfg!(not(target_os = "linux")) {
         return Err(NotMeasurable::new("tracing the way is built for Linux only as yet"));
     }
-    let protocol = protocol(params.protocol, raw_sockets())?;
+    let way = way(params.protocol, raw_sockets())?;
     let addresses = context.names.resolve(&context.gate, &params.host).await;
     let addresses = addresses.map_err(|failure| NotMeasurable::unresolved(&params.host, &failure))?;
     let of_family = |v4: bool| addresses.iter().copied().find(|address| address.is_ipv4() == v4);
-    let traces = [true, false].into_iter().filter_map(of_family).map(|target| trace(context, params, target, protocol));
+    let traces = [true, false].into_iter().filter_map(of_family).map(|target| trace(context, params, target, way));
     let arrived = join_all(traces).await.into_iter().any(|arrived| arrived);
     Ok(if arrived { Ending::AsExpected } else { Ending::Failed })
 }
 
-fn protocol(wanted: TracerouteProtocol, raw_sockets: bool) -> Result<TraceProtocol, NotMeasurable> {
-    match (wanted, raw_sockets) {
-        (TracerouteProtocol::Icmp | TracerouteProtocol::Auto, true) => Ok(TraceProtocol::Icmp),
-        (TracerouteProtocol::Udp, _) | (TracerouteProtocol::Auto, false) => Ok(TraceProtocol::Udp),
+fn way(wanted: TracerouteProtocol, raw: bool) -> Result<Way, NotMeasurable> {
+    let with = |protocol| Ok(Way { protocol, raw });
+    match (wanted, raw) {
+        (TracerouteProtocol::Icmp | TracerouteProtocol::Auto, true) => with(TraceProtocol::Icmp),
+        (TracerouteProtocol::Udp, _) | (TracerouteProtocol::Auto, false) => with(TraceProtocol::Udp),
+        (TracerouteProtocol::Tcp, _) => with(TraceProtocol::Tcp),
+        (TracerouteProtocol::TcpSession, true) => with(TraceProtocol::TcpSession),
         (TracerouteProtocol::Icmp, false) => Err(NotMeasurable::with_grant(
             "tracing with ICMP needs raw sockets, which this process may not open",
             "take protocol \"udp\", which needs no right, or run the same command with sudo",
         )),
+        (TracerouteProtocol::TcpSession, false) => Err(NotMeasurable::with_grant(
+            "tracing within a connection needs raw sockets, which this process may not open",
+            "take protocol \"tcp\", which needs no right, or run the same command with sudo",
+        )),
     }
 }
 
-async fn trace(context: &Context, params: &TracerouteParams, target: IpAddr, protocol: TraceProtocol) -> bool {
-    let tracing = Tracing::begin(context, params, target, protocol);
-    match protocol {
-        TraceProtocol::Icmp => trace_on(tracing, icmp::open(target)).await,
-        TraceProtocol::Udp => trace_on(tracing, udp::open(target, params.first_port)).await,
+async fn trace(context: &Context, params: &TracerouteParams, target: IpAddr, way: Way) -> bool {
+    let mut tracing = Tracing::begin(context, params, target, way.protocol);
+    let class = params.dscp << 2 | if params.ecn { ECT_0 } else { 0 };
+    let each_flow = params.flow == FlowChoice::Each;
+    match (way.protocol, way.raw) {
+        (TraceProtocol::Udp, false) => trace_on(tracing, udp::open(target, params.first_port, each_flow, class)).await,
+        (TraceProtocol::Tcp, false) => trace_on(tracing, Ok(syn::open(target, params.tcp_port, class))).await,
+        (protocol, _) => {
+            let session = match protocol {
+                TraceProtocol::TcpSession => match Session::connect(context, SocketAddr::new(target, params.tcp_port)).await {
+                    Ok(session) => Some(session),
+                    Err(failure) => {
+                        tracing.fail(failure);
+                        return false;
+                    }
+                },
+                _ => None,
+            };
+            let port = if protocol == TraceProtocol::Udp { params.first_port } else { params.tcp_port };
+            let source = session.as_ref().map_or_else(|| raw::source_towards(target), |session| Ok(session.source()));
+            let manner = Manner { protocol, target, port, each_flow, class };
+            trace_on(tracing, source.and_then(|source| raw::open(manner, source, session))).await
+        }
     }
 }
+
+/// ECT(0) of RFC 3168 section 5.
+const ECT_0: u8 = 2;
 
 /// A wire that cannot be opened, as where the system lacks the family, is a fact about this target; the other family goes on.
 async fn trace_on(mut tracing: Tracing<'_>, wire: std::io::Result<impl Wire>) -> bool {
@@ -77,17 +119,28 @@ mod tests {
     use crate::context::{ProxyChoice, Recorder};
     use crate::gate::{Gate, Limits};
     use netsonde_contract::id::CheckId;
+    use netsonde_contract::kind::{Kind, Params};
     use netsonde_contract::observation::{Fact, ReplyKind};
+    use serde_json::json;
     use std::sync::Arc;
     use std::time::Duration;
 
     #[test]
-    fn icmp_without_raw_sockets_is_not_measured_and_says_what_would_help() {
-        assert_eq!(protocol(TracerouteProtocol::Auto, true).unwrap(), TraceProtocol::Icmp);
-        assert_eq!(protocol(TracerouteProtocol::Auto, false).unwrap(), TraceProtocol::Udp);
-        assert_eq!(protocol(TracerouteProtocol::Udp, true).unwrap(), TraceProtocol::Udp);
-        let missing = protocol(TracerouteProtocol::Icmp, false).unwrap_err();
-        assert!(missing.0.grant.is_some_and(|grant| grant.contains("udp")));
+    fn what_needs_raw_sockets_is_not_measured_without_and_says_what_would_help() {
+        use TracerouteProtocol as P;
+        for (wanted, raw, protocol) in [
+            (P::Auto, true, TraceProtocol::Icmp),
+            (P::Auto, false, TraceProtocol::Udp),
+            (P::Udp, true, TraceProtocol::Udp),
+            (P::Tcp, false, TraceProtocol::Tcp),
+            (P::TcpSession, true, TraceProtocol::TcpSession),
+        ] {
+            assert_eq!(way(wanted, raw).unwrap(), Way { protocol, raw });
+        }
+        for (wanted, instead) in [(P::Icmp, "udp"), (P::TcpSession, "tcp")] {
+            let missing = way(wanted, false).unwrap_err();
+            assert!(missing.0.grant.is_some_and(|grant| grant.contains(instead)));
+        }
     }
 
     /// The second round would begin after 500 ms.
@@ -103,14 +156,8 @@ mod tests {
             proxy: ProxyChoice::None,
             recorder: Recorder::new(CheckId::new("path")),
         };
-        let params = TracerouteParams {
-            host: "127.0.0.1".into(),
-            protocol: TracerouteProtocol::Udp,
-            max_ttl: 30,
-            rounds: 2,
-            timeout_ms: 1_000,
-            first_port: 33_434,
-        };
+        let given = json!({"host": "127.0.0.1", "protocol": "udp"});
+        let Params::Traceroute(params) = Params::parse(Kind::Traceroute, given).unwrap() else { panic!() };
         let cut_off = tokio::time::timeout(Duration::from_millis(100), run(&context, &params)).await;
         assert!(cut_off.is_err());
         let observations = context.recorder.observations();
@@ -118,6 +165,6 @@ mod tests {
             panic!("{observations:?}")
         };
         assert_eq!(hop.probes[0].reply.as_ref().unwrap().kind, ReplyKind::Arrived);
-        assert!(trace.arrived && trace.distance == Some(1) && !trace.privileged);
+        assert!(trace.arrived && trace.distance == Some(1));
     }
 }

@@ -1,13 +1,29 @@
-use super::machine::{Command, Machine, Plan, ProbeNumber};
-use super::wire::{Wire, heard_something};
+use super::machine::ledger::Ledger;
+use super::machine::schedule::Schedule;
+use super::machine::search::{Question, Search};
+use super::machine::sizes::Sizes;
+use super::machine::{Command, Machine, Phase, Plan};
+use super::udp::is_too_long;
+use super::wire::{Heard, Packet, Traits, Wire};
 use crate::clock::microseconds;
 use crate::context::Context;
 use netsonde_contract::failure::{Failure, Step};
-use netsonde_contract::kind::TracerouteParams;
-use netsonde_contract::observation::{Fact, Hop, Trace, TraceProtocol};
+use netsonde_contract::kind::{FlowChoice, TracerouteParams};
+use netsonde_contract::observation::{
+    Fact, Hop, HopName, Multipath, Trace, TraceClock, TraceIds, TraceLacks, TracePath, TraceProtocol,
+};
 use std::net::IpAddr;
 use std::pin::Pin;
 use std::time::Duration;
+
+/// The loss of more paths is not measured: that many differ only in detail.
+const MAX_MEASURED_PATHS: usize = 16;
+/// Between two probes to the target along its paths, by what limits its answers: Linux sends one sender an unreachable a second, and
+/// does not limit resets and echo replies.
+const UNREACHABLE_GAP: Duration = Duration::from_millis(1_100);
+const UNLIMITED_GAP: Duration = Duration::from_millis(25);
+/// Addresses whose names are asked for.
+const MAX_NAMES: usize = 64;
 
 /// A trace as far as it has come. It is recorded when it is dropped, so that a deadline in the midst of it keeps what was seen.
 pub(super) struct Tracing<'c> {
@@ -17,16 +33,54 @@ pub(super) struct Tracing<'c> {
     protocol: TraceProtocol,
     began: Duration,
     machine: Machine,
+    sizes: Option<Sizes>,
+    search: Option<Search>,
+    /// Along the paths that the search found.
+    series: Option<Schedule>,
+    rates: Option<Schedule>,
+    current: Part,
+    /// The first probe number of each later part, with the part.
+    numbered: Vec<(u16, Part)>,
+    traits: Option<Traits>,
+    stamped: (bool, bool),
+    unmatched: u32,
+    names: Vec<HopName>,
     failure: Option<Failure>,
     ended: bool,
 }
 
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Part {
+    Hops,
+    Sizes,
+    Search,
+    Series,
+    Rates,
+}
+
 impl<'c> Tracing<'c> {
     pub(super) fn begin(context: &'c Context, params: &'c TracerouteParams, target: IpAddr, protocol: TraceProtocol) -> Self {
-        let plan =
-            Plan { target, max_ttl: params.max_ttl, rounds: params.rounds, timeout: Duration::from_millis(params.timeout_ms) };
         let began = context.clock.now();
-        Self { context, params, target, protocol, began, machine: Machine::new(plan, began), failure: None, ended: false }
+        Self {
+            context,
+            params,
+            target,
+            protocol,
+            began,
+            machine: Machine::new(plan(params, target, params.flow == FlowChoice::Each), began),
+            sizes: None,
+            search: None,
+            series: None,
+            rates: None,
+            current: Part::Hops,
+            numbered: Vec::new(),
+            traits: None,
+            stamped: (false, false),
+            unmatched: 0,
+            names: Vec::new(),
+            failure: None,
+            ended: false,
+        }
     }
 
     /// Keeps why the trace could not go on.
@@ -34,79 +88,256 @@ impl<'c> Tracing<'c> {
         self.failure.get_or_insert(failure);
     }
 
-    /// Carries out the machine's commands until it is finished. Says whether the target answered.
+    /// Carries out one part after the other. Says whether the target answered.
     pub(super) async fn run(mut self, mut wire: impl Wire) -> bool {
+        let traits = wire.traits();
+        // A wire may have to make each probe a flow of its own.
+        let each_flow = self.params.flow == FlowChoice::Each || traits.ids == TraceIds::Classic;
+        self.machine = Machine::new(plan(self.params, self.target, each_flow), self.context.clock.now());
+        self.traits = Some(traits);
+        self.carry_out(&mut wire).await;
+        if self.failure.is_none() {
+            self.go_deeper(&mut wire).await;
+        }
+        if self.params.hop_names {
+            self.ask_names().await;
+        }
+        self.ended = true;
+        self.machine.distance().is_some()
+    }
+
+    async fn go_deeper(&mut self, wire: &mut impl Wire) {
+        let timeout = Duration::from_millis(self.params.timeout_ms);
+        let now = || self.context.clock.now();
+        let answering = self.answering(now());
+        let sized = matches!(self.protocol, TraceProtocol::Udp | TraceProtocol::Icmp);
+        if self.params.hop_mtu && sized {
+            self.sizes = Some(Sizes::new(answering.clone(), Ledger::new(self.number(Part::Sizes), timeout)));
+            self.carry_out(wire).await;
+        }
+        // Connections of one flow follow each other too closely to be told apart: their loss would be of our own making.
+        let has_flows = self.traits.as_ref().is_some_and(|traits| !traits.lacks.contains(&TraceLacks::ConstantFlow));
+        if self.params.multipath && has_flows && self.failure.is_none() {
+            let last = self.machine.distance().or(answering.last().copied()).unwrap_or(0);
+            let question = Question {
+                target: self.target,
+                distance: last,
+                arrived: self.machine.distance().is_some(),
+                max_ttl: self.params.max_ttl,
+                confidence: self.params.confidence,
+            };
+            let silent = (1..=last).filter(|ttl| !answering.contains(ttl)).collect();
+            self.search = Some(Search::new(question, silent, Ledger::new(self.number(Part::Search), timeout)));
+            self.carry_out(wire).await;
+        }
+        let flows: Vec<u16> = self.search.iter().flat_map(Search::ways).map(|way| way.representative).collect();
+        if !flows.is_empty() && self.machine.distance().is_some() && self.params.path_probes > 0 && self.failure.is_none() {
+            let flows = flows.get(..MAX_MEASURED_PATHS).unwrap_or(&flows);
+            let gap = if self.protocol == TraceProtocol::Udp { UNREACHABLE_GAP } else { UNLIMITED_GAP };
+            let ledger = Ledger::new(self.number(Part::Series), timeout);
+            let each = self.params.path_probes;
+            self.series = Some(Schedule::along(flows, each, self.params.max_ttl, gap, ledger, now()));
+            self.carry_out(wire).await;
+        }
+        if self.params.rate_test && self.failure.is_none() {
+            let routers: Vec<u8> = answering.into_iter().filter(|ttl| Some(*ttl) != self.machine.distance()).collect();
+            let ledger = Ledger::new(self.number(Part::Rates), timeout);
+            self.rates = Some(Schedule::two_rates(&routers, ledger, now()));
+            self.carry_out(wire).await;
+        }
+    }
+
+    /// The first number of the part that is to come, which becomes the current one.
+    fn number(&mut self, part: Part) -> u16 {
+        let lengths = [
+            self.machine.len(),
+            self.sizes.as_ref().map_or(0, Sizes::len),
+            self.search.as_ref().map_or(0, Search::len),
+            self.series.as_ref().map_or(0, Schedule::len),
+            self.rates.as_ref().map_or(0, Schedule::len),
+        ];
+        let first = lengths.into_iter().fold(0, u16::saturating_add);
+        self.numbered.push((first, part));
+        self.current = part;
+        first
+    }
+
+    fn part(&mut self, part: Part) -> &mut dyn Phase {
+        match part {
+            Part::Sizes => self.sizes.as_mut().map(|phase| phase as &mut dyn Phase),
+            Part::Search => self.search.as_mut().map(|phase| phase as &mut dyn Phase),
+            Part::Series => self.series.as_mut().map(|phase| phase as &mut dyn Phase),
+            Part::Rates => self.rates.as_mut().map(|phase| phase as &mut dyn Phase),
+            Part::Hops => None,
+        }
+        .unwrap_or(&mut self.machine)
+    }
+
+    /// The distances from which anything answered.
+    fn answering(&self, now: Duration) -> Vec<u8> {
+        let hops = self.machine.hops(now).into_iter();
+        hops.filter(|hop| hop.probes.iter().any(|probe| probe.reply.is_some())).map(|hop| hop.ttl).collect()
+    }
+
+    /// Carries out the current part's commands until it is finished.
+    async fn carry_out(&mut self, wire: &mut impl Wire) {
         let context = self.context;
         loop {
-            match self.machine.poll(context.clock.now()) {
-                Command::Finished => {
-                    self.ended = true;
-                    return self.machine.distance().is_some();
-                }
+            let now = context.clock.now();
+            match self.part(self.current).poll(now) {
+                Command::Finished => return,
                 Command::Wait { until } => {
                     let wait = tokio::time::sleep(until.saturating_sub(context.clock.now()));
                     tokio::pin!(wait);
                     // Whatever is heard may change the command.
-                    self.hear_or(&mut wire, wait).await;
+                    self.hear_or(wire, wait).await;
                 }
-                Command::Send { probe, ttl } => {
+                Command::Send { probe, ttl, flow, size } => {
                     let turn = context.gate.packet(self.target);
                     tokio::pin!(turn);
                     let admitted = loop {
-                        if let Some(admitted) = self.hear_or(&mut wire, turn.as_mut()).await {
+                        if let Some(admitted) = self.hear_or(wire, turn.as_mut()).await {
                             break admitted;
                         }
                     };
-                    if let Err(failure) = admitted.and_then(|()| self.send(&mut wire, probe, ttl)) {
+                    let packet = Packet { probe, ttl, flow, size };
+                    if let Err(failure) = admitted.and_then(|()| self.send(wire, packet)) {
                         self.fail(failure);
                         // What is under way may still be answered.
-                        self.machine.stop_sending();
+                        self.part(self.current).stop_sending();
                     }
                 }
             }
         }
     }
 
-    fn send(&mut self, wire: &mut impl Wire, probe: ProbeNumber, ttl: u8) -> Result<(), Failure> {
+    fn send(&mut self, wire: &mut impl Wire, packet: Packet) -> Result<(), Failure> {
+        let current = self.current;
         // While the gate had it wait, the target may have answered from nearer.
-        if self.machine.is_wanted(probe) {
+        if self.part(current).is_wanted(packet.probe) {
             let now = self.context.clock.now();
-            wire.send(probe, ttl).map_err(|error| Failure::from_io(&error, Step::Send))?;
-            self.machine.handle_sent(probe, now);
+            match wire.send(packet) {
+                Ok(()) => self.part(current).handle_sent(packet.probe, now),
+                Err(error) if packet.size > 0 && is_too_long(&error) => self.part(current).handle_too_long(packet.probe),
+                Err(error) => return Err(Failure::from_io(&error, Step::Send)),
+            }
         }
         Ok(())
     }
 
-    /// Waits until something is heard, which goes to the machine, or `work` is done, whose result is returned.
+    /// Waits until something is heard, which goes to its part, or `work` is done, whose result is returned.
     async fn hear_or<T>(&mut self, wire: &mut impl Wire, work: Pin<&mut impl Future<Output = T>>) -> Option<T> {
         tokio::select! {
             // Answers first, so that their time is the time they came.
             biased;
-            Ok(()) = heard_something(wire.socket()) => {
-                let now = self.context.clock.now();
-                for (probe, answer) in wire.hear() {
-                    self.machine.handle_answer(probe, answer, now);
+            Ok(()) = wire.ready() => {}
+            done = work => return Some(done),
+        }
+        let now = self.context.clock.now();
+        for heard in wire.hear(&self.context.clock) {
+            let (Heard::Left { probe, .. } | Heard::Answer { probe, .. }) = heard else {
+                self.unmatched = self.unmatched.saturating_add(1);
+                continue;
+            };
+            let later = self.numbered.iter().rev().find(|(first, _)| probe.0 >= *first).map(|(_, part)| *part);
+            let part = later.unwrap_or(Part::Hops);
+            match heard {
+                Heard::Left { probe, at } => {
+                    self.stamped.0 = true;
+                    self.part(part).handle_sent(probe, at);
                 }
-                None
+                Heard::Answer { probe, answer, at } => {
+                    self.stamped.1 |= at.is_some();
+                    self.part(part).handle_answer(probe, answer, at.unwrap_or(now));
+                }
+                Heard::Unmatched => {}
             }
-            done = work => Some(done),
+        }
+        None
+    }
+
+    async fn ask_names(&mut self) {
+        let mut addresses: Vec<IpAddr> = Vec::new();
+        for hop in self.machine.hops(self.context.clock.now()) {
+            addresses.extend(hop.probes.iter().filter_map(|probe| probe.reply.as_ref()).map(|reply| reply.from));
+        }
+        for way in self.search.iter().flat_map(Search::ways) {
+            addresses.extend(way.hops.into_iter().flatten());
+        }
+        addresses.sort_unstable();
+        addresses.dedup();
+        addresses.truncate(MAX_NAMES);
+        self.names = super::hop_names::of(self.context, &addresses).await;
+    }
+
+    fn multipath(&self, now: Duration) -> Option<Multipath> {
+        let search = self.search.as_ref()?;
+        let path = |way: super::machine::search::Way| {
+            let flow = way.representative;
+            let tally = self.series.as_ref().map(|series| series.tally(flow, self.target, now));
+            TracePath {
+                flow,
+                flows: u16::try_from(way.flows.len()).unwrap_or(u16::MAX),
+                hops: way.hops,
+                sent: tally.map_or(0, |tally| tally.sent),
+                answered: tally.map_or(0, |tally| tally.answered),
+                loss: tally.and_then(|tally| tally.loss),
+                rtt: tally.and_then(|tally| tally.rtt),
+            }
+        };
+        Some(Multipath {
+            confidence: self.params.confidence,
+            complete: search.is_complete(),
+            flows: search.flows(),
+            probes: search.len().into(),
+            paths: search.ways().into_iter().map(path).collect(),
+        })
+    }
+
+    /// Where the times were really taken.
+    fn clock(&self) -> Option<TraceClock> {
+        self.traits.as_ref().map(|_| match self.stamped {
+            (true, true) => TraceClock::KernelRxTx,
+            (false, true) => TraceClock::KernelRx,
+            (_, false) => TraceClock::Process,
+        })
+    }
+
+    fn record_hops(&self, now: Duration) {
+        for seen in self.machine.hops(now) {
+            let mut hop = Hop {
+                target: self.target,
+                protocol: self.protocol,
+                ttl: seen.ttl,
+                probes: seen.probes,
+                names: Vec::new(),
+                origins: Vec::new(),
+                mtu_bytes: self.sizes.as_ref().and_then(|sizes| sizes.at(seen.ttl)),
+                rate: self.rates.as_ref().and_then(|rates| rates.rates(seen.ttl, now)),
+            };
+            let addresses = hop.addresses();
+            hop.names = self.names.iter().filter(|name| addresses.contains(&name.address)).cloned().collect();
+            hop.origins = addresses.iter().filter_map(|address| self.context.names.origins().of(*address)).collect();
+            self.context.recorder.record(microseconds(seen.first_sent), Fact::Hop(hop));
         }
     }
+}
+
+fn plan(params: &TracerouteParams, target: IpAddr, each_flow: bool) -> Plan {
+    let timeout = Duration::from_millis(params.timeout_ms);
+    Plan { target, max_ttl: params.max_ttl, rounds: params.rounds, timeout, each_flow }
 }
 
 impl Drop for Tracing<'_> {
     fn drop(&mut self) {
         let now = self.context.clock.now();
         let recorder = &self.context.recorder;
-        for hop in self.machine.hops(now) {
-            let at_us = microseconds(hop.first_sent);
-            recorder
-                .record(at_us, Fact::Hop(Hop { target: self.target, protocol: self.protocol, ttl: hop.ttl, probes: hop.probes }));
-        }
+        self.record_hops(now);
         let distance = self.machine.distance();
         if let Some(failure) = recorder.interrupted(Step::Receive).filter(|_| !self.ended) {
             self.failure.get_or_insert(failure);
         }
+        let traits = self.traits.as_ref();
         let trace = Trace {
             host: self.params.host.clone(),
             target: self.target,
@@ -115,9 +346,15 @@ impl Drop for Tracing<'_> {
             distance,
             max_ttl: self.params.max_ttl,
             rounds: self.params.rounds,
-            privileged: self.protocol == TraceProtocol::Icmp,
+            privileged: traits.map_or(self.protocol == TraceProtocol::Icmp, |traits| traits.privileged),
             took_us: microseconds(now.saturating_sub(self.began)),
             failure: self.failure.take(),
+            ids: traits.map(|traits| traits.ids),
+            clock: self.clock(),
+            lacks: traits.map(|traits| traits.lacks.clone()).unwrap_or_default(),
+            unmatched: self.unmatched,
+            changes: self.machine.changes(),
+            multipath: self.multipath(now),
         };
         recorder.record(microseconds(self.began), Fact::Trace(trace));
     }

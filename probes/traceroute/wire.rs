@@ -1,25 +1,65 @@
 use super::machine::{Answer, ProbeNumber};
+use crate::clock::Clock;
+use netsonde_contract::observation::{TraceClock, TraceIds, TraceLacks};
+use std::future::Future;
 use std::io;
 use std::net::{IpAddr, UdpSocket as StdSocket};
+use std::time::Duration;
 use tokio::io::Interest;
 use tokio::net::UdpSocket;
 
+/// A probe as a wire is to send it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Packet {
+    pub(super) probe: ProbeNumber,
+    pub(super) ttl: u8,
+    pub(super) flow: u16,
+    /// Bytes with the IP header; 0 for a small packet.
+    pub(super) size: u16,
+}
+
+/// What a wire heard.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) enum Heard {
+    /// The kernel stamped a probe on its way out.
+    Left { probe: ProbeNumber, at: Duration },
+    /// When it came is the time of hearing where the kernel did not stamp it.
+    Answer { probe: ProbeNumber, answer: Answer, at: Option<Duration> },
+    /// About this trace, and nobody can say which probe.
+    Unmatched,
+}
+
+/// What a wire can do, for the facts.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) struct Traits {
+    pub(super) ids: TraceIds,
+    pub(super) clock: TraceClock,
+    pub(super) lacks: Vec<TraceLacks>,
+    pub(super) privileged: bool,
+}
+
 /// One way to send probes and to hear what comes back for them.
 pub(super) trait Wire {
-    fn socket(&self) -> &UdpSocket;
+    fn traits(&self) -> Traits;
+
+    /// Waits until there may be something to hear.
+    fn ready(&self) -> impl Future<Output = io::Result<()>>;
 
     /// # Errors
     /// Where the packet did not leave this machine.
-    fn send(&mut self, probe: ProbeNumber, ttl: u8) -> io::Result<()>;
+    fn send(&mut self, packet: Packet) -> io::Result<()>;
 
-    /// Takes all that is there without waiting, and leaves the socket such that [`heard_something`] waits for more.
-    fn hear(&mut self) -> Vec<(ProbeNumber, Answer)>;
+    /// Takes all that is there without waiting, and leaves the sockets such that [`Wire::ready`] waits for more.
+    fn hear(&mut self, clock: &Clock) -> Vec<Heard>;
 }
 
-/// One call of [`Wire::hear`] reads at most so many packets, so that a flood cannot keep the trace from sending.
+/// One call of [`Wire::hear`] reads at most so many packets of a socket, so that a flood cannot keep the trace from sending.
 pub(super) const MAX_PACKETS_HEARD: usize = 1_024;
 
-/// Waits until there may be something to hear. Writability is left out: a queued error would make it true for ever.
+/// Holds any ICMP error: routers quote at most up to 576 bytes (RFC 1812 section 4.3.2.3) or 1280 (RFC 4443 section 2.4).
+pub(super) const RECEIVE_BYTES: usize = 2_048;
+
+/// Waits until a socket may have something. Writability is left out: a queued error would make it true for ever.
 pub(super) async fn heard_something(socket: &UdpSocket) -> io::Result<()> {
     socket.ready(Interest::READABLE | Interest::ERROR).await.map(|_| ())
 }
@@ -31,10 +71,30 @@ pub(super) fn asynchronous(socket: socket2::Socket) -> io::Result<UdpSocket> {
 }
 
 /// Sets TTL or hop limit of what is sent next.
-pub(super) fn set_ttl(socket: &UdpSocket, target: IpAddr, ttl: u8) -> io::Result<()> {
-    let socket = socket2::SockRef::from(socket);
+pub(super) fn set_ttl(socket: &socket2::Socket, target: IpAddr, ttl: u8) -> io::Result<()> {
     match target {
         IpAddr::V4(_) => socket.set_ttl_v4(u32::from(ttl)),
         IpAddr::V6(_) => socket.set_unicast_hops_v6(u32::from(ttl)),
     }
+}
+
+/// Sets DSCP and ECN of what is sent next, where they are not the usual zero.
+pub(super) fn set_class(socket: &socket2::Socket, target: IpAddr, class: u8) -> io::Result<()> {
+    match target {
+        _ if class == 0 => Ok(()),
+        IpAddr::V4(_) => socket.set_tos_v4(u32::from(class)),
+        #[cfg(unix)]
+        IpAddr::V6(_) => socket.set_tclass_v6(u32::from(class)),
+        #[cfg(not(unix))]
+        IpAddr::V6(_) => Err(io::ErrorKind::Unsupported.into()),
+    }
+}
+
+/// A kernel's stamp on the run's clock. None where somebody set the wall clock in between, which makes it nonsense.
+pub(super) fn on_run_clock(stamp_ns: Option<i64>, clock: &Clock) -> Option<Duration> {
+    /// A stamp is read within this time.
+    const OLDEST: Duration = Duration::from_secs(10);
+    let at = Duration::from_nanos(u64::try_from(stamp_ns?.checked_sub(clock.wall_offset_ns())?).ok()?);
+    let now = clock.now();
+    (at <= now && now - at < OLDEST).then_some(at)
 }

@@ -13,6 +13,8 @@ use netsonde_probes::capture::{Capture, Captured};
 use netsonde_probes::clock::Clock;
 use netsonde_probes::context::ProxyChoice;
 use netsonde_probes::gate::{Gate, Limits};
+use netsonde_probes::names::Names;
+use netsonde_probes::origins::Origins;
 use netsonde_probes::{Context, Recorder, Trust};
 use std::sync::Arc;
 use tokio::sync::mpsc::{UnboundedReceiver, unbounded_channel};
@@ -21,6 +23,8 @@ use tokio::sync::mpsc::{UnboundedReceiver, unbounded_channel};
 pub(crate) struct Settings {
     pub(crate) trust: Arc<Trust>,
     pub(crate) proxy: ProxyChoice,
+    /// Whose addresses are.
+    pub(crate) origins: Origins,
     pub(crate) format: Format,
     pub(crate) case: Option<CaseId>,
     pub(crate) ticket: Option<TicketId>,
@@ -59,7 +63,7 @@ pub(crate) async fn measure(plan: &Plan, settings: &Settings, interruption: &Int
         context: Context {
             gate: Arc::new(Gate::new(Limits::PERSON, clock)),
             clock,
-            names: Arc::default(),
+            names: Arc::new(Names::with_origins(settings.origins.clone())),
             trust: Arc::clone(&settings.trust),
             proxy: settings.proxy.clone(),
             recorder: Recorder::new(CheckId::new("run")),

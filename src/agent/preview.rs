@@ -79,7 +79,14 @@ fn cost(check: &PlannedCheck) -> String {
         }
         Params::Traceroute(params) => {
             let packets = u64::from(params.max_ttl) * u64::from(params.rounds);
-            format!("{} towards {}", count(packets, "small packet"), params.host)
+            let further = [
+                (params.multipath, "up to 4096 more for its parallel paths"),
+                (params.rate_test, "60 more to each of up to 16 routers"),
+                (params.hop_mtu, "up to 200 of up to 9000 bytes"),
+                (params.hop_names, "1 question to the system's name servers for each of up to 64 addresses"),
+            ];
+            let further: String = further.iter().filter(|(wanted, _)| *wanted).map(|(_, what)| format!(", {what}")).collect();
+            format!("{} towards {}{further}", count(packets, "small packet"), params.host)
         }
         Params::Tls(params) => {
             let fetches = if params.fetch_issuers {

@@ -1,7 +1,7 @@
 //! The path to a target as reports show it: one step for each distance, neighbouring silent ones taken together, and the place of
 //! the fault marked.
 
-use crate::{shown, units, words};
+use crate::{facts, shown, units, words};
 use netsonde_contract::cause;
 use netsonde_contract::document::Document;
 use netsonde_contract::finding::{Finding, Severity};
@@ -36,6 +36,8 @@ pub(crate) struct Step<'a> {
     pub(crate) refusal: Option<&'static str>,
     pub(crate) fault: Option<&'a Finding>,
     pub(crate) ids: Vec<&'a ObservationId>,
+    /// What is known beyond addresses and times.
+    pub(crate) depth: Vec<String>,
 }
 
 impl Path<'_> {
@@ -106,6 +108,7 @@ impl Step<'_> {
             notes.push("target".to_owned());
         }
         notes.extend(self.refusal.map(str::to_owned));
+        notes.extend(self.depth.iter().cloned());
         notes.extend(self.fault.map(|finding| format!("fault here: {}", finding.cause)));
         notes
     }
@@ -174,6 +177,7 @@ fn step<'a>(id: &'a ObservationId, hop: &'a Hop) -> Step<'a> {
             .map(|reply| reply.icmp.as_ref().map_or("unreachable", |icmp| icmp.words())),
         fault: None,
         ids: vec![id],
+        depth: facts::hop_depth(hop),
     }
 }
 

@@ -7,12 +7,22 @@
 //! beyond is asked or waited for. The trace is over when every
 //! probe that matters was answered or has timed out: one time-out after the last probe at the latest.
 
+/// Probes under way, by number.
+pub(super) mod ledger;
+#[cfg(test)]
+mod networks;
+/// Probes at times fixed beforehand: series along paths, and the two rates of one router.
+pub(super) mod schedule;
+/// All paths that flows take.
+pub(super) mod search;
+/// The largest packet up to each hop.
+pub(super) mod sizes;
 #[cfg(test)]
 mod tests;
 
 use crate::clock::microseconds;
 use netsonde_contract::failure::{IcmpError, IcmpMeaning};
-use netsonde_contract::observation::{HopProbe, HopReply, ReplyKind};
+use netsonde_contract::observation::{HopProbe, HopReply, MplsLabel, Quoted, ReplyKind, RouteChange};
 use std::net::IpAddr;
 use std::time::Duration;
 
@@ -43,6 +53,8 @@ pub(super) struct Plan {
     pub(super) rounds: u8,
     /// How long one probe is waited for.
     pub(super) timeout: Duration,
+    /// Each probe is a flow of its own.
+    pub(super) each_flow: bool,
 }
 
 /// A probe within its trace, from 0: by round, then by distance.
@@ -54,6 +66,9 @@ pub(super) enum Command {
     Send {
         probe: ProbeNumber,
         ttl: u8,
+        flow: u16,
+        /// Bytes with the IP header; 0 for a small packet.
+        size: u16,
     },
     /// Nothing to do before this time, unless an answer comes.
     Wait {
@@ -66,8 +81,41 @@ pub(super) enum Command {
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) struct Answer {
     pub(super) from: IpAddr,
-    /// None for an echo reply or a datagram.
+    /// None for an echo reply, a datagram or a segment.
     pub(super) icmp: Option<IcmpError>,
+    /// TTL that the reply had left.
+    pub(super) ttl: Option<u8>,
+    pub(super) labels: Vec<MplsLabel>,
+    pub(super) quoted: Option<Quoted>,
+}
+
+impl Answer {
+    /// An answer of which nothing else is known.
+    pub(super) fn plain(from: IpAddr, icmp: Option<IcmpError>) -> Self {
+        Self { from, icmp, ttl: None, labels: Vec::new(), quoted: None }
+    }
+}
+
+/// One part of a trace: what the driver carries out, whichever it is.
+pub(super) trait Phase {
+    /// What to do at `now`. Each probe is given out once; [`Phase::handle_sent`] is to follow where it was sent.
+    fn poll(&mut self, now: Duration) -> Command;
+
+    /// Gives out no further probe; those under way are still waited for.
+    fn stop_sending(&mut self);
+
+    /// The probe may still tell something.
+    fn is_wanted(&self, _probe: ProbeNumber) -> bool {
+        true
+    }
+
+    /// The probe is larger than this machine's own interface takes.
+    fn handle_too_long(&mut self, _probe: ProbeNumber) {}
+
+    /// The probe left at this time; said again where a better time is known.
+    fn handle_sent(&mut self, probe: ProbeNumber, at: Duration);
+
+    fn handle_answer(&mut self, probe: ProbeNumber, answer: Answer, at: Duration);
 }
 
 /// One distance, as far as it is known.
@@ -101,17 +149,15 @@ struct Asked {
 struct Probe {
     sent: Option<Duration>,
     reply: Option<HopReply>,
+    late: Option<Duration>,
+    duplicates: u32,
 }
 
-impl Machine {
-    pub(super) fn new(plan: Plan, now: Duration) -> Self {
-        let probes = vec![Probe::default(); usize::from(plan.rounds) * usize::from(plan.max_ttl)];
-        let asked = vec![Asked::default(); usize::from(plan.max_ttl)];
-        Self { plan, began: now, probes, asked, sending: true }
-    }
+/// Replies to one probe after the first are counted up to here: who sends more floods.
+const MAX_DUPLICATES: u32 = 1_000;
 
-    /// What to do at `now`. Each probe is given out once; [`Machine::handle_sent`] is to follow where it was sent.
-    pub(super) fn poll(&mut self, now: Duration) -> Command {
+impl Phase for Machine {
+    fn poll(&mut self, now: Duration) -> Command {
         match self.next() {
             Some((due, ttl)) if due <= now => self.ask(ttl, now),
             Some((due, _)) => Command::Wait { until: due },
@@ -122,31 +168,74 @@ impl Machine {
         }
     }
 
-    /// Gives out no further probe; those under way are still waited for.
-    pub(super) fn stop_sending(&mut self) {
+    fn stop_sending(&mut self) {
         self.sending = false;
     }
 
-    /// The probe may still tell something: the target was not yet seen nearer.
-    pub(super) fn is_wanted(&self, probe: ProbeNumber) -> bool {
+    /// The target was not yet seen nearer.
+    fn is_wanted(&self, probe: ProbeNumber) -> bool {
         self.ttl(usize::from(probe.0)) <= self.limit()
     }
 
-    pub(super) fn handle_sent(&mut self, probe: ProbeNumber, now: Duration) {
-        if let Some(probe) = self.probes.get_mut(usize::from(probe.0)) {
-            probe.sent.get_or_insert(now);
+    fn handle_sent(&mut self, probe: ProbeNumber, at: Duration) {
+        if let Some(probe) = self.probes.get_mut(usize::from(probe.0)).filter(|probe| probe.reply.is_none()) {
+            probe.sent = Some(at);
         }
     }
 
-    /// Takes an answer. The first within the time-out counts; duplicates, late ones and those to no probe change nothing.
-    pub(super) fn handle_answer(&mut self, probe: ProbeNumber, answer: Answer, now: Duration) {
+    /// The first within the time-out counts; what comes later is counted beside it, and what answers no probe changes nothing.
+    fn handle_answer(&mut self, probe: ProbeNumber, answer: Answer, now: Duration) {
         let Some(kind) = kind(&answer, self.plan.target) else { return };
         let timeout = self.plan.timeout;
         let Some(probe) = self.probes.get_mut(usize::from(probe.0)) else { return };
         let Some(rtt) = probe.sent.map(|sent| now.saturating_sub(sent)) else { return };
-        if rtt <= timeout && probe.reply.is_none() {
-            probe.reply = Some(HopReply { from: answer.from, rtt_us: microseconds(rtt), kind, icmp: answer.icmp });
+        if probe.reply.is_some() || probe.late.is_some() {
+            probe.duplicates = probe.duplicates.saturating_add(1).min(MAX_DUPLICATES);
+        } else if rtt <= timeout {
+            let return_hops = answer.ttl.map(return_hops);
+            probe.reply = Some(HopReply {
+                from: answer.from,
+                rtt_us: microseconds(rtt),
+                kind,
+                icmp: answer.icmp,
+                reply_ttl: answer.ttl,
+                return_hops,
+                labels: answer.labels,
+                quoted: answer.quoted,
+            });
+        } else {
+            probe.late = Some(rtt);
         }
+    }
+}
+
+impl Machine {
+    pub(super) fn new(plan: Plan, now: Duration) -> Self {
+        let probes = vec![Probe::default(); usize::from(plan.rounds) * usize::from(plan.max_ttl)];
+        let asked = vec![Asked::default(); usize::from(plan.max_ttl)];
+        Self { plan, began: now, probes, asked, sending: true }
+    }
+
+    /// How many numbers its probes take.
+    pub(super) fn len(&self) -> u16 {
+        u16::try_from(self.probes.len()).unwrap_or(u16::MAX)
+    }
+
+    /// Where another router answered to the one flow than a round before; nothing where each probe was a flow of its own.
+    pub(super) fn changes(&self) -> Vec<RouteChange> {
+        let mut changes = Vec::new();
+        for ttl in (1..=self.plan.max_ttl).filter(|_| !self.plan.each_flow) {
+            let mut before = None;
+            for round in 0..self.plan.rounds {
+                let reply = self.probes.get(self.index(round, ttl)).and_then(|probe| probe.reply.as_ref());
+                let Some(reply) = reply.filter(|reply| reply.kind == ReplyKind::TimeExceeded) else { continue };
+                if let Some(before) = before.filter(|before| *before != reply.from) {
+                    changes.push(RouteChange { ttl, round, before, after: reply.from });
+                }
+                before = Some(reply.from);
+            }
+        }
+        changes
     }
 
     /// The distance from which the target answered, the smallest where there are several.
@@ -169,7 +258,8 @@ impl Machine {
             let Some(sent) = probe.sent else { continue };
             first_sent.get_or_insert(sent);
             if probe.reply.is_some() || now >= sent + self.plan.timeout {
-                probes.push(HopProbe { round, reply: probe.reply.clone() });
+                let late_us = probe.late.map(microseconds);
+                probes.push(HopProbe { round, reply: probe.reply.clone(), duplicates: probe.duplicates, late_us });
             }
         }
         first_sent.filter(|_| !probes.is_empty()).map(|first_sent| HopSeen { ttl, first_sent, probes })
@@ -238,17 +328,24 @@ impl Machine {
             round = asked.times;
             *asked = Asked { times: round + 1, last: now };
         }
-        Command::Send { probe: ProbeNumber(u16::try_from(self.index(round, ttl)).unwrap_or(u16::MAX)), ttl }
+        let probe = ProbeNumber(u16::try_from(self.index(round, ttl)).unwrap_or(u16::MAX));
+        Command::Send { probe, ttl, flow: if self.plan.each_flow { probe.0 } else { 0 }, size: 0 }
     }
 }
 
 /// What an answer says of the way; nothing where it says nothing. A fragment that could not be put together is also called "time
 /// exceeded", with code 1, by the target.
-fn kind(answer: &Answer, target: IpAddr) -> Option<ReplyKind> {
+pub(super) fn kind(answer: &Answer, target: IpAddr) -> Option<ReplyKind> {
     let Some(icmp) = &answer.icmp else { return (answer.from == target).then_some(ReplyKind::Arrived) };
     match icmp.meaning() {
         IcmpMeaning::TimeExceeded => (icmp.code == 0).then_some(ReplyKind::TimeExceeded),
         _ if answer.from == target => Some(ReplyKind::Arrived),
         _ => Some(ReplyKind::Unreachable),
     }
+}
+
+/// The distance that a reply came, in the counting of distances: 1 from next door. Systems send with a TTL of 64, 128 or 255.
+fn return_hops(left: u8) -> u8 {
+    let began = [64, 128, 255].into_iter().find(|began| *began >= left).unwrap_or(u8::MAX);
+    (began - left).saturating_add(1)
 }

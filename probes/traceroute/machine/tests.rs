@@ -29,15 +29,15 @@ enum Place {
 
 impl Place {
     fn answers(self) -> Vec<(u64, Answer)> {
-        let icmp = |from, kind, code| Answer { from, icmp: Some(IcmpError { offender: from, kind, code, mtu: None }) };
+        let icmp = |from, kind, code| Answer::plain(from, Some(IcmpError { offender: from, kind, code, mtu: None }));
         let target = IpAddr::from(TARGET);
         match self {
             Self::Router(number, rtt_ms) => vec![(rtt_ms, icmp(router(number), 11, 0))],
             Self::Silent => Vec::new(),
             Self::Refuses(number, code) => vec![(40, icmp(router(number), 3, code))],
-            Self::Target(rtt_ms) => vec![(rtt_ms, Answer { from: target, icmp: None })],
+            Self::Target(rtt_ms) => vec![(rtt_ms, Answer::plain(target, None))],
             Self::TargetRefuses(code) => vec![(5, icmp(target, 3, code))],
-            Self::TargetTwice => vec![(5, Answer { from: target, icmp: None }), (9, icmp(router(77), 3, 1))],
+            Self::TargetTwice => vec![(5, Answer::plain(target, None)), (9, icmp(router(77), 3, 1))],
         }
     }
 }
@@ -67,7 +67,7 @@ impl Ran {
 /// Runs a trace against a network, on a clock that jumps from event to event.
 fn run(places: &[Place], max_ttl: u8, rounds: u8) -> Ran {
     let began = Duration::from_secs(7);
-    let plan = Plan { target: TARGET.into(), max_ttl, rounds, timeout: TIMEOUT };
+    let plan = Plan { target: TARGET.into(), max_ttl, rounds, timeout: TIMEOUT, each_flow: false };
     let mut machine = Machine::new(plan, began);
     let mut under_way: BTreeMap<(Duration, usize), (ProbeNumber, Answer)> = BTreeMap::new();
     let mut sent = Vec::new();
@@ -79,7 +79,7 @@ fn run(places: &[Place], max_ttl: u8, rounds: u8) -> Ran {
         }
         match machine.poll(now) {
             Command::Finished => return Ran { machine, sent, ended: now },
-            Command::Send { probe, ttl } => {
+            Command::Send { probe, ttl, .. } => {
                 machine.handle_sent(probe, now);
                 sent.push((ttl, now));
                 let place = places[usize::from(ttl - 1).min(places.len() - 1)];
@@ -149,18 +149,18 @@ fn no_distance_is_asked_faster_than_routers_answer() {
 
 #[test]
 fn a_trace_that_is_cut_off_calls_no_pending_probe_silent() {
-    let plan = Plan { target: TARGET.into(), max_ttl: 3, rounds: 1, timeout: TIMEOUT };
+    let plan = Plan { target: TARGET.into(), max_ttl: 3, rounds: 1, timeout: TIMEOUT, each_flow: false };
     let mut machine = Machine::new(plan, Duration::ZERO);
     assert!(matches!(machine.poll(Duration::ZERO), Command::Send { ttl: 1, .. }));
     machine.handle_sent(ProbeNumber(0), Duration::ZERO);
     assert!(machine.hops(Duration::from_millis(999)).is_empty());
-    assert_eq!(machine.hops(TIMEOUT)[0].probes, [HopProbe { round: 0, reply: None }]);
+    assert_eq!(machine.hops(TIMEOUT)[0].probes, [HopProbe { round: 0, reply: None, duplicates: 0, late_us: None }]);
 }
 
 #[test]
 fn a_reassembly_time_out_of_the_target_is_no_hop() {
     let from = IpAddr::from(TARGET);
-    let answer = Answer { from, icmp: Some(IcmpError { offender: from, kind: 11, code: 1, mtu: None }) };
+    let answer = Answer::plain(from, Some(IcmpError { offender: from, kind: 11, code: 1, mtu: None }));
     assert_eq!(kind(&answer, from), None);
 }
 
@@ -192,10 +192,10 @@ proptest! {
 
     #[test]
     fn answers_to_no_probe_change_nothing(numbers in prop::collection::vec(any::<u16>(), 0..50)) {
-        let plan = Plan { target: TARGET.into(), max_ttl: 5, rounds: 2, timeout: TIMEOUT };
+        let plan = Plan { target: TARGET.into(), max_ttl: 5, rounds: 2, timeout: TIMEOUT, each_flow: false };
         let mut machine = Machine::new(plan, Duration::ZERO);
         for number in numbers {
-            machine.handle_answer(ProbeNumber(number), Answer { from: TARGET.into(), icmp: None }, Duration::ZERO);
+            machine.handle_answer(ProbeNumber(number), Answer::plain(TARGET.into(), None), Duration::ZERO);
         }
         prop_assert_eq!(machine.distance(), None);
         prop_assert!(machine.is_wanted(ProbeNumber(4)));

@@ -1,136 +1,143 @@
-//! Echo requests with a chosen identifier and sequence number, and what comes back for them (RFC 792, RFC 4443).
+//! What comes back on raw sockets (RFC 792, RFC 4443): echo replies, and errors with all that they quote.
 //!
 //! Whatever arrives on a raw socket may be crafted, so nothing here takes a length from a packet without checking it first: every
 //! function is total over arbitrary bytes.
 
+/// Probes to bytes.
+pub(super) mod craft;
+/// What errors carry behind their quote.
+pub(super) mod extension;
+/// TCP segments of the target.
+pub(super) mod segment;
+
 use netsonde_contract::failure::IcmpError;
-use pnet::packet::icmp::echo_request::MutableEchoRequestPacket as MutableEchoRequestV4;
-use pnet::packet::icmp::{self, IcmpPacket, IcmpTypes};
-use pnet::packet::icmpv6::echo_request::MutableEchoRequestPacket as MutableEchoRequestV6;
-use pnet::packet::icmpv6::{Icmpv6Packet, Icmpv6Types};
-use pnet::packet::ip::IpNextHeaderProtocols;
-use pnet::packet::ipv4::Ipv4Packet;
-use pnet::packet::ipv6::Ipv6Packet;
+use netsonde_contract::observation::MplsLabel;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
-/// The echo header: type, code, checksum, identifier, sequence number.
-const ECHO_HEADER: usize = 8;
+/// Type, code, checksum, and four bytes that depend on the type.
+const ICMP_HEADER: usize = 8;
 /// An IPv4 header without options.
 const IPV4_HEADER: usize = 20;
 const IPV6_HEADER: usize = 40;
-/// Echo header and 32 bytes of payload, as traceroute programs send.
-const REQUEST_BYTES: usize = ECHO_HEADER + 32;
+/// Protocol numbers (IANA).
+pub(super) const ICMP: u8 = 1;
+pub(super) const TCP: u8 = 6;
+pub(super) const UDP: u8 = 17;
+pub(super) const ICMPV6: u8 = 58;
 
-/// An ICMP message about one of our echo requests.
+/// An ICMP message that may be about a probe.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(super) struct Message {
+pub(super) struct Message<'a> {
     pub(super) from: IpAddr,
-    pub(super) identifier: u16,
-    pub(super) sequence: u16,
-    /// Where the request was going, and what became of it; none for an echo reply.
-    pub(super) error: Option<(IpAddr, IcmpError)>,
+    /// TTL or hop limit that was left; for IPv6 the socket tells it.
+    pub(super) ttl: Option<u8>,
+    pub(super) body: Body<'a>,
 }
 
-/// An echo request to an address of the family of `target`. The first payload word makes up for the sequence number, so that all
-/// requests have one checksum: routers that spread load by it send them all the same way. The kernel adds the ICMPv6 checksum.
-pub(super) fn echo_request(target: IpAddr, identifier: u16, sequence: u16) -> [u8; REQUEST_BYTES] {
-    let mut bytes = [0; REQUEST_BYTES];
-    if let Some(filler) = bytes.get_mut(ECHO_HEADER..ECHO_HEADER + 2) {
-        filler.copy_from_slice(&(!sequence).to_be_bytes());
-    }
-    match target {
-        IpAddr::V4(_) => {
-            if let Some(mut request) = MutableEchoRequestV4::new(&mut bytes) {
-                request.set_icmp_type(IcmpTypes::EchoRequest);
-                request.set_identifier(identifier);
-                request.set_sequence_number(sequence);
-            }
-            let checksum = IcmpPacket::new(&bytes).map_or(0, |packet| icmp::checksum(&packet));
-            if let Some(mut request) = MutableEchoRequestV4::new(&mut bytes) {
-                request.set_checksum(checksum);
-            }
-        }
-        IpAddr::V6(_) => {
-            if let Some(mut request) = MutableEchoRequestV6::new(&mut bytes) {
-                request.set_icmpv6_type(Icmpv6Types::EchoRequest);
-                request.set_identifier(identifier);
-                request.set_sequence_number(sequence);
-            }
-        }
-    }
-    bytes
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) enum Body<'a> {
+    EchoReply { identifier: u16, sequence: u16 },
+    Error { icmp: IcmpError, quote: Quote<'a>, labels: Vec<MplsLabel> },
+}
+
+/// A probe's headers as a router got them.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Quote<'a> {
+    pub(super) source: IpAddr,
+    pub(super) destination: IpAddr,
+    pub(super) protocol: u8,
+    pub(super) ttl: u8,
+    /// DSCP and ECN.
+    pub(super) traffic_class: u8,
+    /// IPv4 only.
+    pub(super) identification: Option<u16>,
+    /// Whatever is quoted behind the IP header, padding and extensions included.
+    pub(super) transport: &'a [u8],
 }
 
 /// What a raw ICMP socket received: the IPv4 header and what follows it.
-pub(super) fn parse_v4(packet: &[u8]) -> Option<Message> {
-    let ip = Ipv4Packet::new(packet)?;
-    if ip.get_version() != 4 || ip.get_next_level_protocol() != IpNextHeaderProtocols::Icmp {
+pub(super) fn parse_v4(packet: &[u8]) -> Option<Message<'_>> {
+    let outer = quote_v4(packet)?;
+    if outer.protocol != ICMP {
         return None;
     }
-    let from = IpAddr::V4(ip.get_source());
-    let message = after_ipv4_header(packet)?;
-    let icmp = IcmpPacket::new(message)?;
-    let (kind, code) = (icmp.get_icmp_type(), icmp.get_icmp_code().0);
-    let (about, error) = match kind {
-        IcmpTypes::EchoReply => (message, None),
-        IcmpTypes::DestinationUnreachable | IcmpTypes::TimeExceeded | IcmpTypes::ParameterProblem => {
-            let (target, request) = quoted_v4(message.get(ECHO_HEADER..)?)?;
-            (request, Some((IpAddr::V4(target), IcmpError { offender: from, kind: kind.0, code, mtu: None })))
+    let message = outer.transport;
+    let (kind, code) = (*message.first()?, *message.get(1)?);
+    let body = match kind {
+        0 => echo_reply(message)?,
+        3 | 11 | 12 => {
+            let mtu = (kind == 3 && code == 4).then(|| word(message, 6)).flatten().map(u32::from).filter(|mtu| *mtu > 0);
+            let quoted = message.get(ICMP_HEADER..)?;
+            let labels = extension::labels_of(quoted, usize::from(*message.get(5)?) * 4);
+            let icmp = IcmpError { offender: outer.source, kind, code, mtu };
+            Body::Error { icmp, quote: quote_v4(quoted)?, labels }
         }
         _ => return None,
     };
-    let (identifier, sequence) = echo_fields(about)?;
-    Some(Message { from, identifier, sequence, error })
+    Some(Message { from: outer.source, ttl: Some(outer.ttl), body })
 }
 
 /// What a raw ICMPv6 socket received: the message alone; its sender comes with it.
-pub(super) fn parse_v6(message: &[u8], from: Ipv6Addr) -> Option<Message> {
+pub(super) fn parse_v6(message: &[u8], from: Ipv6Addr) -> Option<Message<'_>> {
     let from = IpAddr::V6(from);
-    let icmp = Icmpv6Packet::new(message)?;
-    let (kind, code) = (icmp.get_icmpv6_type(), icmp.get_icmpv6_code().0);
-    let (about, error) = match kind {
-        Icmpv6Types::EchoReply => (message, None),
-        Icmpv6Types::DestinationUnreachable
-        | Icmpv6Types::PacketTooBig
-        | Icmpv6Types::TimeExceeded
-        | Icmpv6Types::ParameterProblem => {
-            let (target, request) = quoted_v6(message.get(ECHO_HEADER..)?)?;
-            (request, Some((IpAddr::V6(target), IcmpError { offender: from, kind: kind.0, code, mtu: None })))
+    let (kind, code) = (*message.first()?, *message.get(1)?);
+    let body = match kind {
+        129 => echo_reply(message)?,
+        1..=4 => {
+            let number = || Some(u32::from(word(message, 4)?) << 16 | u32::from(word(message, 6)?));
+            let mtu = (kind == 2).then(number).flatten();
+            let quoted = message.get(ICMP_HEADER..)?;
+            // Of these only unreachable and time exceeded have extensions (RFC 4884 section 4).
+            let length = if matches!(kind, 1 | 3) { usize::from(*message.get(4)?) * 8 } else { quoted.len() };
+            let labels = extension::labels_of(quoted, length);
+            Body::Error { icmp: IcmpError { offender: from, kind, code, mtu }, quote: quote_v6(quoted)?, labels }
         }
         _ => return None,
     };
-    let (identifier, sequence) = echo_fields(about)?;
-    Some(Message { from, identifier, sequence, error })
+    Some(Message { from, ttl: None, body })
 }
 
-/// Destination and ICMP part of the request that an error quotes; nothing where it quotes something else.
-fn quoted_v4(quoted: &[u8]) -> Option<(Ipv4Addr, &[u8])> {
-    let ip = Ipv4Packet::new(quoted)?;
-    let request = after_ipv4_header(quoted)?;
-    let is_ours = ip.get_next_level_protocol() == IpNextHeaderProtocols::Icmp
-        && IcmpPacket::new(request)?.get_icmp_type() == IcmpTypes::EchoRequest;
-    is_ours.then(|| (ip.get_destination(), request))
+fn echo_reply(message: &[u8]) -> Option<Body<'_>> {
+    Some(Body::EchoReply { identifier: word(message, 4)?, sequence: word(message, 6)? })
 }
 
-/// As [`quoted_v4`]. Our requests carry no extension headers, so a quoted one that does is not ours.
-fn quoted_v6(quoted: &[u8]) -> Option<(Ipv6Addr, &[u8])> {
-    let ip = Ipv6Packet::new(quoted)?;
-    let request = quoted.get(IPV6_HEADER..)?;
-    let is_ours = ip.get_next_header() == IpNextHeaderProtocols::Icmpv6
-        && Icmpv6Packet::new(request)?.get_icmpv6_type() == Icmpv6Types::EchoRequest;
-    is_ours.then(|| (ip.get_destination(), request))
+fn quote_v4(packet: &[u8]) -> Option<Quote<'_>> {
+    let length = usize::from(packet.first()? & 0x0f) * 4;
+    if packet.first()? >> 4 != 4 || length < IPV4_HEADER {
+        return None;
+    }
+    let address = |at: usize| Some(IpAddr::V4(Ipv4Addr::from(<[u8; 4]>::try_from(packet.get(at..at + 4)?).ok()?)));
+    Some(Quote {
+        source: address(12)?,
+        destination: address(16)?,
+        protocol: *packet.get(9)?,
+        ttl: *packet.get(8)?,
+        traffic_class: *packet.get(1)?,
+        identification: word(packet, 4),
+        transport: packet.get(length..)?,
+    })
 }
 
-fn after_ipv4_header(packet: &[u8]) -> Option<&[u8]> {
-    let words = Ipv4Packet::new(packet)?.get_header_length();
-    let length = usize::from(words) * 4;
-    (length >= IPV4_HEADER).then(|| packet.get(length..)).flatten()
+/// Our probes carry no extension headers, so a quoted one that does is not ours.
+fn quote_v6(packet: &[u8]) -> Option<Quote<'_>> {
+    if packet.first()? >> 4 != 6 {
+        return None;
+    }
+    let address = |at: usize| Some(IpAddr::V6(Ipv6Addr::from(<[u8; 16]>::try_from(packet.get(at..at + 16)?).ok()?)));
+    Some(Quote {
+        source: address(8)?,
+        destination: address(24)?,
+        protocol: *packet.get(6)?,
+        ttl: *packet.get(7)?,
+        traffic_class: packet.first()? << 4 | packet.get(1)? >> 4,
+        identification: None,
+        transport: packet.get(IPV6_HEADER..)?,
+    })
 }
 
-/// Identifier and sequence number, at the same place in requests and replies of both families.
-fn echo_fields(message: &[u8]) -> Option<(u16, u16)> {
-    let word = |at: usize| Some(u16::from_be_bytes([*message.get(at)?, *message.get(at + 1)?]));
-    Some((word(4)?, word(6)?))
+/// Two bytes of a packet as a number.
+pub(super) fn word(bytes: &[u8], at: usize) -> Option<u16> {
+    Some(u16::from_be_bytes([*bytes.get(at)?, *bytes.get(at + 1)?]))
 }
 
 #[cfg(test)]

@@ -7,6 +7,7 @@ use clap::Args;
 use netsonde_contract::set::MAX_BUDGET;
 use netsonde_contract::target::{Target, TargetForm};
 use netsonde_probes::context::ProxyChoice;
+use netsonde_probes::origins::Origins;
 use netsonde_probes::{ReflectorKey, Trust};
 use netsonde_report::text::Depth;
 use std::io::Read;
@@ -45,6 +46,9 @@ pub(super) struct MeasuringOptions {
     /// Ask for web addresses through this proxy, or `none` for directly; otherwise HTTPS_PROXY and NO_PROXY count.
     #[arg(long, value_name = "URL|none", value_parser = parse_proxy, help_heading = "Measuring")]
     pub(super) proxy: Option<ProxyChoice>,
+    /// Name the networks of a traceroute's hops by this file, with lines of `prefix asn [name]`.
+    #[arg(long, value_name = "FILE", help_heading = "Measuring")]
+    pub(super) networks: Option<PathBuf>,
 }
 
 impl MeasuringOptions {
@@ -84,6 +88,21 @@ impl MeasuringOptions {
         })?;
         let key = self.reflector_key.as_deref().map(read_reflector_key).transpose()?;
         Ok(Arc::new(trust.with_reflector_key(key)))
+    }
+
+    /// Reads the file that says whose addresses are. Only a person at the command line names one.
+    pub(super) fn origins(&self) -> Result<Origins, Stop> {
+        let Some(path) = &self.networks else { return Ok(Origins::default()) };
+        let failed = |why: String| {
+            Stop::usage(format!("the networks in {} cannot be used: {why}", path.display()))
+                .next("give a file with lines such as `192.0.2.0/24 AS64500 Example Net`")
+        };
+        let length = std::fs::metadata(path).map_err(|error| failed(error.to_string()))?.len();
+        if length > Origins::MAX_BYTES {
+            return Err(failed(format!("it is longer than {} bytes", Origins::MAX_BYTES)));
+        }
+        let text = std::fs::read_to_string(path).map_err(|error| failed(error.to_string()))?;
+        Origins::parse(&text).map_err(|error| failed(error.to_string()))
     }
 
     pub(super) fn proxy(&self) -> ProxyChoice {

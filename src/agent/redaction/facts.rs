@@ -3,10 +3,11 @@ use netsonde_contract::observation::{
     Alternative, Banner, BuiltChain, Certificate, CertificateRequest, CertificateTimestamp, ChangedHeader, CloudHint,
     CloudMetadata, ComparedAnswer, Comparison, Connect, DelegatedTo, Delegation, DnsReply, DnssecChain, Echo, EchoReply,
     EchoedHeaders, Edns, Exchange, Expectation, ExpectationAbout, ExtendedError, Fact, FetchedIssuer, Handshake,
-    HandshakeVariant, Header, Hold, Hop, HopProbe, HopReply, HostsLine, Load, LoadedPhase, Lookup, LookupSource, Mtu,
-    NameSources, NameVerdict, Observation, OtherMessage, PinVerdict, PlatformAddress, PortState, PortSweep, Quic, QuicClose,
-    Race, RangeAnswer, Record, Reflection, SentQuery, ServerTiming, Signature, StartTls, SubnetScope, Sweep, SweepError,
-    SweepTarget, TimeOffset, TimeServer, TlsSupport, Trace, TrustVerdict, VersionSupport, ZoneSecurity, ZoneServer,
+    HandshakeVariant, Header, Hold, Hop, HopName, HopOrigin, HopProbe, HopReply, HostsLine, Interface, Load, LoadedPhase, Lookup,
+    LookupSource, Mtu, NameSources, NameVerdict, Observation, OtherMessage, PinVerdict, PlatformAddress, PortState, PortSweep,
+    Proxies, Quic, QuicClose, Quoted, Race, RangeAnswer, Record, Reflection, Resolvers, Route, RouteChange, SentQuery,
+    ServerTiming, Signature, StartTls, SubnetScope, Sweep, SweepError, SweepTarget, TimeOffset, TimeServer, TlsSupport, Trace,
+    TrustVerdict, VersionSupport, ZoneSecurity, ZoneServer,
 };
 use std::collections::BTreeMap;
 
@@ -261,23 +262,50 @@ impl Redactor<'_> {
     }
 
     fn hop(&mut self, fact: &Hop) -> Hop {
-        let probe = |probe: &HopProbe| HopProbe {
-            round: probe.round,
-            reply: probe.reply.as_ref().map(|reply| HopReply {
-                from: self.address(reply.from),
-                icmp: reply.icmp.as_ref().map(|icmp| self.icmp(icmp)),
-                ..reply.clone()
-            }),
-        };
-        let probes = fact.probes.iter().map(probe).collect();
-        Hop { target: self.address(fact.target), probes, ..fact.clone() }
+        let probes = fact.probes.iter().map(|probe| self.hop_probe(probe)).collect();
+        let names = fact.names.iter();
+        let names = names.map(|name| HopName { address: self.address(name.address), name: self.name(&name.name) }).collect();
+        let origins = fact.origins.iter().map(|origin| self.hop_origin(origin)).collect();
+        Hop { target: self.address(fact.target), probes, names, origins, ..fact.clone() }
+    }
+
+    fn hop_probe(&mut self, probe: &HopProbe) -> HopProbe {
+        let reply = probe.reply.as_ref().map(|reply| HopReply {
+            from: self.address(reply.from),
+            icmp: reply.icmp.as_ref().map(|icmp| self.icmp(icmp)),
+            quoted: reply.quoted.map(|quoted| Quoted { source: quoted.source.map(|source| self.address(source)), ..quoted }),
+            ..reply.clone()
+        });
+        HopProbe { reply, ..probe.clone() }
+    }
+
+    /// Who an address belongs to tells the address, so that the strict level leaves the owner's number out with its name.
+    fn hop_origin(&mut self, origin: &HopOrigin) -> HopOrigin {
+        let address = self.address(origin.address);
+        let name = origin.name.as_deref().filter(|_| !self.is_strict()).map(|name| self.text(name));
+        let asn = if self.is_strict() { 0 } else { origin.asn };
+        HopOrigin { address, asn, name, ..origin.clone() }
     }
 
     fn trace(&mut self, fact: &Trace) -> Trace {
+        let change = |change: &RouteChange, redactor: &mut Self| RouteChange {
+            before: redactor.address(change.before),
+            after: redactor.address(change.after),
+            ..*change
+        };
+        let changes = fact.changes.iter().map(|one| change(one, self)).collect();
+        let mut multipath = fact.multipath.clone();
+        for path in multipath.iter_mut().flat_map(|found| &mut found.paths) {
+            for hop in path.hops.iter_mut().flatten() {
+                *hop = self.address(*hop);
+            }
+        }
         Trace {
             host: self.name(&fact.host),
             target: self.address(fact.target),
             failure: fact.failure.as_ref().map(|failure| self.failure(failure)),
+            changes,
+            multipath,
             ..fact.clone()
         }
     }

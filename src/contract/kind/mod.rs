@@ -39,7 +39,7 @@ pub use reflect::ReflectParams;
 pub use targets::TargetSpan;
 pub use tcp::TcpParams;
 pub use tls::{StartTlsProtocol, TlsParams};
-pub use traceroute::{TracerouteParams, TracerouteProtocol};
+pub use traceroute::{FlowChoice, TracerouteParams, TracerouteProtocol};
 
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};

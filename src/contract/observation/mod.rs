@@ -18,6 +18,7 @@ mod ntp;
 mod quic;
 mod reflect;
 mod route;
+mod route_depth;
 mod tcp;
 mod tls;
 mod transfer;
@@ -50,6 +51,10 @@ pub use ntp::{Leap, TimeOffset, TimeSample, TimeServer};
 pub use quic::{Quic, QuicClose, QuicParameters};
 pub use reflect::{DirectionMtu, ReflectDirection, ReflectSample, Reflection, ReflectorKind};
 pub use route::{Hop, HopProbe, HopReply, ReplyKind, Trace, TraceProtocol};
+pub use route_depth::{
+    Changed, HopName, HopOrigin, MplsLabel, Multipath, Quoted, RateShare, RateTest, RateVerdict, RouteChange, RttSpread, Share,
+    TraceClock, TraceIds, TraceLacks, TracePath,
+};
 pub use tcp::{Banner, Connect, Hold, PortState, PortSweep, Race, SeenSegment, TcpState};
 pub use tls::{
     BuiltChain, Certificate, CertificateRequest, CertificateTimestamp, FetchedIssuer, Handshake, HandshakeVariant, NameVerdict,

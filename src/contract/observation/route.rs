@@ -1,3 +1,6 @@
+use super::route_depth::{
+    HopName, HopOrigin, MplsLabel, Multipath, Quoted, RateTest, RouteChange, TraceClock, TraceIds, TraceLacks,
+};
 use crate::failure::{Failure, IcmpError};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
@@ -11,6 +14,18 @@ pub struct Hop {
     /// TTL or hop limit of the probes, from 1.
     pub ttl: u8,
     pub probes: Vec<HopProbe>,
+    /// The names that the system's name servers give for its addresses, where they were asked for.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub names: Vec<HopName>,
+    /// Whose its addresses are, by the file that the user gave.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub origins: Vec<HopOrigin>,
+    /// The largest packet, IP header included, that reached this distance whole.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub mtu_bytes: Option<u32>,
+    /// What it answers to slow and to quick questions.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub rate: Option<RateTest>,
 }
 
 impl Hop {
@@ -33,6 +48,16 @@ pub struct HopProbe {
     pub round: u8,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub reply: Option<HopReply>,
+    /// Replies to the same probe after the first.
+    #[serde(default, skip_serializing_if = "is_zero")]
+    pub duplicates: u32,
+    /// The time after which the first reply came, where that was beyond the limit.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub late_us: Option<u64>,
+}
+
+fn is_zero(count: &u32) -> bool {
+    *count == 0
 }
 
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
@@ -43,6 +68,18 @@ pub struct HopReply {
     /// The ICMP error as received; none for an echo reply.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub icmp: Option<IcmpError>,
+    /// TTL or hop limit that the reply had left.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub reply_ttl: Option<u8>,
+    /// The distance that the reply came, taking it that it was sent with a TTL of 64, 128 or 255, the nearest above.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub return_hops: Option<u8>,
+    /// The label stack that the probe arrived with at the router, the outermost first (RFC 4950).
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub labels: Vec<MplsLabel>,
+    /// What the router quotes of the probe's headers; none where it quotes nothing or this process may not see it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub quoted: Option<Quoted>,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
@@ -61,6 +98,10 @@ pub enum ReplyKind {
 pub enum TraceProtocol {
     Udp,
     Icmp,
+    /// SYN segments.
+    Tcp,
+    /// Segments of an established connection.
+    TcpSession,
 }
 
 /// A whole path as one traceroute saw it. Its hops are observations of their own.
@@ -81,4 +122,22 @@ pub struct Trace {
     pub took_us: u64,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub failure: Option<Failure>,
+    /// How the probes are told apart.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub ids: Option<TraceIds>,
+    /// Where times were taken.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub clock: Option<TraceClock>,
+    /// What could not be had for want of a right: run with sudo to have it.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub lacks: Vec<TraceLacks>,
+    /// ICMP errors about the trace that quote too little to tell which probe they answer; `flow = "each"` helps.
+    #[serde(default, skip_serializing_if = "is_zero")]
+    pub unmatched: u32,
+    /// Where another router answered to the same flow than a round before.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub changes: Vec<RouteChange>,
+    /// The paths that flows are spread over, where they were looked for.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub multipath: Option<Multipath>,
 }

@@ -285,13 +285,26 @@ pub(crate) fn trace_after(target: &str, hops: &[&str], hop_us: u64) -> Vec<Fact>
                 Some(_) => ReplyKind::Unreachable,
                 None => ReplyKind::TimeExceeded,
             };
-            HopReply { from, rtt_us: u64::from(ttl) * hop_us, kind, icmp }
+            HopReply {
+                from,
+                rtt_us: u64::from(ttl) * hop_us,
+                kind,
+                icmp,
+                reply_ttl: None,
+                return_hops: None,
+                labels: Vec::new(),
+                quoted: None,
+            }
         });
         facts.push(Fact::Hop(Hop {
             target: address,
             protocol: TraceProtocol::Udp,
             ttl,
-            probes: vec![HopProbe { round: 0, reply }],
+            probes: vec![HopProbe { round: 0, reply, duplicates: 0, late_us: None }],
+            names: Vec::new(),
+            origins: Vec::new(),
+            mtu_bytes: None,
+            rate: None,
         }));
     }
     let arrived = hops.last() == Some(&target);
@@ -306,6 +319,12 @@ pub(crate) fn trace_after(target: &str, hops: &[&str], hop_us: u64) -> Vec<Fact>
         privileged: false,
         took_us: 1_000_000,
         failure: None,
+        ids: None,
+        clock: None,
+        lacks: Vec::new(),
+        unmatched: 0,
+        changes: Vec::new(),
+        multipath: None,
     }));
     facts
 }

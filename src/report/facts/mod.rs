@@ -17,6 +17,7 @@ mod ntp;
 mod quic;
 mod reflect;
 mod route;
+mod route_depth;
 mod tcp;
 mod tls;
 mod tls_compared;
@@ -27,6 +28,7 @@ pub(crate) use dns::{
 };
 pub(crate) use failure::short as short_failure;
 pub(crate) use http::phases;
+pub(crate) use route_depth::depth as hop_depth;
 pub(crate) use tls::{names as certificate_names, store, trust, validity};
 
 use crate::clean::shortened;
@@ -140,7 +142,7 @@ pub(crate) fn details(fact: &Fact) -> Vec<String> {
         Fact::Reflection(fact) => reflect::details(fact),
         Fact::CloudMetadata(fact) => failure::details(fact.failure.as_ref()),
         Fact::PlatformAddress(fact) => failure::details(fact.failure.as_ref()),
-        Fact::Trace(fact) => failure::details(fact.failure.as_ref()),
+        Fact::Trace(fact) => route::details(fact),
         Fact::Route(fact) => failure::details(fact.failure.as_ref()),
         _ => Vec::new(),
     }

@@ -39,6 +39,7 @@ impl ProbeCommand {
         let settings = Settings {
             trust: self.options.trust()?,
             proxy: self.options.proxy(),
+            origins: self.options.origins()?,
             format: self.options.format,
             case: None,
             ticket: None,

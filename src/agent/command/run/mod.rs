@@ -119,11 +119,13 @@ impl RunCommand {
             return Ok(exit::AS_EXPECTED);
         }
         let trust = self.measuring.trust()?;
+        let origins = self.measuring.origins()?;
         self.check_out()?;
         let kept = self.open_state(ticket.is_none())?;
         let settings = Settings {
             trust,
             proxy: self.measuring.proxy(),
+            origins,
             format: self.measuring.format,
             case: ticket.as_ref().map(|ticket| ticket.case.clone()).or(self.case.clone()),
             ticket: ticket.as_ref().map(|ticket| ticket.id.clone()),

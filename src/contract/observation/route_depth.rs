@@ -1,0 +1,212 @@
+//! What a traceroute knows beyond addresses and times: headers as routers quote them, label stacks, paths side by side.
+
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+use std::net::IpAddr;
+
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub struct HopName {
+    pub address: IpAddr,
+    /// From its PTR record.
+    pub name: String,
+}
+
+/// An address's line of the file that the user gave.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub struct HopOrigin {
+    pub address: IpAddr,
+    /// The longest prefix that holds the address, in bits.
+    pub prefix_length: u8,
+    /// The autonomous system's number.
+    pub asn: u32,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub name: Option<String>,
+}
+
+/// One entry of an MPLS label stack (RFC 3032 section 2.1).
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub struct MplsLabel {
+    /// 20 bits.
+    pub label: u32,
+    /// 3 bits (RFC 5462).
+    pub traffic_class: u8,
+    pub bottom_of_stack: bool,
+    pub ttl: u8,
+}
+
+/// The probe's headers as a router got them, by its quote. What stands in `Changed` was rewritten on the way.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub struct Quoted {
+    /// TTL or hop limit on arrival: 1 where every router before counted it down by one.
+    pub ttl: u8,
+    /// On arrival.
+    pub dscp: u8,
+    /// On arrival: 0 not capable, 1 ECT(1), 2 ECT(0), 3 congestion experienced.
+    pub ecn: u8,
+    /// The DSCP that was sent, where it is another.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub dscp_sent: Option<u8>,
+    /// The ECN field that was sent, where it is another.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub ecn_sent: Option<u8>,
+    /// The quoted source, where it is another than the one sent from: a translator that does not translate its errors back.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub source: Option<IpAddr>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub source_port: Option<Changed>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub destination_port: Option<Changed>,
+    /// The IPv4 identification (Dublin traceroute's mark of a translator), or the identifier of an echo request.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub identification: Option<Changed>,
+    /// Checksum of the transport header: a translator has to change it with addresses and ports.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub checksum: Option<Changed>,
+}
+
+impl Quoted {
+    /// Addresses, ports, identification or checksum are not as they were sent.
+    pub fn is_rewritten(&self) -> bool {
+        let fields = [self.source_port, self.destination_port, self.identification, self.checksum];
+        self.source.is_some() || fields.iter().any(Option::is_some)
+    }
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub struct Changed {
+    pub sent: u16,
+    pub quoted: u16,
+}
+
+/// A share with its Wilson score interval at 95 %.
+#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
+pub struct Share {
+    /// From 0 to 1.
+    pub share: f64,
+    pub low: f64,
+    pub high: f64,
+}
+
+/// One router asked at two rates.
+#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
+pub struct RateTest {
+    pub slow: RateShare,
+    pub fast: RateShare,
+    pub verdict: RateVerdict,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
+pub struct RateShare {
+    /// Between two probes.
+    pub gap_us: u64,
+    pub sent: u32,
+    pub answered: u32,
+    /// The share answered.
+    pub answers: Share,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum RateVerdict {
+    /// It answers a smaller share of quick questions, beyond what chance explains: it limits its answers.
+    RateLimited,
+    /// It misses questions at both rates alike.
+    Loss,
+    /// It answers all at both rates.
+    AnswersAll,
+    /// The intervals do not tell.
+    Unclear,
+}
+
+/// Another router at the same distance for the same flow.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub struct RouteChange {
+    pub ttl: u8,
+    /// In which round the new one answered first, from 0.
+    pub round: u8,
+    pub before: IpAddr,
+    pub after: IpAddr,
+}
+
+/// How the replies are told to their probes, and what that keeps constant.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum TraceIds {
+    /// One flow; a field that routers do not hash tells the probes apart (Paris traceroute).
+    Paris,
+    /// As Paris, and the IPv4 identification tells the probes too, so that a translator is seen (Dublin traceroute).
+    Dublin,
+    /// Each probe is a flow of its own.
+    Classic,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum TraceClock {
+    /// From the probe's way out of the kernel to the reply's way in.
+    KernelRxTx,
+    /// From the program's call to the reply's way into the kernel.
+    KernelRx,
+    /// From the program's call to the program's wake-up: too long by what the scheduler takes.
+    Process,
+}
+
+/// What a trace without raw sockets does not have.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum TraceLacks {
+    /// The probe's headers as routers got them: rewriting and marking on the way stay unseen.
+    QuotedHeaders,
+    /// One flow for all probes: routers that share load may show several paths as one, and paths are not looked for.
+    ConstantFlow,
+    /// Replies to the same probe after the first.
+    Duplicates,
+}
+
+/// All paths that flows to the target take.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
+pub struct Multipath {
+    /// Percent of certainty, at each router, that no way out of it was missed, if it spreads flows evenly.
+    pub confidence: u8,
+    /// The stopping rule was met everywhere; else a bound or the deadline ended the search.
+    pub complete: bool,
+    pub flows: u16,
+    /// Sent in the search.
+    pub probes: u32,
+    pub paths: Vec<TracePath>,
+}
+
+impl Multipath {
+    /// The path whose loss is certain and worse than that of every other, beyond what chance explains.
+    pub fn lossiest(&self) -> Option<&TracePath> {
+        let known = || self.paths.iter().filter_map(|path| Some((path, path.loss?)));
+        let (worst, loss) = known().max_by(|(_, one), (_, other)| one.share.total_cmp(&other.share))?;
+        let stands_out = known().all(|(path, other)| std::ptr::eq(path, worst) || other.high < loss.low);
+        (stands_out && loss.low > 0.0 && self.paths.len() > 1).then_some(worst)
+    }
+}
+
+/// One path and how it fares.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
+pub struct TracePath {
+    /// A flow that takes it, from 0.
+    pub flow: u16,
+    /// How many of the flows take it.
+    pub flows: u16,
+    /// By distance, from 1; none where nothing answered.
+    pub hops: Vec<Option<IpAddr>>,
+    /// Probes sent to the target along this path.
+    pub sent: u32,
+    pub answered: u32,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub loss: Option<Share>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub rtt: Option<RttSpread>,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub struct RttSpread {
+    pub min_us: u64,
+    pub median_us: u64,
+    pub max_us: u64,
+}
