@@ -3,9 +3,10 @@
 use super::timestamp;
 use netsonde_contract::failure::{Failure, FailureCode, IcmpError, Step};
 use netsonde_contract::observation::{
-    Certificate, Clock, Connect, DnsFlags, DnsReply, Echo, EchoReply, Exchange, Fact, Handshake, Header, Hop, HopProbe, HopReply,
-    Interface, Lookup, LookupSource, NameVerdict, Proxies, ProxySetting, Record, ReplyKind, Resolvers, Route, Trace,
-    TraceProtocol, Transport, TrustReason, TrustStore, TrustVerdict,
+    Certificate, Clock, Connect, DnsFlags, DnsReply, Echo, EchoReply, Exchange, Fact, FetchedIssuer, Handshake, HandshakeVariant,
+    Header, Hop, HopProbe, HopReply, Interface, Lookup, LookupSource, NameVerdict, Proxies, ProxySetting, Record, ReplyKind,
+    Resolvers, Route, TlsSupport, Trace, TraceProtocol, Transport, TrustReason, TrustStore, TrustVerdict, Variant,
+    VersionSupport,
 };
 use serde_json::json;
 use std::net::{IpAddr, SocketAddr};
@@ -347,6 +348,57 @@ pub(crate) fn distrust(handshake: &mut Handshake, reason: TrustReason) {
     for verdict in &mut handshake.trust {
         (verdict.trusted, verdict.reason, verdict.text) = (false, Some(reason), Some(format!("{reason:?}")));
     }
+}
+
+/// One more handshake with the server of [`handshake`], under this name; completed where no failure is given.
+pub(crate) fn variant(variant: Variant, server_name: Option<&str>, failure: Option<Failure>) -> Fact {
+    Fact::HandshakeVariant(Box::new(HandshakeVariant {
+        host: "shop.example".into(),
+        address: "192.0.2.1:443".parse().unwrap(),
+        variant,
+        server_name: server_name.map(str::to_owned),
+        connect_us: 20_000,
+        took_us: 40_000,
+        protocol: failure.is_none().then(|| "TLSv1.3".into()),
+        cipher: None,
+        group: None,
+        leaf_sha256: None,
+        leaf_subject: None,
+        resumed: false,
+        failure,
+    }))
+}
+
+/// What the server of [`handshake`] accepts: versions, each with a cipher suite.
+pub(crate) fn support(accepted: &[(&str, &str)]) -> Fact {
+    let of_version = |protocol: &str| {
+        let ciphers: Vec<String> =
+            accepted.iter().filter(|(known, _)| *known == protocol).map(|(_, cipher)| (*cipher).to_owned()).collect();
+        VersionSupport { protocol: protocol.into(), accepted: !ciphers.is_empty(), ciphers, server_order: None, failure: None }
+    };
+    Fact::TlsSupport(Box::new(TlsSupport {
+        host: "shop.example".into(),
+        address: "192.0.2.1:443".parse().unwrap(),
+        server_name: Some("shop.example".into()),
+        versions: ["TLSv1.0", "TLSv1.1", "TLSv1.2", "TLSv1.3"].map(of_version).to_vec(),
+        connections: 4,
+        took_us: 100_000,
+        failure: None,
+    }))
+}
+
+/// An issuer's certificate that was fetched and fits, and whether the chain is trusted with it.
+pub(crate) fn fetched_issuer(url: &str, trusted: bool, self_signed: bool) -> Fact {
+    let verdict = TrustVerdict { store: TrustStore::Platform, trusted, reason: None, text: None };
+    Fact::FetchedIssuer(Box::new(FetchedIssuer {
+        url: url.into(),
+        address: None,
+        took_us: 30_000,
+        certificate: Some(certificate("CN=Middle", if self_signed { "CN=Middle" } else { "CN=Root" })),
+        fits: true,
+        trust: vec![verdict],
+        failure: None,
+    }))
 }
 
 /// An exchange as all is well, changed as the test wants it.
