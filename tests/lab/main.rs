@@ -5,6 +5,8 @@
 //! named first. Every question is asked over IPv4 and IPv6, and with and without privileges.
 #![expect(clippy::print_stdout, reason = "the table on standard output is what this program is for")]
 
+/// Certificates and statements that openssl alone makes.
+mod material;
 /// Networks of namespaces: built, broken, taken down.
 mod network;
 /// One scenario from its file.

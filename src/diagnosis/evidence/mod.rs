@@ -13,7 +13,7 @@ mod symptom;
 
 pub(crate) use endpoint::{Attempt, Endpoint, host_of};
 pub(crate) use machine::is_without_route;
-pub(crate) use naming::{Answer, NXDOMAIN, NameView, REFUSED, SERVFAIL};
+pub(crate) use naming::{Answer, NXDOMAIN, NameView, REFUSED, SERVFAIL, ServerView, went_out};
 pub(crate) use path::IcmpSeen;
 pub(crate) use symptom::{Symptom, sets_cookie};
 

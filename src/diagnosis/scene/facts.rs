@@ -4,9 +4,9 @@ use super::timestamp;
 use netsonde_contract::failure::{Failure, FailureCode, IcmpError, Step};
 use netsonde_contract::observation::{
     Certificate, Clock, Connect, DnsFlags, DnsReply, Echo, EchoReply, Exchange, Fact, FetchedIssuer, Handshake, HandshakeVariant,
-    Header, Hop, HopProbe, HopReply, Interface, Lookup, LookupSource, NameVerdict, Proxies, ProxySetting, Record, ReplyKind,
-    Resolvers, Route, TlsSupport, Trace, TraceProtocol, Transport, TrustReason, TrustStore, TrustVerdict, Variant,
-    VersionSupport,
+    Header, Hop, HopProbe, HopReply, HostsLine, Interface, Lookup, LookupSource, NameSources, NameVerdict, OtherMessage, Proxies,
+    ProxySetting, Purpose, QueryReason, Record, ReplyKind, Resolvers, Route, SentQuery, TlsSupport, Trace, TraceProtocol,
+    Transport, TrustReason, TrustStore, TrustVerdict, Variant, VersionSupport, ZoneServer,
 };
 use serde_json::json;
 use std::net::{IpAddr, SocketAddr};
@@ -60,6 +60,78 @@ pub(crate) fn slowly(mut fact: Fact) -> Fact {
 pub(crate) fn resolvers(servers: &[&str]) -> Fact {
     let servers = servers.iter().map(|server| server.parse().unwrap()).collect();
     Fact::Resolvers(Resolvers { servers, search: Vec::new(), read_from: "/etc/resolv.conf".into() })
+}
+
+/// Changes a lookup.
+pub(crate) fn with_lookup(mut fact: Fact, change: impl FnOnce(&mut Lookup)) -> Fact {
+    if let Fact::Lookup(lookup) = &mut fact {
+        change(lookup);
+    }
+    fact
+}
+
+/// The same lookup over TCP.
+pub(crate) fn over_tcp(fact: Fact) -> Fact {
+    with_lookup(fact, |lookup| {
+        if let LookupSource::Server { transport, .. } = &mut lookup.source {
+            *transport = Transport::Tcp;
+        }
+    })
+}
+
+/// The same lookup beside the check's own question.
+pub(crate) fn beside(fact: Fact, purpose: Purpose) -> Fact {
+    with_lookup(fact, |lookup| lookup.purpose = purpose)
+}
+
+/// A query of a lookup, and the code of its reply where it got one.
+pub(crate) fn sent(why: QueryReason, edns: bool, rcode: Option<&str>) -> SentQuery {
+    SentQuery { after_us: 0, why, id: 1, local: None, edns, size_bytes: 40, rcode: rcode.map(str::to_owned) }
+}
+
+/// A message that came beside a reply.
+pub(crate) fn other_message(second_reply: bool, reply: Option<DnsReply>, why: &str) -> OtherMessage {
+    OtherMessage { after_us: 9_000, second_reply, why: why.into(), size_bytes: 60, ip_ttl: None, reply }
+}
+
+/// Where the system looks for the name: addresses of its hosts file and suffixes of its search list, tried first.
+pub(crate) fn name_sources(name: &str, hosts: &[&str], search: &[&str]) -> Fact {
+    let line = |(at, address): (usize, &&str)| HostsLine {
+        line: at as u32 + 1,
+        address: address.parse().unwrap(),
+        names: vec![name.to_owned()],
+    };
+    let mut tried: Vec<String> = search.iter().map(|suffix| format!("{name}.{suffix}")).collect();
+    tried.push(name.to_owned());
+    Fact::NameSources(NameSources {
+        name: name.into(),
+        hosts: hosts.iter().enumerate().map(line).collect(),
+        hosts_file: "/etc/hosts".into(),
+        order: vec!["files".into(), "dns".into()],
+        search: search.iter().map(|suffix| (*suffix).to_owned()).collect(),
+        ndots: 1,
+        tried,
+    })
+}
+
+/// A name server of the zone `example` and what it says of `shop.example`; none for one that is silent.
+pub(crate) fn zone_server(address: &str, authoritative: Option<bool>, addresses: &[&str]) -> Fact {
+    let answers = addresses.iter().map(|address| ("A", *address)).collect();
+    let silence = || failure(FailureCode::TimedOut, Step::Receive);
+    Fact::ZoneServer(Box::new(ZoneServer {
+        zone: "example".into(),
+        server: format!("ns.{address}.test."),
+        address: SocketAddr::new(address.parse().unwrap(), 53),
+        reply: authoritative.is_some().then(|| reply(address, 0, "shop.example.", answers, &[])),
+        took_us: Some(5_000),
+        authoritative,
+        serial: None,
+        own_name_servers: Vec::new(),
+        keys: Vec::new(),
+        signatures: Vec::new(),
+        attempts: 1,
+        failure: authoritative.is_none().then(silence),
+    }))
 }
 
 /// Changes the reply of a lookup.

@@ -11,7 +11,7 @@ use netsonde_contract::observation::{BuiltChain, FetchedIssuer, Handshake, Trust
 pub(in crate::rules) const INCOMPLETE_RULE: Rule = Rule {
     refines: &["tls.unknown_issuer"],
     settled_by: Some(
-        "fetching the missing certificate from the address that the server's own names (`netsonde run tls --set fetch=true`)",
+        "fetching the missing certificate from the address that the server's own names (`netsonde run tls --param fetch=true`)",
     ),
     ..Rule::new("tls.chain_incomplete", &["tls.unknown_issuer"], incomplete)
 };
