@@ -169,7 +169,11 @@ impl Bench {
         fs::set_permissions(state.path(), fs::Permissions::from_mode(0o777)).context("opening the state folder")?;
         let mut command = network.command("c", user, &self.netsonde);
         command.args(ask.iter().map(|argument| fill(argument, family)));
-        command.args(["--format", "json", "--no-upload", "--state-dir"]).arg(state.path());
+        command.args(["--format", "json"]);
+        // A single probe keeps and sends nothing.
+        if ask.first().is_some_and(|first| first == "run") {
+            command.args(["--no-upload", "--state-dir"]).arg(state.path());
+        }
         command.arg("--trust").arg(self.folder.path().join("root.pem"));
         for variable in [
             "HTTP_PROXY",

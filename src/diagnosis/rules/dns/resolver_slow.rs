@@ -32,7 +32,7 @@ fn slow(evidence: &Evidence<'_>, view: &NameView<'_>, server: &ServerView<'_>) -
         .filter(prompt)
         .filter_map(|lookup| Some((lookup.took_us?, lookup)))
         .max_by_key(|(took, _)| *took)?;
-    let distance = distance(evidence, server, lookup.id);
+    let distance = distance(evidence, server, lookup, took_us);
     let own_us = took_us.saturating_sub(distance.map_or(0, |(rtt_us, _)| rtt_us));
     if own_us <= SLOW_RESOLVER_US {
         return None;
@@ -60,13 +60,20 @@ fn slow(evidence: &Evidence<'_>, view: &NameView<'_>, server: &ServerView<'_>) -
 }
 
 /// The shortest time in which the server was seen to answer anything, and the observation that shows it: no round trip takes longer.
-fn distance<'a>(evidence: &Evidence<'a>, server: &ServerView<'a>, slow: &ObservationId) -> Option<(u64, &'a ObservationId)> {
+/// An answer that took nearly as long as the slow one shows nothing: the server may have been slow with both.
+fn distance<'a>(
+    evidence: &Evidence<'a>,
+    server: &ServerView<'a>,
+    slow: &Seen<'_, Lookup>,
+    took_us: u64,
+) -> Option<(u64, &'a ObservationId)> {
     let echoes = evidence.echoes_of(server.server.ip());
     let echoes = echoes.filter_map(|echo| Some((echo.replies.iter().map(|reply| reply.rtt_us).min()?, echo.id)));
     let beside = evidence.beside_of(server.server);
-    let all = beside.into_iter().chain(server.lookups.iter().copied()).filter(|lookup| lookup.id != slow);
+    let all = beside.into_iter().chain(server.lookups.iter().copied()).filter(|lookup| lookup.id != slow.id);
     let lookups = all.filter(|lookup| lookup.reply.is_some() && lookup.attempts <= 1);
-    echoes.chain(lookups.filter_map(|lookup| Some((lookup.took_us?, lookup.id)))).min_by_key(|(took_us, _)| *took_us)
+    let lookups = lookups.filter_map(|lookup| Some((lookup.took_us?, lookup.id))).filter(|(quick_us, _)| *quick_us < took_us / 2);
+    echoes.chain(lookups).min_by_key(|(took_us, _)| *took_us)
 }
 
 #[cfg(test)]
@@ -100,6 +107,13 @@ mod tests {
         let quick = taking(rcode("10.0.0.53", NAME, "AAAA", 0, &[]), 10_000);
         let facts = [a(900_000), quick, slowly(system(NAME, &["192.0.2.1"]))];
         assert!(Scene::new(NAME).check(Kind::Dns, facts).finds("dns.resolver_slow").confidence > 0.9);
+    }
+
+    #[test]
+    fn a_server_that_is_slow_with_everything_may_be_far_away() {
+        let slow = taking(rcode("10.0.0.53", NAME, "AAAA", 0, &[]), 880_000);
+        let facts = [a(900_000), slow, slowly(system(NAME, &["192.0.2.1"]))];
+        assert!(Scene::new(NAME).check(Kind::Dns, facts).finds("dns.resolver_slow").confidence < 0.75);
     }
 
     #[test]

@@ -9,7 +9,7 @@ use crate::threshold::SLOW_LOOKUP_US;
 use netsonde_contract::failure::FailureCode;
 use netsonde_contract::finding::{Severity, Who};
 use netsonde_contract::id::ObservationId;
-use netsonde_contract::observation::Lookup;
+use netsonde_contract::observation::{Lookup, LookupSource, Transport};
 
 pub(in crate::rules) const AAAA_RULE: Rule = Rule {
     settled_by: Some("asking the server for AAAA records of another name"),
@@ -41,6 +41,10 @@ fn silent(lookup: &Lookup) -> bool {
     let timed_out =
         lookup.failure.as_ref().is_some_and(|failure| failure.code == FailureCode::TimedOut && failure.icmp.is_none());
     lookup.reply.is_none() && lookup.others.is_empty() && timed_out
+}
+
+fn over_udp(lookup: &Lookup) -> bool {
+    matches!(lookup.source, LookupSource::Server { transport: Transport::Udp, .. })
 }
 
 fn aaaa_dropped(evidence: &Evidence<'_>) -> Vec<Candidate> {
@@ -82,14 +86,22 @@ fn aaaa_dropped(evidence: &Evidence<'_>) -> Vec<Candidate> {
 
 fn name_unanswered(evidence: &Evidence<'_>) -> Vec<Candidate> {
     evaluate(evidence, |names, view, server| {
-        if server.lookups.is_empty() || !server.lookups.iter().all(|lookup| silent(lookup.fact)) {
+        let (by_udp, others): (Vec<&Seen<'_, Lookup>>, Vec<&Seen<'_, Lookup>>) =
+            server.lookups.iter().partition(|lookup| over_udp(lookup.fact));
+        // Over TCP a server that has no answer closes the connection, if it serves TCP at all.
+        if by_udp.is_empty()
+            || !by_udp.iter().all(|lookup| silent(lookup.fact))
+            || others.iter().any(|lookup| lookup.reply.is_some())
+        {
             return None;
         }
         let of_other_names = names.iter().filter(|other| other.name != view.name);
         let same = of_other_names.flat_map(|other| other.servers.iter().filter(|other| other.server == server.server));
-        let answered = same.flat_map(|other| other.answers().into_iter().map(|(lookup, _)| lookup.id));
-        let beside =
-            evidence.beside_of(server.server).into_iter().filter(|lookup| lookup.reply.is_some()).map(|lookup| lookup.id);
+        let answered = same.flat_map(|other| {
+            other.answers().into_iter().filter(|(lookup, _)| over_udp(lookup.fact)).map(|(lookup, _)| lookup.id)
+        });
+        let beside = evidence.beside_of(server.server).into_iter();
+        let beside = beside.filter(|lookup| over_udp(lookup.fact) && lookup.reply.is_some()).map(|lookup| lookup.id);
         let answered: Vec<&ObservationId> = answered.chain(beside).collect();
         if answered.is_empty() {
             return None;
@@ -120,7 +132,7 @@ fn name_unanswered(evidence: &Evidence<'_>) -> Vec<Candidate> {
 
 #[cfg(test)]
 mod tests {
-    use crate::scene::{Scene, answer, beside, dns_silent, rcode, slowly, system};
+    use crate::scene::{Scene, answer, beside, dns_silent, over_tcp, rcode, slowly, system};
     use netsonde_contract::finding::Severity;
     use netsonde_contract::kind::Kind;
     use netsonde_contract::observation::{Fact, Purpose};
@@ -153,6 +165,13 @@ mod tests {
             .check(Kind::Dns, [dns_silent(SERVER, NAME, "A"), who, system(NAME, &[])])
             .finds("dns.name_unanswered");
         assert_eq!((finding.severity, finding.refines), (Severity::Problem, vec!["dns.resolver_unreachable".to_owned()]));
+    }
+
+    #[test]
+    fn a_server_that_is_there_over_tcp_only_is_not_silent_for_one_name() {
+        let who = beside(over_tcp(rcode(SERVER, "version.bind", "TXT", 5, &[])), Purpose::Identity);
+        let scene = Scene::new(NAME).check(Kind::Dns, [dns_silent(SERVER, NAME, "A"), who, system(NAME, &[])]);
+        assert!(!scene.names("dns.name_unanswered"));
     }
 
     #[test]
