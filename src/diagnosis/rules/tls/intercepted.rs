@@ -120,13 +120,15 @@ fn intercepted(evidence: &Evidence<'_>, handshake: &Seen<'_, Handshake>) -> Opti
     Some(candidate)
 }
 
-/// The product whose name an issuer of the chain carries.
+/// The product whose name an issuer of the chain carries. What it makes up is for the host that was asked for; a certificate of the
+/// product's own pages carries its maker's name as subject or host, or signed itself.
 fn product(handshake: &Handshake) -> Option<&'static str> {
+    let leaf = handshake.chain.first().filter(|leaf| !leaf.self_signed)?;
     let issuers: Vec<String> = handshake.chain.iter().map(|certificate| certificate.issuer.to_lowercase()).collect();
-    // The maker's own site may have a certificate of the maker's own authority.
-    let host = handshake.host.to_lowercase();
-    let named = |word: &str| issuers.iter().any(|issuer| issuer.contains(word)) && !host.contains(word);
-    PRODUCTS.iter().find(|(word, _)| named(word)).map(|(_, product)| *product)
+    let own = format!("{} {}", handshake.host, leaf.subject).to_lowercase();
+    let made_for_host = handshake.name.as_ref().is_none_or(|name| name.fits);
+    let named = |word: &str| issuers.iter().any(|issuer| issuer.contains(word)) && !own.contains(word);
+    PRODUCTS.iter().find(|(word, _)| made_for_host && named(word)).map(|(_, product)| *product)
 }
 
 /// Another host of the run, of another owner, whose certificate comes from the same issuer that Mozilla's list does not know.
@@ -188,6 +190,15 @@ mod tests {
     fn an_inspection_that_this_machine_trusts_is_a_notice() {
         let fact = issued_by("CN=FortiGate CA", trusted_here);
         assert_eq!(scene([fact]).is_healthy(), ["tls.intercepted"]);
+    }
+
+    #[test]
+    fn the_pages_of_the_firewall_itself_are_not_intercepted() {
+        let own =
+            issued_by("CN=fortinet-subca, O=Fortinet", |handshake| handshake.chain[0].subject = "CN=FG100, O=Fortinet".into());
+        assert!(!scene([own]).names("tls.intercepted"));
+        let signed_itself = issued_by("CN=Sophos Appliance", |handshake| handshake.chain[0].self_signed = true);
+        assert!(!scene([signed_itself]).names("tls.intercepted"));
     }
 
     #[test]
