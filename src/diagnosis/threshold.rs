@@ -8,6 +8,10 @@ pub(crate) const SLOW_FIRST_BYTE_US: u64 = 750_000;
 /// waits for a silent server waits for seconds.
 pub(crate) const SLOW_LOOKUP_US: u64 = 500_000;
 
+/// A name server that takes longer than this of its own, the way to it taken off, is slow: one with a warm cache answers within a
+/// millisecond, and one that has to ask others within some hundred.
+pub(crate) const SLOW_RESOLVER_US: u64 = 500_000;
+
 /// An ICMP host unreachable that comes this much after the router could have answered was preceded by the router's own attempts
 /// to resolve the address (Linux gives up after 3 seconds, others after 1 or 2); one that comes at once was a routing decision.
 pub(crate) const ADDRESS_RESOLUTION_US: u64 = 500_000;

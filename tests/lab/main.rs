@@ -7,6 +7,8 @@
 
 /// Evidence kept for tests without a network.
 mod golden;
+/// Certificates and statements that openssl alone makes.
+mod material;
 /// Networks of namespaces: built, broken, taken down.
 mod network;
 /// One scenario from its file.

@@ -21,7 +21,8 @@ const PREFIX: &str = "nsl";
 /// The unprivileged user of the lab: `nobody` on every Linux.
 const NOBODY: &str = "65534";
 /// What the lab calls, and the Debian package that has it.
-const TOOLS: [(&str, &str); 4] = [("ip", "iproute2"), ("nft", "nftables"), ("ping", "iputils-ping"), ("setpriv", "util-linux")];
+const TOOLS: [(&str, &str); 5] =
+    [("ip", "iproute2"), ("nft", "nftables"), ("ping", "iputils-ping"), ("setpriv", "util-linux"), ("openssl", "openssl")];
 
 pub(crate) struct Network {
     prefix: String,
@@ -139,8 +140,8 @@ impl Network {
         format!("{}-{node}", self.prefix)
     }
 
-    /// Writes the client's resolv.conf with the servers given. Routers, which may run a proxy, ask the lab's own.
-    pub(crate) fn resolvers(&self, family: Family, of_client: &[String]) -> Result<()> {
+    /// Writes the client's resolv.conf with the servers given and a search list that is tried first. Routers, which may run a proxy, ask the lab's own.
+    pub(crate) fn resolvers(&self, family: Family, of_client: &[String], search: Option<&str>) -> Result<()> {
         let server = if family == Family::V4 { SERVER_V4 } else { SERVER_V6 };
         for node in self.nodes.iter().filter(|node| *node != "s") {
             let own = [server.to_owned()];
@@ -148,7 +149,9 @@ impl Network {
             let lines: String = servers.iter().map(|server| format!("nameserver {server}\n")).collect();
             let path = PathBuf::from("/etc/netns").join(self.namespace(node)).join("resolv.conf");
             // Time-outs of getaddrinfo as short as its configuration allows, or a dead resolver takes ten seconds of each trial.
-            fs::write(&path, format!("{lines}options timeout:1 attempts:2\n"))
+            let search = search.filter(|_| node == "c");
+            let search = search.map(|suffix| format!("search {suffix}\noptions ndots:9\n")).unwrap_or_default();
+            fs::write(&path, format!("{lines}{search}options timeout:1 attempts:2\n"))
                 .with_context(|| format!("writing {}", path.display()))?;
         }
         Ok(())

@@ -32,6 +32,8 @@ pub(crate) struct Scenario {
     pub families: Vec<Family>,
     #[serde(default = "both_users")]
     pub users: Vec<User>,
+    /// The client's search list with the fault on, tried before the name itself.
+    pub search: Option<String>,
     /// Seconds of quiet before each trial with the fault on, where an earlier one leaves its mark in the network.
     #[serde(default)]
     pub quiet_s: u64,
@@ -111,7 +113,10 @@ pub(crate) struct Service {
     /// For `https`: it wants a certificate of the client.
     #[serde(default)]
     pub mutual: bool,
-    /// For `banner`: what it says. For `proxy`: the name and password that it wants, as `name:password`.
+    /// For `openssl`: what it needs beside its own arguments.
+    #[serde(default, skip_serializing)]
+    pub material: Option<Material>,
+    /// For `banner`: what it says. For `name_filter`: how blocked names begin. For `openssl`: its arguments. For `proxy`: the name and password that it wants, as `name:password`.
     #[serde(default)]
     pub text: String,
 }
@@ -129,6 +134,31 @@ pub(crate) enum ServiceKind {
     Banner,
     /// A forward proxy.
     Proxy,
+    /// HTTPS behind a filter that breaks off connections that name a host.
+    NameFilter,
+    /// HTTPS by a server that never reads past a hello's first packet.
+    SmallHellos,
+    /// `openssl s_server`.
+    Openssl,
+    /// Serves the intermediate's certificate, as authorities do.
+    Issuer,
+}
+
+impl ServiceKind {
+    /// It has a certificate.
+    pub(crate) fn has_identity(self) -> bool {
+        matches!(self, Self::Https | Self::NameFilter | Self::SmallHellos | Self::Openssl | Self::Quic)
+    }
+}
+
+/// What openssl makes itself for its server.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub(crate) enum Material {
+    /// A certificate of the lab's root with an RSA key of 1024 bits, signed with SHA-1.
+    WeakCertificate,
+    /// The root's statement that the certificate was revoked, in `PORT.ocsp`.
+    Revocation,
 }
 
 /// One change that breaks something.

@@ -42,6 +42,25 @@ async fn start(service: &Service, address: IpAddr, directory: &Path) -> Result<S
             servers::serve_https(address, config?).await
         }
         ServiceKind::Quic => servers::serve_quic(address, read_identity(&directory.join(format!("{}.pem", service.port)))?).await,
+        ServiceKind::NameFilter => {
+            let config = servers::server_config(read_identity(&directory.join(format!("{}.pem", service.port)))?)?;
+            servers::serve_name_filter(address, config, service.text.clone()).await
+        }
+        ServiceKind::SmallHellos => {
+            let config = servers::server_config(read_identity(&directory.join(format!("{}.pem", service.port)))?)?;
+            servers::serve_small_hellos(address, config).await
+        }
+        ServiceKind::Openssl => {
+            let folder = directory.to_string_lossy();
+            let arguments: Vec<String> =
+                service.text.split_whitespace().map(|argument| argument.replace("{folder}", &folder)).collect();
+            servers::serve_openssl(address, &directory.join(format!("{}.pem", service.port)), &arguments).await
+        }
+        ServiceKind::Issuer => {
+            let path = directory.join("middle.crt");
+            let file = std::fs::read(&path).with_context(|| format!("reading {}", path.display()))?;
+            servers::serve_file(address, file).await
+        }
         ServiceKind::Silence => servers::serve_silence(address).await,
         ServiceKind::Banner => servers::serve_banner(address, service.text.clone()).await,
         ServiceKind::Proxy => servers::serve_proxy(address, service.text.clone()).await,

@@ -1,6 +1,7 @@
+use super::material;
 use super::network::{Network, ROUTER_V4, ROUTER_V6, SERVER_V4, SERVER_V6, TRIAL_LIMIT};
 use super::now;
-use super::scenario::{Expect, Family, Scenario, Service, ServiceKind, User};
+use super::scenario::{Expect, Family, Scenario, Service, User};
 use anyhow::{Context, Result};
 use netsonde_contract::document::Document;
 use netsonde_contract::finding::Severity;
@@ -95,7 +96,9 @@ impl Bench {
             for family in &scenario.families {
                 let own = vec!["{s}".to_owned()];
                 let resolvers = scenario.resolvers.as_ref().filter(|_| stage != Stage::Healthy).unwrap_or(&own);
-                network.resolvers(*family, &resolvers.iter().map(|server| fill(server, *family)).collect::<Vec<_>>())?;
+                let search = scenario.search.as_deref().filter(|_| stage != Stage::Healthy);
+                let resolvers: Vec<String> = resolvers.iter().map(|server| fill(server, *family)).collect();
+                network.resolvers(*family, &resolvers, search)?;
                 for user in &scenario.users {
                     if stopped.load(Ordering::Relaxed) {
                         return Ok(());
@@ -118,10 +121,14 @@ impl Bench {
             let folder = self.folder.path().join(network.namespace(node));
             fs::create_dir_all(&folder).context("making a folder for servers")?;
             let services: Vec<&Service> = scenario.service.iter().filter(|service| service.node == node).collect();
-            for service in services.iter().filter(|service| matches!(service.kind, ServiceKind::Https | ServiceKind::Quic)) {
+            fs::write(folder.join("middle.crt"), self.pki.middle_der()).context("writing the intermediate's certificate")?;
+            for service in services.iter().filter(|service| service.kind.has_identity()) {
                 let names: Vec<String> = service.names.iter().flat_map(|name| each_family(name)).collect();
                 fs::write(folder.join(format!("{}.pem", service.port)), self.pki.identity(&names, service.flaw)?.to_pem())
                     .context("writing a certificate")?;
+                if let Some(material) = service.material {
+                    material::make(&folder, &self.pki, service.port, &names, material)?;
+                }
             }
             let list = folder.join("services.json");
             fs::write(&list, serde_json::to_vec(&services).context("listing services")?)
@@ -162,7 +169,11 @@ impl Bench {
         fs::set_permissions(state.path(), fs::Permissions::from_mode(0o777)).context("opening the state folder")?;
         let mut command = network.command("c", user, &self.netsonde);
         command.args(ask.iter().map(|argument| fill(argument, family)));
-        command.args(["--format", "json", "--no-upload", "--state-dir"]).arg(state.path());
+        command.args(["--format", "json"]);
+        // A single probe keeps and sends nothing.
+        if ask.first().is_some_and(|first| first == "run") {
+            command.args(["--no-upload", "--state-dir"]).arg(state.path());
+        }
         command.arg("--trust").arg(self.folder.path().join("root.pem"));
         for variable in [
             "HTTP_PROXY",

@@ -2,6 +2,7 @@
 
 mod dns;
 mod http;
+mod openssl;
 mod plain;
 mod proxy;
 mod quic;
@@ -9,10 +10,11 @@ mod tls;
 
 pub use dns::serve_dns;
 pub use http::serve_http;
-pub use plain::{serve_banner, serve_silence};
+pub use openssl::serve_openssl;
+pub use plain::{serve_banner, serve_file, serve_silence};
 pub use proxy::serve_proxy;
 pub use quic::serve_quic;
-pub use tls::{mutual_server_config, serve_https, server_config};
+pub use tls::{mutual_server_config, serve_https, serve_name_filter, serve_small_hellos, server_config};
 
 use anyhow::{Context, Result};
 use std::future::Future;

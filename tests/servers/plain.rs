@@ -31,3 +31,26 @@ pub async fn serve_banner(address: SocketAddr, text: String) -> Result<Server> {
     })
     .await
 }
+
+/// Answers every request with this file and nothing else, as a web server of an authority does.
+///
+/// # Errors
+/// Where the address cannot be listened on.
+pub async fn serve_file(address: SocketAddr, file: Vec<u8>) -> Result<Server> {
+    serve_connections(address, move |mut stream| {
+        let head = format!(
+            "HTTP/1.1 200 OK\r\nContent-Type: application/pkix-cert\r\nContent-Length: {}\r\nConnection: close\r\n\r\n",
+            file.len()
+        );
+        let answer = [head.as_bytes(), &file].concat();
+        async move {
+            let mut request = [0; 4096];
+            if matches!(stream.read(&mut request).await, Ok(1..)) {
+                // A client that goes away is its own affair.
+                let _ = stream.write_all(&answer).await;
+                let _ = stream.shutdown().await;
+            }
+        }
+    })
+    .await
+}

@@ -3,11 +3,11 @@ use netsonde_contract::observation::{
     Alternative, Banner, BuiltChain, Certificate, CertificateRequest, CertificateTimestamp, ChangedHeader, CloudHint,
     CloudMetadata, ComparedAnswer, Comparison, Connect, DelegatedTo, Delegation, DnsReply, DnssecChain, Echo, EchoReply,
     EchoedHeaders, Edns, Exchange, Expectation, ExpectationAbout, ExtendedError, Fact, FetchedIssuer, Handshake,
-    HandshakeVariant, Header, Hold, Hop, HopName, HopOrigin, HopProbe, HopReply, HostsLine, Interface, Load, LoadedPhase, Lookup,
+    HandshakeVariant, Header, Hold, Hop, HopName, HopOrigin, HopProbe, HopReply, HostsLine, Load, LoadedPhase, Lookup,
     LookupSource, Mtu, NameSources, NameVerdict, Observation, OtherMessage, PinVerdict, PlatformAddress, PortState, PortSweep,
-    Proxies, Quic, QuicClose, Quoted, Race, RangeAnswer, Record, Reflection, Resolvers, Route, RouteChange, SentQuery,
-    ServerTiming, Signature, StartTls, SubnetScope, Sweep, SweepError, SweepTarget, TimeOffset, TimeServer, TlsSupport, Trace,
-    TrustVerdict, VersionSupport, ZoneSecurity, ZoneServer,
+    Quic, QuicClose, Quoted, Race, RangeAnswer, Record, Reflection, RouteChange, SentQuery, ServerTiming, Signature, StartTls,
+    SubnetScope, Sweep, SweepError, SweepTarget, TimeOffset, TimeServer, TlsSupport, Trace, TrustVerdict, VersionSupport,
+    ZoneSecurity, ZoneServer,
 };
 use std::collections::BTreeMap;
 

@@ -13,7 +13,7 @@ mod symptom;
 
 pub(crate) use endpoint::{Attempt, Endpoint, host_of};
 pub(crate) use machine::is_without_route;
-pub(crate) use naming::{Answer, NXDOMAIN, NameView, REFUSED, SERVFAIL};
+pub(crate) use naming::{Answer, NXDOMAIN, NameView, REFUSED, SERVFAIL, ServerView, went_out};
 pub(crate) use path::IcmpSeen;
 pub(crate) use symptom::{Symptom, sets_cookie};
 
@@ -21,8 +21,9 @@ use netsonde_contract::environment::Environment;
 use netsonde_contract::id::ObservationId;
 use netsonde_contract::kind::Kind;
 use netsonde_contract::observation::{
-    Clock, CloudHint, CloudMetadata, Connect, DnssecChain, Echo, Exchange, Fact, Handshake, Hop, Interface, Lookup, Observation,
-    PlatformAddress, Proxies, Purpose, Quic, Resolvers, Route, Trace,
+    Clock, CloudHint, CloudMetadata, Connect, Delegation, DnssecChain, Echo, Exchange, Fact, FetchedIssuer, Handshake,
+    HandshakeVariant, Hop, Interface, Lookup, NameSources, Observation, PlatformAddress, Proxies, Purpose, Quic, Resolvers,
+    Route, TlsSupport, Trace, ZoneServer,
 };
 use netsonde_contract::outcome::Outcome;
 use netsonde_contract::target::Target;
@@ -69,15 +70,25 @@ pub(crate) struct Evidence<'a> {
     pub(crate) target: Option<&'a Target>,
     pub(crate) environment: &'a Environment,
     pub(crate) outcomes: Vec<&'a Outcome>,
+    /// The questions of the checks.
     pub(crate) lookups: Vec<Seen<'a, Lookup>>,
     /// The same questions with checking disabled, after SERVFAIL.
     pub(crate) unchecked: Vec<Seen<'a, Lookup>>,
     /// Chains of signatures that netsonde verified itself.
     pub(crate) chains: Vec<Seen<'a, DnssecChain>>,
+    /// Questions beside them: identity, control, search, checking disabled.
+    pub(crate) lookups_beside: Vec<Seen<'a, Lookup>>,
+    pub(crate) name_sources: Vec<Seen<'a, NameSources>>,
+    pub(crate) delegations: Vec<Seen<'a, Delegation>>,
+    pub(crate) zone_servers: Vec<Seen<'a, ZoneServer>>,
     pub(crate) echoes: Vec<Seen<'a, Echo>>,
     pub(crate) hops: Vec<Seen<'a, Hop>>,
     pub(crate) traces: Vec<Seen<'a, Trace>>,
     pub(crate) handshakes: Vec<Seen<'a, Handshake>>,
+    /// Handshakes that differ from a check's own in one thing.
+    pub(crate) variants: Vec<Seen<'a, HandshakeVariant>>,
+    pub(crate) tls_support: Vec<Seen<'a, TlsSupport>>,
+    pub(crate) fetched_issuers: Vec<Seen<'a, FetchedIssuer>>,
     pub(crate) exchanges: Vec<Seen<'a, Exchange>>,
     pub(crate) quics: Vec<Seen<'a, Quic>>,
     pub(crate) routes: Vec<Seen<'a, Route>>,
@@ -103,10 +114,17 @@ impl<'a> Evidence<'a> {
             lookups: Vec::new(),
             unchecked: Vec::new(),
             chains: Vec::new(),
+            lookups_beside: Vec::new(),
+            name_sources: Vec::new(),
+            delegations: Vec::new(),
+            zone_servers: Vec::new(),
             echoes: Vec::new(),
             hops: Vec::new(),
             traces: Vec::new(),
             handshakes: Vec::new(),
+            variants: Vec::new(),
+            tls_support: Vec::new(),
+            fetched_issuers: Vec::new(),
             exchanges: Vec::new(),
             quics: Vec::new(),
             routes: Vec::new(),
@@ -148,8 +166,18 @@ impl<'a> Evidence<'a> {
             Fact::PlatformAddress(fact) => self.platform_addresses.push(seen!(fact)),
             _ if !of_target => {}
             Fact::Lookup(fact) if fact.purpose == Purpose::Question => self.lookups.push(seen!(fact)),
-            Fact::Lookup(fact) if fact.purpose == Purpose::CheckingDisabled => self.unchecked.push(seen!(fact)),
+            Fact::Lookup(fact) if fact.purpose == Purpose::CheckingDisabled => {
+                self.unchecked.push(seen!(fact));
+                self.lookups_beside.push(seen!(fact));
+            }
             Fact::DnssecChain(fact) => self.chains.push(seen!(fact.as_ref())),
+            Fact::Lookup(fact) => self.lookups_beside.push(seen!(fact)),
+            Fact::NameSources(fact) => self.name_sources.push(seen!(fact)),
+            Fact::Delegation(fact) => self.delegations.push(seen!(fact)),
+            Fact::ZoneServer(fact) => self.zone_servers.push(seen!(fact)),
+            Fact::HandshakeVariant(fact) => self.variants.push(seen!(fact)),
+            Fact::TlsSupport(fact) => self.tls_support.push(seen!(fact)),
+            Fact::FetchedIssuer(fact) => self.fetched_issuers.push(seen!(fact)),
             Fact::Connect(fact) if is_of_proxy(outcome) => self.to_proxy.push(seen!(fact)),
             Fact::Connect(fact) => self.attempts.extend(Attempt::of_connect(seen!(fact))),
             Fact::Echo(fact) => self.echoes.push(seen!(fact)),
@@ -175,14 +203,13 @@ impl<'a> Evidence<'a> {
             }
             Fact::Route(fact) => self.routes.push(seen!(fact)),
             // No rule reads these yet.
-            Fact::HandshakeVariant(_) | Fact::TlsSupport(_) | Fact::FetchedIssuer(_) | Fact::Mtu(_) | Fact::TimeOffset(_) => {}
             Fact::Comparison(_) | Fact::Load(_) => {}
             Fact::Reflection(_) => {}
             // Sums over many addresses or ports: no rule reads a cause from them.
             Fact::Sweep(_) | Fact::PortSweep(_) | Fact::Race(_) => {}
-            Fact::Lookup(_) | Fact::NameSources(_) | Fact::Delegation(_) | Fact::ZoneServer(_) => {}
             Fact::Neighbours(_) | Fact::Sockets(_) | Fact::Firewall(_) | Fact::Capacity(_) | Fact::Counters(_) => {}
             Fact::SystemLoad(_) | Fact::Machine(_) | Fact::AddressProbe(_) => {}
+            Fact::Mtu(_) | Fact::TimeOffset(_) => {}
             Fact::Unknown(_) => {}
         }
     }

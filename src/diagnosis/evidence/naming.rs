@@ -1,7 +1,7 @@
 use super::{Evidence, Seen};
 use netsonde_contract::failure::{Failure, FailureCode};
 use netsonde_contract::id::ObservationId;
-use netsonde_contract::observation::{DnsReply, Lookup, LookupSource, Record};
+use netsonde_contract::observation::{DnsReply, Lookup, LookupSource, Purpose, Record, ZoneServer};
 use std::net::SocketAddr;
 
 /// All that was asked about one name, by whom it was answered.
@@ -109,7 +109,7 @@ impl<'a> ServerView<'a> {
 }
 
 /// The question was sent, and silence or an error from the network came back.
-fn went_out(failure: &Failure) -> bool {
+pub(crate) fn went_out(failure: &Failure) -> bool {
     match failure.code {
         FailureCode::TimedOut
         | FailureCode::Refused
@@ -155,7 +155,36 @@ impl<'a> NameView<'a> {
     }
 }
 
+fn same_name(left: &str, right: &str) -> bool {
+    left.trim_end_matches('.').eq_ignore_ascii_case(right.trim_end_matches('.'))
+}
+
 impl<'a> Evidence<'a> {
+    /// What the server was asked beside the checks' own questions, such as who it is.
+    pub(crate) fn beside_of(&self, wanted: SocketAddr) -> Vec<Seen<'a, Lookup>> {
+        let same = |lookup: &&Seen<'_, Lookup>| matches!(lookup.source, LookupSource::Server { server, .. } if server == wanted);
+        self.lookups_beside.iter().filter(same).copied().collect()
+    }
+
+    /// What the server that is asked for comparison says of the name.
+    pub(crate) fn control_for(&self, name: &str) -> Vec<Seen<'a, Lookup>> {
+        let control = self.lookups_beside.iter().filter(|lookup| lookup.purpose == Purpose::Control);
+        control.filter(|lookup| same_name(&lookup.name, name)).copied().collect()
+    }
+
+    /// The zone's own servers that answered for the name with authority, each with its answer.
+    pub(crate) fn authority_for(&self, name: &str) -> Vec<(Seen<'a, ZoneServer>, &'a DnsReply)> {
+        let reply = |server: &Seen<'a, ZoneServer>| server.fact.reply.as_ref().filter(|_| server.authoritative == Some(true));
+        let answers = |reply: &&DnsReply| reply.answers.first().is_some_and(|record| same_name(&record.name, name));
+        self.zone_servers.iter().filter_map(|server| Some((*server, reply(server).filter(answers)?))).collect()
+    }
+
+    /// The system completes the name with its search list before it asks for the name itself.
+    pub(crate) fn is_short(&self, name: &str) -> bool {
+        let sources = self.name_sources.iter().find(|sources| same_name(&sources.name, name));
+        sources.and_then(|sources| sources.tried.first()).is_some_and(|first| !same_name(first, name))
+    }
+
     /// Everything that was asked, one view a name.
     pub(crate) fn names(&self) -> Vec<NameView<'a>> {
         let mut views: Vec<NameView<'a>> = Vec::new();

@@ -175,6 +175,9 @@ fn of_handshake(handshake: &Handshake) -> Option<Found> {
         let why = verdict.text.clone().unwrap_or_else(|| "without a reason given".to_owned());
         return Some((Layer::Tls, spot, format!("the certificate of {at} is not trusted: {why}")));
     }
+    if handshake.pin.as_ref().is_some_and(|pin| !pin.fits) {
+        return Some((Layer::Tls, spot, format!("the certificate of {at} is not the one that was expected")));
+    }
     let misnamed = handshake.name.as_ref().is_some_and(|name| !name.fits);
     misnamed.then(|| (Layer::Tls, spot, format!("the certificate of {at} is not for {}", handshake.host)))
 }

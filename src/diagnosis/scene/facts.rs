@@ -4,9 +4,10 @@ use super::timestamp;
 use netsonde_contract::failure::{Failure, FailureCode, IcmpError, Step};
 use netsonde_contract::observation::{
     Certificate, Clock, CloudHint, CloudMetadata, CloudProvider, Connect, DnsFlags, DnsReply, DnssecChain, Echo, EchoReply,
-    Exchange, Fact, Handshake, Header, Hop, HopProbe, HopReply, Interface, Lookup, LookupSource, NameVerdict, PlatformAddress,
-    PlatformService, Proxies, ProxySetting, Purpose, Quic, Record, ReplyKind, Resolvers, Route, Security, Trace, TraceProtocol,
-    Transport, TrustReason, TrustStore, TrustVerdict,
+    Exchange, Fact, FetchedIssuer, Handshake, HandshakeVariant, Header, Hop, HopProbe, HopReply, HostsLine, Interface, Lookup,
+    LookupSource, NameSources, NameVerdict, OtherMessage, PlatformAddress, PlatformService, Proxies, ProxySetting, Purpose,
+    QueryReason, Quic, Record, ReplyKind, Resolvers, Route, Security, SentQuery, TlsSupport, Trace, TraceProtocol, Transport,
+    TrustReason, TrustStore, TrustVerdict, Variant, VersionSupport, ZoneServer,
 };
 use serde_json::json;
 use std::net::{IpAddr, SocketAddr};
@@ -80,6 +81,78 @@ pub(crate) fn dnssec_chain(name: &str, verdict: Security, why: Option<&str>) -> 
 pub(crate) fn resolvers(servers: &[&str]) -> Fact {
     let servers = servers.iter().map(|server| server.parse().unwrap()).collect();
     Fact::Resolvers(Resolvers { servers, read_from: "/etc/resolv.conf".into(), ..Resolvers::default() })
+}
+
+/// Changes a lookup.
+pub(crate) fn with_lookup(mut fact: Fact, change: impl FnOnce(&mut Lookup)) -> Fact {
+    if let Fact::Lookup(lookup) = &mut fact {
+        change(lookup);
+    }
+    fact
+}
+
+/// The same lookup over TCP.
+pub(crate) fn over_tcp(fact: Fact) -> Fact {
+    with_lookup(fact, |lookup| {
+        if let LookupSource::Server { transport, .. } = &mut lookup.source {
+            *transport = Transport::Tcp;
+        }
+    })
+}
+
+/// The same lookup beside the check's own question.
+pub(crate) fn beside(fact: Fact, purpose: Purpose) -> Fact {
+    with_lookup(fact, |lookup| lookup.purpose = purpose)
+}
+
+/// A query of a lookup, and the code of its reply where it got one.
+pub(crate) fn sent(why: QueryReason, edns: bool, rcode: Option<&str>) -> SentQuery {
+    SentQuery { after_us: 0, why, id: 1, local: None, edns, size_bytes: 40, rcode: rcode.map(str::to_owned) }
+}
+
+/// A message that came beside a reply.
+pub(crate) fn other_message(second_reply: bool, reply: Option<DnsReply>, why: &str) -> OtherMessage {
+    OtherMessage { after_us: 9_000, second_reply, why: why.into(), size_bytes: 60, ip_ttl: None, reply }
+}
+
+/// Where the system looks for the name: addresses of its hosts file and suffixes of its search list, tried first.
+pub(crate) fn name_sources(name: &str, hosts: &[&str], search: &[&str]) -> Fact {
+    let line = |(at, address): (usize, &&str)| HostsLine {
+        line: at as u32 + 1,
+        address: address.parse().unwrap(),
+        names: vec![name.to_owned()],
+    };
+    let mut tried: Vec<String> = search.iter().map(|suffix| format!("{name}.{suffix}")).collect();
+    tried.push(name.to_owned());
+    Fact::NameSources(NameSources {
+        name: name.into(),
+        hosts: hosts.iter().enumerate().map(line).collect(),
+        hosts_file: "/etc/hosts".into(),
+        order: vec!["files".into(), "dns".into()],
+        search: search.iter().map(|suffix| (*suffix).to_owned()).collect(),
+        ndots: 1,
+        tried,
+    })
+}
+
+/// A name server of the zone `example` and what it says of `shop.example`; none for one that is silent.
+pub(crate) fn zone_server(address: &str, authoritative: Option<bool>, addresses: &[&str]) -> Fact {
+    let answers = addresses.iter().map(|address| ("A", *address)).collect();
+    let silence = || failure(FailureCode::TimedOut, Step::Receive);
+    Fact::ZoneServer(Box::new(ZoneServer {
+        zone: "example".into(),
+        server: format!("ns.{address}.test."),
+        address: SocketAddr::new(address.parse().unwrap(), 53),
+        reply: authoritative.is_some().then(|| reply(address, 0, "shop.example.", answers, &[])),
+        took_us: Some(5_000),
+        authoritative,
+        serial: None,
+        own_name_servers: Vec::new(),
+        keys: Vec::new(),
+        signatures: Vec::new(),
+        attempts: 1,
+        failure: authoritative.is_none().then(silence),
+    }))
 }
 
 /// Changes the reply of a lookup.
@@ -403,6 +476,57 @@ pub(crate) fn distrust(handshake: &mut Handshake, reason: TrustReason) {
     for verdict in &mut handshake.trust {
         (verdict.trusted, verdict.reason, verdict.text) = (false, Some(reason), Some(format!("{reason:?}")));
     }
+}
+
+/// One more handshake with the server of [`handshake`], under this name; completed where no failure is given.
+pub(crate) fn variant(variant: Variant, server_name: Option<&str>, failure: Option<Failure>) -> Fact {
+    Fact::HandshakeVariant(Box::new(HandshakeVariant {
+        host: "shop.example".into(),
+        address: "192.0.2.1:443".parse().unwrap(),
+        variant,
+        server_name: server_name.map(str::to_owned),
+        connect_us: 20_000,
+        took_us: 40_000,
+        protocol: failure.is_none().then(|| "TLSv1.3".into()),
+        cipher: None,
+        group: None,
+        leaf_sha256: None,
+        leaf_subject: None,
+        resumed: false,
+        failure,
+    }))
+}
+
+/// What the server of [`handshake`] accepts: versions, each with a cipher suite.
+pub(crate) fn support(accepted: &[(&str, &str)]) -> Fact {
+    let of_version = |protocol: &str| {
+        let ciphers: Vec<String> =
+            accepted.iter().filter(|(known, _)| *known == protocol).map(|(_, cipher)| (*cipher).to_owned()).collect();
+        VersionSupport { protocol: protocol.into(), accepted: !ciphers.is_empty(), ciphers, server_order: None, failure: None }
+    };
+    Fact::TlsSupport(Box::new(TlsSupport {
+        host: "shop.example".into(),
+        address: "192.0.2.1:443".parse().unwrap(),
+        server_name: Some("shop.example".into()),
+        versions: ["TLSv1.0", "TLSv1.1", "TLSv1.2", "TLSv1.3"].map(of_version).to_vec(),
+        connections: 4,
+        took_us: 100_000,
+        failure: None,
+    }))
+}
+
+/// An issuer's certificate that was fetched and fits, and whether the chain is trusted with it.
+pub(crate) fn fetched_issuer(url: &str, trusted: bool, self_signed: bool) -> Fact {
+    let verdict = TrustVerdict { store: TrustStore::Platform, trusted, reason: None, text: None };
+    Fact::FetchedIssuer(Box::new(FetchedIssuer {
+        url: url.into(),
+        address: None,
+        took_us: 30_000,
+        certificate: Some(certificate("CN=Middle", if self_signed { "CN=Middle" } else { "CN=Root" })),
+        fits: true,
+        trust: vec![verdict],
+        failure: None,
+    }))
 }
 
 /// An exchange as all is well, changed as the test wants it.

@@ -171,6 +171,7 @@ fn status_of(kind: Kind, facts: &[Fact]) -> Status {
         Fact::Trace(trace) => trace.arrived,
         Fact::Handshake(handshake) => {
             handshake.failure.is_none()
+                && handshake.pin.as_ref().is_none_or(|pin| pin.fits)
                 && handshake.deciding_verdict().is_some_and(|verdict| verdict.trusted)
                 && handshake.name.as_ref().is_some_and(|name| name.fits)
         }

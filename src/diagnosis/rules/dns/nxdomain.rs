@@ -81,7 +81,7 @@ fn nxdomain(view: &NameView<'_>) -> Option<Candidate> {
 }
 
 /// The zone whose SOA record came with the reply, where it is one that the missing name lies in.
-fn zone<'a>(lookup: &Seen<'a, Lookup>) -> Option<&'a str> {
+pub(super) fn zone<'a>(lookup: &Seen<'a, Lookup>) -> Option<&'a str> {
     let missing = alias(lookup).unwrap_or(&lookup.fact.name);
     let soa = lookup.fact.reply.as_ref()?.authority.iter().find(|record| record.record_type == "SOA")?;
     is_within(missing, &soa.name).then_some(soa.name.as_str())

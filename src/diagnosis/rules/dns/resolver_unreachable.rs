@@ -4,7 +4,7 @@ use crate::rule::Rule;
 use crate::spot::Spot;
 use crate::threshold::SLOW_LOOKUP_US;
 use crate::wording::list;
-use netsonde_contract::failure::{FailureCode, IcmpMeaning};
+use netsonde_contract::failure::{Failure, FailureCode, IcmpMeaning};
 use netsonde_contract::finding::{Place, Severity, Who};
 use netsonde_contract::id::ObservationId;
 use std::net::{IpAddr, SocketAddr};
@@ -50,7 +50,7 @@ fn unreachable(evidence: &Evidence<'_>, names: &[NameView<'_>], view: &NameView<
     let errors: Vec<&ObservationId> = dead
         .iter()
         .flat_map(|server| &server.lookups)
-        .filter(|lookup| lookup.fact.failure.as_ref().is_some_and(|failure| failure.icmp.is_some()))
+        .filter(|lookup| lookup.fact.failure.as_ref().is_some_and(is_error))
         .map(|lookup| lookup.id)
         .collect();
     let confidence = if errors.len() == ids.len() { WITH_ERROR } else { SILENT };
@@ -76,6 +76,11 @@ fn unreachable(evidence: &Evidence<'_>, names: &[NameView<'_>], view: &NameView<
         candidate = candidate.about(Spot::Name(view.name.to_owned())).stopping().resting_on(view.system_failures());
     }
     Some(candidate)
+}
+
+/// An ICMP error, or over TCP a reset, says that nothing is there to answer.
+fn is_error(failure: &Failure) -> bool {
+    failure.icmp.is_some() || failure.code == FailureCode::Refused
 }
 
 fn ran_out_of_time(view: &NameView<'_>) -> bool {
@@ -123,7 +128,8 @@ fn nothing_listens(view: &NameView<'_>, servers: &[IpAddr]) -> bool {
         of_dead.flat_map(|server| server.lookups.iter().map(|lookup| (server.server.ip(), lookup.fact.failure.as_ref())));
     errors.all(|(server, failure)| {
         let icmp = failure.and_then(|failure| failure.icmp.as_ref());
-        icmp.is_some_and(|icmp| icmp.meaning() == IcmpMeaning::PortUnreachable && icmp.offender == server)
+        let by_reset = icmp.is_none() && failure.is_some_and(|failure| failure.code == FailureCode::Refused);
+        by_reset || icmp.is_some_and(|icmp| icmp.meaning() == IcmpMeaning::PortUnreachable && icmp.offender == server)
     })
 }
 
@@ -210,7 +216,7 @@ mod tests {
     fn a_resolver_silent_for_one_type_only_is_there() {
         let facts =
             [dns_silent("10.0.0.53", NAME, "AAAA"), answer("10.0.0.53", NAME, &["192.0.2.1"]), system(NAME, &["192.0.2.1"])];
-        assert!(Scene::new(NAME).check(Kind::Dns, facts).is_healthy().is_empty());
+        assert_eq!(Scene::new(NAME).check(Kind::Dns, facts).is_healthy(), ["dns.aaaa_dropped"]);
     }
 
     #[test]

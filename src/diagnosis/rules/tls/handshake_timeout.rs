@@ -6,7 +6,7 @@ use crate::spot::Spot;
 use crate::wording::duration;
 use netsonde_contract::failure::{FailureCode, Step};
 use netsonde_contract::finding::{Severity, Who};
-use netsonde_contract::observation::Handshake;
+use netsonde_contract::observation::{Handshake, HandshakeVariant, Variant};
 
 pub(in crate::rules) const RULE: Rule = Rule {
     settled_by: Some("the same handshake with a small ClientHello and small segments, and a large ping that may not be split"),
@@ -15,12 +15,14 @@ pub(in crate::rules) const RULE: Rule = Rule {
 
 /// The connection stands and the server is silent. That larger packets vanish on the way looks the same until small ones were tried.
 const CONFIDENCE: f64 = 0.7;
+/// A hello that fits one packet met with silence as well; the server's own first packets, which are large, may still vanish.
+const SMALL_TOO: f64 = 0.8;
 
 fn evaluate(evidence: &Evidence<'_>) -> Vec<Candidate> {
-    evidence.handshakes.iter().filter_map(silence).collect()
+    evidence.handshakes.iter().filter_map(|handshake| silence(evidence, handshake)).collect()
 }
 
-fn silence(handshake: &Seen<'_, Handshake>) -> Option<Candidate> {
+fn silence(evidence: &Evidence<'_>, handshake: &Seen<'_, Handshake>) -> Option<Candidate> {
     let failure = handshake.failure.as_ref()?;
     if failure.code != FailureCode::TimedOut || failure.during != Step::Handshake {
         return None;
@@ -34,20 +36,29 @@ fn silence(handshake: &Seen<'_, Handshake>) -> Option<Candidate> {
     let action = format!(
         "Look at the load and the log of the TLS server of {host}; if they are clean, large packets may vanish on the way."
     );
-    let candidate = Candidate::new(Severity::Problem, CONFIDENCE, sentence)
+    let is_small = |other: &&Seen<'_, HandshakeVariant>| {
+        other.address == handshake.address
+            && other.variant == Variant::ClassicGroups
+            && other.failure.as_ref().is_some_and(|failure| failure.code == FailureCode::TimedOut)
+    };
+    let small: Vec<_> = evidence.variants.iter().filter(is_small).map(|other| other.id).collect();
+    let confidence = if small.is_empty() { CONFIDENCE } else { SMALL_TOO };
+    let candidate = Candidate::new(Severity::Problem, confidence, sentence)
         .at(place(handshake))
         .about(Spot::Endpoint(handshake.address))
         .stopping()
         .resting_on([handshake.id])
+        .rejecting("tls.large_hello_blocked", "A hello that fits one packet meets with silence as well.", small)
         .next(Who::Server, action);
     Some(candidate)
 }
 
 #[cfg(test)]
 mod tests {
-    use crate::scene::{Scene, connected, failure, handshake};
+    use crate::scene::{Scene, connected, failure, handshake, variant};
     use netsonde_contract::failure::{FailureCode, Step};
     use netsonde_contract::kind::Kind;
+    use netsonde_contract::observation::Variant;
 
     fn scene(code: FailureCode, during: Step) -> Scene {
         let fact = handshake(|handshake| {
@@ -61,6 +72,25 @@ mod tests {
     fn a_server_that_is_silent_after_the_client_hello_is_told_with_the_wait() {
         let finding = scene(FailureCode::TimedOut, Step::Handshake).finds("tls.handshake_timeout");
         assert!(finding.sentence.contains("within 5.0 seconds") && finding.confidence < 0.9);
+    }
+
+    #[test]
+    fn silence_to_a_small_hello_as_well_rules_its_size_out() {
+        let failed = || Some(failure(FailureCode::TimedOut, Step::Handshake));
+        let small = variant(Variant::ClassicGroups, Some("shop.example"), failed());
+        let finding = scene(FailureCode::TimedOut, Step::Handshake)
+            .check(
+                Kind::Tls,
+                [
+                    handshake(|handshake| {
+                        (handshake.chain, handshake.trust, handshake.name) = (Vec::new(), Vec::new(), None);
+                        handshake.failure = failed();
+                    }),
+                    small,
+                ],
+            )
+            .finds("tls.handshake_timeout");
+        assert_eq!(finding.rejected[0].cause, "tls.large_hello_blocked");
     }
 
     #[test]

@@ -1,9 +1,15 @@
+pub(super) mod alert;
+pub(super) mod chain;
 pub(super) mod client_certificate;
 pub(super) mod handshake_timeout;
+pub(super) mod hello;
+pub(super) mod intercepted;
 pub(super) mod issuer;
 pub(super) mod name_mismatch;
 pub(super) mod not_tls;
+pub(super) mod revoked;
 pub(super) mod validity;
+pub(super) mod weak_certificate;
 
 use crate::evidence::Seen;
 use netsonde_contract::finding::Place;

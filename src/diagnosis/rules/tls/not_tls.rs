@@ -104,6 +104,6 @@ mod tests {
 
     #[test]
     fn an_alert_is_tls() {
-        scene(None, FailureCode::TlsAlert).is_unexplained();
+        scene(None, FailureCode::TlsAlert).finds("tls.handshake_rejected");
     }
 }

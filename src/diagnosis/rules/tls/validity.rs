@@ -6,14 +6,14 @@ use crate::evidence::{Evidence, Seen};
 use crate::rule::Rule;
 use crate::spot::Spot;
 use crate::wording::{date, distance};
-use jiff::Timestamp;
+use jiff::{SignedDuration, Timestamp};
 use netsonde_contract::finding::{Severity, Who};
 use netsonde_contract::observation::{Certificate, Handshake, TrustReason};
 
 const CLOCK: &str = "the time of a source outside this machine (NTP, or the Date header of other servers)";
 
 pub(in crate::rules) const EXPIRED_RULE: Rule =
-    Rule { settled_by: Some(CLOCK), ..Rule::new("tls.expired", &["host.clock_skew"], |evidence| outside(evidence, &EXPIRED)) };
+    Rule { settled_by: Some(CLOCK), ..Rule::new("tls.expired", &["host.clock_skew"], expired) };
 
 pub(in crate::rules) const NOT_YET_VALID_RULE: Rule = Rule {
     settled_by: Some(CLOCK),
@@ -56,6 +56,46 @@ const NOT_YET_VALID: End = End {
         )
     },
 };
+
+/// From so long before the end on, a certificate should have been renewed: those of 90 days are renewed by then.
+const NOTICE: SignedDuration = SignedDuration::from_hours(30 * 24);
+
+/// Certificates that live for days are renewed when a third of their life is left.
+const LEFT_OF_LIFE: i64 = 3;
+
+/// The date stands in the certificate.
+const SOON: f64 = 0.95;
+
+fn expired(evidence: &Evidence<'_>) -> Vec<Candidate> {
+    let soon = evidence.handshakes.iter().filter_map(|handshake| expires_soon(handshake));
+    outside(evidence, &EXPIRED).into_iter().chain(soon).collect()
+}
+
+/// A trusted certificate that is near its end: nobody feels it yet.
+fn expires_soon(handshake: &Seen<'_, Handshake>) -> Option<Candidate> {
+    let now = handshake.verified_at?;
+    let leaf = handshake.fact.chain.first().filter(|leaf| leaf.not_before <= now && now <= leaf.not_after)?;
+    let trusted = handshake.fact.deciding_verdict().is_some_and(|verdict| verdict.trusted);
+    let (left, life) = (leaf.not_after.duration_since(now), leaf.not_after.duration_since(leaf.not_before));
+    if !trusted || left > NOTICE || left.as_secs() > life.as_secs() / LEFT_OF_LIFE {
+        return None;
+    }
+    let host = &handshake.host;
+    let sentence = format!(
+        "The certificate of {host} expires on {}, in {}, and was not renewed yet.",
+        date(leaf.not_after),
+        distance(now, leaf.not_after)
+    );
+    let candidate = Candidate::new(Severity::Notice, SOON, sentence)
+        .at(place(handshake))
+        .about(Spot::Endpoint(handshake.address))
+        .resting_on([handshake.id])
+        .next(
+            Who::Server,
+            format!("Renew the certificate of {host} before that day, and see why the renewal did not come by itself."),
+        );
+    Some(candidate)
+}
 
 fn outside(evidence: &Evidence<'_>, end: &End) -> Vec<Candidate> {
     evidence.handshakes.iter().filter_map(|handshake| of_handshake(evidence, handshake, end)).collect()
@@ -163,8 +203,25 @@ mod tests {
     }
 
     #[test]
+    fn a_certificate_near_its_end_is_worth_a_notice() {
+        let soon = || handshake(|handshake| handshake.chain[0].not_after = timestamp("2026-05-25T12:00:00Z"));
+        assert_eq!(scene(soon()).is_healthy(), ["tls.expired"]);
+        let sentence = scene(soon()).diagnose().findings[0].sentence.clone();
+        assert!(sentence.contains("expires on 25 May 2026, in 10 days"), "{sentence}");
+    }
+
+    #[test]
+    fn a_certificate_that_lives_for_a_week_is_not_near_its_end_on_its_third_day() {
+        let short = handshake(|handshake| {
+            (handshake.chain[0].not_before, handshake.chain[0].not_after) =
+                (timestamp("2026-05-12T12:00:00Z"), timestamp("2026-05-19T12:00:00Z"));
+        });
+        assert!(scene(short).is_healthy().is_empty());
+    }
+
+    #[test]
     fn a_certificate_on_its_last_day_is_valid() {
         let last_day = handshake(|handshake| handshake.chain[0].not_after = timestamp("2026-05-15T12:00:00Z"));
-        assert!(scene(last_day).is_healthy().is_empty());
+        assert_eq!(scene(last_day).is_healthy(), ["tls.expired"], "as a notice only");
     }
 }

@@ -1,0 +1,132 @@
+use crate::candidate::Candidate;
+use crate::evidence::{Evidence, NameView, Seen, ServerView};
+use crate::rule::Rule;
+use crate::threshold::{SLOW_LOOKUP_US, SLOW_RESOLVER_US};
+use crate::wording::duration;
+use netsonde_contract::finding::{Place, Severity, Who};
+use netsonde_contract::id::ObservationId;
+use netsonde_contract::observation::Lookup;
+
+pub(in crate::rules) const RULE: Rule = Rule {
+    settled_by: Some("a ping to the name server, which tells its distance from its own time"),
+    ..Rule::new("dns.resolver_slow", &["path.congestion", "dns.resolver_unreachable"], evaluate)
+};
+
+/// The server's distance is known, so that the rest is its own time.
+const WITH_DISTANCE: f64 = 0.92;
+/// A slow path would look the same.
+const WITHOUT_DISTANCE: f64 = 0.7;
+
+fn evaluate(evidence: &Evidence<'_>) -> Vec<Candidate> {
+    let names = evidence.names();
+    let each = names.iter().flat_map(|view| view.servers.iter().map(move |server| (view, server)));
+    each.filter_map(|(view, server)| slow(evidence, view, server)).collect()
+}
+
+fn slow(evidence: &Evidence<'_>, view: &NameView<'_>, server: &ServerView<'_>) -> Option<Candidate> {
+    // A query that was sent again was lost, which is another matter.
+    let prompt = |lookup: &&Seen<'_, Lookup>| lookup.attempts <= 1 && lookup.reply.is_some();
+    let (took_us, lookup) = server
+        .lookups
+        .iter()
+        .filter(prompt)
+        .filter_map(|lookup| Some((lookup.took_us?, lookup)))
+        .max_by_key(|(took, _)| *took)?;
+    let distance = distance(evidence, server, lookup, took_us);
+    let own_us = took_us.saturating_sub(distance.map_or(0, |(rtt_us, _)| rtt_us));
+    if own_us <= SLOW_RESOLVER_US {
+        return None;
+    }
+    let felt = view.system.iter().any(|system| system.took_us.is_some_and(|took_us| took_us > SLOW_LOOKUP_US));
+    let address = server.server.ip();
+    let sentence =
+        format!("The name server {address} answers, but took {} of its own to answer for {}.", duration(own_us), view.name);
+    let candidate = Candidate::new(
+        if felt { Severity::Degraded } else { Severity::Notice },
+        if distance.is_some() { WITH_DISTANCE } else { WITHOUT_DISTANCE },
+        sentence,
+    )
+    .at(Place { resolver: Some(address), name: Some(view.name.to_owned()), ..Place::default() })
+    .resting_on([lookup.id])
+    .rejecting("dns.resolver_unreachable", "It answers, to the first query.", [lookup.id])
+    .next(Who::Network, format!("Look at the load of the name server {address} and at the servers that it asks in turn; give this machine a nearer or less loaded one."));
+    Some(match distance {
+        Some((rtt_us, id)) => {
+            let reason = format!("The way to it and back takes {} at most.", duration(rtt_us));
+            candidate.resting_on([id]).rejecting("path.congestion", reason, [id])
+        }
+        None => candidate,
+    })
+}
+
+/// The shortest time in which the server was seen to answer anything, and the observation that shows it: no round trip takes longer.
+/// An answer that took nearly as long as the slow one shows nothing: the server may have been slow with both.
+fn distance<'a>(
+    evidence: &Evidence<'a>,
+    server: &ServerView<'a>,
+    slow: &Seen<'_, Lookup>,
+    took_us: u64,
+) -> Option<(u64, &'a ObservationId)> {
+    let echoes = evidence.echoes_of(server.server.ip());
+    let echoes = echoes.filter_map(|echo| Some((echo.replies.iter().map(|reply| reply.rtt_us).min()?, echo.id)));
+    let beside = evidence.beside_of(server.server);
+    let all = beside.into_iter().chain(server.lookups.iter().copied()).filter(|lookup| lookup.id != slow.id);
+    let lookups = all.filter(|lookup| lookup.reply.is_some() && lookup.attempts <= 1);
+    let lookups = lookups.filter_map(|lookup| Some((lookup.took_us?, lookup.id))).filter(|(quick_us, _)| *quick_us < took_us / 2);
+    echoes.chain(lookups).min_by_key(|(took_us, _)| *took_us)
+}
+
+#[cfg(test)]
+mod tests {
+    use crate::scene::{Scene, answer, echo, rcode, slowly, system, with_lookup};
+    use netsonde_contract::finding::Severity;
+    use netsonde_contract::kind::Kind;
+    use netsonde_contract::observation::Fact;
+
+    const NAME: &str = "shop.example";
+
+    fn taking(fact: Fact, took_us: u64) -> Fact {
+        with_lookup(fact, |lookup| lookup.took_us = Some(took_us))
+    }
+
+    fn a(took_us: u64) -> Fact {
+        taking(answer("10.0.0.53", NAME, &["192.0.2.1"]), took_us)
+    }
+
+    #[test]
+    fn a_near_server_that_takes_its_time_is_slow() {
+        let facts = [a(900_000), slowly(system(NAME, &["192.0.2.1"]))];
+        let finding =
+            Scene::new(NAME).check(Kind::Dns, facts).check(Kind::Icmp, [echo("10.0.0.53", &[20_000])]).finds("dns.resolver_slow");
+        assert_eq!(finding.severity, Severity::Degraded);
+        assert!(finding.sentence.contains("880 ms") && finding.confidence > 0.9, "{}", finding.sentence);
+    }
+
+    #[test]
+    fn a_second_question_that_is_answered_at_once_shows_the_distance_as_well() {
+        let quick = taking(rcode("10.0.0.53", NAME, "AAAA", 0, &[]), 10_000);
+        let facts = [a(900_000), quick, slowly(system(NAME, &["192.0.2.1"]))];
+        assert!(Scene::new(NAME).check(Kind::Dns, facts).finds("dns.resolver_slow").confidence > 0.9);
+    }
+
+    #[test]
+    fn a_server_that_is_slow_with_everything_may_be_far_away() {
+        let slow = taking(rcode("10.0.0.53", NAME, "AAAA", 0, &[]), 880_000);
+        let facts = [a(900_000), slow, slowly(system(NAME, &["192.0.2.1"]))];
+        assert!(Scene::new(NAME).check(Kind::Dns, facts).finds("dns.resolver_slow").confidence < 0.75);
+    }
+
+    #[test]
+    fn a_server_as_far_away_as_it_is_slow_is_not_slow() {
+        let facts = [a(900_000), slowly(system(NAME, &["192.0.2.1"]))];
+        let scene = Scene::new(NAME).check(Kind::Dns, facts).check(Kind::Icmp, [echo("10.0.0.53", &[600_000])]);
+        assert!(scene.is_healthy().is_empty());
+    }
+
+    #[test]
+    fn a_query_that_was_lost_once_does_not_make_the_server_slow() {
+        let lost = with_lookup(a(2_010_000), |lookup| lookup.attempts = 2);
+        let facts = [lost, slowly(system(NAME, &["192.0.2.1"]))];
+        assert!(Scene::new(NAME).check(Kind::Dns, facts).is_healthy().is_empty());
+    }
+}

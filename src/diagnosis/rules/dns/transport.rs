@@ -1,0 +1,202 @@
+//! Replies that do not come through as they should: over TCP, with EDNS, or in one piece.
+
+use super::resolver;
+use crate::candidate::Candidate;
+use crate::evidence::{Evidence, NameView, Seen, ServerView, went_out};
+use crate::rule::Rule;
+use crate::spot::Spot;
+use netsonde_contract::finding::{Severity, Who};
+use netsonde_contract::id::ObservationId;
+use netsonde_contract::observation::{Lookup, LookupSource, QueryReason, Transport};
+
+pub(in crate::rules) const TCP_BLOCKED_RULE: Rule =
+    Rule::new("dns.tcp_blocked", &["dns.edns_dropped", "dns.resolver_unreachable"], tcp_blocked);
+
+pub(in crate::rules) const EDNS_DROPPED_RULE: Rule = Rule {
+    settled_by: Some("asking the same server again with and without EDNS (`dig +noedns`)"),
+    ..Rule::new("dns.edns_dropped", &["dns.resolver_unreachable", "dns.tcp_blocked"], edns_dropped)
+};
+
+pub(in crate::rules) const MALFORMED_RULE: Rule = Rule {
+    refines: &["dns.resolver_unreachable"],
+    settled_by: Some("a capture of port 53 on this machine, and the same question over TCP"),
+    ..Rule::new("dns.malformed_reply", &["dns.spoofed", "dns.resolver_unreachable"], malformed)
+};
+
+/// The server itself says that the answer is longer, and TCP to it leads nowhere.
+const CUT: f64 = 0.95;
+/// Each of several queries with EDNS was lost, and the one without was answered.
+const SEVERAL_LOST: f64 = 0.92;
+/// One lost query may be chance.
+const ONE_LOST: f64 = 0.7;
+/// Something came each time, and none of it could be read.
+const UNREADABLE: f64 = 0.88;
+
+fn each_server(evidence: &Evidence<'_>, of: impl Fn(&NameView<'_>, &ServerView<'_>) -> Option<Candidate>) -> Vec<Candidate> {
+    let names = evidence.names();
+    let each = names.iter().flat_map(|view| view.servers.iter().map(move |server| (view, server)));
+    each.filter_map(|(view, server)| of(view, server)).collect()
+}
+
+/// A name that nobody can use is a problem; one that arrives all the same, late or by another server, is a nuisance.
+fn severity(view: &NameView<'_>) -> Severity {
+    if view.resolved() { Severity::Degraded } else { Severity::Problem }
+}
+
+/// What stops the name stops everything behind it.
+fn felt(candidate: Candidate, view: &NameView<'_>) -> Candidate {
+    match candidate.severity {
+        Severity::Problem => candidate.about(Spot::Name(view.name.to_owned())).stopping().resting_on(view.system_failures()),
+        _ => candidate,
+    }
+}
+
+fn over(lookup: &Lookup, wanted: Transport) -> bool {
+    matches!(lookup.source, LookupSource::Server { transport, .. } if transport == wanted)
+}
+
+fn tcp_blocked(evidence: &Evidence<'_>) -> Vec<Candidate> {
+    each_server(evidence, |view, server| {
+        let is_cut = |lookup: &&Seen<'_, Lookup>| {
+            over(lookup, Transport::Udp) && lookup.reply.as_ref().is_some_and(|reply| reply.flags.tc)
+        };
+        let fails = |cut: &Seen<'_, Lookup>| {
+            let by_tcp = |other: &&Seen<'_, Lookup>| {
+                over(other, Transport::Tcp) && other.record_type == cut.record_type && other.reply.is_none()
+            };
+            server.lookups.iter().filter(by_tcp).find(|other| other.failure.as_ref().is_some_and(went_out)).copied()
+        };
+        let (cut, failed) = server.lookups.iter().filter(is_cut).find_map(|cut| Some((*cut, fails(cut)?)))?;
+        let address = server.server.ip();
+        let sentence = format!(
+            "The answer of the name server {address} for {} is too long for one packet and has to be asked for over TCP, which does not get through to it.",
+            view.name
+        );
+        let candidate = Candidate::new(severity(view), CUT, sentence)
+            .at(resolver(view.name, address))
+            .resting_on([cut.id, failed.id])
+            .rejecting("dns.resolver_unreachable", "It answers over UDP.", [cut.id])
+            .rejecting("dns.edns_dropped", "The cut reply itself came through.", [cut.id])
+            .next(Who::Network, format!("Allow TCP port 53 to {address} on every firewall on the way: DNS needs it (RFC 7766)."));
+        Some(felt(candidate, view))
+    })
+}
+
+fn edns_dropped(evidence: &Evidence<'_>) -> Vec<Candidate> {
+    each_server(evidence, |view, server| {
+        let without = |lookup: &&Seen<'_, Lookup>| {
+            lookup.sent.iter().any(|sent| sent.why == QueryReason::SilenceWithEdns && sent.rcode.is_some())
+        };
+        let concerned: Vec<Seen<'_, Lookup>> = server.lookups.iter().filter(without).copied().collect();
+        let sent = || server.lookups.iter().flat_map(|lookup| &lookup.sent).filter(|sent| sent.edns);
+        let lost = sent().filter(|sent| sent.rcode.is_none()).count();
+        // A reply to any query with EDNS shows that such queries get through.
+        if concerned.is_empty() || sent().any(|sent| sent.rcode.is_some()) {
+            return None;
+        }
+        let ids: Vec<&ObservationId> = concerned.iter().map(|lookup| lookup.id).collect();
+        let address = server.server.ip();
+        let sentence = format!(
+            "The name server {address} answers plain questions only: none of {lost} with extensions (EDNS) was answered, the one without was. Every program that uses them waits first."
+        );
+        let candidate = Candidate::new(severity(view), if lost > 1 { SEVERAL_LOST } else { ONE_LOST }, sentence)
+            .at(resolver(view.name, address))
+            .resting_on(ids.iter().copied())
+            .rejecting("dns.resolver_unreachable", "It answers the question without extensions.", ids.iter().copied())
+            .rejecting("dns.tcp_blocked", "The answer came over UDP and was not cut.", ids)
+            .next(Who::Network, format!("Let DNS packets with EDNS and of more than 512 bytes pass to and from {address} (firewall DNS inspection), or update that server."));
+        Some(felt(candidate, view))
+    })
+}
+
+fn malformed(evidence: &Evidence<'_>) -> Vec<Candidate> {
+    each_server(evidence, |view, server| {
+        let unread = |lookup: &&Seen<'_, Lookup>| lookup.reply.is_none() && !lookup.others.is_empty();
+        let concerned: Vec<Seen<'_, Lookup>> = server.lookups.iter().filter(unread).copied().collect();
+        let why = concerned.first()?.others.first().map(|other| other.why.clone())?;
+        if !server.answers().is_empty() {
+            return None;
+        }
+        let ids: Vec<&ObservationId> = concerned.iter().map(|lookup| lookup.id).collect();
+        let address = server.server.ip();
+        let sentence =
+            format!("What comes back from the name server {address} for {} is no reply that can be used: {why}.", view.name);
+        let candidate = Candidate::new(severity(view), UNREADABLE, sentence)
+            .at(resolver(view.name, address))
+            .resting_on(ids.iter().copied())
+            .rejecting("dns.resolver_unreachable", "Something answers.", ids.iter().copied())
+            .rejecting("dns.spoofed", "No good reply came beside it.", ids)
+            .next(Who::Network, format!("Look at what is between this machine and {address}, such as a router's DNS proxy, and update it; ask another name server meanwhile."));
+        Some(felt(candidate, view))
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use crate::scene::{Scene, answer, dns_silent, other_message, over_tcp, rcode, sent, system, with_lookup, with_reply};
+    use netsonde_contract::finding::Severity;
+    use netsonde_contract::kind::Kind;
+    use netsonde_contract::observation::{Fact, QueryReason};
+
+    const NAME: &str = "shop.example";
+    const SERVER: &str = "10.0.0.53";
+
+    fn scene(facts: impl IntoIterator<Item = Fact>) -> Scene {
+        Scene::new(NAME).check(Kind::Dns, facts)
+    }
+
+    fn cut() -> Fact {
+        with_reply(rcode(SERVER, NAME, "A", 0, &[]), |reply| reply.flags.tc = true)
+    }
+
+    #[test]
+    fn a_cut_answer_that_cannot_be_asked_for_over_tcp_is_blocked_there() {
+        let finding = scene([cut(), over_tcp(dns_silent(SERVER, NAME, "A")), system(NAME, &[])]).finds("dns.tcp_blocked");
+        assert_eq!((finding.severity, finding.rejected.len()), (Severity::Problem, 2));
+    }
+
+    #[test]
+    fn a_cut_answer_that_comes_over_tcp_is_as_it_should_be() {
+        let whole = over_tcp(answer(SERVER, NAME, &["192.0.2.1"]));
+        assert!(scene([cut(), whole, system(NAME, &["192.0.2.1"])]).is_healthy().is_empty());
+    }
+
+    fn plain_only(with_edns: Option<&str>) -> Fact {
+        with_lookup(answer(SERVER, NAME, &["192.0.2.1"]), |lookup| {
+            lookup.sent = vec![
+                sent(QueryReason::First, true, with_edns),
+                sent(QueryReason::Silence, true, None),
+                sent(QueryReason::SilenceWithEdns, false, Some("NOERROR")),
+            ];
+            lookup.attempts = 3;
+        })
+    }
+
+    #[test]
+    fn a_server_that_answers_only_without_edns_delays_everybody() {
+        let finding = scene([plain_only(None), system(NAME, &["192.0.2.1"])]).finds("dns.edns_dropped");
+        assert!(finding.severity == Severity::Degraded && finding.sentence.contains("none of 2"), "{}", finding.sentence);
+    }
+
+    #[test]
+    fn one_answer_with_edns_shows_that_it_gets_through() {
+        assert!(scene([plain_only(Some("NOERROR")), system(NAME, &["192.0.2.1"])]).is_healthy().is_empty());
+    }
+
+    #[test]
+    fn a_reply_that_cannot_be_read_is_no_silence() {
+        let garbled = with_lookup(dns_silent(SERVER, NAME, "A"), |lookup| {
+            lookup.others = vec![other_message(false, None, "it is no DNS message")];
+        });
+        let finding = scene([garbled, system(NAME, &[])]).finds("dns.malformed_reply");
+        assert!(finding.sentence.contains("it is no DNS message") && finding.refines == ["dns.resolver_unreachable"]);
+    }
+
+    #[test]
+    fn rubbish_beside_a_good_reply_does_not_matter() {
+        let fine = with_lookup(answer(SERVER, NAME, &["192.0.2.1"]), |lookup| {
+            lookup.others = vec![other_message(false, None, "another id")];
+        });
+        assert!(scene([fine, system(NAME, &["192.0.2.1"])]).is_healthy().is_empty());
+    }
+}

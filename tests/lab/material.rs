@@ -1,0 +1,41 @@
+use super::scenario::Material;
+use anyhow::{Context, Result, bail};
+use netsonde_tests::certificates::Pki;
+use std::fs;
+use std::path::Path;
+use std::process::{Command, Stdio};
+
+/// Writes what openssl alone can make for the server on this port into `folder`.
+pub(crate) fn make(folder: &Path, pki: &Pki, port: u16, names: &[String], material: Material) -> Result<()> {
+    fs::write(folder.join("root.pem"), pki.root_pem()).context("writing the root certificate")?;
+    fs::write(folder.join("root.key"), pki.root_key_pem()).context("writing the root's key")?;
+    let script = match material {
+        Material::WeakCertificate => weak(port, names),
+        Material::Revocation => revocation(port),
+    };
+    let output = Command::new("sh").args(["-e", "-c", &script]).current_dir(folder).stdin(Stdio::null()).output();
+    let output = output.context("running openssl")?;
+    if !output.status.success() {
+        bail!("openssl: {}", String::from_utf8_lossy(&output.stderr).trim());
+    }
+    Ok(())
+}
+
+fn weak(port: u16, names: &[String]) -> String {
+    let names: Vec<String> = names.iter().map(|name| format!("DNS:{name}")).collect();
+    format!(
+        "openssl req -newkey rsa:1024 -nodes -keyout weak.key -out weak.csr -subj /CN=weak
+         echo subjectAltName={} > weak.ext
+         openssl x509 -req -sha1 -in weak.csr -CA root.pem -CAkey root.key -CAcreateserial -days 60 -extfile weak.ext -out weak.pem
+         cat weak.pem weak.key > {port}.pem",
+        names.join(",")
+    )
+}
+
+fn revocation(port: u16) -> String {
+    format!(
+        "serial=$(openssl x509 -in {port}.pem -noout -serial | cut -d= -f2)
+         printf 'R\\t351231235959Z\\t260101000000Z,keyCompromise\\t%s\\tunknown\\t/CN=revoked\\n' \"$serial\" > index.txt
+         openssl ocsp -index index.txt -CA root.pem -rsigner root.pem -rkey root.key -issuer root.pem -cert {port}.pem -ndays 7 -respout {port}.ocsp"
+    )
+}
