@@ -25,6 +25,8 @@ pub mod names;
 mod ntp;
 /// System calls that need `unsafe`, and facts that each system tells in its own way.
 pub mod platform;
+/// Services of many protocols, before anybody signs in.
+mod service;
 /// Connections to TCP ports.
 mod tcp;
 /// TLS handshakes with a verifier that records.
@@ -53,6 +55,7 @@ pub async fn run(context: &Context, params: &Params) -> Result<Ending, NotMeasur
         Params::Http(params) => http::run(context, params).await,
         Params::Mtu(params) => mtu::run(context, params).await,
         Params::Ntp(params) => ntp::run(context, params).await,
+        Params::Service(params) => service::run(context, params).await,
         Params::Host(params) => host::run(context, params).await,
     }
 }

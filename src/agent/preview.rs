@@ -1,6 +1,6 @@
 //! What a run would do, what it would cost and what would leave the machine: said before anything is sent.
 
-use netsonde_contract::kind::{DnsParams, EdnsUse, MtuParams, Params, TargetSpan, TlsParams};
+use netsonde_contract::kind::{DnsParams, EdnsUse, MtuParams, Params, ServiceParams, ServiceTransport, TargetSpan, TlsParams};
 use netsonde_contract::redaction::Level;
 use netsonde_contract::set::{Plan, PlannedCheck};
 use netsonde_contract::ticket::Ticket;
@@ -106,6 +106,18 @@ fn cost(check: &PlannedCheck) -> String {
                 without_query(&params.url),
                 params.max_body_bytes
             )
+        }
+        Params::Service(params) => {
+            let (label, port) = (params.protocol.label(), params.port());
+            match params.protocol.transport() {
+                ServiceTransport::Tcp => {
+                    format!("1 connection to each address of {}, port {port}, to ask for {label}; nobody signs in", params.host)
+                }
+                ServiceTransport::Udp => {
+                    let questions = count(ServiceParams::MAX_DATAGRAMS.into(), "datagram");
+                    format!("{questions} to each address of {}, port {port}, to ask for {label}; nobody signs in", params.host)
+                }
+            }
         }
         Params::Host(_) => "nothing; reads this machine's own settings".to_owned(),
     };

@@ -37,7 +37,7 @@ impl Layer {
             Kind::Tcp => Self::Tcp,
             Kind::Tls => Self::Tls,
             Kind::Http => Self::Http,
-            Kind::Ntp => Self::Service,
+            Kind::Ntp | Kind::Service => Self::Service,
         }
     }
 }

@@ -3,8 +3,9 @@ use netsonde_contract::observation::{
     Banner, BuiltChain, Certificate, CertificateRequest, CertificateTimestamp, Connect, DelegatedTo, Delegation, DnsReply, Echo,
     EchoReply, Edns, Exchange, ExtendedError, Fact, FetchedIssuer, Handshake, HandshakeVariant, Hold, Hop, HopProbe, HopReply,
     HostsLine, Interface, Lookup, LookupSource, Mtu, NameSources, NameVerdict, Observation, OtherMessage, PinVerdict, PortState,
-    PortSweep, Proxies, ProxySetting, Race, Record, Resolvers, Route, SentQuery, Signature, StartTls, SubnetScope, Sweep,
-    SweepError, SweepTarget, TimeOffset, TimeServer, TlsSupport, Trace, TrustVerdict, VersionSupport, ZoneServer,
+    PortSweep, Proxies, ProxySetting, Race, Record, Resolvers, Route, SentQuery, Service, ServiceRefusal, ServiceStep, Signature,
+    StartTls, SubnetScope, Sweep, SweepError, SweepTarget, TimeOffset, TimeServer, TlsSupport, TlsUpgrade, Trace, TrustVerdict,
+    VersionSupport, ZoneServer,
 };
 
 /// Record types whose data is a name, which stays like every name; the data of others (`TXT` …) is a text.
@@ -31,6 +32,7 @@ impl Redactor<'_> {
             Fact::Exchange(fact) => Fact::Exchange(Box::new(self.exchange(fact))),
             Fact::Mtu(fact) => Fact::Mtu(Box::new(self.mtu(fact))),
             Fact::TimeOffset(fact) => Fact::TimeOffset(Box::new(self.time_offset(fact))),
+            Fact::Service(fact) => Fact::Service(Box::new(self.service(fact))),
             Fact::Interface(fact) => Fact::Interface(self.interface(fact)),
             Fact::Route(fact) => Fact::Route(self.route(fact)),
             Fact::Resolvers(fact) => Fact::Resolvers(self.resolvers(fact)),
@@ -393,6 +395,47 @@ impl Redactor<'_> {
             server,
             failure: fact.failure.as_ref().map(|failure| self.failure(failure)),
             ..fact.clone()
+        }
+    }
+
+    fn service(&mut self, fact: &Service) -> Service {
+        let step = |step: &ServiceStep| ServiceStep { name: self.word(&step.name), ..step.clone() };
+        let steps = fact.steps.iter().map(step).collect();
+        let mut word = |word: &Option<String>| word.as_deref().map(|word| self.word(word));
+        let (product, version, spoke) = (word(&fact.product), word(&fact.version), word(&fact.spoke));
+        let tls_upgrade = fact.tls_upgrade.as_ref().map(|upgrade| TlsUpgrade {
+            version: word(&upgrade.version),
+            cipher: word(&upgrade.cipher),
+            ..upgrade.clone()
+        });
+        let tls_upgrade = tls_upgrade
+            .map(|upgrade| TlsUpgrade { failure: upgrade.failure.as_ref().map(|failure| self.failure(failure)), ..upgrade });
+        let refusal = fact
+            .refusal
+            .as_ref()
+            .map(|refusal| ServiceRefusal { code: self.word(&refusal.code), text: self.text(&refusal.text) });
+        Service {
+            host: self.name(&fact.host),
+            address: self.socket(fact.address),
+            steps,
+            greeting: fact.greeting.as_deref().map(|greeting| self.banner(greeting)),
+            product,
+            version,
+            capabilities: fact.capabilities.iter().map(|capability| self.capability(capability)).collect(),
+            tls_upgrade,
+            spoke,
+            refusal,
+            failure: fact.failure.as_ref().map(|failure| self.failure(failure)),
+            ..fact.clone()
+        }
+    }
+
+    /// Names of SSH algorithms end in the domain of whoever made them, which is nobody's mail address (RFC 4251 section 6).
+    fn capability(&mut self, capability: &str) -> String {
+        let makers = ["@openssh.com", "@libssh.org"];
+        match makers.iter().find_map(|maker| Some((capability.strip_suffix(maker)?, maker))) {
+            Some((algorithm, maker)) => format!("{}{maker}", self.word(algorithm)),
+            None => self.text(capability),
         }
     }
 

@@ -40,6 +40,7 @@ impl Redactor<'_> {
                 params.host = self.name(&params.host);
                 params.others = self.names(&params.others);
             }
+            Params::Service(params) => params.host = self.name(&params.host),
             Params::Host(params) => params.target = params.target.as_deref().map(|name| self.name(name)),
         }
         params.to_value()

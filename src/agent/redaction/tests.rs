@@ -92,6 +92,10 @@ pub(crate) fn full_document() -> Value {
          "samples": [{"offset_us": 1, "delay_us": 1}], "offset_us": 1, "delay_us": 1, "server": {"version": 4, "stratum": 2, "leap": "none",
          "reference_id": "203.0.113.9", "root_delay_us": 1, "root_dispersion_us": 1, "precision_log2_s": -20,
          "reference_time": "2026-01-01T00:00:00Z", "kiss": "RATE"}, "wall": "2026-01-01T00:00:00Z", "failure": failure},
+        {"fact": "service", "host": "shop.example", "address": "203.0.113.7:25", "protocol": "smtp", "reached": "secured", "connect_us": 1,
+         "first_byte_us": 1, "steps": [{"name": "EHLO", "took_us": 1, "answered": true}], "greeting": "220", "product": "Postfix",
+         "version": "3.7", "capabilities": ["SIZE 9", "cipher aes128-gcm@openssh.com"], "tls_upgrade": {"offered": true, "required": true, "version": "TLSv1.3", "cipher": "c",
+         "took_us": 1, "failure": failure}, "spoke": "HTTP", "refusal": {"code": "554", "text": "no"}, "received_bytes": 9, "failure": failure},
         {"fact": "exchange", "url": "https://shop.example/", "method": "GET", "redirect": 0, "address": "203.0.113.7:443",
          "proxy": "http://proxy.example:3128", "version": "HTTP/1.1", "status": 200, "expected": true,
          "headers": headers,
@@ -136,6 +140,7 @@ pub(crate) fn full_document() -> Value {
             outcome("tcp", json!({"host": "shop.example", "port": 1})), outcome("icmp", json!({"host": "shop.example", "targets": ["203.0.113.8", "203.0.113.0/28", "www.shop.example"]})),
             outcome("traceroute", json!({"host": "shop.example"})), outcome("mtu", json!({"host": "shop.example"})),
             outcome("ntp", json!({"host": "shop.example", "others": ["time.example"]})),
+            outcome("service", json!({"host": "shop.example", "protocol": "smtp"})),
             outcome("host", json!({"target": "shop.example"}))]})
 }
 

@@ -12,6 +12,7 @@ mod icmp;
 mod mtu;
 mod name_server;
 mod ntp;
+mod service;
 mod targets;
 mod tcp;
 mod tls;
@@ -26,6 +27,7 @@ pub use icmp::{EchoEngine, IcmpParams};
 pub use mtu::MtuParams;
 pub use name_server::{NameServer, Speaks};
 pub use ntp::NtpParams;
+pub use service::{ServiceParams, ServiceProtocol, ServiceTransport};
 pub use targets::TargetSpan;
 pub use tcp::TcpParams;
 pub use tls::{StartTlsProtocol, TlsParams};
@@ -102,6 +104,7 @@ kinds! {
     Http(HttpParams) "http" "Makes an HTTP request, follows redirects and times every phase.";
     Mtu(MtuParams) "mtu" "Finds the largest packet that passes to a host, and whether the path says what it drops.";
     Ntp(NtpParams) "ntp" "Asks time servers how far the machine's clock is off.";
+    Service(ServiceParams) "service" "Speaks just enough of a protocol to tell a living service from a listening port.";
     Host(HostParams) "host" "Reads the machine's own interfaces, routes, resolvers, proxies and clock.";
 }
 
@@ -112,7 +115,13 @@ impl Params {
             Self::Dns(params) => params.validate()?,
             Self::Icmp(params) => params.validate()?,
             Self::Tcp(params) => params.validate()?,
-            Self::Traceroute(_) | Self::Tls(_) | Self::Http(_) | Self::Mtu(_) | Self::Ntp(_) | Self::Host(_) => {}
+            Self::Traceroute(_)
+            | Self::Tls(_)
+            | Self::Http(_)
+            | Self::Mtu(_)
+            | Self::Ntp(_)
+            | Self::Service(_)
+            | Self::Host(_) => {}
         }
         Ok(self)
     }
@@ -135,8 +144,9 @@ mod tests {
             let fields = kind.fields();
             let mut value = serde_json::Map::new();
             for field in fields.iter().filter(|field| field.required) {
-                let example = match field.kind {
+                let example = match &field.kind {
                     FieldType::Integer => json!(field.minimum.unwrap_or(1)),
+                    FieldType::Choice(words) => json!(words[0]),
                     _ => json!("example.test"),
                 };
                 value.insert(field.name.clone(), example);

@@ -12,6 +12,7 @@ mod mtu;
 mod name_sources;
 mod ntp;
 mod route;
+mod service;
 mod tcp;
 mod tls;
 
@@ -29,6 +30,7 @@ pub use mtu::{Mtu, MtuAnswer, MtuLimit, MtuProbe};
 pub use name_sources::{HostsLine, NameSources};
 pub use ntp::{Leap, TimeOffset, TimeSample, TimeServer};
 pub use route::{Hop, HopProbe, HopReply, ReplyKind, Trace, TraceProtocol};
+pub use service::{Service, ServiceReach, ServiceRefusal, ServiceStep, TlsUpgrade};
 pub use tcp::{Banner, Connect, Hold, PortState, PortSweep, Race, TcpState};
 pub use tls::{
     BuiltChain, Certificate, CertificateRequest, CertificateTimestamp, FetchedIssuer, Handshake, HandshakeVariant, NameVerdict,
@@ -72,6 +74,7 @@ pub enum Fact {
     Exchange(Box<Exchange>),
     Mtu(Box<Mtu>),
     TimeOffset(Box<TimeOffset>),
+    Service(Box<Service>),
     Interface(Interface),
     Route(Route),
     Resolvers(Resolvers),
@@ -101,6 +104,7 @@ impl Fact {
             Self::FetchedIssuer(fact) => fact.failure.as_ref(),
             Self::Mtu(fact) => fact.failure.as_ref(),
             Self::TimeOffset(fact) => fact.failure.as_ref(),
+            Self::Service(fact) => fact.failure.as_ref(),
             Self::NameSources(_)
             | Self::Delegation(_)
             | Self::Hop(_)

@@ -24,7 +24,7 @@ macro_rules! catalogue {
 
 /// The catalogue, in the order that `sets list` shows.
 pub fn built_in() -> &'static [BuiltIn] {
-    catalogue! { "quick" "web" "port" "dns" "path" }
+    catalogue! { "quick" "web" "port" "dns" "path" "service" }
 }
 
 pub fn find_built_in(name: &str) -> Option<&'static BuiltIn> {

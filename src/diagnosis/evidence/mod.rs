@@ -22,7 +22,7 @@ use netsonde_contract::id::ObservationId;
 use netsonde_contract::kind::Kind;
 use netsonde_contract::observation::{
     Clock, Connect, Echo, Exchange, Fact, Handshake, Hop, Interface, Lookup, Observation, Proxies, Purpose, Resolvers, Route,
-    Trace,
+    Service, Trace,
 };
 use netsonde_contract::outcome::Outcome;
 use netsonde_contract::target::Target;
@@ -75,6 +75,7 @@ pub(crate) struct Evidence<'a> {
     pub(crate) traces: Vec<Seen<'a, Trace>>,
     pub(crate) handshakes: Vec<Seen<'a, Handshake>>,
     pub(crate) exchanges: Vec<Seen<'a, Exchange>>,
+    pub(crate) services: Vec<Seen<'a, Service>>,
     pub(crate) routes: Vec<Seen<'a, Route>>,
     pub(crate) interfaces: Vec<Seen<'a, Interface>>,
     pub(crate) clocks: Vec<Seen<'a, Clock>>,
@@ -98,6 +99,7 @@ impl<'a> Evidence<'a> {
             traces: Vec::new(),
             handshakes: Vec::new(),
             exchanges: Vec::new(),
+            services: Vec::new(),
             routes: Vec::new(),
             interfaces: Vec::new(),
             clocks: Vec::new(),
@@ -145,6 +147,11 @@ impl<'a> Evidence<'a> {
                 let seen = seen!(fact.as_ref());
                 self.attempts.extend(Attempt::of_exchange(seen));
                 self.exchanges.push(seen);
+            }
+            Fact::Service(fact) => {
+                let seen = seen!(fact.as_ref());
+                self.attempts.extend(Attempt::of_service(seen));
+                self.services.push(seen);
             }
             Fact::Route(fact) => self.routes.push(seen!(fact)),
             // No rule reads these yet.

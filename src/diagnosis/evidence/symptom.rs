@@ -4,7 +4,7 @@ use crate::layer::Layer;
 use crate::spot::Spot;
 use netsonde_contract::failure::{Failure, FailureCode, Step};
 use netsonde_contract::id::ObservationId;
-use netsonde_contract::observation::{Connect, Echo, Exchange, Fact, Handshake, Lookup, LookupSource, Purpose, Trace};
+use netsonde_contract::observation::{Connect, Echo, Exchange, Fact, Handshake, Lookup, LookupSource, Purpose, Service, Trace};
 use netsonde_contract::outcome::Outcome;
 
 /// One observation that made its check fail: where, at which layer, and what was seen in words.
@@ -59,6 +59,7 @@ impl Evidence<'_> {
                 Some((Layer::Http, Spot::Url(url.clone()), what))
             }
             Fact::Exchange(exchange) => of_exchange(exchange),
+            Fact::Service(service) => of_service(service),
             Fact::Route(route) => route.failure.as_ref().map(|failure| {
                 (Layer::Host, Spot::Address(route.target), format!("no route to {}: {}", route.target, failure.text))
             }),
@@ -149,6 +150,19 @@ fn of_handshake(handshake: &Handshake) -> Option<Found> {
     }
     let misnamed = handshake.name.as_ref().is_some_and(|name| !name.fits);
     misnamed.then(|| (Layer::Tls, spot, format!("the certificate of {at} is not for {}", handshake.host)))
+}
+
+fn of_service(service: &Service) -> Option<Found> {
+    let failure = service.failure.as_ref()?;
+    let spot = Spot::Endpoint(service.address);
+    let connecting = service.connect_us.is_some() && matches!(failure.during, Step::Open | Step::Connect);
+    Some(match connecting {
+        true => (Layer::Tcp, spot, format!("connecting to {}: {}", service.address, failure.text)),
+        false => {
+            let label = service.protocol.label();
+            (Layer::Service, spot, format!("asking {} for {label}: {}", service.address, failure.text))
+        }
+    })
 }
 
 /// How an exchange failed. A failure after the status is one of the body, and the library's own words do not say so.

@@ -4,6 +4,7 @@ mod dns;
 mod host;
 mod http;
 mod path;
+mod service;
 mod tcp;
 mod tls;
 
@@ -49,6 +50,9 @@ pub const RULES: &[Rule] = &[
     http::status::SERVER_ERROR_RULE,
     http::status::CLIENT_ERROR_RULE,
     http::slow_server::RULE,
+    service::wrong_protocol::RULE,
+    service::no_greeting::RULE,
+    service::refused_by_policy::RULE,
 ];
 
 #[cfg(test)]

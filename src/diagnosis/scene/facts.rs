@@ -4,7 +4,7 @@ use super::timestamp;
 use netsonde_contract::failure::{Failure, FailureCode, IcmpError, Step};
 use netsonde_contract::observation::{
     Certificate, Clock, Connect, DnsFlags, DnsReply, Echo, EchoReply, Exchange, Fact, Handshake, Header, Hop, HopProbe, HopReply,
-    Interface, Lookup, LookupSource, NameVerdict, Proxies, ProxySetting, Record, ReplyKind, Resolvers, Route, Trace,
+    Interface, Lookup, LookupSource, NameVerdict, Proxies, ProxySetting, Record, ReplyKind, Resolvers, Route, Service, Trace,
     TraceProtocol, Transport, TrustReason, TrustStore, TrustVerdict,
 };
 use serde_json::json;
@@ -358,4 +358,17 @@ pub(crate) fn exchange(url: &str, change: impl FnOnce(&mut Exchange)) -> Fact {
     .unwrap();
     change(&mut exchange);
     Fact::Exchange(Box::new(exchange))
+}
+
+// Services.
+
+/// A living mail server, changed as the test wants it.
+pub(crate) fn service(change: impl FnOnce(&mut Service)) -> Fact {
+    let mut service: Service = serde_json::from_value(json!({
+        "host": "shop.example", "address": "192.0.2.1:25", "protocol": "smtp", "reached": "understood", "connect_us": 20_000,
+        "first_byte_us": 30_000, "greeting": "220 shop.example ESMTP", "received_bytes": 80,
+    }))
+    .unwrap();
+    change(&mut service);
+    Fact::Service(Box::new(service))
 }

@@ -10,6 +10,7 @@ mod icmp;
 mod mtu;
 mod ntp;
 mod route;
+mod service;
 mod tcp;
 mod tls;
 mod tls_compared;
@@ -42,6 +43,7 @@ pub(crate) fn outcome(outcome: &Outcome) -> String {
         Kind::Http => http::outcome(outcome),
         Kind::Mtu => mtu::outcome(outcome),
         Kind::Ntp => ntp::outcome(outcome),
+        Kind::Service => service::outcome(outcome),
         Kind::Host => host::outcome(outcome),
     };
     if summary.is_empty() && !outcome.observations.is_empty() {
@@ -76,6 +78,7 @@ pub(crate) fn line(fact: &Fact) -> String {
         Fact::Exchange(fact) => http::line(fact),
         Fact::Mtu(fact) => mtu::line(fact),
         Fact::TimeOffset(fact) => ntp::line(fact),
+        Fact::Service(fact) => service::line(fact),
         Fact::Interface(fact) => host::interface(fact),
         Fact::Route(fact) => host::route(fact),
         Fact::Resolvers(fact) => host::resolvers(fact),
@@ -106,6 +109,7 @@ pub(crate) fn details(fact: &Fact) -> Vec<String> {
         Fact::Exchange(fact) => http::details(fact),
         Fact::Mtu(fact) => mtu::details(fact),
         Fact::TimeOffset(fact) => ntp::details(fact),
+        Fact::Service(fact) => service::details(fact),
         Fact::Trace(fact) => failure::details(fact.failure.as_ref()),
         Fact::Route(fact) => failure::details(fact.failure.as_ref()),
         _ => Vec::new(),
