@@ -7,6 +7,8 @@ mod bundle_tools;
 mod journeys;
 /// The path MTU over a real router.
 mod path_mtu;
+/// Services of many protocols against the real programs.
+mod services;
 /// Invariants of the tree that a test can hold.
 mod tidy;
 /// TLS facts against openssl.
