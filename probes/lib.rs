@@ -37,6 +37,8 @@ pub mod platform;
 mod quic;
 /// Each direction by itself, with a reflector at the other end.
 mod reflect;
+/// Services of many protocols, before anybody signs in.
+mod service;
 /// Connections to TCP ports.
 mod tcp;
 /// TLS handshakes with a verifier that records.
@@ -70,6 +72,7 @@ pub async fn run(context: &Context, params: &Params) -> Result<Ending, NotMeasur
         Params::Quic(params) => quic::run(context, params).await,
         Params::Reflect(params) => reflect::run(context, params).await,
         Params::Cloud(params) => cloud::run(context, params).await,
+        Params::Service(params) => service::run(context, params).await,
         Params::Host(params) => host::run(context, params).await,
     }
 }

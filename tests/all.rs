@@ -13,6 +13,8 @@ mod journeys;
 mod path_mtu;
 /// Losses and sizes of one direction over a real router.
 mod reflect;
+/// Services of many protocols against the real programs.
+mod services;
 /// Invariants of the tree that a test can hold.
 mod tidy;
 /// TLS facts against openssl.

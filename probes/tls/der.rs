@@ -3,25 +3,25 @@
 
 /// Reads elements one after the other. Total: what is cut or wrong ends the reading.
 #[derive(Clone, Copy, Debug)]
-pub(super) struct Reader<'a> {
+pub(crate) struct Reader<'a> {
     rest: &'a [u8],
 }
 
 /// An element: its tag, and its content.
-pub(super) type Element<'a> = (u8, &'a [u8]);
+pub(crate) type Element<'a> = (u8, &'a [u8]);
 
 impl<'a> Reader<'a> {
-    pub(super) fn new(bytes: &'a [u8]) -> Self {
+    pub(crate) fn new(bytes: &'a [u8]) -> Self {
         Self { rest: bytes }
     }
 
     /// The next element; none at the end and where the bytes are no element.
-    pub(super) fn next(&mut self) -> Option<Element<'a>> {
+    pub(crate) fn next(&mut self) -> Option<Element<'a>> {
         self.next_whole().map(|(tag, content, _)| (tag, content))
     }
 
     /// The next element's content where it has this tag; otherwise nothing is taken.
-    pub(super) fn next_of(&mut self, tag: u8) -> Option<&'a [u8]> {
+    pub(crate) fn next_of(&mut self, tag: u8) -> Option<&'a [u8]> {
         let mut ahead = *self;
         let (found, content) = ahead.next()?;
         if found != tag {
@@ -32,7 +32,7 @@ impl<'a> Reader<'a> {
     }
 
     /// The next element with its own bytes, tag and length included.
-    pub(super) fn next_whole(&mut self) -> Option<(u8, &'a [u8], &'a [u8])> {
+    pub(crate) fn next_whole(&mut self) -> Option<(u8, &'a [u8], &'a [u8])> {
         let tag = *self.rest.first()?;
         let first = *self.rest.get(1)?;
         let (length, header) = match first {

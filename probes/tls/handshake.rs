@@ -152,6 +152,30 @@ pub(super) async fn attempt(
     Attempt { took_us, result, notes }
 }
 
+/// Makes one handshake that judges nothing, and tells its time with the version and the cipher that were agreed.
+pub(crate) async fn plain_check(
+    context: &Context,
+    wire: Wire,
+    host: &str,
+    timeout: Duration,
+) -> (u64, Result<(Option<String>, Option<String>), Failure>) {
+    let setup = |text: String| Failure::new(FailureCode::Other("tls_setup".into()), Step::Open, text);
+    let name = match super::trust::server_name(host) {
+        Ok(name) => name,
+        Err(why) => return (0, Err(setup(why))),
+    };
+    let config = match Recording::new(Arc::clone(context.trust.provider())).client_config(&Offer::default()) {
+        Ok(config) => Arc::new(config),
+        Err(error) => return (0, Err(setup(error.to_string()))),
+    };
+    let attempt = attempt(context, wire, &config, &name, timeout).await;
+    let agreed = |stream: TlsStream<Watched>| {
+        let agreed = Agreed::of(stream.get_ref().1);
+        (agreed.protocol, agreed.cipher)
+    };
+    (attempt.took_us, attempt.result.map(agreed))
+}
+
 /// Waits for the tickets of the session, which in TLS 1.3 come after the handshake (RFC 8446 section 4.6.1).
 pub(super) async fn tickets(secured: &mut Secured, tickets: &TicketBox) -> Tickets {
     let mut byte = [0_u8; 1];

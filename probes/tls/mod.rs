@@ -10,7 +10,7 @@ pub(crate) mod connect;
 #[cfg(test)]
 mod depth_tests;
 /// Elements of DER.
-mod der;
+pub(crate) mod der;
 /// A fact in the making, which a deadline cannot lose.
 pub(crate) mod draft;
 /// Errors of streams and TLS to failure codes.

@@ -2,7 +2,7 @@
 
 use netsonde_contract::kind::{
     CloudParams, DnsParams, EdnsUse, HttpParams, LoadDirection, LoadParams, MtuParams, Params, QuicParams, ReflectParams,
-    TargetSpan, TlsParams,
+    ServiceParams, ServiceTransport, TargetSpan, TlsParams,
 };
 use netsonde_contract::redaction::Level;
 use netsonde_contract::set::{Plan, PlannedCheck};
@@ -144,6 +144,18 @@ fn cost(check: &PlannedCheck) -> String {
         Params::Load(params) => load(params),
         Params::Host(params) if params.duplicates => {
             "3 small packets on the own link for each own address; reads this machine's own settings".to_owned()
+        }
+        Params::Service(params) => {
+            let (label, port) = (params.protocol.label(), params.port());
+            match params.protocol.transport() {
+                ServiceTransport::Tcp => {
+                    format!("1 connection to each address of {}, port {port}, to ask for {label}; nobody signs in", params.host)
+                }
+                ServiceTransport::Udp => {
+                    let questions = count(ServiceParams::MAX_DATAGRAMS.into(), "datagram");
+                    format!("{questions} to each address of {}, port {port}, to ask for {label}; nobody signs in", params.host)
+                }
+            }
         }
         Params::Host(_) => "nothing; reads this machine's own settings".to_owned(),
     };

@@ -67,6 +67,9 @@ pub const ARTICLES: &[(&str, &str)] = &[
     ("http.slow_server", include_str!("../../docs/causes/http.slow_server.md")),
     ("cloud.metadata_unreachable", include_str!("../../docs/causes/cloud.metadata_unreachable.md")),
     ("cloud.platform_address_unreachable", include_str!("../../docs/causes/cloud.platform_address_unreachable.md")),
+    ("service.wrong_protocol", include_str!("../../docs/causes/service.wrong_protocol.md")),
+    ("service.no_greeting", include_str!("../../docs/causes/service.no_greeting.md")),
+    ("service.refused_by_policy", include_str!("../../docs/causes/service.refused_by_policy.md")),
 ];
 
 /// The article of a cause, in markdown: what it means, how it was told, how to confirm it by hand, who fixes it and how, and

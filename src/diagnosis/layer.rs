@@ -37,7 +37,7 @@ impl Layer {
             Kind::Tls => Self::Tls,
             Kind::Http => Self::Http,
             Kind::Icmp | Kind::Traceroute | Kind::Load | Kind::Mtu | Kind::Reflect => Self::Path,
-            Kind::Ntp | Kind::Quic | Kind::Cloud => Self::Service,
+            Kind::Ntp | Kind::Quic | Kind::Cloud | Kind::Service => Self::Service,
         }
     }
 }

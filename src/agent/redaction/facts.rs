@@ -5,9 +5,9 @@ use netsonde_contract::observation::{
     EchoedHeaders, Edns, Exchange, Expectation, ExpectationAbout, ExtendedError, Fact, FetchedIssuer, Handshake,
     HandshakeVariant, Header, Hold, Hop, HopName, HopOrigin, HopProbe, HopReply, HostsLine, Load, LoadedPhase, Lookup,
     LookupSource, Mtu, NameSources, NameVerdict, Observation, OtherMessage, PinVerdict, PlatformAddress, PortState, PortSweep,
-    Quic, QuicClose, Quoted, Race, RangeAnswer, Record, Reflection, RouteChange, SentQuery, ServerTiming, Signature, StartTls,
-    SubnetScope, Sweep, SweepError, SweepTarget, TimeOffset, TimeServer, TlsSupport, Trace, TrustVerdict, VersionSupport,
-    ZoneSecurity, ZoneServer,
+    Quic, QuicClose, Quoted, Race, RangeAnswer, Record, Reflection, RouteChange, SentQuery, ServerTiming, Service,
+    ServiceRefusal, ServiceStep, Signature, StartTls, SubnetScope, Sweep, SweepError, SweepTarget, TimeOffset, TimeServer,
+    TlsSupport, TlsUpgrade, Trace, TrustVerdict, VersionSupport, ZoneSecurity, ZoneServer,
 };
 use std::collections::BTreeMap;
 
@@ -38,6 +38,7 @@ impl Redactor<'_> {
             Fact::Load(fact) => Fact::Load(Box::new(self.load(fact))),
             Fact::Mtu(fact) => Fact::Mtu(Box::new(self.mtu(fact))),
             Fact::TimeOffset(fact) => Fact::TimeOffset(Box::new(self.time_offset(fact))),
+            Fact::Service(fact) => Fact::Service(Box::new(self.service(fact))),
             Fact::Quic(fact) => Fact::Quic(Box::new(self.quic(fact))),
             Fact::Reflection(fact) => Fact::Reflection(Box::new(self.reflection(fact))),
             Fact::CloudHint(fact) => Fact::CloudHint(self.cloud_hint(fact)),
@@ -457,6 +458,47 @@ impl Redactor<'_> {
             server,
             failure: fact.failure.as_ref().map(|failure| self.failure(failure)),
             ..fact.clone()
+        }
+    }
+
+    fn service(&mut self, fact: &Service) -> Service {
+        let step = |step: &ServiceStep| ServiceStep { name: self.word(&step.name), ..step.clone() };
+        let steps = fact.steps.iter().map(step).collect();
+        let mut word = |word: &Option<String>| word.as_deref().map(|word| self.word(word));
+        let (product, version, spoke) = (word(&fact.product), word(&fact.version), word(&fact.spoke));
+        let tls_upgrade = fact.tls_upgrade.as_ref().map(|upgrade| TlsUpgrade {
+            version: word(&upgrade.version),
+            cipher: word(&upgrade.cipher),
+            ..upgrade.clone()
+        });
+        let tls_upgrade = tls_upgrade
+            .map(|upgrade| TlsUpgrade { failure: upgrade.failure.as_ref().map(|failure| self.failure(failure)), ..upgrade });
+        let refusal = fact
+            .refusal
+            .as_ref()
+            .map(|refusal| ServiceRefusal { code: self.word(&refusal.code), text: self.text(&refusal.text) });
+        Service {
+            host: self.name(&fact.host),
+            address: self.socket(fact.address),
+            steps,
+            greeting: fact.greeting.as_deref().map(|greeting| self.banner(greeting)),
+            product,
+            version,
+            capabilities: fact.capabilities.iter().map(|capability| self.capability(capability)).collect(),
+            tls_upgrade,
+            spoke,
+            refusal,
+            failure: fact.failure.as_ref().map(|failure| self.failure(failure)),
+            ..fact.clone()
+        }
+    }
+
+    /// Names of SSH algorithms end in the domain of whoever made them, which is nobody's mail address (RFC 4251 section 6).
+    fn capability(&mut self, capability: &str) -> String {
+        let makers = ["@openssh.com", "@libssh.org"];
+        match makers.iter().find_map(|maker| Some((capability.strip_suffix(maker)?, maker))) {
+            Some((algorithm, maker)) => format!("{}{maker}", self.word(algorithm)),
+            None => self.text(capability),
         }
     }
 

@@ -50,6 +50,7 @@ impl Redactor<'_> {
             Params::Reflect(params) => params.host = self.name(&params.host),
             // Words of a closed list.
             Params::Cloud(_) => {}
+            Params::Service(params) => params.host = self.name(&params.host),
             Params::Host(params) => params.target = params.target.as_deref().map(|name| self.name(name)),
         }
         params.to_value()

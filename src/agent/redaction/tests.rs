@@ -130,6 +130,10 @@ pub(crate) fn full_document() -> Value {
          "answer_us": 1, "fields": {"region": "westeurope"}, "took_us": 1, "failure": failure},
         {"fact": "platform_address", "provider": "azure", "address": "168.63.129.16:80", "service": "agent", "recognised": true, "connect_us": 1,
          "answer_us": 1, "status": 200, "failure": failure},
+        {"fact": "service", "host": "shop.example", "address": "203.0.113.7:25", "protocol": "smtp", "reached": "secured", "connect_us": 1,
+         "first_byte_us": 1, "steps": [{"name": "EHLO", "took_us": 1, "answered": true}], "greeting": "220", "product": "Postfix",
+         "version": "3.7", "capabilities": ["SIZE 9", "cipher aes128-gcm@openssh.com"], "tls_upgrade": {"offered": true, "required": true, "version": "TLSv1.3", "cipher": "c",
+         "took_us": 1, "failure": failure}, "spoke": "HTTP", "refusal": {"code": "554", "text": "no"}, "received_bytes": 9, "failure": failure},
         {"fact": "exchange", "url": "https://shop.example/", "method": "GET", "redirect": 0, "address": "203.0.113.7:443",
          "proxy": "http://proxy.example:3128", "version": "HTTP/1.1", "status": 200, "expected": true,
          "headers": headers,
@@ -226,6 +230,7 @@ pub(crate) fn full_document() -> Value {
             outcome("reflect", json!({"host": "shop.example"})), outcome("cloud", json!({"providers": ["azure"]})),
             outcome("ntp", json!({"host": "shop.example", "others": ["time.example"]})),
             outcome("quic", json!({"host": "shop.example", "server_name": "shop.example", "alpn": ["h3"]})),
+            outcome("service", json!({"host": "shop.example", "protocol": "smtp"})),
             outcome("host", json!({"target": "shop.example"}))]})
 }
 

@@ -17,6 +17,7 @@ mod name_server;
 mod ntp;
 mod quic;
 mod reflect;
+mod service;
 mod targets;
 mod tcp;
 mod tls;
@@ -36,6 +37,7 @@ pub use name_server::{NameServer, Speaks};
 pub use ntp::NtpParams;
 pub use quic::QuicParams;
 pub use reflect::ReflectParams;
+pub use service::{ServiceParams, ServiceProtocol, ServiceTransport};
 pub use targets::TargetSpan;
 pub use tcp::TcpParams;
 pub use tls::{StartTlsProtocol, TlsParams};
@@ -116,6 +118,7 @@ kinds! {
     Quic(QuicParams) "quic" "Makes a QUIC handshake, times it, and asks which versions the server speaks.";
     Reflect(ReflectParams) "reflect" "Measures loss, delay and packet size to a STAMP reflector, each direction by itself.";
     Cloud(CloudParams) "cloud" "Asks the cloud that the machine runs in for its metadata and platform services.";
+    Service(ServiceParams) "service" "Speaks just enough of a protocol to tell a living service from a listening port.";
     Host(HostParams) "host" "Reads the machine's own network: interfaces, routes, sockets, resolvers, firewall, counters, load and clock.";
 }
 
@@ -153,8 +156,9 @@ mod tests {
             let fields = kind.fields();
             let mut value = serde_json::Map::new();
             for field in fields.iter().filter(|field| field.required) {
-                let example = match field.kind {
+                let example = match &field.kind {
                     FieldType::Integer => json!(field.minimum.unwrap_or(1)),
+                    FieldType::Choice(words) => json!(words[0]),
                     _ => json!("example.test"),
                 };
                 value.insert(field.name.clone(), example);

@@ -19,6 +19,7 @@ mod quic;
 mod reflect;
 mod route;
 mod route_depth;
+mod service;
 mod tcp;
 mod tls;
 mod transfer;
@@ -55,6 +56,7 @@ pub use route_depth::{
     Changed, HopName, HopOrigin, MplsLabel, Multipath, Quoted, RateShare, RateTest, RateVerdict, RouteChange, RttSpread, Share,
     TraceClock, TraceIds, TraceLacks, TracePath,
 };
+pub use service::{Service, ServiceReach, ServiceRefusal, ServiceStep, TlsUpgrade};
 pub use tcp::{Banner, Connect, Hold, PortState, PortSweep, Race, SeenSegment, TcpState};
 pub use tls::{
     BuiltChain, Certificate, CertificateRequest, CertificateTimestamp, FetchedIssuer, Handshake, HandshakeVariant, NameVerdict,
@@ -107,6 +109,7 @@ pub enum Fact {
     CloudHint(CloudHint),
     CloudMetadata(Box<CloudMetadata>),
     PlatformAddress(Box<PlatformAddress>),
+    Service(Box<Service>),
     Interface(Interface),
     Route(Route),
     Resolvers(Resolvers),
@@ -150,6 +153,7 @@ impl Fact {
             Self::CloudMetadata(fact) => fact.failure.as_ref(),
             Self::PlatformAddress(fact) => fact.failure.as_ref(),
             Self::AddressProbe(fact) => fact.failure.as_ref(),
+            Self::Service(fact) => fact.failure.as_ref(),
             Self::NameSources(_)
             | Self::Delegation(_)
             | Self::DnssecChain(_)

@@ -2,7 +2,8 @@ use super::{Evidence, Seen};
 use netsonde_contract::failure::{Failure, FailureCode, IcmpMeaning, Step};
 use netsonde_contract::id::ObservationId;
 use netsonde_contract::kind::Kind;
-use netsonde_contract::observation::{Connect, Exchange, Handshake};
+use netsonde_contract::kind::ServiceTransport;
+use netsonde_contract::observation::{Connect, Exchange, Handshake, Service};
 use std::net::{IpAddr, SocketAddr};
 
 /// One attempt at a TCP connection: by a tcp check, or as the first step of a handshake or an exchange.
@@ -51,6 +52,23 @@ impl<'a> Attempt<'a> {
             local: None,
             took_us: handshake.connect_us,
             failure: handshake.failure.as_ref().filter(|failure| is_before_connected(failure)),
+            redirected: false,
+            keeps_icmp: false,
+        })
+        .filter(Self::was_made)
+    }
+
+    /// A datagram makes no connection.
+    pub(super) fn of_service(seen: Seen<'a, Service>) -> Option<Self> {
+        let service = Some(seen.fact).filter(|service| service.protocol.transport() == ServiceTransport::Tcp)?;
+        Some(Self {
+            id: seen.id,
+            at_us: seen.at_us,
+            host: &service.host,
+            address: service.address,
+            local: None,
+            took_us: service.connect_us.unwrap_or_default(),
+            failure: service.failure.as_ref().filter(|failure| is_before_connected(failure)),
             redirected: false,
             keeps_icmp: false,
         })

@@ -23,7 +23,7 @@ use netsonde_contract::kind::Kind;
 use netsonde_contract::observation::{
     Clock, CloudHint, CloudMetadata, Connect, Delegation, DnssecChain, Echo, Exchange, Fact, FetchedIssuer, Handshake,
     HandshakeVariant, Hop, Interface, Lookup, NameSources, Observation, PlatformAddress, Proxies, Purpose, Quic, Resolvers,
-    Route, TlsSupport, Trace, ZoneServer,
+    Route, Service, TlsSupport, Trace, ZoneServer,
 };
 use netsonde_contract::outcome::Outcome;
 use netsonde_contract::target::Target;
@@ -91,6 +91,7 @@ pub(crate) struct Evidence<'a> {
     pub(crate) fetched_issuers: Vec<Seen<'a, FetchedIssuer>>,
     pub(crate) exchanges: Vec<Seen<'a, Exchange>>,
     pub(crate) quics: Vec<Seen<'a, Quic>>,
+    pub(crate) services: Vec<Seen<'a, Service>>,
     pub(crate) routes: Vec<Seen<'a, Route>>,
     pub(crate) interfaces: Vec<Seen<'a, Interface>>,
     pub(crate) clocks: Vec<Seen<'a, Clock>>,
@@ -127,6 +128,7 @@ impl<'a> Evidence<'a> {
             fetched_issuers: Vec::new(),
             exchanges: Vec::new(),
             quics: Vec::new(),
+            services: Vec::new(),
             routes: Vec::new(),
             interfaces: Vec::new(),
             clocks: Vec::new(),
@@ -200,6 +202,11 @@ impl<'a> Evidence<'a> {
                 let completed = fact.tls.as_deref().filter(|_| fact.failure.is_none());
                 self.handshakes.extend(completed.map(|handshake| seen!(handshake)));
                 self.quics.push(seen!(fact.as_ref()));
+            }
+            Fact::Service(fact) => {
+                let seen = seen!(fact.as_ref());
+                self.attempts.extend(Attempt::of_service(seen));
+                self.services.push(seen);
             }
             Fact::Route(fact) => self.routes.push(seen!(fact)),
             // No rule reads these yet.

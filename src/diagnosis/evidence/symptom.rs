@@ -5,7 +5,7 @@ use crate::spot::Spot;
 use netsonde_contract::failure::{Failure, FailureCode, Step};
 use netsonde_contract::id::ObservationId;
 use netsonde_contract::observation::{
-    Connect, Echo, Exchange, ExchangePurpose, Fact, Handshake, Load, Lookup, LookupSource, Purpose, Quic, Trace,
+    Connect, Echo, Exchange, ExchangePurpose, Fact, Handshake, Load, Lookup, LookupSource, Purpose, Quic, Service, Trace,
 };
 use netsonde_contract::outcome::Outcome;
 
@@ -87,6 +87,7 @@ impl Evidence<'_> {
                     format!("{} {} at {}: {}", address.provider.title(), address.service.words(), address.address, failure.text);
                 (Layer::Service, Spot::Endpoint(address.address), what)
             }),
+            Fact::Service(service) => of_service(service),
             Fact::Route(route) => route.failure.as_ref().map(|failure| {
                 (Layer::Host, Spot::Address(route.target), format!("no route to {}: {}", route.target, failure.text))
             }),
@@ -191,6 +192,19 @@ fn of_quic(quic: &Quic) -> Option<Found> {
         }
         None => quic.tls.as_ref().and_then(|handshake| of_handshake(handshake)),
     }
+}
+
+fn of_service(service: &Service) -> Option<Found> {
+    let failure = service.failure.as_ref()?;
+    let spot = Spot::Endpoint(service.address);
+    let connecting = service.connect_us.is_some() && matches!(failure.during, Step::Open | Step::Connect);
+    Some(match connecting {
+        true => (Layer::Tcp, spot, format!("connecting to {}: {}", service.address, failure.text)),
+        false => {
+            let label = service.protocol.label();
+            (Layer::Service, spot, format!("asking {} for {label}: {}", service.address, failure.text))
+        }
+    })
 }
 
 /// How an exchange failed. A failure after the status is one of the body, and the library's own words do not say so.

@@ -5,6 +5,7 @@ mod dns;
 mod host;
 mod http;
 mod path;
+mod service;
 mod tcp;
 mod tls;
 
@@ -79,6 +80,9 @@ pub const RULES: &[Rule] = &[
     http::slow_server::RULE,
     cloud::metadata_unreachable::RULE,
     cloud::platform_address_unreachable::RULE,
+    service::wrong_protocol::RULE,
+    service::no_greeting::RULE,
+    service::refused_by_policy::RULE,
 ];
 
 #[cfg(test)]

@@ -6,8 +6,8 @@ use netsonde_contract::observation::{
     Certificate, Clock, CloudHint, CloudMetadata, CloudProvider, Connect, DnsFlags, DnsReply, DnssecChain, Echo, EchoReply,
     Exchange, Fact, FetchedIssuer, Handshake, HandshakeVariant, Header, Hop, HopProbe, HopReply, HostsLine, Interface, Lookup,
     LookupSource, NameSources, NameVerdict, OtherMessage, PlatformAddress, PlatformService, Proxies, ProxySetting, Purpose,
-    QueryReason, Quic, Record, ReplyKind, Resolvers, Route, Security, SentQuery, TlsSupport, Trace, TraceProtocol, Transport,
-    TrustReason, TrustStore, TrustVerdict, Variant, VersionSupport, ZoneServer,
+    QueryReason, Quic, Record, ReplyKind, Resolvers, Route, Security, SentQuery, Service, TlsSupport, Trace, TraceProtocol,
+    Transport, TrustReason, TrustStore, TrustVerdict, Variant, VersionSupport, ZoneServer,
 };
 use serde_json::json;
 use std::net::{IpAddr, SocketAddr};
@@ -577,4 +577,17 @@ pub(crate) fn platform(service: PlatformService, failed: Option<FailureCode>) ->
         status: None,
         failure: failed.map(|code| Failure::new(code, Step::Connect, "as the test says")),
     }))
+}
+
+// Services.
+
+/// A living mail server, changed as the test wants it.
+pub(crate) fn service(change: impl FnOnce(&mut Service)) -> Fact {
+    let mut service: Service = serde_json::from_value(json!({
+        "host": "shop.example", "address": "192.0.2.1:25", "protocol": "smtp", "reached": "understood", "connect_us": 20_000,
+        "first_byte_us": 30_000, "greeting": "220 shop.example ESMTP", "received_bytes": 80,
+    }))
+    .unwrap();
+    change(&mut service);
+    Fact::Service(Box::new(service))
 }

@@ -176,6 +176,7 @@ fn status_of(kind: Kind, facts: &[Fact]) -> Status {
                 && handshake.name.as_ref().is_some_and(|name| name.fits)
         }
         Fact::Quic(quic) => quic.failure.is_none(),
+        Fact::Service(service) => service.failure.is_none(),
         Fact::Route(route) => route.failure.is_none(),
         Fact::CloudMetadata(metadata) => metadata.recognised,
         _ => false,

@@ -18,6 +18,7 @@ mod quic;
 mod reflect;
 mod route;
 mod route_depth;
+mod service;
 mod tcp;
 mod tls;
 mod tls_compared;
@@ -55,6 +56,7 @@ pub(crate) fn outcome(outcome: &Outcome) -> String {
         Kind::Quic => quic::outcome(outcome),
         Kind::Reflect => reflect::outcome(outcome),
         Kind::Cloud => cloud::outcome(outcome),
+        Kind::Service => service::outcome(outcome),
         Kind::Host => host::outcome(outcome),
     };
     if summary.is_empty() && !outcome.observations.is_empty() {
@@ -97,6 +99,7 @@ pub(crate) fn line(fact: &Fact) -> String {
         Fact::CloudHint(fact) => cloud::hint(fact),
         Fact::CloudMetadata(fact) => cloud::line(fact),
         Fact::PlatformAddress(fact) => cloud::address(fact),
+        Fact::Service(fact) => service::line(fact),
         Fact::Interface(fact) => host::interface(fact),
         Fact::Route(fact) => host::route(fact),
         Fact::Resolvers(fact) => host::resolvers(fact),
@@ -143,6 +146,7 @@ pub(crate) fn details(fact: &Fact) -> Vec<String> {
         Fact::CloudMetadata(fact) => failure::details(fact.failure.as_ref()),
         Fact::PlatformAddress(fact) => failure::details(fact.failure.as_ref()),
         Fact::Trace(fact) => route::details(fact),
+        Fact::Service(fact) => service::details(fact),
         Fact::Route(fact) => failure::details(fact.failure.as_ref()),
         _ => Vec::new(),
     }

@@ -2,7 +2,7 @@
 //! apart into the kind's parameters here, so that a wrong one is refused before anything is measured.
 
 use clap::{Arg, ArgMatches, Command};
-use netsonde_contract::kind::Kind;
+use netsonde_contract::kind::{Kind, ServiceProtocol};
 use netsonde_contract::target::{Target, TargetForm, bracketed};
 use serde_json::{Map, Value};
 
@@ -48,11 +48,28 @@ pub(super) fn read(kind: Kind, parameters: &mut Map<String, Value>) -> Result<Op
         Kind::Icmp | Kind::Traceroute | Kind::Mtu | Kind::Ntp => {
             text("host").map(|given| host(&parse(&given, TargetForm::Host)?)).transpose()
         }
+        Kind::Service => {
+            let Some(given) = text("host") else { return Ok(None) };
+            service(&parse(&given, TargetForm::Host)?, parameters).map(Some)
+        }
         Kind::Host => text("target").map(|given| host(&parse(&given, TargetForm::Host)?)).transpose(),
         Kind::Cloud => Ok(None),
         // Names such as `_dmarc.example.` are asked for, but are no hosts.
         Kind::Dns => Ok(text("name").and_then(|given| Target::parse(&given, TargetForm::Host).ok())),
     }
+}
+
+/// Host and port of a service; where no port was given, the protocol's own.
+fn service(given: &Target, parameters: &mut Map<String, Value>) -> Result<Target, String> {
+    let apart = parameters.get(PORT).and_then(Value::as_u64).filter(|port| *port != 0);
+    let word = parameters.get("protocol").and_then(Value::as_str).unwrap_or_default();
+    let protocol = ServiceProtocol::ALL.iter().find(|protocol| protocol.name() == word);
+    if let (None, None, Some(protocol)) = (given.port, apart, protocol) {
+        parameters.insert(PORT.into(), protocol.port().into());
+    } else if apart.is_none() {
+        parameters.remove(PORT);
+    }
+    endpoint(Kind::Service, given, parameters)
 }
 
 /// Host and port, wherever the port was given.

@@ -1,0 +1,133 @@
+use super::protocol::PROTOCOLS;
+use super::run;
+use crate::context::{Context, Ending};
+use crate::tls::servers::context;
+use futures_util::future::join_all;
+use netsonde_contract::failure::FailureCode;
+use netsonde_contract::kind::{ServiceParams, ServiceProtocol, ServiceTransport};
+use netsonde_contract::observation::{Fact, Service, ServiceReach};
+use std::net::{SocketAddr, UdpSocket};
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::net::TcpListener;
+
+/// A server that says each of these in turn, the first at once where it greets, and after each question the next.
+async fn server(greets: bool, says: &'static [&'static [u8]]) -> SocketAddr {
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let address = listener.local_addr().unwrap();
+    tokio::spawn(async move {
+        while let Ok((mut stream, _)) = listener.accept().await {
+            let mut buffer = [0_u8; 1_024];
+            for (at, words) in says.iter().enumerate() {
+                if (at > 0 || !greets) && !matches!(stream.read(&mut buffer).await, Ok(1..)) {
+                    break;
+                }
+                let _ = stream.write_all(words).await;
+            }
+            while matches!(stream.read(&mut buffer).await, Ok(1..)) {}
+        }
+    });
+    address
+}
+
+fn params(address: SocketAddr, protocol: ServiceProtocol) -> ServiceParams {
+    let host = address.ip().to_string();
+    ServiceParams { host, protocol, port: address.port(), timeout_ms: 300, tls: true }
+}
+
+async fn ask(address: SocketAddr, protocol: ServiceProtocol) -> (Ending, Service) {
+    let context: Context = context(&[]);
+    let ending = run(&context, &params(address, protocol)).await.unwrap();
+    let observations = context.recorder.observations();
+    let [observation] = observations.as_slice() else { panic!("{observations:?}") };
+    let Fact::Service(service) = &observation.fact else { panic!("{observation:?}") };
+    (ending, service.as_ref().clone())
+}
+
+#[test]
+fn every_protocol_of_the_parameter_is_spoken_and_stands_once() {
+    let spoken: Vec<ServiceProtocol> = PROTOCOLS.iter().map(|protocol| protocol.name).collect();
+    assert_eq!(spoken, ServiceProtocol::ALL);
+    for protocol in PROTOCOLS {
+        assert!(!protocol.steps.is_empty() && protocol.steps[0].read.is_some(), "{:?}", protocol.name);
+        assert_eq!(protocol.local_port.is_some(), protocol.name == ServiceProtocol::Dhcp);
+    }
+}
+
+#[tokio::test]
+async fn a_living_mail_server_is_known_with_the_time_of_each_step() {
+    let address = server(true, &[b"220 mx.test ESMTP Postfix\r\n", b"250-mx.test\r\n250 SIZE 9\r\n"]).await;
+    let (ending, service) = ask(address, ServiceProtocol::Smtp).await;
+    assert_eq!((ending, service.reached, service.failure.is_none()), (Ending::AsExpected, ServiceReach::Understood, true));
+    assert_eq!(service.steps.iter().map(|step| step.name.as_str()).collect::<Vec<_>>(), ["greeting", "EHLO"]);
+    assert!(service.first_byte_us.is_some() && service.product.as_deref() == Some("Postfix"));
+    assert!(!service.tls_upgrade.unwrap().offered);
+}
+
+#[tokio::test]
+async fn a_port_that_only_listens_is_no_living_service() {
+    let tcp = ServiceProtocol::ALL.iter().filter(|protocol| protocol.transport() == ServiceTransport::Tcp);
+    let asked = tcp.map(|protocol| async move { (protocol, ask(server(false, &[]).await, *protocol).await) });
+    for (protocol, (ending, service)) in join_all(asked).await {
+        assert_eq!(
+            (ending, service.reached, service.received_bytes),
+            (Ending::Failed, ServiceReach::Connected, 0),
+            "{protocol:?}"
+        );
+        assert_eq!(service.failure.unwrap().code, FailureCode::TimedOut);
+        assert_eq!(service.spoke, None);
+    }
+}
+
+#[tokio::test]
+async fn whoever_greets_in_another_protocol_is_named_in_each() {
+    for protocol in ServiceProtocol::ALL.iter().filter(|protocol| protocol.transport() == ServiceTransport::Tcp) {
+        let (says, name): (&'static [&'static [u8]], _) = match protocol {
+            ServiceProtocol::Ssh => (&[b"220 mx.test ESMTP\r\n"], "SMTP"),
+            _ => (&[b"SSH-2.0-OpenSSH_9.2p1\r\n"], "SSH"),
+        };
+        let (ending, service) = ask(server(true, says).await, *protocol).await;
+        assert_eq!((ending, service.spoke.as_deref()), (Ending::Failed, Some(name)), "{protocol:?} {service:?}");
+    }
+}
+
+#[tokio::test]
+async fn a_web_server_that_waits_to_be_asked_is_found_after_the_silence() {
+    let (_, service) = ask(server(false, &[b"HTTP/1.1 400 Bad Request\r\n\r\n"]).await, ServiceProtocol::Smtp).await;
+    assert_eq!(service.spoke.as_deref(), Some("HTTP"));
+}
+
+#[tokio::test]
+async fn a_refusal_is_kept_in_the_services_own_words() {
+    let (ending, service) = ask(server(true, &[b"554 5.7.1 you are on a list\r\n"]).await, ServiceProtocol::Smtp).await;
+    let refusal = service.refusal.unwrap();
+    assert_eq!((ending, refusal.code.as_str(), refusal.text.as_str()), (Ending::Failed, "554", "5.7.1 you are on a list"));
+}
+
+#[tokio::test]
+async fn a_service_that_greets_and_then_hangs_is_not_well() {
+    let (ending, service) = ask(server(true, &[b"220 mx.test ESMTP\r\n"]).await, ServiceProtocol::Smtp).await;
+    assert_eq!((ending, service.reached), (Ending::Failed, ServiceReach::Understood));
+    assert!(service.failure.unwrap().text.contains("EHLO"));
+}
+
+#[tokio::test]
+async fn a_closed_port_is_refused_over_both_transports() {
+    let closed = UdpSocket::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
+    for protocol in [ServiceProtocol::Ssh, ServiceProtocol::Ike] {
+        let (ending, service) = ask(closed, protocol).await;
+        assert_eq!((ending, service.failure.unwrap().code), (Ending::Failed, FailureCode::Refused));
+    }
+}
+
+#[tokio::test]
+async fn a_datagram_of_another_protocol_is_not_taken_for_an_answer() {
+    let socket = tokio::net::UdpSocket::bind("127.0.0.1:0").await.unwrap();
+    let address = socket.local_addr().unwrap();
+    tokio::spawn(async move {
+        let mut buffer = [0_u8; 2_048];
+        let (_, from) = socket.recv_from(&mut buffer).await.unwrap();
+        socket.send_to(b"something else", from).await.unwrap();
+    });
+    let (ending, service) = ask(address, ServiceProtocol::Ike).await;
+    assert_eq!((ending, service.failure.unwrap().code), (Ending::Failed, FailureCode::ProtocolError));
+}
