@@ -5,6 +5,10 @@
 //! named first. Every question is asked over IPv4 and IPv6, and with and without privileges.
 #![expect(clippy::print_stdout, reason = "the table on standard output is what this program is for")]
 
+/// Links that lose, delay and double what they carry.
+mod cable;
+/// The links of a network.
+mod links;
 /// Networks of namespaces: built, broken, taken down.
 mod network;
 /// One scenario from its file.
@@ -49,12 +53,19 @@ enum Internal {
     /// Runs the servers of one node (used by the lab itself).
     #[command(hide = true)]
     Serve { services: PathBuf, directory: PathBuf },
+    /// Carries the cables of one network (used by the lab itself).
+    #[command(hide = true)]
+    Cables { list: String },
 }
 
 fn main() -> Result<ExitCode> {
     let arguments = Arguments::parse();
-    if let Some(Internal::Serve { services, directory }) = arguments.internal {
-        return serve::run(&services, &directory).map(|()| ExitCode::SUCCESS);
+    match arguments.internal {
+        Some(Internal::Serve { services, directory }) => {
+            return serve::run(&services, &directory).map(|()| ExitCode::SUCCESS);
+        }
+        Some(Internal::Cables { list }) => return cable::run(&list).map(|()| ExitCode::SUCCESS),
+        None => {}
     }
     let scenarios = Scenario::all(arguments.filter.as_deref())?;
     if scenarios.is_empty() {

@@ -8,6 +8,8 @@ mod machine;
 mod naming;
 /// What is known about the way to one address.
 mod path;
+/// What a series of echo requests shows of the way.
+mod series;
 /// What made a check fail, and where.
 mod symptom;
 
@@ -15,14 +17,15 @@ pub(crate) use endpoint::{Attempt, Endpoint, host_of};
 pub(crate) use machine::is_without_route;
 pub(crate) use naming::{Answer, NXDOMAIN, NameView, REFUSED, SERVFAIL};
 pub(crate) use path::IcmpSeen;
+pub(crate) use series::{Share, is_fragmented};
 pub(crate) use symptom::{Symptom, sets_cookie};
 
 use netsonde_contract::environment::Environment;
 use netsonde_contract::id::ObservationId;
 use netsonde_contract::kind::Kind;
 use netsonde_contract::observation::{
-    Clock, Connect, Echo, Exchange, Fact, Handshake, Hop, Interface, Lookup, Observation, Proxies, Purpose, Resolvers, Route,
-    Trace,
+    Clock, Connect, Echo, Exchange, Fact, Handshake, Hop, Interface, Lookup, Mtu, Observation, Proxies, Purpose, Resolvers, Route,
+    TimeOffset, Trace,
 };
 use netsonde_contract::outcome::Outcome;
 use netsonde_contract::target::Target;
@@ -76,6 +79,12 @@ pub(crate) struct Evidence<'a> {
     pub(crate) handshakes: Vec<Seen<'a, Handshake>>,
     pub(crate) exchanges: Vec<Seen<'a, Exchange>>,
     pub(crate) routes: Vec<Seen<'a, Route>>,
+    pub(crate) mtus: Vec<Seen<'a, Mtu>>,
+    pub(crate) time_offsets: Vec<Seen<'a, TimeOffset>>,
+    /// The distances on the ways to other targets of the run, which share routers with this one.
+    pub(crate) hops_elsewhere: Vec<Seen<'a, Hop>>,
+    /// Every TCP attempt of a tcp check, with what was done once it stood.
+    pub(crate) connects: Vec<Seen<'a, Connect>>,
     pub(crate) interfaces: Vec<Seen<'a, Interface>>,
     pub(crate) clocks: Vec<Seen<'a, Clock>>,
     pub(crate) resolvers: Vec<Seen<'a, Resolvers>>,
@@ -99,6 +108,10 @@ impl<'a> Evidence<'a> {
             handshakes: Vec::new(),
             exchanges: Vec::new(),
             routes: Vec::new(),
+            mtus: Vec::new(),
+            time_offsets: Vec::new(),
+            hops_elsewhere: Vec::new(),
+            connects: Vec::new(),
             interfaces: Vec::new(),
             clocks: Vec::new(),
             resolvers: Vec::new(),
@@ -108,8 +121,8 @@ impl<'a> Evidence<'a> {
         };
         for outcome in outcomes {
             let of_target = outcome.target.as_ref() == target;
-            // The machine is the same for every target, and is read for the first one only.
-            if of_target || outcome.target.is_none() || outcome.kind == Kind::Host {
+            // The machine is the same for every target, and is read for the first one only; ways to other targets share routers.
+            if of_target || outcome.target.is_none() || matches!(outcome.kind, Kind::Host | Kind::Traceroute) {
                 for observation in &outcome.observations {
                     evidence.add(outcome, observation, of_target);
                 }
@@ -129,10 +142,14 @@ impl<'a> Evidence<'a> {
             Fact::Clock(fact) => self.clocks.push(seen!(fact)),
             Fact::Resolvers(fact) => self.resolvers.push(seen!(fact)),
             Fact::Proxies(fact) => self.proxies.push(seen!(fact)),
+            Fact::Hop(fact) if !of_target => self.hops_elsewhere.push(seen!(fact)),
             _ if !of_target => {}
             Fact::Lookup(fact) if fact.purpose == Purpose::Question => self.lookups.push(seen!(fact)),
             Fact::Connect(fact) if is_of_proxy(outcome) => self.to_proxy.push(seen!(fact)),
-            Fact::Connect(fact) => self.attempts.extend(Attempt::of_connect(seen!(fact))),
+            Fact::Connect(fact) => {
+                self.attempts.extend(Attempt::of_connect(seen!(fact)));
+                self.connects.push(seen!(fact));
+            }
             Fact::Echo(fact) => self.echoes.push(seen!(fact)),
             Fact::Hop(fact) => self.hops.push(seen!(fact)),
             Fact::Trace(fact) => self.traces.push(seen!(fact)),
@@ -147,8 +164,10 @@ impl<'a> Evidence<'a> {
                 self.exchanges.push(seen);
             }
             Fact::Route(fact) => self.routes.push(seen!(fact)),
+            Fact::Mtu(fact) => self.mtus.push(seen!(fact.as_ref())),
+            Fact::TimeOffset(fact) => self.time_offsets.push(seen!(fact.as_ref())),
             // No rule reads these yet.
-            Fact::HandshakeVariant(_) | Fact::TlsSupport(_) | Fact::FetchedIssuer(_) | Fact::Mtu(_) | Fact::TimeOffset(_) => {}
+            Fact::HandshakeVariant(_) | Fact::TlsSupport(_) | Fact::FetchedIssuer(_) => {}
             // Sums over many addresses or ports: no rule reads a cause from them.
             Fact::Sweep(_) | Fact::PortSweep(_) | Fact::Race(_) => {}
             Fact::Lookup(_) | Fact::NameSources(_) | Fact::Delegation(_) | Fact::ZoneServer(_) => {}
