@@ -207,15 +207,18 @@ impl Network {
 
     fn nft(&self, node: &str, rules: &str) -> Result<()> {
         let chains = [
-            ("pre", "prerouting", -300),
-            ("input", "input", 0),
-            ("forward", "forward", 0),
-            ("output", "output", 0),
-            ("post", "postrouting", 300),
+            // Before fragments are put together.
+            ("raw", "filter", "prerouting", -450),
+            ("pre", "filter", "prerouting", -300),
+            ("dnat", "nat", "prerouting", -100),
+            ("input", "filter", "input", 0),
+            ("forward", "filter", "forward", 0),
+            ("output", "filter", "output", 0),
+            ("post", "filter", "postrouting", 300),
         ];
         let mut text = String::from("table inet f {\n");
-        for (name, hook, priority) in chains {
-            text += &format!("chain {name} {{ type filter hook {hook} priority {priority}; }}\n");
+        for (name, kind, hook, priority) in chains {
+            text += &format!("chain {name} {{ type {kind} hook {hook} priority {priority}; }}\n");
         }
         text += "}\n";
         for rule in rules.lines().map(str::trim).filter(|line| !line.is_empty()) {

@@ -139,6 +139,12 @@ pub(crate) enum ServiceKind {
     Banner,
     /// A forward proxy.
     Proxy,
+    /// An HTTP server whose path says how it misbehaves.
+    Unruly,
+    /// Accepts one connection in as many milliseconds as `text` says.
+    Busy,
+    /// A time server, as many seconds wrong as `text` says.
+    Time,
 }
 
 /// A link of the chain that is not plain.
@@ -167,7 +173,7 @@ pub(crate) struct Fault {
     /// What cables do from now on.
     #[serde(default)]
     pub cable: Vec<Impairment>,
-    /// Rules for the table `inet f`, which has the chains pre, input, forward, output and post.
+    /// Rules for the table `inet f`, which has the chains raw, pre, dnat, input, forward, output and post.
     #[serde(default)]
     pub nft: String,
     /// Arguments of `ip` in the node, one command a line.

@@ -5,12 +5,14 @@ mod http;
 mod plain;
 mod proxy;
 mod tls;
+mod unruly;
 
 pub use dns::serve_dns;
 pub use http::serve_http;
 pub use plain::{serve_banner, serve_silence};
 pub use proxy::serve_proxy;
 pub use tls::{mutual_server_config, serve_https, server_config};
+pub use unruly::{serve_busy, serve_time, serve_unruly};
 
 use anyhow::{Context, Result};
 use std::future::Future;
