@@ -210,14 +210,16 @@ impl Network {
             // Before fragments are put together.
             ("raw", "filter", "prerouting", -450),
             ("pre", "filter", "prerouting", -300),
-            ("dnat", "nat", "prerouting", -100),
+            ("divert", "nat", "prerouting", -100),
             ("input", "filter", "input", 0),
             ("forward", "filter", "forward", 0),
             ("output", "filter", "output", 0),
             ("post", "filter", "postrouting", 300),
         ];
         let mut text = String::from("table inet f {\n");
-        for (name, kind, hook, priority) in chains {
+        // A chain that is not used must not exist: one of type nat makes the kernel follow connections.
+        let used = |name: &str| rules.lines().any(|line| line.split_whitespace().next() == Some(name));
+        for (name, kind, hook, priority) in chains.into_iter().filter(|chain| used(chain.0)) {
             text += &format!("chain {name} {{ type {kind} hook {hook} priority {priority}; }}\n");
         }
         text += "}\n";

@@ -6,6 +6,7 @@ use crate::spot::Spot;
 use crate::wording::named;
 use netsonde_contract::finding::{Place, Severity, Who};
 use netsonde_contract::id::ObservationId;
+use netsonde_contract::observation::MtuLimit;
 use std::net::IpAddr;
 
 pub(in crate::rules) const RULE: Rule = Rule {
@@ -28,7 +29,9 @@ fn towards(evidence: &Evidence<'_>, address: IpAddr) -> Option<Candidate> {
         is_fragmented(echo.fact) && echo.failure.is_none() && echo.errors.is_empty() && echo.sent >= LEAST_SENT
     })?;
     let small: Vec<&ObservationId> = evidence.answered_series(address).map(|echo| echo.id).collect();
-    if !large.replies.is_empty() || small.is_empty() || loss::share(evidence, address).is_some() {
+    // Where every large packet vanishes, pieces do too.
+    let swallowed = evidence.mtus.iter().any(|mtu| mtu.address == address && mtu.limit == MtuLimit::Untold);
+    if !large.replies.is_empty() || small.is_empty() || swallowed || loss::share(evidence, address).is_some() {
         return None;
     }
     let wide: Vec<&ObservationId> = evidence
