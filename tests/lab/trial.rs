@@ -162,8 +162,12 @@ impl Bench {
         fs::set_permissions(state.path(), fs::Permissions::from_mode(0o777)).context("opening the state folder")?;
         let mut command = network.command("c", user, &self.netsonde);
         command.args(ask.iter().map(|argument| fill(argument, family)));
-        command.args(["--format", "json", "--no-upload", "--state-dir"]).arg(state.path());
-        command.arg("--trust").arg(self.folder.path().join("root.pem"));
+        command.args(["--format", "json"]);
+        // A single check keeps no state and uploads nothing.
+        if ask.first().is_some_and(|verb| verb == "run") {
+            command.args(["--no-upload", "--state-dir"]).arg(state.path());
+            command.arg("--trust").arg(self.folder.path().join("root.pem"));
+        }
         for variable in [
             "HTTP_PROXY",
             "HTTPS_PROXY",
