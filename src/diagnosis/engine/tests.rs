@@ -157,8 +157,9 @@ fn a_name_that_does_not_resolve_for_the_request_is_explained_by_the_name_server(
 
 #[test]
 fn an_unexplained_failure_says_what_was_seen_and_what_is_in_order() {
-    let too_large =
-        exchange(URL, |exchange| (exchange.status, exchange.failure) = (None, Some(failure(FailureCode::TooLarge, Step::Receive))));
+    let too_large = exchange(URL, |exchange| {
+        (exchange.status, exchange.failure) = (None, Some(failure(FailureCode::TooLarge, Step::Receive)))
+    });
     let scene = Scene::new(URL)
         .check(Kind::Dns, [answer("10.0.0.53", NAME, &["192.0.2.1"]), system(NAME, &["192.0.2.1"])])
         .check(Kind::Tcp, [connected("192.0.2.1:443")])

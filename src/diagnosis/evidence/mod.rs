@@ -24,8 +24,8 @@ use netsonde_contract::environment::Environment;
 use netsonde_contract::id::ObservationId;
 use netsonde_contract::kind::Kind;
 use netsonde_contract::observation::{
-    Clock, Connect, Echo, Exchange, Fact, Handshake, Hop, Interface, Lookup, Mtu, Observation, Proxies, Purpose, Resolvers, Route,
-    TimeOffset, Trace,
+    Clock, Connect, Echo, Exchange, Fact, Handshake, Hop, Interface, Lookup, Mtu, Observation, Proxies, Purpose, Resolvers,
+    Route, TimeOffset, Trace,
 };
 use netsonde_contract::outcome::Outcome;
 use netsonde_contract::target::Target;

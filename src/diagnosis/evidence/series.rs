@@ -141,11 +141,8 @@ impl<'a> Evidence<'a> {
 /// What the series says of itself; of one that was stored without statistics, what its replies tell.
 fn statistics(echo: &Echo) -> EchoStatistics {
     let count = |kind| u32::try_from(echo.extra.iter().filter(|extra| extra.kind == kind).count()).unwrap_or(u32::MAX);
-    let counted = || EchoStatistics {
-        duplicates: count(ExtraKind::Duplicate),
-        late: count(ExtraKind::Late),
-        ..EchoStatistics::default()
-    };
+    let counted =
+        || EchoStatistics { duplicates: count(ExtraKind::Duplicate), late: count(ExtraKind::Late), ..EchoStatistics::default() };
     echo.statistics.as_deref().copied().unwrap_or_else(counted)
 }
 

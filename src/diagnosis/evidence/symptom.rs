@@ -4,7 +4,9 @@ use crate::layer::Layer;
 use crate::spot::Spot;
 use netsonde_contract::failure::{Failure, FailureCode, Step};
 use netsonde_contract::id::ObservationId;
-use netsonde_contract::observation::{Connect, Echo, Exchange, Fact, Handshake, Lookup, LookupSource, Mtu, MtuLimit, Purpose, TimeOffset, Trace};
+use netsonde_contract::observation::{
+    Connect, Echo, Exchange, Fact, Handshake, Lookup, LookupSource, Mtu, MtuLimit, Purpose, TimeOffset, Trace,
+};
 use netsonde_contract::outcome::Outcome;
 
 /// One observation that made its check fail: where, at which layer, and what was seen in words.

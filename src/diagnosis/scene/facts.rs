@@ -3,9 +3,9 @@
 use super::timestamp;
 use netsonde_contract::failure::{Failure, FailureCode, IcmpError, Step};
 use netsonde_contract::observation::{
-    Certificate, Clock, Connect, DnsFlags, DnsReply, Echo, EchoReply, EchoStatistics, Exchange, Fact, Handshake, Header, Hold, Hop,
-    HopProbe, HopReply, Interface, Lookup, LookupSource, Mtu, MtuLimit, NameVerdict, Proxies, ProxySetting, Record, ReplyKind, Resolvers, Route, TimeOffset, Trace,
-    TraceProtocol, Transport, TrustReason, TrustStore, TrustVerdict,
+    Certificate, Clock, Connect, DnsFlags, DnsReply, Echo, EchoReply, EchoStatistics, Exchange, Fact, Handshake, Header, Hold,
+    Hop, HopProbe, HopReply, Interface, Lookup, LookupSource, Mtu, MtuLimit, NameVerdict, Proxies, ProxySetting, Record,
+    ReplyKind, Resolvers, Route, TimeOffset, Trace, TraceProtocol, Transport, TrustReason, TrustStore, TrustVerdict,
 };
 use serde_json::json;
 use std::net::{IpAddr, SocketAddr};

@@ -172,9 +172,7 @@ fn status_of(kind: Kind, facts: &[Fact]) -> Status {
     let good = |fact: &Fact| match fact {
         Fact::Lookup(lookup) if asked_system => lookup.source == LookupSource::System && !lookup.addresses.is_empty(),
         Fact::Lookup(lookup) => lookup.reply.as_ref().is_some_and(|reply| reply.rcode_number == 0 && !reply.answers.is_empty()),
-        Fact::Connect(connect) => {
-            connect.failure.is_none() && connect.hold.as_ref().is_none_or(|hold| hold.failure.is_none())
-        }
+        Fact::Connect(connect) => connect.failure.is_none() && connect.hold.as_ref().is_none_or(|hold| hold.failure.is_none()),
         Fact::Echo(echo) => !echo.replies.is_empty(),
         Fact::Trace(trace) => trace.arrived,
         Fact::Handshake(handshake) => {

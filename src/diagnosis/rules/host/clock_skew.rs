@@ -27,8 +27,12 @@ fn evaluate(evidence: &Evidence<'_>) -> Vec<Candidate> {
 }
 
 fn skewed(evidence: &Evidence<'_>) -> Option<Candidate> {
-    let asked: Vec<(i64, &Seen<'_, TimeOffset>)> =
-        evidence.time_offsets.iter().filter(|offset| knows_the_time(offset)).filter_map(|offset| Some((offset.offset_us?, offset))).collect();
+    let asked: Vec<(i64, &Seen<'_, TimeOffset>)> = evidence
+        .time_offsets
+        .iter()
+        .filter(|offset| knows_the_time(offset))
+        .filter_map(|offset| Some((offset.offset_us?, offset)))
+        .collect();
     let mut offsets: Vec<i64> = asked.iter().map(|(offset_us, _)| *offset_us).collect();
     offsets.sort_unstable();
     let median_us = *offsets.get(offsets.len() / 2)?;
@@ -66,9 +70,10 @@ fn skewed(evidence: &Evidence<'_>) -> Option<Candidate> {
 
 /// The server answered, and does not say of itself that it does not know the time (RFC 5905 section 7.3).
 fn knows_the_time(offset: &TimeOffset) -> bool {
-    offset.server.as_ref().is_none_or(|server| {
-        (1..16).contains(&server.stratum) && server.leap != Leap::Unsynchronised && server.kiss.is_none()
-    })
+    offset
+        .server
+        .as_ref()
+        .is_none_or(|server| (1..16).contains(&server.stratum) && server.leap != Leap::Unsynchronised && server.kiss.is_none())
 }
 
 #[cfg(test)]

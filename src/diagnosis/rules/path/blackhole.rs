@@ -41,7 +41,10 @@ fn towards(evidence: &Evidence<'_>, address: IpAddr) -> Option<Candidate> {
         .resting_on([id, beyond])
         .rejecting("path.routing_loop", "The routers on the way do not repeat.", hops)
         .rejecting("tcp.filtered", "No port or protocol of the address answers.", tried)
-        .next(Who::Network, format!("Ask whoever runs {router} (hop {hop}) for its route to {address} and for what stands behind it."));
+        .next(
+            Who::Network,
+            format!("Ask whoever runs {router} (hop {hop}) for its route to {address} and for what stands behind it."),
+        );
     Some(candidate)
 }
 
@@ -74,13 +77,17 @@ mod tests {
 
     #[test]
     fn a_router_behind_which_nobody_answers_proves_nothing() {
-        let scene = silent_target().target("other.example").check(Kind::Traceroute, trace("198.51.100.1", &["10.0.1.1", "10.0.2.1", "*"]));
+        let scene = silent_target()
+            .target("other.example")
+            .check(Kind::Traceroute, trace("198.51.100.1", &["10.0.1.1", "10.0.2.1", "*"]));
         scene.finds("path.target_silent");
     }
 
     #[test]
     fn another_target_that_goes_another_way_proves_nothing() {
-        let scene = silent_target().target("other.example").check(Kind::Traceroute, trace("198.51.100.1", &["10.0.1.1", "10.0.9.1", "198.51.100.1"]));
+        let scene = silent_target()
+            .target("other.example")
+            .check(Kind::Traceroute, trace("198.51.100.1", &["10.0.1.1", "10.0.9.1", "198.51.100.1"]));
         scene.finds("path.target_silent");
     }
 }

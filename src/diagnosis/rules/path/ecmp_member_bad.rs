@@ -8,7 +8,9 @@ use netsonde_contract::finding::{Place, Severity, Who};
 use netsonde_contract::id::ObservationId;
 
 pub(in crate::rules) const RULE: Rule = Rule {
-    settled_by: Some("connecting again from the same source ports: the same ones stay silent where a flow always takes the same way"),
+    settled_by: Some(
+        "connecting again from the same source ports: the same ones stay silent where a flow always takes the same way",
+    ),
     ..Rule::new("path.ecmp_member_bad", &["path.loss", "tcp.accept_queue_full", "tcp.backend_unhealthy"], evaluate)
 };
 

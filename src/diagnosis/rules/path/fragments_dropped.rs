@@ -25,9 +25,9 @@ fn evaluate(evidence: &Evidence<'_>) -> Vec<Candidate> {
 }
 
 fn towards(evidence: &Evidence<'_>, address: IpAddr) -> Option<Candidate> {
-    let large = evidence.echoes_of(address).find(|echo| {
-        is_fragmented(echo.fact) && echo.failure.is_none() && echo.errors.is_empty() && echo.sent >= LEAST_SENT
-    })?;
+    let large = evidence
+        .echoes_of(address)
+        .find(|echo| is_fragmented(echo.fact) && echo.failure.is_none() && echo.errors.is_empty() && echo.sent >= LEAST_SENT)?;
     let small: Vec<&ObservationId> = evidence.answered_series(address).map(|echo| echo.id).collect();
     // Where every large packet vanishes, pieces do too.
     let swallowed = evidence.mtus.iter().any(|mtu| mtu.address == address && mtu.limit == MtuLimit::Untold);
@@ -51,7 +51,12 @@ fn towards(evidence: &Evidence<'_>, address: IpAddr) -> Option<Candidate> {
         .resting_on(small.iter().copied())
         .rejecting("path.mtu_blackhole", "Large packets in one piece pass.", wide)
         .rejecting("path.loss", "Pings in one packet are not lost.", small)
-        .next(Who::Network, format!("Look for a firewall on the way to {address} that drops IP fragments, and let them pass or put them together."));
+        .next(
+            Who::Network,
+            format!(
+                "Look for a firewall on the way to {address} that drops IP fragments, and let them pass or put them together."
+            ),
+        );
     Some(candidate)
 }
 

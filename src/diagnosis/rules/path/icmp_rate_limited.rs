@@ -89,7 +89,8 @@ mod tests {
 
     #[test]
     fn a_router_that_misses_probes_which_later_hops_answer_limits_its_answers() {
-        let facts = trace_rounds("192.0.2.1", &[("10.0.1.1", "+++"), ("10.0.2.1", "+--"), ("10.0.3.1", "+++"), ("192.0.2.1", "+++")]);
+        let facts =
+            trace_rounds("192.0.2.1", &[("10.0.1.1", "+++"), ("10.0.2.1", "+--"), ("10.0.3.1", "+++"), ("192.0.2.1", "+++")]);
         let scene = Scene::new("shop.example").check(Kind::Traceroute, facts);
         assert_eq!(scene.is_healthy(), ["path.icmp_rate_limited"]);
         assert_eq!(scene.diagnose().findings[0].place.hop, Some(2));
@@ -97,7 +98,8 @@ mod tests {
 
     #[test]
     fn loss_that_the_target_inherits_is_no_limit() {
-        let facts = trace_rounds("192.0.2.1", &[("10.0.1.1", "+++"), ("10.0.2.1", "+--"), ("10.0.3.1", "+-+"), ("192.0.2.1", "+-+")]);
+        let facts =
+            trace_rounds("192.0.2.1", &[("10.0.1.1", "+++"), ("10.0.2.1", "+--"), ("10.0.3.1", "+-+"), ("192.0.2.1", "+-+")]);
         assert!(!Scene::new("shop.example").check(Kind::Traceroute, facts).names("path.icmp_rate_limited"));
     }
 

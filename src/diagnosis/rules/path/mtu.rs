@@ -120,7 +120,8 @@ mod tests {
     #[test]
     fn large_packets_that_vanish_explain_an_exchange_that_came_to_a_halt() {
         for status in [None, Some(200)] {
-            let finding = halted(status).check(Kind::Mtu, [mtu(MtuLimit::Untold, 1_300, Some(1_301))]).finds("path.mtu_blackhole");
+            let finding =
+                halted(status).check(Kind::Mtu, [mtu(MtuLimit::Untold, 1_300, Some(1_301))]).finds("path.mtu_blackhole");
             assert_eq!((finding.severity, finding.refines.len()), (Severity::Problem, 2));
             assert!(finding.sentence.contains("1300 bytes pass, 1301 do not"), "{}", finding.sentence);
         }

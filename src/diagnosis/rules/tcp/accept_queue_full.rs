@@ -7,7 +7,9 @@ use netsonde_contract::finding::{Place, Severity, Who};
 use netsonde_contract::id::ObservationId;
 
 pub(in crate::rules) const RULE: Rule = Rule {
-    settled_by: Some("the server's listen queue (`ss -ltn`: Recv-Q at Send-Q) and its count of listen drops (`nstat TcpExtListenDrops`)"),
+    settled_by: Some(
+        "the server's listen queue (`ss -ltn`: Recv-Q at Send-Q) and its count of listen drops (`nstat TcpExtListenDrops`)",
+    ),
     ..Rule::new("tcp.accept_queue_full", &["tcp.filtered", "path.loss", "path.ecmp_member_bad"], evaluate)
 };
 
@@ -76,12 +78,17 @@ mod tests {
     #[test]
     fn connections_that_stand_on_a_later_try_while_pings_lose_nothing_met_a_full_queue() {
         let finding = busy().check(Kind::Icmp, [echo_series("192.0.2.1", 20, 0, |_| {})]).finds("tcp.accept_queue_full");
-        assert!(finding.sentence.contains("2 of 5 stood only after") && finding.sentence.contains("1 not at all"), "{}", finding.sentence);
+        assert!(
+            finding.sentence.contains("2 of 5 stood only after") && finding.sentence.contains("1 not at all"),
+            "{}",
+            finding.sentence
+        );
     }
 
     #[test]
     fn a_trace_that_arrives_whole_shows_it_with_less_confidence() {
-        let finding = busy().check(Kind::Traceroute, trace("192.0.2.1", &["10.0.1.1", "192.0.2.1"])).finds("tcp.accept_queue_full");
+        let finding =
+            busy().check(Kind::Traceroute, trace("192.0.2.1", &["10.0.1.1", "192.0.2.1"])).finds("tcp.accept_queue_full");
         assert_eq!(finding.confidence, 0.7);
     }
 

@@ -41,7 +41,10 @@ fn unhealthy(endpoint: &Endpoint<'_>) -> Option<Candidate> {
         .resting_on(stood.iter().copied())
         .rejecting("tcp.refused", "Other connections to the same port stand.", stood)
         .rejecting("path.ecmp_member_bad", "The failed ones are refused, and not lost.", refused)
-        .next(Who::Server, "Take the server that refuses out of the load balancer, and look at its health check, which should have seen it.");
+        .next(
+            Who::Server,
+            "Take the server that refuses out of the load balancer, and look at its health check, which should have seen it.",
+        );
     Some(candidate)
 }
 

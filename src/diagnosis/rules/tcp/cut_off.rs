@@ -10,7 +10,9 @@ use netsonde_contract::finding::{Severity, Who};
 use netsonde_contract::observation::Exchange;
 
 pub(in crate::rules) const RESET_RULE: Rule = Rule {
-    settled_by: Some("a capture at the server at the time of the run: whether the reset leaves it, or comes from a box on the way"),
+    settled_by: Some(
+        "a capture at the server at the time of the run: whether the reset leaves it, or comes from a box on the way",
+    ),
     // Without the reset's TTL nothing tells the server from a box on the way.
     unprivileged_cap: 0.85,
     ..Rule::new("tcp.reset_midstream", &["tls.sni_blocked", "tcp.idle_timeout", "tcp.closed_early"], reset)
@@ -56,7 +58,9 @@ fn closed(evidence: &Evidence<'_>) -> Vec<Candidate> {
             .rejecting("http.protocol_error", "The head of the answer was proper HTTP.", proper)
             .next(
                 Who::Server,
-                format!("Look at the log of {host} at the time of the run: a worker that ends, a time-out or a limit in front of it."),
+                format!(
+                    "Look at the log of {host} at the time of the run: a worker that ends, a time-out or a limit in front of it."
+                ),
             );
         Some(candidate)
     };
