@@ -3,13 +3,14 @@
 use crate::candidate::Candidate;
 use crate::evidence::{Evidence, Seen};
 use crate::rule::Rule;
+use crate::rules::path::loss;
 use crate::spot::Spot;
 use crate::threshold::USUAL_MTU_BYTES;
 use crate::wording::named;
 use netsonde_contract::failure::{Failure, FailureCode, Step};
 use netsonde_contract::finding::{Place, Severity, Who};
 use netsonde_contract::id::ObservationId;
-use netsonde_contract::observation::{Mtu, MtuLimit};
+use netsonde_contract::observation::{Mtu, MtuAnswer, MtuLimit};
 use std::net::IpAddr;
 
 pub(in crate::rules) const LOWERED_RULE: Rule = Rule::new("path.mtu_lowered", &["path.mtu_blackhole"], lowered);
@@ -26,6 +27,9 @@ const TOLD: f64 = 0.95;
 const WITH_STALL: f64 = 0.92;
 /// The same, and everything that was tried works, because it is small.
 const WITHOUT_STALL: f64 = 0.85;
+
+/// So many large packets that vanish are no chance where a quarter of all is lost: one case in four thousand.
+const VANISHED_ON_LOSSY_PATH: usize = 6;
 
 fn lowered(evidence: &Evidence<'_>) -> Vec<Candidate> {
     let of_mtu = |mtu: &Seen<'_, Mtu>| {
@@ -53,6 +57,11 @@ fn blackhole(evidence: &Evidence<'_>) -> Vec<Candidate> {
 fn swallowed(evidence: &Evidence<'_>, mtu: &Seen<'_, Mtu>) -> Option<Candidate> {
     let (passed, stopped) = (mtu.passed_bytes?, mtu.stopped_bytes?);
     if mtu.limit != MtuLimit::Untold {
+        return None;
+    }
+    // On a path that loses packets some sizes vanish by chance: then more of them must, and not one of them may have passed.
+    let vanished = mtu.probes.iter().filter(|probe| probe.size_bytes > passed && probe.answer == MtuAnswer::Silent).count();
+    if loss::share(evidence, mtu.address).is_some() && vanished < VANISHED_ON_LOSSY_PATH {
         return None;
     }
     let stalled = stalled(evidence, mtu.address);
@@ -101,7 +110,7 @@ fn stalled<'a>(evidence: &Evidence<'a>, address: IpAddr) -> Vec<&'a ObservationI
 
 #[cfg(test)]
 mod tests {
-    use crate::scene::{Scene, exchange, failure, icmp, mtu};
+    use crate::scene::{Scene, echo_series, exchange, failure, icmp, mtu};
     use netsonde_contract::failure::{FailureCode, Step};
     use netsonde_contract::finding::Severity;
     use netsonde_contract::kind::Kind;
@@ -132,6 +141,13 @@ mod tests {
         let scene = Scene::new(URL).check(Kind::Http, [exchange(URL, |_| {})]);
         let finding = scene.check(Kind::Mtu, [mtu(MtuLimit::Untold, 1_300, Some(1_301))]).finds("path.mtu_blackhole");
         assert_eq!(finding.severity, Severity::Degraded);
+    }
+
+    #[test]
+    fn sizes_that_vanish_by_chance_on_a_lossy_path_are_no_black_hole() {
+        let scene = Scene::new(URL).check(Kind::Mtu, [mtu(MtuLimit::Untold, 1_300, Some(1_301))]);
+        let diagnosis = scene.check(Kind::Icmp, [echo_series("192.0.2.1", 20, 5, |_| {})]).diagnose();
+        assert_eq!(diagnosis.findings.iter().map(|finding| finding.cause.as_str()).collect::<Vec<_>>(), ["path.loss"]);
     }
 
     #[test]
