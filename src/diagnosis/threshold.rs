@@ -27,3 +27,32 @@ pub(crate) const LONGEST_LOOP: usize = 6;
 
 /// So many answers must repeat before a path is called a loop: one repeated router also comes from two paths of unequal length.
 pub(crate) const LOOP_REPEATS: usize = 3;
+
+/// The share of packets lost, doubled or overtaken above which it counts: the lower end of the 95 % interval. Below one in a hundred
+/// applications do not feel it.
+pub(crate) const BAD_SHARE: f64 = 0.01;
+
+/// A tenth of the replies taking this much longer than the fastest is felt in calls and remote desktops, whose buffers are about that.
+pub(crate) const JITTER_US: u64 = 20_000;
+
+/// The way is full where packets wait this much longer than the path needs, and so many times as long.
+pub(crate) const CONGESTED_WAIT_US: u64 = 50_000;
+pub(crate) const CONGESTED_TIMES: u64 = 5;
+
+/// The largest packet of Ethernet and of most paths, in bytes: below it a path is narrower than usual.
+pub(crate) const USUAL_MTU_BYTES: u32 = 1_500;
+
+/// A round trip from one end of the earth to the other over cables stays below this; what is above has a satellite or a full queue.
+pub(crate) const FAR_ROUND_TRIP_US: u64 = 300_000;
+
+/// A body that takes longer than this is waited for by a person.
+pub(crate) const SLOW_BODY_US: u64 = 2_000_000;
+
+/// What every sender may send within one round trip at the start (RFC 6928): ten segments. A transfer below that for each round trip
+/// is held back by something else than the way.
+pub(crate) const INITIAL_WINDOW_BYTES: u64 = 14_600;
+
+/// Beyond this the clock is wrong enough that tickets, one-time passwords and certificates fail; beyond the smaller one it is worth
+/// knowing.
+pub(crate) const CLOCK_WRONG_US: i64 = 60_000_000;
+pub(crate) const CLOCK_OFF_US: i64 = 5_000_000;

@@ -5,8 +5,12 @@
 //! named first. Every question is asked over IPv4 and IPv6, and with and without privileges.
 #![expect(clippy::print_stdout, reason = "the table on standard output is what this program is for")]
 
+/// Links that lose, delay and double what they carry.
+mod cable;
 /// Evidence kept for tests without a network.
 mod golden;
+/// The links of a network.
+mod links;
 /// Certificates and statements that openssl alone makes.
 mod material;
 /// Networks of namespaces: built, broken, taken down.
@@ -56,12 +60,19 @@ enum Internal {
     /// Runs the servers of one node (used by the lab itself).
     #[command(hide = true)]
     Serve { services: PathBuf, directory: PathBuf },
+    /// Carries the cables of one network (used by the lab itself).
+    #[command(hide = true)]
+    Cables { list: String },
 }
 
 fn main() -> Result<ExitCode> {
     let arguments = Arguments::parse();
-    if let Some(Internal::Serve { services, directory }) = arguments.internal {
-        return serve::run(&services, &directory).map(|()| ExitCode::SUCCESS);
+    match arguments.internal {
+        Some(Internal::Serve { services, directory }) => {
+            return serve::run(&services, &directory).map(|()| ExitCode::SUCCESS);
+        }
+        Some(Internal::Cables { list }) => return cable::run(&list).map(|()| ExitCode::SUCCESS),
+        None => {}
     }
     let scenarios = Scenario::all(arguments.filter.as_deref())?;
     if scenarios.is_empty() {

@@ -3,7 +3,8 @@
 //! Link k, from the left and from 0, is 10.77.k.0/24 and fd77:0:0:k::/64, its left end `.1`, its right end `.2`. The server's own
 //! addresses, 10.99.0.1 and fd99::1, sit on its loopback. No namespace has a link to the machine's own, so no packet can leave.
 
-use super::scenario::{Family, Fault, User};
+use super::cable::{Carrier, Impairment};
+use super::scenario::{Family, Fault, Scenario, User};
 use anyhow::{Context, Result, bail};
 use std::fs;
 use std::io::{BufRead, BufReader, Write};
@@ -26,8 +27,13 @@ const TOOLS: [(&str, &str); 5] =
 
 pub(crate) struct Network {
     prefix: String,
+    /// The chain, from the client to the server.
     nodes: Vec<String>,
+    /// A second router beside one of the chain.
+    beside: Option<String>,
     servers: Vec<Child>,
+    /// What carries the cables, where there are any.
+    carrier: Option<Carrier>,
 }
 
 /// What this machine or user lacks for the lab, in words; none where all is there.
@@ -56,35 +62,19 @@ pub(crate) fn sweep() {
 impl Network {
     /// # Errors
     /// Where a namespace, link, address or route cannot be made; what was made by then is taken down.
-    pub(crate) fn chain(routers: u8) -> Result<Self> {
+    pub(crate) fn of(scenario: &Scenario) -> Result<Self> {
         static NUMBER: AtomicU32 = AtomicU32::new(0);
         let prefix = format!("{PREFIX}{}x{}", std::process::id(), NUMBER.fetch_add(1, Ordering::Relaxed));
         let nodes: Vec<String> =
-            std::iter::once("c".into()).chain((1..=routers).map(|i| format!("r{i}"))).chain(["s".into()]).collect();
-        let mut network = Self { prefix, nodes: Vec::new(), servers: Vec::new() };
+            std::iter::once("c".into()).chain((1..=scenario.routers).map(|i| format!("r{i}"))).chain(["s".into()]).collect();
+        let mut network = Self { prefix, nodes: Vec::new(), beside: None, servers: Vec::new(), carrier: None };
         for node in &nodes {
             run(Command::new("ip").args(["netns", "add", &network.namespace(node)]))?;
             network.nodes.push(node.clone());
             network.prepare(node)?;
         }
         let last = nodes.len() - 1;
-        for (k, pair) in nodes.windows(2).enumerate() {
-            let (left, right) = (&pair[0], &pair[1]);
-            let link = format!(
-                "link add to-{right} netns {} type veth peer name to-{left} netns {}",
-                network.namespace(left),
-                network.namespace(right)
-            );
-            network.batch(None, &[link])?;
-            for (me, other, host) in [(left, right, 1), (right, left, 2)] {
-                let lines = [
-                    format!("addr add 10.77.{k}.{host}/24 dev to-{other}"),
-                    format!("addr add fd77:0:0:{k}::{host}/64 dev to-{other} nodad"),
-                    format!("link set to-{other} up"),
-                ];
-                network.batch(Some(me), &lines)?;
-            }
-        }
+        network.link_chain(scenario)?;
         for (i, node) in nodes.iter().enumerate() {
             let mut routes = Vec::new();
             if i < last {
@@ -99,6 +89,17 @@ impl Network {
                 routes.push(format!("route add fd77:0:0:{k}::/64 via fd77:0:0:{}::1", i - 1));
             }
             network.batch(Some(node), &routes)?;
+        }
+        if let Some(twin) = &scenario.twin {
+            let second = format!("{twin}b");
+            run(Command::new("ip").args(["netns", "add", &network.namespace(&second)]))?;
+            network.beside = Some(second.clone());
+            network.prepare(&second)?;
+            network.add_twin(twin)?;
+        }
+        network.set_cables(&scenario.cable)?;
+        if scenario.everybody_pings {
+            network.sysctl("c", &["net.ipv4.ping_group_range=0 2147483647".to_owned()])?;
         }
         network.refuse_ways_out()?;
         Ok(network)
@@ -123,7 +124,7 @@ impl Network {
 
     /// Proves, before anything is sent, that every interface of every node is a link of this lab.
     fn refuse_ways_out(&self) -> Result<()> {
-        for node in &self.nodes {
+        for node in self.nodes.iter().chain(&self.beside) {
             let listing = run(Command::new("ip").args(["-n", &self.namespace(node), "-brief", "link"]))?;
             let foreign = listing
                 .lines()
@@ -172,30 +173,57 @@ impl Network {
         Ok(())
     }
 
-    pub(crate) fn inject(&self, fault: &Fault) -> Result<()> {
+    pub(crate) fn inject(&mut self, fault: &Fault) -> Result<()> {
         if !fault.nft.is_empty() {
             self.nft(&fault.node, &fault.nft)?;
         }
         for line in &fault.ip {
             run(Command::new("ip").args(["-n", &self.namespace(&fault.node)]).args(line.split_whitespace()))?;
         }
-        if !fault.sysctl.is_empty() {
-            run(Command::new("ip").args(["netns", "exec", &self.namespace(&fault.node), "sysctl", "-qw"]).args(&fault.sysctl))?;
+        for impairment in &fault.cable {
+            self.impair(impairment)?;
         }
-        Ok(())
+        self.sysctl(&fault.node, &fault.sysctl)
+    }
+
+    /// Sets what a cable does from now on.
+    pub(crate) fn impair(&mut self, impairment: &Impairment) -> Result<()> {
+        self.carrier.as_mut().context("the network has no cables")?.set(impairment)
+    }
+
+    pub(crate) fn sysctl(&self, node: &str, settings: &[String]) -> Result<()> {
+        if settings.is_empty() {
+            return Ok(());
+        }
+        let mut command = Command::new("ip");
+        run(command.args(["netns", "exec", &self.namespace(node), "sysctl", "-qw"]).args(settings)).map(drop)
+    }
+
+    /// The chain, from the client to the server.
+    pub(crate) fn nodes(&self) -> &[String] {
+        &self.nodes
+    }
+
+    pub(crate) fn carry(&mut self, carrier: Carrier) {
+        self.carrier = Some(carrier);
     }
 
     fn nft(&self, node: &str, rules: &str) -> Result<()> {
         let chains = [
-            ("pre", "prerouting", -300),
-            ("input", "input", 0),
-            ("forward", "forward", 0),
-            ("output", "output", 0),
-            ("post", "postrouting", 300),
+            // Before fragments are put together.
+            ("raw", "filter", "prerouting", -450),
+            ("pre", "filter", "prerouting", -300),
+            ("divert", "nat", "prerouting", -100),
+            ("input", "filter", "input", 0),
+            ("forward", "filter", "forward", 0),
+            ("output", "filter", "output", 0),
+            ("post", "filter", "postrouting", 300),
         ];
         let mut text = String::from("table inet f {\n");
-        for (name, hook, priority) in chains {
-            text += &format!("chain {name} {{ type filter hook {hook} priority {priority}; }}\n");
+        // A chain that is not used must not exist: one of type nat makes the kernel follow connections.
+        let used = |name: &str| rules.lines().any(|line| line.split_whitespace().next() == Some(name));
+        for (name, kind, hook, priority) in chains.into_iter().filter(|chain| used(chain.0)) {
+            text += &format!("chain {name} {{ type {kind} hook {hook} priority {priority}; }}\n");
         }
         text += "}\n";
         for rule in rules.lines().map(str::trim).filter(|line| !line.is_empty()) {
@@ -206,7 +234,7 @@ impl Network {
         run_with_input(command.args(["-f", "-"]), &text)
     }
 
-    fn batch(&self, node: Option<&str>, lines: &[String]) -> Result<()> {
+    pub(crate) fn batch(&self, node: Option<&str>, lines: &[String]) -> Result<()> {
         let mut command = Command::new("ip");
         if let Some(node) = node {
             command.args(["-n", &self.namespace(node)]);
@@ -255,7 +283,9 @@ impl Drop for Network {
             let _ = server.kill();
             let _ = server.wait();
         }
-        for node in &self.nodes {
+        // The devices of cables go before their namespaces.
+        self.carrier = None;
+        for node in self.nodes.iter().chain(&self.beside) {
             remove_namespace(&self.namespace(node));
         }
     }

@@ -1,3 +1,4 @@
+use super::cable::Impairment;
 use anyhow::{Context, Result};
 use netsonde_tests::certificates::Flaw;
 use serde::{Deserialize, Serialize};
@@ -37,6 +38,17 @@ pub(crate) struct Scenario {
     /// Seconds of quiet before each trial with the fault on, where an earlier one leaves its mark in the network.
     #[serde(default)]
     pub quiet_s: u64,
+    /// Everybody on the client may ping, as most distributions have it.
+    #[serde(default)]
+    pub everybody_pings: bool,
+    /// Links that are not as plain as the others.
+    #[serde(default)]
+    pub link: Vec<Link>,
+    /// A router beside which a second one stands, `r2b` beside `r2`; the router before shares the flows among both.
+    pub twin: Option<String>,
+    /// What cables do from the beginning, with the fault off as well.
+    #[serde(default)]
+    pub cable: Vec<Impairment>,
     #[serde(default)]
     pub service: Vec<Service>,
     #[serde(default)]
@@ -63,7 +75,7 @@ pub(crate) struct Expect {
     pub exit: i32,
 }
 
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub(crate) enum Family {
     V4,
@@ -142,6 +154,12 @@ pub(crate) enum ServiceKind {
     Openssl,
     /// Serves the intermediate's certificate, as authorities do.
     Issuer,
+    /// An HTTP server whose path says how it misbehaves.
+    Unruly,
+    /// Accepts one connection in as many milliseconds as `text` says.
+    Busy,
+    /// A time server, as many seconds wrong as `text` says.
+    Time,
 }
 
 impl ServiceKind {
@@ -161,12 +179,33 @@ pub(crate) enum Material {
     Revocation,
 }
 
+/// A link of the chain that is not plain.
+#[derive(Clone, Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct Link {
+    /// The nodes at its ends, the one nearer to the client first.
+    pub between: [String; 2],
+    /// A cable, whose delay, loss and the like can be set.
+    #[serde(default)]
+    pub cable: bool,
+    /// The largest packet that it takes, in bytes.
+    pub mtu: Option<u32>,
+    /// The cable's dice fall the same for the same seed.
+    #[serde(default = "seed")]
+    pub seed: u64,
+}
+
 /// One change that breaks something.
 #[derive(Clone, Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub(crate) struct Fault {
+    /// Where rules, commands and settings go.
+    #[serde(default = "server")]
     pub node: String,
-    /// Rules for the table `inet f`, which has the chains pre, input, forward, output and post.
+    /// What cables do from now on.
+    #[serde(default)]
+    pub cable: Vec<Impairment>,
+    /// Rules for the table `inet f`, which has the chains raw, pre, divert, input, forward, output and post.
     #[serde(default)]
     pub nft: String,
     /// Arguments of `ip` in the node, one command a line.
@@ -210,6 +249,10 @@ impl Scenario {
 
 fn three() -> u8 {
     3
+}
+
+fn seed() -> u64 {
+    1
 }
 
 fn one() -> i32 {

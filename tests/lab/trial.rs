@@ -79,7 +79,7 @@ impl Bench {
     }
 
     fn run_in_network(&self, scenario: &Scenario, stopped: &AtomicBool, trials: &mut Vec<Trial>) -> Result<()> {
-        let mut network = Network::chain(scenario.routers)?;
+        let mut network = Network::of(scenario)?;
         network.settle()?;
         self.start_services(scenario, &mut network)?;
         let ask_off = scenario.ask_off.as_ref().unwrap_or(&scenario.ask);

@@ -7,6 +7,7 @@ mod plain;
 mod proxy;
 mod quic;
 mod tls;
+mod unruly;
 
 pub use dns::serve_dns;
 pub use http::serve_http;
@@ -15,6 +16,7 @@ pub use plain::{serve_banner, serve_file, serve_silence};
 pub use proxy::serve_proxy;
 pub use quic::serve_quic;
 pub use tls::{mutual_server_config, serve_https, serve_name_filter, serve_small_hellos, server_config};
+pub use unruly::{serve_busy, serve_time, serve_unruly};
 
 use anyhow::{Context, Result};
 use std::future::Future;

@@ -157,16 +157,17 @@ fn a_name_that_does_not_resolve_for_the_request_is_explained_by_the_name_server(
 
 #[test]
 fn an_unexplained_failure_says_what_was_seen_and_what_is_in_order() {
-    let reset =
-        exchange(URL, |exchange| (exchange.status, exchange.failure) = (None, Some(failure(FailureCode::Reset, Step::Receive))));
+    let too_large = exchange(URL, |exchange| {
+        (exchange.status, exchange.failure) = (None, Some(failure(FailureCode::TooLarge, Step::Receive)))
+    });
     let scene = Scene::new(URL)
         .check(Kind::Dns, [answer("10.0.0.53", NAME, &["192.0.2.1"]), system(NAME, &["192.0.2.1"])])
         .check(Kind::Tcp, [connected("192.0.2.1:443")])
         .check(Kind::Tls, [handshake(|_| {})])
-        .check(Kind::Http, [reset]);
+        .check(Kind::Http, [too_large]);
     let diagnosis = scene.is_unexplained();
     let gap = &diagnosis.unexplained[0];
-    assert!(gap.required && gap.what == "GET https://shop.example/: reset.", "{}", gap.what);
+    assert!(gap.required && gap.what == "GET https://shop.example/: toolarge.", "{}", gap.what);
     let ruled_out: Vec<_> = gap.ruled_out.iter().map(|rejected| rejected.cause.as_str()).collect();
     assert_eq!(ruled_out, ["dns.resolver_unreachable", "path.target_silent", "tcp.filtered", "tls.unknown_issuer"]);
     assert!(gap.ruled_out.iter().all(|rejected| !rejected.evidence.is_empty()));

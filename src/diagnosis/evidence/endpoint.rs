@@ -6,6 +6,9 @@ use netsonde_contract::kind::ServiceTransport;
 use netsonde_contract::observation::{Connect, Exchange, Handshake, Service};
 use std::net::{IpAddr, SocketAddr};
 
+/// A little less than the second after which a SYN is sent again.
+const SYN_RETRY_US: u64 = 950_000;
+
 /// One attempt at a TCP connection: by a tcp check, or as the first step of a handshake or an exchange.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Attempt<'a> {
@@ -16,6 +19,8 @@ pub(crate) struct Attempt<'a> {
     /// When it began, since the run began.
     pub(crate) at_us: u64,
     pub(crate) took_us: u64,
+    /// SYNs sent again before it was decided, where the system tells it.
+    pub(crate) syn_retransmits: Option<u32>,
     /// None where it connected.
     pub(crate) failure: Option<&'a Failure>,
     /// The request was sent there by a redirect, so that the address may be another host's.
@@ -34,6 +39,7 @@ impl<'a> Attempt<'a> {
             address: connect.address,
             local: connect.local.map(|local| local.ip()),
             took_us: connect.took_us,
+            syn_retransmits: connect.syn_retransmits,
             failure: connect.failure.as_ref(),
             redirected: false,
             keeps_icmp: true,
@@ -51,6 +57,7 @@ impl<'a> Attempt<'a> {
             address: handshake.address,
             local: None,
             took_us: handshake.connect_us,
+            syn_retransmits: None,
             failure: handshake.failure.as_ref().filter(|failure| is_before_connected(failure)),
             redirected: false,
             keeps_icmp: false,
@@ -68,6 +75,7 @@ impl<'a> Attempt<'a> {
             address: service.address,
             local: None,
             took_us: service.connect_us.unwrap_or_default(),
+            syn_retransmits: None,
             failure: service.failure.as_ref().filter(|failure| is_before_connected(failure)),
             redirected: false,
             keeps_icmp: false,
@@ -90,6 +98,7 @@ impl<'a> Attempt<'a> {
             address,
             local: None,
             took_us: exchange.phases.connect_us.unwrap_or_default(),
+            syn_retransmits: None,
             failure,
             redirected: exchange.redirect > 0,
             keeps_icmp: false,
@@ -116,6 +125,13 @@ impl<'a> Attempt<'a> {
 
     pub(crate) fn silent(&self) -> bool {
         self.failure.is_some_and(|failure| failure.code == FailureCode::TimedOut && failure.icmp.is_none())
+    }
+
+    /// It connected only after its first SYN had stayed without an answer: the system counted, or it took the second that a SYN is
+    /// sent again after (RFC 6298 section 2).
+    pub(crate) fn connected_late(&self) -> bool {
+        let late = self.syn_retransmits.map_or(self.took_us >= SYN_RETRY_US, |retransmits| retransmits > 0);
+        self.connected() && late
     }
 
     /// What the ICMP error that ended the attempt means, where one did.

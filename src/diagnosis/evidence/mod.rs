@@ -8,6 +8,8 @@ mod machine;
 mod naming;
 /// What is known about the way to one address.
 mod path;
+/// What a series of echo requests shows of the way.
+mod series;
 /// What made a check fail, and where.
 mod symptom;
 
@@ -15,6 +17,7 @@ pub(crate) use endpoint::{Attempt, Endpoint, host_of};
 pub(crate) use machine::is_without_route;
 pub(crate) use naming::{Answer, NXDOMAIN, NameView, REFUSED, SERVFAIL, ServerView, went_out};
 pub(crate) use path::IcmpSeen;
+pub(crate) use series::{Share, is_fragmented};
 pub(crate) use symptom::{Symptom, sets_cookie};
 
 use netsonde_contract::environment::Environment;
@@ -22,8 +25,8 @@ use netsonde_contract::id::ObservationId;
 use netsonde_contract::kind::Kind;
 use netsonde_contract::observation::{
     Clock, CloudHint, CloudMetadata, Connect, Delegation, DnssecChain, Echo, Exchange, Fact, FetchedIssuer, Handshake,
-    HandshakeVariant, Hop, Interface, Lookup, NameSources, Observation, PlatformAddress, Proxies, Purpose, Quic, Resolvers,
-    Route, Service, TlsSupport, Trace, ZoneServer,
+    HandshakeVariant, Hop, Interface, Lookup, Mtu, NameSources, Observation, PlatformAddress, Proxies, Purpose, Quic, Resolvers,
+    Route, Service, TimeOffset, TlsSupport, Trace, ZoneServer,
 };
 use netsonde_contract::outcome::Outcome;
 use netsonde_contract::target::Target;
@@ -93,6 +96,12 @@ pub(crate) struct Evidence<'a> {
     pub(crate) quics: Vec<Seen<'a, Quic>>,
     pub(crate) services: Vec<Seen<'a, Service>>,
     pub(crate) routes: Vec<Seen<'a, Route>>,
+    pub(crate) mtus: Vec<Seen<'a, Mtu>>,
+    pub(crate) time_offsets: Vec<Seen<'a, TimeOffset>>,
+    /// The distances on the ways to other targets of the run, which share routers with this one.
+    pub(crate) hops_elsewhere: Vec<Seen<'a, Hop>>,
+    /// Every TCP attempt of a tcp check, with what was done once it stood.
+    pub(crate) connects: Vec<Seen<'a, Connect>>,
     pub(crate) interfaces: Vec<Seen<'a, Interface>>,
     pub(crate) clocks: Vec<Seen<'a, Clock>>,
     pub(crate) resolvers: Vec<Seen<'a, Resolvers>>,
@@ -130,6 +139,10 @@ impl<'a> Evidence<'a> {
             quics: Vec::new(),
             services: Vec::new(),
             routes: Vec::new(),
+            mtus: Vec::new(),
+            time_offsets: Vec::new(),
+            hops_elsewhere: Vec::new(),
+            connects: Vec::new(),
             interfaces: Vec::new(),
             clocks: Vec::new(),
             resolvers: Vec::new(),
@@ -142,8 +155,8 @@ impl<'a> Evidence<'a> {
         };
         for outcome in outcomes {
             let of_target = outcome.target.as_ref() == target;
-            // The machine is the same for every target, and is read for the first one only.
-            if of_target || outcome.target.is_none() || outcome.kind == Kind::Host {
+            // The machine is the same for every target, and is read for the first one only; ways to other targets share routers.
+            if of_target || outcome.target.is_none() || matches!(outcome.kind, Kind::Host | Kind::Traceroute) {
                 for observation in &outcome.observations {
                     evidence.add(outcome, observation, of_target);
                 }
@@ -166,6 +179,7 @@ impl<'a> Evidence<'a> {
             Fact::CloudHint(fact) => self.cloud_hints.push(seen!(fact)),
             Fact::CloudMetadata(fact) => self.cloud_metadata.push(seen!(fact)),
             Fact::PlatformAddress(fact) => self.platform_addresses.push(seen!(fact)),
+            Fact::Hop(fact) if !of_target => self.hops_elsewhere.push(seen!(fact)),
             _ if !of_target => {}
             Fact::Lookup(fact) if fact.purpose == Purpose::Question => self.lookups.push(seen!(fact)),
             Fact::Lookup(fact) if fact.purpose == Purpose::CheckingDisabled => {
@@ -181,7 +195,10 @@ impl<'a> Evidence<'a> {
             Fact::TlsSupport(fact) => self.tls_support.push(seen!(fact)),
             Fact::FetchedIssuer(fact) => self.fetched_issuers.push(seen!(fact)),
             Fact::Connect(fact) if is_of_proxy(outcome) => self.to_proxy.push(seen!(fact)),
-            Fact::Connect(fact) => self.attempts.extend(Attempt::of_connect(seen!(fact))),
+            Fact::Connect(fact) => {
+                self.attempts.extend(Attempt::of_connect(seen!(fact)));
+                self.connects.push(seen!(fact));
+            }
             Fact::Echo(fact) => self.echoes.push(seen!(fact)),
             Fact::Hop(fact) => self.hops.push(seen!(fact)),
             Fact::Trace(fact) => self.traces.push(seen!(fact)),
@@ -209,6 +226,8 @@ impl<'a> Evidence<'a> {
                 self.services.push(seen);
             }
             Fact::Route(fact) => self.routes.push(seen!(fact)),
+            Fact::Mtu(fact) => self.mtus.push(seen!(fact.as_ref())),
+            Fact::TimeOffset(fact) => self.time_offsets.push(seen!(fact.as_ref())),
             // No rule reads these yet.
             Fact::Comparison(_) | Fact::Load(_) => {}
             Fact::Reflection(_) => {}
@@ -216,7 +235,6 @@ impl<'a> Evidence<'a> {
             Fact::Sweep(_) | Fact::PortSweep(_) | Fact::Race(_) => {}
             Fact::Neighbours(_) | Fact::Sockets(_) | Fact::Firewall(_) | Fact::Capacity(_) | Fact::Counters(_) => {}
             Fact::SystemLoad(_) | Fact::Machine(_) | Fact::AddressProbe(_) => {}
-            Fact::Mtu(_) | Fact::TimeOffset(_) => {}
             Fact::Unknown(_) => {}
         }
     }

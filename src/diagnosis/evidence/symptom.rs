@@ -5,7 +5,8 @@ use crate::spot::Spot;
 use netsonde_contract::failure::{Failure, FailureCode, Step};
 use netsonde_contract::id::ObservationId;
 use netsonde_contract::observation::{
-    Connect, Echo, Exchange, ExchangePurpose, Fact, Handshake, Load, Lookup, LookupSource, Purpose, Quic, Service, Trace,
+    Connect, Echo, Exchange, ExchangePurpose, Fact, Handshake, Load, Lookup, LookupSource, Mtu, MtuLimit, Purpose, Quic, Service,
+    TimeOffset, Trace,
 };
 use netsonde_contract::outcome::Outcome;
 
@@ -53,6 +54,8 @@ impl Evidence<'_> {
                 let what = words(trace.failure.as_ref(), || "the target did not answer".to_owned());
                 Some((Layer::Path, Spot::Address(trace.target), format!("traceroute to {}: {what}", trace.target)))
             }
+            Fact::Mtu(mtu) => of_mtu(mtu),
+            Fact::TimeOffset(offset) => of_time(outcome, offset),
             Fact::Handshake(handshake) => of_handshake(handshake),
             Fact::Exchange(exchange) if keeps_no_cookies(exchange) => {
                 let url = &exchange.url;
@@ -103,6 +106,8 @@ impl Evidence<'_> {
                     Fact::Echo(echo) => echo.address.is_unspecified(),
                     Fact::Trace(trace) => trace.target.is_unspecified(),
                     Fact::Exchange(exchange) => keeps_no_cookies(exchange),
+                    // Most hosts answer no UDP packet to a closed port: nothing was measured, and nothing is wrong.
+                    Fact::Mtu(mtu) => mtu.passed_bytes.is_none() || mtu.limit == MtuLimit::Unknown,
                     _ => false,
                 };
             Some(Symptom { id: &observation.id, layer, spot, what, not_measured })
@@ -159,6 +164,31 @@ fn of_connect(connect: &Connect) -> Option<Found> {
         spot,
         format!("the connection to {} was lost after {idle_s} s without traffic: {}", connect.address, failure.text),
     ))
+}
+
+fn of_mtu(mtu: &Mtu) -> Option<Found> {
+    let what = match (mtu.limit, mtu.passed_bytes, mtu.stopped_bytes) {
+        (MtuLimit::Untold, Some(passed), Some(stopped)) => {
+            format!("packets of {stopped} bytes vanish without a word, and packets of {passed} bytes pass")
+        }
+        (_, None, _) | (MtuLimit::Unknown, _, _) => "its large packets could not be told from lost ones".to_owned(),
+        _ => return None,
+    };
+    Some((Layer::Path, Spot::Address(mtu.address), format!("path MTU to {}: {what}", mtu.address)))
+}
+
+/// A server that did not answer, or a clock further off than the check allows.
+fn of_time(outcome: &Outcome, offset: &TimeOffset) -> Option<Found> {
+    /// As in the parameters of the kind.
+    const DEFAULT_MS: u64 = 1_000;
+    let allowed_ms = outcome.parameters.get("max_offset_ms").and_then(serde_json::Value::as_u64).unwrap_or(DEFAULT_MS);
+    let spot = Spot::Endpoint(offset.address);
+    if let Some(failure) = &offset.failure {
+        return Some((Layer::Service, spot, format!("asking the time server {}: {}", offset.address, failure.text)));
+    }
+    let offset_ms = offset.offset_us?.unsigned_abs() / 1_000;
+    let what = format!("this machine's clock differs from the time server {} by {offset_ms} ms", offset.address);
+    (offset_ms > allowed_ms).then_some((Layer::Service, spot, what))
 }
 
 fn of_handshake(handshake: &Handshake) -> Option<Found> {

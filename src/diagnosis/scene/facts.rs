@@ -4,10 +4,11 @@ use super::timestamp;
 use netsonde_contract::failure::{Failure, FailureCode, IcmpError, Step};
 use netsonde_contract::observation::{
     Certificate, Clock, CloudHint, CloudMetadata, CloudProvider, Connect, DnsFlags, DnsReply, DnssecChain, Echo, EchoReply,
-    Exchange, Fact, FetchedIssuer, Handshake, HandshakeVariant, Header, Hop, HopProbe, HopReply, HostsLine, Interface, Lookup,
-    LookupSource, NameSources, NameVerdict, OtherMessage, PlatformAddress, PlatformService, Proxies, ProxySetting, Purpose,
-    QueryReason, Quic, Record, ReplyKind, Resolvers, Route, Security, SentQuery, Service, TlsSupport, Trace, TraceProtocol,
-    Transport, TrustReason, TrustStore, TrustVerdict, Variant, VersionSupport, ZoneServer,
+    EchoStatistics, Exchange, Fact, FetchedIssuer, Handshake, HandshakeVariant, Header, Hold, Hop, HopProbe, HopReply, HostsLine,
+    Interface, Lookup, LookupSource, Mtu, MtuLimit, NameSources, NameVerdict, OtherMessage, PlatformAddress, PlatformService,
+    Proxies, ProxySetting, Purpose, QueryReason, Quic, Record, ReplyKind, Resolvers, Route, Security, SentQuery, Service,
+    TimeOffset, TlsSupport, Trace, TraceProtocol, Transport, TrustReason, TrustStore, TrustVerdict, Variant, VersionSupport,
+    ZoneServer,
 };
 use serde_json::json;
 use std::net::{IpAddr, SocketAddr};
@@ -285,6 +286,30 @@ pub(crate) fn refused(address: &str, took_us: u64) -> Fact {
     connect(address, took_us, Some(failure(FailureCode::Refused, Step::Connect)))
 }
 
+/// A connection that stood only after its SYN had been sent again.
+pub(crate) fn connected_late(address: &str) -> Fact {
+    let mut fact = connect(address, 1_020_000, None);
+    if let Fact::Connect(connect) = &mut fact {
+        connect.syn_retransmits = Some(1);
+    }
+    fact
+}
+
+/// A connection that was held idle, with keepalive probes every so many seconds (0 for none), and how that ended.
+pub(crate) fn held(address: &str, keepalive_s: u32, idle_s: u64, ended: Option<FailureCode>) -> Fact {
+    let mut fact = connected(address);
+    if let Fact::Connect(connect) = &mut fact {
+        connect.hold = Some(Box::new(Hold {
+            asked_s: 60,
+            keepalive_s,
+            idle_us: idle_s * 1_000_000,
+            answered: Some(ended.is_none()),
+            failure: ended.map(|code| failure(code, Step::Receive)),
+        }));
+    }
+    fact
+}
+
 pub(crate) fn silent(address: &str) -> Fact {
     connect(address, 3_000_000, Some(failure(FailureCode::TimedOut, Step::Connect)))
 }
@@ -302,7 +327,8 @@ pub(crate) fn echo(address: &str, rtts_us: &[u64]) -> Fact {
     Fact::Echo(Echo {
         host: "shop.example".into(),
         address: address.parse().unwrap(),
-        sent: 5,
+        // All were answered, or none of five.
+        sent: if rtts_us.is_empty() { 5 } else { rtts_us.len() as u32 },
         replies: rtts_us.iter().enumerate().map(reply).collect(),
         errors: Vec::new(),
         size_bytes: 56,
@@ -314,6 +340,56 @@ pub(crate) fn echo(address: &str, rtts_us: &[u64]) -> Fact {
         statistics: None,
         failure: None,
     })
+}
+
+/// A series of so many requests of which the first so many were lost and the others took 20 ms, with statistics as the test wants them.
+pub(crate) fn echo_series(address: &str, sent: u32, lost: u32, change: impl FnOnce(&mut EchoStatistics)) -> Fact {
+    let mut fact = echo(address, &vec![20_000; (sent - lost) as usize]);
+    if let Fact::Echo(echo) = &mut fact {
+        echo.sent = sent;
+        let mut statistics = EchoStatistics { received: sent - lost, lost, ..EchoStatistics::default() };
+        change(&mut statistics);
+        echo.statistics = Some(Box::new(statistics));
+    }
+    fact
+}
+
+/// The same series with requests of another size.
+pub(crate) fn sized(mut fact: Fact, size_bytes: u32) -> Fact {
+    if let Fact::Echo(echo) = &mut fact {
+        echo.size_bytes = size_bytes;
+    }
+    fact
+}
+
+pub(crate) fn mtu(limit: MtuLimit, passed: u32, stopped: Option<u32>) -> Fact {
+    Fact::Mtu(Box::new(Mtu {
+        host: "shop.example".into(),
+        address: "192.0.2.1".parse().unwrap(),
+        passed_bytes: Some(passed),
+        stopped_bytes: stopped,
+        limit,
+        told: None,
+        disbelieved: Vec::new(),
+        probes: Vec::new(),
+        took_us: 1_000_000,
+        failure: None,
+    }))
+}
+
+/// What a time server says of this machine's clock.
+pub(crate) fn time_offset(address: &str, seconds: i64) -> Fact {
+    Fact::TimeOffset(Box::new(TimeOffset {
+        host: "time.example".into(),
+        address: address.parse().unwrap(),
+        sent: 1,
+        samples: Vec::new(),
+        offset_us: Some(seconds * 1_000_000),
+        delay_us: Some(20_000),
+        server: None,
+        wall: timestamp("2026-05-15T12:00:00Z"),
+        failure: None,
+    }))
 }
 
 pub(crate) fn echo_error(address: &str, error: IcmpError) -> Fact {
@@ -399,6 +475,20 @@ pub(crate) fn trace_after(target: &str, hops: &[&str], hop_us: u64) -> Vec<Fact>
         changes: Vec::new(),
         multipath: None,
     }));
+    facts
+}
+
+/// A traceroute of several rounds: each hop with `+` for a probe that it answered and `-` for one that it did not.
+pub(crate) fn trace_rounds(target: &str, hops: &[(&str, &str)]) -> Vec<Fact> {
+    let addresses: Vec<&str> = hops.iter().map(|(address, _)| *address).collect();
+    let mut facts = trace(target, &addresses);
+    for (fact, (_, rounds)) in facts.iter_mut().zip(hops) {
+        if let Fact::Hop(hop) = fact {
+            let reply = hop.probes[0].reply.clone();
+            let probe = |(round, mark)| HopProbe { round: round as u8, reply: reply.clone().filter(|_| mark == '+') };
+            hop.probes = rounds.chars().enumerate().map(probe).collect();
+        }
+    }
     facts
 }
 

@@ -11,7 +11,7 @@ use netsonde_contract::environment::Environment;
 use netsonde_contract::finding::{Diagnosis, Finding, Severity, State};
 use netsonde_contract::id::{CheckId, ObservationId};
 use netsonde_contract::kind::Kind;
-use netsonde_contract::observation::{Fact, LookupSource, Observation};
+use netsonde_contract::observation::{Fact, LookupSource, MtuLimit, Observation};
 use netsonde_contract::outcome::{Note, Outcome, Status};
 use netsonde_contract::target::{Target, TargetForm};
 
@@ -151,6 +151,12 @@ impl Scene {
     }
 }
 
+/// The check added last sent its requests so many milliseconds apart.
+pub(crate) fn paced(mut scene: Scene, interval_ms: u64) -> Scene {
+    scene.outcomes_mut().last_mut().unwrap().parameters = serde_json::json!({"interval_ms": interval_ms});
+    scene
+}
+
 pub(crate) fn timestamp(text: &str) -> Timestamp {
     text.parse().unwrap()
 }
@@ -166,7 +172,7 @@ fn status_of(kind: Kind, facts: &[Fact]) -> Status {
     let good = |fact: &Fact| match fact {
         Fact::Lookup(lookup) if asked_system => lookup.source == LookupSource::System && !lookup.addresses.is_empty(),
         Fact::Lookup(lookup) => lookup.reply.as_ref().is_some_and(|reply| reply.rcode_number == 0 && !reply.answers.is_empty()),
-        Fact::Connect(connect) => connect.failure.is_none(),
+        Fact::Connect(connect) => connect.failure.is_none() && connect.hold.as_ref().is_none_or(|hold| hold.failure.is_none()),
         Fact::Echo(echo) => !echo.replies.is_empty(),
         Fact::Trace(trace) => trace.arrived,
         Fact::Handshake(handshake) => {
@@ -179,6 +185,8 @@ fn status_of(kind: Kind, facts: &[Fact]) -> Status {
         Fact::Service(service) => service.failure.is_none(),
         Fact::Route(route) => route.failure.is_none(),
         Fact::CloudMetadata(metadata) => metadata.recognised,
+        Fact::Mtu(mtu) => !matches!(mtu.limit, MtuLimit::Untold | MtuLimit::Unknown),
+        Fact::TimeOffset(offset) => offset.offset_us.is_some_and(|offset_us| offset_us.abs() < 1_000_000),
         _ => false,
     };
     let last_exchange = facts.iter().rev().find_map(|fact| match fact {

@@ -1,3 +1,4 @@
+pub(super) mod clock_skew;
 pub(super) mod firewall_local;
 pub(super) mod gateway_unresolved;
 pub(super) mod no_resolver;

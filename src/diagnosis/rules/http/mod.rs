@@ -1,6 +1,9 @@
+pub(super) mod protocol_error;
 pub(super) mod proxy;
 pub(super) mod redirect_loop;
+pub(super) mod slow_network;
 pub(super) mod slow_server;
+pub(super) mod slow_transfer;
 pub(super) mod status;
 pub(super) mod timeout;
 
@@ -10,7 +13,7 @@ use netsonde_contract::observation::Exchange;
 
 /// The last exchange of each http check: the one that its redirects led to. A CONNECT is between the proxy and this machine, and
 /// what the proxy says to it is not the server's answer.
-fn last_exchanges<'a>(evidence: &Evidence<'a>) -> Vec<Seen<'a, Exchange>> {
+pub(in crate::rules) fn last_exchanges<'a>(evidence: &Evidence<'a>) -> Vec<Seen<'a, Exchange>> {
     let mut last: Vec<Seen<'a, Exchange>> = Vec::new();
     for exchange in &evidence.exchanges {
         match last.iter_mut().find(|known| known.outcome.check == exchange.outcome.check) {
@@ -23,7 +26,7 @@ fn last_exchanges<'a>(evidence: &Evidence<'a>) -> Vec<Seen<'a, Exchange>> {
 }
 
 /// Where a finding about an exchange stands.
-fn place(exchange: &Seen<'_, Exchange>) -> Place {
+pub(in crate::rules) fn place(exchange: &Seen<'_, Exchange>) -> Place {
     let direct = exchange.address.filter(|_| exchange.proxy.is_none());
     Place {
         url: Some(exchange.url.clone()),

@@ -70,19 +70,6 @@ mod tests {
     }
 
     #[test]
-    fn a_reset_on_a_plain_port_hints_at_tls_and_one_in_the_body_does_not() {
-        let reset = |url: &str, status| {
-            let fact = exchange(url, |exchange| {
-                (exchange.status, exchange.failure) = (status, Some(failure(FailureCode::Reset, Step::Receive)));
-            });
-            Scene::new(url).check(Kind::Http, [fact]).is_unexplained().unexplained[0].what.clone()
-        };
-        assert!(reset("http://shop.example:8443/", None).contains("expects TLS does so to plain HTTP"));
-        assert!(!reset(URL, None).contains("plain HTTP"));
-        assert!(reset(URL, Some(200)).ends_with("status 200, and the connection was reset before the body was complete."));
-    }
-
-    #[test]
     fn an_answer_that_stops_in_its_body_is_not_called_unanswered() {
         scene(Step::Receive, Some(200)).is_unexplained();
     }

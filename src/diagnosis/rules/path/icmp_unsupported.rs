@@ -1,5 +1,5 @@
 use crate::candidate::Candidate;
-use crate::evidence::Evidence;
+use crate::evidence::{Evidence, is_fragmented};
 use crate::rule::Rule;
 use crate::wording::{list, named};
 use netsonde_contract::failure::IcmpError;
@@ -27,7 +27,9 @@ fn towards(evidence: &Evidence<'_>, address: IpAddr) -> Option<Candidate> {
         return None;
     }
     let unanswered = |echo: &&crate::evidence::Seen<'_, netsonde_contract::observation::Echo>| {
-        echo.fact.replies.is_empty() && echo.fact.failure.as_ref().is_none_or(|failure| failure.icmp.is_some())
+        // Large pings in pieces are dropped more often than pings are.
+        let small = !is_fragmented(echo.fact);
+        small && echo.fact.replies.is_empty() && echo.fact.failure.as_ref().is_none_or(|failure| failure.icmp.is_some())
     };
     let pings: Vec<_> = evidence.echoes_of(address).filter(unanswered).collect();
     let traces: Vec<_> = evidence.traces_of(address).filter(|trace| !trace.fact.arrived).collect();

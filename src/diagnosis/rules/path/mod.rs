@@ -1,6 +1,15 @@
 pub(super) mod admin_prohibited;
+pub(super) mod blackhole;
+pub(super) mod congestion;
+pub(super) mod disorder;
+pub(super) mod ecmp_member_bad;
+pub(super) mod fragments_dropped;
+pub(super) mod icmp_rate_limited;
 pub(super) mod icmp_unsupported;
 pub(super) mod ipv6_broken;
+pub(super) mod jitter;
+pub(super) mod loss;
+pub(super) mod mtu;
 pub(super) mod routing_loop;
 pub(super) mod target_silent;
 pub(super) mod udp_blocked;

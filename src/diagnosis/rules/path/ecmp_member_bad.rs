@@ -1,0 +1,101 @@
+use crate::candidate::Candidate;
+use crate::evidence::{Attempt, Endpoint, Evidence};
+use crate::rule::Rule;
+use crate::rules::path::loss;
+use crate::spot::Spot;
+use crate::wording::named;
+use netsonde_contract::finding::{Place, Severity, Who};
+use netsonde_contract::id::ObservationId;
+
+pub(in crate::rules) const RULE: Rule = Rule {
+    settled_by: Some(
+        "connecting again from the same source ports: the same ones stay silent where a flow always takes the same way",
+    ),
+    ..Rule::new("path.ecmp_member_bad", &["path.loss", "tcp.accept_queue_full", "tcp.backend_unhealthy"], evaluate)
+};
+
+/// Several connections stay silent however often they ask, and the others stand at once: what is lost goes with the connection.
+const SEVERAL: f64 = 0.75;
+/// Only one did, and pings show that chance does not explain it.
+const ONE: f64 = 0.6;
+
+/// Below so many attempts, one that is silent and one that stands say nothing of a pattern.
+const LEAST_ATTEMPTS: usize = 4;
+
+fn evaluate(evidence: &Evidence<'_>) -> Vec<Candidate> {
+    evidence.endpoints().iter().filter_map(|endpoint| towards(evidence, endpoint)).collect()
+}
+
+fn towards(evidence: &Evidence<'_>, endpoint: &Endpoint<'_>) -> Option<Candidate> {
+    let address = endpoint.address.ip();
+    let (silent, stood): (Vec<&Attempt<'_>>, Vec<&Attempt<'_>>) = endpoint.attempts.iter().partition(|attempt| attempt.silent());
+    // A server that is busy lets connections in late; chance loses some first packets and not others.
+    let all_at_once = stood.iter().all(|attempt| attempt.connected() && !attempt.connected_late());
+    let pings = evidence.lost_calmly(address);
+    let clean = pings.of > 0 && pings.cases == 0;
+    let enough = silent.len() >= 2 || (silent.len() == 1 && clean);
+    if stood.is_empty() || !all_at_once || !enough || endpoint.attempts.len() < LEAST_ATTEMPTS {
+        return None;
+    }
+    if loss::share(evidence, address).is_some() {
+        return None;
+    }
+    let sentence = format!(
+        "{} of {} connections to {} on port {} stay without any answer, and the others stand at once: one of several parallel ways is most likely broken, and which way a connection takes depends on its source port.",
+        silent.len(),
+        endpoint.attempts.len(),
+        named(endpoint.host(), address),
+        endpoint.address.port()
+    );
+    let ids: Vec<&ObservationId> = silent.iter().map(|attempt| attempt.id).collect();
+    let candidate = Candidate::new(Severity::Degraded, if silent.len() > 1 { SEVERAL } else { ONE }, sentence)
+        .at(Place { address: Some(address), port: Some(endpoint.address.port()), ..Place::default() })
+        .about(Spot::Endpoint(endpoint.address))
+        .about(Spot::Address(address))
+        .resting_on(endpoint.ids())
+        .rejecting("tcp.accept_queue_full", "The connections that stand do so at once, none on a later try.", endpoint.ids())
+        .next(
+            Who::Network,
+            "Look for one dead or wrongly configured member among parallel links, routers or load balancers on the way; take it out of service.",
+        );
+    let candidate = if clean { candidate.rejecting("path.loss", "No ping was lost.", pings.ids) } else { candidate };
+    Some(candidate.resting_on(ids))
+}
+
+#[cfg(test)]
+mod tests {
+    use crate::scene::{Scene, connected, connected_late, echo_series, silent};
+    use netsonde_contract::kind::Kind;
+    use netsonde_contract::observation::Fact;
+
+    const AT: &str = "192.0.2.1:443";
+
+    fn attempts(facts: &[fn(&str) -> Fact]) -> Scene {
+        Scene::new("shop.example").check(Kind::Tcp, facts.iter().map(|fact| fact(AT)))
+    }
+
+    #[test]
+    fn connections_that_stand_at_once_or_never_take_different_ways() {
+        let finding = attempts(&[connected, silent, connected, silent, silent, connected]).finds("path.ecmp_member_bad");
+        assert!(finding.sentence.starts_with("3 of 6 connections"), "{}", finding.sentence);
+    }
+
+    #[test]
+    fn a_single_silent_one_counts_where_pings_show_no_loss() {
+        let scene = attempts(&[connected, connected, silent, connected]);
+        assert!(!scene.names("path.ecmp_member_bad"));
+        let scene = scene.check(Kind::Icmp, [echo_series("192.0.2.1", 20, 0, |_| {})]);
+        assert_eq!(scene.finds("path.ecmp_member_bad").confidence, 0.6);
+    }
+
+    #[test]
+    fn where_pings_are_lost_too_it_is_chance() {
+        let scene = attempts(&[connected, silent, silent, connected]);
+        scene.check(Kind::Icmp, [echo_series("192.0.2.1", 20, 5, |_| {})]).finds("path.loss");
+    }
+
+    #[test]
+    fn connections_that_stand_on_a_later_try_met_a_full_queue() {
+        assert!(!attempts(&[connected, silent, silent, connected_late]).names("path.ecmp_member_bad"));
+    }
+}

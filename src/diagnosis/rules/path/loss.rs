@@ -1,0 +1,119 @@
+use crate::candidate::Candidate;
+use crate::evidence::{Evidence, Share};
+use crate::rule::Rule;
+use crate::spot::Spot;
+use crate::threshold::BAD_SHARE;
+use crate::wording::named;
+use netsonde_contract::failure::FailureCode;
+use netsonde_contract::finding::{Place, Severity, Who};
+use netsonde_contract::id::ObservationId;
+use std::net::IpAddr;
+
+pub(in crate::rules) const RULE: Rule = Rule {
+    settled_by: Some("a longer trace, `netsonde run path` with ten rounds: loss that begins at a hop and stays until the target"),
+    ..Rule::new("path.loss", &["path.icmp_rate_limited", "host.interface_errors"], evaluate)
+};
+
+/// Pings of the target are lost at a pace that no limit explains.
+const BY_PINGS: f64 = 0.85;
+/// Connections had to send again as well, so that it is not only ICMP.
+const BY_CONNECTIONS_TOO: f64 = 0.95;
+
+fn evaluate(evidence: &Evidence<'_>) -> Vec<Candidate> {
+    evidence.addresses().into_iter().filter_map(|address| towards(evidence, address)).collect()
+}
+
+fn towards(evidence: &Evidence<'_>, address: IpAddr) -> Option<Candidate> {
+    let lost = share(evidence, address)?;
+    let host = named(&evidence.host(), address);
+    let again: Vec<&ObservationId> = evidence
+        .attempts()
+        .iter()
+        .filter(|attempt| attempt.address.ip() == address && (attempt.silent() || attempt.connected_late()))
+        .map(|attempt| attempt.id)
+        .collect();
+    let confidence = if again.is_empty() { BY_PINGS } else { BY_CONNECTIONS_TOO };
+    let sentence = format!(
+        "Packets to {host} are lost on the way: {} of the pings got no answer. Programs feel it as pauses and slow transfers.",
+        lost.words()
+    );
+    // An exchange that came to a halt is what such loss does.
+    let stalled = evidence.exchanges.iter().filter(|exchange| {
+        let timed_out = exchange.failure.as_ref().is_some_and(|failure| failure.code == FailureCode::TimedOut);
+        timed_out && exchange.address.is_some_and(|at| at.ip() == address) && exchange.proxy.is_none()
+    });
+    let candidate = Candidate::new(Severity::Degraded, confidence, sentence)
+        .at(Place { address: Some(address), ..Place::default() })
+        .about(Spot::Address(address))
+        .resting_on(lost.ids.iter().copied())
+        .resting_on(again.iter().copied())
+        .resting_on(stalled.map(|exchange| exchange.id))
+        .rejecting("path.icmp_rate_limited", "Connections had to send their first packet again as well.", again)
+        .next(
+            Who::Network,
+            "Look for errors, drops and full queues on the links to the target, the nearest first: a bad cable or radio link, a duplex mismatch, a line at its limit.",
+        );
+    Some(candidate)
+}
+
+/// The share of pings that is lost; none where it is too small, or a limit on ICMP explains it.
+pub(in crate::rules) fn share<'a>(evidence: &Evidence<'a>, address: IpAddr) -> Option<Share<'a>> {
+    let calm = evidence.lost_calmly(address);
+    let burst = evidence.lost_in_bursts(address);
+    if calm.cases == 0 || grows_with_rate(&calm, &burst) {
+        return None;
+    }
+    Some(calm.and(burst)).filter(|share| share.exceeds(BAD_SHARE))
+}
+
+/// More is lost the faster it is sent: a limit.
+pub(in crate::rules) fn grows_with_rate(calm: &Share<'_>, burst: &Share<'_>) -> bool {
+    burst.cases >= 2 && burst.interval().0 > calm.interval().1
+}
+
+#[cfg(test)]
+mod tests {
+    use crate::scene::{Scene, connected, connected_late, echo_series, paced};
+    use netsonde_contract::kind::Kind;
+
+    fn pings(lost: u32) -> Scene {
+        let scene = Scene::new("shop.example").check(Kind::Tcp, [connected("192.0.2.1:443")]);
+        scene.check(Kind::Icmp, [echo_series("192.0.2.1", 20, lost, |_| {})])
+    }
+
+    #[test]
+    fn a_fifth_of_the_pings_without_an_answer_is_loss_with_its_interval() {
+        let finding = pings(4).finds("path.loss");
+        assert!(finding.sentence.contains("20 % (4 of 20; 95 % interval 8 to 42 %)"), "{}", finding.sentence);
+        assert!(finding.confidence < 0.9 && finding.rejected.is_empty());
+    }
+
+    #[test]
+    fn connections_that_sent_again_show_that_it_is_not_ping_alone() {
+        let finding = pings(4).check(Kind::Tcp, [connected_late("192.0.2.1:443")]).finds("path.loss");
+        assert!(finding.confidence > 0.9 && finding.rejected[0].cause == "path.icmp_rate_limited");
+    }
+
+    #[test]
+    fn a_single_lost_ping_is_no_loss_of_the_path() {
+        assert!(pings(1).is_healthy().is_empty());
+    }
+
+    #[test]
+    fn loss_in_fast_series_alone_is_a_limit_on_pings() {
+        let scene = pings(0).check(Kind::Icmp, [echo_series("192.0.2.1", 50, 20, |_| {})]);
+        assert_eq!(paced(scene, 10).is_healthy(), ["path.icmp_rate_limited"]);
+    }
+
+    #[test]
+    fn a_target_that_answers_nothing_loses_nothing() {
+        assert!(pings(20).is_healthy().contains(&"path.icmp_unsupported".to_owned()));
+    }
+
+    #[test]
+    fn what_came_late_or_was_dropped_here_was_not_lost_on_the_way() {
+        let series = echo_series("192.0.2.1", 20, 4, |statistics| (statistics.late, statistics.dropped_here) = (2, 2));
+        let scene = Scene::new("shop.example").check(Kind::Tcp, [connected("192.0.2.1:443")]).check(Kind::Icmp, [series]);
+        assert!(scene.is_healthy().is_empty());
+    }
+}

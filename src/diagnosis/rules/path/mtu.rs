@@ -1,0 +1,171 @@
+//! Paths that pass only smaller packets than usual: with a word, or without.
+
+use crate::candidate::Candidate;
+use crate::evidence::{Evidence, Seen};
+use crate::rule::Rule;
+use crate::rules::path::loss;
+use crate::spot::Spot;
+use crate::threshold::USUAL_MTU_BYTES;
+use crate::wording::named;
+use netsonde_contract::failure::{Failure, FailureCode, Step};
+use netsonde_contract::finding::{Place, Severity, Who};
+use netsonde_contract::id::ObservationId;
+use netsonde_contract::observation::{Mtu, MtuAnswer, MtuLimit};
+use std::net::IpAddr;
+
+pub(in crate::rules) const LOWERED_RULE: Rule = Rule::new("path.mtu_lowered", &["path.mtu_blackhole"], lowered);
+
+pub(in crate::rules) const BLACKHOLE_RULE: Rule = Rule {
+    refines: &["http.timeout", "tls.handshake_timeout"],
+    settled_by: Some("the same transfer with the interface's MTU set to the size that passes: if it works, this is the cause"),
+    ..Rule::new("path.mtu_blackhole", &["path.mtu_lowered", "http.slow_server", "path.loss"], blackhole)
+};
+
+/// A router named the size, and packets of that size pass.
+const TOLD: f64 = 0.95;
+/// Large packets vanish, small ones sent after them are answered, and an exchange came to a halt.
+const WITH_STALL: f64 = 0.92;
+/// The same, and everything that was tried works, because it is small.
+const WITHOUT_STALL: f64 = 0.85;
+
+/// So many large packets that vanish are no chance where a quarter of all is lost: one case in four thousand.
+const VANISHED_ON_LOSSY_PATH: usize = 6;
+
+fn lowered(evidence: &Evidence<'_>) -> Vec<Candidate> {
+    let of_mtu = |mtu: &Seen<'_, Mtu>| {
+        let told = mtu.told.as_ref().filter(|_| mtu.limit == MtuLimit::Told)?;
+        let passed = mtu.passed_bytes.filter(|bytes| *bytes < USUAL_MTU_BYTES)?;
+        let sentence = format!(
+            "Packets to {} may be {passed} bytes at most, less than the usual {USUAL_MTU_BYTES}: the router {} says so, and programs adapt to it.",
+            named(&mtu.host, mtu.address),
+            told.offender
+        );
+        let candidate = Candidate::new(Severity::Notice, TOLD, sentence)
+            .at(Place { hop: evidence.hop_of(mtu.address, told.offender), address: Some(told.offender), ..Place::default() })
+            .resting_on([mtu.id])
+            .rejecting("path.mtu_blackhole", "The limit is told with an ICMP error, as it should be.", [mtu.id])
+            .next(Who::Customer, "Nothing has to be done, as long as ICMP errors are not filtered on the way.");
+        Some(candidate)
+    };
+    evidence.mtus.iter().filter_map(of_mtu).collect()
+}
+
+fn blackhole(evidence: &Evidence<'_>) -> Vec<Candidate> {
+    evidence.mtus.iter().filter_map(|mtu| swallowed(evidence, mtu)).collect()
+}
+
+fn swallowed(evidence: &Evidence<'_>, mtu: &Seen<'_, Mtu>) -> Option<Candidate> {
+    let (passed, stopped) = (mtu.passed_bytes?, mtu.stopped_bytes?);
+    if mtu.limit != MtuLimit::Untold {
+        return None;
+    }
+    // On a path that loses packets some sizes vanish by chance: then more of them must, and not one of them may have passed.
+    let vanished = mtu.probes.iter().filter(|probe| probe.size_bytes > passed && probe.answer == MtuAnswer::Silent).count();
+    if loss::share(evidence, mtu.address).is_some() && vanished < VANISHED_ON_LOSSY_PATH {
+        return None;
+    }
+    let stalled = stalled(evidence, mtu.address);
+    let (severity, confidence) =
+        if stalled.is_empty() { (Severity::Degraded, WITHOUT_STALL) } else { (Severity::Problem, WITH_STALL) };
+    let effect = if stalled.is_empty() {
+        "Connections come to a halt as soon as they send more than a little."
+    } else {
+        "That is why the connection stands and then comes to a halt."
+    };
+    let sentence = format!(
+        "Large packets to {} vanish without a word: {passed} bytes pass, {stopped} do not, and no router says so. {effect}",
+        named(&mtu.host, mtu.address)
+    );
+    let answered = evidence.answered(mtu.address);
+    let candidate = Candidate::new(severity, confidence, sentence)
+        .at(Place { address: Some(mtu.address), ..Place::default() })
+        .about(Spot::Address(mtu.address))
+        .resting_on([mtu.id])
+        .resting_on(stalled)
+        .rejecting("path.mtu_lowered", "No router tells the limit.", [mtu.id])
+        .rejecting("path.loss", "Small packets sent right after the large ones are answered.", [mtu.id])
+        .rejecting("http.slow_server", "The target answers small packets at once.", answered)
+        .next(
+            Who::Network,
+            format!(
+                "Let \"packet too big\" messages (ICMP 3/4, ICMPv6 2) pass on the way to {}; until then set the MTU of this machine or of the tunnel to {passed}, or clamp the MSS.",
+                mtu.address
+            ),
+        );
+    Some(candidate)
+}
+
+/// Exchanges and handshakes with the address that stood, and then came to a halt.
+fn stalled<'a>(evidence: &Evidence<'a>, address: IpAddr) -> Vec<&'a ObservationId> {
+    let halted = |failure: &Option<Failure>| {
+        let later = |step| matches!(step, Step::Handshake | Step::Send | Step::Receive);
+        failure.as_ref().is_some_and(|failure| failure.code == FailureCode::TimedOut && later(failure.during))
+    };
+    let direct = |at: Option<std::net::SocketAddr>| at.is_some_and(|at| at.ip() == address);
+    let exchanges = evidence.exchanges.iter().filter(|exchange| exchange.proxy.is_none() && direct(exchange.address));
+    let exchanges = exchanges.filter(|exchange| halted(&exchange.failure)).map(|exchange| exchange.id);
+    let handshakes = evidence.handshakes.iter().filter(|handshake| handshake.address.ip() == address);
+    exchanges.chain(handshakes.filter(|handshake| halted(&handshake.failure)).map(|handshake| handshake.id)).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use crate::scene::{Scene, echo_series, exchange, failure, icmp, mtu};
+    use netsonde_contract::failure::{FailureCode, Step};
+    use netsonde_contract::finding::Severity;
+    use netsonde_contract::kind::Kind;
+    use netsonde_contract::observation::MtuLimit;
+
+    const URL: &str = "http://shop.example/";
+
+    fn halted(status: Option<u16>) -> Scene {
+        let fact = exchange(URL, |exchange| {
+            exchange.status = status;
+            exchange.failure = Some(failure(FailureCode::TimedOut, Step::Receive));
+        });
+        Scene::new(URL).check(Kind::Http, [fact])
+    }
+
+    #[test]
+    fn large_packets_that_vanish_explain_an_exchange_that_came_to_a_halt() {
+        for status in [None, Some(200)] {
+            let finding =
+                halted(status).check(Kind::Mtu, [mtu(MtuLimit::Untold, 1_300, Some(1_301))]).finds("path.mtu_blackhole");
+            assert_eq!((finding.severity, finding.refines.len()), (Severity::Problem, 2));
+            assert!(finding.sentence.contains("1300 bytes pass, 1301 do not"), "{}", finding.sentence);
+        }
+    }
+
+    #[test]
+    fn where_nothing_came_to_a_halt_it_is_felt_only_later() {
+        let scene = Scene::new(URL).check(Kind::Http, [exchange(URL, |_| {})]);
+        let finding = scene.check(Kind::Mtu, [mtu(MtuLimit::Untold, 1_300, Some(1_301))]).finds("path.mtu_blackhole");
+        assert_eq!(finding.severity, Severity::Degraded);
+    }
+
+    #[test]
+    fn sizes_that_vanish_by_chance_on_a_lossy_path_are_no_black_hole() {
+        let scene = Scene::new(URL).check(Kind::Mtu, [mtu(MtuLimit::Untold, 1_300, Some(1_301))]);
+        let diagnosis = scene.check(Kind::Icmp, [echo_series("192.0.2.1", 20, 5, |_| {})]).diagnose();
+        assert_eq!(diagnosis.findings.iter().map(|finding| finding.cause.as_str()).collect::<Vec<_>>(), ["path.loss"]);
+    }
+
+    #[test]
+    fn a_limit_that_is_told_is_worth_knowing_and_no_fault() {
+        let mut fact = mtu(MtuLimit::Told, 1_300, Some(1_301));
+        if let netsonde_contract::observation::Fact::Mtu(mtu) = &mut fact {
+            mtu.told = Some(icmp("10.0.3.1", 3, 4));
+        }
+        assert_eq!(Scene::new(URL).check(Kind::Mtu, [fact]).is_healthy(), ["path.mtu_lowered"]);
+    }
+
+    #[test]
+    fn a_path_of_the_usual_size_is_worth_no_word() {
+        assert!(Scene::new(URL).check(Kind::Mtu, [mtu(MtuLimit::None, 1_500, None)]).is_healthy().is_empty());
+    }
+
+    #[test]
+    fn a_server_that_hangs_on_a_wide_path_is_not_a_black_hole() {
+        halted(None).check(Kind::Mtu, [mtu(MtuLimit::None, 1_500, None)]).finds("http.timeout");
+    }
+}

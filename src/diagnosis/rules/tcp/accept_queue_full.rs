@@ -1,0 +1,105 @@
+use crate::candidate::Candidate;
+use crate::evidence::{Attempt, Endpoint, Evidence};
+use crate::rule::Rule;
+use crate::spot::Spot;
+use crate::wording::{duration, named};
+use netsonde_contract::finding::{Place, Severity, Who};
+use netsonde_contract::id::ObservationId;
+
+pub(in crate::rules) const RULE: Rule = Rule {
+    settled_by: Some(
+        "the server's listen queue (`ss -ltn`: Recv-Q at Send-Q) and its count of listen drops (`nstat TcpExtListenDrops`)",
+    ),
+    ..Rule::new("tcp.accept_queue_full", &["tcp.filtered", "path.loss", "path.ecmp_member_bad"], evaluate)
+};
+
+/// Pings show that the way loses nothing, and only first packets stay without an answer.
+const WITHOUT_LOSS: f64 = 0.85;
+/// Nothing but a trace shows that the way loses nothing.
+const BY_TRACE: f64 = 0.7;
+
+/// So many connections stood late; one of them may have lost its first packet by chance.
+const LEAST_LATE: usize = 2;
+
+fn evaluate(evidence: &Evidence<'_>) -> Vec<Candidate> {
+    evidence.endpoints().iter().filter_map(|endpoint| full(evidence, endpoint)).collect()
+}
+
+fn full(evidence: &Evidence<'_>, endpoint: &Endpoint<'_>) -> Option<Candidate> {
+    let address = endpoint.address.ip();
+    let late: Vec<&Attempt<'_>> = endpoint.attempts.iter().filter(|attempt| attempt.connected_late()).collect();
+    let silent = endpoint.attempts.iter().filter(|attempt| attempt.silent()).count();
+    let (pings, probes) = (evidence.lost_calmly(address), evidence.lost_at_target(address));
+    let (clean, confidence) = match (pings.of, probes.of) {
+        (0, 0) => return None,
+        (0, _) => (probes, BY_TRACE),
+        _ => (pings, WITHOUT_LOSS),
+    };
+    if late.is_empty() || late.len() + silent < LEAST_LATE || clean.cases > 0 {
+        return None;
+    }
+    let slowest = late.iter().map(|attempt| attempt.took_us).max()?;
+    let (host, port) = (named(endpoint.host(), address), endpoint.address.port());
+    let and_silent = if silent > 0 { format!(", and {silent} not at all") } else { String::new() };
+    let sentence = format!(
+        "{host} does not accept connections on port {port} as fast as they come: {} of {} stood only after they had asked again (up to {}){and_silent}, while the way loses nothing.",
+        late.len(),
+        endpoint.attempts.len(),
+        duration(slowest)
+    );
+    let ids: Vec<&ObservationId> = late.iter().map(|attempt| attempt.id).collect();
+    let candidate = Candidate::new(Severity::Degraded, confidence, sentence)
+        .at(Place { address: Some(address), port: Some(port), ..Place::default() })
+        .about(Spot::Endpoint(endpoint.address))
+        .resting_on(endpoint.ids())
+        .resting_on(clean.ids.iter().copied())
+        .rejecting("tcp.filtered", "Some connections stand.", ids.iter().copied())
+        .rejecting("path.ecmp_member_bad", "Connections stand on a later try of the same flow.", ids)
+        .rejecting("path.loss", "No other packet to the address was lost.", clean.ids)
+        .next(
+            Who::Server,
+            format!("Look at the program behind port {port}: it accepts too slowly (overload, too few workers), or its listen backlog is too short."),
+        );
+    Some(candidate)
+}
+
+#[cfg(test)]
+mod tests {
+    use crate::scene::{Scene, connected, connected_late, echo_series, silent, trace};
+    use netsonde_contract::kind::Kind;
+
+    const AT: &str = "192.0.2.1:443";
+
+    fn busy() -> Scene {
+        let facts = [connected(AT), connected(AT), connected_late(AT), connected_late(AT), silent(AT)];
+        Scene::new("shop.example").check(Kind::Tcp, facts)
+    }
+
+    #[test]
+    fn connections_that_stand_on_a_later_try_while_pings_lose_nothing_met_a_full_queue() {
+        let finding = busy().check(Kind::Icmp, [echo_series("192.0.2.1", 20, 0, |_| {})]).finds("tcp.accept_queue_full");
+        assert!(
+            finding.sentence.contains("2 of 5 stood only after") && finding.sentence.contains("1 not at all"),
+            "{}",
+            finding.sentence
+        );
+    }
+
+    #[test]
+    fn a_trace_that_arrives_whole_shows_it_with_less_confidence() {
+        let finding =
+            busy().check(Kind::Traceroute, trace("192.0.2.1", &["10.0.1.1", "192.0.2.1"])).finds("tcp.accept_queue_full");
+        assert_eq!(finding.confidence, 0.7);
+    }
+
+    #[test]
+    fn on_a_path_that_loses_pings_too_the_server_is_not_blamed() {
+        busy().check(Kind::Icmp, [echo_series("192.0.2.1", 20, 5, |_| {})]).finds("path.loss");
+    }
+
+    #[test]
+    fn one_late_connection_is_chance() {
+        let scene = Scene::new("shop.example").check(Kind::Tcp, [connected(AT), connected(AT), connected_late(AT)]);
+        assert!(scene.check(Kind::Icmp, [echo_series("192.0.2.1", 20, 0, |_| {})]).is_healthy().is_empty());
+    }
+}

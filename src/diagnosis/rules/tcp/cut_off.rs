@@ -1,0 +1,146 @@
+//! Connections that stood, carried a request, and ended before its answer was complete: reset, or closed.
+
+use crate::candidate::Candidate;
+use crate::evidence::{Evidence, Seen, host_of};
+use crate::rule::Rule;
+use crate::rules::http::{last_exchanges, place};
+use crate::spot::Spot;
+use netsonde_contract::failure::{Failure, FailureCode, Step};
+use netsonde_contract::finding::{Severity, Who};
+use netsonde_contract::observation::Exchange;
+
+pub(in crate::rules) const RESET_RULE: Rule = Rule {
+    settled_by: Some(
+        "a capture at the server at the time of the run: whether the reset leaves it, or comes from a box on the way",
+    ),
+    // Without the reset's TTL nothing tells the server from a box on the way.
+    unprivileged_cap: 0.85,
+    ..Rule::new("tcp.reset_midstream", &["tls.sni_blocked", "tcp.idle_timeout", "tcp.closed_early"], reset)
+};
+
+pub(in crate::rules) const CLOSED_RULE: Rule = Rule {
+    settled_by: Some("the server's log for this request, and the same request with TLS where the port may expect it"),
+    ..Rule::new("tcp.closed_early", &["http.protocol_error", "tcp.reset_midstream"], closed)
+};
+
+/// The connection's end was seen; who ended it, and why, was not.
+const CONFIDENCE: f64 = 0.85;
+/// A plain request on a port that may expect TLS ends in the same way.
+const MAY_BE_TLS: f64 = 0.75;
+
+fn reset(evidence: &Evidence<'_>) -> Vec<Candidate> {
+    let of_exchange = |exchange: &Seen<'_, Exchange>| {
+        let failure = ended(exchange).filter(|failure| failure.code == FailureCode::Reset)?;
+        let host = host_of(&exchange.url);
+        let sentence = format!("The connection to {host} is reset {}.{}", phase(exchange), hint(exchange, failure));
+        let candidate = found(exchange, failure, sentence)
+            .rejecting("tls.sni_blocked", "The TLS handshake was complete, or none was made.", [exchange.id])
+            .rejecting("tcp.idle_timeout", "The connection was in use.", [exchange.id])
+            .rejecting("tcp.closed_early", "A reset ended it, and not a close.", [exchange.id])
+            .next(
+                Who::Server,
+                format!("Look at the log of {host} at the time of the run: a crash or a limit of the server; if it saw nothing, a firewall or proxy on the way reset the connection."),
+            );
+        Some(candidate)
+    };
+    last_exchanges(evidence).iter().filter_map(of_exchange).collect()
+}
+
+fn closed(evidence: &Evidence<'_>) -> Vec<Candidate> {
+    let of_exchange = |exchange: &Seen<'_, Exchange>| {
+        let cut = |failure: &&Failure| matches!(failure.code, FailureCode::Closed | FailureCode::Incomplete);
+        let failure = ended(exchange).filter(cut)?;
+        let host = host_of(&exchange.url);
+        let sentence = format!("{host} closes the connection {}.{}", phase(exchange), hint(exchange, failure));
+        let proper = exchange.status.map(|_| exchange.id);
+        let candidate = found(exchange, failure, sentence)
+            .rejecting("tcp.reset_midstream", "It was closed in order, and not reset.", [exchange.id])
+            .rejecting("http.protocol_error", "The head of the answer was proper HTTP.", proper)
+            .next(
+                Who::Server,
+                format!(
+                    "Look at the log of {host} at the time of the run: a worker that ends, a time-out or a limit in front of it."
+                ),
+            );
+        Some(candidate)
+    };
+    last_exchanges(evidence).iter().filter_map(of_exchange).collect()
+}
+
+/// The failure of an exchange whose request was on its way, handshake included.
+fn ended<'a>(exchange: &'a Seen<'_, Exchange>) -> Option<&'a Failure> {
+    exchange.failure.as_ref().filter(|failure| matches!(failure.during, Step::Send | Step::Receive))
+}
+
+/// `after the request and before any answer`, `after 4096 bytes of the answer's body`.
+fn phase(exchange: &Exchange) -> String {
+    match (exchange.status, exchange.body_bytes) {
+        (None, _) => "after the request, before any answer".to_owned(),
+        (Some(status), 0) => format!("after the head of the answer (status {status}), before its body"),
+        (Some(status), bytes) => format!("in the midst of the answer (status {status}), after {bytes} bytes of its body"),
+    }
+}
+
+/// A plain request without any answer on a port that is not the usual one for it.
+fn may_be_tls(exchange: &Exchange, failure: &Failure) -> bool {
+    exchange.url.starts_with("http://")
+        && exchange.status.is_none()
+        && failure.during == Step::Receive
+        && exchange.address.is_some_and(|address| address.port() != 80)
+}
+
+fn hint(exchange: &Exchange, failure: &Failure) -> &'static str {
+    if may_be_tls(exchange, failure) { " A port that expects TLS does so to plain HTTP: try https." } else { "" }
+}
+
+fn found(exchange: &Seen<'_, Exchange>, failure: &Failure, sentence: String) -> Candidate {
+    let confidence = if may_be_tls(exchange, failure) { MAY_BE_TLS } else { CONFIDENCE };
+    Candidate::new(Severity::Problem, confidence, sentence)
+        .at(place(exchange))
+        .about(Spot::Url(exchange.url.clone()))
+        .resting_on([exchange.id])
+}
+
+#[cfg(test)]
+mod tests {
+    use crate::scene::{Scene, exchange, failure};
+    use netsonde_contract::failure::{FailureCode, Step};
+    use netsonde_contract::kind::Kind;
+
+    const URL: &str = "https://shop.example/";
+
+    fn ended(url: &str, code: FailureCode, during: Step, status: Option<u16>, bytes: u64) -> Scene {
+        let fact = exchange(url, |exchange| {
+            (exchange.status, exchange.body_bytes) = (status, bytes);
+            exchange.failure = Some(failure(code, during));
+        });
+        Scene::new(url).check(Kind::Http, [fact])
+    }
+
+    #[test]
+    fn a_reset_is_told_with_how_far_the_exchange_had_come() {
+        let finding = ended(URL, FailureCode::Reset, Step::Receive, None, 0).finds("tcp.reset_midstream");
+        assert!(finding.sentence.contains("after the request, before any answer"), "{}", finding.sentence);
+        let finding = ended(URL, FailureCode::Reset, Step::Receive, Some(200), 4_096).finds("tcp.reset_midstream");
+        assert!(finding.sentence.contains("after 4096 bytes of its body"), "{}", finding.sentence);
+    }
+
+    #[test]
+    fn a_plain_request_that_is_reset_on_another_port_may_have_met_tls() {
+        let finding = ended("http://shop.example:443/", FailureCode::Reset, Step::Receive, None, 0).finds("tcp.reset_midstream");
+        assert!(finding.confidence < 0.8 && finding.sentence.ends_with("try https."), "{}", finding.sentence);
+    }
+
+    #[test]
+    fn a_close_without_an_answer_and_one_within_the_body_are_the_servers() {
+        let finding = ended(URL, FailureCode::Closed, Step::Receive, None, 0).finds("tcp.closed_early");
+        assert!(finding.rejected.iter().all(|rejected| rejected.cause != "http.protocol_error"));
+        let finding = ended(URL, FailureCode::Incomplete, Step::Receive, Some(200), 100).finds("tcp.closed_early");
+        assert!(finding.rejected.iter().any(|rejected| rejected.cause == "http.protocol_error"));
+    }
+
+    #[test]
+    fn a_reset_within_the_handshake_is_another_matter() {
+        assert!(!ended(URL, FailureCode::Reset, Step::Handshake, None, 0).names("tcp.reset_midstream"));
+    }
+}

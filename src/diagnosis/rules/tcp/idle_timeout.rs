@@ -1,0 +1,102 @@
+use crate::candidate::Candidate;
+use crate::evidence::{Evidence, Seen};
+use crate::rule::Rule;
+use crate::spot::Spot;
+use crate::wording::{count, named};
+use netsonde_contract::failure::FailureCode;
+use netsonde_contract::finding::{Place, Severity, Who};
+use netsonde_contract::id::ObservationId;
+use netsonde_contract::observation::{Connect, Hold};
+
+pub(in crate::rules) const RULE: Rule = Rule {
+    settled_by: Some("the same connection held with keepalive probes: if it lives, something forgets idle connections"),
+    ..Rule::new("tcp.idle_timeout", &["tcp.reset_midstream", "path.loss"], evaluate)
+};
+
+/// It died while it was idle, and one that was kept alive did not.
+const CURED: f64 = 0.95;
+/// It died while it was idle; a path that broke meanwhile looks the same.
+const IDLE: f64 = 0.75;
+
+fn evaluate(evidence: &Evidence<'_>) -> Vec<Candidate> {
+    let mut candidates: Vec<Candidate> = Vec::new();
+    for connect in &evidence.connects {
+        let about = Spot::Endpoint(connect.address);
+        if candidates.iter().all(|known| !known.about.contains(&about)) {
+            candidates.extend(forgotten(evidence, connect));
+        }
+    }
+    candidates
+}
+
+fn forgotten(evidence: &Evidence<'_>, connect: &Seen<'_, Connect>) -> Option<Candidate> {
+    let hold = connect.hold.as_deref().filter(|hold| hold.keepalive_s == 0 && lost(hold))?;
+    let same = || evidence.connects.iter().filter(|other| other.address == connect.address);
+    // One that died sooner after as long a wait would show another reason than idleness.
+    let cured: Vec<&ObservationId> = same()
+        .filter(|other| {
+            let lived = |kept: &Hold| kept.keepalive_s > 0 && kept.failure.is_none() && kept.idle_us >= hold.idle_us;
+            other.hold.as_deref().is_some_and(lived)
+        })
+        .map(|other| other.id)
+        .collect();
+    let seconds = i64::try_from(hold.idle_us / 1_000_000).unwrap_or(i64::MAX);
+    let (host, port) = (named(&connect.host, connect.address.ip()), connect.address.port());
+    let how = hold.failure.as_ref().map_or_else(String::new, |failure| format!(" ({})", failure.text));
+    let rescued = if cured.is_empty() { "" } else { " One that sends keepalive probes lives." };
+    let sentence = format!(
+        "A connection to {host} on port {port} that is idle for {} is dead afterwards{how}: something on the way, or the server, forgets idle connections.{rescued}",
+        count(seconds, "second")
+    );
+    let candidate = Candidate::new(Severity::Degraded, if cured.is_empty() { IDLE } else { CURED }, sentence)
+        .at(Place { address: Some(connect.address.ip()), port: Some(port), ..Place::default() })
+        .about(Spot::Endpoint(connect.address))
+        .resting_on([connect.id])
+        .resting_on(cured.iter().copied())
+        .rejecting("tcp.reset_midstream", "Nothing was sent when it ended.", [connect.id])
+        .rejecting("path.loss", "A connection that is kept busy for as long lives.", cured)
+        .next(
+            Who::Customer,
+            format!("Let the application send keepalives more often than every {}, or ask whoever runs the firewall or load balancer to remember connections for longer.", count(seconds.max(1), "second")),
+        );
+    Some(candidate)
+}
+
+/// It did not survive the wait: reset or closed meanwhile, or nobody answered afterwards.
+fn lost(hold: &Hold) -> bool {
+    let died = |code: &FailureCode| matches!(code, FailureCode::Reset | FailureCode::Closed | FailureCode::TimedOut);
+    hold.failure.as_ref().is_some_and(|failure| died(&failure.code)) || hold.answered == Some(false)
+}
+
+#[cfg(test)]
+mod tests {
+    use crate::scene::{Scene, held};
+    use netsonde_contract::failure::FailureCode;
+    use netsonde_contract::kind::Kind;
+
+    const AT: &str = "192.0.2.1:443";
+
+    #[test]
+    fn a_connection_that_dies_idle_and_lives_with_keepalives_was_forgotten() {
+        let facts = [held(AT, 0, 60, Some(FailureCode::TimedOut)), held(AT, 10, 60, None)];
+        let finding = Scene::new("shop.example").check(Kind::Tcp, facts).finds("tcp.idle_timeout");
+        assert!(finding.confidence > 0.9 && finding.sentence.contains("idle for 60 seconds"), "{}", finding.sentence);
+    }
+
+    #[test]
+    fn without_a_comparison_it_is_less_sure() {
+        let facts = [held(AT, 0, 60, Some(FailureCode::Reset))];
+        assert_eq!(Scene::new("shop.example").check(Kind::Tcp, facts).finds("tcp.idle_timeout").confidence, 0.75);
+    }
+
+    #[test]
+    fn a_connection_that_dies_in_spite_of_keepalives_is_no_idle_one() {
+        let facts = [held(AT, 10, 60, Some(FailureCode::Reset))];
+        assert!(!Scene::new("shop.example").check(Kind::Tcp, facts).names("tcp.idle_timeout"));
+    }
+
+    #[test]
+    fn a_connection_that_lives_is_no_fault() {
+        assert!(Scene::new("shop.example").check(Kind::Tcp, [held(AT, 0, 60, None)]).is_healthy().is_empty());
+    }
+}

@@ -1,0 +1,73 @@
+use super::super::scenario::Family;
+use serde::{Deserialize, Serialize};
+
+/// What a cable does to the packets that it carries, one direction or both. Neighbour discovery (ARP, ICMPv6 133 to 137) always passes
+/// at once, so that a fault stays the same and does not turn into an unreachable neighbour after half a minute.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct Impairment {
+    /// The nodes at the cable's ends, the one nearer to the client first.
+    pub between: [String; 2],
+    #[serde(default)]
+    pub direction: Direction,
+    /// Only packets of this family are lost, doubled, overtaken or changed.
+    #[serde(default)]
+    pub family: Option<Family>,
+    /// Only this share of the flows is, 0 to 1, chosen by a hash of addresses, protocol and ports: always the same flows.
+    #[serde(default = "all")]
+    pub flows: f64,
+    #[serde(default)]
+    pub delay_ms: f64,
+    /// Added to the delay or taken from it, evenly distributed; alone it never lets packets overtake each other.
+    #[serde(default)]
+    pub jitter_ms: f64,
+    /// The share of packets that is lost, 0 to 1.
+    #[serde(default)]
+    pub loss: f64,
+    /// How likely the next packet is lost after a lost one, 0 to 1; as likely as any where it is 0.
+    #[serde(default)]
+    pub burst: f64,
+    /// The share of packets that arrives twice.
+    #[serde(default)]
+    pub duplicate: f64,
+    /// The share of packets that goes without the delay, and so overtakes others.
+    #[serde(default)]
+    pub reorder: f64,
+    /// The share of packets of which one byte behind the IP header changes.
+    #[serde(default)]
+    pub corrupt: f64,
+    /// Kilobits a second; 0 for no limit.
+    #[serde(default)]
+    pub rate_kbit: u64,
+    /// Kilobytes that may wait for the rate; more is dropped. 0 for no limit.
+    #[serde(default)]
+    pub queue_kb: u64,
+    /// Nothing is carried.
+    #[serde(default)]
+    pub down: bool,
+}
+
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub(crate) enum Direction {
+    #[default]
+    Both,
+    /// Away from the client.
+    There,
+    /// Towards the client.
+    Back,
+}
+
+impl Impairment {
+    pub(super) fn concerns(&self, there: bool) -> bool {
+        match self.direction {
+            Direction::Both => true,
+            Direction::There => there,
+            Direction::Back => !there,
+        }
+    }
+}
+
+fn all() -> f64 {
+    1.0
+}

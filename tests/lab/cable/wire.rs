@@ -1,0 +1,280 @@
+//! One direction of a cable. Pure: it takes frames and the time, and says which frames leave when.
+
+use super::super::scenario::Family;
+use super::impairment::Impairment;
+use std::collections::BinaryHeap;
+use std::hash::{DefaultHasher, Hash, Hasher};
+use std::time::Duration;
+
+const ETHERNET_BYTES: usize = 14;
+/// Preamble, checksum and the gap between frames take this much of the rate, in bytes.
+const ETHERNET_OVERHEAD_BYTES: u64 = 24;
+/// Frames on their way in one direction at most; what comes beyond is dropped, as by any queue.
+const MAX_UNDER_WAY: usize = 20_000;
+
+/// A frame and when it leaves. Of two that leave together the one that came first goes first.
+#[derive(PartialEq, Eq)]
+struct Due {
+    at: Duration,
+    number: u64,
+    frame: Vec<u8>,
+}
+
+impl Ord for Due {
+    fn cmp(&self, other: &Self) -> std::cmp::Ordering {
+        // The heap gives the greatest first: that is the earliest.
+        (other.at, other.number).cmp(&(self.at, self.number))
+    }
+}
+
+impl PartialOrd for Due {
+    fn partial_cmp(&self, other: &Self) -> Option<std::cmp::Ordering> {
+        Some(self.cmp(other))
+    }
+}
+
+/// One direction with what is set for it, what is under way in it, and its own random numbers.
+pub(super) struct Wire {
+    set: Option<Impairment>,
+    under_way: BinaryHeap<Due>,
+    dice: Dice,
+    frames: u64,
+    lost_last: bool,
+    /// Until when the rate is used up by frames that came before.
+    busy_until: Duration,
+    last_at: Duration,
+}
+
+impl Wire {
+    pub(super) fn new(seed: u64) -> Self {
+        Self {
+            set: None,
+            under_way: BinaryHeap::new(),
+            dice: Dice(seed),
+            frames: 0,
+            lost_last: false,
+            busy_until: Duration::ZERO,
+            last_at: Duration::ZERO,
+        }
+    }
+
+    pub(super) fn set(&mut self, impairment: Impairment) {
+        self.set = Some(impairment);
+    }
+
+    /// A frame came in.
+    pub(super) fn handle(&mut self, mut frame: Vec<u8>, now: Duration) {
+        let Some(set) = self.set.clone().filter(|_| !is_neighbour_discovery(&frame)) else {
+            return self.carry(frame, now);
+        };
+        let concerned = concerns(&set, &frame);
+        if set.down && concerned {
+            return;
+        }
+        if concerned {
+            let chance = if set.burst > 0.0 && self.lost_last { set.burst } else { set.loss };
+            self.lost_last = self.dice.falls(chance);
+            if self.lost_last {
+                return;
+            }
+            if self.dice.falls(set.corrupt) {
+                self.corrupt(&mut frame);
+            }
+        }
+        let Some(mut at) = self.after_queue(&set, frame.len(), now) else { return };
+        if !(concerned && self.dice.falls(set.reorder)) {
+            let shift = set.jitter_ms * (2.0 * self.dice.next() - 1.0);
+            at += Duration::from_secs_f64((set.delay_ms + shift).max(0.0) / 1_000.0);
+            // Jitter alone never lets one overtake another.
+            at = at.max(self.last_at);
+            self.last_at = at;
+        }
+        if concerned && self.dice.falls(set.duplicate) {
+            self.carry(frame.clone(), at);
+        }
+        self.carry(frame, at);
+    }
+
+    /// The next frame that is due by now.
+    pub(super) fn poll(&mut self, now: Duration) -> Option<Vec<u8>> {
+        let due = self.under_way.peek().is_some_and(|due| due.at <= now);
+        if due { self.under_way.pop().map(|due| due.frame) } else { None }
+    }
+
+    /// When the next frame is due.
+    pub(super) fn next_due(&self) -> Option<Duration> {
+        self.under_way.peek().map(|due| due.at)
+    }
+
+    fn carry(&mut self, frame: Vec<u8>, at: Duration) {
+        if self.under_way.len() < MAX_UNDER_WAY {
+            self.frames += 1;
+            self.under_way.push(Due { at, number: self.frames, frame });
+        }
+    }
+
+    /// When the frame has left the queue in front of the rate; none where the queue is full.
+    fn after_queue(&mut self, set: &Impairment, bytes: usize, now: Duration) -> Option<Duration> {
+        if set.rate_kbit == 0 {
+            return Some(now);
+        }
+        let begins = self.busy_until.max(now);
+        let bits_a_ms = set.rate_kbit as f64;
+        let waiting_bytes = (begins - now).as_secs_f64() * 1_000.0 * bits_a_ms / 8.0;
+        if set.queue_kb > 0 && waiting_bytes > set.queue_kb as f64 * 1_000.0 {
+            return None;
+        }
+        let bits = (bytes as u64 + ETHERNET_OVERHEAD_BYTES) as f64 * 8.0;
+        self.busy_until = begins + Duration::from_secs_f64(bits / bits_a_ms / 1_000.0);
+        Some(self.busy_until)
+    }
+
+    /// Changes a byte behind the IP header, so that a checksum finds it.
+    fn corrupt(&mut self, frame: &mut [u8]) {
+        let first = ETHERNET_BYTES + if family(frame) == Some(Family::V6) { 40 } else { 20 };
+        if let Some(last) = frame.len().checked_sub(first + 1) {
+            let place = first + (self.dice.next() * last as f64) as usize;
+            frame[place] ^= 0x5a;
+        }
+    }
+}
+
+fn concerns(set: &Impairment, frame: &[u8]) -> bool {
+    let of_family = set.family.is_none_or(|wanted| family(frame) == Some(wanted));
+    of_family && (set.flows >= 1.0 || flow_share(frame) < set.flows)
+}
+
+fn family(frame: &[u8]) -> Option<Family> {
+    match frame.get(12..14)? {
+        [0x08, 0x00] => Some(Family::V4),
+        [0x86, 0xdd] => Some(Family::V6),
+        _ => None,
+    }
+}
+
+fn is_neighbour_discovery(frame: &[u8]) -> bool {
+    match family(frame) {
+        None => true,
+        Some(Family::V4) => false,
+        // ICMPv6 right behind the fixed header; neighbour discovery has no extension headers.
+        Some(Family::V6) => frame.get(20) == Some(&58) && frame.get(54).is_some_and(|kind| (133..=137).contains(kind)),
+    }
+}
+
+/// Where the flow of the packet lies between 0 and 1: the same for the same addresses, protocol and ports.
+fn flow_share(frame: &[u8]) -> f64 {
+    let (protocol, addresses, payload) = match family(frame) {
+        Some(Family::V4) => (frame.get(23), frame.get(26..34), ETHERNET_BYTES + 20),
+        Some(Family::V6) => (frame.get(20), frame.get(22..54), ETHERNET_BYTES + 40),
+        None => return 0.0,
+    };
+    let has_ports = matches!(protocol, Some(6 | 17));
+    let ports = frame.get(payload..payload + 4).filter(|_| has_ports);
+    let mut hasher = DefaultHasher::new();
+    (protocol, addresses, ports).hash(&mut hasher);
+    hasher.finish() as f64 / u64::MAX as f64
+}
+
+/// Random numbers that are the same for the same seed (SplitMix64: Steele, Lea, Flood, OOPSLA 2014).
+struct Dice(u64);
+
+impl Dice {
+    /// From 0 up to, and not including, 1.
+    fn next(&mut self) -> f64 {
+        self.0 = self.0.wrapping_add(0x9E37_79B9_7F4A_7C15);
+        let mut mixed = self.0;
+        mixed = (mixed ^ (mixed >> 30)).wrapping_mul(0xBF58_476D_1CE4_E5B9);
+        mixed = (mixed ^ (mixed >> 27)).wrapping_mul(0x94D0_49BB_1331_11EB);
+        ((mixed ^ (mixed >> 31)) >> 11) as f64 / (1_u64 << 53) as f64
+    }
+
+    fn falls(&mut self, chance: f64) -> bool {
+        chance > 0.0 && self.next() < chance
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn wire(settings: &str) -> Wire {
+        let mut wire = Wire::new(7);
+        wire.set(toml::from_str(&format!("between = [\"a\", \"b\"]\n{settings}")).unwrap());
+        wire
+    }
+
+    /// A UDP packet from a source port, with a number as its last byte.
+    fn frame(port: u16, number: u8) -> Vec<u8> {
+        let mut frame = vec![0; 60];
+        (frame[12], frame[14], frame[23]) = (0x08, 0x45, 17);
+        frame[34..36].copy_from_slice(&port.to_be_bytes());
+        frame[59] = number;
+        frame
+    }
+
+    fn arrivals(wire: &mut Wire, until: Duration) -> Vec<u8> {
+        std::iter::from_fn(|| wire.poll(until)).map(|frame| frame[59]).collect()
+    }
+
+    #[test]
+    fn loss_is_as_large_as_it_is_set_and_the_same_each_time() {
+        let survivors = || {
+            let mut wire = wire("loss = 0.2");
+            (0..=199).for_each(|number| wire.handle(frame(1, number), Duration::ZERO));
+            arrivals(&mut wire, Duration::ZERO)
+        };
+        assert!((140..=180).contains(&survivors().len()), "{}", survivors().len());
+        assert_eq!(survivors(), survivors());
+    }
+
+    #[test]
+    fn delayed_packets_keep_their_order_unless_some_are_let_by() {
+        let order = |settings: &str| {
+            let mut wire = wire(settings);
+            (0..50).for_each(|number| wire.handle(frame(1, number), Duration::from_millis(number.into())));
+            assert!(wire.poll(Duration::ZERO).is_none() && wire.next_due().is_some());
+            arrivals(&mut wire, Duration::from_secs(1))
+        };
+        assert!(order("delay_ms = 20\njitter_ms = 15").is_sorted());
+        let overtaken = order("delay_ms = 20\nreorder = 0.3");
+        assert!(overtaken.len() == 50 && !overtaken.is_sorted());
+    }
+
+    #[test]
+    fn a_dead_share_of_the_flows_is_always_the_same_flows() {
+        let mut wire = wire("down = true\nflows = 0.5");
+        (0..40).chain(0..40).for_each(|port| wire.handle(frame(port.into(), port), Duration::ZERO));
+        let (first, second): (Vec<_>, Vec<_>) = {
+            let all = arrivals(&mut wire, Duration::ZERO);
+            (all[..all.len() / 2].to_vec(), all[all.len() / 2..].to_vec())
+        };
+        assert!((8..=32).contains(&first.len()) && first == second);
+    }
+
+    #[test]
+    fn a_rate_lets_packets_wait_and_a_full_queue_drops_them() {
+        let mut wire = wire("rate_kbit = 672\nqueue_kb = 1");
+        (0..100).for_each(|number| wire.handle(frame(1, number), Duration::ZERO));
+        // 84 bytes of 672 bits each: one a millisecond.
+        assert_eq!(arrivals(&mut wire, Duration::from_micros(5_500)), [0, 1, 2, 3, 4]);
+        assert!(arrivals(&mut wire, Duration::from_secs(9)).len() < 20);
+    }
+
+    #[test]
+    fn neighbours_find_each_other_over_a_dead_cable() {
+        let mut wire = wire("down = true");
+        let mut arp = frame(1, 9);
+        arp[13] = 0x06;
+        wire.handle(arp, Duration::ZERO);
+        wire.handle(frame(1, 8), Duration::ZERO);
+        assert_eq!(arrivals(&mut wire, Duration::ZERO), [9]);
+    }
+
+    #[test]
+    fn packets_are_doubled_and_changed_as_set() {
+        let mut wire = wire("duplicate = 1.0\ncorrupt = 1.0");
+        wire.handle(frame(1, 0), Duration::ZERO);
+        let (first, second) = (wire.poll(Duration::ZERO).unwrap(), wire.poll(Duration::ZERO).unwrap());
+        assert!(first == second && first != frame(1, 0) && wire.poll(Duration::ZERO).is_none());
+    }
+}
