@@ -228,7 +228,9 @@ mod tests {
             let set = set.parse().unwrap();
             let target =
                 set.target.map(|form| if form == TargetForm::Url { "https://shop.example/?card=1" } else { "shop.example:443" });
-            let request = Request { targets: target.into_iter().map(str::to_owned).collect(), ..Request::default() };
+            let needed = set.parameters.iter().filter(|own| own.default.is_none());
+            let parameters = needed.map(|own| (own.name.clone(), "ssh".to_owned())).collect();
+            let request = Request { targets: target.into_iter().map(str::to_owned).collect(), parameters, ..Request::default() };
             let plan = set.plan(&request).unwrap();
             let text = describe(&plan, Level::Default, None, false);
             for check in &plan.checks {

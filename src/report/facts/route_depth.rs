@@ -133,7 +133,7 @@ mod tests {
         };
         let lines = paths(&trace([0.4, 0.28, 0.54]));
         assert_eq!(lines[0], "2 paths for 11 flows, none further at 95 % confidence");
-        assert!(lines[1].ends_with("median 2 ms"), "{lines:?}");
+        assert!(lines[1].ends_with("median 2.0 ms"), "{lines:?}");
         assert!(lines[2].contains("10.0.0.2 > * > 192.0.2.1, loss 40 % (28 to 54 %) of 50 probes"), "{lines:?}");
         assert!(lines[2].ends_with("the lossy one"), "{lines:?}");
         assert!(!paths(&trace([0.1, 0.04, 0.2])).concat().contains("lossy"));
