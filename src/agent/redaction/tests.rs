@@ -2,9 +2,9 @@ use super::header::tests::kept_names;
 use super::*;
 use crate::bundling::tests::packed_files;
 use netsonde_contract::document::{Document, SCHEMA};
-use netsonde_contract::observation::Fact;
+use netsonde_contract::observation::{Fact, Observation};
 use serde_json::{Value, json};
-use std::sync::LazyLock;
+use std::sync::{LazyLock, OnceLock};
 
 /// At the default level, for somebody called annabelle or anna.
 pub(super) fn redactor() -> Redactor<'static> {
@@ -284,6 +284,40 @@ fn unknown_facts(document: &Document) -> usize {
     observations.filter(|observation| matches!(observation.fact, Fact::Unknown(_))).count()
 }
 
+/// Where the full document takes any text. Fields of a type of their own, such as addresses and dates, do not: with a text in one
+/// its fact is no longer that fact.
+fn free_texts() -> &'static [String] {
+    static FREE: OnceLock<Vec<String>> = OnceLock::new();
+    FREE.get_or_init(|| {
+        let mut document = full_document();
+        let mut pointers = Vec::new();
+        texts(&document, String::new(), &mut pointers);
+        let takes_any = |pointer: &String| {
+            let text = document.pointer_mut(pointer).unwrap();
+            let was = std::mem::replace(text, "any text at all".into());
+            // One fact tells as much as the whole document, in a fraction of the time.
+            let parts: Vec<&str> = pointer.split('/').collect();
+            let takes = match parts[..] {
+                ["", "outcomes", outcome, "observations", number, ..] => {
+                    let fact = document.pointer(&format!("/outcomes/{outcome}/observations/{number}")).unwrap();
+                    let is_unknown = |text: &Value| {
+                        let parsed = serde_json::from_value::<Observation>(text.clone());
+                        parsed.map(|observation| matches!(observation.fact, Fact::Unknown(_)))
+                    };
+                    let mut before = fact.clone();
+                    let inner: String = parts[5..].iter().map(|part| format!("/{part}")).collect();
+                    *before.pointer_mut(&inner).unwrap() = was.clone();
+                    is_unknown(fact).is_ok_and(|unknown| unknown == is_unknown(&before).unwrap())
+                }
+                _ => serde_json::from_value::<Document>(document.clone()).is_ok(),
+            };
+            *document.pointer_mut(pointer).unwrap() = was;
+            takes
+        };
+        pointers.into_iter().filter(takes_any).collect()
+    })
+}
+
 /// Plants into every text that can take one the shape that it is given, with the text that was there and a canary of its own, and
 /// looks for every canary in every file of the bundle.
 fn hunt(
@@ -293,20 +327,12 @@ fn hunt(
     key: Option<&MappingKey>,
 ) {
     let mut document = full_document();
-    let mut pointers = Vec::new();
-    texts(&document, String::new(), &mut pointers);
     let mut planted = Vec::new();
-    for pointer in pointers.into_iter().filter(|pointer| !stays(pointer)) {
-        let text = document.pointer_mut(&pointer).unwrap();
-        let was = text.clone();
+    for pointer in free_texts().iter().filter(|pointer| !stays(pointer)) {
+        let text = document.pointer_mut(pointer).unwrap();
         let canary = canary(planted.len());
-        *text = shape(was.as_str().unwrap(), &canary).into();
-        // Fields of a type of their own, such as addresses and dates, take no canary: with one their fact is no longer that fact.
-        if serde_json::from_value::<Document>(document.clone()).is_ok_and(|parsed| unknown_facts(&parsed) == 1) {
-            planted.push((pointer, canary));
-        } else {
-            *document.pointer_mut(&pointer).unwrap() = was;
-        }
+        *text = shape(text.as_str().unwrap(), &canary).into();
+        planted.push((pointer, canary));
     }
     assert!(planted.len() > 60, "only {} fields took a canary", planted.len());
     let how = key.map_or(Redaction::Default, Redaction::Strict);

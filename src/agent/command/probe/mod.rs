@@ -147,6 +147,7 @@ fn example(kind: Kind) -> String {
             ("url", _) => " https://shop.example/".to_owned(),
             ("port", _) => " 443".to_owned(),
             (_, FieldType::Integer) => format!(" {}", field.minimum.unwrap_or(1)),
+            (_, FieldType::Choice(words)) => format!(" {}", words.first().map_or("", String::as_str)),
             _ => " shop.example".to_owned(),
         })
         .collect();
