@@ -141,6 +141,7 @@ pub struct IcmpError {
     /// ICMP type, in the numbering of the offender's family.
     #[serde(rename = "type")]
     pub kind: u8,
+    /// The code of the message (RFC 792, RFC 4443).
     pub code: u8,
     /// The MTU that the message names, where it names one.
     #[serde(default, skip_serializing_if = "Option::is_none")]

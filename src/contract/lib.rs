@@ -46,6 +46,8 @@ pub mod pin;
 pub mod receipt;
 /// Redaction levels and what was counted.
 pub mod redaction;
+/// The reference of every parameter and field, written from the types.
+pub mod reference;
 /// Probe sets: the file format, the built-in catalogue, the resolved plan.
 pub mod set;
 /// What a check is aimed at: a URL, a host and port, a host.

@@ -44,6 +44,7 @@ pub enum Status {
 /// Why a check has no measurement, and what would change that.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct Note {
+    /// Why, in words.
     pub why: String,
     /// The one command or step that grants what was missing.
     #[serde(default, skip_serializing_if = "Option::is_none")]

@@ -63,6 +63,7 @@ pub struct CloudHint {
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub struct CloudMetadata {
     pub provider: CloudProvider,
+    /// The address and port of the metadata service.
     pub address: SocketAddr,
     /// The service answered as only this cloud's does.
     pub recognised: bool,
@@ -78,6 +79,7 @@ pub struct CloudMetadata {
     /// Fields of a closed list: region, zone, size, image, environment, MTU.
     #[serde(default)]
     pub fields: BTreeMap<String, String>,
+    /// How long it took, in microseconds.
     pub took_us: u64,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub failure: Option<Failure>,
@@ -87,11 +89,14 @@ pub struct CloudMetadata {
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub struct PlatformAddress {
     pub provider: CloudProvider,
+    /// The address that was asked or measured.
     pub address: SocketAddr,
+    /// Which service of the platform.
     pub service: PlatformService,
     /// It answered as only this cloud's does.
     #[serde(default)]
     pub recognised: bool,
+    /// How long the TCP connection took, in microseconds.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub connect_us: Option<u64>,
     /// From the first packet to the whole answer.

@@ -47,9 +47,11 @@ pub struct DelegatedTo {
 /// What one address of one name server of a zone says, asked without recursion.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub struct ZoneServer {
+    /// The zone, as a name.
     pub zone: String,
     /// The server's name; empty where the walk was told the address only.
     pub server: String,
+    /// The server's address and port.
     pub address: SocketAddr,
     /// The reply to the name's own question: an answer, or a delegation further down.
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -83,8 +85,11 @@ pub struct ZoneServer {
 /// A DS record (RFC 4034 section 5.1).
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct VouchedKey {
+    /// The key tag (RFC 4034 appendix B).
     pub key_tag: u16,
+    /// The DNSSEC algorithm by its number (RFC 8624).
     pub algorithm: u8,
+    /// The digest type by its number (RFC 4509, RFC 6605).
     pub digest_type: u8,
 }
 
@@ -93,6 +98,7 @@ pub struct VouchedKey {
 pub struct ZoneKey {
     /// RFC 4034 appendix B. Two keys may have the same.
     pub key_tag: u16,
+    /// The DNSSEC algorithm by its number (RFC 8624).
     pub algorithm: u8,
     /// The zone means it for the zone above to vouch for (SEP, RFC 4034 section 2.1.1).
     pub entry_point: bool,
@@ -105,7 +111,9 @@ pub struct ZoneKey {
 pub struct Signature {
     /// The type of the records that it signs.
     pub covers: String,
+    /// The key tag (RFC 4034 appendix B).
     pub key_tag: u16,
+    /// The DNSSEC algorithm by its number (RFC 8624).
     pub algorithm: u8,
     /// It is good from here …
     pub inception: Timestamp,

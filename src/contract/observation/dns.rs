@@ -147,6 +147,7 @@ pub struct OtherMessage {
     pub second_reply: bool,
     /// Why it was not taken.
     pub why: String,
+    /// Its size, in bytes.
     pub size_bytes: u32,
     /// The TTL or hop limit of the packet that brought it. One other than the reply's comes from another place.
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -184,6 +185,7 @@ pub enum Transport {
 /// A DNS message as received (RFC 1035 section 4.1, RFC 6891).
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub struct DnsReply {
+    /// The message's id.
     pub id: u16,
     pub flags: DnsFlags,
     /// The name of the response code: `NOERROR`, `SERVFAIL`, `NXDOMAIN`, `REFUSED` …; `RCODEn` for one without a name.
@@ -195,9 +197,13 @@ pub struct DnsReply {
     /// Extended DNS errors (RFC 8914).
     #[serde(default)]
     pub extended_errors: Vec<ExtendedError>,
+    /// Records of the answer section.
     pub answers: Vec<Record>,
+    /// Records of the authority section.
     pub authority: Vec<Record>,
+    /// Records of the additional section.
     pub additional: Vec<Record>,
+    /// Size of the message, in bytes.
     pub size_bytes: u32,
     /// Where the reply came from.
     pub from: SocketAddr,
@@ -209,20 +215,28 @@ pub struct DnsReply {
 /// Header flags (RFC 1035 section 4.1.1, RFC 4035 section 3).
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct DnsFlags {
+    /// Authoritative answer (RFC 1035 section 4.1.1).
     pub aa: bool,
+    /// Truncated (RFC 1035 section 4.1.1).
     pub tc: bool,
+    /// Recursion desired (RFC 1035 section 4.1.1).
     pub rd: bool,
+    /// Recursion available (RFC 1035 section 4.1.1).
     pub ra: bool,
+    /// Authentic data (RFC 4035 section 3.2.3).
     pub ad: bool,
+    /// Checking disabled (RFC 4035 section 3.2.2).
     pub cd: bool,
 }
 
 /// The OPT record of a reply (RFC 6891 section 6.1).
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct Edns {
+    /// The version of EDNS (RFC 6891 section 6.1.3).
     pub version: u8,
     /// The largest UDP payload that the server takes.
     pub udp_size_bytes: u16,
+    /// The DO bit (RFC 3225).
     pub dnssec_ok: bool,
     /// Which instance of the server replied (RFC 5001): as text where it is printable ASCII, else `0x` and hexadecimal.
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -245,7 +259,9 @@ pub struct Cookie {
 /// For whom an answer is meant (RFC 7871 section 7.1.2).
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct SubnetScope {
+    /// The network's address (RFC 7871 section 6).
     pub address: IpAddr,
+    /// Bits of the address that were sent (RFC 7871 section 6).
     pub source_prefix: u8,
     /// The answer holds for a network of this length; 0 for everybody.
     pub scope_prefix: u8,
@@ -254,8 +270,11 @@ pub struct SubnetScope {
 /// RFC 8914 section 4: the info code, its registered name, and the server's extra text.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct ExtendedError {
+    /// The code (RFC 8914 section 4).
     pub code: u16,
+    /// The code's name in the registry.
     pub name: String,
+    /// The server's own words.
     pub text: String,
 }
 
@@ -263,7 +282,9 @@ pub struct ExtendedError {
 pub struct Record {
     /// In presentation format (RFC 1035 section 5.1), with the final dot, as names within `data` are.
     pub name: String,
+    /// The type, such as A (RFC 1035 section 3.2.2).
     pub record_type: String,
+    /// How long it may be kept, in seconds (RFC 1035 section 3.2.1).
     pub ttl_s: u32,
     /// The data in presentation format.
     pub data: String,

@@ -6,7 +6,9 @@ use std::net::SocketAddr;
 /// The chain of signatures from the root's keys down to a name's records, verified by netsonde itself (RFC 4035 section 5).
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct DnssecChain {
+    /// Its name.
     pub name: String,
+    /// The DNS record type, such as A (RFC 1035 section 3.2.2).
     pub record_type: String,
     pub verdict: Security,
     /// What is wrong, or not known; none where it is secure.
@@ -27,6 +29,7 @@ pub struct ZoneSecurity {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub server: Option<SocketAddr>,
     pub verdict: Security,
+    /// Why the zone is not secure, in words.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub why: Option<String>,
     /// The key that the zone above vouches for and that signed the zone's keys.

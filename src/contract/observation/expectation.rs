@@ -15,6 +15,7 @@ pub struct Expectation {
     /// The same of what came; none where nothing did.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub got: Option<String>,
+    /// What was got is what was wanted.
     pub met: bool,
 }
 

@@ -10,14 +10,18 @@ use std::net::SocketAddr;
 /// One HTTP request and its response. A redirect that is followed is an exchange of its own.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub struct Exchange {
+    /// The URL that was asked for.
     pub url: String,
+    /// The request method (RFC 9110 section 9).
     pub method: String,
     /// Which request of the chain, from 0: each redirect adds one.
     pub redirect: u32,
     #[serde(default, skip_serializing_if = "ExchangePurpose::is_question")]
     pub purpose: ExchangePurpose,
+    /// The address that was connected to: the proxy's where there was one.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub address: Option<SocketAddr>,
+    /// The local address and port.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub local: Option<SocketAddr>,
     /// The proxy that the request went through, without credentials.
@@ -29,6 +33,7 @@ pub struct Exchange {
     /// `HTTP/1.1` or `HTTP/2`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub version: Option<String>,
+    /// The status code (RFC 9110 section 15).
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub status: Option<u16>,
     /// The status is one that was expected.
@@ -36,6 +41,7 @@ pub struct Exchange {
     /// Everything that was expected of the answer, where more than the usual statuses was.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub expectations: Vec<Expectation>,
+    /// The headers that were kept, in their order; values that could tell a secret are left out.
     #[serde(default)]
     pub headers: Vec<Header>,
     /// Where the response sends the client, made absolute.
@@ -48,8 +54,10 @@ pub struct Exchange {
     /// Bytes of the whole request and of the whole response, heads and framing included, without TLS.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub request_bytes: Option<u64>,
+    /// Bytes of the whole answer as they came, heads included.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub response_bytes: Option<u64>,
+    /// Bytes of the body that were read.
     pub body_bytes: u64,
     /// The body was longer than the bound of bytes or time and was cut.
     #[serde(default)]
@@ -135,8 +143,11 @@ pub enum ProxyReason {
 /// How long each phase took; none for a phase that was not reached or not needed.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct Phases {
+    /// Until the name was resolved, in microseconds.
     pub resolve_us: Option<u64>,
+    /// Until the TCP connection stood, in microseconds.
     pub connect_us: Option<u64>,
+    /// Until the TLS handshake was over, in microseconds.
     pub tls_us: Option<u64>,
     /// Writing the request.
     pub send_us: Option<u64>,
@@ -148,14 +159,18 @@ pub struct Phases {
 
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct Header {
+    /// Its name, in lower case.
     pub name: String,
+    /// Its value, as far as it is kept.
     pub value: String,
 }
 
 /// One metric of the Server-Timing header. Its description is not kept: nobody knows what a server writes there.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct ServerTiming {
+    /// The metric's name.
     pub name: String,
+    /// Its duration, in microseconds.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub took_us: Option<u64>,
 }
@@ -168,6 +183,7 @@ pub struct Alternative {
     /// Another host than the one asked; none where it is the same.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub host: Option<String>,
+    /// The port that it is offered at.
     pub port: u16,
     /// How long the offer stands, in seconds.
     pub max_age_s: u64,
@@ -176,8 +192,11 @@ pub struct Alternative {
 /// The Strict-Transport-Security header. It counts only over TLS.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct StrictTransport {
+    /// How long it holds, in seconds (RFC 6797 section 6.1.1).
     pub max_age_s: u64,
+    /// It holds for subdomains too (RFC 6797 section 6.1.2).
     pub include_subdomains: bool,
+    /// The site wants to be preloaded.
     pub preload: bool,
 }
 
@@ -187,8 +206,10 @@ pub struct StrictTransport {
 pub struct EchoedHeaders {
     /// How many were sent that should arrive as they were.
     pub sent: u32,
+    /// Names of headers that did not arrive.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub lost: Vec<String>,
+    /// Headers that arrived with another value.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub changed: Vec<ChangedHeader>,
     /// Headers that were not sent. Servers in front of others add some, such as `x-forwarded-for`.
@@ -198,19 +219,24 @@ pub struct EchoedHeaders {
 
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct ChangedHeader {
+    /// Its name.
     pub name: String,
+    /// Its value as it was sent.
     pub sent: String,
+    /// Its value as it arrived.
     pub got: String,
 }
 
 /// The last answers of the two ways to a URL, compared.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct Comparison {
+    /// The URL that was asked for.
     pub url: String,
     /// The proxy of the one way; the other is direct.
     pub proxy: String,
     pub proxied: ComparedAnswer,
     pub direct: ComparedAnswer,
+    /// Both answers have the same status.
     pub same_status: bool,
     /// The bodies are the same; none where one of them was not read whole.
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -221,8 +247,10 @@ pub struct Comparison {
     /// Names of headers of one way only, or with other values. Those that always differ (`date`, `age`) are left out.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub headers_proxied_only: Vec<String>,
+    /// Names of headers that only the direct answer has.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub headers_direct_only: Vec<String>,
+    /// Names of headers whose values differ.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub headers_changed: Vec<String>,
 }
@@ -230,13 +258,18 @@ pub struct Comparison {
 /// One way's last answer.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct ComparedAnswer {
+    /// The status code (RFC 9110 section 15).
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub status: Option<u16>,
+    /// SHA-256 of the body, lower-case hexadecimal.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub body_sha256: Option<String>,
+    /// Bytes of the body that were read.
     pub body_bytes: u64,
+    /// SHA-256 of the server's certificate, lower-case hexadecimal.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub certificate_sha256: Option<String>,
+    /// Until the first byte of the answer, in microseconds.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub first_byte_us: Option<u64>,
     /// All requests of the chain, from the first name to the last byte.

@@ -6,8 +6,11 @@ use std::net::IpAddr;
 /// A series of echo requests to one address (RFC 792, RFC 4443 section 4).
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub struct Echo {
+    /// The host as it was asked for.
     pub host: String,
+    /// The address that was asked or measured.
     pub address: IpAddr,
+    /// Requests sent.
     pub sent: u32,
     /// The first reply to each request that came in time, by sequence number.
     pub replies: Vec<EchoReply>,
@@ -43,6 +46,7 @@ pub struct Echo {
 pub struct EchoReply {
     /// From 0.
     pub sequence: u16,
+    /// The round-trip time, in microseconds.
     pub rtt_us: u64,
     /// TTL or hop limit of the reply, where the socket tells it.
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -83,9 +87,13 @@ impl EchoClock {
 /// A reply that does not count as the answer to its request.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct ExtraReply {
+    /// The request that it answers, from 0.
     pub sequence: u16,
+    /// What was odd about it.
     pub kind: ExtraKind,
+    /// The round-trip time, in microseconds.
     pub rtt_us: u64,
+    /// The TTL or hop limit that it had left.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub ttl: Option<u8>,
 }
@@ -104,6 +112,7 @@ pub enum ExtraKind {
 /// What follows from a series' replies.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct EchoStatistics {
+    /// How many replies came in time.
     pub received: u32,
     /// Requests without an answer in time.
     pub lost: u32,
@@ -112,10 +121,13 @@ pub struct EchoStatistics {
     /// The interarrival jitter after the last reply (RFC 3550 section 6.4.1), of two replies at least.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub jitter_us: Option<u64>,
+    /// Replies beyond the first to the same request.
     #[serde(default)]
     pub duplicates: u32,
+    /// Replies that came after the limit.
     #[serde(default)]
     pub late: u32,
+    /// Replies whose content was not what was sent.
     #[serde(default)]
     pub corrupt: u32,
     /// Replies that came after one to a later request (RFC 4737 section 3.3).
@@ -141,14 +153,21 @@ pub struct EchoStatistics {
 /// Round-trip times in microseconds. Percentiles are of the nearest rank: each is an RTT that was measured.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct RttDistribution {
+    /// The smallest, in microseconds.
     pub min_us: u64,
+    /// The arithmetic mean, in microseconds.
     pub mean_us: u64,
     /// The standard deviation.
     pub deviation_us: u64,
+    /// The middle value, in microseconds.
     pub median_us: u64,
+    /// 90 % of the values are no larger, in microseconds.
     pub p90_us: u64,
+    /// 95 % of the values are no larger, in microseconds.
     pub p95_us: u64,
+    /// 99 % of the values are no larger, in microseconds.
     pub p99_us: u64,
+    /// The largest, in microseconds.
     pub max_us: u64,
 }
 
@@ -161,7 +180,9 @@ pub struct Sweep {
     pub asked: u32,
     /// Addresses that answered at least one request in time.
     pub answered: u32,
+    /// Requests sent.
     pub sent: u64,
+    /// How many replies came in time.
     pub received: u64,
     /// Addresses that were asked and answered no request, in their order; the first thousand of `asked − answered`.
     #[serde(default)]
@@ -175,10 +196,13 @@ pub struct Sweep {
     /// The addresses with the largest smallest RTT, slowest first; ten at most.
     #[serde(default)]
     pub slowest: Vec<SweepTarget>,
+    /// Replies beyond the first to the same request.
     #[serde(default)]
     pub duplicates: u64,
+    /// Replies that came after the limit.
     #[serde(default)]
     pub late: u64,
+    /// Replies whose content was not what was sent.
     #[serde(default)]
     pub corrupt: u64,
     /// The program's own socket buffer dropped so many packets: losses up to this number are of netsonde's making.
@@ -205,6 +229,7 @@ pub struct Sweep {
 pub struct SweepError {
     #[serde(flatten)]
     pub error: IcmpError,
+    /// How many targets failed so.
     pub count: u32,
     /// The first target whose request it answered.
     pub first: IpAddr,
@@ -212,7 +237,9 @@ pub struct SweepError {
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct SweepTarget {
+    /// The address that was asked or measured.
     pub address: IpAddr,
+    /// The smallest round-trip time, in microseconds.
     pub min_rtt_us: u64,
 }
 

@@ -10,12 +10,15 @@ use std::net::SocketAddr;
 /// The delay of a path while idle and while it carries as much as it can.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub struct Load {
+    /// The URL that was asked for.
     pub url: String,
     /// Where load and measurements went: the proxy's where there is one.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub address: Option<SocketAddr>,
+    /// The proxy that was used, without its credentials.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub proxy: Option<String>,
+    /// What the delay was measured by.
     pub latency: LatencyBy,
     /// Before any load.
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -34,6 +37,7 @@ pub struct Load {
 pub struct LoadedPhase {
     /// Download or upload.
     pub direction: LoadDirection,
+    /// Connections that transferred at once.
     pub connections: u32,
     /// Requests that carried the load.
     pub requests: u32,
@@ -56,7 +60,9 @@ pub struct LoadedPhase {
 /// Delays measured at an interval.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub struct LatencySeries {
+    /// Measurements that were begun.
     pub sent: u32,
+    /// Measurements that were answered.
     pub answered: u32,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub rtt: Option<RttDistribution>,

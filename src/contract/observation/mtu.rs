@@ -6,7 +6,9 @@ use std::net::IpAddr;
 /// The largest packet that passes to one address, found with packets that no router may cut (RFC 1191, RFC 8201, RFC 8899).
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub struct Mtu {
+    /// The host as it was asked for.
     pub host: String,
+    /// The address that was asked or measured.
     pub address: IpAddr,
     /// The largest size that passed, in bytes of the whole IP packet; none where no packet was answered.
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -24,6 +26,7 @@ pub struct Mtu {
     /// Each packet in the order sent.
     #[serde(default)]
     pub probes: Vec<MtuProbe>,
+    /// How long it took, in microseconds.
     pub took_us: u64,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub failure: Option<Failure>,
@@ -50,6 +53,7 @@ pub enum MtuLimit {
 pub struct MtuProbe {
     /// Bytes of the whole IP packet.
     pub size_bytes: u32,
+    /// What became of it.
     pub answer: MtuAnswer,
     /// From the packet to its answer; none without one.
     #[serde(default, skip_serializing_if = "Option::is_none")]

@@ -32,6 +32,8 @@ pub struct NameSources {
 pub struct HostsLine {
     /// From 1.
     pub line: u32,
+    /// The address at the beginning of the line.
     pub address: IpAddr,
+    /// The names that follow.
     pub names: Vec<String>,
 }

@@ -7,7 +7,9 @@ use std::net::SocketAddr;
 /// What one time server says of the machine's clock (RFC 5905, RFC 4330).
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub struct TimeOffset {
+    /// The host as it was asked for.
     pub host: String,
+    /// The address and port of the time server.
     pub address: SocketAddr,
     /// Questions sent.
     pub sent: u32,
@@ -32,20 +34,26 @@ pub struct TimeOffset {
 
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct TimeSample {
+    /// What has to be added to the machine's clock, in microseconds.
     pub offset_us: i64,
+    /// The round trip without the server's own time, in microseconds.
     pub delay_us: u64,
 }
 
 /// The fields of an answer's header (RFC 5905 section 7.3).
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct TimeServer {
+    /// The version of NTP.
     pub version: u8,
     /// 1 has a clock of its own, 2 to 15 are that far from one, 16 is not synchronised, 0 refuses (see `kiss`).
     pub stratum: u8,
+    /// Whether a leap second is due.
     pub leap: Leap,
     /// Of stratum 1 the kind of clock, such as `GPS`; below it the address, or for IPv6 a part of the digest of the address, of the server's own server.
     pub reference_id: String,
+    /// The round trip from the server to its clock, in microseconds.
     pub root_delay_us: u64,
+    /// How far the server's own time may be off, in microseconds.
     pub root_dispersion_us: u64,
     /// The precision of the server's clock, as a power of two of seconds.
     pub precision_log2_s: i8,

@@ -7,7 +7,9 @@ use std::net::SocketAddr;
 /// One QUIC connection that ended after its handshake (RFC 9000), and what the server says of the versions that it speaks.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub struct Quic {
+    /// The host as it was asked for.
     pub host: String,
+    /// The address and port of the server.
     pub address: SocketAddr,
     /// From the first packet to the first one that came back; none where nothing did.
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -39,7 +41,9 @@ pub struct Quic {
     /// The largest UDP payload that arrived, in bytes, as far as there was time to search (RFC 9000 section 14.3).
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub largest_payload_bytes: Option<u16>,
+    /// Packets that were sent.
     pub packets_sent: u32,
+    /// Packets that came in.
     pub packets_received: u32,
     /// Packets that the server did not acknowledge, those that searched for the largest left out.
     #[serde(default)]
@@ -57,6 +61,7 @@ pub struct QuicParameters {
     /// 0 stands for no limit.
     #[serde(default)]
     pub max_idle_timeout_ms: u64,
+    /// The largest payload that the server takes, in bytes (RFC 9000 section 18.2).
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub max_udp_payload_bytes: Option<u64>,
     /// Bytes that the client may send in all before the server grants more.
@@ -65,8 +70,10 @@ pub struct QuicParameters {
     /// Streams that the client may open at first, for both directions and for its own.
     #[serde(default)]
     pub initial_max_streams_bidi: u64,
+    /// Streams in one direction that may be opened at first (RFC 9000 section 18.2).
     #[serde(default)]
     pub initial_max_streams_uni: u64,
+    /// The longest that the server delays an acknowledgement, in milliseconds (RFC 9000 section 18.2).
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub max_ack_delay_ms: Option<u64>,
     /// The client has to stay at its address.
@@ -85,6 +92,7 @@ pub struct QuicParameters {
 pub struct QuicClose {
     /// The code is the application's, not the transport's.
     pub application: bool,
+    /// The error code (RFC 9000 section 20).
     pub code: u64,
     /// The name of the code where it has one: `CONNECTION_REFUSED`, `CRYPTO_ERROR no_application_protocol (120)`.
     #[serde(default, skip_serializing_if = "Option::is_none")]

@@ -11,7 +11,9 @@ use std::net::SocketAddr;
 /// reflector's own time and need no common clock.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub struct Reflection {
+    /// The host as it was asked for.
     pub host: String,
+    /// The address and port of the reflector.
     pub address: SocketAddr,
     /// Packets and replies carry an HMAC (RFC 8762 section 4.4).
     #[serde(default)]
@@ -45,6 +47,7 @@ pub struct Reflection {
     /// The reflector's clock minus this machine's, at the fastest round trip; wrong by half of that round trip at most.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub offset_us: Option<i64>,
+    /// The offset is wrong by this much at most, in microseconds.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub offset_bound_us: Option<u64>,
     /// The reflector says that its clock is synchronised to UTC.
@@ -62,6 +65,7 @@ pub struct Reflection {
     /// The reply to each packet in the order of arrival, duplicates included.
     #[serde(default)]
     pub samples: Vec<ReflectSample>,
+    /// How long it took, in microseconds.
     pub took_us: u64,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub failure: Option<Failure>,
@@ -85,6 +89,7 @@ pub struct ReflectDirection {
     /// None where the reflector does not count, or nothing came back.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub lost: Option<u32>,
+    /// Replies beyond the first to the same request.
     #[serde(default)]
     pub duplicates: u32,
     /// Packets that came after a later one (RFC 4737 section 3.3).
@@ -96,6 +101,7 @@ pub struct ReflectDirection {
     /// Delay above the smallest.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub variation: Option<RttDistribution>,
+    /// Jitter in this direction, in microseconds (RFC 3550 section 6.4.1).
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub jitter_us: Option<u64>,
     /// The TTL or hop limit that packets had left on arrival, each value once; they set out with 255.
@@ -127,6 +133,7 @@ pub struct DirectionMtu {
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct ReflectSample {
+    /// Which packet, from 0.
     pub sequence: u32,
     /// The reflector's own number.
     pub reflector_sequence: u32,
@@ -134,5 +141,6 @@ pub struct ReflectSample {
     pub forward_us: i64,
     /// This machine's clock at reception minus the reflector's at sending.
     pub reverse_us: i64,
+    /// The round trip without the reflector's own time, in microseconds.
     pub round_trip_us: u64,
 }

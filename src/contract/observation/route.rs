@@ -9,10 +9,13 @@ use std::net::IpAddr;
 /// One distance on the way to a target.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub struct Hop {
+    /// The address that it is about.
     pub target: IpAddr,
+    /// What the probes were.
     pub protocol: TraceProtocol,
     /// TTL or hop limit of the probes, from 1.
     pub ttl: u8,
+    /// Every probe of this distance, in the order of sending.
     pub probes: Vec<HopProbe>,
     /// The names that the system's name servers give for its addresses, where they were asked for.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
@@ -46,6 +49,7 @@ impl Hop {
 pub struct HopProbe {
     /// Which round, from 0.
     pub round: u8,
+    /// The first reply in time.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub reply: Option<HopReply>,
     /// Replies to the same probe after the first.
@@ -62,8 +66,11 @@ fn is_zero(count: &u32) -> bool {
 
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub struct HopReply {
+    /// Who replied.
     pub from: IpAddr,
+    /// The round-trip time, in microseconds.
     pub rtt_us: u64,
+    /// What the reply says.
     pub kind: ReplyKind,
     /// The ICMP error as received; none for an echo reply.
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -107,18 +114,24 @@ pub enum TraceProtocol {
 /// A whole path as one traceroute saw it. Its hops are observations of their own.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub struct Trace {
+    /// The host as it was asked for.
     pub host: String,
+    /// The address that it is about.
     pub target: IpAddr,
+    /// What the probes were.
     pub protocol: TraceProtocol,
     /// The target answered.
     pub arrived: bool,
     /// The distance at which the target answered.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub distance: Option<u8>,
+    /// The largest TTL that was tried.
     pub max_ttl: u8,
+    /// Rounds of probes.
     pub rounds: u8,
     /// Raw sockets were used; without them echo replies and duplicates cannot be seen.
     pub privileged: bool,
+    /// How long it took, in microseconds.
     pub took_us: u64,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub failure: Option<Failure>,

@@ -6,6 +6,7 @@ use std::net::IpAddr;
 
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct HopName {
+    /// The address that has the names.
     pub address: IpAddr,
     /// From its PTR record.
     pub name: String,
@@ -14,11 +15,13 @@ pub struct HopName {
 /// An address's line of the file that the user gave.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct HopOrigin {
+    /// The address.
     pub address: IpAddr,
     /// The longest prefix that holds the address, in bits.
     pub prefix_length: u8,
     /// The autonomous system's number.
     pub asn: u32,
+    /// What the file calls the network.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub name: Option<String>,
 }
@@ -30,7 +33,9 @@ pub struct MplsLabel {
     pub label: u32,
     /// 3 bits (RFC 5462).
     pub traffic_class: u8,
+    /// It is the last label of the stack (RFC 3032 section 2.1).
     pub bottom_of_stack: bool,
+    /// Its TTL (RFC 3032 section 2.1).
     pub ttl: u8,
 }
 
@@ -52,8 +57,10 @@ pub struct Quoted {
     /// The quoted source, where it is another than the one sent from: a translator that does not translate its errors back.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub source: Option<IpAddr>,
+    /// The source port, where it was changed.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub source_port: Option<Changed>,
+    /// The destination port, where it was changed.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub destination_port: Option<Changed>,
     /// The IPv4 identification (Dublin traceroute's mark of a translator), or the identifier of an echo request.
@@ -74,7 +81,9 @@ impl Quoted {
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct Changed {
+    /// What was sent.
     pub sent: u16,
+    /// What the quoted packet had.
     pub quoted: u16,
 }
 
@@ -83,15 +92,20 @@ pub struct Changed {
 pub struct Share {
     /// From 0 to 1.
     pub share: f64,
+    /// The lower end of the 95 % interval, 0 to 1.
     pub low: f64,
+    /// The upper end of the 95 % interval, 0 to 1.
     pub high: f64,
 }
 
 /// One router asked at two rates.
 #[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub struct RateTest {
+    /// What the slow probes showed.
     pub slow: RateShare,
+    /// What the fast probes showed.
     pub fast: RateShare,
+    /// What the two together mean.
     pub verdict: RateVerdict,
 }
 
@@ -99,7 +113,9 @@ pub struct RateTest {
 pub struct RateShare {
     /// Between two probes.
     pub gap_us: u64,
+    /// Probes sent at this rate.
     pub sent: u32,
+    /// Probes answered at this rate.
     pub answered: u32,
     /// The share answered.
     pub answers: Share,
@@ -121,10 +137,13 @@ pub enum RateVerdict {
 /// Another router at the same distance for the same flow.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct RouteChange {
+    /// The distance, from 1.
     pub ttl: u8,
     /// In which round the new one answered first, from 0.
     pub round: u8,
+    /// Who had answered before.
     pub before: IpAddr,
+    /// Who answered afterwards.
     pub after: IpAddr,
 }
 
@@ -170,9 +189,11 @@ pub struct Multipath {
     pub confidence: u8,
     /// The stopping rule was met everywhere; else a bound or the deadline ended the search.
     pub complete: bool,
+    /// Flows that were tried.
     pub flows: u16,
     /// Sent in the search.
     pub probes: u32,
+    /// The paths that were found, each with what was measured on it.
     pub paths: Vec<TracePath>,
 }
 
@@ -197,16 +218,21 @@ pub struct TracePath {
     pub hops: Vec<Option<IpAddr>>,
     /// Probes sent to the target along this path.
     pub sent: u32,
+    /// Probes of this path that were answered.
     pub answered: u32,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub loss: Option<Share>,
+    /// Round-trip times on this path.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub rtt: Option<RttSpread>,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct RttSpread {
+    /// The smallest, in microseconds.
     pub min_us: u64,
+    /// The middle value, in microseconds.
     pub median_us: u64,
+    /// The largest, in microseconds.
     pub max_us: u64,
 }

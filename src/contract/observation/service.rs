@@ -7,7 +7,9 @@ use std::net::SocketAddr;
 /// What one service at one address said of itself, before anybody signed in. All texts are on one line and bounded.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct Service {
+    /// The host as it was asked for.
     pub host: String,
+    /// The address and port that was asked.
     pub address: SocketAddr,
     /// The protocol that was spoken to it.
     pub protocol: ServiceProtocol,
@@ -81,6 +83,7 @@ pub struct ServiceStep {
 /// The offer to go on in TLS, and what came of it.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct TlsUpgrade {
+    /// The server offers TLS within the protocol.
     pub offered: bool,
     /// The service says that it goes on in no other way.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
@@ -88,6 +91,7 @@ pub struct TlsUpgrade {
     /// The version that was agreed, where the handshake was made.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub version: Option<String>,
+    /// The cipher suite of the upgraded connection, by its IANA name.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub cipher: Option<String>,
     /// The time of the handshake in microseconds.

@@ -9,9 +9,11 @@ use std::net::SocketAddr;
 pub struct Connect {
     /// The host as it was asked for.
     pub host: String,
+    /// The address and port that was connected to.
     pub address: SocketAddr,
     /// Which attempt at this address, from 1.
     pub attempt: u32,
+    /// The local address and port.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub local: Option<SocketAddr>,
     /// The interface that has the local address.
@@ -87,7 +89,9 @@ pub struct TcpState {
     /// Segments sent whose acknowledgement reported a congestion mark.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub congestion_marks: Option<u32>,
+    /// Timestamps are in use (RFC 7323).
     pub timestamps: bool,
+    /// Selective acknowledgements are in use (RFC 2018).
     pub sack: bool,
     /// Window scales (RFC 7323) of the peer and of this machine, where agreed.
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -98,15 +102,19 @@ pub struct TcpState {
     /// The most recent delivery rate in bytes a second.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub delivery_rate: Option<u64>,
+    /// Bytes sent.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub bytes_sent: Option<u64>,
+    /// Bytes received.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub bytes_received: Option<u64>,
     /// Time spent sending, of it held up by the peer's window and by the own send buffer.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub busy_us: Option<u64>,
+    /// Time in which the peer's window was the limit, in microseconds.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub window_limited_us: Option<u64>,
+    /// Time in which the send buffer was the limit, in microseconds.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub buffer_limited_us: Option<u64>,
 }
@@ -114,6 +122,7 @@ pub struct TcpState {
 /// The first bytes of a server that speaks first.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct Banner {
+    /// How many bytes the server said.
     pub bytes: u32,
     /// Printable ASCII; a dot for everything else.
     pub text: String,
@@ -143,6 +152,7 @@ pub struct Hold {
 /// first attempt at each address, all of which began together.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct Race {
+    /// The host as it was asked for.
     pub host: String,
     /// The addresses in the order of RFC 8305 section 4: the system's order with the families taking turns.
     pub order: Vec<SocketAddr>,
@@ -151,6 +161,7 @@ pub struct Race {
     /// The address that wins the race, and when.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub winner: Option<SocketAddr>,
+    /// When an application connects that races the addresses, in microseconds after it began.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub racing_us: Option<u64>,
     /// When an application connects that tries the system's order one after the other.
@@ -164,12 +175,15 @@ pub struct Race {
 /// Further ports of one address.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct PortSweep {
+    /// The host as it was asked for.
     pub host: String,
+    /// The address that was asked or measured.
     pub address: std::net::IpAddr,
     /// Ports that were asked for.
     pub asked: u32,
     /// Each port that was tried, in their order.
     pub ports: Vec<PortState>,
+    /// How long the sweep took, in microseconds.
     pub took_us: u64,
     /// Why not all of them were tried.
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -178,7 +192,9 @@ pub struct PortSweep {
 
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct PortState {
+    /// The port.
     pub port: u16,
+    /// How long the port took to answer, in microseconds.
     pub took_us: u64,
     /// None where the port is open.
     #[serde(default, skip_serializing_if = "Option::is_none")]

@@ -7,22 +7,27 @@ use std::net::SocketAddr;
 /// One TLS handshake. Every chain is accepted and recorded; what each trust store says of it stands beside it.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub struct Handshake {
+    /// The host as it was asked for.
     pub host: String,
+    /// The address and port of the server.
     pub address: SocketAddr,
     /// The server name sent (SNI); none for an address (RFC 6066 section 3).
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub server_name: Option<String>,
+    /// How long the TCP connection took, in microseconds.
     pub connect_us: u64,
     /// From the first byte of the ClientHello to the end of the handshake or its failure.
     pub took_us: u64,
     /// `TLSv1.3` and so on.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub protocol: Option<String>,
+    /// The cipher suite by its IANA name.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub cipher: Option<String>,
     /// The key-exchange group, such as `X25519MLKEM768`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub group: Option<String>,
+    /// The protocol that ALPN agreed on (RFC 7301).
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub alpn: Option<String>,
     /// As sent, the leaf first.
@@ -80,15 +85,21 @@ impl Handshake {
 /// One certificate of the chain (RFC 5280).
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub struct Certificate {
+    /// Whose it is, as a distinguished name (RFC 4514).
     pub subject: String,
+    /// Who signed it, as a distinguished name (RFC 4514).
     pub issuer: String,
     /// Subject alternative names: DNS names and addresses.
     pub names: Vec<String>,
+    /// The first moment of its validity (RFC 5280 section 4.1.2.5).
     pub not_before: Timestamp,
+    /// The last moment of its validity (RFC 5280 section 4.1.2.5).
     pub not_after: Timestamp,
     /// Such as `ECDSA P-256` or `RSA 2048`.
     pub key: String,
+    /// The algorithm that it was signed with.
     pub signature: String,
+    /// It may sign others (RFC 5280 section 4.2.1.9).
     pub is_ca: bool,
     /// Subject and issuer are the same name and its own key verifies it.
     pub self_signed: bool,
@@ -131,18 +142,23 @@ pub struct CertificateTimestamp {
 /// A stapled OCSP response (RFC 6960 section 4.2.1).
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct Ocsp {
+    /// What it says of the certificate (RFC 6960 section 2.2).
     pub status: OcspStatus,
     /// The response is about the server's certificate, by its serial number.
     pub about_leaf: bool,
     /// The issuer, or a responder that the issuer appointed, signed it; none where the issuer's certificate was not sent.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub signature_valid: Option<bool>,
+    /// When the responder signed it (RFC 6960 section 2.4).
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub produced: Option<Timestamp>,
+    /// When it was known to be right (RFC 6960 section 2.4).
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub this_update: Option<Timestamp>,
+    /// When the next statement is due (RFC 6960 section 2.4).
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub next_update: Option<Timestamp>,
+    /// When the certificate was revoked.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub revoked_at: Option<Timestamp>,
     /// The number of the reason (RFC 5280 section 5.3.1).
@@ -171,6 +187,7 @@ pub struct PinVerdict {
     pub wanted: String,
     /// SHA-256 of the certificate's public key (SubjectPublicKeyInfo), lower-case hexadecimal; empty where the certificate is unreadable.
     pub key_sha256: String,
+    /// The key is the one that was expected.
     pub fits: bool,
 }
 
@@ -208,18 +225,25 @@ pub struct StartTls {
 /// One more handshake with the same address, which differs from the check's own in one thing.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub struct HandshakeVariant {
+    /// The host as it was asked for.
     pub host: String,
+    /// The address that was asked or measured.
     pub address: SocketAddr,
     pub variant: Variant,
     /// The server name sent (SNI); none where none was sent.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub server_name: Option<String>,
+    /// How long the TCP connection took, in microseconds.
     pub connect_us: u64,
+    /// How long it took, in microseconds.
     pub took_us: u64,
+    /// The version of TLS that was agreed on.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub protocol: Option<String>,
+    /// The cipher suite by its IANA name.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub cipher: Option<String>,
+    /// The key-exchange group that was agreed on, by its IANA name.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub group: Option<String>,
     /// SHA-256 of the server's certificate; none where none was seen, as in a resumed session.
@@ -252,7 +276,9 @@ pub enum Variant {
 /// Which versions and cipher suites a server accepts, each asked for by itself.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub struct TlsSupport {
+    /// The host as it was asked for.
     pub host: String,
+    /// The address that was asked or measured.
     pub address: SocketAddr,
     /// The server name sent (SNI).
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -261,6 +287,7 @@ pub struct TlsSupport {
     pub versions: Vec<VersionSupport>,
     /// Connections that this took.
     pub connections: u32,
+    /// How long it took, in microseconds.
     pub took_us: u64,
     /// Why it ended before everything was asked.
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -271,6 +298,7 @@ pub struct TlsSupport {
 pub struct VersionSupport {
     /// `TLSv1.0` to `TLSv1.3`.
     pub protocol: String,
+    /// The server accepts it.
     pub accepted: bool,
     /// The cipher suites that were accepted: the first only where ciphers were not asked for. In the order in which the server took
     /// them from a full offer.
@@ -288,9 +316,12 @@ pub struct VersionSupport {
 /// A certificate fetched from the address that another names for its issuer (RFC 5280 section 4.2.2.1).
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub struct FetchedIssuer {
+    /// The URL that was asked for.
     pub url: String,
+    /// The address that it was fetched from.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub address: Option<SocketAddr>,
+    /// How long it took, in microseconds.
     pub took_us: u64,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub certificate: Option<Certificate>,
@@ -314,7 +345,9 @@ pub struct NameVerdict {
 
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct TrustVerdict {
+    /// Which trust store was asked.
     pub store: TrustStore,
+    /// It trusts the chain.
     pub trusted: bool,
     /// Why not; none where it is trusted.
     #[serde(default, skip_serializing_if = "Option::is_none")]

@@ -4,6 +4,7 @@ use serde::{Deserialize, Serialize};
 /// Bytes on their way, as the application saw them come or let them go.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct Transfer {
+    /// How many bytes.
     pub bytes: u64,
     /// From the begin of the body to its last byte; of an upload, to the answer.
     pub took_us: u64,
@@ -12,10 +13,12 @@ pub struct Transfer {
     pub rate: Option<u64>,
     /// Pauses of at least 200 ms between two pieces.
     pub stalls: u32,
+    /// The longest time without a byte, in microseconds.
     pub longest_pause_us: u64,
     /// Bytes in each successive tenth of a second, as far as they are kept: shows a rate that is cut after a burst.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub slices: Vec<u64>,
+    /// How it ended.
     pub ended: TransferEnd,
 }
 
@@ -44,6 +47,7 @@ pub struct RangeAnswer {
     /// The first and last byte that the answer says it has.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub first: Option<u64>,
+    /// The last byte that came, from 0.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub last: Option<u64>,
     /// The length of the whole, where the answer says it.

@@ -8,8 +8,11 @@ use std::net::IpAddr;
 /// neighbour solicitation from the unspecified address (RFC 4862 section 5.4.2).
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct AddressProbe {
+    /// The address that was asked or measured.
     pub address: IpAddr,
+    /// The interface's name.
     pub interface: String,
+    /// How many probes were sent.
     pub sent: u32,
     /// The hardware addresses that answered, each once.
     pub answers: Vec<AddressAnswer>,
@@ -22,6 +25,7 @@ pub struct AddressProbe {
 
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct AddressAnswer {
+    /// The hardware (MAC) address.
     pub hardware_address: String,
     /// Since the first probe.
     pub after_us: u64,

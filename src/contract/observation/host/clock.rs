@@ -5,6 +5,7 @@ use serde::{Deserialize, Serialize};
 /// The machine's clock.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct Clock {
+    /// What the wall clock said.
     pub wall: Timestamp,
     /// The kernel says that its clock is synchronised; none where it does not tell.
     #[serde(default, skip_serializing_if = "Option::is_none")]

@@ -11,6 +11,7 @@ pub struct Counters {
     pub over_us: Option<u64>,
     /// Those that are not zero.
     pub counters: Vec<Counter>,
+    /// By how much each interface's counters grew.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub interfaces: Vec<InterfaceGrowth>,
     /// Of all processors together.
@@ -21,13 +22,16 @@ pub struct Counters {
 /// The kernel's group and name, such as `Tcp.RetransSegs`, `TcpExt.ListenOverflows`.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct Counter {
+    /// The counter's name, with its group.
     pub name: String,
+    /// Its value.
     pub value: u64,
 }
 
 /// An interface's counters, or how much they grew.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct InterfaceGrowth {
+    /// Its name.
     pub name: String,
     pub counters: InterfaceCounters,
 }
@@ -35,7 +39,9 @@ pub struct InterfaceGrowth {
 /// Processor time in milliseconds.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct CpuTime {
+    /// Time in use, in milliseconds.
     pub busy_ms: u64,
+    /// Time without work, in milliseconds.
     pub idle_ms: u64,
     /// The hypervisor gave this time to other machines.
     pub steal_ms: u64,

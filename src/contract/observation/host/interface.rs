@@ -4,15 +4,19 @@ use serde::{Deserialize, Serialize};
 /// A network interface of the machine.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct Interface {
+    /// Its name.
     pub name: String,
+    /// It is switched on and has a link.
     pub up: bool,
     /// The link carries a signal; none where the system does not tell.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub carrier: Option<bool>,
+    /// The largest packet that it sends, in bytes.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub mtu: Option<u32>,
     /// Address and prefix length, such as `192.0.2.7/24`.
     pub addresses: Vec<String>,
+    /// It is the loopback interface.
     pub loopback: bool,
     /// A tunnel or VPN interface, judged by its type or name.
     pub tunnel: bool,
@@ -39,15 +43,21 @@ pub struct Interface {
 /// What an interface counts (`rtnl_link_stats64` of rtnetlink(7)).
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct InterfaceCounters {
+    /// Packets received.
     pub rx_packets: u64,
+    /// Packets sent.
     pub tx_packets: u64,
+    /// Bytes received.
     pub rx_bytes: u64,
+    /// Bytes sent.
     pub tx_bytes: u64,
     /// Frames that came in broken.
     pub rx_errors: u64,
     /// Packets that could not be sent out.
     pub tx_errors: u64,
+    /// Packets received and dropped.
     pub rx_dropped: u64,
+    /// Packets dropped instead of sent.
     pub tx_dropped: u64,
     /// The link came or went, where the kernel counts that.
     #[serde(default, skip_serializing_if = "Option::is_none")]

@@ -7,6 +7,7 @@ pub struct Machine {
     /// Who made it, and what they call it (SMBIOS).
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub vendor: Option<String>,
+    /// What the firmware calls the machine.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub product: Option<String>,
     /// The processor says that a hypervisor runs it; none where nothing tells.

@@ -13,10 +13,13 @@ pub struct Neighbours {
 
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct Neighbour {
+    /// The IP address.
     pub address: IpAddr,
+    /// The interface's name.
     pub interface: String,
     /// `reachable`, `stale`, `delay`, `probe`, `incomplete`, `failed` or `permanent`.
     pub state: String,
+    /// The hardware (MAC) address.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub hardware_address: Option<String>,
     /// It is a next hop to the target.

@@ -5,7 +5,9 @@ use std::net::IpAddr;
 /// The resolvers that the system is configured with.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct Resolvers {
+    /// The name servers, in the order in which they are asked.
     pub servers: Vec<IpAddr>,
+    /// The search suffixes, in the order in which they are tried.
     pub search: Vec<String>,
     /// Where the configuration was read.
     pub read_from: String,
@@ -17,11 +19,14 @@ pub struct Resolvers {
 /// Name servers that one file names, and what they are for.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct ResolverSource {
+    /// The file or service that said so.
     pub read_from: String,
     /// The interface whose names they serve; none for all.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub interface: Option<String>,
+    /// The name servers, in the order in which they are asked.
     pub servers: Vec<IpAddr>,
+    /// The search suffixes, in the order in which they are tried.
     #[serde(default)]
     pub search: Vec<String>,
 }

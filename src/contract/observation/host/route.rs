@@ -6,10 +6,12 @@ use std::net::IpAddr;
 /// The route that the system takes to one address.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub struct Route {
+    /// The address that the route leads to.
     pub target: IpAddr,
     /// The next hop; none where the target is on the link.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub gateway: Option<IpAddr>,
+    /// The interface's name.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub interface: Option<String>,
     /// The source address that would be used.
@@ -52,6 +54,7 @@ pub struct RoutingRule {
     /// The targets that it is for; none for all.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub to: Option<String>,
+    /// The table that it leads to.
     pub table: u32,
 }
 

@@ -21,6 +21,7 @@ pub struct Sockets {
     /// The ports that most connections lead to: the user's own where the process may not see more.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub remote_ports: Vec<RemotePort>,
+    /// Sockets that are connected to the target.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub towards_target: Vec<TowardsTarget>,
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -32,15 +33,19 @@ pub struct Sockets {
 /// How many TCP sockets are in one state, such as `established`, `time_wait`.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct StateCount {
+    /// The TCP state (RFC 9293 section 3.3.2).
     pub state: String,
+    /// How many sockets.
     pub count: u32,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct OwnerSockets {
+    /// The user's number.
     pub user_id: u32,
     /// It is the user that the process runs as.
     pub own: bool,
+    /// How many sockets the user has.
     pub count: u32,
 }
 
@@ -48,26 +53,33 @@ pub struct OwnerSockets {
 pub struct ProcessSockets {
     /// The program's name, without its arguments.
     pub process: String,
+    /// How many sockets the process has.
     pub count: u32,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct RemotePort {
+    /// The remote port.
     pub port: u16,
+    /// How many sockets are connected to it.
     pub count: u32,
 }
 
 /// Connections of all users to one address of the target.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct TowardsTarget {
+    /// The target's address.
     pub address: IpAddr,
+    /// How many sockets are in each TCP state.
     pub states: Vec<StateCount>,
 }
 
 /// The local ports that the system chooses from for connections.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct EphemeralPorts {
+    /// The first port that the system chooses.
     pub low: u16,
+    /// The last port that the system chooses.
     pub high: u16,
     /// Of these, used by any TCP socket.
     pub in_use: u32,
@@ -85,7 +97,10 @@ impl EphemeralPorts {
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct PortUse {
+    /// The remote address.
     pub address: IpAddr,
+    /// The remote port.
     pub port: u16,
+    /// Local ports in use towards it.
     pub in_use: u32,
 }
