@@ -9,6 +9,8 @@ pub mod capture;
 pub mod clock;
 /// The cloud's services next to the machine.
 mod cloud;
+/// Connections whose flow is noted.
+mod connecting;
 /// What a probe gets: gate, clock, names, trust, and the place to record what it sees.
 pub mod context;
 /// DNS questions, raw and through the system.

@@ -8,7 +8,6 @@ use hyper_util::rt::TokioIo;
 use netsonde_contract::failure::{Failure, FailureCode, Step};
 use std::net::SocketAddr;
 use std::time::Duration;
-use tokio::net::TcpStream;
 use tokio_util::task::AbortOnDropHandle;
 use zeroize::Zeroizing;
 
@@ -58,7 +57,7 @@ async fn exchange(
     context.gate.packet(address.ip()).await?;
     let began = context.clock.now();
     let since = || microseconds(context.clock.now().saturating_sub(began));
-    let stream = TcpStream::connect(address).await.map_err(|error| Failure::from_io(&error, Step::Connect))?;
+    let stream = context.connect(address).await.map_err(|error| Failure::from_io(&error, Step::Connect))?;
     times.connect_us = Some(since());
     *step = Step::Receive;
     let foreign = |error: hyper::Error| {

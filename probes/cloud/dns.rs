@@ -20,6 +20,7 @@ pub(super) async fn ask(context: &Context, address: SocketAddr, timeout: Duratio
     let local: SocketAddr = if address.is_ipv4() { ([0, 0, 0, 0], 0).into() } else { ([0_u16; 8], 0).into() };
     let socket = UdpSocket::bind(local).await.map_err(io(Step::Open))?;
     socket.connect(address).await.map_err(io(Step::Connect))?;
+    context.datagrams(socket.local_addr(), address);
     let began = context.clock.now();
     socket.send(&question(id)).await.map_err(io(Step::Send))?;
     let answer = async {

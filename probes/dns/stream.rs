@@ -52,7 +52,7 @@ pub(super) async fn connect(context: &Context, server: SocketAddr, patience: Pat
         return (exchange.failed(refusal), None);
     }
     exchange.attempts = 1;
-    match timeout(patience.timeout, TcpStream::connect(server)).await {
+    match timeout(patience.timeout, context.connect(server)).await {
         Ok(Ok(stream)) => (exchange, Some(stream)),
         Ok(Err(error)) => (exchange.failed(Failure::from_io(&error, Step::Connect)), None),
         Err(_) => (exchange, None),

@@ -9,7 +9,6 @@ use netsonde_contract::observation::{Fact, LatencySeries};
 use socket2::SockRef;
 use std::net::SocketAddr;
 use std::time::Duration;
-use tokio::net::TcpStream;
 use tokio_util::sync::CancellationToken;
 
 /// The bound of the echo kind itself.
@@ -90,7 +89,7 @@ async fn connects(
 async fn connect(context: &Context, address: SocketAddr, timeout: Duration) -> Option<Duration> {
     context.gate.packet(address.ip()).await.ok()?;
     let began = context.clock.now();
-    let stream = tokio::time::timeout(timeout, TcpStream::connect(address)).await.ok()?.ok()?;
+    let stream = tokio::time::timeout(timeout, context.connect(address)).await.ok()?.ok()?;
     let took = context.clock.now().saturating_sub(began);
     let kernel = tcp::info(&SockRef::from(&stream)).map(|info| info.state);
     let kernel = kernel.filter(|state| state.rtt_us > 0 && state.retransmits == 0);

@@ -81,6 +81,7 @@ impl QuicConnection {
         let setup =
             |error: &dyn std::error::Error| Failure::new(FailureCode::Other("quic_setup".into()), Step::Open, error.to_string());
         let (socket, able) = socket::open(wish.server)?;
+        context.datagrams(socket.local_addr(), wish.server);
         let tls = WithinQuic::new(context, wish.alpn).map_err(|error| setup(&error))?;
         let config = Arc::new(QuicClientConfig::try_from(tls.config()).map_err(|error| setup(&error))?);
         let heard = Heard::default();

@@ -41,6 +41,7 @@ pub(super) struct Versions {
 /// Where the gate lets nothing out, or the system has no socket.
 pub(super) async fn ask(context: &Context, server: SocketAddr, patience: Duration) -> Result<Versions, Failure> {
     let (socket, _) = socket::open(server)?;
+    context.datagrams(socket.local_addr(), server);
     let question = Question::new(rand::random(), rand::random(), rand::random());
     let mut sent = 0;
     for _ in 0..ATTEMPTS {

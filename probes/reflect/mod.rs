@@ -86,6 +86,7 @@ async fn series_and_sizes(context: &Context, params: &ReflectParams, draft: &mut
     let open = || Wire::open(address, context.clock, key, format, params.dscp);
     let failed = |error: std::io::Error| Failure::from_io(&error, Step::Open);
     let mut wire = open().map_err(failed)?;
+    context.datagrams(wire.local(), address);
     let offset_before = context.clock.wall_offset_ns();
     let outcome = series(context, params, &mut wire, draft).await;
     let moved = context.clock.wall_offset_ns().abs_diff(offset_before);
@@ -98,6 +99,7 @@ async fn series_and_sizes(context: &Context, params: &ReflectParams, draft: &mut
     if params.mtu {
         // Another session: what it loses belongs to no series.
         let mut wire = open().map_err(failed)?;
+        context.datagrams(wire.local(), address);
         search(context, params, &mut wire, draft).await?;
     }
     Ok(())

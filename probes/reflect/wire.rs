@@ -36,6 +36,10 @@ pub(super) enum Event {
 }
 
 impl<'a> Wire<'a> {
+    pub(super) fn local(&self) -> io::Result<SocketAddr> {
+        self.socket.local_addr()
+    }
+
     /// # Errors
     /// The system's own.
     pub(super) fn open(

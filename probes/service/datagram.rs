@@ -50,6 +50,7 @@ pub(super) async fn ask(
             return Ok(());
         }
     };
+    context.datagrams(socket.local_addr(), draft.address);
     let (mut heard, random): (Heard, [u8; 64]) = (Heard::default(), rand::random());
     for each in protocol.steps {
         let asking = Asking { heard: &heard, random: &random, port: draft.address.port(), tls: params.tls };

@@ -1,3 +1,5 @@
+use crate::capture::flow::Flow;
+use crate::context::Context;
 use crate::platform::tcp::TcpInfo;
 use crate::platform::{error_queue, tcp};
 use netsonde_contract::failure::{Failure, FailureCode, Step};
@@ -29,7 +31,7 @@ impl Seen {
 }
 
 /// Connects; waits at most `timeout`.
-pub(super) async fn connect(address: SocketAddr, timeout: Duration) -> Seen {
+pub(super) async fn connect(context: &Context, address: SocketAddr, timeout: Duration) -> Seen {
     let socket = match open(address) {
         Ok(socket) => socket,
         Err(error) => return Seen::failed(Failure::from_io(&error, Step::Open)),
@@ -40,6 +42,9 @@ pub(super) async fn connect(address: SocketAddr, timeout: Duration) -> Seen {
     };
     // Read before the outcome: a socket that failed may have lost its address.
     let local = socket.local_addr().ok().and_then(|local| local.as_socket()).filter(|local| !local.ip().is_unspecified());
+    if let Some(local) = local {
+        context.flow(Flow::Tcp { local_port: local.port(), remote: address });
+    }
     let stream = match TcpStream::from_std(StdStream::from(socket)) {
         Ok(stream) => stream,
         Err(error) => return Seen::failed(Failure::from_io(&error, Step::Open)),
@@ -111,9 +116,10 @@ mod tests {
 
     #[tokio::test]
     async fn an_open_port_shows_its_own_address_and_the_kernels_rtt() {
+        let context = crate::tls::servers::context(&[]);
         for loopback in ["127.0.0.1", "::1"] {
             let listener = TcpListener::bind((loopback, 0)).unwrap();
-            let seen = connect(listener.local_addr().unwrap(), LIMIT).await;
+            let seen = connect(&context, listener.local_addr().unwrap(), LIMIT).await;
             assert_eq!(seen.failure, None);
             assert_eq!(seen.local.unwrap().ip(), loopback.parse::<IpAddr>().unwrap());
             assert!(seen.at_connect.is_some_and(|state| state.rtt_us > 0) || cfg!(not(target_os = "linux")));
@@ -123,9 +129,10 @@ mod tests {
 
     #[tokio::test]
     async fn a_closed_port_is_refused_without_an_icmp_error() {
+        let context = crate::tls::servers::context(&[]);
         for loopback in ["127.0.0.1", "::1"] {
             let closed = TcpListener::bind((loopback, 0)).unwrap().local_addr().unwrap();
-            let failure = connect(closed, LIMIT).await.failure.unwrap();
+            let failure = connect(&context, closed, LIMIT).await.failure.unwrap();
             assert_eq!(failure.code, FailureCode::Refused);
             assert_eq!(failure.during, Step::Connect);
             assert_eq!(failure.icmp, None);
@@ -136,12 +143,13 @@ mod tests {
     #[tokio::test]
     #[cfg(target_os = "linux")]
     async fn silence_is_a_time_out() {
+        let context = crate::tls::servers::context(&[]);
         let listener = Socket::new(Domain::IPV4, Type::STREAM, None).unwrap();
         listener.bind(&SocketAddr::from(([127, 0, 0, 1], 0)).into()).unwrap();
         listener.listen(0).unwrap();
         let address = listener.local_addr().unwrap().as_socket().unwrap();
         let _filling = StdStream::connect(address).unwrap();
-        let seen = connect(address, Duration::from_millis(100)).await;
+        let seen = connect(&context, address, Duration::from_millis(100)).await;
         assert_eq!(seen.failure.unwrap().code, FailureCode::TimedOut);
         assert!(seen.local.is_some());
     }

@@ -113,7 +113,7 @@ impl Work<'_> {
         let is_refused = refusal.is_some();
         let seen = match refusal {
             Some(failure) => Seen::failed(failure),
-            None => attempt::connect(address, Duration::from_millis(self.params.timeout_ms)).await,
+            None => attempt::connect(self.context, address, Duration::from_millis(self.params.timeout_ms)).await,
         };
         let took_us = clock.now_us().saturating_sub(at_us);
         let first = (!is_refused).then_some(First { address, took_us, connected: seen.failure.is_none() });

@@ -63,6 +63,6 @@ pub(super) async fn sweep(context: &Context, params: &TcpParams, address: IpAddr
 
 async fn one(context: &Context, address: SocketAddr, timeout: Duration) -> PortState {
     let began_us = context.clock.now_us();
-    let failure = attempt::connect(address, timeout).await.failure;
+    let failure = attempt::connect(context, address, timeout).await.failure;
     PortState { port: address.port(), took_us: context.clock.now_us().saturating_sub(began_us), failure }
 }

@@ -70,7 +70,7 @@ async fn attempt(context: &Context, address: SocketAddr, timeout: Duration) -> R
     let refusal = |took_us, failure| NotConnected { address, took_us, failure };
     context.gate.packet(address.ip()).await.map_err(|failure| refusal(0, failure))?;
     let began = context.clock.now();
-    let result = tokio::time::timeout(timeout, TcpStream::connect(address)).await;
+    let result = tokio::time::timeout(timeout, context.connect(address)).await;
     let took_us = microseconds(context.clock.now().saturating_sub(began));
     match result {
         Ok(Ok(stream)) => {

@@ -13,6 +13,7 @@ use super::packet::{Body, Quote, TCP, UDP, parse_v4, parse_v6, word};
 use super::wire::{
     Heard, MAX_PACKETS_HEARD, Packet, RECEIVE_BYTES, Traits, Wire, asynchronous, on_run_clock, set_class, set_ttl,
 };
+use crate::capture::flow::Flow;
 use crate::clock::Clock;
 use crate::platform::trace_socket::{What, prepare, receive};
 use crate::platform::{dont_fragment, icmp_filter, icmp_socket};
@@ -164,6 +165,21 @@ impl Wire for RawWire {
                 ready = errors => ready.map(|_| ()),
                 ready = answers.ready(Interest::READABLE) => ready.map(|_| ()),
             },
+        }
+    }
+
+    fn flows(&self) -> Vec<Flow> {
+        let Manner { protocol, target, port, .. } = self.manner;
+        let remote = SocketAddr::new(target, port);
+        match protocol {
+            TraceProtocol::Icmp => vec![Flow::Echo { identifier: self.identifier }],
+            TraceProtocol::Udp => {
+                let local = self.answers.iter().filter_map(|socket| socket.local_addr().ok());
+                local.map(|local| Flow::UdpAnyPort { local_port: local.port(), remote: target }).collect()
+            }
+            TraceProtocol::Tcp => self.ports.values().map(|(own, _)| Flow::Tcp { local_port: *own, remote }).collect(),
+            // Noted when it was connected.
+            TraceProtocol::TcpSession => Vec::new(),
         }
     }
 

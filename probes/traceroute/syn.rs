@@ -4,6 +4,7 @@
 use super::machine::{Answer, ProbeNumber};
 use super::packet::extension;
 use super::wire::{Heard, Packet, RECEIVE_BYTES, Traits, Wire, on_run_clock, set_class, set_ttl};
+use crate::capture::flow::Flow;
 use crate::clock::Clock;
 use crate::platform::tcp::is_in_progress;
 use crate::platform::trace_socket::{What, prepare, receive};
@@ -52,6 +53,10 @@ impl Wire for SynWire {
             if any { Poll::Ready(Ok(())) } else { Poll::Pending }
         })
         .await
+    }
+
+    fn flows(&self) -> Vec<Flow> {
+        self.ports.values().map(|port| Flow::Tcp { local_port: *port, remote: self.target }).collect()
     }
 
     fn send(&mut self, packet: Packet) -> io::Result<()> {

@@ -217,7 +217,12 @@ impl<'c> Tracing<'c> {
         if self.part(current).is_wanted(packet.probe) {
             let now = self.context.clock.now();
             match wire.send(packet) {
-                Ok(()) => self.part(current).handle_sent(packet.probe, now),
+                Ok(()) => {
+                    for flow in wire.flows() {
+                        self.context.flow(flow);
+                    }
+                    self.part(current).handle_sent(packet.probe, now);
+                }
                 Err(error) if packet.size > 0 && is_too_long(&error) => self.part(current).handle_too_long(packet.probe),
                 Err(error) => return Err(Failure::from_io(&error, Step::Send)),
             }

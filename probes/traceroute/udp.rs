@@ -7,6 +7,7 @@ use super::wire::{
     Heard, MAX_PACKETS_HEARD, Packet, RECEIVE_BYTES, Traits, Wire, asynchronous, heard_something, on_run_clock, set_class,
     set_ttl,
 };
+use crate::capture::flow::Flow;
 use crate::clock::Clock;
 use crate::platform::dont_fragment;
 use crate::platform::trace_socket::{What, prepare, receive};
@@ -59,6 +60,11 @@ impl Wire for UdpWire {
 
     async fn ready(&self) -> io::Result<()> {
         heard_something(&self.socket).await
+    }
+
+    fn flows(&self) -> Vec<Flow> {
+        let local = self.socket.local_addr().into_iter();
+        local.map(|local| Flow::UdpAnyPort { local_port: local.port(), remote: self.target }).collect()
     }
 
     fn send(&mut self, packet: Packet) -> io::Result<()> {

@@ -1,4 +1,5 @@
 use super::machine::{Answer, ProbeNumber};
+use crate::capture::flow::Flow;
 use crate::clock::Clock;
 use netsonde_contract::observation::{TraceClock, TraceIds, TraceLacks};
 use std::future::Future;
@@ -48,6 +49,9 @@ pub(super) trait Wire {
     /// # Errors
     /// Where the packet did not leave this machine.
     fn send(&mut self, packet: Packet) -> io::Result<()>;
+
+    /// The flows that its probes are of, as far as they are known.
+    fn flows(&self) -> Vec<Flow>;
 
     /// Takes all that is there without waiting, and leaves the sockets such that [`Wire::ready`] waits for more.
     fn hear(&mut self, clock: &Clock) -> Vec<Heard>;

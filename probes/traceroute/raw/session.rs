@@ -36,7 +36,7 @@ impl Session {
         let segments = asynchronous(segments_of(target.ip()).map_err(open)?).map_err(open)?;
         context.gate.packet(target.ip()).await?;
         let silence = || Failure::new(FailureCode::TimedOut, Step::Connect, "no connection within 4 s");
-        let connecting = tokio::time::timeout(Self::LIMIT, TcpStream::connect(target));
+        let connecting = tokio::time::timeout(Self::LIMIT, context.connect(target));
         let stream = connecting.await.map_err(|_| silence())?.map_err(|error| Failure::from_io(&error, Step::Connect))?;
         let local = stream.local_addr().map_err(open)?;
         let first = tokio::time::timeout(Self::LIMIT, first_segment(&segments, target, local)).await;
