@@ -15,6 +15,9 @@ const MAX_TRACE_ROUNDS: usize = 250;
 /// As one series keeps.
 const MAX_EXTRA: usize = 100;
 
+/// When the first began, and all with the numbers of their rounds.
+type Numbered<T> = (u64, Vec<(usize, T)>);
+
 /// What the rounds recorded.
 #[derive(Debug, Default)]
 pub(super) struct Rounds {
@@ -41,8 +44,8 @@ impl Rounds {
     /// One fact where every round has one of the same thing; whatever is none of these is taken from the first round.
     pub(super) fn joined(self) -> Vec<(u64, Fact)> {
         let mut echoes: BTreeMap<IpAddr, (u64, Vec<Echo>)> = BTreeMap::new();
-        let mut hops: BTreeMap<(IpAddr, u8), (u64, Vec<(usize, Hop)>)> = BTreeMap::new();
-        let mut traces: BTreeMap<IpAddr, (u64, Vec<(usize, Trace)>)> = BTreeMap::new();
+        let mut hops: BTreeMap<(IpAddr, u8), Numbered<Hop>> = BTreeMap::new();
+        let mut traces: BTreeMap<IpAddr, Numbered<Trace>> = BTreeMap::new();
         let mut facts = Vec::new();
         for (round, observations) in self.kept.into_iter().enumerate() {
             for Observation { at_us, fact, .. } in observations {

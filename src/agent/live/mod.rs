@@ -177,7 +177,7 @@ impl Live<'_> {
         let context = Context { recorder: recorder.clone(), ..self.context.clone() };
         let mut params = self.check.params.clone();
         if let Params::Traceroute(params) = &mut params {
-            params.hop_names &= self.view.rounds % NAMES_EVERY == 0;
+            params.hop_names &= self.view.rounds.is_multiple_of(NAMES_EVERY);
         }
         let deadline = self.check.deadline;
         let own = recorder.clone();

@@ -171,7 +171,7 @@ fn more_hops_than_lines_hide_the_middle_and_never_the_target() {
 
 #[test]
 fn loss_that_reaches_the_target_is_told_from_where_it_begins() {
-    let lossy = |round: u32, ttl: u8| routers(ttl).filter(|_| ttl < 3 || (round + u32::from(ttl)) % 5 != 0);
+    let lossy = |round: u32, ttl: u8| routers(ttl).filter(|_| ttl < 3 || !(round + u32::from(ttl)).is_multiple_of(5));
     let view = traced("10.0.9.9", 4, 50, lossy);
     assert_eq!(words::of(&view), ["Loss begins at hop 3 and reaches the target: 20 % (11–33)."]);
 }

@@ -64,3 +64,46 @@ pub(super) fn check(parameters: &Map<String, Value>, options: &MeasuringOptions)
     }
     live::check()
 }
+
+#[cfg(test)]
+mod tests {
+    use crate::command::probe::ProbeCommand;
+    use clap::{Command, FromArgMatches, Subcommand};
+    use std::time::Duration;
+
+    fn parse(arguments: &[&str]) -> Result<ProbeCommand, clap::Error> {
+        let command = ProbeCommand::augment_subcommands(Command::new("probe"));
+        ProbeCommand::from_arg_matches(&command.try_get_matches_from([&["probe"], arguments].concat())?)
+    }
+
+    #[test]
+    fn the_pace_is_bounded_for_both_kinds() {
+        for kind in ["icmp", "traceroute"] {
+            let pace = |given: &[&str]| parse(&[&[kind, "127.0.0.1"], given].concat()).map(|command| command.live);
+            assert_eq!(pace(&[]).unwrap(), None);
+            assert_eq!(pace(&["--live"]).unwrap(), Some(Duration::from_secs(1)));
+            assert_eq!(pace(&["--live", "--interval-ms", "100"]).unwrap(), Some(Duration::from_millis(100)));
+            assert!(pace(&["--live", "--interval-ms", "99"]).is_err());
+            assert!(pace(&["--live", "--interval-ms", "60001"]).is_err());
+        }
+        assert!(parse(&["traceroute", "127.0.0.1", "--interval-ms", "500"]).is_err(), "it means nothing without --live");
+        assert!(parse(&["tcp", "127.0.0.1:80", "--live"]).is_err(), "this kind has no view");
+    }
+
+    #[test]
+    fn a_round_sends_one_request_unless_more_are_asked_for() {
+        let count = |given: &[&str]| parse(given).unwrap().plan().unwrap().checks[0].params.to_value()["count"].clone();
+        assert_eq!(count(&["icmp", "127.0.0.1", "--live"]), 1);
+        assert_eq!(count(&["icmp", "127.0.0.1", "--live", "--count", "3"]), 3);
+        assert_eq!(count(&["icmp", "127.0.0.1"]), 5);
+    }
+
+    #[test]
+    fn what_does_not_go_with_a_view_is_refused_with_a_next_step() {
+        for wrong in [&["--format", "json"][..], &["--format", "jsonl"], &["--capture"], &["--targets", "127.0.0.2"]] {
+            let command = parse(&[&["icmp", "127.0.0.1", "--live"], wrong].concat()).unwrap();
+            let stop = super::check(&command.parameters, &command.options).unwrap_err();
+            assert!(stop.message.contains("--live") && stop.next.is_some(), "{wrong:?}: {stop:?}");
+        }
+    }
+}
