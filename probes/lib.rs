@@ -51,6 +51,7 @@ mod traceroute;
 pub use context::{Context, Ending, NotMeasurable, Recorder};
 pub use host::{closing_reading, environment};
 pub use http::proxy_of;
+pub use icmp::of_requests;
 pub use reflect::{Reflector, ReflectorKey, ReflectorRules, ReflectorSession, ReflectorSummary};
 pub use tls::trust::{Trust, TrustError};
 

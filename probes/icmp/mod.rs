@@ -16,6 +16,7 @@ mod targets;
 use crate::context::{Context, Ending, NotMeasurable};
 use netsonde_contract::kind::IcmpParams;
 pub(crate) use statistics::distribution;
+pub use statistics::of_requests;
 use targets::Aim;
 
 /// Ends as expected where any address answered any request.

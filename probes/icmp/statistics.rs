@@ -1,6 +1,6 @@
 //! What follows from a series' round-trip times and losses. Pure.
 
-use netsonde_contract::observation::RttDistribution;
+use netsonde_contract::observation::{EchoStatistics, RttDistribution};
 use std::time::Duration;
 
 /// The distribution of round-trip times; nothing where there are none.
@@ -22,6 +22,22 @@ pub(crate) fn distribution(rtts: impl IntoIterator<Item = Duration>) -> Option<R
         p99_us: rank(99),
         max_us: microseconds(max),
     })
+}
+
+/// What follows from the round-trip times of requests in the order sent, each answered or given up before the next; none is a loss.
+pub fn of_requests(requests: &[Option<Duration>]) -> EchoStatistics {
+    let rtts: Vec<Duration> = requests.iter().copied().flatten().collect();
+    let losses = LossPattern::of(requests.iter().map(Option::is_none));
+    EchoStatistics {
+        received: u32::try_from(rtts.len()).unwrap_or(u32::MAX),
+        lost: losses.lost,
+        jitter_us: jitter_us(&rtts),
+        rtt: distribution(rtts),
+        loss_periods: losses.periods,
+        longest_loss: losses.longest,
+        least_loss_distance: losses.least_distance,
+        ..EchoStatistics::default()
+    }
 }
 
 /// The smallest value that so many percent of all do not exceed.

@@ -22,6 +22,7 @@ mod ethtool;
 /// What the firmware says of the machine.
 pub(crate) mod firmware;
 /// Hardware addresses in words.
+#[cfg(target_os = "linux")]
 pub(crate) mod hardware_address;
 /// The machine's own network.
 pub(crate) mod host;

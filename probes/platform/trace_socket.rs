@@ -22,6 +22,7 @@ pub(crate) struct Arrival {
 }
 
 #[derive(Clone, Debug, PartialEq, Eq)]
+#[cfg_attr(not(target_os = "linux"), expect(dead_code, reason = "only Linux tells these apart"))]
 pub(crate) enum What {
     Packet,
     /// The stamp of the packet with this number, from 0, on its way out.

@@ -2,23 +2,14 @@
 
 use netsonde_contract::observation::{RateShare, RateVerdict, Share};
 
-/// The standard normal's quantile for a two-sided interval at 95 %.
-const Z: f64 = 1.959_964;
 /// More ways out of one router than this are not looked for: nobody's hardware spreads wider over paths of one cost.
 pub(super) const MAX_WAYS: usize = 64;
 /// A share of answers whose interval stays below this is one of real misses.
 const NEARLY_ALL: f64 = 0.98;
 
-/// The Wilson score interval of `hits` among `of` (Wilson 1927); all is possible where nothing was tried.
+/// [`Share::of`].
 pub(super) fn share(hits: u32, of: u32) -> Share {
-    if of == 0 {
-        return Share { share: 0.0, low: 0.0, high: 1.0 };
-    }
-    let (n, p) = (f64::from(of), f64::from(hits) / f64::from(of));
-    let spread = Z * Z / n;
-    let centre = (p + spread / 2.0) / (1.0 + spread);
-    let half = Z / (1.0 + spread) * (p * (1.0 - p) / n + spread / (4.0 * n)).sqrt();
-    Share { share: p, low: (centre - half).max(0.0), high: (centre + half).min(1.0) }
+    Share::of(hits, of)
 }
 
 /// What the same router's answers at two rates say of it.

@@ -107,10 +107,11 @@ impl Wire for UdpWire {
 /// The packet is larger than the interface takes.
 pub(super) fn is_too_long(error: &io::Error) -> bool {
     #[cfg(unix)]
-    let too_long = error.raw_os_error() == Some(nix::libc::EMSGSIZE);
+    let code = Some(nix::libc::EMSGSIZE);
+    // Windows names every error of a socket by a number of its own: WSAEMSGSIZE.
     #[cfg(not(unix))]
-    let too_long = false;
-    too_long
+    let code = Some(10_040);
+    error.raw_os_error() == code
 }
 
 impl UdpWire {

@@ -11,6 +11,11 @@ pub(crate) struct Interruption {
 impl Interruption {
     /// Listens for Ctrl-C and for the system's request to end. Needs a running runtime.
     pub(crate) fn listen() -> Self {
+        Self::listen_and(|| ())
+    }
+
+    /// The same, and does `first_of_all` before anything is said or ended.
+    pub(crate) fn listen_and(first_of_all: fn()) -> Self {
         let token = CancellationToken::new();
         let first = token.clone();
         tokio::spawn(async move {
@@ -18,6 +23,7 @@ impl Interruption {
                 // Where no handler can be installed, the system's own one ends the program.
                 return;
             }
+            first_of_all();
             first.cancel();
             terminal::say("netsonde: stopping; what was measured is kept (again: leave at once)");
             if signal().await.is_ok() {

@@ -21,6 +21,8 @@ mod format;
 mod interruption;
 /// A finished bundle on this machine: where it is kept, what is left of it once it was delivered.
 mod keeping;
+/// Measurements that are watched as they go on.
+mod live;
 /// A plan's result as one document.
 mod measurement;
 /// What a run would do and cost, without doing it.

@@ -2,10 +2,11 @@
 
 use crate::format::Format;
 use crate::interruption::Interruption;
-use crate::runner::{self, Event, Journal, Means, Progress};
+use crate::runner::{self, Event, Journal, Means, Progress, Ran};
 use crate::stop::Stop;
 use crate::terminal;
 use netsonde_contract::document::{Document, Run, SCHEMA};
+use netsonde_contract::environment::Environment;
 use netsonde_contract::id::{CaseId, CheckId, RunId, TicketId};
 use netsonde_contract::observation::Observation;
 use netsonde_contract::set::Plan;
@@ -47,8 +48,7 @@ pub(crate) struct Measured {
 /// Where the system gives no random bytes for the run's id, or an observation cannot be printed.
 pub(crate) async fn measure(plan: &Plan, settings: &Settings, interruption: &Interruption) -> Result<Measured, Stop> {
     let clock = Clock::start();
-    let environment = netsonde_probes::environment(env!("CARGO_PKG_VERSION"), &clock);
-    let id = run_id(environment.began)?;
+    let began = Began::now(clock)?;
     let mut journal = Journal::default();
     journal.note(clock.now_us(), "run_began");
 
@@ -59,18 +59,7 @@ pub(crate) async fn measure(plan: &Plan, settings: &Settings, interruption: &Int
         }
         _ => (None, None),
     };
-    let means = Means {
-        context: Context {
-            gate: Arc::new(Gate::new(Limits::PERSON, clock)),
-            clock,
-            names: Arc::new(Names::with_origins(settings.origins.clone())),
-            trust: Arc::clone(&settings.trust),
-            proxy: settings.proxy.clone(),
-            recorder: Recorder::new(CheckId::new("run")),
-        },
-        measure: runner::with_probes,
-        watcher,
-    };
+    let means = Means { context: context(settings, clock), measure: runner::with_probes, watcher };
     let capture = settings.capture.then(|| begin_capture(&means.context.gate, &mut journal, &clock)).flatten();
     let mut progress = Progress::of(plan);
     let mut tell = |event: Event<'_>| {
@@ -98,6 +87,48 @@ pub(crate) async fn measure(plan: &Plan, settings: &Settings, interruption: &Int
         finish_printing(printer).await?;
     }
 
+    Ok(conclude(plan, settings, began, ran, journal, capture))
+}
+
+/// What a run knows of itself at its beginning.
+pub(crate) struct Began {
+    clock: Clock,
+    environment: Environment,
+    id: RunId,
+}
+
+impl Began {
+    /// # Errors
+    /// Where the system gives no random bytes for the run's id.
+    pub(crate) fn now(clock: Clock) -> Result<Self, Stop> {
+        let environment = netsonde_probes::environment(env!("CARGO_PKG_VERSION"), &clock);
+        let id = run_id(environment.began)?;
+        Ok(Self { clock, environment, id })
+    }
+}
+
+/// What the run's checks share: one gate above all.
+pub(crate) fn context(settings: &Settings, clock: Clock) -> Context {
+    Context {
+        gate: Arc::new(Gate::new(Limits::PERSON, clock)),
+        clock,
+        names: Arc::new(Names::with_origins(settings.origins.clone())),
+        trust: Arc::clone(&settings.trust),
+        proxy: settings.proxy.clone(),
+        recorder: Recorder::new(CheckId::new("run")),
+    }
+}
+
+/// Diagnoses what was seen and puts the document together.
+pub(crate) fn conclude(
+    plan: &Plan,
+    settings: &Settings,
+    began: Began,
+    ran: Ran,
+    mut journal: Journal,
+    capture: Option<Captured>,
+) -> Measured {
+    let Began { clock, environment, id } = began;
     let diagnosis = netsonde_diagnosis::diagnose(&ran.outcomes, &environment);
     journal.note(clock.now_us(), if ran.interrupted { "run_interrupted" } else { "run_ended" });
     let run = Run {
@@ -122,7 +153,7 @@ pub(crate) async fn measure(plan: &Plan, settings: &Settings, interruption: &Int
         not_measured: diagnosis.not_measured,
         outcomes: ran.outcomes,
     };
-    Ok(Measured { document, journal, clock, capture })
+    Measured { document, journal, clock, capture }
 }
 
 /// A capture that cannot be made is said, and costs the run nothing else.

@@ -2,6 +2,8 @@
 
 /// A customer without any backend: runs, exit codes, formats.
 mod alone;
+/// What is watched on a terminal, and the terminal afterwards.
+mod live;
 /// Command lines and files that are wrong.
 mod mistakes;
 /// Ticket, run, upload, receipt, case.

@@ -98,6 +98,22 @@ pub struct Share {
     pub high: f64,
 }
 
+impl Share {
+    /// Of `hits` among `of` (Wilson 1927); all is possible where nothing was tried.
+    pub fn of(hits: u32, of: u32) -> Self {
+        /// The standard normal's quantile for a two-sided interval at 95 %.
+        const Z: f64 = 1.959_964;
+        if of == 0 {
+            return Self { share: 0.0, low: 0.0, high: 1.0 };
+        }
+        let (n, p) = (f64::from(of), f64::from(hits) / f64::from(of));
+        let spread = Z * Z / n;
+        let centre = (p + spread / 2.0) / (1.0 + spread);
+        let half = Z / (1.0 + spread) * (p * (1.0 - p) / n + spread / (4.0 * n)).sqrt();
+        Self { share: p, low: (centre - half).max(0.0), high: (centre + half).min(1.0) }
+    }
+}
+
 /// One router asked at two rates.
 #[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub struct RateTest {

@@ -4,13 +4,15 @@
 mod aim;
 /// A kind's fields as arguments.
 mod arguments;
+/// Whether and how fast it is watched.
+mod watching;
 
 use super::measuring::MeasuringOptions;
 use crate::format;
 use crate::interruption::Interruption;
 use crate::measurement::{Settings, measure};
 use crate::stop::Stop;
-use crate::{exit, terminal};
+use crate::{exit, live, terminal};
 use arguments::{argument, value_of};
 use clap::{ArgMatches, Args, Command, FromArgMatches, Subcommand};
 use netsonde_contract::bundle::hexadecimal;
@@ -21,16 +23,22 @@ use netsonde_contract::nearest::nearest;
 use netsonde_contract::set::{MAX_DEADLINE, Plan, PlannedCheck, Samples};
 use serde_json::{Map, Value};
 use sha2::{Digest, Sha256};
+use std::time::Duration;
 
 /// One measurement.
 pub(super) struct ProbeCommand {
     kind: Kind,
     parameters: Map<String, Value>,
     options: MeasuringOptions,
+    /// The time between two rounds, where it is to be watched.
+    live: Option<Duration>,
 }
 
 impl ProbeCommand {
     pub(super) fn execute(self) -> Result<u8, Stop> {
+        if self.live.is_some() {
+            watching::check(&self.parameters, &self.options)?;
+        }
         let plan = self.plan()?;
         if self.options.capture == Some(None) {
             return Err(Stop::usage("a single probe makes no bundle that could hold a capture")
@@ -45,7 +53,10 @@ impl ProbeCommand {
             ticket: None,
             capture: self.options.capture.is_some(),
         };
-        let measured = super::block_on(async { measure(&plan, &settings, &Interruption::listen()).await })?;
+        let measured = match self.live {
+            Some(pace) => super::block_on(live::measure(&plan, &settings, pace, self.options.budget))?,
+            None => super::block_on(async { measure(&plan, &settings, &Interruption::listen()).await })?,
+        };
         self.options.keep_capture(&measured);
         terminal::output(&format::render(&measured.document, self.options.format, self.options.depth()))?;
         Ok(exit::code(&measured.document, exit::BundleFate::InPlace))
@@ -55,6 +66,9 @@ impl ProbeCommand {
     fn plan(&self) -> Result<Plan, Stop> {
         let next = || format!("netsonde probe {} --help lists what it takes", self.kind.name());
         let mut parameters = self.parameters.clone();
+        if self.live.is_some() {
+            live::for_rounds(self.kind, &mut parameters);
+        }
         let target = aim::read(self.kind, &mut parameters).map_err(|error| Stop::usage(error).next(next()))?;
         let params =
             Params::parse(self.kind, Value::Object(parameters)).map_err(|error| Stop::usage(error.to_string()).next(next()))?;
@@ -114,7 +128,8 @@ impl FromArgMatches for ProbeCommand {
         if let Some(port) = aim::second_port(kind, matches) {
             parameters.insert(aim::PORT.to_owned(), port.into());
         }
-        Ok(Self { kind, parameters, options: MeasuringOptions::from_arg_matches(matches)? })
+        let live = watching::pace(kind, matches)?;
+        Ok(Self { kind, parameters, options: MeasuringOptions::from_arg_matches(matches)?, live })
     }
 
     fn update_from_arg_matches(&mut self, matches: &ArgMatches) -> Result<(), clap::Error> {
@@ -134,7 +149,7 @@ fn unknown_kind(name: &str) -> clap::Error {
 
 fn kind_command(kind: Kind) -> Command {
     let command = kind.fields().iter().fold(Command::new(kind.name()), |command, field| command.arg(argument(field)));
-    let command = aim::with_both_ports(kind, command);
+    let command = watching::arguments(kind, aim::with_both_ports(kind, command));
     MeasuringOptions::augment_args(command).about(kind.summary()).long_about(None).after_help(example(kind))
 }
 

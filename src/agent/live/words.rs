@@ -1,0 +1,147 @@
+//! What the figures mean, in plain words. A loss means something only where what lies behind is lost as well: routers answer to
+//! expired packets when they please.
+
+use super::track::Track;
+use super::view::{Route, View};
+use netsonde_contract::kind::Kind;
+use netsonde_contract::observation::Share;
+use std::net::IpAddr;
+
+/// Before so many requests nobody can say that an answer is missing for good.
+const FEW: u32 = 3;
+
+/// One line for each target.
+pub(super) fn of(view: &View) -> Vec<String> {
+    if let Some(halted) = &view.halted {
+        return vec![format!("No more is sent: {halted}.")];
+    }
+    if view.routes.is_empty() {
+        return vec!["Waiting for the first replies.".to_owned()];
+    }
+    let several = view.routes.len() > 1;
+    let line = |(target, route): (&IpAddr, &Route)| {
+        let said = if view.kind == Kind::Icmp { echo(route) } else { trace(route) };
+        if several { format!("{target}: {said}") } else { said }
+    };
+    view.routes.iter().map(line).collect()
+}
+
+fn echo(route: &Route) -> String {
+    let Some(track) = route.target().map(|stop| &stop.track).filter(|track| track.sent() > 0) else {
+        return failure(route).unwrap_or_else(|| "Waiting for the first replies.".to_owned());
+    };
+    match (track.answered(), track.lost()) {
+        (0, _) => no_answer("The target", track),
+        (_, 0) => format!("Nothing is lost: {} of {} requests are answered{}.", track.answered(), track.sent(), median(track)),
+        _ => format!("{} of the requests to the target are lost{}.", share(track.loss()), few(track)),
+    }
+}
+
+fn no_answer(who: &str, track: &Track) -> String {
+    if track.sent() < FEW {
+        return format!("{who} has not answered yet.");
+    }
+    format!(
+        "{who} has answered none of {} requests: it is away, or something on the way drops them or the replies.",
+        track.sent()
+    )
+}
+
+fn trace(route: &Route) -> String {
+    let Some(target) = route.target() else { return unreached(route) };
+    if let Some(failure) = failure(route) {
+        return failure;
+    }
+    if target.track.lost() > 0 {
+        let loss = share(target.track.loss());
+        return match beginning(route) {
+            Some(begin) if Some(begin) == route.distance => {
+                format!("Loss at the target only: {loss}{}. No hop before it loses as much.", few(&target.track))
+            }
+            Some(begin) if is_clean_before(route, begin) => {
+                format!("Loss begins at hop {begin} and reaches the target: {loss}{}.", few(&target.track))
+            }
+            Some(begin) => {
+                format!(
+                    "Loss reaches the target: {loss}{}. It may begin at hop {begin}, if that does not limit its answers.",
+                    few(&target.track)
+                )
+            }
+            None => format!("The target misses {loss} of the probes{}.", few(&target.track)),
+        };
+    }
+    let before = || route.hops().filter(|(ttl, _)| Some(*ttl) != route.distance);
+    let pick = |silent: bool| -> Vec<u8> {
+        let wanted = |track: &Track| track.lost() > 0 && (track.answered() == 0) == silent;
+        before().filter(|(_, stop)| wanted(&stop.track)).map(|(ttl, _)| ttl).collect()
+    };
+    let (rare, silent) = (pick(false), pick(true));
+    match (&rare[..], &silent[..]) {
+        ([], []) => format!("Every hop and the target answer; nothing is lost{}.", median(&target.track)),
+        ([one], _) => format!("Only hop {one} answers rarely; later hops do not: it limits its answers, nothing is lost."),
+        ([], [one]) => format!("Hop {one} never answers, and what lies behind it does: it keeps silent, nothing is lost."),
+        ([], many) => {
+            format!("Hops {} never answer, and what lies behind them does: they keep silent, nothing is lost.", list(many))
+        }
+        (many, _) => {
+            format!("Hops {} answer rarely, the target does not: they limit their answers, nothing is lost.", list(many))
+        }
+    }
+}
+
+/// The first distance from which on every one that answers at all loses as much as the target, as far as chance lets tell.
+fn beginning(route: &Route) -> Option<u8> {
+    let target = route.target()?.track.loss();
+    let alike = |track: &Track| track.lost() > 0 && track.loss().high >= target.low;
+    let answering: Vec<_> = route.hops().filter(|(_, stop)| stop.track.answered() > 0).collect();
+    answering.into_iter().rev().take_while(|(_, stop)| alike(&stop.track)).last().map(|(ttl, _)| ttl)
+}
+
+/// Whether the hop before loses less than the target, beyond what chance explains. Before the first hop there is none to compare with.
+fn is_clean_before(route: &Route, begin: u8) -> bool {
+    let Some(target) = route.target().map(|stop| stop.track.loss()) else { return false };
+    let before = route.hops().filter(|(ttl, stop)| *ttl < begin && stop.track.answered() > 0).last();
+    before.is_some_and(|(_, stop)| stop.track.loss().high < target.low)
+}
+
+fn unreached(route: &Route) -> String {
+    if let Some(failure) = failure(route) {
+        return failure;
+    }
+    let last = route.last_answering();
+    let tried = route.stop(last.saturating_add(1)).map_or(0, |stop| stop.track.sent());
+    let whom = route.stop(last).and_then(|stop| stop.labels().first().cloned()).unwrap_or_default();
+    match last {
+        0 => "Nothing on the way has answered: the first router keeps silent, or nothing leaves this machine.".to_owned(),
+        _ if tried < FEW => format!("The target has not answered yet; hop {last} ({whom}) is the last that does."),
+        _ => format!(
+            "Nothing answers beyond hop {last} ({whom}): something there or behind it drops the probes, or the target never answers."
+        ),
+    }
+}
+
+fn failure(route: &Route) -> Option<String> {
+    route.failure.as_ref().map(|text| format!("The last round could not be finished: {text}."))
+}
+
+/// A share with its interval at 95 %, such as `12 % (8–17)`.
+pub(super) fn share(share: Share) -> String {
+    let percent = |share: f64| (share * 100.0).round();
+    format!("{} % ({}–{})", percent(share.share), percent(share.low), percent(share.high))
+}
+
+fn few(track: &Track) -> &'static str {
+    if track.lost() == 1 { ", a single probe so far" } else { "" }
+}
+
+fn median(track: &Track) -> String {
+    track.median_us().map_or_else(String::new, |median| format!(", in {} ms (median)", super::columns::milliseconds(median)))
+}
+
+fn list(numbers: &[u8]) -> String {
+    let texts: Vec<String> = numbers.iter().map(u8::to_string).collect();
+    match texts.split_last() {
+        Some((last, before)) if !before.is_empty() => format!("{} and {last}", before.join(", ")),
+        _ => texts.concat(),
+    }
+}
