@@ -13,6 +13,9 @@ mod cloud;
 pub mod context;
 /// DNS questions, raw and through the system.
 mod dns;
+/// Every parser of foreign bytes, for `tests/fuzz`.
+#[cfg(any(test, feature = "fuzzing"))]
+pub mod fuzzing;
 /// What every packet passes: addresses, rate, budget.
 pub mod gate;
 /// The machine's own network.

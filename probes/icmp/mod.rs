@@ -15,6 +15,9 @@ mod targets;
 
 use crate::context::{Context, Ending, NotMeasurable};
 use netsonde_contract::kind::IcmpParams;
+/// The parsers here, for `tests/fuzz`.
+#[cfg(all(target_os = "linux", any(test, feature = "fuzzing")))]
+pub(crate) use engine::fuzzing;
 pub(crate) use statistics::distribution;
 use targets::Aim;
 
