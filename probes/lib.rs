@@ -13,6 +13,9 @@ mod cloud;
 pub mod context;
 /// DNS questions, raw and through the system.
 mod dns;
+/// Servers that never come to an end.
+#[cfg(test)]
+mod endless;
 /// Every parser of foreign bytes, for `tests/fuzz`.
 #[cfg(any(test, feature = "fuzzing"))]
 pub mod fuzzing;

@@ -3,8 +3,8 @@
 use super::asking::Asking;
 use super::query::{Query, Shape};
 use super::{chain, dnssec, options, record, reply};
-use hickory_proto::dnssec::{DigestType, Verifier};
 use hickory_proto::dnssec::rdata::{DNSSECRData, DS};
+use hickory_proto::dnssec::{DigestType, Verifier};
 use hickory_proto::op::{Message, Query as Question};
 use hickory_proto::rr::{DNSClass, Name, RData, RecordType};
 use jiff::Timestamp;
@@ -23,7 +23,8 @@ fn name() -> Option<Name> {
 }
 
 fn query() -> Option<Query> {
-    let shape = Shape { class: DNSClass::IN, recursion: true, checking_disabled: false, edns: Some(super::query::Offer::default()) };
+    let shape =
+        Shape { class: DNSClass::IN, recursion: true, checking_disabled: false, edns: Some(super::query::Offer::default()) };
     Query::built(ID, Question::query(name()?, RecordType::A), shape, Some(COOKIE), &[]).ok()
 }
 

@@ -14,10 +14,10 @@ pub(crate) mod statistics;
 mod targets;
 
 use crate::context::{Context, Ending, NotMeasurable};
-use netsonde_contract::kind::IcmpParams;
 /// The parsers here, for `tests/fuzz`.
 #[cfg(all(target_os = "linux", any(test, feature = "fuzzing")))]
 pub(crate) use engine::fuzzing;
+use netsonde_contract::kind::IcmpParams;
 pub(crate) use statistics::distribution;
 use targets::Aim;
 

@@ -27,8 +27,10 @@ pub(crate) fn first_flight(bytes: &[u8]) {
 /// Certificates one after the other, as a chain and each by itself.
 pub(crate) fn certificates(bytes: &[u8]) {
     let mut reader = Reader::new(bytes);
-    let sent: Vec<CertificateDer<'static>> =
-        std::iter::from_fn(|| reader.next_whole()).take(certificate::MAX_CHAIN).map(|(_, _, der)| CertificateDer::from(der.to_vec())).collect();
+    let sent: Vec<CertificateDer<'static>> = std::iter::from_fn(|| reader.next_whole())
+        .take(certificate::MAX_CHAIN)
+        .map(|(_, _, der)| CertificateDer::from(der.to_vec()))
+        .collect();
     chain::build(&sent, &PROVIDER, |_| false);
     for der in sent.iter().map(AsRef::as_ref).chain([bytes]) {
         let fact = certificate::describe(der, &PROVIDER);

@@ -79,7 +79,8 @@ fn nth<'v>(value: &'v mut Value, left: &mut usize) -> Option<&'v mut Value> {
 }
 
 fn change(value: &mut Value, kind: u8, text: &str) {
-    const NUMBERS: [i128; 8] = [0, 1, -1, u8::MAX as i128, u32::MAX as i128, i64::MAX as i128, i64::MIN as i128, u64::MAX as i128];
+    const NUMBERS: [i128; 8] =
+        [0, 1, -1, u8::MAX as i128, u32::MAX as i128, i64::MAX as i128, i64::MIN as i128, u64::MAX as i128];
     match value {
         Value::String(old) if kind % 2 == 0 => *old = text.to_owned(),
         Value::String(old) => old.push_str(text),
