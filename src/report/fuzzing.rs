@@ -82,12 +82,12 @@ fn change(value: &mut Value, kind: u8, text: &str) {
     const NUMBERS: [i128; 8] =
         [0, 1, -1, u8::MAX as i128, u32::MAX as i128, i64::MAX as i128, i64::MIN as i128, u64::MAX as i128];
     match value {
-        Value::String(old) if kind % 2 == 0 => *old = text.to_owned(),
+        Value::String(old) if kind.is_multiple_of(2) => *old = text.to_owned(),
         Value::String(old) => old.push_str(text),
         Value::Number(_) if kind % 9 == 8 => *value = Number::from_f64(f64::MAX).map_or(Value::Null, Value::Number),
         Value::Number(_) => *value = Number::from_i128(NUMBERS[usize::from(kind % 8)]).map_or(Value::Null, Value::Number),
         Value::Bool(old) => *old = !*old,
-        Value::Array(items) if kind % 2 == 0 => items.clear(),
+        Value::Array(items) if kind.is_multiple_of(2) => items.clear(),
         Value::Array(items) => {
             // The same a few times over.
             for _ in 0..kind % 16 {
