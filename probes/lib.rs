@@ -15,6 +15,12 @@ mod connecting;
 pub mod context;
 /// DNS questions, raw and through the system.
 mod dns;
+/// Servers that never come to an end.
+#[cfg(test)]
+mod endless;
+/// Every parser of foreign bytes, for `tests/fuzz`.
+#[cfg(any(test, feature = "fuzzing"))]
+pub mod fuzzing;
 /// What every packet passes: addresses, rate, budget.
 pub mod gate;
 /// The machine's own network.

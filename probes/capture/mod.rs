@@ -6,6 +6,9 @@
 
 /// Which flows are the run's.
 pub(crate) mod flow;
+/// The parsers here, for `tests/fuzz`.
+#[cfg(any(test, feature = "fuzzing"))]
+pub(crate) mod fuzzing;
 /// Where a packet's headers end.
 mod headers;
 /// The file format.

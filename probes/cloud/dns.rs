@@ -46,7 +46,7 @@ fn question(id: u16) -> [u8; 17] {
     [high, low, 1, 0, 0, 1, 0, 0, 0, 0, 0, 0, 0, 0, 2, 0, 1]
 }
 
-fn response_code(bytes: &[u8], id: u16) -> Option<u16> {
+pub(super) fn response_code(bytes: &[u8], id: u16) -> Option<u16> {
     let [high, low, first, second, ..] = bytes else { return None };
     let is_answer = u16::from_be_bytes([*high, *low]) == id && first & 0x80 != 0 && bytes.len() >= 12;
     is_answer.then(|| u16::from(second & 0xf))

@@ -9,6 +9,9 @@ mod ask;
 mod dns;
 /// What is kept of an answer.
 mod fields;
+/// The parsers here, for `tests/fuzz`.
+#[cfg(any(test, feature = "fuzzing"))]
+pub(crate) mod fuzzing;
 
 use crate::clock::microseconds;
 use crate::context::{Context, Ending, NotMeasurable};

@@ -113,7 +113,7 @@ async fn converse(connection: &mut QuicConnection, mut exchange: Exchange, askin
 }
 
 /// The message behind its length, where it is whole.
-fn message(bytes: &[u8]) -> Option<&[u8]> {
+pub(super) fn message(bytes: &[u8]) -> Option<&[u8]> {
     let (length, rest) = bytes.split_first_chunk()?;
     rest.get(..usize::from(u16::from_be_bytes(*length)))
 }

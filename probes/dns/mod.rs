@@ -22,6 +22,9 @@ mod doq;
 mod exchange;
 /// Extended DNS errors.
 mod extended_error;
+/// The parsers here, for `tests/fuzz`.
+#[cfg(any(test, feature = "fuzzing"))]
+pub(crate) mod fuzzing;
 /// One question over HTTPS.
 mod https;
 /// The hosts file, the search list, and the order of sources.

@@ -84,7 +84,7 @@ fn read(path: &str) -> io::Result<Vec<u8>> {
 }
 
 /// The lines that give the name an address (hosts(5)): an address, then names, then a comment. Lines that make no sense are passed over.
-fn hosts_lines(text: &[u8], name: &str) -> Vec<HostsLine> {
+pub(super) fn hosts_lines(text: &[u8], name: &str) -> Vec<HostsLine> {
     let wanted = name.trim_end_matches('.');
     let lines = text.split(|byte| *byte == b'\n').enumerate().filter_map(|(at, line)| {
         let line_text = String::from_utf8_lossy(line);
@@ -102,7 +102,7 @@ fn hosts_lines(text: &[u8], name: &str) -> Vec<HostsLine> {
 }
 
 /// The sources of host names, without what is to be done with their answers (`[NOTFOUND=return]`).
-fn order(text: &[u8]) -> Vec<String> {
+pub(super) fn order(text: &[u8]) -> Vec<String> {
     let text = String::from_utf8_lossy(text);
     let Some(line) = text.lines().find_map(|line| line.trim_start().strip_prefix("hosts:")) else { return Vec::new() };
     let mut sources = Vec::new();

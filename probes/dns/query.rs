@@ -62,7 +62,7 @@ impl Query {
         Self::built(rand::random(), question, shape, client_cookie, &[])
     }
 
-    fn built(
+    pub(super) fn built(
         id: u16,
         question: Question,
         shape: Shape,

@@ -32,7 +32,7 @@ pub(super) fn read() -> Option<Capacity> {
 }
 
 /// The sum over all processors of one column, in hexadecimal below its name.
-fn column(text: &str, name: &str) -> Option<u64> {
+pub(super) fn column(text: &str, name: &str) -> Option<u64> {
     let mut lines = text.lines();
     let at = lines.next()?.split_whitespace().position(|word| word == name)?;
     let values = lines.filter_map(|line| u64::from_str_radix(line.split_whitespace().nth(at)?, 16).ok());
@@ -40,13 +40,13 @@ fn column(text: &str, name: &str) -> Option<u64> {
 }
 
 /// `Max open files` of proc(5), `/proc/[pid]/limits`: the soft limit stands first.
-fn soft_limit(text: &str) -> Option<u64> {
+pub(super) fn soft_limit(text: &str) -> Option<u64> {
     let line = text.lines().find_map(|line| line.strip_prefix("Max open files"))?;
     line.split_whitespace().next()?.parse().ok()
 }
 
 /// Allocated, free and the most there may be.
-fn system_descriptors(text: &str) -> Option<Descriptors> {
+pub(super) fn system_descriptors(text: &str) -> Option<Descriptors> {
     let mut numbers = text.split_whitespace().map(str::parse::<u64>);
     let (allocated, free, limit) = (numbers.next()?.ok()?, numbers.next()?.ok()?, numbers.next()?.ok()?);
     Some(Descriptors { used: allocated.saturating_sub(free), limit })

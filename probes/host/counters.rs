@@ -128,7 +128,7 @@ pub async fn closing_reading(clock: Clock, outcome: &Outcome) -> Option<Observat
 }
 
 /// Lines in pairs, as `Tcp: InSegs OutSegs` above `Tcp: 5 7`.
-fn paired(text: &str) -> Vec<Counter> {
+pub(super) fn paired(text: &str) -> Vec<Counter> {
     let lines: Vec<&str> = text.lines().collect();
     let mut found = Vec::new();
     for pair in lines.chunks_exact(2) {
@@ -145,7 +145,7 @@ fn paired(text: &str) -> Vec<Counter> {
 }
 
 /// A name and a value on each line.
-fn listed(text: &str) -> Vec<Counter> {
+pub(super) fn listed(text: &str) -> Vec<Counter> {
     let line = |line: &str| {
         let mut words = line.split_whitespace();
         let (name, value) = (words.next()?, words.next()?.parse().ok()?);
@@ -155,7 +155,7 @@ fn listed(text: &str) -> Vec<Counter> {
 }
 
 /// The line of all processors (proc(5), `/proc/stat`): user, nice, system, idle, wait for input, two kinds of interrupts, steal.
-fn cpu_time(text: &str) -> Option<CpuTime> {
+pub(super) fn cpu_time(text: &str) -> Option<CpuTime> {
     let line = text.lines().find_map(|line| line.strip_prefix("cpu "))?;
     let ticks: Vec<u64> = line.split_whitespace().filter_map(|word| word.parse().ok()).collect();
     let [user, nice, system, idle, waiting, interrupts, soft_interrupts, steal, ..] = ticks[..] else { return None };

@@ -48,7 +48,7 @@ fn cloud(vendor: &str, product: &str) -> Option<String> {
 }
 
 /// The flag that every hypervisor sets for its guests; other architectures than x86 have none.
-fn hypervisor(text: &str) -> Option<bool> {
+pub(super) fn hypervisor(text: &str) -> Option<bool> {
     let flags = text.lines().find_map(|line| line.strip_prefix("flags"))?;
     Some(flags.split_whitespace().any(|flag| flag == "hypervisor"))
 }
@@ -65,7 +65,7 @@ fn container() -> Option<String> {
     marked.or_else(by_group)
 }
 
-fn container_by_name(text: &str) -> Option<String> {
+pub(super) fn container_by_name(text: &str) -> Option<String> {
     ["kubepods", "docker", "libpod", "lxc", "containerd"].iter().find(|name| text.contains(**name)).map(|name| (*name).to_owned())
 }
 

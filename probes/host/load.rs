@@ -27,25 +27,25 @@ pub(super) fn read() -> Option<SystemLoad> {
     (found != SystemLoad::default()).then_some(found)
 }
 
-fn averages(text: &str) -> Option<[f64; 3]> {
+pub(super) fn averages(text: &str) -> Option<[f64; 3]> {
     let mut numbers = text.split_whitespace().map(str::parse::<f64>);
     let three = [numbers.next()?.ok()?, numbers.next()?.ok()?, numbers.next()?.ok()?];
     three.iter().all(|number| number.is_finite()).then_some(three)
 }
 
 /// `2/345`: of 345 processes 2 run or wait for a processor.
-fn runnable(text: &str) -> Option<u32> {
+pub(super) fn runnable(text: &str) -> Option<u32> {
     text.split_whitespace().nth(3)?.split('/').next()?.parse().ok()
 }
 
 /// A line for each processor, beside the one for all.
-fn processors(text: &str) -> u32 {
+pub(super) fn processors(text: &str) -> u32 {
     let lines =
         text.lines().filter(|line| line.strip_prefix("cpu").is_some_and(|rest| rest.starts_with(|c: char| c.is_ascii_digit())));
     u32::try_from(lines.count()).unwrap_or(u32::MAX)
 }
 
-fn pressure(of: &str, text: &str) -> Option<Pressure> {
+pub(super) fn pressure(of: &str, text: &str) -> Option<Pressure> {
     let line = text.lines().find_map(|line| line.strip_prefix("some "))?;
     let value = |name: &str| {
         let found = line.split_whitespace().find_map(|word| word.strip_prefix(name)?.strip_prefix('='))?;
@@ -55,7 +55,7 @@ fn pressure(of: &str, text: &str) -> Option<Pressure> {
 }
 
 /// Lines such as `MemTotal:  4027392 kB`.
-fn bytes(text: &str, name: &str) -> Option<u64> {
+pub(super) fn bytes(text: &str, name: &str) -> Option<u64> {
     let rest = text.lines().find_map(|line| line.strip_prefix(name)?.strip_prefix(':'))?;
     let kibibytes: u64 = rest.split_whitespace().next()?.parse().ok()?;
     kibibytes.checked_mul(1_024)

@@ -8,6 +8,9 @@ mod counters;
 mod duplicates;
 /// The machine and the program, for the head of a document.
 mod environment;
+/// The parsers here, for `tests/fuzz`.
+#[cfg(any(test, feature = "fuzzing"))]
+pub(crate) mod fuzzing;
 /// Vendor, hypervisor, container, cloud.
 mod kind_of_machine;
 /// How busy the machine is.

@@ -16,7 +16,7 @@ const FILES: [&str; 4] = [
 const LINKS: &str = "/run/systemd/netif/links";
 const MAX_LINKS: usize = 64;
 /// Servers and suffixes of one source; real lists have a handful.
-const MAX_WORDS: usize = 32;
+pub(super) const MAX_WORDS: usize = 32;
 
 /// The files that name other servers than the system's own list does. Blocks on files.
 pub(super) fn behind(own: &Resolvers) -> Vec<ResolverSource> {
@@ -38,7 +38,7 @@ fn name_of(_index: u32) -> Option<String> {
     None
 }
 
-fn resolv_conf(path: &str, text: &str) -> ResolverSource {
+pub(super) fn resolv_conf(path: &str, text: &str) -> ResolverSource {
     let values = |key: &'static str| {
         let lines = text.lines().filter_map(move |line| line.trim().strip_prefix(key));
         lines.filter(|rest| rest.starts_with([' ', '\t'])).flat_map(str::split_whitespace)
@@ -52,7 +52,7 @@ fn resolv_conf(path: &str, text: &str) -> ResolverSource {
 }
 
 /// `DNS=` and `DOMAINS=` of one link.
-fn link(text: &str, interface: Option<String>) -> Option<ResolverSource> {
+pub(super) fn link(text: &str, interface: Option<String>) -> Option<ResolverSource> {
     let value = |key: &str| text.lines().find_map(|line| line.strip_prefix(key)?.strip_prefix('=')).unwrap_or_default();
     let words = |key: &str| value(key).split_whitespace().take(MAX_WORDS).map(str::to_owned).collect::<Vec<_>>();
     let domains = words("DOMAINS").into_iter().chain(words("ROUTE_DOMAINS"));

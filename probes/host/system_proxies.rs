@@ -43,7 +43,7 @@ fn setting(scheme: &str, value: &str, set_by: &str) -> Option<ProxySetting> {
 }
 
 /// Lines such as `https_proxy="http://proxy:3128"`.
-fn environment(text: &str) -> Vec<ProxySetting> {
+pub(super) fn environment(text: &str) -> Vec<ProxySetting> {
     let line = |line: &str| {
         let (name, value) = line.trim().trim_start_matches("export ").split_once('=')?;
         let scheme = name.trim().to_ascii_lowercase();
@@ -54,7 +54,7 @@ fn environment(text: &str) -> Vec<ProxySetting> {
 }
 
 /// Lines such as `Acquire::http::Proxy "http://proxy:3128";` (apt.conf(5)); blocks in braces are passed over.
-fn apt(text: &str, path: &str) -> Vec<ProxySetting> {
+pub(super) fn apt(text: &str, path: &str) -> Vec<ProxySetting> {
     let line = |line: &str| {
         let (name, value) = line.trim().split_once(char::is_whitespace)?;
         let name = name.to_ascii_lowercase();
@@ -66,7 +66,7 @@ fn apt(text: &str, path: &str) -> Vec<ProxySetting> {
 }
 
 /// Groups of `org.gnome.system.proxy` as key files write them: `autoconfig-url`, and `host` with `port` for each scheme.
-fn desktop(text: &str, path: &str) -> Vec<ProxySetting> {
+pub(super) fn desktop(text: &str, path: &str) -> Vec<ProxySetting> {
     let (mut group, mut host, mut found) = ("", None, Vec::new());
     for line in text.lines().map(str::trim) {
         if let Some(name) = line.strip_prefix('[').and_then(|rest| rest.strip_suffix(']')) {

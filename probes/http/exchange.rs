@@ -211,7 +211,7 @@ pub(super) fn foreign(error: &hyper::Error, notes: &Notes, draft: &mut Draft<Exc
 }
 
 /// Values as text; bytes beyond ASCII that are not UTF-8 are replaced.
-fn headers(map: &HeaderMap) -> Vec<Header> {
+pub(super) fn headers(map: &HeaderMap) -> Vec<Header> {
     let text = |value: &http::HeaderValue| String::from_utf8_lossy(value.as_bytes()).into_owned();
     map.iter().map(|(name, value)| Header { name: name.to_string(), value: text(value) }).collect()
 }

@@ -47,7 +47,7 @@ pub(super) fn plain_reply(notes: &Notes) -> Option<String> {
 }
 
 /// It begins neither like a status line (RFC 9112 section 4) nor with a SETTINGS frame (RFC 9113 section 3.4).
-fn is_foreign(first: &[u8]) -> bool {
+pub(super) fn is_foreign(first: &[u8]) -> bool {
     let status_line = first.iter().zip(b"HTTP/1.").all(|(got, wanted)| got == wanted);
     !status_line && !matches!(first, [0, _, _, 4, ..])
 }

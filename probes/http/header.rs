@@ -5,7 +5,7 @@ use netsonde_contract::observation::{Alternative, RangeAnswer, ServerTiming, Str
 use std::time::Duration;
 
 /// Metrics and alternatives kept of one answer: real ones have a handful.
-const MAX_ITEMS: usize = 32;
+pub(super) const MAX_ITEMS: usize = 32;
 
 /// Longest name of a metric or protocol that is kept.
 const MAX_NAME_BYTES: usize = 64;

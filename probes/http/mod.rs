@@ -24,6 +24,9 @@ mod exchange;
 mod expect;
 /// Errors of the HTTP library to failure codes.
 mod failure;
+/// The parsers here, for `tests/fuzz`.
+#[cfg(any(test, feature = "fuzzing"))]
+pub(crate) mod fuzzing;
 /// What single headers say.
 mod header;
 /// How bytes come in or go out over time.

@@ -14,6 +14,9 @@ pub(crate) mod statistics;
 mod targets;
 
 use crate::context::{Context, Ending, NotMeasurable};
+/// The parsers here, for `tests/fuzz`.
+#[cfg(all(target_os = "linux", any(test, feature = "fuzzing")))]
+pub(crate) use engine::fuzzing;
 use netsonde_contract::kind::IcmpParams;
 pub(crate) use statistics::distribution;
 pub use statistics::of_requests;

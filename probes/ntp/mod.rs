@@ -4,6 +4,9 @@
 //! the question is under way spoils no answer. The times are taken around the calls, not by the kernel: the scheduler's delay is part of
 //! the round trip, and thereby of the stated bound.
 
+/// The parsers here, for `tests/fuzz`.
+#[cfg(any(test, feature = "fuzzing"))]
+pub(crate) mod fuzzing;
 /// The 48 bytes of question and answer.
 mod packet;
 #[cfg(test)]

@@ -79,7 +79,7 @@ pub(crate) fn interface_counters() -> io::Result<Vec<(String, InterfaceCounters)
     Ok(counted.filter_map(|found| Some((found.name, found.counters?))).collect())
 }
 
-fn interface(link: &netlink::Answer) -> Interface {
+pub(super) fn interface(link: &netlink::Answer) -> Interface {
     let flags = number(&link.body, 8).unwrap_or_default().cast_signed();
     let mut interface =
         Interface { up: flags & libc::IFF_UP != 0, loopback: flags & libc::IFF_LOOPBACK != 0, ..Interface::default() };
@@ -125,7 +125,7 @@ fn counters(data: &[u8]) -> Option<InterfaceCounters> {
 }
 
 /// Address and prefix length. The peer of a point-to-point link stands in the place of the address there; the own one is `IFA_LOCAL`.
-fn address_text(answer: &netlink::Answer) -> Option<String> {
+pub(super) fn address_text(answer: &netlink::Answer) -> Option<String> {
     let prefix = answer.body.get(1)?;
     let find =
         |wanted| answer.attributes(ADDRESS_HEADER_BYTES).find(|(kind, _)| *kind == wanted).and_then(|(_, data)| address(data));
@@ -142,7 +142,7 @@ pub(crate) fn system_resolvers() -> SystemResolvers {
 }
 
 /// Lines that make no sense are passed over, as the C library does.
-fn parse_resolv_conf(text: &[u8]) -> SystemResolvers {
+pub(super) fn parse_resolv_conf(text: &[u8]) -> SystemResolvers {
     let (parsed, _) = resolv_conf::Config::parse_with_errors(text);
     SystemResolvers {
         servers: parsed.nameservers.iter().map(server).collect(),

@@ -21,6 +21,9 @@ pub(crate) mod error_queue;
 mod ethtool;
 /// What the firmware says of the machine.
 pub(crate) mod firmware;
+/// The parsers here, for `tests/fuzz`.
+#[cfg(all(target_os = "linux", any(test, feature = "fuzzing")))]
+pub(crate) mod fuzzing;
 /// Hardware addresses in words.
 #[cfg(target_os = "linux")]
 pub(crate) mod hardware_address;

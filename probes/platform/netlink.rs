@@ -79,13 +79,13 @@ impl Request {
 }
 
 #[derive(Debug, PartialEq, Eq)]
-enum Progress {
+pub(super) enum Progress {
     More,
     Done,
 }
 
 /// Takes the messages of one datagram apart (netlink(7), "nlmsghdr").
-fn read_messages(mut bytes: &[u8], answers: &mut Vec<Answer>) -> io::Result<Progress> {
+pub(super) fn read_messages(mut bytes: &[u8], answers: &mut Vec<Answer>) -> io::Result<Progress> {
     loop {
         let Some(length) =
             number(bytes, 0).map(|length| length as usize).filter(|length| (HEADER_BYTES..=bytes.len()).contains(length))

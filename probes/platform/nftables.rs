@@ -80,7 +80,7 @@ fn table_of<'t>(tables: &'t mut [FirewallTable], answer: &Answer) -> Option<&'t 
     tables.iter_mut().find(|table| table.family == family && table.name == name)
 }
 
-fn chain(answer: &Answer) -> Chain {
+pub(super) fn chain(answer: &Answer) -> Chain {
     let mut chain = Chain::default();
     let family = answer.body.first().copied().unwrap_or_default();
     for (kind, data) in answer.attributes(HEADER.len()) {
@@ -98,7 +98,7 @@ fn chain(answer: &Answer) -> Chain {
 }
 
 /// Adds one rule, given as its list of expressions: what it does at its end, and what its counter counted.
-fn count(chain: &mut Chain, expressions: &[u8]) {
+pub(super) fn count(chain: &mut Chain, expressions: &[u8]) {
     chain.rules = chain.rules.saturating_add(1);
     let (mut packets, mut drops, mut rejects) = (0, false, false);
     for (_, expression) in attributes(expressions) {

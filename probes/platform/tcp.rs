@@ -39,7 +39,7 @@ pub(crate) fn info(_socket: &Socket) -> Option<TcpInfo> {
 
 /// Where `struct tcp_info` of <linux/tcp.h> has its fields. It only ever grows: an older kernel fills a beginning of it.
 #[cfg(target_os = "linux")]
-mod layout {
+pub(super) mod layout {
     use super::{Duration, TcpInfo, TcpState};
 
     /// Longer than the structure of any kernel so far.
@@ -70,7 +70,7 @@ mod layout {
     const ECN_SEEN: u8 = 16;
 
     /// What the beginning that the kernel filled tells; nothing where it lacks even what every kernel of this century fills.
-    pub(super) fn read(filled: &[u8]) -> Option<TcpInfo> {
+    pub(in crate::platform) fn read(filled: &[u8]) -> Option<TcpInfo> {
         let word = |at: usize| Some(u32::from_ne_bytes(filled.get(at..at + 4)?.try_into().ok()?));
         let long = |at: usize| Some(u64::from_ne_bytes(filled.get(at..at + 8)?.try_into().ok()?));
         let options = *filled.get(OPTIONS)?;

@@ -6,7 +6,7 @@ use netsonde_contract::observation::QuicClose;
 use quinn_proto::{ConnectionError, TransportErrorCode};
 
 /// A reason is a sentence; this keeps a crafted one from filling the bundle.
-const MAX_REASON_BYTES: usize = 128;
+pub(super) const MAX_REASON_BYTES: usize = 128;
 
 /// RFC 9000 section 20.1: a TLS alert stands in the last byte of these.
 const CRYPTO_ERRORS: std::ops::RangeInclusive<u64> = 0x100..=0x1ff;
@@ -64,7 +64,7 @@ fn name(code: TransportErrorCode) -> Option<String> {
     Some(format!("{code:?}")).filter(|name| !name.starts_with("Code"))
 }
 
-fn reason(bytes: &[u8]) -> String {
+pub(super) fn reason(bytes: &[u8]) -> String {
     printable(&bytes[..bytes.len().min(MAX_REASON_BYTES)])
 }
 

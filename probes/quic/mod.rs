@@ -5,6 +5,9 @@
 mod close;
 /// One connection on a socket of our own.
 pub(crate) mod connection;
+/// The parsers here, for `tests/fuzz`.
+#[cfg(any(test, feature = "fuzzing"))]
+pub(crate) mod fuzzing;
 /// What the server's TLS messages say.
 mod messages;
 /// The TLS session with what it reads kept beside.

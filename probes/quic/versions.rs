@@ -17,7 +17,7 @@ const FIRST_PACKET_BYTES: usize = 1_200;
 const IDENTIFIER_BYTES: usize = 8;
 
 /// Versions kept of one answer; real servers list a handful.
-const MAX_VERSIONS: usize = 64;
+pub(super) const MAX_VERSIONS: usize = 64;
 
 /// How often the question is put.
 const ATTEMPTS: u32 = 2;

@@ -5,6 +5,9 @@
 
 /// What follows from packets and replies.
 mod account;
+/// The parsers here, for `tests/fuzz`.
+#[cfg(any(test, feature = "fuzzing"))]
+pub(crate) mod fuzzing;
 /// The key that both ends share.
 mod key;
 /// Test packets, byte by byte.

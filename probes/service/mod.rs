@@ -11,6 +11,9 @@ mod dhcp;
 /// Which other protocol bytes belong to.
 mod foreign;
 mod ftp;
+/// The parsers here, for `tests/fuzz`.
+#[cfg(any(test, feature = "fuzzing"))]
+pub(crate) mod fuzzing;
 mod ike;
 mod ldap;
 mod mssql;

@@ -148,10 +148,12 @@ impl Talk<'_> {
     async fn give_up(&mut self, each: &Step, unanswered: Unanswered, draft: &mut Draft<Service>) {
         let label = draft.protocol.label();
         let said_nothing = draft.received_bytes == 0;
+        // A greeting of the protocol itself that never ends is no other protocol's.
+        let other = foreign::name(&self.received).filter(|names| !names.split(" or ").any(|name| name == label));
         match unanswered {
             Unanswered::NotThis => not_this(draft, &self.received),
             // The beginning of an answer that went no further may be a whole one of another protocol.
-            _ if foreign::name(&self.received).is_some() && draft.reached < ServiceReach::Understood => {
+            _ if other.is_some() && draft.reached < ServiceReach::Understood => {
                 not_this(draft, &self.received);
             }
             Unanswered::Ended(failure) => draft.failure = Some(failure),

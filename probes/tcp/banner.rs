@@ -10,16 +10,18 @@ use tokio::time;
 /// After its first bytes a server is waited for so long: a greeting of several lines may come in several segments.
 const MORE: Duration = Duration::from_millis(200);
 
-/// Reads what the server says without being asked, up to the bytes and the time that the parameters give.
+/// Reads what the server says without being asked, up to the bytes and the time that the parameters give. The time counts for all of it:
+/// a server that drips would hold the check for as long as it likes.
 pub(super) async fn read(stream: &TcpStream, params: &TcpParams, clock: Clock) -> Banner {
     let limit = usize::try_from(params.banner_bytes).unwrap_or_default();
     let began_us = clock.now_us();
+    let ends = clock.now() + Duration::from_millis(params.timeout_ms);
     let mut bytes = Vec::new();
     let mut first_byte_us = None;
     let mut patience = Duration::from_millis(params.timeout_ms);
     while bytes.len() < limit {
         let mut buffer = vec![0; limit - bytes.len()];
-        match time::timeout(patience, receive(stream, &mut buffer)).await {
+        match time::timeout(patience.min(ends.saturating_sub(clock.now())), receive(stream, &mut buffer)).await {
             Ok(Ok(count)) if count > 0 => {
                 first_byte_us.get_or_insert_with(|| clock.now_us().saturating_sub(began_us));
                 bytes.extend(buffer.iter().take(count));

@@ -20,10 +20,10 @@ use x509_parser::time::ASN1Time;
 pub(super) const MAX_CHAIN: usize = 16;
 
 /// Names kept of one certificate. The largest shared certificates carry some hundred; the rest stays readable in the DER form.
-const MAX_NAMES: usize = 256;
+pub(super) const MAX_NAMES: usize = 256;
 
 /// Timestamps kept of one certificate: browsers want two or three.
-const MAX_TIMESTAMPS: usize = 16;
+pub(super) const MAX_TIMESTAMPS: usize = 16;
 
 /// A URL that is longer points at nothing that anybody serves.
 const MAX_URL_BYTES: usize = 1_024;

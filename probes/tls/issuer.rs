@@ -136,7 +136,7 @@ async fn download(context: &Context, url: &str, timeout: Duration, draft: &mut D
 }
 
 /// A certificate in DER, or the first of a text in PEM form. Bundles (PKCS #7), which the section also allows, are not read.
-fn certificate_in(bytes: &[u8]) -> Result<CertificateDer<'static>, Failure> {
+pub(super) fn certificate_in(bytes: &[u8]) -> Result<CertificateDer<'static>, Failure> {
     if x509_parser::parse_x509_certificate(bytes).is_ok() {
         return Ok(CertificateDer::from(bytes.to_vec()));
     }

@@ -15,6 +15,9 @@ pub(crate) mod der;
 pub(crate) mod draft;
 /// Errors of streams and TLS to failure codes.
 pub(crate) mod failure;
+/// The parsers here, for `tests/fuzz`.
+#[cfg(any(test, feature = "fuzzing"))]
+pub(crate) mod fuzzing;
 /// One handshake.
 pub(crate) mod handshake;
 /// Hellos of our own, for old versions and single cipher suites.

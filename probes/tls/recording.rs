@@ -140,7 +140,7 @@ impl ResolvesClientCert for Recording {
     }
 }
 
-fn distinguished_name(der: &[u8]) -> String {
+pub(super) fn distinguished_name(der: &[u8]) -> String {
     X509Name::from_der(der).map_or_else(|_| "(not readable)".to_owned(), |(_, name)| name.to_string())
 }
 

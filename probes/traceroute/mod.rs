@@ -1,5 +1,8 @@
 //! The routers on the way to a host: the first address of each family, both at once.
 
+/// The parsers here, for `tests/fuzz`.
+#[cfg(any(test, feature = "fuzzing"))]
+pub(crate) mod fuzzing;
 /// Names of hops.
 mod hop_names;
 /// What to send and when, and what the answers mean.

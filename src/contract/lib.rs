@@ -24,6 +24,9 @@ pub mod environment;
 pub mod failure;
 /// Findings and the state of a run.
 pub mod finding;
+/// Every parser of foreign text and bytes, for `tests/fuzz`.
+#[cfg(any(test, feature = "fuzzing"))]
+pub mod fuzzing;
 /// Text from elsewhere, harmless to a terminal.
 pub mod harmless;
 /// Identifiers: observation, check, bundle, ticket, case.

@@ -19,6 +19,10 @@ pub mod escalation;
 /// The message that brings a ticket to a customer.
 pub mod invitation;
 
+/// Every report of a foreign document, for `tests/fuzz`.
+#[cfg(any(test, feature = "fuzzing"))]
+pub mod fuzzing;
+
 /// The words that every report uses for the same thing.
 mod words;
 

@@ -115,3 +115,12 @@ fn refused(error: &io::Error) -> (Option<Note>, Option<Failure>) {
         _ => (None, Some(Failure::from_io(error, Step::Open))),
     }
 }
+
+/// Reads a packet as an answer in both families.
+#[cfg(any(test, feature = "fuzzing"))]
+pub(super) fn fuzzed(bytes: &[u8]) {
+    for address in [IpAddr::V4(std::net::Ipv4Addr::LOCALHOST), IpAddr::V6(std::net::Ipv6Addr::LOCALHOST)] {
+        packet::answer(bytes, Some("02:00:00:00:00:01"), address);
+    }
+    packet::hardware(&String::from_utf8_lossy(bytes));
+}

@@ -111,6 +111,14 @@ fn ephemeral(range: &str, tcp: &[Line], targets: &[IpAddr]) -> Option<EphemeralP
     })
 }
 
+/// Reads lists whose first line is the range of local ports.
+#[cfg(any(test, feature = "fuzzing"))]
+pub(super) fn fuzzed(text: &str) {
+    let lines: Vec<Line> = text.lines().filter_map(Line::parse).collect();
+    let targets: Vec<IpAddr> = lines.iter().take(1).map(|line| line.remote).collect();
+    ephemeral(text.lines().next().unwrap_or_default(), &lines, &targets);
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

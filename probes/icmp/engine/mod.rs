@@ -5,6 +5,9 @@
 
 /// From what was matched to observations.
 mod facts;
+/// The parsers here, for `tests/fuzz`.
+#[cfg(any(test, feature = "fuzzing"))]
+pub(crate) mod fuzzing;
 /// The thread that listens.
 mod hearing;
 /// Which reply, error and stamp belongs to which request.

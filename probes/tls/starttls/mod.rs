@@ -18,7 +18,7 @@ use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
 
 /// Each protocol with its name and its machine.
-const PROTOCOLS: [(StartTlsProtocol, &str, Begin); 5] = [
+pub(super) const PROTOCOLS: [(StartTlsProtocol, &str, Begin); 5] = [
     (StartTlsProtocol::Smtp, "smtp", || Box::new(smtp::Smtp::default())),
     (StartTlsProtocol::Imap, "imap", || Box::new(imap::Imap::default())),
     (StartTlsProtocol::Postgres, "postgres", || Box::new(postgres::Postgres::default())),
@@ -33,15 +33,15 @@ const MAX_TALK_BYTES: usize = 16 * 1024;
 const MAX_GREETING_BYTES: usize = 128;
 
 /// One protocol's way to TLS.
-trait Talk: Send {
+pub(super) trait Talk: Send {
     /// What to do, given everything received since the last [`Next::Send`]. Called once with nothing before the first byte.
     fn next(&mut self, received: &[u8]) -> Next;
 }
 
-type Begin = fn() -> Box<dyn Talk>;
+pub(super) type Begin = fn() -> Box<dyn Talk>;
 
 #[derive(Debug, PartialEq, Eq)]
-enum Next {
+pub(super) enum Next {
     /// More has to come first.
     Wait,
     Send(Vec<u8>),

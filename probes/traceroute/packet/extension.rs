@@ -10,7 +10,7 @@ const HEADER: usize = 4;
 /// Class and type of an incoming label stack.
 const LABEL_STACK: (u8, u8) = (1, 1);
 /// A stack is this deep at most: deeper ones than any network's are crafted.
-const MAX_LABELS: usize = 16;
+pub(in crate::traceroute) const MAX_LABELS: usize = 16;
 
 /// The labels behind a quote whose length the message gives, in bytes; 0 where it gives none.
 pub(super) fn labels_of(quoted: &[u8], length: usize) -> Vec<MplsLabel> {

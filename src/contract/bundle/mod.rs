@@ -9,6 +9,8 @@
 mod archive;
 mod bounds;
 mod contents;
+#[cfg(any(test, feature = "fuzzing"))]
+pub(crate) mod fuzzing;
 mod manifest;
 mod pack;
 mod predicate;

@@ -6,9 +6,11 @@ mod read;
 mod write;
 
 pub(super) use read::{is_plain_name, read};
-pub(super) use write::write;
+#[cfg(any(test, feature = "fuzzing"))]
+pub(super) use write::compress;
 #[cfg(test)]
-pub(super) use write::{compress, tar};
+pub(super) use write::tar;
+pub(super) use write::write;
 
 /// Headers and contents fill whole blocks.
 const BLOCK: usize = 512;
