@@ -485,7 +485,12 @@ pub(crate) fn trace_rounds(target: &str, hops: &[(&str, &str)]) -> Vec<Fact> {
     for (fact, (_, rounds)) in facts.iter_mut().zip(hops) {
         if let Fact::Hop(hop) = fact {
             let reply = hop.probes[0].reply.clone();
-            let probe = |(round, mark)| HopProbe { round: round as u8, reply: reply.clone().filter(|_| mark == '+') };
+            let probe = |(round, mark)| HopProbe {
+                round: round as u8,
+                reply: reply.clone().filter(|_| mark == '+'),
+                duplicates: 0,
+                late_us: None,
+            };
             hop.probes = rounds.chars().enumerate().map(probe).collect();
         }
     }
