@@ -67,6 +67,7 @@ pub const ARTICLES: &[(&str, &str)] = &[
     ("tcp.filtered", include_str!("../../docs/causes/tcp.filtered.md")),
     ("tcp.accept_queue_full", include_str!("../../docs/causes/tcp.accept_queue_full.md")),
     ("tcp.backend_unhealthy", include_str!("../../docs/causes/tcp.backend_unhealthy.md")),
+    ("tcp.snat_exhausted", include_str!("../../docs/causes/tcp.snat_exhausted.md")),
     ("tcp.transparent_proxy", include_str!("../../docs/causes/tcp.transparent_proxy.md")),
     ("tcp.idle_timeout", include_str!("../../docs/causes/tcp.idle_timeout.md")),
     ("tcp.reset_midstream", include_str!("../../docs/causes/tcp.reset_midstream.md")),

@@ -80,6 +80,7 @@ pub const RULES: &[Rule] = &[
     tcp::filtered::RULE,
     tcp::accept_queue_full::RULE,
     tcp::backend_unhealthy::RULE,
+    tcp::snat_exhausted::RULE,
     tcp::transparent_proxy::RULE,
     tcp::idle_timeout::RULE,
     tcp::cut_off::RESET_RULE,

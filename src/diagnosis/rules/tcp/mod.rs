@@ -5,4 +5,5 @@ pub(super) mod filtered;
 pub(super) mod idle_timeout;
 pub(super) mod refused;
 pub(super) mod rejected_by_middlebox;
+pub(super) mod snat_exhausted;
 pub(super) mod transparent_proxy;
