@@ -151,7 +151,7 @@ mod tests {
             let fact = json!({"over_us": over, "counters": [{"name": "Tcp.RetransSegs", "value": 3}]});
             super::counters(&serde_json::from_value(fact).unwrap())
         };
-        assert_eq!(counters(json!(2_000_000)), "counted in 2.0 s: Tcp.RetransSegs 3");
+        assert_eq!(counters(json!(2_000_000)), "counted in 2.00 s: Tcp.RetransSegs 3");
         assert_eq!(counters(serde_json::Value::Null), "counted since the system began: Tcp.RetransSegs 3");
     }
 

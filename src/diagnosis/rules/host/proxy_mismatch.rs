@@ -87,7 +87,7 @@ mod tests {
 
     fn scene(own: &[(&str, &str)], of_system: &[(&str, &str)]) -> Scene {
         let list = |all: &[(&str, &str)]| all.iter().map(|(url, by)| setting(url, by)).collect();
-        let proxies = Fact::Proxies(Proxies { settings: list(own), excluded: None, of_system: list(of_system) });
+        let proxies = Fact::Proxies(Proxies { settings: list(own), of_system: list(of_system), ..Proxies::default() });
         let proxy = own.first().map(|(url, _)| (*url).to_owned());
         let scene = Scene::new(URL).check(Kind::Host, [proxies]);
         scene.check(Kind::Http, [exchange(URL, |exchange| exchange.proxy = proxy)])
