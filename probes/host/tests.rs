@@ -73,7 +73,7 @@ fn interfaces_with_an_address_stay_where_there_are_too_many() {
 #[cfg(target_os = "linux")]
 async fn every_part_of_the_machine_is_recorded_once() {
     let (_, facts) = facts(Some("127.0.0.1")).await;
-    for name in ["counters", "capacity", "load", "firewall", "neighbours", "sockets"] {
+    for name in ["counters", "capacity", "system_load", "firewall", "neighbours", "sockets"] {
         let count = facts.iter().filter(|fact| serde_json::to_value(fact).unwrap()["fact"] == name).count();
         assert_eq!(count, 1, "{name}");
     }
