@@ -4,6 +4,8 @@
 mod capacity;
 /// What the kernel counts, before and after the run.
 mod counters;
+/// Proxies of the user's own desktop.
+mod desktop_proxies;
 /// Own addresses asked for on their links.
 mod duplicates;
 /// The machine and the program, for the head of a document.
@@ -70,6 +72,9 @@ async fn machine(context: &Context) {
         let at_us = clock.now_us();
         let mut found = proxies::proxies(|name| std::env::var(name).ok());
         found.of_system = system_proxies::of_system();
+        let desktop = desktop_proxies::of_user(|name| std::env::var(name).ok());
+        found.of_system.extend(desktop.settings);
+        found.unread = desktop.unread;
         recorder.record(at_us, Fact::Proxies(found));
         let mut resolvers = Resolvers::from(host::system_resolvers());
         resolvers.behind = resolver_files::behind(&resolvers);

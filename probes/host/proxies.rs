@@ -18,6 +18,7 @@ pub(super) fn proxies(variable: impl Fn(&str) -> Option<String>) -> Proxies {
         settings: settings.collect(),
         excluded: spellings(EXCLUDED).into_iter().find_map(|name| set(&name)),
         of_system: Vec::new(),
+        unread: None,
     }
 }
 

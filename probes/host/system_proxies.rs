@@ -10,7 +10,7 @@ const ENVIRONMENT: &str = "/etc/environment";
 /// Settings of the package manager.
 const APT: &str = "/etc/apt/apt.conf";
 const APT_PARTS: &str = "/etc/apt/apt.conf.d";
-/// Settings that an administrator makes for every GNOME desktop (dconf(7)). The users' own stand in a database that is not read.
+/// Settings that an administrator makes for every GNOME desktop (dconf(7)). The users' own are read apart.
 const DESKTOP_PARTS: &str = "/etc/dconf/db/local.d";
 const MAX_PARTS: usize = 64;
 /// Settings that are kept; a system has a handful.
@@ -37,7 +37,7 @@ fn parts(folder: &str) -> Vec<String> {
     paths
 }
 
-fn setting(scheme: &str, value: &str, set_by: &str) -> Option<ProxySetting> {
+pub(super) fn setting(scheme: &str, value: &str, set_by: &str) -> Option<ProxySetting> {
     let url = plain(value.trim());
     (!url.is_empty()).then(|| ProxySetting { scheme: scheme.to_owned(), url, set_by: set_by.to_owned() })
 }

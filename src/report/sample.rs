@@ -3,6 +3,7 @@
 
 mod deep;
 mod http;
+mod machine;
 
 pub(crate) use deep::deep;
 

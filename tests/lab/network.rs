@@ -118,7 +118,7 @@ impl Network {
         self.batch(Some(node), &["link set lo up".into()])?;
         let folder = PathBuf::from("/etc/netns").join(self.namespace(node));
         fs::create_dir_all(&folder).with_context(|| format!("making {}", folder.display()))?;
-        fs::write(folder.join("hosts"), "127.0.0.1 localhost\n::1 localhost\n").context("writing the namespace's hosts file")?;
+        self.hosts(node, "")?;
         fs::write(folder.join("resolv.conf"), "").context("writing the namespace's resolv.conf")
     }
 
@@ -156,6 +156,13 @@ impl Network {
                 .with_context(|| format!("writing {}", path.display()))?;
         }
         Ok(())
+    }
+
+    /// Writes a node's hosts file: loopback, and these lines.
+    pub(crate) fn hosts(&self, node: &str, lines: &str) -> Result<()> {
+        let path = PathBuf::from("/etc/netns").join(self.namespace(node)).join("hosts");
+        fs::write(&path, format!("127.0.0.1 localhost\n::1 localhost\n{lines}\n"))
+            .with_context(|| format!("writing {}", path.display()))
     }
 
     /// Waits until both families carry a packet from client to server: a fresh link is dead for up to a second.

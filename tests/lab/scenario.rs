@@ -35,6 +35,8 @@ pub(crate) struct Scenario {
     pub users: Vec<User>,
     /// The client's search list with the fault on, tried before the name itself.
     pub search: Option<String>,
+    /// Lines of the client's hosts file with the fault on, beside those of loopback.
+    pub hosts: Option<String>,
     /// Seconds of quiet before each trial with the fault on, where an earlier one leaves its mark in the network.
     #[serde(default)]
     pub quiet_s: u64,

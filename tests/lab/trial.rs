@@ -92,6 +92,9 @@ impl Bench {
                 for fault in &scenario.fault {
                     network.inject(fault)?;
                 }
+                if let Some(lines) = &scenario.hosts {
+                    network.hosts("c", lines)?;
+                }
             }
             for family in &scenario.families {
                 let own = vec!["{s}".to_owned()];

@@ -90,7 +90,8 @@ impl Redactor<'_> {
         let settings = fact.settings.iter().map(&mut setting).collect();
         let of_system = fact.of_system.iter().map(&mut setting).collect();
         let excluded = fact.excluded.as_deref().map(|list| self.exclusions(list));
-        Proxies { settings, excluded, of_system }
+        let unread = fact.unread.as_ref().map(|note| self.note(note));
+        Proxies { settings, excluded, of_system, unread }
     }
 
     pub(super) fn clock(&mut self, fact: &Clock) -> Clock {

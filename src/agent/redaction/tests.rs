@@ -169,7 +169,7 @@ pub(crate) fn full_document() -> Value {
         {"fact": "resolvers", "servers": ["203.0.113.53"], "search": ["corp.example"], "read_from": "/etc/resolv.conf",
          "behind": [{"read_from": "/run/resolv.conf", "interface": "eth0", "servers": ["203.0.113.53"], "search": ["corp.example"]}]},
         {"fact": "proxies", "settings": [{"scheme": "https", "url": "http://proxy.example", "set_by": "HTTPS_PROXY"}], "excluded": "corp.example",
-         "of_system": [{"scheme": "pac", "url": "http://proxy.example/proxy.pac", "set_by": "/etc/environment"}]},
+         "of_system": [{"scheme": "pac", "url": "http://proxy.example/proxy.pac", "set_by": "/etc/environment"}], "unread": {"why": "because", "grant": "sudo x"}},
         {"fact": "clock", "wall": "2026-01-01T00:00:00Z", "synchronised": true, "max_error_us": 1, "state": "ok", "offset_us": -1,
          "rate_correction_ppb": 1, "source": "tsc"},
         {"fact": "neighbours", "total": 1, "entries": [{"address": "203.0.113.1", "interface": "eth0", "state": "reachable",

@@ -1,7 +1,7 @@
 use super::{Attempt, Evidence, Seen};
 use netsonde_contract::failure::{Failure, FailureCode, IcmpMeaning};
 use netsonde_contract::id::ObservationId;
-use netsonde_contract::observation::{Clock, Echo, Interface};
+use netsonde_contract::observation::{Clock, Counters, Echo, Interface};
 use std::net::IpAddr;
 
 impl<'a> Evidence<'a> {
@@ -74,6 +74,23 @@ impl<'a> Evidence<'a> {
             failure.is_some_and(|failure| failure.code == FailureCode::HostUnreachable && failure.icmp.is_none())
         };
         own.chain(self.attempts().iter().filter(at_once).map(|attempt| attempt.id)).collect()
+    }
+
+    /// How much the kernel's counters grew during the run, where they were read at both ends.
+    pub(crate) fn grown(&self) -> Option<Seen<'a, Counters>> {
+        self.counters.iter().find(|counters| counters.over_us.is_some()).copied()
+    }
+
+    /// The interface that the route to the address leads out of.
+    pub(crate) fn interface_to(&self, address: IpAddr) -> Option<Seen<'a, Interface>> {
+        let name = self.route_of(address)?.fact.interface.as_deref()?;
+        self.interfaces.iter().find(|interface| interface.name == name).copied()
+    }
+
+    /// Observations of connections to the address that stayed without any answer.
+    pub(crate) fn silent_tcp(&self, address: IpAddr) -> Vec<&'a ObservationId> {
+        let silent = self.attempts().iter().filter(|attempt| attempt.address.ip() == address && attempt.silent());
+        silent.map(|attempt| attempt.id).collect()
     }
 
     /// The machine's clock as it was read, where a check read it.

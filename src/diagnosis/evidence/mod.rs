@@ -24,9 +24,9 @@ use netsonde_contract::environment::Environment;
 use netsonde_contract::id::ObservationId;
 use netsonde_contract::kind::Kind;
 use netsonde_contract::observation::{
-    Clock, CloudHint, CloudMetadata, Connect, Delegation, DnssecChain, Echo, Exchange, Fact, FetchedIssuer, Handshake,
-    HandshakeVariant, Hop, Interface, Lookup, Mtu, NameSources, Observation, PlatformAddress, Proxies, Purpose, Quic, Resolvers,
-    Route, Service, TimeOffset, TlsSupport, Trace, ZoneServer,
+    AddressProbe, Capacity, Clock, CloudHint, CloudMetadata, Connect, Counters, Delegation, DnssecChain, Echo, Exchange, Fact,
+    FetchedIssuer, Handshake, HandshakeVariant, Hop, Interface, Lookup, Mtu, NameSources, Observation, PlatformAddress, Proxies,
+    Purpose, Quic, Resolvers, Route, Service, Sockets, TimeOffset, TlsSupport, Trace, ZoneServer,
 };
 use netsonde_contract::outcome::Outcome;
 use netsonde_contract::target::Target;
@@ -106,6 +106,12 @@ pub(crate) struct Evidence<'a> {
     pub(crate) clocks: Vec<Seen<'a, Clock>>,
     pub(crate) resolvers: Vec<Seen<'a, Resolvers>>,
     pub(crate) proxies: Vec<Seen<'a, Proxies>>,
+    pub(crate) sockets: Vec<Seen<'a, Sockets>>,
+    pub(crate) capacities: Vec<Seen<'a, Capacity>>,
+    /// What the kernel counted, before and after the run.
+    pub(crate) counters: Vec<Seen<'a, Counters>>,
+    /// Own addresses that were asked for on their links.
+    pub(crate) address_probes: Vec<Seen<'a, AddressProbe>>,
     /// Connections to the proxy, which say nothing of the way to the target.
     pub(crate) to_proxy: Vec<Seen<'a, Connect>>,
     pub(crate) cloud_hints: Vec<Seen<'a, CloudHint>>,
@@ -147,6 +153,10 @@ impl<'a> Evidence<'a> {
             clocks: Vec::new(),
             resolvers: Vec::new(),
             proxies: Vec::new(),
+            sockets: Vec::new(),
+            capacities: Vec::new(),
+            counters: Vec::new(),
+            address_probes: Vec::new(),
             to_proxy: Vec::new(),
             cloud_hints: Vec::new(),
             cloud_metadata: Vec::new(),
@@ -176,6 +186,10 @@ impl<'a> Evidence<'a> {
             Fact::Clock(fact) => self.clocks.push(seen!(fact)),
             Fact::Resolvers(fact) => self.resolvers.push(seen!(fact)),
             Fact::Proxies(fact) => self.proxies.push(seen!(fact)),
+            Fact::Sockets(fact) => self.sockets.push(seen!(fact.as_ref())),
+            Fact::Capacity(fact) => self.capacities.push(seen!(fact)),
+            Fact::Counters(fact) => self.counters.push(seen!(fact)),
+            Fact::AddressProbe(fact) => self.address_probes.push(seen!(fact)),
             Fact::CloudHint(fact) => self.cloud_hints.push(seen!(fact)),
             Fact::CloudMetadata(fact) => self.cloud_metadata.push(seen!(fact)),
             Fact::PlatformAddress(fact) => self.platform_addresses.push(seen!(fact)),
@@ -233,8 +247,7 @@ impl<'a> Evidence<'a> {
             Fact::Reflection(_) => {}
             // Sums over many addresses or ports: no rule reads a cause from them.
             Fact::Sweep(_) | Fact::PortSweep(_) | Fact::Race(_) => {}
-            Fact::Neighbours(_) | Fact::Sockets(_) | Fact::Firewall(_) | Fact::Capacity(_) | Fact::Counters(_) => {}
-            Fact::SystemLoad(_) | Fact::Machine(_) | Fact::AddressProbe(_) => {}
+            Fact::Neighbours(_) | Fact::Firewall(_) | Fact::SystemLoad(_) | Fact::Machine(_) => {}
             Fact::Unknown(_) => {}
         }
     }

@@ -2,8 +2,10 @@
 //! would have ended with.
 
 mod facts;
+mod machine;
 
 pub(crate) use facts::*;
+pub(crate) use machine::*;
 
 use crate::{Layer, diagnose};
 use jiff::Timestamp;
@@ -90,6 +92,11 @@ impl Scene {
 
     pub(crate) fn environment(&self) -> Environment {
         self.environment.clone()
+    }
+
+    /// The run has raw sockets.
+    pub(crate) fn be_privileged(&mut self) {
+        self.environment.raw_sockets = true;
     }
 
     /// For what no shorthand says.

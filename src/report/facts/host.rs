@@ -1,6 +1,6 @@
 use super::{failure, of};
 use crate::{shown, units};
-use netsonde_contract::observation::{Clock, Fact, Interface, Proxies, Resolvers, Route};
+use netsonde_contract::observation::{Clock, Fact, Interface, Proxies, ProxySetting, Resolvers, Route};
 use netsonde_contract::outcome::Outcome;
 
 /// The way out, the resolvers, and what is out of the ordinary.
@@ -67,13 +67,24 @@ pub(super) fn resolvers(resolvers: &Resolvers) -> String {
 }
 
 pub(super) fn proxies(proxies: &Proxies) -> String {
-    if proxies.settings.is_empty() {
-        return "no proxy".to_owned();
-    }
-    let settings: Vec<String> =
-        proxies.settings.iter().map(|setting| format!("{} by {} ({})", setting.scheme, setting.url, setting.set_by)).collect();
+    let list = |settings: &[ProxySetting]| {
+        let shown: Vec<String> =
+            settings.iter().map(|setting| format!("{} by {} ({})", setting.scheme, setting.url, setting.set_by)).collect();
+        shown.join(", ")
+    };
     let except = proxies.excluded.as_ref().map_or(String::new(), |excluded| format!(", except {excluded}"));
-    format!("proxy for {}{except}", settings.join(", "))
+    let own = if proxies.settings.is_empty() {
+        "no proxy".to_owned()
+    } else {
+        format!("proxy for {}{except}", list(&proxies.settings))
+    };
+    let elsewhere = if proxies.of_system.is_empty() {
+        String::new()
+    } else {
+        format!("; set for other programs: {}", list(&proxies.of_system))
+    };
+    let unread = proxies.unread.as_ref().map_or(String::new(), |note| format!("; {}", note.why));
+    format!("{own}{elsewhere}{unread}")
 }
 
 pub(super) fn clock(clock: &Clock) -> String {

@@ -12,6 +12,7 @@ pub(crate) fn deep() -> Value {
             "state": "unexplained", "took": 9_000_000, "privileged": false, "findings": [], "not_measured": [],
             "unexplained": [{"check": "tls", "required": true, "what": "TLS handshake with 192.0.2.25:587 is not trusted", "ruled_out": []}],
             "outcomes": [
+                outcome("machine", "host", false, "succeeded", 400, 14_000, super::machine::state()),
                 outcome("tls", "tls", true, "failed", 14_000, 800_000, tls),
                 outcome("mtu", "mtu", false, "failed", 14_000, 8_000_000, vec![swallowed(), told()]),
                 outcome("time", "ntp", false, "failed", 14_000, 30_000, vec![ahead(), refusing()]),

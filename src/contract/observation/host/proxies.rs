@@ -1,3 +1,4 @@
+use crate::outcome::Note;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
@@ -9,9 +10,12 @@ pub struct Proxies {
     /// `NO_PROXY`, as given.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub excluded: Option<String>,
-    /// Set in files of the system, which other programs read and this process does not.
+    /// Set in files of the system and of the user's desktop, which other programs read and this process does not.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub of_system: Vec<ProxySetting>,
+    /// Why settings that may be there were not read.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub unread: Option<Note>,
 }
 
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]

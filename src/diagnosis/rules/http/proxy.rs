@@ -74,8 +74,12 @@ fn of_connect<'a>(evidence: &Evidence<'_>, seen: &Seen<'a, Connect>) -> Option<F
     let (host, port) = (seen.fact.host.as_str(), seen.address.port());
     // The setting as it was read names the proxy as people know it.
     let plain = format!("http://{}:{port}", bracketed(host));
-    let setting = evidence.proxies.iter().flat_map(|proxies| &proxies.fact.settings);
-    let known = setting.map(|setting| setting.url.trim_end_matches('/')).find(|url| host_of(url) == host);
+    let settings = evidence.proxies.iter().flat_map(|proxies| &proxies.fact.settings);
+    let mut known: Vec<&str> =
+        settings.map(|setting| setting.url.trim_end_matches('/')).filter(|url| host_of(url) == host).collect();
+    // Several settings may name one host: the one with this port first, as one without a port means the scheme's.
+    known.sort_by_key(|url| !url.ends_with(&format!(":{port}")));
+    let known = known.first().copied();
     Some(Failed {
         id: seen.id,
         proxy: known.map_or(plain, str::to_owned),

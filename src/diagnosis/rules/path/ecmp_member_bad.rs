@@ -2,6 +2,7 @@ use crate::candidate::Candidate;
 use crate::evidence::{Attempt, Endpoint, Evidence};
 use crate::rule::Rule;
 use crate::rules::path::loss;
+use crate::rules::tcp::snat_exhausted;
 use crate::spot::Spot;
 use crate::wording::named;
 use netsonde_contract::finding::{Place, Severity, Who};
@@ -37,7 +38,8 @@ fn towards(evidence: &Evidence<'_>, endpoint: &Endpoint<'_>) -> Option<Candidate
     if stood.is_empty() || !all_at_once || !enough || endpoint.attempts.len() < LEAST_ATTEMPTS {
         return None;
     }
-    if loss::share(evidence, address).is_some() {
+    // Silence of all after the last that stood goes with their number, not with their flow.
+    if loss::share(evidence, address).is_some() || snat_exhausted::in_order(evidence, endpoint).is_some() {
         return None;
     }
     let sentence = format!(

@@ -1,4 +1,5 @@
 pub(super) mod admin_prohibited;
+pub(super) mod asymmetric;
 pub(super) mod blackhole;
 pub(super) mod congestion;
 pub(super) mod disorder;
@@ -10,6 +11,8 @@ pub(super) mod ipv6_broken;
 pub(super) mod jitter;
 pub(super) mod loss;
 pub(super) mod mtu;
+pub(super) mod rewritten;
+pub(super) mod route_changed;
 pub(super) mod routing_loop;
 pub(super) mod target_silent;
 pub(super) mod udp_blocked;

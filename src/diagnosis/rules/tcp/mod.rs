@@ -4,4 +4,6 @@ pub(super) mod cut_off;
 pub(super) mod filtered;
 pub(super) mod idle_timeout;
 pub(super) mod refused;
+pub(super) mod rejected_by_middlebox;
+pub(super) mod snat_exhausted;
 pub(super) mod transparent_proxy;

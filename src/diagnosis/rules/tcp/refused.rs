@@ -1,6 +1,7 @@
 use crate::candidate::Candidate;
 use crate::evidence::{Attempt, Endpoint, Evidence};
 use crate::rule::Rule;
+use crate::rules::tcp::rejected_by_middlebox::{Origin, origin};
 use crate::spot::Spot;
 use crate::threshold::{RTT_NOISE_US, TOO_EARLY_FOR_TARGET};
 use crate::wording::{duration, named};
@@ -15,7 +16,9 @@ pub(in crate::rules) const RULE: Rule = Rule {
     ..Rule::new("tcp.refused", &["tcp.rejected_by_middlebox", "host.firewall_local", "tcp.filtered"], evaluate)
 };
 
-/// A reset answered the SYN. What the reset's own TTL would add is not measured yet, so that the cap holds for every run.
+/// A reset answered the SYN, from as far away as the target's other replies.
+const FROM_TARGET: f64 = 0.95;
+/// A reset answered the SYN, and its own distance is not known.
 const CONFIDENCE: f64 = 0.85;
 /// No round trip is known to compare the refusal's time with.
 const WITHOUT_RTT: f64 = 0.8;
@@ -84,6 +87,14 @@ fn judge_origin(evidence: &Evidence<'_>, endpoint: &Endpoint<'_>, fastest: &Atte
             [fastest.id],
         );
     }
+    if let Origin::Target(id) = origin(evidence, endpoint) {
+        candidate.confidence = FROM_TARGET;
+        return candidate.resting_on([id]).rejecting(
+            "tcp.rejected_by_middlebox",
+            "The reset came from as many routers away as the target's other replies (by its TTL).",
+            [fastest.id, id],
+        );
+    }
     match evidence.path_rtt(address) {
         Some((rtt_us, id)) if rtt_us >= RTT_NOISE_US && (fastest.took_us as f64) < rtt_us as f64 * TOO_EARLY_FOR_TARGET => {
             candidate.confidence = TOO_EARLY;
@@ -104,7 +115,7 @@ fn judge_origin(evidence: &Evidence<'_>, endpoint: &Endpoint<'_>, fastest: &Atte
 
 #[cfg(test)]
 mod tests {
-    use crate::scene::{Scene, connected, echo, refused, silent, trace};
+    use crate::scene::{Scene, answered_with, connected, echo, refused, silent, trace, with_ttl};
     use netsonde_contract::failure::{FailureCode, Step};
     use netsonde_contract::finding::Severity;
     use netsonde_contract::kind::Kind;
@@ -118,12 +129,21 @@ mod tests {
     }
 
     #[test]
-    fn a_refusal_faster_than_the_path_leaves_the_box_on_the_way_possible() {
-        let scene = Scene::new("shop.example").check(Kind::Tcp, [refused("192.0.2.1:443", 4_000)]);
+    fn one_of_two_refusals_that_is_faster_than_the_path_leaves_the_box_on_the_way_possible() {
+        let facts = [refused("192.0.2.1:443", 4_000), refused("192.0.2.1:443", 20_500)];
+        let scene = Scene::new("shop.example").check(Kind::Tcp, facts);
         let finding = scene.check(Kind::Icmp, [echo("192.0.2.1", &[20_000])]).finds("tcp.refused");
         assert_eq!(finding.confidence, 0.5);
         assert!(finding.settled_by.is_some());
         assert!(finding.rejected.iter().all(|rejected| rejected.cause != "tcp.rejected_by_middlebox"));
+    }
+
+    #[test]
+    fn a_reset_with_the_ttl_of_the_targets_other_replies_is_the_targets_for_sure() {
+        let mut scene = Scene::new("shop.example").check(Kind::Tcp, [answered_with(refused("192.0.2.1:443", 900), 57)]);
+        scene.be_privileged();
+        let finding = scene.check(Kind::Icmp, [with_ttl(echo("192.0.2.1", &[800]), 57)]).finds("tcp.refused");
+        assert_eq!(finding.confidence, 0.95);
     }
 
     #[test]

@@ -1,0 +1,212 @@
+use crate::candidate::Candidate;
+use crate::evidence::{Attempt, Endpoint, Evidence, Seen};
+use crate::rule::Rule;
+use crate::spot::Spot;
+use crate::threshold::{RTT_NOISE_US, TOO_EARLY_FOR_TARGET};
+use crate::wording::{count, duration, named};
+use netsonde_contract::finding::{Place, Who};
+use netsonde_contract::id::ObservationId;
+use netsonde_contract::observation::{Connect, ReplyKind, SeenSegment};
+use std::net::IpAddr;
+
+pub(in crate::rules) const RULE: Rule = Rule {
+    refines: &["tcp.refused"],
+    settled_by: Some(
+        "a trace with TCP packets to the port, `netsonde probe traceroute --protocol tcp`: the reset comes at a shorter TTL than the target's",
+    ),
+    // Without the reset's TTL only its time tells, and ICMP may be slow on the way.
+    unprivileged_cap: 0.75,
+    ..Rule::new("tcp.rejected_by_middlebox", &["tcp.refused", "tcp.filtered"], evaluate)
+};
+
+/// The reset began nearer than the target by two hops and more: no two ways back differ so by chance.
+const NEARER_BY_FAR: f64 = 0.93;
+/// By one hop: most likely a firewall in front of the target; a way back that is one router shorter does the same.
+const NEARER_BY_ONE: f64 = 0.75;
+/// It came earlier than the target could answer.
+const TOO_EARLY: f64 = 0.75;
+/// Both.
+const NEARER_AND_EARLY: f64 = 0.96;
+
+fn evaluate(evidence: &Evidence<'_>) -> Vec<Candidate> {
+    evidence.endpoints().iter().filter_map(|endpoint| rejected(evidence, endpoint)).collect()
+}
+
+/// What the reset itself says of its sender.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Origin<'a> {
+    /// As far away as other replies of the target; where one of these was seen.
+    Target(&'a ObservationId),
+    /// So many routers passed, and how many a reply of the target passed.
+    Nearer { passed: u8, targets: u8, shown_by: &'a ObservationId },
+    /// Nothing to compare with, or it was farther away, which a server behind the address is.
+    Untold,
+}
+
+/// The routers that a packet passed, taking it that systems send with a TTL of 64, 128 or 255, the nearest above.
+fn passed(ttl: u8) -> u8 {
+    [64, 128, u8::MAX].into_iter().find(|began| *began >= ttl).unwrap_or(u8::MAX) - ttl
+}
+
+/// Compares the resets from one port with all other replies from its address.
+pub(super) fn origin<'a>(evidence: &Evidence<'a>, endpoint: &Endpoint<'_>) -> Origin<'a> {
+    let of_port: Vec<u8> = resets(evidence, endpoint).map(|(_, reset)| passed(reset.ttl)).collect();
+    // Resets from different distances come from different machines: nothing is claimed of these.
+    let Some(first) = of_port.first().copied().filter(|first| of_port.iter().all(|other| other == first)) else {
+        return Origin::Untold;
+    };
+    let others = replies(evidence, endpoint.address.ip());
+    if let Some((_, id)) = others.iter().find(|(distance, _)| *distance == first) {
+        return Origin::Target(id);
+    }
+    match others.iter().min_by_key(|(distance, _)| *distance) {
+        Some((targets, shown_by)) if *targets > first => Origin::Nearer { passed: first, targets: *targets, shown_by },
+        _ => Origin::Untold,
+    }
+}
+
+fn resets<'e, 'a>(
+    evidence: &'e Evidence<'a>,
+    endpoint: &Endpoint<'_>,
+) -> impl Iterator<Item = (&'e Seen<'a, Connect>, SeenSegment)> {
+    let address = endpoint.address;
+    let refused = move |seen: &&Seen<'_, Connect>| seen.fact.address == address && seen.fact.failure.is_some();
+    evidence.connects.iter().filter(refused).filter_map(|seen| Some((seen, seen.fact.reset?)))
+}
+
+/// The routers that replies of the address passed: SYN-ACKs, echo replies, and what ended traces.
+fn replies<'a>(evidence: &Evidence<'a>, address: IpAddr) -> Vec<(u8, &'a ObservationId)> {
+    let syn_acks = evidence.connects.iter().filter(|seen| seen.fact.address.ip() == address);
+    let syn_acks = syn_acks.filter_map(|seen| Some((seen.fact.syn_ack?.ttl, seen.id)));
+    let echoes = evidence.echoes_of(address);
+    let echoes = echoes.flat_map(|echo| echo.fact.replies.iter().filter_map(move |reply| Some((reply.ttl?, echo.id))));
+    let hops = evidence.hops_of(address).into_iter().flat_map(|hop| {
+        let arrived = hop.fact.probes.iter().filter_map(|probe| probe.reply.as_ref());
+        let arrived = arrived.filter(|reply| reply.kind == ReplyKind::Arrived);
+        arrived.filter_map(move |reply| Some((reply.reply_ttl?, hop.id)))
+    });
+    syn_acks.chain(echoes).chain(hops).map(|(ttl, id)| (passed(ttl), id)).collect()
+}
+
+fn rejected(evidence: &Evidence<'_>, endpoint: &Endpoint<'_>) -> Option<Candidate> {
+    let address = endpoint.address.ip();
+    let refusals: Vec<&Attempt<'_>> = endpoint.attempts.iter().filter(|attempt| attempt.refused_by_reset()).collect();
+    let slowest = refusals.iter().max_by_key(|attempt| attempt.took_us)?;
+    if endpoint.connected() || address.is_loopback() || evidence.is_own(address) {
+        return None;
+    }
+    // The slowest counts: all of them came too early.
+    let early = evidence
+        .path_rtt(address)
+        .filter(|(rtt_us, _)| *rtt_us >= RTT_NOISE_US && (slowest.took_us as f64) < *rtt_us as f64 * TOO_EARLY_FOR_TARGET);
+    let (host, port) = (named(endpoint.host(), address), endpoint.address.port());
+    let origin = origin(evidence, endpoint);
+    let (confidence, why, hop, shown_by) = match (origin, early) {
+        (Origin::Target(_), _) | (Origin::Untold, None) => return None,
+        (Origin::Nearer { passed, targets, shown_by }, _) => {
+            let confidence = match (early.is_some(), targets - passed) {
+                (true, _) => NEARER_AND_EARLY,
+                (false, 1) => NEARER_BY_ONE,
+                (false, _) => NEARER_BY_FAR,
+            };
+            let routers = |number: u8| count(number.into(), "router");
+            let why = format!(
+                "the refusal passed {} on its way here, and the target's own replies pass {}",
+                routers(passed),
+                routers(targets)
+            );
+            (confidence, why, Some(passed + 1), shown_by)
+        }
+        (Origin::Untold, Some((rtt_us, id))) => {
+            let why =
+                format!("the refusal came after {}, and the target is {} away", duration(slowest.took_us), duration(rtt_us));
+            (TOO_EARLY, why, None, id)
+        }
+    };
+    let router = hop.and_then(|hop| router_at(evidence, address, hop));
+    let at = match (hop, router) {
+        (Some(hop), Some((router, _))) => format!(" at hop {hop} ({router})"),
+        (Some(hop), None) => format!(" at about hop {hop}"),
+        (None, _) => String::new(),
+    };
+    let sentence = format!("Something on the way{at}, and not {host} itself, refuses connections on port {port}: {why}.");
+    let candidate = Candidate::new(evidence.severity_at(address), confidence, sentence)
+        .at(Place { hop, address: Some(router.map_or(address, |(router, _)| router)), port: Some(port), ..Place::default() })
+        .about(Spot::Endpoint(endpoint.address))
+        .stopping()
+        .resting_on(refusals.iter().map(|attempt| attempt.id))
+        .resting_on([shown_by])
+        .resting_on(early.map(|(_, id)| id))
+        .resting_on(router.map(|(_, id)| id))
+        .rejecting("tcp.refused", "The refusal did not come from as far away as the target.", [shown_by])
+        .rejecting("tcp.filtered", "A refusal came back; a filter that drops packets would stay silent.", [slowest.id])
+        .next(
+            Who::Network,
+            format!("Ask whoever runs the firewall{at} to allow connections to {host} on port {port}, or why it refuses them."),
+        );
+    Some(candidate)
+}
+
+/// The only router that answered at the distance on the way there.
+fn router_at<'a>(evidence: &Evidence<'a>, address: IpAddr, distance: u8) -> Option<(IpAddr, &'a ObservationId)> {
+    let hop = evidence.hops_of(address).into_iter().find(|hop| hop.ttl == distance)?;
+    match hop.addresses().as_slice() {
+        [router] if *router != address => Some((*router, hop.id)),
+        _ => None,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use crate::scene::{Scene, answered_with, connected, echo, refused, trace, with_ttl};
+    use netsonde_contract::kind::Kind;
+
+    const AT: &str = "192.0.2.1:443";
+    const HOPS: [&str; 4] = ["10.0.0.1", "10.9.0.1", "10.9.1.1", "192.0.2.1"];
+
+    fn scene(reset_ttl: u8, took_us: u64) -> Scene {
+        Scene::new("shop.example")
+            .check(Kind::Tcp, [answered_with(refused(AT, took_us), reset_ttl)])
+            .check(Kind::Icmp, [with_ttl(echo("192.0.2.1", &[20_000, 21_000]), 61)])
+            .check(Kind::Traceroute, trace("192.0.2.1", &HOPS))
+    }
+
+    #[test]
+    fn a_reset_from_nearer_than_the_target_names_the_router_that_sent_it() {
+        let finding = scene(63, 20_500).finds("tcp.rejected_by_middlebox");
+        assert_eq!((finding.place.hop, finding.place.address), (Some(2), Some("10.9.0.1".parse().unwrap())));
+        assert!(
+            finding.sentence.contains("passed 1 router on its way here, and the target's own replies pass 3 routers"),
+            "{finding:#?}"
+        );
+    }
+
+    #[test]
+    fn a_refusal_faster_than_the_path_was_not_the_targets() {
+        let scene = Scene::new("shop.example").check(Kind::Tcp, [refused(AT, 4_000)]);
+        let finding = scene.check(Kind::Icmp, [echo("192.0.2.1", &[20_000])]).finds("tcp.rejected_by_middlebox");
+        assert_eq!(finding.confidence, 0.75);
+        assert!(finding.settled_by.is_some());
+    }
+
+    #[test]
+    fn a_reset_from_as_far_away_as_the_target_is_the_targets() {
+        let finding = scene(61, 20_500).finds("tcp.refused");
+        assert!(finding.rejected.iter().any(|rejected| rejected.cause == "tcp.rejected_by_middlebox"));
+    }
+
+    #[test]
+    fn other_systems_begin_with_other_ttls_and_servers_behind_the_address_are_farther() {
+        for ttl in [125, 252, 60, 250] {
+            scene(ttl, 20_500).finds("tcp.refused");
+        }
+    }
+
+    #[test]
+    fn a_port_forwarded_to_a_server_behind_does_not_make_the_router_a_middlebox() {
+        // The address is a router's own: it answers pings and refuses by itself, and one port leads further.
+        let facts = [answered_with(refused(AT, 20_500), 61), answered_with(connected("192.0.2.1:80"), 60)];
+        let scene = Scene::new("shop.example").check(Kind::Tcp, facts);
+        scene.check(Kind::Icmp, [with_ttl(echo("192.0.2.1", &[20_000]), 61)]).finds("tcp.refused");
+    }
+}
