@@ -172,14 +172,14 @@ pub(crate) fn clock_state() -> Option<ClockState> {
     if state < 0 {
         return None;
     }
-    let offset = timex.offset as i64;
+    let offset = timex.offset;
     Some(ClockState {
         synchronised: state != libc::TIME_ERROR && timex.status & libc::STA_UNSYNC == 0,
         max_error_us: u64::try_from(timex.maxerror).ok(),
         state: usize::try_from(state).ok().and_then(|state| CLOCK_STATES.get(state)).map(|name| (*name).to_owned()),
         offset_us: Some(if timex.status & libc::STA_NANO == 0 { offset } else { offset / 1_000 }),
         // The kernel's unit is parts of a million with 16 bits behind the point.
-        rate_correction_ppb: Some((timex.freq as i64).saturating_mul(1_000) >> 16),
+        rate_correction_ppb: Some(timex.freq.saturating_mul(1_000) >> 16),
         source: std::fs::read_to_string(CLOCK_SOURCE).ok().map(|name| name.trim().to_owned()),
     })
 }

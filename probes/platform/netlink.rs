@@ -43,7 +43,7 @@ impl Request {
     }
 
     /// Asks the packet filter instead of the routing tables.
-    pub(crate) fn to_netfilter(mut self) -> Self {
+    pub(crate) fn addressed_to_netfilter(mut self) -> Self {
         self.family = libc::NETLINK_NETFILTER;
         self
     }

@@ -51,7 +51,7 @@ fn unread(error: &io::Error) -> Note {
 }
 
 fn tables() -> io::Result<Vec<FirewallTable>> {
-    let ask = |question| Request::new(question, true, &HEADER).to_netfilter().answers();
+    let ask = |question| Request::new(question, true, &HEADER).addressed_to_netfilter().answers();
     let mut tables: Vec<FirewallTable> = Vec::new();
     for answer in ask(GET_TABLE)?.iter().filter(|answer| answer.kind == NEW_TABLE).take(MAX_TABLES) {
         if let (Some(name), Some(family)) = (attribute(answer, 1), answer.body.first()) {

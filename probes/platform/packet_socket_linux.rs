@@ -115,6 +115,6 @@ impl PacketSocket {
         #[expect(unsafe_code, reason = "the ioctl has no safe wrapper")]
         // SAFETY: the descriptor is open for as long as `self` is, and the kernel writes one `timespec`.
         let result = unsafe { libc::ioctl(self.socket.as_raw_fd(), LAST_STAMP as _, &raw mut stamp) };
-        (result == 0 && stamp.tv_sec > 0).then_some((stamp.tv_sec as i64) * 1_000_000_000 + stamp.tv_nsec as i64)
+        (result == 0 && stamp.tv_sec > 0).then_some(stamp.tv_sec * 1_000_000_000 + stamp.tv_nsec)
     }
 }

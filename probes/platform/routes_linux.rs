@@ -113,7 +113,7 @@ fn rule(target: IpAddr, source: Option<IpAddr>, table: u32) -> Option<RoutingRul
     let mut header = [0; RULE_HEADER_BYTES];
     header[0] = family(target);
     let answers = Request::new(libc::RTM_GETRULE, true, &header).answers().ok()?;
-    let rules = answers.iter().filter(|answer| answer.kind == libc::RTM_NEWRULE).filter_map(|answer| read_rule(answer));
+    let rules = answers.iter().filter(|answer| answer.kind == libc::RTM_NEWRULE).filter_map(read_rule);
     let mut fitting: Vec<RoutingRule> = rules
         .filter(|rule| rule.table == table)
         .filter(|rule| rule.to.as_deref().is_none_or(|prefix| holds(prefix, target)))
