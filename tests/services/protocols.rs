@@ -54,6 +54,9 @@ fn postfix_goes_on_in_tls() {
     assert_eq!(service.product.as_deref(), Some("Postfix"), "{service:?}");
     assert!(has(&service, "STARTTLS") && is_secured(&service), "{service:?}");
     assert_eq!(world.ask("ftp", 2525).spoke.as_deref(), Some("SMTP"));
+    let service = world.ask("smtp", 465);
+    assert_eq!(service.product.as_deref(), Some("Postfix"), "{service:?}");
+    assert!(is_secured(&service) && !has(&service, "STARTTLS"), "{service:?}");
 }
 
 #[test]
@@ -98,10 +101,12 @@ fn rpcbind_lists_its_programs() {
 }
 
 #[test]
-fn the_kernels_nfs_server_names_its_versions() {
-    let Some(world) = daemons::nfsd() else { return };
+fn ganesha_names_its_versions_and_rpcbind_knows_it() {
+    let Some(world) = daemons::ganesha() else { return };
     let service = world.ask("nfs", 2049);
-    assert!(service.version.as_deref() == Some("4") && has(&service, "answers the null procedure"), "{service:?}");
+    assert_eq!((service.version.as_deref(), service.greeting.as_deref()), (Some("4"), Some("NFS 3 to 4")), "{service:?}");
+    assert!(has(&service, "answers the null procedure") && service.failure.is_none(), "{service:?}");
+    world.wait_for("the registration of NFS", |world| has(&world.ask("rpcbind", 111), "nfs 4 tcp 2049"));
 }
 
 #[test]

@@ -117,13 +117,24 @@ impl World {
         panic!("{what} did not come: {}", std::fs::read_to_string(self.folder.path().join("log")).unwrap_or_default());
     }
 
+    fn netsonde(&self, arguments: &[&str]) -> Document {
+        let mut command = Command::new("ip");
+        command.args(["netns", "exec", &self.name]).arg(program("netsonde").unwrap()).args(arguments);
+        let output = command.args(["--format", "json"]).current_dir(self.folder.path()).output().unwrap();
+        serde_json::from_slice(&output.stdout).unwrap_or_else(|error| panic!("{error}: {output:?}"))
+    }
+
     /// What netsonde records in the namespace.
     pub(super) fn probe(&self, arguments: &[&str]) -> Vec<Fact> {
-        let mut command = Command::new("ip");
-        command.args(["netns", "exec", &self.name]).arg(program("netsonde").unwrap()).arg("probe").args(arguments);
-        let output = command.args(["--format", "json"]).current_dir(self.folder.path()).output().unwrap();
-        let document: Document = serde_json::from_slice(&output.stdout).unwrap_or_else(|error| panic!("{error}: {output:?}"));
+        let document = self.netsonde(&[&["probe"], arguments].concat());
         document.outcomes.into_iter().flat_map(|outcome| outcome.observations).map(|observation| observation.fact).collect()
+    }
+
+    /// Runs a set in the namespace, which trusts the folder's own authority. Nothing is sent anywhere.
+    pub(super) fn run(&self, set: &str, target: &str, parameters: &[&str]) -> Document {
+        let mut arguments = vec!["run", set, "--target", target, "--trust", "ca.pem", "--no-upload", "--state-dir", "state"];
+        arguments.extend(parameters.iter().flat_map(|parameter| ["--param", parameter]));
+        self.netsonde(&arguments)
     }
 
     /// What the service on the loopback says of itself.
