@@ -125,12 +125,17 @@ pub(super) fn postgres(tls: bool) -> Option<World> {
     Some(world)
 }
 
+/// A database that holds nothing needs little.
+const SMALL: &str = "--innodb-buffer-pool-size=8M --innodb-log-file-size=4M";
+
 pub(super) fn mariadb(more: &str) -> Option<World> {
     let mut world = World::with(&["/usr/sbin/mariadbd"])?;
     world.certificate();
-    world.shell("mkdir -p data; chown mysql data . key.pem; mariadb-install-db --no-defaults --user=mysql --datadir=$PWD/data --skip-test-db --auth-root-authentication-method=normal >/dev/null 2>&1");
+    // Servers that are set up at the same time trip over each other's tables in a shared temporary folder.
+    world.shell(&format!("mkdir -p data tmp; chown mysql data tmp . key.pem; mariadb-install-db --no-defaults --user=mysql --datadir=$PWD/data --tmpdir=$PWD/tmp --skip-test-db --auth-root-authentication-method=normal {SMALL} >/dev/null"));
     let line = format!(
-        "exec /usr/sbin/mariadbd --no-defaults --user=mysql --datadir={} --socket={} --pid-file={} --port=3307 --bind-address=127.0.0.1 --ssl-cert={} --ssl-key={} --ssl-ca={} {more}",
+        "exec /usr/sbin/mariadbd --no-defaults {SMALL} --user=mysql --tmpdir={} --datadir={} --socket={} --pid-file={} --port=3307 --bind-address=127.0.0.1 --ssl-cert={} --ssl-key={} --ssl-ca={} {more}",
+        world.path("tmp"),
         world.path("data"),
         world.path("socket"),
         world.path("pid"),

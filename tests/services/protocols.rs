@@ -33,18 +33,15 @@ fn openssh_is_known_with_its_algorithms() {
 
 #[test]
 fn vsftpd_goes_on_in_tls_and_refuses_one_client_too_many() {
-    let Some(world) = daemons::vsftpd("max_clients=1") else { return };
+    let Some(mut world) = daemons::vsftpd("max_clients=1") else { return };
     let service = world.ask("ftp", 2121);
     assert_eq!(product(&service), ("vsFTPd", true), "{service:?}");
     assert!(has(&service, "AUTH TLS") && is_secured(&service), "{service:?}");
-    let script = "exec 3<>/dev/tcp/127.0.0.1/2121; read line <&3; sleep 20";
-    let mut other = std::process::Command::new("ip").args(["netns", "exec", &world.name, "bash", "-c", script]).spawn().unwrap();
+    world.occupy(2121, "", "220");
     world.wait_for("a refusal of one client too many", |world| {
         let service = world.ask("ftp", 2121);
         service.refusal.is_some_and(|refusal| refusal.code == "421")
     });
-    other.kill().unwrap();
-    other.wait().unwrap();
 }
 
 #[test]
@@ -121,12 +118,9 @@ fn redis_tells_its_version_or_that_it_wants_a_password() {
 
 #[test]
 fn redis_that_is_full_refuses() {
-    let Some(world) = daemons::redis("--maxclients 1") else { return };
-    let script = "exec 3<>/dev/tcp/127.0.0.1/6390; sleep 20";
-    let mut other = std::process::Command::new("ip").args(["netns", "exec", &world.name, "bash", "-c", script]).spawn().unwrap();
+    let Some(mut world) = daemons::redis("--maxclients 1") else { return };
+    world.occupy(6390, "PING\\r\\n", "+PONG");
     world.wait_for("a refusal of one client too many", |world| world.ask("redis", 6390).refusal.is_some());
-    other.kill().unwrap();
-    other.wait().unwrap();
 }
 
 #[test]
