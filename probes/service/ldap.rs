@@ -7,7 +7,12 @@ use netsonde_contract::kind::ServiceProtocol;
 
 pub(super) const PROTOCOL: Protocol = Protocol::new(
     ServiceProtocol::Ldap,
-    &[Step::new("root entry", |_| Some(search()), entry), Step::new("StartTLS", ask_tls, tls)],
+    &[
+        Step::new("root entry", |_| Some(search()), entry),
+        Step::new("StartTLS", ask_tls, tls),
+        Step::new("StartTLS", ask_tls_again, tls),
+        Step::new("StartTLS", ask_tls_again, tls),
+    ],
 );
 
 /// StartTLS (RFC 4511 section 4.14.1).
@@ -18,6 +23,8 @@ const ENUMERATED: u8 = 10;
 const SEARCH_ENTRY: u8 = 0x64;
 const SEARCH_DONE: u8 = 0x65;
 const EXTENDED: u8 = 0x78;
+/// What is asked does not fit what else is going on.
+const OPERATIONS_ERROR: u8 = 1;
 /// A root entry has some thousand bytes; a message that claims more is none.
 const MAX_MESSAGE: usize = 32 * 1024;
 
@@ -171,6 +178,11 @@ fn ask_tls(asking: &Asking<'_>) -> Option<Vec<u8>> {
     (asking.tls && asking.heard.tls_offered == Some(true)).then(request)
 }
 
+/// A server that has not quite put the search away takes no StartTLS yet (RFC 4511 section 4.14.1).
+fn ask_tls_again(asking: &Asking<'_>) -> Option<Vec<u8>> {
+    ask_tls(asking).filter(|_| asking.heard.tls_too_early)
+}
+
 fn tls(bytes: &[u8]) -> Reading {
     let mut messages = Reader::new(bytes);
     let Some((SEQUENCE, message, whole)) = messages.next_whole() else {
@@ -179,8 +191,9 @@ fn tls(bytes: &[u8]) -> Reading {
     let mut parts = Reader::new(message);
     let response = parts.next_of(2).and_then(|_| parts.next_of(EXTENDED)).and_then(result);
     Reading::or_not_this(response.map(|(code, _)| {
-        let agreed = code == 0;
-        Reading::done(Heard { tls_agreed: agreed, tls_offered: Some(agreed), ..Heard::default() }, whole.len())
+        let (agreed, tls_too_early) = (code == 0, code == OPERATIONS_ERROR);
+        let tls_offered = Some(agreed || tls_too_early);
+        Reading::done(Heard { tls_agreed: agreed, tls_offered, tls_too_early, ..Heard::default() }, whole.len())
     }))
 }
 
@@ -219,6 +232,17 @@ mod tests {
         assert_eq!(heard.refusal.unwrap().code, "confidentialityRequired");
         let Reading::Done(heard, _) = entry(&done(50, b"")) else { panic!() };
         assert_eq!(heard.refusal, None);
+    }
+
+    #[test]
+    fn a_server_still_busy_with_the_search_is_asked_again() {
+        let answer =
+            |code: u8| message(EXTENDED, &[vec![ENUMERATED, 1, code], element(OCTETS, b""), element(OCTETS, b"")].concat());
+        let Reading::Done(heard, _) = tls(&answer(OPERATIONS_ERROR)) else { panic!() };
+        let again = |heard: &Heard| ask_tls_again(&Asking { heard, random: &[0; 64], port: 389, tls: true }).is_some();
+        assert!(again(&heard) && !heard.tls_agreed);
+        let Reading::Done(heard, _) = tls(&answer(2)) else { panic!() };
+        assert!(!again(&heard) && heard.tls_offered == Some(false));
     }
 
     proptest! {

@@ -102,7 +102,9 @@ fn note(fact: &mut Service, heard: &Heard) {
     fact.version.clone_from(&heard.version);
     fact.capabilities.clone_from(&heard.capabilities);
     fact.refusal.clone_from(&heard.refusal);
-    if let Some(offered) = heard.tls_offered {
+    // Within TLS nobody offers it again.
+    let is_secured = fact.tls_upgrade.as_ref().is_some_and(|upgrade| upgrade.version.is_some());
+    if let Some(offered) = heard.tls_offered.filter(|_| !is_secured) {
         let upgrade = fact.tls_upgrade.get_or_insert_with(TlsUpgrade::default);
         (upgrade.offered, upgrade.required) = (offered, heard.tls_required);
     }

@@ -111,6 +111,8 @@ pub(super) struct Heard {
     pub(super) tls_required: bool,
     /// TLS begins with the next byte.
     pub(super) tls_agreed: bool,
+    /// The question for TLS came too early and may be asked again.
+    pub(super) tls_too_early: bool,
     pub(super) refusal: Option<ServiceRefusal>,
 }
 
@@ -129,6 +131,7 @@ impl Heard {
         self.tls_offered = later.tls_offered.or(self.tls_offered);
         self.tls_required |= later.tls_required;
         self.tls_agreed |= later.tls_agreed;
+        self.tls_too_early = later.tls_too_early;
         self.refusal = self.refusal.take().or(later.refusal);
     }
 }

@@ -8,12 +8,12 @@ use crate::context::Context;
 use crate::tls::connect;
 use crate::tls::draft::Draft;
 use crate::tls::handshake;
+use crate::tls::wire::Wire;
 use netsonde_contract::failure::{Failure, FailureCode, Step as Stage};
 use netsonde_contract::kind::ServiceParams;
 use netsonde_contract::observation::{Service, ServiceReach};
 use std::time::Duration;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
-use tokio::net::TcpStream;
 
 /// An optional answer is waited for no longer than this: it comes with or right behind the one before.
 const OPTIONAL_WAIT: Duration = Duration::from_secs(2);
@@ -28,7 +28,8 @@ const FAREWELL_WAIT: Duration = Duration::from_millis(200);
 struct Talk<'a> {
     context: &'a Context,
     params: &'a ServiceParams,
-    stream: TcpStream,
+    /// TCP, or TLS over it where that comes first.
+    stream: Wire,
     /// What came back since the step before.
     received: Vec<u8>,
     heard: Heard,
@@ -58,17 +59,31 @@ pub(super) async fn talk(context: &Context, params: &ServiceParams, protocol: &P
     (draft.connect_us, draft.reached, draft.step) = (Some(connected.took_us), ServiceReach::Connected, Stage::Receive);
     let connected_at = context.clock.now();
     let (heard, random) = (Heard::default(), rand::random());
-    let mut talk = Talk { context, params, stream: connected.stream, received: Vec::new(), heard, random, connected_at };
+    let mut stream: Wire = Box::new(connected.stream);
+    if params.begins_in_tls() {
+        let Some(secured) = secure(context, params, stream, draft).await else {
+            draft.failure = draft.tls_upgrade.as_ref().and_then(|upgrade| upgrade.failure.clone());
+            return;
+        };
+        stream = secured;
+    }
+    let mut talk = Talk { context, params, stream, received: Vec::new(), heard, random, connected_at };
     for each in protocol.steps {
         if !talk.step(each, draft).await {
             return;
         }
         if talk.heard.tls_agreed && params.tls {
-            return talk.secure(draft).await;
+            if secure(context, params, talk.stream, draft).await.is_some() {
+                draft.reached = ServiceReach::Secured;
+            }
+            return;
         }
         if talk.heard.refusal.is_some() {
             break;
         }
+    }
+    if params.begins_in_tls() {
+        draft.reached = ServiceReach::Secured;
     }
     // Whether it arrives changes nothing that was heard.
     let _ = tokio::time::timeout(FAREWELL_WAIT, talk.stream.write_all(protocol.farewell)).await;
@@ -77,7 +92,12 @@ pub(super) async fn talk(context: &Context, params: &ServiceParams, protocol: &P
 impl Talk<'_> {
     /// Makes one step; false where the conversation is over.
     async fn step(&mut self, each: &Step, draft: &mut Draft<Service>) -> bool {
-        let asking = Asking { heard: &self.heard, random: &self.random, port: draft.address.port(), tls: self.params.tls };
+        let asking = Asking {
+            heard: &self.heard,
+            random: &self.random,
+            port: draft.address.port(),
+            tls: self.params.tls && !self.params.begins_in_tls(),
+        };
         let Some(question) = (each.ask)(&asking) else { return true };
         let began = self.context.clock.now();
         let limit = Duration::from_millis(self.params.timeout_ms);
@@ -183,19 +203,22 @@ impl Talk<'_> {
             not_this(draft, answer);
         }
     }
+}
 
-    /// Both sides agreed: makes the handshake, which judges no certificate. That is the kind `tls`.
-    async fn secure(self, draft: &mut Draft<Service>) {
-        let timeout = Duration::from_millis(self.params.timeout_ms);
-        let (took_us, result) = handshake::plain_check(self.context, Box::new(self.stream), &self.params.host, timeout).await;
-        let upgrade = draft.tls_upgrade.get_or_insert_default();
-        upgrade.took_us = Some(took_us);
-        match result {
-            Ok((version, cipher)) => {
-                (upgrade.version, upgrade.cipher) = (version, cipher);
-                draft.reached = ServiceReach::Secured;
-            }
-            Err(failure) => upgrade.failure = Some(failure),
+/// Both sides agreed, or begin so: makes the handshake, which judges no certificate. That is the kind `tls`.
+async fn secure(context: &Context, params: &ServiceParams, stream: Wire, draft: &mut Draft<Service>) -> Option<Wire> {
+    let timeout = Duration::from_millis(params.timeout_ms);
+    let (took_us, result) = handshake::plain_check(context, stream, &params.host, timeout).await;
+    let upgrade = draft.tls_upgrade.get_or_insert_default();
+    upgrade.took_us = Some(took_us);
+    match result {
+        Ok(check) => {
+            (upgrade.offered, upgrade.version, upgrade.cipher) = (true, check.version, check.cipher);
+            Some(check.wire)
+        }
+        Err(failure) => {
+            upgrade.failure = Some(failure);
+            None
         }
     }
 }

@@ -152,13 +152,20 @@ pub(super) async fn attempt(
     Attempt { took_us, result, notes }
 }
 
-/// Makes one handshake that judges nothing, and tells its time with the version and the cipher that were agreed.
+/// What a handshake that judges nothing agreed on.
+pub(crate) struct PlainCheck {
+    pub(crate) wire: Wire,
+    pub(crate) version: Option<String>,
+    pub(crate) cipher: Option<String>,
+}
+
+/// Makes one handshake that judges nothing, and tells its time.
 pub(crate) async fn plain_check(
     context: &Context,
     wire: Wire,
     host: &str,
     timeout: Duration,
-) -> (u64, Result<(Option<String>, Option<String>), Failure>) {
+) -> (u64, Result<PlainCheck, Failure>) {
     let setup = |text: String| Failure::new(FailureCode::Other("tls_setup".into()), Step::Open, text);
     let name = match super::trust::server_name(host) {
         Ok(name) => name,
@@ -171,7 +178,7 @@ pub(crate) async fn plain_check(
     let attempt = attempt(context, wire, &config, &name, timeout).await;
     let agreed = |stream: TlsStream<Watched>| {
         let agreed = Agreed::of(stream.get_ref().1);
-        (agreed.protocol, agreed.cipher)
+        PlainCheck { version: agreed.protocol, cipher: agreed.cipher, wire: Box::new(stream) }
     };
     (attempt.took_us, attempt.result.map(agreed))
 }

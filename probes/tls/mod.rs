@@ -172,7 +172,7 @@ async fn measure(
     draft.address = connected.address;
     draft.connect_us = connected.took_us;
     draft.step = Step::Handshake;
-    let (talk, ready) = starttls::speak(context.clock, &mut connected.stream, params.starttls, timeout).await;
+    let (talk, ready) = starttls::speak(context.clock, &mut connected.stream, params.spoken_first(), timeout).await;
     draft.starttls = talk;
     if let Err(failure) = ready {
         draft.failure = Some(failure);

@@ -107,7 +107,7 @@ async fn ask(
     let mut stream = connected.map_err(|not_connected| not_connected.failure)?.stream;
     draft.connections += 1;
     draft.step = Step::Handshake;
-    let (_, ready) = starttls::speak(context.clock, &mut stream, server.params.starttls, server.timeout).await;
+    let (_, ready) = starttls::speak(context.clock, &mut stream, server.params.spoken_first(), server.timeout).await;
     ready?;
     let sent = draft.server_name.clone();
     let hello = Offer { version, suites, server_name: sent.as_deref(), random: rand::random() }.encode();

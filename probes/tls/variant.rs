@@ -89,7 +89,7 @@ async fn shake(
     };
     draft.connect_us = connected.took_us;
     draft.step = Step::Handshake;
-    let (_, ready) = starttls::speak(context.clock, &mut connected.stream, server.params.starttls, server.timeout).await;
+    let (_, ready) = starttls::speak(context.clock, &mut connected.stream, server.params.spoken_first(), server.timeout).await;
     if let Err(failure) = ready {
         draft.failure = Some(failure);
         return;

@@ -105,6 +105,8 @@ pub const ARTICLES: &[(&str, &str)] = &[
     ("http.slow_transfer", include_str!("../../docs/causes/http.slow_transfer.md")),
     ("cloud.metadata_unreachable", include_str!("../../docs/causes/cloud.metadata_unreachable.md")),
     ("cloud.platform_address_unreachable", include_str!("../../docs/causes/cloud.platform_address_unreachable.md")),
+    ("cloud.smtp_blocked", include_str!("../../docs/causes/cloud.smtp_blocked.md")),
+    ("cloud.port_filter", include_str!("../../docs/causes/cloud.port_filter.md")),
     ("service.wrong_protocol", include_str!("../../docs/causes/service.wrong_protocol.md")),
     ("service.no_greeting", include_str!("../../docs/causes/service.no_greeting.md")),
     ("service.refused_by_policy", include_str!("../../docs/causes/service.refused_by_policy.md")),

@@ -15,9 +15,6 @@ use std::time::Duration;
 
 pub(crate) const SERVER_V4: &str = "10.99.0.1";
 pub(crate) const SERVER_V6: &str = "fd99::1";
-/// The first router as the client sees it.
-pub(crate) const ROUTER_V4: &str = "10.77.0.2";
-pub(crate) const ROUTER_V6: &str = "fd77::2";
 const PREFIX: &str = "nsl";
 /// The unprivileged user of the lab: `nobody` on every Linux.
 const NOBODY: &str = "65534";
@@ -25,8 +22,27 @@ const NOBODY: &str = "65534";
 const TOOLS: [(&str, &str); 5] =
     [("ip", "iproute2"), ("nft", "nftables"), ("ping", "iputils-ping"), ("setpriv", "util-linux"), ("openssl", "openssl")];
 
+/// Gives the command behind it a machine whose firmware names a maker and a model, in the mounts of its own that `ip netns exec` makes.
+const FIRMWARE: &str = r#"
+d=$(mktemp -d)
+mount -t tmpfs none "$d"
+mkdir "$d/net"
+mount --bind /sys/class/net "$d/net"
+mount -t tmpfs none /sys/class
+mkdir -p /sys/class/net /sys/class/dmi/id
+mount --bind "$d/net" /sys/class/net
+umount -l "$d"
+rmdir "$d"
+echo "$1" > /sys/class/dmi/id/sys_vendor
+echo "$2" > /sys/class/dmi/id/product_name
+shift 2
+exec "$@"
+"#;
+
 pub(crate) struct Network {
     prefix: String,
+    /// What the client's firmware names.
+    firmware: Option<[String; 2]>,
     /// The chain, from the client to the server.
     nodes: Vec<String>,
     /// A second router beside one of the chain.
@@ -34,6 +50,16 @@ pub(crate) struct Network {
     servers: Vec<Child>,
     /// What carries the cables, where there are any.
     carrier: Option<Carrier>,
+}
+
+/// A router, from 1, as the client sees it.
+pub(crate) fn router(number: u8, family: Family) -> String {
+    let link = number - 1;
+    match (family, link) {
+        (Family::V4, _) => format!("10.77.{link}.2"),
+        (Family::V6, 0) => "fd77::2".to_owned(),
+        (Family::V6, _) => format!("fd77:0:0:{link}::2"),
+    }
 }
 
 /// What this machine or user lacks for the lab, in words; none where all is there.
@@ -67,7 +93,8 @@ impl Network {
         let prefix = format!("{PREFIX}{}x{}", std::process::id(), NUMBER.fetch_add(1, Ordering::Relaxed));
         let nodes: Vec<String> =
             std::iter::once("c".into()).chain((1..=scenario.routers).map(|i| format!("r{i}"))).chain(["s".into()]).collect();
-        let mut network = Self { prefix, nodes: Vec::new(), beside: None, servers: Vec::new(), carrier: None };
+        let firmware = scenario.firmware.clone();
+        let mut network = Self { prefix, firmware, nodes: Vec::new(), beside: None, servers: Vec::new(), carrier: None };
         for node in &nodes {
             run(Command::new("ip").args(["netns", "add", &network.namespace(node)]))?;
             network.nodes.push(node.clone());
@@ -252,7 +279,11 @@ impl Network {
     /// A program within a node, with the node's own resolv.conf and hosts file, that dies with the lab.
     pub(crate) fn command(&self, node: &str, user: User, program: impl AsRef<std::ffi::OsStr>) -> Command {
         let mut command = Command::new("ip");
-        command.args(["netns", "exec", &self.namespace(node), "setpriv", "--pdeathsig", "KILL"]);
+        command.args(["netns", "exec", &self.namespace(node)]);
+        if let Some(firmware) = self.firmware.as_ref().filter(|_| node == "c") {
+            command.args(["sh", "-e", "-c", FIRMWARE, "sh"]).args(firmware);
+        }
+        command.args(["setpriv", "--pdeathsig", "KILL"]);
         if user == User::Nobody {
             command.args([
                 "--reuid",

@@ -17,7 +17,7 @@ pub(crate) struct Scenario {
     /// Routers between the client and the server.
     #[serde(default = "three")]
     pub routers: u8,
-    /// The arguments of netsonde. `{s}` is the server's address, `{url}` the same in URL form, `{r1}` the first router's in URL form,
+    /// The arguments of netsonde. `{s}` is the server's address, `{url}` the same in URL form, `{r1}` the first router's in URL form, `{r1.plain}` as it is, and so on,
     /// `{family}` is `v4` or `v6`.
     pub ask: Vec<String>,
     /// What is asked with the fault off, where the fault lies in what is asked for.
@@ -43,6 +43,8 @@ pub(crate) struct Scenario {
     /// Everybody on the client may ping, as most distributions have it.
     #[serde(default)]
     pub everybody_pings: bool,
+    /// The maker and the model that the client's firmware names, as those of clouds do.
+    pub firmware: Option<[String; 2]>,
     /// Links that are not as plain as the others.
     #[serde(default)]
     pub link: Vec<Link>,
@@ -143,6 +145,8 @@ pub(crate) enum ServiceKind {
     Https,
     /// QUIC handshakes; the certificate is that of `https` at the same port.
     Quic,
+    /// A mail server with STARTTLS, at port 465 within TLS.
+    Mail,
     /// Accepts and says nothing.
     Silence,
     Banner,
@@ -167,7 +171,7 @@ pub(crate) enum ServiceKind {
 impl ServiceKind {
     /// It has a certificate.
     pub(crate) fn has_identity(self) -> bool {
-        matches!(self, Self::Https | Self::NameFilter | Self::SmallHellos | Self::Openssl | Self::Quic)
+        matches!(self, Self::Https | Self::NameFilter | Self::SmallHellos | Self::Openssl | Self::Quic | Self::Mail)
     }
 }
 

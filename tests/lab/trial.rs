@@ -1,5 +1,5 @@
 use super::material;
-use super::network::{Network, ROUTER_V4, ROUTER_V6, SERVER_V4, SERVER_V6, TRIAL_LIMIT};
+use super::network::{Network, SERVER_V4, SERVER_V6, TRIAL_LIMIT, router};
 use super::now;
 use super::scenario::{Expect, Family, Scenario, Service, User};
 use anyhow::{Context, Result};
@@ -229,11 +229,13 @@ fn read(output: &Output) -> Result<(Document, i32)> {
 }
 
 fn fill(argument: &str, family: Family) -> String {
-    let (plain, url, router) = match family {
-        Family::V4 => (SERVER_V4.to_owned(), SERVER_V4.to_owned(), ROUTER_V4.to_owned()),
-        Family::V6 => (SERVER_V6.to_owned(), format!("[{SERVER_V6}]"), format!("[{ROUTER_V6}]")),
-    };
-    argument.replace("{s}", &plain).replace("{url}", &url).replace("{r1}", &router).replace("{family}", family.name())
+    let url = |address: &str| if family == Family::V6 { format!("[{address}]") } else { address.to_owned() };
+    let server = if family == Family::V6 { SERVER_V6 } else { SERVER_V4 };
+    let plain = argument.replace("{s}", server).replace("{url}", &url(server)).replace("{family}", family.name());
+    (1..=9).fold(plain, |text, number| {
+        let address = router(number, family);
+        text.replace(&format!("{{r{number}}}"), &url(&address)).replace(&format!("{{r{number}.plain}}"), &address)
+    })
 }
 
 fn each_family(name: &str) -> Vec<String> {

@@ -2,6 +2,7 @@
 
 mod dns;
 mod http;
+mod mail;
 mod openssl;
 mod plain;
 mod proxy;
@@ -11,6 +12,7 @@ mod unruly;
 
 pub use dns::serve_dns;
 pub use http::serve_http;
+pub use mail::serve_mail;
 pub use openssl::serve_openssl;
 pub use plain::{serve_banner, serve_file, serve_silence};
 pub use proxy::serve_proxy;

@@ -40,7 +40,7 @@ pub(super) fn postfix(more: &str) -> Option<World> {
         world.path("key.pem")
     );
     world.write("etc/main.cf", &text);
-    world.write("etc/master.cf", "2525 inet n - n - - smtpd\nrewrite unix - - n - - trivial-rewrite\nanvil unix - - n - 1 anvil\ntlsmgr unix - - n 1000? 1 tlsmgr\npostlog unix-dgram n - n - 1 postlogd\n");
+    world.write("etc/master.cf", "2525 inet n - n - - smtpd\n465 inet n - n - - smtpd -o smtpd_tls_wrappermode=yes\nrewrite unix - - n - - trivial-rewrite\nanvil unix - - n - 1 anvil\ntlsmgr unix - - n 1000? 1 tlsmgr\nproxymap unix - - n - - proxymap\npostlog unix-dgram n - n - 1 postlogd\n");
     world.serve(&format!("exec /usr/sbin/postfix -c {config} start-fg"), 2525);
     Some(world)
 }
@@ -86,13 +86,13 @@ pub(super) fn smbd() -> Option<World> {
     Some(world)
 }
 
+/// Where rpcbind keeps its socket and lock; the mount is the process's own.
+const RPCBIND_FOLDER: &str = "mount -t tmpfs none /run; mkdir -p /run/rpcbind; chown _rpc /run/rpcbind";
+
 /// rpcbind keeps its socket and lock below /run, which is therefore the world's own.
 pub(super) fn rpcbind() -> Option<World> {
     let mut world = World::with(&["/usr/sbin/rpcbind"])?;
-    world.serve(
-        "mount -t tmpfs none /run; mkdir -p /run/rpcbind; chown _rpc /run/rpcbind; exec /usr/sbin/rpcbind -f -h 127.0.0.1",
-        111,
-    );
+    world.serve(&format!("{RPCBIND_FOLDER}; exec /usr/sbin/rpcbind -f"), 111);
     Some(world)
 }
 
@@ -125,12 +125,17 @@ pub(super) fn postgres(tls: bool) -> Option<World> {
     Some(world)
 }
 
+/// A database that holds nothing needs little.
+const SMALL: &str = "--innodb-buffer-pool-size=8M --innodb-log-file-size=4M";
+
 pub(super) fn mariadb(more: &str) -> Option<World> {
     let mut world = World::with(&["/usr/sbin/mariadbd"])?;
     world.certificate();
-    world.shell("mkdir -p data; chown mysql data . key.pem; mariadb-install-db --no-defaults --user=mysql --datadir=data --skip-test-db --auth-root-authentication-method=normal >/dev/null 2>&1");
+    // Servers that are set up at the same time trip over each other's tables in a shared temporary folder.
+    world.shell(&format!("mkdir -p data tmp; chown mysql data tmp . key.pem; mariadb-install-db --no-defaults --user=mysql --datadir=$PWD/data --tmpdir=$PWD/tmp --skip-test-db --auth-root-authentication-method=normal {SMALL} >/dev/null"));
     let line = format!(
-        "exec /usr/sbin/mariadbd --no-defaults --user=mysql --datadir={} --socket={} --pid-file={} --port=3307 --bind-address=127.0.0.1 --ssl-cert={} --ssl-key={} --ssl-ca={} {more}",
+        "exec /usr/sbin/mariadbd --no-defaults {SMALL} --user=mysql --tmpdir={} --datadir={} --socket={} --pid-file={} --port=3307 --bind-address=127.0.0.1 --ssl-cert={} --ssl-key={} --ssl-ca={} {more}",
+        world.path("tmp"),
         world.path("data"),
         world.path("socket"),
         world.path("pid"),
@@ -184,15 +189,21 @@ pub(super) fn dnsmasq() -> Option<(World, World)> {
     Some((client, server))
 }
 
-/// The kernel's own NFS server, in the namespace; it registers with an rpcbind there.
-pub(super) fn nfsd() -> Option<World> {
-    let mut world = World::with(&["/usr/sbin/rpc.nfsd"])?;
-    let line = "mount -t tmpfs none /run; mkdir -p /run/rpcbind /run/rpc_pipefs; mount -t nfsd nfsd /proc/fs/nfsd; /usr/sbin/rpc.nfsd -H 127.0.0.1 --no-udp 1; exec sleep 600";
-    if !std::fs::read_to_string("/proc/filesystems").is_ok_and(|list| list.contains("nfsd")) {
-        assert!(std::env::var_os("NETSONDE_NFSD").is_none(), "the kernel has no NFS server");
-        eprintln!("skipped: services against the kernel's NFS server: this kernel has none");
-        return None;
-    }
-    world.serve(line, 2049);
+/// NFS-Ganesha, a server outside the kernel, with one folder in memory; it registers with an rpcbind beside it.
+pub(super) fn ganesha() -> Option<World> {
+    let mut world = World::with(&["/usr/bin/ganesha.nfsd", "/usr/sbin/rpcbind"])?;
+    world.shell("mkdir -p recovery");
+    let text = format!(
+        "NFS_CORE_PARAM {{ Protocols = 3, 4; Enable_NLM = false; Enable_RQUOTA = false; Enable_UDP = false; }}\nNFSv4 {{ Graceless = true; RecoveryBackend = fs; RecoveryRoot = {}; Only_Numeric_Owners = true; }}\nEXPORT {{ Export_Id = 1; Path = /export; Pseudo = /export; Access_Type = RO; Protocols = 3, 4; SecType = sys; FSAL {{ Name = MEM; }} }}\n",
+        world.path("recovery")
+    );
+    let config = world.write("ganesha.conf", &text);
+    let (log, pid) = (world.path("log"), world.path("pid"));
+    // It gives up where it finds no rpcbind to register with.
+    let wait = "until [ -S /run/rpcbind.sock ]; do sleep 0.05; done";
+    world.serve(
+        &format!("{RPCBIND_FOLDER}; /usr/sbin/rpcbind -f & {wait}; exec /usr/bin/ganesha.nfsd -F -L {log} -f {config} -p {pid}"),
+        2049,
+    );
     Some(world)
 }

@@ -5,6 +5,8 @@
 mod daemons;
 /// The kind `service` against each.
 mod protocols;
+/// The sets `smtp` and `sql-endpoint` against some.
+mod sets;
 /// The kind `tls` after STARTTLS against each.
 mod starttls;
 /// The table in the documentation against the list of protocols.

@@ -33,18 +33,15 @@ fn openssh_is_known_with_its_algorithms() {
 
 #[test]
 fn vsftpd_goes_on_in_tls_and_refuses_one_client_too_many() {
-    let Some(world) = daemons::vsftpd("max_clients=1") else { return };
+    let Some(mut world) = daemons::vsftpd("max_clients=1") else { return };
     let service = world.ask("ftp", 2121);
     assert_eq!(product(&service), ("vsFTPd", true), "{service:?}");
     assert!(has(&service, "AUTH TLS") && is_secured(&service), "{service:?}");
-    let script = "exec 3<>/dev/tcp/127.0.0.1/2121; read line <&3; sleep 20";
-    let mut other = std::process::Command::new("ip").args(["netns", "exec", &world.name, "bash", "-c", script]).spawn().unwrap();
+    world.occupy(2121, "", "220");
     world.wait_for("a refusal of one client too many", |world| {
         let service = world.ask("ftp", 2121);
         service.refusal.is_some_and(|refusal| refusal.code == "421")
     });
-    other.kill().unwrap();
-    other.wait().unwrap();
 }
 
 #[test]
@@ -54,6 +51,9 @@ fn postfix_goes_on_in_tls() {
     assert_eq!(service.product.as_deref(), Some("Postfix"), "{service:?}");
     assert!(has(&service, "STARTTLS") && is_secured(&service), "{service:?}");
     assert_eq!(world.ask("ftp", 2525).spoke.as_deref(), Some("SMTP"));
+    let service = world.ask("smtp", 465);
+    assert_eq!(service.product.as_deref(), Some("Postfix"), "{service:?}");
+    assert!(is_secured(&service) && !has(&service, "STARTTLS"), "{service:?}");
 }
 
 #[test]
@@ -98,10 +98,12 @@ fn rpcbind_lists_its_programs() {
 }
 
 #[test]
-fn the_kernels_nfs_server_names_its_versions() {
-    let Some(world) = daemons::nfsd() else { return };
+fn ganesha_names_its_versions_and_rpcbind_knows_it() {
+    let Some(world) = daemons::ganesha() else { return };
     let service = world.ask("nfs", 2049);
-    assert!(service.version.as_deref() == Some("4") && has(&service, "answers the null procedure"), "{service:?}");
+    assert_eq!((service.version.as_deref(), service.greeting.as_deref()), (Some("4"), Some("NFS 3 to 4")), "{service:?}");
+    assert!(has(&service, "answers the null procedure") && service.failure.is_none(), "{service:?}");
+    world.wait_for("the registration of NFS", |world| has(&world.ask("rpcbind", 111), "nfs 4 tcp 2049"));
 }
 
 #[test]
@@ -116,12 +118,9 @@ fn redis_tells_its_version_or_that_it_wants_a_password() {
 
 #[test]
 fn redis_that_is_full_refuses() {
-    let Some(world) = daemons::redis("--maxclients 1") else { return };
-    let script = "exec 3<>/dev/tcp/127.0.0.1/6390; sleep 20";
-    let mut other = std::process::Command::new("ip").args(["netns", "exec", &world.name, "bash", "-c", script]).spawn().unwrap();
+    let Some(mut world) = daemons::redis("--maxclients 1") else { return };
+    world.occupy(6390, "PING\\r\\n", "+PONG");
     world.wait_for("a refusal of one client too many", |world| world.ask("redis", 6390).refusal.is_some());
-    other.kill().unwrap();
-    other.wait().unwrap();
 }
 
 #[test]

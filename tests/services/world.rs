@@ -106,6 +106,19 @@ impl World {
         });
     }
 
+    /// Keeps a connection to a service that has room for one, from when its answer begins with `answer`. A client before it may still
+    /// have the place, so that it is tried again until it is had.
+    pub(super) fn occupy(&mut self, port: u16, question: &str, answer: &str) {
+        let script = format!(
+            "until exec 3<>/dev/tcp/127.0.0.1/{port} && printf '{question}' >&3 && read -r -t 2 line <&3 && [[ $line == {answer}* ]]; do sleep 0.1; done; touch occupied; exec sleep 60"
+        );
+        let mut command = Command::new("ip");
+        command.args(["netns", "exec", &self.name, "bash", "-c", &script]).current_dir(self.folder.path());
+        command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::null()).process_group(0);
+        self.processes.push(command.spawn().unwrap());
+        self.wait_for("a place at the service", |world| Path::new(&world.path("occupied")).exists());
+    }
+
     pub(super) fn wait_for(&self, what: &str, is_there: impl Fn(&Self) -> bool) {
         let pause = Duration::from_millis(50);
         for _ in 0..STARTS_WITHIN.as_millis() / pause.as_millis() {
@@ -117,13 +130,24 @@ impl World {
         panic!("{what} did not come: {}", std::fs::read_to_string(self.folder.path().join("log")).unwrap_or_default());
     }
 
+    fn netsonde(&self, arguments: &[&str]) -> Document {
+        let mut command = Command::new("ip");
+        command.args(["netns", "exec", &self.name]).arg(program("netsonde").unwrap()).args(arguments);
+        let output = command.args(["--format", "json"]).current_dir(self.folder.path()).output().unwrap();
+        serde_json::from_slice(&output.stdout).unwrap_or_else(|error| panic!("{error}: {output:?}"))
+    }
+
     /// What netsonde records in the namespace.
     pub(super) fn probe(&self, arguments: &[&str]) -> Vec<Fact> {
-        let mut command = Command::new("ip");
-        command.args(["netns", "exec", &self.name]).arg(program("netsonde").unwrap()).arg("probe").args(arguments);
-        let output = command.args(["--format", "json"]).current_dir(self.folder.path()).output().unwrap();
-        let document: Document = serde_json::from_slice(&output.stdout).unwrap_or_else(|error| panic!("{error}: {output:?}"));
+        let document = self.netsonde(&[&["probe"], arguments].concat());
         document.outcomes.into_iter().flat_map(|outcome| outcome.observations).map(|observation| observation.fact).collect()
+    }
+
+    /// Runs a set in the namespace, which trusts the folder's own authority. Nothing is sent anywhere.
+    pub(super) fn run(&self, set: &str, target: &str, parameters: &[&str]) -> Document {
+        let mut arguments = vec!["run", set, "--target", target, "--trust", "ca.pem", "--no-upload", "--state-dir", "state"];
+        arguments.extend(parameters.iter().flat_map(|parameter| ["--param", parameter]));
+        self.netsonde(&arguments)
     }
 
     /// What the service on the loopback says of itself.

@@ -131,7 +131,8 @@ fn holds(condition: &Condition, stages: &[Stage]) -> bool {
         | Condition::NoPort
         | Condition::Direct
         | Condition::Proxied
-        | Condition::Given(_) => true,
+        | Condition::Given(_)
+        | Condition::Differs(..) => true,
     }
 }
 

@@ -8,7 +8,7 @@ pub struct ServiceParams {
     pub host: String,
     /// The protocol that the service should speak.
     pub protocol: ServiceProtocol,
-    /// The port to speak at; 0 takes the protocol's own.
+    /// The port to speak at; 0 takes the protocol's own. SMTP at 465 is spoken within TLS.
     #[serde(default)]
     #[schemars(range(min = 0, max = 65_535))]
     pub port: u16,
@@ -33,7 +33,15 @@ impl ServiceParams {
     pub fn port(&self) -> u16 {
         if self.port == 0 { self.protocol.port() } else { self.port }
     }
+
+    /// TLS comes before the first word there.
+    pub fn begins_in_tls(&self) -> bool {
+        self.protocol == ServiceProtocol::Smtp && self.port() == SUBMISSIONS
+    }
 }
+
+/// Mail is handed in at this port within TLS from the first byte on (RFC 8314 section 3.3).
+pub(super) const SUBMISSIONS: u16 = 465;
 
 macro_rules! protocols {
     ($($variant:ident $name:literal $label:literal $port:literal $transport:ident $help:literal;)*) => {
@@ -120,6 +128,15 @@ fn yes() -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn only_mail_at_465_begins_in_tls() {
+        let params = |protocol: &str, port: u16| -> ServiceParams {
+            serde_json::from_value(serde_json::json!({"host": "x", "protocol": protocol, "port": port})).unwrap()
+        };
+        assert!(params("smtp", 465).begins_in_tls());
+        assert!(!params("smtp", 0).begins_in_tls() && !params("ftp", 465).begins_in_tls());
+    }
 
     #[test]
     fn a_protocol_is_written_by_its_name_and_has_its_own_port() {

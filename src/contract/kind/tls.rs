@@ -1,3 +1,4 @@
+use super::service::SUBMISSIONS;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
@@ -20,7 +21,7 @@ pub struct TlsParams {
     #[serde(default = "timeout_ms")]
     #[schemars(range(min = 50, max = 30_000))]
     pub timeout_ms: u64,
-    /// The protocol to begin in the clear and to leave for TLS (STARTTLS).
+    /// The protocol to begin in the clear and to leave for TLS (STARTTLS); `smtp` says nothing at port 465, which begins in TLS.
     #[serde(default)]
     pub starttls: StartTlsProtocol,
     /// The certificate that is expected: the SHA-256 of its DER form in hexadecimal, or `sha256:` and the base64url digest of its key.
@@ -56,6 +57,14 @@ impl TlsParams {
     pub const MAX_MYSQL_QUESTIONS: u32 = 40;
     /// Certificates fetched by `fetch_issuers` at most: a chain misses one intermediate, hardly ever two.
     pub const MAX_FETCHES: u32 = 3;
+
+    /// What is spoken before TLS, at the port in question.
+    pub fn spoken_first(&self) -> StartTlsProtocol {
+        match self.starttls {
+            StartTlsProtocol::Smtp if self.port == SUBMISSIONS => StartTlsProtocol::None,
+            protocol => protocol,
+        }
+    }
 
     /// Connections for `versions` and `ciphers` at most with this protocol.
     pub fn max_questions(&self) -> u32 {
@@ -102,11 +111,20 @@ fn timeout_ms() -> u64 {
 
 #[cfg(test)]
 mod tests {
-    use super::TlsParams;
+    use super::{StartTlsProtocol, TlsParams};
     use serde_json::json;
 
     fn connections(value: serde_json::Value) -> u32 {
         serde_json::from_value::<TlsParams>(value).unwrap().connections()
+    }
+
+    #[test]
+    fn mail_at_465_begins_in_tls() {
+        let first = |port: u16| {
+            let value = json!({"host": "x", "port": port, "starttls": "smtp"});
+            serde_json::from_value::<TlsParams>(value).unwrap().spoken_first()
+        };
+        assert_eq!((first(465), first(587)), (StartTlsProtocol::None, StartTlsProtocol::Smtp));
     }
 
     #[test]

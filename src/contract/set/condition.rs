@@ -19,6 +19,8 @@ pub enum Condition {
     Proxied,
     /// The set's parameter has a value other than the empty text.
     Given(String),
+    /// The set's parameter has a value other than this.
+    Differs(String, String),
     /// The check failed or timed out.
     Failed(String),
     /// The check succeeded.
@@ -29,7 +31,7 @@ pub enum Condition {
 
 impl Condition {
     /// The words that a set may use.
-    pub const WORDS: [&'static str; 10] = [
+    pub const WORDS: [&'static str; 11] = [
         "named",
         "tls",
         "port",
@@ -37,6 +39,7 @@ impl Condition {
         "direct",
         "proxied",
         "given:PARAMETER",
+        "given:PARAMETER!=VALUE",
         "failed:CHECK",
         "succeeded:CHECK",
         "unless:CHECK",
@@ -44,7 +47,10 @@ impl Condition {
 
     pub(super) fn parse(text: &str) -> Option<Self> {
         match text.split_once(':') {
-            Some(("given", parameter)) => Some(Self::Given(parameter.to_owned())),
+            Some(("given", words)) => Some(match words.split_once("!=") {
+                Some((parameter, value)) => Self::Differs(parameter.to_owned(), value.to_owned()),
+                None => Self::Given(words.to_owned()),
+            }),
             Some(("failed", check)) => Some(Self::Failed(check.to_owned())),
             Some(("succeeded", check)) => Some(Self::Succeeded(check.to_owned())),
             Some(("unless", check)) => Some(Self::Unless(check.to_owned())),
@@ -65,13 +71,14 @@ impl Condition {
     pub fn check(&self) -> Option<&str> {
         match self {
             Self::Failed(check) | Self::Succeeded(check) | Self::Unless(check) => Some(check),
-            Self::Named | Self::Tls | Self::Port | Self::NoPort | Self::Direct | Self::Proxied | Self::Given(_) => None,
+            Self::Named | Self::Tls | Self::Port | Self::NoPort | Self::Direct | Self::Proxied => None,
+            Self::Given(_) | Self::Differs(..) => None,
         }
     }
 
     /// The set's parameter that the condition asks for.
     pub(super) fn parameter(&self) -> Option<&str> {
-        if let Self::Given(parameter) = self { Some(parameter) } else { None }
+        if let Self::Given(parameter) | Self::Differs(parameter, _) = self { Some(parameter) } else { None }
     }
 }
 
@@ -85,6 +92,7 @@ impl fmt::Display for Condition {
             Self::Direct => f.write_str("direct"),
             Self::Proxied => f.write_str("proxied"),
             Self::Given(parameter) => write!(f, "given:{parameter}"),
+            Self::Differs(parameter, value) => write!(f, "given:{parameter}!={value}"),
             Self::Failed(check) => write!(f, "failed:{check}"),
             Self::Succeeded(check) => write!(f, "succeeded:{check}"),
             Self::Unless(check) => write!(f, "unless:{check}"),

@@ -246,6 +246,9 @@ fn holds(condition: &Condition, aim: &Aim<'_>, parameters: &Map<String, Value>) 
         Condition::Direct => aim.proxy.is_none(),
         Condition::Proxied => aim.proxy.is_some(),
         Condition::Given(name) => parameters.get(name).is_some_and(|value| value.as_str() != Some("")),
+        Condition::Differs(name, other) => {
+            parameters.get(name).is_some_and(|value| value.as_str().map_or_else(|| *value != typed(other), |text| text != other))
+        }
         Condition::Failed(_) | Condition::Succeeded(_) | Condition::Unless(_) => true,
     }
 }
@@ -320,6 +323,18 @@ mod tests {
         let named = web(&["https://shop.example/"]).unwrap();
         assert!(named.checks.iter().any(|check| check.params.kind() == Kind::Dns && check.required));
         assert!(named.checks.iter().any(|check| check.params.kind() == Kind::Tls && check.required));
+    }
+
+    #[test]
+    fn a_check_may_be_left_out_for_one_value_of_a_parameter() {
+        let checks = |protocol: &str| -> Vec<Kind> {
+            let parameters = [("protocol".to_owned(), protocol.to_owned())].into();
+            let request = Request { targets: vec!["db.example:1433".into()], parameters, ..Request::default() };
+            let plan = find_built_in("sql-endpoint").unwrap().parse().unwrap().plan(&request).unwrap();
+            plan.checks.iter().map(|check| check.params.kind()).collect()
+        };
+        assert!(checks("mysql").contains(&Kind::Tls));
+        assert!(!checks("mssql").contains(&Kind::Tls) && checks("mssql").contains(&Kind::Service));
     }
 
     #[test]

@@ -185,6 +185,11 @@ impl<'a> Evidence<'a> {
         &self.attempts
     }
 
+    /// Connections to other targets of the run.
+    pub(crate) fn attempts_elsewhere(&self) -> &[Attempt<'a>] {
+        &self.attempts_elsewhere
+    }
+
     /// The endpoints that connections were attempted to, in the order of the first attempt.
     pub(crate) fn endpoints(&self) -> Vec<Endpoint<'a>> {
         let mut endpoints: Vec<Endpoint<'a>> = Vec::new();

@@ -104,6 +104,14 @@ pub(crate) fn is_without_route(failure: &Failure) -> bool {
     failure.code == FailureCode::NetworkUnreachable && failure.icmp.is_none()
 }
 
+/// Of a private network (RFC 1918, RFC 6598, RFC 4193).
+pub(crate) fn is_private(address: IpAddr) -> bool {
+    match address {
+        IpAddr::V4(v4) => v4.is_private() || (v4.octets()[0] == 100 && v4.octets()[1] & 0xc0 == 64),
+        IpAddr::V6(v6) => v6.segments()[0] & 0xfe00 == 0xfc00,
+    }
+}
+
 /// `192.0.2.7/24` in its parts.
 fn prefix(cidr: &str) -> Option<(IpAddr, u32)> {
     let (address, bits) = cidr.split_once('/')?;

@@ -14,7 +14,7 @@ mod series;
 mod symptom;
 
 pub(crate) use endpoint::{Attempt, Endpoint, host_of};
-pub(crate) use machine::is_without_route;
+pub(crate) use machine::{is_private, is_without_route};
 pub(crate) use naming::{Answer, NXDOMAIN, NameView, REFUSED, SERVFAIL, ServerView, went_out};
 pub(crate) use path::IcmpSeen;
 pub(crate) use series::{Share, is_fragmented};
@@ -25,8 +25,8 @@ use netsonde_contract::id::ObservationId;
 use netsonde_contract::kind::Kind;
 use netsonde_contract::observation::{
     AddressProbe, Capacity, Clock, CloudHint, CloudMetadata, Connect, Counters, Delegation, DnssecChain, Echo, Exchange, Fact,
-    FetchedIssuer, Handshake, HandshakeVariant, Hop, Interface, Lookup, Mtu, NameSources, Observation, PlatformAddress, Proxies,
-    Purpose, Quic, Resolvers, Route, Service, Sockets, TimeOffset, TlsSupport, Trace, ZoneServer,
+    FetchedIssuer, Handshake, HandshakeVariant, Hop, Interface, Lookup, Machine, Mtu, NameSources, Observation, PlatformAddress,
+    Proxies, Purpose, Quic, Resolvers, Route, Service, Sockets, TimeOffset, TlsSupport, Trace, ZoneServer,
 };
 use netsonde_contract::outcome::Outcome;
 use netsonde_contract::target::Target;
@@ -103,6 +103,7 @@ pub(crate) struct Evidence<'a> {
     /// Every TCP attempt of a tcp check, with what was done once it stood.
     pub(crate) connects: Vec<Seen<'a, Connect>>,
     pub(crate) interfaces: Vec<Seen<'a, Interface>>,
+    pub(crate) machines: Vec<Seen<'a, Machine>>,
     pub(crate) clocks: Vec<Seen<'a, Clock>>,
     pub(crate) resolvers: Vec<Seen<'a, Resolvers>>,
     pub(crate) proxies: Vec<Seen<'a, Proxies>>,
@@ -118,6 +119,8 @@ pub(crate) struct Evidence<'a> {
     pub(crate) cloud_metadata: Vec<Seen<'a, CloudMetadata>>,
     pub(crate) platform_addresses: Vec<Seen<'a, PlatformAddress>>,
     attempts: Vec<Attempt<'a>>,
+    /// Connections to other targets of the run, which leave the same network.
+    attempts_elsewhere: Vec<Attempt<'a>>,
 }
 
 impl<'a> Evidence<'a> {
@@ -150,6 +153,7 @@ impl<'a> Evidence<'a> {
             hops_elsewhere: Vec::new(),
             connects: Vec::new(),
             interfaces: Vec::new(),
+            machines: Vec::new(),
             clocks: Vec::new(),
             resolvers: Vec::new(),
             proxies: Vec::new(),
@@ -162,11 +166,13 @@ impl<'a> Evidence<'a> {
             cloud_metadata: Vec::new(),
             platform_addresses: Vec::new(),
             attempts: Vec::new(),
+            attempts_elsewhere: Vec::new(),
         };
         for outcome in outcomes {
             let of_target = outcome.target.as_ref() == target;
-            // The machine is the same for every target, and is read for the first one only; ways to other targets share routers.
-            if of_target || outcome.target.is_none() || matches!(outcome.kind, Kind::Host | Kind::Traceroute) {
+            // The machine is the same for every target, and is read for the first one only; ways to other targets share routers and the way out.
+            let shared = matches!(outcome.kind, Kind::Host | Kind::Traceroute | Kind::Tcp | Kind::Service);
+            if of_target || outcome.target.is_none() || shared {
                 for observation in &outcome.observations {
                     evidence.add(outcome, observation, of_target);
                 }
@@ -183,6 +189,7 @@ impl<'a> Evidence<'a> {
         }
         match &observation.fact {
             Fact::Interface(fact) => self.interfaces.push(seen!(fact)),
+            Fact::Machine(fact) => self.machines.push(seen!(fact)),
             Fact::Clock(fact) => self.clocks.push(seen!(fact)),
             Fact::Resolvers(fact) => self.resolvers.push(seen!(fact)),
             Fact::Proxies(fact) => self.proxies.push(seen!(fact)),
@@ -194,6 +201,10 @@ impl<'a> Evidence<'a> {
             Fact::CloudMetadata(fact) => self.cloud_metadata.push(seen!(fact)),
             Fact::PlatformAddress(fact) => self.platform_addresses.push(seen!(fact)),
             Fact::Hop(fact) if !of_target => self.hops_elsewhere.push(seen!(fact)),
+            Fact::Connect(fact) if !of_target && !is_of_proxy(outcome) => {
+                self.attempts_elsewhere.extend(Attempt::of_connect(seen!(fact)));
+            }
+            Fact::Service(fact) if !of_target => self.attempts_elsewhere.extend(Attempt::of_service(seen!(fact.as_ref()))),
             _ if !of_target => {}
             Fact::Lookup(fact) if fact.purpose == Purpose::Question => self.lookups.push(seen!(fact)),
             Fact::Lookup(fact) if fact.purpose == Purpose::CheckingDisabled => {
@@ -247,7 +258,7 @@ impl<'a> Evidence<'a> {
             Fact::Reflection(_) => {}
             // Sums over many addresses or ports: no rule reads a cause from them.
             Fact::Sweep(_) | Fact::PortSweep(_) | Fact::Race(_) => {}
-            Fact::Neighbours(_) | Fact::Firewall(_) | Fact::SystemLoad(_) | Fact::Machine(_) => {}
+            Fact::Neighbours(_) | Fact::Firewall(_) | Fact::SystemLoad(_) => {}
             Fact::Unknown(_) => {}
         }
     }

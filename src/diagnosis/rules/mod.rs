@@ -118,6 +118,8 @@ pub const RULES: &[Rule] = &[
     http::slow_transfer::RULE,
     cloud::metadata_unreachable::RULE,
     cloud::platform_address_unreachable::RULE,
+    cloud::smtp_blocked::RULE,
+    cloud::port_filter::RULE,
     service::wrong_protocol::RULE,
     service::no_greeting::RULE,
     service::refused_by_policy::RULE,

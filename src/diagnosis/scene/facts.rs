@@ -5,10 +5,10 @@ use netsonde_contract::failure::{Failure, FailureCode, IcmpError, Step};
 use netsonde_contract::observation::{
     Certificate, Clock, CloudHint, CloudMetadata, CloudProvider, Connect, DnsFlags, DnsReply, DnssecChain, Echo, EchoReply,
     EchoStatistics, Exchange, Fact, FetchedIssuer, Handshake, HandshakeVariant, Header, Hold, Hop, HopProbe, HopReply, HostsLine,
-    Interface, Lookup, LookupSource, Mtu, MtuLimit, NameSources, NameVerdict, OtherMessage, PlatformAddress, PlatformService,
-    Proxies, ProxySetting, Purpose, QueryReason, Quic, Record, ReplyKind, Resolvers, Route, Security, SentQuery, Service,
-    TimeOffset, TlsSupport, Trace, TraceProtocol, Transport, TrustReason, TrustStore, TrustVerdict, Variant, VersionSupport,
-    ZoneServer,
+    Interface, Lookup, LookupSource, Machine, Mtu, MtuLimit, NameSources, NameVerdict, OtherMessage, PlatformAddress,
+    PlatformService, Proxies, ProxySetting, Purpose, QueryReason, Quic, Record, ReplyKind, Resolvers, Route, Security, SentQuery,
+    Service, TimeOffset, TlsSupport, Trace, TraceProtocol, Transport, TrustReason, TrustStore, TrustVerdict, Variant,
+    VersionSupport, ZoneServer,
 };
 use serde_json::json;
 use std::net::{IpAddr, SocketAddr};
@@ -638,6 +638,11 @@ pub(crate) fn exchange(url: &str, change: impl FnOnce(&mut Exchange)) -> Fact {
 /// What the firmware says of the cloud.
 pub(crate) fn cloud_hint(provider: Option<CloudProvider>) -> Fact {
     Fact::CloudHint(CloudHint { provider, vendor: None, product: None })
+}
+
+/// A machine whose firmware names a cloud.
+pub(crate) fn cloud_machine(cloud: &str) -> Fact {
+    Fact::Machine(Machine { cloud: Some(cloud.into()), ..Machine::default() })
 }
 
 /// A metadata service that answers, or fails so.

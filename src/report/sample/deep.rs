@@ -21,6 +21,7 @@ pub(crate) fn deep() -> Value {
                 outcome("load", "load", false, "succeeded", 14_000, 12_000_000, vec![super::http::load()]),
                 outcome("ends", "reflect", false, "failed", 14_000, 3_000_000, vec![reflection()]),
                 outcome("cloud", "cloud", false, "failed", 14_000, 1_500_000, vec![hint(), metadata(), platform()]),
+                outcome("mail", "service", false, "failed", 14_000, 5_100_000, vec![serving(), turned_away(), mistaken(), speechless()]),
             ],
         }),
     )
@@ -208,6 +209,55 @@ fn platform() -> Value {
             "failure": {"code": "timed_out", "during": "connect", "text": "no answer within 1500 ms"},
         }),
     )
+}
+
+fn service(id: &str, address: &str, protocol: &str, reached: &str, more: Value) -> Value {
+    let mut fact = json!({
+        "fact": "service", "host": "mail.example", "address": address, "protocol": protocol, "reached": reached, "connect_us": 11_100,
+    });
+    if let (Value::Object(fact), Value::Object(more)) = (&mut fact, more) {
+        fact.extend(more);
+    }
+    observation(id, fact)
+}
+
+fn serving() -> Value {
+    let more = json!({
+        "first_byte_us": 11_900, "greeting": "220 mail.example ESMTP Postfix (Debian/GNU)", "product": "Postfix", "received_bytes": 182,
+        "steps": [
+            {"name": "greeting", "took_us": 11_900, "answered": true}, {"name": "EHLO", "took_us": 11_300, "answered": true},
+            {"name": "STARTTLS", "took_us": 11_200, "answered": true},
+        ],
+        "capabilities": ["PIPELINING", "SIZE 10240000", "STARTTLS", "8BITMIME"],
+        "tls_upgrade": {"offered": true, "version": "TLSv1.3", "cipher": "TLS_AES_256_GCM_SHA384", "took_us": 23_400},
+    });
+    service("mail/1", "192.0.2.25:587", "smtp", "secured", more)
+}
+
+fn turned_away() -> Value {
+    let more = json!({
+        "first_byte_us": 11_900, "received_bytes": 41, "steps": [{"name": "greeting", "took_us": 11_900, "answered": true}],
+        "refusal": {"code": "554", "text": "5.7.1 no service for this address"},
+        "failure": {"code": "service_refused", "during": "receive", "text": "the service refuses: 554 5.7.1 no service for this address"},
+    });
+    service("mail/2", "192.0.2.26:25", "smtp", "understood", more)
+}
+
+fn mistaken() -> Value {
+    let more = json!({
+        "greeting": "HTTP/1.1 400 Bad Request", "received_bytes": 0, "spoke": "HTTP",
+        "steps": [{"name": "greeting", "took_us": 5_000_000, "answered": false}],
+        "failure": {"code": "protocol_error", "during": "receive", "text": "the port speaks HTTP, not SMTP"},
+    });
+    service("mail/3", "192.0.2.27:25", "smtp", "answered", more)
+}
+
+fn speechless() -> Value {
+    let more = json!({
+        "received_bytes": 0, "steps": [{"name": "greeting", "took_us": 5_000_000, "answered": false}],
+        "failure": {"code": "timed_out", "during": "receive", "text": "connected, and no word of SMTP came within 5000 ms"},
+    });
+    service("mail/4", "[2001:db8::25]:25", "smtp", "connected", more)
 }
 
 fn refusing() -> Value {

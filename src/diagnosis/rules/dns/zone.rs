@@ -2,7 +2,7 @@
 
 use super::resolver;
 use crate::candidate::Candidate;
-use crate::evidence::{Answer, Evidence, NameView, Seen};
+use crate::evidence::{Answer, Evidence, NameView, Seen, is_private};
 use crate::rule::Rule;
 use crate::spot::Spot;
 use crate::wording::list;
@@ -161,14 +161,6 @@ fn of_split(evidence: &Evidence<'_>, view: &NameView<'_>) -> Option<Candidate> {
     .rejecting("dns.stale_record", "The address inside is private, and was never one outside.", [lookup.id])
     .next(Who::Network, format!("If this machine is meant to use the inside of {name}, open the way to {}; if not, give it a name server that knows the outside.", list(inside)));
     Some(candidate)
-}
-
-/// Of a private network (RFC 1918, RFC 6598, RFC 4193).
-fn is_private(address: IpAddr) -> bool {
-    match address {
-        IpAddr::V4(v4) => v4.is_private() || (v4.octets()[0] == 100 && v4.octets()[1] & 0xc0 == 64),
-        IpAddr::V6(v6) => v6.segments()[0] & 0xfe00 == 0xfc00,
-    }
 }
 
 #[cfg(test)]
