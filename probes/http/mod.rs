@@ -36,12 +36,18 @@ pub(crate) mod proxy;
 mod redirect;
 /// What is asked, and how it is written.
 mod request;
+/// SOCKS proxies.
+pub(crate) mod socks;
 /// What is looked for in a body while it passes.
 mod sought;
 #[cfg(test)]
 mod tests;
+/// Single requests that other kinds make.
+pub(crate) mod through;
 /// CONNECT through a proxy.
-mod tunnel;
+pub(crate) mod tunnel;
+/// From this machine to where the request can be written.
+mod way;
 
 use crate::context::{Context, Ending, NotMeasurable};
 use beside::Beside;

@@ -97,7 +97,7 @@ impl<'a> Request<'a> {
     /// The request as it is written: a path to the server itself over HTTP/1.1, the whole URL to a proxy (RFC 9112 section 3.2.2)
     /// and, in parts, over HTTP/2.
     pub(super) fn message(&self, version: Version) -> Result<http::Request<Payload>, http::Error> {
-        let plain_proxy = self.route.proxy.as_ref().filter(|_| self.url.scheme() == "http");
+        let plain_proxy = self.route.proxy.as_ref().filter(|proxy| self.url.scheme() == "http" && proxy.protocol.is_http());
         let uri = match (plain_proxy, version) {
             (None, Version::HTTP_11) => &self.url[Position::BeforePath..Position::AfterQuery],
             _ => &self.url[..Position::AfterQuery],
@@ -132,6 +132,8 @@ pub(super) fn blank(url: &str, method: &str, redirect: u32, proxy: Option<String
         address: None,
         local: None,
         proxy,
+        proxy_tls: None,
+        socks: None,
         way: None,
         version: None,
         status: None,

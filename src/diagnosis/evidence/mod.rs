@@ -25,7 +25,7 @@ use netsonde_contract::id::ObservationId;
 use netsonde_contract::kind::Kind;
 use netsonde_contract::observation::{
     Clock, CloudHint, CloudMetadata, Connect, Delegation, DnssecChain, Echo, Exchange, Fact, FetchedIssuer, Handshake,
-    HandshakeVariant, Hop, Interface, Lookup, Mtu, NameSources, Observation, PlatformAddress, Proxies, Purpose, Quic, Resolvers,
+    HandshakeVariant, Hop, Interface, Lookup, Mtu, NameSources, Observation, PlatformAddress, Proxies, Proxy, Purpose, Quic, Resolvers,
     Route, Service, TimeOffset, TlsSupport, Trace, ZoneServer,
 };
 use netsonde_contract::outcome::Outcome;
@@ -111,6 +111,8 @@ pub(crate) struct Evidence<'a> {
     pub(crate) cloud_hints: Vec<Seen<'a, CloudHint>>,
     pub(crate) cloud_metadata: Vec<Seen<'a, CloudMetadata>>,
     pub(crate) platform_addresses: Vec<Seen<'a, PlatformAddress>>,
+    /// What proxies say that were asked as such.
+    pub(crate) proxy_answers: Vec<Seen<'a, Proxy>>,
     attempts: Vec<Attempt<'a>>,
 }
 
@@ -151,6 +153,7 @@ impl<'a> Evidence<'a> {
             cloud_hints: Vec::new(),
             cloud_metadata: Vec::new(),
             platform_addresses: Vec::new(),
+            proxy_answers: Vec::new(),
             attempts: Vec::new(),
         };
         for outcome in outcomes {
@@ -214,6 +217,7 @@ impl<'a> Evidence<'a> {
                 self.attempts.extend(Attempt::of_exchange(seen));
                 self.exchanges.push(seen);
             }
+            Fact::Proxy(fact) => self.proxy_answers.push(seen!(fact.as_ref())),
             Fact::Quic(fact) => {
                 // Where it completed, its certificate is judged as any other. Its address is no attempt at TCP.
                 let completed = fact.tls.as_deref().filter(|_| fact.failure.is_none());

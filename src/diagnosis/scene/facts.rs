@@ -6,7 +6,7 @@ use netsonde_contract::observation::{
     Certificate, Clock, CloudHint, CloudMetadata, CloudProvider, Connect, DnsFlags, DnsReply, DnssecChain, Echo, EchoReply,
     EchoStatistics, Exchange, Fact, FetchedIssuer, Handshake, HandshakeVariant, Header, Hold, Hop, HopProbe, HopReply, HostsLine,
     Interface, Lookup, LookupSource, Mtu, MtuLimit, NameSources, NameVerdict, OtherMessage, PlatformAddress, PlatformService,
-    Proxies, ProxySetting, Purpose, QueryReason, Quic, Record, ReplyKind, Resolvers, Route, Security, SentQuery, Service,
+    Proxies, Proxy, ProxySetting, Purpose, QueryReason, Quic, Record, ReplyKind, Resolvers, Route, Security, SentQuery, Service,
     TimeOffset, TlsSupport, Trace, TraceProtocol, Transport, TrustReason, TrustStore, TrustVerdict, Variant, VersionSupport,
     ZoneServer,
 };
@@ -485,7 +485,12 @@ pub(crate) fn trace_rounds(target: &str, hops: &[(&str, &str)]) -> Vec<Fact> {
     for (fact, (_, rounds)) in facts.iter_mut().zip(hops) {
         if let Fact::Hop(hop) = fact {
             let reply = hop.probes[0].reply.clone();
-            let probe = |(round, mark)| HopProbe { round: round as u8, reply: reply.clone().filter(|_| mark == '+') };
+            let probe = |(round, mark)| HopProbe {
+                round: round as u8,
+                reply: reply.clone().filter(|_| mark == '+'),
+                duplicates: 0,
+                late_us: None,
+            };
             hop.probes = rounds.chars().enumerate().map(probe).collect();
         }
     }
@@ -628,6 +633,17 @@ pub(crate) fn exchange(url: &str, change: impl FnOnce(&mut Exchange)) -> Fact {
     .unwrap();
     change(&mut exchange);
     Fact::Exchange(Box::new(exchange))
+}
+
+/// A proxy that lets this machine out.
+pub(crate) fn proxy(url: &str, change: impl FnOnce(&mut Proxy)) -> Fact {
+    let mut proxy: Proxy = serde_json::from_value(json!({
+        "url": url, "proxy": "http://proxy.example:3128", "protocol": "http", "way": "given", "address": "10.0.0.3:3128", "connect_us": 400,
+        "lets_in_anybody": true, "connect": {"asked": "shop.example:443", "status": 200, "took_us": 20_000},
+    }))
+    .unwrap();
+    change(&mut proxy);
+    Fact::Proxy(Box::new(proxy))
 }
 
 /// What the firmware says of the cloud.

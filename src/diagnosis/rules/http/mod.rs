@@ -1,5 +1,6 @@
 pub(super) mod protocol_error;
 pub(super) mod proxy;
+pub(super) mod proxy_said;
 pub(super) mod redirect_loop;
 pub(super) mod slow_network;
 pub(super) mod slow_server;
