@@ -6,6 +6,8 @@
 
 /// Questions beside the check's own: a known answer, an echo of headers, a part of the body, an upload.
 mod beside;
+/// Pages of filters.
+mod block_page;
 /// A response's body, bounded.
 mod body;
 /// Requests that carry load.

@@ -58,7 +58,9 @@ pub(crate) fn choose(choice: &ProxyChoice, url: &Url) -> Result<Route, NotMeasur
     let proxy = through(&matcher, url)?;
     let reason = match (choice, &proxy) {
         (ProxyChoice::Url(_), None) => {
-            return Err(NotMeasurable::new("the proxy cannot be read: write it as http://host:port, https://host:port, socks5h://host:port or socks4a://host:port"));
+            return Err(NotMeasurable::new(
+                "the proxy cannot be read: write it as http://host:port, https://host:port, socks5h://host:port or socks4a://host:port",
+            ));
         }
         (ProxyChoice::Url(_), Some(_)) => ProxyReason::Given,
         (_, Some(_)) => ProxyReason::Environment,

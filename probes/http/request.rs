@@ -1,3 +1,4 @@
+use super::block_page;
 use super::meter::Ledger;
 use super::payload::Payload;
 use super::proxy::Route;
@@ -45,7 +46,8 @@ impl<'a> Request<'a> {
     /// A request without any extras.
     pub(super) fn new(context: &'a Context, params: &'a HttpParams, url: &'a Url, route: Route) -> Self {
         let has_json = !params.expect_json.is_empty();
-        let keep = if has_json { usize::try_from(HttpParams::MAX_JSON_BYTES).unwrap_or(usize::MAX) } else { 0 };
+        let keep =
+            if has_json { usize::try_from(HttpParams::MAX_JSON_BYTES).unwrap_or(usize::MAX) } else { block_page::READ_BYTES };
         let (purpose, extra, post) = (ExchangePurpose::Question, Vec::new(), Post::Nothing);
         Self { context, params, url, redirect: 0, route, purpose, extra, post, ledger: None, keep }
     }
@@ -157,6 +159,7 @@ pub(super) fn blank(url: &str, method: &str, redirect: u32, proxy: Option<String
         strict_transport: None,
         range: None,
         echoed: None,
+        block_page: None,
         plain_reply: None,
         failure: None,
     }

@@ -51,8 +51,7 @@ async fn secured(request: &Request<'_>, proxy: &Proxy, link: Link, draft: &mut D
             "the proxy's certificate is not trusted, so that its password is kept back",
         )),
         (Some(secured), None) => Ok(Link { wire: Box::new(secured.stream), address, local, socket, trusted }),
-        (_, failure) => Err(failure.unwrap_or_else(|| {
-            Failure::new(FailureCode::ProtocolError, Step::Handshake, "the handshake with the proxy failed")
-        })),
+        (_, failure) => Err(failure
+            .unwrap_or_else(|| Failure::new(FailureCode::ProtocolError, Step::Handshake, "the handshake with the proxy failed"))),
     }
 }

@@ -54,8 +54,7 @@ pub(super) fn of(exchange: &Exchange, asked: String) -> ProxyAnswer {
 /// The program, where one of the telling headers names it.
 pub(super) fn product(headers: &[Header]) -> Option<String> {
     let telling = headers.iter().filter(|header| TELLING.contains(&header.name.to_ascii_lowercase().as_str()));
-    let values: Vec<String> =
-        telling.map(|header| format!("{}: {}", header.name, header.value).to_ascii_lowercase()).collect();
+    let values: Vec<String> = telling.map(|header| format!("{}: {}", header.name, header.value).to_ascii_lowercase()).collect();
     let (_, product) = PRODUCTS.iter().find(|(word, _)| values.iter().any(|value| value.contains(word)))?;
     Some((*product).to_owned())
 }
@@ -109,7 +108,8 @@ mod tests {
         let named = |all: &[(&str, &str)]| -> Vec<(String, Option<String>)> {
             methods(&headers(all)).into_iter().map(|method| (method.name, method.realm)).collect()
         };
-        let one = [("Proxy-Authenticate", "Negotiate, NTLM, Digest realm=\"a, b\", nonce=\"x==\", qop=\"auth\", Basic realm=\"c\"")];
+        let one =
+            [("Proxy-Authenticate", "Negotiate, NTLM, Digest realm=\"a, b\", nonce=\"x==\", qop=\"auth\", Basic realm=\"c\"")];
         let expected = [("Negotiate", None), ("NTLM", None), ("Digest", Some("a, b")), ("Basic", Some("c"))];
         assert_eq!(named(&one), expected.map(|(name, realm)| (name.to_owned(), realm.map(str::to_owned))));
         let several = [("proxy-authenticate", "Basic realm=\"x\""), ("proxy-authenticate", "NTLM TlRMTVNTUAAC")];

@@ -45,7 +45,8 @@ pub(crate) async fn run(context: &Context, params: &ProxyParams) -> Result<Endin
             )
         });
     };
-    let mut asking = Asking { context, url: &url, route: &route, http: http_params(params), draft: begin(context, &url, &route, &chosen) };
+    let mut asking =
+        Asking { context, url: &url, route: &route, http: http_params(params), draft: begin(context, &url, &route, &chosen) };
     if chosen.protocol.is_http() {
         asking.by_http(&chosen, params.get).await;
     } else {

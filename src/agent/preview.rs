@@ -1,8 +1,8 @@
 //! What a run would do, what it would cost and what would leave the machine: said before anything is sent.
 
 use netsonde_contract::kind::{
-    CloudParams, DnsParams, EdnsUse, HttpParams, LoadDirection, LoadParams, MtuParams, Params, ProxyParams, QuicParams, ReflectParams,
-    ServiceParams, ServiceTransport, TargetSpan, TlsParams,
+    CloudParams, DnsParams, EdnsUse, HttpParams, LoadDirection, LoadParams, MtuParams, Params, ProxyParams, QuicParams,
+    ReflectParams, ServiceParams, ServiceTransport, TargetSpan, TlsParams,
 };
 use netsonde_contract::redaction::Level;
 use netsonde_contract::set::{Plan, PlannedCheck};

@@ -5,9 +5,9 @@ use netsonde_contract::observation::{
     EchoedHeaders, Edns, Exchange, Expectation, ExpectationAbout, ExtendedError, Fact, FetchedIssuer, Handshake,
     HandshakeVariant, Header, Hold, Hop, HopName, HopOrigin, HopProbe, HopReply, HostsLine, Load, LoadedPhase, Lookup,
     LookupSource, Mtu, NameSources, NameVerdict, Observation, OtherMessage, PinVerdict, PlatformAddress, PortState, PortSweep,
-    Proxy, ProxyAnswer, ProxyMethod, Quic, QuicClose, Quoted, Race, RangeAnswer, Record, Reflection, RouteChange, SentQuery, ServerTiming, Service,
-    ServiceRefusal, ServiceStep, Signature, StartTls, SubnetScope, Sweep, SweepError, SweepTarget, TimeOffset, TimeServer,
-    TlsSupport, TlsUpgrade, Trace, TrustVerdict, VersionSupport, ZoneSecurity, ZoneServer,
+    Proxy, ProxyAnswer, ProxyMethod, Quic, QuicClose, Quoted, Race, RangeAnswer, Record, Reflection, RouteChange, SentQuery,
+    ServerTiming, Service, ServiceRefusal, ServiceStep, Signature, StartTls, SubnetScope, Sweep, SweepError, SweepTarget,
+    TimeOffset, TimeServer, TlsSupport, TlsUpgrade, Trace, TrustVerdict, VersionSupport, ZoneSecurity, ZoneServer,
 };
 use std::collections::BTreeMap;
 
@@ -338,6 +338,7 @@ impl Redactor<'_> {
                 greeting: self.banner(&starttls.greeting),
                 ..starttls.clone()
             }),
+            block_page: fact.block_page.as_deref().map(|filter| self.text(filter)),
             plain_reply: fact.plain_reply.as_deref().map(|reply| self.banner(reply)),
             failure: fact.failure.as_ref().map(|failure| self.failure(failure)),
             ..fact.clone()

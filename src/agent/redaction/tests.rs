@@ -141,7 +141,7 @@ pub(crate) fn full_document() -> Value {
         {"fact": "exchange", "url": "https://shop.example/", "method": "GET", "redirect": 0, "address": "203.0.113.7:443",
          "proxy": "http://proxy.example:3128", "version": "HTTP/1.1", "status": 200, "expected": true,
          "headers": headers,
-         "location": "https://shop.example/", "redirect_stopped": "loop",
+         "block_page": "FortiGuard", "socks": {"version": 5, "method": 0, "reply": 0, "took_us": 1}, "location": "https://shop.example/", "redirect_stopped": "loop",
          "phases": {"resolve_us": 1, "connect_us": 1, "tls_us": 1, "send_us": 1, "first_byte_us": 1, "body_us": 1},
          "body_bytes": 1, "body_cut": false, "body_sha256": "ab".repeat(32), "plain_reply": "220 mail", "failure": failure,
          "purpose": "header_echo", "local": "203.0.113.200:5000", "way": "given", "request_bytes": 1, "response_bytes": 1,

@@ -91,6 +91,9 @@ pub struct Exchange {
     /// Which request headers arrived, as the echo endpoint tells.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub echoed: Option<Box<EchoedHeaders>>,
+    /// The filter whose block page it is, where the page's first words are known; the page itself is not kept.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub block_page: Option<String>,
     /// The first bytes of a reply that is not HTTP, as printable ASCII, at most 64 of them.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub plain_reply: Option<String>,

@@ -24,9 +24,9 @@ use netsonde_contract::environment::Environment;
 use netsonde_contract::id::ObservationId;
 use netsonde_contract::kind::Kind;
 use netsonde_contract::observation::{
-    Clock, CloudHint, CloudMetadata, Connect, Delegation, DnssecChain, Echo, Exchange, Fact, FetchedIssuer, Handshake,
-    HandshakeVariant, Hop, Interface, Lookup, Mtu, NameSources, Observation, PlatformAddress, Proxies, Proxy, Purpose, Quic, Resolvers,
-    Route, Service, TimeOffset, TlsSupport, Trace, ZoneServer,
+    Clock, CloudHint, CloudMetadata, Connect, Counters, Delegation, DnssecChain, Echo, Exchange, ExchangePurpose, Fact,
+    FetchedIssuer, Handshake, HandshakeVariant, Hop, Interface, Load, Lookup, Mtu, NameSources, Observation, PlatformAddress,
+    Proxies, Proxy, Purpose, Quic, Resolvers, Route, Service, SystemLoad, TimeOffset, TlsSupport, Trace, ZoneServer,
 };
 use netsonde_contract::outcome::Outcome;
 use netsonde_contract::target::Target;
@@ -111,6 +111,11 @@ pub(crate) struct Evidence<'a> {
     pub(crate) cloud_hints: Vec<Seen<'a, CloudHint>>,
     pub(crate) cloud_metadata: Vec<Seen<'a, CloudMetadata>>,
     pub(crate) platform_addresses: Vec<Seen<'a, PlatformAddress>>,
+    /// Requests beside a check's own question: known answers, echoes of headers, uploads. The other way of a comparison is none.
+    pub(crate) beside: Vec<Seen<'a, Exchange>>,
+    pub(crate) loads: Vec<Seen<'a, Load>>,
+    pub(crate) system_loads: Vec<Seen<'a, SystemLoad>>,
+    pub(crate) counters: Vec<Seen<'a, Counters>>,
     /// What proxies say that were asked as such.
     pub(crate) proxy_answers: Vec<Seen<'a, Proxy>>,
     attempts: Vec<Attempt<'a>>,
@@ -153,6 +158,10 @@ impl<'a> Evidence<'a> {
             cloud_hints: Vec::new(),
             cloud_metadata: Vec::new(),
             platform_addresses: Vec::new(),
+            beside: Vec::new(),
+            loads: Vec::new(),
+            system_loads: Vec::new(),
+            counters: Vec::new(),
             proxy_answers: Vec::new(),
             attempts: Vec::new(),
         };
@@ -176,6 +185,8 @@ impl<'a> Evidence<'a> {
         }
         match &observation.fact {
             Fact::Interface(fact) => self.interfaces.push(seen!(fact)),
+            Fact::SystemLoad(fact) => self.system_loads.push(seen!(fact)),
+            Fact::Counters(fact) => self.counters.push(seen!(fact)),
             Fact::Clock(fact) => self.clocks.push(seen!(fact)),
             Fact::Resolvers(fact) => self.resolvers.push(seen!(fact)),
             Fact::Proxies(fact) => self.proxies.push(seen!(fact)),
@@ -211,7 +222,8 @@ impl<'a> Evidence<'a> {
                 self.handshakes.push(seen);
             }
             // What is asked beside the question, such as the other way or a known answer, says nothing of the target by itself.
-            Fact::Exchange(fact) if !fact.purpose.is_question() => {}
+            Fact::Exchange(fact) if fact.purpose == ExchangePurpose::Compared => {}
+            Fact::Exchange(fact) if !fact.purpose.is_question() => self.beside.push(seen!(fact.as_ref())),
             Fact::Exchange(fact) => {
                 let seen = seen!(fact.as_ref());
                 self.attempts.extend(Attempt::of_exchange(seen));
@@ -233,12 +245,13 @@ impl<'a> Evidence<'a> {
             Fact::Mtu(fact) => self.mtus.push(seen!(fact.as_ref())),
             Fact::TimeOffset(fact) => self.time_offsets.push(seen!(fact.as_ref())),
             // No rule reads these yet.
-            Fact::Comparison(_) | Fact::Load(_) => {}
+            Fact::Comparison(_) => {}
+            Fact::Load(fact) => self.loads.push(seen!(fact.as_ref())),
             Fact::Reflection(_) => {}
             // Sums over many addresses or ports: no rule reads a cause from them.
             Fact::Sweep(_) | Fact::PortSweep(_) | Fact::Race(_) => {}
-            Fact::Neighbours(_) | Fact::Sockets(_) | Fact::Firewall(_) | Fact::Capacity(_) | Fact::Counters(_) => {}
-            Fact::SystemLoad(_) | Fact::Machine(_) | Fact::AddressProbe(_) => {}
+            Fact::Neighbours(_) | Fact::Sockets(_) | Fact::Firewall(_) | Fact::Capacity(_) => {}
+            Fact::Machine(_) | Fact::AddressProbe(_) => {}
             Fact::Unknown(_) => {}
         }
     }

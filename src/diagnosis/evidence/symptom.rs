@@ -5,8 +5,8 @@ use crate::spot::Spot;
 use netsonde_contract::failure::{Failure, FailureCode, Step};
 use netsonde_contract::id::ObservationId;
 use netsonde_contract::observation::{
-    Connect, Echo, Exchange, ExchangePurpose, Fact, Handshake, Load, Lookup, LookupSource, Mtu, MtuLimit, Proxy, Purpose, Quic, Service,
-    TimeOffset, Trace,
+    Connect, Echo, Exchange, ExchangePurpose, Fact, Handshake, Load, Lookup, LookupSource, Mtu, MtuLimit, Proxy, Purpose, Quic,
+    Service, TimeOffset, Trace,
 };
 use netsonde_contract::outcome::Outcome;
 
@@ -299,7 +299,9 @@ fn of_exchange(exchange: &Exchange) -> Option<Found> {
         let what: Vec<String> = changed.chain(lost).collect();
         return Some((Layer::Http, spot(), format!("{url} did not get the request as it was sent: {}", what.join(", "))));
     }
-    let status = exchange.status.filter(|_| !exchange.expected && exchange.location.is_none())?;
+    // A redirect is followed, and is no failure, but for an answer that is known to be another one.
+    let is_final = exchange.location.is_none() || exchange.purpose == ExchangePurpose::KnownAnswer;
+    let status = exchange.status.filter(|_| !exchange.expected && is_final)?;
     Some((Layer::Http, Spot::Url(url.clone()), format!("{} {url}: status {status}, which was not expected", exchange.method)))
 }
 

@@ -158,6 +158,7 @@ pub(super) fn details(exchange: &Exchange) -> Vec<String> {
     if let Some(reply) = &exchange.plain_reply {
         lines.push(format!("the reply begins \"{reply}\""));
     }
+    lines.extend(exchange.block_page.as_ref().map(|filter| format!("the page is a block page of {filter}")));
     lines.extend(exchange.socks.as_ref().map(|socks| format!("SOCKS {}: {}", socks.version, socks.words())));
     lines.extend(exchange.proxy_tls.as_deref().map(|tls| format!("the proxy itself: {}", super::tls::line(tls))));
     lines.extend(exchange.transfer.as_deref().filter(|transfer| transfer.rate.is_some()).map(transfer));

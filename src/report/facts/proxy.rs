@@ -70,7 +70,8 @@ mod tests {
     use serde_json::{Value, json};
 
     fn fact(more: Value) -> Proxy {
-        let mut fact = json!({"url": "https://shop.example/", "proxy": "http://p.example:3128", "protocol": "http", "way": "given"});
+        let mut fact =
+            json!({"url": "https://shop.example/", "proxy": "http://p.example:3128", "protocol": "http", "way": "given"});
         fact.as_object_mut().unwrap().extend(more.as_object().unwrap().clone());
         serde_json::from_value(fact).unwrap()
     }

@@ -3,4 +3,5 @@ pub(super) mod firewall_local;
 pub(super) mod gateway_unresolved;
 pub(super) mod no_resolver;
 pub(super) mod no_route;
+pub(super) mod overloaded;
 pub(super) mod permission_denied;

@@ -1,3 +1,7 @@
+pub(super) mod blocked_page;
+pub(super) mod captive_portal;
+pub(super) mod content_unexpected;
+pub(super) mod headers_tampered;
 pub(super) mod protocol_error;
 pub(super) mod proxy;
 pub(super) mod proxy_said;
