@@ -338,7 +338,6 @@ impl Redactor<'_> {
                 greeting: self.banner(&starttls.greeting),
                 ..starttls.clone()
             }),
-            block_page: fact.block_page.as_deref().map(|filter| self.text(filter)),
             plain_reply: fact.plain_reply.as_deref().map(|reply| self.banner(reply)),
             failure: fact.failure.as_ref().map(|failure| self.failure(failure)),
             ..fact.clone()
@@ -579,6 +578,7 @@ impl Redactor<'_> {
             headers: fact.headers.iter().map(|header| self.header(header)).collect(),
             location: fact.location.as_deref().map(|location| self.url(location)),
             redirect_stopped: fact.redirect_stopped.as_deref().map(|why| self.word(why)),
+            block_page: fact.block_page.as_deref().map(|filter| self.text(filter)),
             plain_reply: fact.plain_reply.as_deref().map(|reply| self.banner(reply)),
             body_sha256: fact.body_sha256.as_deref().map(|digest| self.digest(digest)),
             failure: fact.failure.as_ref().map(|failure| self.failure(failure)),
