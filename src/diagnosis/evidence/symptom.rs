@@ -310,9 +310,8 @@ fn of_proxy(proxy: &Proxy) -> Option<Found> {
     if proxy.lets_out() {
         return None;
     }
-    let answers = [&proxy.connect, &proxy.get].into_iter().flatten();
-    let refusing =
-        answers.filter(|answer| answer.failure.is_some() || !(answer.is_tunnel() || answer.is_let_through())).next_back();
+    let mut answers = [&proxy.connect, &proxy.get].into_iter().flatten();
+    let refusing = answers.rfind(|answer| answer.failure.is_some() || !(answer.is_tunnel() || answer.is_let_through()));
     let answered = refusing.map(|answer| match (&answer.failure, answer.status) {
         (Some(failure), _) => format!("asked for {}: {}", answer.asked, failure.text),
         (None, status) => format!("asked for {}: status {}", answer.asked, status.unwrap_or_default()),
