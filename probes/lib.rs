@@ -41,6 +41,8 @@ mod ntp;
 pub mod origins;
 /// System calls that need `unsafe`, and facts that each system tells in its own way.
 pub mod platform;
+/// Whether the proxy lets this machine out.
+mod proxy;
 /// QUIC handshakes.
 mod quic;
 /// Each direction by itself, with a reflector at the other end.
@@ -75,6 +77,7 @@ pub async fn run(context: &Context, params: &Params) -> Result<Ending, NotMeasur
         Params::Traceroute(params) => traceroute::run(context, params).await,
         Params::Tls(params) => tls::run(context, params).await,
         Params::Http(params) => http::run(context, params).await,
+        Params::Proxy(params) => proxy::run(context, params).await,
         Params::Load(params) => load::run(context, params).await,
         Params::Mtu(params) => mtu::run(context, params).await,
         Params::Ntp(params) => ntp::run(context, params).await,

@@ -1,7 +1,7 @@
 use super::proxy::{self, Route};
 use super::redirect::{Chain, Next};
 use super::request::Request;
-use super::{exchange, expect};
+use super::{block_page, exchange, expect};
 use crate::clock::microseconds;
 use crate::context::{Context, NotMeasurable};
 use netsonde_contract::kind::HttpParams;
@@ -68,6 +68,7 @@ pub(super) async fn follow(
         }
         if asked.draft.status.is_some() && asked.draft.method != "CONNECT" {
             asked.draft.expectations = expect::judge(params, &asked.draft, &asked.sought);
+            asked.draft.block_page = block_page::filter(asked.sought.kept()).map(str::to_owned);
         }
         let took_us = microseconds(context.clock.now().saturating_sub(began));
         return Ok(Leg { last: asked.draft.finish(), trusted, took_us });

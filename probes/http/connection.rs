@@ -24,6 +24,8 @@ pub(super) struct Link {
     pub(super) local: Option<SocketAddr>,
     /// The same socket once more, to ask the kernel about it when the libraries have closed theirs.
     pub(super) socket: Option<Socket>,
+    /// No certificate of a proxy was in the way.
+    pub(super) trusted: bool,
 }
 
 impl Link {
@@ -31,7 +33,7 @@ impl Link {
         let Connected { stream, address, .. } = connected;
         let local = stream.local_addr().ok();
         let socket = SockRef::from(&stream).try_clone().ok();
-        Self { wire: Box::new(stream), address, local, socket }
+        Self { wire: Box::new(stream), address, local, socket, trusted: true }
     }
 }
 

@@ -2,7 +2,7 @@ use super::connection::{Connection, Head, Link};
 use super::payload::Payload;
 use super::request::{Post, Request};
 use super::sought::Sought;
-use super::{body, failure, header, redirect, tunnel};
+use super::{body, failure, header, redirect, tunnel, way};
 use crate::clock::microseconds;
 use crate::context::Context;
 use crate::platform::tcp;
@@ -30,7 +30,7 @@ pub(super) struct Asked {
 pub(super) async fn ask(request: &Request<'_>) -> Asked {
     let mut sought = request.sought();
     let tunnel = match &request.route.proxy {
-        Some(proxy) if request.url.scheme() == "https" => match tunnel::open(request, proxy).await {
+        Some(proxy) if request.url.scheme() == "https" && proxy.protocol.is_http() => match tunnel::open(request, proxy).await {
             Ok(tunnel) => Some(tunnel),
             Err(draft) => return Asked { draft, trusted: true, sought },
         },
@@ -49,10 +49,11 @@ async fn perform(
     trusted: &mut bool,
     sought: &mut Sought,
 ) -> Result<(), Failure> {
-    let Link { wire, address, local, socket } = match tunnel {
+    let Link { wire, address, local, socket, trusted: proxy_is_trusted } = match tunnel {
         Some(tunnel) => tunnel,
-        None => Link::of(reach(request, draft).await?),
+        None => way::open(request, draft).await?,
     };
+    *trusted &= proxy_is_trusted;
     (draft.address, draft.local) = (Some(address), local);
     let result = speak(request, wire, address, draft, trusted, sought).await;
     draft.at_close = socket.and_then(|socket| tcp::info(&socket)).map(|info| Box::new(info.state));
@@ -153,7 +154,7 @@ async fn secure(
     let secured = handshake::shake(context, wire, &name, &offered, request.timeout(), &mut handshake).await;
     let handshake = handshake.finish();
     draft.phases.tls_us = Some(handshake.took_us);
-    *trusted = is_healthy(&handshake);
+    *trusted &= is_healthy(&handshake);
     draft.certificate_sha256 = handshake.chain.first().map(|certificate| certificate.sha256.clone());
     draft.tls = apart.is_some().then(|| Box::new(handshake.clone()));
     match (secured, handshake.failure) {

@@ -6,6 +6,8 @@
 
 /// Questions beside the check's own: a known answer, an echo of headers, a part of the body, an upload.
 mod beside;
+/// Pages of filters.
+mod block_page;
 /// A response's body, bounded.
 mod body;
 /// Requests that carry load.
@@ -39,12 +41,18 @@ pub(crate) mod proxy;
 mod redirect;
 /// What is asked, and how it is written.
 mod request;
+/// SOCKS proxies.
+pub(crate) mod socks;
 /// What is looked for in a body while it passes.
 mod sought;
 #[cfg(test)]
 mod tests;
+/// Single requests that other kinds make.
+pub(crate) mod through;
 /// CONNECT through a proxy.
-mod tunnel;
+pub(crate) mod tunnel;
+/// From this machine to where the request can be written.
+mod way;
 
 use crate::context::{Context, Ending, NotMeasurable};
 use beside::Beside;

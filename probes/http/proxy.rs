@@ -1,21 +1,36 @@
 use crate::context::{NotMeasurable, ProxyChoice};
 use http::header::HeaderValue;
 use hyper_util::client::proxy::matcher::Matcher;
-use netsonde_contract::observation::ProxyReason;
+use netsonde_contract::observation::{ProxyProtocol, ProxyReason};
 use netsonde_contract::set::ProxyAddress;
 use netsonde_contract::target::bracketed;
 use url::Url;
 
-/// An HTTP proxy.
+/// A proxy.
 #[derive(Clone)]
 pub(crate) struct Proxy {
     /// A name, or an address without brackets.
     pub(crate) host: String,
     pub(crate) port: u16,
+    pub(crate) protocol: ProxyProtocol,
     /// As it is recorded: without credentials.
     pub(crate) shown: String,
     /// For Proxy-Authorization only; never recorded.
     pub(super) authorization: Option<HeaderValue>,
+    /// User name and password for a SOCKS proxy; never recorded.
+    pub(super) sign_in: Option<(String, String)>,
+}
+
+impl Proxy {
+    /// A user name and password stand in the setting.
+    pub(crate) fn has_sign_in(&self) -> bool {
+        self.authorization.is_some() || self.sign_in.is_some()
+    }
+
+    /// The same without them.
+    pub(crate) fn without_sign_in(&self) -> Self {
+        Self { authorization: None, sign_in: None, ..self.clone() }
+    }
 }
 
 /// The way to a URL, and why it is that one.
@@ -24,6 +39,15 @@ pub(crate) struct Route {
     pub(crate) proxy: Option<Proxy>,
     pub(crate) reason: ProxyReason,
 }
+
+const PROTOCOLS: [ProxyProtocol; 6] = [
+    ProxyProtocol::Http,
+    ProxyProtocol::Https,
+    ProxyProtocol::Socks4,
+    ProxyProtocol::Socks4a,
+    ProxyProtocol::Socks5,
+    ProxyProtocol::Socks5h,
+];
 
 /// The way that `url` is asked.
 ///
@@ -34,7 +58,9 @@ pub(crate) fn choose(choice: &ProxyChoice, url: &Url) -> Result<Route, NotMeasur
     let proxy = through(&matcher, url)?;
     let reason = match (choice, &proxy) {
         (ProxyChoice::Url(_), None) => {
-            return Err(NotMeasurable::new("the proxy cannot be read: write it as http://host:port"));
+            return Err(NotMeasurable::new(
+                "the proxy cannot be read: write it as http://host:port, https://host:port, socks5h://host:port or socks4a://host:port",
+            ));
         }
         (ProxyChoice::Url(_), Some(_)) => ProxyReason::Given,
         (_, Some(_)) => ProxyReason::Environment,
@@ -90,15 +116,14 @@ fn through(matcher: &Matcher, url: &Url) -> Result<Option<Proxy>, NotMeasurable>
     let Ok(uri) = url.as_str().parse::<http::Uri>() else { return Ok(None) };
     let Some(intercept) = matcher.intercept(&uri) else { return Ok(None) };
     let scheme = intercept.uri().scheme_str().unwrap_or("http");
-    if scheme != "http" {
-        return Err(NotMeasurable::new(format!(
-            "the proxy for {} is a {scheme} proxy; only http:// proxies can be used",
-            url.scheme()
-        )));
-    }
+    let Some(protocol) = PROTOCOLS.into_iter().find(|protocol| protocol.scheme() == scheme) else {
+        return Err(NotMeasurable::new(format!("the proxy for {} is a {scheme} proxy, which is not spoken", url.scheme())));
+    };
     let (host, port) = place(intercept.uri());
-    let shown = format!("http://{}:{port}", bracketed(&host));
-    Ok(Some(Proxy { host, port, shown, authorization: intercept.basic_auth().cloned() }))
+    let shown = format!("{scheme}://{}:{port}", bracketed(&host));
+    let authorization = intercept.basic_auth().cloned();
+    let sign_in = intercept.raw_auth().map(|(user, password)| (user.to_owned(), password.to_owned()));
+    Ok(Some(Proxy { host, port, protocol, shown, authorization, sign_in }))
 }
 
 /// The proxy's host, without brackets, and its port: where none is given, the scheme's (RFC 9110 sections 4.2.1 and 4.2.2; 1080 is
@@ -163,8 +188,22 @@ mod tests {
     }
 
     #[test]
+    fn every_kind_of_proxy_that_is_spoken_keeps_its_sign_in_to_itself() {
+        for (text, shown, protocol) in [
+            ("socks5://user:secret@p.test", "socks5://p.test:1080", ProxyProtocol::Socks5),
+            ("socks5h://user:secret@p.test:99", "socks5h://p.test:99", ProxyProtocol::Socks5h),
+            ("socks4a://user@p.test", "socks4a://p.test:1080", ProxyProtocol::Socks4a),
+            ("https://user:secret@p.test", "https://p.test:443", ProxyProtocol::Https),
+        ] {
+            let proxy = choose(&ProxyChoice::Url(text.into()), &url("http://a.test/")).unwrap().proxy.unwrap();
+            assert_eq!((proxy.shown.as_str(), proxy.protocol), (shown, protocol));
+            assert!(proxy.has_sign_in() && !proxy.without_sign_in().has_sign_in(), "{text}");
+        }
+    }
+
+    #[test]
     fn a_proxy_of_another_kind_is_refused_without_its_password() {
-        for text in ["socks5://user:secret@p.test", "https://user:secret@p.test", "gopher://user:secret@p.test", "::"] {
+        for text in ["socks9://user:secret@p.test", "gopher://user:secret@p.test", "::"] {
             let Err(error) = choose(&ProxyChoice::Url(text.into()), &url("http://a.test/")) else { panic!("{text}") };
             assert!(!error.to_string().contains("secret"), "{error}");
         }

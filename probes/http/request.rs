@@ -1,3 +1,4 @@
+use super::block_page;
 use super::meter::Ledger;
 use super::payload::Payload;
 use super::proxy::Route;
@@ -45,7 +46,8 @@ impl<'a> Request<'a> {
     /// A request without any extras.
     pub(super) fn new(context: &'a Context, params: &'a HttpParams, url: &'a Url, route: Route) -> Self {
         let has_json = !params.expect_json.is_empty();
-        let keep = if has_json { usize::try_from(HttpParams::MAX_JSON_BYTES).unwrap_or(usize::MAX) } else { 0 };
+        let keep =
+            if has_json { usize::try_from(HttpParams::MAX_JSON_BYTES).unwrap_or(usize::MAX) } else { block_page::READ_BYTES };
         let (purpose, extra, post) = (ExchangePurpose::Question, Vec::new(), Post::Nothing);
         Self { context, params, url, redirect: 0, route, purpose, extra, post, ledger: None, keep }
     }
@@ -97,7 +99,7 @@ impl<'a> Request<'a> {
     /// The request as it is written: a path to the server itself over HTTP/1.1, the whole URL to a proxy (RFC 9112 section 3.2.2)
     /// and, in parts, over HTTP/2.
     pub(super) fn message(&self, version: Version) -> Result<http::Request<Payload>, http::Error> {
-        let plain_proxy = self.route.proxy.as_ref().filter(|_| self.url.scheme() == "http");
+        let plain_proxy = self.route.proxy.as_ref().filter(|proxy| self.url.scheme() == "http" && proxy.protocol.is_http());
         let uri = match (plain_proxy, version) {
             (None, Version::HTTP_11) => &self.url[Position::BeforePath..Position::AfterQuery],
             _ => &self.url[..Position::AfterQuery],
@@ -132,6 +134,8 @@ pub(super) fn blank(url: &str, method: &str, redirect: u32, proxy: Option<String
         address: None,
         local: None,
         proxy,
+        proxy_tls: None,
+        socks: None,
         way: None,
         version: None,
         status: None,
@@ -155,6 +159,7 @@ pub(super) fn blank(url: &str, method: &str, redirect: u32, proxy: Option<String
         strict_transport: None,
         range: None,
         echoed: None,
+        block_page: None,
         plain_reply: None,
         failure: None,
     }

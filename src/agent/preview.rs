@@ -1,8 +1,8 @@
 //! What a run would do, what it would cost and what would leave the machine: said before anything is sent.
 
 use netsonde_contract::kind::{
-    CloudParams, DnsParams, EdnsUse, HttpParams, LoadDirection, LoadParams, MtuParams, Params, QuicParams, ReflectParams,
-    ServiceParams, ServiceTransport, TargetSpan, TlsParams,
+    CloudParams, DnsParams, EdnsUse, HttpParams, LoadDirection, LoadParams, MtuParams, Params, ProxyParams, QuicParams,
+    ReflectParams, ServiceParams, ServiceTransport, TargetSpan, TlsParams,
 };
 use netsonde_contract::redaction::Level;
 use netsonde_contract::set::{Plan, PlannedCheck};
@@ -142,6 +142,14 @@ fn cost(check: &PlannedCheck) -> String {
             )
         }
         Params::Load(params) => load(params),
+        Params::Proxy(params) => {
+            let script = match params.script_url.as_str() {
+                "" => String::new(),
+                url => format!(", and 1 request to {} for a script that is not run", without_query(url)),
+            };
+            let connections = count(ProxyParams::MAX_CONNECTIONS.into(), "connection");
+            format!("{connections} to the proxy in force, to get through to {}{script}", without_query(&params.url))
+        }
         Params::Host(params) if params.duplicates => {
             "3 small packets on the own link for each own address; reads this machine's own settings".to_owned()
         }

@@ -35,7 +35,7 @@ impl Layer {
             Kind::Dns => Self::Dns,
             Kind::Tcp => Self::Tcp,
             Kind::Tls => Self::Tls,
-            Kind::Http => Self::Http,
+            Kind::Http | Kind::Proxy => Self::Http,
             Kind::Icmp | Kind::Traceroute | Kind::Load | Kind::Mtu | Kind::Reflect => Self::Path,
             Kind::Ntp | Kind::Quic | Kind::Cloud | Kind::Service => Self::Service,
         }

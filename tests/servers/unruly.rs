@@ -8,7 +8,8 @@ use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpSocket, TcpStream, UdpSocket};
 
 /// An HTTP server that behaves as its path says: `/reset` ends with a reset instead of an answer, `/close` with an orderly close,
-/// `/short` in the midst of the body, `/drip` sends its body piece by piece over three seconds, anything else answers.
+/// `/short` in the midst of the body, `/drip` sends its body piece by piece over three seconds, `/blocked` answers as a filter does, `/echo` with the request's headers and
+/// `/echo-changed` with one of them changed, anything else answers.
 ///
 /// # Errors
 /// Where the address cannot be listened on.
@@ -35,6 +36,20 @@ async fn converse(mut stream: TcpStream) -> std::io::Result<()> {
                 stream.write_all(&[b'x'; 100]).await?;
             }
             Ok(())
+        }
+        "/blocked" => {
+            let page = "<title>Access Blocked</title><p>FortiGuard Intrusion Prevention: this category is blocked</p>";
+            let head = format!("HTTP/1.1 403 Forbidden\r\ncontent-length: {}\r\nconnection: close\r\n\r\n", page.len());
+            stream.write_all(format!("{head}{page}").as_bytes()).await
+        }
+        "/echo" | "/echo-changed" => {
+            let changed = text.starts_with("GET /echo-changed");
+            let own = |line: &str| {
+                if changed && line.starts_with("user-agent:") { "user-agent: gateway".to_owned() } else { line.to_owned() }
+            };
+            let lines: String = text.lines().skip(1).filter(|line| !line.is_empty()).map(|line| own(line) + "\n").collect();
+            let head = format!("HTTP/1.1 200 OK\r\ncontent-length: {}\r\nconnection: close\r\n\r\n", lines.len());
+            stream.write_all(format!("{head}{lines}").as_bytes()).await
         }
         _ => stream.write_all(b"HTTP/1.1 200 OK\r\ncontent-length: 6\r\nconnection: close\r\n\r\nhello\n").await,
     }

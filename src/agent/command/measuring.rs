@@ -137,10 +137,12 @@ pub(super) fn parse_proxy(text: &str) -> Result<ProxyChoice, String> {
     if text == "none" {
         return Ok(ProxyChoice::None);
     }
-    let written = "write it as http://proxy.example:3128, or none";
+    let written = "write it as http://proxy.example:3128, https://…, socks5h://proxy.example:1080, socks4a://… or none";
     // A proxy may want a user name and a password, which a target never has.
     let (scheme, rest) = text.split_once("://").ok_or(written)?;
     let authority = rest.rsplit_once('@').map_or(rest, |(_, authority)| authority);
+    // Where a SOCKS proxy is stands in its URL as in any other.
+    let scheme = if matches!(scheme, "socks4" | "socks4a" | "socks5" | "socks5h") { "http" } else { scheme };
     Target::parse(&format!("{scheme}://{authority}"), TargetForm::Url).map_err(|error| format!("{}; {written}", error.reason))?;
     Ok(ProxyChoice::Url(text.to_owned()))
 }
@@ -158,7 +160,8 @@ mod tests {
         }
         assert_eq!(parse_proxy("none"), Ok(ProxyChoice::None));
         assert!(parse_proxy("http://anna:secret@proxy.example:3128").is_ok());
-        for wrong in ["proxy.example", "ftp://proxy.example", "http://"] {
+        assert!(parse_proxy("socks5h://anna:secret@proxy.example:1080").is_ok());
+        for wrong in ["proxy.example", "ftp://proxy.example", "socks6://proxy.example", "socks5://", "http://"] {
             assert!(parse_proxy(wrong).is_err(), "{wrong}");
         }
     }

@@ -5,9 +5,9 @@ use netsonde_contract::observation::{
     EchoedHeaders, Edns, Exchange, Expectation, ExpectationAbout, ExtendedError, Fact, FetchedIssuer, Handshake,
     HandshakeVariant, Header, Hold, Hop, HopName, HopOrigin, HopProbe, HopReply, HostsLine, Load, LoadedPhase, Lookup,
     LookupSource, Mtu, NameSources, NameVerdict, Observation, OtherMessage, PinVerdict, PlatformAddress, PortState, PortSweep,
-    Quic, QuicClose, Quoted, Race, RangeAnswer, Record, Reflection, RouteChange, SentQuery, ServerTiming, Service,
-    ServiceRefusal, ServiceStep, Signature, StartTls, SubnetScope, Sweep, SweepError, SweepTarget, TimeOffset, TimeServer,
-    TlsSupport, TlsUpgrade, Trace, TrustVerdict, VersionSupport, ZoneSecurity, ZoneServer,
+    Proxy, ProxyAnswer, ProxyMethod, Quic, QuicClose, Quoted, Race, RangeAnswer, Record, Reflection, RouteChange, SentQuery,
+    ServerTiming, Service, ServiceRefusal, ServiceStep, Signature, StartTls, SubnetScope, Sweep, SweepError, SweepTarget,
+    TimeOffset, TimeServer, TlsSupport, TlsUpgrade, Trace, TrustVerdict, VersionSupport, ZoneSecurity, ZoneServer,
 };
 use std::collections::BTreeMap;
 
@@ -36,6 +36,7 @@ impl Redactor<'_> {
             Fact::Exchange(fact) => Fact::Exchange(Box::new(self.exchange(fact))),
             Fact::Comparison(fact) => Fact::Comparison(Box::new(self.comparison(fact))),
             Fact::Load(fact) => Fact::Load(Box::new(self.load(fact))),
+            Fact::Proxy(fact) => Fact::Proxy(Box::new(self.proxy(fact))),
             Fact::Mtu(fact) => Fact::Mtu(Box::new(self.mtu(fact))),
             Fact::TimeOffset(fact) => Fact::TimeOffset(Box::new(self.time_offset(fact))),
             Fact::Service(fact) => Fact::Service(Box::new(self.service(fact))),
@@ -564,6 +565,7 @@ impl Redactor<'_> {
             method: self.word(&fact.method),
             address: fact.address.map(|address| self.socket(address)),
             proxy: fact.proxy.as_deref().map(|proxy| self.url(proxy)),
+            proxy_tls: fact.proxy_tls.as_ref().map(|tls| Box::new(self.handshake(tls))),
             version: fact.version.as_deref().map(|version| self.word(version)),
             local: fact.local.map(|local| self.socket(local)),
             expectations: fact.expectations.iter().map(|expectation| self.expectation(expectation)).collect(),
@@ -576,6 +578,7 @@ impl Redactor<'_> {
             headers: fact.headers.iter().map(|header| self.header(header)).collect(),
             location: fact.location.as_deref().map(|location| self.url(location)),
             redirect_stopped: fact.redirect_stopped.as_deref().map(|why| self.word(why)),
+            block_page: fact.block_page.as_deref().map(|filter| self.text(filter)),
             plain_reply: fact.plain_reply.as_deref().map(|reply| self.banner(reply)),
             body_sha256: fact.body_sha256.as_deref().map(|digest| self.digest(digest)),
             failure: fact.failure.as_ref().map(|failure| self.failure(failure)),
@@ -628,6 +631,40 @@ impl Redactor<'_> {
             changed: changed.collect(),
             lost: echoed.lost.iter().map(|name| self.word(name)).collect(),
             added: echoed.added.iter().map(|header| self.header(header)).collect(),
+        }
+    }
+
+    fn proxy(&mut self, fact: &Proxy) -> Proxy {
+        let mut method = |method: &ProxyMethod| ProxyMethod {
+            name: self.word(&method.name),
+            realm: method.realm.as_deref().map(|realm| self.text(realm)),
+        };
+        let methods = fact.methods.iter().map(&mut method).collect();
+        Proxy {
+            url: self.url(&fact.url),
+            proxy: self.url(&fact.proxy),
+            address: fact.address.map(|address| self.socket(address)),
+            tls: fact.tls.as_ref().map(|tls| Box::new(self.handshake(tls))),
+            methods,
+            connect: fact.connect.as_ref().map(|answer| self.proxy_answer(answer)),
+            get: fact.get.as_ref().map(|answer| self.proxy_answer(answer)),
+            product: fact.product.as_deref().map(|product| self.text(product)),
+            failure: fact.failure.as_ref().map(|failure| self.failure(failure)),
+            ..fact.clone()
+        }
+    }
+
+    fn proxy_answer(&mut self, answer: &ProxyAnswer) -> ProxyAnswer {
+        let asked = match answer.asked.contains("://") {
+            true => self.url(&answer.asked),
+            false => self.text(&answer.asked),
+        };
+        ProxyAnswer {
+            asked,
+            via: answer.via.as_deref().map(|via| self.text(via)),
+            server: answer.server.as_deref().map(|server| self.text(server)),
+            failure: answer.failure.as_ref().map(|failure| self.failure(failure)),
+            ..answer.clone()
         }
     }
 

@@ -37,6 +37,12 @@ impl Redactor<'_> {
                 params.url = self.url(&params.url);
                 params.upload_url = params.upload_url.as_deref().map(|url| self.url(url));
             }
+            Params::Proxy(params) => {
+                params.url = self.url(&params.url);
+                if !params.script_url.is_empty() {
+                    params.script_url = self.url(&params.script_url);
+                }
+            }
             Params::Mtu(params) => params.host = self.name(&params.host),
             Params::Ntp(params) => {
                 params.host = self.name(&params.host);

@@ -15,6 +15,7 @@ mod load;
 mod mtu;
 mod name_server;
 mod ntp;
+mod proxy;
 mod quic;
 mod reflect;
 mod service;
@@ -35,6 +36,7 @@ pub use load::{LatencyBy, LoadDirection, LoadParams};
 pub use mtu::MtuParams;
 pub use name_server::{NameServer, Speaks};
 pub use ntp::NtpParams;
+pub use proxy::ProxyParams;
 pub use quic::QuicParams;
 pub use reflect::ReflectParams;
 pub use service::{ServiceParams, ServiceProtocol, ServiceTransport};
@@ -112,6 +114,7 @@ kinds! {
     Traceroute(TracerouteParams) "traceroute" "Finds the routers on the way to a host.";
     Tls(TlsParams) "tls" "Makes a TLS handshake and records chain, trust, protocol and cipher.";
     Http(HttpParams) "http" "Makes an HTTP request, follows redirects and times every phase.";
+    Proxy(ProxyParams) "proxy" "Asks the proxy in force whether it lets this machine out, and with which sign-in.";
     Load(LoadParams) "load" "Measures the delay while idle and under a bounded transfer, and how much the path carries.";
     Mtu(MtuParams) "mtu" "Finds the largest packet that passes to a host, and whether the path says what it drops.";
     Ntp(NtpParams) "ntp" "Asks time servers how far the machine's clock is off.";
@@ -131,6 +134,7 @@ impl Params {
             Self::Tcp(params) => params.validate()?,
             Self::Http(params) => params.validate()?,
             Self::Load(params) => params.validate()?,
+            Self::Proxy(params) => params.validate()?,
             Self::Cloud(params) => params.validate()?,
             // Their schema says it all.
             _ => {}

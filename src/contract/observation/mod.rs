@@ -15,6 +15,7 @@ mod load;
 mod mtu;
 mod name_sources;
 mod ntp;
+mod proxy;
 mod quic;
 mod reflect;
 mod route;
@@ -49,6 +50,7 @@ pub use load::{LatencySeries, Load, LoadedPhase};
 pub use mtu::{Mtu, MtuAnswer, MtuLimit, MtuProbe};
 pub use name_sources::{HostsLine, NameSources};
 pub use ntp::{Leap, TimeOffset, TimeSample, TimeServer};
+pub use proxy::{Proxy, ProxyAnswer, ProxyMethod, ProxyProtocol, SocksAnswer};
 pub use quic::{Quic, QuicClose, QuicParameters};
 pub use reflect::{DirectionMtu, ReflectDirection, ReflectSample, Reflection, ReflectorKind};
 pub use route::{Hop, HopProbe, HopReply, ReplyKind, Trace, TraceProtocol};
@@ -101,6 +103,7 @@ pub enum Fact {
     FetchedIssuer(Box<FetchedIssuer>),
     Exchange(Box<Exchange>),
     Comparison(Box<Comparison>),
+    Proxy(Box<Proxy>),
     Load(Box<Load>),
     Mtu(Box<Mtu>),
     TimeOffset(Box<TimeOffset>),
@@ -142,6 +145,7 @@ impl Fact {
             Self::Handshake(fact) => fact.failure.as_ref(),
             Self::Exchange(fact) => fact.failure.as_ref(),
             Self::Load(fact) => fact.failure.as_ref(),
+            Self::Proxy(fact) => fact.failure.as_ref(),
             Self::Route(fact) => fact.failure.as_ref(),
             Self::HandshakeVariant(fact) => fact.failure.as_ref(),
             Self::TlsSupport(fact) => fact.failure.as_ref(),

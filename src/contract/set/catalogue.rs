@@ -25,7 +25,8 @@ macro_rules! catalogue {
 /// The catalogue, in the order that `sets list` shows.
 pub fn built_in() -> &'static [BuiltIn] {
     catalogue! {
-        "quick" "web" "port" "dns" "tls" "path" "service" "smtp" "sql-endpoint" "latency" "soak" "outbound" "private-endpoint" "storage-endpoint" "sign-in" "vpn" "time" "quic" "azure-vm"
+        "quick" "web" "port" "dns" "tls" "path" "service" "smtp" "sql-endpoint" "latency" "soak" "outbound" "proxy" "private-endpoint" "storage-endpoint"
+        "sign-in" "vpn" "time" "quic" "azure-vm"
     }
 }
 

@@ -24,9 +24,10 @@ use netsonde_contract::environment::Environment;
 use netsonde_contract::id::ObservationId;
 use netsonde_contract::kind::Kind;
 use netsonde_contract::observation::{
-    AddressProbe, Capacity, Clock, CloudHint, CloudMetadata, Connect, Counters, Delegation, DnssecChain, Echo, Exchange, Fact,
-    FetchedIssuer, Handshake, HandshakeVariant, Hop, Interface, Lookup, Machine, Mtu, NameSources, Observation, PlatformAddress,
-    Proxies, Purpose, Quic, Resolvers, Route, Service, Sockets, TimeOffset, TlsSupport, Trace, ZoneServer,
+    AddressProbe, Capacity, Clock, CloudHint, CloudMetadata, Connect, Counters, Delegation, DnssecChain, Echo, Exchange,
+    ExchangePurpose, Fact, FetchedIssuer, Handshake, HandshakeVariant, Hop, Interface, Load, Lookup, Machine, Mtu, NameSources,
+    Observation, PlatformAddress, Proxies, Proxy, Purpose, Quic, Resolvers, Route, Service, Sockets, SystemLoad, TimeOffset,
+    TlsSupport, Trace, ZoneServer,
 };
 use netsonde_contract::outcome::Outcome;
 use netsonde_contract::target::Target;
@@ -118,6 +119,12 @@ pub(crate) struct Evidence<'a> {
     pub(crate) cloud_hints: Vec<Seen<'a, CloudHint>>,
     pub(crate) cloud_metadata: Vec<Seen<'a, CloudMetadata>>,
     pub(crate) platform_addresses: Vec<Seen<'a, PlatformAddress>>,
+    /// Requests beside a check's own question: known answers, echoes of headers, uploads. The other way of a comparison is none.
+    pub(crate) beside: Vec<Seen<'a, Exchange>>,
+    pub(crate) loads: Vec<Seen<'a, Load>>,
+    pub(crate) system_loads: Vec<Seen<'a, SystemLoad>>,
+    /// What proxies say that were asked as such.
+    pub(crate) proxy_answers: Vec<Seen<'a, Proxy>>,
     attempts: Vec<Attempt<'a>>,
     /// Connections to other targets of the run, which leave the same network.
     attempts_elsewhere: Vec<Attempt<'a>>,
@@ -165,6 +172,10 @@ impl<'a> Evidence<'a> {
             cloud_hints: Vec::new(),
             cloud_metadata: Vec::new(),
             platform_addresses: Vec::new(),
+            beside: Vec::new(),
+            loads: Vec::new(),
+            system_loads: Vec::new(),
+            proxy_answers: Vec::new(),
             attempts: Vec::new(),
             attempts_elsewhere: Vec::new(),
         };
@@ -190,12 +201,13 @@ impl<'a> Evidence<'a> {
         match &observation.fact {
             Fact::Interface(fact) => self.interfaces.push(seen!(fact)),
             Fact::Machine(fact) => self.machines.push(seen!(fact)),
+            Fact::SystemLoad(fact) => self.system_loads.push(seen!(fact)),
+            Fact::Counters(fact) => self.counters.push(seen!(fact)),
             Fact::Clock(fact) => self.clocks.push(seen!(fact)),
             Fact::Resolvers(fact) => self.resolvers.push(seen!(fact)),
             Fact::Proxies(fact) => self.proxies.push(seen!(fact)),
             Fact::Sockets(fact) => self.sockets.push(seen!(fact.as_ref())),
             Fact::Capacity(fact) => self.capacities.push(seen!(fact)),
-            Fact::Counters(fact) => self.counters.push(seen!(fact)),
             Fact::AddressProbe(fact) => self.address_probes.push(seen!(fact)),
             Fact::CloudHint(fact) => self.cloud_hints.push(seen!(fact)),
             Fact::CloudMetadata(fact) => self.cloud_metadata.push(seen!(fact)),
@@ -233,12 +245,14 @@ impl<'a> Evidence<'a> {
                 self.handshakes.push(seen);
             }
             // What is asked beside the question, such as the other way or a known answer, says nothing of the target by itself.
-            Fact::Exchange(fact) if !fact.purpose.is_question() => {}
+            Fact::Exchange(fact) if fact.purpose == ExchangePurpose::Compared => {}
+            Fact::Exchange(fact) if !fact.purpose.is_question() => self.beside.push(seen!(fact.as_ref())),
             Fact::Exchange(fact) => {
                 let seen = seen!(fact.as_ref());
                 self.attempts.extend(Attempt::of_exchange(seen));
                 self.exchanges.push(seen);
             }
+            Fact::Proxy(fact) => self.proxy_answers.push(seen!(fact.as_ref())),
             Fact::Quic(fact) => {
                 // Where it completed, its certificate is judged as any other. Its address is no attempt at TCP.
                 let completed = fact.tls.as_deref().filter(|_| fact.failure.is_none());
@@ -254,11 +268,12 @@ impl<'a> Evidence<'a> {
             Fact::Mtu(fact) => self.mtus.push(seen!(fact.as_ref())),
             Fact::TimeOffset(fact) => self.time_offsets.push(seen!(fact.as_ref())),
             // No rule reads these yet.
-            Fact::Comparison(_) | Fact::Load(_) => {}
+            Fact::Comparison(_) => {}
+            Fact::Load(fact) => self.loads.push(seen!(fact.as_ref())),
             Fact::Reflection(_) => {}
             // Sums over many addresses or ports: no rule reads a cause from them.
             Fact::Sweep(_) | Fact::PortSweep(_) | Fact::Race(_) => {}
-            Fact::Neighbours(_) | Fact::Firewall(_) | Fact::SystemLoad(_) => {}
+            Fact::Neighbours(_) | Fact::Firewall(_) => {}
             Fact::Unknown(_) => {}
         }
     }

@@ -5,8 +5,8 @@ use crate::spot::Spot;
 use netsonde_contract::failure::{Failure, FailureCode, Step};
 use netsonde_contract::id::ObservationId;
 use netsonde_contract::observation::{
-    Connect, Echo, Exchange, ExchangePurpose, Fact, Handshake, Load, Lookup, LookupSource, Mtu, MtuLimit, Purpose, Quic, Service,
-    TimeOffset, Trace,
+    Connect, Echo, Exchange, ExchangePurpose, Fact, Handshake, Load, Lookup, LookupSource, Mtu, MtuLimit, Proxy, Purpose, Quic,
+    Service, TimeOffset, Trace,
 };
 use netsonde_contract::outcome::Outcome;
 
@@ -70,6 +70,7 @@ impl Evidence<'_> {
             Fact::Exchange(exchange) => of_exchange(exchange),
             Fact::Quic(quic) => of_quic(quic),
             Fact::Load(load) => of_load(load),
+            Fact::Proxy(proxy) => of_proxy(proxy),
             Fact::Reflection(reflection) if reflection.failure.is_some() || reflection.received < reflection.sent => {
                 let count = || format!("{} of {} packets were answered", reflection.received, reflection.sent);
                 let what = words(reflection.failure.as_ref(), count);
@@ -275,6 +276,10 @@ fn of_exchange(exchange: &Exchange) -> Option<Found> {
         };
         return Some((layer, spot, format!("{} {url}: {}", exchange.method, ended(exchange, failure))));
     }
+    let through = exchange.proxy_tls.as_deref().and_then(of_handshake);
+    if let Some((layer, spot, what)) = through {
+        return Some((layer, spot, format!("the proxy {}: {what}", exchange.proxy.as_deref().unwrap_or_default())));
+    }
     if let Some(stopped) = &exchange.redirect_stopped {
         let why = match stopped.as_str() {
             "loop" => "the redirects go in a circle",
@@ -294,8 +299,27 @@ fn of_exchange(exchange: &Exchange) -> Option<Found> {
         let what: Vec<String> = changed.chain(lost).collect();
         return Some((Layer::Http, spot(), format!("{url} did not get the request as it was sent: {}", what.join(", "))));
     }
-    let status = exchange.status.filter(|_| !exchange.expected && exchange.location.is_none())?;
+    // A redirect is followed, and is no failure, but for an answer that is known to be another one.
+    let is_final = exchange.location.is_none() || exchange.purpose == ExchangePurpose::KnownAnswer;
+    let status = exchange.status.filter(|_| !exchange.expected && is_final)?;
     Some((Layer::Http, Spot::Url(url.clone()), format!("{} {url}: status {status}, which was not expected", exchange.method)))
+}
+
+/// A proxy that does not let this machine out, in its own words.
+fn of_proxy(proxy: &Proxy) -> Option<Found> {
+    if proxy.lets_out() {
+        return None;
+    }
+    let mut answers = [&proxy.connect, &proxy.get].into_iter().flatten();
+    let refusing = answers.rfind(|answer| answer.failure.is_some() || !(answer.is_tunnel() || answer.is_let_through()));
+    let answered = refusing.map(|answer| match (&answer.failure, answer.status) {
+        (Some(failure), _) => format!("asked for {}: {}", answer.asked, failure.text),
+        (None, status) => format!("asked for {}: status {}", answer.asked, status.unwrap_or_default()),
+    });
+    let socks = proxy.socks.map(|socks| socks.words().to_owned());
+    let failure = proxy.failure.as_ref().map(|failure| failure.text.clone());
+    let what = failure.or(answered).or(socks).unwrap_or_else(|| "it was not asked".to_owned());
+    Some((Layer::Http, Spot::Url(proxy.url.clone()), format!("the proxy {}: {what}", proxy.proxy)))
 }
 
 fn of_load(load: &Load) -> Option<Found> {

@@ -2,13 +2,14 @@
 
 use super::timestamp;
 use netsonde_contract::failure::{Failure, FailureCode, IcmpError, Step};
+use netsonde_contract::kind::{LatencyBy, LoadDirection};
 use netsonde_contract::observation::{
     Certificate, Clock, CloudHint, CloudMetadata, CloudProvider, Connect, DnsFlags, DnsReply, DnssecChain, Echo, EchoReply,
     EchoStatistics, Exchange, Fact, FetchedIssuer, Handshake, HandshakeVariant, Header, Hold, Hop, HopProbe, HopReply, HostsLine,
-    Interface, Lookup, LookupSource, Machine, Mtu, MtuLimit, NameSources, NameVerdict, OtherMessage, PlatformAddress,
-    PlatformService, Proxies, ProxySetting, Purpose, QueryReason, Quic, Record, ReplyKind, Resolvers, Route, Security, SentQuery,
-    Service, TimeOffset, TlsSupport, Trace, TraceProtocol, Transport, TrustReason, TrustStore, TrustVerdict, Variant,
-    VersionSupport, ZoneServer,
+    Interface, LatencySeries, Load, LoadedPhase, Lookup, LookupSource, Machine, Mtu, MtuLimit, NameSources, NameVerdict,
+    OtherMessage, PlatformAddress, PlatformService, Proxies, Proxy, ProxySetting, Purpose, QueryReason, Quic, Record, ReplyKind,
+    Resolvers, Route, RttDistribution, Security, SentQuery, Service, SystemLoad, TimeOffset, TlsSupport, Trace, TraceProtocol,
+    Transfer, Transport, TrustReason, TrustStore, TrustVerdict, Variant, VersionSupport, ZoneServer,
 };
 use serde_json::json;
 use std::net::{IpAddr, SocketAddr};
@@ -633,6 +634,59 @@ pub(crate) fn exchange(url: &str, change: impl FnOnce(&mut Exchange)) -> Fact {
     .unwrap();
     change(&mut exchange);
     Fact::Exchange(Box::new(exchange))
+}
+
+/// A proxy that lets this machine out.
+pub(crate) fn proxy(url: &str, change: impl FnOnce(&mut Proxy)) -> Fact {
+    let mut proxy: Proxy = serde_json::from_value(json!({
+        "url": url, "proxy": "http://proxy.example:3128", "protocol": "http", "way": "given", "address": "10.0.0.3:3128", "connect_us": 400,
+        "lets_in_anybody": true, "connect": {"asked": "shop.example:443", "status": 200, "took_us": 20_000},
+    }))
+    .unwrap();
+    change(&mut proxy);
+    Fact::Proxy(Box::new(proxy))
+}
+
+/// Every value of a distribution is this one.
+pub(crate) fn distribution(us: u64) -> RttDistribution {
+    RttDistribution { min_us: us, mean_us: us, deviation_us: 0, median_us: us, p90_us: us, p95_us: us, p99_us: us, max_us: us }
+}
+
+/// A download that was measured, with the round trips while idle and under load, on a machine that is not busy.
+pub(crate) fn load(url: &str, idle_us: u64, loaded_us: u64, change: impl FnOnce(&mut LoadedPhase)) -> Fact {
+    let series = |us| LatencySeries {
+        sent: 50,
+        answered: 50,
+        rtt: Some(distribution(us)),
+        timer_late: Some(distribution(100)),
+        loopback: Some(distribution(60)),
+    };
+    let mut phase = LoadedPhase {
+        direction: LoadDirection::Download,
+        connections: 2,
+        requests: 2,
+        transfer: Transfer { bytes: 1_000_000, took_us: 6_000_000, ..Transfer::default() },
+        latency: series(loaded_us),
+        increase_us: None,
+        increase_p95_us: None,
+        at_close: Vec::new(),
+        failure: None,
+    };
+    change(&mut phase);
+    Fact::Load(Box::new(Load {
+        url: url.into(),
+        address: Some("192.0.2.1:443".parse().unwrap()),
+        proxy: None,
+        latency: LatencyBy::Connect,
+        idle: Some(series(idle_us)),
+        loaded: vec![phase],
+        bytes: 1_000_000,
+        failure: None,
+    }))
+}
+
+pub(crate) fn system_load(processors: u32, runnable: u32) -> Fact {
+    Fact::SystemLoad(SystemLoad { processors, runnable: Some(runnable), ..SystemLoad::default() })
 }
 
 /// What the firmware says of the cloud.

@@ -188,6 +188,8 @@ fn status_of(kind: Kind, facts: &[Fact]) -> Status {
                 && handshake.deciding_verdict().is_some_and(|verdict| verdict.trusted)
                 && handshake.name.as_ref().is_some_and(|name| name.fits)
         }
+        Fact::Load(load) => load.failure.is_none(),
+        Fact::Proxy(proxy) => proxy.lets_out(),
         Fact::Quic(quic) => quic.failure.is_none(),
         Fact::Service(service) => service.failure.is_none(),
         Fact::Route(route) => route.failure.is_none(),

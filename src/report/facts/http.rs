@@ -81,8 +81,15 @@ pub(super) fn line(exchange: &Exchange) -> String {
         ExchangePurpose::HeaderEcho => ", for an echo of the request",
         ExchangePurpose::Range => ", for a part",
         ExchangePurpose::Upload => ", to measure the way up",
+        ExchangePurpose::ProxyScript => ", which names the proxies",
     };
     format!("{} {}{to}{proxy}{purpose}: {}", exchange.method, exchange.url, result(exchange))
+}
+
+/// What came of fetching the script that names the proxies.
+pub(super) fn script(exchange: &Exchange) -> String {
+    let kind = exchange.header("content-type").map_or(String::new(), |kind| format!(", {}", shortened(kind, MAX_HEADER_CHARS)));
+    format!("{}: {}, {}{kind}", exchange.url, result(exchange), units::size(exchange.body_bytes))
 }
 
 /// `1.2 MB/s (10 Mbit/s)`: bytes for those who wait, bits for those who sell.
@@ -123,10 +130,11 @@ pub(super) fn kernel(state: &TcpState) -> String {
 
 /// The phases that were reached, with their names, in order.
 pub(crate) fn phases(phases: &Phases) -> Vec<(&'static str, u64)> {
-    let Phases { resolve_us, connect_us, tls_us, send_us, first_byte_us, body_us } = *phases;
+    let Phases { resolve_us, connect_us, proxy_us, tls_us, send_us, first_byte_us, body_us } = *phases;
     let named = [
         ("resolve", resolve_us),
         ("connect", connect_us),
+        ("proxy", proxy_us),
         ("TLS", tls_us),
         ("send", send_us),
         ("first byte", first_byte_us),
@@ -150,6 +158,9 @@ pub(super) fn details(exchange: &Exchange) -> Vec<String> {
     if let Some(reply) = &exchange.plain_reply {
         lines.push(format!("the reply begins \"{reply}\""));
     }
+    lines.extend(exchange.block_page.as_ref().map(|filter| format!("the page is a block page of {filter}")));
+    lines.extend(exchange.socks.as_ref().map(|socks| format!("SOCKS {}: {}", socks.version, socks.words())));
+    lines.extend(exchange.proxy_tls.as_deref().map(|tls| format!("the proxy itself: {}", super::tls::line(tls))));
     lines.extend(exchange.transfer.as_deref().filter(|transfer| transfer.rate.is_some()).map(transfer));
     lines.extend(exchange.at_close.as_deref().map(|state| format!("the kernel at the end: {}", kernel(state))));
     lines.extend(http_beside::details(exchange));

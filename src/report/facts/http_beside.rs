@@ -125,6 +125,7 @@ fn way(way: ProxyReason) -> Option<String> {
         ProxyReason::Declined => "directly, because no proxy was wanted",
         ProxyReason::Excepted => "directly, because the environment's proxy does not serve this URL",
         ProxyReason::Comparison => "this way to compare",
+        ProxyReason::Script => "directly, as programs fetch such a script",
         ProxyReason::NoneSet | ProxyReason::Other => return None,
     };
     Some(words.to_owned())

@@ -14,6 +14,7 @@ mod icmp;
 mod load;
 mod mtu;
 mod ntp;
+mod proxy;
 mod quic;
 mod reflect;
 mod route;
@@ -51,6 +52,7 @@ pub(crate) fn outcome(outcome: &Outcome) -> String {
         Kind::Tls => tls::outcome(outcome),
         Kind::Http => http::outcome(outcome),
         Kind::Load => load::outcome(outcome),
+        Kind::Proxy => proxy::outcome(outcome),
         Kind::Mtu => mtu::outcome(outcome),
         Kind::Ntp => ntp::outcome(outcome),
         Kind::Quic => quic::outcome(outcome),
@@ -92,6 +94,7 @@ pub(crate) fn line(fact: &Fact) -> String {
         Fact::Exchange(fact) => http::line(fact),
         Fact::Comparison(fact) => http_beside::comparison(fact),
         Fact::Load(fact) => load::line(fact),
+        Fact::Proxy(fact) => proxy::line(fact),
         Fact::Mtu(fact) => mtu::line(fact),
         Fact::TimeOffset(fact) => ntp::line(fact),
         Fact::Quic(fact) => quic::line(fact),
@@ -139,6 +142,7 @@ pub(crate) fn details(fact: &Fact) -> Vec<String> {
         Fact::Exchange(fact) => http::details(fact),
         Fact::Comparison(fact) => http_beside::comparison_details(fact),
         Fact::Load(fact) => load::details(fact),
+        Fact::Proxy(fact) => proxy::details(fact),
         Fact::Mtu(fact) => mtu::details(fact),
         Fact::TimeOffset(fact) => ntp::details(fact),
         Fact::Quic(fact) => quic::details(fact),

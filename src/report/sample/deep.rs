@@ -19,6 +19,7 @@ pub(crate) fn deep() -> Value {
                 outcome("quic", "quic", false, "failed", 14_000, 1_200_000, vec![over_quic(), refusing_quic(), silent_quic()]),
                 outcome("web", "http", false, "failed", 14_000, 300_000, super::http::depth()),
                 outcome("load", "load", false, "succeeded", 14_000, 12_000_000, vec![super::http::load()]),
+                outcome("proxy", "proxy", false, "failed", 14_000, 30_000, vec![proxy()]),
                 outcome("ends", "reflect", false, "failed", 14_000, 3_000_000, vec![reflection()]),
                 outcome("cloud", "cloud", false, "failed", 14_000, 1_500_000, vec![hint(), metadata(), platform()]),
                 outcome("mail", "service", false, "failed", 14_000, 5_100_000, vec![serving(), turned_away(), mistaken(), speechless()]),
@@ -180,6 +181,18 @@ fn reflection() -> Value {
             },
             "round_trip": trip, "round_trip_jitter_us": 80, "offset_us": -90_500, "offset_bound_us": 10_500, "reflector_synchronised": true,
             "reflector_error_us": 900, "clock_moved_us": 4, "strays": 0, "samples": [], "took_us": 3_000_000,
+        }),
+    )
+}
+
+fn proxy() -> Value {
+    observation(
+        "proxy/1",
+        json!({
+            "fact": "proxy", "url": "https://mail.example/", "proxy": "http://proxy.example:3128", "protocol": "http", "way": "environment",
+            "address": "10.0.0.3:3128", "resolve_us": 900, "connect_us": 400, "lets_in_anybody": false,
+            "methods": [{"name": "Negotiate"}, {"name": "Basic", "realm": "Example"}], "product": "Squid",
+            "connect": {"asked": "mail.example:443", "status": 407, "took_us": 1_200, "via": "1.1 gate (squid/5.7)", "server": "squid/5.7"},
         }),
     )
 }

@@ -35,7 +35,7 @@ pub(super) fn read(kind: Kind, parameters: &mut Map<String, Value>) -> Result<Op
     let text = |name: &str| parameters.get(name).and_then(Value::as_str).map(str::to_owned);
     let parse = |text: &str, form| Target::parse(text, form).map_err(|error| error.to_string());
     match kind {
-        Kind::Http | Kind::Load => {
+        Kind::Http | Kind::Load | Kind::Proxy => {
             let Some(given) = text("url") else { return Ok(None) };
             let target = parse(&given, TargetForm::Url)?;
             parameters.insert("url".into(), target.url().unwrap_or(given).into());

@@ -9,6 +9,7 @@ pub(super) mod interface_errors;
 pub(super) mod link_down;
 pub(super) mod no_resolver;
 pub(super) mod no_route;
+pub(super) mod overloaded;
 pub(super) mod permission_denied;
 pub(super) mod ports;
 pub(super) mod proxy_mismatch;

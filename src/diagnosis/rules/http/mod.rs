@@ -1,5 +1,10 @@
+pub(super) mod blocked_page;
+pub(super) mod captive_portal;
+pub(super) mod content_unexpected;
+pub(super) mod headers_tampered;
 pub(super) mod protocol_error;
 pub(super) mod proxy;
+pub(super) mod proxy_said;
 pub(super) mod redirect_loop;
 pub(super) mod slow_network;
 pub(super) mod slow_server;

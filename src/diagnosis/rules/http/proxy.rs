@@ -1,4 +1,4 @@
-//! Faults of the proxy in force: it cannot be reached, or it says no to the request itself.
+//! The proxy in force cannot be reached.
 
 use crate::candidate::Candidate;
 use crate::evidence::{Evidence, Seen, host_of, is_of_proxy};
@@ -7,31 +7,20 @@ use crate::spot::Spot;
 use netsonde_contract::failure::{Failure, FailureCode, Step};
 use netsonde_contract::finding::{Place, Severity, Who};
 use netsonde_contract::id::ObservationId;
-use netsonde_contract::observation::{Connect, Exchange};
+use netsonde_contract::observation::{Connect, Exchange, Proxy};
 use netsonde_contract::outcome::{Outcome, Status};
 use netsonde_contract::target::bracketed;
 use std::net::SocketAddr;
 
-pub(in crate::rules) const UNREACHABLE_RULE: Rule = Rule {
+pub(in crate::rules) const RULE: Rule = Rule {
     settled_by: Some("connecting to the proxy's port from another machine of the same network"),
     ..Rule::new("http.proxy_unreachable", &["tcp.filtered", "http.timeout"], unreachable)
 };
-
-pub(in crate::rules) const AUTH_REQUIRED_RULE: Rule =
-    Rule::new("http.proxy_auth_required", &["http.client_error"], |evidence| answered(evidence, &AUTH_REQUIRED));
-
-pub(in crate::rules) const DENIED_RULE: Rule =
-    Rule::new("http.proxy_denied", &["http.client_error"], |evidence| answered(evidence, &DENIED));
-
-pub(in crate::rules) const UPSTREAM_FAILED_RULE: Rule =
-    Rule::new("http.proxy_upstream_failed", &["http.server_error"], |evidence| answered(evidence, &UPSTREAM_FAILED));
 
 /// The proxy's own machine, or the system, says so.
 const SAID: f64 = 0.95;
 /// Silence: the proxy or the way to it.
 const SILENT: f64 = 0.85;
-/// Whoever answers CONNECT or asks for a proxy's sign-in is the proxy (RFC 9110 sections 9.3.6 and 15.5.8).
-const ANSWERED: f64 = 0.95;
 
 /// One failed way to the proxy, from the check that connects to it or from a request.
 struct Failed<'a> {
@@ -50,7 +39,8 @@ fn unreachable(evidence: &Evidence<'_>) -> Vec<Candidate> {
     let by_check = evidence.to_proxy.iter().filter(|seen| !connected(seen.address)).filter_map(|seen| of_connect(evidence, seen));
     let by_request = evidence.exchanges.iter().filter_map(of_exchange);
     let by_name = evidence.outcomes.iter().filter_map(|outcome| of_unresolved(evidence, outcome));
-    let failed: Vec<Failed<'_>> = by_check.chain(by_request).chain(by_name).collect();
+    let by_answer = evidence.proxy_answers.iter().filter_map(of_answer);
+    let failed: Vec<Failed<'_>> = by_check.chain(by_request).chain(by_answer).chain(by_name).collect();
     let any_works = evidence.to_proxy.iter().any(|seen| seen.failure.is_none());
     let mut candidates: Vec<(String, Candidate)> = Vec::new();
     for found in failed {
@@ -138,6 +128,18 @@ fn of_exchange<'a>(seen: &Seen<'a, Exchange>) -> Option<Failed<'a>> {
     })
 }
 
+fn of_answer<'a>(seen: &Seen<'a, Proxy>) -> Option<Failed<'a>> {
+    let failure = seen.fact.failure.as_ref().filter(|failure| !held_back(failure))?;
+    matches!(failure.during, Step::Resolve | Step::Open | Step::Connect).then(|| Failed {
+        id: seen.id,
+        proxy: seen.fact.proxy.clone(),
+        address: seen.fact.address,
+        how: words(failure, host_of(&seen.fact.proxy)),
+        silent: is_silence(failure),
+        url: Some(&seen.fact.url),
+    })
+}
+
 fn held_back(failure: &Failure) -> bool {
     matches!(failure.code, FailureCode::NotAllowed | FailureCode::BudgetExhausted | FailureCode::Interrupted)
 }
@@ -167,76 +169,9 @@ fn candidate(evidence: &Evidence<'_>, found: &Failed<'_>) -> Candidate {
         .next(Who::Customer, "Check the proxy's address and port in the settings of this machine; if they are right, whoever runs the proxy has to start it.")
 }
 
-/// What a proxy says to a request by itself.
-struct Said {
-    statuses: &'static [u16],
-    /// Only the answer to CONNECT is surely the proxy's own; to other requests it hands on what the server said.
-    to_connect_only: bool,
-    meaning: &'static str,
-    neighbour: &'static str,
-    who: Who,
-    action: &'static str,
-}
-
-const AUTH_REQUIRED: Said = Said {
-    statuses: &[407],
-    to_connect_only: false,
-    meaning: "wants a sign-in before it passes anything on",
-    neighbour: "http.client_error",
-    who: Who::Customer,
-    action: "Give the application the user name and password of the proxy, or have this machine allowed there without them.",
-};
-
-const DENIED: Said = Said {
-    statuses: &[403],
-    to_connect_only: true,
-    meaning: "does not allow it",
-    neighbour: "http.client_error",
-    who: Who::Network,
-    action: "Ask whoever runs the proxy to allow this host and port for this machine.",
-};
-
-const UPSTREAM_FAILED: Said = Said {
-    statuses: &[502, 503, 504],
-    to_connect_only: true,
-    meaning: "cannot reach the host itself",
-    neighbour: "http.server_error",
-    who: Who::Network,
-    action: "Run netsonde where the proxy runs, or ask whoever runs it to look for this host in its log: the fault lies behind the proxy.",
-};
-
-fn answered(evidence: &Evidence<'_>, said: &Said) -> Vec<Candidate> {
-    let of_exchange = |exchange: &Seen<'_, Exchange>| {
-        let proxy = exchange.proxy.as_deref()?;
-        let status = exchange.status.filter(|status| said.statuses.contains(status) && !exchange.expected)?;
-        let to_connect = exchange.method == "CONNECT";
-        if said.to_connect_only && !to_connect {
-            return None;
-        }
-        let host = host_of(&exchange.url);
-        let sentence = format!("The proxy {proxy} was asked for {host} and {} (status {status}).", said.meaning);
-        let reason = "The proxy itself answered: the request never came to the server.";
-        let place = Place {
-            url: Some(exchange.url.clone()),
-            name: Some(host_of(proxy).to_owned()),
-            address: exchange.address.map(|address| address.ip()),
-            port: exchange.address.map(|address| address.port()),
-            ..Place::default()
-        };
-        let candidate = Candidate::new(Severity::Problem, ANSWERED, sentence)
-            .at(place)
-            .about(Spot::Url(exchange.url.clone()))
-            .resting_on([exchange.id])
-            .rejecting(said.neighbour, reason, [exchange.id])
-            .next(said.who, said.action);
-        Some(candidate)
-    };
-    evidence.exchanges.iter().filter_map(of_exchange).collect()
-}
-
 #[cfg(test)]
 mod tests {
-    use crate::scene::{Scene, connect, exchange, failure, proxies};
+    use crate::scene::{Scene, connect, exchange, failure, proxies, proxy};
     use netsonde_contract::failure::{FailureCode, Step};
     use netsonde_contract::id::CheckId;
     use netsonde_contract::kind::Kind;
@@ -308,34 +243,18 @@ mod tests {
     }
 
     #[test]
+    fn a_proxy_that_was_asked_as_such_and_is_not_there_is_named() {
+        let fact = proxy(URL, |proxy| {
+            (proxy.connect, proxy.failure) = (None, Some(failure(FailureCode::Refused, Step::Connect)));
+        });
+        let finding = Scene::new(URL).check(Kind::Proxy, [fact]).finds("http.proxy_unreachable");
+        assert_eq!((finding.place.port, finding.place.name.as_deref()), (Some(3128), Some("proxy.example")));
+    }
+
+    #[test]
     fn a_proxy_that_works_is_no_finding() {
         let good = exchange(URL, |exchange| exchange.proxy = Some(PROXY.into()));
         let scene = proxy_check(Scene::new(URL), [connect("10.0.0.3:3128", 400, None)]);
         assert!(scene.check(Kind::Http, [good]).is_healthy().is_empty());
-    }
-
-    #[test]
-    fn what_the_proxy_says_to_connect_names_the_cause() {
-        for (status, cause) in [
-            (407, "http.proxy_auth_required"),
-            (403, "http.proxy_denied"),
-            (502, "http.proxy_upstream_failed"),
-            (503, "http.proxy_upstream_failed"),
-            (504, "http.proxy_upstream_failed"),
-        ] {
-            Scene::new(URL).check(Kind::Http, [through_proxy("CONNECT", Some(status), None)]).finds(cause);
-        }
-    }
-
-    #[test]
-    fn an_error_that_the_proxy_only_hands_on_is_the_servers() {
-        Scene::new(URL).check(Kind::Http, [through_proxy("GET", Some(403), None)]).finds("http.client_error");
-        Scene::new(URL).check(Kind::Http, [through_proxy("GET", Some(502), None)]).finds("http.server_error");
-    }
-
-    #[test]
-    fn a_sign_in_that_no_proxy_asked_for_is_not_the_proxys() {
-        let fact = exchange(URL, |exchange| (exchange.status, exchange.expected) = (Some(407), false));
-        Scene::new(URL).check(Kind::Http, [fact]).is_unexplained();
     }
 }

@@ -1,3 +1,4 @@
+use super::loaded;
 use crate::candidate::Candidate;
 use crate::evidence::Evidence;
 use crate::rule::Rule;
@@ -20,7 +21,8 @@ const CONFIDENCE: f64 = 0.7;
 const LEAST_REPLIES: usize = 10;
 
 fn evaluate(evidence: &Evidence<'_>) -> Vec<Candidate> {
-    evidence.addresses().into_iter().filter_map(|address| towards(evidence, address)).collect()
+    let idle = evidence.addresses().into_iter().filter_map(|address| towards(evidence, address));
+    idle.chain(loaded::congested(evidence)).collect()
 }
 
 fn towards(evidence: &Evidence<'_>, address: IpAddr) -> Option<Candidate> {

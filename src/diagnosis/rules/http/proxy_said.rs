@@ -1,0 +1,213 @@
+//! What the proxy in force says to the request itself: it wants a sign-in, forbids it, or does not reach the host.
+
+use crate::candidate::Candidate;
+use crate::evidence::{Evidence, Seen, host_of};
+use crate::rule::Rule;
+use crate::spot::Spot;
+use netsonde_contract::finding::{Place, Severity, Who};
+use netsonde_contract::id::ObservationId;
+use netsonde_contract::observation::{Exchange, Proxy, SocksAnswer};
+use std::net::SocketAddr;
+
+pub(in crate::rules) const AUTH_REQUIRED_RULE: Rule =
+    Rule::new("http.proxy_auth_required", &["http.client_error"], |evidence| answered(evidence, &AUTH_REQUIRED));
+
+pub(in crate::rules) const DENIED_RULE: Rule =
+    Rule::new("http.proxy_denied", &["http.client_error"], |evidence| answered(evidence, &DENIED));
+
+pub(in crate::rules) const UPSTREAM_FAILED_RULE: Rule =
+    Rule::new("http.proxy_upstream_failed", &["http.server_error"], |evidence| answered(evidence, &UPSTREAM_FAILED));
+
+/// Whoever answers CONNECT or asks for a proxy's sign-in is the proxy (RFC 9110 sections 9.3.6 and 15.5.8).
+const ANSWERED: f64 = 0.95;
+
+/// What a proxy says to a request by itself.
+struct Said {
+    statuses: &'static [u16],
+    /// The same of a SOCKS proxy.
+    by_socks: fn(&SocksAnswer) -> bool,
+    /// Only the answer to CONNECT is surely the proxy's own; to other requests it hands on what the server said.
+    to_connect_only: bool,
+    meaning: &'static str,
+    neighbour: &'static str,
+    who: Who,
+    action: &'static str,
+}
+
+const AUTH_REQUIRED: Said = Said {
+    statuses: &[407],
+    by_socks: SocksAnswer::wants_sign_in,
+    to_connect_only: false,
+    meaning: "wants a sign-in before it passes anything on",
+    neighbour: "http.client_error",
+    who: Who::Customer,
+    action: "Give the application the user name and password of the proxy, or have this machine allowed there without them.",
+};
+
+const DENIED: Said = Said {
+    statuses: &[403],
+    by_socks: SocksAnswer::is_denied,
+    to_connect_only: true,
+    meaning: "does not allow it",
+    neighbour: "http.client_error",
+    who: Who::Network,
+    action: "Ask whoever runs the proxy to allow this host and port for this machine.",
+};
+
+const UPSTREAM_FAILED: Said = Said {
+    statuses: &[502, 503, 504],
+    by_socks: SocksAnswer::failed_behind,
+    to_connect_only: true,
+    meaning: "cannot reach the host itself",
+    neighbour: "http.server_error",
+    who: Who::Network,
+    action: "Run netsonde where the proxy runs, or ask whoever runs it to look for this host in its log: the fault lies behind the proxy.",
+};
+
+/// One word of the proxy's.
+struct Heard<'a> {
+    id: &'a ObservationId,
+    proxy: &'a str,
+    url: &'a str,
+    address: Option<SocketAddr>,
+    /// `status 407`, or a SOCKS reply in words.
+    word: String,
+    /// The ways to sign in that it offers, where it was asked.
+    methods: Vec<&'a str>,
+}
+
+fn answered(evidence: &Evidence<'_>, said: &Said) -> Vec<Candidate> {
+    let by_answers = evidence.proxy_answers.iter().filter_map(|seen| of_answer(seen, said));
+    let by_requests = evidence.exchanges.iter().filter_map(|seen| of_exchange(seen, said));
+    let mut candidates: Vec<(&str, &str, Candidate)> = Vec::new();
+    for heard in by_answers.chain(by_requests) {
+        match candidates.iter_mut().find(|(proxy, url, _)| *proxy == heard.proxy && *url == heard.url) {
+            Some((_, _, candidate)) => *candidate = candidate.clone().resting_on([heard.id]),
+            None => candidates.push((heard.proxy, heard.url, candidate(&heard, said))),
+        }
+    }
+    candidates.into_iter().map(|(_, _, candidate)| candidate).collect()
+}
+
+/// The proxy asked as such tells more than a request that failed.
+fn of_answer<'a>(seen: &Seen<'a, Proxy>, said: &Said) -> Option<Heard<'a>> {
+    let fact = seen.fact;
+    let by_connect = fact.connect.as_ref().and_then(|answer| answer.status);
+    let by_get = fact.get.as_ref().and_then(|answer| answer.status).filter(|_| !said.to_connect_only);
+    let status = [by_connect, by_get].into_iter().flatten().find(|status| said.statuses.contains(status));
+    let socks = fact.socks.as_ref().filter(|socks| (said.by_socks)(socks));
+    let word = status.map(|status| format!("status {status}")).or_else(|| Some(socks?.words().to_owned()))?;
+    let methods = fact.methods.iter().map(|method| method.name.as_str()).collect();
+    Some(Heard { id: seen.id, proxy: &fact.proxy, url: &fact.url, address: fact.address, word, methods })
+}
+
+fn of_exchange<'a>(seen: &Seen<'a, Exchange>, said: &Said) -> Option<Heard<'a>> {
+    let exchange = seen.fact;
+    let to_connect = exchange.method == "CONNECT";
+    let status = exchange.status.filter(|status| said.statuses.contains(status) && !exchange.expected);
+    let status = status.filter(|_| to_connect || !said.to_connect_only);
+    let socks = exchange.socks.as_ref().filter(|socks| (said.by_socks)(socks));
+    let word = status.map(|status| format!("status {status}")).or_else(|| Some(socks?.words().to_owned()))?;
+    let proxy = exchange.proxy.as_deref()?;
+    Some(Heard { id: seen.id, proxy, url: &exchange.url, address: exchange.address, word, methods: Vec::new() })
+}
+
+fn candidate(heard: &Heard<'_>, said: &Said) -> Candidate {
+    let Heard { id, proxy, url, address, word, methods } = heard;
+    let offered = if methods.is_empty() { String::new() } else { format!(" It offers {}.", methods.join(", ")) };
+    let sentence = format!("The proxy {proxy} was asked for {} and {} ({word}).{offered}", host_of(url), said.meaning);
+    let reason = "The proxy itself answered: the request never came to the server.";
+    let place = Place {
+        url: Some((*url).to_owned()),
+        name: Some(host_of(proxy).to_owned()),
+        address: address.map(|address| address.ip()),
+        port: address.map(|address| address.port()),
+        ..Place::default()
+    };
+    Candidate::new(Severity::Problem, ANSWERED, sentence)
+        .at(place)
+        .about(Spot::Url((*url).to_owned()))
+        .resting_on([*id])
+        .rejecting(said.neighbour, reason, [*id])
+        .next(said.who, said.action)
+}
+
+#[cfg(test)]
+mod tests {
+    use crate::scene::{Scene, exchange, failure, proxy};
+    use netsonde_contract::failure::{FailureCode, Step};
+    use netsonde_contract::kind::Kind;
+    use netsonde_contract::observation::{Fact, ProxyMethod, SocksAnswer};
+
+    const URL: &str = "https://shop.example/";
+    const PROXY: &str = "http://proxy.example:3128";
+
+    fn through_proxy(method: &str, status: u16) -> Fact {
+        exchange(URL, |exchange| {
+            (exchange.method, exchange.proxy) = (method.into(), Some(PROXY.into()));
+            (exchange.status, exchange.expected) = (Some(status), false);
+            exchange.address = Some("10.0.0.3:3128".parse().unwrap());
+        })
+    }
+
+    #[test]
+    fn a_proxy_that_was_asked_as_such_tells_its_ways_to_sign_in() {
+        let fact = proxy(URL, |proxy| {
+            proxy.lets_in_anybody = Some(false);
+            proxy.methods = ["Negotiate", "Basic"].map(|name| ProxyMethod { name: name.into(), realm: None }).to_vec();
+            proxy.connect.as_mut().unwrap().status = Some(407);
+        });
+        let scene = Scene::new(URL).check(Kind::Proxy, [fact]).check(Kind::Http, [through_proxy("CONNECT", 407)]);
+        let finding = scene.finds("http.proxy_auth_required");
+        assert!(finding.sentence.ends_with("(status 407). It offers Negotiate, Basic."), "{}", finding.sentence);
+        assert_eq!(finding.evidence.len(), 2);
+    }
+
+    #[test]
+    fn a_proxy_that_lets_out_is_no_finding() {
+        assert!(Scene::new(URL).check(Kind::Proxy, [proxy(URL, |_| {})]).is_healthy().is_empty());
+    }
+
+    #[test]
+    fn the_reply_of_a_socks_proxy_names_the_cause() {
+        for (method, reply, cause) in [
+            (SocksAnswer::NO_METHOD, None, "http.proxy_auth_required"),
+            (0, Some(2), "http.proxy_denied"),
+            (0, Some(5), "http.proxy_upstream_failed"),
+        ] {
+            let socks = Some(SocksAnswer { version: 5, method: Some(method), reply, ..SocksAnswer::default() });
+            let asked = proxy(URL, |proxy| (proxy.connect, proxy.socks) = (None, socks));
+            Scene::new(URL).check(Kind::Proxy, [asked]).finds(cause);
+            let requested = exchange(URL, |exchange| {
+                (exchange.status, exchange.socks, exchange.proxy) = (None, socks, Some("socks5://proxy.example:1080".into()));
+                exchange.failure = Some(failure(FailureCode::Other("proxy_refused".into()), Step::Other));
+            });
+            Scene::new(URL).check(Kind::Http, [requested]).finds(cause);
+        }
+    }
+
+    #[test]
+    fn what_the_proxy_says_to_connect_names_the_cause() {
+        for (status, cause) in [
+            (407, "http.proxy_auth_required"),
+            (403, "http.proxy_denied"),
+            (502, "http.proxy_upstream_failed"),
+            (503, "http.proxy_upstream_failed"),
+            (504, "http.proxy_upstream_failed"),
+        ] {
+            Scene::new(URL).check(Kind::Http, [through_proxy("CONNECT", status)]).finds(cause);
+        }
+    }
+
+    #[test]
+    fn an_error_that_the_proxy_only_hands_on_is_the_servers() {
+        Scene::new(URL).check(Kind::Http, [through_proxy("GET", 403)]).finds("http.client_error");
+        Scene::new(URL).check(Kind::Http, [through_proxy("GET", 502)]).finds("http.server_error");
+    }
+
+    #[test]
+    fn a_sign_in_that_no_proxy_asked_for_is_not_the_proxys() {
+        let fact = exchange(URL, |exchange| (exchange.status, exchange.expected) = (Some(407), false));
+        Scene::new(URL).check(Kind::Http, [fact]).is_unexplained();
+    }
+}
