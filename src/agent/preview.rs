@@ -237,7 +237,7 @@ mod tests {
             let target =
                 set.target.map(|form| if form == TargetForm::Url { "https://shop.example/?card=1" } else { "shop.example:443" });
             let needed = set.parameters.iter().filter(|own| own.default.is_none());
-            let parameters = needed.map(|own| (own.name.clone(), "ssh".to_owned())).collect();
+            let parameters = needed.map(|own| (own.name.clone(), "mysql".to_owned())).collect();
             let request = Request { targets: target.into_iter().map(str::to_owned).collect(), parameters, ..Request::default() };
             let plan = set.plan(&request).unwrap();
             let text = describe(&plan, Level::Default, None, false);

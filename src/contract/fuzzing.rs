@@ -32,7 +32,7 @@ pub const PARSERS: &[Parser] = &[
     ("pin", pin),
     ("probe_set", set),
     ("receipt", signed_receipt),
-    ("target", target),
+    ("target_text", target),
     ("ticket", ticket),
 ];
 

@@ -21,6 +21,7 @@ pub struct Proxy {
     /// Finding the proxy's own address, and connecting to it, in microseconds.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub resolve_us: Option<u64>,
+    /// Until the TCP connection stood, in microseconds.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub connect_us: Option<u64>,
     /// The handshake with an https proxy itself.
@@ -72,6 +73,7 @@ pub enum ProxyProtocol {
 /// One way to sign in: `Basic`, `Digest`, `NTLM`, `Negotiate` …, of SOCKS 5 `password` or `GSSAPI`.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct ProxyMethod {
+    /// The method's name, such as `Negotiate` (RFC 9110 section 11.7.1) or a SOCKS method's (RFC 1928 section 3).
     pub name: String,
     /// What the proxy calls what it guards, where it says so.
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -83,13 +85,16 @@ pub struct ProxyMethod {
 pub struct ProxyAnswer {
     /// `host:port` for CONNECT, else a URL.
     pub asked: String,
+    /// The status code (RFC 9110 section 15).
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub status: Option<u16>,
     /// From the request's last byte to the answer's first: with the proxy's own way to the host in it.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub took_us: Option<u64>,
+    /// The `Via` header (RFC 9110 section 7.6.3).
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub via: Option<String>,
+    /// The `Server` header (RFC 9110 section 10.2.4).
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub server: Option<String>,
     #[serde(default, skip_serializing_if = "Option::is_none")]
