@@ -5,8 +5,6 @@
 mod bundle_tools;
 /// The clouds' services, in a namespace that has their addresses.
 mod cloud;
-/// Rules and scenarios held together.
-mod coverage;
 /// Recorded evidence of the lab against the findings that were judged.
 mod golden;
 /// Whole ways through the real programs.
