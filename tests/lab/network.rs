@@ -251,6 +251,7 @@ impl Network {
             ("input", "filter", "input", 0),
             ("forward", "filter", "forward", 0),
             ("output", "filter", "output", 0),
+            ("hide", "nat", "postrouting", 100),
             ("post", "filter", "postrouting", 300),
         ];
         let mut text = String::from("table inet f {\n");

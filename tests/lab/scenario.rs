@@ -211,7 +211,7 @@ pub(crate) struct Fault {
     /// What cables do from now on.
     #[serde(default)]
     pub cable: Vec<Impairment>,
-    /// Rules for the table `inet f`, which has the chains raw, pre, divert, input, forward, output and post.
+    /// Rules for the table `inet f`, which has the chains raw, pre, divert, input, forward, output, hide and post.
     #[serde(default)]
     pub nft: String,
     /// Arguments of `ip` in the node, one command a line.
