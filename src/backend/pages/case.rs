@@ -84,7 +84,8 @@ struct Section {
 /// One part of the evidence: its anchor, its heading, and what draws it.
 type Part = (&'static str, &'static str, fn(&Document) -> String);
 
-const PARTS: [Part; 8] = [
+const PARTS: [Part; 9] = [
+    ("reasoning", "How this was concluded", fragment::reasoning),
     ("path", "Path", fragment::path),
     ("rtt", "Round-trip times", fragment::rtt),
     ("requests", "Requests", fragment::waterfall),

@@ -9,6 +9,11 @@ pub fn findings(document: &Document) -> String {
     made(document, super::finding::write)
 }
 
+/// How the conclusion was reached, as a tree to unfold.
+pub fn reasoning(document: &Document) -> String {
+    made(document, super::reasoning::write)
+}
+
 /// A drawing of each path, the place of the fault marked.
 pub fn path(document: &Document) -> String {
     made(document, super::path::write)

@@ -5,6 +5,7 @@ mod environment;
 mod finding;
 mod path;
 mod raw;
+mod reasoning;
 mod rtt;
 mod waterfall;
 pub(crate) mod write;
@@ -81,6 +82,7 @@ type Section = (&'static str, fn(&Document) -> String);
 /// In reading order; those in one row stand side by side where the page is wide enough.
 const ROWS: &[&[Section]] = &[
     &[("Findings", fragment::findings)],
+    &[("How this was concluded", fragment::reasoning)],
     &[("Path", fragment::path), ("Round-trip times", fragment::rtt)],
     &[("Requests", fragment::waterfall)],
     &[("Name lookups", fragment::dns)],
