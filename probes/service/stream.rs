@@ -33,6 +33,8 @@ struct Talk<'a> {
     /// What came back since the step before.
     received: Vec<u8>,
     heard: Heard,
+    /// Something was sent.
+    asked: bool,
     random: [u8; 64],
     /// When the connection stood, on the run's clock.
     connected_at: Duration,
@@ -67,7 +69,7 @@ pub(super) async fn talk(context: &Context, params: &ServiceParams, protocol: &P
         };
         stream = secured;
     }
-    let mut talk = Talk { context, params, stream, received: Vec::new(), heard, random, connected_at };
+    let mut talk = Talk { context, params, stream, received: Vec::new(), heard, asked: false, random, connected_at };
     for each in protocol.steps {
         if !talk.step(each, draft).await {
             return;
@@ -126,6 +128,7 @@ impl Talk<'_> {
 
     /// Sends the question and reads until there is an answer. A step without a parser begins TLS with its question.
     async fn exchange(&mut self, each: &Step, question: &[u8], draft: &mut Draft<Service>) -> Result<Heard, Unanswered> {
+        self.asked |= !question.is_empty();
         let sent = self.stream.write_all(question).await;
         let Some(read) = each.read else {
             sent.map_err(|error| Unanswered::Ended(Failure::from_io(&error, Stage::Send)))?;
@@ -194,7 +197,9 @@ impl Talk<'_> {
     async fn last_question(&mut self, draft: &mut Draft<Service>) {
         let mut buffer = [0_u8; 512];
         let asked = async {
-            self.stream.write_all(LAST_QUESTION).await.ok()?;
+            // The end of a line that was begun would be an empty request to a server that was sent nothing.
+            let question = if self.asked { LAST_QUESTION } else { LAST_QUESTION.trim_ascii_start() };
+            self.stream.write_all(question).await.ok()?;
             self.stream.read(&mut buffer).await.ok()
         };
         let count = tokio::time::timeout(LAST_WAIT, asked).await.ok().flatten().unwrap_or(0);

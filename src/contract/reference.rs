@@ -131,7 +131,7 @@ fn describe(text: &mut String, name: &str, heading: &str) {
     let schema = definition(name);
     text.push_str(heading);
     if let Some(description) = schema["description"].as_str() {
-        let _ = write!(text, "\n{description}\n");
+        let _ = write!(text, "\n{}\n", description.replace("[`", "`").replace("`]", "`"));
     }
     let fields = properties(&schema);
     if !fields.is_empty() {
@@ -228,7 +228,9 @@ fn default(field: &Field) -> String {
 
 /// A text that fits a cell of a table.
 fn cell(text: &str) -> String {
-    text.split_whitespace().collect::<Vec<_>>().join(" ").replace('|', "\\|")
+    // Links of the source's own documentation lead nowhere here.
+    let plain = text.replace("[`", "`").replace("`]", "`");
+    plain.split_whitespace().collect::<Vec<_>>().join(" ").replace('|', "\\|")
 }
 
 #[cfg(test)]

@@ -10,12 +10,12 @@ use std::net::{IpAddr, SocketAddr};
 pub struct DnsParams {
     /// The name to ask for.
     pub name: String,
-    /// The record types to ask for, such as A, AAAA, CNAME, MX, TXT.
+    /// The record types to ask for, such as A, AAAA, CNAME, MX, TXT; at most 8.
     #[serde(default = "address_types")]
     pub types: Vec<String>,
     /// The name servers to ask, as addresses with an optional port; none asks those that the system is configured with. `tls://ADDRESS#NAME`
     /// asks over TLS and `https://ADDRESS/dns-query#NAME` over HTTPS, where NAME is the one that the certificate must have; `quic://ADDRESS#NAME` asks over QUIC; `udp://ADDRESS` and
-    /// `tcp://ADDRESS` use that transport only.
+    /// `tcp://ADDRESS` use that transport only. At most 8.
     #[serde(default)]
     pub servers: Vec<String>,
     /// How to ask: over UDP and again over TCP when the reply was cut, or over one of them only.

@@ -159,6 +159,11 @@ impl HttpParams {
         if let Some(text) = self.expect_body_sha256.as_deref().filter(|text| !digest(text)) {
             return unread("expect_body_sha256", text, "64 hexadecimal digits");
         }
+        let reads_body = !self.expect_body.is_empty() || !self.expect_json.is_empty() || self.expect_body_sha256.is_some();
+        if self.method == HttpMethod::Head && reads_body {
+            let message = "an answer to HEAD has no body that could be expected: use `method` get".to_owned();
+            return Err(ParameterError::of("method", message));
+        }
         let lists = [
             ("expect_status", &self.expect_status),
             ("expect_headers", &self.expect_headers),

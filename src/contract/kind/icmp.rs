@@ -8,7 +8,7 @@ use serde::{Deserialize, Serialize};
 pub struct IcmpParams {
     /// The host name or address to send echo requests to.
     pub host: String,
-    /// Further targets at the same time: names, addresses, ranges (192.0.2.1-192.0.2.9) and prefixes (192.0.2.0/24).
+    /// Further targets at the same time: names, addresses, ranges (192.0.2.1-192.0.2.9) and prefixes (192.0.2.0/24); at most 9,999.
     #[serde(default)]
     pub targets: Vec<String>,
     /// Echo requests to send to each address.

@@ -13,7 +13,7 @@ pub struct QuicParams {
     /// The server name to send and to look for in the certificate; none takes the host.
     #[serde(default)]
     pub server_name: Option<String>,
-    /// Application protocols to offer (ALPN), the preferred first; QUIC has no handshake without one.
+    /// Application protocols to offer (ALPN), the preferred first, at most 16; QUIC has no handshake without one.
     #[serde(default = "alpn")]
     pub alpn: Vec<String>,
     /// Milliseconds to wait for the end of the handshake.

@@ -34,7 +34,7 @@ pub struct TcpParams {
     #[serde(default)]
     #[schemars(range(min = 0, max = 100))]
     pub keepalive_s: u32,
-    /// Further ports of which to say whether they are open.
+    /// Further ports of which to say whether they are open, at most 1,024.
     #[serde(default)]
     pub ports: Vec<u16>,
     /// Further ports to try a second at one address.

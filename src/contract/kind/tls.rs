@@ -14,7 +14,7 @@ pub struct TlsParams {
     /// The server name to send and to look for in the certificate; none takes the host.
     #[serde(default)]
     pub server_name: Option<String>,
-    /// Application protocols to offer (ALPN), the preferred first.
+    /// Application protocols to offer (ALPN), the preferred first, at most 16.
     #[serde(default = "alpn")]
     pub alpn: Vec<String>,
     /// Milliseconds to wait for the connection, and again for the handshake.

@@ -26,7 +26,7 @@ macro_rules! catalogue {
 pub fn built_in() -> &'static [BuiltIn] {
     catalogue! {
         "quick" "web" "port" "dns" "tls" "path" "service" "smtp" "sql-endpoint" "latency" "soak" "outbound" "proxy" "private-endpoint" "storage-endpoint"
-        "sign-in" "vpn" "time" "quic" "azure-vm"
+        "sign-in" "vpn" "time" "quic" "load" "reflect" "azure-vm"
     }
 }
 

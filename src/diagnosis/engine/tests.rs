@@ -187,6 +187,14 @@ fn a_check_that_ran_out_of_time_without_a_fault_further_up_is_unexplained() {
 }
 
 #[test]
+fn a_check_that_saw_only_good_things_until_its_time_was_over_is_not_measured() {
+    let scene = Scene::new(NAME).ended(Kind::Icmp, Status::TimedOut, [echo("192.0.2.1", &[9_000])]);
+    let diagnosis = scene.diagnose();
+    assert!(diagnosis.unexplained.is_empty(), "{diagnosis:?}");
+    assert!(diagnosis.not_measured[0].why.starts_with("its time was over"), "{diagnosis:?}");
+}
+
+#[test]
 fn a_delay_elsewhere_does_not_explain_a_check_that_ran_out_of_time() {
     let tcp = [refused("[2001:db8::1]:443", 9_000), connected("192.0.2.1:443")];
     let diagnosis = Scene::new(URL).check(Kind::Tcp, tcp).ended(Kind::Http, Status::TimedOut, []).diagnose();

@@ -12,6 +12,13 @@ pub(super) fn of(evidence: &Evidence<'_>, hypotheses: &[Hypothesis]) -> (Vec<Une
         let symptoms = Evidence::symptoms(outcome);
         if !symptoms.is_empty() && symptoms.iter().all(|symptom| symptom.not_measured) {
             not_measured.push(held_back(outcome, &symptoms));
+        } else if was_only_cut_short(outcome, &symptoms) {
+            not_measured.push(NotMeasured {
+                check: outcome.check.clone(),
+                required: outcome.required,
+                why: "its time was over before it was done; nothing that it saw until then failed".to_owned(),
+                grant: Some("give it more time with --budget, or ask for less".to_owned()),
+            });
         } else if !is_covered(outcome, &symptoms, hypotheses) {
             unexplained.push(Unexplained {
                 check: outcome.check.clone(),
@@ -22,6 +29,11 @@ pub(super) fn of(evidence: &Evidence<'_>, hypotheses: &[Hypothesis]) -> (Vec<Une
         }
     }
     (unexplained, not_measured)
+}
+
+/// It saw something, none of it failed, and its time was over: that is a matter of its time, not of the network.
+fn was_only_cut_short(outcome: &Outcome, symptoms: &[Symptom<'_>]) -> bool {
+    outcome.status == Status::TimedOut && symptoms.is_empty() && !outcome.observations.is_empty()
 }
 
 fn held_back(outcome: &Outcome, symptoms: &[Symptom<'_>]) -> NotMeasured {

@@ -21,11 +21,15 @@ pub(super) fn line(load: &Load) -> String {
         let rate = phase.transfer.rate.map_or_else(|| "at no rate to tell".to_owned(), http::rate);
         let grown = phase.increase_us.map_or(String::new(), |increase| format!(" ({})", signed(increase)));
         let failed = phase.failure.as_ref().map_or(String::new(), |found| format!(", {}", failure::short(found)));
-        format!("{} {rate}, delay {}{grown}{failed}", direction(phase), median(&phase.latency))
+        let short = if phase.failure.is_none() && phase.transfer.took_us < ENOUGH_US { ", too short to tell the delay under load" } else { "" };
+        format!("{} {rate}, delay {}{grown}{short}{failed}", direction(phase), median(&phase.latency))
     }));
     parts.extend(load.failure.as_ref().map(failure::short));
     format!("{place}{proxy} {}", parts.join("; "))
 }
+
+/// A queue needs about this long to fill and to be measured; a transfer that ends before tells little of either figure.
+const ENOUGH_US: u64 = 1_000_000;
 
 fn direction(phase: &LoadedPhase) -> &'static str {
     match phase.direction {
@@ -104,7 +108,7 @@ mod tests {
         let rtt = json!({"min_us": 10_000, "mean_us": 1, "deviation_us": 1, "median_us": 240_000, "p90_us": 1, "p95_us": 300_000, "p99_us": 1, "max_us": 310_000});
         let loaded = json!([{
             "direction": "download", "connections": 2, "requests": 3, "increase_us": 229_000, "increase_p95_us": 288_000,
-            "transfer": {"bytes": 1, "took_us": 1, "rate": 1_250_000, "stalls": 0, "longest_pause_us": 0, "ended": "time_limit"},
+            "transfer": {"bytes": 1, "took_us": 10_000_000, "rate": 1_250_000, "stalls": 0, "longest_pause_us": 0, "ended": "time_limit"},
             "latency": {"sent": 80, "answered": 78, "rtt": rtt},
         }]);
         let expected = "192.0.2.7:80 idle 11 ms; download 1.3 MB/s (10 Mbit/s), delay 240 ms (+229 ms)";
@@ -115,7 +119,7 @@ mod tests {
     fn a_path_that_went_silent_under_load_is_said_so() {
         let loaded = json!([{
             "direction": "upload", "connections": 1, "requests": 1,
-            "transfer": {"bytes": 0, "took_us": 1, "stalls": 0, "longest_pause_us": 0, "ended": "broken"}, "latency": {"sent": 9, "answered": 0},
+            "transfer": {"bytes": 0, "took_us": 10_000_000, "stalls": 0, "longest_pause_us": 0, "ended": "broken"}, "latency": {"sent": 9, "answered": 0},
             "failure": {"code": "timed_out", "during": "send", "text": "x"},
         }]);
         let load = load(loaded);

@@ -20,10 +20,14 @@ use netsonde_contract::document::SetReference;
 use netsonde_contract::id::CheckId;
 use netsonde_contract::kind::{Field, FieldType, Kind, Params};
 use netsonde_contract::nearest::nearest;
-use netsonde_contract::set::{MAX_DEADLINE, Plan, PlannedCheck, Samples};
+use netsonde_contract::set::{Plan, PlannedCheck, Samples};
+use netsonde_report::text::Depth;
 use serde_json::{Map, Value};
 use sha2::{Digest, Sha256};
 use std::time::Duration;
+
+/// A single probe ends by its own parameters; this is longer than the slowest of them take, and ends one that hangs.
+const LONGEST: Duration = Duration::from_secs(900);
 
 /// One measurement.
 pub(super) struct ProbeCommand {
@@ -58,8 +62,14 @@ impl ProbeCommand {
             None => super::block_on(async { measure(&plan, &settings, &Interruption::listen()).await })?,
         };
         self.options.keep_capture(&measured);
-        terminal::output(&format::render(&measured.document, self.options.format, self.options.depth()))?;
+        terminal::output(&format::render(&measured.document, self.options.format, self.depth()))?;
         Ok(exit::code(&measured.document, exit::BundleFate::InPlace))
+    }
+
+    /// Of a path and of a machine the single facts are what one asks for; their summary alone says little.
+    fn depth(&self) -> Depth {
+        let depth = self.options.depth();
+        Depth { detail: depth.detail || matches!(self.kind, Kind::Traceroute | Kind::Host), ..depth }
     }
 
     /// A plan of one required check.
@@ -72,14 +82,14 @@ impl ProbeCommand {
         let target = aim::read(self.kind, &mut parameters).map_err(|error| Stop::usage(error).next(next()))?;
         let params =
             Params::parse(self.kind, Value::Object(parameters)).map_err(|error| Stop::usage(error.to_string()).next(next()))?;
-        let budget = self.options.budget.unwrap_or(MAX_DEADLINE);
+        let budget = self.options.budget.unwrap_or(LONGEST);
         let check = PlannedCheck {
             id: CheckId::new(self.kind.name()),
             required: true,
             target: target.clone(),
             needs: Vec::new(),
             when: Vec::new(),
-            deadline: budget.min(MAX_DEADLINE),
+            deadline: budget,
             samples: Samples::ONE,
             params,
         };
