@@ -21,7 +21,11 @@ pub(super) fn line(load: &Load) -> String {
         let rate = phase.transfer.rate.map_or_else(|| "at no rate to tell".to_owned(), http::rate);
         let grown = phase.increase_us.map_or(String::new(), |increase| format!(" ({})", signed(increase)));
         let failed = phase.failure.as_ref().map_or(String::new(), |found| format!(", {}", failure::short(found)));
-        let short = if phase.failure.is_none() && phase.transfer.took_us < ENOUGH_US { ", too short to tell the delay under load" } else { "" };
+        let short = if phase.failure.is_none() && phase.transfer.took_us < ENOUGH_US {
+            ", too short to tell the delay under load"
+        } else {
+            ""
+        };
         format!("{} {rate}, delay {}{grown}{short}{failed}", direction(phase), median(&phase.latency))
     }));
     parts.extend(load.failure.as_ref().map(failure::short));
