@@ -2,8 +2,7 @@ use crate::stop::Stop;
 use crate::{exit, terminal};
 use clap::Subcommand;
 use netsonde_contract::nearest::nearest;
-use netsonde_contract::set::{MAX_SET_BYTES, ProbeSet, built_in, find_built_in};
-use std::fmt::Write;
+use netsonde_contract::set::{BuiltIn, MAX_SET_BYTES, ProbeSet, built_in, find_built_in};
 use std::io::Read;
 use std::path::Path;
 
@@ -32,12 +31,7 @@ impl SetsCommand {
     pub(super) fn execute(self) -> Result<u8, Stop> {
         match self {
             Self::List => {
-                let mut text = String::new();
-                for set in built_in() {
-                    let parsed = set.parse().map_err(|error| Stop::usage(error.to_string()))?;
-                    let _ = writeln!(text, "{:<8} {}", parsed.name, parsed.question);
-                }
-                terminal::output(&text)?;
+                terminal::output(&(list("") + "\n"))?;
             }
             Self::Show { name } => {
                 let set = find_built_in(&name).ok_or_else(|| unknown(&name))?;
@@ -86,12 +80,18 @@ fn read_bounded(path: &Path) -> std::io::Result<String> {
 
 /// Neither a set nor a ticket was given.
 pub(super) fn none_given() -> Stop {
-    let mut next = "netsonde run SET --target …, with one of".to_owned();
-    for set in built_in() {
-        let question = set.parse().map(|set| set.question).unwrap_or_default();
-        let _ = write!(next, "\n    {:<8} {question}", set.name);
-    }
+    let next = format!("netsonde run SET --target …, with one of\n{}", list("    "));
     Stop::usage("which probe set should be run?").next(next + "\n  or with what support sent: netsonde run --ticket nst1_…")
+}
+
+/// The built-in sets, a line each, with the questions that they answer.
+fn list(indent: &str) -> String {
+    let longest = built_in().iter().map(|set| set.name.len()).max().unwrap_or_default();
+    let line = |set: &BuiltIn| {
+        let question = set.parse().map(|set| set.question).unwrap_or_default();
+        format!("{indent}{:<longest$}  {question}", set.name)
+    };
+    built_in().iter().map(line).collect::<Vec<_>>().join("\n")
 }
 
 fn unknown(name: &str) -> Stop {
