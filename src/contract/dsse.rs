@@ -39,9 +39,53 @@ pub enum DsseError {
 impl Envelope {
     /// The payload of type `payload_type`, signed by `key`. The same input gives the same envelope.
     pub fn sign(payload_type: &str, payload: Vec<u8>, key: &SigningKey) -> Self {
-        let signature = key.sign(&pre_authentication_encoding(payload_type, &payload)).to_bytes().to_vec();
-        let key_id = crate::bundle::key_id(&key.verifying_key());
-        Self { payload_type: payload_type.to_owned(), payload, signatures: vec![EnvelopeSignature { key_id, signature }] }
+        let mut envelope = Self::unsigned(payload_type, payload);
+        let signature = key.sign(&envelope.to_be_signed()).to_bytes();
+        envelope.add_signature(&key.verifying_key(), signature);
+        envelope
+    }
+
+    /// The payload without a signature, for keys that sign elsewhere, such as in an ssh-agent.
+    pub fn unsigned(payload_type: &str, payload: Vec<u8>) -> Self {
+        Self { payload_type: payload_type.to_owned(), payload, signatures: Vec::new() }
+    }
+
+    /// The bytes that a key signs: the pre-authentication encoding of type and payload.
+    pub fn to_be_signed(&self) -> Vec<u8> {
+        pre_authentication_encoding(&self.payload_type, &self.payload)
+    }
+
+    /// Adds what `key` made of [`Self::to_be_signed`]; a signature of the same key is replaced.
+    pub fn add_signature(&mut self, key: &VerifyingKey, signature: [u8; 64]) {
+        let key_id = crate::bundle::key_id(key);
+        self.signatures.retain(|one| one.key_id != key_id);
+        self.signatures.push(EnvelopeSignature { key_id, signature: signature.to_vec() });
+    }
+
+    /// What the envelope holds, which nobody has vouched for: for showing it before it is signed, and for finding out whose keys to
+    /// [`Self::verify`] it with.
+    pub fn unverified(&self) -> &[u8] {
+        &self.payload
+    }
+
+    /// Those of `keys` that signed a payload of type `payload_type`, each once however often it signed, and the payload.
+    ///
+    /// # Errors
+    /// Where the type is another. That too few keys signed, or none, is for the caller to judge.
+    pub fn signers<'k>(
+        &self,
+        payload_type: &str,
+        keys: impl IntoIterator<Item = &'k VerifyingKey>,
+    ) -> Result<(&[u8], Vec<&'k VerifyingKey>), DsseError> {
+        let mut signers: Vec<&VerifyingKey> = Vec::new();
+        for key in keys {
+            match self.verify(payload_type, key) {
+                Ok(_) if !signers.contains(&key) => signers.push(key),
+                Ok(_) | Err(DsseError::NotSigned) => {}
+                Err(other) => return Err(other),
+            }
+        }
+        Ok((&self.payload, signers))
     }
 
     /// The payload, once it is of type `payload_type` and signed by `key`.

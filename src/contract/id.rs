@@ -1,5 +1,7 @@
+use ed25519_dalek::VerifyingKey;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
+use sha2::{Digest, Sha256};
 use std::fmt;
 
 /// Makes a text newtype that prints and serialises as its text.
@@ -58,8 +60,7 @@ text_id! {
 impl BundleId {
     /// The id as text from outside, or nothing where it is not 64 lower-case hexadecimal digits.
     pub fn parse(text: &str) -> Option<Self> {
-        let hexadecimal = |byte: u8| byte.is_ascii_digit() || (b'a'..=b'f').contains(&byte);
-        (text.len() == 64 && text.bytes().all(hexadecimal)).then(|| Self(text.to_owned()))
+        is_hexadecimal(text, 64).then(|| Self(text.to_owned()))
     }
 
     /// The first twelve digits, for people.
@@ -104,4 +105,69 @@ impl CaseId {
         let fits = !text.is_empty() && text.len() <= Self::MAX_CHARS && !text.starts_with('.') && text.chars().all(allowed);
         fits.then(|| Self(text.to_owned()))
     }
+}
+
+text_id! {
+    /// A support organisation: the SHA-256 of its first root statement's bytes, 64 lower-case hexadecimal digits. It never changes.
+    OrganisationId
+}
+
+text_id! {
+    /// An enrolled agent: the SHA-256 of its bundle key's 32 bytes, 64 lower-case hexadecimal digits.
+    AgentId
+}
+
+text_id! {
+    /// An order: 128 random bits, 32 lower-case hexadecimal digits. It is the nonce that keeps an order from being run twice.
+    OrderId
+}
+
+impl OrganisationId {
+    /// The id as text from outside, or nothing where it is not 64 lower-case hexadecimal digits.
+    pub fn parse(text: &str) -> Option<Self> {
+        is_hexadecimal(text, 64).then(|| Self(text.to_owned()))
+    }
+
+    /// The first twelve digits, for people.
+    pub fn short(&self) -> &str {
+        self.0.get(..12).unwrap_or(&self.0)
+    }
+}
+
+impl AgentId {
+    /// The agent that signs its bundles with `key`.
+    pub fn of(key: &VerifyingKey) -> Self {
+        Self(crate::bundle::hexadecimal(&Sha256::digest(key.as_bytes())))
+    }
+
+    /// The id as text from outside, or nothing where it is not 64 lower-case hexadecimal digits.
+    pub fn parse(text: &str) -> Option<Self> {
+        is_hexadecimal(text, 64).then(|| Self(text.to_owned()))
+    }
+
+    /// The first twelve digits, for people.
+    pub fn short(&self) -> &str {
+        self.0.get(..12).unwrap_or(&self.0)
+    }
+}
+
+impl OrderId {
+    /// The bytes must come from the system's random number generator.
+    pub fn from_bytes(random: [u8; 16]) -> Self {
+        Self(crate::bundle::hexadecimal(&random))
+    }
+
+    /// The id as text from outside, or nothing where it is not 32 lower-case hexadecimal digits.
+    pub fn parse(text: &str) -> Option<Self> {
+        is_hexadecimal(text, 32).then(|| Self(text.to_owned()))
+    }
+
+    /// The first eight digits, for people.
+    pub fn short(&self) -> &str {
+        self.0.get(..8).unwrap_or(&self.0)
+    }
+}
+
+fn is_hexadecimal(text: &str, digits: usize) -> bool {
+    text.len() == digits && text.bytes().all(|byte| byte.is_ascii_digit() || (b'a'..=b'f').contains(&byte))
 }

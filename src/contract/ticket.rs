@@ -104,7 +104,7 @@ impl Ticket {
     }
 
     pub fn proof_key(&self) -> ProofKey {
-        ProofKey::from_bytes(tag(&*self.secret.0, &[PROOF_KEY_LABEL]).finalize().into_bytes().into())
+        ProofKey::from_bytes(tag(&*self.secret.0, &[PROOF_KEY_LABEL]).finalize_bytes())
     }
 
     /// Every text of a ticket is shown to the person who is to run it, so none may hide or disguise anything.
@@ -146,25 +146,39 @@ impl ProofKey {
 
     /// The proof, in base64, that whoever holds `agent` was given the ticket `id` of the backend that signs with `receipt`.
     pub fn proof(&self, id: &TicketId, agent: &VerifyingKey, receipt: &VerifyingKey) -> String {
-        STANDARD.encode(self.tag(id, agent, receipt).finalize().into_bytes())
+        STANDARD.encode(self.tag(id, agent, receipt).finalize_bytes())
     }
 
     /// Compares in constant time.
     pub fn verify(&self, id: &TicketId, agent: &VerifyingKey, receipt: &VerifyingKey, proof: &str) -> bool {
-        STANDARD.decode(proof).is_ok_and(|proof| self.tag(id, agent, receipt).verify_slice(&proof).is_ok())
+        STANDARD.decode(proof).is_ok_and(|proof| self.tag(id, agent, receipt).matches(&proof))
     }
 
-    fn tag(&self, id: &TicketId, agent: &VerifyingKey, receipt: &VerifyingKey) -> Hmac<Sha256> {
+    fn tag(&self, id: &TicketId, agent: &VerifyingKey, receipt: &VerifyingKey) -> Tag {
         // Label and keys have fixed lengths, so the id in between, ended by a zero byte, leaves one way to read the message.
         tag(&*self.0, &[PROOF_LABEL, id.as_str().as_bytes(), b"\0", agent.as_bytes(), receipt.as_bytes()])
     }
 }
 
+/// HMAC-SHA-256 over some parts (RFC 2104), not finished yet.
+pub(crate) struct Tag(Hmac<Sha256>);
+
 #[expect(clippy::expect_used, reason = "HMAC takes a key of any length")]
-fn tag(key: &[u8], parts: &[&[u8]]) -> Hmac<Sha256> {
+pub(crate) fn tag(key: &[u8], parts: &[&[u8]]) -> Tag {
     let mut tag = Hmac::<Sha256>::new_from_slice(key).expect("HMAC takes a key of any length");
     parts.iter().for_each(|part| tag.update(part));
-    tag
+    Tag(tag)
+}
+
+impl Tag {
+    pub(crate) fn finalize_bytes(self) -> [u8; 32] {
+        self.0.finalize().into_bytes().into()
+    }
+
+    /// Compares in constant time.
+    pub(crate) fn matches(self, given: &[u8]) -> bool {
+        self.0.verify_slice(given).is_ok()
+    }
 }
 
 #[cfg(test)]

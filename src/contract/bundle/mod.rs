@@ -27,6 +27,7 @@ pub use bounds::{MAX_FINDINGS, MAX_JSON_BYTES, MAX_LIST, MAX_OBSERVATIONS, MAX_T
 pub use contents::Contents;
 pub use pack::{PackError, Packed, pack};
 pub use predicate::{Build, Clocks, Consent, Predicate, TicketProof};
+pub(crate) use public_key::{SSH_ALGORITHM, ssh_blob};
 pub use public_key::{key_id, open_ssh};
 pub use refusal::{Refusal, RefusalCode};
 pub use verify::{Bundle, verify};

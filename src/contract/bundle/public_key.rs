@@ -6,7 +6,7 @@ use base64::engine::general_purpose::STANDARD;
 use ed25519_dalek::VerifyingKey;
 use sha2::{Digest, Sha256};
 
-pub(super) const SSH_ALGORITHM: &str = "ssh-ed25519";
+pub(crate) const SSH_ALGORITHM: &str = "ssh-ed25519";
 /// The SubjectPublicKeyInfo of an Ed25519 key up to the key itself (RFC 8410 section 4).
 const PUBLIC_KEY_INFO: [u8; 12] = [0x30, 0x2a, 0x30, 0x05, 0x06, 0x03, 0x2b, 0x65, 0x70, 0x03, 0x21, 0x00];
 
@@ -26,7 +26,7 @@ pub(super) fn pem(key: &VerifyingKey) -> String {
     format!("-----BEGIN PUBLIC KEY-----\n{}\n-----END PUBLIC KEY-----\n", STANDARD.encode(der))
 }
 
-pub(super) fn ssh_blob(key: &VerifyingKey) -> Vec<u8> {
+pub(crate) fn ssh_blob(key: &VerifyingKey) -> Vec<u8> {
     let mut blob = Vec::new();
     push_ssh_string(&mut blob, SSH_ALGORITHM.as_bytes());
     push_ssh_string(&mut blob, key.as_bytes());

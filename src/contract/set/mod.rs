@@ -19,7 +19,6 @@ mod condition;
 mod parse;
 mod plan;
 mod repetition;
-mod table;
 mod template;
 
 pub use catalogue::{BuiltIn, built_in, find_built_in};

@@ -1,11 +1,11 @@
 //! From a set's text to a [`ProbeSet`], keeping the place of every word for errors.
 
-use super::table::Table;
 use super::{
     Condition, MAX_BUDGET, MAX_CHECKS, MAX_DEADLINE, MAX_EACH, MAX_SET_BYTES, ProbeSet, SetCheck, SetParameter, SetParameterType,
     repetition, template,
 };
 use crate::config_error::{ConfigError, Source};
+use crate::config_table::Table;
 use crate::kind::Kind;
 use crate::target::TargetForm;
 use serde_json::{Map, Value};

@@ -1,8 +1,8 @@
 //! `for_each`, `samples` and `every`: one check that becomes several, and one that is measured several times.
 
-use super::table::Table;
 use super::{MAX_BUDGET, MAX_EACH, MAX_SAMPLES, PlanError, SetCheck, SetParameter, SetParameterType, template};
 use crate::config_error::ConfigError;
+use crate::config_table::Table;
 use serde_json::{Map, Value};
 use std::time::Duration;
 

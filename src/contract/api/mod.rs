@@ -1,5 +1,8 @@
 //! What the backend's HTTP interface is called: paths, bodies, problem codes.
 
+/// Agents, orders, deliveries.
+pub mod fleet;
+
 use crate::finding::State;
 use crate::harmless::clean;
 use crate::id::{BundleId, CaseId, TicketId};
@@ -11,13 +14,44 @@ use std::fmt;
 
 /// Paths, from the backend's root.
 pub mod path {
-    use crate::id::{BundleId, CaseId, TicketId};
+    use crate::id::{AgentId, BundleId, CaseId, OrderId, TicketId};
     use std::fmt::Display;
 
     pub const HEALTH: &str = "/healthz";
     pub const UPLOADS: &str = "/v1/uploads";
     pub const TICKETS: &str = "/v1/tickets";
     pub const CASES: &str = "/v1/cases";
+    pub const TRUST: &str = "/v1/trust";
+    pub const ENROLMENTS: &str = "/v1/enrolments";
+    pub const AGENTS: &str = "/v1/agents";
+    pub const OWN_AGENT: &str = "/v1/agents/self";
+    pub const WORK: &str = "/v1/work";
+    pub const ORDERS: &str = "/v1/orders";
+    pub const DRAFTS: &str = "/v1/drafts";
+
+    pub fn agent(id: &AgentId) -> String {
+        format!("{AGENTS}/{id}")
+    }
+
+    pub fn work_state(id: &OrderId) -> String {
+        format!("{WORK}/{id}/state")
+    }
+
+    pub fn work_progress(id: &OrderId) -> String {
+        format!("{WORK}/{id}/progress")
+    }
+
+    pub fn order(id: &OrderId) -> String {
+        format!("{ORDERS}/{id}")
+    }
+
+    pub fn order_cancel(id: &OrderId) -> String {
+        format!("{ORDERS}/{id}/cancel")
+    }
+
+    pub fn draft(id: &impl Display) -> String {
+        format!("{DRAFTS}/{id}")
+    }
 
     pub fn upload(id: &impl Display) -> String {
         format!("{UPLOADS}/{id}")
@@ -121,6 +155,18 @@ problem_codes! {
     TicketExpired "ticket_expired" 410 "The ticket has expired",
     TicketUsed "ticket_used" 409 "The ticket was used already",
     TicketRevoked "ticket_revoked" 410 "The ticket was revoked",
+    AgentUnknown "agent_unknown" 401 "No enrolled agent signed this request",
+    AgentRevoked "agent_revoked" 403 "The agent's enrolment was ended",
+    ClockSkew "clock_skew" 401 "The request's time is too far from the server's",
+    NonceUsed "nonce_used" 401 "The request was sent already",
+    IdentityTwice "identity_twice" 409 "Two machines share this agent's identity",
+    EnrolmentUnknown "enrolment_unknown" 404 "There is no such enrolment",
+    EnrolmentExpired "enrolment_expired" 410 "The enrolment code has expired",
+    EnrolmentUsed "enrolment_used" 409 "The enrolment code was used up",
+    EnrolmentWrongProof "enrolment_wrong_proof" 403 "The enrolment code's proof does not hold",
+    TrustRefused "trust_refused" 422 "The organisation's document does not verify",
+    OrderUnknown "order_unknown" 404 "There is no such order",
+    OrderRefused "order_refused" 422 "The order cannot be taken",
     TicketWrongSet "ticket_wrong_set" 409 "The bundle is of another probe set than the ticket",
     TicketProofInvalid "ticket_proof_invalid" 403 "The sender does not hold the ticket",
     UploadOffsetMismatch "upload_offset_mismatch" 409 "The upload continues elsewhere",

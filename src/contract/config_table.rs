@@ -1,4 +1,4 @@
-//! A table of a set's text, read key by key; every error knows its line and column.
+//! A table of a TOML text that a person wrote, read key by key; every error knows its line and column.
 
 use crate::config_error::{ConfigError, Source};
 use serde_json::Value;
@@ -8,47 +8,47 @@ use toml::Spanned;
 use toml::de::{DeTable, DeValue};
 
 /// A table with what errors need.
-pub(super) struct Table<'a> {
-    pub(super) source: Source<'a>,
-    pub(super) span: Range<usize>,
-    pub(super) table: &'a DeTable<'a>,
+pub(crate) struct Table<'a> {
+    pub(crate) source: Source<'a>,
+    pub(crate) span: Range<usize>,
+    pub(crate) table: &'a DeTable<'a>,
 }
 
 impl<'a> Table<'a> {
-    pub(super) fn sub(&self, value: &'a Spanned<DeValue<'a>>, what: &str) -> Result<Table<'a>, ConfigError> {
+    pub(crate) fn sub(&self, value: &'a Spanned<DeValue<'a>>, what: &str) -> Result<Table<'a>, ConfigError> {
         match value.get_ref() {
             DeValue::Table(table) => Ok(Table { source: self.source, span: value.span(), table }),
             _ => Err(self.source.error(value.span(), format!("`{what}` is not a table"))),
         }
     }
 
-    pub(super) fn refuse_unknown_keys(&self, what: &str, known: &[&str]) -> Result<(), ConfigError> {
+    pub(crate) fn refuse_unknown_keys(&self, what: &str, known: &[&str]) -> Result<(), ConfigError> {
         match self.table.keys().find(|key| !known.contains(&key.get_ref().as_ref())) {
             Some(key) => Err(self.source.unknown(key.span(), what, key.get_ref(), known.iter().copied())),
             None => Ok(()),
         }
     }
 
-    pub(super) fn at(&self, key: &str, message: impl Into<String>) -> ConfigError {
+    pub(crate) fn at(&self, key: &str, message: impl Into<String>) -> ConfigError {
         let span = self.table.get(key).map_or(self.span.clone(), Spanned::span);
         self.source.error(span, message)
     }
 
-    pub(super) fn missing(&self, key: &str) -> ConfigError {
+    pub(crate) fn missing(&self, key: &str) -> ConfigError {
         self.source.error(self.span.clone(), format!("`{key}` is missing"))
     }
 
-    pub(super) fn spanned_text(&self, key: &str) -> Result<(String, Range<usize>), ConfigError> {
+    pub(crate) fn spanned_text(&self, key: &str) -> Result<(String, Range<usize>), ConfigError> {
         let value = self.table.get(key).ok_or_else(|| self.missing(key))?;
         Ok((self.as_text(value, key)?, value.span()))
     }
 
-    pub(super) fn text(&self, key: &str) -> Result<String, ConfigError> {
+    pub(crate) fn text(&self, key: &str) -> Result<String, ConfigError> {
         Ok(self.spanned_text(key)?.0)
     }
 
     /// A name: lower-case letters, digits, `-` and `_`.
-    pub(super) fn word(&self, key: &str) -> Result<String, ConfigError> {
+    pub(crate) fn word(&self, key: &str) -> Result<String, ConfigError> {
         let (text, span) = self.spanned_text(key)?;
         let fits = |b: u8| b.is_ascii_lowercase() || b.is_ascii_digit() || b == b'-' || b == b'_';
         if text.is_empty() || text.len() > 64 || !text.bytes().all(fits) {
@@ -57,14 +57,14 @@ impl<'a> Table<'a> {
         Ok(text)
     }
 
-    pub(super) fn as_text(&self, value: &Spanned<DeValue<'_>>, key: &str) -> Result<String, ConfigError> {
+    pub(crate) fn as_text(&self, value: &Spanned<DeValue<'_>>, key: &str) -> Result<String, ConfigError> {
         match value.get_ref() {
             DeValue::String(text) => Ok(text.to_string()),
             _ => Err(self.source.error(value.span(), format!("`{key}` is not a text"))),
         }
     }
 
-    pub(super) fn optional_word<T: Copy>(
+    pub(crate) fn optional_word<T: Copy>(
         &self,
         key: &str,
         what: &str,
@@ -78,7 +78,7 @@ impl<'a> Table<'a> {
         }
     }
 
-    pub(super) fn list(&self, key: &str) -> Result<Vec<&'a Spanned<DeValue<'a>>>, ConfigError> {
+    pub(crate) fn list(&self, key: &str) -> Result<Vec<&'a Spanned<DeValue<'a>>>, ConfigError> {
         match self.table.get(key).map(|value| (value, value.get_ref())) {
             None => Ok(Vec::new()),
             Some((_, DeValue::Array(items))) => Ok(items.iter().collect()),
@@ -86,7 +86,7 @@ impl<'a> Table<'a> {
         }
     }
 
-    pub(super) fn boolean(&self, key: &str) -> Result<Option<bool>, ConfigError> {
+    pub(crate) fn boolean(&self, key: &str) -> Result<Option<bool>, ConfigError> {
         match self.table.get(key).map(|value| (value, value.get_ref())) {
             None => Ok(None),
             Some((_, DeValue::Boolean(flag))) => Ok(Some(*flag)),
@@ -94,7 +94,7 @@ impl<'a> Table<'a> {
         }
     }
 
-    pub(super) fn integer(&self, key: &str) -> Result<Option<i64>, ConfigError> {
+    pub(crate) fn integer(&self, key: &str) -> Result<Option<i64>, ConfigError> {
         let Some(value) = self.table.get(key) else { return Ok(None) };
         match self.json(value)?.as_i64() {
             Some(number) => Ok(Some(number)),
@@ -102,7 +102,7 @@ impl<'a> Table<'a> {
         }
     }
 
-    pub(super) fn duration(&self, key: &str, default: Duration, maximum: Duration) -> Result<Duration, ConfigError> {
+    pub(crate) fn duration(&self, key: &str, default: Duration, maximum: Duration) -> Result<Duration, ConfigError> {
         let Some(value) = self.table.get(key) else { return Ok(default) };
         let text = self.as_text(value, key)?;
         let parsed: Result<jiff::SignedDuration, _> = text.parse();
@@ -117,7 +117,7 @@ impl<'a> Table<'a> {
         }
     }
 
-    pub(super) fn json(&self, value: &Spanned<DeValue<'_>>) -> Result<Value, ConfigError> {
+    pub(crate) fn json(&self, value: &Spanned<DeValue<'_>>) -> Result<Value, ConfigError> {
         let unfit = |what: &str| self.source.error(value.span(), what);
         Ok(match value.get_ref() {
             DeValue::String(text) => Value::String(text.to_string()),

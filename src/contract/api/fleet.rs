@@ -1,0 +1,309 @@
+//! Bodies of what enrolled agents and the desk exchange with the backend about agents and orders.
+//!
+//! An agent signs each request ([`crate::request_signature`]) with its transport key. Nothing in these bodies makes an agent send a packet but an
+//! order's envelope, which it verifies by itself.
+
+use crate::id::{AgentId, BundleId, CaseId, OrderId, TicketId};
+use crate::kind::Kind;
+use crate::order::{Addressee, Epoch, MerkleProof};
+use crate::outcome::Outcome;
+use jiff::Timestamp;
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+use std::collections::BTreeMap;
+
+/// The longest that a request for work is held, in seconds.
+pub const MAX_WAIT_SECONDS: u32 = 50;
+/// At most so many orders in one answer.
+pub const MAX_WORK: usize = 16;
+/// Labels that the desk gives an agent, such as `site=oslo`.
+pub type Labels = BTreeMap<String, String>;
+
+/// `POST /v1/enrolments`, by the desk: asks for a one-time code.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub struct EnrolmentCodeRequest {
+    /// So many agents may enrol with it: more than one for fleets and images.
+    pub uses: u32,
+    pub hours: u32,
+    /// The agents that enrol with it get these labels.
+    #[serde(default, skip_serializing_if = "Labels::is_empty")]
+    pub labels: Labels,
+}
+
+/// The answer: the code is shown this once. No `Debug`, for its sake.
+#[derive(Clone, Serialize, Deserialize, JsonSchema)]
+pub struct EnrolmentCodeIssued {
+    pub id: TicketId,
+    /// [`crate::enrolment::EnrolmentCode::to_text`].
+    pub code: String,
+    pub expires: Timestamp,
+}
+
+/// `POST /v1/agents`, by an agent: its introduction, in a DSSE envelope as JSON text.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub struct Introduce {
+    pub introduction: String,
+    pub check_in: CheckIn,
+}
+
+/// What the agent is told when it enrols. It holds the root against the fingerprint of its enrolment string.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub struct Introduced {
+    pub agent: AgentId,
+    /// Envelopes as JSON text.
+    pub trust: TrustDocuments,
+    pub server_time: Timestamp,
+    /// See [`CheckIn::link`].
+    pub link: String,
+}
+
+/// `PUT /v1/trust` by the desk, `GET /v1/trust` by anyone: the organisation's signed documents, as JSON text.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub struct TrustDocuments {
+    /// Every root from the first on, so that an agent that slept through a rotation can follow.
+    pub roots: Vec<String>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub list: Option<String>,
+}
+
+/// What an agent says of itself: when it enrols, when something changes, and every hour.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub struct CheckIn {
+    pub epoch: Epoch,
+    pub version: String,
+    /// The Rust target triple.
+    pub platform: String,
+    /// What the policy allows, in words that the desk shows.
+    pub policy: PolicySummary,
+    /// What this agent can measure here.
+    pub kinds: Vec<Kind>,
+    /// Drawn anew whenever the agent's process starts.
+    pub instance: String,
+    /// The link that the backend gave with its last answer. Two machines with one identity hold different ones soon, which is how they are
+    /// noticed.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub link: Option<String>,
+}
+
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub struct PolicySummary {
+    /// `deny`, `ask` or `allow`.
+    pub remote: String,
+    pub paused: bool,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub sha256: Option<String>,
+}
+
+/// The answer to `POST /v1/agents/self`.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub struct CheckedIn {
+    pub server_time: Timestamp,
+    pub link: String,
+}
+
+/// The answer to `GET /v1/work?after=CURSOR&wait=SECONDS&root=N&list=N`.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub struct Work {
+    /// What to ask after next time.
+    pub cursor: u64,
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub orders: Vec<WorkItem>,
+    /// Orders that are to end at once.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub cancelled: Vec<OrderId>,
+    /// Where the agent's are older.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub trust: Option<TrustDocuments>,
+    pub server_time: Timestamp,
+}
+
+/// One order on its way to one agent.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub struct WorkItem {
+    pub id: OrderId,
+    /// The DSSE envelope as JSON text.
+    pub envelope: String,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub proof: Option<MerkleProof>,
+}
+
+/// What has become of an order at one agent.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum DeliveryState {
+    Queued,
+    Delivered,
+    /// Somebody at the machine is being asked.
+    Asked,
+    Accepted,
+    Running,
+    Uploaded,
+    Refused,
+    Failed,
+    Expired,
+    Cancelled,
+}
+
+impl DeliveryState {
+    pub const ALL: [(&'static str, Self); 10] = [
+        ("queued", Self::Queued),
+        ("delivered", Self::Delivered),
+        ("asked", Self::Asked),
+        ("accepted", Self::Accepted),
+        ("running", Self::Running),
+        ("uploaded", Self::Uploaded),
+        ("refused", Self::Refused),
+        ("failed", Self::Failed),
+        ("expired", Self::Expired),
+        ("cancelled", Self::Cancelled),
+    ];
+
+    pub fn name(self) -> &'static str {
+        Self::ALL.iter().find(|(_, state)| *state == self).map_or("", |(name, _)| name)
+    }
+
+    pub fn from_name(name: &str) -> Option<Self> {
+        Self::ALL.iter().find(|(known, _)| *known == name).map(|(_, state)| *state)
+    }
+
+    /// Nothing follows.
+    pub fn is_final(self) -> bool {
+        matches!(self, Self::Uploaded | Self::Refused | Self::Failed | Self::Expired | Self::Cancelled)
+    }
+
+    /// Whether a report of `next` is news: states go forward only, so that a late or repeated report changes nothing.
+    pub fn may_become(self, next: Self) -> bool {
+        let place = |state: Self| Self::ALL.iter().position(|(_, known)| *known == state);
+        !self.is_final() && place(next) > place(self)
+    }
+}
+
+/// `POST /v1/work/{order}/state`, by the agent.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub struct StateReport {
+    pub state: DeliveryState,
+    /// Of a refusal or failure: [`crate::order::RefusalCode`] as text, or a code of this report's own.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub code: Option<String>,
+    /// In one sentence.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub detail: Option<String>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub bundle: Option<BundleId>,
+}
+
+/// `POST /v1/work/{order}/progress`, by the agent: outcomes as they come, redacted as the bundle will be.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
+pub struct Progress {
+    /// Counts the agent's reports on this order, from 1; a repeated one is dropped.
+    pub sequence: u64,
+    pub checks_planned: u32,
+    pub checks_done: u32,
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub outcomes: Vec<Outcome>,
+}
+
+/// `POST /v1/orders`, by the desk: a signed order for the agents that it names.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub struct SubmitOrder {
+    /// The DSSE envelope as JSON text.
+    pub envelope: String,
+    /// All addressees, in the order of the tree's leaves.
+    pub agents: Vec<Addressee>,
+    /// How many agents get it at first, then; all the others come last. Empty for all at once.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub waves: Vec<u32>,
+    /// The next wave waits where more than this share of the last one failed, in percent.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub stop_at_failed_percent: Option<u8>,
+}
+
+/// One order, as the desk and the case page see it.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub struct OrderSummary {
+    pub id: OrderId,
+    pub case: CaseId,
+    pub set: String,
+    pub targets: Vec<String>,
+    pub requester: String,
+    pub submitted: Timestamp,
+    pub expires: Timestamp,
+    pub cancelled: bool,
+    /// How many agents are in each state, by the state's name.
+    pub states: BTreeMap<String, u32>,
+}
+
+/// `GET /v1/orders/{id}`.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub struct OrderDetail {
+    pub order: OrderSummary,
+    pub deliveries: Vec<Delivery>,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub struct Delivery {
+    pub agent: AgentId,
+    pub state: DeliveryState,
+    pub changed: Timestamp,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub code: Option<String>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub detail: Option<String>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub bundle: Option<BundleId>,
+    pub checks_planned: u32,
+    pub checks_done: u32,
+}
+
+/// One agent of `GET /v1/agents`.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub struct AgentSummary {
+    pub id: AgentId,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub host_name: Option<String>,
+    pub labels: Labels,
+    pub enrolled: Timestamp,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub last_seen: Option<Timestamp>,
+    /// It holds a request for work just now.
+    pub online: bool,
+    pub check_in: CheckIn,
+    /// Two machines were seen to share the identity.
+    pub cloned: bool,
+    pub revoked: bool,
+}
+
+/// `POST /v1/drafts`, by a page or the desk: an order that nobody has signed yet.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub struct Draft {
+    pub set: String,
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub targets: Vec<String>,
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub parameters: BTreeMap<String, String>,
+    /// Agents by id, or all that carry these labels.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub agents: Vec<AgentId>,
+    #[serde(default, skip_serializing_if = "Labels::is_empty")]
+    pub labels: Labels,
+    pub case: CaseId,
+    pub requester: String,
+    #[serde(default, skip_serializing_if = "String::is_empty")]
+    pub reason: String,
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn states_go_forward_and_end() {
+        use DeliveryState as State;
+        assert!(State::Queued.may_become(State::Delivered) && State::Delivered.may_become(State::Refused));
+        assert!(!State::Running.may_become(State::Delivered) && !State::Running.may_become(State::Running));
+        for (name, state) in State::ALL {
+            assert_eq!(State::from_name(name), Some(state));
+            assert!(!state.is_final() || State::ALL.iter().all(|(_, next)| !state.may_become(*next)), "{name}");
+        }
+    }
+}
