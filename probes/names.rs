@@ -48,7 +48,7 @@ impl Names {
         let mut refusal = None;
         let allowed: Vec<IpAddr> = addresses
             .into_iter()
-            .filter(|address| match gate.address(*address) {
+            .filter(|address| match gate.named(*address, host) {
                 Ok(()) => true,
                 Err(failure) => {
                     refusal = Some(failure);
@@ -134,7 +134,7 @@ mod tests {
     async fn an_address_stands_for_itself_and_the_gate_decides() {
         let names = Names::default();
         let open = Gate::new(Limits::PERSON, Clock::start());
-        let closed = Gate::new(Limits { private_addresses: false, ..Limits::PERSON }, Clock::start());
+        let closed = crate::gate::closed(Clock::start());
         assert_eq!(names.resolve(&open, "127.0.0.1").await.unwrap(), ["127.0.0.1".parse::<IpAddr>().unwrap()]);
         assert_eq!(names.resolve(&closed, "127.0.0.1").await.unwrap_err().code, FailureCode::NotAllowed);
     }

@@ -14,7 +14,7 @@ const MAX_STRAY: usize = 16;
 /// # Errors
 /// Where none answered.
 pub(super) async fn ask(context: &Context, address: SocketAddr, timeout: Duration) -> Result<(u16, u64), Failure> {
-    context.gate.packet(address.ip()).await?;
+    context.gate.packet(address).await?;
     let id = rand::random::<u16>();
     let io = |step| move |error: std::io::Error| Failure::from_io(&error, step);
     let local: SocketAddr = if address.is_ipv4() { ([0, 0, 0, 0], 0).into() } else { ([0_u16; 8], 0).into() };

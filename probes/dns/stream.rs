@@ -46,7 +46,7 @@ pub(super) async fn ask_secured(
 
 /// A connection that passed the gate, or the exchange with its failure.
 pub(super) async fn connect(context: &Context, server: SocketAddr, patience: Patience) -> (Exchange, Option<TcpStream>) {
-    let refused = context.gate.packet(server.ip()).await.err();
+    let refused = context.gate.packet(server).await.err();
     let mut exchange = Exchange::begin(context.clock, server, silent(Step::Connect, patience.timeout));
     if let Some(refusal) = refused {
         return (exchange.failed(refusal), None);

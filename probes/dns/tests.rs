@@ -19,8 +19,18 @@ use std::sync::Arc;
 
 fn context(limits: Limits) -> Context {
     let clock = Clock::start();
+    behind(Gate::new(limits, clock), clock)
+}
+
+/// What the policy of a customer lets through.
+fn closed() -> Context {
+    let clock = Clock::start();
+    behind(crate::gate::closed(clock), clock)
+}
+
+fn behind(gate: Gate, clock: Clock) -> Context {
     Context {
-        gate: Arc::new(Gate::new(limits, clock)),
+        gate: Arc::new(gate),
         clock,
         names: Arc::default(),
         trust: Arc::default(),
@@ -206,9 +216,8 @@ async fn a_server_that_hangs_up_over_tcp_has_closed() {
 
 #[tokio::test]
 async fn the_gates_refusal_is_the_lookups_failure() {
-    let closed = Limits { private_addresses: false, ..Limits::PERSON };
     let params = DnsParams { servers: vec!["127.0.0.1:9".into()], system: false, ..from_defaults() };
-    let context = context(closed);
+    let context = closed();
     assert_eq!(run(&context, &params).await, Ok(Ending::Failed));
     let found = context.recorder.observations();
     assert_eq!(found.len(), 2, "A and AAAA");
@@ -690,7 +699,6 @@ async fn the_walk_names_each_server_of_each_zone_and_the_lame_one() {
 
 #[tokio::test]
 async fn the_walk_sends_nothing_that_the_gate_refuses() {
-    let closed = Limits { private_addresses: false, ..Limits::PERSON };
     let params = DnsParams {
         servers: vec!["127.0.0.1:9".into()],
         system: false,
@@ -700,7 +708,7 @@ async fn the_walk_sends_nothing_that_the_gate_refuses() {
         roots: vec!["127.0.0.1:9".into()],
         ..from_defaults()
     };
-    let context = context(closed);
+    let context = closed();
     assert_eq!(run(&context, &params).await, Ok(Ending::Failed));
     assert_eq!(context.gate.sent(), 0);
     let found = context.recorder.observations();

@@ -30,7 +30,7 @@ pub(super) async fn ask(context: &Context, mut asking: Asking, server: SocketAdd
     }
     let mut buffer = vec![0; MAX_DATAGRAM];
     loop {
-        if let Err(refusal) = context.gate.packet(server.ip()).await {
+        if let Err(refusal) = context.gate.packet(server).await {
             return exchange.failed(refusal);
         }
         if exchange.attempts == 0 {

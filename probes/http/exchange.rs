@@ -108,8 +108,8 @@ pub(super) async fn reach(request: &Request<'_>, draft: &mut Draft<Exchange>) ->
         Some(proxy) => (proxy.host.clone(), proxy.port),
         None => (request.host(), request.port()),
     };
-    if let (Some(_), Ok(address)) = (&request.route.proxy, request.host().parse::<IpAddr>()) {
-        gate.address(address)?;
+    if let Some(proxy) = &request.route.proxy {
+        gate.through_proxy(&proxy.host, &request.host(), request.port())?;
     }
     draft.step = Step::Resolve;
     let began = clock.now();

@@ -1,6 +1,5 @@
 use super::run;
 use crate::context::{Context, Ending};
-use crate::gate::{Gate, Limits};
 use crate::tls::servers::{LOOPBACK, context, listen};
 use netsonde_contract::kind::{Kind, LoadDirection, LoadParams, Params};
 use netsonde_contract::observation::{Fact, Load, TransferEnd};
@@ -146,7 +145,7 @@ async fn a_closed_port_is_a_failure_and_no_load_is_tried() {
 #[tokio::test]
 async fn a_run_that_may_not_probe_private_addresses_loads_none() {
     let mut context = context(&[]);
-    context.gate = Arc::new(Gate::new(Limits { private_addresses: false, ..Limits::PERSON }, context.clock));
+    context.gate = Arc::new(crate::gate::closed(context.clock));
     assert!(run(&context, &params(json!({"url": "http://127.0.0.1:9/"}))).await.is_err());
     assert_eq!(context.gate.sent(), 0);
 }

@@ -108,7 +108,7 @@ fn open(address: SocketAddr) -> io::Result<UdpSocket> {
 /// One question and its answer.
 async fn ask(context: &Context, params: &NtpParams, socket: &UdpSocket, draft: &mut Draft<TimeOffset>) -> Result<(), Failure> {
     draft.step = Step::Send;
-    context.gate.packet(draft.address.ip()).await?;
+    context.gate.packet(draft.address).await?;
     // A random number in place of the time of sending: it tells nothing of the machine, and nobody can answer without having seen it.
     let cookie: u64 = rand::random::<u64>().max(1);
     let wall = context.clock.wall();

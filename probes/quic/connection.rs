@@ -144,7 +144,7 @@ impl QuicConnection {
                 let text = format!("the connection took more than {} packets", self.max_packets);
                 return Err(Failure::new(FailureCode::BudgetExhausted, Step::Send, text));
             }
-            self.context.gate.packet(self.server.ip()).await?;
+            self.context.gate.packet(self.server).await?;
             if self.seen.sent == 0 {
                 self.began = self.context.clock.now();
             }

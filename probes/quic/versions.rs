@@ -45,7 +45,7 @@ pub(super) async fn ask(context: &Context, server: SocketAddr, patience: Duratio
     let question = Question::new(rand::random(), rand::random(), rand::random());
     let mut sent = 0;
     for _ in 0..ATTEMPTS {
-        context.gate.packet(server.ip()).await?;
+        context.gate.packet(server).await?;
         sent += 1;
         if socket.send(&question.bytes).await.is_err() {
             break;

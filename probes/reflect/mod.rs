@@ -121,7 +121,7 @@ async fn series(
     for number in 0..params.count {
         let due = began + interval * number;
         listen(context, wire, draft, &mut heard, due, |_| false).await?;
-        context.gate.packet(draft.address.ip()).await?;
+        context.gate.packet(draft.address).await?;
         wire.send(params.payload_bytes as usize).map_err(|error| wire.failed(&error, Step::Send))?;
         draft.sent += 1;
         if number % CONCLUDE_EVERY == 0 {
@@ -136,7 +136,7 @@ async fn series(
         if heard.is_empty() || heard.iter().any(|reply| reply.sequence >= last) {
             break;
         }
-        context.gate.packet(draft.address.ip()).await?;
+        context.gate.packet(draft.address).await?;
         wire.send(params.payload_bytes as usize).map_err(|error| wire.failed(&error, Step::Send))?;
         let until = context.clock.now() + patience(draft, wait);
         listen(context, wire, draft, &mut heard, until, |heard| heard.iter().any(|reply| reply.sequence > last)).await?;
@@ -239,7 +239,7 @@ impl Bench<'_> {
 
     /// One large packet, and where its reply does not come, a small one that tells whether it was seen. None where that was lost, too.
     async fn once(&mut self, wire: &mut Wire<'_>, size: u32) -> Result<Option<Trial>, Failure> {
-        self.context.gate.packet(self.address.ip()).await?;
+        self.context.gate.packet(self.address).await?;
         let number = match wire.send(size.saturating_sub(self.headers) as usize) {
             Ok(number) => number,
             Err(error) => {
@@ -255,7 +255,7 @@ impl Bench<'_> {
             return Ok(Some(Trial::Both));
         }
         for witness in 0..WITNESSES {
-            self.context.gate.packet(self.address.ip()).await?;
+            self.context.gate.packet(self.address).await?;
             let small = wire.send(0).map_err(|error| wire.failed(&error, Step::Send))?;
             if let Some(seen) = self.reply(wire, small).await? {
                 // The witness that answered is one of those seen; of earlier ones nothing is known.

@@ -106,7 +106,7 @@ async fn exchange(
     let began = context.clock.now();
     for _ in 0..ServiceParams::MAX_DATAGRAMS {
         draft.step = Stage::Send;
-        context.gate.packet(draft.address.ip()).await?;
+        context.gate.packet(draft.address).await?;
         let sent = match socket.peer_addr() {
             Ok(_) => socket.send(question).await,
             Err(_) => socket.send_to(question, draft.address).await,

@@ -108,7 +108,7 @@ impl Work<'_> {
         answers: Result<&Answers, &Note>,
     ) -> (Option<First>, Option<TcpStream>) {
         let clock = self.context.clock;
-        let refusal = self.context.gate.packet(address.ip()).await.err();
+        let refusal = self.context.gate.packet(address).await.err();
         let at_us = clock.now_us();
         let is_refused = refusal.is_some();
         let seen = match refusal {

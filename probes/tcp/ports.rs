@@ -41,7 +41,7 @@ pub(super) async fn sweep(context: &Context, params: &TcpParams, address: IpAddr
     for (count, port) in (0_u32..).zip(ports) {
         let turn = async {
             time::sleep((began + gap * count).saturating_sub(context.clock.now())).await;
-            context.gate.packet(address).await
+            context.gate.packet(SocketAddr::new(address, port)).await
         };
         tokio::pin!(turn);
         let admitted: Result<(), Failure> = loop {

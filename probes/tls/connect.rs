@@ -68,7 +68,7 @@ pub(crate) async fn first(
 
 async fn attempt(context: &Context, address: SocketAddr, timeout: Duration) -> Result<Connected, NotConnected> {
     let refusal = |took_us, failure| NotConnected { address, took_us, failure };
-    context.gate.packet(address.ip()).await.map_err(|failure| refusal(0, failure))?;
+    context.gate.packet(address).await.map_err(|failure| refusal(0, failure))?;
     let began = context.clock.now();
     let result = tokio::time::timeout(timeout, context.connect(address)).await;
     let took_us = microseconds(context.clock.now().saturating_sub(began));

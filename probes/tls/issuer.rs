@@ -96,6 +96,7 @@ async fn download(context: &Context, url: &str, timeout: Duration, draft: &mut D
     let parsed = Url::parse(url).map_err(|error| wrong(format!("{url}: {error}")))?;
     let host = parsed.host_str().unwrap_or_default();
     let host = host.trim_start_matches('[').trim_end_matches(']');
+    context.gate.of_certificate(host)?;
     let addresses = context.names.resolve(&context.gate, host).await?;
     draft.step = Step::Connect;
     let port = parsed.port_or_known_default().unwrap_or(80);

@@ -1,6 +1,5 @@
 use super::{answering, exchanges, handshakes, head, params, probe, reply};
 use crate::context::{Ending, NotMeasurable};
-use crate::gate::{Gate, Limits};
 use crate::http::run;
 use crate::tls::servers::{LOOPBACK, context, listen};
 use netsonde_contract::failure::{FailureCode, Step};
@@ -112,7 +111,7 @@ async fn a_plain_server_on_the_https_port_is_said_twice() {
 #[tokio::test]
 async fn an_address_that_the_gate_refuses_is_recorded_and_not_asked() {
     let mut context = context(&[]);
-    context.gate = Arc::new(Gate::new(Limits { private_addresses: false, ..Limits::PERSON }, context.clock));
+    context.gate = Arc::new(crate::gate::closed(context.clock));
     assert_eq!(run(&context, &params("http://127.0.0.1:9/".into())).await, Ok(Ending::Failed));
     assert_eq!(exchanges(&context)[0].failure.clone().unwrap().code, FailureCode::NotAllowed);
     assert_eq!(context.gate.sent(), 0);

@@ -34,7 +34,7 @@ impl Session {
     pub(in crate::traceroute) async fn connect(context: &Context, target: SocketAddr) -> Result<Self, Failure> {
         let open = |error: std::io::Error| Failure::from_io(&error, Step::Open);
         let segments = asynchronous(segments_of(target.ip()).map_err(open)?).map_err(open)?;
-        context.gate.packet(target.ip()).await?;
+        context.gate.packet(target).await?;
         let silence = || Failure::new(FailureCode::TimedOut, Step::Connect, "no connection within 4 s");
         let connecting = tokio::time::timeout(Self::LIMIT, context.connect(target));
         let stream = connecting.await.map_err(|_| silence())?.map_err(|error| Failure::from_io(&error, Step::Connect))?;

@@ -1,7 +1,7 @@
 use super::{NamePattern, Policy, plain, special};
 use crate::order::{Refusal, RefusalCode};
 use ipnet::IpNet;
-use std::net::IpAddr;
+use std::net::{IpAddr, Ipv4Addr};
 use std::ops::RangeInclusive;
 
 /// Where the packets of an order may go. Every address is held against it before the first packet, and again on each connect and redirect.
@@ -13,6 +13,7 @@ pub struct Reach {
     denied_networks: Vec<IpNet>,
     ports: Vec<RangeInclusive<u16>>,
     proxied: Vec<NamePattern>,
+    certificate_urls: bool,
     /// The machine's own resolvers, on whatever port they are asked.
     resolvers: Vec<IpAddr>,
 }
@@ -27,6 +28,7 @@ impl Reach {
             denied_networks: policy.denied_networks.clone(),
             ports: policy.ports.clone(),
             proxied: policy.proxied.clone(),
+            certificate_urls: policy.certificate_urls,
             resolvers: if policy.resolvers { resolvers.iter().map(|address| plain(*address)).collect() } else { Vec::new() },
         }
     }
@@ -40,7 +42,7 @@ impl Reach {
         let within = |networks: &[IpNet]| networks.iter().any(|network| network.contains(&plain) || network.contains(&address));
         let fits = |patterns: &[NamePattern]| name.is_some_and(|name| patterns.iter().any(|pattern| pattern.fits(name)));
         let shown = name.map_or_else(|| plain.to_string(), |name| format!("{name} ({plain})"));
-        if within(&self.denied_networks) || fits(&self.denied_names) {
+        if self.denies(address) || fits(&self.denied_names) {
             return Err(RefusalCode::TargetNotAllowed.because(format!("the policy denies {shown}")));
         }
         if within(&self.networks) || self.resolvers.contains(&plain) {
@@ -87,16 +89,52 @@ impl Reach {
         Err(RefusalCode::TargetNotAllowed.because(format!("the policy does not name {host}")))
     }
 
-    /// Whether a name may be asked for through a proxy, which alone knows the address.
+    /// Whether a host may be asked for through a proxy, which alone knows the address of a name.
     ///
     /// # Errors
-    /// `cannot_be_checked` where the policy does not name it for that.
-    pub fn through_proxy(&self, host: &str) -> Result<(), Refusal> {
+    /// `cannot_be_checked` where the policy does not name it for that; `port_not_allowed` as for [`Self::port`].
+    pub fn through_proxy(&self, host: &str, port: u16) -> Result<(), Refusal> {
         self.host(host)?;
-        if self.proxied.iter().any(|pattern| pattern.fits(host)) {
+        self.port(IpAddr::V4(Ipv4Addr::UNSPECIFIED), port)?;
+        let is_address = host.parse::<IpAddr>().is_ok();
+        if is_address || self.proxied.iter().any(|pattern| pattern.fits(host)) {
             return Ok(());
         }
         Err(RefusalCode::CannotBeChecked
             .because(format!("behind a proxy nobody here sees the address of {host}; `targets.proxied` does not name it")))
+    }
+
+    /// Whether a host that a certificate names may be asked. Whoever made the certificate chose it, so that a name that may be measured
+    /// does not suffice.
+    ///
+    /// # Errors
+    /// `cannot_be_checked` where the policy does not allow such hosts, `target_not_allowed` where it denies this one.
+    pub fn certificate_host(&self, host: &str) -> Result<(), Refusal> {
+        if !self.certificate_urls {
+            let words =
+                format!("a certificate names {host}, and `targets.certificate_urls` does not allow what certificates name");
+            return Err(RefusalCode::CannotBeChecked.because(words));
+        }
+        if self.denied_names.iter().any(|pattern| pattern.fits(host)) {
+            return Err(RefusalCode::TargetNotAllowed.because(format!("the policy denies {host}")));
+        }
+        host.parse().map_or(Ok(()), |address| self.certificate_address(address))
+    }
+
+    /// Whether the address of a host that a certificate names may be asked.
+    ///
+    /// # Errors
+    /// As [`Self::address`], but for that nothing needs to name it.
+    pub fn certificate_address(&self, address: IpAddr) -> Result<(), Refusal> {
+        match self.address(address, None) {
+            // Nothing but that no name or network names it speaks against it.
+            Err(refusal) if refusal.code == RefusalCode::TargetNotAllowed && !self.denies(address) => Ok(()),
+            other => other,
+        }
+    }
+
+    fn denies(&self, address: IpAddr) -> bool {
+        let plain = plain(address);
+        self.denied_networks.iter().any(|network| network.contains(&plain) || network.contains(&address))
     }
 }

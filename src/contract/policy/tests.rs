@@ -139,7 +139,7 @@ fn a_name_never_opens_a_special_address() {
     }
     assert_eq!(to("10.0.0.53"), Ok(()), "the machine's own resolver");
     assert_eq!(reach.port(resolver, 53), Ok(()));
-    assert!(reach.through_proxy("www.shop.example").is_err());
+    assert!(reach.through_proxy("www.shop.example", 443).is_err());
 }
 
 #[test]
