@@ -4,17 +4,24 @@
 use crate::bundle::fuzzing as bundle;
 use crate::desk_token::DeskToken;
 use crate::dsse::Envelope;
+use crate::enrolment::{self, Enrolment, Introduction};
 use crate::harmless::{clean, clean_lines, is_clean};
-use crate::id::{BundleId, CaseId, TicketId};
+use crate::id::{AgentId, BundleId, CaseId, TicketId};
 use crate::kind::{Kind, Params};
+use crate::order::{self, Addressees, Epoch, Epochs, MerkleProof, Situation};
 use crate::pasted;
 use crate::pin::Pin;
+use crate::policy::{Hours, NamePattern, Policy, Reach};
 use crate::receipt::{self, Receipt};
+use crate::request_signature::{self, Covered, Headers};
 use crate::set::{ProbeSet, Request};
 use crate::target::{Target, TargetForm};
 use crate::ticket::Ticket;
+use crate::trust::{self, Anchor, KeyList, MAX_LIST_LIFE, PublicKey, RoleKeys, RootStatement};
 use ed25519_dalek::SigningKey;
+use jiff::Timestamp;
 use serde_json::Value;
+use std::time::Duration;
 
 /// A parser's name, which is also that of its folder of seeds, and the parser. It panics where it breaks its promises.
 pub type Parser = (&'static str, fn(&[u8]));
@@ -27,11 +34,16 @@ pub const PARSERS: &[Parser] = &[
     ("bundle_verify", bundle::bundle),
     ("desk_token", desk_token),
     ("dsse_envelope", envelope),
+    ("enrolment", enrolment),
     ("harmless_text", harmless),
+    ("key_list", key_list),
+    ("order", signed_order),
     ("parameters", parameters),
     ("pin", pin),
+    ("policy", policy),
     ("probe_set", set),
     ("receipt", signed_receipt),
+    ("request_signature", request_signature),
     ("target_text", target),
     ("ticket", ticket),
 ];
@@ -73,6 +85,100 @@ fn signed_receipt(bytes: &[u8]) {
     let _ = Receipt::verify(bytes, &verifying);
     let signed = Envelope::sign(receipt::MEDIA_TYPE, bytes.to_vec(), &key());
     let _ = Receipt::verify(&signed.to_json(), &verifying);
+}
+
+/// As it is pasted, and behind a checksum that holds; what an agent says of itself, as it comes and signed.
+fn enrolment(bytes: &[u8]) {
+    let _ = Enrolment::parse(&String::from_utf8_lossy(bytes));
+    if let Ok(value) = serde_json::from_slice::<Value>(bytes)
+        && let Ok(enrolment) = Enrolment::parse(&pasted::encode("nse1_", &value))
+    {
+        assert!(Enrolment::parse(&enrolment.encode()).is_ok(), "an enrolment does not survive its own text");
+    }
+    let _ = Introduction::verify(bytes, None);
+    let signed = Envelope::sign(enrolment::MEDIA_TYPE, bytes.to_vec(), &key());
+    let _ = Introduction::verify(&signed.to_json(), Some(&key().verifying_key()));
+}
+
+/// The root that trusts one key, which is also the only one that may sign orders.
+fn anchor() -> Anchor {
+    let own = PublicKey::new(key().verifying_key(), "");
+    let issued = Timestamp::UNIX_EPOCH;
+    let root =
+        RootStatement { name: "Fuzz".into(), organisation: None, version: 1, issued, keys: vec![own.clone()], threshold: 1 };
+    let payload = root.envelope().unverified().to_vec();
+    let fingerprint = RootStatement::fingerprint(&payload);
+    let mut anchor = Anchor::pinned(&Envelope::sign(trust::ROOT_MEDIA_TYPE, payload, &key()).to_json(), &fingerprint).unwrap();
+    let keys = || RoleKeys { threshold: 1, keys: vec![own.clone()] };
+    let expires = issued + MAX_LIST_LIFE;
+    let organisation = anchor.organisation().clone();
+    let list =
+        KeyList { organisation, root: 1, version: 1, issued, expires, order: keys(), receipt: keys(), revoked: Vec::new() };
+    let list = Envelope::sign(trust::KEY_LIST_MEDIA_TYPE, list.envelope().unverified().to_vec(), &key());
+    anchor.accept_list(&list.to_json()).unwrap();
+    anchor
+}
+
+/// Lists and roots as they come, and as the root's own key signed them. What is taken goes forward.
+fn key_list(bytes: &[u8]) {
+    let mut anchor = anchor();
+    let before = anchor.versions();
+    let _ = anchor.accept_list(bytes);
+    let _ = anchor.accept_list(&Envelope::sign(trust::KEY_LIST_MEDIA_TYPE, bytes.to_vec(), &key()).to_json());
+    let _ = anchor.accept_root(bytes);
+    let _ = anchor.accept_root(&Envelope::sign(trust::ROOT_MEDIA_TYPE, bytes.to_vec(), &key()).to_json());
+    let after = anchor.versions();
+    assert!(after.0 >= before.0 && after.1 >= before.1, "it went back");
+    let _ = serde_json::from_slice::<Anchor>(bytes);
+}
+
+/// An order as it comes, and one that a listed engineer signed. One that is taken names the agent.
+fn signed_order(bytes: &[u8]) {
+    let (anchor, agent) = (anchor(), AgentId::of(&key().verifying_key()));
+    let epochs = Epochs::begin(Epoch::from_bytes([7; 16]), None, Duration::ZERO);
+    let now = Timestamp::UNIX_EPOCH;
+    let situation = Situation { anchor: &anchor, agent: &agent, epochs: &epochs, now, taken: &|_| false };
+    let _ = order::verify(bytes, None, &situation);
+    let signed = Envelope::sign(order::MEDIA_TYPE, bytes.to_vec(), &key());
+    if let Ok(verified) = order::verify(&signed.to_json(), None, &situation) {
+        let Addressees::Listed(agents) = &verified.order.agents else { panic!("a tree without a proof was taken") };
+        assert!(agents.iter().any(|one| one.agent == agent && epochs.accepts(&one.epoch)));
+        assert!(verified.plan.checks.len() <= crate::set::MAX_PLANNED);
+    }
+    if let Ok(proof) = serde_json::from_slice::<MerkleProof>(bytes) {
+        proof.holds(b"leaf", &"0".repeat(64), u64::MAX);
+        proof.holds(b"leaf", &"0".repeat(64), 0);
+    }
+}
+
+/// A policy, and what it says of addresses that no name may open.
+fn policy(bytes: &[u8]) {
+    let text = String::from_utf8_lossy(bytes);
+    if let Ok(mut policy) = Policy::parse("policy.toml", &text) {
+        policy.networks.clear();
+        let reach = Reach::of(&policy, &[]);
+        for special in ["127.0.0.1", "::ffff:169.254.169.254", "10.0.0.1", "fe80::1"] {
+            assert!(reach.address(special.parse().unwrap(), Some("shop.example")).is_err(), "{special}");
+        }
+        let _ = reach.host(&text);
+    }
+    if let Ok(pattern) = text.parse::<NamePattern>() {
+        assert!(!pattern.fits("10.0.0.1") && !pattern.fits(""));
+    }
+    if let Ok(hours) = text.parse::<Hours>() {
+        assert_eq!(hours.to_string().parse(), Ok(hours));
+    }
+}
+
+fn request_signature(bytes: &[u8]) {
+    let input = String::from_utf8_lossy(bytes).into_owned();
+    let covered = Covered { method: "GET", authority: "a", path: "/", query: "", content_digest: "" };
+    let headers = Headers { signature: format!("netsonde=:{input}:"), input };
+    assert!(headers.verify(&covered, &key().verifying_key(), Timestamp::UNIX_EPOCH).is_err(), "nobody signed this");
+    if let Ok(claim) = headers.claim() {
+        let signed = request_signature::sign(&covered, &claim.key_id, claim.created, &claim.nonce, &key());
+        assert_eq!(signed.input, headers.input, "there is more than one way to write it");
+    }
 }
 
 /// A file of a probe set, planned for no target, one, and more than there may be.
