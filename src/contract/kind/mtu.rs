@@ -1,3 +1,4 @@
+use crate::observation::MtuTransport;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
@@ -6,6 +7,13 @@ use serde::{Deserialize, Serialize};
 pub struct MtuParams {
     /// The host name or address to measure the way to.
     pub host: String,
+    /// What to send: `udp` to a closed port, or `tcp` within a connection to `tcp_port`, as data that the host has had already; that needs raw sockets.
+    #[serde(default)]
+    pub transport: MtuTransport,
+    /// The TCP port to connect to: one where something listens.
+    #[serde(default = "tcp_port")]
+    #[schemars(range(min = 1, max = 65_535))]
+    pub tcp_port: u16,
     /// The first UDP port to send to; each packet adds one. Nothing should listen there, so that the host answers "port unreachable".
     #[serde(default = "port")]
     #[schemars(range(min = 1, max = 65_535))]
@@ -27,6 +35,12 @@ pub struct MtuParams {
 impl MtuParams {
     /// Packets to one address at most: some eleven sizes settle the largest to the byte, each with a few losses and comparisons.
     pub const MAX_PACKETS: u32 = 80;
+    /// Connections to one address at most: servers end one that says nothing, many after 5 s, and the longest search takes half a minute.
+    pub const MAX_CONNECTIONS: u32 = 6;
+}
+
+fn tcp_port() -> u16 {
+    443
 }
 
 fn port() -> u16 {
