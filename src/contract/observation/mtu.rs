@@ -10,7 +10,7 @@ pub struct Mtu {
     pub host: String,
     /// The address that was asked or measured.
     pub address: IpAddr,
-    /// What was sent.
+    /// What was sent: `udp`, datagrams to a closed port, or `tcp`, data of a connection that the host has had already.
     #[serde(default, skip_serializing_if = "MtuTransport::is_udp")]
     pub transport: MtuTransport,
     /// The port of the connection; TCP only.
