@@ -38,7 +38,7 @@ fn over_tcp(network: &SmallNetwork) -> Vec<Mtu> {
     let mtu = |address: String| {
         let mut command = network.command("c");
         command.arg(program("netsonde").unwrap()).args(["probe", "mtu", &address]);
-        let mtu = measured(command.args(["--transport", "tcp", "--tcp-port", &TCP_PORT.to_string()]));
+        let mtu = measured(command.args(["--transport", "tcp", "--port", &TCP_PORT.to_string()]));
         assert_eq!((mtu.transport, mtu.port), (MtuTransport::Tcp, Some(TCP_PORT)));
         mtu
     };

@@ -113,7 +113,7 @@ fn blank(params: &MtuParams, address: IpAddr) -> Mtu {
         host: params.host.clone(),
         address,
         transport: params.transport,
-        port: (params.transport == MtuTransport::Tcp).then_some(params.tcp_port),
+        port: (params.transport == MtuTransport::Tcp).then_some(params.port()),
         mss_bytes: None,
         passed_bytes: None,
         stopped_bytes: None,

@@ -63,7 +63,7 @@ fn may_craft(built: bool, raw: bool) -> Result<(), NotMeasurable> {
 async fn over_udp(context: &Context, params: &MtuParams, addresses: Vec<IpAddr>) -> Result<Vec<Mtu>, NotMeasurable> {
     let mut measured = Vec::new();
     for address in addresses {
-        let opened = udp::open(context, address, params.port);
+        let opened = udp::open(context, address, params.port());
         if opened.as_ref().is_err_and(|error| error.kind() == io::ErrorKind::Unsupported) {
             return Err(NotMeasurable::new("this system cannot send packets that no router may cut"));
         }
@@ -74,7 +74,7 @@ async fn over_udp(context: &Context, params: &MtuParams, addresses: Vec<IpAddr>)
 
 async fn over_tcp(context: &Context, params: &MtuParams, addresses: Vec<IpAddr>) -> Vec<Mtu> {
     let measured = addresses.into_iter().map(|address| {
-        let opened = tcp::open(context, SocketAddr::new(address, params.tcp_port));
+        let opened = tcp::open(context, SocketAddr::new(address, params.port()));
         measure(context, params, address, opened)
     });
     join_all(measured).await

@@ -67,7 +67,8 @@ async fn over_tcp(address: &str, serve: fn(TcpStream)) -> Option<(Ending, Mtu)> 
     let listener = TcpListener::bind((address, 0)).unwrap();
     let port = listener.local_addr().unwrap().port();
     std::thread::spawn(move || listener.incoming().flatten().for_each(serve));
-    let value = serde_json::json!({"host": address.to_string(), "transport": "tcp", "tcp_port": port, "timeout_ms": 300, "max_bytes": 9_000});
+    let value =
+        serde_json::json!({"host": address.to_string(), "transport": "tcp", "port": port, "timeout_ms": 300, "max_bytes": 9_000});
     let context = context(&[]);
     let ending = run(&context, &serde_json::from_value(value).unwrap()).await.unwrap();
     let observations = context.recorder.observations();
@@ -108,7 +109,7 @@ async fn a_port_where_nothing_listens_refuses() {
         return;
     }
     let closed = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port();
-    let value = serde_json::json!({"host": "127.0.0.1", "transport": "tcp", "tcp_port": closed});
+    let value = serde_json::json!({"host": "127.0.0.1", "transport": "tcp", "port": closed});
     let context = context(&[]);
     let ending = run(&context, &serde_json::from_value(value).unwrap()).await.unwrap();
     let observations = context.recorder.observations();

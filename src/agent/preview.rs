@@ -103,7 +103,7 @@ fn cost(check: &PlannedCheck) -> String {
             let within = match params.transport {
                 MtuTransport::Udp => String::new(),
                 MtuTransport::Tcp => {
-                    format!(", port {}, within at most {} connections", params.tcp_port, MtuParams::MAX_CONNECTIONS)
+                    format!(", port {}, within at most {} connections", params.port(), MtuParams::MAX_CONNECTIONS)
                 }
             };
             format!("{packets} of up to {} bytes to each address of {}{within}", params.max_bytes, params.host)
