@@ -5,6 +5,8 @@
 mod bundle_tools;
 /// The clouds' services, in a namespace that has their addresses.
 mod cloud;
+/// Echo requests to ten thousand addresses.
+mod echo_sweep;
 /// Recorded evidence of the lab against the findings that were judged.
 mod golden;
 /// Whole ways through the real programs.
@@ -15,6 +17,8 @@ mod path_mtu;
 mod reflect;
 /// Services of many protocols against the real programs.
 mod services;
+/// A client, a router and a server.
+mod small_network;
 /// Invariants of the tree that a test can hold.
 mod tidy;
 /// TLS facts against openssl.

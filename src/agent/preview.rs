@@ -4,6 +4,7 @@ use netsonde_contract::kind::{
     CloudParams, DnsParams, EdnsUse, HttpParams, LoadDirection, LoadParams, MtuParams, Params, ProxyParams, QuicParams,
     ReflectParams, ServiceParams, ServiceTransport, TargetSpan, TlsParams,
 };
+use netsonde_contract::observation::MtuTransport;
 use netsonde_contract::redaction::Level;
 use netsonde_contract::set::{Plan, PlannedCheck};
 use netsonde_contract::ticket::Ticket;
@@ -99,7 +100,13 @@ fn cost(check: &PlannedCheck) -> String {
         }
         Params::Mtu(params) => {
             let packets = count(MtuParams::MAX_PACKETS.into(), "packet");
-            format!("{packets} of up to {} bytes to each address of {}", params.max_bytes, params.host)
+            let within = match params.transport {
+                MtuTransport::Udp => String::new(),
+                MtuTransport::Tcp => {
+                    format!(", port {}, within at most {} connections", params.port(), MtuParams::MAX_CONNECTIONS)
+                }
+            };
+            format!("{packets} of up to {} bytes to each address of {}{within}", params.max_bytes, params.host)
         }
         Params::Ntp(params) => {
             let others = match params.others.len() {

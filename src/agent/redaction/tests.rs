@@ -106,7 +106,7 @@ pub(crate) fn full_document() -> Value {
          "not_after": "2027-01-01T00:00:00Z", "key": "k", "signature": "s", "is_ca": true, "self_signed": false, "sha256": "ab".repeat(32),
          "der_base64": "MIIB"}, "fits": true, "trust": [{"store": "platform", "trusted": false, "reason": "expired", "text": "expired"}],
          "failure": failure},
-        {"fact": "mtu", "host": "shop.example", "address": "203.0.113.7", "passed_bytes": 1400, "stopped_bytes": 1401, "limit": "told",
+        {"fact": "mtu", "host": "shop.example", "address": "203.0.113.7", "transport": "tcp", "port": 443, "mss_bytes": 1360, "passed_bytes": 1400, "stopped_bytes": 1401, "limit": "told",
          "told": failure["icmp"], "disbelieved": [failure["icmp"]],
          "probes": [{"size_bytes": 1400, "answer": "passed", "took_us": 1}], "took_us": 1, "failure": failure},
         {"fact": "time_offset", "host": "shop.example", "address": "203.0.113.7:123", "sent": 1,

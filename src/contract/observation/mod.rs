@@ -47,7 +47,7 @@ pub use icmp::{
     Echo, EchoClock, EchoReply, EchoStatistics, ExtraKind, ExtraReply, RttDistribution, Sweep, SweepError, SweepTarget,
 };
 pub use load::{LatencySeries, Load, LoadedPhase};
-pub use mtu::{Mtu, MtuAnswer, MtuLimit, MtuProbe};
+pub use mtu::{Mtu, MtuAnswer, MtuLimit, MtuProbe, MtuTransport};
 pub use name_sources::{HostsLine, NameSources};
 pub use ntp::{Leap, TimeOffset, TimeSample, TimeServer};
 pub use proxy::{Proxy, ProxyAnswer, ProxyMethod, ProxyProtocol, SocksAnswer};

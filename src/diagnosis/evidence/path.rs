@@ -2,7 +2,7 @@ use super::{Evidence, Seen};
 use netsonde_contract::failure::{IcmpError, IcmpMeaning};
 use netsonde_contract::finding::Severity;
 use netsonde_contract::id::ObservationId;
-use netsonde_contract::observation::{Echo, Hop, ReplyKind, Route, Trace};
+use netsonde_contract::observation::{Echo, Hop, Mtu, ReplyKind, Route, Trace};
 use std::net::IpAddr;
 
 /// An ICMP error on the way to one address: who sent it, and when it came.
@@ -48,6 +48,16 @@ impl<'a> Evidence<'a> {
     /// The distance at which an address answered on the way to `target`.
     pub(crate) fn hop_of(&self, target: IpAddr, router: IpAddr) -> Option<u8> {
         self.hops_of(target).iter().find(|hop| hop.addresses().contains(&router)).map(|hop| hop.ttl)
+    }
+
+    /// What was measured of the sizes that pass to the address, over UDP and TCP.
+    pub(crate) fn mtus_of(&self, address: IpAddr) -> impl Iterator<Item = &Seen<'a, Mtu>> {
+        self.mtus.iter().filter(move |mtu| mtu.address == address)
+    }
+
+    /// Packets of this size, or larger ones, reach the address over UDP or TCP.
+    pub(crate) fn carries(&self, address: IpAddr, bytes: u32) -> bool {
+        self.mtus_of(address).any(|mtu| mtu.passed_bytes.is_some_and(|passed| passed >= bytes))
     }
 
     /// Observations in which the address answered to echo requests.

@@ -10,16 +10,16 @@ const HEADER: usize = 4;
 /// Class and type of an incoming label stack.
 const LABEL_STACK: (u8, u8) = (1, 1);
 /// A stack is this deep at most: deeper ones than any network's are crafted.
-pub(in crate::traceroute) const MAX_LABELS: usize = 16;
+pub(crate) const MAX_LABELS: usize = 16;
 
 /// The labels behind a quote whose length the message gives, in bytes; 0 where it gives none.
-pub(super) fn labels_of(quoted: &[u8], length: usize) -> Vec<MplsLabel> {
+pub(crate) fn labels_of(quoted: &[u8], length: usize) -> Vec<MplsLabel> {
     let place = if length == 0 { LEGACY_PLACE } else { length };
     quoted.get(place..).map(labels).unwrap_or_default()
 }
 
 /// The labels of an extension structure; none where it is not one, or another version, or damaged.
-pub(in crate::traceroute) fn labels(structure: &[u8]) -> Vec<MplsLabel> {
+pub(crate) fn labels(structure: &[u8]) -> Vec<MplsLabel> {
     let version = structure.first().map(|byte| byte >> 4);
     // A checksum of zero says that there is none (RFC 4884 section 7).
     let sums = word(structure, 2) == Some(0) || pnet::util::checksum(structure, usize::MAX) == 0;

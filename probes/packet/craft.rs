@@ -6,22 +6,22 @@ use std::net::IpAddr;
 /// Headers of the transport.
 const ECHO_HEADER: usize = 8;
 const UDP_HEADER: usize = 8;
-const TCP_HEADER: usize = 20;
+pub(crate) const TCP_HEADER: usize = 20;
 /// With the option of time stamps, padded (RFC 7323 appendix A).
-const TCP_HEADER_TIMED: usize = 32;
+pub(crate) const TCP_HEADER_TIMED: usize = 32;
 /// As traceroute programs send.
-pub(in crate::traceroute) const PAYLOAD: usize = 32;
+pub(crate) const PAYLOAD: usize = 32;
 
 /// Source and destination of a probe.
 #[derive(Clone, Copy, Debug)]
-pub(in crate::traceroute) struct Ends {
-    pub(in crate::traceroute) source: IpAddr,
-    pub(in crate::traceroute) target: IpAddr,
+pub(crate) struct Ends {
+    pub(crate) source: IpAddr,
+    pub(crate) target: IpAddr,
 }
 
 /// An echo request. The filler makes up for the sequence number, so that all requests of a flow have one checksum and each flow
 /// another: routers that spread load by it send a flow one way. The kernel adds the ICMPv6 checksum.
-pub(in crate::traceroute) fn echo_request(target: IpAddr, identifier: u16, sequence: u16, flow: u16, size: usize) -> Vec<u8> {
+pub(crate) fn echo_request(target: IpAddr, identifier: u16, sequence: u16, flow: u16, size: usize) -> Vec<u8> {
     let mut bytes = vec![0; ECHO_HEADER + size.max(PAYLOAD)];
     bytes[0] = if target.is_ipv4() { 8 } else { 128 };
     put(&mut bytes, 4, identifier);
@@ -36,7 +36,7 @@ pub(in crate::traceroute) fn echo_request(target: IpAddr, identifier: u16, seque
 }
 
 /// A datagram whose checksum is `mark`: its payload begins with what makes it so, and then with the mark again.
-pub(in crate::traceroute) fn datagram(ends: Ends, ports: (u16, u16), mark: u16, size: usize) -> Vec<u8> {
+pub(crate) fn datagram(ends: Ends, ports: (u16, u16), mark: u16, size: usize) -> Vec<u8> {
     let mut bytes = vec![0; UDP_HEADER + size.max(PAYLOAD)];
     put(&mut bytes, 0, ports.0);
     put(&mut bytes, 2, ports.1);
@@ -52,19 +52,19 @@ pub(in crate::traceroute) fn datagram(ends: Ends, ports: (u16, u16), mark: u16, 
 
 /// What a segment carries beside its ports.
 #[derive(Clone, Copy, Debug, Default)]
-pub(in crate::traceroute) struct SegmentFields {
-    pub(in crate::traceroute) sequence: u32,
-    pub(in crate::traceroute) acknowledgment: u32,
-    pub(in crate::traceroute) flags: u8,
-    pub(in crate::traceroute) timestamps: Option<(u32, u32)>,
-    /// One byte of data.
-    pub(in crate::traceroute) has_data: bool,
+pub(crate) struct SegmentFields {
+    pub(crate) sequence: u32,
+    pub(crate) acknowledgment: u32,
+    pub(crate) flags: u8,
+    pub(crate) timestamps: Option<(u32, u32)>,
+    /// Bytes of data, all zero.
+    pub(crate) data_bytes: usize,
 }
 
-pub(in crate::traceroute) fn segment(ends: Ends, ports: (u16, u16), fields: SegmentFields) -> Vec<u8> {
+pub(crate) fn segment(ends: Ends, ports: (u16, u16), fields: SegmentFields) -> Vec<u8> {
     const WINDOW: u16 = 64_240;
     let header = if fields.timestamps.is_some() { TCP_HEADER_TIMED } else { TCP_HEADER };
-    let mut bytes = vec![0; header + usize::from(fields.has_data)];
+    let mut bytes = vec![0; header + fields.data_bytes];
     put(&mut bytes, 0, ports.0);
     put(&mut bytes, 2, ports.1);
     bytes[4..8].copy_from_slice(&fields.sequence.to_be_bytes());
@@ -84,14 +84,14 @@ pub(in crate::traceroute) fn segment(ends: Ends, ports: (u16, u16), fields: Segm
 
 /// How an IPv4 packet travels.
 #[derive(Clone, Copy, Debug)]
-pub(in crate::traceroute) struct Travel {
-    pub(in crate::traceroute) ttl: u8,
-    pub(in crate::traceroute) traffic_class: u8,
-    pub(in crate::traceroute) identification: u16,
+pub(crate) struct Travel {
+    pub(crate) ttl: u8,
+    pub(crate) traffic_class: u8,
+    pub(crate) identification: u16,
 }
 
 /// The transport's bytes behind an IPv4 header that forbids cutting. The kernel fills in length and checksum. None for IPv6.
-pub(in crate::traceroute) fn ipv4(ends: Ends, protocol: u8, travel: Travel, transport: &[u8]) -> Option<Vec<u8>> {
+pub(crate) fn ipv4(ends: Ends, protocol: u8, travel: Travel, transport: &[u8]) -> Option<Vec<u8>> {
     const DONT_FRAGMENT: u16 = 0x4000;
     let (IpAddr::V4(source), IpAddr::V4(target)) = (ends.source, ends.target) else { return None };
     let mut bytes = vec![0; IPV4_HEADER];
@@ -109,7 +109,7 @@ pub(in crate::traceroute) fn ipv4(ends: Ends, protocol: u8, travel: Travel, tran
 }
 
 /// The protocol number of echo requests.
-pub(in crate::traceroute) fn echo_protocol(target: IpAddr) -> u8 {
+pub(crate) fn echo_protocol(target: IpAddr) -> u8 {
     if target.is_ipv4() { ICMP } else { ICMPV6 }
 }
 

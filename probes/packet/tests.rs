@@ -144,14 +144,19 @@ fn a_datagrams_checksum_is_what_tells_it() {
 #[test]
 fn a_segment_is_read_with_its_options() {
     let ends = Ends { source: ROUTER_V6.into(), target: TARGET_V6.into() };
-    let fields = SegmentFields { sequence: 7, acknowledgment: 9, flags: 0x12, timestamps: Some((5, 6)), has_data: false };
+    let fields = SegmentFields { sequence: 7, acknowledgment: 9, flags: 0x12, timestamps: Some((5, 6)), data_bytes: 0 };
     let mut bytes = craft::segment(ends, (443, 50_000), fields);
     let parsed = segment::parse(&bytes, false).unwrap();
     assert_eq!((parsed.source_port, parsed.sequence, parsed.acknowledgment, parsed.timestamps), (443, 7, 9, Some((5, 6))));
-    assert!(parsed.is_syn_ack() && !parsed.is_reset() && parsed.sack_from.is_none());
+    assert!(parsed.is_syn_ack() && !parsed.is_reset() && parsed.sack.is_none());
     // Two bytes of padding and a selective acknowledgment of ten.
     bytes[20..32].copy_from_slice(&[1, 1, 5, 10, 0, 0, 0, 3, 0, 0, 0, 4]);
-    assert_eq!(segment::parse(&bytes, false).unwrap().sack_from, Some(3));
+    assert_eq!(segment::parse(&bytes, false).unwrap().sack, Some((3, 4)));
+    // The largest segment that the sender takes, and three bytes of data behind the options.
+    bytes[20..24].copy_from_slice(&[2, 4, 5, 180]);
+    bytes.extend([0; 3]);
+    let parsed = segment::parse(&bytes, false).unwrap();
+    assert_eq!((parsed.mss, parsed.data_bytes), (Some(1_460), 3));
     for length in 0..bytes.len() {
         segment::parse(&bytes[..length], false);
     }

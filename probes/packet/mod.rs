@@ -1,14 +1,18 @@
-//! What comes back on raw sockets (RFC 792, RFC 4443): echo replies, and errors with all that they quote.
+//! Raw packets: what goes out, and what comes back (RFC 792, RFC 4443): echo replies, errors with all that they quote, and segments.
 //!
 //! Whatever arrives on a raw socket may be crafted, so nothing here takes a length from a packet without checking it first: every
 //! function is total over arbitrary bytes.
 
 /// Probes to bytes.
-pub(super) mod craft;
+pub(crate) mod craft;
 /// What errors carry behind their quote.
-pub(super) mod extension;
+pub(crate) mod extension;
 /// TCP segments of the target.
-pub(super) mod segment;
+pub(crate) mod segment;
+/// A connection whose segments are crafted.
+pub(crate) mod session;
+/// Raw sockets.
+pub(crate) mod socket;
 
 use netsonde_contract::failure::IcmpError;
 use netsonde_contract::observation::MplsLabel;
@@ -17,46 +21,46 @@ use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 /// Type, code, checksum, and four bytes that depend on the type.
 const ICMP_HEADER: usize = 8;
 /// An IPv4 header without options.
-const IPV4_HEADER: usize = 20;
-const IPV6_HEADER: usize = 40;
+pub(crate) const IPV4_HEADER: usize = 20;
+pub(crate) const IPV6_HEADER: usize = 40;
 /// Protocol numbers (IANA).
-pub(super) const ICMP: u8 = 1;
-pub(super) const TCP: u8 = 6;
-pub(super) const UDP: u8 = 17;
-pub(super) const ICMPV6: u8 = 58;
+pub(crate) const ICMP: u8 = 1;
+pub(crate) const TCP: u8 = 6;
+pub(crate) const UDP: u8 = 17;
+pub(crate) const ICMPV6: u8 = 58;
 
 /// An ICMP message that may be about a probe.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(super) struct Message<'a> {
-    pub(super) from: IpAddr,
+pub(crate) struct Message<'a> {
+    pub(crate) from: IpAddr,
     /// TTL or hop limit that was left; for IPv6 the socket tells it.
-    pub(super) ttl: Option<u8>,
-    pub(super) body: Body<'a>,
+    pub(crate) ttl: Option<u8>,
+    pub(crate) body: Body<'a>,
 }
 
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(super) enum Body<'a> {
+pub(crate) enum Body<'a> {
     EchoReply { identifier: u16, sequence: u16 },
     Error { icmp: IcmpError, quote: Quote<'a>, labels: Vec<MplsLabel> },
 }
 
 /// A probe's headers as a router got them.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) struct Quote<'a> {
-    pub(super) source: IpAddr,
-    pub(super) destination: IpAddr,
-    pub(super) protocol: u8,
-    pub(super) ttl: u8,
+pub(crate) struct Quote<'a> {
+    pub(crate) source: IpAddr,
+    pub(crate) destination: IpAddr,
+    pub(crate) protocol: u8,
+    pub(crate) ttl: u8,
     /// DSCP and ECN.
-    pub(super) traffic_class: u8,
+    pub(crate) traffic_class: u8,
     /// IPv4 only.
-    pub(super) identification: Option<u16>,
+    pub(crate) identification: Option<u16>,
     /// Whatever is quoted behind the IP header, padding and extensions included.
-    pub(super) transport: &'a [u8],
+    pub(crate) transport: &'a [u8],
 }
 
 /// What a raw ICMP socket received: the IPv4 header and what follows it.
-pub(super) fn parse_v4(packet: &[u8]) -> Option<Message<'_>> {
+pub(crate) fn parse_v4(packet: &[u8]) -> Option<Message<'_>> {
     let outer = quote_v4(packet)?;
     if outer.protocol != ICMP {
         return None;
@@ -78,7 +82,7 @@ pub(super) fn parse_v4(packet: &[u8]) -> Option<Message<'_>> {
 }
 
 /// What a raw ICMPv6 socket received: the message alone; its sender comes with it.
-pub(super) fn parse_v6(message: &[u8], from: Ipv6Addr) -> Option<Message<'_>> {
+pub(crate) fn parse_v6(message: &[u8], from: Ipv6Addr) -> Option<Message<'_>> {
     let from = IpAddr::V6(from);
     let (kind, code) = (*message.first()?, *message.get(1)?);
     let body = match kind {
@@ -136,7 +140,7 @@ fn quote_v6(packet: &[u8]) -> Option<Quote<'_>> {
 }
 
 /// Two bytes of a packet as a number.
-pub(super) fn word(bytes: &[u8], at: usize) -> Option<u16> {
+pub(crate) fn word(bytes: &[u8], at: usize) -> Option<u16> {
     Some(u16::from_be_bytes([*bytes.get(at)?, *bytes.get(at + 1)?]))
 }
 
