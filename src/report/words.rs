@@ -53,7 +53,9 @@ pub(crate) fn place(place: &Place) -> String {
     if let Some(url) = &place.url {
         parts.push(url.clone());
     }
-    if let Some(name) = &place.name {
+    // A target given by its address has no other name.
+    let address = place.address.map(|address| address.to_string());
+    if let Some(name) = place.name.as_ref().filter(|name| address.as_ref() != Some(*name)) {
         parts.push(name.clone());
     }
     match (place.address, place.port) {
@@ -171,7 +173,22 @@ pub(crate) fn environment(document: &Document) -> Vec<(&'static str, String)> {
 mod tests {
     use super::verdict;
     use crate::sample;
+    use netsonde_contract::finding::Place;
     use serde_json::json;
+
+    #[test]
+    fn an_address_that_is_its_own_name_stands_once() {
+        let place = |name: &str| {
+            super::place(&Place {
+                name: Some(name.to_owned()),
+                address: Some("127.0.0.1".parse().unwrap()),
+                port: Some(8_000),
+                ..Place::default()
+            })
+        };
+        assert_eq!(place("127.0.0.1"), "127.0.0.1:8000");
+        assert_eq!(place("localhost"), "localhost, 127.0.0.1:8000");
+    }
 
     #[test]
     fn nobody_reads_that_all_is_well_above_a_failure_without_a_cause() {
