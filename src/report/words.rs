@@ -58,8 +58,16 @@ pub(crate) fn place(place: &Place) -> String {
     if let Some(name) = place.name.as_ref().filter(|name| address.as_ref() != Some(*name)) {
         parts.push(name.clone());
     }
+    let authority = place.url.as_deref().and_then(|url| url.split('/').nth(2));
     match (place.address, place.port) {
-        (Some(address), Some(port)) => parts.push(format!("{}:{port}", bracketed(&address.to_string()))),
+        (Some(address), Some(port)) => {
+            let host = bracketed(&address.to_string());
+            let endpoint = format!("{host}:{port}");
+            // A URL with an address for a host has said it.
+            if authority.is_none_or(|authority| authority != endpoint && authority != host) {
+                parts.push(endpoint);
+            }
+        }
         (Some(address), None) => parts.push(address.to_string()),
         (None, Some(port)) => parts.push(format!("port {port}")),
         (None, None) => {}
@@ -188,6 +196,12 @@ mod tests {
         };
         assert_eq!(place("127.0.0.1"), "127.0.0.1:8000");
         assert_eq!(place("localhost"), "localhost, 127.0.0.1:8000");
+        let of_url = |url: &str| {
+            let (url, address) = (Some(url.to_owned()), Some("::1".parse().unwrap()));
+            super::place(&Place { url, address, port: Some(443), ..Place::default() })
+        };
+        assert_eq!(of_url("https://[::1]/a"), "https://[::1]/a");
+        assert_eq!(of_url("https://shop.example/a"), "https://shop.example/a, [::1]:443");
     }
 
     #[test]

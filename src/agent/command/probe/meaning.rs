@@ -23,9 +23,8 @@ pub(super) fn only_what_counts(kind: Kind, command: Command) -> Command {
 pub(super) fn check(kind: Kind, matches: &ArgMatches) -> Result<(), clap::Error> {
     for (name, written, kinds) in OPTIONS {
         if matches.value_source(name) == Some(ValueSource::CommandLine) && !kinds.contains(&kind) {
-            let heeded: Vec<String> = kinds.iter().map(|kind| format!("`probe {}`", kind.name())).collect();
-            let text =
-                format!("{written} means nothing to `probe {}`: leave it out ({} heeds it)\n", kind.name(), heeded.join(", "));
+            let heeding: Vec<&str> = kinds.iter().map(|kind| kind.name()).collect();
+            let text = format!("{written} means nothing to `probe {}`, only to: {}", kind.name(), heeding.join(", "));
             return Err(clap::Error::raw(clap::error::ErrorKind::ArgumentConflict, text));
         }
     }
