@@ -40,7 +40,8 @@ async fn one_rule_that_is_not_met_fails_the_check_and_nothing_of_the_body_is_rec
         let (ending, exchange) = asked(with).await;
         let unmet: Vec<_> = exchange.unmet().map(|expectation| expectation.about).collect();
         assert_eq!((ending, exchange.status, exchange.expected, unmet), (Ending::Failed, Some(200), true, vec![about]));
-        let text = serde_json::to_string(&exchange).unwrap();
+        // Ports and times may have the same digits.
+        let text = serde_json::to_string(&exchange.expectations).unwrap();
         assert!(!text.contains("77") && !text.contains("\"up\""), "{text}");
     }
 }

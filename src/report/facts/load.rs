@@ -131,7 +131,7 @@ mod tests {
 
     #[test]
     fn a_load_that_a_bound_ended_before_its_time_says_so() {
-        for (ended, words) in [("byte_limit", "25.0 MB"), ("request_limit", "3 requests"), ("time_limit", ""), ("complete", "")] {
+        for (ended, words) in [("byte_limit", "25 MB"), ("request_limit", "3 requests"), ("time_limit", ""), ("complete", "")] {
             let loaded = json!([{
                 "direction": "download", "connections": 2, "requests": 3, "latency": {"sent": 80, "answered": 78},
                 "transfer": {"bytes": 25_000_000, "took_us": 2_000_000, "rate": 12_500_000, "stalls": 0, "longest_pause_us": 0, "ended": ended},
