@@ -46,6 +46,10 @@ const MAX_INTERFACES: usize = 128;
 /// A server on a large network knows thousands of neighbours.
 const MAX_NEIGHBOURS: usize = 256;
 
+/// Ends as expected where an address of the target has a route, or there is no target.
+///
+/// # Errors
+/// Where the target gives no address. What is of the machine itself is recorded all the same.
 pub(crate) async fn run(context: &Context, params: &HostParams) -> Result<Ending, NotMeasurable> {
     // Before anything else of the run, so that its own traffic is in what the counters grow by.
     if !params.only_route {
@@ -60,7 +64,7 @@ pub(crate) async fn run(context: &Context, params: &HostParams) -> Result<Ending
         }
     };
     let ((), routed) = tokio::join!(machine, towards(context, params));
-    Ok(if routed { Ending::AsExpected } else { Ending::Failed })
+    Ok(if routed? { Ending::AsExpected } else { Ending::Failed })
 }
 
 /// Records what is the same whatever the target.
@@ -103,9 +107,9 @@ async fn machine(context: &Context) {
 }
 
 /// Records what is about the target: routes, its next hops, its lines in the hosts file and the connections to it. Says whether an
-/// address has a route, or there is no address to ask for.
-async fn towards(context: &Context, params: &HostParams) -> bool {
-    let mut addresses = Vec::new();
+/// address has a route, or there is no target.
+async fn towards(context: &Context, params: &HostParams) -> Result<bool, NotMeasurable> {
+    let mut found = Ok(Vec::new());
     if let Some(target) = &params.target {
         if target.parse::<IpAddr>().is_err() {
             let at_us = context.clock.now_us();
@@ -113,8 +117,9 @@ async fn towards(context: &Context, params: &HostParams) -> bool {
                 context.recorder.record(at_us, Fact::NameSources(sources));
             }
         }
-        addresses = routes::addresses(context, target).await;
+        found = routes::addresses(context, target).await;
     }
+    let addresses = found.as_ref().cloned().unwrap_or_default();
     let routes = routes::record(context, addresses.clone()).await;
     if !params.only_route {
         let gateways: Vec<IpAddr> = routes.iter().filter_map(next_hop).collect();
@@ -122,7 +127,7 @@ async fn towards(context: &Context, params: &HostParams) -> bool {
         let targets = addresses.clone();
         record(context, move || sockets::read(&targets, viewer()).map(|sockets| Fact::Sockets(Box::new(sockets)))).await;
     }
-    addresses.is_empty() || routes.iter().any(|route| route.failure.is_none())
+    found.map(|addresses| addresses.is_empty() || routes.iter().any(|route| route.failure.is_none()))
 }
 
 /// Records what a blocking read gives, if anything; a read that panics costs its own fact only.

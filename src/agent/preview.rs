@@ -66,7 +66,7 @@ fn cost(check: &PlannedCheck) -> String {
             format!("{} questions to {servers}{}", types * packets, beside(params))
         }
         Params::Tcp(params) => {
-            let further = match params.ports.len() {
+            let further = match params.further_ports().len() {
                 0 => String::new(),
                 ports => format!(", and 1 to each of {ports} further ports"),
             };

@@ -76,6 +76,7 @@ pub const ARTICLES: &[(&str, &str)] = &[
     ("tcp.idle_timeout", include_str!("../../docs/causes/tcp.idle_timeout.md")),
     ("tcp.reset_midstream", include_str!("../../docs/causes/tcp.reset_midstream.md")),
     ("tcp.closed_early", include_str!("../../docs/causes/tcp.closed_early.md")),
+    ("udp.refused", include_str!("../../docs/causes/udp.refused.md")),
     ("tls.not_tls", include_str!("../../docs/causes/tls.not_tls.md")),
     ("tls.client_certificate_required", include_str!("../../docs/causes/tls.client_certificate_required.md")),
     ("tls.handshake_timeout", include_str!("../../docs/causes/tls.handshake_timeout.md")),

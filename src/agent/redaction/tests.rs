@@ -441,6 +441,24 @@ fn at_the_strict_level_no_address_of_the_run_gets_out() {
     assert!(report.removed["address"] > 0 && report.removed["name"] > 0 && report.removed["certificate"] == 2, "{report:?}");
 }
 
+/// What is looked for in a page is a part of the page.
+#[test]
+fn a_text_that_was_looked_for_stays_on_the_own_screen() {
+    let mut document = full_document();
+    let exchange = document["outcomes"][0]["observations"].as_array_mut().unwrap();
+    let exchange = exchange.iter_mut().find(|observation| observation["fact"] == "exchange").unwrap();
+    exchange["purpose"] = json!("question");
+    exchange["expectations"] = json!([
+        {"about": "body_text", "relation": "contains", "wanted": "\"Balance of Anna\"", "got": "a body of 9 bytes without it", "met": false},
+        {"about": "json", "name": "/name", "relation": "equals", "wanted": "\"Balance of Anna\"", "got": "a number", "met": false}]);
+    let parsed: Document = serde_json::from_value(document).unwrap();
+    let (redacted, _) = redact(&parsed, Redaction::Default, &[]);
+    let text = serde_json::to_string(&redacted).unwrap();
+    assert!(!text.contains("Balance"), "{text}");
+    assert_eq!(text.matches(r#""wanted":"a text of 15 bytes""#).count(), 2, "{text}");
+    assert!(serde_json::to_string(&parsed).unwrap().contains("Balance of Anna"));
+}
+
 #[test]
 fn an_ordinary_document_loses_nothing_that_diagnoses() {
     let parsed: Document = serde_json::from_value(full_document()).unwrap();

@@ -32,7 +32,7 @@ pub use dns::{
     SubnetScope, Transport,
 };
 pub use dnssec::{DnssecChain, Security, ZoneSecurity};
-pub use expectation::{Expectation, ExpectationAbout, Relation};
+pub use expectation::{Expectation, ExpectationAbout, Relation, type_and_size};
 pub use host::{
     AddressAnswer, AddressProbe, Capacity, Chain, Clock, Conntrack, Counter, Counters, CpuTime, Descriptors, EphemeralPorts,
     Firewall, FirewallTable, Interface, InterfaceCounters, InterfaceGrowth, Machine, Neighbour, Neighbours, OwnerSockets,

@@ -5,6 +5,8 @@
 //! The findings of all targets are then ranked together, and each failed check that none of them covers is said to be
 //! unexplained.
 
+/// What could not be measured.
+mod gaps;
 /// One finding for the same fault at several addresses.
 mod merging;
 /// Which finding stands before which.
@@ -24,7 +26,7 @@ use crate::rule::Rule;
 use crate::rules::RULES;
 use netsonde_contract::environment::Environment;
 use netsonde_contract::finding::{Diagnosis, Finding, NotMeasured};
-use netsonde_contract::outcome::{Outcome, Status};
+use netsonde_contract::outcome::Outcome;
 use netsonde_contract::target::Target;
 
 /// A confidence from which on nothing is left to settle.
@@ -43,7 +45,7 @@ pub(crate) struct Hypothesis {
 pub fn diagnose(outcomes: &[Outcome], environment: &Environment) -> Diagnosis {
     let mut findings = Vec::new();
     let mut unexplained = Vec::new();
-    let mut not_measured: Vec<NotMeasured> = outcomes.iter().filter_map(gap).collect();
+    let mut not_measured: Vec<NotMeasured> = outcomes.iter().flat_map(gaps::of).collect();
     for target in targets(outcomes) {
         let evidence = Evidence::of(outcomes, target, environment);
         let hypotheses = merging::merge(suppression::suppress(propose(&evidence)));
@@ -103,14 +105,4 @@ fn finding(hypothesis: Hypothesis, target: Option<&Target>) -> Finding {
         refines: rule.refines.iter().map(|code| (*code).to_owned()).collect(),
         settled_by,
     }
-}
-
-/// A check that could not measure. One that was skipped was not meant to run, and is no gap.
-fn gap(outcome: &Outcome) -> Option<NotMeasured> {
-    (outcome.status == Status::NotMeasured).then(|| NotMeasured {
-        check: outcome.check.clone(),
-        required: outcome.required,
-        why: outcome.note.as_ref().map_or_else(|| "It could not be measured.".to_owned(), |note| note.why.clone()),
-        grant: outcome.note.as_ref().and_then(|note| note.grant.clone()),
-    })
 }

@@ -402,6 +402,15 @@ pub(crate) fn time_offset(address: &str, seconds: i64) -> Fact {
     }))
 }
 
+/// A time server whose port refused the question.
+pub(crate) fn time_refused(address: &str, failure: Failure) -> Fact {
+    let mut fact = time_offset(address, 0);
+    if let Fact::TimeOffset(offset) = &mut fact {
+        (offset.offset_us, offset.delay_us, offset.failure) = (None, None, Some(failure));
+    }
+    fact
+}
+
 pub(crate) fn echo_error(address: &str, error: IcmpError) -> Fact {
     let mut fact = echo(address, &[]);
     if let Fact::Echo(echo) = &mut fact {

@@ -4,6 +4,8 @@
 mod aim;
 /// A kind's fields as arguments.
 mod arguments;
+/// Which options of measuring mean something to which kind.
+mod meaning;
 /// Whether and how fast it is watched.
 mod watching;
 
@@ -138,6 +140,7 @@ impl FromArgMatches for ProbeCommand {
         if let Some(port) = aim::second_port(kind, matches) {
             parameters.insert(aim::PORT.to_owned(), port.into());
         }
+        meaning::check(kind, matches)?;
         let live = watching::pace(kind, matches)?;
         Ok(Self { kind, parameters, options: MeasuringOptions::from_arg_matches(matches)?, live })
     }
@@ -160,7 +163,10 @@ fn unknown_kind(name: &str) -> clap::Error {
 fn kind_command(kind: Kind) -> Command {
     let command = kind.fields().iter().fold(Command::new(kind.name()), |command, field| command.arg(argument(field)));
     let command = watching::arguments(kind, aim::with_both_ports(kind, command));
-    MeasuringOptions::augment_args(command).about(kind.summary()).long_about(None).after_help(example(kind))
+    meaning::only_what_counts(kind, MeasuringOptions::augment_args(command))
+        .about(kind.summary())
+        .long_about(None)
+        .after_help(example(kind))
 }
 
 fn example(kind: Kind) -> String {
@@ -208,6 +214,33 @@ mod tests {
         assert!(parse(&["tcp", "x.example", "70000"]).is_err());
         assert!(parse(&["icmp", "x.example", "--count", "0"]).is_err());
         assert!(parse(&["traceroute", "x.example", "--protocol", "smoke"]).is_err());
+    }
+
+    #[test]
+    fn ports_take_ranges_and_their_sum_is_bounded() {
+        let ports = |ports: &str| parse(&["tcp", "127.0.0.1:80", "--ports", ports]).unwrap().plan();
+        assert_eq!(
+            ports("80,443,8000-8010").unwrap().checks[0].params.to_value()["ports"],
+            serde_json::json!([80, 443, "8000-8010"])
+        );
+        for (wrong, words) in
+            [("1-1025", "at most 1024"), ("9-1", "lower end first"), ("https", "1 to 65535"), ("0", "1 to 65535")]
+        {
+            let stop = ports(wrong).unwrap_err();
+            assert!(stop.exit == exit::USAGE && stop.message.contains(words), "{wrong}: {}", stop.message);
+        }
+    }
+
+    #[test]
+    fn a_pin_or_protocol_that_cannot_be_is_refused_before_anything_is_sent() {
+        for (arguments, words) in [
+            (&["tls", "127.0.0.1:443", "--pin", "abc"][..], "64 hexadecimal"),
+            (&["tls", "127.0.0.1:443", "--alpn", ""], "protocol names"),
+            (&["quic", "127.0.0.1:443", "--alpn", ""], "1 to 16 protocol names"),
+        ] {
+            let stop = parse(arguments).unwrap().plan().unwrap_err();
+            assert!(stop.exit == exit::USAGE && stop.message.contains(words), "{arguments:?}: {}", stop.message);
+        }
     }
 
     #[test]
