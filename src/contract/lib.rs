@@ -12,6 +12,8 @@ pub mod bundle;
 pub mod cause;
 /// Errors in files that people write, with file, line, column and the nearest known key.
 pub mod config_error;
+/// Another run that a diagnosis is held against, and what differs.
+pub mod control;
 /// The desk's sign-in string.
 pub mod desk_token;
 /// The document of a run: what `--format json` prints.
