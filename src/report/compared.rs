@@ -48,3 +48,36 @@ pub(crate) fn evidence(bundle: &str, ids: &[ObservationId]) -> String {
     let more = if more > 0 { format!(" and {more} more") } else { String::new() };
     format!("bundle {bundle}: {}{more}", shown.join(", "))
 }
+
+#[cfg(test)]
+mod tests {
+    use crate::text::{Depth, Style, render};
+    use crate::{html, markdown, sample};
+    use serde_json::json;
+
+    #[test]
+    fn every_report_shows_the_control_and_none_lets_its_words_steer() {
+        let mut run = sample::refused();
+        let bundle = "c0".repeat(32);
+        run["control"] = json!({
+            "bundle": bundle, "run": "other", "machine": "jump-host", "began": "2026-05-15T12:00:00Z",
+            "relation": "other_machine", "compared": 3,
+            "differences": [{
+                "about": "reach", "subject": "192.0.2.1:443", "here": "refused", "there": "connects <b>\u{1b}[31m",
+                "evidence": ["connect/1"], "control_evidence": ["connect/7"],
+            }],
+        });
+        run["findings"][0]["control"] = json!({
+            "bundle": bundle, "effect": "lowered", "confidence_alone": 0.85, "text": "jump-host connects.", "evidence": ["connect/7"],
+        });
+        let document = sample::document(run);
+        let style = Style { colour: false, width: 100, depth: Depth { detail: false, explain: true } };
+        for report in [render(&document, style), markdown::render(&document), html::page(&document)] {
+            for words in ["Against the control", "jump-host", "1 seen differently", "connection of 192.0.2.1:443", "connect/7"] {
+                assert!(report.contains(words), "{words}: {report}");
+            }
+            assert!(report.contains("speaks against it") && !report.contains('\u{1b}'), "{report}");
+        }
+        assert!(!html::page(&document).contains("connects <b>"));
+    }
+}

@@ -139,7 +139,8 @@ fn two_views(pair: &Pair<'_, '_>) -> Vec<Hypothesis> {
         let (Some((own, ids)), Some((theirs, their_ids))) = (system_addresses(&view), system_addresses(other)) else { continue };
         let inside = |addresses: &[IpAddr]| !addresses.is_empty() && addresses.iter().all(|address| is_private(*address));
         let outside = |addresses: &[IpAddr]| !addresses.is_empty() && !addresses.iter().any(|address| is_private(*address));
-        if !(inside(&own) && outside(&theirs)) && !(outside(&own) && inside(&theirs)) {
+        let two = (inside(&own) && outside(&theirs)) || (outside(&own) && inside(&theirs));
+        if !two {
             continue;
         }
         // From here the answer is of no use where nothing at its addresses connects.
