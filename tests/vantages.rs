@@ -122,7 +122,7 @@ fn possible() -> bool {
         |tool: &str, argument: &str| Command::new(tool).arg(argument).output().is_ok_and(|output| output.status.success());
     if !(root && works("ip", "-V") && works("nft", "-v")) {
         assert!(std::env::var_os("CI").is_none(), "network namespaces need root, iproute2 and nftables");
-        println!("skipped: two_places_tell_a_filter_on_one_way: needs root, iproute2 and nftables");
+        eprintln!("skipped: two_places_tell_a_filter_on_one_way: needs root, iproute2 and nftables");
         return false;
     }
     true
