@@ -25,3 +25,5 @@ mod tidy;
 mod tls_tools;
 /// Traceroutes over real routers.
 mod trace_paths;
+/// One bundle held against another, from two places.
+mod vantages;

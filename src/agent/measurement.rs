@@ -151,6 +151,7 @@ pub(crate) fn conclude(
         findings: diagnosis.findings,
         unexplained: diagnosis.unexplained,
         not_measured: diagnosis.not_measured,
+        control: None,
         outcomes: ran.outcomes,
     };
     Measured { document, journal, clock, capture }

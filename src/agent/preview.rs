@@ -187,6 +187,7 @@ fn beside(params: &DnsParams) -> String {
         params.compare_cd.then(|| "as many again after SERVFAIL".to_owned()),
         params.identity.then(|| "3 about each server itself".to_owned()),
         params.control.as_ref().map(again),
+        params.unserved.as_ref().map(again),
         params.reverse.then(|| "1 about each address found".to_owned()),
         params.search.then(|| "1 for each search suffix".to_owned()),
         params.delegation.then(|| "3 to every name server from the root down".to_owned()),

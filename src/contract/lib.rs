@@ -14,6 +14,8 @@ pub mod cause;
 pub mod config_error;
 /// A table of a TOML text that a person wrote, read key by key.
 mod config_table;
+/// Another run that a diagnosis is held against, and what differs.
+pub mod control;
 /// The desk's sign-in string.
 pub mod desk_token;
 /// The document of a run: what `--format json` prints.

@@ -11,6 +11,8 @@
 mod article;
 /// What one rule proposes.
 mod candidate;
+/// Another run beside the one that is diagnosed: what differs, and what follows from it.
+mod control;
 /// Rules to findings: suppression, refinement, merging, ranking, and what stays unexplained.
 mod engine;
 /// The indexed view that rules read.
@@ -32,6 +34,7 @@ mod threshold;
 mod wording;
 
 pub use article::{ARTICLES, article};
+pub use control::{Vantage, diagnose_against};
 pub use engine::diagnose;
 pub use layer::Layer;
 pub use rule::Rule;

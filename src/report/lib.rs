@@ -29,6 +29,9 @@ mod words;
 /// Facts in words: one line for each observation and each check.
 mod facts;
 
+/// The other run that a diagnosis was held against.
+mod compared;
+
 /// The path to a target, with the place of the fault.
 mod path;
 

@@ -1,7 +1,7 @@
 //! How the conclusion was reached, as a short tree: target, layer, cause, and under each cause what it rests on, what was ruled out by
 //! which observation, and what follows from it.
 
-use crate::{facts, words};
+use crate::{compared, facts, words};
 use netsonde_contract::document::Document;
 use netsonde_contract::finding::{Finding, Rejected};
 use netsonde_contract::id::ObservationId;
@@ -102,6 +102,7 @@ fn of_finding(document: &Document, finding: &Finding) -> Branch {
         branches.push(Branch::leaf(format!("and {}", list(more))));
     }
     branches.extend(finding.rejected.iter().map(|rejected| Branch::leaf(not(rejected))));
+    branches.extend(finding.control.iter().map(|says| Branch::leaf(format!("the control: {}", compared::says(says)))));
     if !finding.suppressed.is_empty() {
         branches.push(Branch::leaf(format!("from which follows {}", finding.suppressed.join(", "))));
     }

@@ -37,6 +37,8 @@ pub(crate) struct Scenario {
     pub search: Option<String>,
     /// Lines of the client's hosts file with the fault on, beside those of loopback.
     pub hosts: Option<String>,
+    /// How many files and sockets netsonde may have open with the fault on.
+    pub descriptors: Option<u32>,
     /// Seconds of quiet before each trial with the fault on, where an earlier one leaves its mark in the network.
     #[serde(default)]
     pub quiet_s: u64,

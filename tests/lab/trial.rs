@@ -147,7 +147,8 @@ impl Bench {
     fn ask(&self, scenario: &Scenario, network: &Network, stage: Stage, ask: &[String], family: Family, user: User) -> Trial {
         let began = now();
         let env = scenario.env_off.as_ref().filter(|_| stage == Stage::Healthy).unwrap_or(&scenario.env);
-        let answer = self.run_netsonde(network, ask, env, family, user);
+        let descriptors = scenario.descriptors.filter(|_| stage != Stage::Healthy);
+        let answer = self.run_netsonde(network, ask, env, descriptors, family, user);
         let seconds = began.elapsed().as_secs_f64();
         let expect = (stage == Stage::Fault).then(|| scenario.expectation(user).cloned()).flatten();
         let notice = scenario.notice.clone().filter(|_| stage != Stage::Healthy);
@@ -165,12 +166,20 @@ impl Bench {
         network: &Network,
         ask: &[String],
         env: &BTreeMap<String, String>,
+        descriptors: Option<u32>,
         family: Family,
         user: User,
     ) -> Result<Output> {
         let state = tempfile::Builder::new().prefix("state-").tempdir_in(self.folder.path()).context("making a state folder")?;
         fs::set_permissions(state.path(), fs::Permissions::from_mode(0o777)).context("opening the state folder")?;
-        let mut command = network.command("c", user, &self.netsonde);
+        let mut command = match descriptors {
+            Some(most) => {
+                let mut limited = network.command("c", user, "prlimit");
+                limited.arg(format!("--nofile={most}")).arg("--").arg(&self.netsonde);
+                limited
+            }
+            None => network.command("c", user, &self.netsonde),
+        };
         command.args(ask.iter().map(|argument| fill(argument, family)));
         command.args(["--format", "json"]);
         // A single probe keeps and sends nothing.

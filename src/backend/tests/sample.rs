@@ -133,6 +133,7 @@ fn document(ticket: &Ticket) -> Document {
         findings: Vec::new(),
         unexplained: Vec::new(),
         not_measured: Vec::new(),
+        control: None,
         outcomes: vec![outcome],
     }
 }

@@ -57,6 +57,7 @@ fn document() -> Document {
         findings: Vec::new(),
         unexplained: Vec::new(),
         not_measured: Vec::new(),
+        control: None,
         outcomes: ["connect", "connect#2"]
             .map(|check| Outcome {
                 check: CheckId::new(check),

@@ -24,6 +24,7 @@ use crate::candidate::Candidate;
 use crate::evidence::Evidence;
 use crate::rule::Rule;
 use crate::rules::RULES;
+use netsonde_contract::control::ControlSays;
 use netsonde_contract::environment::Environment;
 use netsonde_contract::finding::{Diagnosis, Finding, NotMeasured};
 use netsonde_contract::outcome::Outcome;
@@ -39,16 +40,26 @@ pub(crate) struct Hypothesis {
     pub(crate) candidate: Candidate,
     /// Causes further down that follow from it.
     pub(crate) suppressed: Vec<String>,
+    /// What another run says of it, where there is one.
+    pub(crate) control: Option<ControlSays>,
 }
 
 /// What is wrong, why, and what nobody can explain, from everything that the checks of a run observed.
 pub fn diagnose(outcomes: &[Outcome], environment: &Environment) -> Diagnosis {
+    conclude(outcomes, environment, &|_, hypotheses| hypotheses)
+}
+
+/// What else has a say in the hypotheses of one target, before they are held against each other.
+pub(crate) type Weigh<'w> = dyn Fn(&Evidence<'_>, Vec<Hypothesis>) -> Vec<Hypothesis> + 'w;
+
+/// [`diagnose`] with a say for something beside the run's own evidence.
+pub(crate) fn conclude(outcomes: &[Outcome], environment: &Environment, weigh: &Weigh<'_>) -> Diagnosis {
     let mut findings = Vec::new();
     let mut unexplained = Vec::new();
     let mut not_measured: Vec<NotMeasured> = outcomes.iter().flat_map(gaps::of).collect();
     for target in targets(outcomes) {
         let evidence = Evidence::of(outcomes, target, environment);
-        let hypotheses = merging::merge(suppression::suppress(propose(&evidence)));
+        let hypotheses = merging::merge(suppression::suppress(weigh(&evidence, propose(&evidence))));
         let (failures, held_back) = unexplained::of(&evidence, &hypotheses);
         unexplained.extend(failures);
         not_measured.extend(held_back);
@@ -83,11 +94,11 @@ fn hypothesis(rule: &'static Rule, mut candidate: Candidate, environment: &Envir
     if !environment.raw_sockets {
         candidate.confidence = candidate.confidence.min(rule.unprivileged_cap);
     }
-    Hypothesis { rule, candidate, suppressed: Vec::new() }
+    Hypothesis { rule, candidate, suppressed: Vec::new(), control: None }
 }
 
 fn finding(hypothesis: Hypothesis, target: Option<&Target>) -> Finding {
-    let Hypothesis { rule, candidate, suppressed } = hypothesis;
+    let Hypothesis { rule, candidate, suppressed, control } = hypothesis;
     let open = candidate.confidence < SETTLED;
     let settled_by = candidate.settled_by.or_else(|| rule.settled_by.map(str::to_owned)).filter(|_| open);
     Finding {
@@ -104,5 +115,6 @@ fn finding(hypothesis: Hypothesis, target: Option<&Target>) -> Finding {
         suppressed,
         refines: rule.refines.iter().map(|code| (*code).to_owned()).collect(),
         settled_by,
+        control: control.map(Box::new),
     }
 }

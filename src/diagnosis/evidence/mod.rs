@@ -88,6 +88,9 @@ pub(crate) struct Evidence<'a> {
     pub(crate) echoes: Vec<Seen<'a, Echo>>,
     pub(crate) hops: Vec<Seen<'a, Hop>>,
     pub(crate) traces: Vec<Seen<'a, Trace>>,
+    /// Traces whose packets announce congestion marks (ECN), and their hops, where one without stands beside them to compare.
+    pub(crate) marked_traces: Vec<Seen<'a, Trace>>,
+    pub(crate) marked_hops: Vec<Seen<'a, Hop>>,
     pub(crate) handshakes: Vec<Seen<'a, Handshake>>,
     /// Handshakes that differ from a check's own in one thing.
     pub(crate) variants: Vec<Seen<'a, HandshakeVariant>>,
@@ -147,6 +150,8 @@ impl<'a> Evidence<'a> {
             echoes: Vec::new(),
             hops: Vec::new(),
             traces: Vec::new(),
+            marked_traces: Vec::new(),
+            marked_hops: Vec::new(),
             handshakes: Vec::new(),
             variants: Vec::new(),
             tls_support: Vec::new(),
@@ -189,7 +194,19 @@ impl<'a> Evidence<'a> {
                 }
             }
         }
+        evidence.set_marked_apart();
         evidence
+    }
+
+    /// What only packets with congestion marks meet says nothing of all others.
+    fn set_marked_apart(&mut self) {
+        let is_marked =
+            |outcome: &Outcome| outcome.parameters.get("ecn").and_then(serde_json::Value::as_bool).unwrap_or_default();
+        if self.traces.iter().all(|trace| is_marked(trace.outcome)) {
+            return;
+        }
+        self.marked_traces = self.traces.extract_if(.., |trace| is_marked(trace.outcome)).collect();
+        self.marked_hops = self.hops.extract_if(.., |hop| is_marked(hop.outcome)).collect();
     }
 
     fn add(&mut self, outcome: &'a Outcome, observation: &'a Observation, of_target: bool) {

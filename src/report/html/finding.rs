@@ -1,6 +1,6 @@
 use super::checks::anchor;
 use super::write::Writer;
-use crate::words;
+use crate::{compared, words};
 use netsonde_contract::document::Document;
 use netsonde_contract::finding::{Finding, NotMeasured, Rejected, Severity, Unexplained};
 use netsonde_contract::id::ObservationId;
@@ -64,6 +64,7 @@ fn told(document: &Document, finding: &Finding) -> Vec<(&'static str, String)> {
         told.push(("where", place));
     }
     told.push(("confidence", words::confidence(finding.confidence)));
+    told.extend(finding.control.as_ref().map(|says| ("control", compared::says(says))));
     if !finding.suppressed.is_empty() {
         told.push(("explains", finding.suppressed.join(", ")));
     }

@@ -1,5 +1,5 @@
 use super::{BOLD, Column, DIM, PLAIN, RED, Sheet, YELLOW, entry, heading, severity_paint};
-use crate::words;
+use crate::{compared, words};
 use anstyle::Style as Paint;
 use netsonde_contract::document::Document;
 use netsonde_contract::finding::{Finding, Rejected};
@@ -32,6 +32,9 @@ fn rest_of(sheet: &mut Sheet, finding: &Finding, evidence: bool) {
     line(sheet, "confidence", &words::confidence(finding.confidence));
     line(sheet, "next step", &format!("{}: {}", words::who(finding.next_step.who), finding.next_step.action));
     ruled_out(sheet, &finding.rejected, evidence);
+    if let Some(says) = &finding.control {
+        line(sheet, "control", &compared::says(says));
+    }
     if !finding.suppressed.is_empty() {
         line(sheet, "explains", &finding.suppressed.join(", "));
     }
