@@ -15,6 +15,8 @@ mod candidate;
 mod engine;
 /// The indexed view that rules read.
 mod evidence;
+/// Which question to ask next.
+mod follow_up;
 /// The order in which an exchange passes through the network.
 mod layer;
 /// What a rule states about itself.
@@ -26,6 +28,8 @@ mod rules;
 mod scene;
 /// The part of the network that a fault or a symptom is about.
 mod spot;
+/// Which causes remain possible beside one that was found.
+mod separation;
 /// From when on a figure counts as a fault.
 mod threshold;
 /// Dates, durations and lists in words.
@@ -33,6 +37,7 @@ mod wording;
 
 pub use article::{ARTICLES, article};
 pub use engine::diagnose;
+pub use follow_up::{Cost, FollowUp, follow_ups};
 pub use layer::Layer;
 pub use rule::Rule;
 pub use rules::RULES;

@@ -80,8 +80,17 @@ fn layer(document: &Document, is_meant: &dyn Fn(Option<&str>) -> bool, of: Layer
         (true, true) => ": nothing speaks against it",
         (true, false) => ": not decided",
     };
+    // What was asked further stands last: it decides nothing by itself.
+    branches.extend(checks.iter().filter_map(|check| asked_further(check)));
     let seen = if seen.is_empty() { String::new() } else { format!(" ({})", seen.join(", ")) };
     Some(Branch { text: format!("{name}{seen}{judgement}"), branches })
+}
+
+/// A follow-up: what it was to decide, and what it saw.
+fn asked_further(outcome: &Outcome) -> Option<Branch> {
+    let (first, rest) = outcome.separates.split_first()?;
+    let apart = if rest.is_empty() { first.clone() } else { format!("{first} from {}", rest.join(" or ")) };
+    Some(Branch::leaf(format!("asked further to tell {apart}, {}: {}", outcome.check, facts::outcome(outcome))))
 }
 
 fn of_finding(document: &Document, finding: &Finding) -> Branch {
@@ -108,6 +117,8 @@ fn of_finding(document: &Document, finding: &Finding) -> Branch {
     if let Some(settled_by) = &finding.settled_by {
         branches.push(Branch::leaf(format!("would be settled by: {settled_by}")));
     }
+    let open = finding.could_not_separate.iter();
+    branches.extend(open.map(|open| Branch::leaf(format!("still open, {}: it would take {}", open.cause, open.would_take))));
     Branch { text, branches }
 }
 
