@@ -120,7 +120,12 @@ fn round(plan: &Plan, chosen: &[FollowUp], first: usize, time: Duration) -> Plan
 fn say(chosen: &[FollowUp], round: &Plan, at_us: u64, told: &mut Told<'_>) {
     for (follow_up, check) in chosen.iter().zip(&round.checks) {
         told.journal.asked_further(at_us, check.id.as_str(), &follow_up.between);
-        let why = format!("asking further: {} {}, to tell {}", check.params.kind().name(), asked(&check.params), apart(&follow_up.between));
+        let why = format!(
+            "asking further: {} {}, to tell {}",
+            check.params.kind().name(),
+            asked(&check.params),
+            apart(&follow_up.between)
+        );
         told.progress.asks_further(&why, 1);
     }
 }

@@ -1,8 +1,8 @@
 //! From a plan to one document: measure, diagnose, put together.
 
+use crate::follow_up::{self, Told};
 use crate::format::Format;
 use crate::interruption::Interruption;
-use crate::follow_up::{self, Told};
 use crate::runner::{self, Event, Journal, Means, Progress, Ran};
 use crate::stop::Stop;
 use crate::terminal;

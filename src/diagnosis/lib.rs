@@ -26,10 +26,10 @@ mod rules;
 /// Builds observations for tests.
 #[cfg(test)]
 mod scene;
-/// The part of the network that a fault or a symptom is about.
-mod spot;
 /// Which causes remain possible beside one that was found.
 mod separation;
+/// The part of the network that a fault or a symptom is about.
+mod spot;
 /// From when on a figure counts as a fault.
 mod threshold;
 /// Dates, durations and lists in words.

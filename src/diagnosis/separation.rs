@@ -16,7 +16,8 @@ enum Needs {
 use Needs::{Other, RawSockets};
 
 const ELSEWHERE_TLS: &str = "the same server asked from another network: interception shows another certificate there";
-const FETCH: &str = "leave to fetch the issuer's certificate from the address that the server's own names: netsonde run tls --param fetch=true";
+const FETCH: &str =
+    "leave to fetch the issuer's certificate from the address that the server's own names: netsonde run tls --param fetch=true";
 const AT_TARGET: &str = "a look at the target itself, or a connection to it from its own network";
 const RESET_TTL: &str = "show how many routers the reset passed";
 const CONTROL: &str = "another name server to compare with, one that is not on the same way";
@@ -40,12 +41,18 @@ const TABLE: &[(&str, &str, Needs)] = &[
     ("tls.unknown_issuer", "tls.intercepted", Other(ELSEWHERE_TLS)),
     ("tls.self_signed", "tls.intercepted", Other(ELSEWHERE_TLS)),
     ("tls.unknown_issuer", "tls.chain_incomplete", Other(FETCH)),
-    ("tls.chain_incomplete", "tls.unknown_issuer", Other(FETCH)),
     ("dns.nxdomain", "dns.nxdomain_injected", Other(CONTROL)),
-    ("dns.name_unanswered", "dns.resolver_unreachable", Other(CONTROL)),
     ("dns.servfail", "dns.dnssec_bogus", Other("the same question with checking disabled (CD=1)")),
-    ("http.timeout", "path.mtu_blackhole", Other("a host that answers large packets to a closed port, or a capture at the server")),
-    ("tls.handshake_timeout", "path.mtu_blackhole", Other("a host that answers large packets to a closed port, or a capture at the server")),
+    (
+        "http.timeout",
+        "path.mtu_blackhole",
+        Other("a host that answers large packets to a closed port, or a capture at the server"),
+    ),
+    (
+        "tls.handshake_timeout",
+        "path.mtu_blackhole",
+        Other("a host that answers large packets to a closed port, or a capture at the server"),
+    ),
     ("http.slow_server", "path.loss", Other("leave to ping, which shows whether packets are lost")),
 ];
 
@@ -56,9 +63,8 @@ pub(crate) fn remaining(
     settled_by: Option<&str>,
     environment: &Environment,
 ) -> Vec<NotSeparated> {
-    let is_open = |neighbour: &&&str| {
-        !rejected.iter().any(|rejected| rejected.cause == ***neighbour) && !rule.refines.contains(*neighbour)
-    };
+    let is_open =
+        |neighbour: &&&str| !rejected.iter().any(|rejected| rejected.cause == ***neighbour) && !rule.refines.contains(*neighbour);
     let of = |neighbour: &&str| {
         let would_take = would_take(rule.code, neighbour, environment).or_else(|| settled_by.map(str::to_owned))?;
         Some(NotSeparated { cause: (*neighbour).to_owned(), would_take })
@@ -68,15 +74,16 @@ pub(crate) fn remaining(
 
 fn would_take(cause: &str, neighbour: &str, environment: &Environment) -> Option<String> {
     let lines = TABLE.iter().filter(|(of, beside, _)| *of == cause && *beside == neighbour);
-    lines.filter_map(|(_, _, needs)| match needs {
-        RawSockets(_) if environment.raw_sockets => None,
-        RawSockets(shows) => {
-            let how = if environment.os == "windows" { "as administrator" } else { "with sudo" };
-            Some(format!("raw sockets, which {shows}: run the same command {how}"))
-        }
-        Other(words) => Some((*words).to_owned()),
-    })
-    .next()
+    lines
+        .filter_map(|(_, _, needs)| match needs {
+            RawSockets(_) if environment.raw_sockets => None,
+            RawSockets(shows) => {
+                let how = if environment.os == "windows" { "as administrator" } else { "with sudo" };
+                Some(format!("raw sockets, which {shows}: run the same command {how}"))
+            }
+            Other(words) => Some((*words).to_owned()),
+        })
+        .next()
 }
 
 #[cfg(test)]

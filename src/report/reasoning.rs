@@ -117,8 +117,7 @@ fn of_finding(document: &Document, finding: &Finding) -> Branch {
     if let Some(settled_by) = &finding.settled_by {
         branches.push(Branch::leaf(format!("would be settled by: {settled_by}")));
     }
-    let open = finding.could_not_separate.iter();
-    branches.extend(open.map(|open| Branch::leaf(format!("still open, {}: it would take {}", open.cause, open.would_take))));
+    branches.extend(words::still_open(finding).into_iter().map(|open| Branch::leaf(format!("still open: {open}"))));
     Branch { text, branches }
 }
 

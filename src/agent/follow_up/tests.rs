@@ -126,7 +126,10 @@ fn follow_up(packets: u32, seconds: u64) -> FollowUp {
 #[test]
 fn what_is_chosen_stays_within_every_bound() {
     let mut allowance = Allowance { checks: MAX_FOLLOW_UPS, packets: 100, time: Duration::from_secs(4) };
-    let chosen = choose(vec![follow_up(60, 2), follow_up(60, 2), follow_up(10, 9), follow_up(10, 1), follow_up(1, 1), follow_up(1, 1)], &mut allowance);
+    let chosen = choose(
+        vec![follow_up(60, 2), follow_up(60, 2), follow_up(10, 9), follow_up(10, 1), follow_up(1, 1), follow_up(1, 1)],
+        &mut allowance,
+    );
     assert_eq!(chosen.iter().map(|chosen| chosen.cost.packets).collect::<Vec<_>>(), [60, 10, 1]);
     assert_eq!((allowance.packets, allowance.checks), (29, MAX_FOLLOW_UPS - 3));
     let mut used_up = Allowance { checks: 0, packets: 100, time: Duration::from_secs(4) };

@@ -89,11 +89,8 @@ fn finding(hypothesis: Hypothesis, target: Option<&Target>, environment: &Enviro
     let Hypothesis { rule, candidate, suppressed } = hypothesis;
     let open = candidate.confidence < SETTLED;
     let settled_by = candidate.settled_by.or_else(|| rule.settled_by.map(str::to_owned)).filter(|_| open);
-    let could_not_separate = if open {
-        separation::remaining(rule, &candidate.rejected, settled_by.as_deref(), environment)
-    } else {
-        Vec::new()
-    };
+    let could_not_separate =
+        if open { separation::remaining(rule, &candidate.rejected, settled_by.as_deref(), environment) } else { Vec::new() };
     Finding {
         cause: rule.code.to_owned(),
         severity: candidate.severity,

@@ -2,7 +2,7 @@ use super::{Evidence, Seen};
 use netsonde_contract::failure::{FailureCode, IcmpError, IcmpMeaning};
 use netsonde_contract::finding::Severity;
 use netsonde_contract::id::ObservationId;
-use netsonde_contract::observation::{Echo, Hop, PortState, ReplyKind, Route, Trace};
+use netsonde_contract::observation::{Echo, Hop, Mtu, MtuLimit, PortState, ReplyKind, Route, Trace};
 use std::net::IpAddr;
 
 /// An ICMP error on the way to one address: who sent it, and when it came.
@@ -73,7 +73,8 @@ impl<'a> Evidence<'a> {
             port.failure.as_ref().is_none_or(|failure| failure.code == FailureCode::Refused && failure.icmp.is_none())
         };
         let of_address = self.port_sweeps.iter().filter(move |sweep| sweep.address == address);
-        of_address.flat_map(move |sweep| sweep.fact.ports.iter().filter(move |port| answers(port)).map(|port| (port.port, sweep.id)))
+        of_address
+            .flat_map(move |sweep| sweep.fact.ports.iter().filter(move |port| answers(port)).map(|port| (port.port, sweep.id)))
     }
 
     /// Observations in which any port or protocol of the address answered.
@@ -145,6 +146,15 @@ impl<'a> Evidence<'a> {
 
     pub(crate) fn tried_tcp(&self, address: IpAddr) -> bool {
         self.attempts().iter().any(|attempt| attempt.address.ip() == address)
+    }
+
+    /// Measurements that show that large packets to the address pass, or that whoever drops them says so.
+    pub(crate) fn passes_large(&self, address: IpAddr) -> Vec<&'a ObservationId> {
+        let passes = |mtu: &&Seen<'_, Mtu>| {
+            let told = matches!(mtu.limit, MtuLimit::None | MtuLimit::Interface | MtuLimit::Told);
+            mtu.address == address && mtu.passed_bytes.is_some() && told
+        };
+        self.mtus.iter().filter(passes).map(|mtu| mtu.id).collect()
     }
 
     /// All observations of packets to the address.

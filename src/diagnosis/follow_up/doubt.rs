@@ -22,11 +22,17 @@ impl<'e, 'a> Doubt<'e, 'a> {
         let target = evidence.target.map(ToString::to_string);
         let of_target = |finding: &&Finding| finding.target == target;
         let settled = |finding: &&Finding| finding.severity == Severity::Problem && finding.confidence >= SETTLED;
-        let stopped_at = diagnosis.findings.iter().filter(of_target).filter(settled).map(|finding| Layer::of(&finding.cause)).min();
+        let stopped_at =
+            diagnosis.findings.iter().filter(of_target).filter(settled).map(|finding| Layer::of(&finding.cause)).min();
         let reached = |layer: Layer| stopped_at.is_none_or(|stopped_at| layer < stopped_at);
         let open = |finding: &&Finding| finding.severity >= Severity::Degraded && finding.confidence < SETTLED;
-        let findings: Vec<_> =
-            diagnosis.findings.iter().filter(of_target).filter(open).filter(|finding| reached(Layer::of(&finding.cause))).collect();
+        let findings: Vec<_> = diagnosis
+            .findings
+            .iter()
+            .filter(of_target)
+            .filter(open)
+            .filter(|finding| reached(Layer::of(&finding.cause)))
+            .collect();
         let is_unexplained = |outcome: &&&Outcome| {
             let check = &outcome.check;
             diagnosis.unexplained.iter().any(|failure| failure.required && failure.check == *check)

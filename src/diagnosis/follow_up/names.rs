@@ -27,7 +27,8 @@ pub(super) fn questions(doubt: &Doubt<'_, '_>) -> Vec<Question> {
 fn of_server(doubt: &Doubt<'_, '_>, view: &NameView<'_>, server: &ServerView<'_>) -> Vec<Question> {
     let Some(check) = plain_check(server) else { return Vec::new() };
     let open = |causes: &[&str]| {
-        doubt.is_open_on(causes, server.ids()) || server.ids().chain(view.system.iter().map(|lookup| lookup.id)).any(|id| doubt.is_unexplained(id))
+        doubt.is_open_on(causes, server.ids())
+            || server.ids().chain(view.system.iter().map(|lookup| lookup.id)).any(|id| doubt.is_unexplained(id))
     };
     let mut questions: Vec<Question> = Vec::new();
     if server.unreachable() && open(SILENT) {
@@ -55,7 +56,8 @@ fn of_server(doubt: &Doubt<'_, '_>, view: &NameView<'_>, server: &ServerView<'_>
 
 /// The check that asked this server in the clear.
 fn plain_check<'a>(server: &ServerView<'a>) -> Option<&'a Outcome> {
-    let plain = |lookup: &netsonde_contract::observation::Lookup| is_over(lookup, Transport::Udp) || is_over(lookup, Transport::Tcp);
+    let plain =
+        |lookup: &netsonde_contract::observation::Lookup| is_over(lookup, Transport::Udp) || is_over(lookup, Transport::Tcp);
     server.lookups.iter().find(|lookup| lookup.outcome.kind == Kind::Dns && plain(lookup.fact)).map(|lookup| lookup.outcome)
 }
 

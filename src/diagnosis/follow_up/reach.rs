@@ -53,7 +53,8 @@ fn of_silence(doubt: &Doubt<'_, '_>, endpoint: &Endpoint<'_>) -> Vec<Question> {
     if endpoint.attempts.len() < ENOUGH_ATTEMPTS {
         questions.extend(connect(endpoint, 3, &["tcp.filtered", "tcp.accept_queue_full", "path.loss"], 0.5));
     }
-    let others_asked = evidence.traces_of(address).next().is_some() && (!doubt.can_ping || evidence.echoes_of(address).next().is_some());
+    let others_asked =
+        evidence.traces_of(address).next().is_some() && (!doubt.can_ping || evidence.echoes_of(address).next().is_some());
     if others_asked && evidence.answered(address).is_empty() {
         questions.extend(other_ports(doubt, endpoint));
         questions.extend(trace_to_port(doubt, endpoint));
@@ -63,7 +64,12 @@ fn of_silence(doubt: &Doubt<'_, '_>, endpoint: &Endpoint<'_>) -> Vec<Question> {
 }
 
 /// An echo of the same address.
-pub(super) fn ping(doubt: &Doubt<'_, '_>, address: IpAddr, between: &'static [&'static str], separation: f64) -> Option<Question> {
+pub(super) fn ping(
+    doubt: &Doubt<'_, '_>,
+    address: IpAddr,
+    between: &'static [&'static str],
+    separation: f64,
+) -> Option<Question> {
     if !doubt.can_ping || doubt.evidence.echoes_of(address).next().is_some() {
         return None;
     }
@@ -96,7 +102,13 @@ fn other_ports(doubt: &Doubt<'_, '_>, endpoint: &Endpoint<'_>) -> Option<Questio
     if doubt.evidence.port_sweeps.iter().any(|sweep| sweep.address == address) {
         return None;
     }
-    let tried: Vec<u16> = doubt.evidence.endpoints().iter().filter(|other| other.address.ip() == address).map(|other| other.address.port()).collect();
+    let tried: Vec<u16> = doubt
+        .evidence
+        .endpoints()
+        .iter()
+        .filter(|other| other.address.ip() == address)
+        .map(|other| other.address.port())
+        .collect();
     let ports: Vec<u16> = OTHER_PORTS.into_iter().filter(|port| !tried.contains(port)).collect();
     let value = json!({"host": address.to_string(), "port": endpoint.address.port(), "timeout_ms": 1_500, "ports": ports});
     let between = &["tcp.filtered", "path.target_silent"];

@@ -82,10 +82,8 @@ fn no_follow_up_asks_anybody_that_the_run_did_not_ask() {
     };
     let mut tls = Scene::new("https://shop.example").check(Kind::Tls, [died(FailureCode::Reset)]);
     give_parameters(&mut tls, serde_json::json!({"host": "shop.example"}));
-    let mut names = Scene::new("shop.example").check(
-        Kind::Dns,
-        [system("shop.example", &[]), dns_silent("10.0.0.53", "shop.example", "A")],
-    );
+    let mut names =
+        Scene::new("shop.example").check(Kind::Dns, [system("shop.example", &[]), dns_silent("10.0.0.53", "shop.example", "A")]);
     give_parameters(&mut names, serde_json::json!({"name": "shop.example", "control": "198.51.100.9", "delegation": true}));
     let silence = silent_port()
         .check(Kind::Dns, [answer("10.0.0.53", "shop.example", &["192.0.2.1"])])
@@ -120,7 +118,9 @@ fn no_follow_up_repeats_even_where_its_answer_tells_nothing() {
         for (place, follow_up) in asked.into_iter().enumerate() {
             let check = CheckId::new(format!("follow-up-{round}-{place}"));
             let again = scene.outcomes().iter().any(|outcome| {
-                outcome.target == follow_up.target && outcome.kind == follow_up.params.kind() && outcome.parameters == follow_up.params.to_value()
+                outcome.target == follow_up.target
+                    && outcome.kind == follow_up.params.kind()
+                    && outcome.parameters == follow_up.params.to_value()
             });
             assert!(!again, "{follow_up:#?}");
             scene.add(Outcome {
@@ -188,8 +188,8 @@ fn servfail_asks_again_with_checking_disabled_and_silence_asks_the_same_server_f
     let asked = ask(&servfail);
     assert_eq!(parameter(&asked[0], "compare_cd"), true, "{asked:#?}");
     assert_eq!(parameter(&asked[0], "servers"), serde_json::json!(["10.0.0.53:53"]));
-    let mut silent = Scene::new("shop.example")
-        .check(Kind::Dns, [system("shop.example", &[]), dns_silent("10.0.0.53", "shop.example", "A")]);
+    let mut silent =
+        Scene::new("shop.example").check(Kind::Dns, [system("shop.example", &[]), dns_silent("10.0.0.53", "shop.example", "A")]);
     give_parameters(&mut silent, parameters());
     let asked = ask(&silent);
     assert_eq!(parameter(&asked[0], "identity"), true, "{asked:#?}");

@@ -68,8 +68,7 @@ fn told(document: &Document, finding: &Finding) -> Vec<(&'static str, String)> {
         told.push(("explains", finding.suppressed.join(", ")));
     }
     told.extend(finding.settled_by.clone().map(|settled_by| ("settled by", settled_by)));
-    let open = finding.could_not_separate.iter();
-    told.extend(open.map(|open| ("still open", format!("{} is not ruled out; it would take {}", open.cause, open.would_take))));
+    told.extend(words::still_open(finding).into_iter().map(|open| ("still open", open)));
     told
 }
 

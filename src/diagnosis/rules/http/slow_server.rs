@@ -14,11 +14,15 @@ pub(in crate::rules) const RULE: Rule = Rule {
 
 /// The wait is far above the round trip; retransmissions, which would look alike, are not seen.
 const CONFIDENCE: f64 = 0.85;
+/// None of many pings was lost: nothing had to be sent again that would explain the wait.
+const NOTHING_LOST: f64 = 0.92;
+/// Pings after which no loss means little loss.
+const ENOUGH_PINGS: u32 = 20;
 
 fn evaluate(evidence: &Evidence<'_>) -> Vec<Candidate> {
     let slow = evidence.exchanges.iter().filter_map(|exchange| Some((exchange, wait_us(evidence, exchange)?)));
     let slowest = slow.filter(|(_, (wait_us, _))| *wait_us > SLOW_FIRST_BYTE_US).max_by_key(|(_, (wait_us, _))| *wait_us);
-    slowest.map(|(exchange, (wait_us, rtt_us))| candidate(exchange, wait_us, rtt_us)).into_iter().collect()
+    slowest.map(|(exchange, (wait_us, rtt_us))| candidate(evidence, exchange, wait_us, rtt_us)).into_iter().collect()
 }
 
 /// The wait for the first byte with one round trip taken off, and that round trip. An error that came late is the error's business.
@@ -40,16 +44,19 @@ fn wait_us(evidence: &Evidence<'_>, exchange: &Seen<'_, Exchange>) -> Option<(u6
     Some((first_byte_us.saturating_sub(rtt_us), rtt_us))
 }
 
-fn candidate(exchange: &Seen<'_, Exchange>, wait_us: u64, rtt_us: u64) -> Candidate {
+fn candidate(evidence: &Evidence<'_>, exchange: &Seen<'_, Exchange>, wait_us: u64, rtt_us: u64) -> Candidate {
     let host = host_of(&exchange.url);
     let sentence = format!(
         "{host} takes {} to begin its answer, while the network's round trip is only {}: the server is slow, and the network is not.",
         duration(wait_us),
         duration(rtt_us)
     );
-    Candidate::new(Severity::Degraded, CONFIDENCE, sentence)
+    let pings = exchange.address.map(|address| evidence.lost_calmly(address.ip())).unwrap_or_default();
+    let clean = pings.of >= ENOUGH_PINGS && pings.cases == 0;
+    Candidate::new(Severity::Degraded, if clean { NOTHING_LOST } else { CONFIDENCE }, sentence)
         .at(place(exchange))
         .resting_on([exchange.id])
+        .resting_on(pings.ids.into_iter().filter(|_| clean))
         .rejecting("http.slow_network", format!("The connection took {}.", duration(rtt_us)), [exchange.id])
         .rejecting("path.mtu_blackhole", "The answer came; in a black hole it would not.", [exchange.id])
         .next(Who::Server, format!("Look for what {host} does before it answers: database, other services, a cold start."))
