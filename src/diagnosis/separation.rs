@@ -53,7 +53,6 @@ const TABLE: &[(&str, &str, Needs)] = &[
         "path.mtu_blackhole",
         Other("a host that answers large packets to a closed port, or a capture at the server"),
     ),
-    ("http.slow_server", "path.loss", Other("leave to ping, which shows whether packets are lost")),
 ];
 
 /// The neighbours that remain beside a finding of this rule.

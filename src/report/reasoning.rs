@@ -141,6 +141,7 @@ fn list(ids: &[ObservationId]) -> String {
 mod tests {
     use super::*;
     use crate::sample;
+    use netsonde_contract::finding::NotSeparated;
     use netsonde_contract::kind::Kind;
 
     fn lines(branches: &[Branch], depth: usize) -> Vec<String> {
@@ -158,6 +159,17 @@ mod tests {
         assert!(tree.contains(&finding.cause) && tree.contains(&finding.sentence), "{tree}");
         assert!(tree.contains("because [") && tree.contains("not "), "{tree}");
         assert!(tree.contains("nothing speaks against it"), "{tree}");
+    }
+
+    #[test]
+    fn what_was_asked_further_and_what_stays_open_is_told() {
+        let mut document = sample::document(sample::refused());
+        let (first, finding) = (document.outcomes.len() - 1, &mut document.findings[0]);
+        finding.could_not_separate = vec![NotSeparated { cause: "tcp.filtered".into(), would_take: "another place".into() }];
+        document.outcomes[first].separates = vec!["tcp.refused".into(), "tcp.filtered".into(), "path.loss".into()];
+        let tree = lines(&tree(&document), 0).join("\n");
+        assert!(tree.contains("still open: tcp.filtered is not ruled out; it would take another place"), "{tree}");
+        assert!(tree.contains("asked further to tell tcp.refused from tcp.filtered or path.loss"), "{tree}");
     }
 
     #[test]

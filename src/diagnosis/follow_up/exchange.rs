@@ -4,10 +4,10 @@
 use super::doubt::Doubt;
 use super::reach::ping;
 use super::{Question, changed, params};
-use crate::evidence::Seen;
+use crate::evidence::{Seen, host_of};
 use netsonde_contract::failure::{Failure, FailureCode, Step};
 use netsonde_contract::kind::Kind;
-use netsonde_contract::observation::Handshake;
+use netsonde_contract::observation::{Exchange, Handshake};
 use serde_json::json;
 use std::net::IpAddr;
 use std::time::Duration;
@@ -26,6 +26,11 @@ pub(super) fn questions(doubt: &Doubt<'_, '_>) -> Vec<Question> {
     for exchange in &doubt.evidence.exchanges {
         let Some(address) = exchange.address.filter(|_| exchange.proxy.is_none()).map(|at| at.ip()) else { continue };
         let halted = exchange.failure.as_ref().is_some_and(|failure| failure.code == FailureCode::TimedOut && is_later(failure));
+        let in_handshake = exchange.failure.as_ref().is_some_and(|failure| failure.during == Step::Handshake);
+        let known = doubt.evidence.handshakes.iter().any(|handshake| handshake.address.ip() == address);
+        if in_handshake && !known && doubt.is_unexplained(exchange.id) {
+            questions.extend(handshake_alone(exchange.fact));
+        }
         if halted && (doubt.is_open_on(NO_REPLY, [exchange.id]) || doubt.is_unexplained(exchange.id)) {
             questions.extend(large_packets(doubt, address, NO_REPLY));
         }
@@ -63,6 +68,13 @@ fn of_handshake(doubt: &Doubt<'_, '_>, handshake: &Seen<'_, Handshake>) -> Vec<Q
         questions.extend(each_offer(handshake));
     }
     questions
+}
+
+/// The handshake that a request did not get beyond, by itself: with the certificate, and with other hellos beside it.
+fn handshake_alone(exchange: &Exchange) -> Option<Question> {
+    let value = json!({"host": host_of(&exchange.url), "port": exchange.address?.port(), "timeout_ms": 1_500,
+        "compare_groups": true, "compare_names": ["none"]});
+    Some(Question::new(params(Kind::Tls, value)?, HALTED, 0.9, 12, Duration::from_millis(4_500)))
 }
 
 /// The same handshake again, with a small hello, and without a name.

@@ -47,6 +47,11 @@ impl ProbeCommand {
         if self.live.is_some() {
             watching::check(&self.parameters, &self.options)?;
         }
+        if self.live.is_some() && self.follow_up {
+            return Err(
+                Stop::usage("what is watched goes on by itself and asks nothing further").next("leave out --live or --follow-up")
+            );
+        }
         let plan = self.plan()?;
         if self.options.capture == Some(None) {
             return Err(Stop::usage("a single probe makes no bundle that could hold a capture")

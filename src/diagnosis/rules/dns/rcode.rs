@@ -178,7 +178,7 @@ fn server_of(lookup: &Lookup) -> Option<std::net::SocketAddr> {
 
 #[cfg(test)]
 mod tests {
-    use crate::scene::{Scene, answer, rcode, system, with_reply};
+    use crate::scene::{Scene, answer, rcode, system, unchecked, with_reply};
     use netsonde_contract::finding::Severity;
     use netsonde_contract::kind::Kind;
     use netsonde_contract::observation::{ExtendedError, Fact};
@@ -209,6 +209,13 @@ mod tests {
         let finding = unresolved(with_reason(22, "No Reachable Authority")).finds("dns.servfail");
         assert!(finding.confidence > 0.9 && finding.sentence.contains("No Reachable Authority"));
         assert_eq!(finding.rejected[0].cause, "dns.dnssec_bogus");
+    }
+
+    #[test]
+    fn failing_with_checking_disabled_as_well_rules_dnssec_out() {
+        let scene = Scene::new(NAME).check(Kind::Dns, [failing(2), unchecked(failing(2)), system(NAME, &[])]);
+        let finding = scene.finds("dns.servfail");
+        assert!(finding.confidence > 0.9 && finding.rejected[0].cause == "dns.dnssec_bogus", "{finding:?}");
     }
 
     #[test]

@@ -56,9 +56,10 @@ fn unreachable(evidence: &Evidence<'_>, names: &[NameView<'_>], view: &NameView<
         .filter(|lookup| lookup.fact.failure.as_ref().is_some_and(is_error))
         .map(|lookup| lookup.id)
         .collect();
-    let beside: Vec<&ObservationId> =
-        if dead.iter().all(|server| is_silent_to_all(evidence, server)) { beside(evidence, &dead) } else { Vec::new() };
-    let confidence = match (errors.len() == ids.len(), beside.is_empty()) {
+    let told = errors.len() == ids.len();
+    let silent_to_all = !told && dead.iter().all(|server| is_silent_to_all(evidence, server));
+    let beside = if silent_to_all { beside(evidence, &dead) } else { Vec::new() };
+    let confidence = match (told, beside.is_empty()) {
         (true, _) => WITH_ERROR,
         (false, false) => SILENT_TO_ALL,
         (false, true) => SILENT,
@@ -156,11 +157,13 @@ fn nothing_listens(view: &NameView<'_>, servers: &[IpAddr]) -> bool {
 
 #[cfg(test)]
 mod tests {
-    use crate::scene::{Scene, answer, dns_silent, failure, icmp, no_reply, rcode, resolvers, slowly, system, with_failure};
+    use crate::scene::{
+        Scene, answer, beside, dns_silent, failure, icmp, no_reply, over_tcp, rcode, resolvers, slowly, system, with_failure,
+    };
     use netsonde_contract::failure::{FailureCode, Step};
     use netsonde_contract::finding::{Severity, State};
     use netsonde_contract::kind::Kind;
-    use netsonde_contract::observation::Fact;
+    use netsonde_contract::observation::{Fact, Purpose};
     use netsonde_contract::outcome::Status;
 
     const NAME: &str = "shop.example";
@@ -171,6 +174,16 @@ mod tests {
         let scene = Scene::new(NAME).check(Kind::Dns, facts).ended(Kind::Tcp, Status::Skipped, []);
         let finding = scene.ended(Kind::Http, Status::TimedOut, []).finds("dns.resolver_unreachable");
         assert_eq!(finding.severity, Severity::Problem);
+    }
+
+    #[test]
+    fn silence_to_everything_and_over_tcp_rules_one_name_out() {
+        let dead = dns_silent("10.0.0.53", NAME, "A");
+        let scene = Scene::new(NAME).check(Kind::Dns, [dead.clone(), system(NAME, &[])]);
+        assert!(scene.finds("dns.resolver_unreachable").confidence < 0.9);
+        let who = beside(dns_silent("10.0.0.53", "version.bind", "TXT"), Purpose::Identity);
+        let finding = scene.check(Kind::Dns, [who, over_tcp(dead)]).finds("dns.resolver_unreachable");
+        assert!(finding.confidence > 0.9 && finding.rejected.iter().any(|not| not.cause == "dns.name_unanswered"), "{finding:?}");
     }
 
     #[test]

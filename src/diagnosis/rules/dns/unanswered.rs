@@ -171,6 +171,16 @@ mod tests {
     }
 
     #[test]
+    fn silence_for_the_name_in_a_second_check_settles_it() {
+        let who = beside(rcode(SERVER, "version.bind", "TXT", 5, &[]), Purpose::Identity);
+        let finding = Scene::new(NAME)
+            .check(Kind::Dns, [dns_silent(SERVER, NAME, "A"), system(NAME, &[])])
+            .check(Kind::Dns, [dns_silent(SERVER, NAME, "A"), who])
+            .finds("dns.name_unanswered");
+        assert!(finding.confidence >= 0.9, "{finding:?}");
+    }
+
+    #[test]
     fn a_server_that_is_there_over_tcp_only_is_not_silent_for_one_name() {
         let who = beside(over_tcp(rcode(SERVER, "version.bind", "TXT", 5, &[])), Purpose::Identity);
         let scene = Scene::new(NAME).check(Kind::Dns, [dns_silent(SERVER, NAME, "A"), who, system(NAME, &[])]);

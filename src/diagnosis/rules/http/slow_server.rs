@@ -64,7 +64,7 @@ fn candidate(evidence: &Evidence<'_>, exchange: &Seen<'_, Exchange>, wait_us: u6
 
 #[cfg(test)]
 mod tests {
-    use crate::scene::{Scene, exchange};
+    use crate::scene::{Scene, echo_series, exchange};
     use netsonde_contract::kind::Kind;
     use netsonde_contract::observation::{Fact, Phases};
 
@@ -80,6 +80,14 @@ mod tests {
     fn a_late_first_byte_on_a_fast_network_is_the_servers() {
         let finding = Scene::new(URL).check(Kind::Http, [timed(20_000, 2_020_000)]).finds("http.slow_server");
         assert!(finding.sentence.contains("takes 2.0 seconds") && finding.sentence.contains("20 ms"), "{}", finding.sentence);
+    }
+
+    #[test]
+    fn pings_of_which_none_is_lost_leave_only_the_server() {
+        let scene = Scene::new(URL).check(Kind::Http, [timed(20_000, 2_020_000)]);
+        assert!(scene.finds("http.slow_server").confidence < 0.9);
+        let scene = scene.check(Kind::Icmp, [echo_series("192.0.2.1", 20, 0, |_| {})]);
+        assert!(scene.finds("http.slow_server").confidence > 0.9);
     }
 
     #[test]

@@ -49,9 +49,10 @@ fn timeout(evidence: &Evidence<'_>, exchange: &Seen<'_, Exchange>) -> Option<Can
 
 #[cfg(test)]
 mod tests {
-    use crate::scene::{Scene, exchange, failure};
+    use crate::scene::{Scene, exchange, failure, mtu};
     use netsonde_contract::failure::{FailureCode, Step};
     use netsonde_contract::kind::Kind;
+    use netsonde_contract::observation::MtuLimit;
 
     const URL: &str = "https://shop.example/";
 
@@ -68,6 +69,13 @@ mod tests {
     fn a_request_without_an_answer_is_the_servers_silence() {
         let finding = scene(Step::Receive, None).finds("http.timeout");
         assert!(finding.confidence < 0.9 && finding.rejected.iter().any(|rejected| rejected.cause == "tls.handshake_timeout"));
+    }
+
+    #[test]
+    fn large_packets_that_pass_leave_only_the_server() {
+        let passes = mtu(MtuLimit::None, 1_500, None);
+        let finding = scene(Step::Receive, None).check(Kind::Mtu, [passes]).finds("http.timeout");
+        assert!(finding.confidence >= 0.9 && finding.rejected.iter().any(|not| not.cause == "path.mtu_blackhole"), "{finding:?}");
     }
 
     #[test]

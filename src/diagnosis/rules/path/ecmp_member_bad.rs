@@ -91,9 +91,9 @@ fn dead_way<'a>(evidence: &Evidence<'a>, address: IpAddr) -> Option<&'a Observat
 
 #[cfg(test)]
 mod tests {
-    use crate::scene::{Scene, connected, connected_late, echo_series, silent};
+    use crate::scene::{Scene, connected, connected_late, echo_series, silent, trace};
     use netsonde_contract::kind::Kind;
-    use netsonde_contract::observation::Fact;
+    use netsonde_contract::observation::{Fact, Multipath, TracePath};
 
     const AT: &str = "192.0.2.1:443";
 
@@ -113,6 +113,18 @@ mod tests {
         assert!(!scene.names("path.ecmp_member_bad"));
         let scene = scene.check(Kind::Icmp, [echo_series("192.0.2.1", 20, 0, |_| {})]);
         assert_eq!(scene.finds("path.ecmp_member_bad").confidence, 0.6);
+    }
+
+    #[test]
+    fn a_search_that_finds_a_dead_way_beside_a_whole_one_settles_it() {
+        let way = |answered| TracePath { flow: 0, flows: 4, hops: Vec::new(), sent: 10, answered, loss: None, rtt: None };
+        let mut facts = trace("192.0.2.1", &["10.0.1.1", "192.0.2.1"]);
+        if let Some(Fact::Trace(trace)) = facts.last_mut() {
+            let paths = vec![way(10), way(0)];
+            trace.multipath = Some(Multipath { confidence: 80, complete: true, flows: 8, probes: 40, paths });
+        }
+        let scene = attempts(&[connected, silent, connected, silent, silent, connected]).check(Kind::Traceroute, facts);
+        assert!(scene.finds("path.ecmp_member_bad").confidence > 0.9);
     }
 
     #[test]

@@ -102,7 +102,7 @@ pub(in crate::rules) fn grows_with_rate(calm: &Share<'_>, burst: &Share<'_>) -> 
 
 #[cfg(test)]
 mod tests {
-    use crate::scene::{Scene, connected, connected_late, echo_series, paced};
+    use crate::scene::{Scene, connected, connected_late, echo_series, paced, trace_rounds};
     use netsonde_contract::kind::Kind;
 
     fn pings(lost: u32) -> Scene {
@@ -121,6 +121,16 @@ mod tests {
     fn connections_that_sent_again_show_that_it_is_not_ping_alone() {
         let finding = pings(4).check(Kind::Tcp, [connected_late("192.0.2.1:443")]).finds("path.loss");
         assert!(finding.confidence > 0.9 && finding.rejected[0].cause == "path.icmp_rate_limited");
+    }
+
+    #[test]
+    fn a_trace_that_loses_from_a_hop_on_names_it() {
+        let (clean, lossy) = ("++++++++++++++++++++", "-+++--+++-++-+++-++-");
+        let way = [("10.0.1.1", clean), ("10.0.2.1", clean), ("10.0.3.1", lossy), ("192.0.2.1", lossy)];
+        let finding = pings(4).check(Kind::Traceroute, trace_rounds("192.0.2.1", &way)).finds("path.loss");
+        assert_eq!(finding.place.hop, Some(3));
+        assert!(finding.sentence.contains("between 10.0.2.1 (hop 2) and 10.0.3.1 (hop 3)"), "{}", finding.sentence);
+        assert!(finding.confidence > 0.9 && finding.rejected.iter().any(|not| not.cause == "path.icmp_rate_limited"));
     }
 
     #[test]
