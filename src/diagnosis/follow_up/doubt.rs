@@ -74,6 +74,6 @@ impl<'e, 'a> Doubt<'e, 'a> {
     /// Whether the observation is one of a check that failed without a cause.
     pub(super) fn is_unexplained(&self, id: &ObservationId) -> bool {
         let has = |outcome: &&Outcome| outcome.observations.iter().any(|observation| observation.id == *id);
-        self.unexplained.iter().any(|outcome| has(&outcome))
+        self.unexplained.iter().any(has)
     }
 }
