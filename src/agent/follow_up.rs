@@ -21,7 +21,7 @@ const MAX_AT_ONCE: usize = 3;
 /// Packets of all follow-ups together, as they are reckoned beforehand: what a path set sends.
 pub(crate) const MAX_PACKETS: u32 = 500;
 /// All follow-ups together take no longer: somebody waits for the verdict.
-const MAX_TIME: Duration = Duration::from_secs(12);
+const MAX_TIME: Duration = Duration::from_secs(10);
 /// With less time left than this no measurement comes to an end.
 const LEAST_TIME: Duration = Duration::from_secs(1);
 /// Above what a measurement usually takes: one that meets silence everywhere waits for all of it.

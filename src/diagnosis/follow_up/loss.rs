@@ -85,5 +85,5 @@ fn parallel_ways(doubt: &Doubt<'_, '_>, address: IpAddr) -> Option<Question> {
         return None;
     }
     let value = json!({"host": address.to_string(), "multipath": true, "rounds": 1, "timeout_ms": 500, "path_probes": 10, "confidence": 80});
-    Some(Question::new(params(Kind::Traceroute, value)?, OF_FLOWS, 0.5, 150, Duration::from_secs(6)))
+    Some(Question::new(params(Kind::Traceroute, value)?, OF_FLOWS, 0.5, 150, Duration::from_secs(4)))
 }
