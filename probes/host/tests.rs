@@ -104,6 +104,7 @@ async fn the_closing_reading_counts_what_the_run_itself_sent() {
         note: None,
         began_us: 0,
         took_us: 0,
+        separates: Vec::new(),
         observations: context.recorder.observations(),
     };
     let socket = std::net::UdpSocket::bind("127.0.0.1:0").unwrap();

@@ -1,5 +1,6 @@
 //! From a plan to one document: measure, diagnose, put together.
 
+use crate::follow_up::{self, Told};
 use crate::format::Format;
 use crate::interruption::Interruption;
 use crate::runner::{self, Event, Journal, Means, Progress, Ran};
@@ -31,6 +32,8 @@ pub(crate) struct Settings {
     pub(crate) ticket: Option<TicketId>,
     /// Capture the run's own packets.
     pub(crate) capture: bool,
+    /// Ask further where what was planned leaves several causes possible.
+    pub(crate) follow_up: bool,
 }
 
 /// A finished run: what a person sees of it, before anything is taken out.
@@ -62,11 +65,17 @@ pub(crate) async fn measure(plan: &Plan, settings: &Settings, interruption: &Int
     let means = Means { context: context(settings, clock), measure: runner::with_probes, watcher };
     let capture = settings.capture.then(|| begin_capture(&means.context.gate, &mut journal, &clock)).flatten();
     let mut progress = Progress::of(plan);
-    let mut tell = |event: Event<'_>| {
-        progress.event(&event);
-        journal.event(&event);
+    let mut ran = {
+        let mut tell = |event: Event<'_>| {
+            progress.event(&event);
+            journal.event(&event);
+        };
+        runner::run(plan, &means, interruption.came(), &mut tell).await
     };
-    let mut ran = runner::run(plan, &means, interruption.came(), &mut tell).await;
+    if settings.follow_up {
+        let mut told = Told { progress: &mut progress, journal: &mut journal };
+        follow_up::ask(plan, &means, &began.environment, || interruption.came(), &mut ran, &mut told).await;
+    }
     progress.clear();
     let capture = match capture {
         Some(capture) => end_capture(capture, &mut journal, &clock).await,

@@ -1,5 +1,6 @@
 //! What a run would do, what it would cost and what would leave the machine: said before anything is sent.
 
+use crate::follow_up::{MAX_FOLLOW_UPS, MAX_PACKETS};
 use netsonde_contract::kind::{
     CloudParams, DnsParams, EdnsUse, HttpParams, LoadDirection, LoadParams, MtuParams, Params, ProxyParams, QuicParams,
     ReflectParams, ServiceParams, ServiceTransport, TargetSpan, TlsParams,
@@ -11,7 +12,7 @@ use netsonde_contract::ticket::Ticket;
 use std::fmt::Write;
 
 /// The plan and its checks in plain words.
-pub(crate) fn describe(plan: &Plan, level: Level, ticket: Option<&Ticket>, will_upload: bool) -> String {
+pub(crate) fn describe(plan: &Plan, level: Level, ticket: Option<&Ticket>, will_upload: bool, follow_up: bool) -> String {
     let mut text = String::new();
     let targets: Vec<String> = plan.targets.iter().map(ToString::to_string).collect();
     // Writing to a text cannot fail.
@@ -28,6 +29,12 @@ pub(crate) fn describe(plan: &Plan, level: Level, ticket: Option<&Ticket>, will_
     for check in &plan.checks {
         let need = if check.required { "required" } else { "supporting" };
         let _ = writeln!(text, "  {:<12} {:<10} {:<10} {}", check.id.as_str(), check.params.kind().name(), need, cost(check));
+    }
+    if follow_up {
+        let _ = writeln!(
+            text,
+            "May ask up to {MAX_FOLLOW_UPS} follow-ups, of at most {MAX_PACKETS} packets together, where several causes remain possible:\n  only to the addresses, hosts and name servers above, within the same time (--no-follow-up asks none)"
+        );
     }
     text.push_str(&leaving(level, ticket, will_upload));
     text
@@ -248,7 +255,7 @@ mod tests {
             let parameters = needed.map(|own| (own.name.clone(), "mysql".to_owned())).collect();
             let request = Request { targets: target.into_iter().map(str::to_owned).collect(), parameters, ..Request::default() };
             let plan = set.plan(&request).unwrap();
-            let text = describe(&plan, Level::Default, None, false);
+            let text = describe(&plan, Level::Default, None, false, true);
             for check in &plan.checks {
                 assert!(
                     text.contains(&format!("  {:<12} {:<10} ", check.id.as_str(), check.params.kind().name())),

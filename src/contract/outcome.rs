@@ -23,6 +23,9 @@ pub struct Outcome {
     /// In microseconds since the run began.
     pub began_us: u64,
     pub took_us: u64,
+    /// Of a follow-up: the causes between which it was taken to decide. The plan's own checks have none.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub separates: Vec<String>,
     pub observations: Vec<Observation>,
 }
 

@@ -17,6 +17,8 @@ mod control;
 mod engine;
 /// The indexed view that rules read.
 mod evidence;
+/// Which question to ask next.
+mod follow_up;
 /// The order in which an exchange passes through the network.
 mod layer;
 /// What a rule states about itself.
@@ -26,6 +28,8 @@ mod rules;
 /// Builds observations for tests.
 #[cfg(test)]
 mod scene;
+/// Which causes remain possible beside one that was found.
+mod separation;
 /// The part of the network that a fault or a symptom is about.
 mod spot;
 /// From when on a figure counts as a fault.
@@ -36,6 +40,7 @@ mod wording;
 pub use article::{ARTICLES, article};
 pub use control::{Vantage, diagnose_against};
 pub use engine::diagnose;
+pub use follow_up::{Cost, FollowUp, follow_ups};
 pub use layer::Layer;
 pub use rule::Rule;
 pub use rules::RULES;

@@ -2,7 +2,7 @@
 
 use crate::units;
 use netsonde_contract::document::Document;
-use netsonde_contract::finding::{Place, Severity, State, Who};
+use netsonde_contract::finding::{Finding, NotSeparated, Place, Severity, State, Who};
 use netsonde_contract::outcome::{Outcome, Status};
 use netsonde_contract::target::bracketed;
 
@@ -175,6 +175,15 @@ pub(crate) fn environment(document: &Document) -> Vec<(&'static str, String)> {
         ("run", document.run.id.to_string()),
         ("set digest", document.run.set.sha256.clone()),
     ]
+}
+
+/// The causes that remain possible beside a finding, and what it would take to decide. What would settle the finding is said once, there.
+pub(crate) fn still_open(finding: &Finding) -> Vec<String> {
+    let of = |open: &NotSeparated| match &finding.settled_by {
+        Some(settled_by) if *settled_by == open.would_take => format!("{} is not ruled out", open.cause),
+        _ => format!("{} is not ruled out; it would take {}", open.cause, open.would_take),
+    };
+    finding.could_not_separate.iter().map(of).collect()
 }
 
 #[cfg(test)]

@@ -22,6 +22,8 @@ pub(crate) struct Scenario {
     pub ask: Vec<String>,
     /// What is asked with the fault off, where the fault lies in what is asked for.
     pub ask_off: Option<Vec<String>>,
+    /// A probe set of the scenario's own, whose file `{set}` stands for in the arguments.
+    pub set: Option<String>,
     /// Variables of netsonde's environment, filled in as the arguments are.
     #[serde(default)]
     pub env: BTreeMap<String, String>,
@@ -74,6 +76,10 @@ pub(crate) struct Expect {
     pub cause: String,
     /// The hop at which it lies, where it must be named.
     pub hop: Option<u8>,
+    /// The least confidence with which it must be named.
+    pub least: Option<f64>,
+    /// Without follow-ups it must be less certain than this, or not be named at all.
+    pub alone_below: Option<f64>,
     /// Causes that must not be reported beside it.
     #[serde(default)]
     pub never: Vec<String>,

@@ -46,6 +46,8 @@ pub(crate) struct Trial {
     /// The notice that must be among the findings.
     notice: Option<String>,
     answer: Result<(Document, i32)>,
+    /// The answer to the same question without follow-ups, where that is to be compared.
+    alone: Option<Result<(Document, i32)>>,
 }
 
 impl Bench {
@@ -73,6 +75,7 @@ impl Bench {
                 expect: scenario.expect.clone(),
                 notice: None,
                 answer: Err(error),
+                alone: None,
             });
         }
         trials
@@ -147,10 +150,18 @@ impl Bench {
     fn ask(&self, scenario: &Scenario, network: &Network, stage: Stage, ask: &[String], family: Family, user: User) -> Trial {
         let began = now();
         let env = scenario.env_off.as_ref().filter(|_| stage == Stage::Healthy).unwrap_or(&scenario.env);
+        let ask: Vec<String> = match self.set_of(scenario) {
+            Ok(set) => ask.iter().map(|argument| argument.replace("{set}", &set)).collect(),
+            Err(error) => vec![format!("{error:#}")],
+        };
         let descriptors = scenario.descriptors.filter(|_| stage != Stage::Healthy);
-        let answer = self.run_netsonde(network, ask, env, descriptors, family, user);
+        let answer = self.run_netsonde(network, &ask, env, descriptors, family, user);
         let seconds = began.elapsed().as_secs_f64();
         let expect = (stage == Stage::Fault).then(|| scenario.expectation(user).cloned()).flatten();
+        let alone = expect.as_ref().and_then(|expect| expect.alone_below).map(|_| {
+            std::thread::sleep(Duration::from_secs(scenario.quiet_s));
+            read(&self.run_netsonde(network, &without_follow_ups(&ask), env, descriptors, family, user)?)
+        });
         let notice = scenario.notice.clone().filter(|_| stage != Stage::Healthy);
         let (transcript, answer) = match answer {
             Ok(output) => {
@@ -158,7 +169,16 @@ impl Bench {
             }
             Err(error) => (format!("{error:#}"), Err(error)),
         };
-        Trial { scenario: scenario.name.clone(), stage, family, user, seconds, transcript, expect, notice, answer }
+        Trial { scenario: scenario.name.clone(), stage, family, user, seconds, transcript, expect, notice, answer, alone }
+    }
+
+    /// The file of the scenario's own set; where it has none, no argument names one.
+    fn set_of(&self, scenario: &Scenario) -> Result<String> {
+        let Some(text) = &scenario.set else { return Ok(String::new()) };
+        let path = self.folder.path().join(format!("{}.toml", scenario.name));
+        fs::write(&path, text).context("writing the scenario's set")?;
+        fs::set_permissions(&path, fs::Permissions::from_mode(0o644)).context("opening the set to everybody")?;
+        Ok(path.display().to_string())
     }
 
     fn run_netsonde(
@@ -228,6 +248,15 @@ fn run_bounded(mut command: std::process::Command, folder: &Path) -> Result<Outp
         stdout: fs::read(out).context("reading the output")?,
         stderr: fs::read(err).context("reading the messages")?,
     })
+}
+
+/// A run asks further unless it is told not to; a probe, only if it is told to.
+fn without_follow_ups(ask: &[String]) -> Vec<String> {
+    let mut ask: Vec<String> = ask.iter().filter(|argument| *argument != "--follow-up").cloned().collect();
+    if ask.first().is_some_and(|first| first == "run") {
+        ask.push("--no-follow-up".to_owned());
+    }
+    ask
 }
 
 fn read(output: &Output) -> Result<(Document, i32)> {
@@ -309,6 +338,19 @@ impl Trial {
         let first = document.findings.first()?;
         if expect.hop.is_some() && first.place.hop != expect.hop {
             return Some(format!("named hop {:?} instead of {:?}", first.place.hop, expect.hop));
+        }
+        if let Some(least) = expect.least.filter(|least| first.confidence < *least) {
+            return Some(format!("sure to {} only, instead of {least}", first.confidence));
+        }
+        if let (Some(below), Some(alone)) = (expect.alone_below, &self.alone) {
+            let (alone, _) = match alone {
+                Ok(alone) => alone,
+                Err(error) => return Some(format!("without follow-ups: {error:#}")),
+            };
+            let named = alone.findings.iter().find(|finding| finding.cause == expect.cause);
+            if let Some(named) = named.filter(|named| named.confidence >= below) {
+                return Some(format!("sure to {} without any follow-up", named.confidence));
+            }
         }
         let wrongly = document.findings.iter().find(|finding| expect.never.contains(&finding.cause));
         wrongly.map(|finding| format!("also said {}", finding.cause))

@@ -101,6 +101,7 @@ fn document(ticket: &Ticket) -> Document {
         note: None,
         began_us: 5,
         took_us: 900,
+        separates: Vec::new(),
         observations: vec![observation],
     };
     Document {

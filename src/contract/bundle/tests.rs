@@ -69,6 +69,7 @@ fn document() -> Document {
                 note: None,
                 began_us: 1,
                 took_us: 2,
+                separates: Vec::new(),
                 observations: Vec::new(),
             })
             .into(),

@@ -24,6 +24,7 @@ use crate::candidate::Candidate;
 use crate::evidence::Evidence;
 use crate::rule::Rule;
 use crate::rules::RULES;
+use crate::separation;
 use netsonde_contract::control::ControlSays;
 use netsonde_contract::environment::Environment;
 use netsonde_contract::finding::{Diagnosis, Finding, NotMeasured};
@@ -31,7 +32,7 @@ use netsonde_contract::outcome::Outcome;
 use netsonde_contract::target::Target;
 
 /// A confidence from which on nothing is left to settle.
-const SETTLED: f64 = 0.9;
+pub(crate) const SETTLED: f64 = 0.9;
 
 /// A candidate that stands so far, with the rule that proposed it and what it took the place of.
 #[derive(Clone, Debug)]
@@ -63,7 +64,7 @@ pub(crate) fn conclude(outcomes: &[Outcome], environment: &Environment, weigh: &
         let (failures, held_back) = unexplained::of(&evidence, &hypotheses);
         unexplained.extend(failures);
         not_measured.extend(held_back);
-        findings.extend(hypotheses.into_iter().map(|hypothesis| finding(hypothesis, target)));
+        findings.extend(hypotheses.into_iter().map(|hypothesis| finding(hypothesis, target, environment)));
     }
     ranking::rank(&mut findings);
     let state = Diagnosis::state_of(&findings, &unexplained, &not_measured);
@@ -71,7 +72,7 @@ pub(crate) fn conclude(outcomes: &[Outcome], environment: &Environment, weigh: &
 }
 
 /// The targets in the order of their first check; none stands for checks without a target.
-fn targets(outcomes: &[Outcome]) -> Vec<Option<&Target>> {
+pub(crate) fn targets(outcomes: &[Outcome]) -> Vec<Option<&Target>> {
     let mut targets: Vec<Option<&Target>> = Vec::new();
     for outcome in outcomes {
         if !targets.contains(&outcome.target.as_ref()) {
@@ -97,10 +98,12 @@ fn hypothesis(rule: &'static Rule, mut candidate: Candidate, environment: &Envir
     Hypothesis { rule, candidate, suppressed: Vec::new(), control: None }
 }
 
-fn finding(hypothesis: Hypothesis, target: Option<&Target>) -> Finding {
+fn finding(hypothesis: Hypothesis, target: Option<&Target>, environment: &Environment) -> Finding {
     let Hypothesis { rule, candidate, suppressed, control } = hypothesis;
     let open = candidate.confidence < SETTLED;
     let settled_by = candidate.settled_by.or_else(|| rule.settled_by.map(str::to_owned)).filter(|_| open);
+    let could_not_separate =
+        if open { separation::remaining(rule, &candidate.rejected, settled_by.as_deref(), environment) } else { Vec::new() };
     Finding {
         cause: rule.code.to_owned(),
         severity: candidate.severity,
@@ -116,5 +119,6 @@ fn finding(hypothesis: Hypothesis, target: Option<&Target>) -> Finding {
         refines: rule.refines.iter().map(|code| (*code).to_owned()).collect(),
         settled_by,
         control: control.map(Box::new),
+        could_not_separate,
     }
 }

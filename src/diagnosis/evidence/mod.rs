@@ -26,8 +26,8 @@ use netsonde_contract::kind::Kind;
 use netsonde_contract::observation::{
     AddressProbe, Capacity, Clock, CloudHint, CloudMetadata, Connect, Counters, Delegation, DnssecChain, Echo, Exchange,
     ExchangePurpose, Fact, FetchedIssuer, Handshake, HandshakeVariant, Hop, Interface, Load, Lookup, Machine, Mtu, NameSources,
-    Observation, PlatformAddress, Proxies, Proxy, Purpose, Quic, Resolvers, Route, Service, Sockets, SystemLoad, TimeOffset,
-    TlsSupport, Trace, ZoneServer,
+    Observation, PlatformAddress, PortSweep, Proxies, Proxy, Purpose, Quic, Resolvers, Route, Service, Sockets, SystemLoad,
+    TimeOffset, TlsSupport, Trace, ZoneServer,
 };
 use netsonde_contract::outcome::Outcome;
 use netsonde_contract::target::Target;
@@ -128,6 +128,8 @@ pub(crate) struct Evidence<'a> {
     pub(crate) system_loads: Vec<Seen<'a, SystemLoad>>,
     /// What proxies say that were asked as such.
     pub(crate) proxy_answers: Vec<Seen<'a, Proxy>>,
+    /// Further ports of an address, tried for what they say of the address.
+    pub(crate) port_sweeps: Vec<Seen<'a, PortSweep>>,
     attempts: Vec<Attempt<'a>>,
     /// Connections to other targets of the run, which leave the same network.
     attempts_elsewhere: Vec<Attempt<'a>>,
@@ -181,6 +183,7 @@ impl<'a> Evidence<'a> {
             loads: Vec::new(),
             system_loads: Vec::new(),
             proxy_answers: Vec::new(),
+            port_sweeps: Vec::new(),
             attempts: Vec::new(),
             attempts_elsewhere: Vec::new(),
         };
@@ -288,8 +291,9 @@ impl<'a> Evidence<'a> {
             Fact::Comparison(_) => {}
             Fact::Load(fact) => self.loads.push(seen!(fact.as_ref())),
             Fact::Reflection(_) => {}
-            // Sums over many addresses or ports: no rule reads a cause from them.
-            Fact::Sweep(_) | Fact::PortSweep(_) | Fact::Race(_) => {}
+            Fact::PortSweep(fact) => self.port_sweeps.push(seen!(fact)),
+            // Sums over many addresses: no rule reads a cause from them.
+            Fact::Sweep(_) | Fact::Race(_) => {}
             Fact::Neighbours(_) | Fact::Firewall(_) => {}
             Fact::Unknown(_) => {}
         }

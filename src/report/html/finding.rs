@@ -69,6 +69,7 @@ fn told(document: &Document, finding: &Finding) -> Vec<(&'static str, String)> {
         told.push(("explains", finding.suppressed.join(", ")));
     }
     told.extend(finding.settled_by.clone().map(|settled_by| ("settled by", settled_by)));
+    told.extend(words::still_open(finding).into_iter().map(|open| ("still open", open)));
     told
 }
 

@@ -66,6 +66,7 @@ fn finding(lines: &mut Vec<String>, document: &Document, finding: &Finding) {
         lines.push(format!("- explains: {}", finding.suppressed.iter().map(|cause| code(cause)).collect::<Vec<_>>().join(", ")));
     }
     lines.extend(finding.settled_by.iter().map(|settled_by| format!("- settled by: {}", prose(settled_by))));
+    lines.extend(words::still_open(finding).iter().map(|open| format!("- still open: {}", prose(open))));
     if !finding.evidence.is_empty() {
         lines.push(format!("- evidence: {}", ids(&finding.evidence)));
     }

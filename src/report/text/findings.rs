@@ -41,6 +41,10 @@ fn rest_of(sheet: &mut Sheet, finding: &Finding, evidence: bool) {
     if let Some(settled_by) = &finding.settled_by {
         line(sheet, "settled by", settled_by);
     }
+    for (number, open) in words::still_open(finding).iter().enumerate() {
+        let label = if number == 0 || sheet.is_narrow() { "still open" } else { "" };
+        line(sheet, label, open);
+    }
     if evidence && !finding.evidence.is_empty() {
         line(sheet, "evidence", &ids(&finding.evidence));
     }

@@ -16,7 +16,7 @@ use crate::measurement::{Settings, measure};
 use crate::stop::Stop;
 use crate::{exit, live, terminal};
 use arguments::{argument, value_of};
-use clap::{ArgMatches, Args, Command, FromArgMatches, Subcommand};
+use clap::{Arg, ArgAction, ArgMatches, Args, Command, FromArgMatches, Subcommand};
 use netsonde_contract::bundle::hexadecimal;
 use netsonde_contract::document::SetReference;
 use netsonde_contract::id::CheckId;
@@ -31,11 +31,15 @@ use std::time::Duration;
 /// A single probe ends by its own parameters; this is longer than the slowest of them take, and ends one that hangs.
 const LONGEST: Duration = Duration::from_secs(900);
 
+const FOLLOW_UP: &str = "follow-up";
+
 /// One measurement.
 pub(super) struct ProbeCommand {
     kind: Kind,
     parameters: Map<String, Value>,
     options: MeasuringOptions,
+    /// Ask further where the one measurement leaves several causes possible.
+    follow_up: bool,
     /// The time between two rounds, where it is to be watched.
     live: Option<Duration>,
 }
@@ -44,6 +48,11 @@ impl ProbeCommand {
     pub(super) fn execute(self) -> Result<u8, Stop> {
         if self.live.is_some() {
             watching::check(&self.parameters, &self.options)?;
+        }
+        if self.live.is_some() && self.follow_up {
+            return Err(
+                Stop::usage("what is watched goes on by itself and asks nothing further").next("leave out --live or --follow-up")
+            );
         }
         let plan = self.plan()?;
         if self.options.capture == Some(None) {
@@ -58,6 +67,7 @@ impl ProbeCommand {
             case: None,
             ticket: None,
             capture: self.options.capture.is_some(),
+            follow_up: self.follow_up,
         };
         let measured = match self.live {
             Some(pace) => super::block_on(live::measure(&plan, &settings, pace, self.options.budget))?,
@@ -142,7 +152,8 @@ impl FromArgMatches for ProbeCommand {
         }
         meaning::check(kind, matches)?;
         let live = watching::pace(kind, matches)?;
-        Ok(Self { kind, parameters, options: MeasuringOptions::from_arg_matches(matches)?, live })
+        let follow_up = matches.get_flag(FOLLOW_UP);
+        Ok(Self { kind, parameters, options: MeasuringOptions::from_arg_matches(matches)?, follow_up, live })
     }
 
     fn update_from_arg_matches(&mut self, matches: &ArgMatches) -> Result<(), clap::Error> {
@@ -162,11 +173,20 @@ fn unknown_kind(name: &str) -> clap::Error {
 
 fn kind_command(kind: Kind) -> Command {
     let command = kind.fields().iter().fold(Command::new(kind.name()), |command, field| command.arg(argument(field)));
-    let command = watching::arguments(kind, aim::with_both_ports(kind, command));
+    let command = watching::arguments(kind, aim::with_both_ports(kind, command)).arg(follow_up_argument());
     meaning::only_what_counts(kind, MeasuringOptions::augment_args(command))
         .about(kind.summary())
         .long_about(None)
         .after_help(example(kind))
+}
+
+/// Whoever types one measurement expects one: more is asked only where that is wanted.
+fn follow_up_argument() -> Arg {
+    Arg::new(FOLLOW_UP)
+        .long(FOLLOW_UP)
+        .action(ArgAction::SetTrue)
+        .help("Where several causes remain possible, also make the measurements that tell them apart")
+        .help_heading("Measuring")
 }
 
 fn example(kind: Kind) -> String {

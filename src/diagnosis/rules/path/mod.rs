@@ -12,6 +12,7 @@ pub(super) mod ipv6_broken;
 pub(super) mod jitter;
 mod loaded;
 pub(super) mod loss;
+mod loss_begins;
 pub(super) mod mtu;
 pub(super) mod policed;
 pub(super) mod rewritten;
