@@ -159,6 +159,7 @@ pub(super) const FAULTS: &[Fault] = &[
     Fault::client("the client's own firewall rejects", place::firewall_here, &["host.firewall_local"]),
     Fault {
         named: Some(true),
+        alone: true,
         without: &[],
         ..Fault::client("no name server is set", place::no_resolver, &["host.no_resolver"])
     },
@@ -206,7 +207,7 @@ pub(super) const FAULTS: &[Fault] = &[
     },
     Fault::way("a router drops all for the server", 1, place::drop_target, &["path.target_silent", "path.blackhole"]),
     Fault::way("a router's route is a black hole", 1, place::black_hole, &["path.target_silent", "path.blackhole"]),
-    Fault::way("the server is silent", 0, place::server_silent, &["path.target_silent"]),
+    Fault::way("the server is silent", 1, place::server_silent, &["path.target_silent"]),
     Fault::way("a router has no route", 1, place::no_route, &["path.no_route"]),
     Fault::way("a router's route forbids the server", 1, place::forbidden, &["path.admin_prohibited"]),
     Fault::way("a router rejects all for the server", 1, place::reject_target, &["path.admin_prohibited"]),
@@ -288,7 +289,8 @@ pub(super) const FAULTS: &[Fault] = &[
         pings: true,
         quiet_s: 4,
         alone: true,
-        without: NEEDS_PINGS,
+        // Over a cable the SYNs arrive at once, before the first of them can fill the queue.
+        without: &[Oddity::IcmpFiltered, Oddity::PingDropped, Oddity::Delay, Oddity::Twin],
         ..Fault::new(
             "the accept queue is full",
             Stage::Connection,
@@ -333,7 +335,8 @@ pub(super) const FAULTS: &[Fault] = &[
     Fault {
         without: &[Oddity::Delay],
         stops: false,
-        ..Fault::new("the way takes 400 ms", Stage::Way, &[Web], Breaks::Network(place::far_away), &["http.slow_network"])
+        // Only a page that came shows how long it took.
+        ..Fault::new("the way takes 400 ms", Stage::Page, &[Web], Breaks::Network(place::far_away), &["http.slow_network"])
     },
     Fault {
         secure: Some(true),

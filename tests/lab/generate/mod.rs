@@ -20,7 +20,7 @@ pub(crate) use report::report;
 
 use crate::dice::Dice;
 use crate::scenario::{Expect, Scenario, ServiceKind, User};
-use faults::{Breaks, FAULTS, Fault};
+use faults::{Breaks, FAULTS, Fault, Stage};
 use plot::{Plot, Set};
 
 /// Networks without a fault, in a hundred.
@@ -154,7 +154,10 @@ fn expectation(faults: &[Fault], privileged: bool) -> Option<Expect> {
     let (mut named, mut behind) = (Vec::new(), Vec::new());
     if let Some(second) = second {
         let causes = texts(second.causes(privileged));
-        if first.stops {
+        if first.stage == Stage::Way && second.stage == Stage::Connection && first.stops {
+            // Whichever of them the packets come to first.
+            or.extend(causes);
+        } else if first.stops {
             behind = causes;
         } else {
             or.extend(causes.iter().cloned());
@@ -174,7 +177,7 @@ pub(crate) fn file_of(scenario: &Scenario) -> Result<String, toml::ser::Error> {
         }
     }
     table.retain(|key, value| key == "resolvers" || key == "routers" || !goes_without_saying(key, value));
-    toml::to_string_pretty(&table)
+    toml::to_string(&table)
 }
 
 fn prune(value: &mut toml::Value) {

@@ -173,6 +173,8 @@ pub(super) fn duplicates(plot: &mut Plot, dice: &mut Dice) {
 }
 
 pub(super) fn disorder(plot: &mut Plot, dice: &mut Dice) {
+    // Those that overtake take so much less time.
+    plot.scenario.true_notices.push("path.jitter".into());
     cable(plot, dice, |cable, dice| {
         cable.delay_ms += dice.between(13.0, 25.0);
         cable.reorder = dice.between(0.15, 0.35);
