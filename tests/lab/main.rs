@@ -145,9 +145,10 @@ fn main() -> Result<ExitCode> {
     let trials = run_all(scenarios, arguments.jobs, &bench, &stopped);
     let complete = !stopped.load(Ordering::Relaxed);
     if arguments.generate.is_some() {
-        let passed = generate::report(&trials, &abouts, seed, arguments.show);
-        println!("time {:.1} s", began.elapsed().as_secs_f64());
-        return Ok(if passed && complete { ExitCode::SUCCESS } else { ExitCode::FAILURE });
+        let (well, broken) = generate::report(&trials, &abouts, seed, arguments.show);
+        println!("\ntime {:.1} s", began.elapsed().as_secs_f64());
+        println!("{well} passed, {broken} failed, 0 skipped");
+        return Ok(if broken == 0 && complete { ExitCode::SUCCESS } else { ExitCode::FAILURE });
     }
     report(&trials, arguments.show);
     if arguments.write_golden {

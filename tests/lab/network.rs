@@ -192,17 +192,15 @@ impl Network {
             .with_context(|| format!("writing {}", path.display()))
     }
 
-    /// Waits until both families carry a packet from client to server, and from a second router to both: a fresh link is dead for up
-    /// to a second.
+    /// Waits until both families carry a packet from client to server, and from a second router to its neighbours: a fresh link is
+    /// dead for up to a second.
     pub(crate) fn settle(&self) -> Result<()> {
-        /// The client's own addresses, on the first link.
-        const CLIENT: [&str; 2] = ["10.77.0.1", "fd77::1"];
-        let server = [SERVER_V4, SERVER_V6];
-        let of_twin = self.beside.iter().flat_map(|twin| server.into_iter().chain(CLIENT).map(move |to| (twin.as_str(), to)));
-        for (from, to) in server.into_iter().map(|server| ("c", server)).chain(of_twin) {
+        let to_server = [SERVER_V4, SERVER_V6].map(|server| ("c", server.to_owned()));
+        let of_twin = self.beside.iter().flat_map(|twin| self.beside_neighbours().into_iter().map(move |to| (twin.as_str(), to)));
+        for (from, to) in to_server.into_iter().chain(of_twin) {
             let carried = (0..40).any(|_| {
                 let mut ping = self.command(from, User::Root, "ping");
-                ping.args(["-n", "-c1", "-W0.25", to]).stdout(Stdio::null()).stderr(Stdio::null());
+                ping.args(["-n", "-c1", "-W0.25", &to]).stdout(Stdio::null()).stderr(Stdio::null());
                 ping.status().is_ok_and(|status| status.success())
             });
             if !carried {
@@ -241,6 +239,11 @@ impl Network {
     /// The chain, from the client to the server.
     pub(crate) fn nodes(&self) -> &[String] {
         &self.nodes
+    }
+
+    /// The second router beside one of the chain.
+    pub(crate) fn beside(&self) -> Option<&str> {
+        self.beside.as_deref()
     }
 
     pub(crate) fn carry(&mut self, carrier: Carrier) {
