@@ -42,7 +42,9 @@ pub(crate) struct Trial {
     pub seconds: f64,
     /// What netsonde printed.
     pub transcript: String,
-    expect: Option<Expect>,
+    pub expect: Option<Expect>,
+    /// Notices that are true of the network.
+    pub true_notices: Vec<String>,
     /// The notice that must be among the findings.
     notice: Option<String>,
     answer: Result<(Document, i32)>,
@@ -63,28 +65,42 @@ impl Bench {
 
     /// Every trial of one scenario. A network that cannot be built is one failed trial.
     pub(crate) fn run(&self, scenario: &Scenario, stopped: &AtomicBool) -> Vec<Trial> {
-        let mut trials = Vec::new();
-        if let Err(error) = self.run_in_network(scenario, stopped, &mut trials) {
-            trials.push(Trial {
-                scenario: scenario.name.clone(),
-                stage: Stage::Fault,
-                family: Family::V4,
-                user: User::Root,
-                seconds: 0.0,
-                transcript: format!("{error:#}"),
-                expect: scenario.expect.clone(),
-                notice: None,
-                answer: Err(error),
-                alone: None,
-            });
-        }
-        trials
+        self.run_and_keep(scenario, stopped).0
     }
 
-    fn run_in_network(&self, scenario: &Scenario, stopped: &AtomicBool, trials: &mut Vec<Trial>) -> Result<()> {
+    /// The same, with the network as the last trial left it.
+    pub(crate) fn run_and_keep(&self, scenario: &Scenario, stopped: &AtomicBool) -> (Vec<Trial>, Option<Network>) {
+        let mut trials = Vec::new();
+        let network = self.run_in_network(scenario, stopped, &mut trials);
+        let kept = match network {
+            Ok(network) => Some(network),
+            Err(error) => {
+                trials.push(Trial {
+                    scenario: scenario.name.clone(),
+                    stage: Stage::Fault,
+                    family: Family::V4,
+                    user: User::Root,
+                    seconds: 0.0,
+                    transcript: format!("{error:#}"),
+                    expect: scenario.expect.clone(),
+                    true_notices: Vec::new(),
+                    notice: None,
+                    answer: Err(error),
+                    alone: None,
+                });
+                None
+            }
+        };
+        (trials, kept)
+    }
+
+    fn run_in_network(&self, scenario: &Scenario, stopped: &AtomicBool, trials: &mut Vec<Trial>) -> Result<Network> {
         let mut network = Network::of(scenario)?;
         network.settle()?;
         self.start_services(scenario, &mut network)?;
+        for oddity in &scenario.oddity {
+            network.inject(oddity)?;
+        }
         let ask_off = scenario.ask_off.as_ref().unwrap_or(&scenario.ask);
         let stages = match &scenario.expect {
             Some(_) => [(Stage::Healthy, ask_off), (Stage::Fault, &scenario.ask)],
@@ -107,7 +123,7 @@ impl Bench {
                 network.resolvers(*family, &resolvers, search)?;
                 for user in &scenario.users {
                     if stopped.load(Ordering::Relaxed) {
-                        return Ok(());
+                        return Ok(network);
                     }
                     if stage != Stage::Healthy {
                         std::thread::sleep(Duration::from_secs(scenario.quiet_s));
@@ -116,7 +132,7 @@ impl Bench {
                 }
             }
         }
-        Ok(())
+        Ok(network)
     }
 
     fn start_services(&self, scenario: &Scenario, network: &mut Network) -> Result<()> {
@@ -147,6 +163,17 @@ impl Bench {
         Ok(())
     }
 
+    /// The command line of the last trial.
+    pub(crate) fn question(&self, scenario: &Scenario) -> String {
+        let family = scenario.families.last().copied().unwrap_or(Family::V4);
+        let variables = scenario.env.iter().map(|(name, value)| format!("{name}={} ", fill(value, family)));
+        let arguments: Vec<String> = scenario.ask.iter().map(|argument| fill(argument, family)).collect();
+        let variables: String = variables.collect();
+        let environment = if variables.is_empty() { String::new() } else { format!("env {variables}") };
+        let root = self.folder.path().join("root.pem");
+        format!("{environment}{} {} --trust {}", self.netsonde.display(), arguments.join(" "), root.display())
+    }
+
     fn ask(&self, scenario: &Scenario, network: &Network, stage: Stage, ask: &[String], family: Family, user: User) -> Trial {
         let began = now();
         let env = scenario.env_off.as_ref().filter(|_| stage == Stage::Healthy).unwrap_or(&scenario.env);
@@ -169,7 +196,20 @@ impl Bench {
             }
             Err(error) => (format!("{error:#}"), Err(error)),
         };
-        Trial { scenario: scenario.name.clone(), stage, family, user, seconds, transcript, expect, notice, answer, alone }
+        let true_notices = scenario.true_notices.clone();
+        Trial {
+            scenario: scenario.name.clone(),
+            stage,
+            family,
+            user,
+            seconds,
+            transcript,
+            expect,
+            true_notices,
+            notice,
+            answer,
+            alone,
+        }
     }
 
     /// The file of the scenario's own set; where it has none, no argument names one.
@@ -297,6 +337,13 @@ impl Trial {
         self.answer.as_ref().ok().map(|(document, _)| document)
     }
 
+    /// The causes that are right wherever they stand among the findings; none where nothing is wrong.
+    pub(crate) fn right_causes(&self) -> Vec<&str> {
+        let Some(expect) = &self.expect else { return Vec::new() };
+        let listed = expect.or.iter().chain(&expect.behind).chain(expect.named.iter().flatten());
+        std::iter::once(&expect.cause).chain(listed).map(String::as_str).collect()
+    }
+
     pub(crate) fn expected_cause(&self) -> &str {
         self.expect.as_ref().map_or("nothing", |expect| expect.cause.as_str())
     }
@@ -329,8 +376,11 @@ impl Trial {
             return (said != "nothing" || *code != 0)
                 .then(|| format!("nothing is wrong, but netsonde said {said} and ended with {code}"));
         };
-        if said != expect.cause {
+        if said != expect.cause && !expect.or.contains(&said) {
             return Some(format!("expected {}", expect.cause));
+        }
+        if let Some(missing) = expect.named.iter().find(|causes| !document.findings.iter().any(|f| causes.contains(&f.cause))) {
+            return Some(format!("did not name {}", missing.join(" or ")));
         }
         if *code != expect.exit {
             return Some(format!("ended with {code} instead of {}", expect.exit));

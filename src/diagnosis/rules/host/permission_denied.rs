@@ -1,5 +1,5 @@
 use crate::candidate::Candidate;
-use crate::evidence::Evidence;
+use crate::evidence::{Evidence, is_barred};
 use crate::rule::Rule;
 use netsonde_contract::failure::{Failure, FailureCode, Step};
 use netsonde_contract::finding::{Severity, Who};
@@ -21,7 +21,13 @@ const ACTION: &str = "Run netsonde with the rights that it names, or allow it in
 fn evaluate(evidence: &Evidence<'_>) -> Vec<Candidate> {
     // Where the routing table itself bars the way, that is the reason, and not a right.
     let barred = evidence.addresses().into_iter().any(|address| !evidence.without_route(address).is_empty());
-    if barred { Vec::new() } else { evidence.outcomes.iter().filter_map(|outcome| refused(outcome)).collect() }
+    let lookups = || evidence.names().into_iter().flat_map(|view| view.servers).flat_map(|server| server.lookups);
+    let resolvers_barred = lookups().next().is_some() && lookups().all(|lookup| lookup.failure.as_ref().is_some_and(is_barred));
+    if barred || resolvers_barred {
+        Vec::new()
+    } else {
+        evidence.outcomes.iter().filter_map(|outcome| refused(outcome)).collect()
+    }
 }
 
 fn refused(outcome: &Outcome) -> Option<Candidate> {
