@@ -97,9 +97,10 @@ async fn a_server_that_ends_every_connection_says_so_and_is_not_asked_for_ever()
     let end = |stream: TcpStream| socket2::SockRef::from(&stream).set_linger(Some(std::time::Duration::ZERO)).unwrap();
     let Some((ending, mtu)) = over_tcp("127.0.0.1", end).await else { return };
     // It may have answered before it ended; then there is nothing to complain of.
-    if mtu.limit != MtuLimit::None {
-        assert_eq!((ending, mtu.failure.unwrap().code), (Ending::Failed, FailureCode::Closed));
-    }
+    let ended = mtu.failure.as_ref().is_some_and(|failure| matches!(failure.code, FailureCode::Closed | FailureCode::Reset));
+    assert_eq!(ending, if ended { Ending::Failed } else { Ending::AsExpected }, "{mtu:?}");
+    assert!(ended || mtu.limit == MtuLimit::None, "{mtu:?}");
+    assert!(mtu.probes.len() <= MtuParams::MAX_PACKETS as usize, "{}", mtu.probes.len());
 }
 
 #[tokio::test]
