@@ -4,6 +4,7 @@ use crate::accept;
 use crate::app::{App, Parts, Place};
 use crate::blobs::Blobs;
 use crate::clock::Clock;
+use crate::fleet::{Trust, flush_seen, tend};
 use crate::home::{Home, TlsFiles};
 use crate::ingest::{sweep_at_start, sweep_stale};
 use crate::limits::Limits;
@@ -122,6 +123,9 @@ impl Running {
             receipt_key,
         });
         app.store.set(Setting::Place, &serde_json::to_string(&app.place)?).await?;
+        Trust::load(&app)
+            .await
+            .map_err(|refused| anyhow::anyhow!("cannot read the organisation's keys: {}", refused.explained()))?;
         let first_run = ready::first_run(&app).await?;
         sweep_at_start(&app)
             .await
@@ -142,8 +146,21 @@ impl Running {
     pub(crate) async fn until(self, stop: impl Future<Output = ()>) {
         let app = Arc::clone(&self.app);
         let sweeping = tokio::spawn(sweep_now_and_then(Arc::clone(&app)));
+        let tending = tokio::spawn({
+            let app = Arc::clone(&app);
+            async move { tend(&app).await }
+        });
+        let stopping = app.stopping.clone();
+        let stop = async move {
+            stop.await;
+            stopping.cancel();
+        };
         accept::serve(self.listener, self.tls, router(Arc::clone(&app)), app.limits.clone(), stop).await;
         sweeping.abort();
+        tending.abort();
+        if let Err(refused) = flush_seen(&app).await {
+            tracing::warn!(error = refused.explained(), "when agents were last seen was not written down");
+        }
         app.tasks.close();
         if tokio::time::timeout(app.limits.drain, app.tasks.wait()).await.is_err() {
             tracing::warn!("a bundle was still being stored; nothing that was acknowledged is lost");

@@ -4,7 +4,7 @@ use crate::app::App;
 use crate::ingest::status_at;
 use crate::limits::{MAX_LISTED, MAX_RAW_BYTES};
 use crate::problem::Refused;
-use crate::store::{BundleRow, TicketRow};
+use crate::store::{BundleRow, Origin, TicketRow};
 use askama::Template;
 use axum::extract::{Path, Query, State};
 use axum::http::StatusCode;
@@ -14,7 +14,7 @@ use netsonde_contract::bundle::file_name::OUTCOMES;
 use netsonde_contract::bundle::{self, Bundle, key_id};
 use netsonde_contract::document::Document;
 use netsonde_contract::finding::Diagnosis;
-use netsonde_contract::id::{BundleId, CaseId};
+use netsonde_contract::id::{AgentId, BundleId, CaseId};
 use netsonde_report::html::fragment;
 use serde::Deserialize;
 use std::sync::Arc;
@@ -56,7 +56,7 @@ struct Shown {
     received: String,
     size: String,
     set: String,
-    ticket: String,
+    origin: Origin,
     known: bool,
     content: Result<Content, String>,
 }
@@ -121,7 +121,7 @@ pub(super) async fn page(
         return Err(Refused::new(ProblemCode::NotFound, "This case has no such bundle."));
     }
     let shown = match current {
-        Some(row) => Some(show(&app, row, tickets.iter().find(|ticket| ticket.id == row.ticket)).await?),
+        Some(row) => Some(show(&app, row, tickets.iter().find(|ticket| row.origin.ticket() == Some(&ticket.id))).await?),
         None => None,
     };
     let now = app.clock.now();
@@ -177,8 +177,11 @@ async fn show(app: &App, row: &BundleRow, ticket: Option<&TicketRow>) -> Result<
             Err(error.to_string())
         }
     };
-    let known = match (&verified, ticket) {
-        (Ok((bundle, _)), Some(ticket)) => bundle.predicate.ticket.as_ref().is_some_and(|claim| {
+    let known = match (&verified, &row.origin, ticket) {
+        (Ok((bundle, _)), Origin::Order { order, agent }, _) => {
+            bundle.predicate.order.as_ref() == Some(order) && AgentId::of(&bundle.key) == *agent
+        }
+        (Ok((bundle, _)), Origin::Ticket(_), Some(ticket)) => bundle.predicate.ticket.as_ref().is_some_and(|claim| {
             ticket.proof_key.verify(&ticket.id, &bundle.key, &app.receipt_key.verifying_key(), &claim.proof)
         }),
         _ => false,
@@ -190,7 +193,7 @@ async fn show(app: &App, row: &BundleRow, ticket: Option<&TicketRow>) -> Result<
         received: shown::time(row.received),
         size: shown::size(row.size_bytes),
         set: row.set.clone(),
-        ticket: row.ticket.to_string(),
+        origin: row.origin.clone(),
         known,
         content,
     })

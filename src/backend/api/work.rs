@@ -1,0 +1,133 @@
+use crate::app::App;
+use crate::clock::moment_in;
+use crate::fleet::{FromAgent, unknown_order};
+use crate::fleet::{check_enrolled, check_single};
+use crate::problem::Refused;
+use crate::store::{Note, Noted};
+use axum::Json;
+use axum::extract::{Path, Query, State};
+use axum::http::StatusCode;
+use netsonde_contract::api::ProblemCode;
+use netsonde_contract::api::fleet::{DeliveryState, MAX_WAIT_SECONDS, MAX_WORK, Progress, StateReport, Work, WorkItem};
+use netsonde_contract::harmless::is_clean;
+use netsonde_contract::id::{AgentId, OrderId};
+use serde::Deserialize;
+use std::sync::Arc;
+use std::time::Duration;
+use tokio::sync::OwnedSemaphorePermit;
+
+/// Codes are words, details a sentence.
+const MAX_CODE_CHARS: usize = 64;
+const MAX_DETAIL_CHARS: usize = 1024;
+
+#[derive(Deserialize)]
+pub(super) struct Wanted {
+    #[serde(default)]
+    after: u64,
+    /// In seconds.
+    #[serde(default)]
+    wait: u32,
+    /// The versions that the agent has of the organisation's documents.
+    #[serde(default)]
+    root: u64,
+    #[serde(default)]
+    list: u64,
+}
+
+/// `GET /v1/work`: what the agent was not told yet; held until there is something, or the time is over.
+pub(super) async fn read(
+    State(app): State<Arc<App>>,
+    Query(wanted): Query<Wanted>,
+    from: FromAgent,
+) -> Result<Json<Work>, Refused> {
+    let FromAgent { agent, seat, body } = from;
+    // What is held is held ten thousand times: only the id stays.
+    let id = agent.id.clone();
+    drop((agent, body));
+    if let Some(seat) = seat.filter(|seat| !seat.is::<OwnedSemaphorePermit>())
+        && let Ok(permit) = Arc::clone(&app.agent_seats).try_acquire_owned()
+    {
+        seat.change(permit);
+    }
+    let until = moment_in(Duration::from_secs(wanted.wait.min(MAX_WAIT_SECONDS).into()));
+    let listening = app.presence.listen(&id);
+    loop {
+        // Boxed, so that what is large lives while it looks and not while it waits.
+        let work = Box::pin(look(&app, &id, &wanted)).await?;
+        let has_news = !work.orders.is_empty() || !work.cancelled.is_empty() || work.trust.is_some();
+        if has_news || app.stopping.is_cancelled() || listening.is_overtaken() {
+            return Ok(Json(work));
+        }
+        tokio::select! {
+            () = listening.rung() => {}
+            () = app.stopping.cancelled() => {}
+            () = tokio::time::sleep_until(until) => {
+                app.presence.saw(&id, app.clock.now());
+                return Ok(Json(work));
+            }
+        }
+    }
+}
+
+async fn look(app: &App, id: &AgentId, wanted: &Wanted) -> Result<Work, Refused> {
+    let now = app.clock.now();
+    // Read anew each time: the enrolment may have ended meanwhile.
+    let agent = app.store.agent(id.as_str()).await?.ok_or_else(super::agents::unknown_agent)?;
+    check_enrolled(&agent, now)?;
+    check_single(&agent)?;
+    drop(agent);
+    let found = app.store.work(id, wanted.after, now, MAX_WORK).await?;
+    let newer = app.trust.current().filter(|published| {
+        let (root, list) = published.anchor.versions();
+        root > wanted.root || list > wanted.list
+    });
+    Ok(Work {
+        cursor: found.cursor,
+        orders: found.orders.into_iter().map(|(id, envelope, proof)| WorkItem { id, envelope, proof }).collect(),
+        cancelled: found.cancelled,
+        trust: newer.map(|published| published.documents.clone()),
+        server_time: now,
+    })
+}
+
+/// `POST /v1/work/{order}/state`. A report that is no news changes nothing and is no fault.
+pub(super) async fn report(State(app): State<Arc<App>>, Path(id): Path<String>, from: FromAgent) -> Result<StatusCode, Refused> {
+    let order = OrderId::parse(&id).ok_or_else(unknown_order)?;
+    let report: StateReport = from.json()?;
+    let fits =
+        |text: &Option<String>, most: usize| text.as_ref().is_none_or(|text| is_clean(text) && text.chars().count() <= most);
+    if !fits(&report.code, MAX_CODE_CHARS) || !fits(&report.detail, MAX_DETAIL_CHARS) {
+        return Err(Refused::malformed("The report's code or detail is too long, or hides something."));
+    }
+    if report.state == DeliveryState::Uploaded {
+        return uploaded(&app, &order, &from.agent.id).await;
+    }
+    let note = Note::State { order, agent: from.agent.id, report, at: app.clock.now() };
+    noted(app.notebook.keep(note).await?)
+}
+
+/// That a bundle is here, only the bundle says.
+async fn uploaded(app: &App, order: &OrderId, agent: &AgentId) -> Result<StatusCode, Refused> {
+    match app.store.delivery_state(order, agent).await?.ok_or_else(unknown_order)? {
+        state if state.is_final() => Ok(StatusCode::NO_CONTENT),
+        _ => Err(Refused::malformed("No bundle of this agent has arrived for the order.").next_step("Upload the bundle first.")),
+    }
+}
+
+/// `POST /v1/work/{order}/progress`.
+pub(super) async fn progress(
+    State(app): State<Arc<App>>,
+    Path(id): Path<String>,
+    from: FromAgent,
+) -> Result<StatusCode, Refused> {
+    let order = OrderId::parse(&id).ok_or_else(unknown_order)?;
+    let progress: Progress = from.json()?;
+    noted(app.notebook.keep(Note::Progress { order, agent: from.agent.id, progress }).await?)
+}
+
+fn noted(noted: Noted) -> Result<StatusCode, Refused> {
+    match noted {
+        Noted::Kept | Noted::Old => Ok(StatusCode::NO_CONTENT),
+        Noted::Unknown => Err(Refused::new(ProblemCode::OrderUnknown, "No such order is for this agent.")),
+    }
+}
