@@ -1,5 +1,7 @@
+use super::order::{OrderLine, order_line};
 use super::session::Engineer;
 use super::{Frame, render, shown};
+use crate::api::order_summaries;
 use crate::app::App;
 use crate::ingest::status_at;
 use crate::limits::{MAX_LISTED, MAX_RAW_BYTES};
@@ -28,6 +30,9 @@ struct CasePage {
     opened: String,
     bundles: Vec<BundleLine>,
     tickets: Vec<TicketLine>,
+    orders: Vec<OrderLine>,
+    /// An order of the case is under way.
+    live: bool,
     shown: Option<Shown>,
 }
 
@@ -125,6 +130,8 @@ pub(super) async fn page(
         None => None,
     };
     let now = app.clock.now();
+    let orders = order_summaries(&app, Some(&id), MAX_LISTED).await?;
+    let orders: Vec<OrderLine> = orders.into_iter().map(|order| order_line(&app, order)).collect();
     let page = CasePage {
         frame: Frame::of(&engineer),
         id: id.to_string(),
@@ -132,6 +139,8 @@ pub(super) async fn page(
         opened: shown::time(case.opened),
         bundles: bundles.iter().map(|row| bundle_line(row, current.is_some_and(|current| current.id == row.id))).collect(),
         tickets: tickets.iter().map(|ticket| ticket_line(ticket, status_at(ticket, now))).collect(),
+        live: orders.iter().any(|order| order.live),
+        orders,
         shown,
     };
     render(StatusCode::OK, &page)
