@@ -111,9 +111,9 @@ impl Connection {
         // Answers are small and whole: waiting to fill a segment only delays them.
         let _ = stream.set_nodelay(true);
         match self.tls.clone() {
-            None => self.speak(stream).await,
+            None => Box::pin(self.speak(stream)).await,
             Some(acceptor) => match tokio::time::timeout(self.limits.handshake, acceptor.accept(stream)).await {
-                Ok(Ok(stream)) => self.speak(stream).await,
+                Ok(Ok(stream)) => Box::pin(self.speak(stream)).await,
                 Ok(Err(error)) => tracing::debug!(peer = %self.peer, %error, "TLS handshake failed"),
                 Err(_) => tracing::debug!(peer = %self.peer, "TLS handshake took too long"),
             },
@@ -145,7 +145,8 @@ impl Connection {
             // The router refuses a head that is too large with a problem document; what does not even fit here gets a bare 431.
             .max_buf_size(2 * MAX_HEAD_BYTES)
             .serve_connection(TokioIo::new(IdleLimit::new(stream, self.limits.idle, working)), TowerToHyperService::new(service));
-        if let Err(error) = self.watcher.watch(connection).await {
+        // Boxed once it is whole, so that what is held ten thousand times is as large as it is, and not as large as what it was made of.
+        if let Err(error) = Box::pin(self.watcher.watch(connection)).await {
             tracing::debug!(%peer, %error, "connection ended early");
         }
     }

@@ -1,12 +1,15 @@
 use crate::app::App;
 use crate::clock::moment_in;
-use crate::fleet::{FromAgent, unknown_order};
-use crate::fleet::{check_enrolled, check_single};
+use crate::fleet::{FromAgent, Listening, check_enrolled, check_single, unknown_order};
 use crate::problem::Refused;
 use crate::store::{Note, Noted};
 use axum::Json;
+use axum::body::Body;
 use axum::extract::{Path, Query, State};
-use axum::http::StatusCode;
+use axum::http::{StatusCode, header};
+use axum::response::{IntoResponse, Response};
+use bytes::Bytes;
+use futures_util::stream;
 use netsonde_contract::api::ProblemCode;
 use netsonde_contract::api::fleet::{DeliveryState, MAX_WAIT_SECONDS, MAX_WORK, Progress, StateReport, Work, WorkItem};
 use netsonde_contract::harmless::is_clean;
@@ -15,6 +18,7 @@ use serde::Deserialize;
 use std::sync::Arc;
 use std::time::Duration;
 use tokio::sync::OwnedSemaphorePermit;
+use tokio::time::Instant;
 
 /// Codes are words, details a sentence.
 const MAX_CODE_CHARS: usize = 64;
@@ -35,38 +39,67 @@ pub(super) struct Wanted {
 }
 
 /// `GET /v1/work`: what the agent was not told yet; held until there is something, or the time is over.
+///
+/// A request that is held has its answer's head at once, and its body when there is something to say: what made the answer is gone by then, and
+/// only the body waits, ten thousand times.
 pub(super) async fn read(
     State(app): State<Arc<App>>,
     Query(wanted): Query<Wanted>,
     from: FromAgent,
-) -> Result<Json<Work>, Refused> {
-    let FromAgent { agent, seat, body } = from;
-    // What is held is held ten thousand times: only the id stays.
-    let id = agent.id.clone();
-    drop((agent, body));
+) -> Result<Response, Refused> {
+    let FromAgent { agent, seat, .. } = from;
     if let Some(seat) = seat.filter(|seat| !seat.is::<OwnedSemaphorePermit>())
         && let Ok(permit) = Arc::clone(&app.agent_seats).try_acquire_owned()
     {
         seat.change(permit);
     }
     let until = moment_in(Duration::from_secs(wanted.wait.min(MAX_WAIT_SECONDS).into()));
-    let listening = app.presence.listen(&id);
-    loop {
-        // Boxed, so that what is large lives while it looks and not while it waits.
-        let work = Box::pin(look(&app, &id, &wanted)).await?;
-        let has_news = !work.orders.is_empty() || !work.cancelled.is_empty() || work.trust.is_some();
-        if has_news || app.stopping.is_cancelled() || listening.is_overtaken() {
-            return Ok(Json(work));
-        }
-        tokio::select! {
-            () = listening.rung() => {}
-            () = app.stopping.cancelled() => {}
-            () = tokio::time::sleep_until(until) => {
-                app.presence.saw(&id, app.clock.now());
-                return Ok(Json(work));
-            }
-        }
+    let listening = app.presence.listen(&agent.id);
+    let work = look(&app, &agent.id, &wanted).await?;
+    if has_news(&work) || wanted.wait == 0 || app.stopping.is_cancelled() {
+        return Ok(Json(work).into_response());
     }
+    let held = stream::once(hold(app, agent.id, wanted, listening, until));
+    Ok(([(header::CONTENT_TYPE, "application/json")], Body::from_stream(held)).into_response())
+}
+
+fn has_news(work: &Work) -> bool {
+    !work.orders.is_empty() || !work.cancelled.is_empty() || work.trust.is_some()
+}
+
+/// Waits, and answers with what came. Where the agent may no longer be answered it is told nothing: it asks again, and hears why.
+async fn hold(
+    app: Arc<App>,
+    id: AgentId,
+    wanted: Wanted,
+    listening: Listening,
+    until: Instant,
+) -> Result<Bytes, serde_json::Error> {
+    loop {
+        let is_over = tokio::select! {
+            () = listening.rung() => listening.is_overtaken(),
+            () = app.stopping.cancelled() => true,
+            () = tokio::time::sleep_until(until) => true,
+        };
+        app.presence.saw(&id, app.clock.now());
+        // Boxed, so that what is large lives while it looks and not while it waits.
+        let looked = if is_over { None } else { Some(Box::pin(look(&app, &id, &wanted)).await) };
+        let work = match looked {
+            Some(Ok(work)) if !has_news(&work) => continue,
+            Some(Ok(work)) => work,
+            Some(Err(refused)) => {
+                tracing::debug!(agent = id.short(), why = refused.explained(), "a held request ends");
+                nothing(&app, &wanted)
+            }
+            None => nothing(&app, &wanted),
+        };
+        return serde_json::to_vec(&work).map(Bytes::from);
+    }
+}
+
+fn nothing(app: &App, wanted: &Wanted) -> Work {
+    let server_time = app.clock.now();
+    Work { cursor: wanted.after, orders: Vec::new(), cancelled: Vec::new(), trust: None, server_time }
 }
 
 async fn look(app: &App, id: &AgentId, wanted: &Wanted) -> Result<Work, Refused> {

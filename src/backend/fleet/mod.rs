@@ -15,7 +15,7 @@ mod trust;
 
 pub(crate) use enrol::{Entry, enter};
 pub(crate) use notebook::Notebook;
-pub(crate) use presence::Presence;
+pub(crate) use presence::{Listening, Presence};
 pub(crate) use signed::{FromAgent, check_enrolled, check_single, unknown_agent};
 pub(crate) use submit::{submit, unknown_order};
 pub(crate) use tend::{flush_seen, tend};

@@ -8,7 +8,8 @@ use tokio::net::TcpStream;
 
 /// What ten thousand agents may cost at most, each, with their side of the connection in the same process.
 const MOST_BYTES: usize = 16 * 1024;
-const AGENTS: usize = 400;
+/// Enough to fill the database's own caches before it is measured.
+const AGENTS: usize = 1000;
 
 fn resident_bytes() -> Option<usize> {
     const PAGE: usize = 4096;

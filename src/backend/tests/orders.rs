@@ -80,14 +80,13 @@ fn order_id(number: u8) -> OrderId {
 async fn an_order_reaches_who_listens_at_once_and_verifies_there() {
     let server = Server::start().await;
     let [machine, other] = server.enrolled([1, 2]).await;
-    let held = tokio::spawn(machine.get(&server, "/v1/work?wait=50&root=1&list=1").send());
-    let idle = tokio::spawn(other.get(&server, "/v1/work?wait=50&root=1&list=1").send());
+    let held = machine.hold(&server, "/v1/work?wait=50&root=1&list=1");
+    let idle = other.hold(&server, "/v1/work?wait=50&root=1&list=1");
     server.until_listening(&machine).await;
     server.until_listening(&other).await;
     let submitted = server.order(1, &[&machine]);
     assert_eq!(server.submit(&submitted).await.status(), 201);
-    let work = tokio::time::timeout(AT_ONCE, held).await.expect("it is woken at once").unwrap().unwrap();
-    let work: Work = work.json().await.unwrap();
+    let work: Work = tokio::time::timeout(AT_ONCE, held).await.expect("it is woken at once").unwrap();
     assert_eq!((work.orders.len(), &work.orders[0].id), (1, &order_id(1)));
     assert!(!idle.is_finished(), "nobody else is woken");
 
@@ -105,14 +104,14 @@ async fn an_order_reaches_who_listens_at_once_and_verifies_there() {
     assert!(machine.work(&server, work.cursor, 0).await.orders.is_empty(), "it is told once");
     assert_eq!(server.submit(&submitted).await.status(), 201, "the same order sent again is no second one");
     assert_eq!(machine.work(&server, 0, 0).await.orders.len(), 1);
-    let held = tokio::spawn(machine.get(&server, &format!("/v1/work?after={}&wait=50&root=1&list=1", work.cursor)).send());
+    let held = machine.hold(&server, &format!("/v1/work?after={}&wait=50&root=1&list=1", work.cursor));
     server.until_listening(&machine).await;
     let cancelled = server.post(&path::order_cancel(&order_id(1))).bearer_auth(&server.desk_token).send().await.unwrap();
     assert_eq!(cancelled.status(), 204);
-    let work: Work = tokio::time::timeout(AT_ONCE, held).await.expect("at once").unwrap().unwrap().json().await.unwrap();
+    let work: Work = tokio::time::timeout(AT_ONCE, held).await.expect("at once").unwrap();
     assert_eq!((work.orders.len(), work.cancelled), (0, vec![order_id(1)]));
     tokio::time::timeout(Duration::from_secs(5), server.stop()).await.expect("a held request is answered when the server stops");
-    assert_eq!(idle.await.unwrap().unwrap().json::<Work>().await.unwrap().orders.len(), 0);
+    assert_eq!(idle.await.unwrap().orders.len(), 0);
 }
 
 #[tokio::test]
@@ -213,13 +212,13 @@ async fn whoever_holds_a_request_takes_no_place_of_others() {
     let machines = server.enrolled([1, 2, 3, 4]).await;
     let mut held = Vec::new();
     for machine in &machines {
-        held.push(tokio::spawn(machine.get(&server, "/v1/work?wait=50&root=1&list=1").send()));
+        held.push(machine.hold(&server, "/v1/work?wait=50&root=1&list=1"));
         server.until_listening(machine).await;
     }
     assert_eq!(server.get(path::HEALTH).send().await.unwrap().status(), 200);
     server.submit(&server.order(1, &machines.each_ref())).await;
     for request in held {
-        let work: Work = request.await.unwrap().unwrap().json().await.unwrap();
+        let work: Work = request.await.unwrap();
         assert_eq!(work.orders.len(), 1);
     }
 }
@@ -228,20 +227,20 @@ async fn whoever_holds_a_request_takes_no_place_of_others() {
 async fn the_next_wave_comes_when_the_first_is_done_and_stops_where_too_many_failed() {
     let server = Server::start().await;
     let [first, second, third] = server.enrolled([1, 2, 3]).await;
-    let held = tokio::spawn(third.get(&server, "/v1/work?wait=50&root=1&list=1").send());
+    let held = third.hold(&server, "/v1/work?wait=50&root=1&list=1");
     server.until_listening(&third).await;
     let submitted =
         SubmitOrder { waves: vec![1], stop_at_failed_percent: Some(50), ..server.order(1, &[&first, &second, &third]) };
     assert_eq!(server.submit(&submitted).await.status(), 201);
-    let work: Work = held.await.unwrap().unwrap().json().await.unwrap();
+    let work: Work = held.await.unwrap();
     assert_eq!(work.orders.len(), 1, "who listens comes first");
     assert!(first.work(&server, 0, 0).await.orders.is_empty());
-    let waiting = tokio::spawn(first.get(&server, "/v1/work?wait=50&root=1&list=1").send());
+    let waiting = first.hold(&server, "/v1/work?wait=50&root=1&list=1");
     server.until_listening(&first).await;
     let bundle = third.bundle(&server, Some(&order_id(1))).await;
     assert_eq!(third.upload(&server, &bundle).await.status(), 200);
-    let work = tokio::time::timeout(AT_ONCE, waiting).await.expect("the next wave is woken").unwrap().unwrap();
-    assert_eq!(work.json::<Work>().await.unwrap().orders.len(), 1);
+    let work = tokio::time::timeout(AT_ONCE, waiting).await.expect("the next wave is woken").unwrap();
+    assert_eq!(work.orders.len(), 1);
 
     let stopping = SubmitOrder { waves: vec![1], stop_at_failed_percent: Some(0), ..server.order(2, &[&first, &second]) };
     assert_eq!(server.submit(&stopping).await.status(), 201);

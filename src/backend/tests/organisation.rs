@@ -164,6 +164,12 @@ impl Machine {
         self.request(server, Method::POST, path, &body).send().await.unwrap()
     }
 
+    /// A request for work that waits in a task of its own until it is answered whole.
+    pub(super) fn hold(&self, server: &Server, target: &str) -> tokio::task::JoinHandle<Work> {
+        let sent = self.get(server, target).send();
+        tokio::spawn(async move { sent.await.unwrap().json().await.unwrap() })
+    }
+
     pub(super) async fn work(&self, server: &Server, after: u64, wait: u32) -> Work {
         let answer = self.get(server, &format!("{}?after={after}&wait={wait}&root=1&list=1", path::WORK)).send().await.unwrap();
         assert_eq!(answer.status(), 200);
