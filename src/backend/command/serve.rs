@@ -72,6 +72,7 @@ impl Serve {
             limits: Limits::default(),
             clock: Clock::system(),
         };
+        raise_descriptor_limit();
         let stopped = stop::signal().context("cannot watch for the signal to stop")?;
         let running = Running::start(settings).await?;
         ready::announce(&running, self.ready_file.as_deref())?;
@@ -167,6 +168,21 @@ impl Running {
         }
     }
 }
+
+/// Each connection takes a descriptor, and most systems start a service with a thousand of them although it may have more.
+#[cfg(unix)]
+fn raise_descriptor_limit() {
+    use nix::sys::resource::{Resource, getrlimit, setrlimit};
+    let raised = getrlimit(Resource::RLIMIT_NOFILE)
+        .and_then(|(soft, hard)| setrlimit(Resource::RLIMIT_NOFILE, hard, hard).map(|()| (soft, hard)));
+    match raised {
+        Ok((before, now)) => tracing::debug!(before, now, "descriptors that may be open"),
+        Err(error) => tracing::warn!(%error, "the limit of open descriptors stays as it is, and with it the number of agents"),
+    }
+}
+
+#[cfg(not(unix))]
+fn raise_descriptor_limit() {}
 
 /// Whether database and directory belong together. The first start writes the same name into both, the database first.
 async fn expect_own_database(home: &Home, store: &Sqlite) -> anyhow::Result<()> {
