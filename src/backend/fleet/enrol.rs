@@ -45,13 +45,21 @@ pub(crate) async fn enter(app: &App, request: Request) -> Result<Entry, Refused>
             let known_key = former.as_ref().map(|agent| agent.transport_key);
             let keys: Vec<&VerifyingKey> = std::iter::once(introduction.transport_key.key()).chain(known_key.as_ref()).collect();
             unverified.verify(app, &keys)?;
-            unverified.spend_nonce(app, &introduction.agent()).await?;
             check_words(&introduce.check_in)?;
-            match (&introduction.code, former) {
-                (Some(code), _) => enrolled(app, &introduce, &introduction, code).await.map(Entry::Introduced),
-                (None, Some(former)) => reintroduced(app, &introduce, introduction, former).await.map(Entry::Introduced),
-                (None, None) => Err(unknown_agent()),
-            }
+            // A nonce is remembered only for who is known, or holds a code: nobody else makes the database grow.
+            let introduced = match (&introduction.code, former) {
+                (Some(code), _) => {
+                    let enrolment = check_code(app, &introduction, code).await?;
+                    unverified.spend_nonce(app, &introduction.agent()).await?;
+                    enrolled(app, &introduce, &introduction, &enrolment).await?
+                }
+                (None, Some(former)) => {
+                    unverified.spend_nonce(app, &introduction.agent()).await?;
+                    reintroduced(app, &introduce, introduction, former).await?
+                }
+                (None, None) => return Err(unknown_agent()),
+            };
+            Ok(Entry::Introduced(introduced))
         }
     }
 }
@@ -77,12 +85,8 @@ async fn read_introduction(app: &App, introduce: &Introduce) -> Result<(Introduc
     Ok((introduction, agent))
 }
 
-async fn enrolled(
-    app: &App,
-    introduce: &Introduce,
-    introduction: &Introduction,
-    code: &CodeProof,
-) -> Result<Introduced, Refused> {
+/// The enrolment whose code the agent proves to have been given.
+async fn check_code(app: &App, introduction: &Introduction, code: &CodeProof) -> Result<EnrolmentRow, Refused> {
     let unknown = || {
         Refused::new(ProblemCode::EnrolmentUnknown, "This backend has made no such enrolment code.")
             .next_step("Check that the whole nse1_… string was pasted, or ask support for a new one.")
@@ -96,6 +100,15 @@ async fn enrolled(
         )
         .next_step("Paste the whole nse1_… string again, or ask support for a new one."));
     }
+    Ok(enrolment)
+}
+
+async fn enrolled(
+    app: &App,
+    introduce: &Introduce,
+    introduction: &Introduction,
+    enrolment: &EnrolmentRow,
+) -> Result<Introduced, Refused> {
     let now = app.clock.now();
     let link = random::token()?;
     let row = AgentRow {
@@ -104,12 +117,12 @@ async fn enrolled(
         link_before: None,
         ..row_of(introduce, introduction, now, &link)
     };
-    match app.store.enrol(&row, &code.id, now).await? {
+    match app.store.enrol(&row, &enrolment.id, now).await? {
         Enrolled::Done => {
             tracing::info!(agent = row.id.short(), "agent enrolled");
             answer(app, row.id, link)
         }
-        outcome => Err(not_enrolled(&outcome, &enrolment, now)),
+        outcome => Err(not_enrolled(&outcome, enrolment, now)),
     }
 }
 

@@ -10,8 +10,6 @@ mod desk;
 mod first_run;
 /// Enrolment, check-ins, and requests that no enrolled agent signed.
 mod fleet;
-/// What it costs that many agents wait.
-mod held;
 /// Orders from the desk to agents and back.
 mod orders;
 /// An organisation with its keys, and machines that enrol with it.
