@@ -79,6 +79,7 @@ fn predicate(
         set: redacted.run.set.clone(),
         case: redacted.run.case.clone(),
         ticket,
+        order: None,
         policy_sha256: None,
         consent: agreement.consent,
         redaction: report.clone(),

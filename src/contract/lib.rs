@@ -6,6 +6,8 @@
 
 /// API paths, bodies and problem codes.
 pub mod api;
+/// The backend's audit log: entries that each cover the one before.
+pub mod audit;
 /// The signed diagnostic bundle: pack, sign, verify.
 pub mod bundle;
 /// Root causes: the closed list of codes.

@@ -28,9 +28,23 @@ pub mod path {
     pub const WORK: &str = "/v1/work";
     pub const ORDERS: &str = "/v1/orders";
     pub const DRAFTS: &str = "/v1/drafts";
+    pub const AUDIT: &str = "/v1/audit";
 
     pub fn agent(id: &AgentId) -> String {
         format!("{AGENTS}/{id}")
+    }
+
+    pub fn agent_labels(id: &AgentId) -> String {
+        format!("{AGENTS}/{id}/labels")
+    }
+
+    pub fn agent_revoke(id: &AgentId) -> String {
+        format!("{AGENTS}/{id}/revoke")
+    }
+
+    /// Says that only one machine is left of those that shared an identity.
+    pub fn agent_single(id: &AgentId) -> String {
+        format!("{AGENTS}/{id}/single")
     }
 
     pub fn work_state(id: &OrderId) -> String {

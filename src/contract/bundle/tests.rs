@@ -85,6 +85,7 @@ fn predicate() -> Predicate {
         set: set(),
         case: CaseId::parse("4711"),
         ticket: None,
+        order: None,
         policy_sha256: None,
         consent: Consent::None,
         redaction: RedactionReport::default(),
