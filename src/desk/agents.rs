@@ -36,7 +36,9 @@ pub(crate) fn named<'a>(agents: &'a [AgentSummary], text: &str) -> Result<&'a Ag
     let mut fitting = agents.iter().filter(fits);
     match (fitting.next(), fitting.next()) {
         (Some(agent), None) => Ok(agent),
-        (Some(_), Some(_)) => Err(Stop::usage(format!("more than one agent is called `{}`", harmless(text))).next("give its whole id")),
+        (Some(_), Some(_)) => {
+            Err(Stop::usage(format!("more than one agent is called `{}`", harmless(text))).next("give its whole id"))
+        }
         (None, _) => Err(Stop::usage(format!("no enrolled agent is called `{}`", harmless(text)))
             .next("give the first 8 digits of an id that `netsonde-desk agents` lists")),
     }
@@ -110,5 +112,8 @@ async fn revoke(backend: &Backend, id: &str, yes: bool) -> Result<(), Stop> {
         return Err(Stop::failed("nothing was ended").next("give another id"));
     }
     backend.tell("ending the enrolment", Method::POST, &path::agent_revoke(&agent.id), &serde_json::json!({})).await?;
-    terminal::output(&format!("Agent {}{host} is no longer enrolled. To come back it needs a new enrolment string.\n", agent.id.short()))
+    terminal::output(&format!(
+        "Agent {}{host} is no longer enrolled. To come back it needs a new enrolment string.\n",
+        agent.id.short()
+    ))
 }

@@ -15,11 +15,8 @@ use zeroize::Zeroizing;
 /// An introduction is a few hundred bytes, with whatever a check-in says.
 const MAX_REQUEST_BYTES: u64 = 256 * 1024;
 /// Each system with the command as it is typed there.
-const COMMANDS: [(&str, &str); 3] = [
-    ("Linux", "sudo netsonde enroll"),
-    ("macOS", "sudo netsonde enroll"),
-    ("Windows (as administrator)", "netsonde enroll"),
-];
+const COMMANDS: [(&str, &str); 3] =
+    [("Linux", "sudo netsonde enroll"), ("macOS", "sudo netsonde enroll"), ("Windows (as administrator)", "netsonde enroll")];
 
 /// Makes an enrolment string, or hands in a request for a machine without a way to the backend.
 pub(crate) async fn enrol(backend: &Backend, place: Option<PathBuf>, wish: EnrolWish, format: Format) -> Result<(), Stop> {
@@ -31,15 +28,15 @@ pub(crate) async fn enrol(backend: &Backend, place: Option<PathBuf>, wish: Enrol
 }
 
 async fn string(backend: &Backend, own: &Organisation, wish: &EnrolWish, format: Format) -> Result<(), Stop> {
-    let request =
-        EnrolmentCodeRequest { uses: wish.uses, hours: wish.hours, labels: labels::pairs("--label", &wish.labels)? };
+    let request = EnrolmentCodeRequest { uses: wish.uses, hours: wish.hours, labels: labels::pairs("--label", &wish.labels)? };
     // What would make the string useless is said before a code is spent.
     compose(backend, own, clock::now())?;
     let issued: EnrolmentCodeIssued = backend.post("asking for an enrolment code", path::ENROLMENTS, &request).await?;
     let mut enrolment = compose(backend, own, issued.expires)?;
     enrolment.id = issued.id;
     enrolment.code = EnrolmentCode::parse(&Zeroizing::new(issued.code)).ok_or_else(|| {
-        Stop::failed("the backend answered with a code that cannot be read").next("check that backend and desk are of about the same version")
+        Stop::failed("the backend answered with a code that cannot be read")
+            .next("check that backend and desk are of about the same version")
     })?;
     let text = enrolment.encode();
     let receipt = fingerprint(&enrolment.receipt_key);
@@ -78,7 +75,8 @@ fn message(enrolment: &Enrolment, receipt: &str, text: &str) -> String {
 /// The string's parts from the desk's own pinned root, with a code that is still missing.
 fn compose(backend: &Backend, own: &Organisation, expires: Timestamp) -> Result<Enrolment, Stop> {
     let list = own.anchor.live_list(clock::now()).map_err(|error| {
-        Stop::failed(format!("no agent could follow the organisation: {error}")).next("netsonde-desk org sign-list, then org publish")
+        Stop::failed(format!("no agent could follow the organisation: {error}"))
+            .next("netsonde-desk org sign-list, then org publish")
     })?;
     let receipt_key = *list.keys(Role::Receipt).last().ok_or_else(|| {
         Stop::failed("the list of keys has no receipt key").next("netsonde-desk org receipt-key, org sign-list, org publish")
@@ -100,7 +98,8 @@ fn compose(backend: &Backend, own: &Organisation, expires: Timestamp) -> Result<
 /// request, signed by the agent's own key, so that carrying it adds no trust and takes none.
 async fn hand_in(backend: &Backend, file: &Path, yes: bool) -> Result<(), Stop> {
     let unusable = |why: String| {
-        Stop::usage(format!("{} is no enrolment request: {why}", file.display())).next("give the file that `netsonde enroll --offline` wrote")
+        Stop::usage(format!("{} is no enrolment request: {why}", file.display()))
+            .next("give the file that `netsonde enroll --offline` wrote")
     };
     let bytes = private_file::read(file, MAX_REQUEST_BYTES)?;
     let request: Introduce = serde_json::from_slice(&bytes).map_err(|error| unusable(error.to_string()))?;
@@ -125,4 +124,38 @@ async fn hand_in(backend: &Backend, file: &Path, yes: bool) -> Result<(), Stop> 
         answer.agent.short(),
         path.display()
     ))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::organisation::tests::founded;
+    use crate::test_backend::{Kept, start};
+
+    #[tokio::test]
+    async fn the_string_pins_the_desks_own_root_and_receipt_key() {
+        let place = tempfile::tempdir().unwrap();
+        let own = founded(place.path(), &[]);
+        let (backend, _) = start(Kept::default()).await;
+        let enrolment = compose(&backend, &own, Timestamp::from_second(1_900_000_000).unwrap()).unwrap();
+        let read = Enrolment::parse(&enrolment.encode()).ok().unwrap();
+        assert_eq!(read.root, own.fingerprint);
+        assert_eq!(Some(&read.receipt_key), own.anchor.receipt_keys().next());
+        let receipt = fingerprint(&read.receipt_key);
+        let message = message(&enrolment, &receipt, "nse1_abc");
+        for expected in [own.fingerprint.as_str(), &receipt, "sudo netsonde enroll nse1_abc", "Windows"] {
+            assert!(message.contains(expected), "{expected} in {message}");
+        }
+        let wish = EnrolWish { uses: 1, labels: Vec::new(), hours: 72, request: None, yes: true };
+        string(&backend, &own, &wish, Format::Json).await.unwrap();
+    }
+
+    #[tokio::test]
+    async fn what_is_no_request_is_not_handed_in() {
+        let place = tempfile::tempdir().unwrap();
+        let (backend, _) = start(Kept::default()).await;
+        let file = place.path().join("request.json");
+        std::fs::write(&file, "{}").unwrap();
+        assert!(hand_in(&backend, &file, true).await.unwrap_err().message.contains("no enrolment request"));
+    }
 }

@@ -8,7 +8,8 @@ pub(crate) fn pairs(option: &str, given: &[String]) -> Result<BTreeMap<String, S
     let mut pairs = BTreeMap::new();
     for text in given {
         let wrong = |why: &str| {
-            Stop::usage(format!("{option} {} {why}", harmless(text))).next(format!("write it as {option} NAME=VALUE, each name once"))
+            Stop::usage(format!("{option} {} {why}", harmless(text)))
+                .next(format!("write it as {option} NAME=VALUE, each name once"))
         };
         let (name, value) = text.split_once('=').ok_or_else(|| wrong("has no `=`"))?;
         if name.is_empty() || !is_clean(text) {

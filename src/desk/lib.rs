@@ -49,6 +49,9 @@ mod stop;
 mod table;
 /// The two streams and the person before them.
 mod terminal;
+/// A backend for tests.
+#[cfg(test)]
+mod test_backend;
 /// `ticket`: makes a ticket and its message.
 mod ticket;
 

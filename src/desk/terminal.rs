@@ -66,7 +66,9 @@ pub(crate) fn new_secret(prompt: &str) -> Result<Zeroizing<String>, Stop> {
 /// Whether the person says yes. Nobody is taken to have said it where there is nobody to ask.
 pub(crate) fn confirm(question: &str) -> Result<bool, Stop> {
     if !(io::stdin().is_terminal() && io::stderr().is_terminal()) {
-        return Err(Stop::usage("there is no terminal to ask at").next("read what is shown, and run the command again with --yes"));
+        return Err(
+            Stop::usage("there is no terminal to ask at").next("read what is shown, and run the command again with --yes")
+        );
     }
     dialoguer::Confirm::new()
         .with_prompt(question)

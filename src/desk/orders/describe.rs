@@ -16,7 +16,8 @@ pub(crate) fn describe(prepared: &Prepared, organisation: &str, signer: &Signer)
     let mut text = String::new();
     // Writing to a text cannot fail.
     let _ = writeln!(text, "Order {} of {organisation}", order.id);
-    let _ = writeln!(text, "  set       {} (version {}): {}", harmless(&plan.set.name), plan.set.version, harmless(&plan.question));
+    let _ =
+        writeln!(text, "  set       {} (version {}): {}", harmless(&plan.set.name), plan.set.version, harmless(&plan.question));
     let _ = writeln!(text, "  sha256    {}", plan.set.sha256);
     for target in &plan.targets {
         let _ = writeln!(text, "  target    {}", harmless(&target.to_string()));
@@ -52,7 +53,8 @@ fn agents(prepared: &Prepared) -> String {
     let mut text = format!("  agents    {count}: {}{more}\n", names.join(", "));
     if !prepared.waves.is_empty() {
         let waves: Vec<String> = prepared.waves.iter().map(u32::to_string).collect();
-        let stop = prepared.stop_at.map_or_else(String::new, |percent| format!("; the next waits where more than {percent}% failed"));
+        let stop =
+            prepared.stop_at.map_or_else(String::new, |percent| format!("; the next waits where more than {percent}% failed"));
         text += &format!("  waves     {}, then the rest{stop}\n", waves.join(", "));
     }
     text

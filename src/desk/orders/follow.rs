@@ -45,7 +45,11 @@ pub(super) async fn follow(backend: &Backend, id: &OrderId, format: Format) -> R
         Format::Human => {
             terminal::output(&texts.iter().take(SHOWN).cloned().collect::<Vec<_>>().join("\n"))?;
             if texts.len() > SHOWN {
-                terminal::say(&format!("{} more results are in the case: netsonde-desk show {}", texts.len() - SHOWN, detail.order.case));
+                terminal::say(&format!(
+                    "{} more results are in the case: netsonde-desk show {}",
+                    texts.len() - SHOWN,
+                    detail.order.case
+                ));
             }
         }
     }
@@ -64,8 +68,12 @@ impl Verdict {
         let case = &detail.order.case;
         let page = format!("netsonde-desk show {}", harmless(case.as_str()));
         match self {
-            Self { failed: 1.., .. } => Err(Stop::failed(format!("{} of {} agents did not run the order to its end", self.failed, detail.deliveries.len()))
-                .next(format!("see why: netsonde-desk orders show {}", detail.order.id.short()))),
+            Self { failed: 1.., .. } => Err(Stop::failed(format!(
+                "{} of {} agents did not run the order to its end",
+                self.failed,
+                detail.deliveries.len()
+            ))
+            .next(format!("see why: netsonde-desk orders show {}", detail.order.id.short()))),
             Self { problems: 1.., .. } => Err(Stop { exit: FAILED, ..Stop::failed("not everything is as expected").next(page) }),
             Self { refused: 1.., .. } => {
                 let code = detail.deliveries.iter().find_map(|one| one.code.as_deref()).and_then(RefusalCode::from_code);
@@ -129,8 +137,7 @@ async fn findings(backend: &Backend, agent: &AgentId, id: &BundleId) -> Result<(
     let bundle = intact(id, &backend.bundle(id).await?)?;
     let own = AgentId::of(&bundle.key) == *agent;
     let document = show::document(&bundle)?;
-    let style =
-        Style { colour: terminal::output_colour(), width: terminal::output_width(), depth: Depth::default() };
+    let style = Style { colour: terminal::output_colour(), width: terminal::output_width(), depth: Depth::default() };
     let warning = if own { "" } else { "warning: the bundle is signed by another key than this agent's\n" };
     Ok((document.state, format!("Agent {}\n{warning}{}", harmless(agent.short()), text::render(&document, style))))
 }

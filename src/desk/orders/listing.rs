@@ -44,7 +44,9 @@ async fn list(backend: &Backend, case: Option<&str>, format: Format) -> Result<(
     orders.retain(|order| case.is_none_or(|case| order.case.as_str() == case));
     match format {
         Format::Json => terminal::output(&Format::json(&orders)?),
-        Format::Human if orders.is_empty() => terminal::output("There are no orders yet: netsonde-desk trigger SET --agent ID --case CASE\n"),
+        Format::Human if orders.is_empty() => {
+            terminal::output("There are no orders yet: netsonde-desk trigger SET --agent ID --case CASE\n")
+        }
         Format::Human => {
             let rows: Vec<Vec<String>> = orders.iter().map(row).collect();
             terminal::output(&table::table(&["order", "case", "set", "targets", "submitted", "by", "agents"], &rows))

@@ -103,10 +103,12 @@ async fn carry_on(
             "{signed} of {needed} signatures: the order is in {0}. A second engineer shows and signs it before it expires: netsonde-desk sign {0}\n",
             file.display()
         )),
-        Outcome::Written { file } => terminal::output(&format!("The signed order is in {}; nothing was submitted.\n", file.display())),
-        Outcome::Submitted if how.no_follow => {
-            terminal::output(&format!("Order {id} is submitted. See what becomes of it: netsonde-desk orders show {id} --follow\n"))
+        Outcome::Written { file } => {
+            terminal::output(&format!("The signed order is in {}; nothing was submitted.\n", file.display()))
         }
+        Outcome::Submitted if how.no_follow => terminal::output(&format!(
+            "Order {id} is submitted. See what becomes of it: netsonde-desk orders show {id} --follow\n"
+        )),
         Outcome::Submitted => {
             terminal::say(&format!("Order {id} is submitted. To end it: netsonde-desk orders cancel {id}"));
             follow::follow(backend, &id, format).await

@@ -139,7 +139,8 @@ fn choose<'a>(all: &'a [AgentSummary], wish: &Wish) -> Result<(Vec<&'a AgentSumm
     let (usable, left): (Vec<_>, Vec<_>) = chosen.into_iter().partition(|agent| !agent.revoked && !agent.cloned);
     let left = left.into_iter().map(|agent| format!("left out: {} ({})", in_words(agent), agents::orders(agent))).collect();
     if usable.is_empty() {
-        return Err(Stop::usage("the order is for no agent that could take it").next("name one with --agent ID or --label NAME=VALUE; `netsonde-desk agents` lists them"));
+        return Err(Stop::usage("the order is for no agent that could take it")
+            .next("name one with --agent ID or --label NAME=VALUE; `netsonde-desk agents` lists them"));
     }
     Ok((usable, left))
 }
@@ -181,7 +182,10 @@ async fn foreign_targets(backend: &Backend, case: &CaseId, plan: &Plan) -> Resul
     };
     let known: BTreeSet<&str> = tickets.iter().flat_map(|ticket| &ticket.targets).map(String::as_str).collect();
     // A ticket keeps what was typed; the plan has it in its own spelling as well.
-    let foreign = plan.targets.iter().filter(|target| !known.contains(target.text.as_str()) && !known.contains(target.to_string().as_str()));
+    let foreign = plan
+        .targets
+        .iter()
+        .filter(|target| !known.contains(target.text.as_str()) && !known.contains(target.to_string().as_str()));
     Ok(foreign.map(|target| harmless(&target.to_string())).collect())
 }
 

@@ -16,9 +16,15 @@ use std::path::{Path, PathBuf};
 pub(crate) enum Outcome {
     Submitted,
     /// More engineers must sign.
-    Kept { file: PathBuf, signed: usize, needed: usize },
+    Kept {
+        file: PathBuf,
+        signed: usize,
+        needed: usize,
+    },
     /// Somebody wanted the file only.
-    Written { file: PathBuf },
+    Written {
+        file: PathBuf,
+    },
 }
 
 /// Signs, and submits once enough engineers have signed; else the order goes to a file. The draft that it came from is over either way: the
@@ -32,12 +38,16 @@ pub(crate) async fn finish(
 ) -> Result<Outcome, Stop> {
     let now = clock::now();
     if prepared.order.expires <= now {
-        return Err(Stop::failed(format!("the order expired at {}", table::moment(prepared.order.expires))).next("draft it again"));
+        return Err(
+            Stop::failed(format!("the order expired at {}", table::moment(prepared.order.expires))).next("draft it again")
+        );
     }
     signer.sign(&mut prepared.envelope)?;
     let json = prepared.envelope.to_json();
     if json.len() > MAX_BYTES {
-        return Err(Stop::failed(format!("the order is larger than {MAX_BYTES} bytes")).next("use a shorter set, or name fewer targets"));
+        return Err(
+            Stop::failed(format!("the order is larger than {MAX_BYTES} bytes")).next("use a shorter set, or name fewer targets")
+        );
     }
     let signed = count(own, &prepared)?;
     let needed = prepared.needed;
@@ -66,8 +76,9 @@ fn count(own: &Organisation, prepared: &Prepared) -> Result<usize, Stop> {
     let list = own.anchor.live_list(clock::now()).map_err(|error| {
         Stop::failed(format!("no agent would take the order: {error}")).next("netsonde-desk org sign-list, then org publish")
     })?;
-    let (_, signers) = prepared.envelope.signers(MEDIA_TYPE, list.keys(Role::Order)).map_err(|error| {
-        Stop::failed(format!("the order's file cannot be used: {error}")).next("ask for the file again")
-    })?;
+    let (_, signers) = prepared
+        .envelope
+        .signers(MEDIA_TYPE, list.keys(Role::Order))
+        .map_err(|error| Stop::failed(format!("the order's file cannot be used: {error}")).next("ask for the file again"))?;
     Ok(signers.len())
 }

@@ -76,7 +76,8 @@ fn set_text(text: &str) -> Result<String, Stop> {
         return known_set(text);
     }
     let bytes = private_file::read(Path::new(text), MAX_SET_BYTES as u64)?;
-    String::from_utf8(bytes).map_err(|_| Stop::usage(format!("{} is no text", harmless(text))).next("give a probe set's TOML file"))
+    String::from_utf8(bytes)
+        .map_err(|_| Stop::usage(format!("{} is no text", harmless(text))).next("give a probe set's TOML file"))
 }
 
 pub(crate) fn known_set(name: &str) -> Result<String, Stop> {

@@ -41,8 +41,10 @@ impl Folder {
         let Some((first, later)) = documents.roots.split_first() else {
             let why = format!("there is no organisation in {}", self.path.display());
             return Err(match self.pending().first() {
-                Some(_) => Stop::failed(format!("{why} before enough keys have signed its root"))
-                    .next(format!("have others sign it: netsonde-desk org sign {}/root-1.json", self.path.join("pending").display())),
+                Some(_) => Stop::failed(format!("{why} before enough keys have signed its root")).next(format!(
+                    "have others sign it: netsonde-desk org sign {}/root-1.json",
+                    self.path.join("pending").display()
+                )),
                 None => Stop::failed(why)
                     .next("make one with `netsonde-desk org init --name NAME`, or give its folder with --organisation"),
             });

@@ -45,5 +45,6 @@ pub(super) fn check_threshold(threshold: usize, keys: usize) -> Result<(), Stop>
     if (1..=keys).contains(&threshold) {
         return Ok(());
     }
-    Err(Stop::usage(format!("{threshold} of {keys} keys cannot be asked for")).next("give --threshold between 1 and the number of root keys"))
+    Err(Stop::usage(format!("{threshold} of {keys} keys cannot be asked for"))
+        .next("give --threshold between 1 and the number of root keys"))
 }

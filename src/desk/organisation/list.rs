@@ -25,7 +25,9 @@ pub(super) fn sign_list(
         return Err(Stop::usage(why).next("give --order-threshold 1, or add signers first"));
     }
     if next.receipt.keys.is_empty() {
-        terminal::say("warning: no receipt key is on the list: agents will not know the backend's receipts (netsonde-desk org receipt-key)");
+        terminal::say(
+            "warning: no receipt key is on the list: agents will not know the backend's receipts (netsonde-desk org receipt-key)",
+        );
     }
     let most = MAX_LIST_LIFE.as_secs().unsigned_abs();
     let life = duration::seconds(life, "a list of keys", most).map_err(|why| Stop::usage(why).next("give --life 90d"))?;

@@ -13,6 +13,9 @@ pub(super) async fn publish(folder: &Folder, backend: &Backend) -> Result<(), St
     })?;
     backend.tell("publishing the organisation's documents", Method::PUT, path::TRUST, &own.documents).await?;
     let (root, list) = own.anchor.versions();
-    terminal::say(&format!("{} has root version {root} and list version {list}; agents get them with their next request.", backend.address()));
+    terminal::say(&format!(
+        "{} has root version {root} and list version {list}; agents get them with their next request.",
+        backend.address()
+    ));
     Ok(())
 }

@@ -49,7 +49,8 @@ pub(super) fn at_hand(
     for path in given {
         let signer = signing::read(path, passphrases)?;
         if !holds(wanted, signer.public()) {
-            let why = format!("{} holds {}, which is none of the keys that must sign", path.display(), signer.public().fingerprint());
+            let why =
+                format!("{} holds {}, which is none of the keys that must sign", path.display(), signer.public().fingerprint());
             return Err(Stop::usage(why).next("give a root key with --root-key; `netsonde-desk org status` lists them"));
         }
         signers.push(signer);

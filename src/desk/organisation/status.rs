@@ -59,7 +59,10 @@ pub(super) fn warnings(folder: &Folder, own: &Organisation, next: &NextList, now
     let mut warnings = Vec::new();
     match own.anchor.live_list(now) {
         Err(TrustError::Expired(at)) => {
-            warnings.push(format!("the list of keys expired at {}: agents refuse new orders until another is signed and published", table::moment(at)));
+            warnings.push(format!(
+                "the list of keys expired at {}: agents refuse new orders until another is signed and published",
+                table::moment(at)
+            ));
         }
         Err(error) => warnings.push(format!("{error}: agents refuse orders until one is signed (org sign-list) and published")),
         Ok(list) if list.expires.duration_since(now) < SOON => {

@@ -25,7 +25,12 @@ impl Guard {
     ///
     /// # Errors
     /// The status to answer with, and why, for a request that is not the own page's.
-    pub(super) fn admit<'p>(&self, method: &Method, path: &'p str, headers: &HeaderMap) -> Result<&'p str, (StatusCode, &'static str)> {
+    pub(super) fn admit<'p>(
+        &self,
+        method: &Method,
+        path: &'p str,
+        headers: &HeaderMap,
+    ) -> Result<&'p str, (StatusCode, &'static str)> {
         // A name that was rebound to 127.0.0.1 is another Host; two of them are no browser's.
         if only(headers, &HOST) != Ok(Some(self.host.as_bytes())) {
             return Err((StatusCode::MISDIRECTED_REQUEST, "this address is not served here"));
@@ -94,7 +99,8 @@ mod tests {
 
     #[test]
     fn a_rebound_name_gets_nothing() {
-        for host in ["evil.example", "localhost:4711", "127.0.0.1", "127.0.0.1:4712", "[::1]:4711", "127.0.0.1:4711.evil.example"] {
+        for host in ["evil.example", "localhost:4711", "127.0.0.1", "127.0.0.1:4712", "[::1]:4711", "127.0.0.1:4711.evil.example"]
+        {
             assert_eq!(admit(&Method::GET, &path(""), &[("host", host)]), Err(421), "{host}");
         }
         assert_eq!(admit(&Method::GET, &path(""), &[]), Err(421), "no host");
@@ -103,7 +109,8 @@ mod tests {
 
     #[test]
     fn another_page_signs_nothing() {
-        for origin in ["http://evil.example", "null", "https://127.0.0.1:4711", "http://127.0.0.1:4712", "http://localhost:4711"] {
+        for origin in ["http://evil.example", "null", "https://127.0.0.1:4711", "http://127.0.0.1:4712", "http://localhost:4711"]
+        {
             assert_eq!(admit(&Method::POST, &path("sign"), &[HOST, ("origin", origin)]), Err(403), "{origin}");
             assert_eq!(admit(&Method::GET, &path(""), &[HOST, ("origin", origin)]), Err(403), "{origin}");
         }
@@ -118,7 +125,15 @@ mod tests {
     #[test]
     fn without_the_token_there_is_nothing() {
         let other = TOKEN.replace('0', "1");
-        for path in ["/", "", "/sign", "//sign", &format!("/{other}/sign"), &format!("/{}/sign", &TOKEN[..31]), &format!("/{TOKEN}0/sign")] {
+        for path in [
+            "/",
+            "",
+            "/sign",
+            "//sign",
+            &format!("/{other}/sign"),
+            &format!("/{}/sign", &TOKEN[..31]),
+            &format!("/{TOKEN}0/sign"),
+        ] {
             assert_eq!(admit(&Method::GET, path, &[HOST]), Err(404), "{path}");
             assert_eq!(admit(&Method::POST, path, &[HOST, ORIGIN]), Err(404), "{path}");
         }

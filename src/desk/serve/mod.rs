@@ -48,7 +48,9 @@ pub(crate) async fn serve(backend: Backend, place: Option<PathBuf>, port: u16, k
     let address = listener.local_addr().map_err(failed)?;
     let guard = Guard::new(address, fresh_token()?);
     terminal::output(&format!("http://{address}/{}/\n", guard.token()))?;
-    terminal::say("Open that address in a browser on this machine. It works until this command ends (Ctrl-C), and for nobody who does not know it.");
+    terminal::say(
+        "Open that address in a browser on this machine. It works until this command ends (Ctrl-C), and for nobody who does not know it.",
+    );
     let site = Arc::new(Site::new(backend, own, signer, guard));
     tokio::select! {
         () = accept(listener, site) => Ok(()),

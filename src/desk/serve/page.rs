@@ -119,7 +119,11 @@ pub(super) fn kept(token: &str, file: &Path, signed: usize, needed: usize) -> St
 
 pub(super) fn stop(token: &str, stop: &Stop) -> String {
     let next = stop.next.as_deref().map_or_else(String::new, |next| format!("<p>{}</p>", escape(next)));
-    document("Not done", "", &format!("<h1>Not done</h1><p>{}</p>{next}<p><a href=\"/{token}/\">Back</a></p>", escape(&stop.message)))
+    document(
+        "Not done",
+        "",
+        &format!("<h1>Not done</h1><p>{}</p>{next}<p><a href=\"/{token}/\">Back</a></p>", escape(&stop.message)),
+    )
 }
 
 /// For whoever may be a stranger: it names nothing.

@@ -58,7 +58,8 @@ fn of_file(path: &Path, passphrases: &mut Passphrases) -> Result<Signer, Stop> {
     let public = public_key(&path.to_string_lossy())?;
     let named = |key: &PublicKey| key.key() == public.key();
     of_agent(&named)?.ok_or_else(|| {
-        Stop::failed(format!("the ssh-agent does not hold {}", public.fingerprint())).next("add it with ssh-add, or give the private file")
+        Stop::failed(format!("the ssh-agent does not hold {}", public.fingerprint()))
+            .next("add it with ssh-add, or give the private file")
     })
 }
 
@@ -74,7 +75,8 @@ fn own_key() -> Option<PathBuf> {
 }
 
 fn none(why: &str, counting: &[PublicKey]) -> Stop {
-    let known: Vec<String> = counting.iter().map(|key| format!("{} {}", key.fingerprint(), key.comment()).trim().to_owned()).collect();
+    let known: Vec<String> =
+        counting.iter().map(|key| format!("{} {}", key.fingerprint(), key.comment()).trim().to_owned()).collect();
     let next = if known.is_empty() {
         "no key counts yet: add yours with `netsonde-desk org add-signer KEY.pub`, then sign and publish the list".to_owned()
     } else {

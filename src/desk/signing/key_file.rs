@@ -18,9 +18,7 @@ pub(crate) fn read(path: &Path, passphrases: &mut Passphrases) -> Result<Signer,
     let shown = path.display().to_string();
     refuse_shared(path)?;
     let bytes = Zeroizing::new(private_file::read(path, MAX_KEY_FILE_BYTES)?);
-    let unusable = |why: &str| {
-        Stop::failed(format!("{shown} {why}")).next("make an Ed25519 key with: ssh-keygen -t ed25519")
-    };
+    let unusable = |why: &str| Stop::failed(format!("{shown} {why}")).next("make an Ed25519 key with: ssh-keygen -t ed25519");
     let key = PrivateKey::from_openssh(&*bytes)
         .map_err(|error| unusable(&format!("is no OpenSSH private key that can be read: {error}")))?;
     // The public half stands outside the encryption, so that no passphrase is asked for in vain.

@@ -9,6 +9,12 @@ pub(crate) struct Passphrases {
 }
 
 impl Passphrases {
+    /// As if `passphrase` had opened a key already.
+    #[cfg(test)]
+    pub(crate) fn knowing(passphrase: &str) -> Self {
+        Self { last: Some(Zeroizing::new(passphrase.to_owned())) }
+    }
+
     /// What `attempt` makes of the right passphrase for `what`; `attempt` answers `None` to a wrong one.
     pub(crate) fn open<T>(&mut self, what: &str, attempt: impl Fn(&str) -> Option<T>) -> Result<T, Stop> {
         if let Some(opened) = self.last.as_deref().and_then(|last| attempt(last)) {
