@@ -84,11 +84,14 @@ fn seen(agent: &AgentSummary) -> String {
 /// What stands between the agent and an order, in a word or two.
 pub(crate) fn orders(agent: &AgentSummary) -> String {
     let policy = &agent.check_in.policy;
-    match () {
-        () if agent.revoked => "revoked".to_owned(),
-        () if agent.cloned => "identity shared by two machines".to_owned(),
-        () if policy.paused => "paused".to_owned(),
-        () => harmless(&policy.remote),
+    if agent.revoked {
+        "revoked".to_owned()
+    } else if agent.cloned {
+        "identity shared by two machines".to_owned()
+    } else if policy.paused {
+        "paused".to_owned()
+    } else {
+        harmless(&policy.remote)
     }
 }
 
