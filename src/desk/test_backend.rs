@@ -44,7 +44,7 @@ pub(crate) fn agent(number: u16) -> AgentSummary {
     AgentSummary {
         id: AgentId::new(format!("{number:064x}").chars().rev().collect::<String>()),
         host_name: Some(format!("vm{number}")),
-        labels: BTreeMap::from([("site".to_owned(), if number % 2 == 0 { "oslo" } else { "bergen" }.to_owned())]),
+        labels: BTreeMap::from([("site".to_owned(), if number.is_multiple_of(2) { "oslo" } else { "bergen" }.to_owned())]),
         enrolled: Timestamp::UNIX_EPOCH,
         last_seen: None,
         online: true,

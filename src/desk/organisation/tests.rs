@@ -93,12 +93,12 @@ fn two_of_three_sign_one_after_the_other_on_machines_of_their_own() {
     // The document is carried to where the second key is, in a folder of its own, and back.
     let carried = place.path().join("carried.json");
     std::fs::copy(&pending, &carried).unwrap();
-    settle::sign(&folder, &carried, &[one.clone()], passphrases).unwrap();
+    settle::sign(&folder, &carried, std::slice::from_ref(&one), passphrases).unwrap();
     assert!(folder.open().is_err(), "the same key again is still one key");
     let stranger = key(place.path(), "stranger");
     drop(stranger);
     assert!(settle::sign(&folder, &carried, &[place.path().join("stranger")], passphrases).is_err());
-    settle::sign(&folder, &carried, &[three.clone()], passphrases).unwrap();
+    settle::sign(&folder, &carried, std::slice::from_ref(&three), passphrases).unwrap();
     assert_eq!(folder.open().unwrap().anchor.versions(), (1, 0));
     assert!(!pending.exists());
     keys::add_signer(&folder, &line(&key(place.path(), "asha"))).unwrap();
