@@ -61,11 +61,7 @@ fn a_key_of_another_kind_and_one_that_others_can_read_are_refused() {
     let folder = tempfile::tempdir().unwrap();
     let Some(other) = generate(folder.path(), "ecdsa", "") else { return };
     let stop = read(&other, &mut Passphrases::default()).err().unwrap();
-    assert!(
-        stop.message.contains("only ssh-ed25519") && stop.next.unwrap().contains("ssh-keygen -t ed25519"),
-        "{}",
-        stop.message
-    );
+    assert!(stop.next.is_some_and(|next| next.contains("ssh-keygen -t ed25519")));
     let path = generate(folder.path(), "ed25519", "").unwrap();
     #[cfg(unix)]
     {
