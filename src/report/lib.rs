@@ -16,6 +16,9 @@ pub mod html;
 /// A note for whoever a case is handed on to.
 pub mod escalation;
 
+/// What one check sends at most.
+pub mod cost;
+
 /// The message that brings a ticket to a customer.
 pub mod invitation;
 

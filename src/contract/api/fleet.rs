@@ -7,6 +7,7 @@ use crate::id::{AgentId, BundleId, CaseId, OrderId, TicketId};
 use crate::kind::Kind;
 use crate::order::{Addressee, Epoch, MerkleProof};
 use crate::outcome::Outcome;
+use crate::trust::PublicKey;
 use jiff::Timestamp;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
@@ -68,6 +69,12 @@ pub struct TrustDocuments {
     pub roots: Vec<String>,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub list: Option<String>,
+}
+
+/// `GET /v1/receipt-key`, by anyone: the key that signs the backend's receipts, for a person at the desk to compare and pin.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub struct ReceiptKey {
+    pub key: PublicKey,
 }
 
 /// What an agent says of itself: when it enrols, when something changes, and every hour.

@@ -22,6 +22,7 @@ pub mod path {
     pub const TICKETS: &str = "/v1/tickets";
     pub const CASES: &str = "/v1/cases";
     pub const TRUST: &str = "/v1/trust";
+    pub const RECEIPT_KEY: &str = "/v1/receipt-key";
     pub const ENROLMENTS: &str = "/v1/enrolments";
     pub const AGENTS: &str = "/v1/agents";
     pub const OWN_AGENT: &str = "/v1/agents/self";

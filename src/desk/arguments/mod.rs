@@ -1,14 +1,25 @@
+/// `agents`, `enrol`, `trigger`, `sign`, `orders`.
+mod orders;
+/// `org`.
+mod organisation;
+
+pub(crate) use orders::{AgentsCommand, EnrolWish, OrdersCommand, SignWish, TriggerWish};
+pub(crate) use organisation::{OrganisationCommand, RootWish};
+
 use clap::{Args, Parser, Subcommand, ValueEnum};
 use clap_complete::Shell;
 use std::path::PathBuf;
 
-/// The support engineer's side of netsonde: tickets, cases, bundles.
+/// The support engineer's side of netsonde: tickets, cases, bundles, and orders to enrolled agents.
 #[derive(Parser)]
 #[command(name = "netsonde-desk", version, max_term_width = 100)]
 pub(crate) struct Arguments {
     /// What standard output carries.
     #[arg(long, value_enum, default_value = "human", global = true)]
     pub(crate) format: Format,
+    /// The folder of the organisation's root and list of keys; `netsonde/organisation` in your configuration folder otherwise.
+    #[arg(long, value_name = "FOLDER", env = "NETSONDE_ORGANISATION", global = true)]
+    pub(crate) organisation: Option<PathBuf>,
     #[command(subcommand)]
     pub(crate) command: Command,
 }
@@ -53,6 +64,55 @@ pub(crate) enum Command {
         /// The file to write; `netsonde-ID.tar.gz` in this folder otherwise.
         #[arg(long, value_name = "FILE")]
         out: Option<PathBuf>,
+    },
+    /// The organisation's root, and whose orders count.
+    Org {
+        #[command(subcommand)]
+        command: OrganisationCommand,
+    },
+    /// Makes the string (nse1_…) with which a customer's agents enrol.
+    #[command(visible_alias = "enroll")]
+    Enrol(EnrolWish),
+    /// Lists the enrolled agents, labels them, or ends an enrolment.
+    #[command(args_conflicts_with_subcommands = true)]
+    Agents {
+        #[command(subcommand)]
+        command: Option<AgentsCommand>,
+        /// Only those with this label, as NAME=VALUE; given several times, all must fit.
+        #[arg(long = "label", value_name = "NAME=VALUE")]
+        labels: Vec<String>,
+        /// The same as --format json.
+        #[arg(long)]
+        json: bool,
+    },
+    /// Runs a probe set on enrolled agents: shows what will run, signs the order, and follows it to its findings.
+    ///
+    /// Exit code: 0 as expected, 1 a problem was found or a run failed, 4 an agent refused the order.
+    Trigger(TriggerWish),
+    /// Shows and signs a draft that was made on a page, or adds a signature to an order's file.
+    Sign {
+        /// The draft's id, or a file that `--output` wrote.
+        #[arg(value_name = "DRAFT|FILE")]
+        draft: String,
+        /// Until when agents may begin, where a draft is signed; 24h at most.
+        #[arg(long, value_name = "TIME", default_value = "1h")]
+        expires: String,
+        #[command(flatten)]
+        how: SignWish,
+    },
+    /// Lists, shows and cancels orders.
+    Orders {
+        #[command(subcommand)]
+        command: OrdersCommand,
+    },
+    /// Serves drafts and a form for orders to a browser on this machine.
+    Serve {
+        /// The port on 127.0.0.1; 0 for any that is free.
+        #[arg(long, default_value_t = 0)]
+        port: u16,
+        /// The key that signs, as `trigger` takes it.
+        #[arg(long, value_name = "FILE|agent")]
+        key: Option<String>,
     },
     /// Prints completions for a shell.
     Completions { shell: Shell },
