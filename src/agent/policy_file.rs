@@ -113,7 +113,7 @@ mod tests {
     fn the_hours_are_those_of_the_zone() {
         // 2027-01-15 is a Friday.
         let now: jiff::Timestamp = "2027-01-15T23:30:00Z".parse().unwrap();
-        let zone = |name: &str| Policy { zone: Some(name.to_owned()), ..Policy::absent() };
+        let zone = |name: &str| Policy::parse("policy.toml", &format!("[orders]\nzone = \"{name}\"\n")).unwrap();
         assert_eq!(local_time(&zone("UTC"), now), Some(LocalTime { day: 4, minute: 23 * 60 + 30 }));
         assert_eq!(local_time(&zone("Nowhere/Land"), now), None);
     }
