@@ -1,8 +1,7 @@
 use super::policy::PolicyOption;
 use super::state_option::StateOption;
 use crate::audit::{Audit, Entry};
-use crate::clock::UpTime;
-use crate::identity::{Enrolling, Home, check_in, current_epochs};
+use crate::identity::{Enrolling, Home, check_in, held_epochs};
 use crate::state::{StateDirectory, random};
 use crate::stop::Stop;
 use crate::transport::{Client, Fault};
@@ -101,7 +100,7 @@ impl EnrollCommand {
 }
 
 fn about(home: &Home<'_>, policy: &Path) -> Result<CheckIn, Stop> {
-    let epochs = current_epochs(home, &UpTime::read())?;
+    let epochs = held_epochs(home)?;
     let policy = policy_file::load(policy).ok();
     Ok(check_in(home, &epochs.current, policy.as_ref(), &hexadecimal(&random::<16>()?)))
 }
