@@ -53,12 +53,12 @@ impl Agent {
             case: Some(ticket.case.clone()),
             ticket: Some(TicketProof { id: ticket.id.clone(), proof: self.proof(ticket) }),
             order: None,
-            audit_head: None,
             policy_sha256: None,
             consent: Consent::Ticket,
             redaction: RedactionReport::default(),
             sequence: 1,
             previous: None,
+            audit_head: None,
             clocks: Clocks { began: document.run.began, ended: document.run.began, elapsed_us: 5, server: None },
             limits_hit: Vec::new(),
         }

@@ -84,12 +84,12 @@ fn predicate() -> Predicate {
         case: CaseId::parse("4711"),
         ticket: None,
         order: None,
-        audit_head: None,
         policy_sha256: None,
         consent: Consent::None,
         redaction: RedactionReport::default(),
         sequence: 1,
         previous: None,
+        audit_head: None,
         clocks: Clocks { began: document.run.began, ended: document.run.began, elapsed_us: 5, server: None },
         limits_hit: Vec::new(),
     }
