@@ -92,9 +92,11 @@ impl EnrollCommand {
             ));
             return Ok(exit::AS_EXPECTED);
         }
-        let client = Client::new(&enrolling.identity, Clock::start())?;
         let introduce = enrolling.body(about);
-        let answer = super::block_on(async { client.introduce(&introduce).await.map_err(|fault| not_enrolled(&fault)) })?;
+        let answer = super::block_on(async {
+            let client = Client::new(&enrolling.identity, Clock::start())?;
+            client.introduce(&introduce).await.map_err(|fault| not_enrolled(&fault))
+        })?;
         finish(&state, enrolling, &answer)
     }
 }

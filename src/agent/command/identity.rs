@@ -94,9 +94,9 @@ fn rotate(state: &StateDirectory, bundle_key: bool, policy: &PolicyOption) -> Re
     let epochs = held_epochs(&home)?;
     let policy = policy_file::load(&policy_file::path(policy.path())).ok();
     let about = check_in(&home, &epochs.current, policy.as_ref(), &hexadecimal(&random::<16>()?));
-    let client = Client::new(&identity, Clock::start())?;
     let body = rotation.body(about);
     let answer = super::block_on(async {
+        let client = Client::new(&identity, Clock::start())?;
         client.introduce(&body).await.map_err(|fault| {
             Stop::usage(format!("the keys were not changed: {fault}"))
                 .next("the old ones still count; netsonde identity rotate tries again with the same new ones")
