@@ -80,11 +80,13 @@ fn packed() -> Vec<u8> {
         set: SetReference { name: "web".into(), version: 1, sha256: "ab".repeat(32) },
         case: None,
         ticket: None,
+        order: None,
         policy_sha256: None,
         consent: Consent::None,
         redaction: RedactionReport::default(),
         sequence: 1,
         previous: None,
+        audit_head: None,
         clocks: Clocks { began, ended: began, elapsed_us: 5, server: None },
         limits_hit: Vec::new(),
     };

@@ -46,6 +46,11 @@ const MAX_INTERFACES: usize = 128;
 /// A server on a large network knows thousands of neighbours.
 const MAX_NEIGHBOURS: usize = 256;
 
+/// Addresses of the name servers that this machine is configured with.
+pub fn system_resolvers() -> Vec<std::net::IpAddr> {
+    Resolvers::from(host::system_resolvers()).servers
+}
+
 /// Ends as expected where an address of the target has a route, or there is no target.
 ///
 /// # Errors

@@ -7,10 +7,12 @@ use crate::runner::{self, Event, Journal, Means, Progress, Ran};
 use netsonde_contract::environment::Environment;
 use netsonde_contract::id::CheckId;
 use netsonde_contract::kind::Params;
+use netsonde_contract::outcome::Outcome;
 use netsonde_contract::set::{Plan, PlannedCheck, Samples};
 use netsonde_diagnosis::{FollowUp, diagnose, follow_ups};
 use std::future::Future;
 use std::time::Duration;
+use tokio::sync::mpsc::UnboundedSender;
 
 /// Two questions settle what can be settled from one machine; the third is for what the second brought up.
 const MAX_ROUNDS: usize = 3;
@@ -29,8 +31,22 @@ const PATIENCE: Duration = Duration::from_millis(1_500);
 
 /// Who hears of it.
 pub(crate) struct Told<'a> {
-    pub(crate) progress: &'a mut Progress,
+    /// The person at the terminal, where there is one.
+    pub(crate) progress: Option<Progress>,
     pub(crate) journal: &'a mut Journal,
+    /// Gets every outcome as it comes.
+    pub(crate) outcomes: Option<&'a UnboundedSender<Outcome>>,
+}
+
+impl Told<'_> {
+    pub(crate) fn event(&mut self, event: &Event<'_>) {
+        if let (Some(outcomes), Event::Ended(outcome)) = (self.outcomes, event) {
+            // Whoever no longer watches misses nothing that is not in the bundle.
+            let _ = outcomes.send((*outcome).clone());
+        }
+        self.progress.iter_mut().for_each(|progress| progress.event(event));
+        self.journal.event(event);
+    }
 }
 
 /// What is left of the bounds.
@@ -69,11 +85,7 @@ pub(crate) async fn ask<F: Future<Output = ()>>(
         let first = MAX_FOLLOW_UPS - allowance.checks - chosen.len() + 1;
         let round = round(plan, &chosen, first, allowance.time);
         say(&chosen, &round, clock.now_us(), told);
-        let mut tell = |event: Event<'_>| {
-            told.progress.event(&event);
-            told.journal.event(&event);
-        };
-        let mut more = runner::run(&round, means, interrupted(), &mut tell).await;
+        let mut more = runner::run(&round, means, interrupted(), &mut |event| told.event(&event)).await;
         for (outcome, follow_up) in more.outcomes.iter_mut().zip(&chosen) {
             outcome.separates = follow_up.between.iter().map(|cause| (*cause).to_owned()).collect();
         }
@@ -126,7 +138,7 @@ fn say(chosen: &[FollowUp], round: &Plan, at_us: u64, told: &mut Told<'_>) {
             asked(&check.params),
             apart(&follow_up.between)
         );
-        told.progress.asks_further(&why, 1);
+        told.progress.iter_mut().for_each(|progress| progress.asks_further(&why, 1));
     }
 }
 

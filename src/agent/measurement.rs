@@ -3,13 +3,15 @@
 use crate::follow_up::{self, Told};
 use crate::format::Format;
 use crate::interruption::Interruption;
-use crate::runner::{self, Event, Journal, Means, Progress, Ran};
+use crate::runner::{self, Journal, Means, Progress, Ran};
 use crate::stop::Stop;
 use crate::terminal;
 use netsonde_contract::document::{Document, Run, SCHEMA};
 use netsonde_contract::environment::Environment;
 use netsonde_contract::id::{CaseId, CheckId, RunId, TicketId};
 use netsonde_contract::observation::Observation;
+use netsonde_contract::outcome::Outcome;
+use netsonde_contract::policy::Reach;
 use netsonde_contract::set::Plan;
 use netsonde_probes::capture::{Capture, Captured};
 use netsonde_probes::clock::Clock;
@@ -19,7 +21,7 @@ use netsonde_probes::names::Names;
 use netsonde_probes::origins::Origins;
 use netsonde_probes::{Context, Recorder, Trust};
 use std::sync::Arc;
-use tokio::sync::mpsc::{UnboundedReceiver, unbounded_channel};
+use tokio::sync::mpsc::{UnboundedReceiver, UnboundedSender, unbounded_channel};
 
 /// How to measure, beside the plan.
 pub(crate) struct Settings {
@@ -34,6 +36,31 @@ pub(crate) struct Settings {
     pub(crate) capture: bool,
     /// Ask further where what was planned leaves several causes possible.
     pub(crate) follow_up: bool,
+    pub(crate) bounds: Bounds,
+    /// Gets every outcome as it comes, in place of the terminal.
+    pub(crate) watcher: Option<UnboundedSender<Outcome>>,
+}
+
+/// How much a run may send, and where to.
+#[derive(Clone, Debug)]
+pub(crate) struct Bounds {
+    pub(crate) limits: Limits,
+    /// None for a person at the keyboard, who may measure what they like.
+    pub(crate) reach: Option<Reach>,
+    /// Checks under way at the same time.
+    pub(crate) at_once: usize,
+}
+
+impl Bounds {
+    /// For a person at the keyboard.
+    pub(crate) const PERSON: Self = Self { limits: Limits::PERSON, reach: None, at_once: runner::MAX_AT_ONCE };
+
+    fn gate(&self, clock: Clock) -> Gate {
+        match &self.reach {
+            Some(reach) => Gate::within(reach.clone(), self.limits, clock),
+            None => Gate::new(self.limits, clock),
+        }
+    }
 }
 
 /// A finished run: what a person sees of it, before anything is taken out.
@@ -62,21 +89,19 @@ pub(crate) async fn measure(plan: &Plan, settings: &Settings, interruption: &Int
         }
         _ => (None, None),
     };
-    let means = Means { context: context(settings, clock), measure: runner::with_probes, watcher };
+    let means =
+        Means { context: context(settings, clock), measure: runner::with_probes, watcher, at_once: settings.bounds.at_once };
     let capture = settings.capture.then(|| begin_capture(&means.context.gate, &mut journal, &clock)).flatten();
-    let mut progress = Progress::of(plan);
-    let mut ran = {
-        let mut tell = |event: Event<'_>| {
-            progress.event(&event);
-            journal.event(&event);
-        };
-        runner::run(plan, &means, interruption.came(), &mut tell).await
+    let mut told = Told {
+        progress: settings.watcher.is_none().then(|| Progress::of(plan)),
+        journal: &mut journal,
+        outcomes: settings.watcher.as_ref(),
     };
+    let mut ran = runner::run(plan, &means, interruption.came(), &mut |event| told.event(&event)).await;
     if settings.follow_up {
-        let mut told = Told { progress: &mut progress, journal: &mut journal };
         follow_up::ask(plan, &means, &began.environment, || interruption.came(), &mut ran, &mut told).await;
     }
-    progress.clear();
+    told.progress.into_iter().for_each(Progress::clear);
     let capture = match capture {
         Some(capture) => end_capture(capture, &mut journal, &clock).await,
         None => None,
@@ -119,7 +144,7 @@ impl Began {
 /// What the run's checks share: one gate above all.
 pub(crate) fn context(settings: &Settings, clock: Clock) -> Context {
     Context {
-        gate: Arc::new(Gate::new(Limits::PERSON, clock)),
+        gate: Arc::new(settings.bounds.gate(clock)),
         clock,
         names: Arc::new(Names::with_origins(settings.origins.clone())),
         trust: Arc::clone(&settings.trust),

@@ -38,7 +38,7 @@ fn means() -> Means {
         proxy: ProxyChoice::None,
         recorder: Recorder::new(CheckId::new("run")),
     };
-    Means { context, measure: all_silent, watcher: None }
+    Means { context, measure: all_silent, watcher: None, at_once: runner::MAX_AT_ONCE }
 }
 
 fn plan(budget: Duration) -> Plan {
@@ -70,16 +70,16 @@ fn environment() -> Environment {
 /// Runs the plan and what is asked further; the outcomes and the journal.
 async fn asked_after(plan: &Plan, interrupted: bool) -> (Ran, String) {
     let means = means();
-    let (mut progress, mut journal) = (Progress::of(plan), Journal::default());
+    let mut journal = Journal::default();
     let mut ran = runner::run(plan, &means, std::future::pending(), &mut |_| ()).await;
-    let mut told = Told { progress: &mut progress, journal: &mut journal };
+    let mut told = Told { progress: Some(Progress::of(plan)), journal: &mut journal, outcomes: None };
     let stop = || async move {
         if !interrupted {
             std::future::pending::<()>().await;
         }
     };
     ask(plan, &means, &environment(), stop, &mut ran, &mut told).await;
-    progress.clear();
+    told.progress.into_iter().for_each(Progress::clear);
     (ran, String::from_utf8(journal.into_lines()).unwrap())
 }
 
@@ -107,8 +107,8 @@ async fn a_run_whose_time_is_over_or_that_was_interrupted_asks_nothing() {
     assert!(ran.interrupted, "it hears of an interruption while it asks");
     let before = ran.outcomes.len();
     let means = means();
-    let (mut progress, mut journal) = (Progress::of(&plan(Duration::ZERO)), Journal::default());
-    let mut told = Told { progress: &mut progress, journal: &mut journal };
+    let mut journal = Journal::default();
+    let mut told = Told { progress: None, journal: &mut journal, outcomes: None };
     ask(&plan(Duration::from_secs(30)), &means, &environment(), std::future::pending::<()>, &mut ran, &mut told).await;
     assert_eq!(ran.outcomes.len(), before);
 }

@@ -381,6 +381,7 @@ fn outcome() -> netsonde_contract::outcome::Outcome {
         required: true,
         target: None,
         parameters: serde_json::json!({}),
+        separates: Vec::new(),
         status: Status::Succeeded,
         note: None,
         began_us: 1,

@@ -58,6 +58,7 @@ impl Agent {
             redaction: RedactionReport::default(),
             sequence: 1,
             previous: None,
+            audit_head: None,
             clocks: Clocks { began: document.run.began, ended: document.run.began, elapsed_us: 5, server: None },
             limits_hit: Vec::new(),
         }

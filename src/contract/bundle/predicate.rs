@@ -30,6 +30,9 @@ pub struct Predicate {
     /// The key's bundle before this one.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub previous: Option<BundleId>,
+    /// SHA-256 of the last line of the machine's audit log when the bundle was signed, lower-case hexadecimal.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub audit_head: Option<String>,
     pub clocks: Clocks,
     /// Bounds that were reached, in words.
     #[serde(default)]
