@@ -154,9 +154,6 @@ const WITHOUT_SCENARIO: &[(&str, &str)] = &[
     ("host.conntrack_full", "the kernel's limit holds for all namespaces together"),
     ("host.buffers_exhausted", "needs a kernel without memory for packets"),
     ("host.interface_errors", "virtual links count no errors"),
-    ("path.policed", "the lab's rate limits did not drop evenly enough to be told from other loss"),
-    ("path.route_changed", "the change would have to fall into the one second of the trace"),
-    ("tcp.snat_exhausted", "the kernel's translator looks for a free port at random, which made the trial unsteady"),
 ];
 
 /// Networks that are odd and fine, on which nothing may be reported.
