@@ -19,6 +19,8 @@ pub(in crate::rules) const RULE: Rule = Rule {
 const SEEN_TWICE: f64 = 0.97;
 /// The trace shows the circle.
 const SEEN: f64 = 0.93;
+/// One router answers at every other distance, or more seldom, and nobody between: most likely the others of the circle are silent.
+const ONE_ANSWERS: f64 = 0.85;
 /// A packet with the usual TTL ran out of it: a circle, or a path of more than 64 routers, which does not exist in practice.
 const EXPIRED: f64 = 0.85;
 
@@ -44,12 +46,17 @@ fn towards(evidence: &Evidence<'_>, address: IpAddr) -> Option<Candidate> {
     let (confidence, sentence, place) = match (&circle, expired.first()) {
         (None, None) => return None,
         (Some(circle), expired) => {
-            let confidence = if expired.is_some() { SEEN_TWICE } else { SEEN };
-            let routers = list(&circle.routers);
-            let sentence = format!(
-                "Packets to {host} go round in a circle between the routers {routers}, from hop {} on, and never arrive.",
-                circle.first_ttl
-            );
+            let confidence = match (expired, circle.routers.len()) {
+                (Some(_), _) => SEEN_TWICE,
+                (None, 1) => ONE_ANSWERS,
+                (None, _) => SEEN,
+            };
+            let among = match circle.routers.as_slice() {
+                [alone] => format!("through the router {alone} and others that do not answer"),
+                routers => format!("between the routers {}", list(routers)),
+            };
+            let sentence =
+                format!("Packets to {host} go round in a circle {among}, from hop {} on, and never arrive.", circle.first_ttl);
             (
                 confidence,
                 sentence,
@@ -114,7 +121,11 @@ fn repeats<'a>(answers: &[(&Seen<'a, Hop>, Vec<IpAddr>)], period: usize) -> Opti
         }
     }
     let first_repeats = answers.first()?.1.iter().any(|router| answers.get(period).is_some_and(|far| far.1.contains(router)));
-    (count >= LOOP_REPEATS && routers.len() >= 2 && first_repeats).then(|| Circle { first_ttl: answers[0].0.ttl, routers, ids })
+    // One router that answers at every distance is none; one that answers each time that the others of the circle would have passed
+    // the packet on, with nobody between, goes round with silent ones.
+    let silent_between = || answers.iter().enumerate().all(|(at, (_, addresses))| at % period == 0 || addresses.is_empty());
+    let others = routers.len() >= 2 || silent_between();
+    (count >= LOOP_REPEATS && others && first_repeats).then(|| Circle { first_ttl: answers[0].0.ttl, routers, ids })
 }
 
 #[cfg(test)]
@@ -160,6 +171,20 @@ mod tests {
     #[test]
     fn one_return_before_silence_is_no_circle_yet() {
         scene(&["10.0.1.1", "10.0.2.1", "10.0.3.1", "10.0.2.1", "*", "*", "*"]).finds("path.target_silent");
+    }
+
+    #[test]
+    fn a_circle_of_which_every_other_router_is_silent_is_one() {
+        let finding = scene(&["10.0.1.1", "*", "10.0.3.1", "*", "10.0.3.1", "*", "10.0.3.1", "*", "10.0.3.1", "*"]);
+        let finding = finding.finds("path.routing_loop");
+        assert_eq!((finding.place.hop, finding.confidence), (Some(3), 0.85));
+        assert!(finding.sentence.contains("10.0.3.1 and others that do not answer"), "{}", finding.sentence);
+    }
+
+    #[test]
+    fn one_router_that_comes_back_at_odd_distances_is_no_circle() {
+        let hops = ["10.0.1.1", "10.0.3.1", "*", "10.0.3.1", "10.0.3.1", "*", "*", "10.0.3.1", "*", "10.0.3.1"];
+        assert!(!scene(&hops).names("path.routing_loop"));
     }
 
     #[test]
