@@ -150,7 +150,6 @@ const WITHOUT_SCENARIO: &[(&str, &str)] = &[
     ("cloud.metadata_unreachable", "needs the clouds' own addresses; `cloud.rs` puts them into a namespace of its own"),
     ("cloud.platform_address_unreachable", "needs the clouds' own addresses; `cloud.rs` puts them into a namespace of its own"),
     ("host.overloaded", "a machine that is overloaded on purpose would spoil every other trial"),
-    ("host.port_in_use", "no set asks from a fixed port"),
     ("host.conntrack_full", "the kernel's limit holds for all namespaces together"),
     ("host.buffers_exhausted", "needs a kernel without memory for packets"),
     ("host.interface_errors", "virtual links count no errors"),
