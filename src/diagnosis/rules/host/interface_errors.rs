@@ -1,6 +1,7 @@
 use crate::candidate::Candidate;
 use crate::evidence::Evidence;
 use crate::rule::Rule;
+use crate::rules::host::link_down;
 use crate::rules::path::loss;
 use crate::wording::{count, list};
 use netsonde_contract::finding::{Place, Severity, Who};
@@ -24,6 +25,10 @@ const ONE_IN: u64 = 100;
 
 fn evaluate(evidence: &Evidence<'_>) -> Vec<Candidate> {
     let Some(counters) = evidence.grown() else { return Vec::new() };
+    // An interface without a link drops whatever does not fit its queue.
+    if link_down::all_dead(evidence).is_some() {
+        return Vec::new();
+    }
     let used = |name: &str| evidence.routes.iter().any(|route| route.fact.interface.as_deref() == Some(name));
     let lost: Vec<_> = evidence.addresses().into_iter().filter_map(|address| loss::share(evidence, address)).collect();
     let of_interface = |growth: &InterfaceGrowth| {

@@ -79,7 +79,7 @@ fn is_dead(interface: &Interface) -> bool {
 }
 
 /// The interfaces that lead out, where none of them has a link.
-fn all_dead<'a>(evidence: &Evidence<'a>) -> Option<Vec<Seen<'a, Interface>>> {
+pub(in crate::rules) fn all_dead<'a>(evidence: &Evidence<'a>) -> Option<Vec<Seen<'a, Interface>>> {
     let joins = |interface: &Interface| interface.kind.as_deref().is_some_and(|kind| JOINING_KINDS.contains(&kind));
     let ways: Vec<_> = evidence.interfaces.iter().filter(|one| !one.loopback && !one.tunnel && !joins(one)).copied().collect();
     (!ways.is_empty() && ways.iter().all(|one| is_dead(one))).then_some(ways)
