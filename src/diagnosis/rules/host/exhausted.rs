@@ -25,7 +25,10 @@ const BUFFERS: f64 = 0.8;
 const ENFILE: i32 = 23;
 
 /// Failures with the code, in every check of the target; whether one of the checks matters.
-fn failures<'a>(evidence: &Evidence<'a>, code: &FailureCode) -> (Vec<(&'a Failure, &'a ObservationId)>, bool) {
+pub(in crate::rules) fn failures<'a>(
+    evidence: &Evidence<'a>,
+    code: &FailureCode,
+) -> (Vec<(&'a Failure, &'a ObservationId)>, bool) {
     let (mut found, mut matters) = (Vec::new(), false);
     for outcome in &evidence.outcomes {
         let failures = outcome.observations.iter().filter_map(|seen| Some((seen.fact.failure()?, &seen.id)));
