@@ -33,7 +33,12 @@ pub enum Flaw {
     Inspected,
     /// It ends in ten days.
     NearEnd,
+    /// No flaw: it names [`RESPONDER_URL`] as where its revocation can be asked, and the root is sent along.
+    NamesResponder,
 }
+
+/// Where in the lab can be asked whether a certificate was revoked.
+pub const RESPONDER_URL: &str = "http://issuer.lab:8081/";
 
 /// Where the intermediate's certificate can be fetched in the lab.
 pub const ISSUER_URL: &str = "http://issuer.lab:8080/middle.crt";
@@ -112,7 +117,10 @@ impl Pki {
         params.not_before = from.into();
         params.not_after = until.into();
         if flaw == Flaw::MissingIntermediate {
-            params.custom_extensions.push(issuer_at(ISSUER_URL)?);
+            params.custom_extensions.push(access(CA_ISSUERS, ISSUER_URL)?);
+        }
+        if flaw == Flaw::NamesResponder {
+            params.custom_extensions.push(access(OCSP, RESPONDER_URL)?);
         }
         let key = KeyPair::generate().context("making a key")?;
         let certificate = match flaw {
@@ -124,6 +132,9 @@ impl Pki {
         }
         .context("signing a certificate")?;
         let mut chain = vec![certificate.der().clone()];
+        if flaw == Flaw::NamesResponder {
+            chain.push(self.root.der().clone());
+        }
         if flaw == Flaw::Misordered {
             chain.extend([self.root.der().clone(), self.middle.der().clone()]);
         }
@@ -138,16 +149,20 @@ fn authority_params(name: &str) -> CertificateParams {
     params
 }
 
-/// Authority information access: the issuer's certificate lies there (RFC 5280 section 4.2.2.1).
-fn issuer_at(url: &str) -> Result<CustomExtension> {
-    const CA_ISSUERS: [u8; 10] = [0x06, 0x08, 43, 6, 1, 5, 5, 7, 48, 2];
+/// The issuer's certificate lies there (RFC 5280 section 4.2.2.1).
+const CA_ISSUERS: [u8; 10] = [0x06, 0x08, 43, 6, 1, 5, 5, 7, 48, 2];
+/// A responder answers there (RFC 6960 section 3.1).
+const OCSP: [u8; 10] = [0x06, 0x08, 43, 6, 1, 5, 5, 7, 48, 1];
+
+/// Authority information access: what there is at the address.
+fn access(method: [u8; 10], url: &str) -> Result<CustomExtension> {
     let element = |tag: u8, content: &[u8]| -> Result<Vec<u8>> {
         // The short form of a length (X.690 section 8.1.3.4).
         let length = u8::try_from(content.len()).ok().filter(|length| *length < 128).context("the URL is too long")?;
         Ok([&[tag, length], content].concat())
     };
     let location = element(0x86, url.as_bytes())?;
-    let access = element(0x30, &element(0x30, &[&CA_ISSUERS[..], &location].concat())?)?;
+    let access = element(0x30, &element(0x30, &[&method[..], &location].concat())?)?;
     Ok(CustomExtension::from_oid_content(&[1, 3, 6, 1, 5, 5, 7, 1, 1], access))
 }
 

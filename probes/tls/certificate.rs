@@ -9,9 +9,11 @@ use rustls_pki_types::SignatureVerificationAlgorithm;
 use sha2::{Digest, Sha256};
 use std::net::IpAddr;
 use x509_parser::certificate::X509Certificate;
-use x509_parser::extensions::{AccessDescription, GeneralName, ParsedExtension, SignedCertificateTimestamp};
+use x509_parser::extensions::{
+    AccessDescription, DistributionPointName, GeneralName, ParsedExtension, SignedCertificateTimestamp,
+};
 use x509_parser::objects::{oid_registry, oid2sn};
-use x509_parser::oid_registry::{OID_PKIX_ACCESS_DESCRIPTOR_CA_ISSUERS, Oid};
+use x509_parser::oid_registry::{OID_PKIX_ACCESS_DESCRIPTOR_CA_ISSUERS, OID_PKIX_ACCESS_DESCRIPTOR_OCSP, Oid};
 use x509_parser::public_key::PublicKey;
 use x509_parser::time::ASN1Time;
 
@@ -96,15 +98,46 @@ pub(super) fn timestamps(certificate: &X509Certificate<'_>) -> Vec<CertificateTi
 /// Where the certificate says that its issuer's can be fetched (RFC 5280 section 4.2.2.1): the first URL of HTTP, as the section asks
 /// for at least one.
 pub(super) fn issuer_url(certificate: &X509Certificate<'_>) -> Option<String> {
+    access(certificate, &OID_PKIX_ACCESS_DESCRIPTOR_CA_ISSUERS)
+}
+
+/// The first URL of HTTP that the certificate names for this purpose (RFC 5280 section 4.2.2.1).
+fn access(certificate: &X509Certificate<'_>, method: &Oid<'_>) -> Option<String> {
     let entries = certificate.extensions().iter().filter_map(|extension| match extension.parsed_extension() {
         ParsedExtension::AuthorityInfoAccess(entries) => Some(&entries.accessdescs),
         _ => None,
     });
     let url = |entry: &AccessDescription<'_>| match entry.access_location {
-        GeneralName::URI(url) if entry.access_method == OID_PKIX_ACCESS_DESCRIPTOR_CA_ISSUERS => Some(url.to_owned()),
+        GeneralName::URI(url) if entry.access_method == *method => Some(url.to_owned()),
         _ => None,
     };
-    entries.flatten().filter_map(url).find(|url| url.starts_with("http://") && url.len() <= MAX_URL_BYTES)
+    entries.flatten().filter_map(url).find(|url| is_plain(url))
+}
+
+/// Where the certificate says that a responder answers for it (RFC 6960 section 3.1): the first URL of HTTP.
+pub(super) fn responder_url(certificate: &X509Certificate<'_>) -> Option<String> {
+    access(certificate, &OID_PKIX_ACCESS_DESCRIPTOR_OCSP)
+}
+
+/// Where the certificate says that the list of what its issuer revoked lies (RFC 5280 section 4.2.1.13): the first URL of HTTP.
+pub(super) fn list_url(certificate: &X509Certificate<'_>) -> Option<String> {
+    let points = certificate.extensions().iter().filter_map(|extension| match extension.parsed_extension() {
+        ParsedExtension::CRLDistributionPoints(points) => Some(&points.points),
+        _ => None,
+    });
+    let names = points.flatten().filter_map(|point| match &point.distribution_point {
+        Some(DistributionPointName::FullName(names)) => Some(names),
+        _ => None,
+    });
+    let url = |name: &GeneralName<'_>| match name {
+        GeneralName::URI(url) => Some((*url).to_owned()),
+        _ => None,
+    };
+    names.flatten().filter_map(url).find(|url| is_plain(url))
+}
+
+fn is_plain(url: &str) -> bool {
+    url.starts_with("http://") && url.len() <= MAX_URL_BYTES
 }
 
 fn names(certificate: &X509Certificate<'_>) -> Vec<String> {
@@ -122,7 +155,7 @@ fn address(bytes: &[u8]) -> Option<IpAddr> {
 }
 
 /// `99991231235959Z` stands for "no end" (RFC 5280 section 4.1.2.5) and is later than the type's last moment.
-fn timestamp(time: ASN1Time) -> Timestamp {
+pub(super) fn timestamp(time: ASN1Time) -> Timestamp {
     let bound = if time.timestamp() > 0 { Timestamp::MAX } else { Timestamp::MIN };
     Timestamp::from_second(time.timestamp()).unwrap_or(bound)
 }

@@ -2,14 +2,14 @@
 
 use super::ocsp::tests::{response, revoked};
 use super::run;
-use super::servers::{Authority, LOOPBACK, context, listen, listen_tls};
+use super::servers::{Authority, LOOPBACK, NUMBER, context, listen, listen_tls};
 use crate::context::{Context, Ending};
 use crate::gate::{Gate, Limits};
 use netsonde_contract::bundle::hexadecimal;
 use netsonde_contract::failure::FailureCode;
 use netsonde_contract::kind::TlsParams;
 use netsonde_contract::observation::{
-    Fact, FetchedIssuer, Handshake, HandshakeVariant, OcspStatus, TlsSupport, TrustReason, Variant,
+    Fact, FetchedIssuer, Handshake, HandshakeVariant, OcspStatus, Revocation, RevocationSource, TlsSupport, TrustReason, Variant,
 };
 use netsonde_contract::pin::Pin;
 use serde_json::{Value, json};
@@ -34,6 +34,7 @@ struct Facts {
     variants: Vec<HandshakeVariant>,
     supports: Vec<TlsSupport>,
     fetched: Vec<FetchedIssuer>,
+    revocations: Vec<Revocation>,
 }
 
 fn facts(context: &Context) -> Facts {
@@ -44,6 +45,7 @@ fn facts(context: &Context) -> Facts {
             Fact::HandshakeVariant(fact) => facts.variants.push(*fact),
             Fact::TlsSupport(fact) => facts.supports.push(*fact),
             Fact::FetchedIssuer(fact) => facts.fetched.push(*fact),
+            Fact::Revocation(fact) => facts.revocations.push(*fact),
             other => panic!("{other:?}"),
         }
     }
@@ -244,6 +246,57 @@ async fn what_is_no_certificate_and_what_is_another_one_are_not_taken_for_the_is
         assert!(!fetched.fits && (fetched.failure.is_some() || fetched.certificate.is_some()), "{fetched:?}");
         assert!(fetched.trust.iter().all(|verdict| !verdict.trusted));
     }
+}
+
+/// A server whose certificate names this place for its revocation; the issuer's certificate is sent along.
+async fn naming(root: &Authority, responder: Option<&str>, list: Option<&str>) -> SocketAddr {
+    let identity = root.issue_with_places(&["shop.test"], responder, list);
+    listen_tls(LOOPBACK, identity.config(), |_| async {}).await
+}
+
+#[tokio::test]
+async fn the_responder_is_asked_only_where_that_is_allowed_and_what_it_says_is_kept() {
+    let root = Authority::new("root");
+    for allowed in [false, true] {
+        let place = web(response(&NUMBER, &revoked(), root.key(), None)).await;
+        let address = naming(&root, Some(&format!("http://{place}/ask")), None).await;
+        let context = context(&[&root]);
+        let ending = run(&context, &params(address, json!({"revocation": allowed}))).await.unwrap();
+        assert_eq!(ending, Ending::AsExpected, "what comes of it decides no check");
+        let asked = facts(&context).revocations;
+        assert_eq!((asked.len(), context.gate.sent()), if allowed { (1, 2) } else { (0, 1) });
+        if let Some(asked) = asked.first() {
+            let said = asked.statement.as_ref().unwrap();
+            assert_eq!((asked.by, asked.address, &asked.failure), (RevocationSource::Ocsp, Some(place), &None));
+            assert_eq!((said.status, said.about_leaf, said.signature_valid), (OcspStatus::Revoked, true, Some(true)));
+        }
+    }
+}
+
+#[tokio::test]
+async fn where_the_responder_gives_no_statement_the_list_is_fetched() {
+    let root = Authority::new("root");
+    for (is_revoked, status) in [(false, OcspStatus::Good), (true, OcspStatus::Revoked)] {
+        let place = web(root.list(is_revoked)).await;
+        let address = naming(&root, Some("http://127.0.0.1:9/"), Some(&format!("http://{place}/list.crl"))).await;
+        let context = context(&[&root]);
+        run(&context, &params(address, json!({"revocation": true}))).await.unwrap();
+        let asked = facts(&context).revocations;
+        assert_eq!(asked[0].failure.as_ref().unwrap().code, FailureCode::Refused);
+        let said = asked[1].statement.as_ref().unwrap();
+        assert_eq!((said.status, said.about_leaf, said.signature_valid), (status, true, Some(true)));
+        assert_eq!((asked[1].by, said.revocation_reason), (RevocationSource::Crl, is_revoked.then_some(1)));
+    }
+}
+
+#[tokio::test]
+async fn a_responder_passes_the_gate_like_any_other_address() {
+    let root = Authority::new("root");
+    let address = naming(&root, Some("http://127.0.0.1:9/"), None).await;
+    let mut context = context(&[&root]);
+    context.gate = Arc::new(Gate::new(Limits { packets: 1, ..Limits::PERSON }, context.clock));
+    run(&context, &params(address, json!({"revocation": true}))).await.unwrap();
+    assert_eq!(facts(&context).revocations.remove(0).failure.unwrap().code, FailureCode::BudgetExhausted);
 }
 
 #[tokio::test]

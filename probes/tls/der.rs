@@ -52,6 +52,17 @@ impl<'a> Reader<'a> {
     }
 }
 
+/// An element with this tag and content, of at most 65,535 bytes: what is written here has some hundred.
+pub(crate) fn element(tag: u8, content: &[u8]) -> Vec<u8> {
+    let [high, low] = u16::try_from(content.len()).unwrap_or(u16::MAX).to_be_bytes();
+    let head: &[u8] = match content.len() {
+        0..=0x7f => &[tag, low],
+        0x80..=0xff => &[tag, 0x81, low],
+        _ => &[tag, 0x82, high, low],
+    };
+    [head, content].concat()
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -70,6 +81,14 @@ mod tests {
     fn a_length_beyond_the_bytes_ends_the_reading() {
         for bytes in [&[4, 5, 1][..], &[4, 0x84, 0xff, 0xff, 0xff, 0xff], &[4, 0x80, 0, 0], &[4, 0x85, 0, 0, 0, 0, 0], &[4]] {
             assert_eq!(Reader::new(bytes).next(), None, "{bytes:?}");
+        }
+    }
+
+    #[test]
+    fn what_is_written_can_be_read_whatever_its_length() {
+        for length in [0, 127, 128, 255, 256, 5_000] {
+            let content = vec![7; length];
+            assert_eq!(Reader::new(&element(4, &content)).next(), Some((4, &content[..])));
         }
     }
 

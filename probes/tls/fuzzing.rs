@@ -2,7 +2,7 @@
 
 use super::der::Reader;
 use super::starttls::PROTOCOLS;
-use super::{certificate, chain, failure, hello, issuer, ocsp, recording};
+use super::{certificate, chain, failure, hello, issuer, ocsp, recording, revocation};
 use rustls::crypto::CryptoProvider;
 use rustls_pki_types::CertificateDer;
 use std::sync::LazyLock;
@@ -51,6 +51,7 @@ pub(crate) fn stapled(bytes: &[u8]) {
     let issuer: Option<&X509Certificate<'_>> = Some(&leaf);
     ocsp::read(bytes, &leaf, issuer, &PROVIDER);
     ocsp::read(bytes, &leaf, None, &PROVIDER);
+    revocation::of_list(bytes, &leaf, issuer, &PROVIDER);
 }
 
 /// What a server says before TLS begins: the first byte chooses the protocol; each part ends with a zero byte, or with the bytes.

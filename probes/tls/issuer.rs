@@ -2,15 +2,11 @@
 //! 4.2.2.1). Only where a parameter allows it, as the address comes from the server: each passes the gate like any other.
 
 use super::certificate::{describe, is_signed_by, issuer_url};
-use super::connect;
+use super::download::{Request, download};
 use super::draft::{Draft, Drafted};
 use super::verdict::{Judged, read_chain};
 use crate::clock::microseconds;
 use crate::context::Context;
-use bytes::Bytes;
-use http_body_util::{BodyExt, Empty, Limited};
-use hyper::client::conn::http1;
-use hyper_util::rt::TokioIo;
 use netsonde_contract::failure::{Failure, FailureCode, Step};
 use netsonde_contract::kind::TlsParams;
 use netsonde_contract::observation::{Fact, FetchedIssuer, TrustVerdict};
@@ -18,7 +14,6 @@ use rustls_pki_types::pem::PemObject;
 use rustls_pki_types::{CertificateDer, ServerName};
 use std::sync::Arc;
 use std::time::Duration;
-use url::Url;
 
 /// A certificate has one to four kilobytes, in text a third more.
 const MAX_BYTES: usize = 64 * 1024;
@@ -38,12 +33,13 @@ pub(super) async fn fetch(
         let mut draft = Draft::begin(context, Step::Resolve, blank(url));
         let began = context.clock.now();
         let url = draft.url.clone();
-        let fetched = tokio::time::timeout(timeout, download(context, &url, timeout, &mut draft)).await;
+        let request = Request { url: &url, question: None, most_bytes: MAX_BYTES, timeout };
+        let mut note = |step, address: Option<_>| {
+            draft.step = step;
+            draft.address = address.or(draft.address);
+        };
+        let fetched = download(context, &request, &mut note).await;
         draft.took_us = microseconds(context.clock.now().saturating_sub(began));
-        let fetched = fetched.unwrap_or_else(|_| {
-            let text = format!("the certificate did not come within {} ms", timeout.as_millis());
-            Err(Failure::new(FailureCode::TimedOut, draft.step, text))
-        });
         let der = match fetched.and_then(|bytes| certificate_in(&bytes)) {
             Ok(der) => der,
             Err(failure) => {
@@ -88,52 +84,6 @@ async fn verdicts(context: &Context, chain: &[CertificateDer<'static>], name: &S
         trust.verdicts(&Judged { leaf, others, ocsp: &[], name: &name, read: &read }, now)
     });
     judged.await.unwrap_or_default()
-}
-
-/// One GET without redirects, over a connection that passes the gate.
-async fn download(context: &Context, url: &str, timeout: Duration, draft: &mut Draft<FetchedIssuer>) -> Result<Bytes, Failure> {
-    let wrong = |text: String| Failure::new(FailureCode::ProtocolError, Step::Receive, text);
-    let parsed = Url::parse(url).map_err(|error| wrong(format!("{url}: {error}")))?;
-    let host = parsed.host_str().unwrap_or_default();
-    let host = host.trim_start_matches('[').trim_end_matches(']');
-    context.gate.of_certificate(host)?;
-    let addresses = context.names.resolve(&context.gate, host).await?;
-    draft.step = Step::Connect;
-    let port = parsed.port_or_known_default().unwrap_or(80);
-    let connected = connect::first(context, &addresses, port, timeout).await.map_err(|not_connected| {
-        draft.address = Some(not_connected.address);
-        not_connected.failure
-    })?;
-    draft.address = Some(connected.address);
-    draft.step = Step::Receive;
-    let failed = |error: hyper::Error| wrong(error.to_string());
-    let (mut sender, connection) = http1::handshake(TokioIo::new(connected.stream)).await.map_err(failed)?;
-    let target = match parsed.query() {
-        Some(query) => format!("{}?{query}", parsed.path()),
-        None => parsed.path().to_owned(),
-    };
-    let authority = match parsed.port() {
-        Some(port) => format!("{}:{port}", parsed.host_str().unwrap_or_default()),
-        None => parsed.host_str().unwrap_or_default().to_owned(),
-    };
-    let request = http::Request::get(target).header(http::header::HOST, authority).body(Empty::<Bytes>::new());
-    let request = request.map_err(|error| wrong(error.to_string()))?;
-    let answer = async {
-        let response = sender.send_request(request).await.map_err(failed)?;
-        if response.status() != http::StatusCode::OK {
-            return Err(wrong(format!("the answer has the status {}", response.status().as_u16())));
-        }
-        let body = Limited::new(response.into_body(), MAX_BYTES).collect().await;
-        body.map(http_body_util::Collected::to_bytes).map_err(|error| wrong(error.to_string()))
-    };
-    // The connection is driven beside the request, and dropped with it.
-    tokio::pin!(answer);
-    let mut connection = std::pin::pin!(connection);
-    tokio::select! {
-        result = &mut answer => result,
-        // The connection may end before the last of the answer was taken.
-        _ = &mut connection => answer.await,
-    }
 }
 
 /// A certificate in DER, or the first of a text in PEM form. Bundles (PKCS #7), which the section also allows, are not read.

@@ -11,6 +11,8 @@ pub(crate) mod connect;
 mod depth_tests;
 /// Elements of DER.
 pub(crate) mod der;
+/// One request to an address that a certificate names.
+mod download;
 /// A fact in the making, which a deadline cannot lose.
 pub(crate) mod draft;
 /// Errors of streams and TLS to failure codes.
@@ -32,6 +34,8 @@ mod pin;
 pub(crate) mod quic;
 /// The verifier that accepts and keeps.
 mod recording;
+/// Whether the certificate was revoked, asked where it says.
+mod revocation;
 #[cfg(test)]
 pub(crate) mod servers;
 /// What is spoken before TLS begins.
@@ -205,6 +209,9 @@ async fn further(
     if let Some(completed) = completed {
         if handshake.tickets.as_ref().is_some_and(|tickets| tickets.count > 0) {
             variant::with_ticket(context, server, &completed.config).await;
+        }
+        if params.revocation {
+            revocation::ask(context, server, &completed.chain).await;
         }
         let lacks_issuer = handshake.built.as_ref().filter(|built| built.missing_issuer.is_some());
         if let (true, Some(built)) = (params.fetch_issuers, lacks_issuer) {

@@ -1,12 +1,17 @@
 //! Servers on loopback for the tests of TLS and HTTP, each with the fault it is named for.
 
+use super::der::element;
 use super::trust::Trust;
 use crate::clock::Clock;
 use crate::context::{Context, ProxyChoice, Recorder};
 use crate::gate::{Gate, Limits};
 use crate::names::Names;
 use netsonde_contract::id::CheckId;
-use rcgen::{BasicConstraints, CertificateParams, CustomExtension, DistinguishedName, DnType, IsCa, Issuer, KeyPair};
+use rcgen::{
+    BasicConstraints, CertificateParams, CertificateRevocationListParams, CrlDistributionPoint, CustomExtension,
+    DistinguishedName, DnType, IsCa, Issuer, KeyIdMethod, KeyPair, RevocationReason, RevokedCertParams, SerialNumber,
+    date_time_ymd,
+};
 use rustls::ServerConfig;
 use rustls::server::NoClientAuth;
 use rustls::server::danger::ClientCertVerifier;
@@ -46,6 +51,9 @@ pub(crate) struct Identity {
     ocsp: Vec<u8>,
 }
 
+/// The number of a certificate that can be revoked.
+pub(crate) const NUMBER: [u8; 3] = [1, 2, 3];
+
 impl Authority {
     pub(crate) fn new(name: &str) -> Self {
         let mut params = named(name);
@@ -78,6 +86,40 @@ impl Authority {
         let key = KeyPair::generate().unwrap();
         let certificate = params.signed_by(&key, &self.issuer).unwrap();
         Identity { chain: vec![certificate.der().clone()], key: key.into(), ocsp: Vec::new() }
+    }
+
+    /// A certificate with the number 1.2.3, sent with its issuer's, that names where its revocation can be asked and where the list of revoked ones lies.
+    pub(crate) fn issue_with_places(&self, names: &[&str], responder: Option<&str>, list: Option<&str>) -> Identity {
+        let mut params = leaf(names, 2020, 2090);
+        params.serial_number = Some(SerialNumber::from(NUMBER.to_vec()));
+        if let Some(url) = responder {
+            let method = element(6, &[43, 6, 1, 5, 5, 7, 48, 1]);
+            let access = element(0x30, &element(0x30, &[method, element(0x86, url.as_bytes())].concat()));
+            params.custom_extensions = vec![CustomExtension::from_oid_content(&[1, 3, 6, 1, 5, 5, 7, 1, 1], access)];
+        }
+        params.crl_distribution_points = list.iter().map(|url| CrlDistributionPoint { uris: vec![(*url).to_owned()] }).collect();
+        let key = KeyPair::generate().unwrap();
+        let certificate = params.signed_by(&key, &self.issuer).unwrap();
+        Identity { chain: vec![certificate.der().clone(), self.der.clone()], key: key.into(), ocsp: Vec::new() }
+    }
+
+    /// The list of what it revoked: the certificate with the number 1.2.3, or none.
+    pub(crate) fn list(&self, revoked: bool) -> Vec<u8> {
+        let entry = RevokedCertParams {
+            serial_number: SerialNumber::from(NUMBER.to_vec()),
+            revocation_time: date_time_ymd(2026, 4, 1),
+            reason_code: Some(RevocationReason::KeyCompromise),
+            invalidity_date: None,
+        };
+        let params = CertificateRevocationListParams {
+            this_update: date_time_ymd(2026, 5, 1),
+            next_update: date_time_ymd(2026, 6, 1),
+            crl_number: SerialNumber::from(1_u64),
+            issuing_distribution_point: None,
+            revoked_certs: revoked.then_some(entry).into_iter().collect(),
+            key_identifier_method: KeyIdMethod::Sha256,
+        };
+        params.signed_by(&self.issuer).unwrap().der().to_vec()
     }
 
     /// A certificate for these names and addresses, good for the present.

@@ -99,6 +99,7 @@ pub const ARTICLES: &[(&str, &str)] = &[
     ("tls.handshake_rejected", include_str!("../../docs/causes/tls.handshake_rejected.md")),
     ("tls.weak_certificate", include_str!("../../docs/causes/tls.weak_certificate.md")),
     ("tls.revoked", include_str!("../../docs/causes/tls.revoked.md")),
+    ("tls.revocation_unreachable", include_str!("../../docs/causes/tls.revocation_unreachable.md")),
     ("http.proxy_unreachable", include_str!("../../docs/causes/http.proxy_unreachable.md")),
     ("http.proxy_auth_required", include_str!("../../docs/causes/http.proxy_auth_required.md")),
     ("http.proxy_denied", include_str!("../../docs/causes/http.proxy_denied.md")),

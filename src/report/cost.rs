@@ -51,8 +51,16 @@ pub fn cost(check: &PlannedCheck) -> String {
             } else {
                 String::new()
             };
+            let asked = if params.revocation {
+                format!(
+                    ", and {} about revocation to addresses that the certificate names",
+                    count(TlsParams::MAX_STATEMENTS.into(), "question")
+                )
+            } else {
+                String::new()
+            };
             let connections = count(params.connections().into(), "connection");
-            format!("{connections} for TLS handshakes with {}, port {}{fetches}", params.host, params.port)
+            format!("{connections} for TLS handshakes with {}, port {}{fetches}{asked}", params.host, params.port)
         }
         Params::Mtu(params) => {
             let packets = count(MtuParams::MAX_PACKETS.into(), "packet");

@@ -5,10 +5,13 @@ use netsonde_tests::evidence::{Evidence, Recorded};
 use std::collections::BTreeMap;
 
 /// Records what the trials showed, and what was found, as golden cases: of each scenario one family with all rights and the other
-/// with none, which together show what either changes. Trials that came out wrong are not recorded.
+/// with none, which together show what either changes; of a scenario that is asked neither way, all. Trials that came out wrong are not
+/// recorded.
 pub(crate) fn write(trials: &[Trial]) -> Result<usize> {
     let mut scenarios: BTreeMap<&str, Recorded> = BTreeMap::new();
-    for trial in trials.iter().filter(|trial| trial.fault().is_none() && is_kept(trial)) {
+    let kept_at_all = |scenario: &str| trials.iter().any(|trial| trial.scenario == scenario && is_kept(trial));
+    let wanted = |trial: &&Trial| is_kept(trial) || !kept_at_all(&trial.scenario);
+    for trial in trials.iter().filter(wanted).filter(|trial| trial.fault().is_none()) {
         if let Some(document) = trial.document() {
             let recorded = scenarios.entry(&trial.scenario).or_default();
             recorded.trials.insert(trial.name(), Evidence::from(document));

@@ -17,6 +17,8 @@ mod golden;
 mod keep;
 /// The links of a network.
 mod links;
+/// What whoever has no privileges loses.
+mod losses;
 /// Certificates and statements that openssl alone makes.
 mod material;
 /// Networks of namespaces: built, broken, taken down.
@@ -218,6 +220,7 @@ fn report(trials: &[Trial], show: bool) {
         }
     }
     print_confusion(trials);
+    losses::print(trials);
     print_times(trials);
 }
 

@@ -11,7 +11,8 @@ pub(crate) fn make(folder: &Path, pki: &Pki, port: u16, names: &[String], materi
     fs::write(folder.join("root.key"), pki.root_key_pem()).context("writing the root's key")?;
     let script = match material {
         Material::WeakCertificate => weak(port, names),
-        Material::Revocation => revocation(port),
+        Material::Revocation => statement(port, "R\\t351231235959Z\\t260101000000Z,keyCompromise"),
+        Material::GoodStanding => statement(port, "V\\t351231235959Z\\t"),
     };
     let output = Command::new("sh").args(["-e", "-c", &script]).current_dir(folder).stdin(Stdio::null()).output();
     let output = output.context("running openssl")?;
@@ -32,10 +33,11 @@ fn weak(port: u16, names: &[String]) -> String {
     )
 }
 
-fn revocation(port: u16) -> String {
+/// The root's statement about the certificate, as openssl's index of an authority has it.
+fn statement(port: u16, standing: &str) -> String {
     format!(
         "serial=$(openssl x509 -in {port}.pem -noout -serial | cut -d= -f2)
-         printf 'R\\t351231235959Z\\t260101000000Z,keyCompromise\\t%s\\tunknown\\t/CN=revoked\\n' \"$serial\" > index.txt
+         printf '{standing}\\t%s\\tunknown\\t/CN=subject\\n' \"$serial\" > index.txt
          openssl ocsp -index index.txt -CA root.pem -rsigner root.pem -rkey root.key -issuer root.pem -cert {port}.pem -ndays 7 -respout {port}.ocsp"
     )
 }

@@ -181,7 +181,7 @@ pub(crate) enum ServiceKind {
     SmallHellos,
     /// `openssl s_server`.
     Openssl,
-    /// Serves the intermediate's certificate, as authorities do.
+    /// Serves the intermediate's certificate, as authorities do, or the file that `text` names, such as `444.ocsp`.
     Issuer,
     /// An HTTP server whose path says how it misbehaves.
     Unruly,
@@ -206,6 +206,8 @@ pub(crate) enum Material {
     WeakCertificate,
     /// The root's statement that the certificate was revoked, in `PORT.ocsp`.
     Revocation,
+    /// The root's statement that it was not, in the same place.
+    GoodStanding,
 }
 
 /// A link of the chain that is not plain.

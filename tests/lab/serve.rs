@@ -57,7 +57,7 @@ async fn start(service: &Service, address: IpAddr, directory: &Path) -> Result<S
             servers::serve_openssl(address, &directory.join(format!("{}.pem", service.port)), &arguments).await
         }
         ServiceKind::Issuer => {
-            let path = directory.join("middle.crt");
+            let path = directory.join(if service.text.is_empty() { "middle.crt" } else { &service.text });
             let file = std::fs::read(&path).with_context(|| format!("reading {}", path.display()))?;
             servers::serve_file(address, file).await
         }

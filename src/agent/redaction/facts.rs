@@ -5,9 +5,10 @@ use netsonde_contract::observation::{
     EchoedHeaders, Edns, Exchange, Expectation, ExpectationAbout, ExtendedError, Fact, FetchedIssuer, Handshake,
     HandshakeVariant, Header, Hold, Hop, HopName, HopOrigin, HopProbe, HopReply, HostsLine, Load, LoadedPhase, Lookup,
     LookupSource, Mtu, NameSources, NameVerdict, Observation, OtherMessage, PinVerdict, PlatformAddress, PortState, PortSweep,
-    Proxy, ProxyAnswer, ProxyMethod, Quic, QuicClose, Quoted, Race, RangeAnswer, Record, Reflection, RouteChange, SentQuery,
-    ServerTiming, Service, ServiceRefusal, ServiceStep, Signature, StartTls, SubnetScope, Sweep, SweepError, SweepTarget,
-    TimeOffset, TimeServer, TlsSupport, TlsUpgrade, Trace, TrustVerdict, VersionSupport, ZoneSecurity, ZoneServer, type_and_size,
+    Proxy, ProxyAnswer, ProxyMethod, Quic, QuicClose, Quoted, Race, RangeAnswer, Record, Reflection, Revocation, RouteChange,
+    SentQuery, ServerTiming, Service, ServiceRefusal, ServiceStep, Signature, StartTls, SubnetScope, Sweep, SweepError,
+    SweepTarget, TimeOffset, TimeServer, TlsSupport, TlsUpgrade, Trace, TrustVerdict, VersionSupport, ZoneSecurity, ZoneServer,
+    type_and_size,
 };
 use serde_json::Value;
 use std::collections::BTreeMap;
@@ -34,6 +35,7 @@ impl Redactor<'_> {
             Fact::HandshakeVariant(fact) => Fact::HandshakeVariant(Box::new(self.handshake_variant(fact))),
             Fact::TlsSupport(fact) => Fact::TlsSupport(Box::new(self.tls_support(fact))),
             Fact::FetchedIssuer(fact) => Fact::FetchedIssuer(Box::new(self.fetched_issuer(fact))),
+            Fact::Revocation(fact) => Fact::Revocation(Box::new(self.revocation(fact))),
             Fact::Exchange(fact) => Fact::Exchange(Box::new(self.exchange(fact))),
             Fact::Comparison(fact) => Fact::Comparison(Box::new(self.comparison(fact))),
             Fact::Load(fact) => Fact::Load(Box::new(self.load(fact))),
@@ -427,6 +429,17 @@ impl Redactor<'_> {
             address: fact.address.map(|address| self.socket(address)),
             certificate: fact.certificate.as_ref().map(|certificate| self.certificate(certificate)),
             trust: self.trust(&fact.trust),
+            failure: fact.failure.as_ref().map(|failure| self.failure(failure)),
+            ..fact.clone()
+        }
+    }
+
+    fn revocation(&mut self, fact: &Revocation) -> Revocation {
+        Revocation {
+            host: self.name(&fact.host),
+            server: self.socket(fact.server),
+            url: self.url(&fact.url),
+            address: fact.address.map(|address| self.socket(address)),
             failure: fact.failure.as_ref().map(|failure| self.failure(failure)),
             ..fact.clone()
         }

@@ -47,6 +47,9 @@ pub struct TlsParams {
     /// Fetch an issuer's certificate that the server did not send from the address that the certificate names.
     #[serde(default)]
     pub fetch_issuers: bool,
+    /// Ask the responder that the server's certificate names whether it was revoked, or fetch the list that it names.
+    #[serde(default)]
+    pub revocation: bool,
 }
 
 impl TlsParams {
@@ -59,6 +62,8 @@ impl TlsParams {
     pub const MAX_MYSQL_QUESTIONS: u32 = 40;
     /// Certificates fetched by `fetch_issuers` at most: a chain misses one intermediate, hardly ever two.
     pub const MAX_FETCHES: u32 = 3;
+    /// Places asked by `revocation` at most: a responder, and a list where it gives no statement.
+    pub const MAX_STATEMENTS: u32 = 2;
 
     pub(super) fn validate(&self) -> Result<(), ParameterError> {
         alpn::check(&self.alpn, 0)?;
@@ -85,7 +90,7 @@ impl TlsParams {
         if self.starttls == StartTlsProtocol::Mysql { Self::MAX_MYSQL_QUESTIONS } else { Self::MAX_QUESTIONS }
     }
 
-    /// Connections to the host at most, fetches of issuers left out.
+    /// Connections to the host at most, fetches of issuers and questions about revocation left out.
     pub fn connections(&self) -> u32 {
         let questions = match (self.versions, self.ciphers) {
             (_, true) => self.max_questions(),

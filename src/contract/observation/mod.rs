@@ -62,7 +62,8 @@ pub use service::{Service, ServiceReach, ServiceRefusal, ServiceStep, TlsUpgrade
 pub use tcp::{Banner, Connect, Hold, PortState, PortSweep, Race, SeenSegment, TcpState};
 pub use tls::{
     BuiltChain, Certificate, CertificateRequest, CertificateTimestamp, FetchedIssuer, Handshake, HandshakeVariant, NameVerdict,
-    Ocsp, OcspStatus, PinVerdict, StartTls, Tickets, TlsSupport, TrustReason, TrustStore, TrustVerdict, Variant, VersionSupport,
+    Ocsp, OcspStatus, PinVerdict, Revocation, RevocationSource, StartTls, Tickets, TlsSupport, TrustReason, TrustStore,
+    TrustVerdict, Variant, VersionSupport,
 };
 pub use transfer::{RangeAnswer, Transfer, TransferEnd};
 
@@ -101,6 +102,7 @@ pub enum Fact {
     HandshakeVariant(Box<HandshakeVariant>),
     TlsSupport(Box<TlsSupport>),
     FetchedIssuer(Box<FetchedIssuer>),
+    Revocation(Box<Revocation>),
     Exchange(Box<Exchange>),
     Comparison(Box<Comparison>),
     Proxy(Box<Proxy>),
@@ -150,6 +152,7 @@ impl Fact {
             Self::HandshakeVariant(fact) => fact.failure.as_ref(),
             Self::TlsSupport(fact) => fact.failure.as_ref(),
             Self::FetchedIssuer(fact) => fact.failure.as_ref(),
+            Self::Revocation(fact) => fact.failure.as_ref(),
             Self::Mtu(fact) => fact.failure.as_ref(),
             Self::TimeOffset(fact) => fact.failure.as_ref(),
             Self::Quic(fact) => fact.failure.as_ref(),

@@ -163,7 +163,7 @@ pub struct CertificateTimestamp {
     pub at: Timestamp,
 }
 
-/// A stapled OCSP response (RFC 6960 section 4.2.1).
+/// An OCSP response (RFC 6960 section 4.2.1), or what a revocation list says in its terms (RFC 5280 section 5.1).
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct Ocsp {
     /// What it says of the certificate (RFC 6960 section 2.2).
@@ -357,6 +357,41 @@ pub struct FetchedIssuer {
     pub trust: Vec<TrustVerdict>,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub failure: Option<Failure>,
+}
+
+/// What came of asking where the server's certificate says that its revocation can be looked up.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
+pub struct Revocation {
+    /// The host as it was asked for.
+    pub host: String,
+    /// The server whose certificate it is about.
+    pub server: SocketAddr,
+    /// How it was asked for.
+    pub by: RevocationSource,
+    /// The URL that the certificate names.
+    pub url: String,
+    /// The address that was asked.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub address: Option<SocketAddr>,
+    /// How long it took, in microseconds.
+    pub took_us: u64,
+    /// What was said of the certificate; none where nothing came.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub statement: Option<Ocsp>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub failure: Option<Failure>,
+}
+
+/// Where a revocation is looked up.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum RevocationSource {
+    /// A responder that answers for one certificate (RFC 6960).
+    Ocsp,
+    /// A list of all certificates that an authority revoked (RFC 5280 section 5).
+    Crl,
+    #[serde(other)]
+    Other,
 }
 
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]

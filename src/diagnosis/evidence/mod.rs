@@ -26,8 +26,8 @@ use netsonde_contract::kind::Kind;
 use netsonde_contract::observation::{
     AddressProbe, Capacity, Clock, CloudHint, CloudMetadata, Connect, Counters, Delegation, DnssecChain, Echo, Exchange,
     ExchangePurpose, Fact, FetchedIssuer, Handshake, HandshakeVariant, Hop, Interface, Load, Lookup, Machine, Mtu, NameSources,
-    Observation, PlatformAddress, PortSweep, Proxies, Proxy, Purpose, Quic, Resolvers, Route, Service, Sockets, SystemLoad,
-    TimeOffset, TlsSupport, Trace, ZoneServer,
+    Observation, PlatformAddress, PortSweep, Proxies, Proxy, Purpose, Quic, Resolvers, Revocation, Route, Service, Sockets,
+    SystemLoad, TimeOffset, TlsSupport, Trace, ZoneServer,
 };
 use netsonde_contract::outcome::Outcome;
 use netsonde_contract::target::Target;
@@ -96,6 +96,7 @@ pub(crate) struct Evidence<'a> {
     pub(crate) variants: Vec<Seen<'a, HandshakeVariant>>,
     pub(crate) tls_support: Vec<Seen<'a, TlsSupport>>,
     pub(crate) fetched_issuers: Vec<Seen<'a, FetchedIssuer>>,
+    pub(crate) revocations: Vec<Seen<'a, Revocation>>,
     pub(crate) exchanges: Vec<Seen<'a, Exchange>>,
     pub(crate) quics: Vec<Seen<'a, Quic>>,
     pub(crate) services: Vec<Seen<'a, Service>>,
@@ -158,6 +159,7 @@ impl<'a> Evidence<'a> {
             variants: Vec::new(),
             tls_support: Vec::new(),
             fetched_issuers: Vec::new(),
+            revocations: Vec::new(),
             exchanges: Vec::new(),
             quics: Vec::new(),
             services: Vec::new(),
@@ -251,6 +253,7 @@ impl<'a> Evidence<'a> {
             Fact::HandshakeVariant(fact) => self.variants.push(seen!(fact)),
             Fact::TlsSupport(fact) => self.tls_support.push(seen!(fact)),
             Fact::FetchedIssuer(fact) => self.fetched_issuers.push(seen!(fact)),
+            Fact::Revocation(fact) => self.revocations.push(seen!(fact)),
             Fact::Connect(fact) if is_of_proxy(outcome) => self.to_proxy.push(seen!(fact)),
             Fact::Connect(fact) => {
                 self.attempts.extend(Attempt::of_connect(seen!(fact)));

@@ -80,7 +80,7 @@ fn handshake_alone(exchange: &Exchange) -> Option<Question> {
 /// The same handshake again, with a small hello, and without a name.
 fn other_hellos(handshake: &Seen<'_, Handshake>) -> Option<Question> {
     let changes = json!({"compare_groups": true, "compare_names": ["none"], "versions": false, "ciphers": false,
-        "resumption": false, "fetch_issuers": false, "timeout_ms": 1_500});
+        "resumption": false, "fetch_issuers": false, "revocation": false, "timeout_ms": 1_500});
     let time = Duration::from_millis(4_500);
     Some(Question::new(changed(handshake.outcome, &changes)?, HALTED, 0.9, 12, time))
 }
@@ -88,7 +88,7 @@ fn other_hellos(handshake: &Seen<'_, Handshake>) -> Option<Question> {
 /// The same handshake with one version at a time.
 fn each_offer(handshake: &Seen<'_, Handshake>) -> Option<Question> {
     let changes = json!({"versions": true, "compare_groups": false, "compare_names": [], "ciphers": false,
-        "resumption": false, "fetch_issuers": false, "timeout_ms": 2_000});
+        "resumption": false, "fetch_issuers": false, "revocation": false, "timeout_ms": 2_000});
     Some(Question::new(changed(handshake.outcome, &changes)?, REFUSED_OFFER, 0.9, 20, Duration::from_secs(3)))
 }
 

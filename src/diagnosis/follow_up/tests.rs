@@ -4,6 +4,7 @@ use crate::scene::*;
 use netsonde_contract::failure::{FailureCode, Step};
 use netsonde_contract::id::CheckId;
 use netsonde_contract::kind::Kind;
+use netsonde_contract::observation::QueryReason;
 use netsonde_contract::outcome::{Outcome, Status};
 
 fn ask(scene: &Scene) -> Vec<FollowUp> {
@@ -100,6 +101,7 @@ fn no_follow_up_asks_anybody_that_the_run_did_not_ask() {
             assert!(servers.iter().all(|server| known.contains(&server.as_str().unwrap())), "{follow_up:#?}");
             assert!(value.get("control").is_none_or(serde_json::Value::is_null), "{follow_up:#?}");
             assert_ne!(value.get("fetch_issuers"), Some(&serde_json::Value::Bool(true)), "{follow_up:#?}");
+            assert_ne!(value.get("revocation"), Some(&serde_json::Value::Bool(true)), "{follow_up:#?}");
             assert_ne!(value.get("delegation"), Some(&serde_json::Value::Bool(true)), "{follow_up:#?}");
         }
     }
@@ -194,6 +196,18 @@ fn servfail_asks_again_with_checking_disabled_and_silence_asks_the_same_server_f
     let asked = ask(&silent);
     assert_eq!(parameter(&asked[0], "identity"), true, "{asked:#?}");
     assert!(asked.iter().any(|follow_up| parameter(follow_up, "transport") == "tcp"), "{asked:#?}");
+}
+
+#[test]
+fn one_question_lost_with_extensions_asks_more_often_with_and_without_them() {
+    let lost = with_lookup(answer("10.0.0.53", "shop.example", &["192.0.2.1"]), |lookup| {
+        lookup.sent = vec![sent(QueryReason::First, true, None), sent(QueryReason::SilenceWithEdns, false, Some("NOERROR"))];
+    });
+    let mut scene = Scene::new("shop.example").check(Kind::Dns, [lost]);
+    give_parameters(&mut scene, serde_json::json!({"name": "shop.example"}));
+    let asked = ask(&scene);
+    let again = asked.iter().find(|follow_up| follow_up.between.contains(&"dns.edns_dropped")).unwrap();
+    assert_eq!((parameter(again, "edns"), parameter(again, "attempts")), (serde_json::json!("fallback"), serde_json::json!(3)));
 }
 
 #[test]

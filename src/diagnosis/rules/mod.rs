@@ -113,6 +113,7 @@ pub const RULES: &[Rule] = &[
     tls::alert::REJECTED_RULE,
     tls::weak_certificate::RULE,
     tls::revoked::RULE,
+    tls::revocation_unreachable::RULE,
     http::proxy::RULE,
     http::proxy_said::AUTH_REQUIRED_RULE,
     http::proxy_said::DENIED_RULE,

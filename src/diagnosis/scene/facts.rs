@@ -7,9 +7,10 @@ use netsonde_contract::observation::{
     Certificate, Clock, CloudHint, CloudMetadata, CloudProvider, Connect, DnsFlags, DnsReply, DnssecChain, Echo, EchoReply,
     EchoStatistics, Exchange, Fact, FetchedIssuer, Handshake, HandshakeVariant, Header, Hold, Hop, HopProbe, HopReply, HostsLine,
     Interface, LatencySeries, Load, LoadedPhase, Lookup, LookupSource, Machine, Mtu, MtuLimit, MtuTransport, NameSources,
-    NameVerdict, OtherMessage, PlatformAddress, PlatformService, Proxies, Proxy, ProxySetting, Purpose, QueryReason, Quic,
-    Record, ReplyKind, Resolvers, Route, RttDistribution, Security, SentQuery, Service, SystemLoad, TimeOffset, TlsSupport,
-    Trace, TraceProtocol, Transfer, Transport, TrustReason, TrustStore, TrustVerdict, Variant, VersionSupport, ZoneServer,
+    NameVerdict, Ocsp, OtherMessage, PlatformAddress, PlatformService, Proxies, Proxy, ProxySetting, Purpose, QueryReason, Quic,
+    Record, ReplyKind, Resolvers, Revocation, RevocationSource, Route, RttDistribution, Security, SentQuery, Service, SystemLoad,
+    TimeOffset, TlsSupport, Trace, TraceProtocol, Transfer, Transport, TrustReason, TrustStore, TrustVerdict, Variant,
+    VersionSupport, ZoneServer,
 };
 use serde_json::json;
 use std::net::{IpAddr, SocketAddr};
@@ -640,6 +641,24 @@ pub(crate) fn fetched_issuer(url: &str, trusted: bool, self_signed: bool) -> Fac
         fits: true,
         trust: vec![verdict],
         failure: None,
+    }))
+}
+
+/// What came of asking the responder that the certificate of [`handshake`] names.
+pub(crate) fn revocation(said: Result<Ocsp, Failure>) -> Fact {
+    let (statement, failure) = match said {
+        Ok(statement) => (Some(statement), None),
+        Err(failure) => (None, Some(failure)),
+    };
+    Fact::Revocation(Box::new(Revocation {
+        host: "shop.example".into(),
+        server: "192.0.2.1:443".parse().unwrap(),
+        by: RevocationSource::Ocsp,
+        url: "http://ocsp.example/".into(),
+        address: None,
+        took_us: 30_000,
+        statement,
+        failure,
     }))
 }
 

@@ -17,6 +17,7 @@ mod ntp;
 mod proxy;
 mod quic;
 mod reflect;
+mod revocation;
 mod route;
 mod route_depth;
 mod service;
@@ -91,6 +92,7 @@ pub(crate) fn line(fact: &Fact) -> String {
         Fact::HandshakeVariant(fact) => tls_compared::variant(fact),
         Fact::TlsSupport(fact) => tls_compared::support(fact),
         Fact::FetchedIssuer(fact) => tls_compared::fetched(fact),
+        Fact::Revocation(fact) => revocation::line(fact),
         Fact::Exchange(fact) => http::line(fact),
         Fact::Comparison(fact) => http_beside::comparison(fact),
         Fact::Load(fact) => load::line(fact),
@@ -139,6 +141,7 @@ pub(crate) fn details(fact: &Fact) -> Vec<String> {
         Fact::HandshakeVariant(fact) => failure::details(fact.failure.as_ref()),
         Fact::TlsSupport(fact) => tls_compared::support_details(fact),
         Fact::FetchedIssuer(fact) => failure::details(fact.failure.as_ref()),
+        Fact::Revocation(fact) => revocation::details(fact),
         Fact::Exchange(fact) => http::details(fact),
         Fact::Comparison(fact) => http_beside::comparison_details(fact),
         Fact::Load(fact) => load::details(fact),

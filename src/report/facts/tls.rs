@@ -176,6 +176,11 @@ fn offers(handshake: &Handshake) -> Vec<String> {
 }
 
 fn ocsp(ocsp: &Ocsp) -> String {
+    format!("stapled OCSP response: {}", statement(ocsp))
+}
+
+/// What is said of a certificate's revocation.
+pub(super) fn statement(ocsp: &Ocsp) -> String {
     let status = match ocsp.status {
         OcspStatus::Good => "good",
         OcspStatus::Revoked => "revoked",
@@ -184,7 +189,7 @@ fn ocsp(ocsp: &Ocsp) -> String {
         OcspStatus::Unreadable => "unreadable",
         OcspStatus::Other => "another",
     };
-    let mut line = format!("stapled OCSP response: {status}");
+    let mut line = status.to_owned();
     line.push_str(&ocsp.revoked_at.map_or(String::new(), |at| format!(" since {}", units::day(at))));
     line.push_str(&ocsp.this_update.map_or(String::new(), |at| format!(", of {}", units::moment(at))));
     line.push_str(&ocsp.next_update.map_or(String::new(), |at| format!(", good until {}", units::moment(at))));

@@ -4,7 +4,7 @@ use serde_json::{Value, json};
 /// A mail server looked at in depth, behind a path that swallows large packets, from a machine whose clock is off.
 pub(crate) fn deep() -> Value {
     let target = json!({"text": "mail.example:587", "host": "mail.example", "port": 587});
-    let tls = vec![handshake(), classic(), resumed(), other_name(), support(), fetched()];
+    let tls = vec![handshake(), classic(), resumed(), other_name(), support(), fetched(), revocation()];
     run(
         "probe-tls",
         &[target],
@@ -120,6 +120,16 @@ fn fetched() -> Value {
             "fact": "fetched_issuer", "url": "http://ca.example/issuing-3.crt", "address": "192.0.2.80:80", "took_us": 31_000, "fits": true,
             "certificate": certificate("CN=Example Issuing CA 3, O=Example Trust", "CN=Example Root", true),
             "trust": [{"store": "platform", "trusted": true}],
+        }),
+    )
+}
+
+fn revocation() -> Value {
+    observation(
+        "tls/7",
+        json!({
+            "fact": "revocation", "host": "mail.example", "server": "192.0.2.25:993", "by": "ocsp", "url": "http://ocsp.ca.example/",
+            "address": "192.0.2.81:80", "took_us": 5_000_000, "failure": {"code": "timed_out", "during": "connect", "text": "no answer within 5000 ms"},
         }),
     )
 }

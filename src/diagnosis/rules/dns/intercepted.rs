@@ -4,7 +4,7 @@ use crate::evidence::{Evidence, Seen};
 use crate::rule::Rule;
 use crate::spot::Spot;
 use netsonde_contract::finding::{Severity, Who};
-use netsonde_contract::observation::{Lookup, LookupSource, Purpose};
+use netsonde_contract::observation::{Lookup, LookupSource, Purpose, TrustReason};
 use std::net::SocketAddr;
 
 pub(in crate::rules) const RULE: Rule = Rule {
@@ -14,6 +14,9 @@ pub(in crate::rules) const RULE: Rule = Rule {
 
 /// The person said that no name server is there, and one answered.
 const ANSWERED: f64 = 0.93;
+/// Whoever answered shows a certificate for another name, of somebody whom this machine does not trust. A server of one's own that was
+/// set up carelessly does the same.
+const ANOTHER_NAME: f64 = 0.7;
 
 fn evaluate(evidence: &Evidence<'_>) -> Vec<Candidate> {
     let answered = evidence.lookups_beside.iter().filter(|lookup| lookup.purpose == Purpose::Unserved && lookup.reply.is_some());
@@ -25,7 +28,43 @@ fn evaluate(evidence: &Evidence<'_>) -> Vec<Candidate> {
             None => found.push(candidate(evidence, lookup, server)),
         }
     }
+    let by_name = evidence.lookups.iter().chain(&evidence.lookups_beside).filter_map(|lookup| another_name(evidence, lookup));
+    for candidate in by_name {
+        match found.iter_mut().find(|known| known.place.resolver == candidate.place.resolver) {
+            Some(known) => *known = known.clone().resting_on(&candidate.evidence),
+            None => found.push(candidate),
+        }
+    }
     found
+}
+
+/// The server was asked by its name (DNS over TLS, HTTPS or QUIC), and an answer came from somebody with another one.
+///
+/// What servers call themselves in the clear (NSID, `id.server`) proves nothing: one server has several addresses, and the two
+/// addresses of a public service are often the same machine.
+fn another_name(evidence: &Evidence<'_>, lookup: &Seen<'_, Lookup>) -> Option<Candidate> {
+    let LookupSource::Server { server, .. } = lookup.source else { return None };
+    let handshake = lookup.tls.as_deref().filter(|_| lookup.reply.is_some())?;
+    let name = handshake.name.as_ref().filter(|name| !name.fits && handshake.server_name.is_some())?;
+    let trusted = handshake.deciding_verdict()?.trusted;
+    let only_the_name = handshake.trust.iter().all(|verdict| verdict.reason == Some(TrustReason::NameMismatch));
+    let leaf = handshake.chain.first()?;
+    if trusted || only_the_name {
+        return None;
+    }
+    let felt = evidence.names().iter().any(|view| !view.resolved());
+    let sentence = format!(
+        "Whoever answers as the name server {} at {} shows a certificate of {}, which {} did not issue to that name: most likely somebody on the way answers in its place.",
+        name.wanted,
+        server.ip(),
+        leaf.subject,
+        leaf.issuer
+    );
+    let candidate = Candidate::new(if felt { Severity::Degraded } else { Severity::Notice }, ANOTHER_NAME, sentence)
+        .at(resolver(&lookup.name, server.ip()))
+        .resting_on([lookup.id])
+        .next(Who::Network, "Compare the certificate with the one that the server shows to another network; do not trust answers of this one until it is known whose it is.");
+    Some(candidate)
 }
 
 /// Nobody feels that another server answers as long as the answers are right.
@@ -51,10 +90,10 @@ fn candidate(evidence: &Evidence<'_>, lookup: &Seen<'_, Lookup>, server: SocketA
 
 #[cfg(test)]
 mod tests {
-    use crate::scene::{Scene, answer, beside, dns_silent, rcode, system};
+    use crate::scene::{Scene, answer, beside, dns_silent, handshake, rcode, system, with_lookup};
     use netsonde_contract::finding::Severity;
     use netsonde_contract::kind::Kind;
-    use netsonde_contract::observation::{Fact, Purpose};
+    use netsonde_contract::observation::{Fact, NameVerdict, Purpose, TrustReason};
 
     const NAME: &str = "shop.example";
     const NOBODY: &str = "198.51.100.1";
@@ -69,6 +108,29 @@ mod tests {
     fn an_answer_from_where_no_server_is_is_somebody_elses() {
         assert_eq!(scene(answer(NOBODY, NAME, &["192.0.2.1"])).is_healthy(), ["dns.intercepted"]);
         assert_eq!(scene(rcode(NOBODY, NAME, "A", 5, &[])).is_healthy(), ["dns.intercepted"]);
+    }
+
+    /// An answer over TLS of a server that was asked as `dns.example`.
+    fn over_tls(fits: bool, reason: TrustReason) -> Scene {
+        let Fact::Handshake(mut shown) = handshake(|_| {}) else { unreachable!() };
+        shown.server_name = Some("dns.example".into());
+        shown.name = Some(NameVerdict { wanted: "dns.example".into(), fits });
+        for verdict in &mut shown.trust {
+            (verdict.trusted, verdict.reason) = (fits, (!fits).then_some(reason));
+        }
+        let answer = with_lookup(answer("10.0.0.53", NAME, &["192.0.2.1"]), |lookup| lookup.tls = Some(shown));
+        Scene::new(NAME).check(Kind::Dns, [answer, system(NAME, &["192.0.2.1"])])
+    }
+
+    #[test]
+    fn whoever_answers_under_a_name_that_is_not_the_servers_is_somebody_else() {
+        assert_eq!(over_tls(false, TrustReason::UnknownIssuer).is_healthy(), ["dns.intercepted"]);
+    }
+
+    #[test]
+    fn a_trusted_certificate_for_another_name_is_a_server_that_was_asked_by_the_wrong_one() {
+        assert!(over_tls(false, TrustReason::NameMismatch).is_healthy().is_empty());
+        assert!(over_tls(true, TrustReason::UnknownIssuer).is_healthy().is_empty());
     }
 
     #[test]

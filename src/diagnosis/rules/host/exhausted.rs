@@ -3,6 +3,7 @@
 use crate::candidate::Candidate;
 use crate::evidence::Evidence;
 use crate::rule::Rule;
+use crate::rules::host::link_down;
 use netsonde_contract::failure::{Failure, FailureCode};
 use netsonde_contract::finding::{Severity, Who};
 use netsonde_contract::id::ObservationId;
@@ -24,7 +25,10 @@ const BUFFERS: f64 = 0.8;
 const ENFILE: i32 = 23;
 
 /// Failures with the code, in every check of the target; whether one of the checks matters.
-fn failures<'a>(evidence: &Evidence<'a>, code: &FailureCode) -> (Vec<(&'a Failure, &'a ObservationId)>, bool) {
+pub(in crate::rules) fn failures<'a>(
+    evidence: &Evidence<'a>,
+    code: &FailureCode,
+) -> (Vec<(&'a Failure, &'a ObservationId)>, bool) {
     let (mut found, mut matters) = (Vec::new(), false);
     for outcome in &evidence.outcomes {
         let failures = outcome.observations.iter().filter_map(|seen| Some((seen.fact.failure()?, &seen.id)));
@@ -64,6 +68,10 @@ fn descriptors(evidence: &Evidence<'_>) -> Vec<Candidate> {
 fn buffers(evidence: &Evidence<'_>) -> Vec<Candidate> {
     let (found, matters) = failures(evidence, &FailureCode::BuffersExhausted);
     let Some((first, _)) = found.first() else { return Vec::new() };
+    // The queue of an interface without a link cannot drain: that it is full follows.
+    if link_down::all_dead(evidence).is_some() {
+        return Vec::new();
+    }
     let ids: Vec<&ObservationId> = found.iter().map(|(_, id)| *id).collect();
     let sentence = format!(
         "This machine had no room for packets that were to be sent ({}): its memory for sockets or the queue of its interface was full.",
@@ -85,9 +93,10 @@ fn severity(matters: bool) -> Severity {
 
 #[cfg(test)]
 mod tests {
-    use crate::scene::{Scene, connect, connected, echo_failed, failure, refused};
+    use crate::scene::{Scene, connect, connected, echo_failed, failure, interface, refused, route, silent};
     use netsonde_contract::failure::{FailureCode, Step};
     use netsonde_contract::kind::Kind;
+    use netsonde_contract::observation::Fact;
 
     #[test]
     fn a_program_without_descriptors_is_told_from_one_without_the_right() {
@@ -102,6 +111,20 @@ mod tests {
         let failed = failure(FailureCode::BuffersExhausted, Step::Send);
         let scene = Scene::new("shop.example").check(Kind::Tcp, [connected("192.0.2.1:443")]);
         assert_eq!(scene.check(Kind::Icmp, [echo_failed("192.0.2.1", failed)]).is_healthy(), ["host.buffers_exhausted"]);
+    }
+
+    #[test]
+    fn a_queue_that_is_full_because_its_interface_has_no_link_is_a_consequence() {
+        for carrier in [true, false] {
+            let mut fact = interface("10.0.0.100/24");
+            if let Fact::Interface(interface) = &mut fact {
+                interface.carrier = Some(carrier);
+            }
+            let scene = Scene::new("shop.example").check(Kind::Host, [fact, route("192.0.2.1", Some("10.0.0.1"))]);
+            let failed = failure(FailureCode::BuffersExhausted, Step::Send);
+            let scene = scene.check(Kind::Tcp, [silent("192.0.2.1:443")]).check(Kind::Icmp, [echo_failed("192.0.2.1", failed)]);
+            assert_eq!(scene.names("host.buffers_exhausted"), carrier);
+        }
     }
 
     #[test]

@@ -1,10 +1,12 @@
 use crate::candidate::Candidate;
-use crate::evidence::Evidence;
+use crate::evidence::{Evidence, Seen};
 use crate::rule::Rule;
 use crate::spot::Spot;
 use crate::wording::named;
+use netsonde_contract::failure::IcmpMeaning;
 use netsonde_contract::finding::{Place, Severity, Who};
 use netsonde_contract::id::ObservationId;
+use netsonde_contract::observation::Lookup;
 use std::net::IpAddr;
 
 pub(in crate::rules) const RULE: Rule = Rule {
@@ -16,7 +18,45 @@ pub(in crate::rules) const RULE: Rule = Rule {
 const CONFIDENCE: f64 = 0.88;
 
 fn evaluate(evidence: &Evidence<'_>) -> Vec<Candidate> {
-    evidence.addresses().into_iter().filter_map(|address| towards(evidence, address)).collect()
+    let addresses = evidence.addresses();
+    if addresses.is_empty() {
+        return to_resolver(evidence).into_iter().collect();
+    }
+    addresses.into_iter().filter_map(|address| towards(evidence, address)).collect()
+}
+
+/// The name could not be looked up, because not even the gateway to a name server answers.
+fn to_resolver(evidence: &Evidence<'_>) -> Option<Candidate> {
+    let names = evidence.names();
+    let view = names.iter().find(|view| !view.servers.is_empty() && !view.resolved())?;
+    if view.servers.iter().any(|server| !server.answers().is_empty()) {
+        return None;
+    }
+    let of_own = |lookup: &&Seen<'_, Lookup>| {
+        let error = lookup.failure.as_ref().and_then(|failure| failure.icmp.as_ref());
+        error.is_some_and(|error| error.meaning() == IcmpMeaning::HostUnreachable && evidence.is_own(error.offender))
+    };
+    let beyond = view.servers.iter().filter(|server| evidence.on_link(server.server.ip()) == Some(false));
+    let (server, ids) = beyond
+        .map(|server| (server, server.lookups.iter().filter(of_own).map(|lookup| lookup.id).collect::<Vec<_>>()))
+        .find(|(_, ids)| !ids.is_empty())?;
+    let address = server.server.ip();
+    let sentence = format!(
+        "This machine gets no answer from its gateway on its own network, so that nothing to its name server {address} leaves the first cable, and {} cannot be looked up.",
+        view.name
+    );
+    let candidate = Candidate::new(Severity::Problem, CONFIDENCE, sentence)
+        .at(Place { resolver: Some(address), ..Place::default() })
+        .about(Spot::Everything)
+        .stopping()
+        .resting_on(ids.iter().copied())
+        .resting_on(view.system_failures())
+        .rejecting("path.no_route", "The error carries this machine's own address, not a router's.", ids)
+        .next(
+            Who::Network,
+            "Look at this machine's gateway: is it switched on, connected to the same network, and is its address right?",
+        );
+    Some(candidate)
 }
 
 fn towards(evidence: &Evidence<'_>, address: IpAddr) -> Option<Candidate> {
@@ -53,9 +93,22 @@ fn towards(evidence: &Evidence<'_>, address: IpAddr) -> Option<Candidate> {
 
 #[cfg(test)]
 mod tests {
-    use crate::scene::{Scene, icmp, icmp_ended, route};
-    use netsonde_contract::failure::FailureCode;
+    use crate::scene::{Scene, dns_silent, failure, icmp, icmp_ended, interface, route, system, with_lookup};
+    use netsonde_contract::failure::{FailureCode, Step};
     use netsonde_contract::kind::Kind;
+
+    #[test]
+    fn a_name_server_behind_a_gateway_that_nobody_answers_for_is_not_what_is_dead() {
+        for (cidr, cause) in [("10.0.0.100/24", "host.gateway_unresolved"), ("10.0.0.100/8", "dns.resolver_unreachable")] {
+            let asked = with_lookup(dns_silent("10.9.0.53", "shop.example", "A"), |lookup| {
+                let mut failed = failure(FailureCode::HostUnreachable, Step::Receive);
+                failed.icmp = Some(icmp("10.0.0.100", 3, 1));
+                lookup.failure = Some(failed);
+            });
+            let scene = Scene::new("shop.example").check(Kind::Host, [interface(cidr)]);
+            scene.check(Kind::Dns, [asked, system("shop.example", &[])]).finds(cause);
+        }
+    }
 
     fn scene(gateway: Option<&str>, offender: &str) -> Scene {
         let error = icmp(offender, 3, 1);

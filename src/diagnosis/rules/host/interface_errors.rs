@@ -1,15 +1,17 @@
 use crate::candidate::Candidate;
 use crate::evidence::Evidence;
 use crate::rule::Rule;
+use crate::rules::host::{exhausted, link_down};
 use crate::rules::path::loss;
 use crate::wording::{count, list};
+use netsonde_contract::failure::FailureCode;
 use netsonde_contract::finding::{Place, Severity, Who};
 use netsonde_contract::observation::{InterfaceCounters, InterfaceGrowth};
 
 pub(in crate::rules) const RULE: Rule = Rule {
-    refines: &["path.loss"],
+    refines: &["path.loss", "host.buffers_exhausted"],
     settled_by: Some("the interface's own statistics while traffic flows, twice: `ethtool -S INTERFACE`"),
-    ..Rule::new("host.interface_errors", &["path.loss"], evaluate)
+    ..Rule::new("host.interface_errors", &["path.loss", "host.buffers_exhausted"], evaluate)
 };
 
 /// The interface counts errors while packets to the target are lost.
@@ -24,15 +26,24 @@ const ONE_IN: u64 = 100;
 
 fn evaluate(evidence: &Evidence<'_>) -> Vec<Candidate> {
     let Some(counters) = evidence.grown() else { return Vec::new() };
+    // An interface without a link drops whatever does not fit its queue.
+    if link_down::all_dead(evidence).is_some() {
+        return Vec::new();
+    }
     let used = |name: &str| evidence.routes.iter().any(|route| route.fact.interface.as_deref() == Some(name));
     let lost: Vec<_> = evidence.addresses().into_iter().filter_map(|address| loss::share(evidence, address)).collect();
+    // The system passes on what the interface says to a program whose packet it drops, in the words of a full queue.
+    let (refused, matters) = exhausted::failures(evidence, &FailureCode::BuffersExhausted);
     let of_interface = |growth: &InterfaceGrowth| {
         let told = telling(&growth.counters, !lost.is_empty())?;
-        let (severity, confidence, felt) = if lost.is_empty() {
-            (Severity::Notice, ALONE, "")
-        } else {
-            (Severity::Degraded, WITH_LOSS, " Packets to the target are lost meanwhile.")
+        let dropped = !refused.is_empty() && growth.counters.tx_dropped > 0;
+        let (severity, confidence, felt) = match (dropped, lost.is_empty()) {
+            (true, _) if matters => (Severity::Problem, WITH_LOSS, " Packets of this run were among them."),
+            (true, true) => (Severity::Notice, WITH_LOSS, " Packets of this run were among them."),
+            (false, true) => (Severity::Notice, ALONE, ""),
+            (_, false) => (Severity::Degraded, WITH_LOSS, " Packets to the target are lost meanwhile."),
         };
+        let refused = refused.iter().filter(|_| dropped).map(|(_, id)| *id);
         let packets = growth.counters.rx_packets.saturating_add(growth.counters.tx_packets);
         let sentence = format!(
             "The network interface {} of this machine counted {told} during the run, beside {packets} good packets.{felt}",
@@ -42,6 +53,12 @@ fn evaluate(evidence: &Evidence<'_>) -> Vec<Candidate> {
             .at(Place { interface: Some(growth.name.clone()), ..Place::default() })
             .resting_on([counters.id])
             .resting_on(lost.iter().flat_map(|share| share.ids.iter().copied()))
+            .resting_on(refused)
+            .rejecting(
+                "host.buffers_exhausted",
+                "The interface itself counts what it dropped, rather than its queue or the memory being full.",
+                dropped.then_some(counters.id),
+            )
             .rejecting("path.loss", "The packets were lost at this machine's own interface.", [counters.id])
             .next(
                 Who::Customer,
@@ -76,7 +93,9 @@ fn telling(counters: &InterfaceCounters, lost: bool) -> Option<String> {
 
 #[cfg(test)]
 mod tests {
-    use crate::scene::{Scene, connected, echo_series, grown, route};
+    use crate::scene::{Scene, connected, echo_failed, echo_series, failure, grown, route};
+    use netsonde_contract::failure::{FailureCode, Step};
+    use netsonde_contract::finding::Severity;
     use netsonde_contract::kind::Kind;
     use netsonde_contract::observation::InterfaceCounters;
 
@@ -99,6 +118,20 @@ mod tests {
     fn errors_that_nobody_feels_are_worth_knowing() {
         let counters = InterfaceCounters { tx_errors: 9, ..InterfaceCounters::default() };
         assert_eq!(scene(counters, 0).is_healthy(), ["host.interface_errors"]);
+    }
+
+    #[test]
+    fn what_the_interface_drops_and_counts_is_no_missing_memory() {
+        for (tx_dropped, cause) in [(20, "host.interface_errors"), (0, "host.buffers_exhausted")] {
+            let counters = InterfaceCounters { rx_packets: 20, tx_packets: 20, tx_dropped, ..InterfaceCounters::default() };
+            let failed = failure(FailureCode::BuffersExhausted, Step::Send);
+            let scene = Scene::new("shop.example")
+                .check(Kind::Host, [route("192.0.2.1", Some("10.0.0.1")), grown(&[], counters)])
+                .check(Kind::Icmp, [echo_failed("192.0.2.1", failed)])
+                .required();
+            let finding = scene.finds(cause);
+            assert_eq!(finding.severity, Severity::Problem);
+        }
     }
 
     #[test]

@@ -79,9 +79,12 @@ fn is_dead(interface: &Interface) -> bool {
 }
 
 /// The interfaces that lead out, where none of them has a link.
-fn all_dead<'a>(evidence: &Evidence<'a>) -> Option<Vec<Seen<'a, Interface>>> {
+pub(in crate::rules) fn all_dead<'a>(evidence: &Evidence<'a>) -> Option<Vec<Seen<'a, Interface>>> {
     let joins = |interface: &Interface| interface.kind.as_deref().is_some_and(|kind| JOINING_KINDS.contains(&kind));
-    let ways: Vec<_> = evidence.interfaces.iter().filter(|one| !one.loopback && !one.tunnel && !joins(one)).copied().collect();
+    let outward: Vec<_> = evidence.interfaces.iter().filter(|one| !one.loopback && !joins(one)).copied().collect();
+    // A tunnel needs another interface below it, unless there is none: then it is all that the machine has.
+    let below: Vec<_> = outward.iter().filter(|one| !one.tunnel).copied().collect();
+    let ways = if below.is_empty() { outward } else { below };
     (!ways.is_empty() && ways.iter().all(|one| is_dead(one))).then_some(ways)
 }
 
@@ -129,6 +132,16 @@ mod tests {
             (interface.up, interface.carrier) = (up, up.then_some(false));
         }
         fact
+    }
+
+    #[test]
+    fn where_a_tunnel_is_all_that_the_machine_has_it_counts() {
+        let mut fact = without_link("10.0.0.100/24", false);
+        if let Fact::Interface(interface) = &mut fact {
+            interface.tunnel = true;
+        }
+        let scene = Scene::new("shop.example").check(Kind::Host, [fact]).check(Kind::Tcp, [silent("192.0.2.1:443")]);
+        assert!(scene.names("host.link_down"));
     }
 
     #[test]

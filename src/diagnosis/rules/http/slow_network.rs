@@ -16,8 +16,10 @@ pub(in crate::rules) const RULE: Rule = Rule {
 /// The round trip alone explains the time.
 const CONFIDENCE: f64 = 0.9;
 
-/// Connecting, asking and TLS take a round trip each at the least.
+/// Connecting and asking take a round trip each at the least.
 const ROUND_TRIPS: u64 = 2;
+/// The handshake of TLS takes one more (RFC 8446 section 2).
+const ROUND_TRIPS_OF_TLS: u64 = 1;
 
 fn evaluate(evidence: &Evidence<'_>) -> Vec<Candidate> {
     last_exchanges(evidence).iter().filter_map(|exchange| slow(evidence, exchange)).collect()
@@ -31,8 +33,9 @@ fn slow(evidence: &Evidence<'_>, exchange: &Seen<'_, Exchange>) -> Option<Candid
     let (rtt_us, id): (u64, &ObservationId) =
         by_connections.chain(evidence.path_rtt(address.ip())).min_by_key(|(rtt_us, _)| *rtt_us)?;
     let total_us = first_byte_us + exchange.phases.connect_us? + exchange.phases.tls_us.unwrap_or_default();
+    let round_trips = ROUND_TRIPS + exchange.phases.tls_us.map_or(0, |_| ROUND_TRIPS_OF_TLS);
     // The server's own time is a small part: at least half of all is round trips that had to be made.
-    let explained = rtt_us * ROUND_TRIPS * 2 >= total_us;
+    let explained = rtt_us * round_trips * 2 >= total_us;
     let server_us = first_byte_us.saturating_sub(rtt_us);
     if rtt_us < FAR_ROUND_TRIP_US || !explained || server_us > SLOW_FIRST_BYTE_US {
         return None;
@@ -62,10 +65,25 @@ mod tests {
     const URL: &str = "http://shop.example/";
 
     fn timed(connect_us: u64, first_byte_us: u64) -> Scene {
+        within_tls(connect_us, None, first_byte_us)
+    }
+
+    fn within_tls(connect_us: u64, tls_us: Option<u64>, first_byte_us: u64) -> Scene {
         let fact = exchange(URL, |exchange| {
-            exchange.phases = Phases { connect_us: Some(connect_us), first_byte_us: Some(first_byte_us), ..Phases::default() };
+            exchange.phases =
+                Phases { connect_us: Some(connect_us), tls_us, first_byte_us: Some(first_byte_us), ..Phases::default() };
         });
         Scene::new(URL).check(Kind::Http, [fact])
+    }
+
+    #[test]
+    fn the_handshake_of_tls_is_a_round_trip_of_its_own() {
+        within_tls(456_000, Some(480_000), 930_000).finds("http.slow_network");
+    }
+
+    #[test]
+    fn a_handshake_that_takes_many_round_trips_is_not_the_networks() {
+        assert!(!within_tls(456_000, Some(2_000_000), 600_000).names("http.slow_network"));
     }
 
     #[test]

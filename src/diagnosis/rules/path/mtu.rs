@@ -16,7 +16,7 @@ use std::net::IpAddr;
 pub(in crate::rules) const LOWERED_RULE: Rule = Rule::new("path.mtu_lowered", &["path.mtu_blackhole"], lowered);
 
 pub(in crate::rules) const BLACKHOLE_RULE: Rule = Rule {
-    refines: &["http.timeout", "tls.handshake_timeout"],
+    refines: &["http.timeout", "tls.handshake_timeout", "tls.large_hello_blocked"],
     settled_by: Some("the same transfer with the interface's MTU set to the size that passes: if it works, this is the cause"),
     ..Rule::new("path.mtu_blackhole", &["path.mtu_lowered", "http.slow_server", "path.loss"], blackhole)
 };
@@ -152,7 +152,7 @@ mod tests {
         for status in [None, Some(200)] {
             let finding =
                 halted(status).check(Kind::Mtu, [mtu(MtuLimit::Untold, 1_300, Some(1_301))]).finds("path.mtu_blackhole");
-            assert_eq!((finding.severity, finding.refines.len()), (Severity::Problem, 2));
+            assert_eq!((finding.severity, finding.refines.len()), (Severity::Problem, 3));
             assert!(finding.sentence.contains("1300 bytes pass, 1301 do not"), "{}", finding.sentence);
         }
     }

@@ -19,6 +19,8 @@ pub(in crate::rules) const RULE: Rule = Rule {
 const SEEN_TWICE: f64 = 0.97;
 /// The trace shows the circle.
 const SEEN: f64 = 0.93;
+/// One router answers at every other distance, or more seldom, and nobody between: most likely the others of the circle are silent.
+const ONE_ANSWERS: f64 = 0.85;
 /// A packet with the usual TTL ran out of it: a circle, or a path of more than 64 routers, which does not exist in practice.
 const EXPIRED: f64 = 0.85;
 
@@ -44,12 +46,17 @@ fn towards(evidence: &Evidence<'_>, address: IpAddr) -> Option<Candidate> {
     let (confidence, sentence, place) = match (&circle, expired.first()) {
         (None, None) => return None,
         (Some(circle), expired) => {
-            let confidence = if expired.is_some() { SEEN_TWICE } else { SEEN };
-            let routers = list(&circle.routers);
-            let sentence = format!(
-                "Packets to {host} go round in a circle between the routers {routers}, from hop {} on, and never arrive.",
-                circle.first_ttl
-            );
+            let confidence = match (expired, circle.routers.len()) {
+                (Some(_), _) => SEEN_TWICE,
+                (None, 1) => ONE_ANSWERS,
+                (None, _) => SEEN,
+            };
+            let among = match circle.routers.as_slice() {
+                [alone] => format!("through the router {alone} and others that do not answer"),
+                routers => format!("between the routers {}", list(routers)),
+            };
+            let sentence =
+                format!("Packets to {host} go round in a circle {among}, from hop {} on, and never arrive.", circle.first_ttl);
             (
                 confidence,
                 sentence,
@@ -88,33 +95,54 @@ pub(in crate::rules) fn goes_round(evidence: &Evidence<'_>, address: IpAddr) -> 
     circle(&evidence.hops_of(address)).is_some()
 }
 
-/// The first stretch of routers that repeats until the end of the trace. Silent hops neither prove nor disprove it.
-fn circle<'a>(hops: &[Seen<'a, Hop>]) -> Option<Circle<'a>> {
-    let answers: Vec<(&Seen<'a, Hop>, Vec<IpAddr>)> = hops.iter().map(|hop| (hop, hop.addresses())).collect();
-    let starts = (0..answers.len()).filter(|start| !answers[*start].1.is_empty());
-    starts
-        .flat_map(|start| (2..=LONGEST_LOOP).map(move |period| (start, period)))
-        .find_map(|(start, period)| repeats(&answers[start..], period))
+/// One distance, as all traces together saw it.
+struct Distance<'a> {
+    ttl: u8,
+    routers: Vec<IpAddr>,
+    ids: Vec<&'a ObservationId>,
 }
 
-fn repeats<'a>(answers: &[(&Seen<'a, Hop>, Vec<IpAddr>)], period: usize) -> Option<Circle<'a>> {
-    let pairs = answers.iter().zip(answers.iter().skip(period)).filter(|(near, far)| !near.1.is_empty() && !far.1.is_empty());
+/// The first stretch of routers that repeats until the end of the trace. Silent hops neither prove nor disprove it.
+fn circle<'a>(hops: &[Seen<'a, Hop>]) -> Option<Circle<'a>> {
+    let mut way: Vec<Distance<'a>> = Vec::new();
+    for hop in hops {
+        if way.last().is_none_or(|last| last.ttl != hop.ttl) {
+            way.push(Distance { ttl: hop.ttl, routers: Vec::new(), ids: Vec::new() });
+        }
+        if let Some(last) = way.last_mut() {
+            last.routers.extend(hop.addresses());
+            last.ids.push(hop.id);
+        }
+    }
+    let starts = (0..way.len()).filter(|start| !way[*start].routers.is_empty());
+    starts
+        .flat_map(|start| (2..=LONGEST_LOOP).map(move |period| (start, period)))
+        .find_map(|(start, period)| repeats(&way[start..], period))
+}
+
+fn repeats<'a>(way: &[Distance<'a>], period: usize) -> Option<Circle<'a>> {
+    let same = |near: &Distance<'_>, far: &Distance<'_>| near.routers.iter().any(|router| far.routers.contains(router));
+    let pairs = way.iter().zip(way.iter().skip(period)).filter(|(near, far)| !near.routers.is_empty() && !far.routers.is_empty());
     let (mut ids, mut count) = (Vec::new(), 0);
     for (near, far) in pairs {
-        if !near.1.iter().any(|router| far.1.contains(router)) {
+        if !same(near, far) {
             return None;
         }
         count += 1;
-        ids.extend([near.0.id, far.0.id]);
+        ids.extend(near.ids.iter().chain(&far.ids).copied());
     }
     let mut routers: Vec<IpAddr> = Vec::new();
-    for router in answers.iter().take(period).flat_map(|(_, addresses)| addresses) {
+    for router in way.iter().take(period).flat_map(|distance| &distance.routers) {
         if !routers.contains(router) {
             routers.push(*router);
         }
     }
-    let first_repeats = answers.first()?.1.iter().any(|router| answers.get(period).is_some_and(|far| far.1.contains(router)));
-    (count >= LOOP_REPEATS && routers.len() >= 2 && first_repeats).then(|| Circle { first_ttl: answers[0].0.ttl, routers, ids })
+    let first_repeats = way.get(period).is_some_and(|far| same(&way[0], far));
+    // One router that answers at every distance is none; one that answers each time that the others of the circle would have passed
+    // the packet on, with nobody between, goes round with silent ones.
+    let silent_between = || way.iter().enumerate().all(|(at, distance)| at % period == 0 || distance.routers.is_empty());
+    let others = routers.len() >= 2 || silent_between();
+    (count >= LOOP_REPEATS && others && first_repeats).then(|| Circle { first_ttl: way[0].ttl, routers, ids })
 }
 
 #[cfg(test)]
@@ -160,6 +188,27 @@ mod tests {
     #[test]
     fn one_return_before_silence_is_no_circle_yet() {
         scene(&["10.0.1.1", "10.0.2.1", "10.0.3.1", "10.0.2.1", "*", "*", "*"]).finds("path.target_silent");
+    }
+
+    #[test]
+    fn a_circle_of_which_every_other_router_is_silent_is_one() {
+        let finding = scene(&["10.0.1.1", "*", "10.0.3.1", "*", "10.0.3.1", "*", "10.0.3.1", "*", "10.0.3.1", "*"]);
+        let finding = finding.finds("path.routing_loop");
+        assert_eq!((finding.place.hop, finding.confidence), (Some(3), 0.85));
+        assert!(finding.sentence.contains("10.0.3.1 and others that do not answer"), "{}", finding.sentence);
+    }
+
+    #[test]
+    fn two_traces_of_the_same_circle_are_one() {
+        let hops = ["10.0.1.1", "*", "10.0.3.1", "*", "10.0.3.1", "*", "10.0.3.1", "*", "10.0.3.1", "*"];
+        let finding = scene(&hops).check(Kind::Traceroute, trace("192.0.2.1", &hops)).finds("path.routing_loop");
+        assert_eq!(finding.place.hop, Some(3));
+    }
+
+    #[test]
+    fn one_router_that_comes_back_at_odd_distances_is_no_circle() {
+        let hops = ["10.0.1.1", "10.0.3.1", "*", "10.0.3.1", "10.0.3.1", "*", "*", "10.0.3.1", "*", "10.0.3.1"];
+        assert!(!scene(&hops).names("path.routing_loop"));
     }
 
     #[test]

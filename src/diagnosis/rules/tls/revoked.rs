@@ -28,12 +28,16 @@ const REASONS: [(u8, &str); 6] = [
 ];
 
 fn evaluate(evidence: &Evidence<'_>) -> Vec<Candidate> {
-    evidence.handshakes.iter().filter_map(revoked).collect()
+    evidence.handshakes.iter().filter_map(|handshake| revoked(evidence, handshake)).collect()
 }
 
-fn revoked(handshake: &Seen<'_, Handshake>) -> Option<Candidate> {
+fn revoked(evidence: &Evidence<'_>, handshake: &Seen<'_, Handshake>) -> Option<Candidate> {
     let said = |ocsp: &&Ocsp| ocsp.status == OcspStatus::Revoked && ocsp.about_leaf && ocsp.signature_valid != Some(false);
-    let ocsp = handshake.fact.ocsp.as_ref().filter(said);
+    let stapled = handshake.fact.ocsp.as_ref().filter(said);
+    // Asked of the authority's responder, or looked up in its list, in the check that made the handshake.
+    let asked = evidence.revocations.iter().filter(|asked| asked.outcome.check == handshake.outcome.check);
+    let asked = asked.filter_map(|asked| Some((asked.fact.statement.as_ref().filter(said)?, asked.id))).next();
+    let ocsp = stapled.or(asked.map(|(statement, _)| statement));
     let by_verifier = handshake.fact.trust.iter().any(|verdict| verdict.reason == Some(TrustReason::Revoked));
     let confidence = match (ocsp, by_verifier) {
         (_, true) => SIGNED,
@@ -57,6 +61,7 @@ fn revoked(handshake: &Seen<'_, Handshake>) -> Option<Candidate> {
         .at(place(handshake))
         .about(Spot::Endpoint(handshake.address))
         .resting_on([handshake.id])
+        .resting_on(asked.map(|(_, id)| id))
         .rejecting("tls.expired", "Its dates are in order.", in_time.then_some(handshake.id))
         .next(Who::Server, format!("Get a new certificate with a new key for {host} and load it into the server."));
     Some(candidate)
@@ -64,25 +69,40 @@ fn revoked(handshake: &Seen<'_, Handshake>) -> Option<Candidate> {
 
 #[cfg(test)]
 mod tests {
-    use crate::scene::{Scene, handshake, timestamp};
+    use crate::scene::{Scene, handshake, revocation, timestamp};
     use netsonde_contract::kind::Kind;
     use netsonde_contract::observation::{Ocsp, OcspStatus};
+
+    fn statement(status: OcspStatus, about_leaf: bool, signature_valid: Option<bool>) -> Ocsp {
+        Ocsp {
+            status,
+            about_leaf,
+            signature_valid,
+            produced: None,
+            this_update: None,
+            next_update: None,
+            revoked_at: Some(timestamp("2026-04-01T00:00:00Z")),
+            revocation_reason: Some(1),
+        }
+    }
 
     fn scene(status: OcspStatus, about_leaf: bool, signature_valid: Option<bool>) -> Scene {
         let fact = handshake(|handshake| {
             handshake.ocsp_stapled = true;
-            handshake.ocsp = Some(Ocsp {
-                status,
-                about_leaf,
-                signature_valid,
-                produced: None,
-                this_update: None,
-                next_update: None,
-                revoked_at: Some(timestamp("2026-04-01T00:00:00Z")),
-                revocation_reason: Some(1),
-            });
+            handshake.ocsp = Some(statement(status, about_leaf, signature_valid));
         });
         Scene::new("https://shop.example").check(Kind::Tls, [fact])
+    }
+
+    #[test]
+    fn what_the_authoritys_own_responder_says_counts_like_what_the_server_sent_along() {
+        let asked = |status| {
+            let facts = [handshake(|_| {}), revocation(Ok(statement(status, true, Some(true))))];
+            Scene::new("https://shop.example").check(Kind::Tls, facts)
+        };
+        let finding = asked(OcspStatus::Revoked).finds("tls.revoked");
+        assert_eq!((finding.confidence, finding.evidence.len()), (0.97, 2));
+        assert!(asked(OcspStatus::Good).is_healthy().is_empty());
     }
 
     #[test]
