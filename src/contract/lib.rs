@@ -4,6 +4,8 @@
 //! socket and no file, waits for nothing and reads no clock, so that the agent,
 //! the backend and the desk can all rely on it, and tests own everything it does.
 
+/// `agent.toml`: what the agent measures by itself, and when.
+pub mod agent_config;
 /// API paths, bodies and problem codes.
 pub mod api;
 /// The signed diagnostic bundle: pack, sign, verify.
