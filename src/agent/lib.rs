@@ -33,6 +33,8 @@ mod preview;
 mod redaction;
 /// Walks a plan's checks under their deadlines.
 mod runner;
+/// When the agent measures by itself.
+mod schedule;
 /// Bundles on disk: written, ready, sent.
 mod spool;
 /// The state directory: key, sequence, spool.
