@@ -45,7 +45,7 @@ pub(crate) fn make(
         (None, Level::None) => Redaction::None,
         (None, _) => Redaction::Default,
     };
-    let Measured { document, journal, clock, capture } = measured;
+    let Measured { document, journal, clock, capture, history } = measured;
     let (redacted, report) = redaction::redact(&document, how, &user_names());
     let page = netsonde_report::html::page(&redacted);
     let predicate = predicate(&redacted, &report, agreement, signer, clock.wall());
@@ -53,6 +53,10 @@ pub(crate) fn make(
     // Strict redaction replaces addresses, and a capture's headers are little else.
     if let Some(capture) = capture.filter(|_| agreement.level != Level::Strict) {
         contents.add_capture(capture.file);
+    }
+    if let Some(history) = history {
+        let strict = agreement.level == Level::Strict;
+        contents.add_history(&if strict { history.without_names() } else { history });
     }
     let packed = bundle::pack(contents, predicate, &signer.key).map_err(|error| {
         Stop::usage(format!("packing the bundle failed: {error}")).next("run fewer checks or targets at once")

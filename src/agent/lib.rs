@@ -5,6 +5,8 @@
 //! consent. Standard output carries the document that was asked for and nothing else.
 #![cfg_attr(test, recursion_limit = "256")]
 
+/// The customer's `agent.toml` on this machine.
+mod agent_file;
 /// From a document to a signed bundle.
 mod bundling;
 /// One file a command, and what they all share.
@@ -19,6 +21,10 @@ mod exit;
 mod follow_up;
 /// A document in the format that was asked for.
 mod format;
+/// How each scheduled check is.
+mod health;
+/// The flight recorder.
+mod history;
 /// Ctrl-C.
 mod interruption;
 /// A finished bundle on this machine: where it is kept, what is left of it once it was delivered.
@@ -27,8 +33,14 @@ mod keeping;
 mod live;
 /// A plan's result as one document.
 mod measurement;
+/// What scheduled checks measured last, as Prometheus reads it.
+mod metrics;
 /// What a run would do and cost, without doing it.
 mod preview;
+/// The machine's own proxies.
+mod proxied;
+/// A scheduled run's result, noted: history, health, and what changed.
+mod recording;
 /// Takes out what must not leave the machine.
 mod redaction;
 /// Walks a plan's checks under their deadlines.

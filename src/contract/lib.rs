@@ -37,6 +37,8 @@ pub mod finding;
 pub mod fuzzing;
 /// Text from elsewhere, harmless to a terminal.
 pub mod harmless;
+/// The recent past of scheduled checks, their health and its changes.
+pub mod history;
 /// Identifiers: observation, check, bundle, ticket, case, organisation, agent, order.
 pub mod id;
 /// Products that inspect TLS, by the names of their authorities.

@@ -21,6 +21,5 @@ mod tests;
 
 pub(crate) use clock::Reading;
 pub(crate) use elapsed::Noticed;
-pub(crate) use machine::Slot;
-pub(crate) use scheduler::{Persisted, Polled, Scheduler};
+pub(crate) use scheduler::{Persisted, Scheduler};
 pub(crate) use store::{load, save};

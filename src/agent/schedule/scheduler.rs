@@ -45,10 +45,11 @@ impl Scheduler {
         let mut elapsed = Elapsed::begin(now);
         if let Some(persisted) = persisted {
             (elapsed, kept) = (persisted.elapsed, persisted.schedules);
-            // What passed since then counts, and is noticed at the first poll, which goes on from the same reading.
-            elapsed.advance(now);
         }
-        let present = Now { wall: now.wall, elapsed: elapsed.total() };
+        // What passed since then is counted, and told of, by the first poll.
+        let mut ahead = elapsed.clone();
+        ahead.advance(now);
+        let present = Now { wall: now.wall, elapsed: ahead.total() };
         let machine = |schedule: &Schedule| {
             let kept = kept.get(&schedule.name).cloned();
             Ok((schedule.name.clone(), Machine::new(schedule, zone(schedule)?, agent, kept, present)))

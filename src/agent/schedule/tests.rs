@@ -1,3 +1,4 @@
+use super::machine::Slot;
 use super::*;
 use jiff::{SignedDuration, Timestamp};
 use netsonde_contract::agent_config::AgentConfig;

@@ -61,6 +61,8 @@ pub mod file_name {
     pub const JOURNAL: &str = "journal.jsonl";
     pub const REPORT: &str = "report.html";
     pub const OUTCOMES: &str = "outcomes/";
+    /// What scheduled checks measured before the run; only where there are any.
+    pub const HISTORY: &str = "history.json";
     /// The run's own packets, headers only; only where that was asked for.
     pub const CAPTURE: &str = "captures/run.pcapng";
 }
