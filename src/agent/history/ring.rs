@@ -155,10 +155,9 @@ impl Ring {
                 table.pop_first().map_err(trouble)?;
             }
             let mut table = batch.open_table(CHANGES).map_err(trouble)?;
-            let mut next = table.last().map_err(trouble)?.map_or(0, |(number, _)| number.value() + 1);
-            for change in changes {
-                table.insert(next, json(change)?.as_slice()).map_err(trouble)?;
-                next += 1;
+            let first = table.last().map_err(trouble)?.map_or(0, |(number, _)| number.value() + 1);
+            for (number, change) in (first..).zip(changes) {
+                table.insert(number, json(change)?.as_slice()).map_err(trouble)?;
             }
             while table.len().map_err(trouble)? > KEPT_CHANGES {
                 table.pop_first().map_err(trouble)?;

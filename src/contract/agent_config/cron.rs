@@ -10,7 +10,8 @@ use std::fmt;
 #[derive(Clone)]
 pub struct Cron {
     text: String,
-    expression: croner::Cron,
+    /// Large, and kept once a schedule.
+    expression: Box<croner::Cron>,
 }
 
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
@@ -27,7 +28,7 @@ impl Cron {
     pub fn parse(text: &str) -> Result<Self, CronError> {
         let parser = CronParser::builder().seconds(Seconds::Disallowed).year(Year::Disallowed).build();
         let expression = parser.parse(text).map_err(|error| CronError::Syntax(error.to_string()))?;
-        let cron = Self { text: text.to_owned(), expression };
+        let cron = Self { text: text.to_owned(), expression: Box::new(expression) };
         // A leap day comes within eight years of any day.
         cron.next_after(Timestamp::UNIX_EPOCH, &TimeZone::UTC).ok_or(CronError::Never)?;
         Ok(cron)
