@@ -59,7 +59,7 @@ pub(crate) fn make(
         (None, Level::None) => Redaction::None,
         (None, _) => Redaction::Default,
     };
-    let Measured { document, journal, clock, capture } = measured;
+    let Measured { document, journal, clock, capture, history } = measured;
     let (redacted, report) = redaction::redact(&document, how, &user_names());
     let page = netsonde_report::html::page(&redacted);
     let predicate = predicate(&redacted, &report, agreement, signer, clock.wall());
@@ -71,6 +71,10 @@ pub(crate) fn make(
     // So does an order, with what it is aimed at, and a policy, with what it names.
     if let Some(order) = agreement.order.as_ref().filter(|_| agreement.level != Level::Strict) {
         contents.add_order(order.envelope.to_vec(), order.policy.text.clone().into_bytes());
+    }
+    if let Some(history) = history {
+        let strict = agreement.level == Level::Strict;
+        contents.add_history(&if strict { history.without_names() } else { history });
     }
     let packed = bundle::pack(contents, predicate, &signer.key).map_err(|error| {
         Stop::usage(format!("packing the bundle failed: {error}")).next("run fewer checks or targets at once")

@@ -5,6 +5,8 @@
 //! consent. Standard output carries the document that was asked for and nothing else.
 #![cfg_attr(test, recursion_limit = "256")]
 
+/// The customer's `agent.toml` on this machine.
+mod agent_file;
 /// What was asked of this machine from elsewhere, in a chain of lines.
 mod audit;
 /// From a document to a signed bundle.
@@ -25,6 +27,10 @@ mod exit;
 mod follow_up;
 /// A document in the format that was asked for.
 mod format;
+/// How each scheduled check is.
+mod health;
+/// The flight recorder.
+mod history;
 /// Whom this machine is to a support organisation.
 mod identity;
 /// Ctrl-C.
@@ -35,6 +41,8 @@ mod keeping;
 mod live;
 /// A plan's result as one document.
 mod measurement;
+/// What scheduled checks measured last, as Prometheus reads it.
+mod metrics;
 /// Orders: decided, kept, taken once.
 mod orders;
 /// The customer's policy on this machine.
@@ -43,10 +51,14 @@ mod policy_file;
 mod preview;
 /// The machine's own proxies.
 mod proxied;
+/// A scheduled run's result, noted: history, health, and what changed.
+mod recording;
 /// Takes out what must not leave the machine.
 mod redaction;
 /// Walks a plan's checks under their deadlines.
 mod runner;
+/// When the agent measures by itself.
+mod schedule;
 /// Bundles on disk: written, ready, sent.
 mod spool;
 /// The state directory: key, sequence, spool.

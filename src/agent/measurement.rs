@@ -8,6 +8,7 @@ use crate::stop::Stop;
 use crate::terminal;
 use netsonde_contract::document::{Document, Run, SCHEMA};
 use netsonde_contract::environment::Environment;
+use netsonde_contract::history::History;
 use netsonde_contract::id::{CaseId, CheckId, RunId, TicketId};
 use netsonde_contract::observation::Observation;
 use netsonde_contract::outcome::Outcome;
@@ -70,6 +71,8 @@ pub(crate) struct Measured {
     pub(crate) clock: Clock,
     /// What was captured, where that was asked for and possible.
     pub(crate) capture: Option<Captured>,
+    /// What was measured before, where the run belongs to a schedule or a watch.
+    pub(crate) history: Option<History>,
 }
 
 /// Measures the plan and diagnoses what was seen. It always comes to a document: an interruption or a fault in a check is part of it.
@@ -188,7 +191,7 @@ pub(crate) fn conclude(
         control: None,
         outcomes: ran.outcomes,
     };
-    Measured { document, journal, clock, capture }
+    Measured { document, journal, clock, capture, history: None }
 }
 
 /// A capture that cannot be made is said, and costs the run nothing else.

@@ -113,9 +113,13 @@ impl Spool {
 
     /// Removes a delivered bundle that was to leave nothing behind.
     pub(crate) fn forget(&self, bundle: &BundleId) -> io::Result<()> {
-        let folder = self.folder(Stage::Ready, bundle);
-        fs::remove_dir_all(&folder)?;
-        self.root.join(Stage::Ready.folder()).read_dir().map(drop)
+        self.remove(Stage::Ready, bundle)
+    }
+
+    /// Removes a bundle for good. The caller holds the state directory's lock.
+    pub(crate) fn remove(&self, stage: Stage, bundle: &BundleId) -> io::Result<()> {
+        fs::remove_dir_all(self.folder(stage, bundle))?;
+        sync_folder(&self.root.join(stage.folder()))
     }
 
     /// Makes room, after a scan and with the same lock: delivered bundles go after seven days; where there are still too many or too

@@ -4,6 +4,8 @@
 //! socket and no file, waits for nothing and reads no clock, so that the agent,
 //! the backend and the desk can all rely on it, and tests own everything it does.
 
+/// `agent.toml`: what the agent measures by itself, and when.
+pub mod agent_config;
 /// API paths, bodies and problem codes.
 pub mod api;
 /// The backend's audit log: entries that each cover the one before.
@@ -37,6 +39,8 @@ pub mod finding;
 pub mod fuzzing;
 /// Text from elsewhere, harmless to a terminal.
 pub mod harmless;
+/// The recent past of scheduled checks, their health and its changes.
+pub mod history;
 /// Identifiers: observation, check, bundle, ticket, case, organisation, agent, order.
 pub mod id;
 /// Products that inspect TLS, by the names of their authorities.

@@ -21,6 +21,8 @@ pub mod cost;
 
 /// The message that brings a ticket to a customer.
 pub mod invitation;
+/// Times over time in one line of text.
+pub mod sparkline;
 
 /// Every report of a foreign document, for `tests/fuzz`.
 #[cfg(any(test, feature = "fuzzing"))]

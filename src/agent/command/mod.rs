@@ -9,19 +9,23 @@ mod diagnose;
 mod enroll;
 mod escalate;
 mod explain;
+mod history;
 mod identity;
 mod key;
 /// Options of every command that measures.
 mod measuring;
+mod metrics;
 mod orders;
 mod pause;
 mod policy;
 mod probe;
 mod reflect;
 mod run;
+mod schedule;
 mod schema;
 mod send;
 mod sets;
+mod spool;
 /// The option that names the state directory.
 mod state_option;
 
@@ -53,6 +57,8 @@ struct Cli {
 enum Command {
     /// Runs a probe set and names what is wrong.
     Run(Box<run::RunCommand>),
+    /// Runs a probe set again and again, until the intermittent fault shows, and keeps what came before it.
+    Watch(Box<run::WatchCommand>),
     /// Takes one measurement and makes no bundle.
     #[command(subcommand)]
     Probe(probe::ProbeCommand),
@@ -92,6 +98,16 @@ enum Command {
     /// Verifies and exports the log of what was asked of this machine from elsewhere.
     #[command(subcommand)]
     Audit(audit::AuditCommand),
+    /// Shows what agent.toml measures by itself and when, checks it, and runs what is due.
+    #[command(subcommand)]
+    Schedule(schedule::ScheduleCommand),
+    /// Shows what scheduled checks measured lately, and what changed.
+    History(history::HistoryCommand),
+    /// Prints what scheduled checks measured last, as Prometheus reads it.
+    Metrics(metrics::MetricsCommand),
+    /// Lists, sends, removes or copies the bundles that are kept on this machine.
+    #[command(subcommand)]
+    Spool(Box<spool::SpoolCommand>),
     /// Prints completions for a shell.
     Completions(completions::CompletionsCommand),
     /// Prints the JSON Schema of the document that --format json prints.
@@ -111,6 +127,7 @@ pub(crate) fn dispatch(arguments: impl IntoIterator<Item = OsString>) -> u8 {
     start_logging();
     let done = match cli.command {
         Command::Run(command) => command.execute(),
+        Command::Watch(command) => command.execute(),
         Command::Probe(command) => command.execute(),
         Command::Reflect(command) => command.execute(),
         Command::Sets(command) => command.execute(),
@@ -127,6 +144,10 @@ pub(crate) fn dispatch(arguments: impl IntoIterator<Item = OsString>) -> u8 {
         Command::Resume(command) => command.execute(),
         Command::Identity(command) => command.execute(),
         Command::Audit(command) => command.execute(),
+        Command::Schedule(command) => command.execute(),
+        Command::History(command) => command.execute(),
+        Command::Metrics(command) => command.execute(),
+        Command::Spool(command) => command.execute(),
         Command::Completions(command) => command.execute(),
         Command::Schema(command) => command.execute(),
     };

@@ -20,6 +20,13 @@ use std::path::{Path, PathBuf};
 pub(super) struct SendCommand {
     /// The bundle's file.
     file: PathBuf,
+    #[command(flatten)]
+    how: SendHow,
+}
+
+/// With what a bundle is sent.
+#[derive(Args)]
+pub(super) struct SendHow {
     /// The ticket that the bundle was made for, or `-` to be asked for it (or read it from standard input).
     #[arg(long, value_name = "nst1_…|-")]
     ticket: String,
@@ -33,14 +40,21 @@ pub(super) struct SendCommand {
     #[arg(long, value_name = "URL|none", value_parser = super::measuring::parse_proxy)]
     proxy: Option<ProxyChoice>,
     #[command(flatten)]
-    state: StateOption,
+    pub(super) state: StateOption,
 }
 
 impl SendCommand {
     pub(super) fn execute(self) -> Result<u8, Stop> {
-        let (bytes, bundle) = super::bundle::open(&self.file)?;
+        self.how.send_file(&self.file)
+    }
+}
+
+impl SendHow {
+    /// Sends a bundle's file, once somebody agreed.
+    pub(super) fn send_file(&self, file: &Path) -> Result<u8, Stop> {
+        let (bytes, bundle) = super::bundle::open(file)?;
         let ticket = ticket::read(&self.ticket)?;
-        refuse_another(&bundle, &ticket, &self.file)?;
+        refuse_another(&bundle, &ticket, file)?;
         terminal::say(&describe(&bundle, &ticket, bytes.len()));
         if !self.yes {
             if !terminal::can_ask() {
@@ -51,10 +65,10 @@ impl SendCommand {
                 return Err(Stop::refused("nothing was sent"));
             }
         }
-        super::block_on(self.send(Packed { id: bundle.id.clone(), bytes }, &bundle, &ticket))
+        super::block_on(self.send(file, Packed { id: bundle.id.clone(), bytes }, &bundle, &ticket))
     }
 
-    async fn send(&self, packed: Packed, bundle: &Bundle, ticket: &Ticket) -> Result<u8, Stop> {
+    async fn send(&self, file: &Path, packed: Packed, bundle: &Bundle, ticket: &Ticket) -> Result<u8, Stop> {
         let interruption = Interruption::listen();
         let proxy = self.proxy.clone().unwrap_or_default();
         match Route::straight(ticket, &proxy).send(&packed, bundle.key, &interruption).await {
@@ -67,7 +81,7 @@ impl SendCommand {
                 Ok(exit::AS_EXPECTED)
             }
             Err(failure) => {
-                let path = std::path::absolute(&self.file).unwrap_or_else(|_| self.file.clone());
+                let path = std::path::absolute(file).unwrap_or_else(|_| file.to_owned());
                 delivery::say_undelivered(ticket, &failure, Some(&path));
                 Ok(exit::NOT_UPLOADED)
             }

@@ -1,6 +1,7 @@
 use super::{file_name, readable_json};
 use crate::document::{Document, Run};
 use crate::finding::Diagnosis;
+use crate::history::History;
 use crate::redaction::RedactionReport;
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
@@ -47,6 +48,12 @@ impl Contents {
     pub fn add_order(&mut self, envelope: Vec<u8>, policy: Vec<u8>) {
         self.files.insert(file_name::ORDER.to_owned(), envelope);
         self.files.insert(file_name::POLICY.to_owned(), policy);
+    }
+
+    /// Adds what scheduled checks measured before the run, redacted already.
+    pub fn add_history(&mut self, history: &History) {
+        // On one line: people read it by the report, and indentation would be the most of it.
+        self.files.insert(file_name::HISTORY.to_owned(), super::json_bytes(history));
     }
 
     /// Adds the run's own packets, as a pcapng file.

@@ -65,6 +65,8 @@ pub mod file_name {
     pub const ORDER: &str = "order.dsse.json";
     /// The machine's policy that was in force.
     pub const POLICY: &str = "policy.toml";
+    /// What scheduled checks measured before the run; only where there are any.
+    pub const HISTORY: &str = "history.json";
     /// The run's own packets, headers only; only where that was asked for.
     pub const CAPTURE: &str = "captures/run.pcapng";
 }

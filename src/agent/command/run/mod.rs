@@ -1,5 +1,9 @@
 /// After the measuring: pack, keep, send.
 mod closing;
+/// Again and again, until the fault shows.
+mod watch;
+
+pub(super) use watch::WatchCommand;
 
 use super::measuring::MeasuringOptions;
 use super::state_option::StateOption;
@@ -9,7 +13,7 @@ use crate::delivery::Route;
 use crate::exit::BundleFate;
 use crate::format;
 use crate::interruption::Interruption;
-use crate::measurement::{Bounds, Settings, measure};
+use crate::measurement::{Bounds, Measured, Settings, measure};
 use crate::proxied::proxies;
 use crate::state::StateDirectory;
 use crate::stop::Stop;
@@ -23,7 +27,10 @@ use netsonde_contract::kind::dns::parse_server;
 use netsonde_contract::redaction::Level;
 use netsonde_contract::set::{Plan, ProbeSet, Request};
 use netsonde_contract::ticket::Ticket;
+use netsonde_probes::Trust;
+use netsonde_probes::origins::Origins;
 use std::path::PathBuf;
+use std::sync::Arc;
 
 const EXAMPLES: &str = "\
 Examples:
@@ -124,18 +131,7 @@ impl RunCommand {
         let origins = self.measuring.origins()?;
         self.check_out()?;
         let kept = self.open_state(ticket.is_none())?;
-        let settings = Settings {
-            trust,
-            proxy: self.measuring.proxy(),
-            origins,
-            format: self.measuring.format,
-            case: ticket.as_ref().map(|ticket| ticket.case.clone()).or(self.case.clone()),
-            ticket: ticket.as_ref().map(|ticket| ticket.id.clone()),
-            capture: self.measuring.capture.is_some(),
-            follow_up: !self.no_follow_up,
-            bounds: Bounds::PERSON,
-            watcher: None,
-        };
+        let settings = self.settings(trust, origins, ticket.as_ref());
         let Some(ticket) = &ticket else {
             return super::block_on(self.run(&plan, &settings, None, Sending::No, kept));
         };
@@ -148,6 +144,21 @@ impl RunCommand {
             state.remove_if_unused();
         }
         done
+    }
+
+    fn settings(&self, trust: Arc<Trust>, origins: Origins, ticket: Option<&Ticket>) -> Settings {
+        Settings {
+            trust,
+            proxy: self.measuring.proxy(),
+            origins,
+            format: self.measuring.format,
+            case: ticket.map(|ticket| ticket.case.clone()).or(self.case.clone()),
+            ticket: ticket.map(|ticket| ticket.id.clone()),
+            capture: self.measuring.capture.is_some(),
+            follow_up: !self.no_follow_up,
+            bounds: Bounds::PERSON,
+            watcher: None,
+        }
     }
 
     /// Opens the state directory and reads its keys before anything is measured, so that a damaged one costs no run. A machine without
@@ -194,6 +205,20 @@ impl RunCommand {
             None => None,
         };
         let measured = measure(plan, settings, &interruption).await?;
+        self.finish(measured, ticket, sending, place, route.as_mut(), &interruption).await
+    }
+
+    /// Packs, keeps and sends what was measured, and prints it.
+    async fn finish(
+        &self,
+        measured: Measured,
+        ticket: Option<&Ticket>,
+        sending: Sending,
+        place: Place,
+        route: Option<&mut Route<'_>>,
+        interruption: &Interruption,
+    ) -> Result<u8, Stop> {
+        let consent = if let Sending::Agreed(consent) = sending { consent } else { Consent::None };
         self.measuring.keep_capture(&measured);
         // A run on a ticket leaves nothing behind and takes nothing along.
         let audit_head =
@@ -214,7 +239,7 @@ impl RunCommand {
             key: place.key,
             unagreed: sending == Sending::Unagreed,
         };
-        let (place, fate) = match closing.close(measured, &agreement, route.as_mut(), &interruption).await {
+        let (place, fate) = match closing.close(measured, &agreement, route, interruption).await {
             Ok(placed) => (placed.place, placed.fate),
             Err(stop) => {
                 // The bundle is lost, but not what was found: it is printed all the same.

@@ -1,0 +1,223 @@
+/// Runs what is due, or one schedule by hand.
+mod running;
+
+use super::state_option::StateOption;
+use crate::schedule::{Reading, Scheduler};
+use crate::state::StateDirectory;
+use crate::stop::Stop;
+use crate::{agent_file, exit, health, schedule, terminal};
+use clap::{Args, Subcommand};
+use netsonde_contract::agent_config::{AgentConfig, Schedule, TEMPLATE, Timing};
+use netsonde_contract::history::Health;
+use netsonde_contract::id::AgentId;
+use std::collections::BTreeSet;
+use std::path::PathBuf;
+
+/// More coming times than these nobody reads.
+const MAX_COUNT: i64 = 1_000;
+
+#[derive(Subcommand)]
+pub(super) enum ScheduleCommand {
+    /// Lists the schedules with their targets' health and the next run.
+    #[command(after_help = "Example:\n  netsonde schedule list")]
+    List {
+        #[command(flatten)]
+        files: Files,
+    },
+    /// Shows when the next runs come, by the clocks as they go now.
+    #[command(after_help = "Examples:\n  netsonde schedule next\n  netsonde schedule next shop --count 10")]
+    Next {
+        /// The schedule's name; all of them without it.
+        name: Option<String>,
+        /// So many runs of each.
+        #[arg(long, default_value_t = 3, value_name = "N", value_parser = clap::value_parser!(u32).range(1..=MAX_COUNT))]
+        count: u32,
+        #[command(flatten)]
+        files: Files,
+    },
+    /// Runs one schedule now, or all that are due, and notes the result in the history.
+    #[command(
+        after_help = "Examples:\n  netsonde schedule run shop\n  netsonde schedule run --due    for a system timer, once a minute, where no agent runs"
+    )]
+    Run {
+        /// The schedule's name. Its next slot comes as if this run had not been.
+        #[arg(required_unless_present = "due", conflicts_with = "due")]
+        name: Option<String>,
+        /// Runs what is due, one after the other; what was missed runs once.
+        #[arg(long)]
+        due: bool,
+        #[command(flatten)]
+        files: Files,
+    },
+    /// Checks agent.toml, the sets it names and their targets, and says what is wrong, and where.
+    #[command(after_help = "Example:\n  netsonde schedule check --config ./agent.toml")]
+    Check {
+        #[command(flatten)]
+        files: Files,
+    },
+    /// Prints an agent.toml with every key and what it means.
+    #[command(after_help = "Example:\n  netsonde schedule template > /etc/netsonde/agent.toml")]
+    Template,
+}
+
+/// What schedules are read from and kept in.
+#[derive(Args)]
+pub(super) struct Files {
+    /// The schedules [default: /etc/netsonde/agent.toml].
+    #[arg(long, value_name = "FILE")]
+    config: Option<PathBuf>,
+    #[command(flatten)]
+    state: StateOption,
+}
+
+impl ScheduleCommand {
+    pub(super) fn execute(self) -> Result<u8, Stop> {
+        match self {
+            Self::List { files } => list(&files),
+            Self::Next { name, count, files } => next(name.as_deref(), count, &files),
+            Self::Run { name: Some(name), files, .. } => running::run_one(&name, &files),
+            Self::Run { files, .. } => running::run_due(&files),
+            Self::Check { files } => check(&files),
+            Self::Template => terminal::output(TEMPLATE).map(|()| exit::AS_EXPECTED),
+        }
+    }
+}
+
+impl Files {
+    fn path(&self) -> PathBuf {
+        agent_file::path(self.config.as_deref())
+    }
+
+    fn load(&self) -> Result<AgentConfig, Stop> {
+        agent_file::load(&self.path())
+    }
+}
+
+/// The schedules as they stand on disk. Places in the splay hang on the agent's key; where there is none yet, on no key at all.
+fn scheduler(config: &AgentConfig, state: Option<&StateDirectory>, now: &Reading) -> Result<Scheduler, Stop> {
+    let agent = match state.filter(|state| state.has_key()) {
+        Some(state) => AgentId::of(&state.signing_key()?.verifying_key()).as_str().to_owned(),
+        None => String::new(),
+    };
+    let kept = match state {
+        Some(state) => schedule::load(state).map_err(|error| unreadable(state, &error))?,
+        None => None,
+    };
+    Scheduler::new(config, &agent, kept, now)
+}
+
+fn unreadable(state: &StateDirectory, error: &std::io::Error) -> Stop {
+    Stop::usage(format!("the schedules' state in {} cannot be used: {error}", state.path().display()))
+        .next("run it as the user that the agent runs as, or name another place with --state-dir DIR")
+}
+
+fn list(files: &Files) -> Result<u8, Stop> {
+    let config = files.load()?;
+    let state = StateDirectory::existing(files.state.path());
+    let now = Reading::now();
+    let scheduler = scheduler(&config, state.as_ref(), &now)?;
+    let mut text = String::new();
+    if config.schedules.is_empty() {
+        terminal::say(&format!(
+            "netsonde: {} has no schedules; netsonde schedule template shows how they are written",
+            files.path().display()
+        ));
+    }
+    let book = match &state {
+        Some(state) => health::load(state).map_err(|error| unreadable(state, &error))?,
+        None => health::HealthBook::default(),
+    };
+    for schedule in &config.schedules {
+        let next = scheduler.upcoming(&schedule.name, &now, 1).first().map_or("never".to_owned(), ToString::to_string);
+        text += &format!("{}  {} {}, next {next}\n", schedule.name, schedule.set, when(schedule));
+        let measured: BTreeSet<Option<&str>> = book
+            .checks()
+            .filter(|(series, ..)| series.schedule == schedule.name)
+            .map(|(series, ..)| series.target.as_deref())
+            .collect();
+        for target in measured {
+            let health = book.target(&schedule.name, target);
+            text += &format!("  {:8}  {}\n", health.name(), target.unwrap_or("this machine"));
+            for (series, own, since) in book.checks().filter(|(_, own, _)| health > Health::Unknown && *own > Health::Unknown) {
+                if series.schedule == schedule.name && series.target.as_deref() == target {
+                    text += &format!("    {:8}  {} since {since}\n", own.name(), series.check);
+                }
+            }
+        }
+    }
+    terminal::output(&text)?;
+    Ok(exit::AS_EXPECTED)
+}
+
+fn when(schedule: &Schedule) -> String {
+    match &schedule.timing {
+        Timing::Every(interval) => {
+            format!("every {:#}", jiff::SignedDuration::try_from(*interval).unwrap_or_default())
+        }
+        Timing::Cron(cron) => format!("at \"{cron}\" {}", schedule.zone.as_deref().unwrap_or("in the machine's zone")),
+    }
+}
+
+fn next(name: Option<&str>, count: u32, files: &Files) -> Result<u8, Stop> {
+    let config = files.load()?;
+    let state = StateDirectory::existing(files.state.path());
+    let now = Reading::now();
+    let scheduler = scheduler(&config, state.as_ref(), &now)?;
+    if let Some(name) = name {
+        named(&config, name)?;
+    }
+    let mut runs: Vec<_> = config
+        .schedules
+        .iter()
+        .filter(|schedule| name.is_none_or(|name| name == schedule.name))
+        .flat_map(|schedule| {
+            let times = scheduler.upcoming(&schedule.name, &now, usize::try_from(count).unwrap_or(usize::MAX));
+            times.into_iter().map(|at| (at, schedule.name.as_str()))
+        })
+        .collect();
+    runs.sort_unstable();
+    let zone = jiff::tz::TimeZone::try_system().unwrap_or(jiff::tz::TimeZone::UTC);
+    let line = |(at, name): &(jiff::Timestamp, &str)| {
+        format!("{}  {name}\n", at.to_zoned(zone.clone()).strftime("%a %Y-%m-%d %H:%M:%S %:z"))
+    };
+    terminal::output(&runs.iter().map(line).collect::<String>())?;
+    Ok(exit::AS_EXPECTED)
+}
+
+fn check(files: &Files) -> Result<u8, Stop> {
+    let (path, config) = (files.path(), files.load()?);
+    let now = Reading::now();
+    let scheduler = scheduler(&config, None, &now)?;
+    for schedule in &config.schedules {
+        running::plan(&path, schedule, &schedule.set)?;
+        if let Some(deep) = &schedule.deep {
+            running::plan(&path, schedule, deep)?;
+        }
+        if scheduler.upcoming(&schedule.name, &now, 1).is_empty() {
+            terminal::say(&format!(
+                "{}:{}: `{}` never runs: its quiet hours leave no time",
+                path.display(),
+                schedule.line,
+                schedule.name
+            ));
+        }
+    }
+    terminal::say(&format!(
+        "{}: in order ({} schedules, {} silences)",
+        path.display(),
+        config.schedules.len(),
+        config.silences.len()
+    ));
+    Ok(exit::AS_EXPECTED)
+}
+
+fn named<'a>(config: &'a AgentConfig, name: &str) -> Result<&'a Schedule, Stop> {
+    config.schedule(name).ok_or_else(|| {
+        let known = || config.schedules.iter().map(|schedule| schedule.name.as_str());
+        let stop = Stop::usage(format!("there is no schedule `{name}`"));
+        match netsonde_contract::nearest::nearest(name, known()) {
+            Some(meant) => stop.next(format!("did you mean `{meant}`? netsonde schedule list shows all")),
+            None => stop.next("netsonde schedule list shows all"),
+        }
+    })
+}

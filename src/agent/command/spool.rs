@@ -1,0 +1,205 @@
+use super::send::SendHow;
+use super::state_option::StateOption;
+use crate::spool::{Entry, Spool, Stage};
+use crate::state::StateDirectory;
+use crate::stop::Stop;
+use crate::{disk, exit, terminal};
+use clap::Subcommand;
+use std::fs;
+use std::path::{Path, PathBuf};
+
+#[derive(Subcommand)]
+pub(super) enum SpoolCommand {
+    /// Lists the bundles that are kept on this machine: those that wait, and those that were delivered in the last seven days.
+    #[command(after_help = "Example:\n  netsonde spool list")]
+    List {
+        #[command(flatten)]
+        state: StateOption,
+    },
+    /// Sends a bundle that waits, with the ticket that it was made for.
+    #[command(after_help = "Example:\n  netsonde spool retry 0123456789ab --ticket -")]
+    Retry {
+        /// The first digits of the bundle's id.
+        bundle: String,
+        #[command(flatten)]
+        how: SendHow,
+    },
+    /// Removes a bundle from this machine.
+    #[command(after_help = "Example:\n  netsonde spool drop 0123456789ab")]
+    Drop {
+        /// The first digits of the bundle's id.
+        bundle: String,
+        /// Do not ask.
+        #[arg(long, short)]
+        yes: bool,
+        #[command(flatten)]
+        state: StateOption,
+    },
+    /// Copies bundles into a folder, to be carried to support by hand; they stay here, too.
+    #[command(
+        after_help = "Examples:\n  netsonde spool export 0123456789ab --to /media/usb\n  netsonde spool export --all --to /media/usb"
+    )]
+    Export {
+        /// The first digits of the bundle's id.
+        #[arg(required_unless_present = "all", conflicts_with = "all")]
+        bundle: Option<String>,
+        /// All bundles that wait.
+        #[arg(long)]
+        all: bool,
+        /// The folder.
+        #[arg(long, value_name = "DIR")]
+        to: PathBuf,
+        #[command(flatten)]
+        state: StateOption,
+    },
+}
+
+impl SpoolCommand {
+    pub(super) fn execute(self) -> Result<u8, Stop> {
+        match self {
+            Self::List { state } => list(&state),
+            Self::Retry { bundle, how } => retry(&bundle, how),
+            Self::Drop { bundle, yes, state } => drop_one(&bundle, yes, &state),
+            Self::Export { bundle, to, state, .. } => export(bundle.as_deref(), &to, &state),
+        }
+    }
+}
+
+fn list(state: &StateOption) -> Result<u8, Stop> {
+    let Some(state) = StateDirectory::existing(state.path()) else { return Ok(none()) };
+    let (spool, entries) = entries(&state)?;
+    if entries.is_empty() {
+        return Ok(none());
+    }
+    let line = |(stage, entry): &(Stage, Entry)| {
+        let kilobytes = fs::metadata(spool.file(*stage, entry)).map_or(0, |file| file.len().div_ceil(1000));
+        let when = match (stage, entry.delivered, entry.made) {
+            (Stage::Sent, Some(at), _) => format!("delivered {at:.0}"),
+            (Stage::Sent, None, _) => "delivered".to_owned(),
+            (Stage::Ready, _, Some(at)) => format!("made {at:.0}"),
+            (Stage::Ready, _, None) => "waits".to_owned(),
+        };
+        let case = entry.case.as_ref().map_or_else(String::new, |case| format!("  case {case}"));
+        let ticket = entry.ticket.as_ref().map_or_else(String::new, |ticket| format!("  ticket {ticket}"));
+        format!("{}  {kilobytes:>6} kB  {when}{case}{ticket}\n", entry.bundle.short())
+    };
+    terminal::output(&netsonde_contract::harmless::clean_lines(&entries.iter().map(line).collect::<String>()))?;
+    Ok(exit::AS_EXPECTED)
+}
+
+fn none() -> u8 {
+    terminal::say("netsonde: no bundles are kept on this machine");
+    exit::AS_EXPECTED
+}
+
+fn retry(bundle: &str, how: SendHow) -> Result<u8, Stop> {
+    let state = existing(&how.state)?;
+    let (spool, entries) = entries(&state)?;
+    let (stage, entry) = find(&entries, bundle)?;
+    if *stage == Stage::Sent {
+        return Err(Stop::usage(format!("the bundle {} was delivered already", entry.bundle.short())));
+    }
+    how.send_file(&spool.file(*stage, entry))
+}
+
+fn drop_one(bundle: &str, yes: bool, state: &StateOption) -> Result<u8, Stop> {
+    let state = existing(state)?;
+    let (spool, entries) = entries(&state)?;
+    let (stage, entry) = find(&entries, bundle)?;
+    let undelivered = if *stage == Stage::Ready { ", which was not delivered," } else { "" };
+    if !yes && !terminal::ask(&format!("Remove the bundle {}{undelivered} for good?", entry.bundle.short()), false) {
+        return Err(Stop::refused("nothing was removed").next("agree on the command line with --yes"));
+    }
+    let failed = |error: std::io::Error| Stop::usage(format!("removing the bundle {} failed: {error}", entry.bundle.short()));
+    let _lock = state.lock().map_err(failed)?;
+    spool.remove(*stage, &entry.bundle).map_err(failed)?;
+    terminal::say(&format!("Removed the bundle {}.", entry.bundle.short()));
+    Ok(exit::AS_EXPECTED)
+}
+
+fn export(bundle: Option<&str>, to: &Path, state: &StateOption) -> Result<u8, Stop> {
+    let state = existing(state)?;
+    let (spool, entries) = entries(&state)?;
+    let chosen: Vec<&(Stage, Entry)> = match bundle {
+        Some(bundle) => vec![find(&entries, bundle)?],
+        None => entries.iter().filter(|(stage, _)| *stage == Stage::Ready).collect(),
+    };
+    for (stage, entry) in chosen {
+        let target = to.join(&entry.file);
+        let failed = |error: std::io::Error| {
+            Stop::usage(format!("writing {} failed: {error}", target.display()))
+                .next("name a folder that can be written with --to DIR")
+        };
+        let bytes = fs::read(spool.file(*stage, entry)).map_err(failed)?;
+        disk::replace_file(&target, &bytes).map_err(failed)?;
+        terminal::output(&format!("{}\n", target.display()))?;
+    }
+    Ok(exit::AS_EXPECTED)
+}
+
+fn existing(state: &StateOption) -> Result<StateDirectory, Stop> {
+    StateDirectory::existing(state.path()).ok_or_else(|| {
+        Stop::usage("no bundles are kept on this machine").next("look in another state directory with --state-dir DIR")
+    })
+}
+
+/// What waits, then what was delivered, each the oldest first. Damaged entries are put aside, and said.
+fn entries(state: &StateDirectory) -> Result<(Spool, Vec<(Stage, Entry)>), Stop> {
+    let _lock = state.lock().map_err(|error| {
+        Stop::usage(format!("the state directory {} cannot be used: {error}", state.path().display()))
+            .next("run it as the user that the bundles belong to")
+    })?;
+    let spool = state.spool();
+    let mut scan = spool.scan();
+    for (aside, reason) in &scan.quarantined {
+        terminal::say(&format!("netsonde: a damaged bundle was put aside as {}: {reason}", aside.display()));
+    }
+    scan.ready.sort_by_key(|entry| entry.made);
+    scan.sent.sort_by_key(|entry| entry.delivered);
+    let ready = scan.ready.into_iter().map(|entry| (Stage::Ready, entry));
+    Ok((spool, ready.chain(scan.sent.into_iter().map(|entry| (Stage::Sent, entry))).collect()))
+}
+
+/// The one bundle whose id begins so.
+fn find<'a>(entries: &'a [(Stage, Entry)], begin: &str) -> Result<&'a (Stage, Entry), Stop> {
+    let mut fitting = entries.iter().filter(|(_, entry)| !begin.is_empty() && entry.bundle.as_str().starts_with(begin));
+    match (fitting.next(), fitting.next()) {
+        (Some(one), None) => Ok(one),
+        (None, _) => Err(Stop::usage(format!("no bundle's id begins with `{begin}`")).next("netsonde spool list shows all")),
+        (Some(_), Some(_)) => Err(Stop::usage(format!("several bundles' ids begin with `{begin}`"))
+            .next("give more digits; netsonde spool list shows all")),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use netsonde_contract::id::BundleId;
+
+    #[test]
+    fn a_beginning_that_fits_several_bundles_names_none() {
+        let entry =
+            |digits: &str| (Stage::Ready, Entry::of(&BundleId::new(digits.to_owned() + &"0".repeat(62)), "b".into(), b""));
+        let entries = [entry("ab"), entry("ac")];
+        assert_eq!(find(&entries, "ac").unwrap().1, entries[1].1);
+        for (begin, words) in [("a", "several"), ("b", "no bundle"), ("", "no bundle")] {
+            assert!(find(&entries, begin).unwrap_err().message.contains(words), "{begin}");
+        }
+    }
+
+    #[test]
+    fn a_dropped_bundle_is_gone_and_an_exported_one_stays() {
+        let folder = tempfile::tempdir().unwrap();
+        let state = StateDirectory::open(Some(folder.path())).unwrap();
+        let entry = Entry::of(&BundleId::new("a".repeat(64)), "b.tar.gz".into(), b"bytes");
+        state.spool().keep(&entry, b"bytes").unwrap();
+        let target = tempfile::tempdir().unwrap();
+        let (spool, all) = entries(&state).unwrap();
+        let (stage, found) = find(&all, "aaaa").unwrap();
+        disk::replace_file(&target.path().join(&found.file), &fs::read(spool.file(*stage, found)).unwrap()).unwrap();
+        assert_eq!(fs::read(target.path().join("b.tar.gz")).unwrap(), b"bytes");
+        assert_eq!(entries(&state).unwrap().1.len(), 1);
+        spool.remove(*stage, &found.bundle).unwrap();
+        assert_eq!(entries(&state).unwrap().1.len(), 0);
+    }
+}

@@ -1,0 +1,113 @@
+//! How each scheduled check is, and what of it is worth telling. Pure: samples and the present in, changes out.
+
+/// What changes beside the state: path, certificates, round-trip time.
+mod news;
+/// One check's state, with thresholds and hysteresis.
+mod state;
+/// The states on disk.
+mod store;
+#[cfg(test)]
+mod tests;
+
+pub(crate) use store::{load, save};
+
+use jiff::Timestamp;
+use netsonde_contract::agent_config::{AgentConfig, Schedule, Timing};
+use netsonde_contract::history::{Change, Changed, Health, Sample, Series};
+use news::News;
+use serde::{Deserialize, Serialize};
+use state::State;
+use std::time::Duration;
+
+/// So many intervals without a measurement make a check unknown: one that is late, one that failed to be taken, and one more.
+const STALE_INTERVALS: u32 = 3;
+/// For cron, whose slots may be a weekend apart.
+const STALE_CRON: Duration = Duration::from_secs(8 * 24 * 3_600);
+
+/// The health of every check that schedules measured.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+pub(crate) struct HealthBook {
+    checks: Vec<Watched>,
+}
+
+/// One check's state and what is known of it.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub(crate) struct Watched {
+    pub(crate) series: Series,
+    state: State,
+    news: News,
+}
+
+impl HealthBook {
+    /// Takes a measurement in and tells what changed by it.
+    pub(crate) fn observe(&mut self, config: &AgentConfig, series: &Series, sample: &Sample) -> Vec<Change> {
+        let Some(schedule) = config.schedule(&series.schedule) else { return Vec::new() };
+        let place = match self.checks.iter().position(|watched| watched.series == *series) {
+            Some(place) => place,
+            None => {
+                self.checks.push(Watched { series: series.clone(), state: State::begin(sample.at), news: News::default() });
+                self.checks.len() - 1
+            }
+        };
+        let Some(watched) = self.checks.get_mut(place) else { return Vec::new() };
+        let mut told: Vec<_> = watched.state.observe(&schedule.health, sample, &watched.series).into_iter().collect();
+        told.extend(watched.news.observe(sample, &watched.series));
+        told.into_iter().map(|told| told.change(config, series, sample.at)).collect()
+    }
+
+    /// Time passes: a check that was not measured lately is unknown.
+    pub(crate) fn tick(&mut self, config: &AgentConfig, now: Timestamp) -> Vec<Change> {
+        let mut changes = Vec::new();
+        for watched in &mut self.checks {
+            let Some(schedule) = config.schedule(&watched.series.schedule) else { continue };
+            if let Some(told) = watched.state.tick(stale_after(schedule), now, &watched.series) {
+                changes.push(told.change(config, &watched.series, now));
+            }
+        }
+        changes
+    }
+
+    /// Forgets what no schedule measures any more.
+    pub(crate) fn retain(&mut self, config: &AgentConfig) {
+        self.checks.retain(|watched| config.schedule(&watched.series.schedule).is_some());
+    }
+
+    /// Each check with its state and since when it is so.
+    pub(crate) fn checks(&self) -> impl Iterator<Item = (&Series, Health, Timestamp)> {
+        self.checks.iter().map(|watched| (&watched.series, watched.state.health, watched.state.since))
+    }
+
+    /// The worst state of a target's required checks.
+    pub(crate) fn target(&self, schedule: &str, target: Option<&str>) -> Health {
+        let of_target = |series: &Series| series.required && series.schedule == schedule && series.target.as_deref() == target;
+        self.checks().filter(|(series, ..)| of_target(series)).map(|(_, health, _)| health).max().unwrap_or_default()
+    }
+}
+
+/// A change before it is known to whom it is told.
+#[derive(Debug)]
+struct Told {
+    began: Timestamp,
+    what: Changed,
+    sentence: String,
+}
+
+impl Told {
+    fn change(self, config: &AgentConfig, series: &Series, at: Timestamp) -> Change {
+        let silenced = config.silences.iter().any(|silence| silence.covers(&series.schedule, at));
+        Change { at, began: self.began, series: series.clone(), what: self.what, sentence: self.sentence, silenced }
+    }
+}
+
+fn stale_after(schedule: &Schedule) -> Duration {
+    let Timing::Every(interval) = schedule.timing else { return STALE_CRON };
+    // Nothing runs in quiet hours, which may last a weekend.
+    let quiet = if schedule.quiet.is_empty() { Duration::ZERO } else { STALE_CRON };
+    (interval * STALE_INTERVALS + schedule.jitter).max(quiet)
+}
+
+/// What is measured, in a few words.
+fn subject(series: &Series) -> String {
+    let target = series.target.as_deref().map_or_else(String::new, |target| format!(" of {target}"));
+    format!("{}{target}", series.check)
+}

@@ -1,0 +1,194 @@
+use super::*;
+use netsonde_contract::history::Verdict;
+use netsonde_contract::kind::Kind;
+
+struct Patient {
+    config: AgentConfig,
+    book: HealthBook,
+    minute: i64,
+}
+
+impl Patient {
+    fn with(health: &str) -> Self {
+        let text = format!("[[schedule]]\nname = \"s\"\nset = \"web\"\nevery = \"1m\"\n[schedule.health]\n{health}\n");
+        Self { config: AgentConfig::parse("x", &text).unwrap(), book: HealthBook::default(), minute: 0 }
+    }
+
+    fn now(&self) -> Timestamp {
+        Timestamp::from_second(1_800_000_000 + self.minute * 60).unwrap()
+    }
+
+    fn take(&mut self, change: impl FnOnce(&mut Sample)) -> Vec<Change> {
+        self.minute += 1;
+        let mut sample = Sample {
+            at: self.now(),
+            verdict: Verdict::Good,
+            took_us: 25_000,
+            rtt_us: Some(20_000),
+            phases: std::collections::BTreeMap::new(),
+            failure: None,
+            path: None,
+            chain: None,
+            expires: None,
+        };
+        change(&mut sample);
+        self.book.observe(&self.config, &series(), &sample)
+    }
+
+    /// `+` good, `-` bad, `?` not measured; the states that it turned to.
+    fn through(&mut self, signs: &str) -> Vec<&'static str> {
+        let verdict = |sign| match sign {
+            '+' => Verdict::Good,
+            '-' => Verdict::Bad,
+            _ => Verdict::Unmeasured,
+        };
+        signs
+            .chars()
+            .flat_map(|sign| self.take(|sample| sample.verdict = verdict(sign)))
+            .filter_map(|change| match change.what {
+                Changed::Health { to, .. } => Some(to.name()),
+                _ => None,
+            })
+            .collect()
+    }
+}
+
+fn series() -> Series {
+    Series { schedule: "s".into(), check: "connect".into(), kind: Kind::Tcp, target: Some("shop.example".into()), required: true }
+}
+
+#[test]
+fn states_turn_at_their_thresholds_and_not_before() {
+    let cases: [(&str, &[&str]); 9] = [
+        ("+", &[]),
+        ("++", &["ok"]),
+        ("++--++", &["ok"]),
+        ("++---", &["ok", "failing"]),
+        ("++---+-+-", &["ok", "failing"]),
+        ("++---++", &["ok", "failing", "degraded"]),
+        ("++-++-++-++", &["ok", "degraded"]),
+        ("++-++-++-+++++++", &["ok", "degraded", "ok"]),
+        ("++???", &["ok", "unknown"]),
+    ];
+    for (signs, expected) in cases {
+        assert_eq!(Patient::with("").through(signs), expected, "{signs}");
+    }
+}
+
+#[test]
+fn a_streak_must_last() {
+    assert_eq!(Patient::with("hold = \"5m\"\nfailing_after = 2").through("++++++-----"), ["ok", "degraded"]);
+    assert_eq!(Patient::with("hold = \"5m\"\nfailing_after = 2").through("++++++------"), ["ok", "degraded", "failing"]);
+}
+
+#[test]
+fn slow_answers_degrade_and_say_how_slow() {
+    let mut patient = Patient::with("slow = \"800ms\"");
+    patient.through("++");
+    let told: Vec<Change> = (0..3).flat_map(|_| patient.take(|sample| sample.rtt_us = Some(900_000))).collect();
+    assert_eq!(told.len(), 1);
+    assert!(
+        told[0].sentence.contains("connect of shop.example is degraded: 3 measurements in a row")
+            && told[0].sentence.contains("900 ms")
+    );
+}
+
+#[test]
+fn a_failure_is_told_with_its_beginning_and_code() {
+    let mut patient = Patient::with("");
+    patient.through("++");
+    let bad = |sample: &mut Sample| (sample.verdict, sample.failure) = (Verdict::Bad, Some("timed_out".into()));
+    let told: Vec<Change> = (0..3).flat_map(|_| patient.take(bad)).collect();
+    assert_eq!(told[0].began, Timestamp::from_second(1_800_000_000 + 180).unwrap());
+    assert!(told[0].sentence.ends_with("the last one: timed_out"), "{}", told[0].sentence);
+    assert_eq!(patient.book.target("s", Some("shop.example")), Health::Failing);
+    assert_eq!(patient.book.target("s", None), Health::Unknown);
+}
+
+#[test]
+fn what_is_not_measured_any_more_is_unknown_and_not_ok() {
+    let mut patient = Patient::with("");
+    patient.through("++");
+    patient.minute += 3;
+    assert_eq!(patient.book.tick(&patient.config, patient.now()), []);
+    patient.minute += 1;
+    let told = patient.book.tick(&patient.config, patient.now());
+    assert!(told[0].sentence.contains("connect of shop.example is unknown: it was last measured"), "{told:?}");
+    assert_eq!(patient.book.tick(&patient.config, patient.now()), []);
+    assert_eq!(patient.through("++"), ["ok"]);
+}
+
+#[test]
+fn maintenance_silences_but_is_recorded() {
+    let mut patient = Patient::with("");
+    patient.config.silences.push(netsonde_contract::agent_config::Silence {
+        schedule: Some("s".into()),
+        from: None,
+        until: "2099-01-01T00:00:00Z".parse().unwrap(),
+        reason: "the database moves".into(),
+    });
+    let told: Vec<Change> = (0..2).flat_map(|_| patient.take(|_| ())).collect();
+    assert!(told.len() == 1 && told[0].silenced);
+}
+
+#[test]
+fn a_path_is_new_once_and_only_when_seen_twice() {
+    let mut patient = Patient::with("");
+    let walk = |patient: &mut Patient, paths: &str| -> usize {
+        let one = |path: char| patient.take(|sample| sample.path = Some(path.to_string()));
+        paths.chars().flat_map(one).filter(|change| change.what == Changed::NewPath).count()
+    };
+    assert_eq!(walk(&mut patient, "aaa"), 0, "the first is no news");
+    assert_eq!(walk(&mut patient, "abacaba"), 0, "seen once each time");
+    assert_eq!(walk(&mut patient, "dd"), 1);
+    assert_eq!(walk(&mut patient, "adadd"), 0, "both are known by now");
+}
+
+#[test]
+fn a_certificate_is_told_at_thirty_fourteen_seven_and_one_day_and_a_new_one_ends_it() {
+    let mut patient = Patient::with("");
+    let end = Timestamp::from_second(1_800_000_000 + 40 * 86_400).unwrap();
+    let mut told = Vec::new();
+    for _ in 0..40 * 24 {
+        patient.minute += 59;
+        for change in patient.take(|sample| (sample.expires, sample.chain) = (Some(end), Some("old".into()))) {
+            if let Changed::Expiry { days } = change.what {
+                told.push(days);
+            }
+        }
+    }
+    assert_eq!(told, [30, 14, 7, 1]);
+    let renewed = end + jiff::SignedDuration::from_hours(24 * 90);
+    let changes: Vec<Change> = (0..2)
+        .flat_map(|_| patient.take(|sample| (sample.expires, sample.chain) = (Some(renewed), Some("new".into()))))
+        .collect();
+    assert!(changes.iter().any(|change| change.what == Changed::NewChain) && changes.len() == 1, "{changes:?}");
+}
+
+#[test]
+fn a_time_away_from_its_own_past_is_told_once_and_its_return_too() {
+    let mut patient = Patient::with("");
+    let mut tell = |times: &mut dyn Iterator<Item = u64>| -> Vec<String> {
+        let one = |rtt: u64| patient.take(|sample| sample.rtt_us = Some(rtt));
+        times.flat_map(one).filter(|change| matches!(change.what, Changed::Rtt { .. })).map(|change| change.sentence).collect()
+    };
+    assert_eq!(tell(&mut (0..60).map(|n| 20_000 + n % 7 * 300)), Vec::<String>::new());
+    assert_eq!(tell(&mut [90_000, 20_000, 95_000].into_iter()), Vec::<String>::new(), "two slow answers are no trend");
+    let away = tell(&mut std::iter::repeat_n(60_000, 90));
+    assert!(away.len() == 1 && away[0].contains("takes longer than usual: 60.0 ms"), "{away:?}");
+    let back = tell(&mut std::iter::repeat_n(20_000, 10));
+    assert!(back.len() == 1 && back[0].contains("as long as usual again"), "{back:?}");
+}
+
+#[test]
+fn states_survive_the_disk_and_a_damaged_file_begins_anew() {
+    let folder = tempfile::tempdir().unwrap();
+    let state = crate::state::StateDirectory::open(Some(folder.path())).unwrap();
+    let mut patient = Patient::with("");
+    patient.through("++---");
+    save(&state, &patient.book).unwrap();
+    assert_eq!(load(&state).unwrap(), patient.book);
+    std::fs::write(folder.path().join("health.json"), "{").unwrap();
+    assert_eq!(load(&state).unwrap(), HealthBook::default());
+    assert!(folder.path().join("health.damaged").exists());
+}

@@ -1,0 +1,160 @@
+use jiff::{SignedDuration, Timestamp};
+use netsonde_contract::bundle::hexadecimal;
+use netsonde_contract::document::Document;
+use netsonde_contract::history::{Sample, Series, Verdict};
+use netsonde_contract::observation::{Fact, Handshake};
+use netsonde_contract::outcome::{Outcome, Status};
+use netsonde_contract::target::Target;
+use sha2::{Digest, Sha256};
+use std::collections::BTreeMap;
+use std::fmt::Write;
+
+/// A digest tells the paths of one check apart, for which eight bytes are plenty.
+const DIGEST_CHARS: usize = 16;
+
+/// The measurements of one scheduled run. Checks that were not meant to run have none, and follow-ups, which come and go, neither.
+pub(crate) fn samples(schedule: &str, document: &Document) -> Vec<(Series, Sample)> {
+    let began = document.run.began;
+    document
+        .outcomes
+        .iter()
+        .filter(|outcome| outcome.separates.is_empty())
+        .filter_map(|outcome| of(schedule, began, outcome))
+        .collect()
+}
+
+fn of(schedule: &str, began: Timestamp, outcome: &Outcome) -> Option<(Series, Sample)> {
+    let verdict = match outcome.status {
+        Status::Succeeded => Verdict::Good,
+        Status::Failed | Status::TimedOut => Verdict::Bad,
+        Status::NotMeasured => Verdict::Unmeasured,
+        Status::Skipped => return None,
+    };
+    let facts = || outcome.observations.iter().map(|observation| &observation.fact);
+    let failure = (verdict == Verdict::Bad).then(|| failure(outcome));
+    let handshake = facts().find_map(handshake).filter(|handshake| !handshake.chain.is_empty());
+    let series = Series {
+        schedule: schedule.to_owned(),
+        check: outcome.check.as_str().to_owned(),
+        kind: outcome.kind,
+        target: outcome.target.as_ref().map(place),
+        required: outcome.required,
+    };
+    let after = SignedDuration::from_micros(i64::try_from(outcome.began_us).unwrap_or_default());
+    let at = began.saturating_add(after).unwrap_or(began);
+    let sample = Sample {
+        // Milliseconds are finer than any schedule.
+        at: Timestamp::from_millisecond(at.as_millisecond()).unwrap_or(at),
+        verdict,
+        took_us: outcome.took_us,
+        rtt_us: facts().find_map(rtt_us),
+        phases: facts().find_map(phases).unwrap_or_default(),
+        failure,
+        path: path(outcome),
+        chain: handshake.map(chain),
+        expires: handshake.and_then(|handshake| handshake.chain.first()).map(|leaf| leaf.not_after),
+    };
+    Some((series, sample))
+}
+
+/// Where the target is, without path and query: what they carry is nobody's business later.
+fn place(target: &Target) -> String {
+    let scheme = target.scheme.map_or_else(String::new, |scheme| format!("{}://", scheme.as_str()));
+    let host = if target.host.contains(':') { format!("[{}]", target.host) } else { target.host.clone() };
+    let port = target.port.filter(|port| target.scheme.is_none_or(|scheme| scheme.default_port() != *port));
+    format!("{scheme}{host}{}", port.map_or_else(String::new, |port| format!(":{port}")))
+}
+
+fn failure(outcome: &Outcome) -> String {
+    let failure = outcome.observations.iter().find_map(|observation| observation.fact.failure());
+    let code =
+        failure.and_then(|failure| serde_json::to_value(&failure.code).ok()).and_then(|code| code.as_str().map(str::to_owned));
+    let without = if outcome.status == Status::TimedOut { "deadline" } else { "not_as_expected" };
+    code.unwrap_or_else(|| without.to_owned())
+}
+
+/// How long the other side took in this fact, where it answered.
+fn rtt_us(fact: &Fact) -> Option<u64> {
+    match fact {
+        Fact::Lookup(lookup) if lookup.failure.is_none() => lookup.took_us,
+        Fact::Connect(connect) if connect.failure.is_none() => Some(connect.took_us),
+        Fact::Echo(echo) => match echo.statistics.as_ref().and_then(|statistics| statistics.rtt.as_ref()) {
+            Some(rtt) => Some(rtt.median_us),
+            None => echo.replies.iter().map(|reply| reply.rtt_us).min(),
+        },
+        Fact::Handshake(handshake) if handshake.failure.is_none() => Some(handshake.took_us),
+        Fact::Exchange(exchange) if exchange.failure.is_none() && exchange.status.is_some() => {
+            let phases = &exchange.phases;
+            let times =
+                [phases.resolve_us, phases.connect_us, phases.proxy_us, phases.tls_us, phases.send_us, phases.first_byte_us];
+            Some(times.into_iter().flatten().sum())
+        }
+        Fact::TimeOffset(offset) => offset.delay_us,
+        _ => None,
+    }
+}
+
+/// The phases by the names that blackbox_exporter has for them.
+fn phases(fact: &Fact) -> Option<BTreeMap<String, u64>> {
+    let named = match fact {
+        Fact::Exchange(exchange) if exchange.status.is_some() => {
+            let phases = &exchange.phases;
+            vec![
+                ("resolve", phases.resolve_us),
+                ("connect", phases.connect_us),
+                ("tls", phases.tls_us),
+                ("processing", phases.first_byte_us),
+                ("transfer", phases.body_us),
+            ]
+        }
+        Fact::Echo(_) => vec![("rtt", rtt_us(fact))],
+        Fact::Lookup(_) => vec![("request", rtt_us(fact))],
+        _ => return None,
+    };
+    Some(named.into_iter().filter_map(|(name, took)| Some((name.to_owned(), took?))).collect())
+}
+
+fn handshake(fact: &Fact) -> Option<&Handshake> {
+    match fact {
+        Fact::Handshake(handshake) => Some(handshake),
+        Fact::Exchange(exchange) => exchange.tls.as_deref(),
+        _ => None,
+    }
+}
+
+fn chain(handshake: &Handshake) -> String {
+    digest(&handshake.chain.iter().map(|certificate| certificate.sha256.as_str()).collect::<Vec<_>>().join(" "))
+}
+
+/// The first router that answered at each distance; none where no path was measured to its end.
+fn path(outcome: &Outcome) -> Option<String> {
+    let facts = || outcome.observations.iter().map(|observation| &observation.fact);
+    facts().find(|fact| matches!(fact, Fact::Trace(trace) if trace.arrived))?;
+    let mut routers = String::new();
+    for fact in facts() {
+        if let Fact::Hop(hop) = fact
+            && let Some(router) = hop.addresses().first()
+        {
+            // Writing to a text cannot fail.
+            let _ = write!(routers, "{}={router} ", hop.ttl);
+        }
+    }
+    Some(digest(&routers))
+}
+
+fn digest(text: &str) -> String {
+    hexadecimal(&Sha256::digest(text)).chars().take(DIGEST_CHARS).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use netsonde_contract::target::TargetForm;
+
+    #[test]
+    fn what_a_url_carries_beside_its_place_is_not_recorded() {
+        let recorded = |text: &str| place(&Target::parse(text, TargetForm::Url).unwrap());
+        assert_eq!(recorded("https://shop.example/pay/canary?token=canary"), "https://shop.example");
+        assert_eq!(recorded("http://[2001:db8::1]:8080/"), "http://[2001:db8::1]:8080");
+    }
+}

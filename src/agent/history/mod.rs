@@ -1,0 +1,9 @@
+//! The flight recorder: what scheduled checks measured lately, in a ring on disk that never grows beyond its bound.
+
+/// From a run's outcomes to compact measurements.
+mod compact;
+/// The ring on disk.
+mod ring;
+
+pub(crate) use compact::samples;
+pub(crate) use ring::{Recorded, Ring, Wanted};

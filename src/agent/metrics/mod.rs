@@ -1,0 +1,94 @@
+//! What scheduled checks measured last, as Prometheus reads it: text format 0.0.4. Where blackbox_exporter has a name for it, it is that
+//! name, so that existing dashboards work; all else is `netsonde_*`. Pure.
+
+/// Families, samples and their escaping.
+mod exposition;
+#[cfg(test)]
+mod tests;
+
+use crate::health::HealthBook;
+use exposition::{Exposition, Kind};
+use netsonde_contract::history::{CheckHistory, Health, Sample, Series, Verdict};
+use netsonde_contract::kind::Kind as Probe;
+
+/// The last measurement of each check, and the states of health.
+pub(crate) fn render(version: &str, checks: &[CheckHistory], book: &HealthBook) -> String {
+    let mut page = Exposition::default();
+    let last: Vec<(&Series, &Sample)> = checks.iter().filter_map(|check| Some((&check.series, check.samples.last()?))).collect();
+
+    page.family("probe_success", Kind::Gauge, "Whether the last measurement was as expected.");
+    for (series, sample) in last.iter().filter(|(_, sample)| sample.verdict != Verdict::Unmeasured) {
+        page.sample(&labels(series), f64::from(u8::from(sample.verdict == Verdict::Good)));
+    }
+    page.family("probe_duration_seconds", Kind::Gauge, "How long the last measurement took.");
+    for (series, sample) in &last {
+        page.sample(&labels(series), seconds(sample.took_us));
+    }
+    phases(&mut page, "probe_http_duration_seconds", Probe::Http, &last);
+    phases(&mut page, "probe_icmp_duration_seconds", Probe::Icmp, &last);
+    phases(&mut page, "probe_dns_duration_seconds", Probe::Dns, &last);
+    page.family("probe_ssl_earliest_cert_expiry", Kind::Gauge, "When the server's certificate ends, in Unix time.");
+    for (series, sample) in &last {
+        if let Some(expires) = sample.expires {
+            page.sample(&labels(series), whole(expires.as_second()));
+        }
+    }
+    page.family("netsonde_round_trip_seconds", Kind::Gauge, "How long the other side took in the last measurement.");
+    for (series, sample) in &last {
+        if let Some(rtt) = sample.rtt_us {
+            page.sample(&labels(series), seconds(rtt));
+        }
+    }
+    page.family("netsonde_last_measured_timestamp_seconds", Kind::Gauge, "When the last measurement began, in Unix time.");
+    for (series, sample) in &last {
+        page.sample(&labels(series), whole(sample.at.as_second()));
+    }
+    health(&mut page, book);
+    page.family("netsonde_build_info", Kind::Gauge, "The agent's version.");
+    page.sample(&[("version", version)], 1.0);
+    page.into_text()
+}
+
+fn phases(page: &mut Exposition, name: &'static str, probe: Probe, last: &[(&Series, &Sample)]) {
+    page.family(name, Kind::Gauge, "How long each phase of the last measurement took.");
+    for (series, sample) in last.iter().filter(|(series, _)| series.kind == probe) {
+        for (phase, took_us) in &sample.phases {
+            let mut labels = labels(series);
+            labels.push(("phase", phase));
+            page.sample(&labels, seconds(*took_us));
+        }
+    }
+}
+
+fn health(page: &mut Exposition, book: &HealthBook) {
+    page.family("netsonde_health", Kind::Gauge, "The check's state of health: 1 for the one it has.");
+    for (series, own, _) in book.checks() {
+        for state in Health::ALL {
+            let mut labels = labels(series);
+            labels.push(("state", state.name()));
+            page.sample(&labels, f64::from(u8::from(own == state)));
+        }
+    }
+    page.family("netsonde_health_since_timestamp_seconds", Kind::Gauge, "Since when the check has that state, in Unix time.");
+    for (series, _, since) in book.checks() {
+        page.sample(&labels(series), whole(since.as_second()));
+    }
+}
+
+fn labels(series: &Series) -> Vec<(&'static str, &str)> {
+    vec![
+        ("schedule", &series.schedule),
+        ("check", &series.check),
+        ("kind", series.kind.name()),
+        ("target", series.target.as_deref().unwrap_or_default()),
+    ]
+}
+
+fn seconds(us: u64) -> f64 {
+    std::time::Duration::from_micros(us).as_secs_f64()
+}
+
+/// Unix times are below 2^53, up to which a double is exact.
+fn whole(number: i64) -> f64 {
+    number as f64
+}

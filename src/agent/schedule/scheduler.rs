@@ -1,0 +1,122 @@
+use super::Reading;
+use super::elapsed::{Elapsed, Noticed};
+use super::machine::{Due, Kept, Machine, Now, Slot};
+use crate::stop::Stop;
+use jiff::Timestamp;
+use jiff::tz::TimeZone;
+use netsonde_contract::agent_config::{AgentConfig, Schedule};
+use serde::{Deserialize, Serialize};
+use std::collections::BTreeMap;
+use std::time::Duration;
+
+/// Timers stand still while a machine sleeps, so that nobody waits longer than this before looking at the clocks again: a run is at most so
+/// late after waking up, for two wake-ups a minute.
+const LONGEST_WAIT: Duration = Duration::from_secs(30);
+
+/// All schedules of one file.
+#[derive(Clone, Debug)]
+pub(crate) struct Scheduler {
+    elapsed: Elapsed,
+    machines: BTreeMap<String, Machine>,
+}
+
+/// What stays on disk of all schedules. It is written before a slot is run: a crash then costs that slot and never runs it twice.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) struct Persisted {
+    elapsed: Elapsed,
+    schedules: BTreeMap<String, Kept>,
+}
+
+/// What is to be done now.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Polled {
+    /// Schedules to run, with their slots. They count as taken.
+    pub(crate) due: Vec<(String, Slot)>,
+    /// How long to wait before the next look, by whatever clock.
+    pub(crate) wait: Duration,
+    pub(crate) noticed: Vec<Noticed>,
+}
+
+impl Scheduler {
+    /// # Errors
+    /// Where a time zone is not known on this machine.
+    pub(crate) fn new(config: &AgentConfig, agent: &str, persisted: Option<Persisted>, now: &Reading) -> Result<Self, Stop> {
+        let mut kept = BTreeMap::new();
+        let mut elapsed = Elapsed::begin(now);
+        if let Some(persisted) = persisted {
+            (elapsed, kept) = (persisted.elapsed, persisted.schedules);
+        }
+        // What passed since then is counted, and told of, by the first poll.
+        let mut ahead = elapsed.clone();
+        ahead.advance(now);
+        let present = Now { wall: now.wall, elapsed: ahead.total() };
+        let machine = |schedule: &Schedule| {
+            let kept = kept.get(&schedule.name).cloned();
+            Ok((schedule.name.clone(), Machine::new(schedule, zone(schedule)?, agent, kept, present)))
+        };
+        let machines = config.schedules.iter().map(machine).collect::<Result<_, Stop>>()?;
+        Ok(Self { elapsed, machines })
+    }
+
+    /// What is to run now. A schedule whose last run still goes on is `busy`: its slots wait, and run once.
+    pub(crate) fn poll(&mut self, now: &Reading, busy: impl Fn(&str) -> bool) -> Polled {
+        let noticed = self.elapsed.advance(now);
+        let present = Now { wall: now.wall, elapsed: self.elapsed.total() };
+        let mut polled = Polled { due: Vec::new(), wait: LONGEST_WAIT, noticed };
+        for (name, machine) in self.machines.iter_mut().filter(|(name, _)| !busy(name)) {
+            let mut due = machine.poll(present);
+            if let Due::Now(slot) = due {
+                machine.take(slot);
+                polled.due.push((name.clone(), slot));
+                due = machine.poll(present);
+            }
+            if let Due::In(wait) = due {
+                polled.wait = polled.wait.min(wait);
+            }
+        }
+        polled
+    }
+
+    /// The times of a schedule's next runs, as the clocks go now. It takes nothing.
+    pub(crate) fn upcoming(&self, name: &str, now: &Reading, count: usize) -> Vec<Timestamp> {
+        let Some(mut machine) = self.machines.get(name).cloned() else { return Vec::new() };
+        let mut ahead = self.elapsed.clone();
+        ahead.advance(now);
+        let mut present = Now { wall: now.wall, elapsed: ahead.total() };
+        let mut times = Vec::new();
+        while times.len() < count {
+            match machine.poll(present) {
+                Due::Now(slot) => {
+                    machine.take(slot);
+                    times.push(present.wall);
+                }
+                Due::In(wait) => match present.wall.checked_add(wait) {
+                    Ok(wall) => present = Now { wall, elapsed: present.elapsed.saturating_add(wait) },
+                    Err(_) => break,
+                },
+                Due::Never => break,
+            }
+        }
+        times
+    }
+
+    pub(crate) fn persisted(&self) -> Persisted {
+        let schedules = self.machines.iter().map(|(name, machine)| (name.clone(), machine.kept().clone())).collect();
+        Persisted { elapsed: self.elapsed.clone(), schedules }
+    }
+}
+
+/// The zone of a schedule's clock.
+///
+/// # Errors
+/// Where this machine does not know it.
+fn zone(schedule: &Schedule) -> Result<TimeZone, Stop> {
+    let Some(name) = &schedule.zone else { return Ok(TimeZone::try_system().unwrap_or(TimeZone::UTC)) };
+    TimeZone::get(name).map_err(|_| {
+        Stop::usage(format!(
+            "this machine does not know the time zone `{name}` of the schedule `{}` in line {}",
+            schedule.name, schedule.line
+        ))
+        .next("write an IANA name such as Europe/Berlin or UTC; Debian has them in the package tzdata")
+    })
+}
