@@ -57,7 +57,7 @@ mod tls;
 mod traceroute;
 
 pub use context::{Context, Ending, NotMeasurable, Recorder};
-pub use host::{closing_reading, environment};
+pub use host::{closing_reading, environment, system_resolvers};
 pub use http::proxy_of;
 pub use icmp::of_requests;
 pub use reflect::{Reflector, ReflectorKey, ReflectorRules, ReflectorSession, ReflectorSummary};

@@ -80,6 +80,8 @@ fn packed() -> Vec<u8> {
         set: SetReference { name: "web".into(), version: 1, sha256: "ab".repeat(32) },
         case: None,
         ticket: None,
+        order: None,
+        audit_head: None,
         policy_sha256: None,
         consent: Consent::None,
         redaction: RedactionReport::default(),

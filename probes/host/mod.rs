@@ -46,6 +46,11 @@ const MAX_INTERFACES: usize = 128;
 /// A server on a large network knows thousands of neighbours.
 const MAX_NEIGHBOURS: usize = 256;
 
+/// Addresses of the name servers that this machine is configured with.
+pub fn system_resolvers() -> Vec<std::net::IpAddr> {
+    Resolvers::from(host::system_resolvers()).servers
+}
+
 pub(crate) async fn run(context: &Context, params: &HostParams) -> Result<Ending, NotMeasurable> {
     // Before anything else of the run, so that its own traffic is in what the counters grow by.
     if !params.only_route {

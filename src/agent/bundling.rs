@@ -7,6 +7,8 @@ use crate::stop::Stop;
 use ed25519_dalek::SigningKey;
 use netsonde_contract::bundle::{self, Build, Clocks, Consent, Contents, Packed, Predicate, TicketProof};
 use netsonde_contract::document::Document;
+use netsonde_contract::id::OrderId;
+use netsonde_contract::policy::Policy;
 use netsonde_contract::redaction::{Level, RedactionReport};
 use netsonde_contract::ticket::Ticket;
 
@@ -21,8 +23,20 @@ pub(crate) struct Agreement<'a> {
     pub(crate) consent: Consent,
     pub(crate) ticket: Option<&'a Ticket>,
     pub(crate) level: Level,
+    /// The order that was obeyed, and what allowed it.
+    pub(crate) order: Option<Obeyed<'a>>,
+    /// The last digest of the machine's audit log.
+    pub(crate) audit_head: Option<String>,
     /// The backend's clock, where it was heard.
     pub(crate) server_time: Option<jiff::Timestamp>,
+}
+
+/// An order that was obeyed.
+pub(crate) struct Obeyed<'a> {
+    pub(crate) id: &'a OrderId,
+    /// As it was signed.
+    pub(crate) envelope: &'a [u8],
+    pub(crate) policy: &'a Policy,
 }
 
 /// Redacts, packs and signs. The measured document itself stays as it is: the person's own terminal shows all of it.
@@ -54,6 +68,10 @@ pub(crate) fn make(
     if let Some(capture) = capture.filter(|_| agreement.level != Level::Strict) {
         contents.add_capture(capture.file);
     }
+    // So does an order, with what it is aimed at, and a policy, with what it names.
+    if let Some(order) = agreement.order.as_ref().filter(|_| agreement.level != Level::Strict) {
+        contents.add_order(order.envelope.to_vec(), order.policy.text.clone().into_bytes());
+    }
     let packed = bundle::pack(contents, predicate, &signer.key).map_err(|error| {
         Stop::usage(format!("packing the bundle failed: {error}")).next("run fewer checks or targets at once")
     })?;
@@ -79,7 +97,9 @@ fn predicate(
         set: redacted.run.set.clone(),
         case: redacted.run.case.clone(),
         ticket,
-        policy_sha256: None,
+        order: agreement.order.as_ref().map(|order| order.id.clone()),
+        audit_head: agreement.audit_head.clone(),
+        policy_sha256: agreement.order.as_ref().map(|order| order.policy.sha256()),
         consent: agreement.consent,
         redaction: report.clone(),
         sequence: signer.sequence.number,
@@ -89,7 +109,7 @@ fn predicate(
     }
 }
 
-fn build() -> Build {
+pub(crate) fn build() -> Build {
     let vendor = if cfg!(target_os = "windows") {
         "pc"
     } else if cfg!(target_vendor = "apple") {
@@ -115,7 +135,7 @@ fn build() -> Build {
 }
 
 /// The names under which the person who runs this is known, so that they can be taken out of error texts.
-fn user_names() -> Vec<String> {
+pub(crate) fn user_names() -> Vec<String> {
     /// Shorter ones, and those that name a role, would take ordinary words out of every text.
     const LEAST_CHARS: usize = 3;
     const ROLES: [&str; 5] = ["root", "admin", "administrator", "user", "system"];
@@ -143,7 +163,14 @@ pub(crate) mod tests {
 
     fn pack(redacted: &Document, report: &RedactionReport) -> Vec<u8> {
         let signer = Signer { key: SigningKey::from_bytes(&[1; 32]), sequence: Sequence::default() };
-        let agreement = Agreement { consent: Consent::None, ticket: None, level: report.level, server_time: None };
+        let agreement = Agreement {
+            consent: Consent::None,
+            ticket: None,
+            level: report.level,
+            order: None,
+            audit_head: None,
+            server_time: None,
+        };
         let predicate = predicate(redacted, report, &agreement, &signer, redacted.run.began);
         let contents = Contents::of(redacted, report, Vec::new(), netsonde_report::html::page(redacted));
         bundle::pack(contents, predicate, &signer.key).unwrap().bytes

@@ -3,7 +3,7 @@
 use crate::interruption::Interruption;
 use crate::stop::Stop;
 use crate::terminal;
-use crate::upload::{self, Backend, Failure, NoAnswer, NotDelivered, Parcel, TlsTrust};
+use crate::upload::{self, Backend, Errand, Failure, NoAnswer, NotDelivered, Parcel, TlsTrust};
 use bytes::Bytes;
 use ed25519_dalek::VerifyingKey;
 use netsonde_contract::api::{self, ProblemCode, TicketStateName};
@@ -95,7 +95,8 @@ impl<'a> Route<'a> {
         key: VerifyingKey,
         interruption: &Interruption,
     ) -> Result<upload::Delivered, Failure> {
-        let parcel = Parcel { ticket: self.ticket, bundle: &packed.id, bytes: Bytes::from(packed.bytes.clone()), key };
+        let parcel =
+            Parcel { errand: Errand::Ticket(self.ticket), bundle: &packed.id, bytes: Bytes::from(packed.bytes.clone()), key };
         if self.trust.is_some() {
             terminal::say(&format!("Sending {} kB to {} …", packed.bytes.len().div_ceil(1000), self.ticket.backend));
         }

@@ -1,5 +1,7 @@
 //! Files that stay: written whole or not at all, and on the disk before anything relies on them.
 
+use serde::Serialize;
+use serde::de::DeserializeOwned;
 use std::fs::{self, File};
 use std::io::{self, Write};
 use std::path::Path;
@@ -12,6 +14,20 @@ pub(crate) fn replace_file(path: &Path, bytes: &[u8]) -> io::Result<()> {
     file.as_file().sync_all()?;
     file.persist(path).map_err(|error| error.error)?;
     sync_folder(folder)
+}
+
+/// What a file of the state directory holds, where there is one.
+pub(crate) fn read_json<T: DeserializeOwned>(path: &Path) -> io::Result<Option<T>> {
+    match fs::read(path) {
+        Ok(bytes) => serde_json::from_slice(&bytes).map(Some).map_err(io::Error::other),
+        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
+        Err(error) => Err(error),
+    }
+}
+
+/// Writes a file of the state directory, which only its owner may read, whole or not at all.
+pub(crate) fn write_json(path: &Path, value: &impl Serialize) -> io::Result<()> {
+    replace_file(path, &serde_json::to_vec(value).map_err(io::Error::other)?)
 }
 
 /// Makes sure that the names in a folder stay. Windows keeps them without being asked and cannot open a folder as a file.

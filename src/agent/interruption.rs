@@ -33,6 +33,11 @@ impl Interruption {
         Self { token }
     }
 
+    /// One that comes when `token` is cancelled, as an order's end does.
+    pub(crate) fn of(token: CancellationToken) -> Self {
+        Self { token }
+    }
+
     pub(crate) async fn came(&self) {
         self.token.cancelled().await;
     }

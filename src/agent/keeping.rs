@@ -73,7 +73,7 @@ pub(crate) fn delivered_place(packed: &Packed, delivered: &upload::Delivered, pa
 }
 
 /// What a person recognises: the case or the set, and the bundle's first digits.
-fn file_name(packed: &Packed, document: &Document) -> String {
+pub(crate) fn file_name(packed: &Packed, document: &Document) -> String {
     let about = document.run.case.as_ref().map_or(document.run.set.name.as_str(), |case| case.as_str());
     format!("netsonde-{about}-{}.tar.gz", packed.id.short())
 }

@@ -5,10 +5,16 @@
 //! consent. Standard output carries the document that was asked for and nothing else.
 #![cfg_attr(test, recursion_limit = "256")]
 
+/// What was asked of this machine from elsewhere, in a chain of lines.
+mod audit;
 /// From a document to a signed bundle.
 mod bundling;
+/// The boot clock.
+mod clock;
 /// One file a command, and what they all share.
 mod command;
+/// Asks for orders and carries out what the policy allows.
+mod daemon;
 /// The way to the backend: whether the ticket is good, whether TLS is to be trusted, and the sending.
 mod delivery;
 /// Files that stay.
@@ -17,6 +23,8 @@ mod disk;
 mod exit;
 /// A document in the format that was asked for.
 mod format;
+/// Whom this machine is to a support organisation.
+mod identity;
 /// Ctrl-C.
 mod interruption;
 /// A finished bundle on this machine: where it is kept, what is left of it once it was delivered.
@@ -25,8 +33,14 @@ mod keeping;
 mod live;
 /// A plan's result as one document.
 mod measurement;
+/// Orders: decided, kept, taken once.
+mod orders;
+/// The customer's policy on this machine.
+mod policy_file;
 /// What a run would do and cost, without doing it.
 mod preview;
+/// The machine's own proxies.
+mod proxied;
 /// Takes out what must not leave the machine.
 mod redaction;
 /// Walks a plan's checks under their deadlines.
@@ -41,6 +55,8 @@ mod stop;
 mod terminal;
 /// A ticket's way into a run.
 mod ticket;
+/// An enrolled agent's way to its backend.
+mod transport;
 /// Sends a bundle, resumably, and checks its receipt.
 mod upload;
 

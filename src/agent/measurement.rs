@@ -9,6 +9,8 @@ use netsonde_contract::document::{Document, Run, SCHEMA};
 use netsonde_contract::environment::Environment;
 use netsonde_contract::id::{CaseId, CheckId, RunId, TicketId};
 use netsonde_contract::observation::Observation;
+use netsonde_contract::outcome::Outcome;
+use netsonde_contract::policy::Reach;
 use netsonde_contract::set::Plan;
 use netsonde_probes::capture::{Capture, Captured};
 use netsonde_probes::clock::Clock;
@@ -17,8 +19,9 @@ use netsonde_probes::gate::{Gate, Limits};
 use netsonde_probes::names::Names;
 use netsonde_probes::origins::Origins;
 use netsonde_probes::{Context, Recorder, Trust};
+use std::net::Ipv4Addr;
 use std::sync::Arc;
-use tokio::sync::mpsc::{UnboundedReceiver, unbounded_channel};
+use tokio::sync::mpsc::{UnboundedReceiver, UnboundedSender, unbounded_channel};
 
 /// How to measure, beside the plan.
 pub(crate) struct Settings {
@@ -31,6 +34,29 @@ pub(crate) struct Settings {
     pub(crate) ticket: Option<TicketId>,
     /// Capture the run's own packets.
     pub(crate) capture: bool,
+    pub(crate) bounds: Bounds,
+    /// Gets every outcome as it comes, in place of the terminal.
+    pub(crate) watcher: Option<UnboundedSender<Outcome>>,
+}
+
+/// How much a run may send, and where to.
+#[derive(Clone, Debug)]
+pub(crate) struct Bounds {
+    pub(crate) limits: Limits,
+    /// None for a person at the keyboard, who may measure what they like.
+    pub(crate) reach: Option<Reach>,
+    /// Checks under way at the same time.
+    pub(crate) at_once: usize,
+}
+
+impl Bounds {
+    /// For a person at the keyboard.
+    pub(crate) const PERSON: Self = Self { limits: Limits::PERSON, reach: None, at_once: runner::MAX_AT_ONCE };
+
+    fn gate(&self, clock: Clock) -> Gate {
+        let private_addresses = self.reach.as_ref().is_none_or(|reach| reach.address(Ipv4Addr::LOCALHOST.into(), None).is_ok());
+        Gate::new(Limits { private_addresses, ..self.limits }, clock)
+    }
 }
 
 /// A finished run: what a person sees of it, before anything is taken out.
@@ -59,15 +85,20 @@ pub(crate) async fn measure(plan: &Plan, settings: &Settings, interruption: &Int
         }
         _ => (None, None),
     };
-    let means = Means { context: context(settings, clock), measure: runner::with_probes, watcher };
+    let means =
+        Means { context: context(settings, clock), measure: runner::with_probes, watcher, at_once: settings.bounds.at_once };
     let capture = settings.capture.then(|| begin_capture(&means.context.gate, &mut journal, &clock)).flatten();
-    let mut progress = Progress::of(plan);
+    let mut progress = settings.watcher.is_none().then(|| Progress::of(plan));
     let mut tell = |event: Event<'_>| {
-        progress.event(&event);
+        if let (Some(watcher), Event::Ended(outcome)) = (&settings.watcher, &event) {
+            // Whoever no longer watches misses nothing that is not in the bundle.
+            let _ = watcher.send((*outcome).clone());
+        }
+        progress.iter_mut().for_each(|progress| progress.event(&event));
         journal.event(&event);
     };
     let mut ran = runner::run(plan, &means, interruption.came(), &mut tell).await;
-    progress.clear();
+    progress.into_iter().for_each(Progress::clear);
     let capture = match capture {
         Some(capture) => end_capture(capture, &mut journal, &clock).await,
         None => None,
@@ -110,7 +141,7 @@ impl Began {
 /// What the run's checks share: one gate above all.
 pub(crate) fn context(settings: &Settings, clock: Clock) -> Context {
     Context {
-        gate: Arc::new(Gate::new(Limits::PERSON, clock)),
+        gate: Arc::new(settings.bounds.gate(clock)),
         clock,
         names: Arc::new(Names::with_origins(settings.origins.clone())),
         trust: Arc::clone(&settings.trust),

@@ -7,7 +7,7 @@
 use crate::disk::{create_private_folder, replace_file, sync_folder, write_synced};
 use jiff::{SignedDuration, Timestamp};
 use netsonde_contract::bundle::hexadecimal;
-use netsonde_contract::id::{BundleId, CaseId, TicketId};
+use netsonde_contract::id::{BundleId, CaseId, OrderId, TicketId};
 use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
 use std::fs;
@@ -41,6 +41,8 @@ pub(crate) struct Entry {
     pub(crate) case: Option<CaseId>,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub(crate) ticket: Option<TicketId>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(crate) order: Option<OrderId>,
     /// When it was made, by this machine's clock.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub(crate) made: Option<Timestamp>,
@@ -117,7 +119,7 @@ impl Spool {
     }
 
     /// Makes room, after a scan and with the same lock: delivered bundles go after seven days; where there are still too many or too
-    /// large ones, delivered ones go first, then those that nobody waits for, then those that wait to be sent for a ticket, and among
+    /// large ones, delivered ones go first, then those that nobody waits for, then those that wait to be sent for a ticket or an order, and among
     /// equals the oldest. The bundle just made stays whatever its size. Gives back what was removed without ever having been sent.
     pub(crate) fn prune(&self, scan: &Scan, just_made: &BundleId, now: Timestamp) -> Vec<Entry> {
         let mut stored: Vec<Stored<'_>> = [(Stage::Sent, &scan.sent), (Stage::Ready, &scan.ready)]
@@ -229,7 +231,7 @@ impl Stored<'_> {
     fn worth(&self) -> (u8, Option<Timestamp>) {
         match self.stage {
             Stage::Sent => (0, self.entry.delivered),
-            Stage::Ready if self.entry.ticket.is_none() => (1, self.entry.made),
+            Stage::Ready if self.entry.ticket.is_none() && self.entry.order.is_none() => (1, self.entry.made),
             Stage::Ready => (2, self.entry.made),
         }
     }
@@ -243,6 +245,7 @@ impl Entry {
             sha256: hexadecimal(&Sha256::digest(bytes)),
             case: None,
             ticket: None,
+            order: None,
             made: None,
             delivered: None,
         }

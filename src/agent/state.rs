@@ -105,6 +105,14 @@ impl StateDirectory {
         }
     }
 
+    /// Puts another signing key in the place of the former one. Bundles go on counting, and say which key signed them.
+    pub(crate) fn replace_signing_key(&self, key: &SigningKey) -> Result<(), Stop> {
+        let path = self.path.join(KEY_FILE);
+        let failed = |cause: String| Stop::usage(format!("the agent's key {} cannot be replaced: {cause}", path.display()));
+        let pem = key.to_pkcs8_pem(LineEnding::LF).map_err(|error| failed(error.to_string()))?;
+        replace_file(&path, pem.as_bytes()).map_err(|error| failed(error.to_string()))
+    }
+
     /// The key of strict redaction, made on first use. It stays with the customer, who alone can tell what a token stands for.
     pub(crate) fn mapping_key(&self) -> Result<MappingKey, Stop> {
         let path = self.path.join(MAPPING_KEY_FILE);

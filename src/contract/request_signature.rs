@@ -66,7 +66,7 @@ pub fn content_digest(body: &[u8]) -> String {
     format!("sha-256=:{}:", STANDARD.encode(Sha256::digest(body)))
 }
 
-/// Signs a request. `nonce` must be fresh: 16 to 64 letters, digits, `-` and `_`.
+/// Signs a request. Agents name their transport key by [`crate::bundle::key_id`]. `nonce` must be fresh: 16 to 64 letters, digits, `-` and `_`.
 pub fn sign(covered: &Covered<'_>, key_id: &str, created: Timestamp, nonce: &str, key: &SigningKey) -> Headers {
     let parameters = parameters(&Claim { key_id: key_id.to_owned(), created, nonce: nonce.to_owned() });
     let signature = key.sign(base(covered, &parameters).as_bytes()).to_bytes();

@@ -1,12 +1,20 @@
 //! The command line: one file a command.
 
+/// The daemon.
+mod agent;
+mod audit;
 mod bundle;
 mod completions;
+mod enroll;
 mod escalate;
 mod explain;
+mod identity;
 mod key;
 /// Options of every command that measures.
 mod measuring;
+mod orders;
+mod pause;
+mod policy;
 mod probe;
 mod reflect;
 mod run;
@@ -28,6 +36,7 @@ Examples:
   netsonde run --ticket nst1_…                         what support asked for, and send it
   netsonde probe dns shop.example --types A,AAAA       one measurement
   netsonde explain tls.expired                         what a finding means
+  netsonde enroll                                      let support ask for runs, as far as the policy lets them
 
 Exit codes: 0 as expected, 1 something was found, 2 usage, 3 could not be measured, 4 refused, 5 not uploaded (kept; netsonde bundle send sends it), 130 interrupted.";
 
@@ -61,6 +70,25 @@ enum Command {
     /// Shows the agent's own key.
     #[command(subcommand)]
     Key(key::KeyCommand),
+    /// Enrols this machine with a support organisation, whose engineers may then ask for runs, as far as the policy lets them.
+    Enroll(enroll::EnrollCommand),
+    /// Asks the support organisation for orders and carries out what the policy allows, until it is interrupted.
+    Agent(agent::AgentCommand),
+    /// Lists the orders that came, and answers those that wait for somebody here.
+    #[command(subcommand)]
+    Orders(orders::OrdersCommand),
+    /// Writes, checks and explains the policy: what may be asked of this machine from elsewhere.
+    #[command(subcommand)]
+    Policy(policy::PolicyCommand),
+    /// Refuses every order until `netsonde resume`. Runs of people at this machine go on.
+    Pause(pause::PauseCommand),
+    /// Takes orders again, as far as the policy lets them.
+    Resume(pause::ResumeCommand),
+    /// Shows whom this machine is to its support organisation; changes its keys; ends it.
+    Identity(identity::IdentityCommand),
+    /// Verifies and exports the log of what was asked of this machine from elsewhere.
+    #[command(subcommand)]
+    Audit(audit::AuditCommand),
     /// Prints completions for a shell.
     Completions(completions::CompletionsCommand),
     /// Prints the JSON Schema of the document that --format json prints.
@@ -87,6 +115,14 @@ pub(crate) fn dispatch(arguments: impl IntoIterator<Item = OsString>) -> u8 {
         Command::Bundle(command) => command.execute(),
         Command::Escalate(command) => command.execute(),
         Command::Key(command) => command.execute(),
+        Command::Enroll(command) => command.execute(),
+        Command::Agent(command) => command.execute(),
+        Command::Orders(command) => command.execute(),
+        Command::Policy(command) => command.execute(),
+        Command::Pause(command) => command.execute(),
+        Command::Resume(command) => command.execute(),
+        Command::Identity(command) => command.execute(),
+        Command::Audit(command) => command.execute(),
         Command::Completions(command) => command.execute(),
         Command::Schema(command) => command.execute(),
     };
@@ -112,6 +148,19 @@ fn block_on<T>(work: impl Future<Output = Result<T, Stop>>) -> Result<T, Stop> {
         .map_err(|error| Stop::usage(format!("the system gives no threads or timers: {error}")))?;
     let done = runtime.block_on(work);
     // A name lookup that hangs in the system must not hold up the end of the program.
+    runtime.shutdown_background();
+    done
+}
+
+/// A runtime of one thread, which costs least while nothing happens.
+fn block_on_one_thread<T>(work: impl Future<Output = Result<T, Stop>>) -> Result<T, Stop> {
+    let _ = rustls::crypto::aws_lc_rs::default_provider().install_default();
+    report_panics_quietly();
+    let runtime = tokio::runtime::Builder::new_current_thread()
+        .enable_all()
+        .build()
+        .map_err(|error| Stop::usage(format!("the system gives no timers: {error}")))?;
+    let done = runtime.block_on(work);
     runtime.shutdown_background();
     done
 }

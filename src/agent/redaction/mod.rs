@@ -80,6 +80,34 @@ pub(crate) fn redact(document: &Document, redaction: Redaction<'_>, user_names: 
     (redacted, RedactionReport { level, removed })
 }
 
+/// Redacts the outcomes of a run that goes on, as the run's bundle will hold them.
+pub(crate) struct Stream<'a>(Option<Redactor<'a>>);
+
+impl<'a> Stream<'a> {
+    /// For a run of `targets` on the machine of that name.
+    pub(crate) fn new(redaction: Redaction<'a>, targets: &[Target], hostname: &str, user_names: &'a [String]) -> Self {
+        let key = match redaction {
+            Redaction::None => return Self(None),
+            Redaction::Default => None,
+            Redaction::Strict(key) => Some(key),
+        };
+        let mut redactor = Redactor::new(key, user_names);
+        redactor.target_hosts = targets.iter().map(|target| target.host.clone()).collect();
+        if redactor.is_strict() {
+            let names = redactor.target_hosts.iter().cloned().chain([hostname.to_owned()]);
+            redactor.known_names = names.filter(|name| !name.is_empty() && name.parse::<IpAddr>().is_err()).collect();
+        }
+        Self(Some(redactor))
+    }
+
+    pub(crate) fn outcome(&mut self, outcome: Outcome) -> Outcome {
+        match &mut self.0 {
+            Some(redactor) => redactor.outcome(&outcome),
+            None => outcome,
+        }
+    }
+}
+
 struct Redactor<'a> {
     key: Option<&'a MappingKey>,
     user_names: &'a [String],

@@ -32,7 +32,7 @@ use tokio::sync::mpsc::UnboundedSender;
 use tokio::task::{AbortHandle, JoinError, JoinHandle};
 
 /// Checks under way at once. Enough that waiting for silence never adds up; few enough that checks do not disturb each other's timings.
-const MAX_AT_ONCE: usize = 24;
+pub(crate) const MAX_AT_ONCE: usize = 24;
 
 /// What the runner tells while it runs.
 pub(crate) enum Event<'a> {
@@ -55,6 +55,8 @@ pub(crate) struct Means {
     pub(crate) measure: Measure,
     /// Gets every observation as it is recorded.
     pub(crate) watcher: Option<UnboundedSender<Observation>>,
+    /// Checks under way at the same time, at most [`MAX_AT_ONCE`].
+    pub(crate) at_once: usize,
 }
 
 /// All outcomes, in the plan's order, and what cut the run short.
@@ -100,7 +102,7 @@ pub(crate) async fn run(
     let mut cut_short = None;
 
     loop {
-        for step in graph.steps(MAX_AT_ONCE.saturating_sub(under_way.len())) {
+        for step in graph.steps(means.at_once.min(MAX_AT_ONCE).saturating_sub(under_way.len())) {
             match step {
                 Step::Begin(place) => {
                     let check = &plan.checks[place];

@@ -77,7 +77,7 @@ fn means(watcher: Option<UnboundedSender<Observation>>) -> Means {
         proxy: Default::default(),
         recorder: Recorder::new(CheckId::new("none")),
     };
-    Means { context, measure: behave, watcher }
+    Means { context, measure: behave, watcher, at_once: MAX_AT_ONCE }
 }
 
 fn statuses(ran: &Ran) -> Vec<Status> {

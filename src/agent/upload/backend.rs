@@ -1,8 +1,9 @@
 use super::answer::{Answer, Body};
+use super::signer::RequestSigner;
 use crate::stop::with_causes;
 use netsonde_contract::api::{self, Problem, TicketState};
 use netsonde_contract::id::TicketId;
-use netsonde_contract::pin;
+use netsonde_contract::pin::{self, Pin};
 use netsonde_contract::receipt;
 use netsonde_contract::target::{Target, TargetForm};
 use netsonde_contract::ticket::Ticket;
@@ -10,6 +11,7 @@ use netsonde_probes::context::ProxyChoice;
 use reqwest::header::{CONTENT_TYPE, HeaderMap, RETRY_AFTER};
 use reqwest::{Client, Method, Proxy, RequestBuilder, Response, redirect};
 use std::error::Error;
+use std::sync::Arc;
 use std::time::Duration;
 
 /// A handshake through a slow proxy takes seconds; longer means that nothing answers.
@@ -20,11 +22,25 @@ const READ_TIMEOUT: Duration = Duration::from_secs(60);
 const STATE_TIMEOUT: Duration = Duration::from_secs(6);
 /// Answers are receipts and problem documents; what is longer is neither.
 const MAX_ANSWER_BYTES: usize = 256 * 1024;
+/// Orders come several at a time, with their sets.
+const MAX_REPLY_BYTES: usize = 16 << 20;
 
 /// The support backend, over one kind of trust.
 pub(crate) struct Backend {
     base: String,
     client: Client,
+    /// Signs every request, where an enrolled agent sends it.
+    signer: Option<Arc<RequestSigner>>,
+}
+
+/// What became of an agent's request.
+#[derive(Debug)]
+pub(crate) struct Reply {
+    pub(crate) status: u16,
+    pub(crate) retry_after: Option<Duration>,
+    /// Where the backend says what is wrong.
+    pub(crate) problem: Option<Box<Problem>>,
+    pub(crate) bytes: Vec<u8>,
 }
 
 /// How the backend's TLS is judged.
@@ -48,17 +64,25 @@ impl Backend {
     /// # Errors
     /// Where the proxy given by hand is none.
     pub(crate) fn new(ticket: &Ticket, trust: TlsTrust, proxy: &ProxyChoice) -> Result<Self, String> {
+        Self::at(&ticket.backend, ticket.tls_pin.as_ref().filter(|_| trust == TlsTrust::Ticket), proxy)
+    }
+
+    /// The backend at `base`, whose TLS is judged by `pin`, or by the platform where there is none.
+    ///
+    /// # Errors
+    /// Where the proxy given by hand is none.
+    pub(crate) fn at(base: &str, pin: Option<&Pin>, proxy: &ProxyChoice) -> Result<Self, String> {
         let mut builder = Client::builder()
             .user_agent(concat!("netsonde/", env!("CARGO_PKG_VERSION")))
             .redirect(redirect::Policy::none())
             .connect_timeout(CONNECT_TIMEOUT)
             .read_timeout(READ_TIMEOUT);
-        if let (Some(pin), TlsTrust::Ticket) = (&ticket.tls_pin, trust) {
+        if let Some(pin) = pin {
             builder = builder.tls_backend_preconfigured(pin::client_config(pin));
         }
         builder = match proxy {
             // No proxy leads to this machine itself.
-            _ if is_loopback(&ticket.backend) => builder.no_proxy(),
+            _ if is_loopback(base) => builder.no_proxy(),
             ProxyChoice::Environment => builder,
             ProxyChoice::None => builder.no_proxy(),
             ProxyChoice::Url(url) => {
@@ -67,7 +91,31 @@ impl Backend {
             }
         };
         let client = builder.build().map_err(|error| format!("the HTTP client cannot be made: {}", with_causes(&error)))?;
-        Ok(Self { base: ticket.backend.clone(), client })
+        Ok(Self { base: base.to_owned(), client, signer: None })
+    }
+
+    /// The same, with every request signed.
+    pub(crate) fn signed_by(self, signer: Arc<RequestSigner>) -> Self {
+        Self { signer: Some(signer), ..self }
+    }
+
+    async fn send(&self, request: RequestBuilder) -> Result<Response, NoAnswer> {
+        let mut request = request.build().map_err(no_answer)?;
+        if let Some(signer) = &self.signer {
+            signer.sign(&mut request).map_err(NoAnswer::Unreachable)?;
+        }
+        self.client.execute(request).await.map_err(no_answer)
+    }
+
+    /// Sends an agent's request and reads the whole answer.
+    pub(crate) async fn reply(&self, request: RequestBuilder) -> Result<Reply, NoAnswer> {
+        let response = self.send(request).await?;
+        let status = response.status().as_u16();
+        let headers = response.headers().clone();
+        let bytes = bounded(response, MAX_REPLY_BYTES).await?;
+        let problem = is_problem(&headers).then(|| serde_json::from_slice(&bytes).ok()).flatten();
+        let retry_after = number(&headers, RETRY_AFTER.as_str()).map(Duration::from_secs);
+        Ok(Reply { status, retry_after, problem, bytes })
     }
 
     pub(crate) fn request(&self, method: Method, path: &str) -> RequestBuilder {
@@ -77,10 +125,10 @@ impl Backend {
     /// Whether a ticket is still good, by the backend's own clock.
     pub(crate) async fn ticket_state(&self, id: &TicketId) -> Result<Result<TicketState, Problem>, NoAnswer> {
         let request = self.request(Method::GET, &api::path::ticket_state(id)).timeout(STATE_TIMEOUT);
-        let response = request.send().await.map_err(no_answer)?;
+        let response = self.send(request).await?;
         let status = response.status();
         let problem = is_problem(response.headers());
-        let bytes = bounded(response).await?;
+        let bytes = bounded(response, MAX_ANSWER_BYTES).await?;
         let unreadable = |error: serde_json::Error| {
             NoAnswer::Unreachable(format!(
                 "something answers there with status {status}, but it is no netsonde backend ({error})"
@@ -97,10 +145,10 @@ impl Backend {
 
     /// Sends an upload's request and reads the parts of the answer that matter.
     pub(crate) async fn answer(&self, request: RequestBuilder) -> Result<Answer, NoAnswer> {
-        let response = request.send().await.map_err(no_answer)?;
+        let response = self.send(request).await?;
         let status = response.status().as_u16();
         let headers = response.headers().clone();
-        let bytes = bounded(response).await?;
+        let bytes = bounded(response, MAX_ANSWER_BYTES).await?;
         let body = if content_type(&headers) == receipt::MEDIA_TYPE {
             Body::Receipt(bytes)
         } else if is_problem(&headers) {
@@ -131,12 +179,12 @@ fn max_append(limits: &str) -> Option<u64> {
     limits.split(',').find_map(|limit| limit.trim().strip_prefix("max-append-size=")?.parse().ok())
 }
 
-async fn bounded(mut response: Response) -> Result<Vec<u8>, NoAnswer> {
+async fn bounded(mut response: Response, most: usize) -> Result<Vec<u8>, NoAnswer> {
     let mut bytes = Vec::new();
     while let Some(chunk) = response.chunk().await.map_err(no_answer)? {
         bytes.extend_from_slice(&chunk);
-        if bytes.len() > MAX_ANSWER_BYTES {
-            return Err(NoAnswer::Unreachable(format!("its answer is longer than {MAX_ANSWER_BYTES} bytes")));
+        if bytes.len() > most {
+            return Err(NoAnswer::Unreachable(format!("its answer is longer than {most} bytes")));
         }
     }
     Ok(bytes)

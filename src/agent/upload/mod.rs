@@ -1,4 +1,4 @@
-//! Sends one bundle to the backend that a ticket names. What to ask next is decided by [`machine`], which is pure; here are the
+//! Sends one bundle to the backend that a ticket names, or that the agent is enrolled with. What to ask next is decided by [`machine`], which is pure; here are the
 //! requests themselves, and the receipt without which nothing counts as delivered.
 
 /// What the backend said, and why a bundle was not delivered.
@@ -7,9 +7,12 @@ mod answer;
 mod backend;
 /// Answers in, requests out.
 mod machine;
+/// An enrolled agent's signature on its requests.
+mod signer;
 
 pub(crate) use answer::Failure;
-pub(crate) use backend::{Backend, NoAnswer, TlsTrust, is_loopback};
+pub(crate) use backend::{Backend, NoAnswer, Reply, TlsTrust, is_loopback};
+pub(crate) use signer::RequestSigner;
 
 use crate::interruption::Interruption;
 use base64::Engine;
@@ -19,7 +22,7 @@ use ed25519_dalek::VerifyingKey;
 use machine::{Action, Event, Machine};
 use netsonde_contract::api::{self, header};
 use netsonde_contract::bundle::hexadecimal;
-use netsonde_contract::id::BundleId;
+use netsonde_contract::id::{BundleId, OrderId};
 use netsonde_contract::receipt::Receipt;
 use netsonde_contract::ticket::Ticket;
 use reqwest::header::CONTENT_TYPE;
@@ -28,11 +31,21 @@ use sha2::{Digest, Sha256};
 
 /// A bundle on its way.
 pub(crate) struct Parcel<'a> {
-    pub(crate) ticket: &'a Ticket,
+    pub(crate) errand: Errand<'a>,
     pub(crate) bundle: &'a BundleId,
     pub(crate) bytes: Bytes,
     /// The key that signed the bundle.
     pub(crate) key: VerifyingKey,
+}
+
+/// What the bundle is sent for.
+pub(crate) enum Errand<'a> {
+    Ticket(&'a Ticket),
+    /// An order, with the keys that may sign its receipt. The agent's transport key signs the requests.
+    Order {
+        id: &'a OrderId,
+        receipt_keys: &'a [VerifyingKey],
+    },
 }
 
 /// A verified receipt and the envelope it came in.
@@ -84,18 +97,21 @@ async fn drive(backend: &Backend, parcel: &Parcel<'_>) -> Result<Delivered, NotD
 }
 
 fn create(backend: &Backend, parcel: &Parcel<'_>) -> RequestBuilder {
-    let ticket = parcel.ticket;
-    let proof = ticket.proof_key().proof(&ticket.id, &parcel.key, &ticket.receipt_key);
-    backend
+    let request = backend
         .request(Method::POST, api::path::UPLOADS)
         .header(header::DRAFT_INTEROP, api::DRAFT_INTEROP_VERSION)
         .header(header::UPLOAD_LENGTH, parcel.bytes.len())
         .header(header::UPLOAD_COMPLETE, "?0")
         .header(header::BUNDLE, parcel.bundle.as_str())
-        .header(header::TICKET, ticket.id.as_str())
         .header(header::KEY, STANDARD.encode(parcel.key.as_bytes()))
-        .header(header::PROOF, proof)
-        .body(Bytes::new())
+        .body(Bytes::new());
+    match parcel.errand {
+        Errand::Ticket(ticket) => {
+            let proof = ticket.proof_key().proof(&ticket.id, &parcel.key, &ticket.receipt_key);
+            request.header(header::TICKET, ticket.id.as_str()).header(header::PROOF, proof)
+        }
+        Errand::Order { id, .. } => request.header(header::ORDER, id.as_str()),
+    }
 }
 
 fn append(backend: &Backend, parcel: &Parcel<'_>, location: &str, offset: u64, length: u64, last: bool) -> RequestBuilder {
@@ -113,9 +129,17 @@ fn append(backend: &Backend, parcel: &Parcel<'_>, location: &str, offset: u64, l
         .body(part)
 }
 
-/// Holds the receipt against what was sent: signed by the key in the ticket, for this very file and this ticket.
+/// Holds the receipt against what was sent: signed by a key that may, for this very file and this ticket.
 fn check_receipt(parcel: &Parcel<'_>, envelope: Vec<u8>) -> Result<Delivered, Failure> {
-    let receipt = Receipt::verify(&envelope, &parcel.ticket.receipt_key).map_err(|error| Failure::Receipt(error.to_string()))?;
+    let keys = match parcel.errand {
+        Errand::Ticket(ticket) => std::slice::from_ref(&ticket.receipt_key),
+        Errand::Order { receipt_keys, .. } => receipt_keys,
+    };
+    let mut verified = keys.iter().map(|key| Receipt::verify(&envelope, key));
+    let receipt = match verified.find(Result::is_ok) {
+        Some(Ok(receipt)) => receipt,
+        _ => return Err(Failure::Receipt("no key that may sign receipts signed it".to_owned())),
+    };
     let wrong = |what: &str| Err(Failure::Receipt(format!("it is for another {what}")));
     if receipt.bundle != *parcel.bundle {
         return wrong("bundle");
@@ -123,7 +147,8 @@ fn check_receipt(parcel: &Parcel<'_>, envelope: Vec<u8>) -> Result<Delivered, Fa
     if receipt.file_sha256 != hexadecimal(&Sha256::digest(&parcel.bytes)) {
         return wrong("file");
     }
-    if receipt.ticket.as_ref() != Some(&parcel.ticket.id) {
+    let ticket = if let Errand::Ticket(ticket) = parcel.errand { Some(&ticket.id) } else { None };
+    if receipt.ticket.as_ref() != ticket {
         return wrong("ticket");
     }
     Ok(Delivered { receipt, envelope })

@@ -102,7 +102,7 @@ impl Scene {
         self.ticket.backend = base;
         let backend = Backend::new(&self.ticket, TlsTrust::Ticket, &ProxyChoice::None).unwrap();
         let parcel = Parcel {
-            ticket: &self.ticket,
+            errand: Errand::Ticket(&self.ticket),
             bundle: &self.bundle,
             bytes: Bytes::from_static(BYTES),
             key: self.agent.verifying_key(),

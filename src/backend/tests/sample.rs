@@ -52,6 +52,8 @@ impl Agent {
             set: document.run.set.clone(),
             case: Some(ticket.case.clone()),
             ticket: Some(TicketProof { id: ticket.id.clone(), proof: self.proof(ticket) }),
+            order: None,
+            audit_head: None,
             policy_sha256: None,
             consent: Consent::Ticket,
             redaction: RedactionReport::default(),

@@ -94,6 +94,8 @@ pub mod header {
     pub const CONTENT_DIGEST: &str = "content-digest";
     pub const BUNDLE: &str = "netsonde-bundle";
     pub const TICKET: &str = "netsonde-ticket";
+    /// In place of a ticket: the order whose bundle it is. The request is signed by the agent's transport key.
+    pub const ORDER: &str = "netsonde-order";
     pub const KEY: &str = "netsonde-key";
     pub const PROOF: &str = "netsonde-proof";
 }

@@ -43,6 +43,12 @@ impl Contents {
         Self { files }
     }
 
+    /// Adds the order that the run obeyed, as it was signed, and the policy that allowed it.
+    pub fn add_order(&mut self, envelope: Vec<u8>, policy: Vec<u8>) {
+        self.files.insert(file_name::ORDER.to_owned(), envelope);
+        self.files.insert(file_name::POLICY.to_owned(), policy);
+    }
+
     /// Adds the run's own packets, as a pcapng file.
     pub fn add_capture(&mut self, file: Vec<u8>) {
         self.files.insert(file_name::CAPTURE.to_owned(), file);

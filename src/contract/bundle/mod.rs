@@ -61,6 +61,10 @@ pub mod file_name {
     pub const JOURNAL: &str = "journal.jsonl";
     pub const REPORT: &str = "report.html";
     pub const OUTCOMES: &str = "outcomes/";
+    /// The order that the run obeyed, as it was signed.
+    pub const ORDER: &str = "order.dsse.json";
+    /// The machine's policy that was in force.
+    pub const POLICY: &str = "policy.toml";
     /// The run's own packets, headers only; only where that was asked for.
     pub const CAPTURE: &str = "captures/run.pcapng";
 }

@@ -1,5 +1,5 @@
 use crate::document::SetReference;
-use crate::id::{BundleId, CaseId, RunId, TicketId};
+use crate::id::{BundleId, CaseId, OrderId, RunId, TicketId};
 use crate::redaction::RedactionReport;
 use jiff::Timestamp;
 use schemars::JsonSchema;
@@ -17,6 +17,9 @@ pub struct Predicate {
     pub case: Option<CaseId>,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub ticket: Option<TicketProof>,
+    /// The order that the run obeyed.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub order: Option<OrderId>,
     /// SHA-256 of the policy file in force, lower-case hexadecimal.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub policy_sha256: Option<String>,
@@ -27,6 +30,9 @@ pub struct Predicate {
     /// The key's bundle before this one.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub previous: Option<BundleId>,
+    /// SHA-256 of the last line of the machine's audit log when the bundle was signed, lower-case hexadecimal.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub audit_head: Option<String>,
     pub clocks: Clocks,
     /// Bounds that were reached, in words.
     #[serde(default)]

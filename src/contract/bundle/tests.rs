@@ -83,6 +83,8 @@ fn predicate() -> Predicate {
         set: set(),
         case: CaseId::parse("4711"),
         ticket: None,
+        order: None,
+        audit_head: None,
         policy_sha256: None,
         consent: Consent::None,
         redaction: RedactionReport::default(),

@@ -10,7 +10,7 @@ mod watching;
 use super::measuring::MeasuringOptions;
 use crate::format;
 use crate::interruption::Interruption;
-use crate::measurement::{Settings, measure};
+use crate::measurement::{Bounds, Settings, measure};
 use crate::stop::Stop;
 use crate::{exit, live, terminal};
 use arguments::{argument, value_of};
@@ -56,6 +56,8 @@ impl ProbeCommand {
             case: None,
             ticket: None,
             capture: self.options.capture.is_some(),
+            bounds: Bounds::PERSON,
+            watcher: None,
         };
         let measured = match self.live {
             Some(pace) => super::block_on(live::measure(&plan, &settings, pace, self.options.budget))?,

@@ -3,12 +3,14 @@ mod closing;
 
 use super::measuring::MeasuringOptions;
 use super::state_option::StateOption;
+use crate::audit::Audit;
 use crate::bundling::Agreement;
 use crate::delivery::Route;
 use crate::exit::BundleFate;
 use crate::format;
 use crate::interruption::Interruption;
-use crate::measurement::{Settings, measure};
+use crate::measurement::{Bounds, Settings, measure};
+use crate::proxied::proxies;
 use crate::state::StateDirectory;
 use crate::stop::Stop;
 use crate::{exit, preview, terminal, ticket};
@@ -19,11 +21,8 @@ use netsonde_contract::bundle::Consent;
 use netsonde_contract::id::CaseId;
 use netsonde_contract::kind::dns::parse_server;
 use netsonde_contract::redaction::Level;
-use netsonde_contract::set::{Plan, ProbeSet, ProxyAddress, Request};
-use netsonde_contract::target::Target;
+use netsonde_contract::set::{Plan, ProbeSet, Request};
 use netsonde_contract::ticket::Ticket;
-use netsonde_probes::context::ProxyChoice;
-use std::collections::BTreeMap;
 use std::path::PathBuf;
 
 const EXAMPLES: &str = "\
@@ -130,6 +129,8 @@ impl RunCommand {
             case: ticket.as_ref().map(|ticket| ticket.case.clone()).or(self.case.clone()),
             ticket: ticket.as_ref().map(|ticket| ticket.id.clone()),
             capture: self.measuring.capture.is_some(),
+            bounds: Bounds::PERSON,
+            watcher: None,
         };
         let Some(ticket) = &ticket else {
             return super::block_on(self.run(&plan, &settings, None, Sending::No, kept));
@@ -190,8 +191,17 @@ impl RunCommand {
         };
         let measured = measure(plan, settings, &interruption).await?;
         self.measuring.keep_capture(&measured);
-        let agreement =
-            Agreement { consent, ticket, level: self.level(), server_time: route.as_ref().and_then(|route| route.server_time) };
+        // A run on a ticket leaves nothing behind and takes nothing along.
+        let audit_head =
+            place.state.as_ref().filter(|_| ticket.is_none()).and_then(|state| Audit::of(state).head().ok().flatten());
+        let agreement = Agreement {
+            consent,
+            ticket,
+            level: self.level(),
+            order: None,
+            audit_head,
+            server_time: route.as_ref().and_then(|route| route.server_time),
+        };
         let mut document = measured.document.clone();
         let closing = Closing {
             state: place.state.as_ref(),
@@ -291,16 +301,6 @@ fn agreement(will_upload: bool, upload: bool, yes: bool, can_ask: bool) -> Optio
         (false, _, true, _) | (false, _, _, false) => Some(Sending::No),
         (_, _, false, true) => None,
     }
-}
-
-/// The proxy of each target that has one, as the http checks will choose it.
-fn proxies(set: &ProbeSet, targets: &[String], choice: &ProxyChoice) -> BTreeMap<String, ProxyAddress> {
-    let proxy = |text: &String| {
-        // What is no target is refused when the plan is made.
-        let url = Target::parse(text, set.target?).ok()?.url()?;
-        Some((text.clone(), netsonde_probes::proxy_of(choice, &url)?))
-    };
-    targets.iter().filter_map(proxy).collect()
 }
 
 fn refuse(set: &ProbeSet, error: &netsonde_contract::set::PlanError) -> Stop {

@@ -1,0 +1,177 @@
+use super::policy::PolicyOption;
+use super::state_option::StateOption;
+use crate::audit::{Audit, Entry};
+use crate::clock::UpTime;
+use crate::identity::{Enrolling, Home, check_in, current_epochs};
+use crate::state::{StateDirectory, random};
+use crate::stop::Stop;
+use crate::transport::{Client, Fault};
+use crate::{disk, exit, policy_file, terminal, upload};
+use clap::Args;
+use netsonde_contract::api::fleet::{CheckIn, Introduced};
+use netsonde_contract::bundle::hexadecimal;
+use netsonde_contract::enrolment::Enrolment;
+use netsonde_contract::harmless::clean;
+use netsonde_contract::trust::fingerprint;
+use netsonde_probes::clock::Clock;
+use std::io::{self, BufRead, Read};
+use std::path::{Path, PathBuf};
+
+const EXAMPLES: &str = "\
+Examples:
+  netsonde enroll                              asks for the string (or reads it from standard input)
+  echo \"$STRING\" | netsonde enroll -           in a script
+  netsonde enroll - --offline request.json     where the backend cannot be reached: hand the file to support …
+  netsonde enroll --answer answer.json         … and give their answer here
+Enrolling alone lets nobody do anything: what may be asked is for the policy (netsonde policy init).";
+
+/// An enrolment string is shorter; a stream that is none ends here.
+const MAX_STRING_BYTES: u64 = 64 * 1024;
+/// An answer holds the organisation's roots and its list of keys.
+const MAX_ANSWER_BYTES: u64 = 16 << 20;
+
+#[derive(Args)]
+#[command(after_help = EXAMPLES)]
+pub(super) struct EnrollCommand {
+    /// The string from support, or `-` to be asked for it (or read it from standard input).
+    #[arg(value_name = "nse1_…|-", default_value = "-", conflicts_with = "answer")]
+    string: String,
+    /// Write what the backend has to be told to this file instead of telling it.
+    #[arg(long, value_name = "FILE", conflicts_with = "answer")]
+    offline: Option<PathBuf>,
+    /// Finish an enrolment with the backend's answer in this file.
+    #[arg(long, value_name = "FILE")]
+    answer: Option<PathBuf>,
+    /// Tell support what this machine calls itself.
+    #[arg(long)]
+    host_name: bool,
+    /// Where something on the way opens TLS: rely on what this machine trusts. It could read what is sent, and change none of it.
+    #[arg(long)]
+    accept_inspection: bool,
+    #[command(flatten)]
+    policy: PolicyOption,
+    #[command(flatten)]
+    state: StateOption,
+}
+
+impl EnrollCommand {
+    pub(super) fn execute(self) -> Result<u8, Stop> {
+        let state = StateDirectory::open(self.state.path())?;
+        let home = Home::of(&state);
+        if let Some(identity) = home.identity()? {
+            return Err(Stop::usage(format!("this machine is enrolled with {} already", clean(&identity.organisation)))
+                .next("to enrol it anew: netsonde identity forget"));
+        }
+        if let Some(answer) = &self.answer {
+            return finish_offline(&state, answer);
+        }
+        let mut enrolment = read(&self.string)?;
+        if self.accept_inspection {
+            enrolment.tls_pin = None;
+        }
+        let key = state.signing_key()?;
+        terminal::say(&format!(
+            "Enrolling with {}\n  backend       {}\n  their root    {}\n  this machine  {}\nSupport can tell you the root's fingerprint by another way than this string.",
+            enrolment.organisation,
+            enrolment.backend,
+            enrolment.root,
+            fingerprint(&key.verifying_key())
+        ));
+        if terminal::can_ask() && !terminal::ask("Enrol this machine?", true) {
+            return Err(Stop::refused("nothing was enrolled"));
+        }
+        let host_name = self.host_name.then(|| netsonde_probes::environment("", &Clock::start()).hostname);
+        let mut enrolling = Enrolling::begin(&home, &enrolment, &key, host_name)?;
+        enrolling.identity.tls_pin = enrolment.tls_pin.clone();
+        let about = about(&home, &policy_file::path(self.policy.path()))?;
+        if let Some(file) = &self.offline {
+            disk::write_json(file, &enrolling.body(about))
+                .map_err(|error| Stop::usage(format!("the request cannot be written to {}: {error}", file.display())))?;
+            terminal::say(&format!(
+                "Wrote {}; it is good until the string expires.\n  next: hand it to support, and give their answer to netsonde enroll --answer FILE",
+                file.display()
+            ));
+            return Ok(exit::AS_EXPECTED);
+        }
+        let client = Client::new(&enrolling.identity, Clock::start())?;
+        let introduce = enrolling.body(about);
+        let answer = super::block_on(async { client.introduce(&introduce).await.map_err(|fault| not_enrolled(&fault)) })?;
+        finish(&state, enrolling, &answer)
+    }
+}
+
+fn about(home: &Home<'_>, policy: &Path) -> Result<CheckIn, Stop> {
+    let epochs = current_epochs(home, &UpTime::read())?;
+    let policy = policy_file::load(policy).ok();
+    Ok(check_in(home, &epochs.current, policy.as_ref(), &hexadecimal(&random::<16>()?)))
+}
+
+fn finish_offline(state: &StateDirectory, file: &Path) -> Result<u8, Stop> {
+    let home = Home::of(state);
+    let enrolling = Enrolling::begun(&home)?.ok_or_else(|| {
+        Stop::usage("no enrolment waits for an answer here").next("begin with: netsonde enroll - --offline request.json")
+    })?;
+    let unusable = |why: String| {
+        Stop::usage(format!("the answer {} cannot be used: {why}", file.display()))
+            .next("ask support for the answer's file again")
+    };
+    let mut bytes = Vec::new();
+    let read = std::fs::File::open(file).and_then(|file| file.take(MAX_ANSWER_BYTES).read_to_end(&mut bytes));
+    read.map_err(|error| unusable(error.to_string()))?;
+    let answer: Introduced = serde_json::from_slice(&bytes).map_err(|error| unusable(error.to_string()))?;
+    finish(state, enrolling, &answer)
+}
+
+fn finish(state: &StateDirectory, enrolling: Enrolling, answer: &Introduced) -> Result<u8, Stop> {
+    let home = Home::of(state);
+    let (identity, anchor) = enrolling.finish(&home, answer)?;
+    let entry = Entry::new(Clock::start().wall(), "enrolled").decided(&format!("root {}", identity.root));
+    if let Err(error) = Audit::of(state).append(entry) {
+        terminal::say(&format!("netsonde: the audit log cannot be written: {error}"));
+    }
+    terminal::say(&format!(
+        "Enrolled with {} as agent {}.{}\n  next: say what they may ask for (netsonde policy init), and start netsonde agent",
+        anchor.root().name,
+        identity.agent.short(),
+        if anchor.list().is_none() { " They have published no list of keys yet: no order counts until they do." } else { "" }
+    ));
+    Ok(exit::AS_EXPECTED)
+}
+
+fn not_enrolled(fault: &Fault) -> Stop {
+    let stop = Stop::usage(format!("this machine was not enrolled: {fault}"));
+    match fault {
+        Fault::Untrusted => stop.next(
+            "something on the way opens TLS, such as an inspecting proxy: netsonde enroll --accept-inspection relies on what this machine trusts",
+        ),
+        Fault::Refused(problem) => {
+            let own = problem.next_step.clone();
+            stop.next(own.unwrap_or_else(|| "ask support for a new string".to_owned()))
+        }
+        _ => stop.next("enrol again with the same string, or by file: --offline request.json"),
+    }
+}
+
+fn read(given: &str) -> Result<Enrolment, Stop> {
+    let text = if given == "-" { from_standard_input()? } else { given.to_owned() };
+    let enrolment = Enrolment::parse(text.trim()).map_err(|error| {
+        Stop::usage(error.to_string()).next("copy the string again from the message, or ask support for a new one")
+    })?;
+    if enrolment.backend.starts_with("http://") && !upload::is_loopback(&enrolment.backend) {
+        return Err(Stop::usage(format!("the string would have this machine talk to {} in the clear", enrolment.backend))
+            .next("ask support for a string of a backend that speaks https"));
+    }
+    Ok(enrolment)
+}
+
+fn from_standard_input() -> Result<String, Stop> {
+    let mut text = String::new();
+    let read = if terminal::can_ask() {
+        terminal::say("Paste the string (nse1_…) and press Enter:");
+        io::stdin().lock().take(MAX_STRING_BYTES).read_line(&mut text)
+    } else {
+        io::stdin().lock().take(MAX_STRING_BYTES).read_to_string(&mut text)
+    };
+    read.map_err(|error| Stop::usage(format!("reading the string from standard input failed: {error}")))?;
+    Ok(text)
+}

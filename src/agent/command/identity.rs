@@ -1,0 +1,130 @@
+use super::policy::PolicyOption;
+use super::state_option::StateOption;
+use crate::audit::{Audit, Entry};
+use crate::clock::UpTime;
+use crate::identity::{Home, Rotation, check_in, current_epochs};
+use crate::state::{StateDirectory, random};
+use crate::stop::Stop;
+use crate::transport::Client;
+use crate::{exit, policy_file, terminal};
+use clap::{Args, Subcommand};
+use jiff::Timestamp;
+use netsonde_contract::bundle::hexadecimal;
+use netsonde_contract::trust::fingerprint;
+use netsonde_probes::clock::Clock;
+use std::fmt::Write;
+
+#[derive(Args)]
+#[command(
+    args_conflicts_with_subcommands = true,
+    after_help = "Examples:\n  netsonde identity\n  netsonde identity rotate\n  netsonde identity forget"
+)]
+pub(super) struct IdentityCommand {
+    #[command(subcommand)]
+    change: Option<Change>,
+    #[command(flatten)]
+    state: StateOption,
+}
+
+#[derive(Subcommand)]
+enum Change {
+    /// Makes a new transport key; the old one counts until the backend knows the new one.
+    #[command(
+        after_help = "Examples:\n  netsonde identity rotate\n  netsonde identity rotate --bundle-key     the key that signs bundles, too: the agent gets a new id"
+    )]
+    Rotate {
+        /// Also make a new bundle key, signed by the old one. The agent's id changes with it.
+        #[arg(long)]
+        bundle_key: bool,
+        #[command(flatten)]
+        policy: PolicyOption,
+        #[command(flatten)]
+        state: StateOption,
+    },
+    /// Ends the enrolment on this machine. The bundle key and the audit log stay.
+    #[command(after_help = "Example:\n  netsonde identity forget")]
+    Forget {
+        #[command(flatten)]
+        state: StateOption,
+    },
+}
+
+impl IdentityCommand {
+    pub(super) fn execute(self) -> Result<u8, Stop> {
+        match self.change {
+            None => show(&StateDirectory::open(self.state.path())?),
+            Some(Change::Rotate { bundle_key, policy, state }) => {
+                rotate(&StateDirectory::open(state.path())?, bundle_key, &policy)
+            }
+            Some(Change::Forget { state }) => forget(&StateDirectory::open(state.path())?),
+        }
+    }
+}
+
+fn show(state: &StateDirectory) -> Result<u8, Stop> {
+    let home = Home::of(state);
+    let identity = home.enrolled()?;
+    let mut text = format!("Agent {}\n", identity.agent);
+    let mut line = |name: &str, value: &str| {
+        // Writing to a text cannot fail.
+        let _ = writeln!(text, "  {name:<14} {}", netsonde_contract::harmless::clean(value));
+    };
+    line("organisation", &identity.organisation);
+    line("their root", &identity.root);
+    line("backend", &identity.backend);
+    line("bundle key", &fingerprint(&state.signing_key()?.verifying_key()));
+    line("transport key", &fingerprint(&identity.transport.key()?.verifying_key()));
+    if let Some(anchor) = home.anchor()? {
+        let (root, list) = anchor.versions();
+        line("root version", &root.to_string());
+        match anchor.list() {
+            Some(known) => line("list of keys", &format!("version {list}, expires {}", known.expires)),
+            None => line("list of keys", "none yet: no order counts"),
+        }
+    }
+    line("epoch", current_epochs(&home, &UpTime::read())?.current.as_str());
+    line("orders", if home.is_paused() { "paused" } else { "as the policy has it" });
+    terminal::output(&text)?;
+    Ok(exit::AS_EXPECTED)
+}
+
+fn rotate(state: &StateDirectory, bundle_key: bool, policy: &PolicyOption) -> Result<u8, Stop> {
+    let home = Home::of(state);
+    let identity = home.enrolled()?;
+    let rotation = Rotation::begin(&home, &identity, &state.signing_key()?, bundle_key)?;
+    let epochs = current_epochs(&home, &UpTime::read())?;
+    let policy = policy_file::load(&policy_file::path(policy.path())).ok();
+    let about = check_in(&home, &epochs.current, policy.as_ref(), &hexadecimal(&random::<16>()?));
+    let client = Client::new(&identity, Clock::start())?;
+    let body = rotation.body(about);
+    let answer = super::block_on(async {
+        client.introduce(&body).await.map_err(|fault| {
+            Stop::usage(format!("the keys were not changed: {fault}"))
+                .next("the old ones still count; netsonde identity rotate tries again with the same new ones")
+        })
+    })?;
+    let identity = rotation.finish(&home, &answer.link)?;
+    note(state, "keys_changed", &format!("agent {}", identity.agent));
+    terminal::say(&format!("The new keys count; this is agent {}.", identity.agent.short()));
+    Ok(exit::AS_EXPECTED)
+}
+
+fn forget(state: &StateDirectory) -> Result<u8, Stop> {
+    let home = Home::of(state);
+    let identity = home.enrolled()?;
+    if terminal::can_ask() && !terminal::ask(&format!("End the enrolment with {}?", identity.organisation), false) {
+        return Err(Stop::refused("nothing was changed"));
+    }
+    home.forget()
+        .map_err(|error| Stop::usage(format!("removing the identity from {} failed: {error}", state.path().display())))?;
+    note(state, "forgotten", &format!("agent {}", identity.agent));
+    terminal::say("This machine is enrolled with nobody. Support may be told to take the agent off their list.");
+    Ok(exit::AS_EXPECTED)
+}
+
+fn note(state: &StateDirectory, what: &str, words: &str) {
+    let now: Timestamp = Clock::start().wall();
+    if let Err(error) = Audit::of(state).append(Entry::new(now, what).decided(words)) {
+        terminal::say(&format!("netsonde: the audit log cannot be written: {error}"));
+    }
+}

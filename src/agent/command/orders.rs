@@ -1,0 +1,184 @@
+use super::state_option::StateOption;
+use crate::orders::{Answer, Answers, Book, Record};
+use crate::preview;
+use crate::state::StateDirectory;
+use crate::stop::Stop;
+use crate::{exit, terminal};
+use clap::Subcommand;
+use netsonde_contract::api::fleet::DeliveryState;
+use netsonde_contract::dsse::Envelope;
+use netsonde_contract::harmless::clean;
+use netsonde_contract::order::{Order, RefusalCode};
+use netsonde_contract::redaction::Level;
+use netsonde_contract::set::{ProbeSet, Request};
+use std::fmt::Write;
+
+/// Words to the engineer are a line.
+const MAX_WORDS: usize = 300;
+
+#[derive(Subcommand)]
+pub(super) enum OrdersCommand {
+    /// Lists the orders that came, the newest first.
+    #[command(after_help = "Example:\n  netsonde orders list")]
+    List {
+        #[command(flatten)]
+        state: StateOption,
+    },
+    /// Shows one order: who asks, what it would do, what became of it.
+    #[command(after_help = "Example:\n  netsonde orders show 0f3a9c21")]
+    Show {
+        /// The order's id, or its first digits.
+        order: String,
+        #[command(flatten)]
+        state: StateOption,
+    },
+    /// Lets an order run that waits for an answer.
+    #[command(after_help = "Example:\n  netsonde orders approve 0f3a9c21")]
+    Approve {
+        /// The order's id, or its first digits.
+        order: String,
+        #[command(flatten)]
+        state: StateOption,
+    },
+    /// Refuses an order that waits for an answer.
+    #[command(after_help = "Example:\n  netsonde orders refuse 0f3a9c21 --reason \"not during the sale\"")]
+    Refuse {
+        /// The order's id, or its first digits.
+        order: String,
+        /// Why, for the engineer.
+        #[arg(long, value_name = "WORDS", default_value = "")]
+        reason: String,
+        #[command(flatten)]
+        state: StateOption,
+    },
+}
+
+impl OrdersCommand {
+    pub(super) fn execute(self) -> Result<u8, Stop> {
+        match self {
+            Self::List { state } => {
+                let (_, book) = open(&state)?;
+                terminal::output(&list(&book))?;
+            }
+            Self::Show { order, state } => {
+                let (_, book) = open(&state)?;
+                terminal::output(&show(find(&book, &order)?))?;
+            }
+            Self::Approve { order, state } => answer(&order, &state, &Answer { approved: true, words: String::new() })?,
+            Self::Refuse { order, reason, state } => {
+                let words = clean(&reason).to_string().chars().take(MAX_WORDS).collect();
+                answer(&order, &state, &Answer { approved: false, words })?;
+            }
+        }
+        Ok(exit::AS_EXPECTED)
+    }
+}
+
+fn open(state: &StateOption) -> Result<(StateDirectory, Book), Stop> {
+    let state = StateDirectory::existing(state.path()).ok_or_else(|| {
+        Stop::usage("there is no state directory here, and so no order").next("name the agent's own with --state-dir DIR")
+    })?;
+    let book = Book::open(&state)
+        .map_err(|error| Stop::usage(format!("the orders in {} cannot be read: {error}", state.path().display())))?;
+    Ok((state, book))
+}
+
+fn find<'a>(book: &'a Book, given: &str) -> Result<&'a Record, Stop> {
+    let fits: Vec<&Record> = book.all().into_iter().filter(|record| record.id.as_str().starts_with(given)).collect();
+    match fits.as_slice() {
+        [one] if !given.is_empty() => Ok(one),
+        [] => Err(Stop::usage(format!("there is no order {}", clean(given))).next("netsonde orders list shows them")),
+        _ => Err(Stop::usage(format!("more than one order begins with {}", clean(given))).next("give more digits of its id")),
+    }
+}
+
+fn answer(given: &str, state: &StateOption, answer: &Answer) -> Result<(), Stop> {
+    let (state, book) = open(state)?;
+    let record = find(&book, given)?;
+    if record.state != DeliveryState::Asked {
+        return Err(Stop::usage(format!("order {} waits for no answer: it is {}", record.id.short(), record.state.name()))
+            .next("netsonde orders list shows which do"));
+    }
+    Answers::of(&state).give(&record.id, answer).map_err(|error| {
+        Stop::usage(format!("the answer cannot be written: {error}")).next("answer as the user that the agent runs as")
+    })?;
+    let done = if answer.approved { "approved; the agent runs it within seconds" } else { "refused" };
+    terminal::say(&format!("Order {} is {done}.", record.id.short()));
+    Ok(())
+}
+
+fn list(book: &Book) -> String {
+    let all = book.all();
+    if all.is_empty() {
+        return "No orders came.\n".to_owned();
+    }
+    let mut text = String::new();
+    for record in all {
+        let about = record.about.as_ref();
+        let what = about.map_or_else(String::new, |about| {
+            format!("{} by {}, case {}: {}", about.set, about.requester, about.case, about.targets.join(", "))
+        });
+        let code = record.code.as_ref().map_or_else(String::new, |code| format!(" ({code})"));
+        // Writing to a text cannot fail.
+        let _ = writeln!(
+            text,
+            "{}  {}  {:<22} {}",
+            record.id.short(),
+            record.received.strftime("%Y-%m-%d %H:%M"),
+            format!("{}{code}", record.state.name()),
+            clean(&what)
+        );
+    }
+    text
+}
+
+fn show(record: &Record) -> String {
+    let mut text = format!("Order {}\n", record.id);
+    let mut line = |name: &str, value: &str| {
+        let _ = writeln!(text, "  {name:<10} {}", clean(value));
+    };
+    line("state", record.state.name());
+    for (name, value) in [("code", &record.code), ("detail", &record.detail), ("decided by", &record.decided)] {
+        if let Some(value) = value {
+            line(name, value);
+        }
+    }
+    if let Some(advice) = record.code.as_deref().and_then(RefusalCode::from_code) {
+        line("for them", advice.advice());
+    }
+    if let Some(about) = &record.about {
+        line("asked by", &about.requester);
+        if !about.reason.is_empty() {
+            line("because", &about.reason);
+        }
+        line("case", about.case.as_str());
+        line("signed by", &about.signers.join(", "));
+        line("expires", &about.expires.to_string());
+        line("set", &about.set);
+        line("targets", &about.targets.join(", "));
+    }
+    if let Some(bundle) = &record.bundle {
+        line("bundle", bundle.as_str());
+    }
+    if let Some(plan) = record.envelope.as_deref().and_then(plan) {
+        text.push_str(&clean_plan(&plan));
+    }
+    if record.state == DeliveryState::Asked {
+        let _ = writeln!(text, "Answer it: netsonde orders approve {0}, or netsonde orders refuse {0}", record.id.short());
+    }
+    text
+}
+
+/// What the order would do. It was verified before it was kept, and is verified again before it runs.
+fn plan(envelope: &str) -> Option<String> {
+    let order = Order::unverified(&Envelope::from_json(envelope.as_bytes()).ok()?).ok()?;
+    let set = ProbeSet::parse("the order's set", &order.set).ok()?;
+    let request = Request { targets: order.targets, parameters: order.parameters, ..Request::default() };
+    let described = preview::describe(&set.plan(&request).ok()?, Level::Default, None, false);
+    // What is said there of files and uploads is for people's own runs.
+    described.split("The result is one signed file:").next().map(str::to_owned)
+}
+
+fn clean_plan(plan: &str) -> String {
+    netsonde_contract::harmless::clean_lines(plan).to_string()
+}

@@ -1,0 +1,197 @@
+use super::state_option::StateOption;
+use crate::clock::UpTime;
+use crate::identity::{Home, current_epochs};
+use crate::orders::{Judgement, Machine, Taken, judge, place};
+use crate::state::StateDirectory;
+use crate::stop::Stop;
+use crate::{exit, policy_file, terminal};
+use clap::{Args, Subcommand};
+use netsonde_contract::dsse::Envelope;
+use netsonde_contract::order::{MAX_BYTES, Order, Refusal, RefusalCode};
+use netsonde_contract::policy::{Policy, TEMPLATE, Verdict};
+use netsonde_probes::clock::Clock;
+use std::fmt::Write as _;
+use std::io::{Read, Write};
+use std::path::{Path, PathBuf};
+
+/// Which file is the policy.
+#[derive(Args)]
+pub(super) struct PolicyOption {
+    /// The policy's file [default: /etc/netsonde/policy.toml, on Windows %ProgramData%\netsonde\policy.toml].
+    #[arg(long, value_name = "FILE")]
+    policy: Option<PathBuf>,
+}
+
+impl PolicyOption {
+    pub(super) fn path(&self) -> Option<&Path> {
+        self.policy.as_deref()
+    }
+}
+
+#[derive(Subcommand)]
+pub(super) enum PolicyCommand {
+    /// Writes a policy in which every key is explained and no order is taken.
+    #[command(after_help = "Examples:\n  sudo netsonde policy init\n  netsonde policy init --policy ./policy.toml")]
+    Init {
+        #[command(flatten)]
+        policy: PolicyOption,
+    },
+    /// Reads the policy as the agent does, and says what it comes to.
+    #[command(after_help = "Example:\n  netsonde policy check")]
+    Check {
+        #[command(flatten)]
+        policy: PolicyOption,
+    },
+    /// Says what would become of an order, and which line decides. Nothing is run and nothing is noted.
+    #[command(
+        after_help = "Examples:\n  netsonde policy explain order.dsse.json     exits 0 where it would run or be asked about, 4 where it is refused\n  netsonde policy explain - < order.dsse.json"
+    )]
+    Explain {
+        /// The order's file, or `-` for standard input.
+        #[arg(value_name = "ORDER")]
+        order: PathBuf,
+        #[command(flatten)]
+        policy: PolicyOption,
+        #[command(flatten)]
+        state: StateOption,
+    },
+}
+
+impl PolicyCommand {
+    pub(super) fn execute(self) -> Result<u8, Stop> {
+        match self {
+            Self::Init { policy } => init(&policy_file::path(policy.path())),
+            Self::Check { policy } => check(&policy_file::path(policy.path())),
+            Self::Explain { order, policy, state } => explain(&order, &policy_file::path(policy.path()), &state),
+        }
+    }
+}
+
+fn init(path: &Path) -> Result<u8, Stop> {
+    let failed = |error: std::io::Error| {
+        let stop = Stop::usage(format!("the policy cannot be written to {}: {error}", path.display()));
+        match error.kind() {
+            std::io::ErrorKind::AlreadyExists => stop.next("it is there already: edit it, and then netsonde policy check"),
+            _ => stop.next("run it as root, or name another file with --policy FILE"),
+        }
+    };
+    if let Some(folder) = path.parent().filter(|folder| !folder.as_os_str().is_empty()) {
+        std::fs::create_dir_all(folder).map_err(failed)?;
+    }
+    let mut options = std::fs::OpenOptions::new();
+    options.write(true).create_new(true);
+    // Everybody may read what may be asked of the machine; nobody else may write it, whatever the umask says.
+    #[cfg(unix)]
+    std::os::unix::fs::OpenOptionsExt::mode(&mut options, 0o644);
+    let mut file = options.open(path).map_err(failed)?;
+    file.write_all(TEMPLATE.as_bytes()).and_then(|()| file.sync_all()).map_err(failed)?;
+    terminal::say(&format!(
+        "Wrote {}; it takes no orders until you change it.\n  next: edit it, and then netsonde policy check",
+        path.display()
+    ));
+    Ok(exit::AS_EXPECTED)
+}
+
+fn check(path: &Path) -> Result<u8, Stop> {
+    let policy = policy_file::load(path)?;
+    terminal::output(&describe(path, &policy))?;
+    Ok(exit::AS_EXPECTED)
+}
+
+fn describe(path: &Path, policy: &Policy) -> String {
+    if policy.text.is_empty() {
+        return format!("There is no {}: no order runs. `netsonde policy init` writes one.\n", path.display());
+    }
+    let list = |items: Vec<String>, none: &str| if items.is_empty() { none.to_owned() } else { items.join(", ") };
+    let texts = |items: Vec<String>| list(items, "none");
+    let mut text = format!("{} is in order.\n", path.display());
+    let budget = &policy.budget;
+    // Writing to a text cannot fail.
+    let _ = writeln!(text, "  orders    {}", policy.remote.name());
+    let _ = writeln!(text, "  signers   {}", list(policy.signers.clone(), "all whom the organisation lists"));
+    let _ = writeln!(text, "  kinds     {}", texts(policy.kinds.iter().map(|kind| kind.name().to_owned()).collect()));
+    let _ = writeln!(text, "  hours     {}", list(policy.hours.iter().map(ToString::to_string).collect(), "always"));
+    let _ = writeln!(text, "  names     {}", texts(policy.names.iter().map(ToString::to_string).collect()));
+    let _ = writeln!(text, "  networks  {}", texts(policy.networks.iter().map(ToString::to_string).collect()));
+    let _ = writeln!(
+        text,
+        "  budget    {} s, {} packets, {} a second to one target, {} checks at once",
+        budget.time.as_secs(),
+        budget.packets,
+        budget.per_target_rate,
+        budget.concurrency
+    );
+    let _ = writeln!(text, "  redacted  {}", policy.redaction.name());
+    let _ = writeln!(text, "  digest    {}", policy.sha256());
+    text
+}
+
+fn explain(order: &Path, policy_path: &Path, state: &StateOption) -> Result<u8, Stop> {
+    let envelope = read_order(order)?;
+    let policy = policy_file::load(policy_path);
+    let missing = || Stop::usage("this machine is not enrolled, so no order is for it").next("netsonde enroll");
+    let state = StateDirectory::existing(state.path()).ok_or_else(missing)?;
+    let home = Home::of(&state);
+    let identity = home.enrolled()?;
+    let anchor = home.anchor()?.ok_or_else(missing)?;
+    let epochs = current_epochs(&home, &UpTime::read())?;
+    let taken = Taken::open(&state).map_err(|error| Stop::usage(format!("taken.json cannot be read: {error}")))?;
+    let machine = Machine {
+        anchor: &anchor,
+        agent: &identity.agent,
+        epochs: &epochs,
+        policy: &policy,
+        resolvers: &netsonde_probes::system_resolvers(),
+        paused: home.is_paused(),
+        backend: &identity.backend,
+        now: Clock::start().wall(),
+    };
+    // A proof of one agent's place among many travels beside an order, and does not stand in its file.
+    match judge(&envelope, None, &machine, &|id| taken.contains(id)) {
+        Judgement::Refused(refusal) => {
+            let of_many = refusal.code == RefusalCode::OtherAgent && is_for_many(&envelope);
+            let beside = if of_many {
+                "\n  (it is for many agents: whether this one is among them is proved beside the order)"
+            } else {
+                ""
+            };
+            terminal::output(&format!("refused before the policy is asked: {}{beside}\n", words(&refusal)))?;
+            Ok(exit::REFUSED)
+        }
+        Judgement::Verified(verified, decision) => {
+            let signers: Vec<String> = verified.signers.iter().map(|key| key.fingerprint()).collect();
+            terminal::output(&format!("signed by {}\n", signers.join(", ")))?;
+            let (verdict, code) = match &decision.verdict {
+                Verdict::Run => ("it would run".to_owned(), exit::AS_EXPECTED),
+                Verdict::Ask => ("somebody here would be asked".to_owned(), exit::AS_EXPECTED),
+                Verdict::Refuse(refusal) => (format!("refused: {}", words(refusal)), exit::REFUSED),
+            };
+            terminal::output(&format!("{verdict}\ndecided by {}\n", place(&decision)))?;
+            Ok(code)
+        }
+    }
+}
+
+fn words(refusal: &Refusal) -> String {
+    netsonde_contract::harmless::clean(&format!("{} ({})", refusal.detail, refusal.code)).to_string()
+}
+
+fn is_for_many(envelope: &[u8]) -> bool {
+    let order = Envelope::from_json(envelope).ok().and_then(|envelope| Order::unverified(&envelope).ok());
+    order.is_some_and(|order| matches!(order.agents, netsonde_contract::order::Addressees::Tree { .. }))
+}
+
+fn read_order(path: &Path) -> Result<Vec<u8>, Stop> {
+    let most = MAX_BYTES as u64 + 1;
+    let mut bytes = Vec::new();
+    let read = if path == Path::new("-") {
+        std::io::stdin().lock().take(most).read_to_end(&mut bytes)
+    } else {
+        std::fs::File::open(path).and_then(|file| file.take(most).read_to_end(&mut bytes))
+    };
+    read.map_err(|error| {
+        Stop::usage(format!("the order {} cannot be read: {error}", path.display()))
+            .next("give the file order.dsse.json of a bundle, or one from support")
+    })?;
+    Ok(bytes)
+}

@@ -1,0 +1,312 @@
+use super::running::{Assignment, RunEvent, Running};
+use super::sending::{Dispatch, Sent};
+use super::{Daemon, chance};
+use crate::audit::Entry as Note;
+use crate::identity::Home;
+use crate::orders::{About, Answer, Judgement, MAX_WAITING, Machine, Record, bounds_for, judge, place};
+use crate::proxied::proxies;
+use crate::stop::Stop;
+use crate::{policy_file, terminal};
+use netsonde_contract::api::fleet::{DeliveryState, StateReport, WorkItem};
+use netsonde_contract::id::OrderId;
+use netsonde_contract::order::{MerkleProof, Refusal, RefusalCode, Verified};
+use netsonde_contract::policy::{Decision, Policy, Verdict};
+use netsonde_contract::set::Request;
+use netsonde_probes::context::ProxyChoice;
+
+/// Reports beside the records; the oldest go where a backend sends the same orders again and again.
+const MAX_NOTICES: usize = 64;
+
+impl Daemon {
+    /// What an earlier process left: a run that was cut off has failed, a bundle that was packed is still to be sent.
+    pub(super) fn recover(&mut self) {
+        let ready = self.state.lock().map(|_lock| self.state.spool().scan().ready).unwrap_or_default();
+        for id in self.book.in_state(DeliveryState::Running) {
+            let bundle = ready.iter().find(|entry| entry.order.as_ref() == Some(&id)).map(|entry| entry.bundle.clone());
+            match (bundle, self.book.get(&id).cloned()) {
+                (Some(bundle), Some(record)) => self.keep(Record { bundle: Some(bundle), ..record }),
+                _ => self.end(
+                    &id,
+                    DeliveryState::Failed,
+                    "agent_stopped",
+                    "the agent ended while it ran; an order runs at most once",
+                ),
+            }
+        }
+    }
+
+    /// One order as it came.
+    pub(super) fn receive(&mut self, item: WorkItem) {
+        // Backends may deliver twice; what is under way here is only heard of once.
+        if OrderId::parse(item.id.as_str()).is_none() || self.book.get(&item.id).is_some_and(|known| !known.state.is_final()) {
+            return;
+        }
+        let now = self.clock.wall();
+        self.note(Note::new(now, "order_received").of_order(&item.id));
+        let (verified, decision, policy) = match self.weigh(item.envelope.as_bytes(), item.proof.as_ref(), true) {
+            (Judgement::Verified(verified, decision), policy) if verified.order.id == item.id => (verified, decision, policy),
+            (Judgement::Verified(..), _) => {
+                return self.refuse_unverified(
+                    &item.id,
+                    &RefusalCode::Malformed.because("the order has another id than it was delivered under"),
+                );
+            }
+            (Judgement::Refused(refusal), _) => return self.refuse_unverified(&item.id, &refusal),
+        };
+        drop(policy);
+        let signers = verified.signers.iter().map(|key| key.fingerprint()).collect();
+        let about = About::of(&verified.order, &verified.plan.set.name, signers);
+        let record = Record {
+            about: Some(about),
+            decided: Some(place(&decision)),
+            ..Record::new(&item.id, DeliveryState::Delivered, now)
+        };
+        // From here on the order is taken: whatever is decided is decided once.
+        if let Err(error) = self.taken.add(&item.id, verified.order.expires, &self.epochs, now) {
+            let refusal = RefusalCode::OverBudget.because(format!("it cannot be noted that the order was taken: {error}"));
+            return self.refuse(record, &refusal, None);
+        }
+        let whole = Record { envelope: Some(item.envelope), proof: item.proof, ..record.clone() };
+        match &decision.verdict {
+            Verdict::Refuse(refusal) => self.refuse(record, refusal, Some(&decision)),
+            _ if self.book.waiting() >= MAX_WAITING => {
+                let refusal = RefusalCode::OverBudget.because(format!("{MAX_WAITING} orders wait on this machine already"));
+                self.refuse(record, &refusal, None);
+            }
+            Verdict::Ask => {
+                self.note_decision("order_asked", &item.id, "somebody at the machine is asked", &decision);
+                terminal::say(&format!(
+                    "netsonde: order {} waits for an answer: netsonde orders show {0}, then approve or refuse it",
+                    item.id.short()
+                ));
+                self.keep(Record { state: DeliveryState::Asked, ..whole });
+            }
+            Verdict::Run => {
+                self.note_decision("order_accepted", &item.id, "it runs", &decision);
+                self.keep(Record { state: DeliveryState::Accepted, ..whole });
+            }
+        }
+    }
+
+    /// Holds an order against what is known now. `once` refuses what was taken before.
+    fn weigh(&self, envelope: &[u8], proof: Option<&MerkleProof>, once: bool) -> (Judgement, Result<Policy, Stop>) {
+        let policy = policy_file::load(&self.policy_path);
+        let Some(anchor) = &self.anchor else {
+            return (Judgement::Refused(RefusalCode::NoKeyList.because("this machine knows no root")), policy);
+        };
+        let resolvers = netsonde_probes::system_resolvers();
+        let machine = Machine {
+            anchor,
+            agent: &self.identity.agent,
+            epochs: &self.epochs,
+            policy: &policy,
+            resolvers: &resolvers,
+            paused: Home::of(&self.state).is_paused(),
+            backend: &self.identity.backend,
+            now: self.clock.wall(),
+        };
+        let judgement = judge(envelope, proof, &machine, &|id| once && self.taken.contains(id));
+        (judgement, policy)
+    }
+
+    /// What was never seen to be signed, or was taken before, changes no record that is there.
+    fn refuse_unverified(&mut self, id: &OrderId, refusal: &Refusal) {
+        if self.book.get(id).is_none() && refusal.code != RefusalCode::Replayed {
+            return self.refuse(Record::new(id, DeliveryState::Delivered, self.clock.wall()), refusal, None);
+        }
+        self.note_refusal(id, refusal, None);
+        // Where the backend lost what it was told, it is told again.
+        let untold = self.book.get(id).is_some_and(|record| !record.is_reported());
+        if !untold && self.notices.len() < MAX_NOTICES {
+            let (code, detail) = (Some(refusal.code.as_str().to_owned()), Some(refusal.detail.clone()));
+            self.notices.push_back((id.clone(), StateReport { state: DeliveryState::Refused, code, detail, bundle: None }));
+        }
+    }
+
+    fn refuse(&mut self, record: Record, refusal: &Refusal, decision: Option<&Decision>) {
+        self.note_refusal(&record.id, refusal, decision);
+        terminal::say(&format!("netsonde: order {} refused ({})", record.id.short(), refusal.code));
+        self.keep(record.refused(refusal));
+    }
+
+    fn note_refusal(&self, id: &OrderId, refusal: &Refusal, decision: Option<&Decision>) {
+        let note = Note::new(self.clock.wall(), "order_refused").of_order(id).decided(&format!("{}: {refusal}", refusal.code));
+        self.note(match decision {
+            Some(decision) => note.by_policy(decision.key, decision.line),
+            None => note,
+        });
+    }
+
+    fn note_decision(&self, what: &str, id: &OrderId, words: &str, decision: &Decision) {
+        self.note(Note::new(self.clock.wall(), what).of_order(id).decided(words).by_policy(decision.key, decision.line));
+    }
+
+    pub(super) fn somebody_is_asked(&self) -> bool {
+        !self.book.in_state(DeliveryState::Asked).is_empty()
+    }
+
+    /// Orders that wait for a person: answered, or too late.
+    pub(super) fn look_for_answers(&mut self) {
+        for id in self.book.in_state(DeliveryState::Asked) {
+            let Some(record) = self.book.get(&id).cloned() else { continue };
+            let late = record.about.as_ref().is_some_and(|about| about.expires <= self.clock.wall());
+            match self.answers.take(&id) {
+                Some(Answer { approved: true, .. }) if !late => {
+                    self.note(Note::new(self.clock.wall(), "order_approved").of_order(&id));
+                    self.keep(Record { state: DeliveryState::Accepted, approved: true, ..record });
+                }
+                Some(Answer { approved: false, words }) => {
+                    let words = if words.is_empty() { "somebody at the machine said no".to_owned() } else { words };
+                    self.refuse(record, &RefusalCode::Declined.because(words), None);
+                }
+                _ if late => {
+                    let code = RefusalCode::NotAnswered.as_str();
+                    self.end(&id, DeliveryState::Expired, code, "nobody at the machine answered before the order expired");
+                }
+                _ => {}
+            }
+        }
+    }
+
+    pub(super) fn cancel(&mut self, id: &OrderId) {
+        if let Some(run) = self.running.as_mut().filter(|run| run.id == *id) {
+            run.cancel();
+        } else if self.book.get(id).is_some_and(Record::is_waiting) {
+            self.end(id, DeliveryState::Cancelled, "cancelled", "support cancelled it before it ran");
+        }
+    }
+
+    /// Begins the next order whose turn it is, if none runs.
+    pub(super) fn start_next(&mut self) {
+        while self.running.is_none() {
+            let Some(id) = self.book.in_state(DeliveryState::Accepted).into_iter().next() else { return };
+            let Some(record) = self.book.get(&id).cloned() else { return };
+            self.start(record);
+            // One that could be neither kept nor begun must not be tried in a loop.
+            if self.book.get(&id).is_some_and(|record| record.state == DeliveryState::Accepted) {
+                return;
+            }
+        }
+    }
+
+    /// Everything is looked at once more: policy, pause, clock and keys may have changed while the order waited.
+    fn start(&mut self, record: Record) {
+        let id = record.id.clone();
+        let envelope = record.envelope.clone().unwrap_or_default().into_bytes();
+        let (verified, policy) = match self.weigh(&envelope, record.proof.as_ref(), false) {
+            (Judgement::Refused(refusal), _) if refusal.code == RefusalCode::Expired => {
+                return self.end(&id, DeliveryState::Expired, "expired", &refusal.detail);
+            }
+            (Judgement::Refused(refusal), _) => return self.refuse(record, &refusal, None),
+            (Judgement::Verified(verified, decision), policy) => match (&decision.verdict, policy) {
+                (Verdict::Refuse(refusal), _) => return self.refuse(record, refusal, Some(&decision)),
+                (Verdict::Ask, _) if !record.approved => return self.keep(Record { state: DeliveryState::Asked, ..record }),
+                (_, Ok(policy)) => (verified, policy),
+                (_, Err(stop)) => return self.refuse(record, &RefusalCode::OrdersOff.because(stop.message), None),
+            },
+        };
+        // What is not on the disk as begun does not begin: a crash must leave no order that could run twice.
+        let begun = Record { state: DeliveryState::Running, envelope: None, proof: None, ..record };
+        let note = Note::new(self.clock.wall(), "run_began").of_order(&id);
+        if let Err(error) = self.audit.append(note).and_then(|()| self.book.put(begun)) {
+            return self.end(&id, DeliveryState::Failed, "not_kept", &format!("the state directory cannot be written: {error}"));
+        }
+        let assignment = self.assignment(*verified, policy, envelope);
+        match Running::start(assignment) {
+            Ok(running) => self.running = Some(running),
+            Err(error) => self.end(&id, DeliveryState::Failed, "no_thread", &format!("the system gives no thread: {error}")),
+        }
+    }
+
+    fn assignment(&self, verified: Verified, policy: Policy, envelope: Vec<u8>) -> Assignment {
+        let Verified { order, set, plan, .. } = verified;
+        // The same plan, with what the machine's own proxies make of it.
+        let request = Request {
+            proxies: proxies(&set, &order.targets, &ProxyChoice::Environment),
+            targets: order.targets.clone(),
+            parameters: order.parameters.clone(),
+            ..Request::default()
+        };
+        let plan = set.plan(&request).unwrap_or(plan);
+        let bounds = bounds_for(&policy, &order, &netsonde_probes::system_resolvers());
+        let state = self.state.path().to_owned();
+        Assignment { order, envelope, plan, policy, bounds, state, server_time: self.server_time }
+    }
+
+    pub(super) fn heard_of_run(&mut self, event: RunEvent) {
+        if let RunEvent::Outcome(outcome) = event {
+            if let Some(run) = &mut self.running {
+                run.done += 1;
+                run.untold.push(*outcome);
+            }
+            return;
+        }
+        let Some(id) = self.running.take().map(|run| run.id) else { return };
+        match event {
+            RunEvent::Packed(entry) => {
+                self.note(Note::new(self.clock.wall(), "run_ended").of_order(&id).decided(entry.bundle.as_str()));
+                if let Some(record) = self.book.get(&id).cloned() {
+                    self.keep(Record { bundle: Some(entry.bundle), ..record });
+                }
+            }
+            RunEvent::Cancelled => self.end(&id, DeliveryState::Cancelled, "cancelled", "support cancelled it while it ran"),
+            RunEvent::Failed(why) => self.end(&id, DeliveryState::Failed, "run_failed", &why),
+            RunEvent::Outcome(_) => {}
+        }
+    }
+
+    /// The order whose bundle is still to be sent.
+    pub(super) fn next_bundle(&self) -> Option<Dispatch> {
+        let unsent = |id: &OrderId| self.book.get(id).and_then(|record| record.bundle.clone());
+        let waiting = self.book.in_state(DeliveryState::Running).into_iter();
+        let candidates: Vec<_> = waiting.filter_map(|id| unsent(&id).map(|bundle| (id, bundle))).collect();
+        // One that fails again and again must not keep the others back.
+        let place = (chance() * candidates.len() as f64) as usize;
+        let (order, bundle) = candidates.get(place.min(candidates.len().saturating_sub(1)))?.clone();
+        let entry =
+            self.state.spool().find_ready(&bundle).unwrap_or_else(|| crate::spool::Entry::of(&bundle, String::new(), b""));
+        let listed = self.anchor.iter().flat_map(|anchor| anchor.receipt_keys().copied());
+        let receipt_keys = [*self.identity.receipt_key.key()].into_iter().chain(listed).collect();
+        Some(Dispatch {
+            client: self.client.clone(),
+            state: self.state.path().to_owned(),
+            entry,
+            order,
+            key: self.key.verifying_key(),
+            receipt_keys,
+        })
+    }
+
+    pub(super) fn sent(&mut self, sent: Sent) {
+        match sent {
+            Sent::Later => {}
+            Sent::Refused(id, code, why) => self.end(&id, DeliveryState::Failed, code, &why),
+            Sent::Delivered(entry, delivered) => {
+                let now = self.clock.wall();
+                let kept = self.state.lock().and_then(|_lock| self.state.spool().delivered(&entry, &delivered.envelope, now));
+                self.warn(kept);
+                let Some(record) = entry.order.as_ref().and_then(|id| self.book.get(id)).cloned() else { return };
+                self.note(Note::new(now, "uploaded").of_order(&record.id).decided(entry.bundle.as_str()));
+                self.keep(record.ended(DeliveryState::Uploaded, None));
+            }
+        }
+    }
+
+    pub(super) fn end(&mut self, id: &OrderId, state: DeliveryState, code: &str, why: &str) {
+        self.note(Note::new(self.clock.wall(), "order_ended").of_order(id).decided(&format!("{}: {why}", state.name())));
+        if let Some(record) = self.book.get(id).cloned() {
+            self.keep(record.ended(state, Some((code, why))));
+        }
+    }
+
+    pub(super) fn reported(&mut self, id: &OrderId, state: DeliveryState) {
+        if let Some(record) = self.book.get(id).cloned() {
+            self.keep(Record { reported: Some(state), ..record });
+        }
+    }
+
+    fn keep(&mut self, record: Record) {
+        let kept = self.book.put(record);
+        self.warn(kept);
+    }
+}

@@ -1,0 +1,407 @@
+//! `netsonde agent`: asks for orders and carries out what the machine's policy allows.
+//!
+//! One loop holds all state: it waits for the backend, for the run that goes on, for reports and bundles on their way, and, while an order
+//! waits for a person, for their answer. Small files are written by the loop itself, since each must be on the disk before the next step
+//! is taken; measuring and packing happen in a thread of their own ([`running`]).
+
+/// What becomes of each order.
+mod casework;
+/// One run, apart from everything else.
+mod running;
+/// Reports, progress and bundles on their way.
+mod sending;
+#[cfg(test)]
+mod tests;
+
+use crate::audit::{self, Audit};
+use crate::clock::UpTime;
+use crate::identity::{Home, Identity, accept, check_in, current_epochs};
+use crate::interruption::Interruption;
+use crate::orders::{Answers, Book, Taken};
+use crate::policy_file;
+use crate::state::{StateDirectory, random};
+use crate::stop::Stop;
+use crate::terminal;
+use crate::transport::{Client, Event, Fault, Machine, Next};
+use ed25519_dalek::SigningKey;
+use futures_util::FutureExt;
+use futures_util::future::BoxFuture;
+use jiff::Timestamp;
+use netsonde_contract::api::fleet::{CheckIn, CheckedIn, DeliveryState, Progress, StateReport, TrustDocuments, Work};
+use netsonde_contract::bundle::hexadecimal;
+use netsonde_contract::id::OrderId;
+use netsonde_contract::order::Epochs;
+use netsonde_contract::trust::Anchor;
+use netsonde_probes::clock::Clock;
+use running::{RunEvent, Running};
+use sending::Sent;
+use std::collections::VecDeque;
+use std::fs::{File, OpenOptions};
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::time::Duration;
+
+/// Only one agent works with a state directory.
+const LOCK_FILE: &str = "agent.lock";
+/// How often answers are looked for while an order waits for one.
+const ANSWERS_EVERY: Duration = Duration::from_secs(1);
+/// A connection that ended sooner was not cut for being silent.
+const HELD_AT_ALL: Duration = Duration::from_secs(5);
+/// At the end: for what is on its way to be heard.
+const LAST_WORDS: Duration = Duration::from_secs(3);
+
+struct Daemon {
+    state: StateDirectory,
+    policy_path: PathBuf,
+    identity: Identity,
+    /// Signs bundles.
+    key: SigningKey,
+    client: Arc<Client>,
+    clock: Clock,
+    anchor: Option<Anchor>,
+    epochs: Epochs,
+    instance: String,
+    book: Book,
+    taken: Taken,
+    audit: Audit,
+    answers: Answers,
+    pace: Machine,
+    cursor: u64,
+    /// What the backend was last told of the agent.
+    said: Option<CheckIn>,
+    /// The backend's clock when it last said so.
+    server_time: Option<Timestamp>,
+    running: Option<Running>,
+    /// Reports that no record stands for, such as those of replayed orders.
+    notices: VecDeque<(OrderId, StateReport)>,
+    /// What was last said of the backend, so that it is said once.
+    complaint: Option<String>,
+    _lock: File,
+}
+
+/// What the question that is under way came to.
+enum Stepped {
+    CheckedIn(Box<CheckIn>, Result<CheckedIn, Fault>),
+    Work { wait: u32, held: Duration, answer: Box<Result<Work, Fault>> },
+    Rested,
+}
+
+/// What is on its way to the backend.
+#[derive(Default)]
+struct Outbox {
+    state: Option<BoxFuture<'static, (OrderId, DeliveryState, bool)>>,
+    notice: Option<BoxFuture<'static, bool>>,
+    progress: Option<BoxFuture<'static, ()>>,
+    bundle: Option<BoxFuture<'static, Sent>>,
+}
+
+/// Works until it is interrupted.
+///
+/// # Errors
+/// Where the machine is not enrolled, another agent is at work, or the state directory cannot be used.
+pub(crate) async fn run(state: StateDirectory, policy_path: PathBuf, interruption: &Interruption) -> Result<(), Stop> {
+    let mut daemon = Daemon::open(state, policy_path)?;
+    daemon.recover();
+    let mut outbox = Outbox::default();
+    let mut step = daemon.step();
+    loop {
+        daemon.start_next();
+        daemon.fill(&mut outbox);
+        tokio::select! {
+            biased;
+            () = interruption.came() => break,
+            event = next_event(&mut daemon.running) => daemon.heard_of_run(event),
+            stepped = &mut step => {
+                daemon.stepped(stepped);
+                step = daemon.step();
+            }
+            (order, state, heard) = ended(&mut outbox.state) => if heard { daemon.reported(&order, state) },
+            heard = ended(&mut outbox.notice) => if heard { daemon.notices.pop_front(); },
+            () = ended(&mut outbox.progress) => {}
+            sent = ended(&mut outbox.bundle) => daemon.sent(sent),
+            () = tokio::time::sleep(ANSWERS_EVERY), if daemon.somebody_is_asked() => daemon.look_for_answers(),
+        }
+    }
+    daemon.stop(&mut outbox).await;
+    Ok(())
+}
+
+impl Daemon {
+    fn open(state: StateDirectory, policy_path: PathBuf) -> Result<Self, Stop> {
+        let disk = |error: std::io::Error| {
+            Stop::usage(format!("the state directory {} cannot be used: {error}", state.path().display()))
+        };
+        let lock =
+            OpenOptions::new().create(true).truncate(false).write(true).open(state.path().join(LOCK_FILE)).map_err(disk)?;
+        lock.try_lock().map_err(|_| {
+            Stop::usage(format!("another netsonde agent works with {} already", state.path().display()))
+                .next("stop it first, or name another directory with --state-dir DIR")
+        })?;
+        let home = Home::of(&state);
+        let clock = Clock::start();
+        let identity = home.enrolled()?;
+        let anchor = home.anchor()?;
+        let epochs = current_epochs(&home, &UpTime::read())?;
+        let damaged = |error: std::io::Error| {
+            Stop::usage(format!(
+                "nobody knows which orders were taken: {}/taken.json cannot be read: {error}",
+                state.path().display()
+            ))
+            .next("restore it from a backup; or netsonde identity forget, and enrol anew")
+        };
+        let taken = Taken::open(&state).map_err(damaged)?;
+        let (book, audit, answers) = (Book::open(&state).map_err(disk)?, Audit::of(&state), Answers::of(&state));
+        Ok(Self {
+            key: state.signing_key()?,
+            client: Arc::new(Client::new(&identity, clock)?),
+            instance: hexadecimal(&random::<16>()?),
+            state,
+            policy_path,
+            identity,
+            clock,
+            anchor,
+            epochs,
+            book,
+            taken,
+            audit,
+            answers,
+            pace: Machine::new(),
+            cursor: 0,
+            said: None,
+            server_time: None,
+            running: None,
+            notices: VecDeque::new(),
+            complaint: None,
+            _lock: lock,
+        })
+    }
+
+    /// The next question to the backend, as the pace has it.
+    fn step(&mut self) -> BoxFuture<'static, Stepped> {
+        self.renew();
+        let about = self.about();
+        let same = |said: &CheckIn| CheckIn { link: None, ..said.clone() } == CheckIn { link: None, ..about.clone() };
+        if self.said.as_ref().is_some_and(|said| !same(said)) {
+            self.pace.handle(Event::Changed, self.clock.now(), 0.0);
+        }
+        let client = Arc::clone(&self.client);
+        match self.pace.next(self.clock.now()) {
+            Next::Rest(rest) => tokio::time::sleep(rest).map(|()| Stepped::Rested).boxed(),
+            Next::CheckIn => async move {
+                let answer = client.check_in(&about).await;
+                Stepped::CheckedIn(Box::new(about), answer)
+            }
+            .boxed(),
+            Next::Ask { wait } => {
+                let (clock, after, anchor) = (self.clock, self.cursor, self.anchor.clone());
+                async move {
+                    let began = clock.now();
+                    let answer = Box::new(client.work(after, wait, anchor.as_ref()).await);
+                    Stepped::Work { wait, held: clock.now().saturating_sub(began), answer }
+                }
+                .boxed()
+            }
+        }
+    }
+
+    /// What changes with time, or by somebody's hand while the agent works: the epoch, and the keys.
+    fn renew(&mut self) {
+        let home = Home::of(&self.state);
+        match current_epochs(&home, &UpTime::read()) {
+            Ok(epochs) => self.epochs = epochs,
+            Err(stop) => terminal::say_stop(&stop),
+        }
+        let Ok(Some(identity)) = home.identity() else { return };
+        if identity.number != self.identity.number
+            && let (Ok(client), Ok(key)) = (Client::new(&identity, self.clock), self.state.signing_key())
+        {
+            (self.client, self.key, self.identity) = (Arc::new(client), key, identity);
+        }
+    }
+
+    fn about(&self) -> CheckIn {
+        let policy = policy_file::load(&self.policy_path).ok();
+        check_in(&Home::of(&self.state), &self.epochs.current, policy.as_ref(), &self.instance)
+    }
+
+    fn stepped(&mut self, stepped: Stepped) {
+        let event = match stepped {
+            Stepped::Rested => Event::Rested,
+            Stepped::CheckedIn(about, Ok(answer)) => {
+                self.heard();
+                self.server_time = Some(answer.server_time);
+                self.warn(Home::of(&self.state).save_link(&answer.link));
+                self.said = Some(*about);
+                Event::CheckedIn
+            }
+            Stepped::CheckedIn(_, Err(fault)) => self.event_of(fault, Duration::ZERO),
+            Stepped::Work { wait, held, answer } => match *answer {
+                Ok(work) => {
+                    self.heard();
+                    self.server_time = Some(work.server_time);
+                    self.take(work);
+                    Event::Answered { held }
+                }
+                Err(fault) => self.event_of(fault, held.min(Duration::from_secs(u64::from(wait)))),
+            },
+        };
+        self.pace.handle(event, self.clock.now(), chance());
+    }
+
+    fn event_of(&mut self, fault: Fault, held: Duration) -> Event {
+        if fault.is_final() {
+            self.complain(&format!("the backend takes nothing from this agent: {fault}; next: ask support, or netsonde identity forget and enrol anew"));
+            return Event::Shut;
+        }
+        match fault {
+            Fault::Skewed => {
+                self.complain(&format!("{fault}; orders are refused while the clock stands before what was signed"));
+                Event::Corrected
+            }
+            Fault::NoAnswer(_) if held >= HELD_AT_ALL => Event::Cut { held },
+            Fault::NotNow { retry_after, .. } => Event::Failed { retry_after },
+            fault => {
+                self.complain(&fault.to_string());
+                Event::Failed { retry_after: None }
+            }
+        }
+    }
+
+    fn complain(&mut self, words: &str) {
+        if self.complaint.as_deref() != Some(words) {
+            terminal::say(&format!("netsonde: {words}"));
+            self.complaint = Some(words.to_owned());
+        }
+    }
+
+    fn heard(&mut self) {
+        if self.complaint.take().is_some() {
+            terminal::say("netsonde: the backend answers again");
+        }
+    }
+
+    fn take(&mut self, work: Work) {
+        if let Some(documents) = &work.trust {
+            self.take_trust(documents);
+        }
+        for order in &work.cancelled {
+            self.cancel(order);
+        }
+        for item in work.orders {
+            self.receive(item);
+        }
+        self.cursor = work.cursor;
+    }
+
+    /// Newer roots and lists of keys, as far as they are signed by whom this machine knows.
+    fn take_trust(&mut self, documents: &TrustDocuments) {
+        let Some(mut anchor) = self.anchor.take() else { return };
+        let now = self.clock.wall();
+        match accept(&mut anchor, documents) {
+            Ok(true) => {
+                let (root, list) = anchor.versions();
+                self.warn(Home::of(&self.state).save_anchor(&anchor));
+                self.note(audit::Entry::new(now, "trust_changed").decided(&format!("root {root}, list of keys {list}")));
+            }
+            Ok(false) => {}
+            Err(error) => {
+                self.note(audit::Entry::new(now, "trust_refused").decided(&format!("{}: {error}", error.code())));
+            }
+        }
+        self.anchor = Some(anchor);
+    }
+
+    /// Puts the next of each kind on its way.
+    fn fill(&mut self, outbox: &mut Outbox) {
+        if outbox.state.is_none()
+            && let Some(record) = self.book.unreported()
+        {
+            let (client, order, report) = (Arc::clone(&self.client), record.id.clone(), record.report());
+            let state = record.state;
+            outbox.state = Some(async move { (order.clone(), state, sending::state(client, order, report).await) }.boxed());
+        }
+        if outbox.notice.is_none()
+            && let Some((order, report)) = self.notices.front().cloned()
+        {
+            outbox.notice = Some(sending::state(Arc::clone(&self.client), order, report).boxed());
+        }
+        // The backend hears that it runs before it hears how it goes on.
+        let told = |id: &OrderId| self.book.get(id).is_some_and(|record| record.is_reported());
+        if outbox.progress.is_none()
+            && let Some(run) = self.running.as_mut().filter(|run| !run.untold.is_empty() && told(&run.id))
+        {
+            run.sequence += 1;
+            let progress = Progress {
+                sequence: run.sequence,
+                checks_planned: run.planned,
+                checks_done: run.done,
+                outcomes: std::mem::take(&mut run.untold),
+            };
+            outbox.progress = Some(sending::progress(Arc::clone(&self.client), run.id.clone(), progress).boxed());
+        }
+        if outbox.bundle.is_none() {
+            outbox.bundle = self.next_bundle().map(|dispatch| sending::bundle(dispatch).boxed());
+        }
+    }
+
+    /// Ends the run that goes on, and lets what is on its way arrive.
+    async fn stop(&mut self, outbox: &mut Outbox) {
+        if let Some(run) = &mut self.running {
+            run.cancel();
+            while !matches!(run.next().await, RunEvent::Cancelled | RunEvent::Failed(_) | RunEvent::Packed(_)) {}
+            let id = run.id.clone();
+            self.running = None;
+            self.end(&id, DeliveryState::Failed, "agent_stopped", "the agent was stopped while it ran");
+        }
+        outbox.bundle = None;
+        let last = async {
+            loop {
+                self.fill(outbox);
+                outbox.bundle = None;
+                if outbox.state.is_none() {
+                    return;
+                }
+                let (order, state, heard) = ended(&mut outbox.state).await;
+                if heard {
+                    self.reported(&order, state);
+                }
+            }
+        };
+        let _ = tokio::time::timeout(LAST_WORDS, last).await;
+    }
+
+    /// An entry that cannot be written is said; what depends on it asks for more than this.
+    fn note(&self, entry: audit::Entry) {
+        self.warn(self.audit.append(entry));
+    }
+
+    fn warn(&self, done: std::io::Result<()>) {
+        if let Err(error) = done {
+            terminal::say(&format!("netsonde: writing to {} failed: {error}", self.state.path().display()));
+        }
+    }
+}
+
+async fn next_event(running: &mut Option<Running>) -> RunEvent {
+    match running {
+        Some(run) => run.next().await,
+        None => std::future::pending().await,
+    }
+}
+
+/// Waits for the end of what is on its way, if anything is.
+async fn ended<T>(slot: &mut Option<BoxFuture<'static, T>>) -> T {
+    match slot {
+        Some(future) => {
+            let done = future.await;
+            *slot = None;
+            done
+        }
+        None => std::future::pending().await,
+    }
+}
+
+/// Evenly spread from 0 to 1. Without randomness everybody would do the same at the same time, which is no reason not to do it.
+fn chance() -> f64 {
+    random::<4>().map_or(0.5, |bytes| f64::from(u32::from_le_bytes(bytes)) / f64::from(u32::MAX))
+}

@@ -1,0 +1,216 @@
+use crate::audit::Audit;
+use crate::bundling::{self, Agreement, Obeyed, Signer, user_names};
+use crate::format::Format;
+use crate::interruption::Interruption;
+use crate::keeping;
+use crate::measurement::{Bounds, Measured, Settings, measure};
+use crate::redaction::{Redaction, Stream};
+use crate::spool::Entry;
+use crate::state::StateDirectory;
+use crate::stop::Stop;
+use netsonde_contract::bundle::Consent;
+use netsonde_contract::id::OrderId;
+use netsonde_contract::order::Order;
+use netsonde_contract::outcome::Outcome;
+use netsonde_contract::policy::Policy;
+use netsonde_contract::redaction::Level;
+use netsonde_contract::set::Plan;
+use netsonde_probes::Trust;
+use netsonde_probes::clock::Clock;
+use netsonde_probes::context::ProxyChoice;
+use netsonde_probes::origins::Origins;
+use std::path::PathBuf;
+use std::pin::Pin;
+use std::sync::Arc;
+use std::time::Duration;
+use tokio::sync::mpsc::{UnboundedReceiver, UnboundedSender, unbounded_channel};
+use tokio::time::Sleep;
+use tokio_util::sync::CancellationToken;
+
+/// Beyond the plan's own time, for packing and for system calls that let go late. A run that is not done then is given up.
+const GRACE: Duration = Duration::from_secs(60);
+/// A run that was cancelled lets go within a second; one that does not is given up.
+const LETTING_GO: Duration = Duration::from_millis(1_500);
+/// Threads that measure: checks wait much and compute little.
+const THREADS: usize = 2;
+/// An outcome that is longer as JSON is told without its observations: the bundle has them.
+const MAX_OUTCOME_BYTES: usize = 256 << 10;
+
+/// What is to be run.
+pub(super) struct Assignment {
+    pub(super) order: Order,
+    /// As it was signed.
+    pub(super) envelope: Vec<u8>,
+    pub(super) plan: Plan,
+    pub(super) policy: Policy,
+    pub(super) bounds: Bounds,
+    pub(super) state: PathBuf,
+    pub(super) server_time: Option<jiff::Timestamp>,
+}
+
+/// What a run tells.
+pub(super) enum RunEvent {
+    /// Redacted as the bundle is.
+    Outcome(Box<Outcome>),
+    Packed(Box<Entry>),
+    Cancelled,
+    /// In one sentence.
+    Failed(String),
+}
+
+/// A run that goes on, in a thread and a runtime of its own: whatever hangs or panics there, the agent goes on.
+pub(super) struct Running {
+    pub(super) id: OrderId,
+    pub(super) planned: u32,
+    pub(super) done: u32,
+    /// Outcomes that the backend has not been told.
+    pub(super) untold: Vec<Outcome>,
+    /// Of the last progress report.
+    pub(super) sequence: u64,
+    cancel: CancellationToken,
+    events: UnboundedReceiver<RunEvent>,
+    deadline: Pin<Box<Sleep>>,
+}
+
+impl Running {
+    /// # Errors
+    /// Where the system gives no thread.
+    pub(super) fn start(assignment: Assignment) -> std::io::Result<Self> {
+        let (tell, events) = unbounded_channel();
+        let cancel = CancellationToken::new();
+        let id = assignment.order.id.clone();
+        let planned = u32::try_from(assignment.plan.checks.len()).unwrap_or(u32::MAX);
+        let deadline = Box::pin(tokio::time::sleep(assignment.plan.budget + GRACE));
+        let token = cancel.clone();
+        std::thread::Builder::new().name("order".to_owned()).spawn(move || work(&assignment, &token, &tell))?;
+        Ok(Self { id, planned, done: 0, untold: Vec::new(), sequence: 0, cancel, events, deadline })
+    }
+
+    pub(super) fn cancel(&mut self) {
+        self.cancel.cancel();
+        self.deadline = Box::pin(tokio::time::sleep(LETTING_GO));
+    }
+
+    /// The next thing that the run tells. A run that tells nothing more, or not in time, has failed.
+    pub(super) async fn next(&mut self) -> RunEvent {
+        tokio::select! {
+            biased;
+            event = self.events.recv() => {
+                event.unwrap_or_else(|| RunEvent::Failed("a fault in netsonde itself ended the run".to_owned()))
+            }
+            () = &mut self.deadline => {
+                if self.cancel.is_cancelled() {
+                    return RunEvent::Cancelled;
+                }
+                self.cancel.cancel();
+                RunEvent::Failed("the run hung beyond its time and was given up".to_owned())
+            }
+        }
+    }
+}
+
+fn work(assignment: &Assignment, cancel: &CancellationToken, tell: &UnboundedSender<RunEvent>) {
+    let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(THREADS).thread_name("order").enable_all().build();
+    let end = match runtime {
+        Ok(runtime) => {
+            let end = runtime.block_on(carry_out(assignment, cancel, tell));
+            // A name lookup that hangs in the system holds nobody up.
+            runtime.shutdown_background();
+            end
+        }
+        Err(error) => Err(Stop::usage(format!("the system gives no threads or timers: {error}"))),
+    };
+    // An agent that has given the run up wants to hear nothing of it.
+    let _ = tell.send(match end {
+        Ok(Some(entry)) => RunEvent::Packed(Box::new(entry)),
+        Ok(None) => RunEvent::Cancelled,
+        Err(stop) => RunEvent::Failed(stop.message),
+    });
+}
+
+/// None where the run was cancelled.
+async fn carry_out(
+    assignment: &Assignment,
+    cancel: &CancellationToken,
+    tell: &UnboundedSender<RunEvent>,
+) -> Result<Option<Entry>, Stop> {
+    let state = StateDirectory::open(Some(&assignment.state))?;
+    let level = assignment.policy.redaction;
+    let mapping = if level == Level::Strict { Some(state.mapping_key()?) } else { None };
+    let redaction = match (&mapping, level) {
+        (Some(key), _) => Redaction::Strict(key),
+        (None, Level::None) => Redaction::None,
+        (None, _) => Redaction::Default,
+    };
+    let names = user_names();
+    let hostname = netsonde_probes::environment(env!("CARGO_PKG_VERSION"), &Clock::start()).hostname;
+    let mut stream = Stream::new(redaction, &assignment.plan.targets, &hostname, &names);
+    let (watcher, mut outcomes) = unbounded_channel();
+    let settings = Settings {
+        trust: Arc::new(Trust::default()),
+        proxy: ProxyChoice::Environment,
+        origins: Origins::default(),
+        format: Format::Json,
+        case: Some(assignment.order.case.clone()),
+        ticket: None,
+        capture: false,
+        bounds: assignment.bounds.clone(),
+        watcher: Some(watcher),
+    };
+    let interruption = Interruption::of(cancel.clone());
+    let mut pass_on = |outcome| {
+        let _ = tell.send(RunEvent::Outcome(Box::new(bounded(stream.outcome(outcome)))));
+    };
+    let measured = {
+        let mut measuring = std::pin::pin!(measure(&assignment.plan, &settings, &interruption));
+        loop {
+            tokio::select! {
+                measured = &mut measuring => break measured?,
+                Some(outcome) = outcomes.recv() => pass_on(outcome),
+            }
+        }
+    };
+    while let Ok(outcome) = outcomes.try_recv() {
+        pass_on(outcome);
+    }
+    if cancel.is_cancelled() {
+        return Ok(None);
+    }
+    keep(assignment, &state, measured).map(Some)
+}
+
+fn bounded(outcome: Outcome) -> Outcome {
+    let length = serde_json::to_vec(&outcome).map_or(0, |bytes| bytes.len());
+    if length > MAX_OUTCOME_BYTES { Outcome { observations: Vec::new(), ..outcome } } else { outcome }
+}
+
+/// Packs and signs, and puts the bundle into the spool. Holds the state directory's lock from the bundle's number to its place there.
+fn keep(assignment: &Assignment, state: &StateDirectory, measured: Measured) -> Result<Entry, Stop> {
+    let disk = |error: std::io::Error| Stop::usage(format!("no bundle was made: writing to the state directory failed: {error}"));
+    let now = measured.clock.wall();
+    let order = &assignment.order;
+    let locked = state.lock().map_err(disk)?;
+    let spool = state.spool();
+    let mut scan = spool.scan();
+    let signer = Signer { key: state.signing_key()?, sequence: locked.next_number().map_err(disk)? };
+    let agreement = Agreement {
+        consent: Consent::Policy,
+        ticket: None,
+        level: assignment.policy.redaction,
+        order: Some(Obeyed { id: &order.id, envelope: &assignment.envelope, policy: &assignment.policy }),
+        audit_head: Audit::of(state).head().map_err(disk)?,
+        server_time: assignment.server_time,
+    };
+    let (document, packed) = bundling::make(measured, &agreement, &signer, Some(state))?;
+    let entry = Entry {
+        case: Some(order.case.clone()),
+        order: Some(order.id.clone()),
+        made: Some(now),
+        ..Entry::of(&packed.id, keeping::file_name(&packed, &document), &packed.bytes)
+    };
+    spool.keep(&entry, &packed.bytes).map_err(disk)?;
+    locked.note_bundle(&packed.id).map_err(disk)?;
+    scan.ready.push(entry.clone());
+    spool.prune(&scan, &packed.id, now);
+    Ok(entry)
+}

@@ -1,0 +1,549 @@
+//! The real agent against a backend that is a few threads on loopback: what goes over the wire, and what is on the disk afterwards.
+
+use super::*;
+use crate::identity::Enrolling;
+use crate::orders::Answer;
+use ed25519_dalek::Signer;
+use jiff::SignedDuration;
+use netsonde_contract::api::fleet::{Introduce, Introduced, WorkItem};
+use netsonde_contract::api::{PROBLEM_MEDIA_TYPE, Problem, ProblemCode};
+use netsonde_contract::bundle;
+use netsonde_contract::dsse::Envelope;
+use netsonde_contract::enrolment::{Enrolment, EnrolmentCode, Introduction};
+use netsonde_contract::id::{CaseId, TicketId};
+use netsonde_contract::order::{Addressee, Addressees, Epoch, Order};
+use netsonde_contract::receipt::{self, Receipt};
+use netsonde_contract::request_signature::{Covered, Headers, content_digest};
+use netsonde_contract::trust::{KeyList, PublicKey, RoleKeys, RootStatement};
+use sha2::{Digest, Sha256};
+use std::collections::BTreeMap;
+use std::io::{BufRead, BufReader, Read, Write};
+use std::net::{TcpListener, TcpStream};
+use std::sync::{Condvar, Mutex};
+use tokio_util::sync::CancellationToken;
+
+const ROOT: u8 = 1;
+const ENGINEER: u8 = 10;
+const RECEIPT: u8 = 20;
+
+fn key(seed: u8) -> SigningKey {
+    SigningKey::from_bytes(&[seed; 32])
+}
+
+fn public(seed: u8) -> PublicKey {
+    PublicKey::new(key(seed).verifying_key(), "")
+}
+
+fn signed(mut envelope: Envelope, seed: u8) -> String {
+    let signature = key(seed).sign(&envelope.to_be_signed()).to_bytes();
+    envelope.add_signature(&key(seed).verifying_key(), signature);
+    String::from_utf8(envelope.to_json()).unwrap()
+}
+
+fn now() -> Timestamp {
+    Clock::start().wall()
+}
+
+fn root() -> RootStatement {
+    let issued = Timestamp::from_second(1_700_000_000).unwrap();
+    RootStatement { name: "Contoso".into(), organisation: None, version: 1, issued, keys: vec![public(ROOT)], threshold: 1 }
+}
+
+fn trust() -> TrustDocuments {
+    let envelope = root().envelope();
+    let fingerprint = RootStatement::fingerprint(envelope.unverified());
+    let root = signed(envelope, ROOT);
+    let anchor = Anchor::pinned(root.as_bytes(), &fingerprint).unwrap();
+    let list = KeyList {
+        organisation: anchor.organisation().clone(),
+        root: 1,
+        version: 1,
+        issued: now() - SignedDuration::from_hours(1),
+        expires: now() + SignedDuration::from_hours(24),
+        order: RoleKeys { threshold: 1, keys: vec![public(ENGINEER)] },
+        receipt: RoleKeys { threshold: 1, keys: vec![public(RECEIPT)] },
+        revoked: Vec::new(),
+    };
+    TrustDocuments { roots: vec![root], list: Some(signed(list.envelope(), ROOT)) }
+}
+
+/// What the backend was told, and what it is to say.
+#[derive(Default)]
+struct Told {
+    transport: Option<PublicKey>,
+    epoch: Option<Epoch>,
+    states: Vec<(String, StateReport)>,
+    progress: Vec<Progress>,
+    queue: Vec<WorkItem>,
+    cancelled: Vec<OrderId>,
+    cursor: u64,
+    uploads: BTreeMap<String, Vec<u8>>,
+    bundles: Vec<Vec<u8>>,
+    unsigned: Vec<String>,
+    /// Answers to the next requests for work, in place of work.
+    problems: Vec<Problem>,
+    asked: usize,
+}
+
+struct Request {
+    method: String,
+    target: String,
+    headers: BTreeMap<String, String>,
+    body: Vec<u8>,
+}
+
+/// A backend in threads; it ends with the test.
+struct Backend {
+    base: String,
+    told: Mutex<Told>,
+    changed: Condvar,
+}
+
+impl Backend {
+    fn start() -> Arc<Self> {
+        let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+        let base = format!("http://{}", listener.local_addr().unwrap());
+        let backend = Arc::new(Self { base, told: Mutex::default(), changed: Condvar::new() });
+        let served = Arc::clone(&backend);
+        std::thread::spawn(move || {
+            for stream in listener.incoming().flatten() {
+                let served = Arc::clone(&served);
+                std::thread::spawn(move || served.serve(&stream));
+            }
+        });
+        backend
+    }
+
+    fn serve(&self, stream: &TcpStream) {
+        let mut reader = BufReader::new(stream);
+        while let Some(request) = read_request(&mut reader) {
+            self.check_signature(&request);
+            let answer = self.answer(&request);
+            if (&mut &*stream).write_all(&answer).is_err() {
+                return;
+            }
+        }
+    }
+
+    fn check_signature(&self, request: &Request) {
+        let mut told = self.told.lock().unwrap();
+        let Some(transport) = told.transport.clone() else { return };
+        let (path, query) = request.target.split_once('?').unwrap_or((&request.target, ""));
+        let digest = content_digest(&request.body);
+        let covered = Covered {
+            method: &request.method,
+            authority: self.base.strip_prefix("http://").unwrap(),
+            path,
+            query,
+            content_digest: &digest,
+        };
+        let text = |name: &str| request.headers.get(name).cloned().unwrap_or_default();
+        let headers = Headers { input: text("signature-input"), signature: text("signature") };
+        if headers.verify(&covered, transport.key(), now()).is_err() {
+            told.unsigned.push(format!("{} {}", request.method, request.target));
+        }
+    }
+
+    fn answer(&self, request: &Request) -> Vec<u8> {
+        let (path, query) = request.target.split_once('?').unwrap_or((&request.target, ""));
+        let json = |value: serde_json::Value| answer("200 OK\r\nContent-Type: application/json", value.to_string().as_bytes());
+        let parts: Vec<&str> = path.trim_start_matches("/v1/").split('/').collect();
+        match (request.method.as_str(), parts.as_slice()) {
+            ("POST", ["agents"]) => {
+                let body: Introduce = serde_json::from_slice(&request.body).unwrap();
+                let introduction = Introduction::verify(body.introduction.as_bytes(), None).unwrap();
+                let mut told = self.told.lock().unwrap();
+                told.transport = Some(introduction.transport_key.clone());
+                told.epoch = Some(body.check_in.epoch);
+                let introduced =
+                    Introduced { agent: introduction.agent(), trust: trust(), server_time: now(), link: "first".into() };
+                json(serde_json::to_value(introduced).unwrap())
+            }
+            ("POST", ["agents", "self"]) => {
+                let body: CheckIn = serde_json::from_slice(&request.body).unwrap();
+                self.told.lock().unwrap().epoch = Some(body.epoch);
+                json(serde_json::to_value(CheckedIn { server_time: now(), link: "next".into() }).unwrap())
+            }
+            ("GET", ["work"]) => self.work(query),
+            ("POST", ["work", order, "state"]) => {
+                let report = serde_json::from_slice(&request.body).unwrap();
+                self.told.lock().unwrap().states.push(((*order).to_owned(), report));
+                self.changed.notify_all();
+                json(serde_json::json!({}))
+            }
+            ("POST", ["work", _, "progress"]) => {
+                self.told.lock().unwrap().progress.push(serde_json::from_slice(&request.body).unwrap());
+                self.changed.notify_all();
+                json(serde_json::json!({}))
+            }
+            ("POST", ["uploads"]) => {
+                self.told.lock().unwrap().uploads.insert(request.headers["netsonde-bundle"].clone(), Vec::new());
+                answer(
+                    &format!("201 Created\r\nLocation: /v1/uploads/{}\r\nUpload-Offset: 0", request.headers["netsonde-bundle"]),
+                    b"",
+                )
+            }
+            ("PATCH", ["uploads", bundle]) => self.append(bundle, request),
+            _ => answer("404 Not Found", b""),
+        }
+    }
+
+    /// Holds the request until there is work, as the real one does.
+    fn work(&self, query: &str) -> Vec<u8> {
+        let number = |name: &str| query.split('&').find_map(|pair| pair.strip_prefix(name)?.parse::<u64>().ok()).unwrap();
+        let (after, wait) = (number("after="), number("wait="));
+        let mut told = self.told.lock().unwrap();
+        told.asked += 1;
+        self.changed.notify_all();
+        if let Some(problem) = told.problems.pop() {
+            let head = format!("{} Problem\r\nContent-Type: {PROBLEM_MEDIA_TYPE}", problem.status);
+            return answer(&head, &serde_json::to_vec(&problem).unwrap());
+        }
+        let idle = |told: &mut Told| told.cursor <= after && told.problems.is_empty();
+        let (mut told, _) = self.changed.wait_timeout_while(told, Duration::from_secs(wait), idle).unwrap();
+        let orders = if told.cursor > after { std::mem::take(&mut told.queue) } else { Vec::new() };
+        let work =
+            Work { cursor: told.cursor, orders, cancelled: std::mem::take(&mut told.cancelled), trust: None, server_time: now() };
+        answer("200 OK\r\nContent-Type: application/json", &serde_json::to_vec(&work).unwrap())
+    }
+
+    fn append(&self, bundle: &str, request: &Request) -> Vec<u8> {
+        let mut told = self.told.lock().unwrap();
+        let bytes = told.uploads.get_mut(bundle).unwrap();
+        bytes.extend(&request.body);
+        let bytes = bytes.clone();
+        if request.headers["upload-complete"] != "?1" {
+            return answer(&format!("204 No Content\r\nUpload-Offset: {}", bytes.len()), b"");
+        }
+        let receipt = Receipt {
+            bundle: netsonde_contract::id::BundleId::new(bundle),
+            file_sha256: hexadecimal(&Sha256::digest(&bytes)),
+            size_bytes: bytes.len() as u64,
+            ticket: None,
+            case: CaseId::parse("4711"),
+            received: now(),
+            case_url: None,
+        };
+        told.bundles.push(bytes);
+        answer(&format!("200 OK\r\nContent-Type: {}", receipt::MEDIA_TYPE), &receipt.sign(&key(RECEIPT)).to_json())
+    }
+
+    /// Puts something before the agent.
+    fn give(&self, change: impl FnOnce(&mut Told)) {
+        let mut told = self.told.lock().unwrap();
+        change(&mut told);
+        told.cursor += 1;
+        self.changed.notify_all();
+    }
+
+    fn deliver(&self, order: &Order, seed: u8) {
+        let item = WorkItem { id: order.id.clone(), envelope: signed(order.envelope(), seed), proof: None };
+        self.give(|told| told.queue.push(item));
+    }
+
+    /// Waits until the backend was told it.
+    fn wait_for<T>(&self, what: &str, mut found: impl FnMut(&Told) -> Option<T>) -> T {
+        let mut told = self.told.lock().unwrap();
+        let began = Clock::start();
+        loop {
+            if let Some(found) = found(&told) {
+                return found;
+            }
+            assert!(began.now() < Duration::from_secs(30), "the agent never told of {what}: {:?}", told.states);
+            told = self.changed.wait_timeout(told, Duration::from_millis(200)).unwrap().0;
+        }
+    }
+
+    /// The report of `state` on the order.
+    fn wait_state(&self, order: &Order, state: DeliveryState) -> StateReport {
+        self.wait_for(state.name(), |told| {
+            told.states
+                .iter()
+                .find(|(id, report)| *id == order.id.as_str() && report.state == state)
+                .map(|(_, report)| report.clone())
+        })
+    }
+}
+
+fn read_request(reader: &mut BufReader<&TcpStream>) -> Option<Request> {
+    let mut line = String::new();
+    reader.read_line(&mut line).ok().filter(|length| *length > 0)?;
+    let mut words = line.split_whitespace();
+    let (method, target) = (words.next()?.to_owned(), words.next()?.to_owned());
+    let mut headers = BTreeMap::new();
+    loop {
+        let mut line = String::new();
+        reader.read_line(&mut line).ok()?;
+        let Some((name, value)) = line.trim_end().split_once(": ") else { break };
+        headers.insert(name.to_ascii_lowercase(), value.to_owned());
+    }
+    let length: u64 = headers.get("content-length").map_or(0, |length| length.parse().unwrap());
+    let mut body = Vec::new();
+    reader.take(length).read_to_end(&mut body).ok()?;
+    Some(Request { method, target, headers, body })
+}
+
+fn answer(head: &str, body: &[u8]) -> Vec<u8> {
+    let head = format!("HTTP/1.1 {head}\r\nContent-Length: {}\r\n\r\n", body.len());
+    [head.as_bytes(), body].concat()
+}
+
+/// An enrolled machine, its policy, and its backend.
+struct World {
+    folder: tempfile::TempDir,
+    backend: Arc<Backend>,
+    target: TcpListener,
+}
+
+/// An agent at work in a thread of its own.
+struct Agent {
+    stop: CancellationToken,
+    thread: Option<std::thread::JoinHandle<Result<(), Stop>>>,
+}
+
+impl Drop for Agent {
+    fn drop(&mut self) {
+        self.stop.cancel();
+        let ended = self.thread.take().unwrap().join();
+        if !std::thread::panicking() {
+            ended.unwrap().unwrap();
+        }
+    }
+}
+
+impl World {
+    fn new(remote: &str) -> Self {
+        let _ = rustls::crypto::aws_lc_rs::default_provider().install_default();
+        let backend = Backend::start();
+        let folder = tempfile::tempdir().unwrap();
+        let target = TcpListener::bind("127.0.0.1:0").unwrap();
+        let world = Self { folder, backend, target };
+        world.policy(&format!("[orders]\nremote = \"{remote}\"\n[targets]\nnetworks = [\"127.0.0.0/8\"]\n"));
+        world.enrol();
+        world
+    }
+
+    fn policy(&self, text: &str) {
+        std::fs::write(self.policy_path(), text).unwrap();
+    }
+
+    fn policy_path(&self) -> PathBuf {
+        self.folder.path().join("policy.toml")
+    }
+
+    fn state(&self) -> StateDirectory {
+        StateDirectory::open(Some(&self.folder.path().join("state"))).unwrap()
+    }
+
+    /// As `netsonde enroll` does.
+    fn enrol(&self) {
+        let fingerprint = RootStatement::fingerprint(root().envelope().unverified());
+        let enrolment = Enrolment {
+            id: TicketId::from_bytes([7; 10]),
+            backend: self.backend.base.clone(),
+            tls_pin: None,
+            organisation: "Contoso".into(),
+            root: fingerprint,
+            receipt_key: key(RECEIPT).verifying_key(),
+            expires: now(),
+            code: EnrolmentCode::from_bytes([9; 16]),
+        };
+        let state = self.state();
+        let home = Home::of(&state);
+        let enrolling = Enrolling::begin(&home, &enrolment, &state.signing_key().unwrap(), None).unwrap();
+        let again = Enrolling::begin(&home, &enrolment, &state.signing_key().unwrap(), None).unwrap();
+        assert_eq!(again.introduction, enrolling.introduction, "a lost answer is asked for in the same words");
+        let client = Client::new(&enrolling.identity, Clock::start()).unwrap();
+        let epochs = current_epochs(&home, &UpTime::read()).unwrap();
+        let body = enrolling.body(check_in(&home, &epochs.current, None, "instance"));
+        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
+        let introduced = runtime.block_on(client.introduce(&body)).unwrap();
+        let elsewhere =
+            TrustDocuments { roots: vec![signed(RootStatement { name: "Evil".into(), ..root() }.envelope(), ROOT)], list: None };
+        let stop = again.finish(&home, &Introduced { trust: elsewhere, ..introduced.clone() }).err().unwrap();
+        assert!(stop.message.contains("root_substituted") && home.identity().unwrap().is_none(), "{stop:?}");
+        enrolling.finish(&home, &introduced).unwrap();
+    }
+
+    fn agent(&self) -> Agent {
+        let stop = CancellationToken::new();
+        let (token, state, policy) = (stop.clone(), self.state(), self.policy_path());
+        let work = move || {
+            let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
+            runtime.block_on(run(state, policy, &Interruption::of(token)))
+        };
+        Agent { stop, thread: Some(std::thread::spawn(work)) }
+    }
+
+    /// An order for one connection to the world's own port.
+    fn order(&self, number: u8) -> Order {
+        let set = "name = \"one\"\nquestion = \"Does it answer?\"\ntarget = \"endpoint\"\nbudget = \"20s\"\n[[check]]\nid = \"connect\"\nkind = \"tcp\"\nrequired = true\n[check.with]\nhost = \"{target.host}\"\nport = \"{target.port}\"\n";
+        self.order_of(number, set, &self.target.local_addr().unwrap().to_string())
+    }
+
+    fn order_of(&self, number: u8, set: &str, target: &str) -> Order {
+        let state = self.state();
+        let epoch = self.backend.told.lock().unwrap().epoch.clone().unwrap();
+        let home = Home::of(&state);
+        Order {
+            organisation: home.anchor().unwrap().unwrap().organisation().clone(),
+            id: OrderId::from_bytes([number; 16]),
+            set: set.into(),
+            targets: vec![target.into()],
+            parameters: [].into(),
+            agents: Addressees::Listed(vec![Addressee { agent: home.enrolled().unwrap().agent, epoch }]),
+            not_before: now() - SignedDuration::from_mins(1),
+            expires: now() + SignedDuration::from_hours(1),
+            case: CaseId::new("4711"),
+            requester: "Asha".into(),
+            reason: String::new(),
+            signatures: 1,
+        }
+    }
+
+    /// Whether anybody connected to the target.
+    fn was_measured(&self) -> bool {
+        self.target.set_nonblocking(true).unwrap();
+        self.target.accept().is_ok()
+    }
+
+    fn audit(&self) -> String {
+        Audit::of(&self.state()).verify().unwrap();
+        String::from_utf8(Audit::of(&self.state()).export().unwrap()).unwrap()
+    }
+}
+
+#[test]
+fn an_order_that_the_policy_allows_runs_once_and_its_bundle_proves_it() {
+    let world = World::new("allow");
+    let order = world.order(1);
+    {
+        let _agent = world.agent();
+        world.backend.deliver(&order, ENGINEER);
+        let report = world.backend.wait_state(&order, DeliveryState::Uploaded);
+        let told = world.backend.told.lock().unwrap();
+        assert_eq!(told.unsigned, Vec::<String>::new(), "every request is signed");
+        let states: Vec<&str> = told.states.iter().map(|(_, report)| report.state.name()).collect();
+        assert!(
+            states.ends_with(&["running", "running", "uploaded"]) || states.ends_with(&["running", "uploaded"]),
+            "{states:?}"
+        );
+        assert_eq!(told.progress.iter().map(|progress| progress.outcomes.len()).sum::<usize>(), 1);
+        let bundle = bundle::verify(&told.bundles[0]).unwrap();
+        assert_eq!((bundle.predicate.order.as_ref(), report.bundle.as_ref()), (Some(&order.id), Some(&bundle.id)));
+        assert_eq!(bundle.files["order.dsse.json"], signed(order.envelope(), ENGINEER).into_bytes());
+        assert_eq!(bundle.files["policy.toml"], std::fs::read(world.policy_path()).unwrap());
+        assert!(bundle.predicate.audit_head.is_some() && bundle.predicate.policy_sha256.is_some());
+    }
+    assert!(world.was_measured());
+    // The same order after a restart, from a backend that has forgotten everything.
+    let _agent = world.agent();
+    world.backend.told.lock().unwrap().states.clear();
+    world.backend.deliver(&order, ENGINEER);
+    let report = world.backend.wait_state(&order, DeliveryState::Refused);
+    assert_eq!(report.code.as_deref(), Some("replayed"));
+    assert!(!world.was_measured());
+    assert!(world.audit().contains("replayed"));
+}
+
+#[test]
+fn what_is_not_allowed_is_refused_with_its_code_and_sends_nothing() {
+    let world = World::new("allow");
+    let _agent = world.agent();
+    let stranger = world.order(1);
+    world.backend.deliver(&stranger, 66);
+    assert_eq!(world.backend.wait_state(&stranger, DeliveryState::Refused).code.as_deref(), Some("signer_unknown"));
+    let elsewhere = world.order_of(2, &world.order(2).set, "10.9.9.9:443");
+    world.backend.deliver(&elsewhere, ENGINEER);
+    assert_eq!(world.backend.wait_state(&elsewhere, DeliveryState::Refused).code.as_deref(), Some("address_not_allowed"));
+    let order = world.order(3);
+    let stale = Addressee { agent: Home::of(&world.state()).enrolled().unwrap().agent, epoch: Epoch::from_bytes([0; 16]) };
+    let stale = Order { agents: Addressees::Listed(vec![stale]), ..order };
+    world.backend.deliver(&stale, ENGINEER);
+    assert_eq!(world.backend.wait_state(&stale, DeliveryState::Refused).code.as_deref(), Some("stale_epoch"));
+    Home::of(&world.state()).set_paused(true).unwrap();
+    let paused = world.order(4);
+    world.backend.deliver(&paused, ENGINEER);
+    assert_eq!(world.backend.wait_state(&paused, DeliveryState::Refused).code.as_deref(), Some("paused"));
+    Home::of(&world.state()).set_paused(false).unwrap();
+    world.policy("[orders]\nremote = \"alow\"\n");
+    let broken = world.order(5);
+    world.backend.deliver(&broken, ENGINEER);
+    assert_eq!(world.backend.wait_state(&broken, DeliveryState::Refused).code.as_deref(), Some("orders_off"));
+    assert!(!world.was_measured());
+}
+
+#[test]
+fn a_person_is_asked_and_their_answer_decides() {
+    let world = World::new("ask");
+    let _agent = world.agent();
+    let (first, second) = (world.order(1), world.order(2));
+    world.backend.deliver(&first, ENGINEER);
+    world.backend.deliver(&second, ENGINEER);
+    world.backend.wait_state(&first, DeliveryState::Asked);
+    world.backend.wait_state(&second, DeliveryState::Asked);
+    assert!(!world.was_measured());
+    let answers = Answers::of(&world.state());
+    answers.give(&first.id, &Answer { approved: false, words: "not today".into() }).unwrap();
+    let report = world.backend.wait_state(&first, DeliveryState::Refused);
+    assert_eq!((report.code.as_deref(), report.detail.as_deref()), (Some("declined"), Some("not today")));
+    answers.give(&second.id, &Answer { approved: true, words: String::new() }).unwrap();
+    world.backend.wait_state(&second, DeliveryState::Uploaded);
+    assert!(world.was_measured());
+}
+
+/// Echo requests to loopback, one a second, for a minute.
+const LONG: &str = "name = \"long\"\nquestion = \"Does it answer?\"\ntarget = \"host\"\nbudget = \"90s\"\n[[check]]\nid = \"echo\"\nkind = \"tcp\"\nrequired = true\nsamples = 60\nevery = \"1s\"\n[check.with]\nhost = \"{target.host}\"\nport = PORT\n";
+
+#[test]
+fn a_run_that_is_cancelled_ends_within_a_second_and_sends_no_bundle() {
+    let world = World::new("allow");
+    let _agent = world.agent();
+    let set = LONG.replace("PORT", &world.target.local_addr().unwrap().port().to_string());
+    let (order, next) = (world.order_of(1, &set, "127.0.0.1"), world.order(2));
+    world.backend.deliver(&order, ENGINEER);
+    world.backend.wait_state(&order, DeliveryState::Running);
+    world.backend.deliver(&next, ENGINEER);
+    world.backend.wait_state(&next, DeliveryState::Accepted);
+    let began = Clock::start();
+    world.backend.give(|told| told.cancelled.push(order.id.clone()));
+    world.backend.wait_state(&order, DeliveryState::Cancelled);
+    assert!(began.now() < Duration::from_millis(1_900), "{:?}", began.now());
+    // The one that waited for its turn runs now.
+    world.backend.wait_state(&next, DeliveryState::Uploaded);
+    assert_eq!(world.backend.told.lock().unwrap().bundles.len(), 1);
+}
+
+#[test]
+fn a_wrong_clock_and_a_backend_in_trouble_are_lived_with() {
+    let world = World::new("allow");
+    let skewed = Problem { server_time: Some(now()), ..Problem::new(ProblemCode::ClockSkew, "an hour off") };
+    let problems = vec![Problem::new(ProblemCode::Unavailable, "restarting"), skewed];
+    world.backend.told.lock().unwrap().problems = problems;
+    let _agent = world.agent();
+    let order = world.order(1);
+    world.backend.deliver(&order, ENGINEER);
+    world.backend.wait_state(&order, DeliveryState::Uploaded);
+}
+
+#[test]
+fn an_order_that_was_running_when_the_machine_died_has_failed_and_runs_no_more() {
+    let world = World::new("allow");
+    let order = world.order(1);
+    let state = world.state();
+    let mut book = Book::open(&state).unwrap();
+    book.put(crate::orders::Record::new(&order.id, DeliveryState::Running, now())).unwrap();
+    Taken::open(&state)
+        .unwrap()
+        .add(&order.id, order.expires, &current_epochs(&Home::of(&state), &UpTime::read()).unwrap(), now())
+        .unwrap();
+    let _agent = world.agent();
+    assert_eq!(world.backend.wait_state(&order, DeliveryState::Failed).code.as_deref(), Some("agent_stopped"));
+    world.backend.deliver(&order, ENGINEER);
+    assert_eq!(world.backend.wait_state(&order, DeliveryState::Refused).code.as_deref(), Some("replayed"));
+    assert!(!world.was_measured());
+    let never = Interruption::of(CancellationToken::new());
+    let second = run(world.state(), world.policy_path(), &never);
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
+    assert!(runtime.block_on(second).unwrap_err().message.contains("another netsonde agent"));
+}

@@ -1,0 +1,142 @@
+use super::{ENROLLING_FILE, Home, Identity, TransportKey};
+use crate::disk::{read_json, write_json};
+use crate::stop::Stop;
+use ed25519_dalek::SigningKey;
+use netsonde_contract::api::fleet::{CheckIn, Introduce, Introduced, TrustDocuments};
+use netsonde_contract::enrolment::{CodeProof, Enrolment, Introduction};
+use netsonde_contract::id::AgentId;
+use netsonde_contract::trust::{Anchor, PublicKey, TrustError};
+use serde::{Deserialize, Serialize};
+
+/// An enrolment under way. It is on the disk before the code is used, so that an answer that was lost is asked for again with the same keys.
+#[derive(Serialize, Deserialize)]
+pub(crate) struct Enrolling {
+    pub(crate) identity: Identity,
+    pub(crate) introduction: String,
+}
+
+impl Enrolling {
+    /// Introduces the agent of `key`; with the same string again, in the same words.
+    pub(crate) fn begin(
+        home: &Home<'_>,
+        enrolment: &Enrolment,
+        key: &SigningKey,
+        host_name: Option<String>,
+    ) -> Result<Self, Stop> {
+        let agent = AgentId::of(&key.verifying_key());
+        if let Some(begun) = Self::begun(home)?.filter(|begun| {
+            let same = &begun.identity;
+            same.root == enrolment.root && same.agent == agent && begun.is_for(enrolment)
+        }) {
+            return Ok(begun);
+        }
+        let transport = TransportKey::fresh()?;
+        let proof = enrolment.code.proof_key().proof(&enrolment.id, &key.verifying_key(), &enrolment.receipt_key);
+        let introduction = Introduction {
+            bundle_key: PublicKey::new(key.verifying_key(), ""),
+            transport_key: PublicKey::new(transport.key()?.verifying_key(), ""),
+            number: 1,
+            replaces: None,
+            code: Some(CodeProof { id: enrolment.id.clone(), proof }),
+            host_name,
+        };
+        let identity = Identity {
+            backend: enrolment.backend.clone(),
+            tls_pin: enrolment.tls_pin.clone(),
+            organisation: enrolment.organisation.clone(),
+            root: enrolment.root.clone(),
+            receipt_key: PublicKey::new(enrolment.receipt_key, ""),
+            agent,
+            number: 1,
+            transport,
+        };
+        let introduction = String::from_utf8_lossy(&introduction.sign(key).to_json()).into_owned();
+        let enrolling = Self { identity, introduction };
+        write_json(&home.file(ENROLLING_FILE), &enrolling).map_err(|error| {
+            Stop::usage(format!("the state directory {} cannot be written: {error}", home.state.path().display()))
+        })?;
+        Ok(enrolling)
+    }
+
+    /// The enrolment that waits for its answer.
+    pub(crate) fn begun(home: &Home<'_>) -> Result<Option<Self>, Stop> {
+        read_json(&home.file(ENROLLING_FILE)).map_err(|error| home.unreadable(ENROLLING_FILE, &error))
+    }
+
+    fn is_for(&self, enrolment: &Enrolment) -> bool {
+        let introduction = Introduction::verify(self.introduction.as_bytes(), None).ok();
+        introduction.and_then(|introduction| introduction.code).is_some_and(|code| code.id == enrolment.id)
+    }
+
+    pub(crate) fn body(&self, check_in: CheckIn) -> Introduce {
+        Introduce { introduction: self.introduction.clone(), check_in }
+    }
+
+    /// Takes the answer: the root that the string pinned, whatever else the backend says.
+    ///
+    /// # Errors
+    /// Where the root is another one, nothing is kept and the machine is not enrolled.
+    pub(crate) fn finish(self, home: &Home<'_>, answer: &Introduced) -> Result<(Identity, Anchor), Stop> {
+        if answer.agent != self.identity.agent {
+            return Err(Stop::refused("the backend answered for another agent; nothing was enrolled").next(WARN_SUPPORT));
+        }
+        let anchor = anchor_of(&answer.trust, &self.identity.root).map_err(|error| {
+            Stop::refused(format!(
+                "the backend did not show the organisation's root ({}): {error}; nothing was enrolled",
+                error.code()
+            ))
+            .next(WARN_SUPPORT)
+        })?;
+        let kept = |error: std::io::Error| {
+            Stop::usage(format!("the state directory {} cannot be written: {error}", home.state.path().display()))
+                .next("make room on the disk and enrol again with the same string")
+        };
+        home.save_anchor(&anchor).map_err(kept)?;
+        home.save_link(&answer.link).map_err(kept)?;
+        // The identity comes last: with it the machine is enrolled.
+        home.save_identity(&self.identity).map_err(kept)?;
+        let _ = std::fs::remove_file(home.file(ENROLLING_FILE));
+        Ok((self.identity, anchor))
+    }
+}
+
+const WARN_SUPPORT: &str = "tell support by another way than this backend: somebody may stand in its place";
+
+/// The pinned root among the backend's documents, and what follows it.
+fn anchor_of(documents: &TrustDocuments, fingerprint: &str) -> Result<Anchor, TrustError> {
+    let mut last = TrustError::NoList;
+    for root in &documents.roots {
+        match Anchor::pinned(root.as_bytes(), fingerprint) {
+            Ok(mut anchor) => {
+                // A newer root or a list that is not in order is no reason not to hold the right root.
+                let _ = accept(&mut anchor, documents);
+                return Ok(anchor);
+            }
+            Err(error) => last = error,
+        }
+    }
+    Err(last)
+}
+
+/// Takes roots, one after the other, and the list of keys, as far as they are newer. Whether anything changed.
+///
+/// # Errors
+/// The first document that was refused; those before it are taken.
+pub(crate) fn accept(anchor: &mut Anchor, documents: &TrustDocuments) -> Result<bool, TrustError> {
+    let mut changed = false;
+    for root in &documents.roots {
+        match anchor.accept_root(root.as_bytes()) {
+            Ok(taken) => changed |= taken,
+            // All roots come, from the first on.
+            Err(TrustError::Rollback { .. }) => {}
+            Err(error) => return if changed { Ok(true) } else { Err(error) },
+        }
+    }
+    if let Some(list) = &documents.list {
+        match anchor.accept_list(list.as_bytes()) {
+            Ok(taken) => changed |= taken,
+            Err(error) => return if changed { Ok(true) } else { Err(error) },
+        }
+    }
+    Ok(changed)
+}

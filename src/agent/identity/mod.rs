@@ -1,0 +1,166 @@
+//! Whom this machine is to a support organisation: keys, anchor, epochs, link.
+//!
+//! The bundle key is the agent; its digest is the agent's id. A transport key, for which the bundle key vouches in an
+//! [`netsonde_contract::enrolment::Introduction`], signs what the agent asks of the backend. All of it lies in the state directory, in
+//! files that are written whole or not at all.
+
+/// What an agent says of itself.
+mod check_in;
+/// From an enrolment string to an identity, online and by file.
+mod enrolling;
+/// The epochs on disk.
+mod epochs;
+/// A new transport key, or a new key altogether.
+mod rotating;
+
+pub(crate) use check_in::check_in;
+pub(crate) use enrolling::{Enrolling, accept};
+pub(crate) use epochs::current_epochs;
+pub(crate) use rotating::Rotation;
+
+use crate::disk::{read_json, write_json};
+use crate::state::{StateDirectory, random};
+use crate::stop::Stop;
+use base64::Engine;
+use base64::engine::general_purpose::STANDARD;
+use ed25519_dalek::SigningKey;
+use netsonde_contract::id::AgentId;
+use netsonde_contract::pin::Pin;
+use netsonde_contract::trust::{Anchor, PublicKey};
+use serde::{Deserialize, Serialize};
+use std::fs;
+use std::io;
+use std::path::PathBuf;
+use zeroize::Zeroizing;
+
+const IDENTITY_FILE: &str = "identity.json";
+const ENROLLING_FILE: &str = "enrolling.json";
+const ANCHOR_FILE: &str = "anchor.json";
+const EPOCHS_FILE: &str = "epochs.json";
+const LINK_FILE: &str = "link.json";
+const PAUSE_FILE: &str = "paused";
+
+/// An enrolled agent. It has no `Debug`, for the key's sake.
+#[derive(Clone, Serialize, Deserialize)]
+pub(crate) struct Identity {
+    /// The backend's base URL, without a final slash.
+    pub(crate) backend: String,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(crate) tls_pin: Option<Pin>,
+    /// The organisation's name, for people.
+    pub(crate) organisation: String,
+    /// The root's fingerprint, as the enrolment string pinned it.
+    pub(crate) root: String,
+    /// Signs receipts, whatever the list of keys adds to it.
+    pub(crate) receipt_key: PublicKey,
+    pub(crate) agent: AgentId,
+    /// Of the last introduction.
+    pub(crate) number: u64,
+    pub(crate) transport: TransportKey,
+}
+
+/// The transport key's 32 secret bytes, in base64.
+#[derive(Clone, Serialize, Deserialize)]
+#[serde(transparent)]
+pub(crate) struct TransportKey(Zeroizing<String>);
+
+impl TransportKey {
+    pub(crate) fn fresh() -> Result<Self, Stop> {
+        let secret = Zeroizing::new(random::<32>()?);
+        Ok(Self(Zeroizing::new(STANDARD.encode(*secret))))
+    }
+
+    /// # Errors
+    /// Where the file was damaged.
+    pub(crate) fn key(&self) -> Result<SigningKey, Stop> {
+        let bytes = STANDARD.decode(&*self.0).ok().and_then(|bytes| <[u8; 32]>::try_from(bytes).ok());
+        let bytes = bytes.ok_or_else(|| Stop::usage("the transport key in identity.json is damaged").next(ENROL_ANEW))?;
+        Ok(SigningKey::from_bytes(&Zeroizing::new(bytes)))
+    }
+}
+
+const ENROL_ANEW: &str = "netsonde identity forget, and then netsonde enroll with a new string from support";
+
+/// The state directory, as far as it holds the agent's identity.
+pub(crate) struct Home<'a> {
+    pub(crate) state: &'a StateDirectory,
+}
+
+impl<'a> Home<'a> {
+    pub(crate) fn of(state: &'a StateDirectory) -> Self {
+        Self { state }
+    }
+
+    fn file(&self, name: &str) -> PathBuf {
+        self.state.path().join(name)
+    }
+
+    fn unreadable(&self, name: &str, error: &io::Error) -> Stop {
+        Stop::usage(format!("{} cannot be used: {error}", self.file(name).display())).next(ENROL_ANEW)
+    }
+
+    /// None where the machine is not enrolled.
+    pub(crate) fn identity(&self) -> Result<Option<Identity>, Stop> {
+        read_json(&self.file(IDENTITY_FILE)).map_err(|error| self.unreadable(IDENTITY_FILE, &error))
+    }
+
+    /// # Errors
+    /// Where the machine is not enrolled.
+    pub(crate) fn enrolled(&self) -> Result<Identity, Stop> {
+        self.identity()?.ok_or_else(|| {
+            Stop::usage("this machine is not enrolled with a support organisation")
+                .next("netsonde enroll, with the string nse1_… from support")
+        })
+    }
+
+    pub(crate) fn save_identity(&self, identity: &Identity) -> io::Result<()> {
+        write_json(&self.file(IDENTITY_FILE), identity)
+    }
+
+    /// What was signed is verified again as it is read.
+    pub(crate) fn anchor(&self) -> Result<Option<Anchor>, Stop> {
+        read_json(&self.file(ANCHOR_FILE)).map_err(|error| self.unreadable(ANCHOR_FILE, &error))
+    }
+
+    pub(crate) fn save_anchor(&self, anchor: &Anchor) -> io::Result<()> {
+        write_json(&self.file(ANCHOR_FILE), anchor)
+    }
+
+    pub(crate) fn link(&self) -> Option<String> {
+        read_json(&self.file(LINK_FILE)).ok().flatten()
+    }
+
+    pub(crate) fn save_link(&self, link: &str) -> io::Result<()> {
+        write_json(&self.file(LINK_FILE), &link)
+    }
+
+    pub(crate) fn is_paused(&self) -> bool {
+        self.file(PAUSE_FILE).exists()
+    }
+
+    /// Whether anything changed.
+    pub(crate) fn set_paused(&self, paused: bool) -> io::Result<bool> {
+        let file = self.file(PAUSE_FILE);
+        if file.exists() == paused {
+            return Ok(false);
+        }
+        if paused {
+            crate::disk::replace_file(&file, b"")?
+        } else {
+            fs::remove_file(&file)?
+        }
+        crate::disk::sync_folder(self.state.path())?;
+        Ok(true)
+    }
+
+    /// Ends the enrolment on this machine: no key of it stays that could ask the backend for anything. The bundle key and the audit log stay.
+    pub(crate) fn forget(&self) -> io::Result<()> {
+        for name in [IDENTITY_FILE, ENROLLING_FILE, ANCHOR_FILE, EPOCHS_FILE, LINK_FILE] {
+            match fs::remove_file(self.file(name)) {
+                Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error),
+                _ => {}
+            }
+        }
+        crate::disk::sync_folder(self.state.path())
+    }
+}

@@ -1,0 +1,120 @@
+//! The customer's `policy.toml` on this machine: where it is, and that nobody else could have written it.
+
+use crate::stop::Stop;
+use netsonde_contract::policy::{LocalTime, MAX_BYTES, Policy};
+use std::fs::{self, File};
+use std::io::{self, Read};
+use std::path::{Path, PathBuf};
+
+/// The file that was named, or the machine's own.
+pub(crate) fn path(given: Option<&Path>) -> PathBuf {
+    match given {
+        Some(path) => path.to_owned(),
+        None if cfg!(windows) => {
+            let programs = std::env::var_os("ProgramData").filter(|folder| !folder.is_empty());
+            PathBuf::from(programs.unwrap_or_else(|| r"C:\ProgramData".into())).join("netsonde").join("policy.toml")
+        }
+        None => PathBuf::from("/etc/netsonde/policy.toml"),
+    }
+}
+
+/// The policy in force: [`Policy::absent`] where there is no file.
+///
+/// # Errors
+/// Where the file cannot be read, says what is no policy, or could have been written by somebody else. No order runs then.
+pub(crate) fn load(path: &Path) -> Result<Policy, Stop> {
+    match read(path) {
+        Ok(text) => Policy::parse(&path.display().to_string(), &text)
+            .map_err(|error| Stop::usage(error.to_string()).next("netsonde policy check tells when it is right")),
+        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(Policy::absent()),
+        Err(error) if error.kind() == io::ErrorKind::PermissionDenied && error.get_ref().is_some() => {
+            Err(Stop::usage(format!("the policy {} counts for nothing: {error}", path.display()))
+                .next(format!("chown root {0} && chmod 644 {0}, and the same for its folder", path.display())))
+        }
+        Err(error) => Err(Stop::usage(format!("the policy {} cannot be read: {error}", path.display()))
+            .next("make it readable for the user that netsonde runs as")),
+    }
+}
+
+fn read(path: &Path) -> io::Result<String> {
+    let file = File::open(path)?;
+    refuse_others_hands(path, &file)?;
+    let mut text = String::new();
+    // One byte more than may be: the parser tells that it is too long.
+    file.take(MAX_BYTES as u64 + 1).read_to_string(&mut text)?;
+    Ok(text)
+}
+
+/// The file, as it was opened, and its folder belong to root or to whom netsonde runs as, and nobody else may write them.
+#[cfg(unix)]
+fn refuse_others_hands(path: &Path, file: &File) -> io::Result<()> {
+    use std::os::unix::fs::MetadataExt;
+    const OTHERS_WRITE: u32 = 0o022;
+    let owner = nix::unistd::geteuid().as_raw();
+    let refuse = |what: &str, found: &fs::Metadata| {
+        let words = if found.uid() != 0 && found.uid() != owner {
+            format!("{what} belongs to user {}", found.uid())
+        } else if found.mode() & OTHERS_WRITE != 0 {
+            format!("{what} can be written by others (mode {:o})", found.mode() & 0o7777)
+        } else {
+            return Ok(());
+        };
+        Err(io::Error::new(io::ErrorKind::PermissionDenied, words))
+    };
+    refuse("it", &file.metadata()?)?;
+    let folder = path.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new("."));
+    refuse("its folder", &fs::metadata(folder)?)
+}
+
+/// Who may write below `ProgramData` is for the access lists there, which the installation sets.
+#[cfg(not(unix))]
+fn refuse_others_hands(_: &Path, _: &File) -> io::Result<()> {
+    Ok(())
+}
+
+/// The time on the clock of the policy's zone; nothing where that zone is unknown here.
+pub(crate) fn local_time(policy: &Policy, now: jiff::Timestamp) -> Option<LocalTime> {
+    let zone = match &policy.zone {
+        Some(name) => jiff::tz::TimeZone::get(name).ok()?,
+        None => jiff::tz::TimeZone::try_system().ok()?,
+    };
+    let local = now.to_zoned(zone);
+    let day = u8::try_from(local.weekday().to_monday_zero_offset()).ok()?;
+    let minute = u16::try_from(i32::from(local.hour()) * 60 + i32::from(local.minute())).ok()?;
+    Some(LocalTime { day, minute })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[cfg(unix)]
+    #[test]
+    fn a_policy_that_others_may_write_counts_for_nothing() {
+        use std::os::unix::fs::PermissionsExt;
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("policy.toml");
+        assert_eq!(load(&path).unwrap(), Policy::absent());
+        fs::write(&path, "[orders]\nremote = \"allow\"\n").unwrap();
+        let mode = |path: &Path, mode| fs::set_permissions(path, fs::Permissions::from_mode(mode)).unwrap();
+        mode(&path, 0o644);
+        assert_eq!(load(&path).unwrap().remote.name(), "allow");
+        for open in [0o666, 0o664, 0o646] {
+            mode(&path, open);
+            let stop = load(&path).unwrap_err();
+            assert!(stop.message.contains("written by others") && stop.next.is_some(), "{stop:?}");
+        }
+        mode(&path, 0o644);
+        mode(folder.path(), 0o777);
+        assert!(load(&path).unwrap_err().message.contains("its folder"));
+    }
+
+    #[test]
+    fn the_hours_are_those_of_the_zone() {
+        // 2027-01-15 is a Friday.
+        let now: jiff::Timestamp = "2027-01-15T23:30:00Z".parse().unwrap();
+        let zone = |name: &str| Policy::parse("policy.toml", &format!("[orders]\nzone = \"{name}\"\n")).unwrap();
+        assert_eq!(local_time(&zone("UTC"), now), Some(LocalTime { day: 4, minute: 23 * 60 + 30 }));
+        assert_eq!(local_time(&zone("Nowhere/Land"), now), None);
+    }
+}

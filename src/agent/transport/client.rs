@@ -1,0 +1,142 @@
+use crate::identity::Identity;
+use crate::stop::Stop;
+use crate::upload::{Backend, NoAnswer, Reply, RequestSigner};
+use netsonde_contract::api::fleet::{CheckIn, CheckedIn, Introduce, Introduced, Progress, StateReport, Work};
+use netsonde_contract::api::{Problem, ProblemCode, path};
+use netsonde_contract::id::OrderId;
+use netsonde_contract::trust::Anchor;
+use netsonde_probes::clock::Clock;
+use netsonde_probes::context::ProxyChoice;
+use reqwest::Method;
+use reqwest::header::CONTENT_TYPE;
+use serde::Serialize;
+use serde::de::DeserializeOwned;
+use std::sync::Arc;
+use std::time::Duration;
+
+/// Beyond the time that a request is held: for the way there and back.
+const SLACK: Duration = Duration::from_secs(10);
+/// For requests that are answered at once.
+const PATIENCE: Duration = Duration::from_secs(30);
+
+/// Why a request has no answer that can be used.
+#[derive(Clone, Debug, PartialEq, thiserror::Error)]
+pub(crate) enum Fault {
+    #[error("the backend did not answer: {0}")]
+    NoAnswer(String),
+    #[error("the server that answers does not have the key that the enrolment names")]
+    Untrusted,
+    #[error("the backend cannot now: {what}")]
+    NotNow { what: String, retry_after: Option<Duration> },
+    /// The signature's time is too far from the backend's; the signer was set right.
+    #[error("this machine's clock is not the backend's; requests are signed by the backend's from now on")]
+    Skewed,
+    #[error("{0}")]
+    Refused(Box<Problem>),
+}
+
+impl Fault {
+    /// Only a person can do something about it.
+    pub(crate) fn is_final(&self) -> bool {
+        let codes = [ProblemCode::AgentUnknown, ProblemCode::AgentRevoked, ProblemCode::IdentityTwice];
+        matches!(self, Self::Refused(problem) if problem.known_code().is_some_and(|code| codes.contains(&code)))
+    }
+}
+
+/// The backend, asked by an enrolled agent.
+pub(crate) struct Client {
+    backend: Backend,
+    signer: Arc<RequestSigner>,
+}
+
+impl Client {
+    /// # Errors
+    /// Where the key is damaged or the machine's proxy settings cannot be used.
+    pub(crate) fn new(identity: &Identity, clock: Clock) -> Result<Self, Stop> {
+        let signer = Arc::new(RequestSigner::new(identity.transport.key()?, clock));
+        let backend =
+            Backend::at(&identity.backend, identity.tls_pin.as_ref(), &ProxyChoice::Environment).map_err(Stop::usage)?;
+        Ok(Self { backend: backend.signed_by(Arc::clone(&signer)), signer })
+    }
+
+    /// For uploads over the same connection.
+    pub(crate) fn backend(&self) -> &Backend {
+        &self.backend
+    }
+
+    pub(crate) async fn introduce(&self, body: &Introduce) -> Result<Introduced, Fault> {
+        self.ask(Method::POST, path::AGENTS, Some(body), PATIENCE).await
+    }
+
+    pub(crate) async fn check_in(&self, body: &CheckIn) -> Result<CheckedIn, Fault> {
+        self.ask(Method::POST, path::OWN_AGENT, Some(body), PATIENCE).await
+    }
+
+    /// Work after the cursor, held for `wait` seconds where there is none.
+    pub(crate) async fn work(&self, after: u64, wait: u32, anchor: Option<&Anchor>) -> Result<Work, Fault> {
+        let (root, list) = anchor.map_or((0, 0), Anchor::versions);
+        let path = format!("{}?after={after}&wait={wait}&root={root}&list={list}", path::WORK);
+        self.ask(Method::GET, &path, None::<&()>, Duration::from_secs(u64::from(wait)) + SLACK).await
+    }
+
+    pub(crate) async fn state(&self, order: &OrderId, report: &StateReport) -> Result<(), Fault> {
+        self.tell(&path::work_state(order), report).await
+    }
+
+    pub(crate) async fn progress(&self, order: &OrderId, progress: &Progress) -> Result<(), Fault> {
+        self.tell(&path::work_progress(order), progress).await
+    }
+
+    async fn tell(&self, path: &str, body: &impl Serialize) -> Result<(), Fault> {
+        self.reply(Method::POST, path, Some(body), PATIENCE).await.map(drop)
+    }
+
+    async fn ask<T: DeserializeOwned>(
+        &self,
+        method: Method,
+        path: &str,
+        body: Option<&impl Serialize>,
+        patience: Duration,
+    ) -> Result<T, Fault> {
+        let reply = self.reply(method, path, body, patience).await?;
+        serde_json::from_slice(&reply.bytes)
+            .map_err(|error| Fault::NoAnswer(format!("something answers there, but it is no netsonde backend ({error})")))
+    }
+
+    async fn reply(&self, method: Method, path: &str, body: Option<&impl Serialize>, patience: Duration) -> Result<Reply, Fault> {
+        let mut request = self.backend.request(method, path).timeout(patience);
+        if let Some(body) = body {
+            let bytes = serde_json::to_vec(body).map_err(|error| Fault::NoAnswer(error.to_string()))?;
+            request = request.header(CONTENT_TYPE, "application/json").body(bytes);
+        }
+        let reply = self.backend.reply(request).await.map_err(|none| match none {
+            NoAnswer::PinMismatch => Fault::Untrusted,
+            NoAnswer::Unreachable(reason) => Fault::NoAnswer(reason),
+        })?;
+        self.judge(reply)
+    }
+
+    fn judge(&self, reply: Reply) -> Result<Reply, Fault> {
+        if (200..300).contains(&reply.status) {
+            return Ok(reply);
+        }
+        let Some(problem) = reply.problem else {
+            // A portal or a proxy answers for the backend: it may be gone in a moment.
+            return Err(Fault::NotNow { what: format!("HTTP status {}", reply.status), retry_after: reply.retry_after });
+        };
+        match (problem.known_code(), problem.server_time) {
+            (Some(ProblemCode::ClockSkew), Some(server_time)) => {
+                self.signer.correct(server_time);
+                Err(Fault::Skewed)
+            }
+            // Where two requests met by chance, the next one has another nonce.
+            (Some(ProblemCode::NonceUsed | ProblemCode::RateLimited | ProblemCode::Internal | ProblemCode::Unavailable), _) => {
+                Err(Fault::NotNow { what: problem.to_string(), retry_after: reply.retry_after })
+            }
+            _ if reply.status == 429 || reply.status >= 500 => {
+                Err(Fault::NotNow { what: problem.to_string(), retry_after: reply.retry_after })
+            }
+            _ => Err(Fault::Refused(problem)),
+        }
+    }
+}
