@@ -19,7 +19,6 @@ use netsonde_probes::gate::{Gate, Limits};
 use netsonde_probes::names::Names;
 use netsonde_probes::origins::Origins;
 use netsonde_probes::{Context, Recorder, Trust};
-use std::net::Ipv4Addr;
 use std::sync::Arc;
 use tokio::sync::mpsc::{UnboundedReceiver, UnboundedSender, unbounded_channel};
 
@@ -54,8 +53,10 @@ impl Bounds {
     pub(crate) const PERSON: Self = Self { limits: Limits::PERSON, reach: None, at_once: runner::MAX_AT_ONCE };
 
     fn gate(&self, clock: Clock) -> Gate {
-        let private_addresses = self.reach.as_ref().is_none_or(|reach| reach.address(Ipv4Addr::LOCALHOST.into(), None).is_ok());
-        Gate::new(Limits { private_addresses, ..self.limits }, clock)
+        match &self.reach {
+            Some(reach) => Gate::within(reach.clone(), self.limits, clock),
+            None => Gate::new(self.limits, clock),
+        }
     }
 }
 

@@ -16,7 +16,7 @@ pub(crate) fn bounds_for(policy: &Policy, order: &Order, resolvers: &[std::net::
 /// sends one packet a second at least; an order for more agents than the rate is refused by nobody, and spread by its waves.
 fn limits_for(policy: &Policy, order: &Order) -> Limits {
     let share = u64::from(policy.budget.per_target_rate) / order.agents.count().max(1);
-    Limits { packets: policy.budget.packets, per_target_rate: u32::try_from(share).unwrap_or(u32::MAX).max(1), ..Limits::PERSON }
+    Limits { packets: policy.budget.packets, per_target_rate: u32::try_from(share).unwrap_or(u32::MAX).max(1) }
 }
 
 #[cfg(test)]
