@@ -39,6 +39,8 @@ pub mod names;
 mod ntp;
 /// Whose an address is, by the user's file.
 pub mod origins;
+/// Packets below the sockets' own: to and from bytes, and the connections that they are slipped into.
+mod packet;
 /// System calls that need `unsafe`, and facts that each system tells in its own way.
 pub mod platform;
 /// Whether the proxy lets this machine out.

@@ -81,12 +81,12 @@ fn packed() -> Vec<u8> {
         case: None,
         ticket: None,
         order: None,
-        audit_head: None,
         policy_sha256: None,
         consent: Consent::None,
         redaction: RedactionReport::default(),
         sequence: 1,
         previous: None,
+        audit_head: None,
         clocks: Clocks { began, ended: began, elapsed_us: 5, server: None },
         limits_hit: Vec::new(),
     };

@@ -16,7 +16,7 @@ pub struct Pki {
 }
 
 /// What is wrong with a certificate, if anything.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, serde::Deserialize)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Flaw {
     #[default]

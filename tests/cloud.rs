@@ -1,6 +1,7 @@
 //! The clouds' services in a namespace without a way out, whose loopback has their addresses: small servers answer there as the clouds
 //! document it, with words planted among what must not be kept.
 
+use crate::small_network::possible;
 use netsonde_contract::document::Document;
 use netsonde_contract::observation::{CloudMetadata, CloudProvider, Fact};
 use netsonde_tests::programs::program;
@@ -209,20 +210,9 @@ fn causes(document: &Document) -> Vec<&str> {
     document.findings.iter().map(|finding| finding.cause.as_str()).collect()
 }
 
-/// Whether the test can run here. Without root it says so and passes, but for continuous integration, where that is a failure.
-fn possible() -> bool {
-    let root = nix::unistd::geteuid().is_root();
-    let netns = Command::new("ip").args(["netns", "list"]).output().is_ok_and(|output| output.status.success());
-    if !(root && netns) {
-        assert!(std::env::var_os("CI").is_none(), "network namespaces need root and iproute2");
-        eprintln!("skipped: the clouds' services: network namespaces need root and iproute2");
-    }
-    root && netns
-}
-
 #[test]
 fn each_cloud_is_known_by_its_services_and_nothing_secret_is_kept() {
-    if !possible() {
+    if !possible("the clouds' services") {
         return;
     }
     let machine = Machine::new();
@@ -257,7 +247,7 @@ fn each_cloud_is_known_by_its_services_and_nothing_secret_is_kept() {
 
 #[test]
 fn a_service_that_is_cut_off_is_named_where_the_cloud_is_known_by_another() {
-    if !possible() {
+    if !possible("the clouds' services") {
         return;
     }
     let machine = Machine::new();

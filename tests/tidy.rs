@@ -152,14 +152,11 @@ const WITHOUT_SCENARIO: &[(&str, &str)] = &[
     ("host.overloaded", "a machine that is overloaded on purpose would spoil every other trial"),
     ("host.port_in_use", "no set asks from a fixed port"),
     ("host.conntrack_full", "the kernel's limit holds for all namespaces together"),
-    ("host.descriptors_exhausted", "the lab starts its programs with its own limits"),
     ("host.buffers_exhausted", "needs a kernel without memory for packets"),
     ("host.interface_errors", "virtual links count no errors"),
     ("path.policed", "the lab's rate limits did not drop evenly enough to be told from other loss"),
     ("path.route_changed", "the change would have to fall into the one second of the trace"),
-    ("path.asymmetric", "the lab's chain has one way back"),
     ("tcp.snat_exhausted", "the kernel's translator looks for a free port at random, which made the trial unsteady"),
-    ("tcp.zero_window", "no server of the lab closes its window in the middle of an answer"),
 ];
 
 /// Networks that are odd and fine, on which nothing may be reported.

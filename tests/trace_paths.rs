@@ -1,6 +1,7 @@
 //! Traceroutes over real routers: ten hops with a silent one under the kernel's own ICMP limits, and two paths one of which loses
 //! packets. Namespaces without a way out.
 
+use crate::small_network::possible;
 use netsonde_contract::document::Document;
 use netsonde_contract::observation::{Fact, Hop, Trace};
 use netsonde_tests::programs::program;
@@ -77,17 +78,6 @@ impl Network {
         }
         (traces.pop().unwrap(), hops, took)
     }
-}
-
-/// Whether the test can run here. Without root it says so and passes, but for continuous integration, where that is a failure.
-fn possible(what: &str) -> bool {
-    let root = nix::unistd::geteuid().is_root();
-    let netns = Command::new("ip").args(["netns", "list"]).output().is_ok_and(|output| output.status.success());
-    if !(root && netns) {
-        assert!(std::env::var_os("CI").is_none(), "network namespaces need root and iproute2");
-        eprintln!("skipped: {what}: network namespaces need root and iproute2");
-    }
-    root && netns
 }
 
 fn link(commands: &mut String, left: (&str, &str), right: (&str, &str)) {

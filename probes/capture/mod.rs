@@ -18,6 +18,7 @@ use crate::context::NotMeasurable;
 use crate::gate::Gate;
 use crate::platform::packet_tap::{PacketTap, Tapped, interface_name, lacks_right};
 use headers::Transport;
+use netsonde_contract::outcome::Note;
 use pcapng::{Packet, Writer};
 use std::collections::HashSet;
 use std::net::IpAddr;
@@ -65,7 +66,7 @@ impl Capture {
     pub fn begin(gate: &Arc<Gate>) -> Result<Self, NotMeasurable> {
         let tap = PacketTap::open().map_err(|error| {
             if lacks_right(&error) {
-                NotMeasurable::with_grant("capturing packets needs CAP_NET_RAW", "run it with sudo")
+                NotMeasurable::with_grant("capturing packets needs CAP_NET_RAW", Note::WITH_SUDO)
             } else {
                 NotMeasurable::new(format!("packets cannot be captured on this system: {error}"))
             }

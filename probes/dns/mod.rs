@@ -85,6 +85,7 @@ pub(crate) async fn run(context: &Context, params: &DnsParams) -> Result<Ending,
         tokio::join!(
             side::identity(context, params, &servers),
             side::control(context, params, &name, &types),
+            side::unserved(context, params, &name, &types),
             side::search(context, params, &types, &servers),
             walk::walk(context, params, &name, &types),
         );

@@ -1,14 +1,15 @@
 //! Questions beside the check's own, each asked only where a parameter wants it: who a server is, what another server says, which names
 //! the addresses have, and what the search list makes of the name. None of them decides how the check ends.
 
-use super::ask::{Question, ask};
+use super::ask::{Manner, Question, ask};
+use super::exchange::Patience;
 use super::name_sources::search_list;
 use super::query::Shape;
 use super::{absolute, manner, shape};
 use crate::context::Context;
 use futures_util::future::join_all;
 use hickory_proto::rr::{DNSClass, Name, RecordType};
-use netsonde_contract::kind::{DnsParams, NameServer};
+use netsonde_contract::kind::{DnsParams, DnsTransport, NameServer};
 use netsonde_contract::observation::{Lookup, Purpose};
 use std::net::IpAddr;
 
@@ -41,6 +42,19 @@ pub(super) async fn control(context: &Context, params: &DnsParams, name: &Name, 
         let question =
             Question { name: name.clone(), record_type: *record_type, shape: shape(params), purpose: Purpose::Control };
         ask(context, &question, server, manner(params)).await;
+    });
+    join_all(asked).await;
+}
+
+/// One packet for each type, and no second: silence is what should come.
+pub(super) async fn unserved(context: &Context, params: &DnsParams, name: &Name, types: &[RecordType]) {
+    let Some(server) = &params.unserved_server() else { return };
+    let own = manner(params);
+    let once = Manner { transport: DnsTransport::Udp, patience: Patience { attempts: 1, fallback: false, ..own.patience } };
+    let asked = types.iter().map(|record_type| async {
+        let question =
+            Question { name: name.clone(), record_type: *record_type, shape: shape(params), purpose: Purpose::Unserved };
+        ask(context, &question, server, once).await;
     });
     join_all(asked).await;
 }

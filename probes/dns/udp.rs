@@ -22,7 +22,7 @@ pub(super) async fn ask(context: &Context, mut asking: Asking, server: SocketAdd
     let mut exchange = Exchange::begin(context.clock, server, silent(patience));
     let socket = match connected(server).await {
         Ok(socket) => socket,
-        Err(error) => return exchange.failed(Failure::from_io(&error, Step::Open)),
+        Err((during, error)) => return exchange.failed(Failure::from_io(&error, during)),
     };
     let local = socket.local_addr().ok();
     if let Some(local) = local {
@@ -59,12 +59,14 @@ pub(super) async fn ask(context: &Context, mut asking: Asking, server: SocketAdd
     }
 }
 
-async fn connected(server: SocketAddr) -> io::Result<UdpSocket> {
+/// A socket for one server; where there is none, the step that failed: the routing table speaks up at the second.
+async fn connected(server: SocketAddr) -> Result<UdpSocket, (Step, io::Error)> {
     let local: SocketAddr = if server.is_ipv4() { (Ipv4Addr::UNSPECIFIED, 0).into() } else { (Ipv6Addr::UNSPECIFIED, 0).into() };
-    let socket = UdpSocket::bind(local).await?;
-    error_queue::enable(&SockRef::from(&socket), server.ip())?;
-    datagram::enable(&socket, server.ip())?;
-    socket.connect(server).await?;
+    let opening = |error| (Step::Open, error);
+    let socket = UdpSocket::bind(local).await.map_err(opening)?;
+    error_queue::enable(&SockRef::from(&socket), server.ip()).map_err(opening)?;
+    datagram::enable(&socket, server.ip()).map_err(opening)?;
+    socket.connect(server).await.map_err(|error| (Step::Connect, error))?;
     Ok(socket)
 }
 

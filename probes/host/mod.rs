@@ -51,6 +51,10 @@ pub fn system_resolvers() -> Vec<std::net::IpAddr> {
     Resolvers::from(host::system_resolvers()).servers
 }
 
+/// Ends as expected where an address of the target has a route, or there is no target.
+///
+/// # Errors
+/// Where the target gives no address. What is of the machine itself is recorded all the same.
 pub(crate) async fn run(context: &Context, params: &HostParams) -> Result<Ending, NotMeasurable> {
     // Before anything else of the run, so that its own traffic is in what the counters grow by.
     if !params.only_route {
@@ -65,7 +69,7 @@ pub(crate) async fn run(context: &Context, params: &HostParams) -> Result<Ending
         }
     };
     let ((), routed) = tokio::join!(machine, towards(context, params));
-    Ok(if routed { Ending::AsExpected } else { Ending::Failed })
+    Ok(if routed? { Ending::AsExpected } else { Ending::Failed })
 }
 
 /// Records what is the same whatever the target.
@@ -108,9 +112,9 @@ async fn machine(context: &Context) {
 }
 
 /// Records what is about the target: routes, its next hops, its lines in the hosts file and the connections to it. Says whether an
-/// address has a route, or there is no address to ask for.
-async fn towards(context: &Context, params: &HostParams) -> bool {
-    let mut addresses = Vec::new();
+/// address has a route, or there is no target.
+async fn towards(context: &Context, params: &HostParams) -> Result<bool, NotMeasurable> {
+    let mut found = Ok(Vec::new());
     if let Some(target) = &params.target {
         if target.parse::<IpAddr>().is_err() {
             let at_us = context.clock.now_us();
@@ -118,8 +122,9 @@ async fn towards(context: &Context, params: &HostParams) -> bool {
                 context.recorder.record(at_us, Fact::NameSources(sources));
             }
         }
-        addresses = routes::addresses(context, target).await;
+        found = routes::addresses(context, target).await;
     }
+    let addresses = found.as_ref().cloned().unwrap_or_default();
     let routes = routes::record(context, addresses.clone()).await;
     if !params.only_route {
         let gateways: Vec<IpAddr> = routes.iter().filter_map(next_hop).collect();
@@ -127,7 +132,7 @@ async fn towards(context: &Context, params: &HostParams) -> bool {
         let targets = addresses.clone();
         record(context, move || sockets::read(&targets, viewer()).map(|sockets| Fact::Sockets(Box::new(sockets)))).await;
     }
-    addresses.is_empty() || routes.iter().any(|route| route.failure.is_none())
+    found.map(|addresses| addresses.is_empty() || routes.iter().any(|route| route.failure.is_none()))
 }
 
 /// Records what a blocking read gives, if anything; a read that panics costs its own fact only.

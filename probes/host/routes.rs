@@ -1,4 +1,4 @@
-use crate::context::Context;
+use crate::context::{Context, NotMeasurable};
 use crate::names::Names;
 use crate::platform::host::{interfaces, route};
 use netsonde_contract::failure::{Failure, Step};
@@ -10,12 +10,19 @@ use std::time::Duration;
 /// getaddrinfo waits for one longer than any deadline.
 const NAME_PATIENCE: Duration = Duration::from_secs(3);
 
-/// The addresses of the target; none where they are not known in time.
-pub(super) async fn addresses(context: &Context, target: &str) -> Vec<IpAddr> {
-    let Ok(answer) = tokio::time::timeout(NAME_PATIENCE, context.names.answer(target)).await else { return Vec::new() };
-    let mut addresses = answer.addresses.unwrap_or_default();
+/// The addresses of the target.
+///
+/// # Errors
+/// Where they are not known in time, or there are none: nothing can be read of a target without an address.
+pub(super) async fn addresses(context: &Context, target: &str) -> Result<Vec<IpAddr>, NotMeasurable> {
+    let without = |why: &str| {
+        NotMeasurable::new(format!("the routes and connections to {target} could not be read, because it did not resolve: {why}"))
+    };
+    let answer = tokio::time::timeout(NAME_PATIENCE, context.names.answer(target)).await;
+    let answer = answer.map_err(|_| without(&format!("no answer within {} s", NAME_PATIENCE.as_secs())))?;
+    let mut addresses = answer.addresses.map_err(|failure| without(&failure.text))?;
     addresses.truncate(Names::MAX_ADDRESSES);
-    addresses
+    if addresses.is_empty() { Err(without("it has no address")) } else { Ok(addresses) }
 }
 
 /// Records the route to each address; gives them back.

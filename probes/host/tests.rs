@@ -45,6 +45,16 @@ async fn without_a_target_no_route_is_asked_for() {
     assert!(!facts.iter().any(|fact| matches!(fact, Fact::Route(_))));
 }
 
+/// Longer than a name may be (RFC 1035 section 2.3.4), so that no resolver is asked.
+#[tokio::test]
+async fn a_target_that_does_not_resolve_leaves_the_machine_and_says_what_is_missing() {
+    let context = context();
+    let target = vec!["a".repeat(60); 5].join(".");
+    let missing = run(&context, &HostParams { target: Some(target.clone()), ..HostParams::default() }).await.unwrap_err();
+    assert!(missing.0.why.contains(&target) && missing.0.why.contains("did not resolve"), "{missing}");
+    assert!(context.recorder.observations().iter().any(|observation| matches!(observation.fact, Fact::Interface(_))));
+}
+
 #[tokio::test]
 async fn for_a_further_target_only_its_route_is_read() {
     let context = context();
@@ -94,6 +104,7 @@ async fn the_closing_reading_counts_what_the_run_itself_sent() {
         note: None,
         began_us: 0,
         took_us: 0,
+        separates: Vec::new(),
         observations: context.recorder.observations(),
     };
     let socket = std::net::UdpSocket::bind("127.0.0.1:0").unwrap();

@@ -1,9 +1,10 @@
-//! What was expected of an answer, held against what came. Pure. No part of a body comes out of here: only types, sizes, digests.
+//! What was expected of an answer, held against what came. Pure. No part of a body that came comes out of here: only types, sizes,
+//! digests.
 
 use super::sought::Sought;
 use netsonde_contract::bundle::hexadecimal;
 use netsonde_contract::kind::{HeaderMust, HeaderRule, HttpParams, JsonRule};
-use netsonde_contract::observation::{Exchange, Expectation, ExpectationAbout, Relation};
+use netsonde_contract::observation::{Exchange, Expectation, ExpectationAbout, Relation, type_and_size};
 use serde_json::Value;
 use sha2::{Digest, Sha256};
 
@@ -38,7 +39,7 @@ pub(super) fn judge(params: &HttpParams, exchange: &Exchange, sought: &Sought) -
         about: ExpectationAbout::BodyText,
         name: None,
         relation: Relation::Contains,
-        wanted: Some(format!("a text of {} bytes", text.len())),
+        wanted: Some(Value::from(text.as_str()).to_string()),
         got: Some(if found { "that text".to_owned() } else { format!("{passed} of {} bytes without it", exchange.body_bytes) }),
         met: found,
     }));
@@ -88,33 +89,21 @@ fn of_header(rule: &HeaderRule, exchange: &Exchange) -> Expectation {
 fn of_json(rule: &JsonRule, document: Option<&Value>, too_large: bool) -> Expectation {
     let got = document.and_then(|document| document.pointer(&rule.pointer));
     let words = match (got, document) {
-        (Some(got), _) => Some(type_of(got)),
+        (Some(got), _) => Some(type_and_size(got)),
         (None, Some(_)) => None,
         (None, None) if too_large => Some("a body larger than is read as JSON".to_owned()),
         (None, None) => Some("a body that is not JSON".to_owned()),
     };
     let met = got == Some(&rule.value);
     // Of two texts of one length, only that they differ can be told.
-    let words = words.map(|words| if !met && words == type_of(&rule.value) { format!("another: {words}") } else { words });
+    let words = words.map(|words| if !met && words == type_and_size(&rule.value) { format!("another: {words}") } else { words });
     Expectation {
         about: ExpectationAbout::Json,
         name: Some(rule.pointer.clone()),
         relation: Relation::Equals,
-        wanted: Some(type_of(&rule.value)),
+        wanted: Some(rule.value.to_string()),
         got: words,
         met,
-    }
-}
-
-/// The type and size of a value; truth values and null are all that they say.
-fn type_of(value: &Value) -> String {
-    match value {
-        Value::Null => "null".to_owned(),
-        Value::Bool(truth) => truth.to_string(),
-        Value::Number(_) => "a number".to_owned(),
-        Value::String(text) => format!("a text of {} bytes", text.len()),
-        Value::Array(items) => format!("a list of {}", items.len()),
-        Value::Object(fields) => format!("an object of {} fields", fields.len()),
     }
 }
 
@@ -143,8 +132,9 @@ mod tests {
             ..blank("http://a.test/", "GET", 0, None)
         };
         let all = judge(&params, &exchange, &sought);
-        let text = serde_json::to_string(&all).unwrap();
-        assert!(!text.contains("hunter2") && !text.contains("up"), "a part of the body came out: {text}");
+        for got in all.iter().filter_map(|expectation| expectation.got.as_deref()) {
+            assert!(!got.contains("hunter2") && !got.contains("up"), "a part of the body came out: {got}");
+        }
         all.into_iter().map(|expectation| (expectation.met, expectation.got)).collect()
     }
 
@@ -174,6 +164,19 @@ mod tests {
         assert_eq!(judged[2].1.as_deref(), Some("a number"));
         assert_eq!(judged[4].1, None);
         assert_eq!(judged[5].1.as_deref(), Some("another: a text of 2 bytes"));
+    }
+
+    /// What the person at the machine asked for is no secret to them.
+    #[test]
+    fn the_expectation_is_said_in_its_own_words() {
+        let params =
+            serde_json::from_value(json!({"url": "http://a.test/", "expect_body": ["all is well"], "expect_json": ["/a=up"]}));
+        let params: HttpParams = params.unwrap();
+        let sought = Sought::new(&params.expect_body, 1_000);
+        let all = judge(&params, &blank("http://a.test/", "GET", 0, None), &sought);
+        let words: Vec<String> = all.iter().map(Expectation::words).collect();
+        assert_eq!(words[0], "the body should contain \"all is well\", but there is a body of 0 bytes without it");
+        assert!(words[1].starts_with("the JSON at /a should be \"up\", but there is"), "{}", words[1]);
     }
 
     #[test]

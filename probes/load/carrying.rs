@@ -5,10 +5,10 @@ use crate::http::meter::Ledger;
 use futures_util::future::join_all;
 use netsonde_contract::failure::{Failure, FailureCode, Step};
 use netsonde_contract::kind::{HttpParams, LoadDirection, LoadParams};
-use netsonde_contract::observation::{Exchange, TcpState};
+use netsonde_contract::observation::{Exchange, TcpState, TransferEnd};
 use std::sync::atomic::{AtomicU32, Ordering};
 
-/// Kernel states kept: those of the last connections tell as much as those of the first.
+/// Kernel states kept: those of the first connections tell as much as those of the last.
 const MAX_STATES: usize = 16;
 
 /// What the load's requests came to.
@@ -18,6 +18,14 @@ pub(super) struct Carried {
     pub(super) at_close: Vec<TcpState>,
     /// The first request that failed, where one did.
     pub(super) failure: Option<Failure>,
+}
+
+impl Carried {
+    /// How the load ended where neither its bytes nor its time did.
+    pub(super) fn ended(&self) -> TransferEnd {
+        let used_up = self.failure.is_none() && self.requests >= LoadParams::MAX_REQUESTS;
+        if used_up { TransferEnd::RequestLimit } else { TransferEnd::Complete }
+    }
 }
 
 /// Requests over several connections at once, each asking again when its body ends, until the ledger's bytes or time are used up.
@@ -48,7 +56,9 @@ async fn connection(
     while ledger.ended().is_none() && requests.fetch_add(1, Ordering::Relaxed) < LoadParams::MAX_REQUESTS {
         let before = ledger.bytes();
         let exchange = carry::once(context, http, &direction.url, &direction.route, is_upload, ledger).await;
-        at_close.extend(exchange.at_close.as_deref().copied());
+        if at_close.len() < MAX_STATES {
+            at_close.extend(exchange.at_close.as_deref().copied());
+        }
         let failure = exchange.failure.clone().or_else(|| refused(&exchange, is_upload));
         if failure.is_some() {
             return (at_close, failure);

@@ -21,7 +21,7 @@ use crate::tls::connect;
 use crate::tls::draft::{Draft, Drafted};
 use netsonde_contract::failure::{Failure, FailureCode, Step};
 use netsonde_contract::kind::{LoadDirection, LoadParams};
-use netsonde_contract::observation::{Fact, LatencySeries, Load, LoadedPhase, TransferEnd};
+use netsonde_contract::observation::{Fact, LatencySeries, Load, LoadedPhase};
 use netsonde_contract::target::bracketed;
 use std::net::SocketAddr;
 use std::time::Duration;
@@ -130,7 +130,7 @@ async fn loaded(
         tokio_util::task::AbortOnDropHandle::new(tokio::spawn(series))
     };
     let carried = carrying::carry(context, params, direction, &ledger).await;
-    let transfer = ledger.transfer(TransferEnd::Complete);
+    let transfer = ledger.transfer(carried.ended());
     stop.cancel();
     let latency = watching.await.map_err(|error| NotMeasurable::new(format!("the measuring of the delay ended: {error}")))??;
     let medians = idle.and_then(|idle| idle.rtt.as_ref()).zip(latency.rtt.as_ref());

@@ -111,6 +111,33 @@ async fn a_download_without_an_end_stops_at_its_time() {
     assert!(phase.latency.sent >= 40, "{phase:?}");
 }
 
+/// The server answers with a few bytes and closes, again and again.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn small_files_load_the_path_until_its_time_and_not_until_a_count() {
+    let address = listen(LOOPBACK, |mut stream| async move {
+        if stream.read(&mut [0; 1_024]).await.is_ok_and(|count| count > 0) {
+            let _ = stream.write_all(b"HTTP/1.1 200 OK\r\nContent-Length: 4\r\nConnection: close\r\n\r\nsome").await;
+        }
+    })
+    .await;
+    let context = context(&[]);
+    let params = params(json!({"url": format!("http://{address}/"), "load_s": 2}));
+    assert_eq!(run(&context, &params).await, Ok(Ending::AsExpected));
+    let phase = &fact(&context).loaded[0];
+    assert_eq!(phase.transfer.ended, TransferEnd::TimeLimit, "{phase:?}");
+    assert!((1_900_000..4_000_000).contains(&phase.transfer.took_us) && phase.requests > 256, "{phase:?}");
+}
+
+#[test]
+fn the_default_leaves_the_time_to_end_the_load_and_no_parameter_passes_the_hard_maxima() {
+    let params = params(json!({"url": "http://a.test/"}));
+    assert!(params.max_bytes / params.load_s >= 1_250_000_000, "10 Gbit/s for its whole time");
+    let beyond = Params::parse(Kind::Load, json!({"url": "http://a.test/", "max_bytes": 40_000_000_001_u64})).unwrap_err();
+    assert!(beyond.to_string().contains("at most 40000000000"), "{beyond}");
+    let in_the_longest_time = 31 * u64::from(crate::gate::Limits::PERSON.per_target_rate);
+    assert!(u64::from(LoadParams::MAX_REQUESTS) > in_the_longest_time);
+}
+
 #[tokio::test]
 async fn a_url_that_carries_no_load_says_what_to_do() {
     for (answer, code, words) in [

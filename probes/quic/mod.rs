@@ -36,10 +36,6 @@ use rustls_pki_types::ServerName;
 use std::net::SocketAddr;
 use std::time::Duration;
 
-/// More application protocols than any server knows, and the longest name of one (RFC 7301 section 3.1).
-const MAX_ALPN: usize = 16;
-const MAX_ALPN_BYTES: usize = 255;
-
 /// How long a connection stays after its handshake: a refusal of a client without a certificate, tickets and acknowledgements come one
 /// round trip later, and the search for the largest packet takes some more.
 const SETTLING_ROUND_TRIPS: u32 = 8;
@@ -57,10 +53,6 @@ const NO_ERROR: u32 = 0x100;
 /// # Errors
 /// Where a parameter makes no sense, and where the host gives no address.
 pub(crate) async fn run(context: &Context, params: &QuicParams) -> Result<Ending, NotMeasurable> {
-    let fits = |name: &String| (1..=MAX_ALPN_BYTES).contains(&name.len());
-    if params.alpn.is_empty() || params.alpn.len() > MAX_ALPN || !params.alpn.iter().all(fits) {
-        return Err(NotMeasurable::new("alpn takes 1 to 16 protocol names of 1 to 255 bytes each"));
-    }
     let name = params.server_name.as_deref().unwrap_or(&params.host);
     let name = tls::trust::server_name(name).map_err(NotMeasurable::new)?;
     let addresses = context

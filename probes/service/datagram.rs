@@ -9,6 +9,7 @@ use crate::tls::draft::Draft;
 use netsonde_contract::failure::{Failure, FailureCode, Step as Stage};
 use netsonde_contract::kind::ServiceParams;
 use netsonde_contract::observation::Service;
+use netsonde_contract::outcome::Note;
 use socket2::{Domain, Protocol as IpProtocol, SockRef, Socket, Type};
 use std::io;
 use std::net::{IpAddr, Ipv4Addr, SocketAddr, UdpSocket as StdSocket};
@@ -40,10 +41,7 @@ pub(super) async fn ask(
                 protocol.local_port.unwrap_or(0)
             );
             draft.failure = Some(Failure::new(FailureCode::PermissionDenied, Stage::Open, text.clone()));
-            return Err(NotMeasurable::with_grant(
-                text,
-                "sudo netsonde …, or sudo setcap cap_net_bind_service=ep on the program",
-            ));
+            return Err(NotMeasurable::with_grant(text, Note::WITH_SUDO));
         }
         Err(error) => {
             draft.failure = Some(Failure::from_io(&error, Stage::Open));

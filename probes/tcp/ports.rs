@@ -28,9 +28,7 @@ impl Drop for Sweep<'_> {
 
 /// Tries every further port of one address, at the rate that the parameters give, each port once.
 pub(super) async fn sweep(context: &Context, params: &TcpParams, address: IpAddr) {
-    let mut ports = params.ports.clone();
-    ports.sort_unstable();
-    ports.dedup();
+    let ports = params.further_ports();
     let asked = u32::try_from(ports.len()).unwrap_or(u32::MAX);
     let found = PortSweep { host: params.host.clone(), address, asked, ports: Vec::new(), took_us: 0, failure: None };
     let mut sweep = Sweep { context, began_us: context.clock.now_us(), found };

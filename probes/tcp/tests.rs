@@ -98,7 +98,7 @@ async fn further_ports_are_open_or_closed_each_once() {
     let (_second, also_open) = listener();
     let (closed_listener, closed) = listener();
     drop(closed_listener);
-    let ports = json!([also_open, closed, also_open]);
+    let ports = json!([also_open, format!("{closed}-{closed}"), also_open]);
     let (_, facts) = measure(json!({"host": "127.0.0.1", "port": open, "ports": ports, "rate": 1_000})).await;
     let sweep: &PortSweep =
         facts.iter().find_map(|fact| if let Fact::PortSweep(sweep) = fact { Some(sweep) } else { None }).unwrap();
@@ -111,7 +111,9 @@ async fn further_ports_are_open_or_closed_each_once() {
 
 #[test]
 fn more_ports_than_allowed_are_refused() {
-    for (ports, reason) in [(vec![1; 1_025], "at most 1024"), (vec![0], "1 to 65535")] {
+    for (ports, reason) in
+        [(json!(vec![1; 1_025]), "at most 1024"), (json!(["1-1000", "2000-2024"]), "at most 1024"), (json!([0]), "1 to 65535")]
+    {
         let error = Params::parse(Kind::Tcp, json!({"host": "h", "port": 1, "ports": ports})).unwrap_err();
         assert!(error.to_string().contains(reason), "{error}");
     }

@@ -58,7 +58,7 @@ use handshake::Secured;
 use netsonde_contract::failure::Step;
 use netsonde_contract::kind::TlsParams;
 use netsonde_contract::observation::Handshake;
-use pin::Expected;
+use netsonde_contract::pin::{ExpectedCertificate, ExpectedCertificateError};
 use recording::Offer;
 use rustls::ClientConfig;
 use rustls_pki_types::{CertificateDer, ServerName};
@@ -66,12 +66,6 @@ use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
 use std::time::Duration;
 use tickets::TicketBox;
-
-/// RFC 7301 section 3.1: a protocol's name has 1 to 255 bytes.
-const MAX_ALPN_BYTES: usize = 255;
-
-/// More application protocols than any server knows; keeps the ClientHello within a packet or two.
-const MAX_ALPN: usize = 16;
 
 /// The word among `compare_names` that stands for sending no name.
 const NO_NAME: &str = "none";
@@ -90,7 +84,7 @@ struct Checked {
     name: ServerName<'static>,
     /// None sends no name.
     compare_names: Vec<Option<ServerName<'static>>>,
-    expected: Option<Expected>,
+    expected: Option<ExpectedCertificate>,
 }
 
 /// What is left of a connection after its handshake.
@@ -134,17 +128,16 @@ pub(crate) async fn run(context: &Context, params: &TlsParams) -> Result<Ending,
 }
 
 fn check(params: &TlsParams) -> Result<Checked, String> {
-    if params.alpn.len() > MAX_ALPN || params.alpn.iter().any(|name| name.is_empty() || name.len() > MAX_ALPN_BYTES) {
-        return Err("alpn takes at most 16 protocol names of 1 to 255 bytes each".into());
-    }
-    if params.compare_names.len() > TlsParams::MAX_NAMES {
-        return Err(format!("compare_names takes at most {} names", TlsParams::MAX_NAMES));
-    }
     let other = |name: &String| (name != NO_NAME).then(|| trust::server_name(name)).transpose();
     Ok(Checked {
         name: trust::server_name(params.server_name.as_deref().unwrap_or(&params.host))?,
         compare_names: params.compare_names.iter().map(other).collect::<Result<_, _>>()?,
-        expected: params.pin.as_deref().map(str::parse).transpose()?,
+        expected: params
+            .pin
+            .as_deref()
+            .map(str::parse)
+            .transpose()
+            .map_err(|error: ExpectedCertificateError| error.to_string())?,
     })
 }
 
@@ -191,7 +184,7 @@ async fn measure(
         // Also where the handshake failed later than its certificate came.
         let leaf = draft.chain.first().and_then(|leaf| leaf.der_base64.as_ref());
         let der = leaf.and_then(|text| base64::engine::general_purpose::STANDARD.decode(text).ok());
-        draft.pin = der.map(|der| expected.compare(wanted, &der));
+        draft.pin = der.map(|der| pin::compare(expected, wanted, &der));
     }
     // The connection ends here.
     (draft.finish(), secured.map(Completed::of))

@@ -1,6 +1,6 @@
 //! The parsers of routers' errors and of targets' answers, one function each.
 
-use super::packet::{self, Body, extension, segment};
+use crate::packet::{self, Body, extension, segment};
 use std::net::Ipv6Addr;
 
 /// ICMP and ICMPv6 with quoted packets and extensions.

@@ -7,8 +7,6 @@ pub(crate) mod fuzzing;
 mod hop_names;
 /// What to send and when, and what the answers mean.
 mod machine;
-/// Probes and messages from and to bytes.
-mod packet;
 /// Probes of every protocol from raw sockets.
 mod raw;
 /// What counts of answers allow to say.
@@ -23,12 +21,13 @@ mod udp;
 mod wire;
 
 use crate::context::{Context, Ending, NotMeasurable};
+use crate::packet::session::Session;
 use crate::platform::raw_sockets;
 use futures_util::future::join_all;
 use netsonde_contract::failure::{Failure, Step};
 use netsonde_contract::kind::{FlowChoice, TracerouteParams, TracerouteProtocol};
 use netsonde_contract::observation::TraceProtocol;
-use raw::{Manner, Session};
+use raw::Manner;
 use std::net::{IpAddr, SocketAddr};
 use trace::Tracing;
 use wire::Wire;

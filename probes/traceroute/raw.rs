@@ -3,31 +3,24 @@
 //! Within a flow all is constant that routers hash (ports, or type, code and checksum of an echo request). What tells the probes apart
 //! is the IPv4 identification, beside the checksum of a datagram, the sequence number of a segment or of an echo request.
 
-/// A connection whose segments are the probes.
-mod session;
-
 use super::machine::{Answer, ProbeNumber};
-use super::packet::craft::{self, Ends, SegmentFields, Travel};
-use super::packet::segment::{self, Segment};
-use super::packet::{Body, Quote, TCP, UDP, parse_v4, parse_v6, word};
-use super::wire::{
-    Heard, MAX_PACKETS_HEARD, Packet, RECEIVE_BYTES, Traits, Wire, asynchronous, on_run_clock, set_class, set_ttl,
-};
+use super::wire::{Heard, Packet, Traits, Wire, on_run_clock, set_class, set_ttl};
 use crate::capture::flow::Flow;
 use crate::clock::Clock;
+use crate::packet::craft::{self, Ends, SegmentFields, Travel};
+use crate::packet::segment::{self, ACK, SYN, Segment};
+use crate::packet::session::Session;
+use crate::packet::socket::{self, MAX_PACKETS_HEARD, RECEIVE_BYTES, asynchronous, take};
+use crate::packet::{Body, Quote, TCP, UDP, parse_v4, parse_v6, word};
 use crate::platform::trace_socket::{What, prepare, receive};
-use crate::platform::{dont_fragment, icmp_filter, icmp_socket};
 use netsonde_contract::observation::{Changed, Quoted, TraceClock, TraceIds, TraceProtocol};
-pub(super) use session::Session;
-use socket2::{Domain, Protocol, SockRef, Socket, Type};
+use socket2::{Domain, Protocol, Socket, Type};
 use std::collections::HashMap;
 use std::io;
 use std::net::{IpAddr, SocketAddr};
 use tokio::io::Interest;
 use tokio::net::UdpSocket;
 
-const SYN: u8 = 0x02;
-const ACK: u8 = 0x10;
 /// Flows beyond so many share their ports: each takes a socket.
 const MAX_PORTS: u16 = 300;
 
@@ -77,20 +70,11 @@ struct Sent {
 pub(super) fn open(manner: Manner, source: IpAddr, session: Option<Session>) -> io::Result<RawWire> {
     let target = manner.target;
     let protocol = protocol_number(manner);
-    let sending = match target {
-        // 255 stands for packets that come with their header.
-        IpAddr::V4(_) => Socket::new(Domain::IPV4, Type::RAW, Some(Protocol::from(255)))?,
-        IpAddr::V6(_) => Socket::new(Domain::IPV6, Type::RAW, Some(Protocol::from(i32::from(protocol))))?,
-    };
-    sending.set_nonblocking(true)?;
-    prepare(&sending, target, false, true)?;
-    dont_fragment(&sending, target)?;
+    let sending = socket::sending(target, protocol, true)?;
     if target.is_ipv6() {
         set_class(&sending, target, manner.class)?;
     }
-    let errors = icmp_socket(target, Type::RAW)?;
-    icmp_filter::answers_only(&errors, target)?;
-    prepare(&errors, target, false, false)?;
+    let errors = socket::errors(target)?;
     let answers = match manner.protocol {
         TraceProtocol::Icmp => None,
         TraceProtocol::Udp => {
@@ -99,13 +83,13 @@ pub(super) fn open(manner: Manner, source: IpAddr, session: Option<Session>) -> 
             prepare(&socket, target, false, false)?;
             Some(asynchronous(socket)?)
         }
-        TraceProtocol::Tcp | TraceProtocol::TcpSession => Some(asynchronous(segments_of(target)?)?),
+        TraceProtocol::Tcp | TraceProtocol::TcpSession => Some(socket::segments(target)?),
     };
     Ok(RawWire {
         manner,
         ends: Ends { source, target },
         sending,
-        errors: asynchronous(errors)?,
+        errors,
         answers,
         identifier: rand::random(),
         first_sequence: rand::random(),
@@ -114,16 +98,6 @@ pub(super) fn open(manner: Manner, source: IpAddr, session: Option<Session>) -> 
         sent: HashMap::new(),
         order: Vec::new(),
     })
-}
-
-/// A raw socket that gets every segment of the target.
-pub(super) fn segments_of(target: IpAddr) -> io::Result<Socket> {
-    let domain = Domain::for_address(SocketAddr::new(target, 0));
-    let socket = Socket::new(domain, Type::RAW, Some(Protocol::TCP))?;
-    socket.connect(&SocketAddr::new(target, 0).into())?;
-    prepare(&socket, target, false, false)?;
-    socket.set_nonblocking(true)?;
-    Ok(socket)
 }
 
 /// The address that packets to the target are sent from. Nothing is sent.
@@ -239,20 +213,6 @@ impl Found {
     }
 }
 
-/// Takes every packet off a socket: its bytes, sender, TTL and stamp.
-fn take(socket: &UdpSocket, buffer: &mut [u8], mut show: impl FnMut(&[u8], SocketAddr, Option<u8>, Option<i64>)) {
-    // "Would block" clears the readiness.
-    let _: io::Result<()> = socket.try_io(Interest::READABLE, || {
-        for _ in 0..MAX_PACKETS_HEARD {
-            let Some(arrival) = receive(&SockRef::from(socket), false, buffer) else { break };
-            if let Some(from) = arrival.peer {
-                show(buffer.get(..arrival.length).unwrap_or_default(), from, arrival.ttl, arrival.stamp_ns);
-            }
-        }
-        Err(io::ErrorKind::WouldBlock.into())
-    });
-}
-
 impl RawWire {
     fn craft(&mut self, packet: Packet) -> io::Result<(Sent, Vec<u8>)> {
         let Manner { protocol, target, port, .. } = self.manner;
@@ -282,11 +242,11 @@ impl RawWire {
                 let ports = (session.local_port(), port);
                 // Data that the target has had already: it answers, and its program sees nothing (RFC 9293 section 3.10.7.4).
                 let fields = SegmentFields {
-                    sequence: session.sequence_of(packet.probe),
+                    sequence: session.sequence_of(packet.probe.0),
                     acknowledgment: session.acknowledgment(),
                     flags: ACK,
                     timestamps: session.timestamps(),
-                    has_data: true,
+                    data_bytes: 1,
                 };
                 let bytes = craft::segment(self.ends, ports, fields);
                 (Sent { source_port: ports.0, destination_port: port, checksum: word(&bytes, 16) }, bytes)
@@ -359,7 +319,7 @@ impl RawWire {
                 let high = u32::from(word(transport, 4)?) << 16;
                 let sequence = high | u32::from(word(transport, 6)?);
                 let number = match &self.session {
-                    Some(session) => session.probe_of(sequence),
+                    Some(session) => session.number_of(sequence),
                     None => u16::try_from(sequence.wrapping_sub(self.first_sequence)).ok(),
                 };
                 let found = number.and_then(known).filter(|_| port == self.manner.port)?;
@@ -420,7 +380,7 @@ impl RawWire {
 
     fn answered_by(&self, segment: &Segment) -> Option<u16> {
         match &self.session {
-            Some(session) => session.probe_of(segment.sack_from?),
+            Some(session) => session.number_of(segment.sack?.0),
             None if segment.is_syn_ack() || segment.is_reset() => {
                 u16::try_from(segment.acknowledgment.wrapping_sub(self.first_sequence).wrapping_sub(1)).ok()
             }

@@ -2,10 +2,11 @@
 //! with the target's answer. Two connections may not share ports at one time, so each probe of the trace is a flow of its own.
 
 use super::machine::{Answer, ProbeNumber};
-use super::packet::extension;
-use super::wire::{Heard, Packet, RECEIVE_BYTES, Traits, Wire, on_run_clock, set_class, set_ttl};
+use super::wire::{Heard, Packet, Traits, Wire, on_run_clock, set_class, set_ttl};
 use crate::capture::flow::Flow;
 use crate::clock::Clock;
+use crate::packet::extension;
+use crate::packet::socket::RECEIVE_BYTES;
 use crate::platform::tcp::is_in_progress;
 use crate::platform::trace_socket::{What, prepare, receive};
 use netsonde_contract::observation::{TraceClock, TraceIds, TraceLacks};

@@ -2,13 +2,11 @@
 //! destination port tells the flow, and the beginning of the payload, which nearly all routers quote, tells the probe.
 
 use super::machine::{Answer, ProbeNumber};
-use super::packet::extension;
-use super::wire::{
-    Heard, MAX_PACKETS_HEARD, Packet, RECEIVE_BYTES, Traits, Wire, asynchronous, heard_something, on_run_clock, set_class,
-    set_ttl,
-};
+use super::wire::{Heard, Packet, Traits, Wire, heard_something, on_run_clock, set_class, set_ttl};
 use crate::capture::flow::Flow;
 use crate::clock::Clock;
+use crate::packet::extension;
+use crate::packet::socket::{MAX_PACKETS_HEARD, RECEIVE_BYTES, asynchronous};
 use crate::platform::dont_fragment;
 use crate::platform::trace_socket::{What, prepare, receive};
 use netsonde_contract::observation::{TraceClock, TraceIds, TraceLacks};

@@ -4,7 +4,7 @@ use crate::clock::Clock;
 use netsonde_contract::observation::{TraceClock, TraceIds, TraceLacks};
 use std::future::Future;
 use std::io;
-use std::net::{IpAddr, UdpSocket as StdSocket};
+use std::net::IpAddr;
 use std::time::Duration;
 use tokio::io::Interest;
 use tokio::net::UdpSocket;
@@ -57,21 +57,9 @@ pub(super) trait Wire {
     fn hear(&mut self, clock: &Clock) -> Vec<Heard>;
 }
 
-/// One call of [`Wire::hear`] reads at most so many packets of a socket, so that a flood cannot keep the trace from sending.
-pub(super) const MAX_PACKETS_HEARD: usize = 1_024;
-
-/// Holds any ICMP error: routers quote at most up to 576 bytes (RFC 1812 section 4.3.2.3) or 1280 (RFC 4443 section 2.4).
-pub(super) const RECEIVE_BYTES: usize = 2_048;
-
 /// Waits until a socket may have something. Writability is left out: a queued error would make it true for ever.
 pub(super) async fn heard_something(socket: &UdpSocket) -> io::Result<()> {
     socket.ready(Interest::READABLE | Interest::ERROR).await.map(|_| ())
-}
-
-/// A socket for tokio: the standard library's datagram type serves raw sockets as well.
-pub(super) fn asynchronous(socket: socket2::Socket) -> io::Result<UdpSocket> {
-    socket.set_nonblocking(true)?;
-    UdpSocket::from_std(StdSocket::from(socket))
 }
 
 /// Sets TTL or hop limit of what is sent next.

@@ -2,44 +2,58 @@
 
 use std::time::Duration;
 
-/// How long the machine has been up, sleep included, and since when.
+/// A stretch of time that no sleep and no clock set by hand can hide.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct UpTime {
-    /// Names the boot, where the system has such names.
+    /// Names the boot, where the system has such names; the process elsewhere. Nothing where nobody can tell.
     pub(crate) boot: Option<String>,
+    /// Since then or longer, sleep included.
     pub(crate) now: Duration,
 }
 
 impl UpTime {
-    /// Reads the boot clock. Where it cannot be read nobody can tell how much time has passed, and no boot is named.
-    #[cfg(unix)]
     pub(crate) fn read() -> Self {
-        use nix::time::{ClockId, clock_gettime};
-        // Linux counts sleep on a clock of its own; elsewhere the monotonic clock goes on while the machine sleeps.
-        #[cfg(any(target_os = "linux", target_os = "android"))]
-        let clock = ClockId::CLOCK_BOOTTIME;
-        #[cfg(not(any(target_os = "linux", target_os = "android")))]
-        let clock = ClockId::CLOCK_MONOTONIC;
-        match clock_gettime(clock) {
-            Ok(time) => Self { boot: boot_name(), now: Duration::from(time) },
-            Err(_) => Self { boot: None, now: Duration::ZERO },
+        match since_boot() {
+            Some(now) => Self { boot: boot_name(), now },
+            None => Self { boot: None, now: Duration::ZERO },
         }
-    }
-
-    /// Without a clock that is known to count sleep, no stretch of time is known.
-    #[cfg(not(unix))]
-    pub(crate) fn read() -> Self {
-        Self { boot: None, now: Duration::ZERO }
     }
 }
 
+/// Linux counts sleep on a clock of its own; elsewhere the monotonic clock goes on while the machine sleeps.
 #[cfg(unix)]
+fn since_boot() -> Option<Duration> {
+    use nix::time::{ClockId, clock_gettime};
+    #[cfg(any(target_os = "linux", target_os = "android"))]
+    let clock = ClockId::CLOCK_BOOTTIME;
+    #[cfg(not(any(target_os = "linux", target_os = "android")))]
+    let clock = ClockId::CLOCK_MONOTONIC;
+    clock_gettime(clock).ok().map(Duration::from)
+}
+
+/// The performance counter goes on while the machine sleeps.
+#[cfg(not(unix))]
+fn since_boot() -> Option<Duration> {
+    static STARTED: std::sync::OnceLock<netsonde_probes::clock::Clock> = std::sync::OnceLock::new();
+    Some(STARTED.get_or_init(netsonde_probes::clock::Clock::start).now())
+}
+
+#[cfg(target_os = "linux")]
 fn boot_name() -> Option<String> {
     /// A UUID in text.
     const MAX_CHARS: usize = 64;
     let name = std::fs::read_to_string("/proc/sys/kernel/random/boot_id").ok()?;
     let name = name.trim();
     (!name.is_empty() && name.len() <= MAX_CHARS).then(|| name.to_owned())
+}
+
+/// Where boots have no names that can be had without further rights, an agent's start counts as one: an epoch more than needed, never one
+/// that lives too long.
+#[cfg(not(target_os = "linux"))]
+fn boot_name() -> Option<String> {
+    static NAME: std::sync::OnceLock<Option<String>> = std::sync::OnceLock::new();
+    let name = || crate::state::random::<16>().ok().map(|bytes| netsonde_contract::bundle::hexadecimal(&bytes));
+    NAME.get_or_init(name).clone()
 }
 
 #[cfg(test)]

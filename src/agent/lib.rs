@@ -21,6 +21,8 @@ mod delivery;
 mod disk;
 /// Exit codes.
 mod exit;
+/// Measurements beyond the plan, where several causes remain possible.
+mod follow_up;
 /// A document in the format that was asked for.
 mod format;
 /// Whom this machine is to a support organisation.

@@ -1,8 +1,9 @@
 //! From a plan to one document: measure, diagnose, put together.
 
+use crate::follow_up::{self, Told};
 use crate::format::Format;
 use crate::interruption::Interruption;
-use crate::runner::{self, Event, Journal, Means, Progress, Ran};
+use crate::runner::{self, Journal, Means, Progress, Ran};
 use crate::stop::Stop;
 use crate::terminal;
 use netsonde_contract::document::{Document, Run, SCHEMA};
@@ -33,6 +34,8 @@ pub(crate) struct Settings {
     pub(crate) ticket: Option<TicketId>,
     /// Capture the run's own packets.
     pub(crate) capture: bool,
+    /// Ask further where what was planned leaves several causes possible.
+    pub(crate) follow_up: bool,
     pub(crate) bounds: Bounds,
     /// Gets every outcome as it comes, in place of the terminal.
     pub(crate) watcher: Option<UnboundedSender<Outcome>>,
@@ -89,17 +92,16 @@ pub(crate) async fn measure(plan: &Plan, settings: &Settings, interruption: &Int
     let means =
         Means { context: context(settings, clock), measure: runner::with_probes, watcher, at_once: settings.bounds.at_once };
     let capture = settings.capture.then(|| begin_capture(&means.context.gate, &mut journal, &clock)).flatten();
-    let mut progress = settings.watcher.is_none().then(|| Progress::of(plan));
-    let mut tell = |event: Event<'_>| {
-        if let (Some(watcher), Event::Ended(outcome)) = (&settings.watcher, &event) {
-            // Whoever no longer watches misses nothing that is not in the bundle.
-            let _ = watcher.send((*outcome).clone());
-        }
-        progress.iter_mut().for_each(|progress| progress.event(&event));
-        journal.event(&event);
+    let mut told = Told {
+        progress: settings.watcher.is_none().then(|| Progress::of(plan)),
+        journal: &mut journal,
+        outcomes: settings.watcher.as_ref(),
     };
-    let mut ran = runner::run(plan, &means, interruption.came(), &mut tell).await;
-    progress.into_iter().for_each(Progress::clear);
+    let mut ran = runner::run(plan, &means, interruption.came(), &mut |event| told.event(&event)).await;
+    if settings.follow_up {
+        follow_up::ask(plan, &means, &began.environment, || interruption.came(), &mut ran, &mut told).await;
+    }
+    told.progress.into_iter().for_each(Progress::clear);
     let capture = match capture {
         Some(capture) => end_capture(capture, &mut journal, &clock).await,
         None => None,
@@ -183,6 +185,7 @@ pub(crate) fn conclude(
         findings: diagnosis.findings,
         unexplained: diagnosis.unexplained,
         not_measured: diagnosis.not_measured,
+        control: None,
         outcomes: ran.outcomes,
     };
     Measured { document, journal, clock, capture }

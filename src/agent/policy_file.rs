@@ -2,7 +2,7 @@
 
 use crate::stop::Stop;
 use netsonde_contract::policy::{LocalTime, MAX_BYTES, Policy};
-use std::fs::{self, File};
+use std::fs::File;
 use std::io::{self, Read};
 use std::path::{Path, PathBuf};
 
@@ -51,7 +51,7 @@ fn refuse_others_hands(path: &Path, file: &File) -> io::Result<()> {
     use std::os::unix::fs::MetadataExt;
     const OTHERS_WRITE: u32 = 0o022;
     let owner = nix::unistd::geteuid().as_raw();
-    let refuse = |what: &str, found: &fs::Metadata| {
+    let refuse = |what: &str, found: &std::fs::Metadata| {
         let words = if found.uid() != 0 && found.uid() != owner {
             format!("{what} belongs to user {}", found.uid())
         } else if found.mode() & OTHERS_WRITE != 0 {
@@ -63,7 +63,7 @@ fn refuse_others_hands(path: &Path, file: &File) -> io::Result<()> {
     };
     refuse("it", &file.metadata()?)?;
     let folder = path.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new("."));
-    refuse("its folder", &fs::metadata(folder)?)
+    refuse("its folder", &std::fs::metadata(folder)?)
 }
 
 /// Who may write below `ProgramData` is for the access lists there, which the installation sets.
@@ -95,8 +95,8 @@ mod tests {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("policy.toml");
         assert_eq!(load(&path).unwrap(), Policy::absent());
-        fs::write(&path, "[orders]\nremote = \"allow\"\n").unwrap();
-        let mode = |path: &Path, mode| fs::set_permissions(path, fs::Permissions::from_mode(mode)).unwrap();
+        std::fs::write(&path, "[orders]\nremote = \"allow\"\n").unwrap();
+        let mode = |path: &Path, mode| std::fs::set_permissions(path, std::fs::Permissions::from_mode(mode)).unwrap();
         mode(&path, 0o644);
         assert_eq!(load(&path).unwrap().remote.name(), "allow");
         for open in [0o666, 0o664, 0o646] {

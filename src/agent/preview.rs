@@ -1,16 +1,14 @@
 //! What a run would do, what it would cost and what would leave the machine: said before anything is sent.
 
-use netsonde_contract::kind::{
-    CloudParams, DnsParams, EdnsUse, HttpParams, LoadDirection, LoadParams, MtuParams, Params, ProxyParams, QuicParams,
-    ReflectParams, ServiceParams, ServiceTransport, TargetSpan, TlsParams,
-};
+use crate::follow_up::{MAX_FOLLOW_UPS, MAX_PACKETS};
 use netsonde_contract::redaction::Level;
-use netsonde_contract::set::{Plan, PlannedCheck};
+use netsonde_contract::set::Plan;
 use netsonde_contract::ticket::Ticket;
+use netsonde_report::cost::cost;
 use std::fmt::Write;
 
 /// The plan and its checks in plain words.
-pub(crate) fn describe(plan: &Plan, level: Level, ticket: Option<&Ticket>, will_upload: bool) -> String {
+pub(crate) fn describe(plan: &Plan, level: Level, ticket: Option<&Ticket>, will_upload: bool, follow_up: bool) -> String {
     let mut text = String::new();
     let targets: Vec<String> = plan.targets.iter().map(ToString::to_string).collect();
     // Writing to a text cannot fail.
@@ -27,6 +25,12 @@ pub(crate) fn describe(plan: &Plan, level: Level, ticket: Option<&Ticket>, will_
     for check in &plan.checks {
         let need = if check.required { "required" } else { "supporting" };
         let _ = writeln!(text, "  {:<12} {:<10} {:<10} {}", check.id.as_str(), check.params.kind().name(), need, cost(check));
+    }
+    if follow_up {
+        let _ = writeln!(
+            text,
+            "May ask up to {MAX_FOLLOW_UPS} follow-ups, of at most {MAX_PACKETS} packets together, where several causes remain possible:\n  only to the addresses, hosts and name servers above, within the same time (--no-follow-up asks none)"
+        );
     }
     text.push_str(&leaving(level, ticket, will_upload));
     text
@@ -50,180 +54,6 @@ fn leaving(level: Level, ticket: Option<&Ticket>, will_upload: bool) -> String {
     format!("The result is one signed file:\n{taken_out}\n{destination}\n")
 }
 
-/// What one check sends at most.
-fn cost(check: &PlannedCheck) -> String {
-    let deadline = check.deadline.as_secs_f64();
-    let what = match &check.params {
-        Params::Dns(params) => {
-            let types = params.types.len().min(DnsParams::MAX_TYPES);
-            let packets = usize::try_from(params.attempts).unwrap_or(1) + usize::from(params.edns == EdnsUse::Fallback);
-            let servers = match params.servers.len() {
-                0 => "each configured name server".to_owned(),
-                1 => params.servers.join(""),
-                several => format!("each of {several} name servers"),
-            };
-            format!("{} questions to {servers}{}", types * packets, beside(params))
-        }
-        Params::Tcp(params) => {
-            let further = match params.ports.len() {
-                0 => String::new(),
-                ports => format!(", and 1 to each of {ports} further ports"),
-            };
-            let connections = count(params.attempts.into(), "connection");
-            format!("{connections} to each address of {}, port {}{further}", params.host, params.port)
-        }
-        Params::Icmp(params) => {
-            let further: u128 = params.spans().unwrap_or_default().iter().map(TargetSpan::len).sum();
-            let further = if further > 0 { format!(" and to {further} further targets") } else { String::new() };
-            format!("{} to each address of {}{further}", count(params.count.into(), "echo request"), params.host)
-        }
-        Params::Traceroute(params) => {
-            let packets = u64::from(params.max_ttl) * u64::from(params.rounds);
-            let further = [
-                (params.multipath, "up to 4096 more for its parallel paths"),
-                (params.rate_test, "60 more to each of up to 16 routers"),
-                (params.hop_mtu, "up to 200 of up to 9000 bytes"),
-                (params.hop_names, "1 question to the system's name servers for each of up to 64 addresses"),
-            ];
-            let further: String = further.iter().filter(|(wanted, _)| *wanted).map(|(_, what)| format!(", {what}")).collect();
-            format!("{} towards {}{further}", count(packets, "small packet"), params.host)
-        }
-        Params::Tls(params) => {
-            let fetches = if params.fetch_issuers {
-                format!(", and {} certificates from addresses that certificates name", TlsParams::MAX_FETCHES)
-            } else {
-                String::new()
-            };
-            let connections = count(params.connections().into(), "connection");
-            format!("{connections} for TLS handshakes with {}, port {}{fetches}", params.host, params.port)
-        }
-        Params::Mtu(params) => {
-            let packets = count(MtuParams::MAX_PACKETS.into(), "packet");
-            format!("{packets} of up to {} bytes to each address of {}", params.max_bytes, params.host)
-        }
-        Params::Ntp(params) => {
-            let others = match params.others.len() {
-                0 => String::new(),
-                _ => format!(" and of {}", params.others.join(", ")),
-            };
-            format!("{} to each address of {}{others}", count(params.samples.into(), "question"), params.host)
-        }
-        Params::Quic(params) => {
-            let packets = count(QuicParams::MAX_PACKETS.into(), "packet");
-            let versions = if params.versions { ", and 2 packets of an unknown version" } else { "" };
-            format!("1 QUIC handshake with each address of {}, port {}, of at most {packets}{versions}", params.host, params.port)
-        }
-        Params::Reflect(params) => {
-            let further = count((if params.mtu { ReflectParams::MAX_FURTHER_PACKETS } else { 0 } + 8).into(), "further packet");
-            format!(
-                "{} of {} bytes and at most {further} to each address of {}, port {}",
-                count(params.count.into(), "packet"),
-                params.payload_bytes,
-                params.host,
-                params.port
-            )
-        }
-        Params::Cloud(params) => {
-            let clouds = if params.providers.is_empty() {
-                "the cloud's".to_owned()
-            } else {
-                format!("{}'s", params.providers.join("'s, "))
-            };
-            format!("at most {} to {clouds} own addresses", count(CloudParams::MAX_REQUESTS.into(), "request"))
-        }
-        Params::Http(params) => {
-            let redirects =
-                if params.follow { format!(" and at most {} redirects", params.max_redirects) } else { String::new() };
-            format!(
-                "1 request to {}{redirects}, reads at most {} bytes of each body{}",
-                without_query(&params.url),
-                params.max_body_bytes,
-                beside_the_request(params)
-            )
-        }
-        Params::Load(params) => load(params),
-        Params::Proxy(params) => {
-            let script = match params.script_url.as_str() {
-                "" => String::new(),
-                url => format!(", and 1 request to {} for a script that is not run", without_query(url)),
-            };
-            let connections = count(ProxyParams::MAX_CONNECTIONS.into(), "connection");
-            format!("{connections} to the proxy in force, to get through to {}{script}", without_query(&params.url))
-        }
-        Params::Host(params) if params.duplicates => {
-            "3 small packets on the own link for each own address; reads this machine's own settings".to_owned()
-        }
-        Params::Service(params) => {
-            let (label, port) = (params.protocol.label(), params.port());
-            match params.protocol.transport() {
-                ServiceTransport::Tcp => {
-                    format!("1 connection to each address of {}, port {port}, to ask for {label}; nobody signs in", params.host)
-                }
-                ServiceTransport::Udp => {
-                    let questions = count(ServiceParams::MAX_DATAGRAMS.into(), "datagram");
-                    format!("{questions} to each address of {}, port {port}, to ask for {label}; nobody signs in", params.host)
-                }
-            }
-        }
-        Params::Host(_) => "nothing; reads this machine's own settings".to_owned(),
-    };
-    match check.samples.count {
-        0 | 1 => format!("{what} ({deadline} s)"),
-        count => format!("{what} ({deadline} s), {count} times, every {} s", check.samples.every.as_secs_f64()),
-    }
-}
-
-/// What a dns check asks beside its own questions.
-fn beside(params: &DnsParams) -> String {
-    let again = |server: &String| format!("the same to {server}");
-    let asked = [
-        params.compare_cd.then(|| "as many again after SERVFAIL".to_owned()),
-        params.identity.then(|| "3 about each server itself".to_owned()),
-        params.control.as_ref().map(again),
-        params.reverse.then(|| "1 about each address found".to_owned()),
-        params.search.then(|| "1 for each search suffix".to_owned()),
-        params.delegation.then(|| "3 to every name server from the root down".to_owned()),
-    ];
-    asked.into_iter().flatten().map(|what| format!(", {what}")).collect()
-}
-
-/// What an http check asks beside its own URL.
-fn beside_the_request(params: &HttpParams) -> String {
-    let one_to = |url: &String| format!("1 request to {}", without_query(url));
-    let upload = || {
-        let url = params.upload_url.as_ref().unwrap_or(&params.url);
-        format!("posts {} generated bytes to {}", params.upload_bytes, without_query(url))
-    };
-    let asked = [
-        params.compare.then(|| "the same again the other way".to_owned()),
-        params.known_url.as_ref().map(one_to),
-        params.echo_url.as_ref().map(one_to),
-        params.range.as_ref().map(|range| format!("1 request for the bytes {range}")),
-        (params.upload_bytes > 0).then(upload),
-    ];
-    asked.into_iter().flatten().map(|what| format!(", {what}")).collect()
-}
-
-fn load(params: &LoadParams) -> String {
-    let up = params.upload_url.as_ref().unwrap_or(&params.url);
-    let (directions, way) = match params.direction {
-        LoadDirection::Download => (1, format!("down from {}", without_query(&params.url))),
-        LoadDirection::Upload => (1, format!("up to {}", without_query(up))),
-        LoadDirection::Both => (2, format!("down from {} and up to {}", without_query(&params.url), without_query(up))),
-    };
-    let measurements = (params.idle_s + directions * params.load_s) * 1_000 / params.interval_ms.max(1);
-    let connections = count(params.connections.into(), "connection");
-    format!("at most {} bytes {way} over {connections}, and {measurements} small measurements", params.max_bytes)
-}
-
-fn count(number: u64, what: &str) -> String {
-    if number == 1 { format!("1 {what}") } else { format!("{number} {what}s") }
-}
-
-fn without_query(url: &str) -> &str {
-    url.split('?').next().unwrap_or(url)
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -240,7 +70,7 @@ mod tests {
             let parameters = needed.map(|own| (own.name.clone(), "mysql".to_owned())).collect();
             let request = Request { targets: target.into_iter().map(str::to_owned).collect(), parameters, ..Request::default() };
             let plan = set.plan(&request).unwrap();
-            let text = describe(&plan, Level::Default, None, false);
+            let text = describe(&plan, Level::Default, None, false, true);
             for check in &plan.checks {
                 assert!(
                     text.contains(&format!("  {:<12} {:<10} ", check.id.as_str(), check.params.kind().name())),

@@ -1,5 +1,6 @@
 use crate::blobs::Blobs;
 use crate::clock::Clock;
+use crate::fleet::{Notebook, Presence, Trust};
 use crate::ingest::{Arrivals, Turns};
 use crate::limits::Limits;
 use crate::pages::SignInLimit;
@@ -12,6 +13,7 @@ use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
 use std::sync::{Arc, Mutex};
 use tokio::sync::Semaphore;
+use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
 /// Where this server is reached: what tickets, tokens and receipts say of it.
@@ -25,6 +27,13 @@ pub(crate) struct Place {
 impl Place {
     pub(crate) fn is_https(&self) -> bool {
         self.url.starts_with("https://")
+    }
+
+    /// Host and, unless it is the scheme's own, port, in lower case: what agents' signatures cover.
+    pub(crate) fn authority(&self) -> String {
+        let (scheme, authority) = self.url.split_once("://").unwrap_or(("", &self.url));
+        let own_port = if scheme == "https" { ":443" } else { ":80" };
+        authority.strip_suffix(own_port).unwrap_or(authority).to_ascii_lowercase()
     }
 }
 
@@ -51,6 +60,16 @@ pub(crate) struct App {
     pub(crate) arriving: Arrivals,
     /// Held from a bundle's blob to its row, so that giving up one never takes the blob of another.
     pub(crate) storing: tokio::sync::Mutex<()>,
+    /// The organisation's documents.
+    pub(crate) trust: Trust,
+    /// Which agents listen.
+    pub(crate) presence: Presence,
+    /// What comes often and has to be on the disk.
+    pub(crate) notebook: Notebook,
+    /// Connections of agents that wait for work.
+    pub(crate) agent_seats: Arc<Semaphore>,
+    /// The server is to stop: whoever waits is answered.
+    pub(crate) stopping: CancellationToken,
     /// Work that goes on when its connection is gone, and that a stop waits for.
     pub(crate) tasks: TaskTracker,
     pub(crate) sign_ins: Mutex<SignInLimit>,
@@ -72,7 +91,13 @@ pub(crate) struct Parts {
 impl App {
     pub(crate) fn new(parts: Parts) -> Arc<Self> {
         let Parts { store, blobs, staging, clock, limits, place, receipt_key } = parts;
+        let presence = Presence::default();
         Arc::new(Self {
+            trust: Trust::default(),
+            notebook: Notebook::open(Arc::clone(&store), presence.clone()),
+            presence,
+            agent_seats: Arc::new(Semaphore::new(limits.agents)),
+            stopping: CancellationToken::new(),
             turns: Turns::default(),
             parts: Arc::new(Semaphore::new(limits.parts)),
             forms: Arc::new(Semaphore::new(limits.forms)),
@@ -96,5 +121,19 @@ impl App {
     /// Tells this installation's cookies from those of another on the same host: cookies know no ports.
     pub(crate) fn short_name(&self) -> String {
         hexadecimal(&Sha256::digest(self.receipt_key.verifying_key().as_bytes())[..4])
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_authority_is_in_lower_case_and_without_the_schemes_own_port() {
+        let authority = |url: &str| Place { url: url.to_owned(), tls_pin: None }.authority();
+        assert_eq!(authority("https://Support.Example:443"), "support.example");
+        assert_eq!(authority("https://support.example:80"), "support.example:80");
+        assert_eq!(authority("http://[::1]:80"), "[::1]");
+        assert_eq!(authority("http://127.0.0.1:8443"), "127.0.0.1:8443");
     }
 }

@@ -59,6 +59,15 @@ pub(crate) fn too_slow() -> Refused {
     Refused::malformed("The request's body took too long to arrive.").next_step("Try again on a faster or quieter connection.")
 }
 
+/// A JSON body of `limit` bytes at most, for the few that are large.
+pub(crate) async fn read_json<T: DeserializeOwned>(request: Request, limit: usize, within: Duration) -> Result<T, Refused> {
+    let (parts, body) = request.into_parts();
+    expect_type(&parts.headers, "application/json")?;
+    let body = refuse_announced(&parts.headers, limit, body).await?;
+    let bytes = read(body, limit, within).await?;
+    serde_json::from_slice(&bytes).map_err(|error| Refused::malformed(format!("The request's JSON does not fit: {error}.")))
+}
+
 /// A JSON body.
 pub(crate) struct Json<T>(pub(crate) T);
 
@@ -66,13 +75,7 @@ impl<T: DeserializeOwned + 'static, S: Send + Sync> FromRequest<S> for Json<T> {
     type Rejection = Refused;
 
     async fn from_request(request: Request, _: &S) -> Result<Self, Refused> {
-        let (parts, body) = request.into_parts();
-        expect_type(&parts.headers, "application/json")?;
-        let body = refuse_announced(&parts.headers, MAX_FORM_BYTES, body).await?;
-        let bytes = read(body, MAX_FORM_BYTES, SMALL_BODY).await?;
-        serde_json::from_slice(&bytes)
-            .map(Self)
-            .map_err(|error| Refused::malformed(format!("The request's JSON does not fit: {error}.")))
+        read_json(request, MAX_FORM_BYTES, SMALL_BODY).await.map(Self)
     }
 }
 

@@ -19,6 +19,8 @@ mod body;
 mod clock;
 /// The program's commands.
 pub mod command;
+/// Enrolled agents: whose request it is, who listens, what waits for them.
+mod fleet;
 /// The data directory: files, keys, lock.
 mod home;
 /// From bytes to an acknowledged bundle.

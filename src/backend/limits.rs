@@ -8,6 +8,8 @@ pub(crate) struct Limits {
     /// Connections of one address, or of one /64 of IPv6: a whole office behind one address fits, and it takes many offices to fill the
     /// table.
     pub(crate) connections_per_address: usize,
+    /// Connections of enrolled agents that wait for work, besides: each has proved whose it is, and costs about as much as any other.
+    pub(crate) agents: usize,
     /// Until a connection's TLS handshake is done. Three round trips on the worst satellite link fit.
     pub(crate) handshake: Duration,
     /// Until a request's headers are there, counted from the moment they are waited for.
@@ -43,6 +45,7 @@ impl Default for Limits {
         Self {
             connections: 512,
             connections_per_address: 64,
+            agents: 16_384,
             handshake: Duration::from_secs(10),
             headers: Duration::from_secs(10),
             idle: Duration::from_secs(60),
@@ -69,5 +72,7 @@ pub(crate) const MAX_RAW_BYTES: usize = 1 << 20;
 pub(crate) const MAX_HEAD_BYTES: usize = 32 * 1024;
 /// A JSON body or a form without a file.
 pub(crate) const MAX_FORM_BYTES: usize = 64 * 1024;
+/// How many agents the desk is told of at once, to choose from by their labels.
+pub(crate) const MAX_FLEET: u32 = 20_000;
 /// How many cases, or bundles and tickets of a case, one answer lists.
 pub(crate) const MAX_LISTED: u32 = 500;

@@ -82,6 +82,7 @@ pub const MEANINGS: &[(&str, &str)] = &[
     ("tcp.idle_timeout", "the connection dies when it is idle for a while"),
     ("tcp.snat_exhausted", "the address translation on the way has no free port"),
     ("tcp.backend_unhealthy", "one of several servers behind the name fails"),
+    ("udp.refused", "nothing takes what is sent to the UDP port"),
     ("tls.expired", "a certificate has expired"),
     ("tls.not_yet_valid", "a certificate is not valid yet"),
     ("tls.name_mismatch", "the certificate is for another name"),

@@ -1,3 +1,4 @@
+use crate::control::Control;
 use crate::environment::Environment;
 use crate::finding::{Finding, NotMeasured, State, Unexplained};
 use crate::id::{BundleId, CaseId, RunId, TicketId};
@@ -23,6 +24,9 @@ pub struct Document {
     pub findings: Vec<Finding>,
     pub unexplained: Vec<Unexplained>,
     pub not_measured: Vec<NotMeasured>,
+    /// The other run that the diagnosis was held against (`netsonde diagnose --against`).
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub control: Option<Box<Control>>,
     pub outcomes: Vec<Outcome>,
 }
 

@@ -1,3 +1,4 @@
+use crate::control::ControlSays;
 use crate::id::{CheckId, ObservationId};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
@@ -51,6 +52,20 @@ pub struct Finding {
     /// What would settle it, where the confidence is not full.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub settled_by: Option<String>,
+    /// What another run says of it, where the diagnosis was held against one.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub control: Option<Box<ControlSays>>,
+    /// Neighbouring causes that what was seen does not rule out, where the confidence is not full.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub could_not_separate: Vec<NotSeparated>,
+}
+
+/// A neighbouring cause that remains possible, and what would decide.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub struct NotSeparated {
+    pub cause: String,
+    /// The permission, the place to measure from, or the measurement that it would take.
+    pub would_take: String,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize, JsonSchema)]

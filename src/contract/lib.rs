@@ -6,6 +6,8 @@
 
 /// API paths, bodies and problem codes.
 pub mod api;
+/// The backend's audit log: entries that each cover the one before.
+pub mod audit;
 /// The signed diagnostic bundle: pack, sign, verify.
 pub mod bundle;
 /// Root causes: the closed list of codes.
@@ -14,6 +16,8 @@ pub mod cause;
 pub mod config_error;
 /// A table of a TOML text that a person wrote, read key by key.
 mod config_table;
+/// Another run that a diagnosis is held against, and what differs.
+pub mod control;
 /// The desk's sign-in string.
 pub mod desk_token;
 /// The document of a run: what `--format json` prints.

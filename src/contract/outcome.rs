@@ -23,6 +23,9 @@ pub struct Outcome {
     /// In microseconds since the run began.
     pub began_us: u64,
     pub took_us: u64,
+    /// Of a follow-up: the causes between which it was taken to decide. The plan's own checks have none.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub separates: Vec<String>,
     pub observations: Vec<Observation>,
 }
 
@@ -41,7 +44,7 @@ pub enum Status {
     Skipped,
 }
 
-/// Why a check has no measurement, and what would change that.
+/// Why a check, or a part of it, has no measurement, and what would change that.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct Note {
     /// Why, in words.
@@ -49,4 +52,9 @@ pub struct Note {
     /// The one command or step that grants what was missing.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub grant: Option<String>,
+}
+
+impl Note {
+    /// Grants every right that a check may want on Linux, for this one run.
+    pub const WITH_SUDO: &str = "run the same command with sudo";
 }

@@ -51,6 +51,37 @@ impl FromStr for Pin {
     }
 }
 
+/// The certificate that is expected.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum ExpectedCertificate {
+    /// By the SHA-256 of its DER form, lower-case hexadecimal.
+    Certificate(String),
+    /// By its public key, which outlives a renewal that keeps it.
+    Key(Pin),
+}
+
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[error(
+    "`pin` is \"{given}\", but must be a SHA-256 fingerprint of 64 hexadecimal digits, or sha256: and a key's digest in base64url"
+)]
+pub struct ExpectedCertificateError {
+    given: String,
+}
+
+impl FromStr for ExpectedCertificate {
+    type Err = ExpectedCertificateError;
+
+    fn from_str(text: &str) -> Result<Self, ExpectedCertificateError> {
+        if let Ok(pin) = text.parse() {
+            return Ok(Self::Key(pin));
+        }
+        // As browsers and openssl show it, with or without colons.
+        let digits: String = text.chars().filter(|c| *c != ':').collect::<String>().to_ascii_lowercase();
+        let is_digest = digits.len() == 64 && digits.bytes().all(|byte| byte.is_ascii_hexdigit());
+        is_digest.then_some(Self::Certificate(digits)).ok_or_else(|| ExpectedCertificateError { given: text.to_owned() })
+    }
+}
+
 impl TryFrom<String> for Pin {
     type Error = PinError;
 

@@ -1,3 +1,4 @@
+use crate::audit::Head;
 use crate::dsse::{DsseError, Envelope};
 use crate::id::{BundleId, CaseId, TicketId};
 use ed25519_dalek::{SigningKey, VerifyingKey};
@@ -24,6 +25,9 @@ pub struct Receipt {
     /// Where the case can be read.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub case_url: Option<String>,
+    /// Where the backend's audit log stood: whoever holds the receipt can tell a log that was rewritten since.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub audit: Option<Head>,
 }
 
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
@@ -64,6 +68,7 @@ mod tests {
             case: CaseId::parse("4711"),
             received: Timestamp::UNIX_EPOCH,
             case_url: None,
+            audit: None,
         };
         let (own, other) = (SigningKey::from_bytes(&[1; 32]), SigningKey::from_bytes(&[2; 32]));
         let json = receipt.sign(&own).to_json();

@@ -187,6 +187,12 @@ fn shape(property: &Value) -> String {
     if let Some(name) = pointed(property) {
         return name;
     }
+    // A choice whose meanings stand with the field.
+    let choices = property["oneOf"].as_array().into_iter().flatten().filter_map(|choice| choice["const"].as_str());
+    let choices: Vec<&str> = choices.collect();
+    if !choices.is_empty() {
+        return format!("one of {}", choices.join(", "));
+    }
     let types: Vec<&str> = match &property["type"] {
         Value::String(one) => vec![one.as_str()],
         Value::Array(several) => several.iter().filter_map(Value::as_str).filter(|one| *one != "null").collect(),

@@ -22,6 +22,7 @@ const MAX_JSON_BYTES: usize = 16 << 20;
 /// The support backend that the engineer signed in to.
 pub(crate) struct Backend {
     base: String,
+    pin: Option<pin::Pin>,
     token: Zeroizing<String>,
     client: reqwest::Client,
 }
@@ -41,7 +42,7 @@ impl Backend {
             Stop::failed(format!("the HTTPS client cannot be set up: {}", causes(&error)))
                 .next("check SSL_CERT_FILE and the proxy variables")
         })?;
-        Ok(Self { base: token.backend.clone(), token: token.token.clone(), client })
+        Ok(Self { base: token.backend.clone(), pin: token.tls_pin.clone(), token: token.token.clone(), client })
     }
 
     /// The backend's address, for people.
@@ -59,6 +60,16 @@ impl Backend {
 
     pub(crate) async fn delete(&self, what: &str, path: &str) -> Result<(), Stop> {
         self.send(what, self.request(Method::DELETE, path)).await.map(|_| ())
+    }
+
+    /// A request whose answer says nothing but that it was done.
+    pub(crate) async fn tell(&self, what: &str, method: Method, path: &str, body: &impl Serialize) -> Result<(), Stop> {
+        self.send(what, self.request(method, path).json(body)).await.map(|_| ())
+    }
+
+    /// The parts of the sign-in that an enrolment string repeats.
+    pub(crate) fn place(&self) -> (&str, Option<&pin::Pin>) {
+        (&self.base, self.pin.as_ref())
     }
 
     /// A bundle's file, of at most the size that a bundle may have. Nothing about it is verified yet.

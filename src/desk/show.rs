@@ -49,7 +49,7 @@ fn chosen<'a>(detail: &'a CaseDetail, digits: Option<&str>) -> Result<Option<&'a
 }
 
 /// What the customer's agent found. Where its findings were withheld, this program finds its own in what was measured.
-fn document(bundle: &Bundle) -> Result<Document, Stop> {
+pub(crate) fn document(bundle: &Bundle) -> Result<Document, Stop> {
     let mut document = bundle.document().map_err(|refusal| {
         Stop::failed(format!("the bundle is intact, but cannot be read: {}", terminal::harmless(&refusal.to_string())))
             .next("update netsonde-desk, or fetch the bundle and read its report.html")

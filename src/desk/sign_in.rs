@@ -23,15 +23,20 @@ pub(crate) fn from_environment() -> Option<Zeroizing<String>> {
     std::env::var(VARIABLE).ok().filter(|text| !text.trim().is_empty()).map(Zeroizing::new)
 }
 
-/// Where the token is kept: under `XDG_CONFIG_HOME` or `~/.config`, or `APPDATA` on Windows.
+/// Where the token is kept.
 pub(crate) fn path() -> Result<PathBuf, Stop> {
+    Ok(own_folder()?.join("desk.token"))
+}
+
+/// The desk's folder, under `XDG_CONFIG_HOME` or `~/.config`, or `APPDATA` on Windows.
+pub(crate) fn own_folder() -> Result<PathBuf, Stop> {
     let folder = |name: &str| std::env::var_os(name).map(PathBuf::from).filter(|path| path.is_absolute());
     let base = if cfg!(windows) { folder("APPDATA") } else { folder("XDG_CONFIG_HOME") };
     let base = base.or_else(|| folder("HOME").map(|home| home.join(".config"))).ok_or_else(|| {
         Stop::usage("there is no configuration folder: neither XDG_CONFIG_HOME nor HOME is set")
             .next(format!("set {VARIABLE} instead"))
     })?;
-    Ok(base.join("netsonde").join("desk.token"))
+    Ok(base.join("netsonde"))
 }
 
 fn read(path: &Path) -> Result<DeskToken, Stop> {
@@ -68,7 +73,7 @@ pub(crate) fn store(token: &DeskToken, path: &Path) -> Result<(), Stop> {
 
 /// Makes the folder, which only its owner may enter; one that is there is closed to others.
 #[cfg(unix)]
-fn private_folder(folder: &Path) -> std::io::Result<()> {
+pub(crate) fn private_folder(folder: &Path) -> std::io::Result<()> {
     use std::os::unix::fs::{DirBuilderExt, PermissionsExt};
     const OWNER_ONLY: u32 = 0o700;
     std::fs::DirBuilder::new().recursive(true).mode(OWNER_ONLY).create(folder)?;
@@ -76,7 +81,7 @@ fn private_folder(folder: &Path) -> std::io::Result<()> {
 }
 
 #[cfg(not(unix))]
-fn private_folder(folder: &Path) -> std::io::Result<()> {
+pub(crate) fn private_folder(folder: &Path) -> std::io::Result<()> {
     std::fs::create_dir_all(folder)
 }
 

@@ -3,6 +3,9 @@ pub(crate) const FAILED: u8 = 1;
 /// The command line cannot be used.
 pub(crate) const USAGE: u8 = 2;
 
+/// An agent refused the order.
+pub(crate) const REFUSED: u8 = 4;
+
 /// Why a command stopped, and what to do about it.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct Stop {
@@ -18,6 +21,10 @@ impl Stop {
 
     pub(crate) fn usage(message: impl Into<String>) -> Self {
         Self { message: message.into(), next: None, exit: USAGE }
+    }
+
+    pub(crate) fn refused(message: impl Into<String>) -> Self {
+        Self { message: message.into(), next: None, exit: REFUSED }
     }
 
     pub(crate) fn next(mut self, step: impl Into<String>) -> Self {

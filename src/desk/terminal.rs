@@ -50,6 +50,33 @@ pub(crate) fn read_secret(prompt: &str) -> Result<Zeroizing<String>, Stop> {
     Ok(text)
 }
 
+/// A secret that is new, asked for twice where there is a terminal.
+pub(crate) fn new_secret(prompt: &str) -> Result<Zeroizing<String>, Stop> {
+    if !(io::stdin().is_terminal() && io::stderr().is_terminal()) {
+        return read_secret(prompt);
+    }
+    let asked = dialoguer::Password::new()
+        .with_prompt(prompt)
+        .with_confirmation("Once more", "The two differ; again")
+        .interact()
+        .map_err(|error| Stop::failed(format!("reading the passphrase failed: {error}")).next("run the command again"))?;
+    Ok(Zeroizing::new(asked))
+}
+
+/// Whether the person says yes. Nobody is taken to have said it where there is nobody to ask.
+pub(crate) fn confirm(question: &str) -> Result<bool, Stop> {
+    if !(io::stdin().is_terminal() && io::stderr().is_terminal()) {
+        return Err(
+            Stop::usage("there is no terminal to ask at").next("read what is shown, and run the command again with --yes")
+        );
+    }
+    dialoguer::Confirm::new()
+        .with_prompt(question)
+        .default(false)
+        .interact()
+        .map_err(|error| Stop::failed(format!("reading the answer failed: {error}")).next("run the command again"))
+}
+
 pub(crate) fn output_colour() -> bool {
     anstream::AutoStream::choice(&io::stdout()) != anstream::ColorChoice::Never
 }

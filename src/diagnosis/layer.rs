@@ -7,6 +7,7 @@ pub enum Layer {
     Host,
     Dns,
     Path,
+    /// Ports: of TCP, and of UDP.
     Tcp,
     Tls,
     Http,
@@ -21,7 +22,7 @@ impl Layer {
             "host" => Self::Host,
             "dns" => Self::Dns,
             "path" => Self::Path,
-            "tcp" => Self::Tcp,
+            "tcp" | "udp" => Self::Tcp,
             "tls" => Self::Tls,
             "http" => Self::Http,
             _ => Self::Service,

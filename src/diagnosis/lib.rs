@@ -11,10 +11,14 @@
 mod article;
 /// What one rule proposes.
 mod candidate;
+/// Another run beside the one that is diagnosed: what differs, and what follows from it.
+mod control;
 /// Rules to findings: suppression, refinement, merging, ranking, and what stays unexplained.
 mod engine;
 /// The indexed view that rules read.
 mod evidence;
+/// Which question to ask next.
+mod follow_up;
 /// The order in which an exchange passes through the network.
 mod layer;
 /// What a rule states about itself.
@@ -24,6 +28,8 @@ mod rules;
 /// Builds observations for tests.
 #[cfg(test)]
 mod scene;
+/// Which causes remain possible beside one that was found.
+mod separation;
 /// The part of the network that a fault or a symptom is about.
 mod spot;
 /// From when on a figure counts as a fault.
@@ -32,7 +38,9 @@ mod threshold;
 mod wording;
 
 pub use article::{ARTICLES, article};
+pub use control::{Vantage, diagnose_against};
 pub use engine::diagnose;
+pub use follow_up::{Cost, FollowUp, follow_ups};
 pub use layer::Layer;
 pub use rule::Rule;
 pub use rules::RULES;

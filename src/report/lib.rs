@@ -16,6 +16,9 @@ pub mod html;
 /// A note for whoever a case is handed on to.
 pub mod escalation;
 
+/// What one check sends at most.
+pub mod cost;
+
 /// The message that brings a ticket to a customer.
 pub mod invitation;
 
@@ -28,6 +31,9 @@ mod words;
 
 /// Facts in words: one line for each observation and each check.
 mod facts;
+
+/// The other run that a diagnosis was held against.
+mod compared;
 
 /// The path to a target, with the place of the fault.
 mod path;

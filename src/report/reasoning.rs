@@ -1,7 +1,7 @@
 //! How the conclusion was reached, as a short tree: target, layer, cause, and under each cause what it rests on, what was ruled out by
 //! which observation, and what follows from it.
 
-use crate::{facts, words};
+use crate::{compared, facts, words};
 use netsonde_contract::document::Document;
 use netsonde_contract::finding::{Finding, Rejected};
 use netsonde_contract::id::ObservationId;
@@ -80,8 +80,17 @@ fn layer(document: &Document, is_meant: &dyn Fn(Option<&str>) -> bool, of: Layer
         (true, true) => ": nothing speaks against it",
         (true, false) => ": not decided",
     };
+    // What was asked further stands last: it decides nothing by itself.
+    branches.extend(checks.iter().filter_map(|check| asked_further(check)));
     let seen = if seen.is_empty() { String::new() } else { format!(" ({})", seen.join(", ")) };
     Some(Branch { text: format!("{name}{seen}{judgement}"), branches })
+}
+
+/// A follow-up: what it was to decide, and what it saw.
+fn asked_further(outcome: &Outcome) -> Option<Branch> {
+    let (first, rest) = outcome.separates.split_first()?;
+    let apart = if rest.is_empty() { first.clone() } else { format!("{first} from {}", rest.join(" or ")) };
+    Some(Branch::leaf(format!("asked further to tell {apart}, {}: {}", outcome.check, facts::outcome(outcome))))
 }
 
 fn of_finding(document: &Document, finding: &Finding) -> Branch {
@@ -102,12 +111,14 @@ fn of_finding(document: &Document, finding: &Finding) -> Branch {
         branches.push(Branch::leaf(format!("and {}", list(more))));
     }
     branches.extend(finding.rejected.iter().map(|rejected| Branch::leaf(not(rejected))));
+    branches.extend(finding.control.iter().map(|says| Branch::leaf(format!("the control: {}", compared::says(says)))));
     if !finding.suppressed.is_empty() {
         branches.push(Branch::leaf(format!("from which follows {}", finding.suppressed.join(", "))));
     }
     if let Some(settled_by) = &finding.settled_by {
         branches.push(Branch::leaf(format!("would be settled by: {settled_by}")));
     }
+    branches.extend(words::still_open(finding).into_iter().map(|open| Branch::leaf(format!("still open: {open}"))));
     Branch { text, branches }
 }
 
@@ -131,6 +142,7 @@ fn list(ids: &[ObservationId]) -> String {
 mod tests {
     use super::*;
     use crate::sample;
+    use netsonde_contract::finding::NotSeparated;
     use netsonde_contract::kind::Kind;
 
     fn lines(branches: &[Branch], depth: usize) -> Vec<String> {
@@ -148,6 +160,17 @@ mod tests {
         assert!(tree.contains(&finding.cause) && tree.contains(&finding.sentence), "{tree}");
         assert!(tree.contains("because [") && tree.contains("not "), "{tree}");
         assert!(tree.contains("nothing speaks against it"), "{tree}");
+    }
+
+    #[test]
+    fn what_was_asked_further_and_what_stays_open_is_told() {
+        let mut document = sample::document(sample::refused());
+        let (first, finding) = (document.outcomes.len() - 1, &mut document.findings[0]);
+        finding.could_not_separate = vec![NotSeparated { cause: "tcp.filtered".into(), would_take: "another place".into() }];
+        document.outcomes[first].separates = vec!["tcp.refused".into(), "tcp.filtered".into(), "path.loss".into()];
+        let tree = lines(&tree(&document), 0).join("\n");
+        assert!(tree.contains("still open: tcp.filtered is not ruled out; it would take another place"), "{tree}");
+        assert!(tree.contains("asked further to tell tcp.refused from tcp.filtered or path.loss"), "{tree}");
     }
 
     #[test]

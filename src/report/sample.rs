@@ -85,6 +85,7 @@ pub(crate) fn refused() -> Value {
                 "next_step": {"who": "server", "action": "Start the service on port 5432, or have it listen on this address and not only on localhost."},
                 "article": "docs/causes/tcp.refused.md", "target": "db.example:5432",
                 "settled_by": "a capture that shows the refusal's TTL",
+                "could_not_separate": [{"cause": "host.firewall_local", "would_take": "this machine's own packet filter, which an administrator may read"}],
             }],
             "unexplained": [], "not_measured": [],
             "outcomes": [

@@ -2,7 +2,7 @@
 
 use crate::units;
 use netsonde_contract::document::Document;
-use netsonde_contract::finding::{Place, Severity, State, Who};
+use netsonde_contract::finding::{Finding, NotSeparated, Place, Severity, State, Who};
 use netsonde_contract::outcome::{Outcome, Status};
 use netsonde_contract::target::bracketed;
 
@@ -53,11 +53,21 @@ pub(crate) fn place(place: &Place) -> String {
     if let Some(url) = &place.url {
         parts.push(url.clone());
     }
-    if let Some(name) = &place.name {
+    // A target given by its address has no other name.
+    let address = place.address.map(|address| address.to_string());
+    if let Some(name) = place.name.as_ref().filter(|name| address.as_ref() != Some(*name)) {
         parts.push(name.clone());
     }
+    let authority = place.url.as_deref().and_then(|url| url.split('/').nth(2));
     match (place.address, place.port) {
-        (Some(address), Some(port)) => parts.push(format!("{}:{port}", bracketed(&address.to_string()))),
+        (Some(address), Some(port)) => {
+            let host = bracketed(&address.to_string());
+            let endpoint = format!("{host}:{port}");
+            // A URL with an address for a host has said it.
+            if authority.is_none_or(|authority| authority != endpoint && authority != host) {
+                parts.push(endpoint);
+            }
+        }
         (Some(address), None) => parts.push(address.to_string()),
         (None, Some(port)) => parts.push(format!("port {port}")),
         (None, None) => {}
@@ -167,11 +177,41 @@ pub(crate) fn environment(document: &Document) -> Vec<(&'static str, String)> {
     ]
 }
 
+/// The causes that remain possible beside a finding, and what it would take to decide. What would settle the finding is said once, there.
+pub(crate) fn still_open(finding: &Finding) -> Vec<String> {
+    let of = |open: &NotSeparated| match &finding.settled_by {
+        Some(settled_by) if *settled_by == open.would_take => format!("{} is not ruled out", open.cause),
+        _ => format!("{} is not ruled out; it would take {}", open.cause, open.would_take),
+    };
+    finding.could_not_separate.iter().map(of).collect()
+}
+
 #[cfg(test)]
 mod tests {
     use super::verdict;
     use crate::sample;
+    use netsonde_contract::finding::Place;
     use serde_json::json;
+
+    #[test]
+    fn an_address_that_is_its_own_name_stands_once() {
+        let place = |name: &str| {
+            super::place(&Place {
+                name: Some(name.to_owned()),
+                address: Some("127.0.0.1".parse().unwrap()),
+                port: Some(8_000),
+                ..Place::default()
+            })
+        };
+        assert_eq!(place("127.0.0.1"), "127.0.0.1:8000");
+        assert_eq!(place("localhost"), "localhost, 127.0.0.1:8000");
+        let of_url = |url: &str| {
+            let (url, address) = (Some(url.to_owned()), Some("::1".parse().unwrap()));
+            super::place(&Place { url, address, port: Some(443), ..Place::default() })
+        };
+        assert_eq!(of_url("https://[::1]/a"), "https://[::1]/a");
+        assert_eq!(of_url("https://shop.example/a"), "https://shop.example/a, [::1]:443");
+    }
 
     #[test]
     fn nobody_reads_that_all_is_well_above_a_failure_without_a_cause() {

@@ -97,6 +97,14 @@ impl Network {
         self.sysctl(&before, &by_flow)
     }
 
+    /// The addresses of both neighbours of the second router, of both families.
+    pub(crate) fn beside_neighbours(&self) -> Vec<String> {
+        let twin = self.beside().and_then(|second| second.strip_suffix('b'));
+        let Some(at) = twin.and_then(|twin| self.nodes().iter().position(|node| node == twin)) else { return Vec::new() };
+        let (near, far) = (SECOND_WAY + at, SECOND_WAY + at + 1);
+        vec![format!("10.77.{near}.1"), format!("10.77.{far}.2"), format!("fd77:0:0:{near}::1"), format!("fd77:0:0:{far}::2")]
+    }
+
     /// Sets what the cables do from the beginning.
     pub(crate) fn set_cables(&mut self, impairments: &[Impairment]) -> Result<()> {
         impairments.iter().try_for_each(|impairment| self.impair(impairment))

@@ -9,8 +9,14 @@
 mod attacks;
 /// Links that lose, delay and double what they carry.
 mod cable;
+/// Random numbers that can be had again.
+mod dice;
+/// Networks that nobody thought of.
+mod generate;
 /// Evidence kept for tests without a network.
 mod golden;
+/// Networks that stay up after the trial.
+mod keep;
 /// The links of a network.
 mod links;
 /// Certificates and statements that openssl alone makes.
@@ -35,9 +41,18 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Instant;
 use trial::{Stage, Trial};
 
+const EXAMPLES: &str = "Examples:
+  cargo lab                                  every scenario
+  cargo lab tls --jobs 2                     those with tls in their names
+  cargo lab path_routing_loop --show         with what netsonde said where a trial fails
+  cargo lab --generate 300                   300 networks that nobody thought of, and how sure netsonde may be
+  cargo lab --generate 1 --seed 4017 --show  one of them again, printed as a scenario file
+  cargo lab path_routing_loop --keep         leaves the broken network up, and says how to enter it
+  cargo lab --clean                          takes down what was kept or left behind";
+
 /// Runs netsonde over broken and healthy networks and checks what it says.
 #[derive(Parser)]
-#[command(name = "lab", after_help = "Examples:\n  cargo lab\n  cargo lab tls --jobs 2\n  cargo lab path_routing_loop --show")]
+#[command(name = "lab", after_help = EXAMPLES)]
 struct Arguments {
     /// Only scenarios whose name contains this.
     filter: Option<String>,
@@ -47,7 +62,19 @@ struct Arguments {
     /// Only list the scenarios.
     #[arg(long)]
     list: bool,
-    /// Print what netsonde said in each failed trial.
+    /// Instead of the scenarios, this many networks drawn by dice: topology, oddities, faults and their places.
+    #[arg(long, value_name = "N", conflicts_with_all = ["filter", "write_golden"])]
+    generate: Option<u64>,
+    /// The first network's seed; the next ones follow it. Drawn, and printed, where none is given.
+    #[arg(long, value_name = "S", requires = "generate")]
+    seed: Option<u64>,
+    /// Leave the network of one scenario up as its last trial left it, and print how to enter it.
+    #[arg(long)]
+    keep: bool,
+    /// Take down networks that were kept, or left behind by a lab that was killed, and do nothing else.
+    #[arg(long, exclusive = true)]
+    clean: bool,
+    /// Print what netsonde said in each failed trial, and each generated network as a scenario file.
     #[arg(long)]
     show: bool,
     /// Keep what was seen as golden evidence, with what was found.
@@ -91,9 +118,21 @@ fn main() -> Result<ExitCode> {
         Some(Other::Cables { list }) => return cable::run(&list).map(|()| ExitCode::SUCCESS),
         None => {}
     }
-    let scenarios = Scenario::all(arguments.filter.as_deref())?;
+    if arguments.clean {
+        return keep::clean();
+    }
+    let seed = arguments.seed.unwrap_or_else(drawn_seed);
+    let scenarios = match arguments.generate {
+        Some(count) => generate::networks(seed, count),
+        None => Scenario::all(arguments.filter.as_deref())?,
+    };
     if scenarios.is_empty() {
         bail!("no scenario is called like that; the files are in tests/lab/scenarios");
+    }
+    if arguments.generate.is_some() && arguments.show {
+        for scenario in &scenarios {
+            println!("# {}.toml\n{}", scenario.name, generate::file_of(scenario).context("printing a network")?);
+        }
     }
     if arguments.list {
         for scenario in &scenarios {
@@ -106,11 +145,28 @@ fn main() -> Result<ExitCode> {
         println!("0 passed, 0 failed, {} skipped", scenarios.len());
         return Ok(if std::env::var_os("CI").is_some() { ExitCode::FAILURE } else { ExitCode::SUCCESS });
     }
+    if arguments.keep && scenarios.len() > 1 {
+        bail!("{} scenarios are called like that; only one network can be kept: give its whole name", scenarios.len());
+    }
+    if arguments.keep && !keep::is_keeper() {
+        return keep::detach();
+    }
     network::sweep();
     let stopped = stop_on_signals()?;
     let bench = trial::Bench::new().context("preparing the lab")?;
+    if arguments.keep {
+        return keep::hold(&scenarios, &bench, &stopped, arguments.show);
+    }
     let began = now();
+    let abouts = scenarios.iter().map(|scenario| (scenario.name.clone(), scenario.about.clone())).collect();
     let trials = run_all(scenarios, arguments.jobs, &bench, &stopped);
+    let complete = !stopped.load(Ordering::Relaxed);
+    if arguments.generate.is_some() {
+        let (well, broken) = generate::report(&trials, &abouts, seed, arguments.show);
+        println!("\ntime {:.1} s", began.elapsed().as_secs_f64());
+        println!("{well} passed, {broken} failed, 0 skipped");
+        return Ok(if broken == 0 && complete { ExitCode::SUCCESS } else { ExitCode::FAILURE });
+    }
     report(&trials, arguments.show);
     if arguments.write_golden {
         let written = golden::write(&trials)?;
@@ -119,7 +175,6 @@ fn main() -> Result<ExitCode> {
     let failed = trials.iter().filter(|trial| trial.fault().is_some()).count();
     println!("\ntime {:.1} s", began.elapsed().as_secs_f64());
     println!("{} passed, {failed} failed, 0 skipped", trials.len() - failed);
-    let complete = !stopped.load(Ordering::Relaxed);
     Ok(if failed == 0 && complete { ExitCode::SUCCESS } else { ExitCode::FAILURE })
 }
 
@@ -132,6 +187,12 @@ fn attack(filter: Option<&str>, jobs: usize, list: bool, show: bool) -> Result<E
     network::sweep();
     let stopped = stop_on_signals()?;
     attacks::run(filter, jobs, show, list, &stopped)
+}
+
+/// A seed that no earlier run is likely to have had, short enough to be typed.
+#[expect(clippy::disallowed_methods, reason = "the time of day is the die that draws a seed")]
+fn drawn_seed() -> u64 {
+    jiff::Timestamp::now().as_millisecond().unsigned_abs() % 100_000_000
 }
 
 /// Sets a flag on Ctrl-C and SIGTERM, so that the jobs end in order and take their networks down.
@@ -184,15 +245,26 @@ fn report(trials: &[Trial], show: bool) {
             println!("{}", trial.transcript);
         }
     }
+    print_confusion(trials);
+    print_times(trials);
+}
+
+/// What was wrong and what was said first, and how often.
+pub(crate) fn print_confusion(trials: &[Trial]) {
     println!("\nwhat was wrong → what was said first (trials with the fault on)");
-    let mut confusion: BTreeMap<(String, String), u32> = BTreeMap::new();
+    let mut confusion: BTreeMap<(String, String), (u32, bool)> = BTreeMap::new();
     for trial in trials.iter().filter(|trial| trial.stage == Stage::Fault) {
-        *confusion.entry((trial.expected_cause().to_owned(), trial.said())).or_default() += 1;
+        let said = trial.said();
+        let right = trial.expect.as_ref().is_some_and(|expect| expect.cause == said || expect.or.contains(&said));
+        confusion.entry((trial.expected_cause().to_owned(), said)).or_insert((0, right)).0 += 1;
     }
-    for ((expected, said), count) in confusion {
-        let mark = if expected == said { " " } else { "!" };
+    for ((expected, said), (count, right)) in confusion {
+        let mark = if right { " " } else { "!" };
         println!("{mark} {expected:<28} → {said:<28} {count}");
     }
+}
+
+pub(crate) fn print_times(trials: &[Trial]) {
     let mut times: Vec<f64> = trials.iter().map(|trial| trial.seconds).collect();
     times.sort_by(f64::total_cmp);
     if let (Some(median), Some(longest)) = (times.get(times.len() / 2), times.last()) {

@@ -192,16 +192,19 @@ impl Network {
             .with_context(|| format!("writing {}", path.display()))
     }
 
-    /// Waits until both families carry a packet from client to server: a fresh link is dead for up to a second.
+    /// Waits until both families carry a packet from client to server, and from a second router to its neighbours: a fresh link is
+    /// dead for up to a second.
     pub(crate) fn settle(&self) -> Result<()> {
-        for server in [SERVER_V4, SERVER_V6] {
+        let to_server = [SERVER_V4, SERVER_V6].map(|server| ("c", server.to_owned()));
+        let of_twin = self.beside.iter().flat_map(|twin| self.beside_neighbours().into_iter().map(move |to| (twin.as_str(), to)));
+        for (from, to) in to_server.into_iter().chain(of_twin) {
             let carried = (0..40).any(|_| {
-                let mut ping = self.command("c", User::Root, "ping");
-                ping.args(["-n", "-c1", "-W0.25", server]).stdout(Stdio::null()).stderr(Stdio::null());
+                let mut ping = self.command(from, User::Root, "ping");
+                ping.args(["-n", "-c1", "-W0.25", &to]).stdout(Stdio::null()).stderr(Stdio::null());
                 ping.status().is_ok_and(|status| status.success())
             });
             if !carried {
-                bail!("the network never carried a packet to {server}");
+                bail!("the network never carried a packet from {from} to {to}");
             }
         }
         Ok(())
@@ -236,6 +239,11 @@ impl Network {
     /// The chain, from the client to the server.
     pub(crate) fn nodes(&self) -> &[String] {
         &self.nodes
+    }
+
+    /// The second router beside one of the chain.
+    pub(crate) fn beside(&self) -> Option<&str> {
+        self.beside.as_deref()
     }
 
     pub(crate) fn carry(&mut self, carrier: Carrier) {

@@ -6,7 +6,7 @@ use std::collections::BTreeMap;
 use std::path::Path;
 
 /// One network, what is broken in it, and what netsonde must say.
-#[derive(Clone, Debug, Deserialize)]
+#[derive(Clone, Debug, Default, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub(crate) struct Scenario {
     /// The file's name without its ending.
@@ -22,6 +22,8 @@ pub(crate) struct Scenario {
     pub ask: Vec<String>,
     /// What is asked with the fault off, where the fault lies in what is asked for.
     pub ask_off: Option<Vec<String>>,
+    /// A probe set of the scenario's own, whose file `{set}` stands for in the arguments.
+    pub set: Option<String>,
     /// Variables of netsonde's environment, filled in as the arguments are.
     #[serde(default)]
     pub env: BTreeMap<String, String>,
@@ -37,6 +39,8 @@ pub(crate) struct Scenario {
     pub search: Option<String>,
     /// Lines of the client's hosts file with the fault on, beside those of loopback.
     pub hosts: Option<String>,
+    /// How many files and sockets netsonde may have open with the fault on.
+    pub descriptors: Option<u32>,
     /// Seconds of quiet before each trial with the fault on, where an earlier one leaves its mark in the network.
     #[serde(default)]
     pub quiet_s: u64,
@@ -57,6 +61,12 @@ pub(crate) struct Scenario {
     pub service: Vec<Service>,
     #[serde(default)]
     pub fault: Vec<Fault>,
+    /// What is odd from the beginning, with the fault off as well, and hurts nobody.
+    #[serde(default)]
+    pub oddity: Vec<Fault>,
+    /// Notices that are true of the network and need not be said.
+    #[serde(default)]
+    pub true_notices: Vec<String>,
     /// What must be said with the fault on; none for a healthy network, whose oddities are `fault`s that hurt nobody.
     pub expect: Option<Expect>,
     /// A notice that must be said of a healthy network, beside nothing worse.
@@ -65,13 +75,26 @@ pub(crate) struct Scenario {
     pub expect_user: Option<Expect>,
 }
 
-#[derive(Clone, Debug, Deserialize)]
+#[derive(Clone, Debug, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub(crate) struct Expect {
     /// The cause of the first finding.
     pub cause: String,
+    /// Causes that are as right as the first, where what can be seen from the client does not tell them apart or the order is open.
+    #[serde(default)]
+    pub or: Vec<String>,
+    /// Of each of these lists one cause must be named: one list a fault, where several are there at once and can be seen.
+    #[serde(default)]
+    pub named: Vec<Vec<String>>,
+    /// Causes of a fault that another one hides: right where they are named, and not missed where they are not.
+    #[serde(default)]
+    pub behind: Vec<String>,
     /// The hop at which it lies, where it must be named.
     pub hop: Option<u8>,
+    /// The least confidence with which it must be named.
+    pub least: Option<f64>,
+    /// Without follow-ups it must be less certain than this, or not be named at all.
+    pub alone_below: Option<f64>,
     /// Causes that must not be reported beside it.
     #[serde(default)]
     pub never: Vec<String>,
@@ -95,7 +118,7 @@ impl Family {
     }
 }
 
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub(crate) enum User {
     Root,
@@ -124,13 +147,13 @@ pub(crate) struct Service {
     #[serde(default)]
     pub names: Vec<String>,
     /// For `https`: what is wrong with the certificate.
-    #[serde(default, skip_serializing)]
+    #[serde(default)]
     pub flaw: Flaw,
     /// For `https`: it wants a certificate of the client.
     #[serde(default)]
     pub mutual: bool,
     /// For `openssl`: what it needs beside its own arguments.
-    #[serde(default, skip_serializing)]
+    #[serde(default)]
     pub material: Option<Material>,
     /// For `banner`: what it says. For `name_filter`: how blocked names begin. For `openssl`: its arguments. For `proxy`: the name and password that it wants, as `name:password`.
     #[serde(default)]
@@ -176,7 +199,7 @@ impl ServiceKind {
 }
 
 /// What openssl makes itself for its server.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub(crate) enum Material {
     /// A certificate of the lab's root with an RSA key of 1024 bits, signed with SHA-1.
@@ -186,7 +209,7 @@ pub(crate) enum Material {
 }
 
 /// A link of the chain that is not plain.
-#[derive(Clone, Debug, Deserialize)]
+#[derive(Clone, Debug, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub(crate) struct Link {
     /// The nodes at its ends, the one nearer to the client first.
@@ -202,7 +225,7 @@ pub(crate) struct Link {
 }
 
 /// One change that breaks something.
-#[derive(Clone, Debug, Deserialize)]
+#[derive(Clone, Debug, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub(crate) struct Fault {
     /// Where rules, commands and settings go.

@@ -42,10 +42,14 @@ pub(crate) struct Trial {
     pub seconds: f64,
     /// What netsonde printed.
     pub transcript: String,
-    expect: Option<Expect>,
+    pub expect: Option<Expect>,
+    /// Notices that are true of the network.
+    pub true_notices: Vec<String>,
     /// The notice that must be among the findings.
     notice: Option<String>,
     answer: Result<(Document, i32)>,
+    /// The answer to the same question without follow-ups, where that is to be compared.
+    alone: Option<Result<(Document, i32)>>,
 }
 
 impl Bench {
@@ -65,27 +69,42 @@ impl Bench {
 
     /// Every trial of one scenario. A network that cannot be built is one failed trial.
     pub(crate) fn run(&self, scenario: &Scenario, stopped: &AtomicBool) -> Vec<Trial> {
-        let mut trials = Vec::new();
-        if let Err(error) = self.run_in_network(scenario, stopped, &mut trials) {
-            trials.push(Trial {
-                scenario: scenario.name.clone(),
-                stage: Stage::Fault,
-                family: Family::V4,
-                user: User::Root,
-                seconds: 0.0,
-                transcript: format!("{error:#}"),
-                expect: scenario.expect.clone(),
-                notice: None,
-                answer: Err(error),
-            });
-        }
-        trials
+        self.run_and_keep(scenario, stopped).0
     }
 
-    fn run_in_network(&self, scenario: &Scenario, stopped: &AtomicBool, trials: &mut Vec<Trial>) -> Result<()> {
+    /// The same, with the network as the last trial left it.
+    pub(crate) fn run_and_keep(&self, scenario: &Scenario, stopped: &AtomicBool) -> (Vec<Trial>, Option<Network>) {
+        let mut trials = Vec::new();
+        let network = self.run_in_network(scenario, stopped, &mut trials);
+        let kept = match network {
+            Ok(network) => Some(network),
+            Err(error) => {
+                trials.push(Trial {
+                    scenario: scenario.name.clone(),
+                    stage: Stage::Fault,
+                    family: Family::V4,
+                    user: User::Root,
+                    seconds: 0.0,
+                    transcript: format!("{error:#}"),
+                    expect: scenario.expect.clone(),
+                    true_notices: Vec::new(),
+                    notice: None,
+                    answer: Err(error),
+                    alone: None,
+                });
+                None
+            }
+        };
+        (trials, kept)
+    }
+
+    fn run_in_network(&self, scenario: &Scenario, stopped: &AtomicBool, trials: &mut Vec<Trial>) -> Result<Network> {
         let mut network = Network::of(scenario)?;
         network.settle()?;
         self.start_services(scenario, &mut network)?;
+        for oddity in &scenario.oddity {
+            network.inject(oddity)?;
+        }
         let ask_off = scenario.ask_off.as_ref().unwrap_or(&scenario.ask);
         let stages = match &scenario.expect {
             Some(_) => [(Stage::Healthy, ask_off), (Stage::Fault, &scenario.ask)],
@@ -108,7 +127,7 @@ impl Bench {
                 network.resolvers(*family, &resolvers, search)?;
                 for user in &scenario.users {
                     if stopped.load(Ordering::Relaxed) {
-                        return Ok(());
+                        return Ok(network);
                     }
                     if stage != Stage::Healthy {
                         std::thread::sleep(Duration::from_secs(scenario.quiet_s));
@@ -117,7 +136,7 @@ impl Bench {
                 }
             }
         }
-        Ok(())
+        Ok(network)
     }
 
     pub(crate) fn start_services(&self, scenario: &Scenario, network: &mut Network) -> Result<()> {
@@ -148,12 +167,32 @@ impl Bench {
         Ok(())
     }
 
+    /// The command line of the last trial.
+    pub(crate) fn question(&self, scenario: &Scenario) -> String {
+        let family = scenario.families.last().copied().unwrap_or(Family::V4);
+        let variables = scenario.env.iter().map(|(name, value)| format!("{name}={} ", fill(value, family)));
+        let arguments: Vec<String> = scenario.ask.iter().map(|argument| fill(argument, family)).collect();
+        let variables: String = variables.collect();
+        let environment = if variables.is_empty() { String::new() } else { format!("env {variables}") };
+        let root = self.folder.path().join("root.pem");
+        format!("{environment}{} {} --trust {}", self.netsonde.display(), arguments.join(" "), root.display())
+    }
+
     fn ask(&self, scenario: &Scenario, network: &Network, stage: Stage, ask: &[String], family: Family, user: User) -> Trial {
         let began = now();
         let env = scenario.env_off.as_ref().filter(|_| stage == Stage::Healthy).unwrap_or(&scenario.env);
-        let answer = self.run_netsonde(network, ask, env, family, user);
+        let ask: Vec<String> = match self.set_of(scenario) {
+            Ok(set) => ask.iter().map(|argument| argument.replace("{set}", &set)).collect(),
+            Err(error) => vec![format!("{error:#}")],
+        };
+        let descriptors = scenario.descriptors.filter(|_| stage != Stage::Healthy);
+        let answer = self.run_netsonde(network, &ask, env, descriptors, family, user);
         let seconds = began.elapsed().as_secs_f64();
         let expect = (stage == Stage::Fault).then(|| scenario.expectation(user).cloned()).flatten();
+        let alone = expect.as_ref().and_then(|expect| expect.alone_below).map(|_| {
+            std::thread::sleep(Duration::from_secs(scenario.quiet_s));
+            read(&self.run_netsonde(network, &without_follow_ups(&ask), env, descriptors, family, user)?)
+        });
         let notice = scenario.notice.clone().filter(|_| stage != Stage::Healthy);
         let (transcript, answer) = match answer {
             Ok(output) => {
@@ -161,7 +200,29 @@ impl Bench {
             }
             Err(error) => (format!("{error:#}"), Err(error)),
         };
-        Trial { scenario: scenario.name.clone(), stage, family, user, seconds, transcript, expect, notice, answer }
+        let true_notices = scenario.true_notices.clone();
+        Trial {
+            scenario: scenario.name.clone(),
+            stage,
+            family,
+            user,
+            seconds,
+            transcript,
+            expect,
+            true_notices,
+            notice,
+            answer,
+            alone,
+        }
+    }
+
+    /// The file of the scenario's own set; where it has none, no argument names one.
+    fn set_of(&self, scenario: &Scenario) -> Result<String> {
+        let Some(text) = &scenario.set else { return Ok(String::new()) };
+        let path = self.folder.path().join(format!("{}.toml", scenario.name));
+        fs::write(&path, text).context("writing the scenario's set")?;
+        fs::set_permissions(&path, fs::Permissions::from_mode(0o644)).context("opening the set to everybody")?;
+        Ok(path.display().to_string())
     }
 
     fn run_netsonde(
@@ -169,12 +230,20 @@ impl Bench {
         network: &Network,
         ask: &[String],
         env: &BTreeMap<String, String>,
+        descriptors: Option<u32>,
         family: Family,
         user: User,
     ) -> Result<Output> {
         let state = tempfile::Builder::new().prefix("state-").tempdir_in(self.folder.path()).context("making a state folder")?;
         fs::set_permissions(state.path(), fs::Permissions::from_mode(0o777)).context("opening the state folder")?;
-        let mut command = network.command("c", user, &self.netsonde);
+        let mut command = match descriptors {
+            Some(most) => {
+                let mut limited = network.command("c", user, "prlimit");
+                limited.arg(format!("--nofile={most}")).arg("--").arg(&self.netsonde);
+                limited
+            }
+            None => network.command("c", user, &self.netsonde),
+        };
         command.args(ask.iter().map(|argument| fill(argument, family)));
         command.args(["--format", "json"]);
         // A single probe keeps and sends nothing.
@@ -225,6 +294,15 @@ fn run_bounded(mut command: std::process::Command, folder: &Path) -> Result<Outp
     })
 }
 
+/// A run asks further unless it is told not to; a probe, only if it is told to.
+fn without_follow_ups(ask: &[String]) -> Vec<String> {
+    let mut ask: Vec<String> = ask.iter().filter(|argument| *argument != "--follow-up").cloned().collect();
+    if ask.first().is_some_and(|first| first == "run") {
+        ask.push("--no-follow-up".to_owned());
+    }
+    ask
+}
+
 fn read(output: &Output) -> Result<(Document, i32)> {
     let code = output.status.code().context("netsonde was ended by a signal")?;
     let document =
@@ -263,6 +341,13 @@ impl Trial {
         self.answer.as_ref().ok().map(|(document, _)| document)
     }
 
+    /// The causes that are right wherever they stand among the findings; none where nothing is wrong.
+    pub(crate) fn right_causes(&self) -> Vec<&str> {
+        let Some(expect) = &self.expect else { return Vec::new() };
+        let listed = expect.or.iter().chain(&expect.behind).chain(expect.named.iter().flatten());
+        std::iter::once(&expect.cause).chain(listed).map(String::as_str).collect()
+    }
+
     pub(crate) fn expected_cause(&self) -> &str {
         self.expect.as_ref().map_or("nothing", |expect| expect.cause.as_str())
     }
@@ -295,8 +380,11 @@ impl Trial {
             return (said != "nothing" || *code != 0)
                 .then(|| format!("nothing is wrong, but netsonde said {said} and ended with {code}"));
         };
-        if said != expect.cause {
+        if said != expect.cause && !expect.or.contains(&said) {
             return Some(format!("expected {}", expect.cause));
+        }
+        if let Some(missing) = expect.named.iter().find(|causes| !document.findings.iter().any(|f| causes.contains(&f.cause))) {
+            return Some(format!("did not name {}", missing.join(" or ")));
         }
         if *code != expect.exit {
             return Some(format!("ended with {code} instead of {}", expect.exit));
@@ -304,6 +392,19 @@ impl Trial {
         let first = document.findings.first()?;
         if expect.hop.is_some() && first.place.hop != expect.hop {
             return Some(format!("named hop {:?} instead of {:?}", first.place.hop, expect.hop));
+        }
+        if let Some(least) = expect.least.filter(|least| first.confidence < *least) {
+            return Some(format!("sure to {} only, instead of {least}", first.confidence));
+        }
+        if let (Some(below), Some(alone)) = (expect.alone_below, &self.alone) {
+            let (alone, _) = match alone {
+                Ok(alone) => alone,
+                Err(error) => return Some(format!("without follow-ups: {error:#}")),
+            };
+            let named = alone.findings.iter().find(|finding| finding.cause == expect.cause);
+            if let Some(named) = named.filter(|named| named.confidence >= below) {
+                return Some(format!("sure to {} without any follow-up", named.confidence));
+            }
         }
         let wrongly = document.findings.iter().find(|finding| expect.never.contains(&finding.cause));
         wrongly.map(|finding| format!("also said {}", finding.cause))

@@ -5,7 +5,7 @@
 use super::{Server, serve_connections};
 use anyhow::Result;
 use bytes::Bytes;
-use http_body_util::Full;
+use http_body_util::{BodyExt, Full};
 use hyper::body::Incoming;
 use hyper::header::{ALT_SVC, HeaderValue, LOCATION};
 use hyper::service::service_fn;
@@ -36,6 +36,9 @@ pub(super) async fn converse<S: AsyncRead + AsyncWrite + Unpin + Send + 'static>
 
 async fn answer(request: Request<Incoming>) -> Result<Response<Full<Bytes>>, Infallible> {
     let path = request.uri().path().to_owned();
+    // Who answers and goes while there is something to read ends the connection with a reset.
+    let mut body = request.into_body();
+    while let Some(Ok(_)) = body.frame().await {}
     let mut parts = path.trim_matches('/').split('/');
     let (what, number) = (parts.next().unwrap_or_default(), parts.next().and_then(|text| text.parse::<u64>().ok()));
     let redirect = |to: String| respond(StatusCode::FOUND, Bytes::new(), Some(to));

@@ -7,8 +7,11 @@ use std::time::Duration;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpSocket, TcpStream, UdpSocket};
 
+/// Long enough for the sender's kernel to count what it waited, and short enough for a trial.
+const HELD: Duration = Duration::from_secs(6);
+
 /// An HTTP server that behaves as its path says: `/reset` ends with a reset instead of an answer, `/close` with an orderly close,
-/// `/short` in the midst of the body, `/drip` sends its body piece by piece over three seconds, `/blocked` answers as a filter does, `/echo` with the request's headers and
+/// `/short` in the midst of the body, `/drip` sends its body piece by piece over three seconds, `/held` reads no more of a request than its beginning, `/blocked` answers as a filter does, `/echo` with the request's headers and
 /// `/echo-changed` with one of them changed, anything else answers.
 ///
 /// # Errors
@@ -28,6 +31,10 @@ async fn converse(mut stream: TcpStream) -> std::io::Result<()> {
     match text.split_whitespace().nth(1).unwrap_or_default() {
         "/reset" => stream.set_zero_linger(),
         "/close" => Ok(()),
+        "/held" => {
+            tokio::time::sleep(HELD).await;
+            Ok(())
+        }
         "/short" => stream.write_all(b"HTTP/1.1 200 OK\r\ncontent-length: 1000\r\n\r\nnot all").await,
         "/drip" => {
             stream.write_all(b"HTTP/1.1 200 OK\r\ncontent-length: 3000\r\n\r\n").await?;

@@ -102,10 +102,7 @@ async fn listen(record: &mut Record<'_>, socket: &PacketSocket, own: [u8; 6], ad
 fn refused(error: &io::Error) -> (Option<Note>, Option<Failure>) {
     match error.kind() {
         io::ErrorKind::PermissionDenied => {
-            let note = Note {
-                why: "asking on the link needs raw sockets".to_owned(),
-                grant: Some("run netsonde with sudo, or give it CAP_NET_RAW".to_owned()),
-            };
+            let note = Note { why: "asking on the link needs raw sockets".to_owned(), grant: Some(Note::WITH_SUDO.to_owned()) };
             (Some(note), None)
         }
         io::ErrorKind::Unsupported => {

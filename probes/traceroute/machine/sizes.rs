@@ -4,11 +4,12 @@
 use super::ledger::Ledger;
 use super::{Answer, Command, Phase, ProbeNumber};
 use netsonde_contract::failure::IcmpMeaning;
+use netsonde_contract::kind::TracerouteParams;
 use std::collections::BTreeMap;
 use std::time::Duration;
 
 /// Sizes of known links, for routers that do not say what they take (RFC 1191 section 7.1, and tunnels).
-const PLATEAUS: [u16; 10] = [9_000, 4_352, 1_500, 1_492, 1_480, 1_420, 1_400, 1_280, 1_006, 576];
+const PLATEAUS: [u16; 10] = [TracerouteParams::LARGEST_HOP_MTU, 4_352, 1_500, 1_492, 1_480, 1_420, 1_400, 1_280, 1_006, 576];
 /// A distance that stays silent so often tells nothing.
 const TRIES: u8 = 2;
 /// Answers that only ever make the packet smaller end here; more are crafted.

@@ -1,8 +1,7 @@
 use super::policy::PolicyOption;
 use super::state_option::StateOption;
 use crate::audit::{Audit, Entry};
-use crate::clock::UpTime;
-use crate::identity::{Enrolling, Home, check_in, current_epochs};
+use crate::identity::{Enrolling, Home, check_in, held_epochs};
 use crate::state::{StateDirectory, random};
 use crate::stop::Stop;
 use crate::transport::{Client, Fault};
@@ -93,15 +92,17 @@ impl EnrollCommand {
             ));
             return Ok(exit::AS_EXPECTED);
         }
-        let client = Client::new(&enrolling.identity, Clock::start())?;
         let introduce = enrolling.body(about);
-        let answer = super::block_on(async { client.introduce(&introduce).await.map_err(|fault| not_enrolled(&fault)) })?;
+        let answer = super::block_on(async {
+            let client = Client::new(&enrolling.identity, Clock::start())?;
+            client.introduce(&introduce).await.map_err(|fault| not_enrolled(&fault))
+        })?;
         finish(&state, enrolling, &answer)
     }
 }
 
 fn about(home: &Home<'_>, policy: &Path) -> Result<CheckIn, Stop> {
-    let epochs = current_epochs(home, &UpTime::read())?;
+    let epochs = held_epochs(home)?;
     let policy = policy_file::load(policy).ok();
     Ok(check_in(home, &epochs.current, policy.as_ref(), &hexadecimal(&random::<16>()?)))
 }

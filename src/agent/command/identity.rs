@@ -1,8 +1,7 @@
 use super::policy::PolicyOption;
 use super::state_option::StateOption;
 use crate::audit::{Audit, Entry};
-use crate::clock::UpTime;
-use crate::identity::{Home, Rotation, check_in, current_epochs};
+use crate::identity::{Home, Rotation, check_in, held_epochs};
 use crate::state::{StateDirectory, random};
 use crate::stop::Stop;
 use crate::transport::Client;
@@ -82,7 +81,7 @@ fn show(state: &StateDirectory) -> Result<u8, Stop> {
             None => line("list of keys", "none yet: no order counts"),
         }
     }
-    line("epoch", current_epochs(&home, &UpTime::read())?.current.as_str());
+    line("epoch", held_epochs(&home)?.current.as_str());
     line("orders", if home.is_paused() { "paused" } else { "as the policy has it" });
     terminal::output(&text)?;
     Ok(exit::AS_EXPECTED)
@@ -92,12 +91,12 @@ fn rotate(state: &StateDirectory, bundle_key: bool, policy: &PolicyOption) -> Re
     let home = Home::of(state);
     let identity = home.enrolled()?;
     let rotation = Rotation::begin(&home, &identity, &state.signing_key()?, bundle_key)?;
-    let epochs = current_epochs(&home, &UpTime::read())?;
+    let epochs = held_epochs(&home)?;
     let policy = policy_file::load(&policy_file::path(policy.path())).ok();
     let about = check_in(&home, &epochs.current, policy.as_ref(), &hexadecimal(&random::<16>()?));
-    let client = Client::new(&identity, Clock::start())?;
     let body = rotation.body(about);
     let answer = super::block_on(async {
+        let client = Client::new(&identity, Clock::start())?;
         client.introduce(&body).await.map_err(|fault| {
             Stop::usage(format!("the keys were not changed: {fault}"))
                 .next("the old ones still count; netsonde identity rotate tries again with the same new ones")

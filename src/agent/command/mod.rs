@@ -5,6 +5,7 @@ mod agent;
 mod audit;
 mod bundle;
 mod completions;
+mod diagnose;
 mod enroll;
 mod escalate;
 mod explain;
@@ -65,6 +66,8 @@ enum Command {
     /// Looks into a bundle, verifies it, prints its report, or sends it.
     #[command(subcommand)]
     Bundle(bundle::BundleCommand),
+    /// Diagnoses a bundle again with this version's rules, and holds it against another run.
+    Diagnose(diagnose::DiagnoseCommand),
     /// Writes a note for a ticket from a bundle: symptom, cause, what was tried and ruled out, how to repeat it.
     Escalate(escalate::EscalateCommand),
     /// Shows the agent's own key.
@@ -113,6 +116,7 @@ pub(crate) fn dispatch(arguments: impl IntoIterator<Item = OsString>) -> u8 {
         Command::Sets(command) => command.execute(),
         Command::Explain(command) => command.execute(),
         Command::Bundle(command) => command.execute(),
+        Command::Diagnose(command) => command.execute(),
         Command::Escalate(command) => command.execute(),
         Command::Key(command) => command.execute(),
         Command::Enroll(command) => command.execute(),

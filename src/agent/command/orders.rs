@@ -174,7 +174,7 @@ fn plan(envelope: &str) -> Option<String> {
     let order = Order::unverified(&Envelope::from_json(envelope.as_bytes()).ok()?).ok()?;
     let set = ProbeSet::parse("the order's set", &order.set).ok()?;
     let request = Request { targets: order.targets, parameters: order.parameters, ..Request::default() };
-    let described = preview::describe(&set.plan(&request).ok()?, Level::Default, None, false);
+    let described = preview::describe(&set.plan(&request).ok()?, Level::Default, None, false, false);
     // What is said there of files and uploads is for people's own runs.
     described.split("The result is one signed file:").next().map(str::to_owned)
 }

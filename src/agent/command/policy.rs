@@ -1,6 +1,5 @@
 use super::state_option::StateOption;
-use crate::clock::UpTime;
-use crate::identity::{Home, current_epochs};
+use crate::identity::{Home, held_epochs};
 use crate::orders::{Judgement, Machine, Taken, judge, place};
 use crate::state::StateDirectory;
 use crate::stop::Stop;
@@ -134,7 +133,7 @@ fn explain(order: &Path, policy_path: &Path, state: &StateOption) -> Result<u8, 
     let home = Home::of(&state);
     let identity = home.enrolled()?;
     let anchor = home.anchor()?.ok_or_else(missing)?;
-    let epochs = current_epochs(&home, &UpTime::read())?;
+    let epochs = held_epochs(&home)?;
     let taken = Taken::open(&state).map_err(|error| Stop::usage(format!("taken.json cannot be read: {error}")))?;
     let machine = Machine {
         anchor: &anchor,

@@ -335,7 +335,7 @@ impl Daemon {
                 sequence: run.sequence,
                 checks_planned: run.planned,
                 checks_done: run.done,
-                outcomes: std::mem::take(&mut run.untold),
+                outcomes: run.next_outcomes(),
             };
             outbox.progress = Some(sending::progress(Arc::clone(&self.client), run.id.clone(), progress).boxed());
         }

@@ -34,7 +34,9 @@ const LETTING_GO: Duration = Duration::from_millis(1_500);
 /// Threads that measure: checks wait much and compute little.
 const THREADS: usize = 2;
 /// An outcome that is longer as JSON is told without its observations: the bundle has them.
-const MAX_OUTCOME_BYTES: usize = 256 << 10;
+const MAX_OUTCOME_BYTES: usize = 64 << 10;
+/// Outcomes of one report take no more than this as JSON: a backend reads 256 KiB of a request of an agent's.
+const MAX_REPORT_BYTES: usize = 192 << 10;
 
 /// What is to be run.
 pub(super) struct Assignment {
@@ -84,6 +86,17 @@ impl Running {
         let token = cancel.clone();
         std::thread::Builder::new().name("order".to_owned()).spawn(move || work(&assignment, &token, &tell))?;
         Ok(Self { id, planned, done: 0, untold: Vec::new(), sequence: 0, cancel, events, deadline })
+    }
+
+    /// The next outcomes to tell the backend; the rest comes with the report after.
+    pub(super) fn next_outcomes(&mut self) -> Vec<Outcome> {
+        let mut bytes = 0;
+        let fits = self.untold.iter().take_while(|outcome| {
+            bytes += length(outcome);
+            bytes <= MAX_REPORT_BYTES
+        });
+        let count = fits.count().max(1).min(self.untold.len());
+        self.untold.drain(..count).collect()
     }
 
     pub(super) fn cancel(&mut self) {
@@ -154,6 +167,8 @@ async fn carry_out(
         case: Some(assignment.order.case.clone()),
         ticket: None,
         capture: false,
+        // What runs is what was signed, and nothing beside it.
+        follow_up: false,
         bounds: assignment.bounds.clone(),
         watcher: Some(watcher),
     };
@@ -179,9 +194,12 @@ async fn carry_out(
     keep(assignment, &state, measured).map(Some)
 }
 
+fn length(outcome: &Outcome) -> usize {
+    serde_json::to_vec(outcome).map_or(0, |bytes| bytes.len())
+}
+
 fn bounded(outcome: Outcome) -> Outcome {
-    let length = serde_json::to_vec(&outcome).map_or(0, |bytes| bytes.len());
-    if length > MAX_OUTCOME_BYTES { Outcome { observations: Vec::new(), ..outcome } } else { outcome }
+    if length(&outcome) > MAX_OUTCOME_BYTES { Outcome { observations: Vec::new(), ..outcome } } else { outcome }
 }
 
 /// Packs and signs, and puts the bundle into the spool. Holds the state directory's lock from the bundle's number to its place there.

@@ -73,7 +73,7 @@ pub(super) async fn bundle(dispatch: Dispatch) -> Sent {
     let Some(bytes) = read(file).await else {
         return Sent::Refused(order, "bundle_lost", "the bundle is no longer in the spool".to_owned());
     };
-    let errand = Errand::Order { id: &order, receipt_keys: &receipt_keys };
+    let errand = Errand::Order { receipt_keys: &receipt_keys };
     let parcel = Parcel { errand, bundle: &entry.bundle, bytes: Bytes::from(bytes), key };
     let never = Interruption::of(CancellationToken::new());
     match upload::send(client.backend(), &parcel, &never).await {

@@ -5,6 +5,17 @@ use crate::state::random;
 use crate::stop::Stop;
 use netsonde_contract::order::{Epoch, Epochs};
 
+/// The epochs that the agent at work counts with; whoever only looks does not renew them. The first ones are drawn where there are none.
+///
+/// # Errors
+/// As for [`current_epochs`].
+pub(crate) fn held_epochs(home: &Home<'_>) -> Result<Epochs, Stop> {
+    match read_json(&home.file(EPOCHS_FILE)).unwrap_or_default() {
+        Some(epochs) => Ok(epochs),
+        None => current_epochs(home, &UpTime::read()),
+    }
+}
+
 /// The epochs that count now. A new one that is due is on the disk before anybody hears of it.
 ///
 /// # Errors

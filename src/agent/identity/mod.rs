@@ -15,7 +15,7 @@ mod rotating;
 
 pub(crate) use check_in::check_in;
 pub(crate) use enrolling::{Enrolling, accept};
-pub(crate) use epochs::current_epochs;
+pub(crate) use epochs::{current_epochs, held_epochs};
 pub(crate) use rotating::Rotation;
 
 use crate::disk::{read_json, write_json};

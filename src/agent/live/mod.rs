@@ -266,6 +266,7 @@ impl Live<'_> {
             note,
             began_us: 0,
             took_us: context.clock.now_us(),
+            separates: Vec::new(),
             observations: numbered.map(observation).collect(),
         }
     }

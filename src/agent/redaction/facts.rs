@@ -7,8 +7,9 @@ use netsonde_contract::observation::{
     LookupSource, Mtu, NameSources, NameVerdict, Observation, OtherMessage, PinVerdict, PlatformAddress, PortState, PortSweep,
     Proxy, ProxyAnswer, ProxyMethod, Quic, QuicClose, Quoted, Race, RangeAnswer, Record, Reflection, RouteChange, SentQuery,
     ServerTiming, Service, ServiceRefusal, ServiceStep, Signature, StartTls, SubnetScope, Sweep, SweepError, SweepTarget,
-    TimeOffset, TimeServer, TlsSupport, TlsUpgrade, Trace, TrustVerdict, VersionSupport, ZoneSecurity, ZoneServer,
+    TimeOffset, TimeServer, TlsSupport, TlsUpgrade, Trace, TrustVerdict, VersionSupport, ZoneSecurity, ZoneServer, type_and_size,
 };
+use serde_json::Value;
 use std::collections::BTreeMap;
 
 /// Record types whose data is a name, which stays like every name; the data of others (`TXT` …) is a text.
@@ -586,7 +587,8 @@ impl Redactor<'_> {
         }
     }
 
-    /// Of a header only what is kept of every header; of a body's text or JSON nothing but types, sizes and digests is recorded.
+    /// Of a header only what is kept of every header; of a text or JSON value that was looked for nothing but its type and size, since it
+    /// is a part of the page.
     fn expectation(&mut self, expectation: &Expectation) -> Expectation {
         let name = expectation.name.as_deref().unwrap_or_default().to_owned();
         let mut value = |value: &Option<String>| {
@@ -594,6 +596,11 @@ impl Redactor<'_> {
             Some(match expectation.about {
                 ExpectationAbout::Header => self.header(&Header { name: name.clone(), value }).value,
                 ExpectationAbout::BodySha256 => self.digest(&value),
+                ExpectationAbout::BodyText | ExpectationAbout::Json => match serde_json::from_str::<Value>(&value) {
+                    Ok(sought) => type_and_size(&sought),
+                    // Already no more than that, in words.
+                    Err(_) => self.text(&value),
+                },
                 _ => self.text(&value),
             })
         };

@@ -74,6 +74,7 @@ pub(crate) fn redact(document: &Document, redaction: Redaction<'_>, user_names: 
         findings: diagnosis.findings,
         unexplained: diagnosis.unexplained,
         not_measured: diagnosis.not_measured,
+        control: None,
         outcomes,
     };
     let removed = redactor.removed.into_iter().map(|(reason, count)| (reason.to_owned(), count)).collect();

@@ -15,6 +15,8 @@ impl Redactor<'_> {
                 params.name = self.name(&params.name);
                 params.types = params.types.iter().map(|word| self.word(word)).collect();
                 params.servers = params.servers.iter().map(|server| self.text(server)).collect();
+                params.unserved = params.unserved.as_deref().map(|server| self.text(server));
+                params.expect = params.expect.iter().map(|address| self.text(address)).collect();
             }
             Params::Tcp(params) => params.host = self.name(&params.host),
             Params::Icmp(params) => {

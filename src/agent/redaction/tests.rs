@@ -106,7 +106,7 @@ pub(crate) fn full_document() -> Value {
          "not_after": "2027-01-01T00:00:00Z", "key": "k", "signature": "s", "is_ca": true, "self_signed": false, "sha256": "ab".repeat(32),
          "der_base64": "MIIB"}, "fits": true, "trust": [{"store": "platform", "trusted": false, "reason": "expired", "text": "expired"}],
          "failure": failure},
-        {"fact": "mtu", "host": "shop.example", "address": "203.0.113.7", "passed_bytes": 1400, "stopped_bytes": 1401, "limit": "told",
+        {"fact": "mtu", "host": "shop.example", "address": "203.0.113.7", "transport": "tcp", "port": 443, "mss_bytes": 1360, "passed_bytes": 1400, "stopped_bytes": 1401, "limit": "told",
          "told": failure["icmp"], "disbelieved": [failure["icmp"]],
          "probes": [{"size_bytes": 1400, "answer": "passed", "took_us": 1}], "took_us": 1, "failure": failure},
         {"fact": "time_offset", "host": "shop.example", "address": "203.0.113.7:123", "sent": 1,
@@ -439,6 +439,24 @@ fn at_the_strict_level_no_address_of_the_run_gets_out() {
         }
     }
     assert!(report.removed["address"] > 0 && report.removed["name"] > 0 && report.removed["certificate"] == 2, "{report:?}");
+}
+
+/// What is looked for in a page is a part of the page.
+#[test]
+fn a_text_that_was_looked_for_stays_on_the_own_screen() {
+    let mut document = full_document();
+    let exchange = document["outcomes"][0]["observations"].as_array_mut().unwrap();
+    let exchange = exchange.iter_mut().find(|observation| observation["fact"] == "exchange").unwrap();
+    exchange["purpose"] = json!("question");
+    exchange["expectations"] = json!([
+        {"about": "body_text", "relation": "contains", "wanted": "\"Balance of Anna\"", "got": "a body of 9 bytes without it", "met": false},
+        {"about": "json", "name": "/name", "relation": "equals", "wanted": "\"Balance of Anna\"", "got": "a number", "met": false}]);
+    let parsed: Document = serde_json::from_value(document).unwrap();
+    let (redacted, _) = redact(&parsed, Redaction::Default, &[]);
+    let text = serde_json::to_string(&redacted).unwrap();
+    assert!(!text.contains("Balance"), "{text}");
+    assert_eq!(text.matches(r#""wanted":"a text of 15 bytes""#).count(), 2, "{text}");
+    assert!(serde_json::to_string(&parsed).unwrap().contains("Balance of Anna"));
 }
 
 #[test]

@@ -17,12 +17,15 @@ struct Entry<'a> {
     status: Option<netsonde_contract::outcome::Status>,
     #[serde(skip_serializing_if = "Option::is_none")]
     observations: Option<usize>,
+    /// Causes between which a follow-up is to decide.
+    #[serde(skip_serializing_if = "<[&str]>::is_empty")]
+    between: &'a [&'a str],
 }
 
 impl Journal {
     /// Notes something that concerns the whole run.
     pub(crate) fn note(&mut self, at_us: u64, event: &str) {
-        self.write(&Entry { at_us, event, check: None, status: None, observations: None });
+        self.write(&Entry { at_us, event, check: None, status: None, observations: None, between: &[] });
     }
 
     pub(crate) fn event(&mut self, event: &Event<'_>) {
@@ -33,6 +36,7 @@ impl Journal {
                 check: Some(check.id.as_str()),
                 status: None,
                 observations: None,
+                between: &[],
             }),
             Event::Ended(outcome) => self.write(&Entry {
                 at_us: outcome.began_us + outcome.took_us,
@@ -40,8 +44,14 @@ impl Journal {
                 check: Some(outcome.check.as_str()),
                 status: Some(outcome.status),
                 observations: Some(outcome.observations.len()),
+                between: &[],
             }),
         }
+    }
+
+    /// Notes that a follow-up is taken, and what it is to decide. The codes of causes name nobody.
+    pub(crate) fn asked_further(&mut self, at_us: u64, check: &str, between: &[&str]) {
+        self.write(&Entry { at_us, event: "follow_up", check: Some(check), status: None, observations: None, between });
     }
 
     pub(crate) fn into_lines(self) -> Vec<u8> {

@@ -249,6 +249,7 @@ fn outcome(check: &PlannedCheck, status: Status, note: Option<Note>, under_way: 
         note,
         began_us: under_way.began_us,
         took_us: now_us.saturating_sub(under_way.began_us),
+        separates: Vec::new(),
         observations: under_way.recorder.observations(),
     }
 }
@@ -264,6 +265,7 @@ fn without_measurement(check: &PlannedCheck, status: Status, note: Note, at_us: 
         note: Some(note),
         began_us: at_us,
         took_us: 0,
+        separates: Vec::new(),
         observations: Vec::new(),
     }
 }

@@ -16,6 +16,8 @@ pub(crate) struct Progress {
     lines: MultiProgress,
     bars: HashMap<CheckId, ProgressBar>,
     total: ProgressBar,
+    /// What is asked beyond the plan.
+    notes: Vec<ProgressBar>,
     one_line_each: bool,
 }
 
@@ -28,7 +30,7 @@ impl Progress {
         let total = lines.add(ProgressBar::new(count).with_style(style("{spinner} {pos}/{len} checks of {msg}, {elapsed}")));
         total.set_message(plan.set.name.clone());
         total.enable_steady_tick(TICK);
-        Self { lines, bars: HashMap::new(), total, one_line_each: plan.checks.len() <= MAX_LINES }
+        Self { lines, bars: HashMap::new(), total, notes: Vec::new(), one_line_each: plan.checks.len() <= MAX_LINES }
     }
 
     pub(crate) fn event(&mut self, event: &Event<'_>) {
@@ -52,9 +54,17 @@ impl Progress {
         }
     }
 
+    /// More checks follow than the plan had, and why.
+    pub(crate) fn asks_further(&mut self, why: &str, checks: usize) {
+        self.total.inc_length(u64::try_from(checks).unwrap_or(u64::MAX));
+        let line = self.lines.insert_before(&self.total, ProgressBar::new_spinner().with_style(style("  {msg}")));
+        line.set_message(why.to_owned());
+        self.notes.push(line);
+    }
+
     /// Takes the lines away.
     pub(crate) fn clear(self) {
-        for bar in self.bars.values() {
+        for bar in self.bars.values().chain(&self.notes) {
             bar.finish_and_clear();
         }
         self.total.finish_and_clear();

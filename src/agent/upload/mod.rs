@@ -22,7 +22,7 @@ use ed25519_dalek::VerifyingKey;
 use machine::{Action, Event, Machine};
 use netsonde_contract::api::{self, header};
 use netsonde_contract::bundle::hexadecimal;
-use netsonde_contract::id::{BundleId, OrderId};
+use netsonde_contract::id::BundleId;
 use netsonde_contract::receipt::Receipt;
 use netsonde_contract::ticket::Ticket;
 use reqwest::header::CONTENT_TYPE;
@@ -41,9 +41,8 @@ pub(crate) struct Parcel<'a> {
 /// What the bundle is sent for.
 pub(crate) enum Errand<'a> {
     Ticket(&'a Ticket),
-    /// An order, with the keys that may sign its receipt. The agent's transport key signs the requests.
+    /// An order, which the bundle itself names, with the keys that may sign its receipt. The agent's transport key signs the requests.
     Order {
-        id: &'a OrderId,
         receipt_keys: &'a [VerifyingKey],
     },
 }
@@ -110,7 +109,7 @@ fn create(backend: &Backend, parcel: &Parcel<'_>) -> RequestBuilder {
             let proof = ticket.proof_key().proof(&ticket.id, &parcel.key, &ticket.receipt_key);
             request.header(header::TICKET, ticket.id.as_str()).header(header::PROOF, proof)
         }
-        Errand::Order { id, .. } => request.header(header::ORDER, id.as_str()),
+        Errand::Order { .. } => request,
     }
 }
 
@@ -133,7 +132,7 @@ fn append(backend: &Backend, parcel: &Parcel<'_>, location: &str, offset: u64, l
 fn check_receipt(parcel: &Parcel<'_>, envelope: Vec<u8>) -> Result<Delivered, Failure> {
     let keys = match parcel.errand {
         Errand::Ticket(ticket) => std::slice::from_ref(&ticket.receipt_key),
-        Errand::Order { receipt_keys, .. } => receipt_keys,
+        Errand::Order { receipt_keys } => receipt_keys,
     };
     let mut verified = keys.iter().map(|key| Receipt::verify(&envelope, key));
     let receipt = match verified.find(Result::is_ok) {

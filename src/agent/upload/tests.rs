@@ -73,6 +73,7 @@ fn signed_receipt(signer: &SigningKey, ticket: &Ticket, bundle: &BundleId, bytes
         case: CaseId::parse("4711"),
         received: jiff::Timestamp::UNIX_EPOCH,
         case_url: Some("https://support.example/cases/4711".into()),
+        audit: None,
     };
     let head = format!("200 OK\r\nContent-Type: {}", receipt::MEDIA_TYPE);
     answer(&head, &receipt.sign(signer).to_json())

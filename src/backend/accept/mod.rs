@@ -10,7 +10,10 @@
 
 mod addresses;
 mod idle;
+mod seat;
 mod working;
+
+pub(crate) use seat::Seat;
 
 use crate::limits::{Limits, MAX_HEAD_BYTES};
 use addresses::Addresses;
@@ -67,12 +70,15 @@ pub(crate) async fn serve(
             tracing::debug!(%peer, "too many connections of this address");
             continue;
         };
-        let connection =
-            Connection { tls: tls.clone(), router: router.clone(), limits: limits.clone(), watcher: graceful.watcher(), peer };
-        tokio::spawn(async move {
-            connection.run(stream).await;
-            drop((place, permit));
-        });
+        let connection = Connection {
+            tls: tls.clone(),
+            router: router.clone(),
+            limits: limits.clone(),
+            watcher: graceful.watcher(),
+            peer,
+            seat: Seat::of((place, permit)),
+        };
+        tokio::spawn(connection.run(stream));
     }
     drop(listener);
     tracing::info!(connections = graceful.count(), "stopping: running requests are finished");
@@ -96,6 +102,8 @@ struct Connection {
     limits: Limits,
     watcher: Watcher,
     peer: SocketAddr,
+    /// Given back when the connection and its last request are gone.
+    seat: Seat,
 }
 
 impl Connection {
@@ -103,9 +111,9 @@ impl Connection {
         // Answers are small and whole: waiting to fill a segment only delays them.
         let _ = stream.set_nodelay(true);
         match self.tls.clone() {
-            None => self.speak(stream).await,
+            None => Box::pin(self.speak(stream)).await,
             Some(acceptor) => match tokio::time::timeout(self.limits.handshake, acceptor.accept(stream)).await {
-                Ok(Ok(stream)) => self.speak(stream).await,
+                Ok(Ok(stream)) => Box::pin(self.speak(stream)).await,
                 Ok(Err(error)) => tracing::debug!(peer = %self.peer, %error, "TLS handshake failed"),
                 Err(_) => tracing::debug!(peer = %self.peer, "TLS handshake took too long"),
             },
@@ -113,12 +121,13 @@ impl Connection {
     }
 
     async fn speak(self, stream: impl AsyncRead + AsyncWrite + Unpin + Send + 'static) {
-        let peer = self.peer;
+        let (peer, seat) = (self.peer, self.seat);
         let working = Working::default();
         let (reading, slow_start) = (working.clone(), self.limits.slow_start);
         let service = self.router.map_request(move |request: hyper::Request<Incoming>| {
             let mut request = request.map(|body| Body::new(WatchedBody::new(body, reading.clone(), slow_start)));
             request.extensions_mut().insert(ConnectInfo(peer));
+            request.extensions_mut().insert(seat.clone());
             request
         });
         let answering = working.clone();
@@ -136,7 +145,8 @@ impl Connection {
             // The router refuses a head that is too large with a problem document; what does not even fit here gets a bare 431.
             .max_buf_size(2 * MAX_HEAD_BYTES)
             .serve_connection(TokioIo::new(IdleLimit::new(stream, self.limits.idle, working)), TowerToHyperService::new(service));
-        if let Err(error) = self.watcher.watch(connection).await {
+        // Boxed once it is whole, so that what is held ten thousand times is as large as it is, and not as large as what it was made of.
+        if let Err(error) = Box::pin(self.watcher.watch(connection)).await {
             tracing::debug!(%peer, %error, "connection ended early");
         }
     }

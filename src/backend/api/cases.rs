@@ -38,12 +38,12 @@ fn bundle_summary(bundle: &BundleRow) -> BundleSummary {
         id: bundle.id.clone(),
         received: bundle.received,
         size_bytes: bundle.size_bytes,
-        ticket: Some(bundle.ticket.clone()),
+        ticket: bundle.origin.ticket().cloned(),
         set: bundle.set.clone(),
         state: bundle.backend.state,
         causes: bundle.backend.findings.iter().map(|finding| finding.cause.clone()).collect(),
         key_id: key_id(&bundle.key),
-        // No bundle is stored whose key did not prove its ticket.
+        // No bundle is stored whose key did not prove its ticket, or is no enrolled agent's.
         known: true,
     }
 }

@@ -17,6 +17,7 @@ use netsonde_contract::id::{CaseId, TicketId};
 use netsonde_contract::nearest::nearest;
 use netsonde_contract::set::{Plan, PlanError, Request, built_in, find_built_in};
 use netsonde_contract::ticket::{Ticket, TicketSecret};
+use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -82,7 +83,7 @@ pub(crate) async fn issue(app: &App, request: TicketRequest) -> Result<(TicketIs
             format!("A ticket is valid for 1 to {MAX_TICKET_SECONDS} seconds."),
         ));
     }
-    let plan = checked_plan(&request)?;
+    let plan = checked_plan(&request.set, &request.targets, &request.parameters)?;
     let now = app.clock.now();
     let ticket = Ticket {
         id: TicketId::from_bytes(crate::random::bytes()?),
@@ -122,17 +123,17 @@ pub(crate) async fn issue(app: &App, request: TicketRequest) -> Result<(TicketIs
 }
 
 /// The set that is asked for, filled in with these targets and parameters.
-fn checked_plan(request: &TicketRequest) -> Result<Plan, Refused> {
+pub(super) fn checked_plan(set: &str, targets: &[String], parameters: &BTreeMap<String, String>) -> Result<Plan, Refused> {
     let names = || built_in().iter().map(|set| set.name);
-    let found = find_built_in(&request.set).ok_or_else(|| {
-        let hint = match nearest(&request.set, names()) {
+    let found = find_built_in(set).ok_or_else(|| {
+        let hint = match nearest(set, names()) {
             Some(meant) => format!("Did you mean {meant}?"),
             None => format!("There are: {}.", names().collect::<Vec<_>>().join(", ")),
         };
         Refused::new(ProblemCode::UnknownSet, "There is no probe set of that name.").next_step(hint)
     })?;
     let set = found.parse().map_err(Refused::internal)?;
-    let wanted = Request { targets: request.targets.clone(), parameters: request.parameters.clone(), ..Request::default() };
+    let wanted = Request { targets: targets.to_vec(), parameters: parameters.clone(), ..Request::default() };
     set.plan(&wanted).map_err(|error| {
         let code = match error {
             PlanError::Target(_)

@@ -3,12 +3,13 @@
 use super::upload_headers as read;
 use crate::app::App;
 use crate::body;
+use crate::fleet::FromAgent;
 use crate::ingest::{self, Part, Progress, check_offset, check_open, check_proof, fenced, unknown_ticket, unknown_upload};
 use crate::problem::Refused;
 use crate::staging::Staging;
-use crate::store::{BundleRow, UploadRow};
+use crate::store::{BundleRow, Origin, Sender, UploadRow};
 use axum::body::{Body, HttpBody};
-use axum::extract::{Path, State};
+use axum::extract::{FromRequest, Path, Request, State};
 use axum::http::{HeaderMap, HeaderName, HeaderValue, StatusCode, header as http_header};
 use axum::response::{IntoResponse, Response};
 use netsonde_contract::api::{MAX_APPEND_BYTES, PARTIAL_UPLOAD, ProblemCode, header, path};
@@ -20,8 +21,10 @@ use std::sync::Arc;
 /// What one append may carry, as a length in memory.
 const MAX_PART_BYTES: usize = MAX_APPEND_BYTES as usize;
 
-/// `POST`: makes an upload of a bundle, or answers with the receipt where the bundle is already here.
-pub(super) async fn begin(State(app): State<Arc<App>>, headers: HeaderMap, content: Body) -> Result<Response, Refused> {
+/// `POST`: makes an upload of a bundle, for whoever holds a ticket or is an enrolled agent, or answers with the receipt where the bundle is already here.
+pub(super) async fn begin(State(app): State<Arc<App>>, request: Request) -> Result<Response, Refused> {
+    let headers = request.headers().clone();
+    let content = request.body();
     read::interop(&headers)?;
     let length = read::count(&headers, header::UPLOAD_LENGTH)?;
     // Said by the head alone: nobody who has not shown a ticket is listened to for longer.
@@ -36,18 +39,33 @@ pub(super) async fn begin(State(app): State<Arc<App>>, headers: HeaderMap, conte
     }
     let bundle = BundleId::parse(read::text(&headers, header::BUNDLE)?)
         .ok_or_else(|| Refused::malformed("The header netsonde-bundle is not a bundle's id."))?;
-    let ticket = TicketId::parse(read::text(&headers, header::TICKET)?).ok_or_else(unknown_ticket)?;
     let key = read::key(&headers)?;
-    let ticket = app.store.ticket(&ticket).await?.ok_or_else(unknown_ticket)?;
-    check_proof(&app, &ticket, &key, read::text(&headers, header::PROOF)?)?;
-    if let Some(row) = app.store.bundle(&bundle).await?.filter(|row| row.ticket == ticket.id) {
-        return Ok(acknowledged(&row));
-    }
     let now = app.clock.now();
-    check_open(&ticket, now)?;
+    let before = app.store.bundle(&bundle).await?;
+    let sender = if headers.contains_key(header::TICKET) {
+        let ticket = TicketId::parse(read::text(&headers, header::TICKET)?).ok_or_else(unknown_ticket)?;
+        let ticket = app.store.ticket(&ticket).await?.ok_or_else(unknown_ticket)?;
+        check_proof(&app, &ticket, &key, read::text(&headers, header::PROOF)?)?;
+        if let Some(row) = before.filter(|row| row.origin.ticket() == Some(&ticket.id)) {
+            return Ok(acknowledged(&row));
+        }
+        check_open(&ticket, now)?;
+        Sender::Ticket(ticket.id)
+    } else {
+        let agent = FromAgent::from_request(request, &app).await?.agent;
+        if agent.bundle_key != key {
+            return Err(Refused::new(ProblemCode::UnknownKey, "The key is not the one that this agent signs its bundles with.")
+                .next_step("Send the bundle with the agent that made it."));
+        }
+        let is_own = |row: &BundleRow| matches!(&row.origin, Origin::Order { agent: of, .. } if *of == agent.id);
+        if let Some(row) = before.filter(is_own) {
+            return Ok(acknowledged(&row));
+        }
+        Sender::Agent(agent.id)
+    };
 
     let id = crate::random::token()?;
-    let upload = UploadRow { id, bundle, ticket: ticket.id, key, length, offset: 0, touched: now };
+    let upload = UploadRow { id, bundle, sender, key, length, offset: 0, touched: now };
     for replaced in app.store.begin_upload(&upload).await? {
         app.turns.end(&replaced);
         app.staging.remove(&replaced).await;

@@ -1,5 +1,6 @@
 //! The command line.
 
+mod audit;
 mod data_dir;
 mod new_desk_token;
 mod ready;
@@ -13,6 +14,8 @@ use std::io::{IsTerminal, Write};
 use std::process::ExitCode;
 use tracing_subscriber::EnvFilter;
 
+#[cfg(test)]
+pub(crate) use audit::follow_whole as follow_audit;
 #[cfg(test)]
 pub(crate) use new_desk_token::renew as renew_desk_token;
 #[cfg(test)]
@@ -42,6 +45,8 @@ enum Command {
     Serve(serve::Serve),
     /// Check the whole store: every blob, signature, proof and receipt
     Verify(verify::Verify),
+    /// Print the audit log, one JSON object a line, and check that nothing of it was altered
+    Audit(audit::Audit),
     /// Set a new password for the pages and sign everybody out
     ResetPassword(reset_password::ResetPassword),
     /// Make a new desk token for netsonde-desk; the one before stops working
@@ -60,6 +65,7 @@ pub fn main() -> ExitCode {
         match cli.command {
             Command::Serve(serve) => serve.run().await.map(|()| ExitCode::SUCCESS),
             Command::Verify(verify) => verify.run().await,
+            Command::Audit(audit) => audit.run().await,
             Command::NewDeskToken(renew) => renew.run().await.map(|()| ExitCode::SUCCESS),
             Command::ResetPassword(reset) => reset.run().await.map(|()| ExitCode::SUCCESS),
         }

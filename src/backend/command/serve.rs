@@ -4,6 +4,7 @@ use crate::accept;
 use crate::app::{App, Parts, Place};
 use crate::blobs::Blobs;
 use crate::clock::Clock;
+use crate::fleet::{Trust, flush_seen, tend};
 use crate::home::{Home, TlsFiles};
 use crate::ingest::{sweep_at_start, sweep_stale};
 use crate::limits::Limits;
@@ -71,6 +72,7 @@ impl Serve {
             limits: Limits::default(),
             clock: Clock::system(),
         };
+        raise_descriptor_limit();
         let stopped = stop::signal().context("cannot watch for the signal to stop")?;
         let running = Running::start(settings).await?;
         ready::announce(&running, self.ready_file.as_deref())?;
@@ -122,6 +124,9 @@ impl Running {
             receipt_key,
         });
         app.store.set(Setting::Place, &serde_json::to_string(&app.place)?).await?;
+        Trust::load(&app)
+            .await
+            .map_err(|refused| anyhow::anyhow!("cannot read the organisation's keys: {}", refused.explained()))?;
         let first_run = ready::first_run(&app).await?;
         sweep_at_start(&app)
             .await
@@ -142,14 +147,42 @@ impl Running {
     pub(crate) async fn until(self, stop: impl Future<Output = ()>) {
         let app = Arc::clone(&self.app);
         let sweeping = tokio::spawn(sweep_now_and_then(Arc::clone(&app)));
+        let tending = tokio::spawn({
+            let app = Arc::clone(&app);
+            async move { tend(&app).await }
+        });
+        let stopping = app.stopping.clone();
+        let stop = async move {
+            stop.await;
+            stopping.cancel();
+        };
         accept::serve(self.listener, self.tls, router(Arc::clone(&app)), app.limits.clone(), stop).await;
         sweeping.abort();
+        tending.abort();
+        if let Err(refused) = flush_seen(&app).await {
+            tracing::warn!(error = refused.explained(), "when agents were last seen was not written down");
+        }
         app.tasks.close();
         if tokio::time::timeout(app.limits.drain, app.tasks.wait()).await.is_err() {
             tracing::warn!("a bundle was still being stored; nothing that was acknowledged is lost");
         }
     }
 }
+
+/// Each connection takes a descriptor, and most systems start a service with a thousand of them although it may have more.
+#[cfg(unix)]
+fn raise_descriptor_limit() {
+    use nix::sys::resource::{Resource, getrlimit, setrlimit};
+    let raised = getrlimit(Resource::RLIMIT_NOFILE)
+        .and_then(|(soft, hard)| setrlimit(Resource::RLIMIT_NOFILE, hard, hard).map(|()| (soft, hard)));
+    match raised {
+        Ok((before, now)) => tracing::debug!(before, now, "descriptors that may be open"),
+        Err(error) => tracing::warn!(%error, "the limit of open descriptors stays as it is, and with it the number of agents"),
+    }
+}
+
+#[cfg(not(unix))]
+fn raise_descriptor_limit() {}
 
 /// Whether database and directory belong together. The first start writes the same name into both, the database first.
 async fn expect_own_database(home: &Home, store: &Sqlite) -> anyhow::Result<()> {

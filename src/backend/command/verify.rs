@@ -2,11 +2,12 @@ use super::data_dir::DataDir;
 use crate::blobs::Blobs;
 use crate::home::Home;
 use crate::staging::Staging;
-use crate::store::{BundleRow, Setting, Sqlite, Store, TicketStatus};
+use crate::store::{BundleRow, Origin, Setting, Sqlite, Store, TicketStatus};
 use bytes::Bytes;
 use clap::Args;
 use ed25519_dalek::VerifyingKey;
 use netsonde_contract::bundle;
+use netsonde_contract::id::AgentId;
 use netsonde_contract::receipt::Receipt;
 use std::io::Write;
 use std::process::ExitCode;
@@ -136,21 +137,54 @@ async fn check(
         Ok(bundle) => bundle,
         Err(refusal) => return Ok(Err(refusal.to_string())),
     };
-    let Some(ticket) = store.ticket(&row.ticket).await? else { return Ok(Err("its ticket is missing".into())) };
-    let proved = |proof: &str| ticket.proof_key.verify(&ticket.id, &bundle.key, receipt_key, proof);
     let receipt = match Receipt::verify(&row.receipt, receipt_key) {
         Ok(receipt) => receipt,
         Err(error) => return Ok(Err(format!("its receipt does not verify: {error}"))),
     };
+    if let Err(fault) = check_origin(store, receipt_key, row, &bundle).await? {
+        return Ok(Err(fault));
+    }
     let faults = [
         (bundle.id == row.id && size == row.size_bytes && bundle.key == row.key, "its row is of another bundle"),
-        (bundle.predicate.ticket.as_ref().is_some_and(|claim| proved(&claim.proof)), "its key did not prove its ticket"),
-        (ticket.status == TicketStatus::Used { by: row.id.clone() }, "its ticket is not marked as used by it"),
-        (ticket.case == row.case && ticket.set_sha256 == bundle.predicate.set.sha256, "its case or set is not its ticket's"),
         (
             receipt.bundle == row.id && receipt.file_sha256 == row.file_sha256 && receipt.received == row.received,
             "its receipt is of another bundle",
         ),
     ];
-    Ok(faults.into_iter().find(|(holds, _)| !holds).map_or(Ok(()), |(_, fault)| Err(fault.to_owned())))
+    Ok(first_fault(faults))
+}
+
+fn first_fault<const N: usize>(faults: [(bool, &str); N]) -> Result<(), String> {
+    faults.into_iter().find(|(holds, _)| !holds).map_or(Ok(()), |(_, fault)| Err(fault.to_owned()))
+}
+
+/// Whether the bundle is what its row says that it answers.
+async fn check_origin(
+    store: &dyn Store,
+    receipt_key: &VerifyingKey,
+    row: &BundleRow,
+    bundle: &bundle::Bundle,
+) -> anyhow::Result<Result<(), String>> {
+    match &row.origin {
+        Origin::Ticket(ticket) => {
+            let Some(ticket) = store.ticket(ticket).await? else { return Ok(Err("its ticket is missing".into())) };
+            let proved = |proof: &str| ticket.proof_key.verify(&ticket.id, &bundle.key, receipt_key, proof);
+            Ok(first_fault([
+                (bundle.predicate.ticket.as_ref().is_some_and(|claim| proved(&claim.proof)), "its key did not prove its ticket"),
+                (ticket.status == TicketStatus::Used { by: row.id.clone() }, "its ticket is not marked as used by it"),
+                (
+                    ticket.case == row.case && ticket.set_sha256 == bundle.predicate.set.sha256,
+                    "its case or set is not its ticket's",
+                ),
+            ]))
+        }
+        Origin::Order { order, agent } => {
+            let Some(place) = store.delivery_place(order, agent).await? else { return Ok(Err("its order is missing".into())) };
+            Ok(first_fault([
+                (AgentId::of(&bundle.key) == *agent, "its key is not its agent's"),
+                (bundle.predicate.order.as_ref() == Some(order), "it names another order"),
+                (place.case == row.case && place.set_sha256 == bundle.predicate.set.sha256, "its case or set is not its order's"),
+            ]))
+        }
+    }
 }

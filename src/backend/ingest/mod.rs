@@ -1,6 +1,6 @@
 //! From bytes to an acknowledged bundle.
 //!
-//! The order is the promise. (1) Every byte is verified, the ticket checked and
+//! The order is the promise. (1) Every byte is verified, the ticket or the agent's order checked and
 //! the observations diagnosed again, in memory. (2) The bytes go to the blob
 //! store and are on the disk. (3) One transaction uses the ticket and adds the
 //! row with its signed receipt; its commit is on the disk. (4) Only then is the
@@ -10,6 +10,7 @@
 //! connection that breaks in the middle stops nothing half way.
 
 mod arrivals;
+mod order_check;
 mod part;
 mod sweep;
 mod ticket_check;
@@ -24,22 +25,23 @@ pub(crate) use turns::Turns;
 use crate::app::App;
 use crate::blobs::Blobs;
 use crate::problem::Refused;
-use crate::store::{Accepted, BundleRow, TicketRow};
+use crate::store::{Accepted, BundleRow, Origin, Sender, TicketRow};
 use bytes::Bytes;
 use ed25519_dalek::VerifyingKey;
 use netsonde_contract::api::{ProblemCode, path};
+use netsonde_contract::audit::Head;
 use netsonde_contract::bundle::{self, Bundle};
 use netsonde_contract::finding::Diagnosis;
-use netsonde_contract::id::{BundleId, TicketId};
+use netsonde_contract::id::{BundleId, CaseId};
 use netsonde_contract::receipt::Receipt;
 use std::sync::Arc;
 
 /// This program as it signs what it concluded.
 pub(crate) const DIAGNOSED_BY: &str = concat!("netsonde-backend ", env!("CARGO_PKG_VERSION"));
 
-/// A file that somebody sent for a ticket.
+/// A file that somebody sent for a ticket, or an agent for an order.
 pub(crate) struct Arrival {
-    pub(crate) ticket: TicketId,
+    pub(crate) sender: Sender,
     pub(crate) bytes: Bytes,
     /// What an upload said beforehand; a form says nothing.
     pub(crate) announced: Option<Announced>,
@@ -60,24 +62,38 @@ pub(crate) async fn take(app: &Arc<App>, arrival: Arrival) -> Result<BundleRow, 
 }
 
 async fn take_whole(app: Arc<App>, arrival: Arrival) -> Result<BundleRow, Refused> {
-    let Arrival { ticket, bytes, announced } = arrival;
+    let Arrival { sender, bytes, announced } = arrival;
     let checked = check(&app, bytes.clone()).await?;
     if let Some(announced) = &announced {
         check_announced(&checked.bundle, announced)?;
     }
-    let ticket = app.store.ticket(&ticket).await?.ok_or_else(unknown_ticket)?;
-    check_belongs(&app, &checked.bundle, &ticket)?;
-    if let Some(before) = app.store.bundle(&checked.bundle.id).await? {
-        return Ok(before);
-    }
     let now = app.clock.now();
-    check_open(&ticket, now)?;
-    let row = row(&app, checked, ticket, &bytes, now);
+    let belongs = match &sender {
+        Sender::Ticket(ticket) => {
+            let ticket = app.store.ticket(ticket).await?.ok_or_else(unknown_ticket)?;
+            check_belongs(&app, &checked.bundle, &ticket)?;
+            if let Some(before) = app.store.bundle(&checked.bundle.id).await? {
+                return Ok(before);
+            }
+            check_open(&ticket, now)?;
+            Belongs { origin: Origin::Ticket(ticket.id), case: ticket.case, set: ticket.set }
+        }
+        Sender::Agent(agent) => {
+            let belongs = order_check::check_belongs(&app, &checked.bundle, agent).await?;
+            if let Some(before) = app.store.bundle(&checked.bundle.id).await? {
+                return Ok(before);
+            }
+            belongs
+        }
+    };
 
     let _storing = app.storing.lock().await;
+    let audit = app.store.audit_head().await?;
+    let row = row(&app, checked, belongs, &bytes, Stamp { now, audit });
     app.blobs.put(&row.file_sha256, bytes).await.map_err(Refused::internal)?;
     match app.store.accept(&row, announced.as_ref().map(|announced| announced.upload.as_str())).await {
-        Ok(Accepted::Stored) => {
+        Ok(Accepted::Stored(woken)) => {
+            app.presence.ring(&woken);
             tracing::info!(bundle = row.id.short(), case = %row.case, state = ?row.backend.state, bytes = row.size_bytes, "bundle stored");
             Ok(row)
         }
@@ -88,9 +104,10 @@ async fn take_whole(app: Arc<App>, arrival: Arrival) -> Result<BundleRow, Refuse
             }
             Ok(*before)
         }
-        Ok(Accepted::TicketNotOpen) => {
+        Ok(Accepted::NotOpen) => {
             app.blobs.remove(&row.file_sha256).await.map_err(Refused::internal)?;
-            let ticket = app.store.ticket(&row.ticket).await?.ok_or_else(unknown_ticket)?;
+            let Origin::Ticket(ticket) = &row.origin else { return Err(order_check::has_another()) };
+            let ticket = app.store.ticket(ticket).await?.ok_or_else(unknown_ticket)?;
             Err(check_open(&ticket, app.clock.now()).err().unwrap_or_else(unknown_ticket))
         }
         // Whether the commit reached the disk is not known here, so the blob stays: the next start sets it aside if no row names it.
@@ -176,7 +193,21 @@ fn check_belongs(app: &App, bundle: &Bundle, ticket: &TicketRow) -> Result<(), R
     Ok(())
 }
 
-fn row(app: &App, checked: Checked, ticket: TicketRow, bytes: &Bytes, now: jiff::Timestamp) -> BundleRow {
+/// What a bundle answers, and so where it goes.
+struct Belongs {
+    origin: Origin,
+    case: CaseId,
+    set: String,
+}
+
+/// When a bundle was received, and where the audit log stood.
+struct Stamp {
+    now: jiff::Timestamp,
+    audit: Option<Head>,
+}
+
+fn row(app: &App, checked: Checked, belongs: Belongs, bytes: &Bytes, stamp: Stamp) -> BundleRow {
+    let (Belongs { origin, case, set }, Stamp { now, audit }) = (belongs, stamp);
     let Checked { bundle, agent, backend } = checked;
     let file_sha256 = Blobs::digest(bytes);
     let size_bytes = bytes.len() as u64;
@@ -184,19 +215,20 @@ fn row(app: &App, checked: Checked, ticket: TicketRow, bytes: &Bytes, now: jiff:
         bundle: bundle.id.clone(),
         file_sha256: file_sha256.clone(),
         size_bytes,
-        ticket: Some(ticket.id.clone()),
-        case: Some(ticket.case.clone()),
+        ticket: origin.ticket().cloned(),
+        case: Some(case.clone()),
         received: now,
-        case_url: Some(format!("{}{}", app.place.url, path::case_page(&ticket.case))),
+        case_url: Some(format!("{}{}", app.place.url, path::case_page(&case))),
+        audit,
     };
     BundleRow {
         id: bundle.id,
         file_sha256,
         size_bytes,
         key: bundle.key,
-        ticket: ticket.id,
-        case: ticket.case,
-        set: ticket.set,
+        origin,
+        case,
+        set,
         received: now,
         receipt: receipt.sign(&app.receipt_key).to_json(),
         agent,

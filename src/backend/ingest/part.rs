@@ -71,7 +71,7 @@ async fn append_whole(app: Arc<App>, turn: Turn, part: Part) -> Result<Progress,
 async fn finish(app: &Arc<App>, upload: &UploadRow) -> Result<BundleRow, Refused> {
     let bytes = Bytes::from(app.staging.read(&upload.id, upload.length).await.map_err(Refused::internal)?);
     let announced = Announced { upload: upload.id.clone(), bundle: upload.bundle.clone(), key: upload.key };
-    let arrival = Arrival { ticket: upload.ticket.clone(), bytes, announced: Some(announced) };
+    let arrival = Arrival { sender: upload.sender.clone(), bytes, announced: Some(announced) };
     take(app, arrival).await
 }
 

@@ -1,10 +1,12 @@
+use super::order::{OrderLine, order_line};
 use super::session::Engineer;
 use super::{Frame, render, shown};
+use crate::api::order_summaries;
 use crate::app::App;
 use crate::ingest::status_at;
 use crate::limits::{MAX_LISTED, MAX_RAW_BYTES};
 use crate::problem::Refused;
-use crate::store::{BundleRow, TicketRow};
+use crate::store::{BundleRow, Origin, TicketRow};
 use askama::Template;
 use axum::extract::{Path, Query, State};
 use axum::http::StatusCode;
@@ -14,7 +16,7 @@ use netsonde_contract::bundle::file_name::OUTCOMES;
 use netsonde_contract::bundle::{self, Bundle, key_id};
 use netsonde_contract::document::Document;
 use netsonde_contract::finding::Diagnosis;
-use netsonde_contract::id::{BundleId, CaseId};
+use netsonde_contract::id::{AgentId, BundleId, CaseId};
 use netsonde_report::html::fragment;
 use serde::Deserialize;
 use std::sync::Arc;
@@ -28,6 +30,9 @@ struct CasePage {
     opened: String,
     bundles: Vec<BundleLine>,
     tickets: Vec<TicketLine>,
+    orders: Vec<OrderLine>,
+    /// An order of the case is under way.
+    live: bool,
     shown: Option<Shown>,
 }
 
@@ -56,7 +61,7 @@ struct Shown {
     received: String,
     size: String,
     set: String,
-    ticket: String,
+    origin: Origin,
     known: bool,
     content: Result<Content, String>,
 }
@@ -121,10 +126,12 @@ pub(super) async fn page(
         return Err(Refused::new(ProblemCode::NotFound, "This case has no such bundle."));
     }
     let shown = match current {
-        Some(row) => Some(show(&app, row, tickets.iter().find(|ticket| ticket.id == row.ticket)).await?),
+        Some(row) => Some(show(&app, row, tickets.iter().find(|ticket| row.origin.ticket() == Some(&ticket.id))).await?),
         None => None,
     };
     let now = app.clock.now();
+    let orders = order_summaries(&app, Some(&id), MAX_LISTED).await?;
+    let orders: Vec<OrderLine> = orders.into_iter().map(|order| order_line(&app, order)).collect();
     let page = CasePage {
         frame: Frame::of(&engineer),
         id: id.to_string(),
@@ -132,6 +139,8 @@ pub(super) async fn page(
         opened: shown::time(case.opened),
         bundles: bundles.iter().map(|row| bundle_line(row, current.is_some_and(|current| current.id == row.id))).collect(),
         tickets: tickets.iter().map(|ticket| ticket_line(ticket, status_at(ticket, now))).collect(),
+        live: orders.iter().any(|order| order.live),
+        orders,
         shown,
     };
     render(StatusCode::OK, &page)
@@ -177,8 +186,11 @@ async fn show(app: &App, row: &BundleRow, ticket: Option<&TicketRow>) -> Result<
             Err(error.to_string())
         }
     };
-    let known = match (&verified, ticket) {
-        (Ok((bundle, _)), Some(ticket)) => bundle.predicate.ticket.as_ref().is_some_and(|claim| {
+    let known = match (&verified, &row.origin, ticket) {
+        (Ok((bundle, _)), Origin::Order { order, agent }, _) => {
+            bundle.predicate.order.as_ref() == Some(order) && AgentId::of(&bundle.key) == *agent
+        }
+        (Ok((bundle, _)), Origin::Ticket(_), Some(ticket)) => bundle.predicate.ticket.as_ref().is_some_and(|claim| {
             ticket.proof_key.verify(&ticket.id, &bundle.key, &app.receipt_key.verifying_key(), &claim.proof)
         }),
         _ => false,
@@ -190,7 +202,7 @@ async fn show(app: &App, row: &BundleRow, ticket: Option<&TicketRow>) -> Result<
         received: shown::time(row.received),
         size: shown::size(row.size_bytes),
         set: row.set.clone(),
-        ticket: row.ticket.to_string(),
+        origin: row.origin.clone(),
         known,
         content,
     })

@@ -7,6 +7,9 @@
 
 mod case;
 mod cases;
+mod fleet;
+mod order;
+mod order_form;
 mod password;
 mod problem_page;
 mod session;
@@ -47,6 +50,12 @@ pub(crate) fn routes() -> Router<Arc<App>> {
         .route("/sign-out", post(sign_in::sign_out))
         .route("/cases", get(cases::page))
         .route("/cases/{id}", get(case::page))
+        .route("/agents", get(fleet::list))
+        .route("/agents/{id}", get(fleet::page))
+        .route("/orders", get(order::list))
+        .route("/orders/new", get(order_form::form).post(order_form::submit))
+        .route("/orders/{id}", get(order::page))
+        .route("/orders/{id}/cancel", post(order::cancel))
         .route("/bundles/{id}", get(download))
         .route("/tickets/new", get(ticket_form::form).post(ticket_form::submit))
         .route("/tickets/{id}/revoke", post(ticket_form::revoke_ticket))

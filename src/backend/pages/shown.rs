@@ -3,6 +3,7 @@
 use jiff::Timestamp;
 use jiff::tz::TimeZone;
 use netsonde_contract::api::TicketStateName;
+use netsonde_contract::api::fleet::DeliveryState;
 use netsonde_contract::finding::State;
 
 /// In UTC to the minute: cases are read in more than one place.
@@ -34,6 +35,21 @@ pub(super) fn ticket_state(state: TicketStateName) -> (&'static str, &'static st
         TicketStateName::Used => ("used", "good"),
         TicketStateName::Revoked => ("revoked", "off"),
         TicketStateName::Expired => ("expired", "off"),
+    }
+}
+
+pub(super) fn delivery_state(state: DeliveryState) -> (&'static str, &'static str) {
+    match state {
+        DeliveryState::Queued => ("waiting for the agent", "unsure"),
+        DeliveryState::Delivered => ("delivered", "unsure"),
+        DeliveryState::Asked => ("somebody is being asked", "unsure"),
+        DeliveryState::Accepted => ("accepted", "unsure"),
+        DeliveryState::Running => ("running", "unsure"),
+        DeliveryState::Uploaded => ("done", "good"),
+        DeliveryState::Refused => ("refused", "bad"),
+        DeliveryState::Failed => ("failed", "bad"),
+        DeliveryState::Expired => ("expired", "off"),
+        DeliveryState::Cancelled => ("cancelled", "off"),
     }
 }
 

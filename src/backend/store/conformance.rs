@@ -1,6 +1,6 @@
 //! What every store must do, as one story.
 
-use super::{Accepted, BundleRow, SessionRow, Setting, Store, TicketRow, TicketStatus, UploadRow};
+use super::{Accepted, BundleRow, Origin, Sender, SessionRow, Setting, Store, TicketRow, TicketStatus, UploadRow};
 use crate::clock::{from_micros, later};
 use ed25519_dalek::SigningKey;
 use netsonde_contract::finding::{Diagnosis, State};
@@ -18,10 +18,12 @@ pub(super) async fn run<S: Store>(open: impl AsyncFn() -> S) {
     an_upload_replaces_the_one_before_and_moves_only_from_its_offset(&store).await;
     a_ticket_is_used_once_however_many_arrive(&store).await;
     sessions_end(&store).await;
+    super::conformance_fleet::run(&store).await;
     drop(store);
     let store = open().await;
     assert!(store.bundle(&bundle_id(1)).await.unwrap().is_some(), "a restart keeps what was accepted");
     assert_eq!(store.ticket(&ticket_id(1)).await.unwrap().unwrap().status, TicketStatus::Used { by: bundle_id(1) });
+    super::conformance_fleet::run_after_restart(&store).await;
 }
 
 async fn settings_are_replaced(store: &dyn Store) {
@@ -69,13 +71,13 @@ async fn a_ticket_is_used_once_however_many_arrive(store: &dyn Store) {
     store.begin_upload(&upload("d", 1)).await.unwrap();
     let (one, other) = (bundle(1, 1), bundle(2, 1));
     let (first, second) = tokio::join!(store.accept(&one, Some("d")), store.accept(&other, None));
-    assert_eq!((first.unwrap(), second.unwrap()), (Accepted::Stored, Accepted::TicketNotOpen));
+    assert_eq!((first.unwrap(), second.unwrap()), (Accepted::Stored(Vec::new()), Accepted::NotOpen));
     assert!(store.upload("d").await.unwrap().is_none());
     assert_eq!(store.accept(&one, None).await.unwrap(), Accepted::Already(Box::new(one.clone())));
-    assert_eq!(store.accept(&bundle(3, 0), None).await.unwrap(), Accepted::TicketNotOpen, "revoked");
+    assert_eq!(store.accept(&bundle(3, 0), None).await.unwrap(), Accepted::NotOpen, "revoked");
     let late = BundleRow { received: ticket(2).expires, ..bundle(3, 2) };
-    assert_eq!(store.accept(&late, None).await.unwrap(), Accepted::TicketNotOpen, "expired");
-    assert_eq!(store.accept(&bundle(4, 3), None).await.unwrap(), Accepted::Stored);
+    assert_eq!(store.accept(&late, None).await.unwrap(), Accepted::NotOpen, "expired");
+    assert_eq!(store.accept(&bundle(4, 3), None).await.unwrap(), Accepted::Stored(Vec::new()));
 
     assert_eq!(store.bundle(&bundle_id(1)).await.unwrap(), Some(one));
     let newest_first: Vec<BundleId> = store.bundles_of(&case(), 9).await.unwrap().into_iter().map(|row| row.id).collect();
@@ -135,7 +137,15 @@ fn ticket(number: u8) -> TicketRow {
 
 fn upload(id: &str, ticket: u8) -> UploadRow {
     let key = SigningKey::from_bytes(&[1; 32]).verifying_key();
-    UploadRow { id: id.into(), bundle: bundle_id(1), ticket: ticket_id(ticket), key, length: 100, offset: 0, touched: time(1) }
+    UploadRow {
+        id: id.into(),
+        bundle: bundle_id(1),
+        sender: Sender::Ticket(ticket_id(ticket)),
+        key,
+        length: 100,
+        offset: 0,
+        touched: time(1),
+    }
 }
 
 fn bundle(number: u8, ticket: u8) -> BundleRow {
@@ -145,7 +155,7 @@ fn bundle(number: u8, ticket: u8) -> BundleRow {
         file_sha256: "ab".repeat(32),
         size_bytes: 7,
         key: SigningKey::from_bytes(&[number; 32]).verifying_key(),
-        ticket: ticket_id(ticket),
+        origin: Origin::Ticket(ticket_id(ticket)),
         case: case(),
         set: "web".into(),
         received: time(20 + i64::from(number)),

@@ -8,11 +8,22 @@
 
 #[cfg(test)]
 mod conformance;
+#[cfg(test)]
+mod conformance_fleet;
+mod fleet;
+mod fleet_rows;
 mod rows;
 mod sqlite;
+mod waves;
 
-pub(crate) use rows::{Accepted, BundleRow, CaseRow, SessionRow, Setting, TicketRow, TicketStatus, UploadRow};
+pub(crate) use fleet::FleetStore;
+pub(crate) use fleet_rows::{
+    AgentRow, DeliveryPlace, DeliveryRow, DraftRow, Enrolled, EnrolmentRow, LinkDigest, LinkShown, Note, Noted, OrderRow,
+    Reported, WorkRow,
+};
+pub(crate) use rows::{Accepted, BundleRow, CaseRow, Origin, Sender, SessionRow, Setting, TicketRow, TicketStatus, UploadRow};
 pub(crate) use sqlite::Sqlite;
+pub(crate) use waves::assign as assign_waves;
 
 use async_trait::async_trait;
 use jiff::Timestamp;
@@ -30,7 +41,7 @@ pub(crate) enum StoreError {
 }
 
 #[async_trait]
-pub(crate) trait Store: Send + Sync + 'static {
+pub(crate) trait Store: FleetStore {
     /// Reads and writes something, so that a full disk or a lost file shows.
     async fn check(&self) -> Result<(), StoreError>;
     /// What the database finds wrong with itself, in its own words.
@@ -45,7 +56,7 @@ pub(crate) trait Store: Send + Sync + 'static {
     /// Revokes an open ticket; any other stays as it is. Whether it was open.
     async fn revoke_ticket(&self, id: &TicketId) -> Result<bool, StoreError>;
 
-    /// Adds an upload in place of the others of its ticket, whose ids it returns.
+    /// Adds an upload in place of the others of its ticket, or of the same bundle of its agent, whose ids it returns.
     async fn begin_upload(&self, upload: &UploadRow) -> Result<Vec<String>, StoreError>;
     async fn upload(&self, id: &str) -> Result<Option<UploadRow>, StoreError>;
     /// Moves the offset from `from` to `to`. False where it is not at `from`, or the upload is gone.
@@ -54,7 +65,7 @@ pub(crate) trait Store: Send + Sync + 'static {
     /// Removes the uploads that were not continued since `before`, and returns the ids of those that remain.
     async fn sweep_uploads(&self, before: Timestamp) -> Result<Vec<String>, StoreError>;
 
-    /// Uses the ticket, adds the bundle, brings its case up to date and removes its upload: all or nothing.
+    /// Uses the ticket, or gives the delivery its bundle; adds the bundle, brings its case up to date and removes its upload: all or nothing.
     async fn accept(&self, bundle: &BundleRow, upload: Option<&str>) -> Result<Accepted, StoreError>;
     async fn bundle(&self, id: &BundleId) -> Result<Option<BundleRow>, StoreError>;
     /// The ids after `after` in their order, `count` at most, to walk over all bundles.

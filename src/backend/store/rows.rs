@@ -1,7 +1,7 @@
 use ed25519_dalek::VerifyingKey;
 use jiff::Timestamp;
 use netsonde_contract::finding::{Diagnosis, State};
-use netsonde_contract::id::{BundleId, CaseId, TicketId};
+use netsonde_contract::id::{AgentId, BundleId, CaseId, OrderId, TicketId};
 use netsonde_contract::ticket::ProofKey;
 use std::collections::BTreeMap;
 
@@ -51,13 +51,36 @@ pub(crate) enum TicketStatus {
     Revoked,
 }
 
+/// Who may send something: whoever holds a ticket, or an enrolled agent.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) enum Sender {
+    Ticket(TicketId),
+    Agent(AgentId),
+}
+
+/// What a bundle answers, which is also why its key is known.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) enum Origin {
+    Ticket(TicketId),
+    Order { order: OrderId, agent: AgentId },
+}
+
+impl Origin {
+    pub(crate) fn ticket(&self) -> Option<&TicketId> {
+        match self {
+            Self::Ticket(ticket) => Some(ticket),
+            Self::Order { .. } => None,
+        }
+    }
+}
+
 /// An upload that has begun. Its bytes are in the staging folder; `offset` of them are durable.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct UploadRow {
     pub(crate) id: String,
     pub(crate) bundle: BundleId,
-    pub(crate) ticket: TicketId,
-    /// The key that the proof was made for, and that the bundle must be signed with.
+    pub(crate) sender: Sender,
+    /// The key that the sender showed, and that the bundle must be signed with.
     pub(crate) key: VerifyingKey,
     pub(crate) length: u64,
     pub(crate) offset: u64,
@@ -72,7 +95,7 @@ pub(crate) struct BundleRow {
     pub(crate) file_sha256: String,
     pub(crate) size_bytes: u64,
     pub(crate) key: VerifyingKey,
-    pub(crate) ticket: TicketId,
+    pub(crate) origin: Origin,
     pub(crate) case: CaseId,
     pub(crate) set: String,
     pub(crate) received: Timestamp,
@@ -108,9 +131,10 @@ pub(crate) struct SessionRow {
 /// What became of [`super::Store::accept`].
 #[derive(Clone, Debug, PartialEq)]
 pub(crate) enum Accepted {
-    Stored,
+    /// With the agents whose turn came with it.
+    Stored(Vec<AgentId>),
     /// The same bundle was accepted before; nothing changed.
     Already(Box<BundleRow>),
-    /// The ticket was used, revoked or ran out in the meantime; nothing changed.
-    TicketNotOpen,
+    /// The ticket was used, revoked or ran out in the meantime, or the order has a bundle of this agent already; nothing changed.
+    NotOpen,
 }

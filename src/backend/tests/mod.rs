@@ -8,6 +8,12 @@ mod altered;
 mod desk;
 /// The first run's secrets, and whose directory it is.
 mod first_run;
+/// Enrolment, check-ins, and requests that no enrolled agent signed.
+mod fleet;
+/// Orders from the desk to agents and back.
+mod orders;
+/// An organisation with its keys, and machines that enrol with it.
+mod organisation;
 /// The pages, with and without a session.
 mod pages;
 /// Problem documents for what is malformed.

@@ -53,12 +53,12 @@ impl Agent {
             case: Some(ticket.case.clone()),
             ticket: Some(TicketProof { id: ticket.id.clone(), proof: self.proof(ticket) }),
             order: None,
-            audit_head: None,
             policy_sha256: None,
             consent: Consent::Ticket,
             redaction: RedactionReport::default(),
             sequence: 1,
             previous: None,
+            audit_head: None,
             clocks: Clocks { began: document.run.began, ended: document.run.began, elapsed_us: 5, server: None },
             limits_hit: Vec::new(),
         }
@@ -103,6 +103,7 @@ fn document(ticket: &Ticket) -> Document {
         note: None,
         began_us: 5,
         took_us: 900,
+        separates: Vec::new(),
         observations: vec![observation],
     };
     Document {
@@ -135,6 +136,7 @@ fn document(ticket: &Ticket) -> Document {
         findings: Vec::new(),
         unexplained: Vec::new(),
         not_measured: Vec::new(),
+        control: None,
         outcomes: vec![outcome],
     }
 }

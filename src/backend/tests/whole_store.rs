@@ -33,7 +33,7 @@ impl Server {
     }
 
     /// Changes the database behind the server's back, as a restore from a backup does.
-    async fn change_rows(&self, statements: &'static str) {
+    pub(super) async fn change_rows(&self, statements: &'static str) {
         let file = sqlx::sqlite::SqliteConnectOptions::new().filename(self.data("netsonde.db"));
         let database = sqlx::sqlite::SqlitePoolOptions::new().max_connections(1).connect_with(file).await.unwrap();
         sqlx::raw_sql(statements).execute(&database).await.unwrap();

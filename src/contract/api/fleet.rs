@@ -7,6 +7,7 @@ use crate::id::{AgentId, BundleId, CaseId, OrderId, TicketId};
 use crate::kind::Kind;
 use crate::order::{Addressee, Epoch, MerkleProof};
 use crate::outcome::Outcome;
+use crate::trust::PublicKey;
 use jiff::Timestamp;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
@@ -16,6 +17,10 @@ use std::collections::BTreeMap;
 pub const MAX_WAIT_SECONDS: u32 = 50;
 /// At most so many orders in one answer.
 pub const MAX_WORK: usize = 16;
+/// The body of any request of an agent's, a report of progress with its outcomes above all.
+pub const MAX_AGENT_BODY: usize = 256 * 1024;
+/// The body of an order with the list of its addressees: an envelope and about 20,000 agents.
+pub const MAX_SUBMIT_BYTES: usize = 4 * 1024 * 1024;
 /// Labels that the desk gives an agent, such as `site=oslo`.
 pub type Labels = BTreeMap<String, String>;
 
@@ -66,6 +71,12 @@ pub struct TrustDocuments {
     pub list: Option<String>,
 }
 
+/// `GET /v1/receipt-key`, by anyone: the key that signs the backend's receipts, for a person at the desk to compare and pin.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub struct ReceiptKey {
+    pub key: PublicKey,
+}
+
 /// What an agent says of itself: when it enrols, when something changes, and every hour.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct CheckIn {
@@ -92,6 +103,14 @@ pub struct PolicySummary {
     pub paused: bool,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub sha256: Option<String>,
+}
+
+/// `POST /v1/agents/self`: a check-in, or with a changed key an introduction too. The former transport key or the new one signs the request.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(untagged)]
+pub enum OwnReport {
+    Introduce(Introduce),
+    CheckIn(CheckIn),
 }
 
 /// The answer to `POST /v1/agents/self`.
@@ -216,6 +235,9 @@ pub struct SubmitOrder {
     /// The next wave waits where more than this share of the last one failed, in percent.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub stop_at_failed_percent: Option<u8>,
+    /// The draft that it was signed from, which is over with it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub draft: Option<String>,
 }
 
 /// One order, as the desk and the case page see it.
@@ -229,6 +251,9 @@ pub struct OrderSummary {
     pub submitted: Timestamp,
     pub expires: Timestamp,
     pub cancelled: bool,
+    /// Too many of a wave failed, so that the next one waits.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub stopped: bool,
     /// How many agents are in each state, by the state's name.
     pub states: BTreeMap<String, u32>,
 }
@@ -290,6 +315,16 @@ pub struct Draft {
     pub requester: String,
     #[serde(default, skip_serializing_if = "String::is_empty")]
     pub reason: String,
+}
+
+/// A draft that the backend keeps: the answer to `POST /v1/drafts`, to `GET /v1/drafts/{id}`, and one of `GET /v1/drafts`.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub struct KeptDraft {
+    /// 16 lower-case base32 characters, as `netsonde-desk sign` takes them.
+    pub id: String,
+    pub made: Timestamp,
+    #[serde(flatten)]
+    pub draft: Draft,
 }
 
 #[cfg(test)]

@@ -22,15 +22,30 @@ pub mod path {
     pub const TICKETS: &str = "/v1/tickets";
     pub const CASES: &str = "/v1/cases";
     pub const TRUST: &str = "/v1/trust";
+    pub const RECEIPT_KEY: &str = "/v1/receipt-key";
     pub const ENROLMENTS: &str = "/v1/enrolments";
     pub const AGENTS: &str = "/v1/agents";
     pub const OWN_AGENT: &str = "/v1/agents/self";
     pub const WORK: &str = "/v1/work";
     pub const ORDERS: &str = "/v1/orders";
     pub const DRAFTS: &str = "/v1/drafts";
+    pub const AUDIT: &str = "/v1/audit";
 
     pub fn agent(id: &AgentId) -> String {
         format!("{AGENTS}/{id}")
+    }
+
+    pub fn agent_labels(id: &AgentId) -> String {
+        format!("{AGENTS}/{id}/labels")
+    }
+
+    pub fn agent_revoke(id: &AgentId) -> String {
+        format!("{AGENTS}/{id}/revoke")
+    }
+
+    /// Says that only one machine is left of those that shared an identity.
+    pub fn agent_single(id: &AgentId) -> String {
+        format!("{AGENTS}/{id}/single")
     }
 
     pub fn work_state(id: &OrderId) -> String {
@@ -94,8 +109,6 @@ pub mod header {
     pub const CONTENT_DIGEST: &str = "content-digest";
     pub const BUNDLE: &str = "netsonde-bundle";
     pub const TICKET: &str = "netsonde-ticket";
-    /// In place of a ticket: the order whose bundle it is. The request is signed by the agent's transport key.
-    pub const ORDER: &str = "netsonde-order";
     pub const KEY: &str = "netsonde-key";
     pub const PROOF: &str = "netsonde-proof";
 }

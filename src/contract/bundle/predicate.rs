@@ -17,7 +17,7 @@ pub struct Predicate {
     pub case: Option<CaseId>,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub ticket: Option<TicketProof>,
-    /// The order that the run obeyed.
+    /// The order that the run answers, where an enrolled agent made it.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub order: Option<OrderId>,
     /// SHA-256 of the policy file in force, lower-case hexadecimal.

@@ -57,6 +57,7 @@ fn document() -> Document {
         findings: Vec::new(),
         unexplained: Vec::new(),
         not_measured: Vec::new(),
+        control: None,
         outcomes: ["connect", "connect#2"]
             .map(|check| Outcome {
                 check: CheckId::new(check),
@@ -68,6 +69,7 @@ fn document() -> Document {
                 note: None,
                 began_us: 1,
                 took_us: 2,
+                separates: Vec::new(),
                 observations: Vec::new(),
             })
             .into(),
@@ -84,12 +86,12 @@ fn predicate() -> Predicate {
         case: CaseId::parse("4711"),
         ticket: None,
         order: None,
-        audit_head: None,
         policy_sha256: None,
         consent: Consent::None,
         redaction: RedactionReport::default(),
         sequence: 1,
         previous: None,
+        audit_head: None,
         clocks: Clocks { began: document.run.began, ended: document.run.began, elapsed_us: 5, server: None },
         limits_hit: Vec::new(),
     }

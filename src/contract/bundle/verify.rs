@@ -117,6 +117,7 @@ impl Bundle {
             findings: diagnosis.findings,
             unexplained: diagnosis.unexplained,
             not_measured: diagnosis.not_measured,
+            control: None,
             outcomes,
         })
     }

@@ -69,6 +69,12 @@ pub struct DnsParams {
     /// A server to put the same questions to for comparison, written as in `servers`.
     #[serde(default)]
     pub control: Option<String>,
+    /// An address at which no name server is, asked the same over UDP: an answer shows that somebody on the way answers in others' place.
+    #[serde(default)]
+    pub unserved: Option<String>,
+    /// The addresses that the name should have, at most 16: another one of the same family is a finding, unless TLS shows the right host.
+    #[serde(default)]
+    pub expect: Vec<String>,
     /// Walk down the delegations from the root, and ask every name server of each zone.
     #[serde(default)]
     pub delegation: bool,
@@ -174,6 +180,8 @@ impl DnsParams {
     /// As many as there are root servers.
     pub const MAX_ROOTS: usize = 13;
     pub const MAX_TYPES: usize = 8;
+    /// More addresses than any load balancer's name has.
+    pub const MAX_EXPECTED: usize = 16;
     /// Two keys are published during a change of the root's key.
     pub const MAX_ANCHORS: usize = 4;
 
@@ -184,6 +192,12 @@ impl DnsParams {
 
     pub fn control_server(&self) -> Option<NameServer> {
         NameServer::parse(self.control.as_deref()?)
+    }
+
+    /// The address at which no name server is, asked over UDP alone.
+    pub fn unserved_server(&self) -> Option<NameServer> {
+        let address = self.unserved.as_deref().and_then(parse_server)?;
+        Some(NameServer { address, speaks: super::Speaks::Any })
     }
 
     pub fn subnet(&self) -> Option<ClientSubnet> {
@@ -234,6 +248,16 @@ impl DnsParams {
         }
         if let Some(server) = self.control.as_ref().filter(|server| NameServer::parse(server).is_none()) {
             return no_server("control", server);
+        }
+        if let Some(server) = self.unserved.as_ref().filter(|server| parse_server(server).is_none()) {
+            return refuse("unserved", format!("`{server}` is not an address: write 192.0.2.1 or 192.0.2.1:53"));
+        }
+        if self.expect.len() > Self::MAX_EXPECTED {
+            let message = format!("`expect` has {} entries, but must have at most {}", self.expect.len(), Self::MAX_EXPECTED);
+            return refuse("expect", message);
+        }
+        if let Some(text) = self.expect.iter().find(|text| text.parse::<IpAddr>().is_err()) {
+            return refuse("expect", format!("`{text}` is not an address: write 192.0.2.1 or 2001:db8::1"));
         }
         if self.roots.len() > Self::MAX_ROOTS {
             return refuse(

@@ -26,8 +26,8 @@ pub enum FieldType {
     Choice(Vec<String>),
     /// A list of texts.
     TextList,
-    /// A list of integers.
-    IntegerList,
+    /// A list of integers and ranges of them.
+    SpanList,
 }
 
 impl FieldType {
@@ -38,7 +38,7 @@ impl FieldType {
             Self::Boolean => "true or false".into(),
             Self::Choice(words) => format!("one of {}", words.join(", ")),
             Self::TextList => "a list of texts".into(),
-            Self::IntegerList => "a list of whole numbers".into(),
+            Self::SpanList => "a list of whole numbers and ranges such as 8000-8010".into(),
         }
     }
 }
@@ -98,7 +98,7 @@ fn field_type(property: &Value) -> FieldType {
     if let Some(words) = words(property) {
         FieldType::Choice(words)
     } else if is(property, "array") {
-        if is(&property["items"], "integer") { FieldType::IntegerList } else { FieldType::TextList }
+        if is(&property["items"], "integer") { FieldType::SpanList } else { FieldType::TextList }
     } else if is(property, "integer") {
         FieldType::Integer
     } else if is(property, "boolean") {
@@ -139,7 +139,9 @@ fn check_value(field: &Field, value: &Value) -> Result<(), ParameterError> {
         FieldType::Boolean => value.is_boolean(),
         FieldType::Choice(words) => value.as_str().is_some_and(|word| words.iter().any(|known| known == word)),
         FieldType::TextList => value.as_array().is_some_and(|list| list.iter().all(Value::is_string)),
-        FieldType::IntegerList => value.as_array().is_some_and(|list| list.iter().all(|item| item.is_i64() || item.is_u64())),
+        FieldType::SpanList => {
+            value.as_array().is_some_and(|list| list.iter().all(|item| item.is_i64() || item.is_u64() || item.is_string()))
+        }
     };
     if !fits && !optional_absent {
         return Err(ParameterError::of(&field.name, format!("`{}` is {value}, but must be {}", field.name, field.kind.words())));

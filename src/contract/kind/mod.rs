@@ -4,6 +4,7 @@
 //! parameters are a plain struct; their help, defaults and bounds are read from its JSON Schema by [`Kind::fields`], so that the
 //! struct is the only place that states them.
 
+mod alpn;
 mod cloud;
 pub mod dns;
 mod expect;
@@ -15,6 +16,7 @@ mod load;
 mod mtu;
 mod name_server;
 mod ntp;
+mod port_span;
 mod proxy;
 mod quic;
 mod reflect;
@@ -36,6 +38,7 @@ pub use load::{LatencyBy, LoadDirection, LoadParams};
 pub use mtu::MtuParams;
 pub use name_server::{NameServer, Speaks};
 pub use ntp::NtpParams;
+pub use port_span::PortSpan;
 pub use proxy::ProxyParams;
 pub use quic::QuicParams;
 pub use reflect::ReflectParams;
@@ -132,6 +135,8 @@ impl Params {
             Self::Dns(params) => params.validate()?,
             Self::Icmp(params) => params.validate()?,
             Self::Tcp(params) => params.validate()?,
+            Self::Tls(params) => params.validate()?,
+            Self::Quic(params) => params.validate()?,
             Self::Http(params) => params.validate()?,
             Self::Load(params) => params.validate()?,
             Self::Proxy(params) => params.validate()?,
@@ -177,6 +182,24 @@ mod tests {
         let error = Params::parse(Kind::Tcp, json!({"host": "x", "prot": 80})).unwrap_err();
         assert_eq!(error.key.as_deref(), Some("prot"));
         assert!(error.to_string().contains("did you mean `port`"), "{error}");
+    }
+
+    #[test]
+    fn what_no_handshake_can_offer_or_expect_is_refused_before_it_begins() {
+        let long = "x".repeat(256);
+        for (kind, with, words) in [
+            (Kind::Tls, json!({"host": "x", "pin": "abc"}), ["`pin` is \"abc\"", "64 hexadecimal"]),
+            (Kind::Tls, json!({"host": "x", "alpn": [long]}), ["`alpn` has a name of 256 bytes", "at most 16 protocol names"]),
+            (Kind::Tls, json!({"host": "x", "alpn": vec!["h2"; 17]}), ["`alpn` has 17 names", "1 to 255 bytes"]),
+            (Kind::Tls, json!({"host": "x", "compare_names": vec!["none"; 9]}), ["`compare_names` has 9", "at most 8"]),
+            (Kind::Quic, json!({"host": "x", "alpn": []}), ["`alpn` has 0 names", "1 to 16 protocol names"]),
+            (Kind::Quic, json!({"host": "x", "alpn": [""]}), ["`alpn` has a name of 0 bytes", "1 to 255 bytes"]),
+        ] {
+            let error = Params::parse(kind, with).unwrap_err();
+            assert!(words.iter().all(|words| error.to_string().contains(words)), "{error}");
+            assert!(error.key.is_some(), "{error}");
+        }
+        assert!(Params::parse(Kind::Tls, json!({"host": "x", "alpn": [], "pin": "AB:".repeat(31) + "ab"})).is_ok());
     }
 
     #[test]

@@ -1,3 +1,4 @@
+use crate::observation::MtuTransport;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
@@ -6,10 +7,14 @@ use serde::{Deserialize, Serialize};
 pub struct MtuParams {
     /// The host name or address to measure the way to.
     pub host: String,
-    /// The first UDP port to send to; each packet adds one. Nothing should listen there, so that the host answers "port unreachable".
-    #[serde(default = "port")]
+    /// What to send: `udp` to a closed port, or `tcp` within a connection, as data that the host has had already; that needs raw sockets.
+    #[serde(default)]
+    pub transport: MtuTransport,
+    /// The first UDP port to send to (33434 if none is given), each packet adds one, and nothing should listen there, so that the host answers
+    /// "port unreachable"; or the TCP port to connect to (443), where something does listen.
+    #[serde(default)]
     #[schemars(range(min = 1, max = 65_535))]
-    pub port: u16,
+    pub port: Option<u16>,
     /// The largest packet to try, in bytes with its IP header.
     #[serde(default = "max_bytes")]
     #[schemars(range(min = 1_280, max = 9_216))]
@@ -27,10 +32,19 @@ pub struct MtuParams {
 impl MtuParams {
     /// Packets to one address at most: some eleven sizes settle the largest to the byte, each with a few losses and comparisons.
     pub const MAX_PACKETS: u32 = 80;
-}
+    /// Connections to one address at most: servers end one that says nothing, many after 5 s, and the longest search takes half a minute.
+    pub const MAX_CONNECTIONS: u32 = 6;
+    /// As traceroute programs begin.
+    const FIRST_UDP_PORT: u16 = 33_434;
+    const TCP_PORT: u16 = 443;
 
-fn port() -> u16 {
-    33_434
+    /// The port to begin with, or to connect to.
+    pub fn port(&self) -> u16 {
+        self.port.unwrap_or(match self.transport {
+            MtuTransport::Udp => Self::FIRST_UDP_PORT,
+            MtuTransport::Tcp => Self::TCP_PORT,
+        })
+    }
 }
 
 fn max_bytes() -> u32 {

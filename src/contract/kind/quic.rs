@@ -1,3 +1,4 @@
+use super::{ParameterError, alpn};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
@@ -14,7 +15,7 @@ pub struct QuicParams {
     #[serde(default)]
     pub server_name: Option<String>,
     /// Application protocols to offer (ALPN), the preferred first, at most 16; QUIC has no handshake without one.
-    #[serde(default = "alpn")]
+    #[serde(default = "protocols")]
     pub alpn: Vec<String>,
     /// Milliseconds to wait for the end of the handshake.
     #[serde(default = "timeout_ms")]
@@ -31,13 +32,17 @@ impl QuicParams {
     pub const MAX_PACKETS: u32 = 100;
     /// Addresses of a host at most, each of which gets a handshake of its own.
     pub const MAX_ADDRESSES: usize = 8;
+
+    pub(super) fn validate(&self) -> Result<(), ParameterError> {
+        alpn::check(&self.alpn, 1)
+    }
 }
 
 fn port() -> u16 {
     443
 }
 
-fn alpn() -> Vec<String> {
+fn protocols() -> Vec<String> {
     vec!["h3".into()]
 }
 

@@ -1,6 +1,7 @@
-use super::ParameterError;
+use super::{ParameterError, PortSpan};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
+use std::collections::BTreeSet;
 
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
@@ -34,9 +35,9 @@ pub struct TcpParams {
     #[serde(default)]
     #[schemars(range(min = 0, max = 100))]
     pub keepalive_s: u32,
-    /// Further ports of which to say whether they are open, at most 1,024.
+    /// Further ports of which to say whether they are open, and ranges of them such as 8000-8010, together at most 1,024.
     #[serde(default)]
-    pub ports: Vec<u16>,
+    pub ports: Vec<PortSpan>,
     /// Further ports to try a second at one address.
     #[serde(default = "rate")]
     #[schemars(range(min = 1, max = 1_000))]
@@ -48,14 +49,17 @@ impl TcpParams {
     pub const MAX_PORTS: usize = 1_024;
 
     pub(super) fn validate(&self) -> Result<(), ParameterError> {
-        if self.ports.len() > Self::MAX_PORTS {
-            let text = format!("`ports` has {} entries, but must have at most {}", self.ports.len(), Self::MAX_PORTS);
+        let given: usize = self.ports.iter().map(|span| span.ports().len()).sum();
+        if given > Self::MAX_PORTS {
+            let text = format!("`ports` stands for {given} ports, but must stand for at most {}", Self::MAX_PORTS);
             return Err(ParameterError::of("ports", text));
         }
-        if self.ports.contains(&0) {
-            return Err(ParameterError::of("ports", "`ports` has a 0, but ports are 1 to 65535".to_owned()));
-        }
         Ok(())
+    }
+
+    /// The further ports in ascending order, each once.
+    pub fn further_ports(&self) -> BTreeSet<u16> {
+        self.ports.iter().flat_map(PortSpan::ports).collect()
     }
 }
 

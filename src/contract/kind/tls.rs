@@ -1,4 +1,6 @@
 use super::service::SUBMISSIONS;
+use super::{ParameterError, alpn};
+use crate::pin::ExpectedCertificate;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
@@ -15,7 +17,7 @@ pub struct TlsParams {
     #[serde(default)]
     pub server_name: Option<String>,
     /// Application protocols to offer (ALPN), the preferred first, at most 16.
-    #[serde(default = "alpn")]
+    #[serde(default = "protocols")]
     pub alpn: Vec<String>,
     /// Milliseconds to wait for the connection, and again for the handshake.
     #[serde(default = "timeout_ms")]
@@ -57,6 +59,18 @@ impl TlsParams {
     pub const MAX_MYSQL_QUESTIONS: u32 = 40;
     /// Certificates fetched by `fetch_issuers` at most: a chain misses one intermediate, hardly ever two.
     pub const MAX_FETCHES: u32 = 3;
+
+    pub(super) fn validate(&self) -> Result<(), ParameterError> {
+        alpn::check(&self.alpn, 0)?;
+        if self.compare_names.len() > Self::MAX_NAMES {
+            let given = self.compare_names.len();
+            let text = format!("`compare_names` has {given} names, but must have at most {}", Self::MAX_NAMES);
+            return Err(ParameterError::of("compare_names", text));
+        }
+        let expected = self.pin.as_deref().map(str::parse::<ExpectedCertificate>).transpose();
+        expected.map_err(|error| ParameterError::of("pin", error.to_string()))?;
+        Ok(())
+    }
 
     /// What is spoken before TLS, at the port in question.
     pub fn spoken_first(&self) -> StartTlsProtocol {
@@ -101,7 +115,7 @@ fn port() -> u16 {
     443
 }
 
-fn alpn() -> Vec<String> {
+fn protocols() -> Vec<String> {
     vec!["h2".into(), "http/1.1".into()]
 }
 

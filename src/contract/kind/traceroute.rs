@@ -53,12 +53,17 @@ pub struct TracerouteParams {
     /// Asks each router slowly and quickly, to tell a limit on its answers from loss; takes about 12 s and 1 s for each router.
     #[serde(default)]
     pub rate_test: bool,
-    /// Finds the largest packet that passes up to each hop, with UDP or with raw sockets.
+    /// Finds the largest packet that passes up to each hop, of at most 9000 bytes, with UDP or with raw sockets.
     #[serde(default)]
     pub hop_mtu: bool,
     /// Asks the system's name servers for the names of the hops.
     #[serde(default)]
     pub hop_names: bool,
+}
+
+impl TracerouteParams {
+    /// The largest packet that `hop_mtu` tries, in bytes: what links with jumbo frames usually take.
+    pub const LARGEST_HOP_MTU: u16 = 9_000;
 }
 
 /// Which flows the probes are of.

@@ -79,6 +79,8 @@ pub enum Purpose {
     CheckingDisabled,
     /// The same question to the control server.
     Control,
+    /// The same question to an address at which no name server is.
+    Unserved,
     /// Who the server is, in class CH (RFC 4892 section 3).
     Identity,
     /// The name of an address that was answered (RFC 1035 section 3.5).

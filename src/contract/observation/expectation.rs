@@ -1,7 +1,11 @@
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
+use serde_json::Value;
 
-/// One thing that was expected of an answer, and what came. No part of a body stands here: only lengths, types and digests.
+/// Longest expectation that is shown; the whole stands with the check's parameters.
+const MAX_SHOWN_CHARS: usize = 120;
+
+/// One thing that was expected of an answer, and what came. No part of a body that came stands here: only lengths, types and digests.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct Expectation {
     pub about: ExpectationAbout,
@@ -9,10 +13,10 @@ pub struct Expectation {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub name: Option<String>,
     pub relation: Relation,
-    /// The statuses, the header's value, the digest, or of a text or JSON value its type and size.
+    /// The statuses, the header's value, the digest, or the text or JSON value as JSON; in a bundle, of the last two only type and size.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub wanted: Option<String>,
-    /// The same of what came; none where nothing did.
+    /// The same of what came, of a body only type and size; none where nothing came.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub got: Option<String>,
     /// What was got is what was wanted.
@@ -44,6 +48,18 @@ pub enum Relation {
     Other,
 }
 
+/// The type and size of a JSON value, which give nothing of it away; truth values and null are all that they say.
+pub fn type_and_size(value: &Value) -> String {
+    match value {
+        Value::Null => "null".to_owned(),
+        Value::Bool(truth) => truth.to_string(),
+        Value::Number(_) => "a number".to_owned(),
+        Value::String(text) => format!("a text of {} bytes", text.len()),
+        Value::Array(items) => format!("a list of {}", items.len()),
+        Value::Object(fields) => format!("an object of {} fields", fields.len()),
+    }
+}
+
 impl Expectation {
     /// What it asks, and how it went, as in `the header server should equal "a", and is "b"`.
     pub fn words(&self) -> String {
@@ -58,6 +74,10 @@ impl Expectation {
             ExpectationAbout::Other => name.to_owned(),
         };
         let wanted = self.wanted.as_deref().unwrap_or_default();
+        let wanted = match wanted.char_indices().nth(MAX_SHOWN_CHARS) {
+            Some((end, _)) => &format!("{}…", &wanted[..end]),
+            None => wanted,
+        };
         let should = match self.relation {
             Relation::Present => "be there".to_owned(),
             Relation::Absent => "not be there".to_owned(),

@@ -32,7 +32,7 @@ pub use dns::{
     SubnetScope, Transport,
 };
 pub use dnssec::{DnssecChain, Security, ZoneSecurity};
-pub use expectation::{Expectation, ExpectationAbout, Relation};
+pub use expectation::{Expectation, ExpectationAbout, Relation, type_and_size};
 pub use host::{
     AddressAnswer, AddressProbe, Capacity, Chain, Clock, Conntrack, Counter, Counters, CpuTime, Descriptors, EphemeralPorts,
     Firewall, FirewallTable, Interface, InterfaceCounters, InterfaceGrowth, Machine, Neighbour, Neighbours, OwnerSockets,
@@ -47,7 +47,7 @@ pub use icmp::{
     Echo, EchoClock, EchoReply, EchoStatistics, ExtraKind, ExtraReply, RttDistribution, Sweep, SweepError, SweepTarget,
 };
 pub use load::{LatencySeries, Load, LoadedPhase};
-pub use mtu::{Mtu, MtuAnswer, MtuLimit, MtuProbe};
+pub use mtu::{Mtu, MtuAnswer, MtuLimit, MtuProbe, MtuTransport};
 pub use name_sources::{HostsLine, NameSources};
 pub use ntp::{Leap, TimeOffset, TimeSample, TimeServer};
 pub use proxy::{Proxy, ProxyAnswer, ProxyMethod, ProxyProtocol, SocksAnswer};

@@ -10,6 +10,16 @@ pub struct Mtu {
     pub host: String,
     /// The address that was asked or measured.
     pub address: IpAddr,
+    /// What was sent: `udp`, datagrams to a closed port, or `tcp`, data of a connection that the host has had already.
+    #[serde(default, skip_serializing_if = "MtuTransport::is_udp")]
+    pub transport: MtuTransport,
+    /// The port of the connection; TCP only.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub port: Option<u16>,
+    /// The largest data in one segment that the host, or a router in its name, allows this machine (RFC 9293 section 3.7.1), in bytes; TCP
+    /// only.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub mss_bytes: Option<u32>,
     /// The largest size that passed, in bytes of the whole IP packet; none where no packet was answered.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub passed_bytes: Option<u32>,
@@ -30,6 +40,32 @@ pub struct Mtu {
     pub took_us: u64,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub failure: Option<Failure>,
+}
+
+impl Mtu {
+    /// The largest packet that a TCP connection sends to the host by what was allowed to it, in bytes; none where it is not known.
+    pub fn announced_bytes(&self) -> Option<u32> {
+        let headers = if self.address.is_ipv4() { 20 + 20 } else { 40 + 20 };
+        self.mss_bytes.map(|mss| mss + headers)
+    }
+}
+
+/// What is sent to learn which sizes pass.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "snake_case")]
+#[schemars(inline)]
+pub enum MtuTransport {
+    /// Datagrams to a closed port, which the host answers with "port unreachable".
+    #[default]
+    Udp,
+    /// Data of a connection that the host has had already, which it acknowledges once more.
+    Tcp,
+}
+
+impl MtuTransport {
+    fn is_udp(&self) -> bool {
+        *self == Self::Udp
+    }
 }
 
 /// What stands against larger packets.

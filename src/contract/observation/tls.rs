@@ -73,7 +73,31 @@ pub struct Handshake {
     pub failure: Option<Failure>,
 }
 
+/// How other protocols begin.
+const BEGINNINGS: [(&str, &str); 8] = [
+    ("HTTP/", "plain HTTP"),
+    ("<", "plain HTTP"),
+    ("SSH-", "SSH"),
+    ("* OK", "IMAP"),
+    ("+OK", "POP3"),
+    ("220 ", "SMTP or FTP"),
+    ("220-", "SMTP or FTP"),
+    ("-ERR", "Redis or POP3"),
+];
+
 impl Handshake {
+    /// What the reply that is not TLS is instead, where it is known.
+    pub fn plain_protocol(&self) -> Option<&'static str> {
+        let reply = self.plain_reply.as_deref()?;
+        BEGINNINGS.iter().find(|(beginning, _)| reply.starts_with(beginning)).map(|(_, protocol)| *protocol)
+    }
+
+    /// The status of a reply in plain HTTP (RFC 9112 section 4).
+    pub fn plain_status(&self) -> Option<u16> {
+        let line = self.plain_reply.as_deref()?.strip_prefix("HTTP/")?;
+        line.split(' ').nth(1)?.get(..3)?.parse().ok()
+    }
+
     /// The verdict that counts for this machine: the trust store given by hand if there is one, else the platform's, else Mozilla's.
     pub fn deciding_verdict(&self) -> Option<&TrustVerdict> {
         [TrustStore::Given, TrustStore::Platform, TrustStore::Mozilla]

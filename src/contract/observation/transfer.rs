@@ -31,6 +31,8 @@ pub enum TransferEnd {
     ByteLimit,
     /// At the bound of time.
     TimeLimit,
+    /// At the bound of requests.
+    RequestLimit,
     /// It failed.
     #[default]
     #[serde(other)]

@@ -187,6 +187,30 @@ with = { host = "{target.host}" }
     }
 
     #[test]
+    fn ranges_of_ports_pass_through_a_set_and_their_sum_is_bounded() {
+        let text = r#"
+name = "ports"
+question = "Are they open?"
+target = "host"
+
+[parameters.ports]
+help = "Ports to try."
+type = "list"
+default = [25, "8000-8010"]
+
+[[check]]
+id = "connect"
+kind = "tcp"
+with = { host = "{target.host}", port = 80, ports = "{ports}" }
+"#;
+        let ports = |given: &[(&str, &str)]| Ok::<_, PlanError>(plan(text, given)?.checks[0].params.to_value()["ports"].clone());
+        assert_eq!(ports(&[]).unwrap(), serde_json::json!([25, "8000-8010"]));
+        assert_eq!(ports(&[("ports", "443,9000-9001")]).unwrap(), serde_json::json!([443, "9000-9001"]));
+        let refused = ports(&[("ports", "1-1025")]).unwrap_err().to_string();
+        assert!(refused.contains("at most 1024"), "{refused}");
+    }
+
+    #[test]
     fn samples_stretch_the_runs_time_by_what_they_wait() {
         let plan = plan(PORTS, &[]).unwrap();
         let path = plan.checks.last().unwrap();

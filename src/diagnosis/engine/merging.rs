@@ -66,7 +66,8 @@ fn join_rejected(joined: &mut Hypothesis, other: Vec<Rejected>) {
     joined.candidate.rejected.retain(|rejected| other.iter().any(|same| same.cause == rejected.cause));
     for rejected in &mut joined.candidate.rejected {
         for same in other.iter().filter(|same| same.cause == rejected.cause) {
-            rejected.evidence.extend(same.evidence.iter().cloned());
+            let new: Vec<_> = same.evidence.iter().filter(|id| !rejected.evidence.contains(id)).cloned().collect();
+            rejected.evidence.extend(new);
         }
     }
 }

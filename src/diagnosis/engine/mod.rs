@@ -5,6 +5,8 @@
 //! The findings of all targets are then ranked together, and each failed check that none of them covers is said to be
 //! unexplained.
 
+/// What could not be measured.
+mod gaps;
 /// One finding for the same fault at several addresses.
 mod merging;
 /// Which finding stands before which.
@@ -22,13 +24,15 @@ use crate::candidate::Candidate;
 use crate::evidence::Evidence;
 use crate::rule::Rule;
 use crate::rules::RULES;
+use crate::separation;
+use netsonde_contract::control::ControlSays;
 use netsonde_contract::environment::Environment;
 use netsonde_contract::finding::{Diagnosis, Finding, NotMeasured};
-use netsonde_contract::outcome::{Outcome, Status};
+use netsonde_contract::outcome::Outcome;
 use netsonde_contract::target::Target;
 
 /// A confidence from which on nothing is left to settle.
-const SETTLED: f64 = 0.9;
+pub(crate) const SETTLED: f64 = 0.9;
 
 /// A candidate that stands so far, with the rule that proposed it and what it took the place of.
 #[derive(Clone, Debug)]
@@ -37,20 +41,30 @@ pub(crate) struct Hypothesis {
     pub(crate) candidate: Candidate,
     /// Causes further down that follow from it.
     pub(crate) suppressed: Vec<String>,
+    /// What another run says of it, where there is one.
+    pub(crate) control: Option<ControlSays>,
 }
 
 /// What is wrong, why, and what nobody can explain, from everything that the checks of a run observed.
 pub fn diagnose(outcomes: &[Outcome], environment: &Environment) -> Diagnosis {
+    conclude(outcomes, environment, &|_, hypotheses| hypotheses)
+}
+
+/// What else has a say in the hypotheses of one target, before they are held against each other.
+pub(crate) type Weigh<'w> = dyn Fn(&Evidence<'_>, Vec<Hypothesis>) -> Vec<Hypothesis> + 'w;
+
+/// [`diagnose`] with a say for something beside the run's own evidence.
+pub(crate) fn conclude(outcomes: &[Outcome], environment: &Environment, weigh: &Weigh<'_>) -> Diagnosis {
     let mut findings = Vec::new();
     let mut unexplained = Vec::new();
-    let mut not_measured: Vec<NotMeasured> = outcomes.iter().filter_map(gap).collect();
+    let mut not_measured: Vec<NotMeasured> = outcomes.iter().flat_map(gaps::of).collect();
     for target in targets(outcomes) {
         let evidence = Evidence::of(outcomes, target, environment);
-        let hypotheses = merging::merge(suppression::suppress(propose(&evidence)));
+        let hypotheses = merging::merge(suppression::suppress(weigh(&evidence, propose(&evidence))));
         let (failures, held_back) = unexplained::of(&evidence, &hypotheses);
         unexplained.extend(failures);
         not_measured.extend(held_back);
-        findings.extend(hypotheses.into_iter().map(|hypothesis| finding(hypothesis, target)));
+        findings.extend(hypotheses.into_iter().map(|hypothesis| finding(hypothesis, target, environment)));
     }
     ranking::rank(&mut findings);
     let state = Diagnosis::state_of(&findings, &unexplained, &not_measured);
@@ -58,7 +72,7 @@ pub fn diagnose(outcomes: &[Outcome], environment: &Environment) -> Diagnosis {
 }
 
 /// The targets in the order of their first check; none stands for checks without a target.
-fn targets(outcomes: &[Outcome]) -> Vec<Option<&Target>> {
+pub(crate) fn targets(outcomes: &[Outcome]) -> Vec<Option<&Target>> {
     let mut targets: Vec<Option<&Target>> = Vec::new();
     for outcome in outcomes {
         if !targets.contains(&outcome.target.as_ref()) {
@@ -81,13 +95,15 @@ fn hypothesis(rule: &'static Rule, mut candidate: Candidate, environment: &Envir
     if !environment.raw_sockets {
         candidate.confidence = candidate.confidence.min(rule.unprivileged_cap);
     }
-    Hypothesis { rule, candidate, suppressed: Vec::new() }
+    Hypothesis { rule, candidate, suppressed: Vec::new(), control: None }
 }
 
-fn finding(hypothesis: Hypothesis, target: Option<&Target>) -> Finding {
-    let Hypothesis { rule, candidate, suppressed } = hypothesis;
+fn finding(hypothesis: Hypothesis, target: Option<&Target>, environment: &Environment) -> Finding {
+    let Hypothesis { rule, candidate, suppressed, control } = hypothesis;
     let open = candidate.confidence < SETTLED;
     let settled_by = candidate.settled_by.or_else(|| rule.settled_by.map(str::to_owned)).filter(|_| open);
+    let could_not_separate =
+        if open { separation::remaining(rule, &candidate.rejected, settled_by.as_deref(), environment) } else { Vec::new() };
     Finding {
         cause: rule.code.to_owned(),
         severity: candidate.severity,
@@ -102,15 +118,7 @@ fn finding(hypothesis: Hypothesis, target: Option<&Target>) -> Finding {
         suppressed,
         refines: rule.refines.iter().map(|code| (*code).to_owned()).collect(),
         settled_by,
+        control: control.map(Box::new),
+        could_not_separate,
     }
-}
-
-/// A check that could not measure. One that was skipped was not meant to run, and is no gap.
-fn gap(outcome: &Outcome) -> Option<NotMeasured> {
-    (outcome.status == Status::NotMeasured).then(|| NotMeasured {
-        check: outcome.check.clone(),
-        required: outcome.required,
-        why: outcome.note.as_ref().map_or_else(|| "It could not be measured.".to_owned(), |note| note.why.clone()),
-        grant: outcome.note.as_ref().and_then(|note| note.grant.clone()),
-    })
 }

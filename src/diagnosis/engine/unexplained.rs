@@ -8,7 +8,7 @@ use netsonde_contract::outcome::{Outcome, Status};
 /// The failed checks that no hypothesis covers, and those that failed only because of what netsonde itself does not do or send.
 pub(super) fn of(evidence: &Evidence<'_>, hypotheses: &[Hypothesis]) -> (Vec<Unexplained>, Vec<NotMeasured>) {
     let (mut unexplained, mut not_measured) = (Vec::new(), Vec::new());
-    for outcome in evidence.outcomes.iter().filter(|outcome| matches!(outcome.status, Status::Failed | Status::TimedOut)) {
+    for outcome in evidence.outcomes.iter().filter(|outcome| is_failure(outcome)) {
         let symptoms = Evidence::symptoms(outcome);
         if !symptoms.is_empty() && symptoms.iter().all(|symptom| symptom.not_measured) {
             not_measured.push(held_back(outcome, &symptoms));
@@ -29,6 +29,11 @@ pub(super) fn of(evidence: &Evidence<'_>, hypotheses: &[Hypothesis]) -> (Vec<Une
         }
     }
     (unexplained, not_measured)
+}
+
+/// That a follow-up met silence or an error is its answer, and no failure of its own.
+fn is_failure(outcome: &Outcome) -> bool {
+    matches!(outcome.status, Status::Failed | Status::TimedOut) && outcome.separates.is_empty()
 }
 
 /// It saw something, none of it failed, and its time was over: that is a matter of its time, not of the network.

@@ -1,5 +1,5 @@
 use super::{Attempt, Evidence, Seen};
-use netsonde_contract::failure::{Failure, FailureCode, IcmpMeaning};
+use netsonde_contract::failure::{Failure, FailureCode, IcmpMeaning, Step};
 use netsonde_contract::id::ObservationId;
 use netsonde_contract::observation::{Clock, Counters, Echo, Interface};
 use std::net::IpAddr;
@@ -102,6 +102,11 @@ impl<'a> Evidence<'a> {
 /// The operating system had no route: it said so at once, and no ICMP error from elsewhere was the reason.
 pub(crate) fn is_without_route(failure: &Failure) -> bool {
     failure.code == FailureCode::NetworkUnreachable && failure.icmp.is_none()
+}
+
+/// The system refused to connect, and no ICMP error was the reason: what it answers where a route forbids the way.
+pub(crate) fn is_barred(failure: &Failure) -> bool {
+    failure.code == FailureCode::PermissionDenied && failure.during == Step::Connect && failure.icmp.is_none()
 }
 
 /// Of a private network (RFC 1918, RFC 6598, RFC 4193).

@@ -14,7 +14,7 @@ mod series;
 mod symptom;
 
 pub(crate) use endpoint::{Attempt, Endpoint, host_of};
-pub(crate) use machine::{is_private, is_without_route};
+pub(crate) use machine::{is_barred, is_private, is_without_route};
 pub(crate) use naming::{Answer, NXDOMAIN, NameView, REFUSED, SERVFAIL, ServerView, went_out};
 pub(crate) use path::IcmpSeen;
 pub(crate) use series::{Share, is_fragmented};
@@ -26,8 +26,8 @@ use netsonde_contract::kind::Kind;
 use netsonde_contract::observation::{
     AddressProbe, Capacity, Clock, CloudHint, CloudMetadata, Connect, Counters, Delegation, DnssecChain, Echo, Exchange,
     ExchangePurpose, Fact, FetchedIssuer, Handshake, HandshakeVariant, Hop, Interface, Load, Lookup, Machine, Mtu, NameSources,
-    Observation, PlatformAddress, Proxies, Proxy, Purpose, Quic, Resolvers, Route, Service, Sockets, SystemLoad, TimeOffset,
-    TlsSupport, Trace, ZoneServer,
+    Observation, PlatformAddress, PortSweep, Proxies, Proxy, Purpose, Quic, Resolvers, Route, Service, Sockets, SystemLoad,
+    TimeOffset, TlsSupport, Trace, ZoneServer,
 };
 use netsonde_contract::outcome::Outcome;
 use netsonde_contract::target::Target;
@@ -88,6 +88,9 @@ pub(crate) struct Evidence<'a> {
     pub(crate) echoes: Vec<Seen<'a, Echo>>,
     pub(crate) hops: Vec<Seen<'a, Hop>>,
     pub(crate) traces: Vec<Seen<'a, Trace>>,
+    /// Traces whose packets announce congestion marks (ECN), and their hops, where one without stands beside them to compare.
+    pub(crate) marked_traces: Vec<Seen<'a, Trace>>,
+    pub(crate) marked_hops: Vec<Seen<'a, Hop>>,
     pub(crate) handshakes: Vec<Seen<'a, Handshake>>,
     /// Handshakes that differ from a check's own in one thing.
     pub(crate) variants: Vec<Seen<'a, HandshakeVariant>>,
@@ -125,6 +128,8 @@ pub(crate) struct Evidence<'a> {
     pub(crate) system_loads: Vec<Seen<'a, SystemLoad>>,
     /// What proxies say that were asked as such.
     pub(crate) proxy_answers: Vec<Seen<'a, Proxy>>,
+    /// Further ports of an address, tried for what they say of the address.
+    pub(crate) port_sweeps: Vec<Seen<'a, PortSweep>>,
     attempts: Vec<Attempt<'a>>,
     /// Connections to other targets of the run, which leave the same network.
     attempts_elsewhere: Vec<Attempt<'a>>,
@@ -147,6 +152,8 @@ impl<'a> Evidence<'a> {
             echoes: Vec::new(),
             hops: Vec::new(),
             traces: Vec::new(),
+            marked_traces: Vec::new(),
+            marked_hops: Vec::new(),
             handshakes: Vec::new(),
             variants: Vec::new(),
             tls_support: Vec::new(),
@@ -176,6 +183,7 @@ impl<'a> Evidence<'a> {
             loads: Vec::new(),
             system_loads: Vec::new(),
             proxy_answers: Vec::new(),
+            port_sweeps: Vec::new(),
             attempts: Vec::new(),
             attempts_elsewhere: Vec::new(),
         };
@@ -189,7 +197,19 @@ impl<'a> Evidence<'a> {
                 }
             }
         }
+        evidence.set_marked_apart();
         evidence
+    }
+
+    /// What only packets with congestion marks meet says nothing of all others.
+    fn set_marked_apart(&mut self) {
+        let is_marked =
+            |outcome: &Outcome| outcome.parameters.get("ecn").and_then(serde_json::Value::as_bool).unwrap_or_default();
+        if self.traces.iter().all(|trace| is_marked(trace.outcome)) {
+            return;
+        }
+        self.marked_traces = self.traces.extract_if(.., |trace| is_marked(trace.outcome)).collect();
+        self.marked_hops = self.hops.extract_if(.., |hop| is_marked(hop.outcome)).collect();
     }
 
     fn add(&mut self, outcome: &'a Outcome, observation: &'a Observation, of_target: bool) {
@@ -271,8 +291,9 @@ impl<'a> Evidence<'a> {
             Fact::Comparison(_) => {}
             Fact::Load(fact) => self.loads.push(seen!(fact.as_ref())),
             Fact::Reflection(_) => {}
-            // Sums over many addresses or ports: no rule reads a cause from them.
-            Fact::Sweep(_) | Fact::PortSweep(_) | Fact::Race(_) => {}
+            Fact::PortSweep(fact) => self.port_sweeps.push(seen!(fact)),
+            // Sums over many addresses: no rule reads a cause from them.
+            Fact::Sweep(_) | Fact::Race(_) => {}
             Fact::Neighbours(_) | Fact::Firewall(_) => {}
             Fact::Unknown(_) => {}
         }

@@ -1,8 +1,8 @@
 use super::{Evidence, Seen};
-use netsonde_contract::failure::{IcmpError, IcmpMeaning};
+use netsonde_contract::failure::{FailureCode, IcmpError, IcmpMeaning};
 use netsonde_contract::finding::Severity;
 use netsonde_contract::id::ObservationId;
-use netsonde_contract::observation::{Echo, Hop, ReplyKind, Route, Trace};
+use netsonde_contract::observation::{Echo, Hop, Mtu, MtuLimit, PortState, ReplyKind, Route, Trace};
 use std::net::IpAddr;
 
 /// An ICMP error on the way to one address: who sent it, and when it came.
@@ -50,6 +50,16 @@ impl<'a> Evidence<'a> {
         self.hops_of(target).iter().find(|hop| hop.addresses().contains(&router)).map(|hop| hop.ttl)
     }
 
+    /// What was measured of the sizes that pass to the address, over UDP and TCP.
+    pub(crate) fn mtus_of(&self, address: IpAddr) -> impl Iterator<Item = &Seen<'a, Mtu>> {
+        self.mtus.iter().filter(move |mtu| mtu.address == address)
+    }
+
+    /// Packets of this size, or larger ones, reach the address over UDP or TCP.
+    pub(crate) fn carries(&self, address: IpAddr, bytes: u32) -> bool {
+        self.mtus_of(address).any(|mtu| mtu.passed_bytes.is_some_and(|passed| passed >= bytes))
+    }
+
     /// Observations in which the address answered to echo requests.
     pub(crate) fn echoed(&self, address: IpAddr) -> Vec<&'a ObservationId> {
         self.echoes_of(address).filter(|echo| !echo.replies.is_empty()).map(|echo| echo.id).collect()
@@ -63,7 +73,18 @@ impl<'a> Evidence<'a> {
     /// Observations in which TCP of the address answered: a connection or a reset, on any port.
     pub(crate) fn answered_tcp(&self, address: IpAddr) -> Vec<&'a ObservationId> {
         let of_address = self.attempts().iter().filter(|attempt| attempt.address.ip() == address);
-        of_address.filter(|attempt| attempt.connected() || attempt.refused_by_reset()).map(|attempt| attempt.id).collect()
+        let by_attempt = of_address.filter(|attempt| attempt.connected() || attempt.refused_by_reset()).map(|attempt| attempt.id);
+        by_attempt.chain(self.answering_sweeps(address).map(|(_, id)| id)).collect()
+    }
+
+    /// Further ports of the address that are open, or refused with a reset, and the observation that shows each.
+    pub(crate) fn answering_sweeps(&self, address: IpAddr) -> impl Iterator<Item = (u16, &'a ObservationId)> {
+        let answers = |port: &PortState| {
+            port.failure.as_ref().is_none_or(|failure| failure.code == FailureCode::Refused && failure.icmp.is_none())
+        };
+        let of_address = self.port_sweeps.iter().filter(move |sweep| sweep.address == address);
+        of_address
+            .flat_map(move |sweep| sweep.fact.ports.iter().filter(move |port| answers(port)).map(|port| (port.port, sweep.id)))
     }
 
     /// Observations in which any port or protocol of the address answered.
@@ -123,6 +144,7 @@ impl<'a> Evidence<'a> {
             && echoes.iter().all(|echo| echo.fact.replies.is_empty() && echo.fact.errors.is_empty())
             && traces.iter().all(|trace| !trace.fact.arrived)
             && !self.hops_of(address).iter().any(unreachable)
+            && self.answering_sweeps(address).next().is_none()
     }
 
     /// A connection was tried, or a check that matters looked at the path: only then is silence more than a filtered ping.
@@ -136,12 +158,22 @@ impl<'a> Evidence<'a> {
         self.attempts().iter().any(|attempt| attempt.address.ip() == address)
     }
 
+    /// Measurements that show that large packets to the address pass, or that whoever drops them says so.
+    pub(crate) fn passes_large(&self, address: IpAddr) -> Vec<&'a ObservationId> {
+        let passes = |mtu: &&Seen<'_, Mtu>| {
+            let told = matches!(mtu.limit, MtuLimit::None | MtuLimit::Interface | MtuLimit::Told);
+            mtu.address == address && mtu.passed_bytes.is_some() && told
+        };
+        self.mtus.iter().filter(passes).map(|mtu| mtu.id).collect()
+    }
+
     /// All observations of packets to the address.
     pub(crate) fn sent_to(&self, address: IpAddr) -> Vec<&'a ObservationId> {
         let mut ids: Vec<_> =
             self.attempts().iter().filter(|attempt| attempt.address.ip() == address).map(|attempt| attempt.id).collect();
         ids.extend(self.echoes_of(address).map(|echo| echo.id));
         ids.extend(self.traces_of(address).map(|trace| trace.id));
+        ids.extend(self.port_sweeps.iter().filter(|sweep| sweep.address == address).map(|sweep| sweep.id));
         ids
     }
 

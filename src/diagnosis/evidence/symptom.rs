@@ -5,8 +5,8 @@ use crate::spot::Spot;
 use netsonde_contract::failure::{Failure, FailureCode, Step};
 use netsonde_contract::id::ObservationId;
 use netsonde_contract::observation::{
-    Connect, Echo, Exchange, ExchangePurpose, Fact, Handshake, Load, Lookup, LookupSource, Mtu, MtuLimit, Proxy, Purpose, Quic,
-    Service, TimeOffset, Trace,
+    Connect, Echo, Exchange, ExchangePurpose, Fact, Handshake, Load, Lookup, LookupSource, Mtu, MtuLimit, MtuTransport, Proxy,
+    Purpose, Quic, Service, TimeOffset, Trace,
 };
 use netsonde_contract::outcome::Outcome;
 
@@ -175,7 +175,11 @@ fn of_mtu(mtu: &Mtu) -> Option<Found> {
         (_, None, _) | (MtuLimit::Unknown, _, _) => "its large packets could not be told from lost ones".to_owned(),
         _ => return None,
     };
-    Some((Layer::Path, Spot::Address(mtu.address), format!("path MTU to {}: {what}", mtu.address)))
+    let over = match mtu.transport {
+        MtuTransport::Udp => "",
+        MtuTransport::Tcp => " over TCP",
+    };
+    Some((Layer::Path, Spot::Address(mtu.address), format!("path MTU to {}{over}: {what}", mtu.address)))
 }
 
 /// A server that did not answer, or a clock further off than the check allows.

@@ -8,6 +8,7 @@ mod path;
 mod service;
 mod tcp;
 mod tls;
+mod udp;
 
 use crate::rule::Rule;
 
@@ -49,6 +50,8 @@ pub const RULES: &[Rule] = &[
     dns::forged::INJECTED_RULE,
     dns::forged::SPOOFED_RULE,
     dns::forged::BOGON_RULE,
+    dns::intercepted::RULE,
+    dns::unexpected::RULE,
     dns::differs::SYSTEM_RULE,
     dns::differs::SEARCH_RULE,
     dns::zone::LAME_RULE,
@@ -75,6 +78,7 @@ pub const RULES: &[Rule] = &[
     path::route_changed::RULE,
     path::asymmetric::RULE,
     path::rewritten::RULE,
+    path::ecn_blackhole::RULE,
     path::icmp_rate_limited::RULE,
     path::icmp_unsupported::RULE,
     tcp::refused::RULE,
@@ -89,6 +93,7 @@ pub const RULES: &[Rule] = &[
     tcp::idle_timeout::RULE,
     tcp::cut_off::RESET_RULE,
     tcp::cut_off::CLOSED_RULE,
+    udp::refused::RULE,
     tls::not_tls::RULE,
     tls::client_certificate::RULE,
     tls::handshake_timeout::RULE,
@@ -175,7 +180,7 @@ mod tests {
         for (code, text) in ARTICLES {
             let words = text.split(|c: char| !(c.is_ascii_lowercase() || c == '.' || c == '_' || c.is_ascii_digit()));
             let looks_like_code = |word: &&str| {
-                let areas = ["host.", "dns.", "path.", "tcp.", "tls.", "http.", "cloud.", "service."];
+                let areas = ["host.", "dns.", "path.", "tcp.", "udp.", "tls.", "http.", "cloud.", "service."];
                 areas.iter().any(|area| word.starts_with(area))
             };
             for word in words.map(|word| word.trim_end_matches('.')).filter(looks_like_code) {

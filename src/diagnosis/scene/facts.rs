@@ -6,10 +6,10 @@ use netsonde_contract::kind::{LatencyBy, LoadDirection};
 use netsonde_contract::observation::{
     Certificate, Clock, CloudHint, CloudMetadata, CloudProvider, Connect, DnsFlags, DnsReply, DnssecChain, Echo, EchoReply,
     EchoStatistics, Exchange, Fact, FetchedIssuer, Handshake, HandshakeVariant, Header, Hold, Hop, HopProbe, HopReply, HostsLine,
-    Interface, LatencySeries, Load, LoadedPhase, Lookup, LookupSource, Machine, Mtu, MtuLimit, NameSources, NameVerdict,
-    OtherMessage, PlatformAddress, PlatformService, Proxies, Proxy, ProxySetting, Purpose, QueryReason, Quic, Record, ReplyKind,
-    Resolvers, Route, RttDistribution, Security, SentQuery, Service, SystemLoad, TimeOffset, TlsSupport, Trace, TraceProtocol,
-    Transfer, Transport, TrustReason, TrustStore, TrustVerdict, Variant, VersionSupport, ZoneServer,
+    Interface, LatencySeries, Load, LoadedPhase, Lookup, LookupSource, Machine, Mtu, MtuLimit, MtuTransport, NameSources,
+    NameVerdict, OtherMessage, PlatformAddress, PlatformService, Proxies, Proxy, ProxySetting, Purpose, QueryReason, Quic,
+    Record, ReplyKind, Resolvers, Route, RttDistribution, Security, SentQuery, Service, SystemLoad, TimeOffset, TlsSupport,
+    Trace, TraceProtocol, Transfer, Transport, TrustReason, TrustStore, TrustVerdict, Variant, VersionSupport, ZoneServer,
 };
 use serde_json::json;
 use std::net::{IpAddr, SocketAddr};
@@ -367,6 +367,9 @@ pub(crate) fn mtu(limit: MtuLimit, passed: u32, stopped: Option<u32>) -> Fact {
     Fact::Mtu(Box::new(Mtu {
         host: "shop.example".into(),
         address: "192.0.2.1".parse().unwrap(),
+        transport: MtuTransport::Udp,
+        port: None,
+        mss_bytes: None,
         passed_bytes: Some(passed),
         stopped_bytes: stopped,
         limit,
@@ -376,6 +379,12 @@ pub(crate) fn mtu(limit: MtuLimit, passed: u32, stopped: Option<u32>) -> Fact {
         took_us: 1_000_000,
         failure: None,
     }))
+}
+
+/// The same over TCP, with the segments that the host allows.
+pub(crate) fn tcp_mtu(limit: MtuLimit, passed: u32, stopped: Option<u32>, mss: u32) -> Fact {
+    let Fact::Mtu(udp) = mtu(limit, passed, stopped) else { unreachable!("this is what it makes") };
+    Fact::Mtu(Box::new(Mtu { transport: MtuTransport::Tcp, port: Some(443), mss_bytes: Some(mss), ..*udp }))
 }
 
 /// What a time server says of this machine's clock.
@@ -391,6 +400,15 @@ pub(crate) fn time_offset(address: &str, seconds: i64) -> Fact {
         wall: timestamp("2026-05-15T12:00:00Z"),
         failure: None,
     }))
+}
+
+/// A time server whose port refused the question.
+pub(crate) fn time_refused(address: &str, failure: Failure) -> Fact {
+    let mut fact = time_offset(address, 0);
+    if let Fact::TimeOffset(offset) = &mut fact {
+        (offset.offset_us, offset.delay_us, offset.failure) = (None, None, Some(failure));
+    }
+    fact
 }
 
 pub(crate) fn echo_error(address: &str, error: IcmpError) -> Fact {

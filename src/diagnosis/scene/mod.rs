@@ -79,6 +79,7 @@ impl Scene {
             note: gap.then(|| Note { why: "as the test says".into(), grant: None }),
             began_us: 0,
             took_us: 0,
+            separates: Vec::new(),
             observations,
         });
         self
@@ -97,6 +98,14 @@ impl Scene {
     /// The run has raw sockets.
     pub(crate) fn be_privileged(&mut self) {
         self.environment.raw_sockets = true;
+    }
+
+    pub(crate) fn outcomes(&self) -> &[Outcome] {
+        &self.outcomes
+    }
+
+    pub(crate) fn add(&mut self, outcome: Outcome) {
+        self.outcomes.push(outcome);
     }
 
     /// For what no shorthand says.

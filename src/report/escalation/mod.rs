@@ -160,13 +160,17 @@ fn open(document: &Document) -> Vec<Item> {
     let unsettled = document.findings.iter().filter_map(|finding| {
         Some(Item::Prose(format!("{} would be settled by: {}", finding.cause, finding.settled_by.as_ref()?)))
     });
+    let possible = document.findings.iter().flat_map(|finding| {
+        let open = words::still_open(finding).into_iter();
+        open.map(|open| Item::Prose(format!("beside {}: {open}", finding.cause)))
+    });
     let unexplained =
         document.unexplained.iter().map(|failure| Item::Prose(format!("{} is unexplained: {}", failure.check, failure.what)));
     let gaps = document.not_measured.iter().map(|gap| {
         let grant = gap.grant.as_ref().map_or(String::new(), |grant| format!(" To allow it: {grant}"));
         Item::Prose(format!("{} could not be measured: {}.{grant}", gap.check, gap.why))
     });
-    unsettled.chain(unexplained).chain(gaps).collect()
+    unsettled.chain(possible).chain(unexplained).chain(gaps).collect()
 }
 
 fn ids(ids: &[ObservationId]) -> String {

@@ -59,6 +59,7 @@ pub(crate) fn purpose(purpose: Purpose) -> &'static str {
         Purpose::Question => "",
         Purpose::CheckingDisabled => "with DNSSEC checking disabled",
         Purpose::Control => "for comparison",
+        Purpose::Unserved => "where no name server is",
         Purpose::Identity => "to know the server",
         Purpose::Reverse => "to name an address",
         Purpose::Search => "with a search suffix",

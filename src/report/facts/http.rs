@@ -114,6 +114,7 @@ pub(super) fn transfer(transfer: &Transfer) -> String {
         TransferEnd::Complete => None,
         TransferEnd::ByteLimit => Some("ended at its bound of bytes".to_owned()),
         TransferEnd::TimeLimit => Some("ended at its time".to_owned()),
+        TransferEnd::RequestLimit => Some("ended at its bound of requests".to_owned()),
         TransferEnd::Broken => Some("broken off".to_owned()),
     });
     parts.join(", ")

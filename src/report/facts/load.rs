@@ -1,7 +1,7 @@
 use super::{failure, http, of};
 use crate::units;
 use netsonde_contract::kind::{LatencyBy, LoadDirection};
-use netsonde_contract::observation::{Fact, LatencySeries, Load, LoadedPhase, RttDistribution};
+use netsonde_contract::observation::{Fact, LatencySeries, Load, LoadedPhase, RttDistribution, TransferEnd};
 use netsonde_contract::outcome::Outcome;
 
 pub(super) fn outcome(outcome: &Outcome) -> String {
@@ -26,7 +26,8 @@ pub(super) fn line(load: &Load) -> String {
         } else {
             ""
         };
-        format!("{} {rate}, delay {}{grown}{short}{failed}", direction(phase), median(&phase.latency))
+        let bounded = bound(phase).map_or(String::new(), |bound| format!(", ended early at its bound of {bound}"));
+        format!("{} {rate}, delay {}{grown}{short}{bounded}{failed}", direction(phase), median(&phase.latency))
     }));
     parts.extend(load.failure.as_ref().map(failure::short));
     format!("{place}{proxy} {}", parts.join("; "))
@@ -34,6 +35,15 @@ pub(super) fn line(load: &Load) -> String {
 
 /// A queue needs about this long to fill and to be measured; a transfer that ends before tells little of either figure.
 const ENOUGH_US: u64 = 1_000_000;
+
+/// The bound that ended the load before its time.
+fn bound(phase: &LoadedPhase) -> Option<String> {
+    match phase.transfer.ended {
+        TransferEnd::ByteLimit => Some(units::size(phase.transfer.bytes)),
+        TransferEnd::RequestLimit => Some(units::counted(phase.requests as usize, "request", "requests")),
+        _ => None,
+    }
+}
 
 fn direction(phase: &LoadedPhase) -> &'static str {
     match phase.direction {
@@ -117,6 +127,18 @@ mod tests {
         }]);
         let expected = "192.0.2.7:80 idle 11 ms; download 1.3 MB/s (10 Mbit/s), delay 240 ms (+229 ms)";
         assert_eq!(line(&load(loaded)), expected);
+    }
+
+    #[test]
+    fn a_load_that_a_bound_ended_before_its_time_says_so() {
+        for (ended, words) in [("byte_limit", "25 MB"), ("request_limit", "3 requests"), ("time_limit", ""), ("complete", "")] {
+            let loaded = json!([{
+                "direction": "download", "connections": 2, "requests": 3, "latency": {"sent": 80, "answered": 78},
+                "transfer": {"bytes": 25_000_000, "took_us": 2_000_000, "rate": 12_500_000, "stalls": 0, "longest_pause_us": 0, "ended": ended},
+            }]);
+            let line = line(&load(loaded));
+            assert!(line.contains("ended early") != words.is_empty() && line.contains(words), "{ended}: {line}");
+        }
     }
 
     #[test]

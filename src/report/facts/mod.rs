@@ -267,6 +267,22 @@ mod tests {
     }
 
     #[test]
+    fn a_reply_that_is_not_tls_is_named_and_not_dumped() {
+        let shown = |reply: &str| {
+            let failure = json!({"code": "not_tls", "during": "handshake", "text": "x"});
+            line(
+                "tls",
+                vec![json!({
+                    "fact": "handshake", "host": "a", "address": "192.0.2.1:80", "connect_us": 1, "took_us": 1, "plain_reply": reply, "failure": failure,
+                })],
+            )
+        };
+        assert_eq!(shown("HTTP/1.1 400 Bad Request..Server: x"), "192.0.2.1:80 the reply is not TLS: plain HTTP, status 400");
+        assert_eq!(shown("<!DOCTYPE HTML><html><head>"), "192.0.2.1:80 the reply is not TLS: plain HTTP");
+        assert!(shown(&"x".repeat(128)).len() < 90);
+    }
+
+    #[test]
     fn a_path_that_swallows_large_packets_is_told_from_one_that_refuses_them() {
         let mtu = |limit: &str, told: Value| json!({"fact": "mtu", "host": "a", "address": "192.0.2.1", "passed_bytes": 1400, "stopped_bytes": 1401, "limit": limit, "told": told, "took_us": 1});
         let told = json!({"offender": "10.0.0.1", "type": 3, "code": 4, "mtu": 1400});

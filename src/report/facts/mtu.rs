@@ -1,6 +1,6 @@
 use super::{failure, of};
 use crate::units;
-use netsonde_contract::observation::{Fact, Mtu, MtuAnswer, MtuLimit};
+use netsonde_contract::observation::{Fact, Mtu, MtuAnswer, MtuLimit, MtuTransport};
 use netsonde_contract::outcome::Outcome;
 
 pub(super) fn outcome(outcome: &Outcome) -> String {
@@ -8,11 +8,16 @@ pub(super) fn outcome(outcome: &Outcome) -> String {
     facts.into_iter().map(line).collect::<Vec<_>>().join("; ")
 }
 
-/// `192.0.2.7 packets up to 1400 bytes pass; 10.0.0.1 says that larger ones do not`.
+/// `192.0.2.7 packets up to 1400 bytes pass; 10.0.0.1 says that larger ones do not`, and for TCP `192.0.2.7 port 443, TCP packets up to …`.
 pub(super) fn line(mtu: &Mtu) -> String {
+    let (port, kind) = match (mtu.transport, mtu.port) {
+        (MtuTransport::Udp, _) => (String::new(), ""),
+        (MtuTransport::Tcp, Some(port)) => (format!(" port {port},"), "TCP "),
+        (MtuTransport::Tcp, None) => (String::new(), "TCP "),
+    };
     let mut line = match mtu.passed_bytes {
-        Some(bytes) => format!("{} packets up to {bytes} bytes pass", mtu.address),
-        None => format!("{} no packet was answered", mtu.address),
+        Some(bytes) => format!("{}{port} {kind}packets up to {bytes} bytes pass", mtu.address),
+        None => format!("{}{port} no {kind}packet was answered", mtu.address),
     };
     match (mtu.limit, &mtu.told) {
         (MtuLimit::None, _) => line.push_str(", the largest that were tried"),
@@ -31,6 +36,10 @@ pub(super) fn line(mtu: &Mtu) -> String {
 
 pub(super) fn details(mtu: &Mtu) -> Vec<String> {
     let mut lines = failure::details(mtu.failure.as_ref());
+    let allowed = mtu.mss_bytes.zip(mtu.announced_bytes());
+    lines.extend(
+        allowed.map(|(mss, whole)| format!("the host allows segments of {mss} bytes, which are packets of up to {whole}")),
+    );
     let each = mtu.probes.iter().map(|probe| {
         let answer = match probe.answer {
             MtuAnswer::Passed => "passed",

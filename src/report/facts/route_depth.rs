@@ -1,5 +1,6 @@
 use crate::clean::shortened;
 use crate::units;
+use netsonde_contract::kind::TracerouteParams;
 use netsonde_contract::observation::{Hop, Multipath, RateVerdict, Share, Trace, TraceLacks, TracePath};
 use std::net::IpAddr;
 
@@ -54,7 +55,10 @@ fn notes(hop: &Hop) -> Vec<String> {
             notes.push(format!("the probe arrives with a TTL of {}", quoted.ttl));
         }
     }
-    notes.extend(hop.mtu_bytes.map(|bytes| format!("{bytes} bytes pass")));
+    notes.extend(hop.mtu_bytes.map(|bytes| {
+        let largest = if bytes >= TracerouteParams::LARGEST_HOP_MTU.into() { ", the largest tried" } else { "" };
+        format!("{bytes} bytes pass{largest}")
+    }));
     let duplicates: u32 = hop.probes.iter().map(|probe| probe.duplicates).sum();
     if duplicates > 0 {
         notes.push(units::counted(duplicates.try_into().unwrap_or(usize::MAX), "duplicate", "duplicates"));
@@ -153,5 +157,7 @@ mod tests {
             hop_notes(&hop),
             ", MPLS 16004, 5 hops back, addresses or ports are translated before it, DSCP 10 arrives as 0, 1400 bytes pass, 1 duplicate"
         );
+        let widest = Hop { mtu_bytes: Some(9_000), probes: Vec::new(), ..hop };
+        assert_eq!(hop_notes(&widest), ", 9000 bytes pass, the largest tried");
     }
 }

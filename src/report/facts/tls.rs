@@ -1,9 +1,13 @@
 use super::{failure, of};
+use crate::clean::shortened;
 use crate::units;
 use jiff::Timestamp;
 use netsonde_contract::inspection;
 use netsonde_contract::observation::{Certificate, Fact, Handshake, Ocsp, OcspStatus, TrustReason, TrustStore, TrustVerdict};
 use netsonde_contract::outcome::Outcome;
+
+/// Enough of a reply that is not TLS to recognise it.
+const MAX_REPLY_CHARS: usize = 40;
 
 pub(super) fn outcome(outcome: &Outcome) -> String {
     let handshakes = of(outcome, |fact| if let Fact::Handshake(handshake) = fact { Some(&**handshake) } else { None });
@@ -19,7 +23,7 @@ pub(super) fn outcome(outcome: &Outcome) -> String {
 /// Protocol and what this machine makes of the certificate.
 fn summary(handshake: &Handshake) -> String {
     if let Some(found) = &handshake.failure {
-        let plain = handshake.plain_reply.as_ref().map_or(String::new(), |reply| format!(": \"{reply}\""));
+        let plain = plain(handshake).map_or(String::new(), |what| format!(": {what}"));
         return format!("{} {}{plain}", handshake.address, failure::short(found));
     }
     let mut parts = Vec::new();
@@ -48,6 +52,16 @@ fn summary(handshake: &Handshake) -> String {
     }
     parts.extend(remarks(handshake));
     parts.join(", ")
+}
+
+/// `plain HTTP, status 400`; the beginning of a reply that is not known, the whole of which stands with the details.
+fn plain(handshake: &Handshake) -> Option<String> {
+    let reply = handshake.plain_reply.as_deref()?;
+    Some(match (handshake.plain_protocol(), handshake.plain_status()) {
+        (Some(protocol), Some(status)) => format!("{protocol}, status {status}"),
+        (Some(protocol), None) => protocol.to_owned(),
+        (None, _) => format!("\"{}\"", shortened(reply, MAX_REPLY_CHARS)),
+    })
 }
 
 /// What is out of the ordinary beside protocol, trust and name.

@@ -1,6 +1,6 @@
 use super::checks::anchor;
 use super::write::Writer;
-use crate::words;
+use crate::{compared, words};
 use netsonde_contract::document::Document;
 use netsonde_contract::finding::{Finding, NotMeasured, Rejected, Severity, Unexplained};
 use netsonde_contract::id::ObservationId;
@@ -64,10 +64,12 @@ fn told(document: &Document, finding: &Finding) -> Vec<(&'static str, String)> {
         told.push(("where", place));
     }
     told.push(("confidence", words::confidence(finding.confidence)));
+    told.extend(finding.control.as_ref().map(|says| ("control", compared::says(says))));
     if !finding.suppressed.is_empty() {
         told.push(("explains", finding.suppressed.join(", ")));
     }
     told.extend(finding.settled_by.clone().map(|settled_by| ("settled by", settled_by)));
+    told.extend(words::still_open(finding).into_iter().map(|open| ("still open", open)));
     told
 }
 

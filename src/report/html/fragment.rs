@@ -14,6 +14,11 @@ pub fn reasoning(document: &Document) -> String {
     made(document, super::reasoning::write)
 }
 
+/// What the other run saw differently, where the diagnosis was held against one.
+pub fn compared(document: &Document) -> String {
+    made(document, super::compared::write)
+}
+
 /// A drawing of each path, the place of the fault marked.
 pub fn path(document: &Document) -> String {
     made(document, super::path::write)

@@ -1,5 +1,6 @@
 mod certificates;
 mod checks;
+mod compared;
 mod dns;
 mod environment;
 mod finding;
@@ -83,6 +84,7 @@ type Section = (&'static str, fn(&Document) -> String);
 const ROWS: &[&[Section]] = &[
     &[("Findings", fragment::findings)],
     &[("How this was concluded", fragment::reasoning)],
+    &[("Against the control", fragment::compared)],
     &[("Path", fragment::path), ("Round-trip times", fragment::rtt)],
     &[("Requests", fragment::waterfall)],
     &[("Name lookups", fragment::dns)],

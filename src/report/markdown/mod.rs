@@ -1,7 +1,7 @@
 pub(crate) mod span;
 
 use crate::path::{self, Path};
-use crate::{facts, shown, units, words};
+use crate::{compared, facts, shown, units, words};
 use netsonde_contract::document::Document;
 use netsonde_contract::finding::{Finding, Rejected};
 use netsonde_contract::id::ObservationId;
@@ -20,6 +20,7 @@ pub fn render(document: &Document) -> String {
     }
     unexplained(&mut lines, document);
     not_measured(&mut lines, document);
+    against(&mut lines, document);
     checks(&mut lines, document);
     paths(&mut lines, document);
     certificates(&mut lines, document);
@@ -60,10 +61,12 @@ fn finding(lines: &mut Vec<String>, document: &Document, finding: &Finding) {
     let (who, action) = (words::who(finding.next_step.who), prose(&finding.next_step.action));
     lines.push(format!("- **next step** for {who}: {action}"));
     rejected(lines, &finding.rejected);
+    lines.extend(finding.control.iter().map(|says| format!("- control: {}", prose(&compared::says(says)))));
     if !finding.suppressed.is_empty() {
         lines.push(format!("- explains: {}", finding.suppressed.iter().map(|cause| code(cause)).collect::<Vec<_>>().join(", ")));
     }
     lines.extend(finding.settled_by.iter().map(|settled_by| format!("- settled by: {}", prose(settled_by))));
+    lines.extend(words::still_open(finding).iter().map(|open| format!("- still open: {}", prose(open))));
     if !finding.evidence.is_empty() {
         lines.push(format!("- evidence: {}", ids(&finding.evidence)));
     }
@@ -101,6 +104,25 @@ fn not_measured(lines: &mut Vec<String>, document: &Document) {
         let needed = if gap.required { " (needed for a verdict)" } else { "" };
         let grant = gap.grant.as_ref().map_or(String::new(), |grant| format!("; to allow it: {}", code(grant)));
         lines.push(format!("- {}: {}{needed}{grant}", code(gap.check.as_str()), prose(&gap.why)));
+    }
+}
+
+fn against(lines: &mut Vec<String>, document: &Document) {
+    let Some(control) = &document.control else { return };
+    section(lines, "Against the control");
+    lines.push(prose(&compared::head(control)));
+    if control.differences.is_empty() {
+        return;
+    }
+    lines.extend([String::new(), "| what | here | there | evidence there |".to_owned(), "|---|---|---|---|".to_owned()]);
+    for difference in &control.differences {
+        let cells = [
+            cell(&compared::subject(difference)),
+            cell(&difference.here),
+            cell(&difference.there),
+            cell(&compared::evidence(control.bundle.short(), &difference.control_evidence)),
+        ];
+        lines.push(format!("| {} |", cells.join(" | ")));
     }
 }
 

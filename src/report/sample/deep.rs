@@ -142,7 +142,7 @@ fn told() -> Value {
     observation(
         "mtu/2",
         json!({
-            "fact": "mtu", "host": "mail.example", "address": "2001:db8::25", "passed_bytes": 1_480, "stopped_bytes": 1_500, "limit": "told", "took_us": 30_000,
+            "fact": "mtu", "host": "mail.example", "address": "2001:db8::25", "transport": "tcp", "port": 25, "mss_bytes": 1_220, "passed_bytes": 1_480, "stopped_bytes": 1_500, "limit": "told", "took_us": 30_000,
             "told": {"offender": "2001:db8:ff::1", "type": 2, "code": 0, "mtu": 1_480}, "probes": [],
         }),
     )

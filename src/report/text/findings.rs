@@ -1,5 +1,5 @@
 use super::{BOLD, Column, DIM, PLAIN, RED, Sheet, YELLOW, entry, heading, severity_paint};
-use crate::words;
+use crate::{compared, words};
 use anstyle::Style as Paint;
 use netsonde_contract::document::Document;
 use netsonde_contract::finding::{Finding, Rejected};
@@ -32,11 +32,18 @@ fn rest_of(sheet: &mut Sheet, finding: &Finding, evidence: bool) {
     line(sheet, "confidence", &words::confidence(finding.confidence));
     line(sheet, "next step", &format!("{}: {}", words::who(finding.next_step.who), finding.next_step.action));
     ruled_out(sheet, &finding.rejected, evidence);
+    if let Some(says) = &finding.control {
+        line(sheet, "control", &compared::says(says));
+    }
     if !finding.suppressed.is_empty() {
         line(sheet, "explains", &finding.suppressed.join(", "));
     }
     if let Some(settled_by) = &finding.settled_by {
         line(sheet, "settled by", settled_by);
+    }
+    for (number, open) in words::still_open(finding).iter().enumerate() {
+        let label = if number == 0 || sheet.is_narrow() { "still open" } else { "" };
+        line(sheet, label, open);
     }
     if evidence && !finding.evidence.is_empty() {
         line(sheet, "evidence", &ids(&finding.evidence));

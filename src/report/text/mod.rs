@@ -1,4 +1,5 @@
 mod checks;
+mod compared;
 mod detail;
 mod findings;
 mod reasoning;
@@ -47,6 +48,7 @@ pub fn render(document: &Document, style: Style) -> String {
     findings::findings(&mut sheet, document, style.depth.detail);
     findings::unexplained(&mut sheet, document, style.depth.detail);
     findings::not_measured(&mut sheet, document);
+    compared::compared(&mut sheet, document);
     if style.depth.explain {
         reasoning::reasoning(&mut sheet, document);
     }

@@ -38,7 +38,11 @@ pub(super) fn attempt(case: &Case, ground: &mut Ground, transcript: &mut String)
         }
         drop(run);
     }
-    if case.control.apart || matches!(case.expect, Expect::NotEnrolled(_)) { control_apart(case, ground, transcript) } else { Ok(()) }
+    if case.control.apart || matches!(case.expect, Expect::NotEnrolled(_)) {
+        control_apart(case, ground, transcript)
+    } else {
+        Ok(())
+    }
 }
 
 /// One agent under attack.
@@ -180,7 +184,9 @@ impl<'a> Run<'a> {
         }
         let connections = self.ground.capture.connections();
         match self.case.most_connections {
-            Some(most) if connections > most || connections == 0 => bail!("{connections} connections were made, and {most} may be"),
+            Some(most) if connections > most || connections == 0 => {
+                bail!("{connections} connections were made, and {most} may be")
+            }
             _ => Ok(()),
         }
     }
@@ -275,7 +281,13 @@ impl<'a> Run<'a> {
         for packet in self.ground.capture.packets() {
             let _ = writeln!(transcript, "  packet {packet}");
         }
-        let _ = writeln!(transcript, "  progress {}\n  log {}\n  audit {}", seen.progress.join("\n"), self.machine.log(), self.machine.audit());
+        let _ = writeln!(
+            transcript,
+            "  progress {}\n  log {}\n  audit {}",
+            seen.progress.join("\n"),
+            self.machine.log(),
+            self.machine.audit()
+        );
     }
 }
 

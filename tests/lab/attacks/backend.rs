@@ -105,7 +105,8 @@ impl Backend {
     pub(super) fn reset(&self, organisation: &Arc<Organisation>, behaviour: &Behaviour) {
         let mut state = self.server.state();
         let generation = state.generation + 1;
-        *state = State { organisation: Some(Arc::clone(organisation)), behaviour: behaviour.clone(), generation, ..State::default() };
+        *state =
+            State { organisation: Some(Arc::clone(organisation)), behaviour: behaviour.clone(), generation, ..State::default() };
         self.server.changed.notify_all();
     }
 
@@ -320,6 +321,7 @@ impl Server {
             case: None,
             received: timestamp(),
             case_url: None,
+            audit: None,
         };
         let mallory = if trick == Trick::ForgedReceipt { key_of("mallory").ok() } else { None };
         let envelope = receipt.sign(&mallory.unwrap_or_else(receipt_key)).to_json();

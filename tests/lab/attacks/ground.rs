@@ -141,7 +141,9 @@ impl Ground {
     /// `netsonde` in the agent's namespace, with nothing of this process's environment that would lead it elsewhere.
     pub(super) fn netsonde(&self) -> Result<Command> {
         let mut command = self.network.command("c", User::Root, netsonde_tests::programs::program("netsonde")?);
-        for variable in ["HTTP_PROXY", "HTTPS_PROXY", "ALL_PROXY", "NO_PROXY", "http_proxy", "https_proxy", "all_proxy", "no_proxy"] {
+        for variable in
+            ["HTTP_PROXY", "HTTPS_PROXY", "ALL_PROXY", "NO_PROXY", "http_proxy", "https_proxy", "all_proxy", "no_proxy"]
+        {
             command.env_remove(variable);
         }
         command.env("HOME", self.folder.path());

@@ -151,7 +151,8 @@ impl Machine {
     /// Where the file is not as the agent writes it.
     pub(super) fn boot_again(&self) -> Result<()> {
         let path = self.state().join("epochs.json");
-        let mut epochs: Value = serde_json::from_slice(&fs::read(&path).context("reading the epochs")?).context("reading the epochs")?;
+        let mut epochs: Value =
+            serde_json::from_slice(&fs::read(&path).context("reading the epochs")?).context("reading the epochs")?;
         epochs["boot"] = "another".into();
         fs::write(&path, epochs.to_string()).context("writing the epochs")
     }

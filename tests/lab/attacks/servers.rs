@@ -97,7 +97,8 @@ impl Question {
         let authoritative = if referral.is_empty() { 4 } else { 0 };
         let counts = [0, 1, 0, answers.len() as u8, 0, referral.len().min(1) as u8, 0, referral.len().saturating_sub(1) as u8];
         let question = self.bytes.get(12..self.end).unwrap_or_default();
-        [&self.bytes[..2], &[0x81 | authoritative, 0x80 | code], &counts, question, &answers.concat(), &referral.concat()].concat()
+        [&self.bytes[..2], &[0x81 | authoritative, 0x80 | code], &counts, question, &answers.concat(), &referral.concat()]
+            .concat()
     }
 }
 

@@ -37,7 +37,11 @@ pub(super) fn key(seed: u8) -> SigningKey {
 /// # Errors
 /// Where nobody has that name.
 pub(super) fn key_of(name: &str) -> Result<SigningKey> {
-    PEOPLE.iter().find(|(known, _)| *known == name).map(|(_, seed)| key(*seed)).with_context(|| format!("nobody is called {name}"))
+    PEOPLE
+        .iter()
+        .find(|(known, _)| *known == name)
+        .map(|(_, seed)| key(*seed))
+        .with_context(|| format!("nobody is called {name}"))
 }
 
 pub(super) fn receipt_key() -> SigningKey {
@@ -78,7 +82,14 @@ impl Organisation {
 
     fn root(&self) -> RootStatement {
         let keys = ROOT.map(public).to_vec();
-        RootStatement { name: "Contoso support".into(), organisation: None, version: 1, issued: self.issued(), keys, threshold: 2 }
+        RootStatement {
+            name: "Contoso support".into(),
+            organisation: None,
+            version: 1,
+            issued: self.issued(),
+            keys,
+            threshold: 2,
+        }
     }
 
     pub(super) fn fingerprint(&self) -> String {
@@ -96,7 +107,8 @@ impl Organisation {
 
     /// Version 3: asha and ben may sign, carol no longer may.
     fn list(&self) -> KeyList {
-        let issued = if self.expired { self.now - SignedDuration::from_hours(50 * 24) } else { self.now - SignedDuration::from_hours(1) };
+        let issued =
+            if self.expired { self.now - SignedDuration::from_hours(50 * 24) } else { self.now - SignedDuration::from_hours(1) };
         let life = if self.expired { 49 } else { 30 };
         KeyList {
             organisation: self.id.clone(),
@@ -171,9 +183,7 @@ impl Organisation {
             }
             ForgedRoot::ByNewOnly => signed(mallorys.envelope(), &MALLORYS_ROOT),
             ForgedRoot::ByOldOnly => signed(next.envelope(), &ROOT[..2]),
-            ForgedRoot::Skips => {
-                signed(RootStatement { version: 3, ..next }.envelope(), &[ROOT[0], ROOT[1], NEXT_ROOT[0]])
-            }
+            ForgedRoot::Skips => signed(RootStatement { version: 3, ..next }.envelope(), &[ROOT[0], ROOT[1], NEXT_ROOT[0]]),
             ForgedRoot::Rotated => signed(next.envelope(), &[ROOT[0], ROOT[1], NEXT_ROOT[0]]),
         }
     }

@@ -59,6 +59,26 @@ pub(crate) enum Direction {
 }
 
 impl Impairment {
+    /// One that changes nothing yet.
+    pub(crate) fn none(between: [String; 2]) -> Self {
+        Self {
+            between,
+            direction: Direction::Both,
+            family: None,
+            flows: all(),
+            delay_ms: 0.0,
+            jitter_ms: 0.0,
+            loss: 0.0,
+            burst: 0.0,
+            duplicate: 0.0,
+            reorder: 0.0,
+            corrupt: 0.0,
+            rate_kbit: 0,
+            queue_kb: 0,
+            down: false,
+        }
+    }
+
     pub(super) fn concerns(&self, there: bool) -> bool {
         match self.direction {
             Direction::Both => true,

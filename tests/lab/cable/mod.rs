@@ -9,7 +9,7 @@ mod platform;
 /// One direction of a cable.
 mod wire;
 
-pub(crate) use impairment::Impairment;
+pub(crate) use impairment::{Direction, Impairment};
 
 use super::now;
 use anyhow::{Context, Result, bail};

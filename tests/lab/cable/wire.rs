@@ -1,5 +1,6 @@
 //! One direction of a cable. Pure: it takes frames and the time, and says which frames leave when.
 
+use super::super::dice::Dice;
 use super::super::scenario::Family;
 use super::impairment::Impairment;
 use std::collections::BinaryHeap;
@@ -50,7 +51,7 @@ impl Wire {
         Self {
             set: None,
             under_way: BinaryHeap::new(),
-            dice: Dice(seed),
+            dice: Dice::new(seed),
             frames: 0,
             lost_last: false,
             busy_until: Duration::ZERO,
@@ -173,24 +174,6 @@ fn flow_share(frame: &[u8]) -> f64 {
     let mut hasher = DefaultHasher::new();
     (protocol, addresses, ports).hash(&mut hasher);
     hasher.finish() as f64 / u64::MAX as f64
-}
-
-/// Random numbers that are the same for the same seed (SplitMix64: Steele, Lea, Flood, OOPSLA 2014).
-struct Dice(u64);
-
-impl Dice {
-    /// From 0 up to, and not including, 1.
-    fn next(&mut self) -> f64 {
-        self.0 = self.0.wrapping_add(0x9E37_79B9_7F4A_7C15);
-        let mut mixed = self.0;
-        mixed = (mixed ^ (mixed >> 30)).wrapping_mul(0xBF58_476D_1CE4_E5B9);
-        mixed = (mixed ^ (mixed >> 27)).wrapping_mul(0x94D0_49BB_1331_11EB);
-        ((mixed ^ (mixed >> 31)) >> 11) as f64 / (1_u64 << 53) as f64
-    }
-
-    fn falls(&mut self, chance: f64) -> bool {
-        chance > 0.0 && self.next() < chance
-    }
 }
 
 #[cfg(test)]

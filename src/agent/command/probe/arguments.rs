@@ -20,8 +20,7 @@ pub(super) fn argument(field: &Field) -> Arg {
             argument.value_parser(clap::value_parser!(bool)).num_args(0..=1).require_equals(true).default_missing_value("true")
         }
         FieldType::Choice(words) => argument.value_parser(PossibleValuesParser::new(words.clone())),
-        FieldType::TextList => argument.value_delimiter(',').action(ArgAction::Append),
-        FieldType::IntegerList => argument.value_parser(clap::value_parser!(i64)).value_delimiter(',').action(ArgAction::Append),
+        FieldType::TextList | FieldType::SpanList => argument.value_delimiter(',').action(ArgAction::Append),
     }
 }
 
@@ -56,7 +55,7 @@ fn value_name(kind: &FieldType) -> &'static str {
         FieldType::Integer => "NUMBER",
         FieldType::Boolean => "true|false",
         FieldType::Choice(_) => "WORD",
-        FieldType::TextList | FieldType::IntegerList => "LIST",
+        FieldType::TextList | FieldType::SpanList => "LIST",
     }
 }
 
@@ -68,7 +67,6 @@ pub(super) fn value_of(field: &Field, matches: &ArgMatches) -> Option<Value> {
         FieldType::Text | FieldType::Choice(_) => matches.get_one::<String>(name)?.clone().into(),
         FieldType::Integer => (*matches.get_one::<i64>(name)?).into(),
         FieldType::Boolean => (*matches.get_one::<bool>(name)?).into(),
-        FieldType::TextList => matches.get_many::<String>(name)?.cloned().collect(),
-        FieldType::IntegerList => matches.get_many::<i64>(name)?.copied().collect(),
+        FieldType::TextList | FieldType::SpanList => matches.get_many::<String>(name)?.cloned().collect(),
     })
 }

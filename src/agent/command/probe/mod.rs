@@ -4,6 +4,8 @@
 mod aim;
 /// A kind's fields as arguments.
 mod arguments;
+/// Which options of measuring mean something to which kind.
+mod meaning;
 /// Whether and how fast it is watched.
 mod watching;
 
@@ -14,7 +16,7 @@ use crate::measurement::{Bounds, Settings, measure};
 use crate::stop::Stop;
 use crate::{exit, live, terminal};
 use arguments::{argument, value_of};
-use clap::{ArgMatches, Args, Command, FromArgMatches, Subcommand};
+use clap::{Arg, ArgAction, ArgMatches, Args, Command, FromArgMatches, Subcommand};
 use netsonde_contract::bundle::hexadecimal;
 use netsonde_contract::document::SetReference;
 use netsonde_contract::id::CheckId;
@@ -29,11 +31,15 @@ use std::time::Duration;
 /// A single probe ends by its own parameters; this is longer than the slowest of them take, and ends one that hangs.
 const LONGEST: Duration = Duration::from_secs(900);
 
+const FOLLOW_UP: &str = "follow-up";
+
 /// One measurement.
 pub(super) struct ProbeCommand {
     kind: Kind,
     parameters: Map<String, Value>,
     options: MeasuringOptions,
+    /// Ask further where the one measurement leaves several causes possible.
+    follow_up: bool,
     /// The time between two rounds, where it is to be watched.
     live: Option<Duration>,
 }
@@ -42,6 +48,11 @@ impl ProbeCommand {
     pub(super) fn execute(self) -> Result<u8, Stop> {
         if self.live.is_some() {
             watching::check(&self.parameters, &self.options)?;
+        }
+        if self.live.is_some() && self.follow_up {
+            return Err(
+                Stop::usage("what is watched goes on by itself and asks nothing further").next("leave out --live or --follow-up")
+            );
         }
         let plan = self.plan()?;
         if self.options.capture == Some(None) {
@@ -56,6 +67,7 @@ impl ProbeCommand {
             case: None,
             ticket: None,
             capture: self.options.capture.is_some(),
+            follow_up: self.follow_up,
             bounds: Bounds::PERSON,
             watcher: None,
         };
@@ -140,8 +152,10 @@ impl FromArgMatches for ProbeCommand {
         if let Some(port) = aim::second_port(kind, matches) {
             parameters.insert(aim::PORT.to_owned(), port.into());
         }
+        meaning::check(kind, matches)?;
         let live = watching::pace(kind, matches)?;
-        Ok(Self { kind, parameters, options: MeasuringOptions::from_arg_matches(matches)?, live })
+        let follow_up = matches.get_flag(FOLLOW_UP);
+        Ok(Self { kind, parameters, options: MeasuringOptions::from_arg_matches(matches)?, follow_up, live })
     }
 
     fn update_from_arg_matches(&mut self, matches: &ArgMatches) -> Result<(), clap::Error> {
@@ -161,8 +175,20 @@ fn unknown_kind(name: &str) -> clap::Error {
 
 fn kind_command(kind: Kind) -> Command {
     let command = kind.fields().iter().fold(Command::new(kind.name()), |command, field| command.arg(argument(field)));
-    let command = watching::arguments(kind, aim::with_both_ports(kind, command));
-    MeasuringOptions::augment_args(command).about(kind.summary()).long_about(None).after_help(example(kind))
+    let command = watching::arguments(kind, aim::with_both_ports(kind, command)).arg(follow_up_argument());
+    meaning::only_what_counts(kind, MeasuringOptions::augment_args(command))
+        .about(kind.summary())
+        .long_about(None)
+        .after_help(example(kind))
+}
+
+/// Whoever types one measurement expects one: more is asked only where that is wanted.
+fn follow_up_argument() -> Arg {
+    Arg::new(FOLLOW_UP)
+        .long(FOLLOW_UP)
+        .action(ArgAction::SetTrue)
+        .help("Where several causes remain possible, also make the measurements that tell them apart")
+        .help_heading("Measuring")
 }
 
 fn example(kind: Kind) -> String {
@@ -210,6 +236,33 @@ mod tests {
         assert!(parse(&["tcp", "x.example", "70000"]).is_err());
         assert!(parse(&["icmp", "x.example", "--count", "0"]).is_err());
         assert!(parse(&["traceroute", "x.example", "--protocol", "smoke"]).is_err());
+    }
+
+    #[test]
+    fn ports_take_ranges_and_their_sum_is_bounded() {
+        let ports = |ports: &str| parse(&["tcp", "127.0.0.1:80", "--ports", ports]).unwrap().plan();
+        assert_eq!(
+            ports("80,443,8000-8010").unwrap().checks[0].params.to_value()["ports"],
+            serde_json::json!([80, 443, "8000-8010"])
+        );
+        for (wrong, words) in
+            [("1-1025", "at most 1024"), ("9-1", "lower end first"), ("https", "1 to 65535"), ("0", "1 to 65535")]
+        {
+            let stop = ports(wrong).unwrap_err();
+            assert!(stop.exit == exit::USAGE && stop.message.contains(words), "{wrong}: {}", stop.message);
+        }
+    }
+
+    #[test]
+    fn a_pin_or_protocol_that_cannot_be_is_refused_before_anything_is_sent() {
+        for (arguments, words) in [
+            (&["tls", "127.0.0.1:443", "--pin", "abc"][..], "64 hexadecimal"),
+            (&["tls", "127.0.0.1:443", "--alpn", ""], "protocol names"),
+            (&["quic", "127.0.0.1:443", "--alpn", ""], "1 to 16 protocol names"),
+        ] {
+            let stop = parse(arguments).unwrap().plan().unwrap_err();
+            assert!(stop.exit == exit::USAGE && stop.message.contains(words), "{arguments:?}: {}", stop.message);
+        }
     }
 
     #[test]

@@ -55,6 +55,9 @@ pub(super) struct RunCommand {
     /// Show what would be done and sent, and send nothing to anyone.
     #[arg(long)]
     preview: bool,
+    /// Do only what the set says: ask nothing further where several causes remain possible.
+    #[arg(long, help_heading = "Measuring")]
+    no_follow_up: bool,
     #[command(flatten)]
     measuring: MeasuringOptions,
     /// The support case that this belongs to; a ticket names its own.
@@ -112,7 +115,7 @@ impl RunCommand {
         }
         let plan = self.plan(ticket.as_ref())?;
         let will_upload = ticket.is_some() && !self.no_upload;
-        let description = preview::describe(&plan, self.level(), ticket.as_ref(), will_upload);
+        let description = preview::describe(&plan, self.level(), ticket.as_ref(), will_upload, !self.no_follow_up);
         if self.preview {
             terminal::output(&description)?;
             return Ok(exit::AS_EXPECTED);
@@ -129,6 +132,7 @@ impl RunCommand {
             case: ticket.as_ref().map(|ticket| ticket.case.clone()).or(self.case.clone()),
             ticket: ticket.as_ref().map(|ticket| ticket.id.clone()),
             capture: self.measuring.capture.is_some(),
+            follow_up: !self.no_follow_up,
             bounds: Bounds::PERSON,
             watcher: None,
         };

@@ -1,8 +1,9 @@
-use super::{Sqlite, column};
-use crate::store::{Accepted, BundleRow};
-use netsonde_contract::id::{BundleId, CaseId, TicketId};
-use sqlx::Row;
+use super::audit::{self, Deed};
+use super::{Sqlite, column, orders};
+use crate::store::{Accepted, BundleRow, Origin};
+use netsonde_contract::id::{AgentId, BundleId, CaseId, OrderId, TicketId};
 use sqlx::sqlite::SqliteRow;
+use sqlx::{Row, SqliteConnection};
 
 pub(super) async fn accept(store: &Sqlite, bundle: &BundleRow, upload: Option<&str>) -> sqlx::Result<Accepted> {
     let received = bundle.received.as_microsecond();
@@ -12,30 +13,35 @@ pub(super) async fn accept(store: &Sqlite, bundle: &BundleRow, upload: Option<&s
     if let Some(row) = before {
         return Ok(Accepted::Already(Box::new(read(&row)?)));
     }
-    let used = sqlx::query("UPDATE tickets SET status = 'used', used_by = ?2 WHERE id = ?1 AND status = 'open' AND expires > ?3")
-        .bind(bundle.ticket.as_str())
-        .bind(bundle.id.as_str())
-        .bind(received)
-        .execute(&mut *transaction)
-        .await?
-        .rows_affected();
-    if used == 0 {
-        return Ok(Accepted::TicketNotOpen);
+    let (used, actor) = match &bundle.origin {
+        Origin::Ticket(ticket) => (use_ticket(&mut transaction, ticket, bundle).await?, format!("ticket {ticket}")),
+        Origin::Order { order, agent } => {
+            (fill_delivery(&mut transaction, order, agent, bundle).await?, format!("agent {agent}"))
+        }
+    };
+    if !used {
+        return Ok(Accepted::NotOpen);
     }
+    let (order, agent) = match &bundle.origin {
+        Origin::Ticket(_) => (None, None),
+        Origin::Order { order, agent } => (Some(order), Some(agent)),
+    };
     sqlx::query("UPDATE cases SET updated = max(updated, ?2) WHERE id = ?1")
         .bind(bundle.case.as_str())
         .bind(received)
         .execute(&mut *transaction)
         .await?;
     sqlx::query(
-        "INSERT INTO bundles (id, file_sha256, size_bytes, key, ticket_id, case_id, set_name, received, receipt, agent, backend, diagnosed_by, state, cause)
-         VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
+        "INSERT INTO bundles (id, file_sha256, size_bytes, key, ticket_id, agent_id, order_id, case_id, set_name, received, receipt, agent, backend, diagnosed_by, state, cause)
+         VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
     )
     .bind(bundle.id.as_str())
     .bind(&bundle.file_sha256)
     .bind(column::to_signed(bundle.size_bytes)?)
     .bind(bundle.key.as_bytes().to_vec())
-    .bind(bundle.ticket.as_str())
+    .bind(bundle.origin.ticket().map(TicketId::as_str))
+    .bind(agent.map(AgentId::as_str))
+    .bind(order.map(OrderId::as_str))
     .bind(bundle.case.as_str())
     .bind(&bundle.set)
     .bind(received)
@@ -50,8 +56,53 @@ pub(super) async fn accept(store: &Sqlite, bundle: &BundleRow, upload: Option<&s
     if let Some(upload) = upload {
         sqlx::query("DELETE FROM uploads WHERE id = ?").bind(upload).execute(&mut *transaction).await?;
     }
+    let detail = format!("case {}, {} bytes, sha256 {}", bundle.case, bundle.size_bytes, bundle.file_sha256);
+    let deed = Deed { actor: &actor, action: "bundle.stored", subject: bundle.id.as_str(), detail: &detail };
+    audit::append(&mut transaction, bundle.received, deed).await?;
+    let woken = match order {
+        Some(order) => orders::advance(&mut transaction, order, bundle.received).await?,
+        None => Vec::new(),
+    };
     transaction.commit().await?;
-    Ok(Accepted::Stored)
+    Ok(Accepted::Stored(woken))
+}
+
+async fn use_ticket(connection: &mut SqliteConnection, ticket: &TicketId, bundle: &BundleRow) -> sqlx::Result<bool> {
+    let used = sqlx::query("UPDATE tickets SET status = 'used', used_by = ?2 WHERE id = ?1 AND status = 'open' AND expires > ?3")
+        .bind(ticket.as_str())
+        .bind(bundle.id.as_str())
+        .bind(bundle.received.as_microsecond())
+        .execute(connection)
+        .await?;
+    Ok(used.rows_affected() > 0)
+}
+
+/// Gives a delivery its one bundle. A delivery that had ended otherwise keeps how it ended.
+async fn fill_delivery(
+    connection: &mut SqliteConnection,
+    order: &OrderId,
+    agent: &AgentId,
+    bundle: &BundleRow,
+) -> sqlx::Result<bool> {
+    let filled = sqlx::query(
+        "UPDATE deliveries SET bundle_id = ?3,
+             changed = CASE WHEN state IN ('queued', 'delivered', 'asked', 'accepted', 'running') THEN ?4 ELSE changed END,
+             state = CASE WHEN state IN ('queued', 'delivered', 'asked', 'accepted', 'running') THEN 'uploaded' ELSE state END
+         WHERE order_id = ?1 AND agent_id = ?2 AND bundle_id IS NULL",
+    )
+    .bind(order.as_str())
+    .bind(agent.as_str())
+    .bind(bundle.id.as_str())
+    .bind(bundle.received.as_microsecond())
+    .execute(&mut *connection)
+    .await?;
+    // The bundle has all of it.
+    sqlx::query("DELETE FROM progress WHERE order_id = ? AND agent_id = ?")
+        .bind(order.as_str())
+        .bind(agent.as_str())
+        .execute(connection)
+        .await?;
+    Ok(filled.rows_affected() > 0)
 }
 
 pub(super) async fn get(store: &Sqlite, id: &BundleId) -> sqlx::Result<Option<BundleRow>> {
@@ -90,7 +141,13 @@ fn read(row: &SqliteRow) -> sqlx::Result<BundleRow> {
         file_sha256: row.try_get("file_sha256")?,
         size_bytes: column::count(row, "size_bytes")?,
         key: column::key(row, "key")?,
-        ticket: TicketId::new(row.try_get::<String, _>("ticket_id")?),
+        origin: match row.try_get::<Option<String>, _>("ticket_id")? {
+            Some(ticket) => Origin::Ticket(TicketId::new(ticket)),
+            None => Origin::Order {
+                order: OrderId::new(row.try_get::<String, _>("order_id")?),
+                agent: AgentId::new(row.try_get::<String, _>("agent_id")?),
+            },
+        },
         case: CaseId::new(row.try_get::<String, _>("case_id")?),
         set: row.try_get("set_name")?,
         received: column::time(row, "received")?,

@@ -3,6 +3,7 @@
 use crate::clock::from_micros;
 use ed25519_dalek::VerifyingKey;
 use jiff::Timestamp;
+use netsonde_contract::api::fleet::DeliveryState;
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 use sqlx::Row;
@@ -23,6 +24,20 @@ pub(super) fn key(row: &SqliteRow, column: &'static str) -> sqlx::Result<Verifyi
 /// Exactly 32 bytes.
 pub(super) fn digest(row: &SqliteRow, column: &'static str) -> sqlx::Result<[u8; 32]> {
     row.try_get::<&[u8], _>(column)?.try_into().map_err(|error| unreadable(column, error))
+}
+
+pub(super) fn digest_if_any(row: &SqliteRow, column: &'static str) -> sqlx::Result<Option<[u8; 32]>> {
+    let there: Option<&[u8]> = row.try_get(column)?;
+    there.map(|_| digest(row, column)).transpose()
+}
+
+pub(super) fn time_if_any(row: &SqliteRow, column: &'static str) -> sqlx::Result<Option<Timestamp>> {
+    Ok(row.try_get::<Option<i64>, _>(column)?.map(from_micros))
+}
+
+pub(super) fn delivery_state(row: &SqliteRow, column: &'static str) -> sqlx::Result<DeliveryState> {
+    let name: &str = row.try_get(column)?;
+    DeliveryState::from_name(name).ok_or_else(|| unreadable(column, std::io::Error::other(format!("no state is called {name}"))))
 }
 
 pub(super) fn json<T: DeserializeOwned>(row: &SqliteRow, column: &'static str) -> sqlx::Result<T> {

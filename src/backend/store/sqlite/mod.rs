@@ -4,9 +4,21 @@
 //! There is one connection that writes, and each of its transactions begins
 //! IMMEDIATE, so that none is ever refused at its end for what another did.
 
+/// Says what was being done to whatever the database answers.
+macro_rules! doing {
+    ($what:literal, $call:expr) => {
+        $call.await.map_err(|source| StoreError::Database { doing: $what, source })
+    };
+}
+
+mod agents;
+mod audit;
 mod bundles;
 mod cases;
 mod column;
+mod fleet;
+mod notes;
+mod orders;
 mod sessions;
 mod settings;
 mod tickets;
@@ -93,14 +105,8 @@ fn migrations() -> Vec<Migration> {
     vec![
         change(1, "first", include_str!("migrations/1-first.sql")),
         change(2, "summary", include_str!("migrations/2-summary.sql")),
+        change(3, "fleet", include_str!("migrations/3-fleet.sql")),
     ]
-}
-
-/// Says what was being done to whatever the database answers.
-macro_rules! doing {
-    ($what:literal, $call:expr) => {
-        $call.await.map_err(|source| StoreError::Database { doing: $what, source })
-    };
 }
 
 #[async_trait]
@@ -225,17 +231,17 @@ mod tests {
         assert_eq!(reading.setting(Setting::Place).await.unwrap().as_deref(), Some("here"));
         assert!(reading.set(Setting::Place, "there").await.is_err());
         drop(reading);
-        sqlx::query("UPDATE _sqlx_migrations SET version = 99 WHERE version = 2").execute(&store.writer).await.unwrap();
+        sqlx::query("UPDATE _sqlx_migrations SET version = 99 WHERE version = 3").execute(&store.writer).await.unwrap();
         let refused = Sqlite::open_to_read(&file).await.err().unwrap();
         assert!(matches!(refused, StoreError::OtherVersion { found: 99, .. }), "{refused}");
     }
 
     #[tokio::test]
-    async fn a_bundle_of_the_first_shape_has_its_summary_after_the_second() {
+    async fn a_bundle_of_the_first_shape_keeps_its_ticket_and_has_its_summary_in_the_latest() {
         let folder = tempfile::tempdir().unwrap();
         let options = SqliteConnectOptions::new().filename(folder.path().join("old.db")).create_if_missing(true);
         let old = SqlitePoolOptions::new().max_connections(1).connect_with(options).await.unwrap();
-        let [first, second]: [Migration; 2] = migrations().try_into().unwrap();
+        let [first, second, third]: [Migration; 3] = migrations().try_into().unwrap();
         sqlx::raw_sql(first.sql).execute(&old).await.unwrap();
         let backend = r#"{"state":"explained","findings":[{"cause":"tcp.refused"},{"cause":"x"}]}"#;
         let fill = "INSERT INTO cases VALUES ('c', 1, 1);
@@ -247,8 +253,11 @@ mod tests {
             query.execute(&old).await.unwrap();
         }
         sqlx::raw_sql(second.sql).execute(&old).await.unwrap();
+        sqlx::raw_sql(third.sql).execute(&old).await.unwrap();
         let summary: (String, String) = sqlx::query_as("SELECT state, cause FROM bundles").fetch_one(&old).await.unwrap();
         assert_eq!(summary, ("explained".to_owned(), "tcp.refused".to_owned()));
+        let ticket: String = sqlx::query_scalar("SELECT ticket_id FROM bundles").fetch_one(&old).await.unwrap();
+        assert_eq!(ticket, "t");
     }
 
     #[tokio::test]

@@ -1,3 +1,4 @@
+use super::audit::{self, Deed};
 use super::{Sqlite, column};
 use crate::store::{TicketRow, TicketStatus};
 use netsonde_contract::id::{BundleId, CaseId, TicketId};
@@ -36,6 +37,9 @@ pub(super) async fn add(store: &Sqlite, ticket: &TicketRow) -> sqlx::Result<()> 
     .bind(used_by)
     .execute(&mut *transaction)
     .await?;
+    let detail = format!("case {}, set {}", ticket.case, ticket.set);
+    let deed = Deed { actor: "desk", action: "ticket.issued", subject: ticket.id.as_str(), detail: &detail };
+    audit::append(&mut transaction, ticket.created, deed).await?;
     transaction.commit().await
 }
 

@@ -24,6 +24,7 @@ pub(in crate::rules) const SPOOFED_RULE: Rule = Rule {
 };
 
 pub(in crate::rules) const BOGON_RULE: Rule = Rule {
+    refines: &["dns.unexpected_address"],
     settled_by: Some("asking the zone's own name servers, or another name server, for the name"),
     ..Rule::new("dns.bogon_answer", &["dns.split_horizon"], bogon)
 };

@@ -2,6 +2,7 @@ pub(super) mod cname_loop;
 pub(super) mod differs;
 pub(super) mod dnssec_bogus;
 pub(super) mod forged;
+pub(super) mod intercepted;
 pub(super) mod no_data;
 pub(super) mod nxdomain;
 pub(super) mod rcode;
@@ -9,6 +10,7 @@ pub(super) mod resolver_slow;
 pub(super) mod resolver_unreachable;
 pub(super) mod transport;
 pub(super) mod unanswered;
+pub(super) mod unexpected;
 pub(super) mod zone;
 
 use netsonde_contract::finding::Place;

@@ -6,6 +6,7 @@ use crate::rule::Rule;
 use crate::spot::Spot;
 use crate::wording::list;
 use netsonde_contract::finding::{Place, Severity, Who};
+use netsonde_contract::id::ObservationId;
 use netsonde_contract::observation::{ExtendedError, Lookup, LookupSource};
 use std::net::IpAddr;
 
@@ -24,6 +25,8 @@ pub(in crate::rules) const OTHER_RULE: Rule = Rule {
 
 /// The server says why it failed, and the reason is none of DNSSEC's.
 const WITH_REASON: f64 = 0.95;
+/// It fails with checking disabled as well, so that no signature is the reason.
+const UNCHECKED_TOO: f64 = 0.92;
 /// It gives no reason: broken DNSSEC would look the same.
 const WITHOUT_REASON: f64 = 0.75;
 /// Its reason is one of DNSSEC's; only CD=1 would show that the data itself is there.
@@ -64,12 +67,31 @@ fn servfail(evidence: &Evidence<'_>) -> Vec<Candidate> {
                 WITH_REASON
             }
         };
+        let unchecked: Vec<_> = fails_unchecked(evidence, view, &servers).collect();
+        if !unchecked.is_empty() {
+            candidate.confidence = candidate.confidence.max(UNCHECKED_TOO);
+            candidate = candidate.rejecting("dns.dnssec_bogus", "It fails with checking disabled as well.", unchecked);
+        }
         Some(candidate.next(
             Who::Network,
             format!("Ask the operator of the name server {} why it cannot resolve {}.", list(&servers), view.name),
         ))
     };
     evidence.names().iter().filter_map(of_view).collect()
+}
+
+/// The same name at one of these servers with checking disabled, which failed in the same way.
+fn fails_unchecked<'a>(
+    evidence: &Evidence<'a>,
+    view: &NameView<'_>,
+    servers: &[IpAddr],
+) -> impl Iterator<Item = &'a ObservationId> {
+    let fails = move |lookup: &&Seen<'_, Lookup>| {
+        lookup.name == view.name
+            && server_of(lookup.fact).is_some_and(|server| servers.contains(&server.ip()))
+            && lookup.reply.as_ref().is_some_and(|reply| reply.rcode_number == SERVFAIL)
+    };
+    evidence.unchecked.iter().filter(fails).map(|lookup| lookup.id)
 }
 
 fn refused(evidence: &Evidence<'_>) -> Vec<Candidate> {
@@ -156,7 +178,7 @@ fn server_of(lookup: &Lookup) -> Option<std::net::SocketAddr> {
 
 #[cfg(test)]
 mod tests {
-    use crate::scene::{Scene, answer, rcode, system, with_reply};
+    use crate::scene::{Scene, answer, rcode, system, unchecked, with_reply};
     use netsonde_contract::finding::Severity;
     use netsonde_contract::kind::Kind;
     use netsonde_contract::observation::{ExtendedError, Fact};
@@ -187,6 +209,13 @@ mod tests {
         let finding = unresolved(with_reason(22, "No Reachable Authority")).finds("dns.servfail");
         assert!(finding.confidence > 0.9 && finding.sentence.contains("No Reachable Authority"));
         assert_eq!(finding.rejected[0].cause, "dns.dnssec_bogus");
+    }
+
+    #[test]
+    fn failing_with_checking_disabled_as_well_rules_dnssec_out() {
+        let scene = Scene::new(NAME).check(Kind::Dns, [failing(2), unchecked(failing(2)), system(NAME, &[])]);
+        let finding = scene.finds("dns.servfail");
+        assert!(finding.confidence > 0.9 && finding.rejected[0].cause == "dns.dnssec_bogus", "{finding:?}");
     }
 
     #[test]

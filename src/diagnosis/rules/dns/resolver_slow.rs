@@ -5,7 +5,7 @@ use crate::threshold::{SLOW_LOOKUP_US, SLOW_RESOLVER_US};
 use crate::wording::duration;
 use netsonde_contract::finding::{Place, Severity, Who};
 use netsonde_contract::id::ObservationId;
-use netsonde_contract::observation::Lookup;
+use netsonde_contract::observation::{Lookup, LookupSource, Transport};
 
 pub(in crate::rules) const RULE: Rule = Rule {
     settled_by: Some("a ping to the name server, which tells its distance from its own time"),
@@ -24,8 +24,8 @@ fn evaluate(evidence: &Evidence<'_>) -> Vec<Candidate> {
 }
 
 fn slow(evidence: &Evidence<'_>, view: &NameView<'_>, server: &ServerView<'_>) -> Option<Candidate> {
-    // A query that was sent again was lost, which is another matter.
-    let prompt = |lookup: &&Seen<'_, Lookup>| lookup.attempts <= 1 && lookup.reply.is_some();
+    // A query that was sent again was lost, which is another matter. One over a connection takes several round trips.
+    let prompt = |lookup: &&Seen<'_, Lookup>| lookup.attempts <= 1 && lookup.reply.is_some() && over_udp(lookup);
     let (took_us, lookup) = server
         .lookups
         .iter()
@@ -59,6 +59,10 @@ fn slow(evidence: &Evidence<'_>, view: &NameView<'_>, server: &ServerView<'_>) -
     })
 }
 
+fn over_udp(lookup: &Lookup) -> bool {
+    matches!(lookup.source, LookupSource::Server { transport: Transport::Udp, .. })
+}
+
 /// The shortest time in which the server was seen to answer anything, and the observation that shows it: no round trip takes longer.
 /// An answer that took nearly as long as the slow one shows nothing: the server may have been slow with both.
 fn distance<'a>(
@@ -81,7 +85,7 @@ mod tests {
     use crate::scene::{Scene, answer, echo, rcode, slowly, system, with_lookup};
     use netsonde_contract::finding::Severity;
     use netsonde_contract::kind::Kind;
-    use netsonde_contract::observation::Fact;
+    use netsonde_contract::observation::{Fact, LookupSource, Transport};
 
     const NAME: &str = "shop.example";
 
@@ -121,6 +125,17 @@ mod tests {
         let facts = [a(900_000), slowly(system(NAME, &["192.0.2.1"]))];
         let scene = Scene::new(NAME).check(Kind::Dns, facts).check(Kind::Icmp, [echo("10.0.0.53", &[600_000])]);
         assert!(scene.is_healthy().is_empty());
+    }
+
+    #[test]
+    fn a_connection_to_a_far_server_does_not_make_it_slow() {
+        let over_tcp = with_lookup(a(1_270_000), |lookup| {
+            if let LookupSource::Server { transport, .. } = &mut lookup.source {
+                *transport = Transport::Tcp;
+            }
+        });
+        let facts = [a(420_000), over_tcp, slowly(system(NAME, &["192.0.2.1"]))];
+        assert!(Scene::new(NAME).check(Kind::Dns, facts).is_healthy().is_empty());
     }
 
     #[test]

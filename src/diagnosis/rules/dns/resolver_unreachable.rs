@@ -1,5 +1,5 @@
 use crate::candidate::Candidate;
-use crate::evidence::{Evidence, NameView};
+use crate::evidence::{Evidence, NameView, Seen, ServerView};
 use crate::rule::Rule;
 use crate::spot::Spot;
 use crate::threshold::SLOW_LOOKUP_US;
@@ -7,6 +7,7 @@ use crate::wording::list;
 use netsonde_contract::failure::{Failure, FailureCode, IcmpMeaning};
 use netsonde_contract::finding::{Place, Severity, Who};
 use netsonde_contract::id::ObservationId;
+use netsonde_contract::observation::{Lookup, LookupSource, Transport};
 use std::net::{IpAddr, SocketAddr};
 
 pub(in crate::rules) const RULE: Rule = Rule {
@@ -18,6 +19,8 @@ pub(in crate::rules) const RULE: Rule = Rule {
 const WITH_ERROR: f64 = 0.95;
 /// Silence to every question; whether the server or the way to it is dead does not matter to the customer.
 const SILENT: f64 = 0.88;
+/// Silence to questions about the server itself and over TCP as well: not this name, and not only UDP.
+const SILENT_TO_ALL: f64 = 0.93;
 
 fn evaluate(evidence: &Evidence<'_>) -> Vec<Candidate> {
     let names = evidence.names();
@@ -53,7 +56,14 @@ fn unreachable(evidence: &Evidence<'_>, names: &[NameView<'_>], view: &NameView<
         .filter(|lookup| lookup.fact.failure.as_ref().is_some_and(is_error))
         .map(|lookup| lookup.id)
         .collect();
-    let confidence = if errors.len() == ids.len() { WITH_ERROR } else { SILENT };
+    let told = errors.len() == ids.len();
+    let silent_to_all = !told && dead.iter().all(|server| is_silent_to_all(evidence, server));
+    let beside = if silent_to_all { beside(evidence, &dead) } else { Vec::new() };
+    let confidence = match (told, beside.is_empty()) {
+        (true, _) => WITH_ERROR,
+        (false, false) => SILENT_TO_ALL,
+        (false, true) => SILENT,
+    };
     let mut candidate =
         Candidate::new(severity, confidence, sentence(view, &servers, severity, alive.map(|server| server.server.ip())))
             .at(Place { resolver: Some(resolver), name: Some(view.name.to_owned()), ..Place::default() })
@@ -65,6 +75,7 @@ fn unreachable(evidence: &Evidence<'_>, names: &[NameView<'_>], view: &NameView<
             )
             .rejecting("host.no_route", "The questions left this machine: it has a route to the server.", ids)
             .rejecting("dns.name_unanswered", "An ICMP error answered for the whole server, whatever the name.", errors)
+            .rejecting("dns.name_unanswered", "It stays silent when it is asked who it is, and over TCP.", beside)
             .next(
                 Who::Network,
                 format!(
@@ -76,6 +87,17 @@ fn unreachable(evidence: &Evidence<'_>, names: &[NameView<'_>], view: &NameView<
         candidate = candidate.about(Spot::Name(view.name.to_owned())).stopping().resting_on(view.system_failures());
     }
     Some(candidate)
+}
+
+/// It answered neither a question about itself nor one over TCP.
+fn is_silent_to_all(evidence: &Evidence<'_>, server: &ServerView<'_>) -> bool {
+    let by_tcp = |lookup: &Seen<'_, Lookup>| matches!(lookup.source, LookupSource::Server { transport: Transport::Tcp, .. });
+    let beside = evidence.beside_of(server.server);
+    !beside.is_empty() && beside.iter().all(|lookup| lookup.reply.is_none()) && server.lookups.iter().any(by_tcp)
+}
+
+fn beside<'a>(evidence: &Evidence<'a>, servers: &[&ServerView<'a>]) -> Vec<&'a ObservationId> {
+    servers.iter().flat_map(|server| evidence.beside_of(server.server)).map(|lookup| lookup.id).collect()
 }
 
 /// An ICMP error, or over TCP a reset, says that nothing is there to answer.
@@ -135,11 +157,13 @@ fn nothing_listens(view: &NameView<'_>, servers: &[IpAddr]) -> bool {
 
 #[cfg(test)]
 mod tests {
-    use crate::scene::{Scene, answer, dns_silent, failure, icmp, no_reply, rcode, resolvers, slowly, system, with_failure};
+    use crate::scene::{
+        Scene, answer, beside, dns_silent, failure, icmp, no_reply, over_tcp, rcode, resolvers, slowly, system, with_failure,
+    };
     use netsonde_contract::failure::{FailureCode, Step};
     use netsonde_contract::finding::{Severity, State};
     use netsonde_contract::kind::Kind;
-    use netsonde_contract::observation::Fact;
+    use netsonde_contract::observation::{Fact, Purpose};
     use netsonde_contract::outcome::Status;
 
     const NAME: &str = "shop.example";
@@ -150,6 +174,16 @@ mod tests {
         let scene = Scene::new(NAME).check(Kind::Dns, facts).ended(Kind::Tcp, Status::Skipped, []);
         let finding = scene.ended(Kind::Http, Status::TimedOut, []).finds("dns.resolver_unreachable");
         assert_eq!(finding.severity, Severity::Problem);
+    }
+
+    #[test]
+    fn silence_to_everything_and_over_tcp_rules_one_name_out() {
+        let dead = dns_silent("10.0.0.53", NAME, "A");
+        let scene = Scene::new(NAME).check(Kind::Dns, [dead.clone(), system(NAME, &[])]);
+        assert!(scene.finds("dns.resolver_unreachable").confidence < 0.9);
+        let who = beside(dns_silent("10.0.0.53", "version.bind", "TXT"), Purpose::Identity);
+        let finding = scene.check(Kind::Dns, [who, over_tcp(dead)]).finds("dns.resolver_unreachable");
+        assert!(finding.confidence > 0.9 && finding.rejected.iter().any(|not| not.cause == "dns.name_unanswered"), "{finding:?}");
     }
 
     #[test]

@@ -26,6 +26,8 @@ pub(in crate::rules) const NAME_RULE: Rule = Rule {
 const ONE_TYPE: f64 = 0.9;
 /// The server answers other questions.
 const ONE_NAME: f64 = 0.88;
+/// It stayed silent for the name in two checks, one after the other.
+const ONE_NAME_AGAIN: f64 = 0.92;
 
 fn evaluate(
     evidence: &Evidence<'_>,
@@ -112,10 +114,11 @@ fn name_unanswered(evidence: &Evidence<'_>) -> Vec<Candidate> {
             (false, None) => Severity::Problem,
         };
         let address = server.server.ip();
+        let again = by_udp.iter().any(|lookup| lookup.outcome.check != by_udp[0].outcome.check);
         let name = view.name;
         let mut candidate = Candidate::new(
             severity,
-            ONE_NAME,
+            if again { ONE_NAME_AGAIN } else { ONE_NAME },
             format!("The name server {address} answers other questions, but stays silent for {name}: it waits in vain for the servers of that name, or somebody on the way drops the question."),
         )
         .at(resolver(name, address))
@@ -165,6 +168,16 @@ mod tests {
             .check(Kind::Dns, [dns_silent(SERVER, NAME, "A"), who, system(NAME, &[])])
             .finds("dns.name_unanswered");
         assert_eq!((finding.severity, finding.refines), (Severity::Problem, vec!["dns.resolver_unreachable".to_owned()]));
+    }
+
+    #[test]
+    fn silence_for_the_name_in_a_second_check_settles_it() {
+        let who = beside(rcode(SERVER, "version.bind", "TXT", 5, &[]), Purpose::Identity);
+        let finding = Scene::new(NAME)
+            .check(Kind::Dns, [dns_silent(SERVER, NAME, "A"), system(NAME, &[])])
+            .check(Kind::Dns, [dns_silent(SERVER, NAME, "A"), who])
+            .finds("dns.name_unanswered");
+        assert!(finding.confidence >= 0.9, "{finding:?}");
     }
 
     #[test]

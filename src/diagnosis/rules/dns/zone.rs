@@ -17,11 +17,13 @@ pub(in crate::rules) const LAME_RULE: Rule = Rule {
 };
 
 pub(in crate::rules) const STALE_RULE: Rule = Rule {
+    refines: &["dns.unexpected_address"],
     settled_by: Some("asking the resolver again when the record's time is over"),
     ..Rule::new("dns.stale_record", &["dns.split_horizon"], stale)
 };
 
 pub(in crate::rules) const SPLIT_RULE: Rule = Rule {
+    refines: &["dns.unexpected_address"],
     settled_by: Some("asking whoever runs the network whether the name has an address of its own inside"),
     ..Rule::new("dns.split_horizon", &["dns.stale_record"], split_horizon)
 };

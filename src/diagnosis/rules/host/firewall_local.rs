@@ -1,11 +1,12 @@
 use crate::candidate::Candidate;
-use crate::evidence::Evidence;
+use crate::evidence::{Evidence, Seen};
 use crate::rule::Rule;
 use crate::spot::Spot;
 use crate::wording::named;
 use netsonde_contract::failure::{Failure, FailureCode, IcmpMeaning, Step};
 use netsonde_contract::finding::{Place, Severity, Who};
 use netsonde_contract::id::ObservationId;
+use netsonde_contract::observation::{Lookup, LookupSource, Transport};
 use std::net::IpAddr;
 
 pub(in crate::rules) const RULE: Rule = Rule {
@@ -78,7 +79,12 @@ fn towards_resolver(evidence: &Evidence<'_>) -> Option<Candidate> {
     let names = evidence.names();
     let view = names.iter().find(|view| !view.servers.is_empty() && !view.resolved())?;
     let lookups = || view.servers.iter().flat_map(|server| &server.lookups);
-    if !lookups().all(|lookup| lookup.failure.as_ref().is_some_and(|failure| is_own_filter(evidence, failure))) {
+    let own = |lookup: &&Seen<'_, Lookup>| lookup.failure.as_ref().is_some_and(|failure| is_own_filter(evidence, failure));
+    // A filter that rejects connections as well answers them as a server would: only datagrams tell whose the refusal is.
+    let rejected = |lookup: &&Seen<'_, Lookup>| {
+        lookup.failure.as_ref().is_some_and(|failure| !over_udp(lookup) && failure.code == FailureCode::Refused)
+    };
+    if !lookups().any(|lookup| own(&lookup)) || !lookups().all(|lookup| own(&lookup) || rejected(&lookup)) {
         return None;
     }
     let ids: Vec<&ObservationId> = lookups().map(|lookup| lookup.id).chain(view.system_failures()).collect();
@@ -95,6 +101,10 @@ fn towards_resolver(evidence: &Evidence<'_>) -> Option<Candidate> {
         .rejecting("host.permission_denied", "The socket was opened; only the packet was refused.", ids)
         .next(Who::Customer, ACTION);
     Some(candidate)
+}
+
+fn over_udp(lookup: &Lookup) -> bool {
+    matches!(lookup.source, LookupSource::Server { transport: Transport::Udp, .. })
 }
 
 /// A datagram was refused at sending, or an ICMP refusal carries one of our own addresses.

@@ -1,8 +1,9 @@
 use crate::candidate::Candidate;
-use crate::evidence::{Evidence, is_without_route};
+use crate::evidence::{Evidence, is_barred, is_without_route};
 use crate::rule::Rule;
 use crate::spot::Spot;
 use crate::wording::list;
+use netsonde_contract::failure::Failure;
 use netsonde_contract::finding::{Place, Severity, Who};
 use netsonde_contract::id::ObservationId;
 use std::net::IpAddr;
@@ -11,6 +12,9 @@ pub(in crate::rules) const RULE: Rule = Rule::new("host.no_route", &["path.no_ro
 
 /// The operating system itself says so, before anything is sent.
 const CONFIDENCE: f64 = 0.97;
+
+/// The socket was opened and every name server barred: a route of type prohibit does that, and so may a security policy.
+const BARRED: f64 = 0.8;
 
 fn evaluate(evidence: &Evidence<'_>) -> Vec<Candidate> {
     let addresses = evidence.addresses();
@@ -49,9 +53,12 @@ fn to_resolvers(evidence: &Evidence<'_>) -> Option<Candidate> {
     let names = evidence.names();
     let view = names.iter().find(|view| !view.servers.is_empty() && !view.resolved())?;
     let lookups = || view.servers.iter().flat_map(|server| &server.lookups);
-    if !lookups().all(|lookup| lookup.failure.as_ref().is_some_and(is_without_route)) {
-        return None;
-    }
+    let all = |barred: fn(&Failure) -> bool| lookups().all(|lookup| lookup.failure.as_ref().is_some_and(barred));
+    let confidence = match (all(is_without_route), all(is_barred)) {
+        (true, _) => CONFIDENCE,
+        (_, true) => BARRED,
+        _ => return None,
+    };
     let servers: Vec<IpAddr> = view.servers.iter().map(|server| server.server.ip()).collect();
     let ids: Vec<&ObservationId> = lookups().map(|lookup| lookup.id).chain(view.system_failures()).collect();
     let sentence = format!(
@@ -61,7 +68,9 @@ fn to_resolvers(evidence: &Evidence<'_>) -> Option<Candidate> {
     );
     let place = Place { resolver: servers.first().copied(), ..Place::default() };
     let action = "Look at the routing table (`ip route`, `route print`): the machine is most likely without a network or a default gateway.";
-    Some(candidate(sentence, place, &ids).next(Who::Customer, action))
+    let mut candidate = candidate(sentence, place, &ids).next(Who::Customer, action);
+    candidate.confidence = confidence;
+    Some(candidate.settled_by("`ip route get` with the name server's address: a route of type prohibit is named there"))
 }
 
 fn candidate(sentence: String, place: Place, ids: &[&ObservationId]) -> Candidate {
@@ -105,6 +114,15 @@ mod tests {
         };
         let scene = Scene::new("shop.example").check(Kind::Dns, [lost("A"), lost("AAAA"), system("shop.example", &[])]);
         scene.finds("host.no_route");
+    }
+
+    #[test]
+    fn name_servers_that_a_route_bars_are_no_missing_right() {
+        let barred = |record_type| {
+            no_reply("10.0.0.53", "shop.example", record_type, failure(FailureCode::PermissionDenied, Step::Connect))
+        };
+        let scene = Scene::new("shop.example").check(Kind::Dns, [barred("A"), barred("AAAA"), system("shop.example", &[])]);
+        assert_eq!(scene.finds("host.no_route").confidence, 0.8);
     }
 
     #[test]

@@ -1,10 +1,10 @@
 use crate::candidate::Candidate;
-use crate::evidence::Evidence;
+use crate::evidence::{Evidence, is_barred};
 use crate::rule::Rule;
 use netsonde_contract::failure::{Failure, FailureCode, Step};
 use netsonde_contract::finding::{Severity, Who};
 use netsonde_contract::observation::Fact;
-use netsonde_contract::outcome::Outcome;
+use netsonde_contract::outcome::{Outcome, Status};
 
 pub(in crate::rules) const RULE: Rule = Rule {
     settled_by: Some("the system's audit log at the time of the refusal, which names the security policy that refused"),
@@ -21,10 +21,20 @@ const ACTION: &str = "Run netsonde with the rights that it names, or allow it in
 fn evaluate(evidence: &Evidence<'_>) -> Vec<Candidate> {
     // Where the routing table itself bars the way, that is the reason, and not a right.
     let barred = evidence.addresses().into_iter().any(|address| !evidence.without_route(address).is_empty());
-    if barred { Vec::new() } else { evidence.outcomes.iter().filter_map(|outcome| refused(outcome)).collect() }
+    let lookups = || evidence.names().into_iter().flat_map(|view| view.servers).flat_map(|server| server.lookups);
+    let resolvers_barred = lookups().next().is_some() && lookups().all(|lookup| lookup.failure.as_ref().is_some_and(is_barred));
+    if barred || resolvers_barred {
+        Vec::new()
+    } else {
+        evidence.outcomes.iter().filter_map(|outcome| refused(outcome)).collect()
+    }
 }
 
 fn refused(outcome: &Outcome) -> Option<Candidate> {
+    // What an ordinary user may not do is said as not measured, with what grants it, and is no fault of the machine.
+    if outcome.status == Status::NotMeasured {
+        return None;
+    }
     let with_failure = outcome.observations.iter().filter(|observation| !matches!(observation.fact, Fact::Route(_)));
     let with_failure = with_failure.filter_map(|observation| Some((observation, observation.fact.failure()?)));
     let (observation, failure, confidence) =
@@ -56,9 +66,11 @@ fn confidence(failure: &Failure) -> Option<f64> {
 
 #[cfg(test)]
 mod tests {
-    use crate::scene::{Scene, connect, connected, echo_failed, failure};
+    use crate::scene::{Scene, connect, connected, echo_failed, failure, service};
     use netsonde_contract::failure::{FailureCode, Step};
+    use netsonde_contract::finding::State;
     use netsonde_contract::kind::Kind;
+    use netsonde_contract::outcome::Status;
 
     #[test]
     fn a_socket_that_may_not_be_opened_stops_the_check() {
@@ -73,6 +85,15 @@ mod tests {
         let scene = Scene::new("shop.example").check(Kind::Tcp, [connected("192.0.2.1:443")]);
         let scene = scene.check(Kind::Icmp, [echo_failed("192.0.2.1", refused)]);
         assert_eq!(scene.is_healthy(), ["host.permission_denied"]);
+    }
+
+    #[test]
+    fn a_right_that_an_ordinary_user_lacks_is_no_fault_of_the_machine() {
+        let refused = failure(FailureCode::PermissionDenied, Step::Open);
+        let fact = service(|service| service.failure = Some(refused));
+        let scene = Scene::new("shop.example").ended(Kind::Service, Status::NotMeasured, [fact]);
+        assert!(!scene.names("host.permission_denied"));
+        assert_eq!(scene.diagnose().state, State::Indeterminate);
     }
 
     #[test]

@@ -14,11 +14,15 @@ pub(in crate::rules) const RULE: Rule = Rule {
 
 /// The wait is far above the round trip; retransmissions, which would look alike, are not seen.
 const CONFIDENCE: f64 = 0.85;
+/// None of many pings was lost: nothing had to be sent again that would explain the wait.
+const NOTHING_LOST: f64 = 0.92;
+/// Pings after which no loss means little loss.
+const ENOUGH_PINGS: u32 = 20;
 
 fn evaluate(evidence: &Evidence<'_>) -> Vec<Candidate> {
     let slow = evidence.exchanges.iter().filter_map(|exchange| Some((exchange, wait_us(evidence, exchange)?)));
     let slowest = slow.filter(|(_, (wait_us, _))| *wait_us > SLOW_FIRST_BYTE_US).max_by_key(|(_, (wait_us, _))| *wait_us);
-    slowest.map(|(exchange, (wait_us, rtt_us))| candidate(exchange, wait_us, rtt_us)).into_iter().collect()
+    slowest.map(|(exchange, (wait_us, rtt_us))| candidate(evidence, exchange, wait_us, rtt_us)).into_iter().collect()
 }
 
 /// The wait for the first byte with one round trip taken off, and that round trip. An error that came late is the error's business.
@@ -40,16 +44,19 @@ fn wait_us(evidence: &Evidence<'_>, exchange: &Seen<'_, Exchange>) -> Option<(u6
     Some((first_byte_us.saturating_sub(rtt_us), rtt_us))
 }
 
-fn candidate(exchange: &Seen<'_, Exchange>, wait_us: u64, rtt_us: u64) -> Candidate {
+fn candidate(evidence: &Evidence<'_>, exchange: &Seen<'_, Exchange>, wait_us: u64, rtt_us: u64) -> Candidate {
     let host = host_of(&exchange.url);
     let sentence = format!(
         "{host} takes {} to begin its answer, while the network's round trip is only {}: the server is slow, and the network is not.",
         duration(wait_us),
         duration(rtt_us)
     );
-    Candidate::new(Severity::Degraded, CONFIDENCE, sentence)
+    let pings = exchange.address.map(|address| evidence.lost_calmly(address.ip())).unwrap_or_default();
+    let clean = pings.of >= ENOUGH_PINGS && pings.cases == 0;
+    Candidate::new(Severity::Degraded, if clean { NOTHING_LOST } else { CONFIDENCE }, sentence)
         .at(place(exchange))
         .resting_on([exchange.id])
+        .resting_on(pings.ids.into_iter().filter(|_| clean))
         .rejecting("http.slow_network", format!("The connection took {}.", duration(rtt_us)), [exchange.id])
         .rejecting("path.mtu_blackhole", "The answer came; in a black hole it would not.", [exchange.id])
         .next(Who::Server, format!("Look for what {host} does before it answers: database, other services, a cold start."))
@@ -57,7 +64,7 @@ fn candidate(exchange: &Seen<'_, Exchange>, wait_us: u64, rtt_us: u64) -> Candid
 
 #[cfg(test)]
 mod tests {
-    use crate::scene::{Scene, exchange};
+    use crate::scene::{Scene, echo_series, exchange};
     use netsonde_contract::kind::Kind;
     use netsonde_contract::observation::{Fact, Phases};
 
@@ -73,6 +80,14 @@ mod tests {
     fn a_late_first_byte_on_a_fast_network_is_the_servers() {
         let finding = Scene::new(URL).check(Kind::Http, [timed(20_000, 2_020_000)]).finds("http.slow_server");
         assert!(finding.sentence.contains("takes 2.0 seconds") && finding.sentence.contains("20 ms"), "{}", finding.sentence);
+    }
+
+    #[test]
+    fn pings_of_which_none_is_lost_leave_only_the_server() {
+        let scene = Scene::new(URL).check(Kind::Http, [timed(20_000, 2_020_000)]);
+        assert!(scene.finds("http.slow_server").confidence < 0.9);
+        let scene = scene.check(Kind::Icmp, [echo_series("192.0.2.1", 20, 0, |_| {})]);
+        assert!(scene.finds("http.slow_server").confidence > 0.9);
     }
 
     #[test]

@@ -14,12 +14,14 @@ pub(in crate::rules) const RULE: Rule = Rule {
 
 /// Connected and asked, and no answer. Whether the request was acknowledged is not seen.
 const CONFIDENCE: f64 = 0.75;
+/// Large packets to the target pass: no path swallows the request.
+const LARGE_PASS: f64 = 0.9;
 
 fn evaluate(evidence: &Evidence<'_>) -> Vec<Candidate> {
-    last_exchanges(evidence).iter().filter_map(timeout).collect()
+    last_exchanges(evidence).iter().filter_map(|exchange| timeout(evidence, exchange)).collect()
 }
 
-fn timeout(exchange: &Seen<'_, Exchange>) -> Option<Candidate> {
+fn timeout(evidence: &Evidence<'_>, exchange: &Seen<'_, Exchange>) -> Option<Candidate> {
     let failure = exchange.failure.as_ref()?;
     if failure.code != FailureCode::TimedOut || failure.during != Step::Receive || exchange.status.is_some() {
         return None;
@@ -28,12 +30,16 @@ fn timeout(exchange: &Seen<'_, Exchange>) -> Option<Candidate> {
     let through = exchange.proxy.as_ref().map_or(String::new(), |proxy| format!(" through the proxy {proxy}"));
     let sentence = format!("{host} accepts the connection and the request{through}, and then does not answer within the limit.");
     let secured = exchange.phases.tls_us.map(|_| exchange.id);
-    let candidate = Candidate::new(Severity::Problem, CONFIDENCE, sentence)
+    let direct = exchange.address.filter(|_| exchange.proxy.is_none());
+    let large = direct.map(|address| evidence.passes_large(address.ip())).unwrap_or_default();
+    let confidence = if large.is_empty() { CONFIDENCE } else { LARGE_PASS };
+    let candidate = Candidate::new(Severity::Problem, confidence, sentence)
         .at(place(exchange))
         .about(Spot::Url(exchange.url.clone()))
         .resting_on([exchange.id])
         .rejecting("tls.handshake_timeout", "The TLS handshake was complete.", secured)
         .rejecting("http.slow_server", "No answer came at all.", [exchange.id])
+        .rejecting("path.mtu_blackhole", "Large packets to the target pass.", large)
         .next(
             Who::Server,
             format!("Look at what {host} does with the request: a service behind it that hangs, or all its workers busy."),
@@ -43,9 +49,10 @@ fn timeout(exchange: &Seen<'_, Exchange>) -> Option<Candidate> {
 
 #[cfg(test)]
 mod tests {
-    use crate::scene::{Scene, exchange, failure};
+    use crate::scene::{Scene, exchange, failure, mtu};
     use netsonde_contract::failure::{FailureCode, Step};
     use netsonde_contract::kind::Kind;
+    use netsonde_contract::observation::MtuLimit;
 
     const URL: &str = "https://shop.example/";
 
@@ -62,6 +69,13 @@ mod tests {
     fn a_request_without_an_answer_is_the_servers_silence() {
         let finding = scene(Step::Receive, None).finds("http.timeout");
         assert!(finding.confidence < 0.9 && finding.rejected.iter().any(|rejected| rejected.cause == "tls.handshake_timeout"));
+    }
+
+    #[test]
+    fn large_packets_that_pass_leave_only_the_server() {
+        let passes = mtu(MtuLimit::None, 1_500, None);
+        let finding = scene(Step::Receive, None).check(Kind::Mtu, [passes]).finds("http.timeout");
+        assert!(finding.confidence >= 0.9 && finding.rejected.iter().any(|not| not.cause == "path.mtu_blackhole"), "{finding:?}");
     }
 
     #[test]

@@ -7,6 +7,8 @@ use crate::spot::Spot;
 use crate::wording::named;
 use netsonde_contract::finding::{Place, Severity, Who};
 use netsonde_contract::id::ObservationId;
+use netsonde_contract::observation::TracePath;
+use std::net::IpAddr;
 
 pub(in crate::rules) const RULE: Rule = Rule {
     settled_by: Some(
@@ -17,6 +19,8 @@ pub(in crate::rules) const RULE: Rule = Rule {
 
 /// Several connections stay silent however often they ask, and the others stand at once: what is lost goes with the connection.
 const SEVERAL: f64 = 0.75;
+/// A search for all parallel ways found one that loses everything while another loses nothing.
+const BY_WAYS: f64 = 0.93;
 /// Only one did, and pings show that chance does not explain it.
 const ONE: f64 = 0.6;
 
@@ -50,11 +54,20 @@ fn towards(evidence: &Evidence<'_>, endpoint: &Endpoint<'_>) -> Option<Candidate
         endpoint.address.port()
     );
     let ids: Vec<&ObservationId> = silent.iter().map(|attempt| attempt.id).collect();
-    let candidate = Candidate::new(Severity::Degraded, if silent.len() > 1 { SEVERAL } else { ONE }, sentence)
+    let ways = dead_way(evidence, address);
+    let confidence = match (ways, silent.len()) {
+        (Some(_), _) => BY_WAYS,
+        (None, 1) => ONE,
+        (None, _) => SEVERAL,
+    };
+    let reason = "Of the parallel ways one loses every packet and another none.";
+    let candidate = Candidate::new(Severity::Degraded, confidence, sentence)
         .at(Place { address: Some(address), port: Some(endpoint.address.port()), ..Place::default() })
         .about(Spot::Endpoint(endpoint.address))
         .about(Spot::Address(address))
         .resting_on(endpoint.ids())
+        .resting_on(ways)
+        .rejecting("tcp.backend_unhealthy", reason, ways)
         .rejecting("tcp.accept_queue_full", "The connections that stand do so at once, none on a later try.", endpoint.ids())
         .next(
             Who::Network,
@@ -64,11 +77,23 @@ fn towards(evidence: &Evidence<'_>, endpoint: &Endpoint<'_>) -> Option<Candidate
     Some(candidate.resting_on(ids))
 }
 
+/// A trace that found a way on which nothing arrives beside one on which everything does.
+fn dead_way<'a>(evidence: &Evidence<'a>, address: IpAddr) -> Option<&'a ObservationId> {
+    /// Fewer probes may all be lost, or all arrive, by chance.
+    const LEAST_PROBES: u32 = 5;
+    let splits = |paths: &[TracePath]| {
+        let judged = || paths.iter().filter(|path| path.sent >= LEAST_PROBES);
+        judged().any(|path| path.answered == 0) && judged().any(|path| path.answered == path.sent)
+    };
+    let of_address = evidence.traces.iter().filter(|trace| trace.target == address);
+    of_address.filter(|trace| trace.multipath.as_ref().is_some_and(|ways| splits(&ways.paths))).map(|trace| trace.id).next()
+}
+
 #[cfg(test)]
 mod tests {
-    use crate::scene::{Scene, connected, connected_late, echo_series, silent};
+    use crate::scene::{Scene, connected, connected_late, echo_series, silent, trace};
     use netsonde_contract::kind::Kind;
-    use netsonde_contract::observation::Fact;
+    use netsonde_contract::observation::{Fact, Multipath, TracePath};
 
     const AT: &str = "192.0.2.1:443";
 
@@ -88,6 +113,18 @@ mod tests {
         assert!(!scene.names("path.ecmp_member_bad"));
         let scene = scene.check(Kind::Icmp, [echo_series("192.0.2.1", 20, 0, |_| {})]);
         assert_eq!(scene.finds("path.ecmp_member_bad").confidence, 0.6);
+    }
+
+    #[test]
+    fn a_search_that_finds_a_dead_way_beside_a_whole_one_settles_it() {
+        let way = |answered| TracePath { flow: 0, flows: 4, hops: Vec::new(), sent: 10, answered, loss: None, rtt: None };
+        let mut facts = trace("192.0.2.1", &["10.0.1.1", "192.0.2.1"]);
+        if let Some(Fact::Trace(trace)) = facts.last_mut() {
+            let paths = vec![way(10), way(0)];
+            trace.multipath = Some(Multipath { confidence: 80, complete: true, flows: 8, probes: 40, paths });
+        }
+        let scene = attempts(&[connected, silent, connected, silent, silent, connected]).check(Kind::Traceroute, facts);
+        assert!(scene.finds("path.ecmp_member_bad").confidence > 0.9);
     }
 
     #[test]

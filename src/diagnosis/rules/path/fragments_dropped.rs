@@ -1,12 +1,12 @@
 use crate::candidate::Candidate;
-use crate::evidence::{Evidence, is_fragmented};
+use crate::evidence::{Evidence, Seen, is_fragmented};
 use crate::rule::Rule;
 use crate::rules::path::loss;
 use crate::spot::Spot;
 use crate::wording::named;
 use netsonde_contract::finding::{Place, Severity, Who};
 use netsonde_contract::id::ObservationId;
-use netsonde_contract::observation::MtuLimit;
+use netsonde_contract::observation::{Mtu, MtuLimit};
 use std::net::IpAddr;
 
 pub(in crate::rules) const RULE: Rule = Rule {
@@ -30,16 +30,15 @@ fn towards(evidence: &Evidence<'_>, address: IpAddr) -> Option<Candidate> {
         .find(|echo| is_fragmented(echo.fact) && echo.failure.is_none() && echo.errors.is_empty() && echo.sent >= LEAST_SENT)?;
     let small: Vec<&ObservationId> = evidence.answered_series(address).map(|echo| echo.id).collect();
     // Where every large packet vanishes, pieces do too.
-    let swallowed = evidence.mtus.iter().any(|mtu| mtu.address == address && mtu.limit == MtuLimit::Untold);
+    let vanished = |mtu: &Seen<'_, Mtu>| {
+        mtu.limit == MtuLimit::Untold && mtu.stopped_bytes.is_some_and(|stopped| !evidence.carries(address, stopped))
+    };
+    let swallowed = evidence.mtus_of(address).any(vanished);
     if !large.replies.is_empty() || small.is_empty() || swallowed || loss::share(evidence, address).is_some() {
         return None;
     }
-    let wide: Vec<&ObservationId> = evidence
-        .mtus
-        .iter()
-        .filter(|mtu| mtu.address == address && mtu.passed_bytes.is_some_and(|bytes| bytes >= 1_280))
-        .map(|mtu| mtu.id)
-        .collect();
+    let wide: Vec<&ObservationId> =
+        evidence.mtus_of(address).filter(|mtu| mtu.passed_bytes.is_some_and(|bytes| bytes >= 1_280)).map(|mtu| mtu.id).collect();
     let sentence = format!(
         "Packets to {} that travel in several pieces never arrive, while small ones do: large DNS answers, VPNs and other UDP traffic fail.",
         named(&evidence.host(), address)
@@ -62,8 +61,9 @@ fn towards(evidence: &Evidence<'_>, address: IpAddr) -> Option<Candidate> {
 
 #[cfg(test)]
 mod tests {
-    use crate::scene::{Scene, echo_series, sized};
+    use crate::scene::{Scene, echo_series, mtu, sized, tcp_mtu};
     use netsonde_contract::kind::Kind;
+    use netsonde_contract::observation::MtuLimit;
 
     fn scene(small_lost: u32, large_lost: u32) -> Scene {
         let scene = Scene::new("shop.example").check(Kind::Icmp, [echo_series("192.0.2.1", 20, small_lost, |_| {})]);
@@ -78,6 +78,12 @@ mod tests {
     #[test]
     fn one_large_ping_that_arrives_shows_that_fragments_pass() {
         assert!(scene(0, 2).is_healthy().is_empty());
+    }
+
+    #[test]
+    fn where_large_segments_pass_whole_it_is_the_pieces() {
+        let sizes = [mtu(MtuLimit::Untold, 1_300, Some(1_301)), tcp_mtu(MtuLimit::None, 1_500, None, 1_460)];
+        scene(0, 3).check(Kind::Mtu, sizes).finds("path.fragments_dropped");
     }
 
     #[test]

@@ -19,8 +19,10 @@ fn evaluate(evidence: &Evidence<'_>) -> Vec<Candidate> {
 /// Pings or traceroute stay without the target's answer, while the target answers otherwise.
 fn towards(evidence: &Evidence<'_>, address: IpAddr) -> Option<Candidate> {
     let tcp = evidence.answered_tcp(address);
+    let (echoed, arrived) = (evidence.echoed(address), evidence.arrived(address));
     let mut works = tcp.clone();
-    works.extend(evidence.echoed(address));
+    works.extend(echoed.iter().copied());
+    works.extend(arrived.iter().copied());
     works.first()?;
     // 0.0.0.0 and :: are this machine to a connection, and nobody to a ping.
     if address.is_unspecified() {
@@ -38,7 +40,7 @@ fn towards(evidence: &Evidence<'_>, address: IpAddr) -> Option<Candidate> {
         silent.push("ping");
     }
     if !traces.is_empty() {
-        silent.push("traceroute");
+        silent.push(if arrived.is_empty() { "traceroute" } else { "one kind of traceroute" });
     }
     if silent.is_empty() {
         return None;
@@ -49,7 +51,11 @@ fn towards(evidence: &Evidence<'_>, address: IpAddr) -> Option<Candidate> {
         .flat_map(|echo| &echo.fact.errors)
         .next()
         .map(|error: &IcmpError| format!(" (the router {} says: {})", error.offender, error.words()));
-    let answer = if tcp.is_empty() { "it answers to ping" } else { "its TCP port answers" };
+    let answer = match (tcp.first(), echoed.first()) {
+        (Some(_), _) => "its TCP port answers",
+        (None, Some(_)) => "it answers to ping",
+        (None, None) => "it answers to a traceroute of another kind",
+    };
     let sentence = format!(
         "{} does not answer to {}{}, but {answer}: a filter keeps diagnostic packets out, and applications are not touched by that.",
         named(&evidence.host(), address),
@@ -86,6 +92,14 @@ mod tests {
     fn a_required_trace_that_does_not_arrive_is_explained_by_it() {
         let scene = Scene::new("shop.example").check(Kind::Traceroute, trace("192.0.2.1", &["10.0.1.1", "*", "*"])).required();
         assert_eq!(scene.check(Kind::Icmp, [echo("192.0.2.1", &[9_000])]).is_healthy(), ["path.icmp_unsupported"]);
+    }
+
+    #[test]
+    fn a_host_that_answers_another_kind_of_trace_is_there() {
+        let scene = Scene::new("shop.example").check(Kind::Traceroute, trace("192.0.2.1", &["10.0.1.1", "*", "*"])).required();
+        let scene = scene.check(Kind::Icmp, [echo("192.0.2.1", &[])]);
+        let scene = scene.check(Kind::Traceroute, trace("192.0.2.1", &["10.0.1.1", "192.0.2.1"]));
+        assert_eq!(scene.is_healthy(), ["path.icmp_unsupported"]);
     }
 
     #[test]

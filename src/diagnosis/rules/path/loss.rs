@@ -1,6 +1,7 @@
 use crate::candidate::Candidate;
 use crate::evidence::{Evidence, Share};
 use crate::rule::Rule;
+use crate::rules::path::loss_begins::{self, Begins};
 use crate::spot::Spot;
 use crate::threshold::BAD_SHARE;
 use crate::wording::named;
@@ -18,6 +19,8 @@ pub(in crate::rules) const RULE: Rule = Rule {
 const BY_PINGS: f64 = 0.85;
 /// Connections had to send again as well, so that it is not only ICMP.
 const BY_CONNECTIONS_TOO: f64 = 0.95;
+/// A trace shows from where on: before it nothing is lost, and all behind it have the loss, which no limit of one router's does.
+const BEGINS_ON_THE_WAY: f64 = 0.92;
 
 fn evaluate(evidence: &Evidence<'_>) -> Vec<Candidate> {
     evidence.addresses().into_iter().filter_map(|address| towards(evidence, address)).collect()
@@ -32,28 +35,54 @@ fn towards(evidence: &Evidence<'_>, address: IpAddr) -> Option<Candidate> {
         .filter(|attempt| attempt.address.ip() == address && (attempt.silent() || attempt.connected_late()))
         .map(|attempt| attempt.id)
         .collect();
-    let confidence = if again.is_empty() { BY_PINGS } else { BY_CONNECTIONS_TOO };
+    let begins = loss_begins::begins(evidence, address);
+    let on_the_way = begins.as_ref().filter(|begins| begins.after.is_some() && begins.upto.1 != address);
+    let confidence = match (again.is_empty(), on_the_way) {
+        (false, _) => BY_CONNECTIONS_TOO,
+        (true, Some(_)) => BEGINS_ON_THE_WAY,
+        (true, None) => BY_PINGS,
+    };
     let sentence = format!(
-        "Packets to {host} are lost on the way: {} of the pings got no answer. Programs feel it as pauses and slow transfers.",
-        lost.words()
+        "Packets to {host} are lost on the way: {} of the pings got no answer.{} Programs feel it as pauses and slow transfers.",
+        lost.words(),
+        begins.as_ref().map(where_it_begins).unwrap_or_default()
     );
+    let all_behind = on_the_way.iter().flat_map(|begins| begins.ids.iter().copied()).collect::<Vec<_>>();
     // An exchange that came to a halt is what such loss does.
     let stalled = evidence.exchanges.iter().filter(|exchange| {
         let timed_out = exchange.failure.as_ref().is_some_and(|failure| failure.code == FailureCode::TimedOut);
         timed_out && exchange.address.is_some_and(|at| at.ip() == address) && exchange.proxy.is_none()
     });
     let candidate = Candidate::new(Severity::Degraded, confidence, sentence)
-        .at(Place { address: Some(address), ..Place::default() })
+        .at(Place { hop: begins.as_ref().and_then(one_hop), address: Some(address), ..Place::default() })
         .about(Spot::Address(address))
+        .resting_on(begins.iter().flat_map(|begins| begins.ids.iter().copied()))
         .resting_on(lost.ids.iter().copied())
         .resting_on(again.iter().copied())
         .resting_on(stalled.map(|exchange| exchange.id))
         .rejecting("path.icmp_rate_limited", "Connections had to send their first packet again as well.", again)
+        .rejecting("path.icmp_rate_limited", "Every hop behind the place where it begins has the loss as well.", all_behind)
         .next(
             Who::Network,
             "Look for errors, drops and full queues on the links to the target, the nearest first: a bad cable or radio link, a duplex mismatch, a line at its limit.",
         );
     Some(candidate)
+}
+
+/// The hop at which the loss begins, where the counts leave only one.
+fn one_hop(begins: &Begins<'_>) -> Option<u8> {
+    let (hop, _) = begins.upto;
+    let next = begins.after.map_or(1, |(before, _)| before + 1);
+    (hop == next).then_some(hop)
+}
+
+/// ` It begins between 10.0.2.1 (hop 2) and 10.0.3.1 (hop 3).`
+fn where_it_begins(begins: &Begins<'_>) -> String {
+    let (hop, router) = begins.upto;
+    match begins.after {
+        Some((before, last_whole)) => format!(" It begins between {last_whole} (hop {before}) and {router} (hop {hop})."),
+        None => format!(" It begins before {router} (hop {hop})."),
+    }
 }
 
 /// The share of pings that is lost; none where it is too small, or a limit on ICMP explains it.
@@ -73,7 +102,7 @@ pub(in crate::rules) fn grows_with_rate(calm: &Share<'_>, burst: &Share<'_>) -> 
 
 #[cfg(test)]
 mod tests {
-    use crate::scene::{Scene, connected, connected_late, echo_series, paced};
+    use crate::scene::{Scene, connected, connected_late, echo_series, paced, trace_rounds};
     use netsonde_contract::kind::Kind;
 
     fn pings(lost: u32) -> Scene {
@@ -92,6 +121,16 @@ mod tests {
     fn connections_that_sent_again_show_that_it_is_not_ping_alone() {
         let finding = pings(4).check(Kind::Tcp, [connected_late("192.0.2.1:443")]).finds("path.loss");
         assert!(finding.confidence > 0.9 && finding.rejected[0].cause == "path.icmp_rate_limited");
+    }
+
+    #[test]
+    fn a_trace_that_loses_from_a_hop_on_names_it() {
+        let (clean, lossy) = ("++++++++++++++++++++", "-+++--+++-++-+++-++-");
+        let way = [("10.0.1.1", clean), ("10.0.2.1", clean), ("10.0.3.1", lossy), ("192.0.2.1", lossy)];
+        let finding = pings(4).check(Kind::Traceroute, trace_rounds("192.0.2.1", &way)).finds("path.loss");
+        assert_eq!(finding.place.hop, Some(3));
+        assert!(finding.sentence.contains("between 10.0.2.1 (hop 2) and 10.0.3.1 (hop 3)"), "{}", finding.sentence);
+        assert!(finding.confidence > 0.9 && finding.rejected.iter().any(|not| not.cause == "path.icmp_rate_limited"));
     }
 
     #[test]

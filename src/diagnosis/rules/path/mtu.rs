@@ -28,6 +28,9 @@ const WITH_STALL: f64 = 0.92;
 /// The same, and everything that was tried works, because it is small.
 const WITHOUT_STALL: f64 = 0.85;
 
+/// The same over UDP and over TCP.
+const BOTH_WAYS: f64 = 0.95;
+
 /// So many large packets that vanish are no chance where a quarter of all is lost: one case in four thousand.
 const VANISHED_ON_LOSSY_PATH: usize = 6;
 
@@ -47,16 +50,28 @@ fn lowered(evidence: &Evidence<'_>) -> Vec<Candidate> {
             .next(Who::Customer, "Nothing has to be done, as long as ICMP errors are not filtered on the way.");
         Some(candidate)
     };
-    evidence.mtus.iter().filter_map(of_mtu).collect()
+    first_of_each_address(evidence, |mtu| of_mtu(mtu))
 }
 
 fn blackhole(evidence: &Evidence<'_>) -> Vec<Candidate> {
-    evidence.mtus.iter().filter_map(|mtu| swallowed(evidence, mtu)).collect()
+    first_of_each_address(evidence, |mtu| swallowed(evidence, mtu))
+}
+
+/// What is found at an address over UDP is not told again for TCP.
+fn first_of_each_address<'a>(evidence: &Evidence<'a>, propose: impl Fn(&Seen<'a, Mtu>) -> Option<Candidate>) -> Vec<Candidate> {
+    let mut proposed: Vec<(IpAddr, Candidate)> = Vec::new();
+    for mtu in &evidence.mtus {
+        if proposed.iter().all(|(address, _)| *address != mtu.address) {
+            proposed.extend(propose(mtu).map(|candidate| (mtu.address, candidate)));
+        }
+    }
+    proposed.into_iter().map(|(_, candidate)| candidate).collect()
 }
 
 fn swallowed(evidence: &Evidence<'_>, mtu: &Seen<'_, Mtu>) -> Option<Candidate> {
     let (passed, stopped) = (mtu.passed_bytes?, mtu.stopped_bytes?);
-    if mtu.limit != MtuLimit::Untold {
+    // What drops packets of one kind by their size, and not those of another, is no path that is too narrow.
+    if mtu.limit != MtuLimit::Untold || evidence.carries(mtu.address, stopped) {
         return None;
     }
     // On a path that loses packets some sizes vanish by chance: then more of them must, and not one of them may have passed.
@@ -65,12 +80,17 @@ fn swallowed(evidence: &Evidence<'_>, mtu: &Seen<'_, Mtu>) -> Option<Candidate> 
         return None;
     }
     let stalled = stalled(evidence, mtu.address);
+    let again: Vec<&Seen<'_, Mtu>> = evidence.mtus_of(mtu.address).filter(|other| other.limit == MtuLimit::Untold).collect();
+    let both = again.iter().any(|other| other.transport != mtu.transport);
     let (severity, confidence) =
         if stalled.is_empty() { (Severity::Degraded, WITHOUT_STALL) } else { (Severity::Problem, WITH_STALL) };
-    let effect = if stalled.is_empty() {
-        "Connections come to a halt as soon as they send more than a little."
-    } else {
-        "That is why the connection stands and then comes to a halt."
+    let confidence = if both { BOTH_WAYS } else { confidence };
+    // The host, or a router that lowers what it says, keeps segments small enough.
+    let announced = evidence.mtus_of(mtu.address).find_map(|other| other.announced_bytes()).filter(|bytes| *bytes <= passed);
+    let effect = match announced {
+        _ if !stalled.is_empty() => "That is why the connection stands and then comes to a halt.".to_owned(),
+        Some(bytes) => format!("TCP connections are held to {bytes} bytes and go on; QUIC, VPNs and other large packets do not."),
+        None => "Connections come to a halt as soon as they send more than a little.".to_owned(),
     };
     let sentence = format!(
         "Large packets to {} vanish without a word: {passed} bytes pass, {stopped} do not, and no router says so. {effect}",
@@ -81,6 +101,7 @@ fn swallowed(evidence: &Evidence<'_>, mtu: &Seen<'_, Mtu>) -> Option<Candidate> 
         .at(Place { address: Some(mtu.address), ..Place::default() })
         .about(Spot::Address(mtu.address))
         .resting_on([mtu.id])
+        .resting_on(again.into_iter().map(|other| other.id))
         .resting_on(stalled)
         .rejecting("path.mtu_lowered", "No router tells the limit.", [mtu.id])
         .rejecting("path.loss", "Small packets sent right after the large ones are answered.", [mtu.id])
@@ -110,7 +131,7 @@ fn stalled<'a>(evidence: &Evidence<'a>, address: IpAddr) -> Vec<&'a ObservationI
 
 #[cfg(test)]
 mod tests {
-    use crate::scene::{Scene, echo_series, exchange, failure, icmp, mtu};
+    use crate::scene::{Scene, echo_series, exchange, failure, icmp, mtu, tcp_mtu};
     use netsonde_contract::failure::{FailureCode, Step};
     use netsonde_contract::finding::Severity;
     use netsonde_contract::kind::Kind;
@@ -148,6 +169,29 @@ mod tests {
         let scene = Scene::new(URL).check(Kind::Mtu, [mtu(MtuLimit::Untold, 1_300, Some(1_301))]);
         let diagnosis = scene.check(Kind::Icmp, [echo_series("192.0.2.1", 20, 5, |_| {})]).diagnose();
         assert_eq!(diagnosis.findings.iter().map(|finding| finding.cause.as_str()).collect::<Vec<_>>(), ["path.loss"]);
+    }
+
+    #[test]
+    fn what_vanishes_over_udp_and_tcp_is_one_finding_that_rests_on_both() {
+        let scene = Scene::new(URL).check(Kind::Mtu, [mtu(MtuLimit::Untold, 1_300, Some(1_301))]);
+        let finding = scene.check(Kind::Mtu, [tcp_mtu(MtuLimit::Untold, 1_300, Some(1_301), 1_460)]).finds("path.mtu_blackhole");
+        assert_eq!(finding.evidence.len(), 2);
+        assert!(finding.confidence > 0.9 && finding.sentence.contains("come to a halt"), "{finding:?}");
+    }
+
+    #[test]
+    fn large_datagrams_that_vanish_where_large_segments_pass_are_no_black_hole() {
+        let scene = Scene::new(URL).check(Kind::Mtu, [mtu(MtuLimit::Untold, 1_300, Some(1_301))]);
+        let diagnosis = scene.check(Kind::Mtu, [tcp_mtu(MtuLimit::None, 1_500, None, 1_460)]).diagnose();
+        assert!(diagnosis.findings.iter().all(|finding| finding.cause.as_str() != "path.mtu_blackhole"), "{diagnosis:?}");
+    }
+
+    #[test]
+    fn a_host_that_is_silent_over_udp_is_measured_over_tcp() {
+        let silent = mtu(MtuLimit::Unknown, 576, None);
+        let scene = Scene::new(URL).check(Kind::Mtu, [silent, tcp_mtu(MtuLimit::Untold, 1_300, Some(1_301), 1_240)]);
+        let finding = scene.finds("path.mtu_blackhole");
+        assert!(finding.sentence.contains("held to 1280 bytes"), "{}", finding.sentence);
     }
 
     #[test]

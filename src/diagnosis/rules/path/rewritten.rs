@@ -18,7 +18,8 @@ fn evaluate(evidence: &Evidence<'_>) -> Vec<Candidate> {
 
 /// The nearest hop that quotes something else than was sent: the change happened before it, and every later one sees it too.
 fn towards(evidence: &Evidence<'_>, address: IpAddr) -> Option<Candidate> {
-    let hops = evidence.hops_of(address);
+    let mut hops = evidence.hops_of(address);
+    hops.extend(evidence.marked_hops.iter().filter(|hop| hop.target == address).copied());
     let (hop, router, changes) = hops.iter().find_map(|hop| changed(hop).map(|(router, changes)| (hop, router, changes)))?;
     let sentence = format!(
         "Something on the way to {} changes packets before hop {} ({router}): {}.",

@@ -75,6 +75,12 @@ fn tried(evidence: &Evidence<'_>, address: IpAddr) -> String {
             ports.push(attempt.address.port());
         }
     }
+    let swept = evidence.port_sweeps.iter().filter(|sweep| sweep.address == address).flat_map(|sweep| &sweep.fact.ports);
+    for state in swept {
+        if !ports.contains(&state.port) {
+            ports.push(state.port);
+        }
+    }
     let mut tried = Vec::new();
     if !ports.is_empty() {
         tried.push(format!("connections to port {}", list(&ports)));

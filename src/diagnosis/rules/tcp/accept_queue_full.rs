@@ -1,5 +1,5 @@
 use crate::candidate::Candidate;
-use crate::evidence::{Attempt, Endpoint, Evidence};
+use crate::evidence::{Attempt, Endpoint, Evidence, Share};
 use crate::rule::Rule;
 use crate::spot::Spot;
 use crate::wording::{duration, named};
@@ -17,6 +17,8 @@ pub(in crate::rules) const RULE: Rule = Rule {
 const WITHOUT_LOSS: f64 = 0.85;
 /// Nothing but a trace shows that the way loses nothing.
 const BY_TRACE: f64 = 0.7;
+/// So many connections were late, and so many pings came back, that no loss of the way explains both (their 95 % intervals lie apart).
+const APART: f64 = 0.92;
 
 /// So many connections stood late; one of them may have lost its first packet by chance.
 const LEAST_LATE: usize = 2;
@@ -33,11 +35,14 @@ fn full(evidence: &Evidence<'_>, endpoint: &Endpoint<'_>) -> Option<Candidate> {
     let (clean, confidence) = match (pings.of, probes.of) {
         (0, 0) => return None,
         (0, _) => (probes, BY_TRACE),
-        _ => (pings, WITHOUT_LOSS),
+        _ => (pings.clone(), WITHOUT_LOSS),
     };
     if late.is_empty() || late.len() + silent < LEAST_LATE || clean.cases > 0 {
         return None;
     }
+    let not_at_once = Share { cases: count(late.len() + silent), of: count(endpoint.attempts.len()), ids: Vec::new() };
+    let apart = pings.of > 0 && not_at_once.interval().0 > pings.interval().1;
+    let confidence = if apart { APART } else { confidence };
     let slowest = late.iter().map(|attempt| attempt.took_us).max()?;
     let (host, port) = (named(endpoint.host(), address), endpoint.address.port());
     let and_silent = if silent > 0 { format!(", and {silent} not at all") } else { String::new() };
@@ -61,6 +66,10 @@ fn full(evidence: &Evidence<'_>, endpoint: &Endpoint<'_>) -> Option<Candidate> {
             format!("Look at the program behind port {port}: it accepts too slowly (overload, too few workers), or its listen backlog is too short."),
         );
     Some(candidate)
+}
+
+fn count(number: usize) -> u32 {
+    u32::try_from(number).unwrap_or(u32::MAX)
 }
 
 #[cfg(test)]

@@ -66,6 +66,12 @@ fn others(evidence: &Evidence<'_>, endpoint: &Endpoint<'_>) -> String {
             others.push(port);
         }
     }
+    for (port, _) in evidence.answering_sweeps(address) {
+        let port = format!("port {port}");
+        if !others.contains(&port) {
+            others.push(port);
+        }
+    }
     if !evidence.echoed(address).is_empty() {
         others.push("ping".to_owned());
     }

@@ -6,7 +6,7 @@ use crate::threshold::{RTT_NOISE_US, TOO_EARLY_FOR_TARGET};
 use crate::wording::{count, duration, named};
 use netsonde_contract::finding::{Place, Who};
 use netsonde_contract::id::ObservationId;
-use netsonde_contract::observation::{Connect, ReplyKind, SeenSegment};
+use netsonde_contract::observation::{Connect, Hop, ReplyKind, SeenSegment};
 use std::net::IpAddr;
 
 pub(in crate::rules) const RULE: Rule = Rule {
@@ -39,6 +39,8 @@ pub(super) enum Origin<'a> {
     Target(&'a ObservationId),
     /// So many routers passed, and how many a reply of the target passed.
     Nearer { passed: u8, targets: u8, shown_by: &'a ObservationId },
+    /// So many routers passed, and a router on the way to the target that is farther away than its sender.
+    Before { passed: u8, router: u8, shown_by: &'a ObservationId },
     /// Nothing to compare with, or it was farther away, which a server behind the address is.
     Untold,
 }
@@ -61,8 +63,23 @@ pub(super) fn origin<'a>(evidence: &Evidence<'a>, endpoint: &Endpoint<'_>) -> Or
     }
     match others.iter().min_by_key(|(distance, _)| *distance) {
         Some((targets, shown_by)) if *targets > first => Origin::Nearer { passed: first, targets: *targets, shown_by },
-        _ => Origin::Untold,
+        Some(_) => Origin::Untold,
+        // The target answers nothing else; but it is behind every router that a trace to it found.
+        None => match farthest_router(evidence, endpoint.address.ip()) {
+            Some((router, shown_by)) if router > first => Origin::Before { passed: first, router, shown_by },
+            _ => Origin::Untold,
+        },
     }
+}
+
+/// The farthest router on the way to the address that said that a packet's time was up, as a number of hops.
+fn farthest_router<'a>(evidence: &Evidence<'a>, address: IpAddr) -> Option<(u8, &'a ObservationId)> {
+    let on_the_way = |hop: &Seen<'a, Hop>| {
+        let replies = hop.fact.probes.iter().filter_map(|probe| probe.reply.as_ref());
+        replies.into_iter().any(|reply| reply.kind == ReplyKind::TimeExceeded)
+    };
+    let hops = evidence.hops_of(address).into_iter().filter(on_the_way);
+    hops.map(|hop| (hop.ttl, hop.id)).max_by_key(|(ttl, _)| *ttl)
 }
 
 fn resets<'e, 'a>(
@@ -104,18 +121,20 @@ fn rejected(evidence: &Evidence<'_>, endpoint: &Endpoint<'_>) -> Option<Candidat
     let (confidence, why, hop, shown_by) = match (origin, early) {
         (Origin::Target(_), _) | (Origin::Untold, None) => return None,
         (Origin::Nearer { passed, targets, shown_by }, _) => {
-            let confidence = match (early.is_some(), targets - passed) {
-                (true, _) => NEARER_AND_EARLY,
-                (false, 1) => NEARER_BY_ONE,
-                (false, _) => NEARER_BY_FAR,
-            };
-            let routers = |number: u8| count(number.into(), "router");
             let why = format!(
                 "the refusal passed {} on its way here, and the target's own replies pass {}",
-                routers(passed),
-                routers(targets)
+                count(passed.into(), "router"),
+                count(targets.into(), "router")
             );
-            (confidence, why, Some(passed + 1), shown_by)
+            (nearer(early.is_some(), targets - passed), why, Some(passed + 1), shown_by)
+        }
+        (Origin::Before { passed, router, shown_by }, _) => {
+            let why = format!(
+                "the refusal passed {} on its way here, and the way to the target leads over {} at least",
+                count(passed.into(), "router"),
+                count(router.into(), "router")
+            );
+            (nearer(early.is_some(), router - passed), why, Some(passed + 1), shown_by)
         }
         (Origin::Untold, Some((rtt_us, id))) => {
             let why =
@@ -145,6 +164,15 @@ fn rejected(evidence: &Evidence<'_>, endpoint: &Endpoint<'_>) -> Option<Candidat
             format!("Ask whoever runs the firewall{at} to allow connections to {host} on port {port}, or why it refuses them."),
         );
     Some(candidate)
+}
+
+/// How sure it is that the reset came from somebody nearer, by how many hops nearer.
+fn nearer(early: bool, hops: u8) -> f64 {
+    match (early, hops) {
+        (true, _) => NEARER_AND_EARLY,
+        (false, 1) => NEARER_BY_ONE,
+        (false, _) => NEARER_BY_FAR,
+    }
 }
 
 /// The only router that answered at the distance on the way there.
@@ -179,6 +207,18 @@ mod tests {
             finding.sentence.contains("passed 1 router on its way here, and the target's own replies pass 3 routers"),
             "{finding:#?}"
         );
+    }
+
+    #[test]
+    fn a_reset_from_before_a_router_on_the_way_is_not_the_targets() {
+        let refused_from = |ttl| {
+            let scene = Scene::new("shop.example").check(Kind::Tcp, [answered_with(refused(AT, 20_500), ttl)]);
+            scene.check(Kind::Traceroute, trace("192.0.2.1", &["10.0.0.1", "10.9.0.1", "10.9.1.1", "*", "*"]))
+        };
+        let finding = refused_from(63).finds("tcp.rejected_by_middlebox");
+        assert_eq!(finding.place.hop, Some(2));
+        assert!(finding.sentence.contains("leads over 3 routers at least"), "{}", finding.sentence);
+        refused_from(61).finds("tcp.refused");
     }
 
     #[test]

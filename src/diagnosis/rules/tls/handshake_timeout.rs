@@ -17,6 +17,8 @@ pub(in crate::rules) const RULE: Rule = Rule {
 const CONFIDENCE: f64 = 0.7;
 /// A hello that fits one packet met with silence as well; the server's own first packets, which are large, may still vanish.
 const SMALL_TOO: f64 = 0.8;
+/// And large packets to the server pass, so that the path swallows neither its size nor the answer's.
+const LARGE_PASS: f64 = 0.92;
 
 fn evaluate(evidence: &Evidence<'_>) -> Vec<Candidate> {
     evidence.handshakes.iter().filter_map(|handshake| silence(evidence, handshake)).collect()
@@ -42,23 +44,29 @@ fn silence(evidence: &Evidence<'_>, handshake: &Seen<'_, Handshake>) -> Option<C
             && other.failure.as_ref().is_some_and(|failure| failure.code == FailureCode::TimedOut)
     };
     let small: Vec<_> = evidence.variants.iter().filter(is_small).map(|other| other.id).collect();
-    let confidence = if small.is_empty() { CONFIDENCE } else { SMALL_TOO };
+    let large = evidence.passes_large(handshake.address.ip());
+    let confidence = match (small.is_empty(), large.is_empty()) {
+        (true, _) => CONFIDENCE,
+        (false, true) => SMALL_TOO,
+        (false, false) => LARGE_PASS,
+    };
     let candidate = Candidate::new(Severity::Problem, confidence, sentence)
         .at(place(handshake))
         .about(Spot::Endpoint(handshake.address))
         .stopping()
         .resting_on([handshake.id])
         .rejecting("tls.large_hello_blocked", "A hello that fits one packet meets with silence as well.", small)
+        .rejecting("path.mtu_blackhole", "Large packets to the server pass.", large)
         .next(Who::Server, action);
     Some(candidate)
 }
 
 #[cfg(test)]
 mod tests {
-    use crate::scene::{Scene, connected, failure, handshake, variant};
+    use crate::scene::{Scene, connected, failure, handshake, mtu, variant};
     use netsonde_contract::failure::{FailureCode, Step};
     use netsonde_contract::kind::Kind;
-    use netsonde_contract::observation::Variant;
+    use netsonde_contract::observation::{MtuLimit, Variant};
 
     fn scene(code: FailureCode, during: Step) -> Scene {
         let fact = handshake(|handshake| {
@@ -91,6 +99,22 @@ mod tests {
             )
             .finds("tls.handshake_timeout");
         assert_eq!(finding.rejected[0].cause, "tls.large_hello_blocked");
+    }
+
+    #[test]
+    fn silence_to_a_small_hello_where_large_packets_pass_is_the_servers_own() {
+        let failed = || Some(failure(FailureCode::TimedOut, Step::Handshake));
+        let small = variant(Variant::ClassicGroups, Some("shop.example"), failed());
+        let passes = mtu(MtuLimit::None, 1_500, None);
+        let dead = handshake(|handshake| {
+            (handshake.chain, handshake.trust, handshake.name) = (Vec::new(), Vec::new(), None);
+            handshake.failure = failed();
+        });
+        let finding = Scene::new("https://shop.example").check(Kind::Tls, [dead, small]).check(Kind::Mtu, [passes]);
+        let finding = finding.finds("tls.handshake_timeout");
+        assert!(finding.confidence >= 0.9 && finding.rejected.iter().any(|not| not.cause == "path.mtu_blackhole"), "{finding:?}");
+        let lone = scene(FailureCode::TimedOut, Step::Handshake).check(Kind::Mtu, [mtu(MtuLimit::None, 1_500, None)]);
+        assert!(lone.finds("tls.handshake_timeout").confidence < 0.9, "the hello itself may be too large");
     }
 
     #[test]

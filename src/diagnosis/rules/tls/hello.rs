@@ -27,6 +27,10 @@ pub(in crate::rules) const LARGE_HELLO_RULE: Rule = Rule {
 const RESET: f64 = 0.88;
 /// Silence may be a server that waits for a site that it no longer has.
 const SILENT: f64 = 0.82;
+/// It broke off every handshake that named it, in checks one after the other.
+const RESET_AGAIN: f64 = 0.92;
+/// It met every one with silence.
+const SILENT_AGAIN: f64 = 0.86;
 /// The small hello completes and the large one died every time. A path that loses every full packet does the same.
 const REPEATED: f64 = 0.85;
 /// It died once, which chance may do.
@@ -72,9 +76,15 @@ fn of_name(evidence: &Evidence<'_>, handshake: &Seen<'_, Handshake>) -> Option<C
     let how = if silent { "nothing comes back" } else { "the connection is broken off" };
     let instead = other.server_name.as_deref().map_or("without a name".to_owned(), |name| format!("under the name {name}"));
     let address = handshake.address.ip();
+    let times = evidence.handshakes.iter().filter(|again| again.address == handshake.address).count();
     let candidate = Candidate::new(
         Severity::Problem,
-        if silent { SILENT } else { RESET },
+        match (silent, times > 1) {
+            (true, false) => SILENT,
+            (true, true) => SILENT_AGAIN,
+            (false, false) => RESET,
+            (false, true) => RESET_AGAIN,
+        },
         format!("As soon as the handshake with {address} names {name}, {how}; {instead} the same address completes it. Something on the way, or in front of the server, blocks the name."),
     )
     .at(place(handshake))

@@ -17,18 +17,6 @@ const RECOGNISED: f64 = 0.97;
 /// It is not TLS; what it is instead is open.
 const UNRECOGNISED: f64 = 0.9;
 
-/// How other protocols begin.
-const BEGINNINGS: [(&str, &str); 8] = [
-    ("HTTP/", "plain HTTP"),
-    ("<", "plain HTTP"),
-    ("SSH-", "SSH"),
-    ("* OK", "IMAP"),
-    ("+OK", "POP3"),
-    ("220 ", "SMTP or FTP"),
-    ("220-", "SMTP or FTP"),
-    ("-ERR", "Redis or POP3"),
-];
-
 fn evaluate(evidence: &Evidence<'_>) -> Vec<Candidate> {
     evidence.handshakes.iter().filter_map(not_tls).collect()
 }
@@ -39,9 +27,7 @@ fn not_tls(handshake: &Seen<'_, Handshake>) -> Option<Candidate> {
     if !says_so && (reply.is_none() || handshake.failure.is_none()) {
         return None;
     }
-    let protocol = reply
-        .and_then(|reply| BEGINNINGS.iter().find(|(beginning, _)| reply.starts_with(beginning)))
-        .map(|(_, protocol)| *protocol);
+    let protocol = handshake.fact.plain_protocol();
     let (host, port) = (&handshake.host, handshake.address.port());
     let sentence = match (protocol, reply) {
         (Some(protocol), _) => format!("Port {port} of {host} does not speak TLS: it answers in {protocol}."),

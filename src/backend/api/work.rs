@@ -1,0 +1,166 @@
+use crate::app::App;
+use crate::clock::moment_in;
+use crate::fleet::{FromAgent, Listening, check_enrolled, check_single, unknown_order};
+use crate::problem::Refused;
+use crate::store::{Note, Noted};
+use axum::Json;
+use axum::body::Body;
+use axum::extract::{Path, Query, State};
+use axum::http::{StatusCode, header};
+use axum::response::{IntoResponse, Response};
+use bytes::Bytes;
+use futures_util::stream;
+use netsonde_contract::api::ProblemCode;
+use netsonde_contract::api::fleet::{DeliveryState, MAX_WAIT_SECONDS, MAX_WORK, Progress, StateReport, Work, WorkItem};
+use netsonde_contract::harmless::is_clean;
+use netsonde_contract::id::{AgentId, OrderId};
+use serde::Deserialize;
+use std::sync::Arc;
+use std::time::Duration;
+use tokio::sync::OwnedSemaphorePermit;
+use tokio::time::Instant;
+
+/// Codes are words, details a sentence.
+const MAX_CODE_CHARS: usize = 64;
+const MAX_DETAIL_CHARS: usize = 1024;
+
+#[derive(Deserialize)]
+pub(super) struct Wanted {
+    #[serde(default)]
+    after: u64,
+    /// In seconds.
+    #[serde(default)]
+    wait: u32,
+    /// The versions that the agent has of the organisation's documents.
+    #[serde(default)]
+    root: u64,
+    #[serde(default)]
+    list: u64,
+}
+
+/// `GET /v1/work`: what the agent was not told yet; held until there is something, or the time is over.
+///
+/// A request that is held has its answer's head at once, and its body when there is something to say: what made the answer is gone by then, and
+/// only the body waits, ten thousand times.
+pub(super) async fn read(
+    State(app): State<Arc<App>>,
+    Query(wanted): Query<Wanted>,
+    from: FromAgent,
+) -> Result<Response, Refused> {
+    let FromAgent { agent, seat, .. } = from;
+    if let Some(seat) = seat.filter(|seat| !seat.is::<OwnedSemaphorePermit>())
+        && let Ok(permit) = Arc::clone(&app.agent_seats).try_acquire_owned()
+    {
+        seat.change(permit);
+    }
+    let until = moment_in(Duration::from_secs(wanted.wait.min(MAX_WAIT_SECONDS).into()));
+    let listening = app.presence.listen(&agent.id);
+    let work = look(&app, &agent.id, &wanted).await?;
+    if has_news(&work) || wanted.wait == 0 || app.stopping.is_cancelled() {
+        return Ok(Json(work).into_response());
+    }
+    let held = stream::once(hold(app, agent.id, wanted, listening, until));
+    Ok(([(header::CONTENT_TYPE, "application/json")], Body::from_stream(held)).into_response())
+}
+
+fn has_news(work: &Work) -> bool {
+    !work.orders.is_empty() || !work.cancelled.is_empty() || work.trust.is_some()
+}
+
+/// Waits, and answers with what came. Where the agent may no longer be answered it is told nothing: it asks again, and hears why.
+async fn hold(
+    app: Arc<App>,
+    id: AgentId,
+    wanted: Wanted,
+    listening: Listening,
+    until: Instant,
+) -> Result<Bytes, serde_json::Error> {
+    loop {
+        let is_over = tokio::select! {
+            () = listening.rung() => listening.is_overtaken(),
+            () = app.stopping.cancelled() => true,
+            () = tokio::time::sleep_until(until) => true,
+        };
+        app.presence.saw(&id, app.clock.now());
+        // Boxed, so that what is large lives while it looks and not while it waits.
+        let looked = if is_over { None } else { Some(Box::pin(look(&app, &id, &wanted)).await) };
+        let work = match looked {
+            Some(Ok(work)) if !has_news(&work) => continue,
+            Some(Ok(work)) => work,
+            Some(Err(refused)) => {
+                tracing::debug!(agent = id.short(), why = refused.explained(), "a held request ends");
+                nothing(&app, &wanted)
+            }
+            None => nothing(&app, &wanted),
+        };
+        return serde_json::to_vec(&work).map(Bytes::from);
+    }
+}
+
+fn nothing(app: &App, wanted: &Wanted) -> Work {
+    let server_time = app.clock.now();
+    Work { cursor: wanted.after, orders: Vec::new(), cancelled: Vec::new(), trust: None, server_time }
+}
+
+async fn look(app: &App, id: &AgentId, wanted: &Wanted) -> Result<Work, Refused> {
+    let now = app.clock.now();
+    // Read anew each time: the enrolment may have ended meanwhile.
+    let agent = app.store.agent(id.as_str()).await?.ok_or_else(super::agents::unknown_agent)?;
+    check_enrolled(&agent, now)?;
+    check_single(&agent)?;
+    drop(agent);
+    let found = app.store.work(id, wanted.after, now, MAX_WORK).await?;
+    let newer = app.trust.current().filter(|published| {
+        let (root, list) = published.anchor.versions();
+        root > wanted.root || list > wanted.list
+    });
+    Ok(Work {
+        cursor: found.cursor,
+        orders: found.orders.into_iter().map(|(id, envelope, proof)| WorkItem { id, envelope, proof }).collect(),
+        cancelled: found.cancelled,
+        trust: newer.map(|published| published.documents.clone()),
+        server_time: now,
+    })
+}
+
+/// `POST /v1/work/{order}/state`. A report that is no news changes nothing and is no fault.
+pub(super) async fn report(State(app): State<Arc<App>>, Path(id): Path<String>, from: FromAgent) -> Result<StatusCode, Refused> {
+    let order = OrderId::parse(&id).ok_or_else(unknown_order)?;
+    let report: StateReport = from.json()?;
+    let fits =
+        |text: &Option<String>, most: usize| text.as_ref().is_none_or(|text| is_clean(text) && text.chars().count() <= most);
+    if !fits(&report.code, MAX_CODE_CHARS) || !fits(&report.detail, MAX_DETAIL_CHARS) {
+        return Err(Refused::malformed("The report's code or detail is too long, or hides something."));
+    }
+    if report.state == DeliveryState::Uploaded {
+        return uploaded(&app, &order, &from.agent.id).await;
+    }
+    let note = Note::State { order, agent: from.agent.id, report, at: app.clock.now() };
+    noted(app.notebook.keep(note).await?)
+}
+
+/// That a bundle is here, only the bundle says.
+async fn uploaded(app: &App, order: &OrderId, agent: &AgentId) -> Result<StatusCode, Refused> {
+    match app.store.delivery_state(order, agent).await?.ok_or_else(unknown_order)? {
+        state if state.is_final() => Ok(StatusCode::NO_CONTENT),
+        _ => Err(Refused::malformed("No bundle of this agent has arrived for the order.").next_step("Upload the bundle first.")),
+    }
+}
+
+/// `POST /v1/work/{order}/progress`.
+pub(super) async fn progress(
+    State(app): State<Arc<App>>,
+    Path(id): Path<String>,
+    from: FromAgent,
+) -> Result<StatusCode, Refused> {
+    let order = OrderId::parse(&id).ok_or_else(unknown_order)?;
+    let progress: Progress = from.json()?;
+    noted(app.notebook.keep(Note::Progress { order, agent: from.agent.id, progress }).await?)
+}
+
+fn noted(noted: Noted) -> Result<StatusCode, Refused> {
+    match noted {
+        Noted::Kept | Noted::Old => Ok(StatusCode::NO_CONTENT),
+        Noted::Unknown => Err(Refused::new(ProblemCode::OrderUnknown, "No such order is for this agent.")),
+    }
+}

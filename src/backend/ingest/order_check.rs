@@ -1,0 +1,40 @@
+use super::Belongs;
+use crate::app::App;
+use crate::problem::Refused;
+use crate::store::Origin;
+use netsonde_contract::api::ProblemCode;
+use netsonde_contract::bundle::Bundle;
+use netsonde_contract::id::AgentId;
+
+/// Whether the bundle is this agent's, for an order that was made for it, of the set that the order carries.
+///
+/// # Errors
+/// Where it is not, or the agent's enrolment was ended meanwhile.
+pub(super) async fn check_belongs(app: &App, bundle: &Bundle, agent: &AgentId) -> Result<Belongs, Refused> {
+    let unknown_key = |words: &str| Refused::new(ProblemCode::UnknownKey, words);
+    let row = app.store.agent(agent.as_str()).await?.filter(|row| row.id == *agent);
+    let row = row.ok_or_else(crate::fleet::unknown_agent)?;
+    crate::fleet::check_enrolled(&row, app.clock.now())?;
+    if bundle.key != row.bundle_key {
+        return Err(unknown_key("The bundle is signed by another key than this agent's.")
+            .next_step("Send the bundle with the agent that made it."));
+    }
+    let order = bundle.predicate.order.as_ref().ok_or_else(|| {
+        unknown_key("The bundle names neither a ticket nor an order, so nothing says which case it is for.")
+            .next_step("Send it on a ticket's page, or ask support for an order.")
+    })?;
+    let place = app.store.delivery_place(order, agent).await?.ok_or_else(|| {
+        Refused::new(ProblemCode::OrderUnknown, "The order that the bundle names was not made for this agent.")
+            .next_step("Send the bundle to the backend that the order came from.")
+    })?;
+    if bundle.predicate.set.sha256 != place.set_sha256 {
+        let words = format!("The order asks for the probe set {} and the bundle holds a run of another.", place.set);
+        return Err(Refused::new(ProblemCode::TicketWrongSet, words).next_step("Run exactly what the order says."));
+    }
+    Ok(Belongs { origin: Origin::Order { order: order.clone(), agent: agent.clone() }, case: place.case, set: place.set })
+}
+
+pub(super) fn has_another() -> Refused {
+    Refused::new(ProblemCode::OrderRefused, "Another bundle of this agent was received for the order already.")
+        .next_step("Nothing is left to send; a new order takes a new bundle.")
+}

@@ -1,0 +1,219 @@
+//! Orders: all of them, and one with what became of it at each agent. What is not final is shown again every few seconds, without a script.
+
+use super::session::Engineer;
+use super::{Frame, render, shown};
+use crate::api::{cancel_order, find_order, order_summaries, order_summary};
+use crate::app::App;
+use crate::body::Form;
+use crate::limits::MAX_LISTED;
+use crate::problem::Refused;
+use crate::store::DeliveryRow;
+use askama::Template;
+use axum::extract::{Path, State};
+use axum::http::StatusCode;
+use axum::response::{Redirect, Response};
+use netsonde_contract::api::fleet::{DeliveryState, OrderSummary};
+use netsonde_contract::order::RefusalCode;
+use netsonde_contract::outcome::{Outcome, Status};
+use serde::Deserialize;
+use std::sync::Arc;
+
+/// Agents whose single checks are shown as they come; of more, only the numbers.
+const MAX_FOLLOWED: usize = 20;
+/// Checks of one run that are shown as they come.
+const MAX_CHECKS: usize = 200;
+
+#[derive(Template)]
+#[template(path = "order.html")]
+struct OrderPage {
+    frame: Frame,
+    order: OrderLine,
+    /// Something may still change.
+    live: bool,
+    open: bool,
+    reason: String,
+    signers: Vec<String>,
+    deliveries: Vec<DeliveryLine>,
+    /// There may be more than are shown.
+    cut: bool,
+}
+
+#[derive(Template)]
+#[template(path = "orders.html")]
+struct OrdersPage {
+    frame: Frame,
+    orders: Vec<OrderLine>,
+    drafts: Vec<DraftLine>,
+}
+
+/// An order in a list, here and on the case's page.
+pub(super) struct OrderLine {
+    pub(super) id: String,
+    pub(super) short: String,
+    pub(super) case: String,
+    pub(super) set: String,
+    pub(super) targets: String,
+    pub(super) requester: String,
+    pub(super) submitted: String,
+    pub(super) expires: String,
+    pub(super) state: (&'static str, &'static str),
+    /// How many agents are in each state.
+    pub(super) states: Vec<(u32, (&'static str, &'static str))>,
+    pub(super) live: bool,
+}
+
+struct DraftLine {
+    id: String,
+    case: String,
+    set: String,
+    requester: String,
+    made: String,
+}
+
+struct DeliveryLine {
+    agent: String,
+    short: String,
+    name: Option<String>,
+    wave: u32,
+    state: (&'static str, &'static str),
+    changed: String,
+    /// What a refusal or failure says, and what the engineer can do about it.
+    why: Option<String>,
+    code: Option<String>,
+    advice: Option<&'static str>,
+    bundle: Option<String>,
+    done: u32,
+    planned: u32,
+    checks: Vec<CheckLine>,
+}
+
+struct CheckLine {
+    check: String,
+    kind: &'static str,
+    target: String,
+    status: (&'static str, &'static str),
+    note: String,
+}
+
+pub(super) async fn list(engineer: Engineer, State(app): State<Arc<App>>) -> Result<Response, Refused> {
+    let orders = order_summaries(&app, None, MAX_LISTED).await?.into_iter().map(|order| order_line(&app, order)).collect();
+    let draft = |kept: crate::store::DraftRow| DraftLine {
+        id: kept.id,
+        case: kept.draft.case.to_string(),
+        set: kept.draft.set,
+        requester: kept.draft.requester,
+        made: shown::time(kept.made),
+    };
+    let drafts = app.store.drafts(MAX_LISTED).await?.into_iter().map(draft).collect();
+    render(StatusCode::OK, &OrdersPage { frame: Frame::of(&engineer), orders, drafts })
+}
+
+pub(super) async fn page(engineer: Engineer, State(app): State<Arc<App>>, Path(id): Path<String>) -> Result<Response, Refused> {
+    let order = find_order(&app, &id).await?;
+    let rows = app.store.deliveries(&order.id, MAX_LISTED).await?;
+    let cut = rows.len() >= MAX_LISTED as usize;
+    let follow = rows.len() <= MAX_FOLLOWED;
+    let mut deliveries = Vec::with_capacity(rows.len());
+    for row in rows {
+        deliveries.push(delivery_line(&app, row, follow).await?);
+    }
+    let (reason, signers) = (order.reason.clone(), order.signers.clone());
+    let order = order_line(&app, order_summary(&app, order).await?);
+    let page = OrderPage {
+        frame: Frame::of(&engineer),
+        live: order.live,
+        open: order.live && order.state.0 != "cancelled",
+        order,
+        reason,
+        signers,
+        deliveries,
+        cut,
+    };
+    render(StatusCode::OK, &page)
+}
+
+#[derive(Deserialize)]
+pub(super) struct Cancel {
+    form_token: String,
+}
+
+/// Ends an order. It asks an agent for less, never for more, and so needs no signature.
+pub(super) async fn cancel(
+    engineer: Engineer,
+    State(app): State<Arc<App>>,
+    Path(id): Path<String>,
+    Form(form): Form<Cancel>,
+) -> Result<Redirect, Refused> {
+    engineer.check_form(&form.form_token)?;
+    let order = find_order(&app, &id).await?;
+    cancel_order(&app, &order.id, "page").await?;
+    Ok(Redirect::to(&format!("/orders/{}", order.id)))
+}
+
+pub(super) fn order_line(app: &App, order: OrderSummary) -> OrderLine {
+    let now = app.clock.now();
+    let states: Vec<(DeliveryState, u32)> =
+        DeliveryState::ALL.into_iter().filter_map(|(name, state)| Some((state, *order.states.get(name)?))).collect();
+    // What runs when the order's time ends still brings its bundle.
+    let goes_on = |state: DeliveryState| match state {
+        DeliveryState::Accepted | DeliveryState::Running => true,
+        state => !state.is_final() && order.expires > now && !order.stopped,
+    };
+    let live = states.iter().any(|(state, _)| goes_on(*state));
+    let state = match &order {
+        OrderSummary { cancelled: true, .. } => ("cancelled", "off"),
+        OrderSummary { stopped: true, .. } => ("stopped: too many failed", "bad"),
+        _ if live => ("under way", "unsure"),
+        _ => ("over", "good"),
+    };
+    OrderLine {
+        short: order.id.short().to_owned(),
+        id: order.id.to_string(),
+        case: order.case.to_string(),
+        set: order.set,
+        targets: order.targets.join(", "),
+        requester: order.requester,
+        submitted: shown::time(order.submitted),
+        expires: shown::time(order.expires),
+        state,
+        states: states.into_iter().map(|(state, count)| (count, shown::delivery_state(state))).collect(),
+        live,
+    }
+}
+
+async fn delivery_line(app: &App, row: DeliveryRow, follow: bool) -> Result<DeliveryLine, Refused> {
+    let reported = if follow { app.store.reported(&row.order, &row.agent).await? } else { Vec::new() };
+    let agent = app.store.agent(row.agent.as_str()).await?;
+    Ok(DeliveryLine {
+        short: row.agent.short().to_owned(),
+        agent: row.agent.to_string(),
+        name: agent.and_then(|agent| agent.host_name),
+        wave: row.wave + 1,
+        state: shown::delivery_state(row.state),
+        changed: shown::time(row.changed),
+        advice: row.code.as_deref().and_then(RefusalCode::from_code).map(RefusalCode::advice),
+        why: row.detail,
+        code: row.code,
+        bundle: row.bundle.map(|bundle| bundle.to_string()),
+        done: row.checks_done,
+        planned: row.checks_planned,
+        checks: reported.iter().take(MAX_CHECKS).map(check_line).collect(),
+    })
+}
+
+fn check_line(outcome: &Outcome) -> CheckLine {
+    let status = match outcome.status {
+        Status::Succeeded => ("succeeded", "good"),
+        Status::Failed => ("failed", "bad"),
+        Status::TimedOut => ("out of time", "bad"),
+        Status::NotMeasured => ("not measured", "unsure"),
+        Status::Skipped => ("skipped", "off"),
+    };
+    CheckLine {
+        check: outcome.check.to_string(),
+        kind: outcome.kind.name(),
+        target: outcome.target.as_ref().map(ToString::to_string).unwrap_or_default(),
+        status,
+        note: outcome.note.as_ref().map(|note| note.why.clone()).unwrap_or_default(),
+    }
+}

@@ -1,0 +1,72 @@
+use super::{Sqlite, column};
+use jiff::Timestamp;
+use netsonde_contract::audit::{Entry, Head};
+use sqlx::sqlite::SqliteRow;
+use sqlx::{Row, SqliteConnection};
+
+/// What was done, by whom, to what.
+pub(super) struct Deed<'a> {
+    pub(super) actor: &'a str,
+    pub(super) action: &'a str,
+    pub(super) subject: &'a str,
+    pub(super) detail: &'a str,
+}
+
+/// Adds an entry within the transaction that does what it says, so that neither is there without the other.
+pub(super) async fn append(connection: &mut SqliteConnection, at: Timestamp, deed: Deed<'_>) -> sqlx::Result<()> {
+    let last =
+        sqlx::query("SELECT number, sha256 FROM audit ORDER BY number DESC LIMIT 1").fetch_optional(&mut *connection).await?;
+    let last = last.as_ref().map(read_head).transpose()?;
+    let mut entry = Entry {
+        number: last.as_ref().map_or(0, |head| head.number) + 1,
+        at,
+        actor: deed.actor.to_owned(),
+        action: deed.action.to_owned(),
+        subject: deed.subject.to_owned(),
+        detail: deed.detail.to_owned(),
+        sha256: String::new(),
+    };
+    entry.sha256 = entry.hash(last.as_ref().map_or("", |head| &head.sha256));
+    sqlx::query("INSERT INTO audit (number, at, actor, action, subject, detail, sha256) VALUES (?, ?, ?, ?, ?, ?, ?)")
+        .bind(column::to_signed(entry.number)?)
+        .bind(at.as_microsecond())
+        .bind(&entry.actor)
+        .bind(&entry.action)
+        .bind(&entry.subject)
+        .bind(&entry.detail)
+        .bind(&entry.sha256)
+        .execute(connection)
+        .await
+        .map(drop)
+}
+
+pub(super) async fn head(store: &Sqlite) -> sqlx::Result<Option<Head>> {
+    let row = sqlx::query("SELECT number, sha256 FROM audit ORDER BY number DESC LIMIT 1").fetch_optional(&store.reader).await?;
+    row.as_ref().map(read_head).transpose()
+}
+
+pub(super) async fn after(store: &Sqlite, after: u64, count: u32) -> sqlx::Result<Vec<Entry>> {
+    let rows = sqlx::query("SELECT * FROM audit WHERE number > ? ORDER BY number LIMIT ?")
+        .bind(column::to_signed(after)?)
+        .bind(count)
+        .fetch_all(&store.reader)
+        .await?;
+    rows.iter().map(read).collect()
+}
+
+fn read_head(row: &SqliteRow) -> sqlx::Result<Head> {
+    Ok(Head { number: column::count(row, "number")?, sha256: row.try_get("sha256")? })
+}
+
+fn read(row: &SqliteRow) -> sqlx::Result<Entry> {
+    let Head { number, sha256 } = read_head(row)?;
+    Ok(Entry {
+        number,
+        at: column::time(row, "at")?,
+        actor: row.try_get("actor")?,
+        action: row.try_get("action")?,
+        subject: row.try_get("subject")?,
+        detail: row.try_get("detail")?,
+        sha256,
+    })
+}

@@ -1,0 +1,355 @@
+use super::audit::{self, Deed};
+use super::{Sqlite, column};
+use crate::store::waves::{self, Next};
+use crate::store::{DeliveryPlace, DeliveryRow, OrderRow, WorkRow};
+use jiff::Timestamp;
+use netsonde_contract::api::fleet::DeliveryState;
+use netsonde_contract::id::{AgentId, BundleId, CaseId, OrderId};
+use sqlx::sqlite::SqliteRow;
+use sqlx::{Row, SqliteConnection};
+use std::collections::BTreeMap;
+
+/// So many cancellations in one answer; more come with the next.
+const MAX_CANCELLED: u32 = 64;
+
+pub(super) async fn add(store: &Sqlite, order: &OrderRow, deliveries: &[DeliveryRow]) -> sqlx::Result<Option<Vec<AgentId>>> {
+    let mut transaction = store.begin().await?;
+    let known: bool = sqlx::query_scalar("SELECT EXISTS (SELECT 1 FROM orders WHERE id = ?)")
+        .bind(order.id.as_str())
+        .fetch_one(&mut *transaction)
+        .await?;
+    if known {
+        return Ok(None);
+    }
+    sqlx::query(
+        "INSERT INTO cases (id, opened, updated) VALUES (?1, ?2, ?2) ON CONFLICT (id) DO UPDATE SET updated = max(updated, ?2)",
+    )
+    .bind(order.case.as_str())
+    .bind(order.submitted.as_microsecond())
+    .execute(&mut *transaction)
+    .await?;
+    insert(&mut transaction, order).await?;
+    for delivery in deliveries {
+        insert_delivery(&mut transaction, delivery).await?;
+    }
+    let signers = order.signers.join(", ");
+    let detail = format!("case {}, set {}, {} agents, signed by {signers}", order.case, order.set, deliveries.len());
+    let deed = Deed { actor: "desk", action: "order.submitted", subject: order.id.as_str(), detail: &detail };
+    audit::append(&mut transaction, order.submitted, deed).await?;
+    let woken = advance(&mut transaction, &order.id, order.submitted).await?;
+    transaction.commit().await?;
+    Ok(Some(woken))
+}
+
+async fn insert(connection: &mut SqliteConnection, order: &OrderRow) -> sqlx::Result<()> {
+    sqlx::query(
+        "INSERT INTO orders (id, case_id, set_name, set_sha256, targets, requester, reason, signers, envelope, submitted, not_before, expires, stop_at_failed)
+         VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
+    )
+    .bind(order.id.as_str())
+    .bind(order.case.as_str())
+    .bind(&order.set)
+    .bind(&order.set_sha256)
+    .bind(column::to_json(&order.targets)?)
+    .bind(&order.requester)
+    .bind(&order.reason)
+    .bind(column::to_json(&order.signers)?)
+    .bind(&order.envelope)
+    .bind(order.submitted.as_microsecond())
+    .bind(order.not_before.as_microsecond())
+    .bind(order.expires.as_microsecond())
+    .bind(order.stop_at_failed)
+    .execute(connection)
+    .await
+    .map(drop)
+}
+
+async fn insert_delivery(connection: &mut SqliteConnection, delivery: &DeliveryRow) -> sqlx::Result<()> {
+    sqlx::query(
+        "INSERT INTO deliveries (order_id, agent_id, wave, proof, state, changed, code, detail) VALUES (?, ?, ?, ?, ?, ?, ?, ?)",
+    )
+    .bind(delivery.order.as_str())
+    .bind(delivery.agent.as_str())
+    .bind(delivery.wave)
+    .bind(delivery.proof.as_ref().map(column::to_json).transpose()?)
+    .bind(delivery.state.name())
+    .bind(delivery.changed.as_microsecond())
+    .bind(&delivery.code)
+    .bind(&delivery.detail)
+    .execute(connection)
+    .await
+    .map(drop)
+}
+
+/// The next number of what agents are told.
+async fn next_number(connection: &mut SqliteConnection) -> sqlx::Result<i64> {
+    sqlx::query_scalar("UPDATE sequence SET value = value + 1 RETURNING value").fetch_one(connection).await
+}
+
+/// Hands out the next wave where the one before has finished well enough, and returns its agents.
+pub(super) async fn advance(connection: &mut SqliteConnection, order: &OrderId, now: Timestamp) -> sqlx::Result<Vec<AgentId>> {
+    let mut woken = Vec::new();
+    loop {
+        let waiting: Option<u32> = sqlx::query_scalar("SELECT min(wave) FROM deliveries WHERE order_id = ? AND sequence IS NULL")
+            .bind(order.as_str())
+            .fetch_one(&mut *connection)
+            .await?;
+        let Some(wave) = waiting else { return Ok(woken) };
+        let row = sqlx::query(
+            "SELECT stop_at_failed, cancelled OR stopped OR over OR expires <= ?2 AS ended FROM orders WHERE id = ?1",
+        )
+        .bind(order.as_str())
+        .bind(now.as_microsecond())
+        .fetch_one(&mut *connection)
+        .await?;
+        if row.try_get("ended")? {
+            return Ok(woken);
+        }
+        let states: Vec<(String, i64)> = sqlx::query_as(
+            "SELECT state, count(*) FROM deliveries
+             WHERE order_id = ?1 AND wave = (SELECT max(wave) FROM deliveries WHERE order_id = ?1 AND wave < ?2) GROUP BY state",
+        )
+        .bind(order.as_str())
+        .bind(wave)
+        .fetch_all(&mut *connection)
+        .await?;
+        let states =
+            states.into_iter().filter_map(|(state, count)| Some((DeliveryState::from_name(&state)?, count.unsigned_abs())));
+        match waves::judge(states, row.try_get("stop_at_failed")?) {
+            Next::Wait => return Ok(woken),
+            Next::Stop => {
+                sqlx::query("UPDATE orders SET stopped = 1 WHERE id = ?").bind(order.as_str()).execute(&mut *connection).await?;
+                let detail = format!("before wave {}: too many of the one before failed", wave + 1);
+                let deed = Deed { actor: "backend", action: "order.stopped", subject: order.as_str(), detail: &detail };
+                audit::append(connection, now, deed).await?;
+                return Ok(woken);
+            }
+            Next::Go => {
+                let number = next_number(&mut *connection).await?;
+                let agents: Vec<String> = sqlx::query_scalar(
+                    "UPDATE deliveries SET sequence = ?3 WHERE order_id = ?1 AND wave = ?2 AND sequence IS NULL RETURNING agent_id",
+                )
+                .bind(order.as_str())
+                .bind(wave)
+                .bind(number)
+                .fetch_all(&mut *connection)
+                .await?;
+                woken.extend(agents.into_iter().map(AgentId::new));
+            }
+        }
+    }
+}
+
+pub(super) async fn get(store: &Sqlite, id: &OrderId) -> sqlx::Result<Option<OrderRow>> {
+    let row = sqlx::query("SELECT * FROM orders WHERE id = ?").bind(id.as_str()).fetch_optional(&store.reader).await?;
+    row.as_ref().map(read).transpose()
+}
+
+pub(super) async fn list(store: &Sqlite, case: Option<&CaseId>, count: u32) -> sqlx::Result<Vec<OrderRow>> {
+    let rows = match case {
+        Some(case) => {
+            sqlx::query("SELECT * FROM orders WHERE case_id = ? ORDER BY submitted DESC, id LIMIT ?")
+                .bind(case.as_str())
+                .bind(count)
+                .fetch_all(&store.reader)
+                .await?
+        }
+        None => {
+            sqlx::query("SELECT * FROM orders ORDER BY submitted DESC, id LIMIT ?").bind(count).fetch_all(&store.reader).await?
+        }
+    };
+    rows.iter().map(read).collect()
+}
+
+pub(super) async fn states(store: &Sqlite, id: &OrderId) -> sqlx::Result<BTreeMap<String, u32>> {
+    let states: Vec<(String, u32)> = sqlx::query_as("SELECT state, count(*) FROM deliveries WHERE order_id = ? GROUP BY state")
+        .bind(id.as_str())
+        .fetch_all(&store.reader)
+        .await?;
+    Ok(states.into_iter().collect())
+}
+
+pub(super) async fn deliveries(store: &Sqlite, order: &OrderId, count: u32) -> sqlx::Result<Vec<DeliveryRow>> {
+    let rows = sqlx::query("SELECT * FROM deliveries WHERE order_id = ? ORDER BY wave, agent_id LIMIT ?")
+        .bind(order.as_str())
+        .bind(count)
+        .fetch_all(&store.reader)
+        .await?;
+    rows.iter().map(read_delivery).collect()
+}
+
+pub(super) async fn deliveries_to(store: &Sqlite, agent: &AgentId, count: u32) -> sqlx::Result<Vec<DeliveryRow>> {
+    let rows = sqlx::query("SELECT * FROM deliveries WHERE agent_id = ? ORDER BY sequence IS NULL DESC, sequence DESC LIMIT ?")
+        .bind(agent.as_str())
+        .bind(count)
+        .fetch_all(&store.reader)
+        .await?;
+    rows.iter().map(read_delivery).collect()
+}
+
+pub(super) async fn delivery(store: &Sqlite, order: &OrderId, agent: &AgentId) -> sqlx::Result<Option<DeliveryState>> {
+    let row = sqlx::query("SELECT state FROM deliveries WHERE order_id = ? AND agent_id = ?")
+        .bind(order.as_str())
+        .bind(agent.as_str())
+        .fetch_optional(&store.reader)
+        .await?;
+    row.as_ref().map(|row| column::delivery_state(row, "state")).transpose()
+}
+
+pub(super) async fn place(store: &Sqlite, order: &OrderId, agent: &AgentId) -> sqlx::Result<Option<DeliveryPlace>> {
+    let row = sqlx::query(
+        "SELECT case_id, set_name, set_sha256 FROM orders JOIN deliveries ON order_id = orders.id WHERE orders.id = ? AND agent_id = ?",
+    )
+    .bind(order.as_str())
+    .bind(agent.as_str())
+    .fetch_optional(&store.reader)
+    .await?;
+    let Some(row) = row else { return Ok(None) };
+    Ok(Some(DeliveryPlace {
+        case: CaseId::new(row.try_get::<String, _>("case_id")?),
+        set: row.try_get("set_name")?,
+        set_sha256: row.try_get("set_sha256")?,
+    }))
+}
+
+pub(super) async fn work(store: &Sqlite, agent: &AgentId, after: u64, now: Timestamp, count: usize) -> sqlx::Result<WorkRow> {
+    let newest: i64 = sqlx::query_scalar("SELECT value FROM sequence").fetch_one(&store.reader).await?;
+    let after = i64::try_from(after).ok().filter(|after| *after <= newest).unwrap_or(0);
+    let rows = sqlx::query(
+        "SELECT id, envelope, proof, sequence FROM deliveries JOIN orders ON id = order_id
+         WHERE agent_id = ? AND sequence > ? AND state IN ('queued', 'delivered') AND NOT cancelled AND expires > ?
+         ORDER BY sequence LIMIT ?",
+    )
+    .bind(agent.as_str())
+    .bind(after)
+    .bind(now.as_microsecond())
+    .bind(i64::try_from(count + 1).unwrap_or(i64::MAX))
+    .fetch_all(&store.reader)
+    .await?;
+    let ended: Vec<(String, i64)> = sqlx::query_as(
+        "SELECT order_id, cancel_sequence FROM deliveries JOIN orders ON id = order_id
+         WHERE agent_id = ? AND cancel_sequence > ? AND expires > ? ORDER BY cancel_sequence LIMIT ?",
+    )
+    .bind(agent.as_str())
+    .bind(after)
+    .bind(now.as_microsecond())
+    .bind(MAX_CANCELLED)
+    .fetch_all(&store.reader)
+    .await?;
+    let mut work = WorkRow::default();
+    let mut last = after;
+    for row in rows.iter().take(count) {
+        let proof: Option<String> = row.try_get("proof")?;
+        let proof = proof.map(|_| column::json(row, "proof")).transpose()?;
+        work.orders.push((OrderId::new(row.try_get::<String, _>("id")?), row.try_get("envelope")?, proof));
+        last = last.max(row.try_get("sequence")?);
+    }
+    let is_cut = rows.len() > count || ended.len() >= MAX_CANCELLED as usize;
+    for (order, number) in ended {
+        work.cancelled.push(OrderId::new(order));
+        last = if is_cut { last } else { last.max(number) };
+    }
+    work.cursor = last.unsigned_abs();
+    Ok(work)
+}
+
+pub(super) async fn cancel(store: &Sqlite, id: &OrderId, actor: &str, now: Timestamp) -> sqlx::Result<Option<Vec<AgentId>>> {
+    let mut transaction = store.begin().await?;
+    let cancelled: Option<bool> = sqlx::query_scalar("SELECT cancelled FROM orders WHERE id = ?")
+        .bind(id.as_str())
+        .fetch_optional(&mut *transaction)
+        .await?;
+    match cancelled {
+        None => return Ok(None),
+        Some(true) => return Ok(Some(Vec::new())),
+        Some(false) => {}
+    }
+    let number = next_number(&mut transaction).await?;
+    sqlx::query("UPDATE orders SET cancelled = 1 WHERE id = ?").bind(id.as_str()).execute(&mut *transaction).await?;
+    let told: Vec<String> = sqlx::query_scalar(
+        "UPDATE deliveries SET cancel_sequence = ?2
+         WHERE order_id = ?1 AND sequence IS NOT NULL AND state IN ('queued', 'delivered', 'asked', 'accepted', 'running') RETURNING agent_id",
+    )
+    .bind(id.as_str())
+    .bind(number)
+    .fetch_all(&mut *transaction)
+    .await?;
+    // What nobody has begun ends here and now; what runs ends with its agent's word.
+    sqlx::query(
+        "UPDATE deliveries SET state = 'cancelled', changed = ?2 WHERE order_id = ?1 AND state IN ('queued', 'delivered', 'asked')",
+    )
+    .bind(id.as_str())
+    .bind(now.as_microsecond())
+    .execute(&mut *transaction)
+    .await?;
+    audit::append(&mut transaction, now, Deed { actor, action: "order.cancelled", subject: id.as_str(), detail: "" }).await?;
+    transaction.commit().await?;
+    Ok(Some(told.into_iter().map(AgentId::new).collect()))
+}
+
+/// Ends the orders whose time has passed: what nobody took, and what was cancelled and never heard of again.
+pub(super) async fn sweep(connection: &mut SqliteConnection, now: Timestamp) -> sqlx::Result<()> {
+    let over: Vec<String> = sqlx::query_scalar("UPDATE orders SET over = 1 WHERE NOT over AND expires <= ? RETURNING id")
+        .bind(now.as_microsecond())
+        .fetch_all(&mut *connection)
+        .await?;
+    for order in over {
+        sqlx::query(
+            "UPDATE deliveries SET state = 'cancelled', changed = ?2
+             WHERE order_id = ?1 AND state IN ('accepted', 'running') AND (SELECT cancelled FROM orders WHERE id = ?1)",
+        )
+        .bind(&order)
+        .bind(now.as_microsecond())
+        .execute(&mut *connection)
+        .await?;
+        let expired = sqlx::query(
+            "UPDATE deliveries SET state = 'expired', changed = ?2 WHERE order_id = ?1 AND state IN ('queued', 'delivered', 'asked')",
+        )
+        .bind(&order)
+        .bind(now.as_microsecond())
+        .execute(&mut *connection)
+        .await?
+        .rows_affected();
+        let detail = format!("{expired} agents had not taken it");
+        audit::append(connection, now, Deed { actor: "backend", action: "order.expired", subject: &order, detail: &detail })
+            .await?;
+    }
+    Ok(())
+}
+
+fn read(row: &SqliteRow) -> sqlx::Result<OrderRow> {
+    Ok(OrderRow {
+        id: OrderId::new(row.try_get::<String, _>("id")?),
+        case: CaseId::new(row.try_get::<String, _>("case_id")?),
+        set: row.try_get("set_name")?,
+        set_sha256: row.try_get("set_sha256")?,
+        targets: column::json(row, "targets")?,
+        requester: row.try_get("requester")?,
+        reason: row.try_get("reason")?,
+        signers: column::json(row, "signers")?,
+        envelope: row.try_get("envelope")?,
+        submitted: column::time(row, "submitted")?,
+        not_before: column::time(row, "not_before")?,
+        expires: column::time(row, "expires")?,
+        cancelled: row.try_get("cancelled")?,
+        stopped: row.try_get("stopped")?,
+        stop_at_failed: row.try_get("stop_at_failed")?,
+    })
+}
+
+fn read_delivery(row: &SqliteRow) -> sqlx::Result<DeliveryRow> {
+    let proof: Option<String> = row.try_get("proof")?;
+    Ok(DeliveryRow {
+        order: OrderId::new(row.try_get::<String, _>("order_id")?),
+        agent: AgentId::new(row.try_get::<String, _>("agent_id")?),
+        wave: row.try_get("wave")?,
+        proof: proof.map(|_| column::json(row, "proof")).transpose()?,
+        state: column::delivery_state(row, "state")?,
+        changed: column::time(row, "changed")?,
+        code: row.try_get("code")?,
+        detail: row.try_get("detail")?,
+        bundle: row.try_get::<Option<String>, _>("bundle_id")?.map(BundleId::new),
+        checks_planned: row.try_get("checks_planned")?,
+        checks_done: row.try_get("checks_done")?,
+    })
+}

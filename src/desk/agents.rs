@@ -1,0 +1,122 @@
+use crate::arguments::{AgentsCommand, Format};
+use crate::backend::Backend;
+use crate::stop::Stop;
+use crate::terminal::harmless;
+use crate::{labels, table, terminal};
+use netsonde_contract::api::fleet::AgentSummary;
+use netsonde_contract::api::path;
+use reqwest::Method;
+
+/// So many digits of an agent's id name it, as long as no other begins so.
+const FEWEST_DIGITS: usize = 8;
+
+pub(crate) async fn agents(
+    backend: &Backend,
+    command: Option<AgentsCommand>,
+    wanted: &[String],
+    format: Format,
+) -> Result<(), Stop> {
+    match command {
+        None => list(backend, wanted, format).await,
+        Some(AgentsCommand::Label { id, labels }) => label(backend, &id, &labels).await,
+        Some(AgentsCommand::Revoke { id, yes }) => revoke(backend, &id, yes).await,
+    }
+}
+
+/// All enrolled agents, as the backend knows them.
+pub(crate) async fn all(backend: &Backend) -> Result<Vec<AgentSummary>, Stop> {
+    backend.get("listing the agents", path::AGENTS).await
+}
+
+/// The one that `text` names: an id, the first digits of one, or a host name.
+pub(crate) fn named<'a>(agents: &'a [AgentSummary], text: &str) -> Result<&'a AgentSummary, Stop> {
+    let fits = |agent: &&AgentSummary| {
+        (text.len() >= FEWEST_DIGITS && agent.id.as_str().starts_with(text)) || agent.host_name.as_deref() == Some(text)
+    };
+    let mut fitting = agents.iter().filter(fits);
+    match (fitting.next(), fitting.next()) {
+        (Some(agent), None) => Ok(agent),
+        (Some(_), Some(_)) => {
+            Err(Stop::usage(format!("more than one agent is called `{}`", harmless(text))).next("give its whole id"))
+        }
+        (None, _) => Err(Stop::usage(format!("no enrolled agent is called `{}`", harmless(text)))
+            .next("give the first 8 digits of an id that `netsonde-desk agents` lists")),
+    }
+}
+
+async fn list(backend: &Backend, wanted: &[String], format: Format) -> Result<(), Stop> {
+    let wanted = labels::pairs("--label", wanted)?;
+    let mut agents = all(backend).await?;
+    agents.retain(|agent| labels::fit(&agent.labels, &wanted));
+    match format {
+        Format::Json => terminal::output(&Format::json(&agents)?),
+        Format::Human if agents.is_empty() => {
+            terminal::output("No agent fits. A customer enrols one with the string that `netsonde-desk enrol` makes.\n")
+        }
+        Format::Human => {
+            let heading = ["agent", "host", "seen", "orders", "version", "platform", "labels"];
+            let rows: Vec<Vec<String>> = agents.iter().map(row).collect();
+            terminal::output(&table::table(&heading, &rows))
+        }
+    }
+}
+
+fn row(agent: &AgentSummary) -> Vec<String> {
+    vec![
+        harmless(agent.id.short()),
+        agent.host_name.as_deref().map_or(String::new(), harmless),
+        seen(agent),
+        orders(agent),
+        harmless(&agent.check_in.version),
+        harmless(&agent.check_in.platform),
+        labels::shown(&agent.labels),
+    ]
+}
+
+fn seen(agent: &AgentSummary) -> String {
+    match agent.last_seen {
+        _ if agent.online => "now".to_owned(),
+        Some(at) => table::moment(at),
+        None => "never".to_owned(),
+    }
+}
+
+/// What stands between the agent and an order, in a word or two.
+pub(crate) fn orders(agent: &AgentSummary) -> String {
+    let policy = &agent.check_in.policy;
+    if agent.revoked {
+        "revoked".to_owned()
+    } else if agent.cloned {
+        "identity shared by two machines".to_owned()
+    } else if policy.paused {
+        "paused".to_owned()
+    } else {
+        harmless(&policy.remote)
+    }
+}
+
+async fn label(backend: &Backend, id: &str, given: &[String]) -> Result<(), Stop> {
+    let changes = labels::pairs("label", given)?;
+    let agents = all(backend).await?;
+    let agent = named(&agents, id)?;
+    let mut labels = agent.labels.clone();
+    labels.extend(changes);
+    labels.retain(|_, value| !value.is_empty());
+    backend.tell("labelling the agent", Method::PUT, &path::agent_labels(&agent.id), &labels).await?;
+    terminal::output(&format!("{}: {}\n", agent.id.short(), labels::shown(&labels)))
+}
+
+async fn revoke(backend: &Backend, id: &str, yes: bool) -> Result<(), Stop> {
+    let agents = all(backend).await?;
+    let agent = named(&agents, id)?;
+    let host = agent.host_name.as_deref().map_or_else(String::new, |host| format!(" ({})", harmless(host)));
+    let question = format!("End the enrolment of agent {}{host}?", agent.id.short());
+    if !yes && !terminal::confirm(&question)? {
+        return Err(Stop::failed("nothing was ended").next("give another id"));
+    }
+    backend.tell("ending the enrolment", Method::POST, &path::agent_revoke(&agent.id), &serde_json::json!({})).await?;
+    terminal::output(&format!(
+        "Agent {}{host} is no longer enrolled. To come back it needs a new enrolment string.\n",
+        agent.id.short()
+    ))
+}

@@ -1,0 +1,118 @@
+use clap::{Args, Subcommand};
+use std::path::PathBuf;
+
+/// What to run, where, and for which case.
+#[derive(Args)]
+pub(crate) struct TriggerWish {
+    /// The probe set: a name of the catalogue, or a file whose name ends in .toml.
+    #[arg(value_name = "SET|FILE.toml")]
+    pub(crate) set: String,
+    /// An agent: its id, the first 8 digits of it or more, or its host name. May be given several times.
+    #[arg(long = "agent", value_name = "ID")]
+    pub(crate) agents: Vec<String>,
+    /// All agents with this label, as NAME=VALUE; given several times, all must fit.
+    #[arg(long = "label", value_name = "NAME=VALUE")]
+    pub(crate) labels: Vec<String>,
+    /// What to aim at; may be given several times.
+    #[arg(long = "target", value_name = "TARGET")]
+    pub(crate) targets: Vec<String>,
+    /// A parameter of the set, as NAME=VALUE; may be given several times.
+    #[arg(long = "param", value_name = "NAME=VALUE")]
+    pub(crate) parameters: Vec<String>,
+    /// The support case that the results belong to.
+    #[arg(long, value_name = "CASE")]
+    pub(crate) case: String,
+    /// Why, in words that the person at the machine sees.
+    #[arg(long, default_value = "")]
+    pub(crate) reason: String,
+    /// Who asks, in words that the person at the machine sees; the key's comment unless given.
+    #[arg(long)]
+    pub(crate) requester: Option<String>,
+    /// How many agents get the order at first, then, and so on; the rest comes last. Such as 1,10.
+    #[arg(long = "wave", value_name = "NUMBERS", value_delimiter = ',')]
+    pub(crate) waves: Vec<u32>,
+    /// The next wave waits where more than this share of the last one failed, in percent.
+    #[arg(long, value_name = "PERCENT", requires = "waves", value_parser = clap::value_parser!(u8).range(0..=100))]
+    pub(crate) stop_at: Option<u8>,
+    /// Until when agents may begin, such as 30m or 4h; 24h at most.
+    #[arg(long, value_name = "TIME", default_value = "1h")]
+    pub(crate) expires: String,
+    #[command(flatten)]
+    pub(crate) how: SignWish,
+}
+
+/// How an order is signed and followed.
+#[derive(Args)]
+pub(crate) struct SignWish {
+    /// The key that signs: an OpenSSH private key file, a .pub file whose key the ssh-agent holds, or `agent`.
+    #[arg(long, value_name = "FILE|agent")]
+    pub(crate) key: Option<String>,
+    /// Do not ask before signing.
+    #[arg(long)]
+    pub(crate) yes: bool,
+    /// Do not wait for what becomes of the order.
+    #[arg(long)]
+    pub(crate) no_follow: bool,
+    /// Wait for what becomes of the order, which is done anyway.
+    #[arg(long, conflicts_with = "no_follow")]
+    pub(crate) follow: bool,
+    /// Write the signed order to this file and submit nothing.
+    #[arg(long, value_name = "FILE")]
+    pub(crate) output: Option<PathBuf>,
+}
+
+#[derive(Subcommand)]
+pub(crate) enum OrdersCommand {
+    /// Lists the orders, the newest first.
+    List {
+        /// Only those of this case.
+        #[arg(long)]
+        case: Option<String>,
+    },
+    /// Shows what has become of an order at each agent.
+    Show {
+        id: String,
+        /// Wait until nothing more can follow.
+        #[arg(long)]
+        follow: bool,
+    },
+    /// Ends an order: agents that have not begun do not, and those that run stop.
+    Cancel { id: String },
+}
+
+#[derive(Subcommand)]
+pub(crate) enum AgentsCommand {
+    /// Gives an agent labels; `NAME=` takes one away.
+    Label {
+        id: String,
+        #[arg(required = true, value_name = "NAME=VALUE")]
+        labels: Vec<String>,
+    },
+    /// Ends an agent's enrolment: it gets no more orders, and its bundles no longer count as known.
+    Revoke {
+        id: String,
+        /// Do not ask.
+        #[arg(long)]
+        yes: bool,
+    },
+}
+
+/// What an enrolment is to be.
+#[derive(Args)]
+pub(crate) struct EnrolWish {
+    /// So many agents may enrol with the string: more than one for fleets and images.
+    #[arg(long, value_name = "NUMBER", default_value_t = 1)]
+    pub(crate) uses: u32,
+    /// The agents that enrol with it get this label, as NAME=VALUE; may be given several times.
+    #[arg(long = "label", value_name = "NAME=VALUE")]
+    pub(crate) labels: Vec<String>,
+    /// How long the string can be used.
+    #[arg(long, value_name = "HOURS", default_value_t = netsonde_contract::enrolment::DEFAULT_LIFE_HOURS)]
+    pub(crate) hours: u32,
+    /// Hands in the request file of a machine that cannot reach the backend, and writes the answer beside it.
+    #[arg(long, value_name = "FILE", conflicts_with_all = ["uses", "labels", "hours"])]
+    pub(crate) request: Option<PathBuf>,
+    /// Do not ask before handing in a request.
+    #[arg(long)]
+    pub(crate) yes: bool,
+}

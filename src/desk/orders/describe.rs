@@ -1,0 +1,85 @@
+use super::Prepared;
+use crate::signing::Signer;
+use crate::table;
+use crate::terminal::harmless;
+use netsonde_contract::order::AGENTS_OF_ONE_SIGNATURE;
+use netsonde_contract::set::PlannedCheck;
+use netsonde_report::cost::cost;
+use std::fmt::Write;
+
+/// So many agents are named; more are counted.
+const NAMED: usize = 12;
+
+/// What will run where, as the engineer sees it before signing. It is made from the order that will be signed, not from what was asked for.
+pub(crate) fn describe(prepared: &Prepared, organisation: &str, signer: &Signer) -> String {
+    let (order, plan) = (&prepared.order, &prepared.plan);
+    let mut text = String::new();
+    // Writing to a text cannot fail.
+    let _ = writeln!(text, "Order {} of {organisation}", order.id);
+    let _ =
+        writeln!(text, "  set       {} (version {}): {}", harmless(&plan.set.name), plan.set.version, harmless(&plan.question));
+    let _ = writeln!(text, "  sha256    {}", plan.set.sha256);
+    for target in &plan.targets {
+        let _ = writeln!(text, "  target    {}", harmless(&target.to_string()));
+    }
+    for (name, value) in &order.parameters {
+        let _ = writeln!(text, "  parameter {}", harmless(&format!("{name}={value}")));
+    }
+    let _ = writeln!(text, "  case      {}", harmless(order.case.as_str()));
+    let _ = writeln!(text, "  asked by  {}", harmless(&order.requester));
+    if !order.reason.is_empty() {
+        let _ = writeln!(text, "  reason    {}", harmless(&order.reason));
+    }
+    let _ = writeln!(text, "  window    {} to {}", table::moment(order.not_before), table::moment(order.expires));
+    let _ = writeln!(text, "  takes     at most {} s on each agent", plan.budget.as_secs_f64());
+    text += &agents(prepared);
+    text.push_str("Checks, and what each agent sends for each at most, as far as its policy allows:\n");
+    for check in &plan.checks {
+        text += &line(check);
+    }
+    for warning in &prepared.warnings {
+        let _ = writeln!(text, "warning: {warning}");
+    }
+    text + &signatures(prepared, signer)
+}
+
+fn agents(prepared: &Prepared) -> String {
+    let count = prepared.addressees.len();
+    let names: Vec<String> = match prepared.agents.is_empty() {
+        true => prepared.addressees.iter().take(NAMED).map(|one| harmless(one.agent.short())).collect(),
+        false => prepared.agents.iter().take(NAMED).cloned().collect(),
+    };
+    let more = if count > NAMED { format!(" and {} more", count - NAMED) } else { String::new() };
+    let mut text = format!("  agents    {count}: {}{more}\n", names.join(", "));
+    if !prepared.waves.is_empty() {
+        let waves: Vec<String> = prepared.waves.iter().map(u32::to_string).collect();
+        let stop =
+            prepared.stop_at.map_or_else(String::new, |percent| format!("; the next waits where more than {percent}% failed"));
+        text += &format!("  waves     {}, then the rest{stop}\n", waves.join(", "));
+    }
+    text
+}
+
+fn line(check: &PlannedCheck) -> String {
+    let need = if check.required { "required" } else { "supporting" };
+    let id = harmless(check.id.as_str());
+    format!("  {id:<12} {:<10} {need:<10} {}\n", check.params.kind().name(), harmless(&cost(check)))
+}
+
+fn signatures(prepared: &Prepared, signer: &Signer) -> String {
+    let key = format!("Signed with {} {}\n", signer.public().fingerprint(), signer.public().comment());
+    if prepared.needed < 2 {
+        return key;
+    }
+    let why = if prepared.order.agents.count() > AGENTS_OF_ONE_SIGNATURE {
+        format!("it is for more than {AGENTS_OF_ONE_SIGNATURE} agents")
+    } else if prepared.order.signatures > 1 {
+        "a target is none of the case's".to_owned()
+    } else {
+        "the organisation's list of keys asks for it".to_owned()
+    };
+    format!(
+        "{} engineers must sign, because {why}. Without enough signatures the order is written to a file, which the next engineer signs with `netsonde-desk sign FILE`.\n{key}",
+        prepared.needed
+    )
+}

@@ -1,0 +1,119 @@
+use super::follow;
+use crate::arguments::{Format, OrdersCommand};
+use crate::backend::Backend;
+use crate::stop::Stop;
+use crate::terminal::harmless;
+use crate::{table, terminal};
+use netsonde_contract::api::fleet::{Delivery, OrderDetail, OrderSummary};
+use netsonde_contract::api::path;
+use netsonde_contract::id::OrderId;
+use reqwest::Method;
+
+/// So many digits of an order's id name it.
+const FEWEST_DIGITS: usize = 8;
+
+pub(crate) async fn orders(backend: &Backend, command: OrdersCommand, format: Format) -> Result<(), Stop> {
+    match command {
+        OrdersCommand::List { case } => list(backend, case.as_deref(), format).await,
+        OrdersCommand::Show { id, follow: true } => follow::follow(backend, &find(backend, &id).await?, format).await,
+        OrdersCommand::Show { id, follow: false } => show(backend, &id, format).await,
+        OrdersCommand::Cancel { id } => cancel(backend, &id).await,
+    }
+}
+
+async fn all(backend: &Backend) -> Result<Vec<OrderSummary>, Stop> {
+    backend.get("listing the orders", path::ORDERS).await
+}
+
+/// A whole id, or the first digits of one.
+async fn find(backend: &Backend, text: &str) -> Result<OrderId, Stop> {
+    if let Some(id) = OrderId::parse(text) {
+        return Ok(id);
+    }
+    let orders = all(backend).await?;
+    let mut fitting = orders.iter().filter(|order| text.len() >= FEWEST_DIGITS && order.id.as_str().starts_with(text));
+    match (fitting.next(), fitting.next()) {
+        (Some(order), None) => Ok(order.id.clone()),
+        _ => Err(Stop::usage(format!("not one order is called `{}`", harmless(text)))
+            .next("give 8 digits or more of an id that `netsonde-desk orders list` shows")),
+    }
+}
+
+async fn list(backend: &Backend, case: Option<&str>, format: Format) -> Result<(), Stop> {
+    let mut orders = all(backend).await?;
+    orders.retain(|order| case.is_none_or(|case| order.case.as_str() == case));
+    match format {
+        Format::Json => terminal::output(&Format::json(&orders)?),
+        Format::Human if orders.is_empty() => {
+            terminal::output("There are no orders yet: netsonde-desk trigger SET --agent ID --case CASE\n")
+        }
+        Format::Human => {
+            let rows: Vec<Vec<String>> = orders.iter().map(row).collect();
+            terminal::output(&table::table(&["order", "case", "set", "targets", "submitted", "by", "agents"], &rows))
+        }
+    }
+}
+
+fn row(order: &OrderSummary) -> Vec<String> {
+    vec![
+        order.id.short().to_owned(),
+        harmless(order.case.as_str()),
+        harmless(&order.set),
+        harmless(&order.targets.join(" ")),
+        table::moment(order.submitted),
+        harmless(&order.requester),
+        states(order),
+    ]
+}
+
+/// Such as `3 uploaded, 1 refused`.
+pub(crate) fn states(order: &OrderSummary) -> String {
+    let mut words: Vec<String> = order.states.iter().map(|(state, count)| format!("{count} {}", harmless(state))).collect();
+    if order.cancelled {
+        words.push("cancelled".to_owned());
+    }
+    if order.stopped {
+        words.push("stopped: too many of a wave failed".to_owned());
+    }
+    words.join(", ")
+}
+
+async fn show(backend: &Backend, id: &str, format: Format) -> Result<(), Stop> {
+    let id = find(backend, id).await?;
+    let detail: OrderDetail = backend.get("reading the order", &path::order(&id)).await?;
+    match format {
+        Format::Json => terminal::output(&Format::json(&detail)?),
+        Format::Human => {
+            let order = &detail.order;
+            let rows: Vec<Vec<String>> = detail.deliveries.iter().map(delivery).collect();
+            terminal::output(&format!(
+                "Order {} for case {}: {} {}\n  asked by {}, expires {}, {}\n\n{}",
+                order.id,
+                harmless(order.case.as_str()),
+                harmless(&order.set),
+                harmless(&order.targets.join(" ")),
+                harmless(&order.requester),
+                table::moment(order.expires),
+                states(order),
+                table::table(&["agent", "state", "since", "checks", "why", "bundle"], &rows)
+            ))
+        }
+    }
+}
+
+fn delivery(delivery: &Delivery) -> Vec<String> {
+    vec![
+        harmless(delivery.agent.short()),
+        delivery.state.name().to_owned(),
+        table::moment(delivery.changed),
+        format!("{}/{}", delivery.checks_done, delivery.checks_planned),
+        follow::why(delivery),
+        delivery.bundle.as_ref().map_or(String::new(), |bundle| harmless(bundle.short())),
+    ]
+}
+
+async fn cancel(backend: &Backend, id: &str) -> Result<(), Stop> {
+    let id = find(backend, id).await?;
+    backend.tell("cancelling the order", Method::POST, &path::order_cancel(&id), &serde_json::json!({})).await?;
+    terminal::output(&format!("Order {id} is cancelled: no agent begins it any more, and those that run it are told to stop.\n"))
+}

@@ -1,0 +1,198 @@
+use super::Wish;
+use crate::backend::Backend;
+use crate::organisation::Organisation;
+use crate::stop::Stop;
+use crate::terminal::harmless;
+use crate::{agents, labels, random};
+use jiff::{SignedDuration, Timestamp, Unit};
+use netsonde_contract::api::fleet::{AgentSummary, SubmitOrder};
+use netsonde_contract::api::{CaseDetail, CaseSummary, path};
+use netsonde_contract::dsse::Envelope;
+use netsonde_contract::harmless::is_clean;
+use netsonde_contract::id::{CaseId, OrderId};
+use netsonde_contract::order::{Addressee, Addressees, MAX_WINDOW, Order};
+use netsonde_contract::set::{Plan, ProbeSet, Request};
+use netsonde_contract::trust::Role;
+use std::collections::BTreeSet;
+
+/// Two engineers must agree where a target is none of the case's.
+const FOR_FOREIGN_TARGETS: usize = 2;
+/// Words to the person at the machine are a line each, as agents bound them.
+const MAX_WORDS: usize = 500;
+
+/// An order that is ready to be shown and signed: what is signed are the bytes of this `envelope`.
+pub(crate) struct Prepared {
+    pub(crate) order: Order,
+    pub(crate) envelope: Envelope,
+    pub(crate) plan: Plan,
+    /// All addressees, in the order of the tree's leaves.
+    pub(crate) addressees: Vec<Addressee>,
+    /// The addressees in words, where the backend was asked for them.
+    pub(crate) agents: Vec<String>,
+    pub(crate) warnings: Vec<String>,
+    /// So many engineers must sign, by the order and by the list of keys.
+    pub(crate) needed: usize,
+    pub(crate) waves: Vec<u32>,
+    pub(crate) stop_at: Option<u8>,
+    pub(crate) draft: Option<String>,
+}
+
+/// Makes the order: resolves agents and their epochs, and finds out whether a second engineer must sign.
+pub(crate) async fn prepare(backend: &Backend, own: &Organisation, wish: Wish, now: Timestamp) -> Result<Prepared, Stop> {
+    check_words(&wish)?;
+    let plan = plan(&wish.set, &wish)?;
+    let all = agents::all(backend).await?;
+    let (chosen, mut warnings) = choose(&all, &wish)?;
+    warnings.extend(chosen.iter().filter_map(|agent| hindrance(agent, &plan)));
+    let foreign = foreign_targets(backend, &wish.case, &plan).await?;
+    let addressees: Vec<Addressee> =
+        chosen.iter().map(|agent| Addressee { agent: agent.id.clone(), epoch: agent.check_in.epoch.clone() }).collect();
+    let signatures = if foreign.is_empty() { 1 } else { FOR_FOREIGN_TARGETS };
+    if !foreign.is_empty() {
+        warnings.push(format!("no ticket of case {} is for {}: two engineers must sign", wish.case, foreign.join(", ")));
+    }
+    let not_before = now.round(Unit::Second).unwrap_or(now);
+    let order = Order {
+        organisation: own.anchor.organisation().clone(),
+        id: OrderId::from_bytes(random::bytes()?),
+        set: wish.set,
+        targets: wish.targets,
+        parameters: wish.parameters,
+        agents: Addressees::of(&addressees).0,
+        not_before,
+        expires: not_before + wish.life.min(MAX_WINDOW),
+        case: wish.case,
+        requester: wish.requester,
+        reason: wish.reason,
+        signatures,
+    };
+    let words = chosen.iter().map(|agent| in_words(agent)).collect();
+    let submitted = SubmitOrder {
+        envelope: String::new(),
+        agents: addressees,
+        waves: wish.waves,
+        stop_at_failed_percent: wish.stop_at,
+        draft: wish.draft,
+    };
+    let envelope = order.envelope();
+    let mut prepared = assemble(order, envelope, plan, submitted, own);
+    (prepared.agents, prepared.warnings) = (words, warnings);
+    Ok(prepared)
+}
+
+/// An order that somebody signed already, as its file has it. Nobody's word is taken for what it says of its addressees.
+pub(super) fn of_submitted(submitted: SubmitOrder, own: &Organisation) -> Result<Prepared, Stop> {
+    let unusable = |why: &str| Stop::failed(format!("the order's file cannot be used: {why}")).next("ask for the file again");
+    let envelope = Envelope::from_json(submitted.envelope.as_bytes()).map_err(|error| unusable(&error.to_string()))?;
+    let order = Order::unverified(&envelope).map_err(|error| unusable(&error))?;
+    if order.organisation != *own.anchor.organisation() {
+        return Err(unusable("it is of another organisation"));
+    }
+    if Addressees::of(&submitted.agents).0 != order.agents {
+        return Err(unusable("it is to go to other agents than the order names"));
+    }
+    let window = order.expires.duration_since(order.not_before);
+    if window > MAX_WINDOW || window <= SignedDuration::ZERO {
+        return Err(unusable("its window is longer than 24 hours, or none"));
+    }
+    let request = Request { targets: order.targets.clone(), parameters: order.parameters.clone(), ..Request::default() };
+    let set = ProbeSet::parse("the order's set", &order.set).map_err(|error| unusable(&error.to_string()))?;
+    let plan = set.plan(&request).map_err(|error| unusable(&error.to_string()))?;
+    Ok(assemble(order, envelope, plan, submitted, own))
+}
+
+fn assemble(order: Order, envelope: Envelope, plan: Plan, submitted: SubmitOrder, own: &Organisation) -> Prepared {
+    let threshold = own.anchor.list().map_or(1, |list| list.role(Role::Order).threshold);
+    Prepared {
+        needed: order.needed_signatures().max(threshold),
+        order,
+        envelope,
+        plan,
+        addressees: submitted.agents,
+        agents: Vec::new(),
+        warnings: Vec::new(),
+        waves: submitted.waves,
+        stop_at: submitted.stop_at_failed_percent,
+        draft: submitted.draft,
+    }
+}
+
+fn plan(set: &str, wish: &Wish) -> Result<Plan, Stop> {
+    let wrong = |error: &dyn std::fmt::Display| {
+        Stop::usage(harmless(&error.to_string())).next("see what the set asks for: netsonde sets show NAME")
+    };
+    let request = Request { targets: wish.targets.clone(), parameters: wish.parameters.clone(), ..Request::default() };
+    ProbeSet::parse("the set", set).map_err(|error| wrong(&error))?.plan(&request).map_err(|error| wrong(&error))
+}
+
+/// The agents that are named and those that carry the labels, each once; revoked and cloned ones are left out, and named in a warning.
+fn choose<'a>(all: &'a [AgentSummary], wish: &Wish) -> Result<(Vec<&'a AgentSummary>, Vec<String>), Stop> {
+    let mut chosen = Vec::new();
+    for text in &wish.agents {
+        chosen.push(agents::named(all, text)?);
+    }
+    if !wish.labels.is_empty() {
+        chosen.extend(all.iter().filter(|agent| labels::fit(&agent.labels, &wish.labels)));
+    }
+    let mut seen = BTreeSet::new();
+    chosen.retain(|agent| seen.insert(agent.id.as_str()));
+    let (usable, left): (Vec<_>, Vec<_>) = chosen.into_iter().partition(|agent| !agent.revoked && !agent.cloned);
+    let left = left.into_iter().map(|agent| format!("left out: {} ({})", in_words(agent), agents::orders(agent))).collect();
+    if usable.is_empty() {
+        return Err(Stop::usage("the order is for no agent that could take it")
+            .next("name one with --agent ID or --label NAME=VALUE; `netsonde-desk agents` lists them"));
+    }
+    Ok((usable, left))
+}
+
+fn in_words(agent: &AgentSummary) -> String {
+    let host = agent.host_name.as_deref().map_or_else(String::new, |host| format!(" {}", harmless(host)));
+    format!("{}{host}", agent.id.short())
+}
+
+/// Why an agent will probably not run it, as far as it has said.
+fn hindrance(agent: &AgentSummary, plan: &Plan) -> Option<String> {
+    let said = &agent.check_in;
+    let missing: BTreeSet<&str> = plan
+        .checks
+        .iter()
+        .map(|check| check.params.kind())
+        .filter(|kind| !said.kinds.contains(kind))
+        .map(|kind| kind.name())
+        .collect();
+    let why = match said.policy.remote.as_str() {
+        _ if said.policy.paused => "is paused".to_owned(),
+        "deny" => "takes no orders, by its policy".to_owned(),
+        "ask" => "will ask the person at the machine first".to_owned(),
+        _ if !missing.is_empty() => format!("cannot measure {}", missing.into_iter().collect::<Vec<_>>().join(", ")),
+        _ => return None,
+    };
+    Some(format!("{} {why}", in_words(agent)))
+}
+
+/// Targets that no ticket of the case names.
+async fn foreign_targets(backend: &Backend, case: &CaseId, plan: &Plan) -> Result<Vec<String>, Stop> {
+    if plan.targets.is_empty() {
+        return Ok(Vec::new());
+    }
+    let cases: Vec<CaseSummary> = backend.get("looking for the case", path::CASES).await?;
+    let tickets = match cases.iter().any(|known| known.id == *case) {
+        true => backend.get::<CaseDetail>("reading the case", &path::case(case)).await?.tickets,
+        false => Vec::new(),
+    };
+    let known: BTreeSet<&str> = tickets.iter().flat_map(|ticket| &ticket.targets).map(String::as_str).collect();
+    // A ticket keeps what was typed; the plan has it in its own spelling as well.
+    let foreign = plan
+        .targets
+        .iter()
+        .filter(|target| !known.contains(target.text.as_str()) && !known.contains(target.to_string().as_str()));
+    Ok(foreign.map(|target| harmless(&target.to_string())).collect())
+}
+
+fn check_words(wish: &Wish) -> Result<(), Stop> {
+    let words = wish.targets.iter().chain([&wish.requester, &wish.reason]).chain(wish.parameters.values());
+    if words.into_iter().any(|text| !is_clean(text) || text.len() > MAX_WORDS) {
+        return Err(Stop::usage("a word of the order is too long, or hides something").next("write plain text on one line"));
+    }
+    Ok(())
+}

@@ -1,0 +1,84 @@
+use super::Prepared;
+use crate::arguments::Format;
+use crate::backend::Backend;
+use crate::organisation::Organisation;
+use crate::private_file;
+use crate::signing::Signer;
+use crate::stop::Stop;
+use crate::{clock, table};
+use netsonde_contract::api::fleet::{OrderSummary, SubmitOrder};
+use netsonde_contract::api::path;
+use netsonde_contract::order::{MAX_BYTES, MEDIA_TYPE};
+use netsonde_contract::trust::Role;
+use std::path::{Path, PathBuf};
+
+/// What became of a signed order.
+pub(crate) enum Outcome {
+    Submitted,
+    /// More engineers must sign.
+    Kept {
+        file: PathBuf,
+        signed: usize,
+        needed: usize,
+    },
+    /// Somebody wanted the file only.
+    Written {
+        file: PathBuf,
+    },
+}
+
+/// Signs, and submits once enough engineers have signed; else the order goes to a file. The draft that it came from is over either way: the
+/// backend forgets it with the order, or in time.
+pub(crate) async fn finish(
+    backend: &Backend,
+    own: &Organisation,
+    mut prepared: Prepared,
+    signer: &Signer,
+    output: Option<&Path>,
+) -> Result<Outcome, Stop> {
+    let now = clock::now();
+    if prepared.order.expires <= now {
+        return Err(
+            Stop::failed(format!("the order expired at {}", table::moment(prepared.order.expires))).next("draft it again")
+        );
+    }
+    signer.sign(&mut prepared.envelope)?;
+    let json = prepared.envelope.to_json();
+    if json.len() > MAX_BYTES {
+        return Err(
+            Stop::failed(format!("the order is larger than {MAX_BYTES} bytes")).next("use a shorter set, or name fewer targets")
+        );
+    }
+    let signed = count(own, &prepared)?;
+    let needed = prepared.needed;
+    let submit = SubmitOrder {
+        envelope: String::from_utf8_lossy(&json).into_owned(),
+        agents: prepared.addressees,
+        waves: prepared.waves,
+        stop_at_failed_percent: prepared.stop_at,
+        draft: prepared.draft,
+    };
+    let is_enough = signed >= needed;
+    if !is_enough || output.is_some() {
+        let file = output.map_or_else(|| PathBuf::from(format!("order-{}.json", prepared.order.id.short())), Path::to_owned);
+        private_file::replace(&file, Format::json(&submit)?.as_bytes())?;
+        return Ok(if is_enough { Outcome::Written { file } } else { Outcome::Kept { file, signed, needed } });
+    }
+    let summary: OrderSummary = backend.post("submitting the order", path::ORDERS, &submit).await?;
+    if summary.id != prepared.order.id {
+        return Err(Stop::failed("the backend answered for another order").next("see `netsonde-desk orders list`"));
+    }
+    Ok(Outcome::Submitted)
+}
+
+/// How many engineers whose keys count have signed these bytes.
+fn count(own: &Organisation, prepared: &Prepared) -> Result<usize, Stop> {
+    let list = own.anchor.live_list(clock::now()).map_err(|error| {
+        Stop::failed(format!("no agent would take the order: {error}")).next("netsonde-desk org sign-list, then org publish")
+    })?;
+    let (_, signers) = prepared
+        .envelope
+        .signers(MEDIA_TYPE, list.keys(Role::Order))
+        .map_err(|error| Stop::failed(format!("the order's file cannot be used: {error}")).next("ask for the file again"))?;
+    Ok(signers.len())
+}

@@ -1,0 +1,158 @@
+use super::*;
+use crate::organisation::tests::founded;
+use crate::stop::{FAILED, REFUSED};
+use crate::test_backend::{CASE, Kept, TARGET, agent, start};
+use jiff::SignedDuration;
+use netsonde_contract::api::fleet::DeliveryState;
+use netsonde_contract::id::{AgentId, CaseId};
+use netsonde_contract::order::{Addressees, Epochs, MerkleTree, Refusal, Situation, Verified, verify};
+use netsonde_contract::set::find_built_in;
+use std::time::Duration;
+
+fn wish(target: &str, agents: &[&str]) -> Wish {
+    Wish {
+        set: find_built_in("web").unwrap().text.to_owned(),
+        targets: vec![target.to_owned()],
+        parameters: Default::default(),
+        agents: agents.iter().map(|text| (*text).to_owned()).collect(),
+        labels: Default::default(),
+        case: CaseId::new(CASE),
+        requester: "Asha".into(),
+        reason: "the shop is slow".into(),
+        life: SignedDuration::from_hours(1),
+        waves: Vec::new(),
+        stop_at: None,
+        draft: None,
+    }
+}
+
+fn key(place: &Path, name: &str) -> Signer {
+    signing::make(&place.join(name), name, None).unwrap()
+}
+
+/// As an agent would: with the anchor that the organisation published, and its own epoch.
+fn as_agent(own: &Organisation, submitted: &SubmitOrder, number: u16) -> Result<Verified, Refusal> {
+    let one = agent(number);
+    let tree = MerkleTree::new(submitted.agents.iter().map(netsonde_contract::order::Addressee::leaf));
+    let place = submitted.agents.iter().position(|addressee| addressee.agent == one.id);
+    let epochs = Epochs::begin(one.check_in.epoch, None, Duration::ZERO);
+    let situation = Situation { anchor: &own.anchor, agent: &one.id, epochs: &epochs, now: clock::now(), taken: &|_| false };
+    verify(submitted.envelope.as_bytes(), place.and_then(|place| tree.proof(place)).as_ref(), &situation)
+}
+
+#[tokio::test]
+async fn a_signed_order_is_one_that_the_agent_takes() {
+    let place = tempfile::tempdir().unwrap();
+    let asha = key(place.path(), "asha");
+    let own = founded(place.path(), &[&asha]);
+    let (backend, kept) = start(Kept { agents: vec![agent(1), agent(2)], ..Kept::default() }).await;
+    let prepared = prepare(&backend, &own, wish(TARGET, &["vm1"]), clock::now()).await.unwrap();
+    assert_eq!((prepared.needed, &prepared.warnings), (1, &Vec::new()));
+    let text = describe(&prepared, "Contoso", &asha);
+    for expected in [TARGET, "vm1", "the shop is slow", "at most", "dns", "1 request to", &asha.public().fingerprint()] {
+        assert!(text.contains(expected), "{expected} in {text}");
+    }
+    assert!(matches!(finish(&backend, &own, prepared, &asha, None).await.unwrap(), Outcome::Submitted));
+    let submitted = kept.lock().unwrap().submitted.pop().unwrap();
+    let verified = as_agent(&own, &submitted, 1).unwrap();
+    assert_eq!(verified.signers[0].comment(), "asha");
+    assert_eq!(as_agent(&own, &submitted, 2).unwrap_err().code.as_str(), "other_agent");
+}
+
+#[tokio::test]
+async fn a_foreign_target_and_a_fleet_need_a_second_engineer() {
+    let place = tempfile::tempdir().unwrap();
+    let (asha, bo) = (key(place.path(), "asha"), key(place.path(), "bo"));
+    let own = founded(place.path(), &[&asha, &bo]);
+    let agents = (1..=101).map(agent).collect();
+    let (backend, kept) = start(Kept { agents, ..Kept::default() }).await;
+    let foreign = prepare(&backend, &own, wish("https://other.example/", &["vm1"]), clock::now()).await.unwrap();
+    assert_eq!((foreign.needed, foreign.order.signatures), (2, 2));
+    assert!(foreign.warnings[0].contains("other.example"), "{:?}", foreign.warnings);
+    assert!(describe(&foreign, "Contoso", &asha).contains("2 engineers must sign"));
+
+    let mut many = wish(TARGET, &[]);
+    many.agents = (1..=101).map(|number| format!("vm{number}")).collect();
+    let prepared = prepare(&backend, &own, many, clock::now()).await.unwrap();
+    assert!(matches!(prepared.order.agents, Addressees::Tree { count: 101, .. }));
+    let file = place.path().join("order.json");
+    let outcome = finish(&backend, &own, prepared, &asha, Some(&file)).await.unwrap();
+    assert!(matches!(outcome, Outcome::Kept { signed: 1, needed: 2, .. }));
+    // The first engineer again is still one engineer.
+    let again = finish(&backend, &own, from_file(&file, &own).unwrap(), &asha, Some(&file)).await.unwrap();
+    assert!(matches!(again, Outcome::Kept { signed: 1, .. }));
+    assert!(kept.lock().unwrap().submitted.is_empty());
+    finish(&backend, &own, from_file(&file, &own).unwrap(), &bo, None).await.unwrap();
+    let submitted = kept.lock().unwrap().submitted.pop().unwrap();
+    assert_eq!(as_agent(&own, &submitted, 77).unwrap().signers.len(), 2);
+}
+
+#[tokio::test]
+async fn a_file_that_was_changed_on_its_way_is_not_signed() {
+    let place = tempfile::tempdir().unwrap();
+    let (asha, bo) = (key(place.path(), "asha"), key(place.path(), "bo"));
+    let own = founded(place.path(), &[&asha, &bo]);
+    let (backend, _) = start(Kept { agents: vec![agent(1), agent(2)], ..Kept::default() }).await;
+    let prepared = prepare(&backend, &own, wish("https://other.example/", &["vm1"]), clock::now()).await.unwrap();
+    let file = place.path().join("order.json");
+    finish(&backend, &own, prepared, &asha, Some(&file)).await.unwrap();
+    let mut submitted: SubmitOrder = serde_json::from_slice(&std::fs::read(&file).unwrap()).unwrap();
+    submitted.agents[0].agent = AgentId::new(agent(2).id.as_str());
+    std::fs::write(&file, serde_json::to_vec(&submitted).unwrap()).unwrap();
+    assert!(from_file(&file, &own).err().unwrap().message.contains("other agents"));
+    let elsewhere = tempfile::tempdir().unwrap();
+    let stranger = founded(elsewhere.path(), &[&asha]);
+    assert!(from_file(&file, &stranger).err().unwrap().message.contains("another organisation"));
+}
+
+#[tokio::test]
+async fn what_an_order_cannot_reach_is_said_before_it_is_signed() {
+    let place = tempfile::tempdir().unwrap();
+    let asha = key(place.path(), "asha");
+    let own = founded(place.path(), &[&asha]);
+    let (mut shared, mut closed, mut revoked) = (agent(2), agent(4), agent(6));
+    shared.cloned = true;
+    closed.check_in.policy.remote = "deny".into();
+    revoked.revoked = true;
+    let (backend, _) = start(Kept { agents: vec![agent(1), shared, closed, revoked], ..Kept::default() }).await;
+    let mut oslo = wish(TARGET, &[]);
+    oslo.labels.insert("site".into(), "oslo".into());
+    let prepared = prepare(&backend, &own, oslo, clock::now()).await.unwrap();
+    assert_eq!(prepared.addressees.len(), 1);
+    let said = prepared.warnings.join("\n");
+    for expected in ["two machines", "revoked", "takes no orders"] {
+        assert!(said.contains(expected), "{expected} in {said}");
+    }
+    for wrong in [wish(TARGET, &["vm99"]), wish(TARGET, &["vm2"]), wish(TARGET, &[]), wish("ftp://x", &["vm1"])] {
+        assert!(prepare(&backend, &own, wrong, clock::now()).await.is_err());
+    }
+}
+
+#[tokio::test]
+async fn a_key_that_does_not_count_signs_nothing() {
+    let place = tempfile::tempdir().unwrap();
+    let asha = key(place.path(), "asha");
+    let own = founded(place.path(), &[&asha]);
+    key(place.path(), "stranger");
+    let path = place.path().join("stranger");
+    let stop = signer(&own, path.to_str()).err().unwrap();
+    assert!(stop.message.contains("does not count") && stop.next.unwrap().contains("asha"), "{}", stop.message);
+    assert!(signer(&own, place.path().join("asha").to_str()).is_ok());
+}
+
+#[tokio::test]
+async fn refusals_and_failures_end_the_command_with_their_reason() {
+    let place = tempfile::tempdir().unwrap();
+    let asha = key(place.path(), "asha");
+    let own = founded(place.path(), &[&asha]);
+    for (fate, exit) in [((DeliveryState::Refused, "target_not_allowed"), REFUSED), ((DeliveryState::Failed, "crashed"), FAILED)]
+    {
+        let (backend, _) = start(Kept { agents: vec![agent(1)], fate: Some(fate), ..Kept::default() }).await;
+        let prepared = prepare(&backend, &own, wish(TARGET, &["vm1"]), clock::now()).await.unwrap();
+        let id = prepared.order.id.clone();
+        finish(&backend, &own, prepared, &asha, None).await.unwrap();
+        let stop = follow::follow(&backend, &id, Format::Json).await.unwrap_err();
+        assert_eq!(stop.exit, exit, "{stop:?}");
+        assert!(exit != REFUSED || stop.next.unwrap().contains("allow it"));
+    }
+}

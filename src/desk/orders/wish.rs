@@ -1,0 +1,105 @@
+use crate::arguments::TriggerWish;
+use crate::signing::Signer;
+use crate::stop::Stop;
+use crate::terminal::harmless;
+use crate::{duration, labels, private_file};
+use jiff::SignedDuration;
+use netsonde_contract::api::fleet::{KeptDraft, Labels};
+use netsonde_contract::id::CaseId;
+use netsonde_contract::nearest::nearest;
+use netsonde_contract::order::MAX_WINDOW;
+use netsonde_contract::set::{MAX_SET_BYTES, built_in, find_built_in};
+use std::collections::BTreeMap;
+use std::path::Path;
+
+/// What an engineer wants, before it is an order.
+#[derive(Debug)]
+pub(crate) struct Wish {
+    /// The set's exact text.
+    pub(crate) set: String,
+    pub(crate) targets: Vec<String>,
+    pub(crate) parameters: BTreeMap<String, String>,
+    /// Ids, beginnings of ids, or host names.
+    pub(crate) agents: Vec<String>,
+    pub(crate) labels: Labels,
+    pub(crate) case: CaseId,
+    pub(crate) requester: String,
+    pub(crate) reason: String,
+    pub(crate) life: SignedDuration,
+    pub(crate) waves: Vec<u32>,
+    pub(crate) stop_at: Option<u8>,
+    /// The draft that it comes from.
+    pub(crate) draft: Option<String>,
+}
+
+impl Wish {
+    pub(crate) fn of(wish: &TriggerWish, signer: &Signer) -> Result<Self, Stop> {
+        Ok(Self {
+            set: set_text(&wish.set)?,
+            targets: wish.targets.clone(),
+            parameters: labels::pairs("--param", &wish.parameters)?,
+            agents: wish.agents.clone(),
+            labels: labels::pairs("--label", &wish.labels)?,
+            case: case(&wish.case)?,
+            requester: wish.requester.clone().unwrap_or_else(|| signer.name()),
+            reason: wish.reason.clone(),
+            life: life(&wish.expires)?,
+            waves: wish.waves.clone(),
+            stop_at: wish.stop_at,
+            draft: None,
+        })
+    }
+
+    /// What a page drafted. Whoever holds the backend can have written it: that is why it is shown before it is signed.
+    pub(crate) fn of_draft(kept: KeptDraft, expires: &str, signer: &Signer) -> Result<Self, Stop> {
+        let draft = kept.draft;
+        Ok(Self {
+            set: if draft.set.contains('\n') { draft.set } else { known_set(&draft.set)? },
+            targets: draft.targets,
+            parameters: draft.parameters,
+            agents: draft.agents.iter().map(|agent| agent.as_str().to_owned()).collect(),
+            labels: draft.labels,
+            case: case(draft.case.as_str())?,
+            requester: if draft.requester.is_empty() { signer.name() } else { draft.requester },
+            reason: draft.reason,
+            life: life(expires)?,
+            waves: Vec::new(),
+            stop_at: None,
+            draft: Some(kept.id),
+        })
+    }
+}
+
+/// The text of a set in the catalogue, or of a file whose name ends in `.toml`.
+fn set_text(text: &str) -> Result<String, Stop> {
+    if !text.ends_with(".toml") {
+        return known_set(text);
+    }
+    let bytes = private_file::read(Path::new(text), MAX_SET_BYTES as u64)?;
+    String::from_utf8(bytes)
+        .map_err(|_| Stop::usage(format!("{} is no text", harmless(text))).next("give a probe set's TOML file"))
+}
+
+pub(crate) fn known_set(name: &str) -> Result<String, Stop> {
+    let names = || built_in().iter().map(|set| set.name);
+    find_built_in(name).map(|set| set.text.to_owned()).ok_or_else(|| {
+        let next = match nearest(name, names()) {
+            Some(meant) => format!("did you mean {meant}?"),
+            None => format!("choose one of: {}", names().collect::<Vec<_>>().join(", ")),
+        };
+        Stop::usage(format!("there is no probe set `{}`", harmless(name))).next(next)
+    })
+}
+
+pub(crate) fn case(text: &str) -> Result<CaseId, Stop> {
+    CaseId::parse(text).ok_or_else(|| {
+        Stop::usage(format!("`{}` is no case number", harmless(text)))
+            .next("use 1 to 64 letters, digits, `-`, `_` and `.`, not beginning with a dot")
+    })
+}
+
+pub(crate) fn life(text: &str) -> Result<SignedDuration, Stop> {
+    let seconds = duration::seconds(text, "an order", MAX_WINDOW.as_secs().unsigned_abs())
+        .map_err(|why| Stop::usage(why).next("give --expires 1h"))?;
+    Ok(SignedDuration::from_secs(i64::try_from(seconds).unwrap_or(0)))
+}

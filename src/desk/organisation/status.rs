@@ -1,0 +1,89 @@
+use super::folder::{Folder, Organisation};
+use super::next_list::NextList;
+use crate::arguments::Format;
+use crate::stop::Stop;
+use crate::{clock, table, terminal};
+use jiff::{SignedDuration, Timestamp};
+use netsonde_contract::order::AGENTS_OF_ONE_SIGNATURE;
+use netsonde_contract::trust::{PublicKey, TrustError};
+use serde_json::json;
+
+/// Two weeks are enough to find the people who hold the root.
+const SOON: SignedDuration = SignedDuration::from_hours(14 * 24);
+
+/// Who counts, until when, and what wants doing.
+pub(super) fn status(folder: &Folder, format: Format) -> Result<(), Stop> {
+    let own = folder.open()?;
+    let next = folder.next_list(Some(&own))?;
+    let warnings = warnings(folder, &own, &next, clock::now());
+    let root = own.anchor.root();
+    if format == Format::Json {
+        return terminal::output(&Format::json(&json!({
+            "organisation": own.anchor.organisation(),
+            "root": root,
+            "root_fingerprint": own.fingerprint,
+            "list": own.anchor.list(),
+            "warnings": warnings,
+        }))?);
+    }
+    let mut text = format!(
+        "{}\n  organisation  {}\n  root          version {}, {} of {} keys must sign\n  fingerprint   {}\n{}",
+        root.name,
+        own.anchor.organisation(),
+        root.version,
+        root.threshold,
+        root.keys.len(),
+        own.fingerprint,
+        lines(&root.keys)
+    );
+    match own.anchor.list() {
+        None => text += "List of keys: none yet\n",
+        Some(list) => {
+            text += &format!("List of keys version {}, expires {}\n", list.version, table::moment(list.expires));
+            text += &format!("  {} of these must sign an order\n{}", list.order.threshold, lines(&list.order.keys));
+            text += &format!("  receipts\n{}", lines(&list.receipt.keys));
+            if !list.revoked.is_empty() {
+                text += &format!("  revoked\n{}", lines(&list.revoked));
+            }
+        }
+    }
+    text += &warnings.iter().map(|warning| format!("warning: {warning}\n")).collect::<String>();
+    terminal::output(&text)
+}
+
+fn lines(keys: &[PublicKey]) -> String {
+    keys.iter().map(|key| format!("    {} {}\n", key.fingerprint(), key.comment())).collect()
+}
+
+pub(super) fn warnings(folder: &Folder, own: &Organisation, next: &NextList, now: Timestamp) -> Vec<String> {
+    let mut warnings = Vec::new();
+    match own.anchor.live_list(now) {
+        Err(TrustError::Expired(at)) => {
+            warnings.push(format!(
+                "the list of keys expired at {}: agents refuse new orders until another is signed and published",
+                table::moment(at)
+            ));
+        }
+        Err(error) => warnings.push(format!("{error}: agents refuse orders until one is signed (org sign-list) and published")),
+        Ok(list) if list.expires.duration_since(now) < SOON => {
+            warnings.push(format!("the list of keys expires at {}: sign the next one", table::moment(list.expires)));
+        }
+        Ok(_) => {}
+    }
+    if own.anchor.list().is_some_and(|list| NextList::of(list) != *next) {
+        warnings.push("next.json holds changes that no list has yet: netsonde-desk org sign-list".to_owned());
+    }
+    if next.order.keys.len() < 2 {
+        warnings.push(format!("fewer than two engineers sign: orders to more than {AGENTS_OF_ONE_SIGNATURE} agents need two"));
+    }
+    if own.anchor.root().keys.len() == own.anchor.root().threshold {
+        warnings.push("if one root key is lost, the root is: have more keys than must sign".to_owned());
+    }
+    for key in folder.root_keys() {
+        warnings.push(format!("a private root key lies on this machine: {}", key.display()));
+    }
+    for pending in folder.pending() {
+        warnings.push(format!("more root keys must sign {}: netsonde-desk org sign", pending.display()));
+    }
+    warnings
+}

@@ -1,0 +1,186 @@
+//! A small backend for tests: it speaks the bodies of `api::fleet` and keeps what it was sent.
+
+use crate::backend::Backend;
+use bytes::Bytes;
+use http_body_util::{BodyExt, Full};
+use hyper::body::Incoming;
+use hyper::service::service_fn;
+use hyper::{Method, Request, Response, StatusCode};
+use hyper_util::rt::TokioIo;
+use jiff::Timestamp;
+use netsonde_contract::api::fleet::*;
+use netsonde_contract::api::{CaseDetail, CaseSummary, Problem, ProblemCode, TicketStateName, TicketSummary};
+use netsonde_contract::desk_token::DeskToken;
+use netsonde_contract::dsse::Envelope;
+use netsonde_contract::enrolment::EnrolmentCode;
+use netsonde_contract::id::{AgentId, CaseId, TicketId};
+use netsonde_contract::kind::Kind;
+use netsonde_contract::order::{Epoch, Order};
+use serde::Serialize;
+use std::collections::BTreeMap;
+use std::sync::{Arc, Mutex};
+use zeroize::Zeroizing;
+
+#[derive(Default)]
+pub(crate) struct Kept {
+    pub(crate) agents: Vec<AgentSummary>,
+    pub(crate) drafts: Vec<KeptDraft>,
+    pub(crate) submitted: Vec<SubmitOrder>,
+    pub(crate) trust: Option<TrustDocuments>,
+    pub(crate) labels: Option<Labels>,
+    /// What becomes of every order at every agent.
+    pub(crate) fate: Option<(DeliveryState, &'static str)>,
+}
+
+pub(crate) type Shared = Arc<Mutex<Kept>>;
+
+/// The case that there is, and the target that a ticket of it is for.
+pub(crate) const CASE: &str = "4711";
+pub(crate) const TARGET: &str = "https://shop.example/";
+
+pub(crate) fn agent(number: u16) -> AgentSummary {
+    let epoch = Epoch::from_bytes([number as u8; 16]);
+    let policy = PolicySummary { remote: "allow".into(), paused: false, sha256: None };
+    AgentSummary {
+        id: AgentId::new(format!("{number:064x}").chars().rev().collect::<String>()),
+        host_name: Some(format!("vm{number}")),
+        labels: BTreeMap::from([("site".to_owned(), if number.is_multiple_of(2) { "oslo" } else { "bergen" }.to_owned())]),
+        enrolled: Timestamp::UNIX_EPOCH,
+        last_seen: None,
+        online: true,
+        check_in: CheckIn {
+            epoch,
+            version: "0.1.0".into(),
+            platform: "x86_64-unknown-linux-gnu".into(),
+            policy,
+            kinds: Kind::ALL.to_vec(),
+            instance: "i".into(),
+            link: None,
+        },
+        cloned: false,
+        revoked: false,
+    }
+}
+
+pub(crate) async fn start(kept: Kept) -> (Backend, Shared) {
+    let _ = rustls::crypto::aws_lc_rs::default_provider().install_default();
+    let shared: Shared = Arc::new(Mutex::new(kept));
+    let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let base = format!("http://{}", listener.local_addr().unwrap());
+    let state = Arc::clone(&shared);
+    tokio::spawn(async move {
+        loop {
+            let (stream, _) = listener.accept().await.unwrap();
+            let state = Arc::clone(&state);
+            tokio::spawn(async move {
+                let service = service_fn(move |request| answer(Arc::clone(&state), request));
+                let _ = hyper::server::conn::http1::Builder::new().serve_connection(TokioIo::new(stream), service).await;
+            });
+        }
+    });
+    let token = DeskToken { backend: base, tls_pin: None, token: Zeroizing::new("secret".into()) };
+    (Backend::new(&token).unwrap(), shared)
+}
+
+async fn answer(state: Shared, request: Request<Incoming>) -> Result<Response<Full<Bytes>>, std::convert::Infallible> {
+    let (method, path) = (request.method().clone(), request.uri().path().to_owned());
+    let body = request.into_body().collect().await.unwrap().to_bytes();
+    Ok(route(&mut state.lock().unwrap(), &method, &path, &body))
+}
+
+fn route(kept: &mut Kept, method: &Method, path: &str, body: &[u8]) -> Response<Full<Bytes>> {
+    let parts: Vec<&str> = path.trim_start_matches("/v1/").split('/').collect();
+    match (method.as_str(), parts.as_slice()) {
+        ("GET", ["agents"]) => json(&kept.agents),
+        ("PUT", ["agents", _, "labels"]) => {
+            kept.labels = Some(serde_json::from_slice(body).unwrap());
+            empty()
+        }
+        ("PUT", ["trust"]) => {
+            kept.trust = Some(serde_json::from_slice(body).unwrap());
+            empty()
+        }
+        ("POST", ["enrolments"]) => {
+            let code = EnrolmentCode::from_bytes([9; 16]).to_text().to_string();
+            json(&EnrolmentCodeIssued {
+                id: TicketId::from_bytes([7; 10]),
+                code,
+                expires: Timestamp::from_second(1_900_000_000).unwrap(),
+            })
+        }
+        ("GET", ["cases"]) => json(&[case().case]),
+        ("GET", ["cases", CASE]) => json(&case()),
+        ("GET", ["drafts"]) => json(&kept.drafts),
+        ("GET", ["drafts", id]) => kept.drafts.iter().find(|draft| draft.id == *id).map_or_else(missing, json),
+        ("POST", ["orders"]) => {
+            let submitted: SubmitOrder = serde_json::from_slice(body).unwrap();
+            let detail = detail(kept, &submitted);
+            kept.submitted.push(submitted);
+            json(&detail.order)
+        }
+        ("GET", ["orders", _]) => kept.submitted.last().map_or_else(missing, |submitted| json(&detail(kept, submitted))),
+        _ => missing(),
+    }
+}
+
+fn detail(kept: &Kept, submitted: &SubmitOrder) -> OrderDetail {
+    let order = Order::unverified(&Envelope::from_json(submitted.envelope.as_bytes()).unwrap()).unwrap();
+    let (state, code) = kept.fate.unwrap_or((DeliveryState::Running, ""));
+    let delivery = |agent: &AgentId| Delivery {
+        agent: agent.clone(),
+        state,
+        changed: order.not_before,
+        code: (!code.is_empty()).then(|| code.to_owned()),
+        detail: (!code.is_empty()).then(|| "the policy does not name it".to_owned()),
+        bundle: None,
+        checks_planned: 4,
+        checks_done: 1,
+    };
+    OrderDetail {
+        deliveries: submitted.agents.iter().map(|one| delivery(&one.agent)).collect(),
+        order: OrderSummary {
+            id: order.id.clone(),
+            case: order.case.clone(),
+            set: "web".into(),
+            targets: order.targets.clone(),
+            requester: order.requester.clone(),
+            submitted: order.not_before,
+            expires: order.expires,
+            cancelled: false,
+            stopped: false,
+            states: BTreeMap::from([(state.name().to_owned(), 1)]),
+        },
+    }
+}
+
+fn case() -> CaseDetail {
+    let at = Timestamp::UNIX_EPOCH;
+    CaseDetail {
+        case: CaseSummary { id: CaseId::new(CASE), opened: at, updated: at, bundles: 0, state: None, cause: None },
+        bundles: Vec::new(),
+        tickets: vec![TicketSummary {
+            id: TicketId::from_bytes([1; 10]),
+            set: "web".into(),
+            targets: vec![TARGET.to_owned()],
+            issued: at,
+            expires: at,
+            state: TicketStateName::Open,
+        }],
+    }
+}
+
+fn json(value: &(impl Serialize + ?Sized)) -> Response<Full<Bytes>> {
+    Response::new(Full::new(Bytes::from(serde_json::to_vec(value).unwrap())))
+}
+
+fn empty() -> Response<Full<Bytes>> {
+    let mut response = Response::new(Full::default());
+    *response.status_mut() = StatusCode::NO_CONTENT;
+    response
+}
+
+fn missing() -> Response<Full<Bytes>> {
+    let mut response = json(&Problem::new(ProblemCode::NotFound, "There is nothing here."));
+    *response.status_mut() = StatusCode::NOT_FOUND;
+    response
+}

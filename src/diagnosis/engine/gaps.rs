@@ -1,0 +1,82 @@
+//! What could not be measured: whole checks, and parts of checks that measured the rest.
+
+use netsonde_contract::finding::NotMeasured;
+use netsonde_contract::observation::{Fact, Trace, TraceLacks};
+use netsonde_contract::outcome::{Note, Outcome, Status};
+
+/// The check where it could not measure, else each part that it left out. One that was skipped was not meant to run, and has no gap.
+pub(super) fn of(outcome: &Outcome) -> Vec<NotMeasured> {
+    if outcome.status == Status::NotMeasured {
+        let unsaid = || Note { why: "It could not be measured.".to_owned(), grant: None };
+        return vec![gap(outcome, outcome.required, outcome.note.clone().unwrap_or_else(unsaid))];
+    }
+    let mut gaps: Vec<NotMeasured> = Vec::new();
+    for note in outcome.observations.iter().filter_map(|observation| left_out(&observation.fact)) {
+        // The same right may be missing for several addresses.
+        if gaps.iter().all(|gap| gap.why != note.why) {
+            // The check has its verdict without the part.
+            gaps.push(gap(outcome, false, note));
+        }
+    }
+    gaps
+}
+
+fn gap(outcome: &Outcome, required: bool, note: Note) -> NotMeasured {
+    NotMeasured { check: outcome.check.clone(), required, why: note.why, grant: note.grant }
+}
+
+/// What the fact says that it lacks.
+fn left_out(fact: &Fact) -> Option<Note> {
+    match fact {
+        Fact::AddressProbe(probe) => {
+            let note = probe.unasked.as_ref()?;
+            let why = format!("whether another machine uses its addresses was not asked: {}", note.why);
+            Some(Note { why, grant: note.grant.clone() })
+        }
+        Fact::Trace(trace) if !trace.privileged && !trace.lacks.is_empty() => {
+            let why = format!("the path was traced without raw sockets, which leaves out {}", lost(trace));
+            Some(Note { why, grant: Some(Note::WITH_SUDO.to_owned()) })
+        }
+        _ => None,
+    }
+}
+
+fn lost(trace: &Trace) -> String {
+    let words = |lack: &TraceLacks| match lack {
+        TraceLacks::QuotedHeaders => "what routers rewrite",
+        TraceLacks::ConstantFlow => "which of several parallel paths is seen",
+        TraceLacks::Duplicates => "duplicate replies",
+    };
+    crate::wording::list(&trace.lacks.iter().map(words).collect::<Vec<_>>())
+}
+
+#[cfg(test)]
+mod tests {
+    use crate::scene::{Scene, address_probe, trace};
+    use netsonde_contract::finding::State;
+    use netsonde_contract::kind::Kind;
+    use netsonde_contract::observation::{Fact, TraceLacks};
+    use netsonde_contract::outcome::Note;
+
+    #[test]
+    fn a_part_that_needs_a_right_is_said_once_with_what_grants_it_and_costs_no_verdict() {
+        let unasked = |address: &str| {
+            let mut fact = address_probe(address, &[]);
+            if let Fact::AddressProbe(probe) = &mut fact {
+                probe.unasked = Some(Note { why: "it needs raw sockets".into(), grant: Some(Note::WITH_SUDO.into()) });
+            }
+            fact
+        };
+        let mut path = trace("192.0.2.1", &["10.0.0.1", "192.0.2.1"]);
+        for fact in &mut path {
+            if let Fact::Trace(trace) = fact {
+                (trace.privileged, trace.lacks) = (false, vec![TraceLacks::QuotedHeaders]);
+            }
+        }
+        let scene = Scene::new("shop.example").check(Kind::Host, [unasked("192.0.2.7"), unasked("192.0.2.8")]);
+        let diagnosis = scene.check(Kind::Traceroute, path).diagnose();
+        assert_eq!(diagnosis.state, State::AsExpected);
+        let gaps: Vec<_> = diagnosis.not_measured.iter().map(|gap| (gap.required, gap.grant.as_deref())).collect();
+        assert_eq!(gaps, [(false, Some(Note::WITH_SUDO)); 2], "{diagnosis:?}");
+    }
+}

@@ -1,0 +1,79 @@
+use crate::engine::SETTLED;
+use crate::evidence::Evidence;
+use crate::layer::Layer;
+use netsonde_contract::finding::{Diagnosis, Finding, Severity};
+use netsonde_contract::id::ObservationId;
+use netsonde_contract::outcome::Outcome;
+
+/// What is open about one target, and the evidence so far.
+pub(super) struct Doubt<'e, 'a> {
+    pub(super) evidence: &'e Evidence<'a>,
+    /// What is felt and not settled.
+    findings: Vec<&'e Finding>,
+    /// Required checks that failed without a cause.
+    unexplained: Vec<&'a Outcome>,
+    /// Echo requests can be sent.
+    pub(super) can_ping: bool,
+}
+
+impl<'e, 'a> Doubt<'e, 'a> {
+    /// None where nothing is open. What follows a settled fault further up is not asked about: it would fail in any case.
+    pub(super) fn of(evidence: &'e Evidence<'a>, diagnosis: &'e Diagnosis) -> Option<Self> {
+        let target = evidence.target.map(ToString::to_string);
+        let of_target = |finding: &&Finding| finding.target == target;
+        let settled = |finding: &&Finding| finding.severity == Severity::Problem && finding.confidence >= SETTLED;
+        let stopped_at =
+            diagnosis.findings.iter().filter(of_target).filter(settled).map(|finding| Layer::of(&finding.cause)).min();
+        let reached = |layer: Layer| stopped_at.is_none_or(|stopped_at| layer < stopped_at);
+        let open = |finding: &&Finding| finding.severity >= Severity::Degraded && finding.confidence < SETTLED;
+        let findings: Vec<_> = diagnosis
+            .findings
+            .iter()
+            .filter(of_target)
+            .filter(open)
+            .filter(|finding| reached(Layer::of(&finding.cause)))
+            .collect();
+        let is_unexplained = |outcome: &&&Outcome| {
+            let check = &outcome.check;
+            diagnosis.unexplained.iter().any(|failure| failure.required && failure.check == *check)
+        };
+        let unexplained: Vec<_> = evidence
+            .outcomes
+            .iter()
+            .filter(is_unexplained)
+            .filter(|outcome| reached(Layer::of_kind(outcome.kind)))
+            .copied()
+            .collect();
+        let environment = evidence.environment;
+        let can_ping = environment.raw_sockets || environment.ping_sockets;
+        let doubt = Self { evidence, findings, unexplained, can_ping };
+        let is_open = !doubt.findings.is_empty() || !doubt.unexplained.is_empty() || doubt.hesitates();
+        is_open.then_some(doubt)
+    }
+
+    /// Connections stood late or only some stood, though no check failed for it.
+    pub(super) fn hesitates(&self) -> bool {
+        let late = |endpoint: &crate::evidence::Endpoint<'_>| {
+            let uneven = endpoint.attempts.iter().filter(|attempt| attempt.connected_late() || attempt.silent()).count();
+            endpoint.connected() && uneven > 1
+        };
+        self.evidence.endpoints().iter().any(late)
+    }
+
+    /// The open findings with one of these causes.
+    pub(super) fn open(&self, causes: &[&str]) -> impl Iterator<Item = &'e Finding> {
+        self.findings.iter().copied().filter(move |finding| causes.contains(&finding.cause.as_str()))
+    }
+
+    /// Whether an open finding with one of these causes rests on one of these observations.
+    pub(super) fn is_open_on<'i>(&self, causes: &[&str], ids: impl IntoIterator<Item = &'i ObservationId>) -> bool {
+        let mut ids = ids.into_iter();
+        ids.any(|id| self.open(causes).any(|finding| finding.evidence.contains(id)))
+    }
+
+    /// Whether the observation is one of a check that failed without a cause.
+    pub(super) fn is_unexplained(&self, id: &ObservationId) -> bool {
+        let has = |outcome: &&Outcome| outcome.observations.iter().any(|observation| observation.id == *id);
+        self.unexplained.iter().any(has)
+    }
+}

@@ -1,0 +1,109 @@
+//! Handshakes and requests that come to a halt: the server, the name in the hello, its size, or large packets that vanish? And servers
+//! that refuse an offer: which one would they take?
+
+use super::doubt::Doubt;
+use super::reach::ping;
+use super::{Question, changed, params};
+use crate::evidence::{Seen, host_of};
+use netsonde_contract::failure::{Failure, FailureCode, Step};
+use netsonde_contract::kind::Kind;
+use netsonde_contract::observation::{Exchange, Handshake};
+use serde_json::json;
+use std::net::IpAddr;
+use std::time::Duration;
+
+const HALTED: &[&str] =
+    &["tls.handshake_timeout", "tls.sni_blocked", "tls.large_hello_blocked", "path.mtu_blackhole", "tcp.reset_midstream"];
+const REFUSED_OFFER: &[&str] = &["tls.handshake_rejected", "tls.cipher_unsupported", "tls.version_unsupported"];
+const NO_REPLY: &[&str] = &["http.timeout", "path.mtu_blackhole"];
+const SLOW: &[&str] = &["http.slow_server", "http.slow_network", "path.loss"];
+
+pub(super) fn questions(doubt: &Doubt<'_, '_>) -> Vec<Question> {
+    let mut questions: Vec<Question> = Vec::new();
+    for handshake in &doubt.evidence.handshakes {
+        questions.extend(of_handshake(doubt, handshake));
+    }
+    for exchange in &doubt.evidence.exchanges {
+        let Some(address) = exchange.address.filter(|_| exchange.proxy.is_none()).map(|at| at.ip()) else { continue };
+        let halted = exchange.failure.as_ref().is_some_and(|failure| failure.code == FailureCode::TimedOut && is_later(failure));
+        let in_handshake = exchange.failure.as_ref().is_some_and(|failure| failure.during == Step::Handshake);
+        let known = doubt.evidence.handshakes.iter().any(|handshake| handshake.address.ip() == address);
+        if in_handshake && !known && doubt.is_unexplained(exchange.id) {
+            questions.extend(handshake_alone(exchange.fact));
+        }
+        if halted && (doubt.is_open_on(NO_REPLY, [exchange.id]) || doubt.is_unexplained(exchange.id)) {
+            questions.extend(large_packets(doubt, address, NO_REPLY));
+        }
+        if doubt.is_open_on(SLOW, [exchange.id]) {
+            questions.extend(pings(doubt, address, SLOW));
+        }
+    }
+    questions
+}
+
+/// The connection stood before it came to this.
+fn is_later(failure: &Failure) -> bool {
+    matches!(failure.during, Step::Handshake | Step::Send | Step::Receive)
+}
+
+fn of_handshake(doubt: &Doubt<'_, '_>, handshake: &Seen<'_, Handshake>) -> Vec<Question> {
+    let Some(failure) = handshake.failure.as_ref().filter(|failure| is_later(failure)) else { return Vec::new() };
+    let open = |causes: &[&str]| doubt.is_open_on(causes, [handshake.id]) || doubt.is_unexplained(handshake.id);
+    if handshake.outcome.kind != Kind::Tls || handshake.plain_reply.is_some() {
+        return Vec::new();
+    }
+    let mut questions: Vec<Question> = Vec::new();
+    let died = matches!(failure.code, FailureCode::TimedOut | FailureCode::Reset | FailureCode::Closed);
+    if died && open(HALTED) {
+        let varied = doubt.evidence.variants.iter().any(|variant| variant.address == handshake.address);
+        if !varied {
+            questions.extend(other_hellos(handshake));
+        }
+        if failure.code == FailureCode::TimedOut {
+            questions.extend(large_packets(doubt, handshake.address.ip(), HALTED));
+        }
+    }
+    let supported = doubt.evidence.tls_support.iter().any(|support| support.address == handshake.address);
+    if !died && !supported && open(REFUSED_OFFER) {
+        questions.extend(each_offer(handshake));
+    }
+    questions
+}
+
+/// The handshake that a request did not get beyond, by itself: with the certificate, and with other hellos beside it.
+fn handshake_alone(exchange: &Exchange) -> Option<Question> {
+    let value = json!({"host": host_of(&exchange.url), "port": exchange.address?.port(), "timeout_ms": 1_500,
+        "compare_groups": true, "compare_names": ["none"]});
+    Some(Question::new(params(Kind::Tls, value)?, HALTED, 0.9, 12, Duration::from_millis(4_500)))
+}
+
+/// The same handshake again, with a small hello, and without a name.
+fn other_hellos(handshake: &Seen<'_, Handshake>) -> Option<Question> {
+    let changes = json!({"compare_groups": true, "compare_names": ["none"], "versions": false, "ciphers": false,
+        "resumption": false, "fetch_issuers": false, "timeout_ms": 1_500});
+    let time = Duration::from_millis(4_500);
+    Some(Question::new(changed(handshake.outcome, &changes)?, HALTED, 0.9, 12, time))
+}
+
+/// The same handshake with one version at a time.
+fn each_offer(handshake: &Seen<'_, Handshake>) -> Option<Question> {
+    let changes = json!({"versions": true, "compare_groups": false, "compare_names": [], "ciphers": false,
+        "resumption": false, "fetch_issuers": false, "timeout_ms": 2_000});
+    Some(Question::new(changed(handshake.outcome, &changes)?, REFUSED_OFFER, 0.9, 20, Duration::from_secs(3)))
+}
+
+/// The largest packet that passes to the address.
+fn large_packets(doubt: &Doubt<'_, '_>, address: IpAddr, between: &'static [&'static str]) -> Option<Question> {
+    if address.is_loopback() || doubt.evidence.mtus.iter().any(|mtu| mtu.address == address) {
+        return None;
+    }
+    let value = json!({"host": address.to_string(), "timeout_ms": 500});
+    Some(Question::new(params(Kind::Mtu, value)?, between, 0.7, 30, Duration::from_secs(3)))
+}
+
+/// Enough pings to see that nothing is lost, and how far it is.
+fn pings(doubt: &Doubt<'_, '_>, address: IpAddr, between: &'static [&'static str]) -> Option<Question> {
+    ping(doubt, address, between, 0.5)?;
+    let value = json!({"host": address.to_string(), "count": 20, "interval_ms": 50});
+    Some(Question::new(params(Kind::Icmp, value)?, between, 0.5, 20, Duration::from_secs(2)))
+}

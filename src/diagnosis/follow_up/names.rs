@@ -1,0 +1,86 @@
+//! Name servers that are silent or answer with an error: dead, or silent for this name, this type or this kind of packet? Another
+//! question to the same server tells; no other server is asked.
+
+use super::doubt::Doubt;
+use super::{Question, changed};
+use crate::evidence::{Answer, NameView, SERVFAIL, ServerView};
+use netsonde_contract::kind::Kind;
+use netsonde_contract::observation::{LookupSource, Purpose, Transport};
+use netsonde_contract::outcome::Outcome;
+use serde_json::{Value, json};
+use std::net::SocketAddr;
+use std::time::Duration;
+
+const SILENT: &[&str] = &["dns.resolver_unreachable", "dns.name_unanswered", "dns.aaaa_dropped", "dns.malformed_reply"];
+const BROKEN: &[&str] = &["dns.servfail", "dns.dnssec_bogus"];
+const PLAIN_ONLY: &[&str] = &["dns.edns_dropped", "dns.resolver_unreachable"];
+
+/// Servers of one name that are asked again: a machine has two or three.
+const MAX_SERVERS: usize = 3;
+
+pub(super) fn questions(doubt: &Doubt<'_, '_>) -> Vec<Question> {
+    let names = doubt.evidence.names();
+    let each = names.iter().flat_map(|view| view.servers.iter().take(MAX_SERVERS).map(move |server| (view, server)));
+    each.flat_map(|(view, server)| of_server(doubt, view, server)).collect()
+}
+
+fn of_server(doubt: &Doubt<'_, '_>, view: &NameView<'_>, server: &ServerView<'_>) -> Vec<Question> {
+    let Some(check) = plain_check(server) else { return Vec::new() };
+    let open = |causes: &[&str]| {
+        doubt.is_open_on(causes, server.ids())
+            || server.ids().chain(view.system.iter().map(|lookup| lookup.id)).any(|id| doubt.is_unexplained(id))
+    };
+    let mut questions: Vec<Question> = Vec::new();
+    if server.unreachable() && open(SILENT) {
+        let beside = doubt.evidence.beside_of(server.server);
+        if !beside.iter().any(|lookup| lookup.purpose == Purpose::Identity) {
+            let changes = json!({"types": ["A"], "identity": true, "attempts": 1, "timeout_ms": 1_000});
+            questions.extend(ask(check, server.server, &changes, SILENT, 0.8, 5, 2_500));
+        }
+        if !server.lookups.iter().any(|lookup| is_over(lookup.fact, Transport::Tcp)) {
+            let changes = json!({"types": ["A"], "transport": "tcp", "attempts": 1, "timeout_ms": 1_000});
+            questions.extend(ask(check, server.server, &changes, SILENT, 0.4, 3, 1_500));
+        }
+    }
+    let failed = server.answers().iter().any(|(_, answer)| *answer == Answer::Code(SERVFAIL));
+    let compared = doubt.evidence.unchecked.iter().any(|lookup| is_of(lookup.fact, server.server));
+    if failed && !compared && open(BROKEN) {
+        questions.extend(ask(check, server.server, &json!({"compare_cd": true, "attempts": 1}), BROKEN, 0.9, 4, 2_000));
+    }
+    if open(&["dns.edns_dropped"]) {
+        let changes = json!({"edns": "fallback", "attempts": 3, "timeout_ms": 500});
+        questions.extend(ask(check, server.server, &changes, PLAIN_ONLY, 0.7, 8, 4_500));
+    }
+    questions
+}
+
+/// The check that asked this server in the clear.
+fn plain_check<'a>(server: &ServerView<'a>) -> Option<&'a Outcome> {
+    let plain =
+        |lookup: &netsonde_contract::observation::Lookup| is_over(lookup, Transport::Udp) || is_over(lookup, Transport::Tcp);
+    server.lookups.iter().find(|lookup| lookup.outcome.kind == Kind::Dns && plain(lookup.fact)).map(|lookup| lookup.outcome)
+}
+
+fn is_over(lookup: &netsonde_contract::observation::Lookup, wanted: Transport) -> bool {
+    matches!(lookup.source, LookupSource::Server { transport, .. } if transport == wanted)
+}
+
+fn is_of(lookup: &netsonde_contract::observation::Lookup, wanted: SocketAddr) -> bool {
+    matches!(lookup.source, LookupSource::Server { server, .. } if server == wanted)
+}
+
+/// The same name at the same server alone, in the way that `changes` say; nothing else that the check did beside it.
+fn ask(
+    check: &Outcome,
+    server: SocketAddr,
+    changes: &Value,
+    between: &'static [&'static str],
+    separation: f64,
+    packets: u32,
+    time_ms: u64,
+) -> Option<Question> {
+    let mut all = json!({"servers": [server.to_string()], "system": false, "search": false, "reverse": false, "delegation": false,
+        "control": null, "listen_ms": 0, "identity": false, "compare_cd": false, "client_subnet": null});
+    all.as_object_mut()?.extend(changes.as_object()?.clone());
+    Some(Question::new(changed(check, &all)?, between, separation, packets, Duration::from_millis(time_ms)))
+}

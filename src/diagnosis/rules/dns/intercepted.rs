@@ -1,0 +1,91 @@
+use super::resolver;
+use crate::candidate::Candidate;
+use crate::evidence::{Evidence, Seen};
+use crate::rule::Rule;
+use crate::spot::Spot;
+use netsonde_contract::finding::{Severity, Who};
+use netsonde_contract::observation::{Lookup, LookupSource, Purpose};
+use std::net::SocketAddr;
+
+pub(in crate::rules) const RULE: Rule = Rule {
+    settled_by: Some("a capture behind the first router: where the question to that address really goes"),
+    ..Rule::new("dns.intercepted", &["dns.spoofed"], evaluate)
+};
+
+/// The person said that no name server is there, and one answered.
+const ANSWERED: f64 = 0.93;
+
+fn evaluate(evidence: &Evidence<'_>) -> Vec<Candidate> {
+    let answered = evidence.lookups_beside.iter().filter(|lookup| lookup.purpose == Purpose::Unserved && lookup.reply.is_some());
+    let mut found: Vec<Candidate> = Vec::new();
+    for lookup in answered {
+        let LookupSource::Server { server, .. } = lookup.source else { continue };
+        match found.iter_mut().find(|known| known.place.resolver == Some(server.ip())) {
+            Some(known) => *known = known.clone().resting_on([lookup.id]),
+            None => found.push(candidate(evidence, lookup, server)),
+        }
+    }
+    found
+}
+
+/// Nobody feels that another server answers as long as the answers are right.
+fn candidate(evidence: &Evidence<'_>, lookup: &Seen<'_, Lookup>, server: SocketAddr) -> Candidate {
+    let names = evidence.names();
+    let felt = names.iter().find(|view| !view.resolved());
+    let sentence = format!(
+        "A question to {}, where no name server is, was answered ({}): somebody on the way answers questions in the place of the servers that are asked.",
+        server.ip(),
+        lookup.reply.as_ref().map_or("", |reply| reply.rcode.as_str())
+    );
+    let candidate = Candidate::new(if felt.is_some() { Severity::Degraded } else { Severity::Notice }, ANSWERED, sentence)
+        .at(resolver(&lookup.name, server.ip()))
+        .resting_on([lookup.id])
+        .next(Who::Network, "Ask whoever runs the network which device answers DNS in place of other servers, and whether it is meant to; a name server over TLS or HTTPS goes past it.");
+    let candidate = match felt {
+        Some(view) => candidate.about(Spot::Name(view.name.to_owned())),
+        None => candidate,
+    };
+    let alone = lookup.others.iter().all(|other| !other.second_reply).then_some(lookup.id);
+    candidate.rejecting("dns.spoofed", "One reply came, not two.", alone)
+}
+
+#[cfg(test)]
+mod tests {
+    use crate::scene::{Scene, answer, beside, dns_silent, rcode, system};
+    use netsonde_contract::finding::Severity;
+    use netsonde_contract::kind::Kind;
+    use netsonde_contract::observation::{Fact, Purpose};
+
+    const NAME: &str = "shop.example";
+    const NOBODY: &str = "198.51.100.1";
+
+    fn scene(unserved: Fact) -> Scene {
+        let facts =
+            [answer("10.0.0.53", NAME, &["192.0.2.1"]), system(NAME, &["192.0.2.1"]), beside(unserved, Purpose::Unserved)];
+        Scene::new(NAME).check(Kind::Dns, facts)
+    }
+
+    #[test]
+    fn an_answer_from_where_no_server_is_is_somebody_elses() {
+        assert_eq!(scene(answer(NOBODY, NAME, &["192.0.2.1"])).is_healthy(), ["dns.intercepted"]);
+        assert_eq!(scene(rcode(NOBODY, NAME, "A", 5, &[])).is_healthy(), ["dns.intercepted"]);
+    }
+
+    #[test]
+    fn silence_from_where_no_server_is_is_as_it_should_be() {
+        assert!(scene(dns_silent(NOBODY, NAME, "A")).is_healthy().is_empty());
+    }
+
+    #[test]
+    fn it_is_felt_where_the_name_gets_no_address() {
+        let facts = [
+            rcode("10.0.0.53", NAME, "A", 5, &[]),
+            system(NAME, &[]),
+            beside(rcode(NOBODY, NAME, "A", 5, &[]), Purpose::Unserved),
+        ];
+        let diagnosis = Scene::new(NAME).check(Kind::Dns, facts).diagnose();
+        let finding = diagnosis.findings.iter().find(|finding| finding.cause == "dns.intercepted").unwrap();
+        assert_eq!(finding.severity, Severity::Degraded);
+        assert_eq!(finding.rejected[0].cause, "dns.spoofed");
+    }
+}
