@@ -1,6 +1,8 @@
 //! Everything that needs more than one program, a real tool or the whole tree.
 #![expect(clippy::unwrap_used, reason = "a helper of a test fails the test")]
 
+/// Attacks on the agent by whoever holds its backend.
+mod attacks;
 /// The bundle against the tools that a customer has: ssh-keygen, openssl, sha256sum, tar.
 mod bundle_tools;
 /// The clouds' services, in a namespace that has their addresses.

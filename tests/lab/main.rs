@@ -5,6 +5,8 @@
 //! named first. Every question is asked over IPv4 and IPv6, and with and without privileges.
 #![expect(clippy::print_stdout, reason = "the table on standard output is what this program is for")]
 
+/// Attacks on the agent by whoever holds its backend.
+mod attacks;
 /// Links that lose, delay and double what they carry.
 mod cable;
 /// Random numbers that can be had again.
@@ -81,11 +83,25 @@ struct Arguments {
     #[arg(long)]
     write_golden: bool,
     #[command(subcommand)]
-    internal: Option<Internal>,
+    other: Option<Other>,
 }
 
 #[derive(Subcommand)]
-enum Internal {
+enum Other {
+    /// Attacks the real agent from a backend in an attacker's hands; the cases are in tests/attacks.
+    Attacks {
+        /// Only attacks whose name contains this.
+        filter: Option<String>,
+        /// Attacks at a time.
+        #[arg(long, default_value_t = 2)]
+        jobs: usize,
+        /// Only list the attacks.
+        #[arg(long)]
+        list: bool,
+        /// Print what the agent said in each failed case.
+        #[arg(long)]
+        show: bool,
+    },
     /// Runs the servers of one node (used by the lab itself).
     #[command(hide = true)]
     Serve { services: PathBuf, directory: PathBuf },
@@ -96,11 +112,12 @@ enum Internal {
 
 fn main() -> Result<ExitCode> {
     let arguments = Arguments::parse();
-    match arguments.internal {
-        Some(Internal::Serve { services, directory }) => {
+    match arguments.other {
+        Some(Other::Attacks { filter, jobs, list, show }) => return attack(filter.as_deref(), jobs, list, show),
+        Some(Other::Serve { services, directory }) => {
             return serve::run(&services, &directory).map(|()| ExitCode::SUCCESS);
         }
-        Some(Internal::Cables { list }) => return cable::run(&list).map(|()| ExitCode::SUCCESS),
+        Some(Other::Cables { list }) => return cable::run(&list).map(|()| ExitCode::SUCCESS),
         None => {}
     }
     if arguments.clean {
@@ -161,6 +178,17 @@ fn main() -> Result<ExitCode> {
     println!("\ntime {:.1} s", began.elapsed().as_secs_f64());
     println!("{} passed, {failed} failed, 0 skipped", trials.len() - failed);
     Ok(if failed == 0 && complete { ExitCode::SUCCESS } else { ExitCode::FAILURE })
+}
+
+fn attack(filter: Option<&str>, jobs: usize, list: bool, show: bool) -> Result<ExitCode> {
+    if let Some(missing) = network::missing().filter(|_| !list) {
+        println!("skipped: the attacks: {missing}");
+        println!("0 passed, 0 failed, 1 skipped");
+        return Ok(if std::env::var_os("CI").is_some() { ExitCode::FAILURE } else { ExitCode::SUCCESS });
+    }
+    network::sweep();
+    let stopped = stop_on_signals()?;
+    attacks::run(filter, jobs, show, list, &stopped)
 }
 
 /// A seed that no earlier run is likely to have had, short enough to be typed.
@@ -251,4 +279,10 @@ pub(crate) fn print_times(trials: &[Trial]) {
 #[expect(clippy::disallowed_methods, reason = "the lab measures how long real runs take")]
 fn now() -> Instant {
     Instant::now()
+}
+
+/// What attackers sign is dated against the real clock, as the agent reads it.
+#[expect(clippy::disallowed_methods, reason = "orders are dated against the clock that the agent under test reads")]
+fn timestamp() -> jiff::Timestamp {
+    jiff::Timestamp::now()
 }

@@ -63,6 +63,10 @@ impl Bench {
         Ok(Self { folder, netsonde, pki })
     }
 
+    pub(crate) fn pki(&self) -> &Pki {
+        &self.pki
+    }
+
     /// Every trial of one scenario. A network that cannot be built is one failed trial.
     pub(crate) fn run(&self, scenario: &Scenario, stopped: &AtomicBool) -> Vec<Trial> {
         self.run_and_keep(scenario, stopped).0
@@ -135,7 +139,7 @@ impl Bench {
         Ok(network)
     }
 
-    fn start_services(&self, scenario: &Scenario, network: &mut Network) -> Result<()> {
+    pub(crate) fn start_services(&self, scenario: &Scenario, network: &mut Network) -> Result<()> {
         let mut nodes: Vec<&str> = scenario.service.iter().map(|service| service.node.as_str()).collect();
         nodes.sort_unstable();
         nodes.dedup();

@@ -53,6 +53,8 @@ impl Client {
     /// # Errors
     /// Where the key is damaged or the machine's proxy settings cannot be used.
     pub(crate) fn new(identity: &Identity, clock: Clock) -> Result<Self, Stop> {
+        // Commands make the client before any runtime, which is where others take the provider from.
+        let _ = rustls::crypto::aws_lc_rs::default_provider().install_default();
         let signer = Arc::new(RequestSigner::new(identity.transport.key()?, clock));
         let backend =
             Backend::at(&identity.backend, identity.tls_pin.as_ref(), &ProxyChoice::Environment).map_err(Stop::usage)?;

@@ -68,7 +68,10 @@ fn signed_order(envelope: &Envelope, situation: &Situation<'_>) -> Result<(Order
     let anchor = situation.anchor;
     check_clock(anchor, situation.now)?;
     let list = anchor.live_list(situation.now).map_err(|error| match error {
-        TrustError::Expired(_) => Code::KeyListExpired.because(error.to_string()),
+        // A clock that is fast says the same as a list that is old, and only a person can tell which.
+        TrustError::Expired(_) => {
+            Code::KeyListExpired.because(format!("{error}, and this machine's clock says {}", situation.now))
+        }
         other => Code::NoKeyList.because(other.to_string()),
     })?;
     let (payload, found) =

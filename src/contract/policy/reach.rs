@@ -39,7 +39,11 @@ impl Reach {
     /// `target_not_allowed` where nothing names it, `address_not_allowed` where it is one that a name does not suffice for.
     pub fn address(&self, address: IpAddr, name: Option<&str>) -> Result<(), Refusal> {
         let plain = plain(address);
-        let within = |networks: &[IpNet]| networks.iter().any(|network| network.contains(&plain) || network.contains(&address));
+        // A network of one notation opens nothing special that another notation hides in it: `::/0` is no word about 169.254.169.254.
+        let as_written = plain == address || special(plain).is_none();
+        let within = |networks: &[IpNet]| {
+            networks.iter().any(|network| network.contains(&plain) || as_written && network.contains(&address))
+        };
         let fits = |patterns: &[NamePattern]| name.is_some_and(|name| patterns.iter().any(|pattern| pattern.fits(name)));
         let shown = name.map_or_else(|| plain.to_string(), |name| format!("{name} ({plain})"));
         if self.denies(address) || fits(&self.denied_names) {

@@ -143,6 +143,19 @@ fn a_name_never_opens_a_special_address() {
 }
 
 #[test]
+fn a_network_opens_nothing_special_in_another_notation() {
+    let networks = vec!["::/0".parse().unwrap()];
+    let reach = Reach::of(&Policy { names: Vec::new(), networks, ..Policy::parse("p", POLICY).unwrap() }, &[]);
+    let to = |text: &str| reach.address(text.parse().unwrap(), None).map_err(|refusal| refusal.code);
+    for open in ["2001:db8::1", "fe80::1", "64:ff9b::203.0.113.7"] {
+        assert_eq!(to(open), Ok(()), "{open}");
+    }
+    for hidden in ["::ffff:169.254.169.254", "::169.254.169.254", "64:ff9b::a9fe:a9fe", "2002:a9fe:a9fe::1", "::ffff:127.0.0.1"] {
+        assert_eq!(to(hidden), Err(RefusalCode::AddressNotAllowed), "{hidden}");
+    }
+}
+
+#[test]
 fn mistakes_in_a_policy_are_told_with_their_line() {
     for (text, words) in [
         ("[orders]\nremot = \"ask\"\n", "did you mean `remote`"),

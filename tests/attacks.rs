@@ -1,0 +1,63 @@
+//! The attack corpus: `lab attacks` carries it out; here is what it must come to.
+
+use netsonde_contract::order::RefusalCode;
+use netsonde_tests::programs::program;
+use std::collections::BTreeSet;
+use std::fs;
+use std::path::Path;
+use std::process::Command;
+
+/// Attacks that there must be at least.
+const LEAST_CASES: usize = 60;
+
+/// Refusals that no order from elsewhere brings about by itself, each with the reason.
+const WITHOUT_ATTACK: &[(RefusalCode, &str)] = &[
+    (RefusalCode::CannotBeChecked, "the gate says it of a packet, within a run: `own_proxy_hides_the_address`"),
+    (RefusalCode::LocalOnly, "a set has no words for what only a person may ask for"),
+    (RefusalCode::Declined, "a person says it"),
+    (RefusalCode::NotAnswered, "no person says anything for as long as the order lives"),
+    (RefusalCode::Cloned, "the backend says it: `cloned`"),
+];
+
+#[test]
+fn no_attack_is_accepted_and_every_control_runs() {
+    let output = Command::new(program("lab").unwrap()).args(["attacks", "--jobs", "4", "--show"]).output().unwrap();
+    let text = format!("{}{}", String::from_utf8_lossy(&output.stdout), String::from_utf8_lossy(&output.stderr));
+    if let Some(line) = text.lines().find(|line| line.starts_with("skipped: ")) {
+        assert!(std::env::var_os("CI").is_none(), "{line}");
+        eprintln!("{line}");
+        return;
+    }
+    assert!(output.status.success(), "{text}");
+    let tried = text.lines().find_map(|line| line.strip_suffix(" attacks tried, accepted 0")).expect("it says what it came to");
+    assert!(tried.parse::<usize>().unwrap() >= LEAST_CASES, "{tried}");
+}
+
+/// The folder's name and the file's text of every case.
+fn cases() -> Vec<(String, String)> {
+    let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("attacks");
+    let paths = fs::read_dir(folder).unwrap().map(|entry| entry.unwrap().path());
+    let name = |path: &Path| path.file_name().unwrap().to_string_lossy().into_owned();
+    paths.map(|path| (name(&path), fs::read_to_string(path.join("case.toml")).unwrap())).collect()
+}
+
+#[test]
+fn every_refusal_has_an_attack() {
+    let met: BTreeSet<String> = cases()
+        .iter()
+        .flat_map(|(_, text)| text.lines().filter_map(|line| line.strip_prefix("expect = \"refused:")))
+        .map(|code| code.trim_end_matches('"').to_owned())
+        .collect();
+    for code in RefusalCode::ALL {
+        let excused = WITHOUT_ATTACK.iter().any(|(excused, _)| excused == code);
+        assert!(met.contains(code.as_str()) != excused, "{code}: an attack, or a reason why there is none");
+    }
+}
+
+#[test]
+fn every_attack_says_in_a_sentence_what_it_is() {
+    for (name, text) in cases() {
+        let what = text.lines().next().and_then(|line| line.strip_prefix("what = \"")).unwrap_or_default();
+        assert!(what.len() > 10 && what.ends_with(".\""), "{name}: {what}");
+    }
+}
