@@ -112,7 +112,14 @@ fn of_address(params: &DnsParams) -> Option<DnsParams> {
     let address: IpAddr = params.name.parse().ok()?;
     let for_addresses = params.types.iter().all(|name| matches!(name.to_ascii_uppercase().as_str(), "A" | "AAAA"));
     let types = if for_addresses { vec!["PTR".to_owned()] } else { params.types.clone() };
-    Some(DnsParams { name: Name::from(address).to_ascii(), types, system: false, search: false, reverse: false, ..params.clone() })
+    Some(DnsParams {
+        name: Name::from(address).to_ascii(),
+        types,
+        system: false,
+        search: false,
+        reverse: false,
+        ..params.clone()
+    })
 }
 
 /// Every question of the check to every server, with what each answered last.

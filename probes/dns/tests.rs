@@ -378,8 +378,10 @@ async fn a_second_reply_to_one_id_is_kept_with_what_it_says_and_its_ttl() {
     if cfg!(target_os = "linux") {
         assert_eq!((replied(&found[0]).ip_ttl, second.ip_ttl), (Some(64), Some(64)));
     }
-    let (_, found) = asked(&server.address.to_string(), |_| {}).await;
-    assert!(found[0].others.is_empty(), "nobody listens on unasked");
+    let (_, found) = asked(&server.address.to_string(), |params| params.listen_ms = DnsParams::LISTEN_MS).await;
+    assert_eq!(found[0].others.len(), 1, "the check's own question listens on for a moment");
+    let (_, found) = asked(&server.address.to_string(), |params| params.listen_ms = 0).await;
+    assert!(found[0].others.is_empty(), "nobody listens on where it was forbidden");
 }
 
 #[tokio::test]
@@ -451,6 +453,21 @@ async fn addresses_are_named_and_another_server_is_compared() {
     );
     assert_eq!(replied(of(Purpose::Control)).rcode, "NXDOMAIN");
     assert_eq!((ending, found.len()), (Ending::AsExpected, 3));
+}
+
+#[tokio::test]
+async fn an_address_is_asked_for_by_its_reverse_name() {
+    for (address, reverse) in [("192.0.2.7", "7.2.0.192.in-addr.arpa"), ("2001:db8::7", "8.b.d.0.1.0.0.2.ip6.arpa")] {
+        let server = Server::start(|question, _| vec![good(question).to_vec().unwrap()]).await;
+        let (ending, found) = asked(&server.address.to_string(), |params| {
+            params.name = address.to_owned();
+            (params.types, params.system) = (vec!["A".into(), "AAAA".into()], true);
+        })
+        .await;
+        assert_eq!(found.len(), 1, "the system is asked for addresses of names only: {found:?}");
+        assert!(found[0].name.ends_with(reverse) && found[0].record_type == "PTR", "{found:?}");
+        assert_eq!(ending, Ending::AsExpected);
+    }
 }
 
 #[tokio::test]

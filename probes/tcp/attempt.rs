@@ -1,8 +1,8 @@
 use crate::capture::flow::Flow;
 use crate::connecting;
 use crate::context::Context;
-use crate::platform::tcp::TcpInfo;
 use crate::platform::tcp;
+use crate::platform::tcp::TcpInfo;
 use netsonde_contract::failure::{Failure, FailureCode, Step};
 use netsonde_contract::observation::TcpState;
 use socket2::SockRef;

@@ -49,7 +49,8 @@ pub(super) async fn try_all(context: &Context, params: &TcpParams, mut sweeps: V
     let mut under_way = FuturesUnordered::new();
     let mut turns = 0_u32;
     for (place, port) in pairs {
-        let Some(address) = sweeps.get(place).filter(|sweep| sweep.found.failure.is_none()).map(|sweep| sweep.found.address) else {
+        let Some(address) = sweeps.get(place).filter(|sweep| sweep.found.failure.is_none()).map(|sweep| sweep.found.address)
+        else {
             continue;
         };
         let due = began + gap * turns;

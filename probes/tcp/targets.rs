@@ -17,7 +17,8 @@ pub(super) async fn sweep(context: &Context, params: &TcpParams) {
     let ports: Vec<u16> = params.ports_of_targets().into_iter().collect();
     let aims = resolve(context, params).await;
     let asked = u32::try_from(ports.len()).unwrap_or(u32::MAX);
-    let blank = |(host, address): (String, IpAddr)| PortSweep { host, address, asked, ports: Vec::new(), took_us: 0, failure: None };
+    let blank =
+        |(host, address): (String, IpAddr)| PortSweep { host, address, asked, ports: Vec::new(), took_us: 0, failure: None };
     let sweeps: Vec<Sweep<'_>> = aims.into_iter().map(|aim| Sweep::begin(context, blank(aim))).collect();
     let pairs: Vec<(usize, u16)> =
         ports.iter().flat_map(|port| (0..sweeps.len()).map(move |place| (place, *port))).take(TcpParams::MAX_PAIRS).collect();
@@ -28,7 +29,8 @@ pub(super) async fn sweep(context: &Context, params: &TcpParams) {
 /// are addresses that may not be probed, unless they were named one by one: the gate's refusal is then the fact.
 async fn resolve(context: &Context, params: &TcpParams) -> Vec<(String, IpAddr)> {
     let spans = params.spans().unwrap_or_default();
-    let found: Vec<Vec<(String, IpAddr)>> = stream::iter(spans).map(|span| aims(context, span)).buffered(NAMES_AT_ONCE).collect().await;
+    let found: Vec<Vec<(String, IpAddr)>> =
+        stream::iter(spans).map(|span| aims(context, span)).buffered(NAMES_AT_ONCE).collect().await;
     let mut known = HashSet::new();
     let mut all: Vec<(String, IpAddr)> = found.into_iter().flatten().filter(|(_, address)| known.insert(*address)).collect();
     all.truncate(TcpParams::MAX_TARGETS);

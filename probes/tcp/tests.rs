@@ -124,16 +124,22 @@ async fn every_port_of_every_further_target_is_tried_once() {
         .filter(|sweep| sweep.address != IpAddr::from([127, 0, 0, 1]))
         .map(|sweep| (sweep.host.clone(), sweep.asked, sweep.ports.iter().map(|state| state.port).collect()))
         .collect();
-    let both = { let mut both = vec![open, closed]; both.sort_unstable(); both };
+    let both = {
+        let mut both = vec![open, closed];
+        both.sort_unstable();
+        both
+    };
     let expected = ["127.0.0.2", "127.0.0.3", "127.0.0.4"].map(|host| (host.to_owned(), 2, both.clone()));
     assert_eq!(swept, expected);
 }
 
 #[test]
 fn more_targets_and_pairs_than_allowed_are_refused() {
-    for (targets, ports, reason) in
-        [("10.0.0.0/20", json!([]), "at most 1024"), ("10.0.0.0/23", json!(["1-100"]), "at most 10000"), ("a b", json!([]), "is no name")]
-    {
+    for (targets, ports, reason) in [
+        ("10.0.0.0/20", json!([]), "at most 1024"),
+        ("10.0.0.0/23", json!(["1-100"]), "at most 10000"),
+        ("a b", json!([]), "is no name"),
+    ] {
         let error = Params::parse(Kind::Tcp, json!({"host": "h", "port": 1, "targets": [targets], "ports": ports})).unwrap_err();
         assert!(error.to_string().contains(reason), "{error}");
     }

@@ -29,8 +29,8 @@ use netsonde_contract::kind::Kind;
 use netsonde_contract::observation::{
     AddressProbe, Capacity, Clock, CloudHint, CloudMetadata, Connect, Counters, Delegation, DnssecChain, Echo, Exchange,
     ExchangePurpose, Fact, FetchedIssuer, Handshake, HandshakeVariant, Hop, Interface, Load, Lookup, Machine, Mtu, NameSources,
-    Observation, PlatformAddress, PortSweep, Proxies, Proxy, Purpose, Quic, Reflection, Resolvers, Route, Service, Sockets, SystemLoad,
-    TimeOffset, TlsSupport, Trace, ZoneServer,
+    Observation, PlatformAddress, PortSweep, Proxies, Proxy, Purpose, Quic, Reflection, Resolvers, Route, Service, Sockets,
+    SystemLoad, TimeOffset, TlsSupport, Trace, ZoneServer,
 };
 use netsonde_contract::outcome::Outcome;
 use netsonde_contract::target::Target;

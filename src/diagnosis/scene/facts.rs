@@ -7,9 +7,10 @@ use netsonde_contract::observation::{
     Certificate, Clock, CloudHint, CloudMetadata, CloudProvider, Connect, DnsFlags, DnsReply, DnssecChain, Echo, EchoReply,
     EchoStatistics, Exchange, Fact, FetchedIssuer, Handshake, HandshakeVariant, Header, Hold, Hop, HopProbe, HopReply, HostsLine,
     Interface, LatencySeries, Load, LoadedPhase, Lookup, LookupSource, Machine, Mtu, MtuLimit, MtuTransport, NameSources,
-    NameVerdict, OtherMessage, PlatformAddress, PlatformService, Proxies, Proxy, ProxySetting, Purpose, QueryReason, Quic, Reflection,
-    Record, ReplyKind, Resolvers, Route, RttDistribution, Security, SentQuery, Service, SystemLoad, TimeOffset, TlsSupport,
-    Trace, TraceProtocol, Transfer, Transport, TrustReason, TrustStore, TrustVerdict, Variant, VersionSupport, ZoneServer,
+    NameVerdict, OtherMessage, PlatformAddress, PlatformService, Proxies, Proxy, ProxySetting, Purpose, QueryReason, Quic,
+    Record, Reflection, ReplyKind, Resolvers, Route, RttDistribution, Security, SentQuery, Service, SystemLoad, TimeOffset,
+    TlsSupport, Trace, TraceProtocol, Transfer, Transport, TrustReason, TrustStore, TrustVerdict, Variant, VersionSupport,
+    ZoneServer,
 };
 use serde_json::json;
 use std::net::{IpAddr, SocketAddr};

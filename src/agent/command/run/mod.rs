@@ -121,6 +121,7 @@ impl RunCommand {
             terminal::output(&description)?;
             return Ok(exit::AS_EXPECTED);
         }
+        self.measuring.check_capture()?;
         let trust = self.measuring.trust()?;
         let origins = self.measuring.origins()?;
         self.check_out()?;
@@ -193,7 +194,7 @@ impl RunCommand {
             None => None,
         };
         let measured = measure(plan, settings, &interruption).await?;
-        self.measuring.keep_capture(&measured);
+        let captured = self.measuring.keep_capture(&measured);
         let agreement =
             Agreement { consent, ticket, level: self.level(), server_time: route.as_ref().and_then(|route| route.server_time) };
         let mut document = measured.document.clone();
@@ -212,6 +213,7 @@ impl RunCommand {
                 (None, BundleFate::NotKept)
             }
         };
+        let fate = if captured || fate != BundleFate::InPlace { fate } else { BundleFate::NotKept };
         document.bundle = place;
         terminal::output(&format::render(&document, self.measuring.format, self.measuring.depth()))?;
         Ok(exit::code(&document, fate))

@@ -39,8 +39,7 @@ fn to_others(evidence: &Evidence<'_>) -> Option<Candidate> {
         format!("This machine has no route to {}: its own routing table leads nowhere, and nothing was sent.", list(&addresses));
     let ids: Vec<&ObservationId> = asked.iter().map(|sending| sending.id).collect();
     let place = Place { address: addresses.first().copied(), ..Place::default() };
-    let action =
-        "Look at the routing table (`ip route`, `route print`): the machine is most likely without a network or a default gateway.";
+    let action = "Look at the routing table (`ip route`, `route print`): the machine is most likely without a network or a default gateway.";
     Some(candidate(sentence, place, &ids).next(Who::Customer, action))
 }
 
@@ -141,7 +140,10 @@ mod tests {
             (Kind::Ntp, crate::scene::time_refused(at, nowhere(Step::Open))),
             (Kind::Tls, crate::scene::handshake(|handshake| handshake.failure = Some(nowhere(Step::Connect)))),
             (Kind::Service, crate::scene::service(|service| service.failure = Some(nowhere(Step::Connect)))),
-            (Kind::Reflect, crate::scene::reflection(at, 0, 0, |fact| (fact.received, fact.failure) = (0, Some(nowhere(Step::Open))))),
+            (
+                Kind::Reflect,
+                crate::scene::reflection(at, 0, 0, |fact| (fact.received, fact.failure) = (0, Some(nowhere(Step::Open)))),
+            ),
             (Kind::Load, crate::scene::unloaded("https://192.0.2.1/", FailureCode::NetworkUnreachable)),
         ];
         for (kind, fact) in kinds {
@@ -155,7 +157,8 @@ mod tests {
 
     #[test]
     fn one_further_time_server_without_a_route_is_no_machine_without_a_network() {
-        let facts = [crate::scene::time_offset("192.0.2.1:123", 0), crate::scene::time_refused("[2001:db8::1]:123", nowhere(Step::Open))];
+        let facts =
+            [crate::scene::time_offset("192.0.2.1:123", 0), crate::scene::time_refused("[2001:db8::1]:123", nowhere(Step::Open))];
         assert!(!Scene::new("pool.example").check(Kind::Ntp, facts).names("host.no_route"));
     }
 

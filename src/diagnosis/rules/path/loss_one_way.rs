@@ -52,13 +52,16 @@ fn lost<'s, 'a>(seen: &'s Seen<'a, Reflection>) -> Option<(&'s Seen<'a, Reflecti
     let reverse = seen.reverse.lost.and_then(|lost| share(lost, arrived));
     let (sentence, percent) = match (forward, reverse) {
         (Some(forward), Some(reverse)) => (
-            format!("are lost in both directions: {} on the way to {{host}}, and {} on the way back.", forward.words(), reverse.words()),
+            format!(
+                "are lost in both directions: {} on the way to {{host}}, and {} on the way back.",
+                forward.words(),
+                reverse.words()
+            ),
             forward.percent() + reverse.percent(),
         ),
-        (Some(forward), None) => (
-            format!("are lost on the way to {{host}}: {}. On the way back they arrive.", forward.words()),
-            forward.percent(),
-        ),
+        (Some(forward), None) => {
+            (format!("are lost on the way to {{host}}: {}. On the way back they arrive.", forward.words()), forward.percent())
+        }
         (None, Some(reverse)) => (
             format!("are lost on the way back from {{host}}: {}. On the way there they arrive.", reverse.words()),
             reverse.percent(),
@@ -81,7 +84,11 @@ mod tests {
     #[test]
     fn loss_on_the_way_back_alone_is_told_with_its_direction() {
         let finding = series(0, 32).finds("path.loss");
-        assert!(finding.sentence.starts_with("Packets are lost on the way back from shop.example (192.0.2.1): 32 %"), "{}", finding.sentence);
+        assert!(
+            finding.sentence.starts_with("Packets are lost on the way back from shop.example (192.0.2.1): 32 %"),
+            "{}",
+            finding.sentence
+        );
         assert!(finding.confidence > 0.9);
     }
 

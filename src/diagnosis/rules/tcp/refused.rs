@@ -196,7 +196,8 @@ mod tests {
             exchange.failure = Some(crate::scene::failure(FailureCode::Refused, Step::Connect));
         });
         assert_eq!(Scene::new("http://127.0.0.1:1/").check(Kind::Http, [fact]).finds("tcp.refused").confidence, 0.85);
-        let scene = Scene::new("http://192.0.2.1/").check(Kind::Load, [crate::scene::unloaded("http://192.0.2.1/", FailureCode::Refused)]);
+        let scene = Scene::new("http://192.0.2.1/")
+            .check(Kind::Load, [crate::scene::unloaded("http://192.0.2.1/", FailureCode::Refused)]);
         scene.finds("tcp.refused");
     }
 
