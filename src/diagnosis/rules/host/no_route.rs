@@ -3,7 +3,7 @@ use crate::evidence::{Evidence, is_barred, is_without_route};
 use crate::rule::Rule;
 use crate::spot::Spot;
 use crate::wording::list;
-use netsonde_contract::failure::Failure;
+use netsonde_contract::failure::{Failure, FailureCode};
 use netsonde_contract::finding::{Place, Severity, Who};
 use netsonde_contract::id::ObservationId;
 use std::net::IpAddr;
@@ -25,9 +25,12 @@ fn evaluate(evidence: &Evidence<'_>) -> Vec<Candidate> {
 /// Hosts that a check asks beside the target, such as further time servers, and the cloud's own addresses: all without a route. One of
 /// them alone says that its network is not this machine's.
 fn to_others(evidence: &Evidence<'_>) -> Option<Candidate> {
-    let is_unrouted = |failure: Option<&Failure>| failure.is_some_and(is_without_route);
     let asked: Vec<_> = evidence.sendings_beside().collect();
-    let unrouted = !asked.is_empty() && asked.iter().all(|sending| !sending.answered && is_unrouted(sending.failure));
+    // A machine that has no address of a family at all says so before it looks for a route.
+    let without_address = |failure: &Failure| failure.code == FailureCode::AddressNotAvailable && failure.icmp.is_none();
+    let unsent = |failure: &Failure| is_without_route(failure) || without_address(failure);
+    let unrouted = asked.iter().any(|sending| sending.failure.is_some_and(is_without_route))
+        && asked.iter().all(|sending| !sending.answered && sending.failure.is_some_and(unsent));
     let works = evidence.attempts().iter().any(|attempt| attempt.connected());
     if !unrouted || works {
         return None;

@@ -75,16 +75,16 @@ fn refused(evidence: &Evidence<'_>, endpoint: &Endpoint<'_>) -> Option<Candidate
 /// The target itself, or a box on the way? Its own refusal takes the path's round trip.
 fn judge_origin(evidence: &Evidence<'_>, endpoint: &Endpoint<'_>, fastest: &Attempt<'_>, mut candidate: Candidate) -> Candidate {
     let address = endpoint.address.ip();
+    if reads_resets(evidence, endpoint) {
+        candidate = candidate.settled_by(
+            "another reply of the target, to compare the reset's TTL with: `netsonde probe icmp`, or a port of it that is open",
+        );
+    }
     if address.is_loopback() {
         return candidate.rejecting(
             "tcp.rejected_by_middlebox",
             "The address is this machine itself: nothing lies between.",
             [fastest.id],
-        );
-    }
-    if reads_resets(evidence, endpoint) {
-        candidate = candidate.settled_by(
-            "another reply of the target, to compare the reset's TTL with: `netsonde probe icmp`, or a port of it that is open",
         );
     }
     if let Origin::Target(id) = origin(evidence, endpoint) {
