@@ -1,7 +1,7 @@
 //! Every parser here of bytes that somebody else chose: from the network, from the kernel, from files. `tests/fuzz` makes a target of each,
 //! and the test below reads every seed and every input that once broke something.
 
-use crate::{capture, cloud, dns, host, http, icmp, ntp, platform, quic, reflect, service, tls, traceroute};
+use crate::{capture, cloud, dns, host, http, icmp, mtu, ntp, platform, proxy, quic, reflect, service, tcp, tls, traceroute};
 use netsonde_contract::kind::ServiceProtocol as S;
 
 /// A parser's name, which is also that of its folder of seeds, and the parser. It panics where it breaks its promises.
@@ -25,14 +25,17 @@ pub const PARSERS: &[Parser] = &[
     ("http_body", http::fuzzing::body),
     ("http_headers", http::fuzzing::headers),
     ("http_response", http::fuzzing::response),
+    ("http_socks", http::fuzzing::socks),
     #[cfg(target_os = "linux")]
     ("icmp_message", icmp::fuzzing::message),
+    ("mtu_heard", mtu::fuzzing::heard),
     ("ntp_answer", ntp::fuzzing::answer),
     ("origins", origins),
     #[cfg(target_os = "linux")]
     ("platform_netlink", platform::fuzzing::netlink),
     #[cfg(target_os = "linux")]
     ("platform_resolv_conf", platform::fuzzing::resolv_conf),
+    ("proxy_answer", proxy::fuzzing::answer),
     ("quic_handshake", quic::fuzzing::handshake),
     ("quic_packet", quic::fuzzing::packet),
     ("reflect_reply", reflect::fuzzing::reply),
@@ -52,6 +55,7 @@ pub const PARSERS: &[Parser] = &[
     ("service_smb", |bytes| service::fuzzing::answers(S::Smb, bytes)),
     ("service_smtp", |bytes| service::fuzzing::answers(S::Smtp, bytes)),
     ("service_ssh", |bytes| service::fuzzing::answers(S::Ssh, bytes)),
+    ("tcp_answer", tcp::fuzzing::answer),
     ("tls_certificate", tls::fuzzing::certificates),
     ("tls_first_flight", tls::fuzzing::first_flight),
     ("tls_ocsp", tls::fuzzing::stapled),

@@ -35,6 +35,11 @@ impl Names {
         Self { origins, ..Self::default() }
     }
 
+    /// The same system, asked anew: nothing that was answered so far is known.
+    pub fn apart(&self) -> Self {
+        Self { known: Mutex::default(), origins: self.origins.clone() }
+    }
+
     pub(crate) fn origins(&self) -> &Origins {
         &self.origins
     }
@@ -137,6 +142,14 @@ mod tests {
         let closed = crate::gate::closed(Clock::start());
         assert_eq!(names.resolve(&open, "127.0.0.1").await.unwrap(), ["127.0.0.1".parse::<IpAddr>().unwrap()]);
         assert_eq!(names.resolve(&closed, "127.0.0.1").await.unwrap_err().code, FailureCode::NotAllowed);
+    }
+
+    #[tokio::test]
+    async fn names_apart_are_asked_again() {
+        let names = Names::default();
+        names.answer("127.0.0.3").await.addresses.unwrap();
+        assert!(names.known.lock().unwrap().contains_key("127.0.0.3"));
+        assert!(names.apart().known.lock().unwrap().is_empty());
     }
 
     #[tokio::test]

@@ -9,6 +9,8 @@ mod bundle_tools;
 mod cloud;
 /// Echo requests to ten thousand addresses.
 mod echo_sweep;
+/// What every kind that connects or sends says of a router that forbids, and of a machine without a network.
+mod every_connect;
 /// Recorded evidence of the lab against the findings that were judged.
 mod golden;
 /// Whole ways through the real programs.

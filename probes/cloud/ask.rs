@@ -57,7 +57,7 @@ async fn exchange(
     context.gate.packet(address).await?;
     let began = context.clock.now();
     let since = || microseconds(context.clock.now().saturating_sub(began));
-    let stream = context.connect(address).await.map_err(|error| Failure::from_io(&error, Step::Connect))?;
+    let stream = context.connect(address).await?;
     times.connect_us = Some(since());
     *step = Step::Receive;
     let foreign = |error: hyper::Error| {

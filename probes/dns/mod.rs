@@ -64,6 +64,7 @@ use hickory_proto::rr::{DNSClass, Name, RecordType};
 use netsonde_contract::kind::{DnsParams, EdnsUse, NameServer, Speaks};
 use netsonde_contract::observation::{Fact, Lookup, Purpose};
 use query::{Offer, Shape};
+use std::net::IpAddr;
 use std::time::Duration;
 pub(crate) use system::resolver;
 
@@ -71,6 +72,9 @@ pub(crate) use system::resolver;
 const SERVFAIL: u16 = 2;
 
 pub(crate) async fn run(context: &Context, params: &DnsParams) -> Result<Ending, NotMeasurable> {
+    if let Some(turned) = of_address(params) {
+        return Box::pin(run(context, &turned)).await;
+    }
     let name = absolute(&params.name)?;
     let types = record_types(params)?;
     let servers = servers(context, params).await;
@@ -100,6 +104,22 @@ pub(crate) async fn run(context: &Context, params: &DnsParams) -> Result<Ending,
     let (by_a_server, by_the_system, (), ()) = tokio::join!(asked, system, library, beside);
     let resolved = if params.system { by_the_system } else { by_a_server };
     Ok(if resolved { Ending::AsExpected } else { Ending::Failed })
+}
+
+/// The question for an address's own name (RFC 1035 section 3.5, RFC 3596 section 2.5). What applications ask the system for is another
+/// thing, addresses of a name, and is left out. Other record types are asked for at the reverse name, where they were given.
+fn of_address(params: &DnsParams) -> Option<DnsParams> {
+    let address: IpAddr = params.name.parse().ok()?;
+    let for_addresses = params.types.iter().all(|name| matches!(name.to_ascii_uppercase().as_str(), "A" | "AAAA"));
+    let types = if for_addresses { vec!["PTR".to_owned()] } else { params.types.clone() };
+    Some(DnsParams {
+        name: Name::from(address).to_ascii(),
+        types,
+        system: false,
+        search: false,
+        reverse: false,
+        ..params.clone()
+    })
 }
 
 /// Every question of the check to every server, with what each answered last.
@@ -137,6 +157,15 @@ fn manner(params: &DnsParams) -> Manner {
         listen: Duration::from_millis(params.listen_ms),
     };
     Manner { transport: params.transport, patience }
+}
+
+/// The manner of questions beside the check's own: they listen on only where that was asked for.
+fn manner_beside(params: &DnsParams) -> Manner {
+    let mut manner = manner(params);
+    if params.listen_ms <= DnsParams::LISTEN_MS {
+        manner.patience.listen = Duration::ZERO;
+    }
+    manner
 }
 
 fn shape(params: &DnsParams) -> Shape {

@@ -5,7 +5,7 @@ use super::ask::{Manner, Question, ask};
 use super::exchange::Patience;
 use super::name_sources::search_list;
 use super::query::Shape;
-use super::{absolute, manner, shape};
+use super::{absolute, manner_beside, shape};
 use crate::context::Context;
 use futures_util::future::join_all;
 use hickory_proto::rr::{DNSClass, Name, RecordType};
@@ -31,7 +31,7 @@ pub(super) async fn identity(context: &Context, params: &DnsParams, servers: &[N
     let asked = each.map(|(server, name)| async move {
         let shape = Shape { class: DNSClass::CH, ..shape(params) };
         let question = Question { name: name.clone(), record_type: RecordType::TXT, shape, purpose: Purpose::Identity };
-        ask(context, &question, server, manner(params)).await;
+        ask(context, &question, server, manner_beside(params)).await;
     });
     join_all(asked).await;
 }
@@ -41,7 +41,7 @@ pub(super) async fn control(context: &Context, params: &DnsParams, name: &Name, 
     let asked = types.iter().map(|record_type| async {
         let question =
             Question { name: name.clone(), record_type: *record_type, shape: shape(params), purpose: Purpose::Control };
-        ask(context, &question, server, manner(params)).await;
+        ask(context, &question, server, manner_beside(params)).await;
     });
     join_all(asked).await;
 }
@@ -49,7 +49,7 @@ pub(super) async fn control(context: &Context, params: &DnsParams, name: &Name, 
 /// One packet for each type, and no second: silence is what should come.
 pub(super) async fn unserved(context: &Context, params: &DnsParams, name: &Name, types: &[RecordType]) {
     let Some(server) = &params.unserved_server() else { return };
-    let own = manner(params);
+    let own = manner_beside(params);
     let once = Manner { transport: DnsTransport::Udp, patience: Patience { attempts: 1, fallback: false, ..own.patience } };
     let asked = types.iter().map(|record_type| async {
         let question =
@@ -72,7 +72,7 @@ pub(super) async fn reverse(context: &Context, params: &DnsParams, answered: &[(
     let asked = addresses.into_iter().map(|(address, server)| async move {
         let question =
             Question { name: Name::from(address), record_type: RecordType::PTR, shape: shape(params), purpose: Purpose::Reverse };
-        ask(context, &question, server, manner(params)).await;
+        ask(context, &question, server, manner_beside(params)).await;
     });
     join_all(asked).await;
 }
@@ -87,7 +87,7 @@ pub(super) async fn search(context: &Context, params: &DnsParams, types: &[Recor
     let names = list.suffixes.iter().take(MAX_SUFFIXES).filter_map(|suffix| absolute(&format!("{}.{suffix}", params.name)).ok());
     let asked = names.map(|name| async move {
         let question = Question { name, record_type: *record_type, shape: shape(params), purpose: Purpose::Search };
-        ask(context, &question, server, manner(params)).await;
+        ask(context, &question, server, manner_beside(params)).await;
     });
     join_all(asked).await;
 }

@@ -54,7 +54,7 @@ pub(super) async fn connect(context: &Context, server: SocketAddr, patience: Pat
     exchange.attempts = 1;
     match timeout(patience.timeout, context.connect(server)).await {
         Ok(Ok(stream)) => (exchange, Some(stream)),
-        Ok(Err(error)) => (exchange.failed(Failure::from_io(&error, Step::Connect)), None),
+        Ok(Err(failure)) => (exchange.failed(failure), None),
         Err(_) => (exchange, None),
     }
 }

@@ -250,7 +250,7 @@ async fn a_silent_server_holds_back_nothing_that_others_said() {
 #[tokio::test]
 async fn the_systems_view_stands_beside_and_decides() {
     let good = Server::start(|question, _| vec![good(question).to_vec().unwrap()]).await;
-    let params = DnsParams { name: "127.0.0.1".into(), servers: vec![good.address.to_string()], ..from_defaults() };
+    let params = DnsParams { name: "localhost".into(), servers: vec![good.address.to_string()], ..from_defaults() };
     let context = context(Limits::PERSON);
     assert_eq!(run(&context, &params).await, Ok(Ending::AsExpected));
     let found = context.recorder.observations();
@@ -259,7 +259,8 @@ async fn the_systems_view_stands_beside_and_decides() {
         _ => None,
     });
     let system = system.unwrap();
-    assert_eq!((system.record_type.as_str(), system.addresses.len()), ("ADDRESS", 1));
+    assert_eq!(system.record_type, "ADDRESS");
+    assert!(!system.addresses.is_empty() && system.addresses.iter().all(|address| address.is_loopback()), "{system:?}");
     assert!(found.iter().any(|one| matches!(&one.fact, Fact::Lookup(lookup) if lookup.source == LookupSource::Library)));
 }
 
@@ -378,8 +379,10 @@ async fn a_second_reply_to_one_id_is_kept_with_what_it_says_and_its_ttl() {
     if cfg!(target_os = "linux") {
         assert_eq!((replied(&found[0]).ip_ttl, second.ip_ttl), (Some(64), Some(64)));
     }
-    let (_, found) = asked(&server.address.to_string(), |_| {}).await;
-    assert!(found[0].others.is_empty(), "nobody listens on unasked");
+    let (_, found) = asked(&server.address.to_string(), |params| params.listen_ms = DnsParams::LISTEN_MS).await;
+    assert_eq!(found[0].others.len(), 1, "the check's own question listens on for a moment");
+    let (_, found) = asked(&server.address.to_string(), |params| params.listen_ms = 0).await;
+    assert!(found[0].others.is_empty(), "nobody listens on where it was forbidden");
 }
 
 #[tokio::test]
@@ -454,6 +457,21 @@ async fn addresses_are_named_and_another_server_is_compared() {
 }
 
 #[tokio::test]
+async fn an_address_is_asked_for_by_its_reverse_name() {
+    for (address, reverse) in [("192.0.2.7", "7.2.0.192.in-addr.arpa"), ("2001:db8::7", "8.b.d.0.1.0.0.2.ip6.arpa")] {
+        let server = Server::start(|question, _| vec![good(question).to_vec().unwrap()]).await;
+        let (ending, found) = asked(&server.address.to_string(), |params| {
+            params.name = address.to_owned();
+            (params.types, params.system) = (vec!["A".into(), "AAAA".into()], true);
+        })
+        .await;
+        assert_eq!(found.len(), 1, "the system is asked for addresses of names only: {found:?}");
+        assert!(found[0].name.ends_with(reverse) && found[0].record_type == "PTR", "{found:?}");
+        assert_eq!(ending, Ending::AsExpected);
+    }
+}
+
+#[tokio::test]
 async fn the_network_that_is_asked_for_goes_out_and_the_scope_comes_back() {
     let (_, found) = {
         let server = Server::start(|question, _| {
@@ -477,12 +495,12 @@ async fn the_network_that_is_asked_for_goes_out_and_the_scope_comes_back() {
 #[tokio::test]
 async fn where_the_system_looks_stands_beside_its_answer() {
     let good = Server::start(|question, _| vec![good(question).to_vec().unwrap()]).await;
-    let params = DnsParams { name: "127.0.0.1".into(), servers: vec![good.address.to_string()], ..from_defaults() };
+    let params = DnsParams { name: "localhost".into(), servers: vec![good.address.to_string()], ..from_defaults() };
     let context = context(Limits::PERSON);
     run(&context, &params).await.unwrap();
     let found = context.recorder.observations();
     let sources = found.iter().find_map(|one| if let Fact::NameSources(sources) = &one.fact { Some(sources) } else { None });
-    assert!(sources.unwrap().tried.contains(&"127.0.0.1".to_owned()));
+    assert!(sources.unwrap().tried.contains(&"localhost".to_owned()));
 }
 
 /// A secured server's context: its authority is trusted as a person would name it.

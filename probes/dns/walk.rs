@@ -8,7 +8,7 @@ use super::ask::exchange;
 use super::chain::{self, Chain};
 use super::exchange::{Exchange, Patience};
 use super::query::{Offer, Query, Shape};
-use super::{dnssec, manner, record, reply};
+use super::{dnssec, manner_beside, record, reply};
 use crate::clock::microseconds;
 use crate::context::Context;
 use futures_util::future::join_all;
@@ -85,7 +85,7 @@ pub(super) async fn walk(context: &Context, params: &DnsParams, name: &Name, typ
     let Some(record_type) = types.first().filter(|_| params.delegation) else { return };
     let roots = params.root_addresses();
     let port = roots.first().map_or(DNS_PORT, SocketAddr::port);
-    let walk = Walk { context, name, record_type: *record_type, patience: manner(params).patience, port };
+    let walk = Walk { context, name, record_type: *record_type, patience: manner_beside(params).patience, port };
     // Other roots than everybody's have other keys.
     let given = params.trust_anchors();
     let anchors = if given.is_empty() && !roots.is_empty() { Vec::new() } else { chain::anchors(&given) };

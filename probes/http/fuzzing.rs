@@ -3,7 +3,7 @@
 use super::connection::Connection;
 use super::payload::Payload;
 use super::sought::Sought;
-use super::{echo, exchange, failure, header, redirect};
+use super::{echo, exchange, failure, header, redirect, socks};
 use crate::clock::Clock;
 use http_body_util::BodyExt;
 use netsonde_contract::kind::ByteRange;
@@ -81,4 +81,12 @@ pub(crate) fn body(bytes: &[u8]) {
     whole.feed(bytes);
     bytes.chunks(3).for_each(|piece| pieces.feed(piece));
     assert!(whole.found().eq(pieces.found()) && whole.kept() == pieces.kept(), "the edges of pieces matter");
+}
+
+/// What a SOCKS proxy says: the first byte chooses the version, and whether there is a password to sign in with.
+pub(crate) fn socks(bytes: &[u8]) {
+    let Some((choice, said)) = bytes.split_first() else { return };
+    let wire = Box::new(tokio::io::join(Cursor::new(said.to_vec()), tokio::io::sink()));
+    let conversation = socks::converse(wire, choice % 2 == 0, choice % 4 < 2);
+    RUNTIME.with(|runtime| runtime.as_ref().map(|runtime| runtime.block_on(conversation)));
 }

@@ -195,3 +195,25 @@ impl Talk {
 fn foreign() -> Failure {
     Failure::new(FailureCode::ProtocolError, STEP, "the proxy's answer is not SOCKS: it may be an HTTP proxy")
 }
+
+/// For fuzzing: the conversation with a proxy that says what the wire holds.
+#[cfg(any(test, feature = "fuzzing"))]
+pub(super) async fn converse(wire: Wire, is_version_4: bool, signs_in: bool) {
+    let clock = Clock::start();
+    let protocol = if is_version_4 { ProxyProtocol::Socks4a } else { ProxyProtocol::Socks5h };
+    let sign_in = signs_in.then(|| ("anna".to_owned(), "secret".to_owned()));
+    let (host, shown) = ("proxy.example".to_owned(), String::new());
+    let proxy = Proxy { host, port: 1_080, protocol, shown, authorization: None, sign_in };
+    let to = Destination::Name("www.example".to_owned(), 443);
+    let mut talk = Talk { wire, clock, began: clock.now(), timeout: Duration::from_secs(1) };
+    let mut answer = SocksAnswer { version: if is_version_4 { 4 } else { 5 }, ..SocksAnswer::default() };
+    let result = if is_version_4 {
+        talk.version_4(&proxy, &to, &mut answer).await
+    } else {
+        talk.version_5(&proxy, &to, &mut answer).await
+    };
+    // What is not granted has words of its own.
+    if result.is_ok() && answer.granted() != Some(true) {
+        refusal(&answer);
+    }
+}

@@ -54,6 +54,7 @@ pub(crate) async fn run(context: &Context, params: &LoadParams) -> Result<Ending
     let blank = Load {
         url: first.url.to_string(),
         address: None,
+        connect_us: None,
         proxy: first.route.proxy.as_ref().map(|proxy| proxy.shown.clone()),
         latency: params.latency,
         idle: None,
@@ -65,8 +66,12 @@ pub(crate) async fn run(context: &Context, params: &LoadParams) -> Result<Ending
     // Which of the addresses answers is not measured: the series that follow are.
     let reached = connect::first(context, &addresses, port, Duration::from_millis(params.timeout_ms)).await;
     let address = match reached {
-        Ok(connected) => connected.address,
+        Ok(connected) => {
+            draft.connect_us = Some(connected.took_us);
+            connected.address
+        }
         Err(not_connected) => {
+            draft.connect_us = Some(not_connected.took_us);
             (draft.address, draft.failure) = (Some(not_connected.address), Some(not_connected.failure));
             draft.finish();
             return Ok(Ending::Failed);

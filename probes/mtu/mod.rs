@@ -5,6 +5,9 @@
 //! connection with data that the host has had already makes it acknowledge once more. [`search`] decides what to send next and what
 //! the answers mean, the same for both; a [`wire`] sends and hears.
 
+/// The parsers here, for `tests/fuzz`.
+#[cfg(any(test, feature = "fuzzing"))]
+pub(crate) mod fuzzing;
 /// One address.
 mod measuring;
 /// Which size next, and what the answers mean.

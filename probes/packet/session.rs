@@ -34,7 +34,7 @@ impl Session {
         context.gate.packet(target).await?;
         let silence = || Failure::new(FailureCode::TimedOut, Step::Connect, "no connection within 4 s");
         let connecting = tokio::time::timeout(Self::LIMIT, context.connect(target));
-        let stream = connecting.await.map_err(|_| silence())?.map_err(|error| Failure::from_io(&error, Step::Connect))?;
+        let stream = connecting.await.map_err(|_| silence())??;
         let local = stream.local_addr().map_err(open)?;
         let first = tokio::time::timeout(Self::LIMIT, first_segment(&segments, target, local)).await;
         let first = first.ok().flatten().ok_or_else(silence)?;

@@ -35,6 +35,20 @@ pub(crate) fn enable(_socket: &Socket, _peer: IpAddr) -> io::Result<()> {
     Ok(())
 }
 
+/// Ends what [`enable`] began: what is queued is dropped, and later errors are handled as for any other socket. Where the system
+/// refuses, the queue stays.
+#[cfg(target_os = "linux")]
+pub(crate) fn disable(socket: &Socket, peer: IpAddr) {
+    use nix::sys::socket::{setsockopt, sockopt};
+    let _ = match peer {
+        IpAddr::V4(_) => setsockopt(socket, sockopt::Ipv4RecvErr, &false),
+        IpAddr::V6(_) => setsockopt(socket, sockopt::Ipv6RecvErr, &false),
+    };
+}
+
+#[cfg(not(target_os = "linux"))]
+pub(crate) fn disable(_socket: &Socket, _peer: IpAddr) {}
+
 /// Takes every queued error off the socket without waiting, those of the local stack left out.
 ///
 /// The socket's pending error number (`SO_ERROR`) is another thing and stays: whoever waits on the socket has to take that too,

@@ -1,7 +1,8 @@
 //! The parsers of what the kernel and the system's files say, one function each.
 
-use super::{hardware_address, host_linux, netlink, nftables, tcp};
+use super::{hardware_address, host_linux, netlink, nftables, routes_linux, tcp};
 use netsonde_contract::observation::Chain;
+use std::net::{IpAddr, Ipv6Addr};
 
 /// Datagrams of netlink: links, addresses, chains and rules of the packet filter.
 pub(crate) fn netlink(bytes: &[u8]) {
@@ -13,6 +14,11 @@ pub(crate) fn netlink(bytes: &[u8]) {
         host_linux::address_text(answer);
         nftables::chain(answer);
         nftables::count(&mut Chain::default(), &answer.body);
+        for target in [IpAddr::from([192, 0, 2, 1]), IpAddr::V6(Ipv6Addr::LOCALHOST)] {
+            let mut route = routes_linux::read_route(target, answer);
+            routes_linux::describe(&mut route, answer);
+        }
+        routes_linux::read_rule(answer);
     }
     hardware_address::text(bytes);
     tcp::layout::read(bytes);

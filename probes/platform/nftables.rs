@@ -42,10 +42,9 @@ pub(crate) fn firewall() -> Firewall {
 
 fn unread(error: &io::Error) -> Note {
     match error.kind() {
-        io::ErrorKind::PermissionDenied => Note {
-            why: "the packet filter shows itself to root only".to_owned(),
-            grant: Some("run netsonde with sudo, or give it CAP_NET_ADMIN".to_owned()),
-        },
+        io::ErrorKind::PermissionDenied => {
+            Note { why: "the packet filter shows itself to root only".to_owned(), grant: Some(Note::WITH_SUDO.to_owned()) }
+        }
         _ => Note { why: format!("the packet filter did not answer: {error}"), grant: None },
     }
 }

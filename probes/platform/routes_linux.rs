@@ -52,7 +52,17 @@ const MAKERS: [(u8, &str); 12] = [
 /// # Errors
 /// The kernel's answer where there is none: ENETUNREACH, or what a reject route says (EHOSTUNREACH, EACCES, EINVAL).
 pub(crate) fn route(target: IpAddr) -> io::Result<Route> {
-    let answer = ask(target, LOOKUP_TABLE)?;
+    let mut route = read_route(target, &ask(target, LOOKUP_TABLE)?);
+    // A kernel too old to show the entry answers without it; the route stands all the same.
+    if let Ok(entry) = ask(target, LOOKUP_TABLE | ENTRY) {
+        describe(&mut route, &entry);
+    }
+    route.rule = route.table.and_then(|table| rule(target, route.source, table));
+    Ok(route)
+}
+
+/// What the kernel's choice says.
+pub(super) fn read_route(target: IpAddr, answer: &Answer) -> Route {
     let mut route = Route::to(target);
     for (kind, data) in answer.attributes(ROUTE_HEADER_BYTES) {
         match kind {
@@ -66,12 +76,7 @@ pub(crate) fn route(target: IpAddr) -> io::Result<Route> {
             _ => {}
         }
     }
-    // A kernel too old to show the entry answers without it; the route stands all the same.
-    if let Ok(entry) = ask(target, LOOKUP_TABLE | ENTRY) {
-        describe(&mut route, &entry);
-    }
-    route.rule = route.table.and_then(|table| rule(target, route.source, table));
-    Ok(route)
+    route
 }
 
 fn ask(target: IpAddr, flags: u32) -> io::Result<Answer> {
@@ -86,7 +91,7 @@ fn ask(target: IpAddr, flags: u32) -> io::Result<Answer> {
 }
 
 /// Adds what the table's entry says.
-fn describe(route: &mut Route, entry: &Answer) {
+pub(super) fn describe(route: &mut Route, entry: &Answer) {
     let (Some(prefix), Some(maker)) = (entry.body.get(1), entry.body.get(5)) else { return };
     let any = if route.target.is_ipv4() { "0.0.0.0" } else { "::" };
     let mut network = any.to_owned();
@@ -124,7 +129,7 @@ fn rule(target: IpAddr, source: Option<IpAddr>, table: u32) -> Option<RoutingRul
 }
 
 /// A rule for plain packets of this machine: those for marked packets, other users' or single interfaces are left out.
-fn read_rule(answer: &Answer) -> Option<RoutingRule> {
+pub(super) fn read_rule(answer: &Answer) -> Option<RoutingRule> {
     let (to_bits, from_bits) = (answer.body.get(1)?, answer.body.get(2)?);
     let flags = number(&answer.body, 8)?;
     if *answer.body.get(7)? != TO_TABLE || flags & INVERTED != 0 {

@@ -1,7 +1,7 @@
 use netsonde_contract::observation::{Exchange, Header, ProxyAnswer, ProxyMethod};
 
 /// Ways to sign in that are kept: proxies offer one to four.
-const MAX_METHODS: usize = 16;
+pub(super) const MAX_METHODS: usize = 16;
 
 /// Characters kept of a header and of a realm.
 const MAX_CHARS: usize = 200;

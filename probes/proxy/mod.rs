@@ -6,6 +6,9 @@
 
 /// Reading the headers of a proxy's answers.
 mod answer;
+/// The parsers here, for `tests/fuzz`.
+#[cfg(any(test, feature = "fuzzing"))]
+pub(crate) mod fuzzing;
 #[cfg(test)]
 mod tests;
 

@@ -107,6 +107,15 @@ fn read(packet: &LinkPacket, remote: SocketAddr, clock: Clock) -> Option<Answer>
     })
 }
 
+/// For fuzzing: what the bytes of a packet are read as.
+#[cfg(any(test, feature = "fuzzing"))]
+pub(super) fn fuzz(bytes: &[u8], remote: SocketAddr, clock: Clock) {
+    for stamp_ns in [None, Some(i64::MIN), Some(i64::MAX)] {
+        let packet = LinkPacket { bytes: bytes.to_vec(), sender: None, stamp_ns };
+        let _ = read(&packet, remote, clock);
+    }
+}
+
 /// Lets only TCP segments of the port through that have RST or SYN set, so that data costs nothing.
 fn filter(remote: SocketAddr) -> Vec<Instruction> {
     // Loads of a word, half a word and a byte at a place, and behind the header whose length is in the register; comparisons; the end

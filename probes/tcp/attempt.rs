@@ -1,14 +1,13 @@
 use crate::capture::flow::Flow;
+use crate::connecting;
 use crate::context::Context;
+use crate::platform::tcp;
 use crate::platform::tcp::TcpInfo;
-use crate::platform::{error_queue, tcp};
 use netsonde_contract::failure::{Failure, FailureCode, Step};
 use netsonde_contract::observation::TcpState;
-use socket2::{Domain, Protocol, SockRef, Socket, Type};
-use std::io;
+use socket2::SockRef;
 use std::net::{SocketAddr, TcpStream as StdStream};
 use std::time::Duration;
-use tokio::io::Interest;
 use tokio::net::TcpStream;
 use tokio::time;
 
@@ -32,7 +31,7 @@ impl Seen {
 
 /// Connects; waits at most `timeout`.
 pub(super) async fn connect(context: &Context, address: SocketAddr, timeout: Duration) -> Seen {
-    let socket = match open(address) {
+    let socket = match connecting::socket(address) {
         Ok(socket) => socket,
         Err(error) => return Seen::failed(Failure::from_io(&error, Step::Open)),
     };
@@ -50,7 +49,7 @@ pub(super) async fn connect(context: &Context, address: SocketAddr, timeout: Dur
         Err(error) => return Seen::failed(Failure::from_io(&error, Step::Open)),
     };
     let outcome = match begun {
-        Ok(()) => time::timeout(timeout, outcome(&stream)).await,
+        Ok(()) => time::timeout(timeout, connecting::decided(&stream)).await,
         Err(error) => Ok(Err(error)),
     };
     let failure = match outcome {
@@ -61,7 +60,7 @@ pub(super) async fn connect(context: &Context, address: SocketAddr, timeout: Dur
         }
     };
     let at_connect = state(&stream);
-    let failure = failure.map(|failure| with_cause(failure, &SockRef::from(&stream)));
+    let failure = failure.map(|failure| connecting::with_cause(failure, &SockRef::from(&stream)));
     Seen { local, at_connect, stream: Some(stream).filter(|_| failure.is_none()), failure }
 }
 
@@ -74,42 +73,10 @@ pub(super) fn state(stream: &TcpStream) -> Option<TcpState> {
     info(stream).map(|info| info.state)
 }
 
-/// A non-blocking socket that keeps the ICMP errors which answer it.
-fn open(address: SocketAddr) -> io::Result<Socket> {
-    let socket = Socket::new(Domain::for_address(address), Type::STREAM, Some(Protocol::TCP))?;
-    socket.set_nonblocking(true)?;
-    error_queue::enable(&socket, address.ip())?;
-    Ok(socket)
-}
-
-/// Waits until the connection stands or has failed.
-async fn outcome(stream: &TcpStream) -> io::Result<()> {
-    loop {
-        stream.writable().await?;
-        // A queued ICMP error wakes the writer though nothing is decided; "would block" clears that wake-up.
-        let decided = stream.try_io(Interest::WRITABLE, || match stream.take_error()? {
-            Some(error) => Err(error),
-            None if stream.peer_addr().is_ok() => Ok(()),
-            None => Err(io::ErrorKind::WouldBlock.into()),
-        });
-        match decided {
-            Err(error) if error.kind() == io::ErrorKind::WouldBlock && error.raw_os_error().is_none() => {}
-            decided => return decided,
-        }
-    }
-}
-
-/// Adds the ICMP error that the kernel kept, the last where there are several: that one ended the attempt.
-fn with_cause(failure: Failure, socket: &Socket) -> Failure {
-    match error_queue::drain(socket).pop() {
-        Some(error) => failure.with_icmp(error.icmp),
-        None => failure,
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
+    use socket2::{Domain, Socket, Type};
     use std::net::{IpAddr, TcpListener};
 
     const LIMIT: Duration = Duration::from_secs(5);

@@ -6,12 +6,17 @@ mod answer;
 mod attempt;
 /// What a server says first.
 mod banner;
+/// The parsers here, for `tests/fuzz`.
+#[cfg(any(test, feature = "fuzzing"))]
+pub(crate) mod fuzzing;
 /// Connections kept open and idle.
 mod hold;
-/// Many ports of one address.
+/// Many ports, of one address or of many.
 mod ports;
 /// What racing applications would have seen.
 mod race;
+/// Many targets.
+mod targets;
 
 use crate::context::{Context, Ending, NotMeasurable};
 use crate::platform::host;
@@ -45,6 +50,9 @@ pub(crate) async fn run(context: &Context, params: &TcpParams) -> Result<Ending,
     }
     if !params.ports.is_empty() {
         join_all(addresses.iter().map(|address| ports::sweep(context, params, *address))).await;
+    }
+    if !params.targets.is_empty() {
+        targets::sweep(context, params).await;
     }
     let stood = series.iter().any(|series| series.stood);
     Ok(if stood { Ending::AsExpected } else { Ending::Failed })
@@ -115,10 +123,11 @@ impl Work<'_> {
             Some(failure) => Seen::failed(failure),
             None => attempt::connect(self.context, address, Duration::from_millis(self.params.timeout_ms)).await,
         };
-        let took_us = clock.now_us().saturating_sub(at_us);
-        let first = (!is_refused).then_some(First { address, took_us, connected: seen.failure.is_none() });
+        let woken_us = clock.now_us().saturating_sub(at_us);
         let local_port = seen.local.map(|local| local.port());
         let answered = answers.ok().zip(local_port).map_or_else(Answered::default, |(answers, port)| answers.to(port, clock));
+        let took_us = decided_us(at_us, woken_us, &seen, &answered);
+        let first = (!is_refused).then_some(First { address, took_us, connected: seen.failure.is_none() });
         let by_reset = |failure: &Failure| failure.code == FailureCode::Refused && failure.icmp.is_none();
         let refused = seen.failure.as_ref().is_some_and(by_reset);
         let connect = Connect {
@@ -166,6 +175,18 @@ impl Work<'_> {
         let on_loopback = |interface: &&Interface| interface.loopback && local.is_loopback();
         self.interfaces.iter().find(has).or_else(|| self.interfaces.iter().find(on_loopback)).map(|found| found.name.clone())
     }
+}
+
+/// When the attempt was decided: by the kernel's stamp of the packet that decided it, where that was read. What this program took to
+/// wake up is no part of it.
+fn decided_us(at_us: u64, woken_us: u64, seen: &Seen, answered: &Answered) -> u64 {
+    let by = match &seen.failure {
+        None => answered.syn_ack,
+        Some(failure) if failure.code == FailureCode::Refused && failure.icmp.is_none() => answered.reset,
+        Some(_) => None,
+    };
+    let stamped = by.and_then(|segment| segment.at_us.checked_sub(at_us));
+    stamped.map_or(woken_us, |stamped| stamped.min(woken_us))
 }
 
 #[cfg(test)]

@@ -1,7 +1,7 @@
 use super::attempt;
 use crate::context::Context;
 use futures_util::stream::{FuturesUnordered, StreamExt};
-use netsonde_contract::failure::Failure;
+use netsonde_contract::failure::{Failure, FailureCode};
 use netsonde_contract::kind::TcpParams;
 use netsonde_contract::observation::{Fact, PortState, PortSweep};
 use std::net::{IpAddr, SocketAddr};
@@ -12,10 +12,16 @@ use tokio::time;
 const MAX_AT_ONCE: usize = 128;
 
 /// A sweep as far as it has come; recorded when it is dropped, so that a deadline keeps what was seen.
-struct Sweep<'c> {
+pub(super) struct Sweep<'c> {
     context: &'c Context,
     began_us: u64,
     found: PortSweep,
+}
+
+impl<'c> Sweep<'c> {
+    pub(super) fn begin(context: &'c Context, found: PortSweep) -> Self {
+        Self { context, began_us: context.clock.now_us(), found }
+    }
 }
 
 impl Drop for Sweep<'_> {
@@ -31,36 +37,61 @@ pub(super) async fn sweep(context: &Context, params: &TcpParams, address: IpAddr
     let ports = params.further_ports();
     let asked = u32::try_from(ports.len()).unwrap_or(u32::MAX);
     let found = PortSweep { host: params.host.clone(), address, asked, ports: Vec::new(), took_us: 0, failure: None };
-    let mut sweep = Sweep { context, began_us: context.clock.now_us(), found };
+    let pairs = ports.into_iter().map(|port| (0, port)).collect();
+    try_all(context, params, vec![Sweep::begin(context, found)], pairs).await;
+}
+
+/// Tries each pair of a sweep, by its place, and a port, in their order.
+pub(super) async fn try_all(context: &Context, params: &TcpParams, mut sweeps: Vec<Sweep<'_>>, pairs: Vec<(usize, u16)>) {
     let began = context.clock.now();
     let gap = Duration::from_secs(1) / params.rate.max(1);
     let timeout = Duration::from_millis(params.timeout_ms);
     let mut under_way = FuturesUnordered::new();
-    for (count, port) in (0_u32..).zip(ports) {
+    let mut turns = 0_u32;
+    for (place, port) in pairs {
+        let Some(address) = sweeps.get(place).filter(|sweep| sweep.found.failure.is_none()).map(|sweep| sweep.found.address)
+        else {
+            continue;
+        };
+        let due = began + gap * turns;
+        turns += 1;
         let turn = async {
-            time::sleep((began + gap * count).saturating_sub(context.clock.now())).await;
+            time::sleep(due.saturating_sub(context.clock.now())).await;
             context.gate.packet(SocketAddr::new(address, port)).await
         };
         tokio::pin!(turn);
         let admitted: Result<(), Failure> = loop {
             tokio::select! {
                 admitted = &mut turn, if under_way.len() < MAX_AT_ONCE => break admitted,
-                Some(state) = under_way.next() => sweep.found.ports.push(state),
+                Some(state) = under_way.next() => note(&mut sweeps, state),
             }
         };
         if let Err(failure) = admitted {
-            sweep.found.failure = Some(failure);
-            break;
+            // One address that may not be probed costs the others nothing; a budget that is used up is used up for all.
+            let ends = failure.code != FailureCode::NotAllowed;
+            if let Some(sweep) = sweeps.get_mut(place) {
+                sweep.found.failure = Some(failure);
+            }
+            if ends {
+                break;
+            }
+            continue;
         }
-        under_way.push(one(context, SocketAddr::new(address, port), timeout));
+        under_way.push(one(context, place, SocketAddr::new(address, port), timeout));
     }
     while let Some(state) = under_way.next().await {
+        note(&mut sweeps, state);
+    }
+}
+
+fn note(sweeps: &mut [Sweep<'_>], (place, state): (usize, PortState)) {
+    if let Some(sweep) = sweeps.get_mut(place) {
         sweep.found.ports.push(state);
     }
 }
 
-async fn one(context: &Context, address: SocketAddr, timeout: Duration) -> PortState {
+async fn one(context: &Context, place: usize, address: SocketAddr, timeout: Duration) -> (usize, PortState) {
     let began_us = context.clock.now_us();
     let failure = attempt::connect(context, address, timeout).await.failure;
-    PortState { port: address.port(), took_us: context.clock.now_us().saturating_sub(began_us), failure }
+    (place, PortState { port: address.port(), took_us: context.clock.now_us().saturating_sub(began_us), failure })
 }

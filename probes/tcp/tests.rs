@@ -2,10 +2,10 @@ use super::*;
 use crate::context::{ProxyChoice, Recorder};
 use crate::gate::{Gate, Limits};
 use crate::{Trust, clock::Clock};
-use netsonde_contract::failure::FailureCode;
+use netsonde_contract::failure::{FailureCode, Step};
 use netsonde_contract::id::CheckId;
 use netsonde_contract::kind::{Kind, Params};
-use netsonde_contract::observation::PortSweep;
+use netsonde_contract::observation::{PortSweep, SeenSegment};
 use serde_json::{Value, json};
 use std::io::Write;
 use std::net::TcpListener;
@@ -107,6 +107,54 @@ async fn further_ports_are_open_or_closed_each_once() {
         let code = state.failure.as_ref().map(|failure| failure.code.clone());
         assert_eq!(code, (state.port == closed).then_some(FailureCode::Refused));
     }
+}
+
+#[tokio::test]
+async fn every_port_of_every_further_target_is_tried_once() {
+    let (_first, open) = listener();
+    let (closed_listener, closed) = listener();
+    drop(closed_listener);
+    let targets = json!(["127.0.0.2-127.0.0.4", "127.0.0.3"]);
+    let (ending, facts) =
+        measure(json!({"host": "127.0.0.1", "port": open, "ports": [closed], "targets": targets, "rate": 1_000})).await;
+    assert_eq!(ending, Ending::AsExpected);
+    let swept: Vec<(String, u32, Vec<u16>)> = facts
+        .iter()
+        .filter_map(|fact| if let Fact::PortSweep(sweep) = fact { Some(sweep) } else { None })
+        .filter(|sweep| sweep.address != IpAddr::from([127, 0, 0, 1]))
+        .map(|sweep| (sweep.host.clone(), sweep.asked, sweep.ports.iter().map(|state| state.port).collect()))
+        .collect();
+    let both = {
+        let mut both = vec![open, closed];
+        both.sort_unstable();
+        both
+    };
+    let expected = ["127.0.0.2", "127.0.0.3", "127.0.0.4"].map(|host| (host.to_owned(), 2, both.clone()));
+    assert_eq!(swept, expected);
+}
+
+#[test]
+fn more_targets_and_pairs_than_allowed_are_refused() {
+    for (targets, ports, reason) in [
+        ("10.0.0.0/20", json!([]), "at most 1024"),
+        ("10.0.0.0/23", json!(["1-100"]), "at most 10000"),
+        ("a b", json!([]), "is no name"),
+    ] {
+        let error = Params::parse(Kind::Tcp, json!({"host": "h", "port": 1, "targets": [targets], "ports": ports})).unwrap_err();
+        assert!(error.to_string().contains(reason), "{error}");
+    }
+}
+
+#[test]
+fn the_time_of_a_refusal_is_the_resets_own_and_not_when_the_program_woke() {
+    let reset = |at_us| Answered { reset: Some(SeenSegment { ttl: 64, ip_id: None, at_us }), syn_ack: None };
+    let refused = Seen::failed(Failure::new(FailureCode::Refused, Step::Connect, "refused"));
+    assert_eq!(decided_us(1_000, 6_635, &refused, &reset(1_089)), 89);
+    // A stamp from before the SYN, or from after the program heard of it, is another clock's.
+    assert_eq!(decided_us(1_000, 6_635, &refused, &reset(900)), 6_635);
+    assert_eq!(decided_us(1_000, 6_635, &refused, &reset(90_000)), 6_635);
+    let silent = Seen::failed(Failure::new(FailureCode::TimedOut, Step::Connect, "silence"));
+    assert_eq!(decided_us(1_000, 6_635, &silent, &reset(1_089)), 6_635);
 }
 
 #[test]

@@ -78,7 +78,7 @@ async fn attempt(context: &Context, address: SocketAddr, timeout: Duration) -> R
             let _ = stream.set_nodelay(true);
             Ok(Connected { stream, address, took_us })
         }
-        Ok(Err(error)) => Err(refusal(took_us, Failure::from_io(&error, Step::Connect))),
+        Ok(Err(failure)) => Err(refusal(took_us, failure)),
         Err(_) => {
             let text = format!("{address} did not answer within {} ms", timeout.as_millis());
             Err(refusal(took_us, Failure::new(FailureCode::TimedOut, Step::Connect, text)))

@@ -30,6 +30,12 @@ pub(crate) fn write_json(path: &Path, value: &impl Serialize) -> io::Result<()> 
     replace_file(path, &serde_json::to_vec(value).map_err(io::Error::other)?)
 }
 
+/// Whether the path's folder takes a new file; none stays.
+pub(crate) fn takes_files(path: &Path) -> io::Result<()> {
+    let folder = path.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new("."));
+    tempfile::NamedTempFile::new_in(folder).map(drop)
+}
+
 /// Makes sure that the names in a folder stay. Windows keeps them without being asked and cannot open a folder as a file.
 pub(crate) fn sync_folder(folder: &Path) -> io::Result<()> {
     if cfg!(unix) { File::open(folder)?.sync_all() } else { Ok(()) }

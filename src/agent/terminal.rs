@@ -64,5 +64,24 @@ pub(crate) fn output_colour() -> bool {
 
 pub(crate) fn output_width() -> usize {
     let term = dialoguer::console::Term::stdout();
-    term.size_checked().filter(|_| io::stdout().is_terminal()).map_or(PLAIN_WIDTH, |(_, columns)| usize::from(columns))
+    let seen = term.size_checked().filter(|_| io::stdout().is_terminal()).map(|(_, columns)| usize::from(columns));
+    seen.or_else(|| columns(std::env::var("COLUMNS").ok()?.as_str())).unwrap_or(PLAIN_WIDTH)
+}
+
+/// What `COLUMNS` asks for (POSIX, XBD section 8.3): it counts where no terminal tells its own width, as in a pipe.
+fn columns(text: &str) -> Option<usize> {
+    text.parse().ok().filter(|columns| *columns > 0)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::columns;
+
+    #[test]
+    fn a_width_that_was_asked_for_counts_where_it_is_one() {
+        assert_eq!(columns("60"), Some(60));
+        for wrong in ["", "0", "-5", "wide"] {
+            assert_eq!(columns(wrong), None, "{wrong}");
+        }
+    }
 }

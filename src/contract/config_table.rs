@@ -23,10 +23,13 @@ impl<'a> Table<'a> {
     }
 
     pub(crate) fn refuse_unknown_keys(&self, what: &str, known: &[&str]) -> Result<(), ConfigError> {
-        match self.table.keys().find(|key| !known.contains(&key.get_ref().as_ref())) {
-            Some(key) => Err(self.source.unknown(key.span(), what, key.get_ref(), known.iter().copied())),
-            None => Ok(()),
-        }
+        self.unknown_keys(what, known).next().map_or(Ok(()), Err)
+    }
+
+    /// An error for each key that is not known.
+    pub(crate) fn unknown_keys(&self, what: &str, known: &[&str]) -> impl Iterator<Item = ConfigError> {
+        let unknown = self.table.keys().filter(|key| !known.contains(&key.get_ref().as_ref()));
+        unknown.map(|key| self.source.unknown(key.span(), what, key.get_ref(), known.iter().copied()))
     }
 
     pub(crate) fn at(&self, key: &str, message: impl Into<String>) -> ConfigError {

@@ -38,12 +38,19 @@ impl Failure {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "snake_case")]
 pub enum Step {
+    /// Opening a socket, before anything was sent.
     Open,
+    /// Turning a name into addresses.
     Resolve,
+    /// Making the connection.
     Connect,
+    /// The TLS or QUIC handshake.
     Handshake,
+    /// Sending, once a connection or socket was there.
     Send,
+    /// Waiting for the answer, or reading it.
     Receive,
+    /// Another one, which this version has no word for.
     #[serde(other)]
     Other,
 }
@@ -98,6 +105,7 @@ pub enum FailureCode {
     NotAllowed,
     /// The run's packet, byte or time budget is used up.
     BudgetExhausted,
+    /// A name that this version does not know, or a failure that has none of its own.
     #[serde(untagged)]
     Other(String),
 }
@@ -143,7 +151,7 @@ pub struct IcmpError {
     pub kind: u8,
     /// The code of the message (RFC 792, RFC 4443).
     pub code: u8,
-    /// The MTU that the message names, where it names one.
+    /// The MTU that the message names, in bytes of the whole IP packet, where it names one.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub mtu: Option<u32>,
 }

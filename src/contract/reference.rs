@@ -54,14 +54,16 @@ pub fn markdown() -> String {
     text
 }
 
-/// Fields of facts and their parts that no doc comment explains, as `Type.field`.
+/// Fields of facts and their parts, and values of enumerations, that no doc comment explains, as `Type.field`.
 pub fn undocumented() -> Vec<String> {
     let names = facts().into_iter().map(|(_, name)| name).chain(parts());
     names
         .flat_map(|name| {
             let schema = definition(&name);
-            let missing = properties(&schema).into_iter().filter(|(_, property)| meaning(property).is_empty());
-            missing.map(|(field, _)| format!("{name}.{field}")).collect::<Vec<_>>()
+            let fields = properties(&schema).into_iter().filter(|(_, property)| meaning(property).is_empty());
+            let fields = fields.map(|(field, _)| field);
+            let values = words(&schema).into_iter().filter(|(_, meaning)| meaning.is_empty()).map(|(word, _)| word);
+            fields.chain(values).map(|missing| format!("{name}.{missing}")).collect::<Vec<_>>()
         })
         .collect()
 }
@@ -135,11 +137,15 @@ fn describe(text: &mut String, name: &str, heading: &str) {
     }
     let fields = properties(&schema);
     if !fields.is_empty() {
-        text.push_str("\n| field | is | meaning |\n|---|---|---|\n");
+        let of_type = sources(schema["description"].as_str().unwrap_or_default());
+        text.push_str("\n| field | is | meaning | source |\n|---|---|---|---|\n");
         for (field, property) in fields {
             let unit =
                 UNITS.iter().find(|(ending, _)| field.ends_with(ending)).map_or(String::new(), |(_, unit)| format!(", {unit}"));
-            let _ = writeln!(text, "| `{field}` | {}{unit} | {} |", shape(&property), cell(&meaning(&property)));
+            let meaning = cell(&meaning(&property));
+            let own = sources(&meaning);
+            let source = if own.is_empty() { &of_type } else { &own };
+            let _ = writeln!(text, "| `{field}` | {}{unit} | {meaning} | {} |", shape(&property), source.join(", "));
         }
     }
     let words = words(&schema);
@@ -213,6 +219,36 @@ fn shape(property: &Value) -> String {
     }
 }
 
+/// What a text names as its sources, each once: `RFC 1035 section 4.1.1`, and pages of the manual such as `tcp(7)`.
+fn sources(text: &str) -> Vec<String> {
+    let words: Vec<&str> = text.split_whitespace().collect();
+    let plain = |word: &str| word.trim_matches(|c: char| !c.is_ascii_alphanumeric()).to_owned();
+    let is_number = |word: &str| !word.is_empty() && word.bytes().all(|byte| byte.is_ascii_digit() || byte == b'.');
+    let mut found: Vec<String> = Vec::new();
+    for (at, word) in words.iter().enumerate() {
+        let next = |ahead: usize| words.get(at + ahead).map(|word| plain(word)).unwrap_or_default();
+        let number = next(1);
+        let source = if plain(word) == "RFC" && is_number(&number) {
+            // A comma or bracket behind the number ends the source.
+            let goes_on = words.get(at + 1).is_some_and(|word| word.ends_with(|c: char| c.is_ascii_digit()));
+            let section = Some(next(3)).filter(|section| goes_on && next(2) == "section" && is_number(section));
+            Some(format!("RFC {number}{}", section.map_or(String::new(), |section| format!(" section {section}"))))
+        } else {
+            manual_page(word)
+        };
+        found.extend(source.filter(|source| !found.contains(source)));
+    }
+    found
+}
+
+/// `tcp(7)` of `(tcp(7),`.
+fn manual_page(word: &str) -> Option<String> {
+    let (name, section) = word.trim_start_matches('(').split_once('(')?;
+    let section = section.chars().next().filter(|section| ('1'..='8').contains(section))?;
+    let is_name = !name.is_empty() && name.bytes().all(|byte| byte.is_ascii_alphanumeric() || b"._-".contains(&byte));
+    (is_name && word.contains(&format!("{name}({section})"))).then(|| format!("{name}({section})"))
+}
+
 fn takes(field: &Field) -> String {
     let words = field.kind.words();
     let words = words.strip_prefix("a ").unwrap_or(&words);
@@ -247,6 +283,14 @@ mod tests {
     fn every_field_says_what_it_means() {
         let missing = undocumented();
         assert!(missing.is_empty(), "{} fields have no doc comment: {missing:?}", missing.len());
+    }
+
+    #[test]
+    fn a_source_is_an_rfc_with_its_section_or_a_page_of_the_manual() {
+        assert_eq!(sources("Jitter, in microseconds (RFC 3550 section 6.4.1)."), ["RFC 3550 section 6.4.1"]);
+        assert_eq!(sources("As RFC 8762, section 4 of which is long, and (RFC 3168) say."), ["RFC 8762", "RFC 3168"]);
+        assert_eq!(sources("What the kernel knows (TCP_INFO of tcp(7))."), ["tcp(7)"]);
+        assert!(sources("Nothing (at 3) is a source.").is_empty());
     }
 
     #[test]

@@ -26,8 +26,13 @@ pub fn cost(check: &PlannedCheck) -> String {
                 0 => String::new(),
                 ports => format!(", and 1 to each of {ports} further ports"),
             };
+            let targets: u128 = params.spans().unwrap_or_default().iter().map(TargetSpan::len).sum();
+            let others = match (targets, params.ports_of_targets().len()) {
+                (0, _) => String::new(),
+                (targets, ports) => format!(", and 1 to each of {ports} ports of {targets} further targets"),
+            };
             let connections = count(params.attempts.into(), "connection");
-            format!("{connections} to each address of {}, port {}{further}", params.host, params.port)
+            format!("{connections} to each address of {}, port {}{further}{others}", params.host, params.port)
         }
         Params::Icmp(params) => {
             let further: u128 = params.spans().unwrap_or_default().iter().map(TargetSpan::len).sum();

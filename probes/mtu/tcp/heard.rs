@@ -60,6 +60,23 @@ impl Sent {
     }
 }
 
+/// For fuzzing: what the bytes say of a segment, as the host's answer and as a router's error.
+#[cfg(any(test, feature = "fuzzing"))]
+pub(in crate::mtu) fn fuzz(bytes: &[u8]) {
+    use crate::packet::{self, segment};
+    let sent =
+        Sent { ports: (50_000, 443), expected: 1_001, acknowledgment: 7_001, sequence: 0_u32.wrapping_sub(460), end: 1_000 };
+    for segment in [segment::parse(bytes, true), segment::parse(bytes, false)].into_iter().flatten() {
+        let named = sent.names(&segment);
+        assert!(!named || sent.answered_by(&segment, true).is_some(), "what names the segment answers it");
+        sent.answered_by(&segment, false);
+    }
+    let host = IpAddr::from([192, 0, 2, 7]);
+    for message in [packet::parse_v4(bytes), packet::parse_v6(bytes, std::net::Ipv6Addr::LOCALHOST)].into_iter().flatten() {
+        sent.quoted_by(message.body, host);
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

@@ -7,6 +7,9 @@
 /// What the host's segments and ICMP errors mean.
 mod heard;
 
+#[cfg(any(test, feature = "fuzzing"))]
+pub(in crate::mtu) use heard::fuzz;
+
 use super::wire::{Heard, Wire};
 use crate::context::Context;
 use crate::packet::craft::{self, Ends, SegmentFields, TCP_HEADER, TCP_HEADER_TIMED, Travel};

@@ -37,7 +37,8 @@ pub(super) struct MeasuringOptions {
     /// Trust the certificates in this PEM file, too; SSL_CERT_FILE is honoured as well.
     #[arg(long, value_name = "CA.pem", help_heading = "Measuring")]
     pub(super) trust: Vec<PathBuf>,
-    /// Capture the headers of the run's own packets, into the bundle and, with a name, into this file (pcapng, for Wireshark).
+    /// Capture the headers of the run's own packets (pcapng, for Wireshark): written as --capture=FILE into this file; a run's bundle has
+    /// them as well, with a name or without.
     #[arg(long, value_name = "FILE", num_args = 0..=1, require_equals = true, help_heading = "Measuring")]
     pub(super) capture: Option<Option<PathBuf>>,
     /// Seal packets to reflectors with the key in this file, and believe only replies that are sealed with it.
@@ -56,15 +57,27 @@ impl MeasuringOptions {
         Depth { detail: self.detail, explain: self.explain }
     }
 
-    /// Writes the capture to the file that was named, if one was. A file that cannot be written costs only itself.
-    pub(super) fn keep_capture(&self, measured: &Measured) {
-        let (Some(Some(path)), Some(captured)) = (&self.capture, &measured.capture) else { return };
-        if let Err(error) = disk::replace_file(path, &captured.file) {
-            terminal::say_stop(
-                &Stop::usage(format!("the capture cannot be written to {}: {error}", path.display()))
-                    .next("name a file in a folder that you may write to"),
-            );
+    /// Whether the capture can be written to the file that was named, before anything is measured.
+    ///
+    /// # Errors
+    /// Where its folder takes no new file, or its name is a folder's.
+    pub(super) fn check_capture(&self) -> Result<(), Stop> {
+        let Some(Some(path)) = &self.capture else { return Ok(()) };
+        if path.is_dir() {
+            return Err(unwritable(path, &"it is a folder"));
         }
+        disk::takes_files(path).map_err(|error| unwritable(path, &error))
+    }
+
+    /// Writes the capture to the file that was named, if one was; says whether it is where it was to be. A file that cannot be written
+    /// costs nothing else.
+    pub(super) fn keep_capture(&self, measured: &Measured) -> bool {
+        let (Some(Some(path)), Some(captured)) = (&self.capture, &measured.capture) else { return true };
+        let kept = disk::replace_file(path, &captured.file);
+        if let Err(error) = &kept {
+            terminal::say_stop(&unwritable(path, error));
+        }
+        kept.is_ok()
     }
 
     /// Reads the certificates that were named.
@@ -108,6 +121,11 @@ impl MeasuringOptions {
     pub(super) fn proxy(&self) -> ProxyChoice {
         self.proxy.clone().unwrap_or_default()
     }
+}
+
+fn unwritable(path: &Path, why: &dyn std::fmt::Display) -> Stop {
+    Stop::usage(format!("the capture cannot be written to {}: {why}", path.display()))
+        .next("name a file in a folder that you may write to")
 }
 
 /// The key that a reflector and its senders share.

@@ -25,6 +25,8 @@ mod schedule;
 mod schema;
 mod send;
 mod sets;
+/// Slips that have a better word than the parser's.
+mod slip;
 mod spool;
 /// The option that names the state directory.
 mod state_option;
@@ -116,11 +118,15 @@ enum Command {
 
 /// Parses the arguments, does what they say, and returns the exit code.
 pub(crate) fn dispatch(arguments: impl IntoIterator<Item = OsString>) -> u8 {
-    let cli = match Cli::try_parse_from(arguments) {
+    let arguments: Vec<OsString> = arguments.into_iter().collect();
+    let cli = match Cli::try_parse_from(&arguments) {
         Ok(cli) => cli,
         Err(error) => {
-            // Help goes to standard output, errors to standard error; a reader that went away wants neither.
-            let _ = error.print();
+            match slip::of(&error, &arguments) {
+                Some(stop) => terminal::say_stop(&stop),
+                // Help goes to standard output, errors to standard error; a reader that went away wants neither.
+                None => drop(error.print()),
+            }
             return u8::try_from(error.exit_code()).unwrap_or(crate::exit::USAGE);
         }
     };

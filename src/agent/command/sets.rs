@@ -1,6 +1,7 @@
 use crate::stop::Stop;
 use crate::{exit, terminal};
 use clap::Subcommand;
+use netsonde_contract::config_error::ConfigError;
 use netsonde_contract::nearest::nearest;
 use netsonde_contract::set::{BuiltIn, MAX_SET_BYTES, ProbeSet, built_in, find_built_in};
 use std::io::Read;
@@ -38,7 +39,8 @@ impl SetsCommand {
                 terminal::output(set.text)?;
             }
             Self::Check { file } => {
-                let set = read(&file)?;
+                let (origin, text) = read_text(&file)?;
+                let set = ProbeSet::parse_whole(&origin, &text).map_err(|mistakes| all_of(&mistakes))?;
                 terminal::say(&format!("{file}: in order ({} version {}, {} checks)", set.name, set.version, set.checks.len()));
             }
         }
@@ -56,6 +58,21 @@ pub(super) fn load(given: &str) -> Result<ProbeSet, Stop> {
 }
 
 fn read(file: &str) -> Result<ProbeSet, Stop> {
+    let (origin, text) = read_text(file)?;
+    ProbeSet::parse(&origin, &text).map_err(|error| Stop::usage(error.to_string()))
+}
+
+/// Every mistake on a line of its own.
+fn all_of(mistakes: &[ConfigError]) -> Stop {
+    let lines: Vec<String> = mistakes.iter().map(ToString::to_string).collect();
+    match lines.split_first() {
+        Some((only, [])) => Stop::usage(only.clone()),
+        _ => Stop::usage(format!("{} mistakes:\n  {}", lines.len(), lines.join("\n  "))),
+    }
+}
+
+/// What stands for the file in messages, and its text.
+fn read_text(file: &str) -> Result<(String, String), Stop> {
     let (origin, text) = if file == "-" {
         let mut text = String::new();
         // One byte more than may be: the set's own check tells that it is too long.
@@ -68,7 +85,7 @@ fn read(file: &str) -> Result<ProbeSet, Stop> {
         Stop::usage(format!("reading the probe set {origin} failed: {error}"))
             .next("give the name of a built-in set (netsonde sets list) or an existing file")
     })?;
-    ProbeSet::parse(origin, &text).map_err(|error| Stop::usage(error.to_string()))
+    Ok((origin.to_owned(), text))
 }
 
 fn read_bounded(path: &Path) -> std::io::Result<String> {
@@ -125,6 +142,20 @@ mod tests {
         std::fs::write(&path, web).unwrap();
         let stop = load(path.to_str().unwrap()).unwrap_err();
         assert!(stop.message.contains("mine.toml:") && stop.message.contains("did you mean `required`"), "{stop:?}");
+    }
+
+    #[test]
+    fn checking_tells_every_mistake_with_its_place() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("mine.toml");
+        let web = find_built_in("web").unwrap().text.replace("required = true", "requird = true").replacen(
+            "question = ",
+            "qestion = ",
+            1,
+        );
+        std::fs::write(&path, web).unwrap();
+        let stop = SetsCommand::Check { file: path.display().to_string() }.execute().unwrap_err();
+        assert!(stop.message.contains("`required`") && stop.message.lines().count() > 2, "{stop:?}");
     }
 
     #[test]

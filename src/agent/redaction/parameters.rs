@@ -18,7 +18,12 @@ impl Redactor<'_> {
                 params.unserved = params.unserved.as_deref().map(|server| self.text(server));
                 params.expect = params.expect.iter().map(|address| self.text(address)).collect();
             }
-            Params::Tcp(params) => params.host = self.name(&params.host),
+            Params::Tcp(params) => {
+                params.host = self.name(&params.host);
+                let spans = params.spans().unwrap_or_default();
+                let targets = params.targets.iter().zip(spans);
+                params.targets = targets.filter_map(|(text, span)| self.target_span(text, &span)).collect();
+            }
             Params::Icmp(params) => {
                 params.host = self.name(&params.host);
                 // A range of addresses has no counterpart among replaced ones.

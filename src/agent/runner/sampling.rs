@@ -2,9 +2,11 @@
 
 use super::{Means, Measure};
 use futures_util::future::BoxFuture;
+use netsonde_contract::kind::Kind;
 use netsonde_contract::outcome::Note;
 use netsonde_contract::set::PlannedCheck;
 use netsonde_probes::{Context, Ending, NotMeasurable, Recorder};
+use std::sync::Arc;
 use std::time::Duration;
 use tokio::time::MissedTickBehavior;
 
@@ -64,10 +66,16 @@ pub(super) fn measure(check: &PlannedCheck, means: &Means, recorder: &Recorder) 
         let mut beginnings = tokio::time::interval(check.samples.every.max(Duration::from_millis(1)));
         beginnings.set_missed_tick_behavior(MissedTickBehavior::Delay);
         let mut tally = Tally::default();
-        for _ in 0..check.samples.count {
+        for number in 0..check.samples.count {
             beginnings.tick().await;
+            // Whoever asks a name again wants it to be asked again. What the first sample was told is what all checks aim at.
+            let names = if number > 0 && check.params.kind() == Kind::Dns {
+                Arc::new(context.names.apart())
+            } else {
+                Arc::clone(&context.names)
+            };
             let own = context.recorder.for_a_sample();
-            let mut measuring = measure(Context { recorder: own.clone(), ..context.clone() }, check.params.clone());
+            let mut measuring = measure(Context { recorder: own.clone(), names, ..context.clone() }, check.params.clone());
             let ending = tokio::time::timeout(check.deadline, &mut measuring).await.ok();
             if ending.is_none() {
                 own.time_is_over();

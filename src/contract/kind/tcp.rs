@@ -1,4 +1,4 @@
-use super::{ParameterError, PortSpan};
+use super::{ParameterError, PortSpan, TargetSpan, targets};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeSet;
@@ -38,7 +38,11 @@ pub struct TcpParams {
     /// Further ports of which to say whether they are open, and ranges of them such as 8000-8010, together at most 1,024.
     #[serde(default)]
     pub ports: Vec<PortSpan>,
-    /// Further ports to try a second at one address.
+    /// Further targets of each of which the port and the further ports are tried once: names, addresses, ranges (192.0.2.1-192.0.2.9) and
+    /// prefixes (192.0.2.0/24); at most 1,024, and at most 10,000 pairs of a target and a port.
+    #[serde(default)]
+    pub targets: Vec<String>,
+    /// Further ports to try a second at one address of the host, and at all further targets together.
     #[serde(default = "rate")]
     #[schemars(range(min = 1, max = 1_000))]
     pub rate: u32,
@@ -47,6 +51,10 @@ pub struct TcpParams {
 impl TcpParams {
     /// Further ports in one check: the well-known ones.
     pub const MAX_PORTS: usize = 1_024;
+    /// Further targets in one check: four networks of the usual size.
+    pub const MAX_TARGETS: usize = 1_024;
+    /// Pairs of a further target and a port: as many as one sweep by ICMP has targets, and within two minutes at the usual rate.
+    pub const MAX_PAIRS: usize = 10_000;
 
     pub(super) fn validate(&self) -> Result<(), ParameterError> {
         let given: usize = self.ports.iter().map(|span| span.ports().len()).sum();
@@ -54,7 +62,30 @@ impl TcpParams {
             let text = format!("`ports` stands for {given} ports, but must stand for at most {}", Self::MAX_PORTS);
             return Err(ParameterError::of("ports", text));
         }
+        let targets: u128 = self.spans()?.iter().map(TargetSpan::len).sum();
+        let ports = self.ports_of_targets().len();
+        if targets * ports as u128 > Self::MAX_PAIRS as u128 {
+            let text = format!(
+                "`targets` and ports make {} pairs, but must make at most {}: {targets} targets, {ports} ports",
+                targets * ports as u128,
+                Self::MAX_PAIRS
+            );
+            return Err(ParameterError::of("targets", text));
+        }
         Ok(())
+    }
+
+    /// What `targets` stand for, in their order.
+    ///
+    /// # Errors
+    /// Where an entry is malformed, or all together are more than [`Self::MAX_TARGETS`].
+    pub fn spans(&self) -> Result<Vec<TargetSpan>, ParameterError> {
+        targets::parse("targets", &self.targets, Self::MAX_TARGETS)
+    }
+
+    /// The ports that are tried at each further target, in ascending order.
+    pub fn ports_of_targets(&self) -> BTreeSet<u16> {
+        self.further_ports().into_iter().chain([self.port]).collect()
     }
 
     /// The further ports in ascending order, each once.

@@ -8,8 +8,11 @@ use std::net::{IpAddr, SocketAddr};
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "snake_case")]
 pub enum CloudProvider {
+    /// Microsoft Azure.
     Azure,
+    /// Amazon Web Services.
     Aws,
+    /// Google Cloud.
     Gcp,
     /// Of a newer agent.
     #[serde(other)]
@@ -118,6 +121,7 @@ pub enum PlatformService {
     Agent,
     /// Extensions and health reports (port 32526).
     Health,
+    /// Another one, which this version has no word for.
     #[serde(other)]
     Other,
 }

@@ -123,6 +123,7 @@ pub struct SentQuery {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "snake_case")]
 pub enum QueryReason {
+    /// The first query of the question.
     First,
     /// The one before got no reply in time.
     Silence,
@@ -135,6 +136,7 @@ pub enum QueryReason {
     BadCookie,
     /// The reply over UDP was cut (TC=1): this one goes over TCP (RFC 7766 section 5).
     Truncated,
+    /// Another one, which this version has no word for.
     #[serde(other)]
     Other,
 }
@@ -174,7 +176,9 @@ pub enum LookupSource {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "snake_case")]
 pub enum Transport {
+    /// Datagrams (RFC 1035 section 4.2.1).
     Udp,
+    /// A connection (RFC 7766).
     Tcp,
     /// DNS over TLS (RFC 7858).
     Tls,

@@ -27,11 +27,17 @@ pub struct Expectation {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "snake_case")]
 pub enum ExpectationAbout {
+    /// The answer's status.
     Status,
+    /// A header of the answer.
     Header,
+    /// The SHA-256 digest of the body.
     BodySha256,
+    /// A text within the body.
     BodyText,
+    /// A value within a body of JSON, by its pointer (RFC 6901).
     Json,
+    /// Another one, which this version has no word for.
     #[serde(other)]
     Other,
 }
@@ -40,10 +46,15 @@ pub enum ExpectationAbout {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "snake_case")]
 pub enum Relation {
+    /// It must be there.
     Present,
+    /// It must not be there.
     Absent,
+    /// It must be exactly this.
     Equals,
+    /// It must have this in it.
     Contains,
+    /// Another one, which this version has no word for.
     #[serde(other)]
     Other,
 }

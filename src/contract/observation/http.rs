@@ -128,6 +128,7 @@ pub enum ExchangePurpose {
     Upload,
     /// A proxy auto-configuration script (PAC).
     ProxyScript,
+    /// Another one, which this version has no word for.
     #[serde(other)]
     Other,
 }
@@ -150,6 +151,7 @@ pub enum ProxyReason {
     Comparison,
     /// It is the script that names the proxies: programs fetch it directly.
     Script,
+    /// Another one, which this version has no word for.
     #[serde(other)]
     Other,
 }

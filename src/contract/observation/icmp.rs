@@ -105,6 +105,7 @@ pub enum ExtraKind {
     Duplicate,
     /// The request's time-out had passed.
     Late,
+    /// Another one, which this version has no word for.
     #[serde(other)]
     Other,
 }

@@ -15,6 +15,9 @@ pub struct Load {
     /// Where load and measurements went: the proxy's where there is one.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub address: Option<SocketAddr>,
+    /// Until a connection stood or had failed, in microseconds; none from versions before it was recorded.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub connect_us: Option<u64>,
     /// The proxy that was used, without its credentials.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub proxy: Option<String>,

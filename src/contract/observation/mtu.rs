@@ -107,6 +107,7 @@ pub enum MtuAnswer {
     NotSent,
     /// Another ICMP error answered.
     Refused,
+    /// Nothing answered in time.
     #[serde(other)]
     Silent,
 }

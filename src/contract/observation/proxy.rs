@@ -55,6 +55,7 @@ pub struct Proxy {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "snake_case")]
 pub enum ProxyProtocol {
+    /// HTTP: CONNECT for TLS, whole URLs for the rest (RFC 9110 section 9.3.6).
     Http,
     /// HTTP within TLS.
     Https,
@@ -66,6 +67,7 @@ pub enum ProxyProtocol {
     Socks5,
     /// SOCKS 5; the proxy finds the host's address.
     Socks5h,
+    /// Another one, which this version has no word for.
     #[serde(other)]
     Other,
 }

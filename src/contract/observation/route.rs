@@ -103,7 +103,9 @@ pub enum ReplyKind {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "snake_case")]
 pub enum TraceProtocol {
+    /// UDP packets to ports that nobody is expected at.
     Udp,
+    /// ICMP echo requests.
     Icmp,
     /// SYN segments.
     Tcp,

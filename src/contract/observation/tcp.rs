@@ -19,7 +19,8 @@ pub struct Connect {
     /// The interface that has the local address.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub interface: Option<String>,
-    /// How long the attempt took to succeed or fail.
+    /// How long the attempt took to succeed or fail, in microseconds: until the kernel's stamp of the SYN-ACK or reset where that was
+    /// read, else until this program heard of it.
     pub took_us: u64,
     /// The kernel's smoothed RTT at connect, where the system tells it (TCP_INFO).
     #[serde(default, skip_serializing_if = "Option::is_none")]

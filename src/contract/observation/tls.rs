@@ -193,13 +193,17 @@ pub struct Ocsp {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "snake_case")]
 pub enum OcspStatus {
+    /// The issuer knows of no revocation (RFC 6960 section 2.2).
     Good,
+    /// The issuer has revoked the certificate.
     Revoked,
+    /// The responder does not know the certificate.
     Unknown,
     /// The responder gave an error instead of an answer.
     NoAnswer,
     /// The bytes are no OCSP response.
     Unreadable,
+    /// Another one, which this version has no word for.
     #[serde(other)]
     Other,
 }
@@ -293,6 +297,7 @@ pub enum Variant {
     ServerName,
     /// It offers the session of the handshake before.
     Resumption,
+    /// Another one, which this version has no word for.
     #[serde(other)]
     Other,
 }
@@ -430,11 +435,17 @@ pub enum TrustStore {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "snake_case")]
 pub enum TrustReason {
+    /// A certificate of the chain is past its end.
     Expired,
+    /// A certificate of the chain begins later.
     NotYetValid,
+    /// The certificate is for another name.
     NameMismatch,
+    /// No trusted authority is at the end of the chain.
     UnknownIssuer,
+    /// A certificate of the chain was revoked.
     Revoked,
+    /// Another one, which this version has no word for.
     #[serde(other)]
     Other,
 }

@@ -124,6 +124,14 @@ impl ProbeSet {
         parse::parse(origin, text)
     }
 
+    /// As [`Self::parse`].
+    ///
+    /// # Errors
+    /// All mistakes that do not follow from one another, some dozens at most.
+    pub fn parse_whole(origin: &str, text: &str) -> Result<Self, Vec<ConfigError>> {
+        parse::parse_whole(origin, text)
+    }
+
     pub fn reference(&self) -> SetReference {
         SetReference {
             name: self.name.clone(),

@@ -6,9 +6,10 @@ use super::{
 };
 use crate::config_error::{ConfigError, Source};
 use crate::config_table::Table;
-use crate::kind::Kind;
+use crate::kind::{Field, Kind};
 use crate::target::TargetForm;
 use serde_json::{Map, Value};
+use std::ops::Range;
 use std::time::Duration;
 use toml::de::DeTable;
 
@@ -21,156 +22,251 @@ const TARGET_NAMES: [&str; 8] =
 const DEFAULT_DEADLINE: Duration = Duration::from_secs(15);
 const DEFAULT_BUDGET: Duration = Duration::from_secs(60);
 
+/// Mistakes that are told at once: more of them come from something else than slips.
+const MAX_MISTAKES: usize = 20;
+
+/// What is wrong with a set, in the order in which it is read.
+#[derive(Default)]
+struct Mistakes(Vec<ConfigError>);
+
+impl Mistakes {
+    /// The value, or its mistake kept.
+    fn keep<T>(&mut self, read: Result<T, ConfigError>) -> Option<T> {
+        read.map_err(|mistake| self.add(mistake)).ok()
+    }
+
+    fn add(&mut self, mistake: ConfigError) {
+        if self.0.len() < MAX_MISTAKES {
+            self.0.push(mistake);
+        }
+    }
+}
+
+/// # Errors
+/// The first mistake.
 pub(super) fn parse(origin: &str, text: &str) -> Result<ProbeSet, ConfigError> {
+    let first = |mistakes: Vec<ConfigError>| mistakes.into_iter().next();
+    parse_whole(origin, text)
+        .map_err(|mistakes| first(mistakes).unwrap_or_else(|| Source { origin, text }.error(0..0, "the set cannot be read")))
+}
+
+/// # Errors
+/// Every mistake that does not follow from another one, [`MAX_MISTAKES`] at most; where the text is no TOML, only where it ends to be.
+pub(super) fn parse_whole(origin: &str, text: &str) -> Result<ProbeSet, Vec<ConfigError>> {
     let source = Source { origin, text };
     if text.len() > MAX_SET_BYTES {
-        return Err(source.error(0..0, format!("the set is longer than {MAX_SET_BYTES} bytes")));
+        return Err(vec![source.error(0..0, format!("the set is longer than {MAX_SET_BYTES} bytes"))]);
     }
-    let document = DeTable::parse(text).map_err(|error| source.error(error.span().unwrap_or(0..0), error.message()))?;
+    let document = DeTable::parse(text).map_err(|error| vec![source.error(error.span().unwrap_or(0..0), error.message())])?;
     let root = Table { source, span: 0..0, table: document.get_ref() };
-    root.refuse_unknown_keys("key", &SET_KEYS)?;
-    let target = root.optional_word("target", "target form", &TargetForm::ALL)?;
+    let mut mistakes = Mistakes::default();
+    let set = set(&root, text, &mut mistakes);
+    match set {
+        Some(set) if mistakes.0.is_empty() => Ok(set),
+        _ => Err(mistakes.0),
+    }
+}
+
+fn set(root: &Table<'_>, text: &str, mistakes: &mut Mistakes) -> Option<ProbeSet> {
+    root.unknown_keys("key", &SET_KEYS).for_each(|mistake| mistakes.add(mistake));
+    let target = mistakes.keep(root.optional_word("target", "target form", &TargetForm::ALL));
     let parameters = match root.table.get("parameters") {
         None => Vec::new(),
-        Some(value) => parameters(&root.sub(value, "parameters")?)?,
+        Some(value) => match mistakes.keep(root.sub(value, "parameters")) {
+            Some(table) => parameters(&table, mistakes),
+            None => Vec::new(),
+        },
     };
-    let mut checks: Vec<SetCheck> = Vec::new();
-    for value in root.list("check")? {
-        let check = check(&root.sub(value, "check")?, &checks, &parameters, target.is_some())?;
-        checks.push(check);
+    let values = mistakes.keep(root.list("check")).unwrap_or_default();
+    let (mut checks, mut earlier): (Vec<SetCheck>, Vec<String>) = (Vec::new(), Vec::new());
+    if values.is_empty() || values.len() > MAX_CHECKS {
+        let text = format!("a set has between 1 and {MAX_CHECKS} checks, this one has {}", values.len());
+        mistakes.add(root.source.error(0..0, text));
     }
-    if checks.is_empty() || checks.len() > MAX_CHECKS {
-        return Err(source.error(0..0, format!("a set has between 1 and {MAX_CHECKS} checks, this one has {}", checks.len())));
+    for value in values.into_iter().take(MAX_CHECKS) {
+        let Some(table) = mistakes.keep(root.sub(value, "check")) else { continue };
+        // Where the target's form is wrong, the names of its parts are not.
+        let has_target = target != Some(None);
+        checks.extend(check(&table, &mut earlier, &parameters, has_target, mistakes));
     }
-    let budget = root.duration("budget", DEFAULT_BUDGET, MAX_BUDGET)?;
-    let version = root.integer("version")?.unwrap_or(1);
-    Ok(ProbeSet {
-        name: root.word("name")?,
-        version: u32::try_from(version).map_err(|_| root.at("version", "the version is not a small whole number"))?,
-        question: root.text("question")?,
-        budget,
-        target,
+    let budget = mistakes.keep(root.duration("budget", DEFAULT_BUDGET, MAX_BUDGET));
+    let version = root.integer("version").map(|version| version.unwrap_or(1));
+    let version = version
+        .and_then(|version| u32::try_from(version).map_err(|_| root.at("version", "the version is not a small whole number")));
+    let version = mistakes.keep(version);
+    let (name, question) = (mistakes.keep(root.word("name")), mistakes.keep(root.text("question")));
+    Some(ProbeSet {
+        name: name?,
+        version: version?,
+        question: question?,
+        budget: budget?,
+        target: target?,
         parameters,
         checks,
         text: text.to_owned(),
     })
 }
 
-fn parameters(table: &Table<'_>) -> Result<Vec<SetParameter>, ConfigError> {
+/// Those that are in order, and by their name and kind those that are not: their uses are no mistakes of their own.
+fn parameters(table: &Table<'_>, mistakes: &mut Mistakes) -> Vec<SetParameter> {
     let mut parameters = Vec::new();
     for (name, value) in table.table {
-        let own = table.sub(value, name.get_ref())?;
-        own.refuse_unknown_keys("key", &PARAMETER_KEYS)?;
-        let kind = own.optional_word("type", "parameter type", &SetParameterType::ALL)?.ok_or_else(|| own.missing("type"))?;
-        let parameter = SetParameter {
-            name: name.get_ref().to_string(),
-            help: own.text("help")?,
-            kind,
-            default: own.table.get("default").map(|value| own.json(value)).transpose()?,
-            minimum: own.integer("minimum")?,
-            maximum: own.integer("maximum")?,
-        };
+        let Some(own) = mistakes.keep(table.sub(value, name.get_ref())) else { continue };
+        own.unknown_keys("key", &PARAMETER_KEYS).for_each(|mistake| mistakes.add(mistake));
+        let kind = own.optional_word("type", "parameter type", &SetParameterType::ALL);
+        let kind = mistakes.keep(kind.and_then(|kind| kind.ok_or_else(|| own.missing("type"))));
+        let help = mistakes.keep(own.text("help"));
+        let default = mistakes.keep(own.table.get("default").map(|value| own.json(value)).transpose()).flatten();
+        let minimum = mistakes.keep(own.integer("minimum")).flatten();
+        let maximum = mistakes.keep(own.integer("maximum")).flatten();
+        let Some(kind) = kind else { continue };
+        let name = name.get_ref().to_string();
+        let parameter = SetParameter { name, help: help.unwrap_or_default(), kind, default, minimum, maximum };
         if let Some(default) = &parameter.default {
-            parameter.check(default).map_err(|message| own.at("default", message))?;
+            mistakes.keep(parameter.check(default).map_err(|message| own.at("default", message)));
         }
         parameters.push(parameter);
     }
-    Ok(parameters)
+    parameters
 }
 
 fn check(
     table: &Table<'_>,
-    earlier: &[SetCheck],
+    earlier: &mut Vec<String>,
     parameters: &[SetParameter],
     has_target: bool,
-) -> Result<SetCheck, ConfigError> {
-    table.refuse_unknown_keys("key", &CHECK_KEYS)?;
-    let id = table.word("id")?;
-    if earlier.iter().any(|other| other.id == id) {
-        return Err(table.at("id", format!("two checks are called `{id}`")));
-    }
-    let known = || earlier.iter().map(|check| check.id.as_str());
-    let (kind_text, kind_span) = table.spanned_text("kind")?;
-    let kind = Kind::from_name(&kind_text)
-        .ok_or_else(|| table.source.unknown(kind_span, "probe kind", &kind_text, Kind::ALL.iter().map(|kind| kind.name())))?;
-    let mut needs = Vec::new();
-    for value in table.list("needs")? {
-        let name = table.as_text(value, "needs")?;
-        if !known().any(|earlier| earlier == name) {
-            return Err(table.source.unknown(value.span(), "earlier check", &name, known()));
-        }
-        needs.push(name);
-    }
-    let mut when = Vec::new();
-    for value in table.list("when")? {
-        let word = table.as_text(value, "when")?;
-        let condition =
-            Condition::parse(&word).ok_or_else(|| table.source.unknown(value.span(), "condition", &word, Condition::WORDS))?;
-        if let Some(name) = condition.check().filter(|name| !known().any(|earlier| earlier == *name)) {
-            return Err(table.source.unknown(value.span(), "earlier check", name, known()));
-        }
-        let names = || parameters.iter().map(|parameter| parameter.name.as_str());
-        if let Some(name) = condition.parameter().filter(|name| !names().any(|known| known == *name)) {
-            return Err(table.source.unknown(value.span(), "parameter", name, names()));
-        }
-        when.push(condition);
-    }
-    let for_each = repetition::items(table, parameters)?;
-    let with = match table.table.get("with") {
-        None => Map::new(),
-        Some(value) => {
-            let own = ["each"].into_iter().filter(|_| for_each.is_some());
-            let of_target = TARGET_NAMES.into_iter().filter(|_| has_target);
-            let names: Vec<&str> = own.chain(of_target).chain(parameters.iter().map(|own| own.name.as_str())).collect();
-            with(&table.sub(value, "with")?, kind, &names)?
-        }
-    };
-    if let Some(missing) = kind.fields().iter().find(|field| field.required && !with.contains_key(&field.name)) {
-        return Err(table
-            .source
-            .error(table.span.clone(), format!("check `{id}` gives no `{}`: {}", missing.name, missing.help)));
-    }
-    Ok(SetCheck {
-        id,
-        kind,
-        required: table.boolean("required")?.unwrap_or(false),
+    mistakes: &mut Mistakes,
+) -> Option<SetCheck> {
+    table.unknown_keys("key", &CHECK_KEYS).for_each(|mistake| mistakes.add(mistake));
+    let id = mistakes.keep(own_id(table, earlier));
+    let kind = mistakes.keep(kind(table));
+    let needs = needs(table, earlier, mistakes);
+    let when = conditions(table, earlier, parameters, mistakes);
+    let for_each = mistakes.keep(repetition::items(table, parameters));
+    let named = id.as_deref().unwrap_or("?");
+    let with = kind.and_then(|kind| {
+        let own = ["each"].into_iter().filter(|_| for_each != Some(None));
+        let of_target = TARGET_NAMES.into_iter().filter(|_| has_target);
+        let names: Vec<&str> = own.chain(of_target).chain(parameters.iter().map(|own| own.name.as_str())).collect();
+        with(table, kind, named, &names, mistakes)
+    });
+    let required = mistakes.keep(table.boolean("required"));
+    let deadline = mistakes.keep(table.duration("deadline", DEFAULT_DEADLINE, MAX_DEADLINE));
+    let samples = mistakes.keep(repetition::samples(table, parameters));
+    let every = mistakes.keep(repetition::every(table, parameters));
+    earlier.extend(id.clone());
+    Some(SetCheck {
+        id: id?,
+        kind: kind?,
+        required: required?.unwrap_or(false),
         needs,
         when,
-        deadline: table.duration("deadline", DEFAULT_DEADLINE, MAX_DEADLINE)?,
-        for_each,
-        samples: repetition::samples(table, parameters)?,
-        every: repetition::every(table, parameters)?,
-        with,
+        deadline: deadline?,
+        for_each: for_each?,
+        samples: samples?,
+        every: every?,
+        with: with?,
     })
 }
 
-/// A check's parameters: keys are known to the kind, names in braces are known to the set, and what is literal is checked now.
-fn with(table: &Table<'_>, kind: Kind, known: &[&str]) -> Result<Map<String, Value>, ConfigError> {
-    let fields = kind.fields();
-    let names: Vec<&str> = fields.iter().map(|field| field.name.as_str()).collect();
-    table.refuse_unknown_keys("parameter", &names)?;
-    let mut with = Map::new();
-    for (key, value) in table.table {
-        let json = table.json(value)?;
-        let texts: Vec<&str> = match &json {
-            Value::String(text) => vec![text],
-            Value::Array(items) => items.iter().filter_map(Value::as_str).collect(),
-            _ => Vec::new(),
-        };
-        let named: Vec<&str> = texts.iter().flat_map(|text| template::names(text)).collect();
-        for name in &named {
-            if !known.contains(name) {
-                return Err(table.source.unknown(value.span(), "value", name, known.iter().copied()));
-            }
-        }
-        if named.is_empty() {
-            let only = Value::Object(Map::from_iter([(key.get_ref().to_string(), json.clone())]));
-            let own: Vec<_> = fields.iter().filter(|field| field.name == key.get_ref().as_ref()).cloned().collect();
-            crate::kind::check_fields(&own, &only).map_err(|error| table.source.error(value.span(), error.message))?;
-        }
-        with.insert(key.get_ref().to_string(), json);
+fn own_id(table: &Table<'_>, earlier: &[String]) -> Result<String, ConfigError> {
+    let id = table.word("id")?;
+    if earlier.contains(&id) {
+        return Err(table.at("id", format!("two checks are called `{id}`")));
     }
-    Ok(with)
+    Ok(id)
+}
+
+fn kind(table: &Table<'_>) -> Result<Kind, ConfigError> {
+    let (text, span) = table.spanned_text("kind")?;
+    Kind::from_name(&text)
+        .ok_or_else(|| table.source.unknown(span, "probe kind", &text, Kind::ALL.iter().map(|kind| kind.name())))
+}
+
+fn needs(table: &Table<'_>, earlier: &[String], mistakes: &mut Mistakes) -> Vec<String> {
+    let mut needs = Vec::new();
+    for value in mistakes.keep(table.list("needs")).unwrap_or_default() {
+        let Some(name) = mistakes.keep(table.as_text(value, "needs")) else { continue };
+        if !earlier.contains(&name) {
+            mistakes.add(table.source.unknown(value.span(), "earlier check", &name, earlier.iter().map(String::as_str)));
+        }
+        needs.push(name);
+    }
+    needs
+}
+
+fn conditions(table: &Table<'_>, earlier: &[String], parameters: &[SetParameter], mistakes: &mut Mistakes) -> Vec<Condition> {
+    let known = || earlier.iter().map(String::as_str);
+    let names = || parameters.iter().map(|parameter| parameter.name.as_str());
+    let mut when = Vec::new();
+    for value in mistakes.keep(table.list("when")).unwrap_or_default() {
+        let Some(word) = mistakes.keep(table.as_text(value, "when")) else { continue };
+        let Some(condition) = Condition::parse(&word) else {
+            mistakes.add(table.source.unknown(value.span(), "condition", &word, Condition::WORDS));
+            continue;
+        };
+        if let Some(name) = condition.check().filter(|name| !known().any(|earlier| earlier == *name)) {
+            mistakes.add(table.source.unknown(value.span(), "earlier check", name, known()));
+        }
+        if let Some(name) = condition.parameter().filter(|name| !names().any(|known| known == *name)) {
+            mistakes.add(table.source.unknown(value.span(), "parameter", name, names()));
+        }
+        when.push(condition);
+    }
+    when
+}
+
+/// A check's parameters: keys are known to the kind, names in braces are known to the set, and what is literal is checked now. A
+/// parameter that is missing is told only where none is misspelt.
+fn with(check: &Table<'_>, kind: Kind, id: &str, known: &[&str], mistakes: &mut Mistakes) -> Option<Map<String, Value>> {
+    let fields = kind.fields();
+    let mut with = Map::new();
+    let mut misspelt = false;
+    if let Some(value) = check.table.get("with") {
+        let table = mistakes.keep(check.sub(value, "with"))?;
+        let names: Vec<&str> = fields.iter().map(|field| field.name.as_str()).collect();
+        for mistake in table.unknown_keys("parameter", &names) {
+            misspelt = true;
+            mistakes.add(mistake);
+        }
+        for (key, value) in table.table {
+            let Some(json) = mistakes.keep(table.json(value)) else { continue };
+            mistakes.keep(with_value(&table, &fields, key.get_ref(), value.span(), &json, known));
+            with.insert(key.get_ref().to_string(), json);
+        }
+    }
+    let missing = fields.iter().find(|field| field.required && !with.contains_key(&field.name) && !misspelt);
+    if let Some(missing) = missing {
+        let text = format!("check `{id}` gives no `{}`: {}", missing.name, missing.help);
+        mistakes.add(check.source.error(check.span.clone(), text));
+    }
+    Some(with)
+}
+
+/// One value of a check's parameters.
+fn with_value(
+    table: &Table<'_>,
+    fields: &[Field],
+    key: &str,
+    span: Range<usize>,
+    json: &Value,
+    known: &[&str],
+) -> Result<(), ConfigError> {
+    let texts: Vec<&str> = match json {
+        Value::String(text) => vec![text],
+        Value::Array(items) => items.iter().filter_map(Value::as_str).collect(),
+        _ => Vec::new(),
+    };
+    let named: Vec<&str> = texts.iter().flat_map(|text| template::names(text)).collect();
+    if let Some(unknown) = named.iter().find(|name| !known.contains(name)) {
+        return Err(table.source.unknown(span, "value", unknown, known.iter().copied()));
+    }
+    let own: Vec<Field> = fields.iter().filter(|field| field.name == key).cloned().collect();
+    if named.is_empty() && !own.is_empty() {
+        let only = Value::Object(Map::from_iter([(key.to_owned(), json.clone())]));
+        crate::kind::check_fields(&own, &only).map_err(|error| table.source.error(span, error.message))?;
+    }
+    Ok(())
 }
 
 impl SetParameter {
@@ -239,5 +335,35 @@ with = { host = "{target.host}", port = "{target.port}" }
             let error = parse("x.toml", &GOOD.replace(from, to)).unwrap_err().to_string();
             assert!(error.contains(expected), "{to}: {error}");
         }
+    }
+
+    #[test]
+    fn independent_mistakes_are_told_at_once_and_none_that_follow_from_another() {
+        let bad = GOOD
+            .replace("name = \"example\"", "nmae = \"example\"")
+            .replace("kind = \"tcp\"", "kind = \"tpc\"")
+            .replace("required = true", "required = \"yes\"")
+            + "\n[[check]]\nid = \"path\"\nkind = \"icmp\"\nneeds = [\"connect\", \"conect\"]\nwith = { hots = \"x\", count = 0 }\n";
+        let mistakes: Vec<String> = parse_whole("x.toml", &bad).unwrap_err().iter().map(ToString::to_string).collect();
+        let expected = [
+            "unknown key `nmae`",
+            "probe kind `tpc`",
+            "`required`",
+            "check `conect`",
+            "parameter `hots`",
+            "`count`",
+            "`name` is missing",
+        ];
+        assert_eq!(mistakes.len(), expected.len(), "{mistakes:#?}");
+        for words in expected {
+            assert!(mistakes.iter().any(|mistake| mistake.contains(words)), "{words}: {mistakes:#?}");
+        }
+        assert_eq!(parse("x.toml", &bad).unwrap_err().to_string(), mistakes[0]);
+    }
+
+    #[test]
+    fn a_text_full_of_mistakes_is_told_a_bounded_number_of_them() {
+        let many: String = (0..100).map(|number| format!("key{number} = 1\n")).collect();
+        assert_eq!(parse_whole("x.toml", &(many + GOOD)).unwrap_err().len(), MAX_MISTAKES);
     }
 }

@@ -33,6 +33,10 @@ fn left_out(fact: &Fact) -> Option<Note> {
             let why = format!("whether another machine uses its addresses was not asked: {}", note.why);
             Some(Note { why, grant: note.grant.clone() })
         }
+        Fact::Firewall(firewall) => {
+            let note = firewall.unread.as_ref()?;
+            Some(Note { why: format!("this machine's firewall was not read: {}", note.why), grant: note.grant.clone() })
+        }
         Fact::Trace(trace) if !trace.privileged && !trace.lacks.is_empty() => {
             let why = format!("the path was traced without raw sockets, which leaves out {}", lost(trace));
             Some(Note { why, grant: Some(Note::WITH_SUDO.to_owned()) })
@@ -57,6 +61,15 @@ mod tests {
     use netsonde_contract::kind::Kind;
     use netsonde_contract::observation::{Fact, TraceLacks};
     use netsonde_contract::outcome::Note;
+
+    #[test]
+    fn a_firewall_that_could_not_be_read_is_a_gap_with_what_grants_it() {
+        let unread = serde_json::json!({"fact": "firewall", "tables": [], "unread": {"why": "it shows itself to root only", "grant": Note::WITH_SUDO}});
+        let facts = [serde_json::from_value::<Fact>(unread).unwrap()];
+        let diagnosis = Scene::new("shop.example").check(Kind::Host, facts).diagnose();
+        assert_eq!(diagnosis.not_measured[0].grant.as_deref(), Some(Note::WITH_SUDO), "{diagnosis:?}");
+        assert!(diagnosis.not_measured[0].why.contains("firewall was not read"));
+    }
 
     #[test]
     fn a_part_that_needs_a_right_is_said_once_with_what_grants_it_and_costs_no_verdict() {

@@ -3,7 +3,7 @@ use netsonde_contract::failure::{Failure, FailureCode, IcmpMeaning, Step};
 use netsonde_contract::id::ObservationId;
 use netsonde_contract::kind::Kind;
 use netsonde_contract::kind::ServiceTransport;
-use netsonde_contract::observation::{Connect, Exchange, Handshake, Service};
+use netsonde_contract::observation::{Connect, Exchange, Handshake, Load, Service};
 use std::net::{IpAddr, SocketAddr};
 
 /// A little less than the second after which a SYN is sent again.
@@ -25,8 +25,8 @@ pub(crate) struct Attempt<'a> {
     pub(crate) failure: Option<&'a Failure>,
     /// The request was sent there by a redirect, so that the address may be another host's.
     pub(crate) redirected: bool,
-    /// An ICMP error that ended it would have been recorded: only tcp checks keep them.
-    pub(crate) keeps_icmp: bool,
+    /// By a tcp check, whose attempts are side by side and differ in nothing else.
+    pub(crate) by_tcp_check: bool,
 }
 
 impl<'a> Attempt<'a> {
@@ -42,7 +42,7 @@ impl<'a> Attempt<'a> {
             syn_retransmits: connect.syn_retransmits,
             failure: connect.failure.as_ref(),
             redirected: false,
-            keeps_icmp: true,
+            by_tcp_check: true,
         })
         .filter(Self::was_made)
     }
@@ -60,7 +60,7 @@ impl<'a> Attempt<'a> {
             syn_retransmits: None,
             failure: handshake.failure.as_ref().filter(|failure| is_before_connected(failure)),
             redirected: false,
-            keeps_icmp: false,
+            by_tcp_check: false,
         })
         .filter(Self::was_made)
     }
@@ -78,7 +78,7 @@ impl<'a> Attempt<'a> {
             syn_retransmits: None,
             failure: service.failure.as_ref().filter(|failure| is_before_connected(failure)),
             redirected: false,
-            keeps_icmp: false,
+            by_tcp_check: false,
         })
         .filter(Self::was_made)
     }
@@ -101,7 +101,25 @@ impl<'a> Attempt<'a> {
             syn_retransmits: None,
             failure,
             redirected: exchange.redirect > 0,
-            keeps_icmp: false,
+            by_tcp_check: false,
+        })
+        .filter(Self::was_made)
+    }
+
+    /// The connection that a measurement under load begins with. Through a proxy it says nothing about the way to the target.
+    pub(super) fn of_load(seen: Seen<'a, Load>) -> Option<Self> {
+        let load = Some(seen.fact).filter(|load| load.proxy.is_none())?;
+        Some(Self {
+            id: seen.id,
+            at_us: seen.at_us,
+            host: host_of(&load.url),
+            address: load.address?,
+            local: None,
+            took_us: load.connect_us?,
+            syn_retransmits: None,
+            failure: load.failure.as_ref().filter(|failure| is_before_connected(failure)),
+            redirected: false,
+            by_tcp_check: false,
         })
         .filter(Self::was_made)
     }

@@ -34,7 +34,9 @@ impl<'a> Evidence<'a> {
         let echoes = self.echoes_of(address).map(|echo| (echo.fact.failure.as_ref(), echo.id));
         let traces =
             self.traces.iter().filter(|trace| trace.target == address).map(|trace| (trace.fact.failure.as_ref(), trace.id));
-        let all = routes.chain(attempts).chain(echoes).chain(traces);
+        let sendings = self.sendings_to_target().filter(|sending| sending.address.ip() == address);
+        let sendings = sendings.map(|sending| (sending.failure, sending.id));
+        let all = routes.chain(attempts).chain(echoes).chain(traces).chain(sendings);
         all.filter_map(|(failure, id)| Some((failure?, id))).collect()
     }
 
@@ -45,7 +47,7 @@ impl<'a> Evidence<'a> {
             return Vec::new();
         }
         let barred = |failure: &Failure| failure.code == FailureCode::PermissionDenied && failure.icmp.is_none();
-        let attempts = || self.attempts().iter().filter(|attempt| attempt.address.ip() == address && attempt.keeps_icmp);
+        let attempts = || self.attempts().iter().filter(|attempt| attempt.address.ip() == address);
         // A route of type prohibit bars connections too; a lookup that is barred alone only lacked a right.
         let prohibited = attempts().any(|attempt| attempt.failure.is_some_and(barred));
         let by_table = routes().filter(|route| route.fact.failure.as_ref().is_some_and(|failure| prohibited || !barred(failure)));
@@ -57,7 +59,9 @@ impl<'a> Evidence<'a> {
         let by_trace = self.traces.iter().filter(|trace| trace.target == address && self.hops_of(address).is_empty());
         let by_trace = by_trace.filter(|trace| trace.fact.failure.as_ref().is_some_and(is_without_route));
         let ids = by_table.map(|route| route.id).chain(by_attempt.map(|attempt| attempt.id));
-        ids.chain(by_echo.map(|echo| echo.id)).chain(by_trace.map(|trace| trace.id)).collect()
+        let by_sending = self.sendings_to_target().filter(|sending| sending.address.ip() == address);
+        let by_sending = by_sending.filter(|sending| sending.failure.is_some_and(is_without_route)).map(|sending| sending.id);
+        ids.chain(by_echo.map(|echo| echo.id)).chain(by_trace.map(|trace| trace.id)).chain(by_sending).collect()
     }
 
     /// Observations in which this machine said host unreachable itself: it found no hardware address for the next hop (RFC 1122
@@ -70,7 +74,7 @@ impl<'a> Evidence<'a> {
         let own = self.icmp_errors(address, IcmpMeaning::HostUnreachable).into_iter();
         let own = own.filter(|seen| self.is_own(seen.error.offender)).map(|seen| seen.id);
         let at_once = |attempt: &&Attempt<'_>| {
-            let failure = attempt.failure.filter(|_| attempt.keeps_icmp && attempt.address.ip() == address);
+            let failure = attempt.failure.filter(|_| attempt.address.ip() == address);
             failure.is_some_and(|failure| failure.code == FailureCode::HostUnreachable && failure.icmp.is_none())
         };
         own.chain(self.attempts().iter().filter(at_once).map(|attempt| attempt.id)).collect()

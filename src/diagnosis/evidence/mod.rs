@@ -8,6 +8,8 @@ mod machine;
 mod naming;
 /// What is known about the way to one address.
 mod path;
+/// What was sent beside connections.
+mod sending;
 /// What a series of echo requests shows of the way.
 mod series;
 /// What made a check fail, and where.
@@ -17,6 +19,7 @@ pub(crate) use endpoint::{Attempt, Endpoint, host_of};
 pub(crate) use machine::{is_barred, is_private, is_without_route};
 pub(crate) use naming::{Answer, NXDOMAIN, NameView, REFUSED, SERVFAIL, ServerView, went_out};
 pub(crate) use path::IcmpSeen;
+use sending::Sending;
 pub(crate) use series::{Share, is_fragmented};
 pub(crate) use symptom::{Symptom, sets_cookie};
 
@@ -26,8 +29,8 @@ use netsonde_contract::kind::Kind;
 use netsonde_contract::observation::{
     AddressProbe, Capacity, Clock, CloudHint, CloudMetadata, Connect, Counters, Delegation, DnssecChain, Echo, Exchange,
     ExchangePurpose, Fact, FetchedIssuer, Handshake, HandshakeVariant, Hop, Interface, Load, Lookup, Machine, Mtu, NameSources,
-    Observation, PlatformAddress, PortSweep, Proxies, Proxy, Purpose, Quic, Resolvers, Revocation, Route, Service, Sockets,
-    SystemLoad, TimeOffset, TlsSupport, Trace, ZoneServer,
+    Observation, PlatformAddress, PortSweep, Proxies, Proxy, Purpose, Quic, Reflection, Resolvers, Revocation, Route, Service,
+    Sockets, SystemLoad, TimeOffset, TlsSupport, Trace, ZoneServer,
 };
 use netsonde_contract::outcome::Outcome;
 use netsonde_contract::target::Target;
@@ -132,6 +135,10 @@ pub(crate) struct Evidence<'a> {
     /// Further ports of an address, tried for what they say of the address.
     pub(crate) port_sweeps: Vec<Seen<'a, PortSweep>>,
     attempts: Vec<Attempt<'a>>,
+    /// Beside connections, to this target and to what its checks asked beside it.
+    sendings: Vec<Sending<'a>>,
+    /// Series to reflectors, each direction by itself.
+    pub(crate) reflections: Vec<Seen<'a, Reflection>>,
     /// Connections to other targets of the run, which leave the same network.
     attempts_elsewhere: Vec<Attempt<'a>>,
 }
@@ -187,6 +194,8 @@ impl<'a> Evidence<'a> {
             proxy_answers: Vec::new(),
             port_sweeps: Vec::new(),
             attempts: Vec::new(),
+            sendings: Vec::new(),
+            reflections: Vec::new(),
             attempts_elsewhere: Vec::new(),
         };
         for outcome in outcomes {
@@ -232,8 +241,14 @@ impl<'a> Evidence<'a> {
             Fact::Capacity(fact) => self.capacities.push(seen!(fact)),
             Fact::AddressProbe(fact) => self.address_probes.push(seen!(fact)),
             Fact::CloudHint(fact) => self.cloud_hints.push(seen!(fact)),
-            Fact::CloudMetadata(fact) => self.cloud_metadata.push(seen!(fact)),
-            Fact::PlatformAddress(fact) => self.platform_addresses.push(seen!(fact)),
+            Fact::CloudMetadata(fact) => {
+                self.sendings.push(Sending::of_metadata(seen!(fact.as_ref())));
+                self.cloud_metadata.push(seen!(fact));
+            }
+            Fact::PlatformAddress(fact) => {
+                self.sendings.push(Sending::of_platform(seen!(fact.as_ref())));
+                self.platform_addresses.push(seen!(fact));
+            }
             Fact::Hop(fact) if !of_target => self.hops_elsewhere.push(seen!(fact)),
             Fact::Connect(fact) if !of_target && !is_of_proxy(outcome) => {
                 self.attempts_elsewhere.extend(Attempt::of_connect(seen!(fact)));
@@ -280,20 +295,33 @@ impl<'a> Evidence<'a> {
                 // Where it completed, its certificate is judged as any other. Its address is no attempt at TCP.
                 let completed = fact.tls.as_deref().filter(|_| fact.failure.is_none());
                 self.handshakes.extend(completed.map(|handshake| seen!(handshake)));
+                self.sendings.push(Sending::of_quic(seen!(fact.as_ref())));
                 self.quics.push(seen!(fact.as_ref()));
             }
             Fact::Service(fact) => {
                 let seen = seen!(fact.as_ref());
                 self.attempts.extend(Attempt::of_service(seen));
+                self.sendings.extend(Sending::of_service(seen));
                 self.services.push(seen);
             }
             Fact::Route(fact) => self.routes.push(seen!(fact)),
             Fact::Mtu(fact) => self.mtus.push(seen!(fact.as_ref())),
-            Fact::TimeOffset(fact) => self.time_offsets.push(seen!(fact.as_ref())),
+            Fact::TimeOffset(fact) => {
+                self.sendings.push(Sending::of_time(seen!(fact.as_ref())));
+                self.time_offsets.push(seen!(fact.as_ref()));
+            }
             // No rule reads these yet.
             Fact::Comparison(_) => {}
-            Fact::Load(fact) => self.loads.push(seen!(fact.as_ref())),
-            Fact::Reflection(_) => {}
+            Fact::Load(fact) => {
+                let seen = seen!(fact.as_ref());
+                self.attempts.extend(Attempt::of_load(seen));
+                self.loads.push(seen);
+            }
+            Fact::Reflection(fact) => {
+                let seen = seen!(fact.as_ref());
+                self.sendings.push(Sending::of_reflection(seen));
+                self.reflections.push(seen);
+            }
             Fact::PortSweep(fact) => self.port_sweeps.push(seen!(fact)),
             // Sums over many addresses: no rule reads a cause from them.
             Fact::Sweep(_) | Fact::Race(_) => {}
@@ -308,7 +336,8 @@ impl<'a> Evidence<'a> {
             let connect = self.attempts.first().map(|attempt| attempt.host.to_owned());
             let echo = || self.echoes.first().map(|echo| echo.host.clone());
             let trace = || self.traces.first().map(|trace| trace.host.clone());
-            connect.or_else(echo).or_else(trace)
+            let sending = || self.sendings_to_target().find_map(|sending| Some(sending.host?.to_owned()));
+            connect.or_else(echo).or_else(trace).or_else(sending)
         };
         self.target.map(|target| target.host.clone()).or_else(from_facts).unwrap_or_else(|| "the target".to_owned())
     }
@@ -320,7 +349,8 @@ impl<'a> Evidence<'a> {
         let all = attempts
             .chain(self.echoes.iter().map(|echo| echo.address))
             .chain(self.traces.iter().map(|trace| trace.target))
-            .chain(self.routes.iter().map(|route| route.target));
+            .chain(self.routes.iter().map(|route| route.target))
+            .chain(self.sendings_to_target().map(|sending| sending.address.ip()));
         for address in all {
             if !addresses.contains(&address) {
                 addresses.push(address);

@@ -92,6 +92,8 @@ impl<'a> Evidence<'a> {
         let mut ids = self.answered_tcp(address);
         ids.extend(self.echoed(address));
         ids.extend(self.arrived(address));
+        let sendings = self.sendings_to_target().filter(|sending| sending.address.ip() == address && sending.answered);
+        ids.extend(sendings.map(|sending| sending.id));
         ids
     }
 
@@ -124,6 +126,11 @@ impl<'a> Evidence<'a> {
                     let came_us = Some(hop.at_us + reply.rtt_us);
                     errors.push(IcmpSeen { id: hop.id, error, came_us, ttl: Some(hop.ttl) });
                 }
+            }
+        }
+        for sending in self.sendings_to_target().filter(|sending| sending.address.ip() == address) {
+            if let Some(error) = sending.failure.and_then(|failure| failure.icmp.as_ref()) {
+                errors.push(IcmpSeen { id: sending.id, error, came_us: None, ttl: None });
             }
         }
         errors.retain(|seen| seen.error.meaning() == meaning);

@@ -36,7 +36,7 @@ pub(super) fn questions(doubt: &Doubt<'_, '_>) -> Vec<Question> {
         if refused && !address.is_loopback() && open(REFUSED) {
             questions.extend(ping(doubt, address, REFUSED, 0.6));
             questions.extend(trace(doubt, address, REFUSED, 0.4));
-            if !endpoint.attempts.iter().any(|attempt| attempt.keeps_icmp) {
+            if !endpoint.attempts.iter().any(|attempt| attempt.by_tcp_check) {
                 questions.extend(connect(&endpoint, 2, &["tcp.refused", "path.admin_prohibited"], 0.6));
             }
         }

@@ -8,9 +8,9 @@ use netsonde_contract::observation::{
     EchoStatistics, Exchange, Fact, FetchedIssuer, Handshake, HandshakeVariant, Header, Hold, Hop, HopProbe, HopReply, HostsLine,
     Interface, LatencySeries, Load, LoadedPhase, Lookup, LookupSource, Machine, Mtu, MtuLimit, MtuTransport, NameSources,
     NameVerdict, Ocsp, OtherMessage, PlatformAddress, PlatformService, Proxies, Proxy, ProxySetting, Purpose, QueryReason, Quic,
-    Record, ReplyKind, Resolvers, Revocation, RevocationSource, Route, RttDistribution, Security, SentQuery, Service, SystemLoad,
-    TimeOffset, TlsSupport, Trace, TraceProtocol, Transfer, Transport, TrustReason, TrustStore, TrustVerdict, Variant,
-    VersionSupport, ZoneServer,
+    Record, Reflection, ReplyKind, Resolvers, Revocation, RevocationSource, Route, RttDistribution, Security, SentQuery, Service,
+    SystemLoad, TimeOffset, TlsSupport, Trace, TraceProtocol, Transfer, Transport, TrustReason, TrustStore, TrustVerdict,
+    Variant, VersionSupport, ZoneServer,
 };
 use serde_json::json;
 use std::net::{IpAddr, SocketAddr};
@@ -713,6 +713,7 @@ pub(crate) fn load(url: &str, idle_us: u64, loaded_us: u64, change: impl FnOnce(
     Fact::Load(Box::new(Load {
         url: url.into(),
         address: Some("192.0.2.1:443".parse().unwrap()),
+        connect_us: Some(20_000),
         proxy: None,
         latency: LatencyBy::Connect,
         idle: Some(series(idle_us)),
@@ -720,6 +721,26 @@ pub(crate) fn load(url: &str, idle_us: u64, loaded_us: u64, change: impl FnOnce(
         bytes: 1_000_000,
         failure: None,
     }))
+}
+
+/// A measurement under load that could not connect.
+pub(crate) fn unloaded(url: &str, code: FailureCode) -> Fact {
+    let Fact::Load(mut fact) = load(url, 0, 0, |_| {}) else { unreachable!("this is what it makes") };
+    (fact.connect_us, fact.idle, fact.loaded, fact.bytes) = (Some(900), None, Vec::new(), 0);
+    fact.failure = Some(failure(code, Step::Connect));
+    Fact::Load(fact)
+}
+
+/// A series of 100 packets to a counting reflector, of which some were lost on the way there and some on the way back.
+pub(crate) fn reflection(address: &str, forward: u32, reverse: u32, change: impl FnOnce(&mut Reflection)) -> Fact {
+    let mut fact: Reflection = serde_json::from_value(json!({
+        "host": "shop.example", "address": address, "timestamps": "ntp", "clock": "kernel_rx", "payload_bytes": 100,
+        "sent": 100, "received": 100 - forward - reverse, "reflector": "stateful", "forward": {"lost": forward},
+        "reverse": {"lost": reverse}, "took_us": 1_000_000,
+    }))
+    .unwrap();
+    change(&mut fact);
+    Fact::Reflection(Box::new(fact))
 }
 
 pub(crate) fn system_load(processors: u32, runnable: u32) -> Fact {

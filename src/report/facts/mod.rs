@@ -7,6 +7,7 @@ mod dns;
 mod dnssec;
 mod failure;
 mod host;
+mod host_details;
 mod host_state;
 mod http;
 mod http_beside;
@@ -155,6 +156,12 @@ pub(crate) fn details(fact: &Fact) -> Vec<String> {
         Fact::Trace(fact) => route::details(fact),
         Fact::Service(fact) => service::details(fact),
         Fact::Route(fact) => failure::details(fact.failure.as_ref()),
+        Fact::Interface(fact) => host_details::interface(fact),
+        Fact::Clock(fact) => host_details::clock(fact),
+        Fact::Neighbours(fact) => host_details::neighbours(fact),
+        Fact::Sockets(fact) => host_details::sockets(fact),
+        Fact::Firewall(fact) => host_details::firewall(fact),
+        Fact::Counters(fact) => host_details::counters(fact),
         _ => Vec::new(),
     }
 }

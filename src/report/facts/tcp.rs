@@ -2,7 +2,7 @@ use super::{failure, of};
 use crate::clean::shortened;
 use crate::units;
 use netsonde_contract::failure::FailureCode;
-use netsonde_contract::observation::{Connect, Fact, Hold, PortState, PortSweep, Race, TcpState};
+use netsonde_contract::observation::{Connect, Fact, Hold, PortState, PortSweep, Race, SeenSegment, TcpState};
 use netsonde_contract::outcome::Outcome;
 use std::net::SocketAddr;
 
@@ -69,6 +69,9 @@ pub(super) fn details(connect: &Connect) -> Vec<String> {
     if !facts.is_empty() {
         lines.push(facts.join("; "));
     }
+    lines.extend(connect.reset.as_ref().map(|reset| segment("reset", reset)));
+    lines.extend(connect.syn_ack.as_ref().map(|syn_ack| segment("SYN-ACK", syn_ack)));
+    lines.extend(connect.answer_unread.as_ref().map(|note| format!("TTL of the answer: {}", note.why)));
     if let Some(banner) = &connect.banner {
         lines.push(match banner.bytes {
             0 => "the server said nothing by itself".to_owned(),
@@ -79,6 +82,12 @@ pub(super) fn details(connect: &Connect) -> Vec<String> {
     lines.extend(connect.at_connect.as_deref().map(|known| format!("at connect: {}", state(known))));
     lines.extend(connect.at_close.as_deref().map(|known| format!("at close: {}", state(known))));
     lines
+}
+
+/// `the reset came with TTL 57 and IP identification 4711`.
+fn segment(name: &str, segment: &SeenSegment) -> String {
+    let id = segment.ip_id.map(|id| format!(" and IP identification {id}")).unwrap_or_default();
+    format!("the {name} came with TTL {}{id}", segment.ttl)
 }
 
 fn hold(hold: &Hold) -> String {

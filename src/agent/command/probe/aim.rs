@@ -45,8 +45,11 @@ pub(super) fn read(kind: Kind, parameters: &mut Map<String, Value>) -> Result<Op
             let Some(given) = text("host") else { return Ok(None) };
             endpoint(kind, &parse(&given, TargetForm::Host)?, parameters).map(Some)
         }
-        Kind::Icmp | Kind::Traceroute | Kind::Mtu | Kind::Ntp => {
-            text("host").map(|given| host(&parse(&given, TargetForm::Host)?)).transpose()
+        Kind::Icmp | Kind::Traceroute => text("host").map(|given| host(&parse(&given, TargetForm::Host)?)).transpose(),
+        // Their port means something to some of their ways only, and has a default of its own.
+        Kind::Mtu | Kind::Ntp => {
+            let Some(given) = text("host") else { return Ok(None) };
+            with_optional_port(kind, &parse(&given, TargetForm::Host)?, parameters).map(Some)
         }
         Kind::Service => {
             let Some(given) = text("host") else { return Ok(None) };
@@ -87,6 +90,14 @@ fn endpoint(kind: Kind, given: &Target, parameters: &mut Map<String, Value>) -> 
     parameters.insert("host".into(), given.host.clone().into());
     parameters.insert(PORT.into(), port.into());
     Target::parse(&format!("{host}:{port}"), TargetForm::Endpoint).map_err(|error| error.to_string())
+}
+
+/// A host, and the port where it was given with it; the target stays the host alone otherwise.
+fn with_optional_port(kind: Kind, given: &Target, parameters: &mut Map<String, Value>) -> Result<Target, String> {
+    if given.port.is_some() {
+        return endpoint(kind, given, parameters);
+    }
+    Ok(given.clone())
 }
 
 /// A host alone: what is sent there has no port.

@@ -59,6 +59,7 @@ impl ProbeCommand {
             return Err(Stop::usage("a single probe makes no bundle that could hold a capture")
                 .next("name a file: --capture=packets.pcapng"));
         }
+        self.options.check_capture()?;
         let settings = Settings {
             trust: self.options.trust()?,
             proxy: self.options.proxy(),
@@ -75,9 +76,9 @@ impl ProbeCommand {
             Some(pace) => super::block_on(live::measure(&plan, &settings, pace, self.options.budget))?,
             None => super::block_on(async { measure(&plan, &settings, &Interruption::listen()).await })?,
         };
-        self.options.keep_capture(&measured);
+        let fate = if self.options.keep_capture(&measured) { exit::BundleFate::InPlace } else { exit::BundleFate::NotKept };
         terminal::output(&format::render(&measured.document, self.options.format, self.depth()))?;
-        Ok(exit::code(&measured.document, exit::BundleFate::InPlace))
+        Ok(exit::code(&measured.document, fate))
     }
 
     /// Of a path and of a machine the single facts are what one asks for; their summary alone says little.
@@ -176,10 +177,11 @@ fn unknown_kind(name: &str) -> clap::Error {
 fn kind_command(kind: Kind) -> Command {
     let command = kind.fields().iter().fold(Command::new(kind.name()), |command, field| command.arg(argument(field)));
     let command = watching::arguments(kind, aim::with_both_ports(kind, command)).arg(follow_up_argument());
-    meaning::only_what_counts(kind, MeasuringOptions::augment_args(command))
-        .about(kind.summary())
-        .long_about(None)
-        .after_help(example(kind))
+    let command = MeasuringOptions::augment_args(command).mut_arg("capture", |capture| {
+        // One probe makes no bundle.
+        capture.help("Capture the headers of the probe's own packets into this file: --capture=FILE (pcapng, for Wireshark)")
+    });
+    meaning::only_what_counts(kind, command).about(kind.summary()).long_about(None).after_help(example(kind))
 }
 
 /// Whoever types one measurement expects one: more is asked only where that is wanted.
@@ -263,6 +265,20 @@ mod tests {
             let stop = parse(arguments).unwrap().plan().unwrap_err();
             assert!(stop.exit == exit::USAGE && stop.message.contains(words), "{arguments:?}: {}", stop.message);
         }
+    }
+
+    #[test]
+    fn a_capture_that_cannot_be_kept_is_refused_before_anything_is_sent() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = |name: &str| format!("--capture={}", folder.path().join(name).display());
+        for wrong in [path("nowhere/x.pcapng"), path("")] {
+            let command = parse(&["tcp", "127.0.0.1:1", &wrong]).unwrap();
+            let stop = command.execute().unwrap_err();
+            assert!(stop.exit == exit::USAGE && stop.message.contains("cannot be written"), "{stop:?}");
+        }
+        let fine = parse(&["tcp", "127.0.0.1:1", &path("x.pcapng")]).unwrap();
+        assert!(fine.options.check_capture().is_ok());
+        assert_eq!(std::fs::read_dir(folder.path()).unwrap().count(), 0, "looking leaves no file behind");
     }
 
     #[test]

@@ -127,6 +127,7 @@ impl RunCommand {
             terminal::output(&description)?;
             return Ok(exit::AS_EXPECTED);
         }
+        self.measuring.check_capture()?;
         let trust = self.measuring.trust()?;
         let origins = self.measuring.origins()?;
         self.check_out()?;
@@ -219,7 +220,7 @@ impl RunCommand {
         interruption: &Interruption,
     ) -> Result<u8, Stop> {
         let consent = if let Sending::Agreed(consent) = sending { consent } else { Consent::None };
-        self.measuring.keep_capture(&measured);
+        let captured = self.measuring.keep_capture(&measured);
         // A run on a ticket leaves nothing behind and takes nothing along.
         let audit_head =
             place.state.as_ref().filter(|_| ticket.is_none()).and_then(|state| Audit::of(state).head().ok().flatten());
@@ -247,6 +248,7 @@ impl RunCommand {
                 (None, BundleFate::NotKept)
             }
         };
+        let fate = if captured || fate != BundleFate::InPlace { fate } else { BundleFate::NotKept };
         document.bundle = place;
         terminal::output(&format::render(&document, self.measuring.format, self.measuring.depth()))?;
         Ok(exit::code(&document, fate))

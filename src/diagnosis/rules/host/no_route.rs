@@ -3,7 +3,7 @@ use crate::evidence::{Evidence, is_barred, is_without_route};
 use crate::rule::Rule;
 use crate::spot::Spot;
 use crate::wording::list;
-use netsonde_contract::failure::Failure;
+use netsonde_contract::failure::{Failure, FailureCode};
 use netsonde_contract::finding::{Place, Severity, Who};
 use netsonde_contract::id::ObservationId;
 use std::net::IpAddr;
@@ -19,7 +19,31 @@ const BARRED: f64 = 0.8;
 fn evaluate(evidence: &Evidence<'_>) -> Vec<Candidate> {
     let addresses = evidence.addresses();
     let found = if addresses.is_empty() { to_resolvers(evidence) } else { to_target(evidence, &addresses) };
-    found.into_iter().collect()
+    found.or_else(|| to_others(evidence)).into_iter().collect()
+}
+
+/// Hosts that a check asks beside the target, such as further time servers, and the cloud's own addresses: all without a route. One of
+/// them alone says that its network is not this machine's.
+fn to_others(evidence: &Evidence<'_>) -> Option<Candidate> {
+    let asked: Vec<_> = evidence.sendings_beside().collect();
+    // A machine that has no address of a family at all says so before it looks for a route.
+    let without_address = |failure: &Failure| failure.code == FailureCode::AddressNotAvailable && failure.icmp.is_none();
+    let unsent = |failure: &Failure| is_without_route(failure) || without_address(failure);
+    let unrouted = asked.iter().any(|sending| sending.failure.is_some_and(is_without_route))
+        && asked.iter().all(|sending| !sending.answered && sending.failure.is_some_and(unsent));
+    let works = evidence.attempts().iter().any(|attempt| attempt.connected());
+    if !unrouted || works {
+        return None;
+    }
+    let mut addresses: Vec<IpAddr> = asked.iter().map(|sending| sending.address.ip()).collect();
+    addresses.sort_unstable();
+    addresses.dedup();
+    let sentence =
+        format!("This machine has no route to {}: its own routing table leads nowhere, and nothing was sent.", list(&addresses));
+    let ids: Vec<&ObservationId> = asked.iter().map(|sending| sending.id).collect();
+    let place = Place { address: addresses.first().copied(), ..Place::default() };
+    let action = "Look at the routing table (`ip route`, `route print`): the machine is most likely without a network or a default gateway.";
+    Some(candidate(sentence, place, &ids).next(Who::Customer, action))
 }
 
 /// Every address of the target is without a route. That one family has none, as on a machine with IPv4 only, is no fault while
@@ -105,6 +129,40 @@ mod tests {
             finding.sentence,
             "This machine has no route to 192.0.2.1: its own routing table leads nowhere, and nothing was sent."
         );
+    }
+
+    fn nowhere(during: Step) -> netsonde_contract::failure::Failure {
+        failure(FailureCode::NetworkUnreachable, during)
+    }
+
+    #[test]
+    fn every_kind_that_meets_a_machine_without_a_network_names_it() {
+        let at = "192.0.2.1:443";
+        let kinds = [
+            (Kind::Quic, crate::scene::quic(at, |quic| quic.failure = Some(nowhere(Step::Open)))),
+            (Kind::Ntp, crate::scene::time_refused(at, nowhere(Step::Open))),
+            (Kind::Tls, crate::scene::handshake(|handshake| handshake.failure = Some(nowhere(Step::Connect)))),
+            (Kind::Service, crate::scene::service(|service| service.failure = Some(nowhere(Step::Connect)))),
+            (
+                Kind::Reflect,
+                crate::scene::reflection(at, 0, 0, |fact| (fact.received, fact.failure) = (0, Some(nowhere(Step::Open)))),
+            ),
+            (Kind::Load, crate::scene::unloaded("https://192.0.2.1/", FailureCode::NetworkUnreachable)),
+        ];
+        for (kind, fact) in kinds {
+            let host = if kind == Kind::Ntp { "time.example" } else { "shop.example" };
+            Scene::new(host).check(kind, [fact]).finds("host.no_route");
+        }
+        let clouds = netsonde_contract::observation::CloudProvider::ALL;
+        let silent = clouds.map(|cloud| crate::scene::metadata(cloud, Some(FailureCode::NetworkUnreachable)));
+        Scene::new("shop.example").check(Kind::Cloud, silent).finds("host.no_route");
+    }
+
+    #[test]
+    fn one_further_time_server_without_a_route_is_no_machine_without_a_network() {
+        let facts =
+            [crate::scene::time_offset("192.0.2.1:123", 0), crate::scene::time_refused("[2001:db8::1]:123", nowhere(Step::Open))];
+        assert!(!Scene::new("pool.example").check(Kind::Ntp, facts).names("host.no_route"));
     }
 
     #[test]

@@ -2,6 +2,7 @@ use crate::candidate::Candidate;
 use crate::evidence::{Evidence, Share};
 use crate::rule::Rule;
 use crate::rules::path::loss_begins::{self, Begins};
+use crate::rules::path::loss_one_way;
 use crate::spot::Spot;
 use crate::threshold::BAD_SHARE;
 use crate::wording::named;
@@ -23,7 +24,11 @@ const BY_CONNECTIONS_TOO: f64 = 0.95;
 const BEGINS_ON_THE_WAY: f64 = 0.92;
 
 fn evaluate(evidence: &Evidence<'_>) -> Vec<Candidate> {
-    evidence.addresses().into_iter().filter_map(|address| towards(evidence, address)).collect()
+    evidence
+        .addresses()
+        .into_iter()
+        .filter_map(|address| towards(evidence, address).or_else(|| loss_one_way::towards(evidence, address)))
+        .collect()
 }
 
 fn towards(evidence: &Evidence<'_>, address: IpAddr) -> Option<Candidate> {

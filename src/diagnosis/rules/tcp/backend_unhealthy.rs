@@ -20,7 +20,7 @@ fn evaluate(evidence: &Evidence<'_>) -> Vec<Candidate> {
 
 fn unhealthy(endpoint: &Endpoint<'_>) -> Option<Candidate> {
     // What a request met may have been another moment; the attempts of one check are side by side.
-    let attempts: Vec<&Attempt<'_>> = endpoint.attempts.iter().filter(|attempt| attempt.keeps_icmp).collect();
+    let attempts: Vec<&Attempt<'_>> = endpoint.attempts.iter().filter(|attempt| attempt.by_tcp_check).collect();
     let refused: Vec<&ObservationId> =
         attempts.iter().filter(|attempt| attempt.refused_by_reset()).map(|attempt| attempt.id).collect();
     let stood: Vec<&ObservationId> = attempts.iter().filter(|attempt| attempt.connected()).map(|attempt| attempt.id).collect();

@@ -24,8 +24,6 @@ const CONFIDENCE: f64 = 0.85;
 const WITHOUT_RTT: f64 = 0.8;
 /// The refusal came earlier than the target could have sent it.
 const TOO_EARLY: f64 = 0.5;
-/// Only a check that does not keep ICMP errors met the refusal, so that a filter's reject looks the same.
-const WITHOUT_ICMP: f64 = 0.7;
 /// Some attempts met silence, so that two things may be going on.
 const MIXED: f64 = 0.7;
 
@@ -68,9 +66,6 @@ fn refused(evidence: &Evidence<'_>, endpoint: &Endpoint<'_>) -> Option<Candidate
             format!("Start the service on port {port} of {named}, or correct the port that the application uses."),
         );
     candidate = judge_origin(evidence, endpoint, fastest, candidate);
-    if !refusals.iter().any(|attempt| attempt.keeps_icmp) {
-        candidate.confidence = candidate.confidence.min(WITHOUT_ICMP);
-    }
     if refusals.len() < endpoint.attempts.len() {
         candidate.confidence = candidate.confidence.min(MIXED);
     }
@@ -80,6 +75,11 @@ fn refused(evidence: &Evidence<'_>, endpoint: &Endpoint<'_>) -> Option<Candidate
 /// The target itself, or a box on the way? Its own refusal takes the path's round trip.
 fn judge_origin(evidence: &Evidence<'_>, endpoint: &Endpoint<'_>, fastest: &Attempt<'_>, mut candidate: Candidate) -> Candidate {
     let address = endpoint.address.ip();
+    if reads_resets(evidence, endpoint) {
+        candidate = candidate.settled_by(
+            "another reply of the target, to compare the reset's TTL with: `netsonde probe icmp`, or a port of it that is open",
+        );
+    }
     if address.is_loopback() {
         return candidate.rejecting(
             "tcp.rejected_by_middlebox",
@@ -111,6 +111,11 @@ fn judge_origin(evidence: &Evidence<'_>, endpoint: &Endpoint<'_>, fastest: &Atte
         _ => candidate.confidence = WITHOUT_RTT,
     }
     candidate
+}
+
+/// The reset itself was recorded, so that no further right is missing.
+fn reads_resets(evidence: &Evidence<'_>, endpoint: &Endpoint<'_>) -> bool {
+    evidence.connects.iter().any(|connect| connect.address == endpoint.address && connect.reset.is_some())
 }
 
 #[cfg(test)]
@@ -147,6 +152,14 @@ mod tests {
     }
 
     #[test]
+    fn a_reset_that_was_read_and_has_nothing_to_compare_with_asks_for_no_right() {
+        let mut scene = Scene::new("shop.example").check(Kind::Tcp, [answered_with(refused("192.0.2.1:443", 900), 57)]);
+        scene.be_privileged();
+        let settled_by = scene.finds("tcp.refused").settled_by.unwrap();
+        assert!(settled_by.contains("compare the reset's TTL") && !settled_by.contains("raw sockets"), "{settled_by}");
+    }
+
+    #[test]
     fn loopback_without_the_right_to_ping_is_refused_all_the_same() {
         let scene = Scene::new("https://127.0.0.1:1").check(Kind::Tcp, [refused("127.0.0.1:1", 60), refused("127.0.0.1:1", 50)]);
         let scene = scene.ended(Kind::Icmp, netsonde_contract::outcome::Status::NotMeasured, []);
@@ -177,12 +190,15 @@ mod tests {
     }
 
     #[test]
-    fn a_refusal_that_only_a_request_met_may_be_a_filters() {
+    fn a_refusal_that_only_a_request_met_is_one_as_well() {
         let fact = crate::scene::exchange("http://127.0.0.1:1/", |exchange| {
             (exchange.address, exchange.status) = (Some("127.0.0.1:1".parse().unwrap()), None);
             exchange.failure = Some(crate::scene::failure(FailureCode::Refused, Step::Connect));
         });
-        assert_eq!(Scene::new("http://127.0.0.1:1/").check(Kind::Http, [fact]).finds("tcp.refused").confidence, 0.7);
+        assert_eq!(Scene::new("http://127.0.0.1:1/").check(Kind::Http, [fact]).finds("tcp.refused").confidence, 0.85);
+        let scene = Scene::new("http://192.0.2.1/")
+            .check(Kind::Load, [crate::scene::unloaded("http://192.0.2.1/", FailureCode::Refused)]);
+        scene.finds("tcp.refused");
     }
 
     #[test]

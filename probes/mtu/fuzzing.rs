@@ -1,0 +1,7 @@
+//! The parser of what answers the segments that search for the path MTU.
+
+use super::tcp;
+
+pub(crate) fn heard(bytes: &[u8]) {
+    tcp::fuzz(bytes);
+}

@@ -1,0 +1,85 @@
+use super::{Evidence, Seen};
+use netsonde_contract::failure::Failure;
+use netsonde_contract::id::ObservationId;
+use netsonde_contract::kind::ServiceTransport;
+use netsonde_contract::observation::{CloudMetadata, PlatformAddress, Quic, Reflection, Service, TimeOffset};
+use std::net::SocketAddr;
+
+/// What was sent to one port and is no connection of its own fact: questions over UDP, and those to the cloud's own addresses.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Sending<'a> {
+    pub(crate) id: &'a ObservationId,
+    /// None for addresses that belong to the platform and to no host that anybody asked for.
+    pub(crate) host: Option<&'a str>,
+    pub(crate) address: SocketAddr,
+    pub(crate) failure: Option<&'a Failure>,
+    /// Something came back.
+    pub(crate) answered: bool,
+}
+
+impl<'a> Sending<'a> {
+    pub(super) fn of_quic(seen: Seen<'a, Quic>) -> Self {
+        let quic = seen.fact;
+        let answered = quic.first_reply_us.is_some();
+        Self { id: seen.id, host: Some(&quic.host), address: quic.address, failure: quic.failure.as_ref(), answered }
+    }
+
+    pub(super) fn of_time(seen: Seen<'a, TimeOffset>) -> Self {
+        let offset = seen.fact;
+        let answered = offset.server.is_some() || offset.offset_us.is_some();
+        Self { id: seen.id, host: Some(&offset.host), address: offset.address, failure: offset.failure.as_ref(), answered }
+    }
+
+    pub(super) fn of_reflection(seen: Seen<'a, Reflection>) -> Self {
+        let reflection = seen.fact;
+        Self {
+            id: seen.id,
+            host: Some(&reflection.host),
+            address: reflection.address,
+            failure: reflection.failure.as_ref(),
+            answered: reflection.received > 0,
+        }
+    }
+
+    /// A service over TCP is an attempt at a connection.
+    pub(super) fn of_service(seen: Seen<'a, Service>) -> Option<Self> {
+        let service = Some(seen.fact).filter(|service| service.protocol.transport() == ServiceTransport::Udp)?;
+        Some(Self {
+            id: seen.id,
+            host: Some(&service.host),
+            address: service.address,
+            failure: service.failure.as_ref(),
+            answered: service.first_byte_us.is_some(),
+        })
+    }
+
+    pub(super) fn of_metadata(seen: Seen<'a, CloudMetadata>) -> Self {
+        let metadata = seen.fact;
+        let answered = metadata.connect_us.is_some();
+        Self { id: seen.id, host: None, address: metadata.address, failure: metadata.failure.as_ref(), answered }
+    }
+
+    pub(super) fn of_platform(seen: Seen<'a, PlatformAddress>) -> Self {
+        let platform = seen.fact;
+        let answered = platform.connect_us.is_some() || platform.answer_us.is_some();
+        Self { id: seen.id, host: None, address: platform.address, failure: platform.failure.as_ref(), answered }
+    }
+}
+
+impl<'a> Evidence<'a> {
+    /// What was sent beside connections to the target's own host.
+    pub(super) fn sendings_to_target(&self) -> impl Iterator<Item = &Sending<'a>> {
+        let target = self.target.map(|target| target.host.as_str());
+        self.sendings.iter().filter(move |sending| match (sending.host, target) {
+            (None, _) => false,
+            (Some(host), Some(target)) => host == target,
+            (Some(_), None) => true,
+        })
+    }
+
+    /// What was sent to hosts beside the target: further time servers, and the cloud's own addresses.
+    pub(crate) fn sendings_beside(&self) -> impl Iterator<Item = &Sending<'a>> {
+        let addresses = self.addresses();
+        self.sendings.iter().filter(move |sending| !addresses.contains(&sending.address.ip()))
+    }
+}
