@@ -13,6 +13,7 @@ pub(super) mod jitter;
 mod loaded;
 pub(super) mod loss;
 mod loss_begins;
+mod lossy_way;
 pub(super) mod mtu;
 pub(super) mod policed;
 pub(super) mod rewritten;
