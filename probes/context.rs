@@ -128,6 +128,18 @@ impl Recorder {
         id
     }
 
+    /// Somebody watches while the check is measured.
+    pub(crate) fn is_watched(&self) -> bool {
+        self.watcher.is_some()
+    }
+
+    /// Shows the watcher what is known so far of something that is recorded once it is complete.
+    pub(crate) fn show(&self, at_us: u64, fact: Fact) {
+        if let Some(watcher) = &self.watcher {
+            let _ = watcher.send(Observation { id: ObservationId::of(&self.check, 0), check: self.check.clone(), at_us, fact });
+        }
+    }
+
     /// The recorder of one of several samples of the check: into the same place, with a time of its own.
     pub fn for_a_sample(&self) -> Self {
         Self { time_over: CancellationToken::new(), ..self.clone() }

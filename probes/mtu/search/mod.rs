@@ -4,7 +4,7 @@
 //! then what a router's ICMP error names, or the middle of what is left. Silence proves nothing by itself, because hosts answer only so
 //! many packets a second. So after each silence the smallest size is sent again: only where that is answered at once, the large packet
 //! counts as lost. It is tried again at once, as a limit that had just room for the smallest size would have had it for the large one
-//! twice over; only where the smallest stays silent as well, a rest follows in which any such limit recovers. After as many losses as the
+//! twice over; once the smallest stayed silent as well, rests follow in which any such limit recovers. After as many losses as the
 //! check wants, the size counts as stopped. A packet that met an error which does not fit is tried again as well.
 
 /// What is known of the sizes.
@@ -131,8 +131,8 @@ impl Search {
     }
 
     fn strike(&mut self, size: u32, strikes: u8, why: Why) -> State {
-        // What answered the smallest size a moment ago needs no rest; what sent a false error may need one.
-        let again = State::Trying { size, strikes: strikes + 1, again: why != Why::Lost };
+        // What answered the smallest size a moment ago needs no rest, as long as no limit on its answers showed; what sent a false error may.
+        let again = State::Trying { size, strikes: strikes + 1, again: why != Why::Lost || self.silent_controls > 0 };
         if strikes + 1 < self.tries { again } else { self.stop(size, why) }
     }
 
