@@ -57,7 +57,11 @@ pub(crate) async fn run(context: &Context, params: &TracerouteParams) -> Result<
         // Hosts that drop packets to closed ports may answer pings: then the way is known, if not all of its branches.
         let again = Way { protocol: TraceProtocol::Icmp, raw };
         let chosen = params.protocol == TracerouteProtocol::Auto && way.protocol != again.protocol;
-        if arrived || !raw || !chosen { arrived } else { trace(context, params, target, again).await }
+        if arrived || !raw || !chosen {
+            return arrived;
+        }
+        let one_way = TracerouteParams { multipath: false, ..params.clone() };
+        trace(context, &one_way, target, again).await
     });
     let arrived = join_all(traces).await.into_iter().any(|arrived| arrived);
     Ok(if arrived { Ending::AsExpected } else { Ending::Failed })

@@ -358,7 +358,7 @@ impl<'c> Tracing<'c> {
 
     /// Shows whoever watches what a part has found, as the parts after it take long.
     fn show(&self) {
-        if self.context.recorder.is_watched() {
+        if self.context.recorder.shows_parts() {
             let now = self.context.clock.now();
             for (began, fact) in self.hops(now).into_iter().chain([(self.began, self.trace(now))]) {
                 self.context.recorder.show(microseconds(began), fact);

@@ -1,7 +1,7 @@
 use crate::clean::shortened;
 use crate::units;
 use netsonde_contract::kind::TracerouteParams;
-use netsonde_contract::observation::{Hop, Multipath, RateVerdict, Share, Trace, TraceLacks, TracePath};
+use netsonde_contract::observation::{Hop, Multipath, RateVerdict, Share, Trace, TraceLacks, TracePath, TraceProtocol};
 use std::net::IpAddr;
 
 /// Names are somebody else's text.
@@ -89,7 +89,13 @@ pub(super) fn paths(trace: &Trace) -> Vec<String> {
         "the search did not come to its end".to_owned()
     };
     let count = units::counted(found.paths.len(), "path", "paths");
-    let mut lines = vec![format!("{count} for {} flows, {sure}", found.flows)];
+    // ICMP has no ports: what hashes them sends all its flows one way, however many there are.
+    let among = if trace.protocol == TraceProtocol::Icmp {
+        ", as far as routers spread ICMP (udp or tcp show those by ports)"
+    } else {
+        ""
+    };
+    let mut lines = vec![format!("{count} for {} flows, {sure}{among}", found.flows)];
     lines.extend(found.paths.iter().map(|path| one(found, path)));
     lines
 }
