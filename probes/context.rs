@@ -82,6 +82,8 @@ pub struct Recorder {
     check: CheckId,
     observations: Arc<Mutex<Vec<Observation>>>,
     watcher: Option<UnboundedSender<Observation>>,
+    /// The watcher also wants what is not complete.
+    in_parts: bool,
     /// Raised once the check's time is over.
     time_over: CancellationToken,
     /// Raised once there is enough for the checks that need this one.
@@ -97,6 +99,7 @@ impl Recorder {
             check,
             observations: Arc::default(),
             watcher: None,
+            in_parts: false,
             time_over: CancellationToken::new(),
             enough: CancellationToken::new(),
         }
@@ -126,6 +129,24 @@ impl Recorder {
             observations.push(observation);
         }
         id
+    }
+
+    /// The watcher also gets facts that are not complete; each is recorded, and handed over again, once it is.
+    pub fn in_parts(mut self) -> Self {
+        self.in_parts = true;
+        self
+    }
+
+    /// Somebody watches, and wants what is not complete.
+    pub(crate) fn shows_parts(&self) -> bool {
+        self.in_parts && self.watcher.is_some()
+    }
+
+    /// Shows the watcher what is known so far of something that is recorded once it is complete.
+    pub(crate) fn show(&self, at_us: u64, fact: Fact) {
+        if let Some(watcher) = self.watcher.as_ref().filter(|_| self.in_parts) {
+            let _ = watcher.send(Observation { id: ObservationId::of(&self.check, 0), check: self.check.clone(), at_us, fact });
+        }
     }
 
     /// The recorder of one of several samples of the check: into the same place, with a time of its own.

@@ -20,24 +20,30 @@ pub(crate) use engine::fuzzing;
 use netsonde_contract::kind::IcmpParams;
 pub(crate) use statistics::distribution;
 pub use statistics::of_requests;
+use std::collections::HashSet;
+use std::net::IpAddr;
 use targets::Aim;
 
-/// Ends as expected where any address answered any request.
+/// Ends as expected where each host and address that was given answered a request, a name with any of its addresses, and of each range
+/// any address did: whoever lists hosts wants them all, and nobody expects every address of a range to be in use.
 ///
 /// # Errors
-/// Where the host gives no address, and where the process may open neither raw nor datagram ICMP sockets.
+/// Where nothing that was given has an address that may be asked, and where the process may open neither raw nor datagram ICMP sockets.
 pub(crate) async fn run(context: &Context, params: &IcmpParams) -> Result<Ending, NotMeasurable> {
-    let aims = targets::resolve(context, params).await?;
-    let answered = match own_engine(context, params, &aims).await? {
+    let asked = targets::resolve(context, params).await?;
+    let answered = match own_engine(context, params, &asked.aims).await? {
         Some(answered) => answered,
-        None => portable::run(context, params, &aims).await?,
+        None => portable::run(context, params, &asked.aims).await?,
     };
-    Ok(if answered { Ending::AsExpected } else { Ending::Failed })
+    Ok(if asked.is_answered_by(&answered) { Ending::AsExpected } else { Ending::Failed })
 }
+
+/// The addresses that answered a request in time.
+type Answered = HashSet<IpAddr>;
 
 /// Measures with the own engine; nothing where it is not to be used, or has no means.
 #[cfg(target_os = "linux")]
-async fn own_engine(context: &Context, params: &IcmpParams, aims: &[Aim]) -> Result<Option<bool>, NotMeasurable> {
+async fn own_engine(context: &Context, params: &IcmpParams, aims: &[Aim]) -> Result<Option<Answered>, NotMeasurable> {
     if params.engine == netsonde_contract::kind::EchoEngine::Portable {
         return Ok(None);
     }
@@ -49,7 +55,7 @@ async fn own_engine(context: &Context, params: &IcmpParams, aims: &[Aim]) -> Res
 }
 
 #[cfg(not(target_os = "linux"))]
-async fn own_engine(_context: &Context, _params: &IcmpParams, _aims: &[Aim]) -> Result<Option<bool>, NotMeasurable> {
+async fn own_engine(_context: &Context, _params: &IcmpParams, _aims: &[Aim]) -> Result<Option<Answered>, NotMeasurable> {
     Ok(None)
 }
 

@@ -113,3 +113,53 @@ async fn an_address_that_policy_forbids_is_not_asked() {
     assert!(ending.unwrap_err().to_string().contains("no network of the policy"));
     assert!(facts.is_empty());
 }
+
+/// Too long a label is refused by the system's resolver before it asks anybody.
+fn unresolvable() -> String {
+    format!("{}.example", "x".repeat(64))
+}
+
+#[tokio::test]
+async fn a_further_name_that_does_not_resolve_fails_the_check_and_is_told() {
+    let params = IcmpParams { targets: vec![unresolvable()], ..quick("127.0.0.1") };
+    let (ending, facts) = measure(&params, Limits::PERSON).await;
+    if allowed(&ending) {
+        assert_eq!(ending, Ok(Ending::Failed));
+        let [Fact::Lookup(lookup), Fact::Echo(echo)] = &facts[..] else { panic!("{facts:?}") };
+        assert!(lookup.name == unresolvable() && lookup.failure.is_some(), "{lookup:?}");
+        assert_eq!(echo.replies.len(), 5);
+    }
+}
+
+#[tokio::test]
+async fn of_listed_hosts_each_must_answer_and_of_a_range_any() {
+    let dead = "240.0.0.1";
+    let params = |targets: &[&str]| {
+        let targets = targets.iter().map(|target| (*target).to_owned()).collect();
+        IcmpParams { targets, count: 1, timeout_ms: 50, ..IcmpParams::of("127.0.0.1") }
+    };
+    // Class E addresses have no route, or are refused at once: nothing of it leaves this machine.
+    let (ending, facts) = measure(&params(&["127.0.0.2"]), Limits::PERSON).await;
+    if !allowed(&ending) {
+        return;
+    }
+    assert_eq!((ending, facts.len()), (Ok(Ending::AsExpected), 2));
+    let asked = |targets: &[&str], answered: &[&str]| {
+        let group = |entry: &&str| targets::group_of(entry);
+        let asked = targets::Asked { aims: Vec::new(), groups: targets.iter().map(group).collect() };
+        asked.is_answered_by(&answered.iter().map(|address| address.parse().unwrap()).collect())
+    };
+    assert!(!asked(&["127.0.0.1", dead], &["127.0.0.1"]), "one of two listed hosts is dead");
+    assert!(asked(&["127.0.0.1", dead], &["127.0.0.1", dead]));
+    assert!(asked(&["127.0.0.0-127.0.0.150"], &["127.0.0.40"]), "a range is answered by any of its addresses");
+    assert!(!asked(&["127.0.0.1", "127.0.1.0/24"], &["127.0.0.1"]), "a range of which nothing answers is not");
+}
+
+#[tokio::test]
+async fn addresses_beyond_the_bound_are_told_with_their_number() {
+    let over = (0..3).map(|last| Aim { host: "h".into(), address: [127, 9, 9, last].into() }).collect();
+    let (aims, cut) = targets::within(over, 2);
+    let (first, failure) = cut.unwrap();
+    assert_eq!((aims.len(), first.address), (2, [127, 9, 9, 2].into()));
+    assert!(failure.text.contains("1 address more than the 2"), "{failure:?}");
+}

@@ -12,10 +12,11 @@ use std::io;
 use std::net::IpAddr;
 use std::time::Duration;
 
-/// Beyond the slowest answer so far, silence is waited for this many times as long: queues fill, but not that much.
-const PATIENCE: u32 = 8;
-/// And no shorter than this, as hosts may be slow to answer with ICMP.
-const LEAST_WAIT: Duration = Duration::from_millis(250);
+/// Silence is waited for this many times as long as the slowest answer so far took (a probe timer by the round trip, RFC 8899 section
+/// 5.1.1): queues fill, but not that much.
+const PATIENCE: u32 = 4;
+/// And no shorter than this, as hosts may be slow to answer with ICMP, and machines to listen.
+const LEAST_WAIT: Duration = Duration::from_millis(100);
 
 pub(super) async fn measure<W: Wire>(context: &Context, params: &MtuParams, address: IpAddr, opened: io::Result<W>) -> Mtu {
     let mut draft = Draft::begin(context, Step::Send, blank(params, address));
@@ -46,7 +47,7 @@ async fn drive<W: Wire>(
         if rested {
             tokio::time::sleep(W::REST).await;
         }
-        let wait = slowest.map_or(patience, |slowest: Duration| (slowest * PATIENCE).max(LEAST_WAIT).min(patience));
+        let wait = wait(slowest, patience);
         let (event, took) = exchange(context, wire, size, wait).await?;
         draft.mss_bytes = wire.mss().map(u32::from).or(draft.mss_bytes);
         let answer = match &event {
@@ -69,6 +70,11 @@ async fn drive<W: Wire>(
         return Err(Failure::new(FailureCode::TimedOut, Step::Receive, text));
     }
     Ok(())
+}
+
+/// How long the answer to a packet is waited for, by the slowest one so far.
+fn wait(slowest: Option<Duration>, patience: Duration) -> Duration {
+    slowest.map_or(patience, |slowest| (slowest * PATIENCE).max(LEAST_WAIT).min(patience))
 }
 
 /// Sends one packet, and again where what it was sent on ended under it; the wire bounds how often. What became of it, and how long
@@ -134,5 +140,18 @@ impl Drafted for Mtu {
 
     fn into_fact(self) -> Fact {
         Fact::Mtu(Box::new(self))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn silence_is_waited_for_by_the_round_trip_and_within_bounds() {
+        let patience = Duration::from_secs(1);
+        let after = |rtt_ms| wait(Some(Duration::from_millis(rtt_ms)), patience).as_millis();
+        assert_eq!(wait(None, patience), patience);
+        assert_eq!((after(1), after(25), after(60), after(900)), (100, 100, 240, 1_000));
     }
 }

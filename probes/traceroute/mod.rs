@@ -47,13 +47,34 @@ pub(crate) async fn run(context: &Context, params: &TracerouteParams) -> Result<
     if cfg!(not(target_os = "linux")) {
         return Err(NotMeasurable::new("tracing the way is built for Linux only as yet"));
     }
-    let way = way(params.protocol, raw_sockets())?;
+    let raw = raw_sockets();
+    let way = way(by_default(params), raw)?;
     let addresses = context.names.resolve(&context.gate, &params.host).await;
     let addresses = addresses.map_err(|failure| NotMeasurable::unresolved(&params.host, &failure))?;
     let of_family = |v4: bool| addresses.iter().copied().find(|address| address.is_ipv4() == v4);
-    let traces = [true, false].into_iter().filter_map(of_family).map(|target| trace(context, params, target, way));
+    let traces = [true, false].into_iter().filter_map(of_family).map(|target| async move {
+        let arrived = trace(context, params, target, way).await;
+        // Hosts that drop packets to closed ports may answer pings: then the way is known, if not all of its branches.
+        let again = Way { protocol: TraceProtocol::Icmp, raw };
+        let chosen = params.protocol == TracerouteProtocol::Auto && way.protocol != again.protocol;
+        if arrived || !raw || !chosen {
+            return arrived;
+        }
+        let one_way = TracerouteParams { multipath: false, ..params.clone() };
+        trace(context, &one_way, target, again).await
+    });
     let arrived = join_all(traces).await.into_iter().any(|arrived| arrived);
     Ok(if arrived { Ending::AsExpected } else { Ending::Failed })
+}
+
+/// What `auto` stands for beyond [`way`]. Routers tell flows apart by their ports, and ICMP has none: Linux sends all of it one way where
+/// it hashes ports (`fib_multipath_hash_policy` 1), so that branches would stay hidden behind a certainty that is none.
+fn by_default(params: &TracerouteParams) -> TracerouteProtocol {
+    match params.protocol {
+        TracerouteProtocol::Auto if params.multipath && params.names_tcp_port() => TracerouteProtocol::Tcp,
+        TracerouteProtocol::Auto if params.multipath => TracerouteProtocol::Udp,
+        given => given,
+    }
 }
 
 fn way(wanted: TracerouteProtocol, raw: bool) -> Result<Way, NotMeasurable> {
@@ -143,6 +164,18 @@ mod tests {
             let missing = way(wanted, false).unwrap_err();
             assert!(missing.0.grant.is_some_and(|grant| grant.contains(instead)));
         }
+    }
+
+    #[test]
+    fn the_search_for_parallel_ways_takes_what_routers_hash() {
+        let chosen = |given: serde_json::Value| {
+            let Params::Traceroute(params) = Params::parse(Kind::Traceroute, given).unwrap() else { panic!() };
+            by_default(&params)
+        };
+        assert_eq!(chosen(json!({"host": "h"})), TracerouteProtocol::Auto);
+        assert_eq!(chosen(json!({"host": "h", "multipath": true})), TracerouteProtocol::Udp);
+        assert_eq!(chosen(json!({"host": "h", "multipath": true, "tcp_port": 8443})), TracerouteProtocol::Tcp);
+        assert_eq!(chosen(json!({"host": "h", "multipath": true, "protocol": "icmp"})), TracerouteProtocol::Icmp);
     }
 
     /// The second round would begin after 500 ms.

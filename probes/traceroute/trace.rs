@@ -96,6 +96,7 @@ impl<'c> Tracing<'c> {
         self.machine = Machine::new(plan(self.params, self.target, each_flow), self.context.clock.now());
         self.traits = Some(traits);
         self.carry_out(&mut wire).await;
+        self.show();
         if self.failure.is_none() {
             self.go_deeper(&mut wire).await;
         }
@@ -129,6 +130,7 @@ impl<'c> Tracing<'c> {
             let silent = (1..=last).filter(|ttl| !answering.contains(ttl)).collect();
             self.search = Some(Search::new(question, silent, Ledger::new(self.number(Part::Search), timeout)));
             self.carry_out(wire).await;
+            self.show();
         }
         let flows: Vec<u16> = self.search.iter().flat_map(Search::ways).map(|way| way.representative).collect();
         if !flows.is_empty() && self.machine.distance().is_some() && self.params.path_probes > 0 && self.failure.is_none() {
@@ -308,8 +310,9 @@ impl<'c> Tracing<'c> {
         })
     }
 
-    fn record_hops(&self, now: Duration) {
-        for seen in self.machine.hops(now) {
+    /// Each distance as it is known now, and when it was asked first.
+    fn hops(&self, now: Duration) -> Vec<(Duration, Fact)> {
+        let hop = |seen: super::machine::HopSeen| {
             let mut hop = Hop {
                 target: self.target,
                 protocol: self.protocol,
@@ -318,12 +321,48 @@ impl<'c> Tracing<'c> {
                 names: Vec::new(),
                 origins: Vec::new(),
                 mtu_bytes: self.sizes.as_ref().and_then(|sizes| sizes.at(seen.ttl)),
+                mtu_silent_bytes: self.sizes.as_ref().and_then(|sizes| sizes.silent_at(seen.ttl)),
                 rate: self.rates.as_ref().and_then(|rates| rates.rates(seen.ttl, now)),
             };
             let addresses = hop.addresses();
             hop.names = self.names.iter().filter(|name| addresses.contains(&name.address)).cloned().collect();
             hop.origins = addresses.iter().filter_map(|address| self.context.names.origins().of(*address)).collect();
-            self.context.recorder.record(microseconds(seen.first_sent), Fact::Hop(hop));
+            (seen.first_sent, Fact::Hop(hop))
+        };
+        self.machine.hops(now).into_iter().map(hop).collect()
+    }
+
+    /// The trace as it is known now.
+    fn trace(&self, now: Duration) -> Fact {
+        let distance = self.machine.distance();
+        let traits = self.traits.as_ref();
+        Fact::Trace(Trace {
+            host: self.params.host.clone(),
+            target: self.target,
+            protocol: self.protocol,
+            arrived: distance.is_some(),
+            distance,
+            max_ttl: self.params.max_ttl,
+            rounds: self.params.rounds,
+            privileged: traits.map_or(self.protocol == TraceProtocol::Icmp, |traits| traits.privileged),
+            took_us: microseconds(now.saturating_sub(self.began)),
+            failure: self.failure.clone(),
+            ids: traits.map(|traits| traits.ids),
+            clock: self.clock(),
+            lacks: traits.map(|traits| traits.lacks.clone()).unwrap_or_default(),
+            unmatched: self.unmatched,
+            changes: self.machine.changes(),
+            multipath: self.multipath(now),
+        })
+    }
+
+    /// Shows whoever watches what a part has found, as the parts after it take long.
+    fn show(&self) {
+        if self.context.recorder.shows_parts() {
+            let now = self.context.clock.now();
+            for (began, fact) in self.hops(now).into_iter().chain([(self.began, self.trace(now))]) {
+                self.context.recorder.show(microseconds(began), fact);
+            }
         }
     }
 }
@@ -337,30 +376,11 @@ impl Drop for Tracing<'_> {
     fn drop(&mut self) {
         let now = self.context.clock.now();
         let recorder = &self.context.recorder;
-        self.record_hops(now);
-        let distance = self.machine.distance();
         if let Some(failure) = recorder.interrupted(Step::Receive).filter(|_| !self.ended) {
             self.failure.get_or_insert(failure);
         }
-        let traits = self.traits.as_ref();
-        let trace = Trace {
-            host: self.params.host.clone(),
-            target: self.target,
-            protocol: self.protocol,
-            arrived: distance.is_some(),
-            distance,
-            max_ttl: self.params.max_ttl,
-            rounds: self.params.rounds,
-            privileged: traits.map_or(self.protocol == TraceProtocol::Icmp, |traits| traits.privileged),
-            took_us: microseconds(now.saturating_sub(self.began)),
-            failure: self.failure.take(),
-            ids: traits.map(|traits| traits.ids),
-            clock: self.clock(),
-            lacks: traits.map(|traits| traits.lacks.clone()).unwrap_or_default(),
-            unmatched: self.unmatched,
-            changes: self.machine.changes(),
-            multipath: self.multipath(now),
-        };
-        recorder.record(microseconds(self.began), Fact::Trace(trace));
+        for (began, fact) in self.hops(now).into_iter().chain([(self.began, self.trace(now))]) {
+            recorder.record(microseconds(began), fact);
+        }
     }
 }

@@ -17,8 +17,8 @@ mod packet;
 /// Kernel stamps on the run's clock.
 mod stamps;
 
-use super::denied;
 use super::targets::Aim;
+use super::{Answered, denied};
 use crate::capture::flow::Flow;
 use crate::context::{Context, NotMeasurable};
 use crate::platform::echo_socket::{EchoOptions, EchoSocket};
@@ -56,8 +56,8 @@ pub(super) enum NoEngine {
     Unsupported,
 }
 
-/// Sends every request, waits for the replies and records. Says whether any was answered in time.
-pub(super) async fn run(context: &Context, params: &IcmpParams, aims: &[Aim]) -> Result<bool, NoEngine> {
+/// Sends every request, waits for the replies and records. Says which addresses answered in time.
+pub(super) async fn run(context: &Context, params: &IcmpParams, aims: &[Aim]) -> Result<Answered, NoEngine> {
     let mut sending = Sending::open(context, params, aims)?;
     let listener = Listener::start(&sending.shared);
     match &listener {
@@ -68,7 +68,7 @@ pub(super) async fn run(context: &Context, params: &IcmpParams, aims: &[Aim]) ->
         }
         Err(error) => sending.failure = Some(Failure::from_io(error, Step::Open)),
     }
-    Ok(sending.any_answered())
+    Ok(sending.answered())
 }
 
 /// The sending side. It records when it is dropped, so that a deadline in the midst of it keeps what was seen.
@@ -213,11 +213,13 @@ impl<'c> Sending<'c> {
         }
     }
 
-    fn any_answered(&self) -> bool {
+    fn answered(&self) -> Answered {
         self.shared.with(|matching| {
             let timeout = matching.timeout();
-            let mut requests = matching.targets().iter().flat_map(|target| &target.requests);
-            requests.any(|request| request.answer.is_some_and(|answer| request.timing(&answer).rtt <= timeout))
+            let in_time =
+                |request: &matching::Request| request.answer.is_some_and(|answer| request.timing(&answer).rtt <= timeout);
+            let answered = matching.targets().iter().filter(|target| target.requests.iter().any(in_time));
+            answered.map(|target| target.address).collect()
         })
     }
 

@@ -5,6 +5,7 @@ mod client;
 /// One series to one address.
 mod series;
 
+use super::Answered;
 use super::targets::Aim;
 use crate::context::{Context, NotMeasurable};
 use client::NoClient;
@@ -15,11 +16,11 @@ use series::Series;
 /// Each address has a socket and a task of its own; with several hundred the library loses replies.
 const MAX_TARGETS: usize = 64;
 
-/// Says whether any request was answered.
+/// Says which addresses answered.
 ///
 /// # Errors
 /// Where the parameters ask for what only the own engine can do, and where the process may open neither raw nor datagram sockets.
-pub(super) async fn run(context: &Context, params: &IcmpParams, aims: &[Aim]) -> Result<bool, NotMeasurable> {
+pub(super) async fn run(context: &Context, params: &IcmpParams, aims: &[Aim]) -> Result<Answered, NotMeasurable> {
     if aims.len() > MAX_TARGETS || params.dont_fragment || params.dscp != 0 {
         let why = format!("more than {MAX_TARGETS} targets, dont_fragment and dscp need packet timestamps of a Linux kernel");
         return Err(NotMeasurable::new(why));
@@ -36,6 +37,6 @@ pub(super) async fn run(context: &Context, params: &IcmpParams, aims: &[Aim]) ->
     }
     match denied {
         Some(reason) if measured.is_empty() => Err(reason),
-        _ => Ok(join_all(measured).await.into_iter().any(|answered| answered)),
+        _ => Ok(join_all(measured).await.into_iter().flatten().collect()),
     }
 }

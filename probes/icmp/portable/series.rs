@@ -98,8 +98,8 @@ impl Drop for Series<'_> {
     }
 }
 
-/// Sends the requests at their interval without waiting for the replies of earlier ones. Says whether any was answered.
-pub(super) async fn run(mut series: Series<'_>, client: Client) -> bool {
+/// Sends the requests at their interval without waiting for the replies of earlier ones. The address, where it answered.
+pub(super) async fn run(mut series: Series<'_>, client: Client) -> Option<IpAddr> {
     let (context, params, address) = (series.context, series.params, series.echo.address);
     series.echo.socket = Some(if client.is_raw() { "raw" } else { "ping" }.to_owned());
     let payload = vec![0; usize::try_from(params.size_bytes).unwrap_or_default()];
@@ -137,7 +137,7 @@ pub(super) async fn run(mut series: Series<'_>, client: Client) -> bool {
     }
     series.echo.errors.extend(client.queued_errors());
     series.ended = true;
-    !series.echo.replies.is_empty()
+    (!series.echo.replies.is_empty()).then_some(address)
 }
 
 /// An ICMP error that came for an earlier request makes one later call fail on a datagram socket; this many in a row are no such

@@ -14,6 +14,11 @@ const SMALLEST_V6: u32 = 1_280;
 /// What an ICMP error may name at the least: 68 bytes in IPv4 (RFC 791 section 3.2); in IPv6 as above.
 const LEAST_NAMED_V4: u32 = 68;
 
+/// Sizes of links and tunnels as they are set up (RFC 1191 section 7.1, PPPoE, VXLAN, GRE, IPsec, WireGuard): where something swallows
+/// packets, it is most often just above one of these.
+const USUAL: [u32; 16] =
+    [4_352, 1_500, 1_492, 1_480, 1_476, 1_460, 1_450, 1_440, 1_420, 1_412, 1_400, 1_380, 1_350, 1_300, 1_280, 1_006];
+
 /// What is known so far.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(in crate::mtu) struct Found {
@@ -76,7 +81,7 @@ impl Known {
         self.passed.is_some()
     }
 
-    /// A size between what passed and what did not: what was named first, then the middle. None where nothing is left to learn.
+    /// A size between what passed and what did not: what was named first, then usual sizes, then the middle. None where nothing is left to learn.
     pub(super) fn due(&mut self) -> Option<u32> {
         let named = self.named.take();
         let Some(passed) = self.passed else {
@@ -91,7 +96,7 @@ impl Known {
             Some((_, Why::TooBig)) if self.told.as_ref().is_some_and(|icmp| icmp.mtu == Some(passed)) => None,
             Some((stopped, _)) if stopped - passed <= 1 => None,
             Some((stopped, _)) => {
-                Some(named.filter(|size| (passed + 1..stopped).contains(size)).unwrap_or(passed.midpoint(stopped)))
+                Some(named.filter(|size| (passed + 1..stopped).contains(size)).unwrap_or_else(|| between(passed, stopped)))
             }
         }
     }
@@ -156,5 +161,15 @@ impl Known {
             disbelieved,
             refused: self.refused.clone(),
         }
+    }
+}
+
+/// The middle one of the usual sizes that are left; just above one that passes, where none is; else the middle.
+fn between(passed: u32, stopped: u32) -> u32 {
+    let usual: Vec<u32> = USUAL.into_iter().filter(|size| (passed + 1..stopped).contains(size)).collect();
+    match usual.get(usual.len() / 2) {
+        Some(size) => *size,
+        None if USUAL.contains(&passed) => passed + 1,
+        None => passed.midpoint(stopped),
     }
 }

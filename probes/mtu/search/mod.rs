@@ -3,8 +3,9 @@
 //! The smallest size is tried first: a host that does not answer even that tells nothing. Then the largest, as most paths pass it;
 //! then what a router's ICMP error names, or the middle of what is left. Silence proves nothing by itself, because hosts answer only so
 //! many packets a second. So after each silence the smallest size is sent again: only where that is answered at once, the large packet
-//! counts as lost. It is tried again after a rest in which any such limit has recovered, and only after as many losses as the check
-//! wants, the size counts as stopped. A packet that met an error which does not fit is tried again as well.
+//! counts as lost. It is tried again at once, as a limit that had just room for the smallest size would have had it for the large one
+//! twice over; once the smallest stayed silent as well, rests follow in which any such limit recovers. After as many losses as the
+//! check wants, the size counts as stopped. A packet that met an error which does not fit is tried again as well.
 
 /// What is known of the sizes.
 mod known;
@@ -53,7 +54,7 @@ pub(super) struct Probe {
 enum State {
     /// A new size is due.
     Ready,
-    /// The size is tried, and was lost or doubtful so often; `again`: not for the first time.
+    /// The size is tried, and was lost or doubtful so often; `again`: after a rest.
     Trying {
         size: u32,
         strikes: u8,
@@ -130,7 +131,8 @@ impl Search {
     }
 
     fn strike(&mut self, size: u32, strikes: u8, why: Why) -> State {
-        let again = State::Trying { size, strikes: strikes + 1, again: true };
+        // What answered the smallest size a moment ago needs no rest, as long as no limit on its answers showed; what sent a false error may.
+        let again = State::Trying { size, strikes: strikes + 1, again: why != Why::Lost || self.silent_controls > 0 };
         if strikes + 1 < self.tries { again } else { self.stop(size, why) }
     }
 

@@ -56,6 +56,22 @@ fn a_black_hole_is_found_to_the_byte() {
 }
 
 #[test]
+fn a_black_hole_at_a_usual_size_takes_few_packets_and_no_rest() {
+    for limit in [1_492, 1_420, 1_400, 1_300] {
+        let mut search = Search::new(TARGET.parse().unwrap(), 1_500, 2);
+        let (mut silent, mut rests) = (0, 0);
+        while let Some(Probe { size, rested }) = search.next() {
+            rests += u32::from(rested);
+            silent += u32::from(size > limit);
+            search.handle(size, passes(limit, size, Event::Silent));
+        }
+        let found = search.found();
+        assert_eq!((found.passed, found.stopped, found.limit), (Some(limit), Some(limit + 1), MtuLimit::Untold));
+        assert!(silent <= 12 && rests == 0, "{limit}: {silent} silences, {rests} rests");
+    }
+}
+
+#[test]
 fn a_host_that_answers_only_now_and_then_is_no_black_hole() {
     let (found, _) = search(TARGET, 1_500, |_, at| if at % 3 == 1 { Event::Passed } else { Event::Silent });
     assert_eq!((found.passed, found.stopped, found.limit), (Some(576), None, MtuLimit::Unknown));

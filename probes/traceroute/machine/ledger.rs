@@ -23,6 +23,10 @@ impl Ledger {
         Self { first, timeout, entries: Vec::new() }
     }
 
+    pub(in crate::traceroute) fn timeout(&self) -> Duration {
+        self.timeout
+    }
+
     pub(in crate::traceroute) fn len(&self) -> u16 {
         u16::try_from(self.entries.len()).unwrap_or(u16::MAX)
     }

@@ -125,6 +125,7 @@ fn hop(all: Vec<(usize, Hop)>) -> Option<Hop> {
         joined.names.extend(hop.names.into_iter().filter(|name| !joined.names.contains(name)).collect::<Vec<_>>());
         joined.rate = joined.rate.or(hop.rate);
         joined.mtu_bytes = joined.mtu_bytes.or(hop.mtu_bytes);
+        joined.mtu_silent_bytes = joined.mtu_silent_bytes.or(hop.mtu_silent_bytes);
     }
     Some(joined)
 }

@@ -173,7 +173,7 @@ impl Live<'_> {
     }
 
     fn begin(&self) -> Round {
-        let recorder = Recorder::new(self.check.id.clone()).watched_by(self.sender.clone());
+        let recorder = Recorder::new(self.check.id.clone()).watched_by(self.sender.clone()).in_parts();
         let context = Context { recorder: recorder.clone(), ..self.context.clone() };
         let mut params = self.check.params.clone();
         if let Params::Traceroute(params) = &mut params {

@@ -37,6 +37,7 @@ fn hop(target: &str, ttl: u8, from: Option<&str>, rtt_us: u64) -> Fact {
         names: Vec::new(),
         origins: Vec::new(),
         mtu_bytes: None,
+        mtu_silent_bytes: None,
         rate: None,
     })
 }
@@ -351,4 +352,53 @@ fn single_requests_become_one_series_with_its_loss_pattern() {
     let statistics = series.statistics.as_ref().unwrap();
     assert_eq!((series.sent, series.replies.len(), series.replies[16].sequence), (20, 17, 19));
     assert_eq!((statistics.lost, statistics.longest_loss, statistics.loss_periods), (3, 3, 1));
+}
+
+/// A path through each of these routers, with what was sent along it and answered.
+fn branches(counts: &[(&str, u32, u32)]) -> Multipath {
+    let path = |(router, sent, answered): &(&str, u32, u32)| TracePath {
+        flow: 0,
+        flows: 4,
+        hops: ["10.0.1.1", router, "10.0.9.9"].map(|hop| Some(address(hop))).to_vec(),
+        sent: *sent,
+        answered: *answered,
+        loss: None,
+        rtt: None,
+    };
+    Multipath { confidence: 95, complete: true, flows: 8, probes: 40, paths: counts.iter().map(path).collect() }
+}
+
+#[test]
+fn loss_of_one_path_is_said_though_every_hop_answers() {
+    let mut view = traced("10.0.9.9", 4, 5, |_, ttl| routers(ttl));
+    view.observe(&trace("10.0.9.9", Some(4), Some(branches(&[("10.0.2.1", 20, 20), ("10.0.2.2", 20, 12)]))));
+    let said = words::of(&view).concat();
+    assert!(said.contains("path 2 (through 10.0.2.2 at hop 2) loses 40 % (22–61)"), "{said}");
+    assert!(said.contains("the other path loses nothing") && !said.contains("nothing is lost"), "{said}");
+}
+
+#[test]
+fn one_round_does_not_make_a_hop_silent_for_good() {
+    let view = |rounds| traced("10.0.9.9", 4, rounds, |_, ttl| routers(ttl).filter(|_| ttl > 2));
+    let said = words::of(&view(1)).concat();
+    assert!(said.contains("not every hop has yet") && !said.contains("never"), "{said}");
+    assert!(words::of(&view(3)).concat().starts_with("Hops 1 and 2 never answer"));
+}
+
+#[test]
+fn what_a_trace_shows_before_it_is_complete_is_there_at_once_and_counted_once() {
+    let mut view = View::new(Kind::Traceroute, "10.0.9.9", true, Duration::ZERO);
+    let hops: Vec<Fact> = (1..=4).map(|ttl| hop("10.0.9.9", ttl, routers(ttl), 1_000)).collect();
+    let along = |sent| trace("10.0.9.9", Some(4), Some(branches(&[("10.0.2.1", sent, sent), ("10.0.2.2", sent, sent)])));
+    hops.iter().for_each(|hop| view.observe(hop));
+    view.observe(&trace("10.0.9.9", Some(4), None));
+    assert!(text(&view, 80, 24).contains("  4 10.0.9.9") && !words::of(&view).concat().contains("Waiting"));
+    view.observe(&along(0));
+    hops.iter().for_each(|hop| view.observe(hop));
+    view.observe(&along(5));
+    view.round_ended();
+    let route = view.routes.values().next().unwrap();
+    assert_eq!((route.stop(4).unwrap().track.sent(), route.paths[1].track.sent()), (1, 5));
+    hops.iter().for_each(|hop| view.observe(hop));
+    assert_eq!(view.routes.values().next().unwrap().stop(4).unwrap().track.sent(), 2, "the next round counts again");
 }

@@ -1,7 +1,7 @@
 use super::track::Track;
 use netsonde_contract::kind::Kind;
 use netsonde_contract::observation::{Echo, Fact, Hop, Trace, TracePath, TraceProtocol};
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::net::IpAddr;
 use std::time::Duration;
 
@@ -57,6 +57,8 @@ pub(super) struct Route {
     /// The nearest distance at which the target answered.
     pub(super) distance: Option<u8>,
     pub(super) paths: Vec<Path>,
+    /// Distances whose probes of this round were counted: a trace shows its hops before it is complete, and then again.
+    counted: BTreeSet<u8>,
     /// Why the last round could not go on.
     pub(super) failure: Option<String>,
 }
@@ -107,6 +109,7 @@ impl View {
 
     pub(super) fn round_ended(&mut self) {
         self.rounds = self.rounds.saturating_add(1);
+        self.routes.values_mut().for_each(|route| route.counted.clear());
     }
 
     /// Does what the key says. Whether to go on.
@@ -134,7 +137,8 @@ impl Route {
     fn hop(&mut self, hop: &Hop) {
         let stop = self.hops.entry(hop.ttl).or_default();
         self.protocol = Some(hop.protocol);
-        for probe in &hop.probes {
+        let probes = if self.counted.insert(hop.ttl) { &hop.probes[..] } else { &[] };
+        for probe in probes {
             stop.track.add(probe.reply.as_ref().map(|reply| reply.rtt_us));
             if let Some(reply) = &probe.reply {
                 stop.answered_by(reply.from);
@@ -198,6 +202,15 @@ impl Route {
     /// The largest distance that ever answered; 0 where none did.
     pub(super) fn last_answering(&self) -> u8 {
         self.hops.iter().rev().find(|(_, stop)| stop.track.answered() > 0).map_or(0, |(ttl, _)| *ttl)
+    }
+
+    /// Where the path has a router that no other path has at the same distance.
+    pub(super) fn parting(&self, path: &Path) -> Option<(usize, IpAddr)> {
+        let others = |place: usize, router: &IpAddr| {
+            self.paths.iter().filter(|other| other.hops.get(place) == Some(&Some(*router))).count() > 1
+        };
+        let mut places = path.hops.iter().enumerate().filter_map(|(place, router)| Some((place, (*router)?)));
+        places.find(|(place, router)| !others(*place, router)).map(|(place, router)| (place + 1, router))
     }
 
     pub(super) fn stop(&self, ttl: u8) -> Option<&Stop> {

@@ -2,13 +2,15 @@
 //! expired packets when they please.
 
 use super::track::Track;
-use super::view::{Route, View};
+use super::view::{Path, Route, View};
 use netsonde_contract::kind::Kind;
 use netsonde_contract::observation::Share;
 use std::net::IpAddr;
 
 /// Before so many requests nobody can say that an answer is missing for good.
 const FEW: u32 = 3;
+/// Paths with loss that the line names; the view lists them all.
+const MOST_PATHS_SAID: usize = 3;
 
 /// One line for each target.
 pub(super) fn of(view: &View) -> Vec<String> {
@@ -70,13 +72,19 @@ fn trace(route: &Route) -> String {
             None => format!("The target misses {loss} of the probes{}.", few(&target.track)),
         };
     }
+    if let Some(said) = path_loss(route) {
+        return said;
+    }
     let before = || route.hops().filter(|(ttl, _)| Some(*ttl) != route.distance);
     let pick = |silent: bool| -> Vec<u8> {
         let wanted = |track: &Track| track.lost() > 0 && (track.answered() == 0) == silent;
-        before().filter(|(_, stop)| wanted(&stop.track)).map(|(ttl, _)| ttl).collect()
+        let enough = |track: &Track| track.sent() >= FEW || !silent;
+        before().filter(|(_, stop)| wanted(&stop.track) && enough(&stop.track)).map(|(ttl, _)| ttl).collect()
     };
+    let waiting = before().any(|(_, stop)| stop.track.answered() == 0 && (1..FEW).contains(&stop.track.sent()));
     let (rare, silent) = (pick(false), pick(true));
     match (&rare[..], &silent[..]) {
+        ([], []) if waiting => format!("The target answers, and not every hop has yet{}.", median(&target.track)),
         ([], []) => format!("Every hop and the target answer; nothing is lost{}.", median(&target.track)),
         ([one], _) => format!("Only hop {one} answers rarely; later hops do not: it limits its answers, nothing is lost."),
         ([], [one]) => format!("Hop {one} never answers, and what lies behind it does: it keeps silent, nothing is lost."),
@@ -87,6 +95,27 @@ fn trace(route: &Route) -> String {
             format!("Hops {} answer rarely, the target does not: they limit their answers, nothing is lost.", list(many))
         }
     }
+}
+
+/// Ways that lose packets to the target, though those of the trace itself arrive: they take one way only.
+fn path_loss(route: &Route) -> Option<String> {
+    let measured = || route.paths.iter().filter(|path| path.track.sent() > 0);
+    let lossy: Vec<(usize, &Path)> = (1..).zip(&route.paths).filter(|(_, path)| path.track.lost() > 0).collect();
+    let words = |(nth, path): &(usize, &Path)| {
+        let router = route.parting(path).map_or_else(String::new, |(ttl, router)| format!(" (through {router} at hop {ttl})"));
+        format!("path {nth}{router} loses {}{}", share(path.track.loss()), few(&path.track))
+    };
+    let (first, more) = lossy.split_first()?;
+    let said: Vec<String> = std::iter::once(first).chain(more.iter().take(MOST_PATHS_SAID - 1)).map(words).collect();
+    let unsaid = lossy.len().saturating_sub(MOST_PATHS_SAID);
+    let unsaid = if unsaid > 0 { format!(", and {unsaid} more lose some") } else { String::new() };
+    let clean = measured().count() - lossy.len();
+    let others = match clean {
+        0 => String::new(),
+        1 => "; the other path loses nothing".to_owned(),
+        many => format!("; the other {many} paths lose nothing"),
+    };
+    Some(format!("Of {} paths to the target {}{unsaid}{others}.", route.paths.len(), said.join(", ")))
 }
 
 /// The first distance from which on every one that answers at all loses as much as the target, as far as chance lets tell.

@@ -71,7 +71,7 @@ pub(crate) fn full_document() -> Value {
          "labels": [{"label": 16004, "traffic_class": 0, "bottom_of_stack": true, "ttl": 1}],
          "quoted": {"ttl": 1, "dscp": 0, "ecn": 0, "dscp_sent": 10, "ecn_sent": 2, "source": "203.0.113.77",
          "source_port": {"sent": 1, "quoted": 2}, "checksum": {"sent": 1, "quoted": 2}}}}],
-         "names": [{"address": "203.0.113.9", "name": "r1.shop.example"}], "mtu_bytes": 1500,
+         "names": [{"address": "203.0.113.9", "name": "r1.shop.example"}], "mtu_bytes": 1500, "mtu_silent_bytes": 1501,
          "origins": [{"address": "203.0.113.9", "prefix_length": 24, "asn": 64500, "name": "Example Net"}],
          "rate": {"slow": {"gap_us": 1, "sent": 10, "answered": 10, "answers": {"share": 1.0, "low": 0.5, "high": 1.0}},
          "fast": {"gap_us": 1, "sent": 50, "answered": 5, "answers": {"share": 0.125, "low": 0.0625, "high": 0.25}}, "verdict": "rate_limited"}},

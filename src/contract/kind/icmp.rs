@@ -9,6 +9,7 @@ pub struct IcmpParams {
     /// The host name or address to send echo requests to.
     pub host: String,
     /// Further targets at the same time: names, addresses, ranges (192.0.2.1-192.0.2.9) and prefixes (192.0.2.0/24); at most 9,999.
+    /// Every name and address has to answer, and of each range and prefix any address.
     #[serde(default)]
     pub targets: Vec<String>,
     /// Echo requests to send to each address.

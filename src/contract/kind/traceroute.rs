@@ -7,6 +7,7 @@ pub struct TracerouteParams {
     /// The host name or address to trace the way to.
     pub host: String,
     /// What to send: `auto` takes ICMP with raw sockets and UDP without; `tcp` sends SYNs, `tcp_session` segments of a connection.
+    /// With `multipath`, `auto` takes UDP, or TCP where another port than 443 is given: routers spread flows by their ports, which ICMP lacks.
     #[serde(default)]
     pub protocol: TracerouteProtocol,
     /// The largest distance to look at.
@@ -64,6 +65,11 @@ pub struct TracerouteParams {
 impl TracerouteParams {
     /// The largest packet that `hop_mtu` tries, in bytes: what links with jumbo frames usually take.
     pub const LARGEST_HOP_MTU: u16 = 9_000;
+
+    /// Another TCP port than the default was given.
+    pub fn names_tcp_port(&self) -> bool {
+        self.tcp_port != tcp_port()
+    }
 }
 
 /// Which flows the probes are of.

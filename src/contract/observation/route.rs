@@ -26,6 +26,10 @@ pub struct Hop {
     /// The largest packet, IP header included, that reached this distance whole.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub mtu_bytes: Option<u32>,
+    /// The smallest packet, IP header included, that this distance did not answer to though it answered to smaller ones, and no router said
+    /// why: something swallows what is larger than `mtu_bytes`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub mtu_silent_bytes: Option<u32>,
     /// What it answers to slow and to quick questions.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub rate: Option<RateTest>,

@@ -107,6 +107,21 @@ impl<'a> Evidence<'a> {
         echoes.chain(hops).min_by_key(|(rtt, _)| *rtt)
     }
 
+    /// Every round trip to the address itself: of small pings, of probes that arrived and of connections that stood at once.
+    pub(crate) fn round_trips(&self, address: IpAddr) -> Vec<(u64, &'a ObservationId)> {
+        let connections = self
+            .attempts()
+            .iter()
+            .filter(|attempt| attempt.address.ip() == address && attempt.connected() && !attempt.connected_late())
+            .map(|attempt| (attempt.took_us, attempt.id));
+        let pings = self.answered_series(address).flat_map(|echo| echo.fact.replies.iter().map(|reply| (reply.rtt_us, echo.id)));
+        let hops = self.hops_of(address).into_iter().flat_map(|hop| {
+            let replies = hop.fact.probes.iter().filter_map(|probe| probe.reply.as_ref());
+            replies.filter(|reply| reply.kind == ReplyKind::Arrived).map(move |reply| (reply.rtt_us, hop.id))
+        });
+        connections.chain(pings).chain(hops).collect()
+    }
+
     /// The ICMP errors with this meaning that packets to the address met, from connections, echo series and traces.
     pub(crate) fn icmp_errors(&self, address: IpAddr, meaning: IcmpMeaning) -> Vec<IcmpSeen<'a>> {
         let mut errors = Vec::new();

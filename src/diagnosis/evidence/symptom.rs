@@ -50,6 +50,14 @@ impl Evidence<'_> {
                 let first = sweep.silent.first().copied()?;
                 Some((Layer::Path, Spot::Address(first), format!("ping to {} addresses: {what}", sweep.targets)))
             }
+            // Where hosts were listed, each of them was to answer.
+            Fact::Sweep(sweep) if sweep.answered < sweep.targets => {
+                let silent = sweep.targets.saturating_sub(sweep.answered);
+                let what = words(sweep.failure.as_ref(), || format!("{silent} did not answer"));
+                let first = sweep.silent.first().copied()?;
+                let which = if silent == 1 { first.to_string() } else { format!("first {first}") };
+                Some((Layer::Path, Spot::Address(first), format!("ping to {} addresses: {what}, {which}", sweep.targets)))
+            }
             Fact::Trace(trace) if !trace.arrived => {
                 let what = words(trace.failure.as_ref(), || "the target did not answer".to_owned());
                 Some((Layer::Path, Spot::Address(trace.target), format!("traceroute to {}: {what}", trace.target)))

@@ -17,6 +17,9 @@ const OF_FLOWS: &[&str] = &["path.ecmp_member_bad", "path.loss"];
 const FLOWS: u32 = 16;
 /// Pings after which none lost means few: the upper end of the interval is then below one in ten.
 const PINGS: u32 = 40;
+/// Pings slow enough for every limit on answers that is common; enough of them that none lost is below one in eight.
+const SLOW_PINGS: u32 = 25;
+const SLOW_INTERVAL_MS: u32 = 200;
 /// Rounds of a trace that show from which hop on packets are lost.
 const ROUNDS: u8 = 10;
 
@@ -28,6 +31,7 @@ pub(super) fn questions(doubt: &Doubt<'_, '_>) -> Vec<Question> {
         let of_target = |endpoint: &&Endpoint<'_>| endpoint.connected();
         questions.extend(endpoints.iter().find(of_target).and_then(|endpoint| connects(endpoint, LOST, 0.6)));
         questions.extend(long_trace(doubt, address));
+        questions.extend(slow_pings(doubt, address));
     }
     for endpoint in &endpoints {
         let address = endpoint.address.ip();
@@ -41,7 +45,7 @@ pub(super) fn questions(doubt: &Doubt<'_, '_>) -> Vec<Question> {
             questions.extend(connects(endpoint, UNEVEN, 0.6));
         }
         if doubt.is_open_on(&["path.ecmp_member_bad"], endpoint.ids()) {
-            questions.extend(parallel_ways(doubt, address));
+            questions.extend(parallel_ways(doubt, address, endpoint.address.port()));
         }
     }
     questions
@@ -69,6 +73,16 @@ fn calm_pings(doubt: &Doubt<'_, '_>, address: IpAddr) -> Option<Question> {
     Some(Question::new(params(Kind::Icmp, value)?, UNEVEN, 0.7, PINGS, Duration::from_secs(3)))
 }
 
+/// The same pings slowly, where only fast ones were lost.
+fn slow_pings(doubt: &Doubt<'_, '_>, address: IpAddr) -> Option<Question> {
+    let had = doubt.evidence.lost_calmly(address).of;
+    if !doubt.can_ping || had >= SLOW_PINGS || doubt.evidence.lost_in_bursts(address).cases == 0 {
+        return None;
+    }
+    let value = json!({"host": address.to_string(), "count": SLOW_PINGS, "interval_ms": SLOW_INTERVAL_MS});
+    Some(Question::new(params(Kind::Icmp, value)?, LOST, 0.8, SLOW_PINGS, Duration::from_secs(6)))
+}
+
 /// Loss that begins at a hop and stays until the target.
 fn long_trace(doubt: &Doubt<'_, '_>, address: IpAddr) -> Option<Question> {
     let long = |probes: usize| probes >= usize::from(ROUNDS);
@@ -80,10 +94,12 @@ fn long_trace(doubt: &Doubt<'_, '_>, address: IpAddr) -> Option<Question> {
 }
 
 /// All parallel ways, and what each of them loses.
-fn parallel_ways(doubt: &Doubt<'_, '_>, address: IpAddr) -> Option<Question> {
+fn parallel_ways(doubt: &Doubt<'_, '_>, address: IpAddr, port: u16) -> Option<Question> {
     if doubt.evidence.traces_of(address).any(|trace| trace.multipath.is_some()) {
         return None;
     }
-    let value = json!({"host": address.to_string(), "multipath": true, "rounds": 1, "timeout_ms": 500, "path_probes": 10, "confidence": 80});
+    // Which flows take which way is seen with what routers hash: ports. SYNs of one flow need raw sockets.
+    let protocol = if doubt.evidence.environment.raw_sockets { "tcp" } else { "udp" };
+    let value = json!({"host": address.to_string(), "protocol": protocol, "tcp_port": port, "multipath": true, "rounds": 1, "timeout_ms": 500, "path_probes": 10, "confidence": 80});
     Some(Question::new(params(Kind::Traceroute, value)?, OF_FLOWS, 0.5, 150, Duration::from_secs(4)))
 }

@@ -473,6 +473,7 @@ pub(crate) fn trace_after(target: &str, hops: &[&str], hop_us: u64) -> Vec<Fact>
             names: Vec::new(),
             origins: Vec::new(),
             mtu_bytes: None,
+            mtu_silent_bytes: None,
             rate: None,
         }));
     }

@@ -1,7 +1,7 @@
 use crate::clean::shortened;
 use crate::units;
 use netsonde_contract::kind::TracerouteParams;
-use netsonde_contract::observation::{Hop, Multipath, RateVerdict, Share, Trace, TraceLacks, TracePath};
+use netsonde_contract::observation::{Hop, Multipath, RateVerdict, Share, Trace, TraceLacks, TracePath, TraceProtocol};
 use std::net::IpAddr;
 
 /// Names are somebody else's text.
@@ -57,7 +57,8 @@ fn notes(hop: &Hop) -> Vec<String> {
     }
     notes.extend(hop.mtu_bytes.map(|bytes| {
         let largest = if bytes >= TracerouteParams::LARGEST_HOP_MTU.into() { ", the largest tried" } else { "" };
-        format!("{bytes} bytes pass{largest}")
+        let silent = hop.mtu_silent_bytes.map(|_| format!(", no answer above {bytes} bytes and no word why"));
+        format!("{bytes} bytes pass{largest}{}", silent.unwrap_or_default())
     }));
     let duplicates: u32 = hop.probes.iter().map(|probe| probe.duplicates).sum();
     if duplicates > 0 {
@@ -88,7 +89,13 @@ pub(super) fn paths(trace: &Trace) -> Vec<String> {
         "the search did not come to its end".to_owned()
     };
     let count = units::counted(found.paths.len(), "path", "paths");
-    let mut lines = vec![format!("{count} for {} flows, {sure}", found.flows)];
+    // ICMP has no ports: what hashes them sends all its flows one way, however many there are.
+    let among = if trace.protocol == TraceProtocol::Icmp {
+        ", as far as routers spread ICMP (udp or tcp show those by ports)"
+    } else {
+        ""
+    };
+    let mut lines = vec![format!("{count} for {} flows, {sure}{among}", found.flows)];
     lines.extend(found.paths.iter().map(|path| one(found, path)));
     lines
 }
@@ -157,6 +164,8 @@ mod tests {
             hop_notes(&hop),
             ", MPLS 16004, 5 hops back, addresses or ports are translated before it, DSCP 10 arrives as 0, 1400 bytes pass, 1 duplicate"
         );
+        let swallowing = Hop { mtu_silent_bytes: Some(1_401), ..hop.clone() };
+        assert!(hop_notes(&swallowing).contains("1400 bytes pass, no answer above 1400 bytes and no word why"));
         let widest = Hop { mtu_bytes: Some(9_000), probes: Vec::new(), ..hop };
         assert_eq!(hop_notes(&widest), ", 9000 bytes pass, the largest tried");
     }

@@ -5,7 +5,7 @@ use crate::spot::Spot;
 use crate::wording::duration;
 use netsonde_contract::finding::{Place, Severity, Who};
 use netsonde_contract::id::ObservationId;
-use netsonde_contract::observation::{LatencySeries, Load};
+use netsonde_contract::observation::{LatencySeries, Load, RttDistribution};
 
 pub(in crate::rules) const RULE: Rule = Rule {
     settled_by: Some("the same run while nothing else works on this machine"),
@@ -37,6 +37,17 @@ pub(in crate::rules) fn is_late(series: &LatencySeries) -> bool {
     let late = series.timer_late.as_ref().is_some_and(|late| late.p95_us >= LATE_US);
     let slow = series.loopback.as_ref().is_none_or(|loopback| loopback.p95_us >= SLOW_LOOPBACK_US);
     late && slow
+}
+
+/// Too little to call the machine overloaded, and enough that a rate or a delay may be its own.
+pub(in crate::rules) fn is_a_little_late(series: &LatencySeries) -> bool {
+    let late = |delays: &Option<RttDistribution>| delays.as_ref().is_some_and(|delays| delays.p95_us >= SLOW_LOOPBACK_US);
+    late(&series.timer_late) || late(&series.loopback)
+}
+
+/// The system itself says that work waited for a processor.
+pub(in crate::rules) fn is_wanted_by_many(evidence: &Evidence<'_>) -> bool {
+    !reasons(evidence).1.is_empty()
 }
 
 fn evaluate(evidence: &Evidence<'_>) -> Vec<Candidate> {

@@ -1,12 +1,11 @@
 use super::loaded;
 use crate::candidate::Candidate;
-use crate::evidence::Evidence;
+use crate::evidence::{Evidence, Share};
 use crate::rule::Rule;
 use crate::spot::Spot;
 use crate::threshold::{CONGESTED_TIMES, CONGESTED_WAIT_US};
 use crate::wording::{duration, named};
 use netsonde_contract::finding::{Place, Severity, Who};
-use netsonde_contract::id::ObservationId;
 use std::net::IpAddr;
 
 pub(in crate::rules) const RULE: Rule = Rule {
@@ -17,8 +16,11 @@ pub(in crate::rules) const RULE: Rule = Rule {
 /// Packets wait; that a queue of the way and not this machine lets them wait is not seen from one end.
 const CONFIDENCE: f64 = 0.7;
 
-/// With fewer replies the median is chance.
-const LEAST_REPLIES: usize = 10;
+/// With fewer round trips their spread is chance.
+const LEAST_ROUND_TRIPS: u32 = 10;
+
+/// A queue that fills and empties lets not every packet wait: the lower end of the 95 % interval of those that do is above this part.
+const LEAST_WAITING: f64 = 0.25;
 
 fn evaluate(evidence: &Evidence<'_>) -> Vec<Candidate> {
     let idle = evidence.addresses().into_iter().filter_map(|address| towards(evidence, address));
@@ -26,17 +28,18 @@ fn evaluate(evidence: &Evidence<'_>) -> Vec<Candidate> {
 }
 
 fn towards(evidence: &Evidence<'_>, address: IpAddr) -> Option<Candidate> {
-    let (median_us, least_us, ids) = wait_us(evidence, address)?;
+    let Waits { waiting, usual_us, least_us } = waits(evidence, address)?;
     let sentence = format!(
-        "The way to {} is full: packets take {} where {} is enough, because they wait in a queue behind other traffic.",
+        "The way to {} is full: {} of the packets take {} or so where {} is enough, because they wait in a queue behind other traffic.",
         named(&evidence.host(), address),
-        duration(median_us),
+        waiting.words(),
+        duration(usual_us),
         duration(least_us)
     );
     let candidate = Candidate::new(Severity::Degraded, CONFIDENCE, sentence)
         .at(Place { address: Some(address), ..Place::default() })
         .about(Spot::Address(address))
-        .resting_on(ids)
+        .resting_on(waiting.ids)
         .next(
             Who::Network,
             "Find what fills the line (a backup, an update, a large upload) and give it a limit, or let the router keep its queue short (fq_codel, CAKE).",
@@ -44,22 +47,36 @@ fn towards(evidence: &Evidence<'_>, address: IpAddr) -> Option<Candidate> {
     Some(candidate)
 }
 
-/// The usual round trip of a series, the smallest that was ever seen, and where; none where packets do not wait that much.
-pub(in crate::rules) fn wait_us<'a>(evidence: &Evidence<'a>, address: IpAddr) -> Option<(u64, u64, Vec<&'a ObservationId>)> {
-    let by_connections = evidence
-        .attempts()
-        .iter()
-        .filter(|attempt| attempt.connected() && attempt.address.ip() == address)
-        .map(|attempt| (attempt.took_us, attempt.id));
-    let (least_us, least_id) = by_connections.chain(evidence.path_rtt(address)).min_by_key(|(rtt_us, _)| *rtt_us)?;
-    let usual = evidence.answered_series(address).filter(|echo| echo.replies.len() >= LEAST_REPLIES).map(|echo| {
-        let mut times: Vec<u64> = echo.replies.iter().map(|reply| reply.rtt_us).collect();
-        times.sort_unstable();
-        (times[times.len() / 2], echo.id)
-    });
-    let (median_us, id) = usual.max_by_key(|(median_us, _)| *median_us)?;
-    let waits = median_us >= least_us * CONGESTED_TIMES && median_us - least_us >= CONGESTED_WAIT_US;
-    waits.then(|| (median_us, least_us, vec![id, least_id]))
+/// How packets to one address wait.
+pub(in crate::rules) struct Waits<'a> {
+    /// Those that wait, of all.
+    waiting: Share<'a>,
+    /// The median of those that wait.
+    usual_us: u64,
+    /// The smallest that was ever seen.
+    least_us: u64,
+}
+
+/// All round trips of pings, of traces and of connections together, as one series alone has few; none where they do not wait that much.
+pub(in crate::rules) fn waits<'a>(evidence: &Evidence<'a>, address: IpAddr) -> Option<Waits<'a>> {
+    let seen = evidence.round_trips(address);
+    let least_us = seen.iter().map(|(rtt_us, _)| *rtt_us).min()?;
+    let does = |rtt_us: u64| rtt_us >= least_us * CONGESTED_TIMES && rtt_us - least_us >= CONGESTED_WAIT_US;
+    let mut waiting = Share::default();
+    let mut times = Vec::new();
+    for (rtt_us, id) in seen {
+        let waits = does(rtt_us);
+        waiting.cases += u32::from(waits);
+        waiting.of += 1;
+        if !waiting.ids.contains(&id) {
+            waiting.ids.push(id);
+        }
+        times.extend(Some(rtt_us).filter(|_| waits));
+    }
+    times.sort_unstable();
+    let usual_us = times.get(times.len() / 2).copied()?;
+    let many = waiting.of >= LEAST_ROUND_TRIPS && waiting.interval().0 > LEAST_WAITING;
+    many.then_some(Waits { waiting, usual_us, least_us })
 }
 
 #[cfg(test)]
@@ -76,6 +93,23 @@ mod tests {
     fn packets_that_wait_many_times_as_long_as_the_path_needs_are_in_a_queue() {
         let finding = waiting(160_000).finds("path.congestion");
         assert!(finding.sentence.contains("160 ms") && finding.sentence.contains("20 ms"), "{}", finding.sentence);
+    }
+
+    /// Uniform between nothing and 300 ms, a quarter of it without any wait: the median of ten of these is chance.
+    #[test]
+    fn a_queue_that_empties_now_and_then_is_seen_over_all_round_trips_together() {
+        let rtts = |from: u64| -> Vec<u64> {
+            (0..10).map(|nth| ((nth * 7 + from) % 10 * 40_000).saturating_sub(100_000) + 1_000).collect()
+        };
+        let scene = Scene::new("shop.example").check(Kind::Icmp, [echo("192.0.2.1", &rtts(0)), echo("192.0.2.1", &rtts(3))]);
+        assert!(scene.finds("path.congestion").sentence.contains("12 of 20"), "{:?}", scene.diagnose().findings);
+    }
+
+    #[test]
+    fn a_few_packets_that_wait_are_no_full_way() {
+        let mut rtts = vec![20_000; 16];
+        rtts.extend([200_000; 4]);
+        assert!(!Scene::new("shop.example").check(Kind::Icmp, [echo("192.0.2.1", &rtts)]).names("path.congestion"));
     }
 
     #[test]

@@ -1,7 +1,7 @@
 use crate::candidate::Candidate;
 use crate::evidence::{Attempt, Endpoint, Evidence};
 use crate::rule::Rule;
-use crate::rules::path::loss;
+use crate::rules::path::{loss, lossy_way};
 use crate::rules::tcp::snat_exhausted;
 use crate::spot::Spot;
 use crate::wording::named;
@@ -28,7 +28,11 @@ const ONE: f64 = 0.6;
 const LEAST_ATTEMPTS: usize = 4;
 
 fn evaluate(evidence: &Evidence<'_>) -> Vec<Candidate> {
-    evidence.endpoints().iter().filter_map(|endpoint| towards(evidence, endpoint)).collect()
+    let by_connections: Vec<(IpAddr, Candidate)> =
+        evidence.endpoints().iter().filter_map(|endpoint| Some((endpoint.address.ip(), towards(evidence, endpoint)?))).collect();
+    let known: Vec<IpAddr> = by_connections.iter().map(|(address, _)| *address).collect();
+    let by_ways = lossy_way::candidates(evidence).into_iter().filter(|(address, _)| !known.contains(address));
+    by_connections.into_iter().chain(by_ways).map(|(_, candidate)| candidate).collect::<Vec<_>>()
 }
 
 fn towards(evidence: &Evidence<'_>, endpoint: &Endpoint<'_>) -> Option<Candidate> {

@@ -65,7 +65,8 @@ fn split(hop: &Hop) -> (usize, usize) {
 /// A target that answers slow pings all and fast ones in part.
 fn target(evidence: &Evidence<'_>, address: IpAddr) -> Option<Candidate> {
     let (calm, burst) = (evidence.lost_calmly(address), evidence.lost_in_bursts(address));
-    if calm.of == 0 || loss::share(evidence, address).is_some() || !burst.exceeds(BAD_SHARE) {
+    // Where the shares may be the same, slow pings do not show that it is the pace.
+    if calm.of == 0 || !burst.exceeds(BAD_SHARE) || !loss::grows_with_rate(&calm, &burst) {
         return None;
     }
     let sentence = format!(

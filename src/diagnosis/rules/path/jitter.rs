@@ -24,7 +24,7 @@ fn evaluate(evidence: &Evidence<'_>) -> Vec<Candidate> {
 }
 
 fn towards(evidence: &Evidence<'_>, address: IpAddr) -> Option<Candidate> {
-    if loss::share(evidence, address).is_some() || congestion::wait_us(evidence, address).is_some() {
+    if loss::share(evidence, address).is_some() || congestion::waits(evidence, address).is_some() {
         return None;
     }
     let (echo, spread_us) =

@@ -22,13 +22,40 @@ const BY_PINGS: f64 = 0.85;
 const BY_CONNECTIONS_TOO: f64 = 0.95;
 /// A trace shows from where on: before it nothing is lost, and all behind it have the loss, which no limit of one router's does.
 const BEGINS_ON_THE_WAY: f64 = 0.92;
+/// Only pings that came fast show it: a limit on their answers looks the same.
+const FAST_ALONE: f64 = 0.5;
 
 fn evaluate(evidence: &Evidence<'_>) -> Vec<Candidate> {
-    evidence
-        .addresses()
-        .into_iter()
-        .filter_map(|address| towards(evidence, address).or_else(|| loss_one_way::towards(evidence, address)))
-        .collect()
+    let of_address = |address: IpAddr| {
+        let all = towards(evidence, address).or_else(|| loss_one_way::towards(evidence, address));
+        all.or_else(|| only_fast(evidence, address))
+    };
+    evidence.addresses().into_iter().filter_map(of_address).collect()
+}
+
+/// Fast pings are lost, and no slow ones tell whether that is a limit on their answers or loss of the path.
+fn only_fast(evidence: &Evidence<'_>, address: IpAddr) -> Option<Candidate> {
+    let (calm, burst) = (evidence.lost_calmly(address), evidence.lost_in_bursts(address));
+    if !burst.exceeds(BAD_SHARE) || grows_with_rate(&calm, &burst) {
+        return None;
+    }
+    let known = if calm.of == 0 { "no slower ones were sent" } else { "too few slower ones were sent" };
+    let sentence = format!(
+        "Packets to {} are lost: {} of the pings that came fast got no answer, and {known} to tell whether the path loses them or a limit on ping answers does.",
+        named(&evidence.host(), address),
+        burst.words()
+    );
+    let candidate = Candidate::new(Severity::Degraded, FAST_ALONE, sentence)
+        .at(Place { address: Some(address), ..Place::default() })
+        .about(Spot::Address(address))
+        .resting_on(burst.ids)
+        .resting_on(calm.ids)
+        .settled_by("the same pings slowly, with --interval-ms 200: a limit on ping answers then answers them all")
+        .next(
+            Who::Customer,
+            "Ping again with --interval-ms 200 before anybody looks for a fault: what is lost then is lost by the path.",
+        );
+    Some(candidate)
 }
 
 fn towards(evidence: &Evidence<'_>, address: IpAddr) -> Option<Candidate> {
@@ -147,6 +174,22 @@ mod tests {
     fn loss_in_fast_series_alone_is_a_limit_on_pings() {
         let scene = pings(0).check(Kind::Icmp, [echo_series("192.0.2.1", 50, 20, |_| {})]);
         assert_eq!(paced(scene, 10).is_healthy(), ["path.icmp_rate_limited"]);
+    }
+
+    #[test]
+    fn loss_of_fast_pings_alone_is_named_and_not_told_from_a_limit() {
+        let scene = Scene::new("shop.example").check(Kind::Icmp, [echo_series("192.0.2.1", 50, 35, |_| {})]);
+        let finding = paced(scene, 20).finds("path.loss");
+        assert!(finding.confidence < 0.6 && finding.sentence.contains("70 % (35 of 50"), "{finding:?}");
+        let open = finding.could_not_separate.iter().find(|open| open.cause == "path.icmp_rate_limited").unwrap();
+        assert!(open.would_take.contains("--interval-ms 200"), "{open:?}");
+    }
+
+    #[test]
+    fn few_slow_pings_do_not_make_a_limit_of_fast_ones_that_are_lost() {
+        let scene = Scene::new("shop.example").check(Kind::Icmp, [echo_series("192.0.2.1", 4, 0, |_| {})]);
+        let scene = scene.check(Kind::Icmp, [echo_series("192.0.2.1", 50, 10, |_| {})]);
+        assert!(paced(scene, 20).finds("path.loss").sentence.contains("too few slower ones"));
     }
 
     #[test]

@@ -14,6 +14,7 @@ mod loaded;
 pub(super) mod loss;
 mod loss_begins;
 mod loss_one_way;
+mod lossy_way;
 pub(super) mod mtu;
 pub(super) mod policed;
 pub(super) mod rewritten;

@@ -28,6 +28,9 @@ const WITH_STALL: f64 = 0.92;
 /// The same, and everything that was tried works, because it is small.
 const WITHOUT_STALL: f64 = 0.85;
 
+/// Only routers on the way were asked, which answer with errors that may be limited.
+const BY_TRACE: f64 = 0.75;
+
 /// The same over UDP and over TCP.
 const BOTH_WAYS: f64 = 0.95;
 
@@ -54,7 +57,43 @@ fn lowered(evidence: &Evidence<'_>) -> Vec<Candidate> {
 }
 
 fn blackhole(evidence: &Evidence<'_>) -> Vec<Candidate> {
-    first_of_each_address(evidence, |mtu| swallowed(evidence, mtu))
+    let mut found = first_of_each_address(evidence, |mtu| swallowed(evidence, mtu));
+    let measured: Vec<IpAddr> =
+        evidence.mtus.iter().filter(|mtu| swallowed(evidence, mtu).is_some()).map(|mtu| mtu.address).collect();
+    let of_traces = evidence.addresses().into_iter().filter(|address| !measured.contains(address));
+    found.extend(of_traces.filter_map(|address| swallowed_on_the_way(evidence, address)));
+    found
+}
+
+/// A trace that asked each hop for the largest packet it gets, and met silence at one.
+fn swallowed_on_the_way(evidence: &Evidence<'_>, target: IpAddr) -> Option<Candidate> {
+    let hops = evidence.hops_of(target);
+    let (hop, passed, silent) = hops.iter().find_map(|hop| Some((hop, hop.mtu_bytes?, hop.mtu_silent_bytes?)))?;
+    if evidence.carries(target, silent) || loss::share(evidence, target).is_some() {
+        return None;
+    }
+    let router = hop.addresses().first().copied();
+    let before = hops.iter().rev().find(|other| other.ttl < hop.ttl && other.mtu_bytes.is_some_and(|bytes| bytes >= silent));
+    let sentence = format!(
+        "Large packets to {} vanish without a word before hop {}: there is no answer above {passed} bytes, and no router says so. Connections come to a halt as soon as they send more than a little.",
+        named(&evidence.host(), target),
+        hop.ttl
+    );
+    let candidate = Candidate::new(Severity::Degraded, BY_TRACE, sentence)
+        .at(Place { hop: Some(hop.ttl), address: router.or(Some(target)), ..Place::default() })
+        .about(Spot::Address(target))
+        .resting_on([hop.id])
+        .resting_on(before.map(|other| other.id))
+        .rejecting("path.mtu_lowered", "No router tells the limit.", [hop.id])
+        .rejecting("path.loss", "Smaller packets to the same distance are answered.", [hop.id])
+        .settled_by(format!("measuring the sizes that the target itself answers to: netsonde probe mtu {target}"))
+        .next(
+            Who::Network,
+            format!(
+                "Let \"packet too big\" messages (ICMP 3/4, ICMPv6 2) pass on the way to {target}; until then set the MTU of this machine or of the tunnel to {passed}, or clamp the MSS."
+            ),
+        );
+    Some(candidate)
 }
 
 /// What is found at an address over UDP is not told again for TCP.
@@ -131,7 +170,7 @@ fn stalled<'a>(evidence: &Evidence<'a>, address: IpAddr) -> Vec<&'a ObservationI
 
 #[cfg(test)]
 mod tests {
-    use crate::scene::{Scene, echo_series, exchange, failure, icmp, mtu, tcp_mtu};
+    use crate::scene::{Scene, echo_series, exchange, failure, icmp, mtu, tcp_mtu, trace};
     use netsonde_contract::failure::{FailureCode, Step};
     use netsonde_contract::finding::Severity;
     use netsonde_contract::kind::Kind;
@@ -155,6 +194,26 @@ mod tests {
             assert_eq!((finding.severity, finding.refines.len()), (Severity::Problem, 3));
             assert!(finding.sentence.contains("1300 bytes pass, 1301 do not"), "{}", finding.sentence);
         }
+    }
+
+    #[test]
+    fn a_hop_that_does_not_answer_above_a_size_shows_a_black_hole_before_it() {
+        let mut facts = trace("192.0.2.1", &["10.0.1.1", "10.0.2.1", "192.0.2.1"]);
+        for fact in &mut facts {
+            if let netsonde_contract::observation::Fact::Hop(hop) = fact {
+                (hop.mtu_bytes, hop.mtu_silent_bytes) = match hop.ttl {
+                    1 => (Some(1_500), None),
+                    2 => (Some(1_300), Some(1_301)),
+                    _ => (Some(1_300), None),
+                };
+            }
+        }
+        let scene = Scene::new(URL).check(Kind::Traceroute, facts.clone());
+        let finding = scene.finds("path.mtu_blackhole");
+        assert_eq!((finding.place.hop, finding.evidence.len()), (Some(2), 2));
+        assert!(finding.sentence.contains("no answer above 1300 bytes"), "{}", finding.sentence);
+        let carried = Scene::new(URL).check(Kind::Traceroute, facts).check(Kind::Mtu, [mtu(MtuLimit::None, 1_500, None)]);
+        assert!(!carried.names("path.mtu_blackhole"), "the target itself gets larger ones");
     }
 
     #[test]

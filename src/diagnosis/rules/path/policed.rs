@@ -2,9 +2,10 @@ use super::loaded::{end, place, waits, way};
 use crate::candidate::Candidate;
 use crate::evidence::{Evidence, Seen};
 use crate::rule::Rule;
+use crate::rules::host::overloaded;
 use crate::spot::Spot;
 use netsonde_contract::finding::{Severity, Who};
-use netsonde_contract::observation::{Load, LoadedPhase};
+use netsonde_contract::observation::{Load, LoadedPhase, TcpState};
 
 pub(in crate::rules) const RULE: Rule = Rule {
     settled_by: Some("the same transfer with one connection and with four: a limit on the way gives both the same rate in all"),
@@ -24,12 +25,22 @@ const STEADY: f64 = 0.15;
 const LOSSES_A_SECOND: u64 = 2;
 const BURST_TIMES: u64 = 3;
 
+/// Half a second: a limit is as even as that, and a scheduler is not.
+const WINDOW_SLICES: usize = 5;
+
+/// Modern congestion control gets some times what the formula of Mathis allows.
+const HELD: f64 = 5.0;
+
 /// Rates above this are those of links, not of limits that anybody minds: bytes a second.
 const HIGHEST_LIMIT: u64 = 125_000_000;
 
 fn evaluate(evidence: &Evidence<'_>) -> Vec<Candidate> {
     let of_load =
         |load: &Seen<'_, Load>| -> Vec<Candidate> { load.fact.loaded.iter().filter_map(|phase| policed(load, phase)).collect() };
+    // A processor that is wanted by others holds a rate down as a limit does.
+    if overloaded::is_wanted_by_many(evidence) {
+        return Vec::new();
+    }
     evidence.loads.iter().flat_map(of_load).collect()
 }
 
@@ -38,10 +49,12 @@ fn policed(load: &Seen<'_, Load>, phase: &LoadedPhase) -> Option<Candidate> {
     let rate = steady_rate(slices).filter(|rate| *rate > 0 && *rate < HIGHEST_LIMIT)?;
     let seconds = (slices.len() as u64 / 10).max(1);
     let resent: u64 = phase.at_close.iter().map(|state| u64::from(state.retransmits)).sum();
-    let burst = slices.iter().take(LEAST_SLICES / 2).max().is_some_and(|most| most * 10 >= rate * BURST_TIMES);
+    let burst = starts_with_a_burst(slices, rate);
+    let lost = resent >= LOSSES_A_SECOND * seconds && losses_hold_the_rate(phase, rate, seconds);
     let queued = load.fact.idle.as_ref().and_then(|idle| idle.rtt.as_ref()).zip(phase.latency.rtt.as_ref());
     let queued = queued.is_some_and(|(idle, loaded)| waits(idle.median_us, loaded.median_us));
-    if queued || !(burst || resent >= LOSSES_A_SECOND * seconds) {
+    let late = load.fact.idle.iter().chain([&phase.latency]).any(overloaded::is_a_little_late);
+    if queued || late || !(burst || lost) {
         return None;
     }
     let kilobits = rate * 8 / 1_000;
@@ -60,6 +73,36 @@ fn policed(load: &Seen<'_, Load>, phase: &LoadedPhase) -> Option<Candidate> {
     Some(candidate)
 }
 
+/// The first second carries several times the rate, and from then on nothing ever does: a bucket that is empty stays so. What a busy
+/// machine makes of a rate comes and goes.
+fn starts_with_a_burst(slices: &[u64], rate: u64) -> bool {
+    let (start, later) = slices.split_at(slices.len().min(LEAST_SLICES / 2));
+    let fast = start.iter().max().is_some_and(|most| most * 10 >= rate * BURST_TIMES);
+    let whole = later.get(..later.len().saturating_sub(1)).unwrap_or_default();
+    let even = |window: &[u64]| {
+        let a_second = window.iter().sum::<u64>() as f64 * 10.0 / window.len() as f64;
+        (a_second - rate as f64).abs() <= rate as f64 * STEADY
+    };
+    fast && whole.len() >= LEAST_SLICES / 2 && whole.chunks_exact(WINDOW_SLICES).all(even)
+}
+
+/// Whether so many losses keep TCP at about this rate (Mathis et al. 1997: MSS / RTT × √1.5 / √p for each connection). With far fewer
+/// of them something else does: the far side, a window, or a processor.
+fn losses_hold_the_rate(phase: &LoadedPhase, rate: u64, seconds: u64) -> bool {
+    let states = || phase.at_close.iter().filter(|state| state.rtt_us > 0 && state.mss_bytes > 0);
+    let connections = states().count();
+    if connections == 0 {
+        return true;
+    }
+    let mean = |of: fn(&TcpState) -> u32| states().map(|state| f64::from(of(state))).sum::<f64>() / connections as f64;
+    let (rtt_s, segment) = (mean(|state| state.rtt_us) / 1e6, mean(|state| state.mss_bytes));
+    let resent: u32 = states().map(|state| state.retransmits).sum();
+    let segments = (rate * seconds) as f64 / segment;
+    let share = f64::from(resent) / segments.max(1.0);
+    let possible = segment / rtt_s * 1.5_f64.sqrt() / share.sqrt() * connections as f64;
+    possible <= rate as f64 * HELD
+}
+
 /// Bytes a second of the later half, where its seconds are alike; the first half is the connections' start.
 fn steady_rate(slices: &[u64]) -> Option<u64> {
     // The last slice is cut by the end.
@@ -74,7 +117,7 @@ fn steady_rate(slices: &[u64]) -> Option<u64> {
 
 #[cfg(test)]
 mod tests {
-    use crate::scene::{Scene, load};
+    use crate::scene::{Scene, distribution, load, system_load};
     use netsonde_contract::kind::Kind;
     use netsonde_contract::observation::{LoadedPhase, TcpState};
 
@@ -99,6 +142,38 @@ mod tests {
         let burst = [vec![900_000; 5], vec![125_000; 55]].concat();
         assert!(scene(|phase| phase.transfer.slices = burst).names("path.policed"));
         assert!(!scene(|phase| phase.transfer.slices = vec![125_000; 60]).names("path.policed"));
+    }
+
+    /// What a user-space link on two busy processors did: fast at first, then as fast as it was let.
+    #[test]
+    fn a_machine_that_is_busy_from_some_moment_on_makes_no_limit() {
+        let slowed: Vec<u64> = (0..60).map(|at| if at < 5 { 4_000_000 } else { 800_000 + at / 5 % 2 * 400_000 }).collect();
+        assert!(!scene(|phase| phase.transfer.slices = slowed.clone()).names("path.policed"));
+        let even = [vec![900_000; 5], vec![125_000; 55]].concat();
+        assert!(
+            !scene(|phase| {
+                phase.transfer.slices = even.clone();
+                phase.latency.timer_late = Some(distribution(6_000));
+            })
+            .names("path.policed")
+        );
+        let wanted = Scene::new(URL).check(Kind::Host, [system_load(2, 9)]);
+        let wanted = wanted.check(Kind::Load, [load(URL, 20_000, 22_000, |phase| phase.transfer.slices = even.clone())]);
+        assert!(!wanted.names("path.policed"));
+    }
+
+    #[test]
+    fn a_few_losses_that_do_not_hold_the_rate_are_no_limit() {
+        let state = |rtt_us, retransmits| TcpState { rtt_us, mss_bytes: 1_448, retransmits, ..TcpState::default() };
+        let with = |state: TcpState, slice: u64| {
+            scene(|phase| {
+                phase.transfer.slices = vec![slice; 60];
+                phase.at_close = vec![state];
+            })
+            .names("path.policed")
+        };
+        assert!(with(state(20_000, 90), 125_000), "two in a hundred at 20 ms hold TCP at 10 Mbit/s");
+        assert!(!with(state(300, 12), 5_000_000), "two a second at 300 microseconds do not hold it at 400 Mbit/s");
     }
 
     #[test]
