@@ -1,0 +1,264 @@
+//! A support organisation on a [`Stage`]: its keys, and agents that are enrolled with it, all by the real programs.
+
+use crate::stage::{Backend, Stage, succeed};
+use anyhow::{Context, Result, bail};
+use jiff::Timestamp;
+use netsonde_contract::api::fleet::{AgentSummary, Delivery, DeliveryState, OrderDetail};
+use netsonde_contract::id::{AgentId, OrderId};
+use serde::Deserialize;
+use serde::de::DeserializeOwned;
+use std::path::{Path, PathBuf};
+use std::process::{Output, Stdio};
+use std::time::{Duration, Instant};
+use tokio::process::{Child, Command};
+
+/// What is waited for takes a second or two; a machine that is busy building something gets this long.
+const PATIENCE: Duration = Duration::from_secs(90);
+/// Between two looks.
+const LOOK_EVERY: Duration = Duration::from_millis(40);
+
+/// One machine of the customer's; its agent ends with this value.
+pub struct Agent {
+    pub id: AgentId,
+    folder: PathBuf,
+    root: Option<PathBuf>,
+    process: Option<Child>,
+}
+
+/// One line of an agent's audit log.
+#[derive(Clone, Debug, Deserialize)]
+pub struct Audited {
+    pub at: Timestamp,
+    pub what: String,
+    #[serde(default)]
+    pub order: Option<OrderId>,
+    #[serde(default)]
+    pub decision: Option<String>,
+}
+
+/// Makes the organisation with one root key and one engineer, and publishes it. Leaves the engineer's key where [`key`] says.
+///
+/// # Errors
+/// Where a program refuses, or `ssh-keygen`, which makes the engineer's key as engineers do, is missing.
+pub async fn found(stage: &Stage, backend: &Backend) -> Result<()> {
+    let mut make = Command::new("ssh-keygen");
+    make.args(["-q", "-t", "ed25519", "-N", "", "-C", "engineer@support", "-f"]).arg(key(stage));
+    succeed(make).await.context("making the engineer's key with ssh-keygen")?;
+    let public = key(stage).with_extension("pub").to_string_lossy().into_owned();
+    for arguments in [
+        &["org", "init", "--name", "Contoso support", "--no-passphrase"][..],
+        &["org", "add-signer", &public],
+        &["org", "receipt-key", "--yes"],
+        &["org", "sign-list"],
+        &["org", "publish"],
+    ] {
+        desk(stage, backend, arguments).await?;
+    }
+    Ok(())
+}
+
+/// The engineer's private key.
+pub fn key(stage: &Stage) -> PathBuf {
+    stage.folder().join("engineer")
+}
+
+/// What the desk says, where it ends with 0.
+///
+/// # Errors
+/// Where it does not.
+pub async fn desk(stage: &Stage, backend: &Backend, arguments: &[&str]) -> Result<String> {
+    let output = stage.desk(backend, arguments).await?;
+    if !output.status.success() {
+        bail!("netsonde-desk {}: {}", arguments.join(" "), said(&output));
+    }
+    Ok(String::from_utf8_lossy(&output.stdout).into_owned())
+}
+
+async fn json<T: DeserializeOwned>(stage: &Stage, backend: &Backend, arguments: &[&str]) -> Result<T> {
+    let text = desk(stage, backend, &[arguments, &["--format", "json"]].concat()).await?;
+    serde_json::from_str(&text).with_context(|| format!("reading what netsonde-desk says: {text}"))
+}
+
+/// Everything that a program said.
+pub fn said(output: &Output) -> String {
+    format!("{}\n{}", String::from_utf8_lossy(&output.stdout), String::from_utf8_lossy(&output.stderr))
+}
+
+/// Signs an order with the engineer's key and submits it, without waiting for what becomes of it.
+///
+/// # Errors
+/// Where the desk does not submit it.
+pub async fn trigger(stage: &Stage, backend: &Backend, arguments: &[&str]) -> Result<OrderId> {
+    let key = key(stage).to_string_lossy().into_owned();
+    let all = [&["trigger"], arguments, &["--key", &key, "--yes", "--no-follow"]].concat();
+    let text = desk(stage, backend, &all).await?;
+    text.split_whitespace().find_map(OrderId::parse).with_context(|| format!("no order's id in: {text}"))
+}
+
+/// As the desk shows it.
+///
+/// # Errors
+/// Where there is no such order.
+pub async fn order(stage: &Stage, backend: &Backend, id: &OrderId) -> Result<OrderDetail> {
+    json(stage, backend, &["orders", "show", id.as_str()]).await
+}
+
+/// Waits until the order's first agent is in the wanted state, or in one after which it cannot be.
+///
+/// # Errors
+/// Where it does not come.
+pub async fn until(stage: &Stage, backend: &Backend, id: &OrderId, wanted: DeliveryState) -> Result<Delivery> {
+    let begun = Instant::now();
+    loop {
+        let last = order(stage, backend, id).await.map(|detail| detail.deliveries.into_iter().next());
+        match last {
+            Ok(Some(delivery)) if delivery.state == wanted => return Ok(delivery),
+            Ok(Some(delivery)) if delivery.state.is_final() => bail!("wanted {}, but it is {delivery:?}", wanted.name()),
+            last if begun.elapsed() > PATIENCE => bail!("{} did not come: {last:?}", wanted.name()),
+            _ => tokio::time::sleep(LOOK_EVERY).await,
+        }
+    }
+}
+
+impl Agent {
+    /// Enrols a machine of this name, with a state directory and a policy of its own. `root` is a certificate authority that it trusts.
+    ///
+    /// # Errors
+    /// Where desk or agent refuse.
+    pub async fn enrol(stage: &Stage, backend: &Backend, name: &str, policy: &str, root: Option<&Path>) -> Result<Self> {
+        let mut agent = Self::on(stage, name, policy, root)?;
+        let made: serde_json::Value = json(stage, backend, &["enrol", "--label", &format!("name={name}")]).await?;
+        let string = made["enrolment"].as_str().context("the desk made no enrolment string")?;
+        agent.netsonde(stage, &["enroll", string, "--policy", &agent.policy().to_string_lossy()]).await?;
+        agent.id = agent.own_id(stage).await?;
+        Ok(agent)
+    }
+
+    /// A machine that is not enrolled yet.
+    ///
+    /// # Errors
+    /// Where its folder cannot be made.
+    pub fn on(stage: &Stage, name: &str, policy: &str, root: Option<&Path>) -> Result<Self> {
+        let folder = stage.folder().join(name);
+        std::fs::create_dir_all(&folder).context("making the agent's folder")?;
+        let agent = Self { id: AgentId::new(""), folder, root: root.map(Path::to_owned), process: None };
+        agent.allow(policy)?;
+        Ok(agent)
+    }
+
+    /// The agent's id, as it says it itself.
+    ///
+    /// # Errors
+    /// Where it is not enrolled.
+    pub async fn own_id(&self, stage: &Stage) -> Result<AgentId> {
+        let text = self.netsonde(stage, &["identity"]).await?;
+        text.split_whitespace().find_map(AgentId::parse).with_context(|| format!("no agent's id in: {text}"))
+    }
+
+    /// Puts another policy in force.
+    ///
+    /// # Errors
+    /// Where it cannot be written.
+    pub fn allow(&self, policy: &str) -> Result<()> {
+        std::fs::write(self.policy(), policy).context("writing the policy")
+    }
+
+    pub fn policy(&self) -> PathBuf {
+        self.folder.join("policy.toml")
+    }
+
+    /// The first digits of the agent's id.
+    pub fn short(&self) -> &str {
+        self.id.short()
+    }
+
+    /// Runs `netsonde` with this machine's state directory; what it says where it ends with 0.
+    ///
+    /// # Errors
+    /// Where it does not.
+    pub async fn netsonde(&self, stage: &Stage, arguments: &[&str]) -> Result<String> {
+        let state = self.folder.join("state").to_string_lossy().into_owned();
+        let output = stage.netsonde(&[arguments, &["--state-dir", &state]].concat()).await?;
+        if !output.status.success() {
+            bail!("netsonde {}: {}", arguments.join(" "), said(&output));
+        }
+        Ok(String::from_utf8_lossy(&output.stdout).into_owned())
+    }
+
+    /// Starts `netsonde agent`.
+    ///
+    /// # Errors
+    /// Where it cannot be started.
+    pub fn start(&mut self, stage: &Stage) -> Result<()> {
+        let log = std::fs::OpenOptions::new().create(true).append(true).open(self.folder.join("log")).context("making a log")?;
+        let mut command = stage.command("netsonde")?;
+        command.arg("agent").arg("--policy").arg(self.policy()).arg("--state-dir").arg(self.folder.join("state"));
+        if let Some(root) = &self.root {
+            command.env("SSL_CERT_FILE", root);
+        }
+        command.stdout(Stdio::null()).stderr(log);
+        self.process = Some(command.spawn().context("starting netsonde agent")?);
+        Ok(())
+    }
+
+    /// Kills the agent as a crash would.
+    ///
+    /// # Errors
+    /// Where it cannot be killed.
+    pub async fn kill(&mut self) -> Result<()> {
+        match self.process.take() {
+            Some(mut process) => process.kill().await.context("killing the agent"),
+            None => Ok(()),
+        }
+    }
+
+    /// What the agent said.
+    pub fn log(&self) -> String {
+        std::fs::read_to_string(self.folder.join("log")).unwrap_or_default()
+    }
+
+    /// Waits until the agent's log says something.
+    ///
+    /// # Errors
+    /// Where it does not.
+    pub async fn until_says(&self, words: &str) -> Result<()> {
+        let begun = Instant::now();
+        while !self.log().contains(words) {
+            if begun.elapsed() > PATIENCE {
+                bail!("the agent did not say `{words}`:\n{}", self.log());
+            }
+            tokio::time::sleep(LOOK_EVERY).await;
+        }
+        Ok(())
+    }
+
+    /// Waits until the agent holds a request for work.
+    ///
+    /// # Errors
+    /// Where it does not.
+    pub async fn until_online(&self, stage: &Stage, backend: &Backend) -> Result<()> {
+        let begun = Instant::now();
+        loop {
+            let agents: Result<Vec<AgentSummary>> = json(stage, backend, &["agents"]).await;
+            if agents.as_ref().is_ok_and(|agents| agents.iter().any(|agent| agent.id == self.id && agent.online)) {
+                return Ok(());
+            }
+            if begun.elapsed() > PATIENCE {
+                bail!("the agent is not online: {agents:?}\n{}", self.log());
+            }
+            tokio::time::sleep(LOOK_EVERY).await;
+        }
+    }
+
+    /// What the agent's audit log has of an order.
+    pub fn audited(&self, order: &OrderId) -> Vec<Audited> {
+        let text = std::fs::read_to_string(self.folder.join("state").join("audit.jsonl")).unwrap_or_default();
+        let lines = text.lines().filter_map(|line| serde_json::from_str::<Audited>(line).ok());
+        lines.filter(|line| line.order.as_ref() == Some(order)).collect()
+    }
+
+    /// How often the order's run began on this machine.
+    pub fn runs(&self, order: &OrderId) -> usize {
+        self.audited(order).iter().filter(|line| line.what == "run_began").count()
+    }
+}
