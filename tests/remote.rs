@@ -90,7 +90,7 @@ pub fn said(output: &Output) -> String {
 /// Where the desk does not submit it.
 pub async fn trigger(stage: &Stage, backend: &Backend, arguments: &[&str]) -> Result<OrderId> {
     let key = key(stage).to_string_lossy().into_owned();
-    let all = [&["trigger"], arguments, &["--key", &key, "--yes", "--no-follow"]].concat();
+    let all = [&["trigger"][..], arguments, &["--key", &key, "--yes", "--no-follow"]].concat();
     let text = desk(stage, backend, &all).await?;
     text.split_whitespace().find_map(OrderId::parse).with_context(|| format!("no order's id in: {text}"))
 }
