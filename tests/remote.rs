@@ -9,7 +9,7 @@ use serde::Deserialize;
 use serde::de::DeserializeOwned;
 use std::path::{Path, PathBuf};
 use std::process::{Output, Stdio};
-use std::time::{Duration, Instant};
+use std::time::Duration;
 use tokio::process::{Child, Command};
 
 /// What is waited for takes a second or two; a machine that is busy building something gets this long.
@@ -108,15 +108,27 @@ pub async fn order(stage: &Stage, backend: &Backend, id: &OrderId) -> Result<Ord
 /// # Errors
 /// Where it does not come.
 pub async fn until(stage: &Stage, backend: &Backend, id: &OrderId, wanted: DeliveryState) -> Result<Delivery> {
-    let begun = Instant::now();
-    loop {
-        let last = order(stage, backend, id).await.map(|detail| detail.deliveries.into_iter().next());
-        match last {
-            Ok(Some(delivery)) if delivery.state == wanted => return Ok(delivery),
-            Ok(Some(delivery)) if delivery.state.is_final() => bail!("wanted {}, but it is {delivery:?}", wanted.name()),
-            last if begun.elapsed() > PATIENCE => bail!("{} did not come: {last:?}", wanted.name()),
-            _ => tokio::time::sleep(LOOK_EVERY).await,
+    let waiting = async {
+        loop {
+            if let Ok(detail) = order(stage, backend, id).await
+                && let Some(delivery) = detail.deliveries.into_iter().next()
+            {
+                match delivery.state {
+                    state if state == wanted => return Ok(delivery),
+                    state if state.is_final() => bail!("wanted {}, but it is {delivery:?}", wanted.name()),
+                    _ => {}
+                }
+            }
+            tokio::time::sleep(LOOK_EVERY).await;
         }
+    };
+    in_time(wanted.name(), waiting).await
+}
+
+async fn in_time<T>(what: &str, waiting: impl Future<Output = Result<T>>) -> Result<T> {
+    match tokio::time::timeout(PATIENCE, waiting).await {
+        Ok(done) => done,
+        Err(_) => bail!("`{what}` did not come within {} s", PATIENCE.as_secs()),
     }
 }
 
@@ -222,14 +234,30 @@ impl Agent {
     /// # Errors
     /// Where it does not.
     pub async fn until_says(&self, words: &str) -> Result<()> {
-        let begun = Instant::now();
-        while !self.log().contains(words) {
-            if begun.elapsed() > PATIENCE {
-                bail!("the agent did not say `{words}`:\n{}", self.log());
+        let waiting = async {
+            while !self.log().contains(words) {
+                tokio::time::sleep(LOOK_EVERY).await;
             }
-            tokio::time::sleep(LOOK_EVERY).await;
-        }
-        Ok(())
+            Ok(())
+        };
+        in_time(words, waiting).await.with_context(|| self.log())
+    }
+
+    /// Waits until the agent's own list of orders has this one in the wanted state.
+    ///
+    /// # Errors
+    /// Where it does not come.
+    pub async fn until_has(&self, stage: &Stage, order: &OrderId, wanted: DeliveryState) -> Result<()> {
+        let waiting = async {
+            loop {
+                let list = self.netsonde(stage, &["orders", "list"]).await?;
+                if list.lines().any(|line| line.starts_with(order.short()) && line.contains(wanted.name())) {
+                    return Ok(());
+                }
+                tokio::time::sleep(LOOK_EVERY).await;
+            }
+        };
+        in_time(wanted.name(), waiting).await
     }
 
     /// Waits until the agent holds a request for work.
@@ -237,17 +265,16 @@ impl Agent {
     /// # Errors
     /// Where it does not.
     pub async fn until_online(&self, stage: &Stage, backend: &Backend) -> Result<()> {
-        let begun = Instant::now();
-        loop {
-            let agents: Result<Vec<AgentSummary>> = json(stage, backend, &["agents"]).await;
-            if agents.as_ref().is_ok_and(|agents| agents.iter().any(|agent| agent.id == self.id && agent.online)) {
-                return Ok(());
+        let waiting = async {
+            loop {
+                let agents: Result<Vec<AgentSummary>> = json(stage, backend, &["agents"]).await;
+                if agents.is_ok_and(|agents| agents.iter().any(|agent| agent.id == self.id && agent.online)) {
+                    return Ok(());
+                }
+                tokio::time::sleep(LOOK_EVERY).await;
             }
-            if begun.elapsed() > PATIENCE {
-                bail!("the agent is not online: {agents:?}\n{}", self.log());
-            }
-            tokio::time::sleep(LOOK_EVERY).await;
-        }
+        };
+        in_time("online", waiting).await.with_context(|| self.log())
     }
 
     /// What the agent's audit log has of an order.

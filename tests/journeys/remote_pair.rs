@@ -7,7 +7,7 @@ use netsonde_tests::remote;
 use std::collections::BTreeSet;
 use std::net::UdpSocket;
 use std::process::Stdio;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 use tokio::process::{Child, Command};
 
 /// Twice twenty packets at half the policy's rate, and the sizes of two directions.
@@ -32,15 +32,16 @@ async fn two_agents_measure_each_other_under_one_order() {
     let agents = ["--agent", oslo.short(), "--agent", rome.short()];
     let targets = ["--target", &oslo_at, "--target", &rome_at, "--case", "P-1", "--param", "count=20"];
     let id = remote::trigger(stage, &backend, &[&["reflect"][..], &agents[..], &targets].concat()).await.unwrap();
-    let begun = Instant::now();
-    let detail = loop {
-        let detail = remote::order(stage, &backend, &id).await.unwrap();
-        if detail.deliveries.iter().all(|delivery| delivery.state.is_final()) {
-            break detail;
+    let over = async {
+        loop {
+            let detail = remote::order(stage, &backend, &id).await.unwrap();
+            if detail.deliveries.iter().all(|delivery| delivery.state.is_final()) {
+                return detail;
+            }
+            tokio::time::sleep(Duration::from_millis(100)).await;
         }
-        assert!(begun.elapsed() < PATIENCE, "{detail:?}");
-        tokio::time::sleep(Duration::from_millis(100)).await;
     };
+    let detail = tokio::time::timeout(PATIENCE, over).await.expect("both came to an end");
     assert_eq!(detail.deliveries.len(), 2);
     for delivery in &detail.deliveries {
         assert_eq!(delivery.state, State::Uploaded, "{delivery:?}");
