@@ -14,7 +14,8 @@ async fn nothing_is_lost_or_run_twice_where_backend_and_agent_are_killed() {
 
     // The backend dies while the agent measures: the bundle comes all the same.
     let short = holding(&world, 4);
-    let wanted = ["--agent", &agent.short().to_owned(), "--target", &target, "--case", "K-1"];
+    let name = agent.short().to_owned();
+    let wanted = ["--agent", &name, "--target", &target, "--case", "K-1"];
     let through = remote::trigger(stage, &backend, &[&[short.as_str()][..], &wanted[..]].concat()).await.unwrap();
     let _held = listener.accept().await.unwrap();
     backend.kill().await.unwrap();
@@ -56,7 +57,8 @@ async fn an_order_that_was_taken_is_not_taken_again_after_a_restart() {
     let (world, mut backend) = founded("K-2", std::slice::from_ref(&target)).await;
     let stage = &world.stage;
     let mut agent = machine(&world, &backend, "oslo", ALLOW).await;
-    let wanted = ["port", "--agent", &agent.short().to_owned(), "--target", &target, "--case", "K-2"];
+    let name = agent.short().to_owned();
+    let wanted = ["port", "--agent", &name, "--target", &target, "--case", "K-2"];
     let id = remote::trigger(stage, &backend, &wanted).await.unwrap();
     remote::until(stage, &backend, &id, State::Uploaded).await.unwrap();
     // The agent has the receipt, too, and nothing left to send.
