@@ -6,6 +6,8 @@ pub mod certificates;
 pub mod evidence;
 /// Where the built programs are.
 pub mod programs;
+/// An organisation with its signer, and enrolled agents.
+pub mod remote;
 /// Servers that behave well or badly, as asked.
 pub mod servers;
 /// A stage of their own for the real programs: a folder, a backend, ways to run them.

@@ -40,32 +40,7 @@ impl Backend {
     /// # Errors
     /// Where it does not start; its log is in the error.
     pub async fn start(stage: &Stage) -> Result<Self> {
-        let ready = stage.folder().join("ready.json");
-        let process = Command::new(program("netsonde-backend")?)
-            .args(["serve", "--listen", "127.0.0.1:0", "--data"])
-            .arg(stage.folder().join("backend"))
-            .arg("--ready-file")
-            .arg(&ready)
-            .stdin(Stdio::null())
-            .stdout(Stdio::null())
-            .stderr(std::fs::File::create(stage.folder().join("backend.log")).context("making the backend's log")?)
-            .kill_on_drop(true)
-            .spawn()
-            .context("starting netsonde-backend")?;
-        let waiting = async {
-            loop {
-                if let Ok(text) = tokio::fs::read(&ready).await
-                    && let Ok(ready) = serde_json::from_slice::<Ready>(&text)
-                {
-                    return ready;
-                }
-                tokio::time::sleep(Duration::from_millis(20)).await;
-            }
-        };
-        let Ok(ready) = tokio::time::timeout(START_LIMIT, waiting).await else {
-            let log = tokio::fs::read_to_string(stage.folder().join("backend.log")).await.unwrap_or_default();
-            bail!("netsonde-backend did not start within {} s:\n{log}", START_LIMIT.as_secs());
-        };
+        let (process, ready) = serve(stage, "127.0.0.1:0").await?;
         Ok(Self {
             url: ready.url,
             password: ready.password.context("the new backend named no password")?,
@@ -74,9 +49,17 @@ impl Backend {
             process,
         })
     }
-}
 
-impl Backend {
+    /// Starts it again at the same address and with the same data, after [`Backend::kill`].
+    ///
+    /// # Errors
+    /// Where it does not start; its log is in the error.
+    pub async fn restart(&mut self, stage: &Stage) -> Result<()> {
+        let address = self.url.rsplit('/').next().unwrap_or_default().to_owned();
+        (self.process, _) = serve(stage, &address).await?;
+        Ok(())
+    }
+
     /// Kills the backend as a crash would.
     ///
     /// # Errors
@@ -84,6 +67,39 @@ impl Backend {
     pub async fn kill(&mut self) -> Result<()> {
         self.process.kill().await.context("killing the backend")
     }
+}
+
+async fn serve(stage: &Stage, address: &str) -> Result<(Child, Ready)> {
+    let ready = stage.folder().join("ready.json");
+    // What an earlier start wrote says nothing of this one.
+    let _ = std::fs::remove_file(&ready);
+    let log = std::fs::OpenOptions::new().create(true).append(true).open(stage.folder().join("backend.log"));
+    let process = Command::new(program("netsonde-backend")?)
+        .args(["serve", "--listen", address, "--data"])
+        .arg(stage.folder().join("backend"))
+        .arg("--ready-file")
+        .arg(&ready)
+        .stdin(Stdio::null())
+        .stdout(Stdio::null())
+        .stderr(log.context("making the backend's log")?)
+        .kill_on_drop(true)
+        .spawn()
+        .context("starting netsonde-backend")?;
+    let waiting = async {
+        loop {
+            if let Ok(text) = tokio::fs::read(&ready).await
+                && let Ok(ready) = serde_json::from_slice::<Ready>(&text)
+            {
+                return ready;
+            }
+            tokio::time::sleep(Duration::from_millis(20)).await;
+        }
+    };
+    let Ok(ready) = tokio::time::timeout(START_LIMIT, waiting).await else {
+        let log = tokio::fs::read_to_string(stage.folder().join("backend.log")).await.unwrap_or_default();
+        bail!("netsonde-backend did not start within {} s:\n{log}", START_LIMIT.as_secs());
+    };
+    Ok((process, ready))
 }
 
 impl Stage {
@@ -161,7 +177,7 @@ impl Stage {
     }
 
     /// A program that neither reads nor changes what the person keeps for the real programs.
-    fn command(&self, name: &str) -> Result<Command> {
+    pub(crate) fn command(&self, name: &str) -> Result<Command> {
         let mut command = Command::new(program(name)?);
         let folder = |name: &str| self.folder().join(name);
         command.env("HOME", self.folder()).env("XDG_CONFIG_HOME", folder("config")).env("XDG_STATE_HOME", folder("state"));
@@ -188,7 +204,7 @@ async fn output(mut command: Command) -> Result<Output> {
     command.output().await.with_context(|| format!("running {}", name(&command)))
 }
 
-async fn succeed(command: Command) -> Result<Output> {
+pub(crate) async fn succeed(command: Command) -> Result<Output> {
     let name = name(&command);
     let output = output(command).await?;
     if !output.status.success() {

@@ -19,6 +19,7 @@ pub(crate) async fn agents(
     match command {
         None => list(backend, wanted, format).await,
         Some(AgentsCommand::Label { id, labels }) => label(backend, &id, &labels).await,
+        Some(AgentsCommand::Single { id }) => single(backend, &id).await,
         Some(AgentsCommand::Revoke { id, yes }) => revoke(backend, &id, yes).await,
     }
 }
@@ -104,6 +105,13 @@ async fn label(backend: &Backend, id: &str, given: &[String]) -> Result<(), Stop
     labels.retain(|_, value| !value.is_empty());
     backend.tell("labelling the agent", Method::PUT, &path::agent_labels(&agent.id), &labels).await?;
     terminal::output(&format!("{}: {}\n", agent.id.short(), labels::shown(&labels)))
+}
+
+async fn single(backend: &Backend, id: &str) -> Result<(), Stop> {
+    let agents = all(backend).await?;
+    let agent = named(&agents, id)?;
+    backend.tell("settling the agent", Method::POST, &path::agent_single(&agent.id), &serde_json::json!({})).await?;
+    terminal::output(&format!("Agent {} is taken to be one machine; a second one would be noticed again.\n", agent.id.short()))
 }
 
 async fn revoke(backend: &Backend, id: &str, yes: bool) -> Result<(), Stop> {

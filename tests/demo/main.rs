@@ -1,6 +1,9 @@
 //! The whole way in one command: backend, ticket, run, bundle, upload, case page, all real and on this machine.
 #![expect(clippy::print_stdout, reason = "what the demo prints is what it is for")]
 
+/// An organisation, agents and orders.
+mod remote;
+
 use anyhow::{Context, Result, bail};
 use clap::Parser;
 use netsonde_contract::document::Document;
@@ -15,13 +18,19 @@ use std::process::ExitCode;
 /// Starts a support backend, makes a ticket, runs the `web` probe set on it against the targets, uploads the signed bundle, verifies it
 /// and shows where the case can be read.
 #[derive(Parser)]
-#[command(name = "demo", after_help = "Examples:\n  cargo demo\n  cargo demo https://example.org/\n  cargo demo --exit")]
+#[command(
+    name = "demo",
+    after_help = "Examples:\n  cargo demo\n  cargo demo https://example.org/\n  cargo demo --exit\n  cargo demo --remote --exit"
+)]
 struct Arguments {
     /// Web addresses to look at; none starts two endpoints on this machine, one healthy and one with an expired certificate.
     targets: Vec<String>,
     /// Leave when all is shown, instead of keeping the case page up until Ctrl-C.
     #[arg(long)]
     exit: bool,
+    /// Show orders in place of tickets: an organisation, two enrolled machines, one order that runs and one that a policy refuses.
+    #[arg(long, conflicts_with = "targets")]
+    remote: bool,
     /// Write where the case page is, and the way in, to this file as JSON.
     #[arg(long, hide = true)]
     details: Option<PathBuf>,
@@ -43,6 +52,9 @@ async fn main() -> Result<ExitCode> {
 async fn show(arguments: &Arguments) -> Result<ExitCode> {
     println!("Building the three programs …");
     build().await?;
+    if arguments.remote {
+        return show_remote(arguments).await;
+    }
     let stage = Stage::new()?;
     let mut endpoints = Vec::new();
     let mut targets = arguments.targets.clone();
@@ -74,6 +86,18 @@ async fn show(arguments: &Arguments) -> Result<ExitCode> {
         tokio::signal::ctrl_c().await.context("waiting for Ctrl-C")?;
     }
     drop(endpoints);
+    Ok(ExitCode::SUCCESS)
+}
+
+async fn show_remote(arguments: &Arguments) -> Result<ExitCode> {
+    let remote = remote::show().await?;
+    if let Some(path) = &arguments.details {
+        write_details(path, &remote::details(&remote))?;
+    }
+    if !arguments.exit {
+        println!("\nCase page and agents stay up until Ctrl-C.");
+        tokio::signal::ctrl_c().await.context("waiting for Ctrl-C")?;
+    }
     Ok(ExitCode::SUCCESS)
 }
 
@@ -139,10 +163,14 @@ fn show_case(document: &Document, backend: &Backend, details: Option<&Path>) -> 
     if let Some(path) = details {
         let json =
             serde_json::json!({ "page": page, "url": backend.url, "password": backend.password, "tls_pin": backend.tls_pin });
-        // Whole or not at all: a reader waits for the file to appear.
-        let unfinished = path.with_extension("unfinished");
-        std::fs::write(&unfinished, json.to_string()).with_context(|| format!("writing {}", unfinished.display()))?;
-        std::fs::rename(&unfinished, path).with_context(|| format!("writing {}", path.display()))?;
+        write_details(path, &json)?;
     }
     Ok(())
+}
+
+/// Whole or not at all: a reader waits for the file to appear.
+fn write_details(path: &Path, json: &serde_json::Value) -> Result<()> {
+    let unfinished = path.with_extension("unfinished");
+    std::fs::write(&unfinished, json.to_string()).with_context(|| format!("writing {}", unfinished.display()))?;
+    std::fs::rename(&unfinished, path).with_context(|| format!("writing {}", path.display()))
 }

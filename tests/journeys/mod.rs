@@ -6,6 +6,14 @@ mod alone;
 mod live;
 /// Command lines and files that are wrong.
 mod mistakes;
+/// Enrolment, order, run, bundle, findings; refusals, answers, cancellation.
+mod remote;
+/// Orders through crashes, and the same order twice.
+mod remote_crashes;
+/// An order that a page drafts and a desk signs.
+mod remote_draft;
+/// Two agents measure each other.
+mod remote_pair;
 /// Ticket, run, upload, receipt, case.
 mod ticket;
 /// Starting programs and reading what they say.

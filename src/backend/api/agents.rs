@@ -1,6 +1,6 @@
 use super::desk::Desk;
 use crate::app::App;
-use crate::body::Json as JsonBody;
+use crate::body::{Json as JsonBody, read_json};
 use crate::clock::later;
 use crate::fleet::{self, Entry};
 use crate::limits::MAX_FLEET;
@@ -8,11 +8,11 @@ use crate::problem::Refused;
 use crate::random;
 use crate::store::{AgentRow, EnrolmentRow};
 use axum::Json;
-use axum::extract::{Path, Request, State};
-use axum::http::StatusCode;
+use axum::extract::{FromRequestParts, Path, Request, State};
+use axum::http::{StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use netsonde_contract::api::ProblemCode;
-use netsonde_contract::api::fleet::{AgentSummary, EnrolmentCodeIssued, EnrolmentCodeRequest, Labels};
+use netsonde_contract::api::fleet::{AgentSummary, EnrolmentCodeIssued, EnrolmentCodeRequest, Labels, MAX_AGENT_BODY};
 use netsonde_contract::enrolment::EnrolmentCode;
 use netsonde_contract::harmless::is_clean;
 use netsonde_contract::id::{AgentId, TicketId};
@@ -57,7 +57,19 @@ pub(super) async fn make_code(
     Ok((StatusCode::CREATED, Json(issued)))
 }
 
-/// `POST /v1/agents` and `POST /v1/agents/self`.
+/// `POST /v1/agents`: by the agent itself, or by the desk in its place.
+pub(super) async fn introduce(State(app): State<Arc<App>>, request: Request) -> Result<Response, Refused> {
+    if !request.headers().contains_key(header::AUTHORIZATION) {
+        return enter(State(app), request).await;
+    }
+    let (mut parts, body) = request.into_parts();
+    Desk::from_request_parts(&mut parts, &app).await?;
+    let introduce = read_json(Request::from_parts(parts, body), MAX_AGENT_BODY, app.limits.body).await?;
+    let introduced = fleet::hand_in(&app, &introduce).await?;
+    Ok((StatusCode::CREATED, Json(introduced)).into_response())
+}
+
+/// `POST /v1/agents/self`.
 pub(super) async fn enter(State(app): State<Arc<App>>, request: Request) -> Result<Response, Refused> {
     Ok(match fleet::enter(&app, request).await? {
         Entry::Introduced(introduced) => (StatusCode::CREATED, Json(introduced)).into_response(),

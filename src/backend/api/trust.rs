@@ -7,7 +7,8 @@ use axum::Json;
 use axum::extract::{Request, State};
 use axum::http::StatusCode;
 use netsonde_contract::api::ProblemCode;
-use netsonde_contract::api::fleet::{MAX_SUBMIT_BYTES, TrustDocuments};
+use netsonde_contract::api::fleet::{MAX_SUBMIT_BYTES, ReceiptKey, TrustDocuments};
+use netsonde_contract::trust::PublicKey;
 use std::sync::Arc;
 
 /// By anyone: what stands there is signed, and public.
@@ -17,6 +18,11 @@ pub(super) async fn read(State(app): State<Arc<App>>) -> Result<Json<TrustDocume
             .next_step("Publish it from the desk: netsonde-desk org publish.")
     })?;
     Ok(Json(published.documents.clone()))
+}
+
+/// By anyone: a public key. Only a person who compares its fingerprint makes it one that counts.
+pub(super) async fn receipt_key(State(app): State<Arc<App>>) -> Json<ReceiptKey> {
+    Json(ReceiptKey { key: PublicKey::new(app.receipt_key.verifying_key(), "receipts") })
 }
 
 pub(super) async fn replace(_: Desk, State(app): State<Arc<App>>, request: Request) -> Result<StatusCode, Refused> {

@@ -64,6 +64,19 @@ pub(crate) async fn enter(app: &App, request: Request) -> Result<Entry, Refused>
     }
 }
 
+/// An introduction that the desk hands in for a machine without a way here. The machine's bundle key signed it and it proves its code, so that
+/// nobody need sign the request itself; only a code enrols by this way.
+pub(crate) async fn hand_in(app: &App, introduce: &Introduce) -> Result<Introduced, Refused> {
+    let (introduction, _) = read_introduction(app, introduce).await?;
+    check_words(&introduce.check_in)?;
+    let code = introduction.code.as_ref().ok_or_else(|| {
+        Refused::malformed("The request proves no enrolment code.")
+            .next_step("Make it anew: netsonde enroll - --offline FILE, with the nse1_… string.")
+    })?;
+    let enrolment = check_code(app, &introduction, code).await?;
+    enrolled(app, introduce, &introduction, &enrolment).await
+}
+
 /// The introduction, and the agent that it is about or that it replaces, where there is one.
 async fn read_introduction(app: &App, introduce: &Introduce) -> Result<(Introduction, Option<AgentRow>), Refused> {
     let refused = |words: String| Refused::malformed(format!("The introduction does not hold: {words}."));

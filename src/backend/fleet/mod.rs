@@ -13,7 +13,7 @@ mod submit;
 mod tend;
 mod trust;
 
-pub(crate) use enrol::{Entry, enter};
+pub(crate) use enrol::{Entry, enter, hand_in};
 pub(crate) use notebook::Notebook;
 pub(crate) use presence::{Listening, Presence};
 pub(crate) use signed::{FromAgent, check_enrolled, check_single, unknown_agent};

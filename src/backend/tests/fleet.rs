@@ -1,7 +1,7 @@
 use super::organisation::{Machine, documents, key, root, signed};
 use super::server::{Server, problem};
 use jiff::SignedDuration;
-use netsonde_contract::api::fleet::{AgentSummary, CheckedIn, Introduced, Labels, TrustDocuments};
+use netsonde_contract::api::fleet::{AgentSummary, CheckedIn, Introduce, Introduced, Labels, ReceiptKey, TrustDocuments};
 use netsonde_contract::api::{ProblemCode, path};
 use netsonde_contract::enrolment::CodeProof;
 use reqwest::Method;
@@ -35,6 +35,29 @@ async fn an_agent_enrols_with_a_code_that_is_counted() {
     server.advance(Duration::from_secs(73 * 3600));
     let refused = problem(third.enrol(&server, &code).await).await;
     assert_eq!(refused.known_code(), Some(ProblemCode::EnrolmentExpired));
+}
+
+#[tokio::test]
+async fn the_desk_hands_in_what_a_machine_signed_and_only_with_its_token_and_a_code() {
+    let server = Server::start().await;
+    server.publish(&documents(1)).await;
+    let (machine, code) = (Machine::new(1), server.code(1).await);
+    let body = |proof| Introduce {
+        introduction: String::from_utf8(machine.introduction(1, proof).sign(&machine.bundle).to_json()).unwrap(),
+        check_in: machine.check_in(),
+    };
+    let hand_in =
+        async |token: &str, body: &Introduce| server.post(path::AGENTS).bearer_auth(token).json(body).send().await.unwrap();
+    let whole = body(Some(machine.proof(&server, &code)));
+    let refused = problem(hand_in("nobody's", &whole).await).await;
+    assert_eq!(refused.known_code(), Some(ProblemCode::Unauthorized));
+    let refused = problem(hand_in(&server.desk_token, &body(None)).await).await;
+    assert_eq!(refused.known_code(), Some(ProblemCode::MalformedRequest), "the token alone enrols nobody");
+    let answer = hand_in(&server.desk_token, &whole).await;
+    assert_eq!(answer.status(), 201);
+    assert_eq!(answer.json::<Introduced>().await.unwrap().agent, machine.id());
+    let told: ReceiptKey = server.get(path::RECEIPT_KEY).send().await.unwrap().json().await.unwrap();
+    assert_eq!(*told.key.key(), server.app.receipt_key.verifying_key());
 }
 
 #[tokio::test]

@@ -151,11 +151,13 @@ impl Machine {
 
     /// Asks to be enrolled with the code.
     pub(super) async fn enrol(&self, server: &Server, issued: &EnrolmentCodeIssued) -> Response {
+        self.introduce(server, path::AGENTS, self.introduction(1, Some(self.proof(server, issued))).sign(&self.bundle)).await
+    }
+
+    pub(super) fn proof(&self, server: &Server, issued: &EnrolmentCodeIssued) -> CodeProof {
         let code = EnrolmentCode::parse(&issued.code).unwrap();
         let receipt_key = server.app.receipt_key.verifying_key();
-        let proof = code.proof_key().proof(&issued.id, &self.bundle.verifying_key(), &receipt_key);
-        let introduction = self.introduction(1, Some(CodeProof { id: issued.id.clone(), proof }));
-        self.introduce(server, path::AGENTS, introduction.sign(&self.bundle)).await
+        CodeProof { id: issued.id.clone(), proof: code.proof_key().proof(&issued.id, &self.bundle.verifying_key(), &receipt_key) }
     }
 
     pub(super) async fn introduce(&self, server: &Server, path: &str, envelope: Envelope) -> Response {

@@ -88,6 +88,8 @@ pub(crate) enum AgentsCommand {
         #[arg(required = true, value_name = "NAME=VALUE")]
         labels: Vec<String>,
     },
+    /// Says that only one machine is left of those that shared an identity, or that the backend's database was put back to an older state.
+    Single { id: String },
     /// Ends an agent's enrolment: it gets no more orders, and its bundles no longer count as known.
     Revoke {
         id: String,

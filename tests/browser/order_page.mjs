@@ -1,0 +1,94 @@
+// Drafts an order on the page of a real backend with a real browser, signs it with the real desk, and watches the page show it run.
+// Usage: node order_page.mjs DETAILS.json OUTPUT_FOLDER NETSONDE_DESK; DETAILS.json is what `cargo demo --remote --details` writes.
+import { chromium } from 'playwright-core';
+import { execFileSync } from 'node:child_process';
+import { mkdirSync, readFileSync } from 'node:fs';
+import { strict as assert } from 'node:assert';
+
+const [detailsFile, output, desk] = process.argv.slice(2);
+const details = JSON.parse(readFileSync(detailsFile, 'utf8'));
+mkdirSync(output, { recursive: true });
+
+// The backend's certificate is trusted by the digest of its key, and no other certificate is.
+const spki = details.tls_pin.replace(/^sha256:/, '').replaceAll('-', '+').replaceAll('_', '/').replace(/=*$/, '') + '=';
+const browser = await chromium.launch({
+  executablePath: process.env.CHROMIUM ?? '/usr/bin/chromium',
+  args: ['--no-sandbox', '--disable-background-networking', `--ignore-certificate-errors-spki-list=${spki}`],
+});
+const checks = [];
+const check = async (name, body) => {
+  await body();
+  checks.push(name);
+  console.log(`ok ${name}`);
+};
+const signed = (...arguments_) =>
+  execFileSync(desk, arguments_, {
+    encoding: 'utf8',
+    env: { ...process.env, NETSONDE_DESK_TOKEN: details.desk_token, NETSONDE_ORGANISATION: details.organisation },
+    stdio: ['ignore', 'pipe', 'pipe'],
+  });
+
+try {
+  // Scripts are off in the browser: what is shown here needs none.
+  const context = await browser.newContext({ viewport: { width: 1200, height: 900 }, javaScriptEnabled: false });
+  const page = await context.newPage();
+  await page.goto(details.url + '/cases');
+  await page.fill('input[name=user]', 'engineer');
+  await page.fill('input[type=password]', details.password);
+  await page.click('main button');
+  await page.waitForLoadState();
+
+  await check('the fleet page shows both agents', async () => {
+    await page.goto(details.url + '/agents');
+    assert.match(await page.innerText('body'), new RegExp(details.agent.slice(0, 8)));
+    await page.screenshot({ path: `${output}/fleet.png`, fullPage: true });
+  });
+
+  let draft;
+  await check('a draft is kept, and no agent hears of it', async () => {
+    await page.goto(`${details.url}/orders/new?case=${details.case}&agent=${details.agent}`);
+    await page.selectOption('select[name=set]', 'web');
+    await page.fill('textarea[name=targets]', details.target);
+    await page.fill('input[name=requester]', 'Erika');
+    await page.fill('input[name=reason]', 'the shop is slow');
+    await page.screenshot({ path: `${output}/order-form.png`, fullPage: true });
+    await page.click('main form.stack button');
+    await page.waitForLoadState();
+    draft = (await page.innerText('pre.command')).trim().split(/\s+/).at(-1);
+    assert.match(draft, /^[a-z2-7]{16}$/);
+    await page.screenshot({ path: `${output}/draft.png`, fullPage: true });
+  });
+
+  let order;
+  await check('the desk signs it', async () => {
+    const said = signed('sign', draft, '--key', details.key, '--yes', '--no-follow');
+    order = said.match(/Order ([0-9a-z]{20,})/)[1];
+  });
+
+  await check('the page shows it run, by itself', async () => {
+    await page.goto(`${details.url}/orders/${order}`);
+    await page.screenshot({ path: `${output}/order-running.png`, fullPage: true });
+    // The page asks for itself anew; nobody presses anything.
+    await page.waitForSelector('text=what was found', { timeout: 120_000 });
+    const text = await page.innerText('body');
+    assert.match(text, /Nothing changes here any more/);
+    assert.match(text, /Erika/);
+    await page.screenshot({ path: `${output}/order-done.png`, fullPage: true });
+  });
+
+  await check('its bundle leads to the finding', async () => {
+    await page.click('text=what was found');
+    await page.waitForLoadState();
+    assert.match(await page.innerText('body'), /tls\.expired/);
+    await page.screenshot({ path: `${output}/order-case.png`, fullPage: true });
+  });
+
+  await check('a narrow screen shows the order, too', async () => {
+    await page.setViewportSize({ width: 380, height: 800 });
+    await page.goto(`${details.url}/orders/${order}`);
+    await page.screenshot({ path: `${output}/order-narrow.png`, fullPage: true });
+  });
+} finally {
+  await browser.close();
+}
+console.log(`${checks.length} passed, 0 failed`);
