@@ -35,6 +35,9 @@ mod keeping;
 mod live;
 /// A plan's result as one document.
 mod measurement;
+/// Many agents in one process.
+#[cfg(feature = "load")]
+pub mod load;
 /// Orders: decided, kept, taken once.
 mod orders;
 /// The customer's policy on this machine.

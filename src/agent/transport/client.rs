@@ -53,10 +53,24 @@ impl Client {
     /// # Errors
     /// Where the key is damaged or the machine's proxy settings cannot be used.
     pub(crate) fn new(identity: &Identity, clock: Clock) -> Result<Self, Stop> {
-        let signer = Arc::new(RequestSigner::new(identity.transport.key()?, clock));
         let backend =
             Backend::at(&identity.backend, identity.tls_pin.as_ref(), &ProxyChoice::Environment).map_err(Stop::usage)?;
+        Self::over(backend, identity, clock)
+    }
+
+    /// Over a way to the backend that is chosen already.
+    ///
+    /// # Errors
+    /// Where the key is damaged.
+    pub(crate) fn over(backend: Backend, identity: &Identity, clock: Clock) -> Result<Self, Stop> {
+        let signer = Arc::new(RequestSigner::new(identity.transport.key()?, clock));
         Ok(Self { backend: backend.signed_by(Arc::clone(&signer)), signer })
+    }
+
+    /// Signs from now on as if it were this time.
+    #[cfg(feature = "load")]
+    pub(crate) fn believe(&self, time: jiff::Timestamp) {
+        self.signer.correct(time);
     }
 
     /// For uploads over the same connection.
