@@ -1,6 +1,8 @@
 use anyhow::{Context, Result, bail};
+use ed25519_dalek::pkcs8::DecodePrivateKey;
+use ed25519_dalek::{SigningKey, VerifyingKey};
 use netsonde_contract::api::fleet::{
-    AgentSummary, EnrolmentCodeIssued, EnrolmentCodeRequest, OrderDetail, ReceiptKey, SubmitOrder, TrustDocuments,
+    AgentSummary, EnrolmentCodeIssued, EnrolmentCodeRequest, OrderDetail, SubmitOrder, TrustDocuments,
 };
 use netsonde_contract::api::path;
 use netsonde_contract::desk_token::DeskToken;
@@ -77,10 +79,15 @@ impl Backend {
         succeed(self.signed_in(self.client.put(self.at(path::TRUST))).json(documents)).await.map(drop)
     }
 
-    pub(crate) async fn code(&self, uses: u32) -> Result<(EnrolmentCodeIssued, ReceiptKey)> {
+    pub(crate) async fn code(&self, uses: u32) -> Result<EnrolmentCodeIssued> {
         let request = EnrolmentCodeRequest { uses, hours: 1, labels: [].into() };
-        let issued = json(self.signed_in(self.client.post(self.at(path::ENROLMENTS))).json(&request)).await?;
-        Ok((issued, json(self.client.get(self.at(path::RECEIPT_KEY))).await?))
+        json(self.signed_in(self.client.post(self.at(path::ENROLMENTS))).json(&request)).await
+    }
+
+    /// The key that signs receipts, from the backend's own folder.
+    pub(crate) fn receipt_key(&self) -> Result<VerifyingKey> {
+        let pem = std::fs::read_to_string(self.folder.join("backend/receipt.key")).context("reading the receipt key")?;
+        Ok(SigningKey::from_pkcs8_pem(&pem).context("reading the receipt key")?.verifying_key())
     }
 
     pub(crate) async fn submit(&self, order: &SubmitOrder) -> Result<()> {

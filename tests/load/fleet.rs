@@ -98,10 +98,6 @@ impl Log {
         self.state().asking.iter().flatten().filter(|since| **since <= time).count()
     }
 
-    pub(crate) fn asking(&self) -> usize {
-        self.state().asking.iter().flatten().count()
-    }
-
     /// When the agents began the order, in the order of time.
     pub(crate) fn starts(&self, order: &OrderId) -> Vec<Duration> {
         let mut starts: Vec<Duration> = self.state().started.get(order).map(|by| by.values().copied().collect()).unwrap_or_default();
@@ -123,7 +119,7 @@ impl Fleet {
         (count, mix): (usize, Mix),
         clock: Clock,
     ) -> Result<Self> {
-        let (issued, receipt) = backend.code(u32::try_from(count)?).await?;
+        let issued = backend.code(u32::try_from(count)?).await?;
         let enrolment = Arc::new(Enrolment {
             id: issued.id,
             backend: backend.url.clone(),
@@ -131,7 +127,7 @@ impl Fleet {
             tls_pin: Some(backend.tls_pin.clone().unwrap_or_else(|| Pin::of_public_key_info(b"none"))),
             organisation: "Load".into(),
             root: organisation.fingerprint(),
-            receipt_key: *receipt.key.key(),
+            receipt_key: backend.receipt_key()?,
             expires: issued.expires,
             code: EnrolmentCode::parse(&issued.code).context("the enrolment code cannot be read")?,
         });

@@ -11,9 +11,9 @@ const BACK: Duration = Duration::from_secs(60);
 const STORM: usize = 100;
 
 /// Whether a row falls short: speed and memory are promised without TLS, which a reverse proxy may speak; that nothing is lost holds always.
-fn is_short(row: &Row, figures: &Figures) -> bool {
+fn is_short(row: &Row, figures: &Figures, is_busy: bool) -> bool {
     let (what, _, short) = row;
-    short(figures) && (figures.transport == "plain" || matches!(*what, "agents held" | "orders lost, run twice"))
+    short(figures) && (!is_busy && figures.transport == "plain" || matches!(*what, "agents held" | "orders lost, run twice"))
 }
 
 /// One row of the report: what it is, how it reads, and whether it falls short.
@@ -46,14 +46,14 @@ const ROWS: [Row; 15] = [
 ];
 
 /// The figures side by side, and what was told besides.
-pub(crate) fn table(figures: &[Figures]) -> String {
+pub(crate) fn table(figures: &[Figures], is_busy: bool) -> String {
     let mut text = format!("{:34}", "");
     figures.iter().for_each(|one| text.push_str(&format!("{:>24}", one.transport)));
     for row in &ROWS {
         let (what, read, _) = row;
         text.push_str(&format!("\n{what:34}"));
         for one in figures {
-            let mark = if is_short(row, one) { " !" } else { "" };
+            let mark = if is_short(row, one, is_busy) { " !" } else { "" };
             text.push_str(&format!("{:>24}", format!("{}{mark}", read(one))));
         }
     }
@@ -71,10 +71,10 @@ pub(crate) fn table(figures: &[Figures]) -> String {
 }
 
 /// Everything in one line, and whether all of it is as good as it has to be.
-pub(crate) fn line(figures: &[Figures]) -> (String, bool) {
+pub(crate) fn line(figures: &[Figures], is_busy: bool) -> (String, bool) {
     let short: Vec<String> = figures
         .iter()
-        .flat_map(|one| ROWS.iter().filter(|row| is_short(row, one)).map(|(what, ..)| format!("{} ({})", what, one.transport)))
+        .flat_map(|one| ROWS.iter().filter(|row| is_short(row, one, is_busy)).map(|(what, ..)| format!("{} ({})", what, one.transport)))
         .collect();
     let each = |one: &Figures| {
         format!(
