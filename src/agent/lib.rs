@@ -33,11 +33,11 @@ mod interruption;
 mod keeping;
 /// Measurements that are watched as they go on.
 mod live;
-/// A plan's result as one document.
-mod measurement;
 /// Many agents in one process.
 #[cfg(feature = "load")]
 pub mod load;
+/// A plan's result as one document.
+mod measurement;
 /// Orders: decided, kept, taken once.
 mod orders;
 /// The customer's policy on this machine.

@@ -101,7 +101,18 @@ impl Agent {
             client.believe(clock.wall() + way.skew);
         }
         let link = Some(answer.link);
-        Ok(Self { client, identity, anchor, epochs, instance, link, clock, pace: Machine::new(), cursor: 0, taken: HashSet::new() })
+        Ok(Self {
+            client,
+            identity,
+            anchor,
+            epochs,
+            instance,
+            link,
+            clock,
+            pace: Machine::new(),
+            cursor: 0,
+            taken: HashSet::new(),
+        })
     }
 
     /// What an order names it by.

@@ -100,7 +100,8 @@ impl Log {
 
     /// When the agents began the order, in the order of time.
     pub(crate) fn starts(&self, order: &OrderId) -> Vec<Duration> {
-        let mut starts: Vec<Duration> = self.state().started.get(order).map(|by| by.values().copied().collect()).unwrap_or_default();
+        let mut starts: Vec<Duration> =
+            self.state().started.get(order).map(|by| by.values().copied().collect()).unwrap_or_default();
         starts.sort_unstable();
         starts
     }

@@ -28,7 +28,10 @@ const DESCRIPTORS_BESIDES: u64 = 200;
 
 /// Puts load on the real backend, on this machine alone.
 #[derive(Parser)]
-#[command(name = "load", after_help = "Examples:\n  cargo load agents\n  cargo load agents --agents 500 --tls --slow 5 --skewed 5 --proxied 5")]
+#[command(
+    name = "load",
+    after_help = "Examples:\n  cargo load agents\n  cargo load agents --agents 500 --tls --slow 5 --skewed 5 --proxied 5"
+)]
 struct Arguments {
     #[command(subcommand)]
     what: What,
@@ -90,7 +93,9 @@ async fn load(agents: &Agents) -> Result<ExitCode> {
         machine::load_average()
     );
     if needed > limit {
-        bail!("{needed} descriptors are needed and {limit} is this process's hard limit: run with fewer agents, or raise it (ulimit -Hn {needed}, as root)");
+        bail!(
+            "{needed} descriptors are needed and {limit} is this process's hard limit: run with fewer agents, or raise it (ulimit -Hn {needed}, as root)"
+        );
     }
     let mix = Mix { slow: agents.slow, skewed: agents.skewed, proxied: agents.proxied };
     let mut figures = Vec::new();

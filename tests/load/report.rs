@@ -63,7 +63,8 @@ pub(crate) fn table(figures: &[Figures], is_busy: bool) -> String {
             "\n{}: descriptors open: backend {}, generator {}; connections that ended without an answer {}, clocks set right {}, orders that came again and were refused {}",
             one.transport, one.backend_descriptors, one.generator_descriptors, tally.no_answer, tally.skewed, tally.again
         ));
-        for (what, counts) in [("cannot now", &tally.not_now), ("not verified", &tally.not_verified), ("refused", &tally.refused)] {
+        for (what, counts) in [("cannot now", &tally.not_now), ("not verified", &tally.not_verified), ("refused", &tally.refused)]
+        {
             counts.iter().take(5).for_each(|(why, count)| text.push_str(&format!("\n  {what}, {count} times: {why}")));
         }
     }
@@ -74,7 +75,9 @@ pub(crate) fn table(figures: &[Figures], is_busy: bool) -> String {
 pub(crate) fn line(figures: &[Figures], is_busy: bool) -> (String, bool) {
     let short: Vec<String> = figures
         .iter()
-        .flat_map(|one| ROWS.iter().filter(|row| is_short(row, one, is_busy)).map(|(what, ..)| format!("{} ({})", what, one.transport)))
+        .flat_map(|one| {
+            ROWS.iter().filter(|row| is_short(row, one, is_busy)).map(|(what, ..)| format!("{} ({})", what, one.transport))
+        })
         .collect();
     let each = |one: &Figures| {
         format!(

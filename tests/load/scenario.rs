@@ -88,7 +88,12 @@ pub(crate) async fn run(wanted: &Wanted, folder: &std::path::Path, say: impl Fn(
     backend.kill().await?;
     backend.again().await?;
     hold(&mut figures, &backend, &mut fleet).await?;
-    say(&format!("{} of them held {:.1} s later, {} bytes each", figures.held, figures.hold.as_secs_f64(), figures.bytes_per_agent));
+    say(&format!(
+        "{} of them held {:.1} s later, {} bytes each",
+        figures.held,
+        figures.hold.as_secs_f64(),
+        figures.bytes_per_agent
+    ));
     trigger(&mut figures, &backend, &organisation, &fleet).await?;
     say(&format!("trigger to start: p50 {:?}, p99 {:?}", figures.trigger_p50, figures.trigger_p99));
     to_all(&mut figures, &backend, &organisation, &fleet).await?;

@@ -92,7 +92,7 @@ impl Unverified {
 
     /// The connection is an enrolled agent's, and takes no place away from strangers any more. Where a fleet reports at once, its reports would
     /// otherwise fill all places that strangers have.
-    fn take_agent_seat(&self, app: &App) {
+    pub(super) fn take_agent_seat(&self, app: &App) {
         if let Some(seat) = self.parts.extensions.get::<Seat>().filter(|seat| !seat.is::<OwnedSemaphorePermit>())
             && let Ok(permit) = Arc::clone(&app.agent_seats).try_acquire_owned()
         {
