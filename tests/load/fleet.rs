@@ -45,6 +45,8 @@ pub(crate) struct Log {
 struct State {
     /// Since when each agent asks; none while it does not.
     asking: Vec<Option<Duration>>,
+    /// Who has been answered since the last failure.
+    answered: Vec<bool>,
     /// When each agent began each order.
     started: HashMap<OrderId, HashMap<usize, Duration>>,
     tally: Tally,
@@ -77,6 +79,9 @@ impl Log {
         if !matches!(heard, Heard::Started(_) | Heard::Again(_) | Heard::NotVerified(_)) {
             state.asking[agent] = None;
         }
+        if matches!(heard, Heard::NoAnswer | Heard::NotNow(_) | Heard::Refused(_) | Heard::Answered) {
+            state.answered[agent] = heard == Heard::Answered;
+        }
         match heard {
             Heard::Started(order) => {
                 if state.started.entry(order).or_default().insert(agent, now).is_some() {
@@ -93,9 +98,11 @@ impl Log {
         }
     }
 
-    /// How many agents have asked without a break since before this time.
-    pub(crate) fn asking_since(&self, time: Duration) -> usize {
-        self.state().asking.iter().flatten().filter(|since| **since <= time).count()
+    /// How many agents are held: they were answered since their last failure, or have waited for an answer since before this time.
+    pub(crate) fn held_since(&self, time: Duration) -> usize {
+        let state = self.state();
+        let waits = state.asking.iter().map(|since| since.is_some_and(|since| since <= time));
+        waits.zip(&state.answered).filter(|(waits, answered)| *waits || **answered).count()
     }
 
     /// When the agents began the order, in the order of time.
@@ -147,7 +154,10 @@ impl Fleet {
             }
         }
         let log = Arc::new(Log { clock, state: Mutex::default() });
-        log.state().asking = vec![None; count];
+        {
+            let mut state = log.state();
+            (state.asking, state.answered) = (vec![None; count], vec![false; count]);
+        }
         Ok(Self { addressees: idle.iter().map(Agent::addressee).collect(), log, idle, at_work: JoinSet::new() })
     }
 

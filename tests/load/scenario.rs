@@ -113,7 +113,7 @@ async fn hold(figures: &mut Figures, backend: &Backend, fleet: &mut Fleet) -> Re
     fleet.go(Duration::from_secs(1) * u32::try_from(fleet.len())? / COMING_A_SECOND);
     let log = &fleet.log;
     let all = fleet.len();
-    until(HOLD_LIMIT, || log.asking_since(clock.now().saturating_sub(HELD)) == all).await;
+    until(HOLD_LIMIT, || log.held_since(clock.now().saturating_sub(HELD)) == all).await;
     figures.hold = clock.now().saturating_sub(began + HELD);
     let cores = (machine::cpu_seconds(process)?, machine::cpu_seconds(own)?, clock.now());
     tokio::time::sleep(QUIET).await;
@@ -170,7 +170,7 @@ async fn to_all(figures: &mut Figures, backend: &Backend, organisation: &Organis
     let took = (clock.now() - began).as_secs_f64();
     figures.all_backend = (machine::cpu_seconds(process)? - before.0) / took;
     figures.all_generator = (machine::cpu_seconds(own)? - before.1) / took;
-    until(ALL_LIMIT, || fleet.log.asking_since(clock.now().saturating_sub(HELD)) == fleet.len()).await;
+    until(ALL_LIMIT, || fleet.log.held_since(clock.now().saturating_sub(HELD)) == fleet.len()).await;
     Ok(())
 }
 
@@ -186,7 +186,7 @@ async fn crash(figures: &mut Figures, backend: &mut Backend, organisation: &Orga
     let killed = clock.now();
     tokio::time::sleep(AWAY).await;
     backend.again().await?;
-    let back = || fleet.log.asking_since(clock.now().saturating_sub(HELD)) == fleet.len();
+    let back = || fleet.log.held_since(clock.now().saturating_sub(HELD)) == fleet.len();
     until(BACK_LIMIT, || back() && fleet.log.starts(&id).len() == fleet.len()).await;
     figures.back = clock.now().saturating_sub(killed + HELD);
     figures.back_lost = fleet.len() - fleet.log.starts(&id).len();
