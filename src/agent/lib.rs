@@ -39,6 +39,9 @@ mod interruption;
 mod keeping;
 /// Measurements that are watched as they go on.
 mod live;
+/// Many agents in one process.
+#[cfg(feature = "load")]
+pub mod load;
 /// A plan's result as one document.
 mod measurement;
 /// What scheduled checks measured last, as Prometheus reads it.

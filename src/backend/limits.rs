@@ -8,7 +8,8 @@ pub(crate) struct Limits {
     /// Connections of one address, or of one /64 of IPv6: a whole office behind one address fits, and it takes many offices to fill the
     /// table.
     pub(crate) connections_per_address: usize,
-    /// Connections of enrolled agents that wait for work, besides: each has proved whose it is, and costs about as much as any other.
+    /// Connections of enrolled agents, besides: each has proved whose it is, and costs about as much as any other. An agent has one that waits for
+    /// work and, while it reports, another one.
     pub(crate) agents: usize,
     /// Until a connection's TLS handshake is done. Three round trips on the worst satellite link fit.
     pub(crate) handshake: Duration,
@@ -45,7 +46,7 @@ impl Default for Limits {
         Self {
             connections: 512,
             connections_per_address: 64,
-            agents: 16_384,
+            agents: 32_768,
             handshake: Duration::from_secs(10),
             headers: Duration::from_secs(10),
             idle: Duration::from_secs(60),

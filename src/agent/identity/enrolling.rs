@@ -30,6 +30,15 @@ impl Enrolling {
         }) {
             return Ok(begun);
         }
+        let enrolling = Self::fresh(enrolment, key, host_name)?;
+        write_json(&home.file(ENROLLING_FILE), &enrolling).map_err(|error| {
+            Stop::usage(format!("the state directory {} cannot be written: {error}", home.state.path().display()))
+        })?;
+        Ok(enrolling)
+    }
+
+    /// The agent of `key` with a new transport key, on no disk yet.
+    pub(crate) fn fresh(enrolment: &Enrolment, key: &SigningKey, host_name: Option<String>) -> Result<Self, Stop> {
         let transport = TransportKey::fresh()?;
         let proof = enrolment.code.proof_key().proof(&enrolment.id, &key.verifying_key(), &enrolment.receipt_key);
         let introduction = Introduction {
@@ -46,16 +55,12 @@ impl Enrolling {
             organisation: enrolment.organisation.clone(),
             root: enrolment.root.clone(),
             receipt_key: PublicKey::new(enrolment.receipt_key, ""),
-            agent,
+            agent: AgentId::of(&key.verifying_key()),
             number: 1,
             transport,
         };
         let introduction = String::from_utf8_lossy(&introduction.sign(key).to_json()).into_owned();
-        let enrolling = Self { identity, introduction };
-        write_json(&home.file(ENROLLING_FILE), &enrolling).map_err(|error| {
-            Stop::usage(format!("the state directory {} cannot be written: {error}", home.state.path().display()))
-        })?;
-        Ok(enrolling)
+        Ok(Self { identity, introduction })
     }
 
     /// The enrolment that waits for its answer.
@@ -103,7 +108,7 @@ impl Enrolling {
 const WARN_SUPPORT: &str = "tell support by another way than this backend: somebody may stand in its place";
 
 /// The pinned root among the backend's documents, and what follows it.
-fn anchor_of(documents: &TrustDocuments, fingerprint: &str) -> Result<Anchor, TrustError> {
+pub(crate) fn anchor_of(documents: &TrustDocuments, fingerprint: &str) -> Result<Anchor, TrustError> {
     let mut last = TrustError::NoList;
     for root in &documents.roots {
         match Anchor::pinned(root.as_bytes(), fingerprint) {

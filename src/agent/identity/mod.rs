@@ -14,6 +14,8 @@ mod epochs;
 mod rotating;
 
 pub(crate) use check_in::check_in;
+#[cfg(feature = "load")]
+pub(crate) use enrolling::anchor_of;
 pub(crate) use enrolling::{Enrolling, accept};
 pub(crate) use epochs::{current_epochs, held_epochs};
 pub(crate) use rotating::Rotation;

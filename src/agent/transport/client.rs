@@ -55,10 +55,24 @@ impl Client {
     pub(crate) fn new(identity: &Identity, clock: Clock) -> Result<Self, Stop> {
         // Commands make the client before any runtime, which is where others take the provider from.
         let _ = rustls::crypto::aws_lc_rs::default_provider().install_default();
-        let signer = Arc::new(RequestSigner::new(identity.transport.key()?, clock));
         let backend =
             Backend::at(&identity.backend, identity.tls_pin.as_ref(), &ProxyChoice::Environment).map_err(Stop::usage)?;
+        Self::over(backend, identity, clock)
+    }
+
+    /// Over a way to the backend that is chosen already.
+    ///
+    /// # Errors
+    /// Where the key is damaged.
+    pub(crate) fn over(backend: Backend, identity: &Identity, clock: Clock) -> Result<Self, Stop> {
+        let signer = Arc::new(RequestSigner::new(identity.transport.key()?, clock));
         Ok(Self { backend: backend.signed_by(Arc::clone(&signer)), signer })
+    }
+
+    /// Signs from now on as if it were this time.
+    #[cfg(feature = "load")]
+    pub(crate) fn believe(&self, time: jiff::Timestamp) {
+        self.signer.correct(time);
     }
 
     /// For uploads over the same connection.

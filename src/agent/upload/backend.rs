@@ -11,6 +11,7 @@ use netsonde_probes::context::ProxyChoice;
 use reqwest::header::{CONTENT_TYPE, HeaderMap, RETRY_AFTER};
 use reqwest::{Client, Method, Proxy, RequestBuilder, Response, redirect};
 use std::error::Error;
+use std::net::IpAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -72,17 +73,26 @@ impl Backend {
     /// # Errors
     /// Where the proxy given by hand is none.
     pub(crate) fn at(base: &str, pin: Option<&Pin>, proxy: &ProxyChoice) -> Result<Self, String> {
+        // No proxy leads to this machine itself.
+        let proxy = if is_loopback(base) { &ProxyChoice::None } else { proxy };
+        Self::from(base, pin, proxy, None)
+    }
+
+    /// The same by this very proxy, and from this address of the machine's where one is given.
+    ///
+    /// # Errors
+    /// Where the proxy given by hand is none.
+    pub(crate) fn from(base: &str, pin: Option<&Pin>, proxy: &ProxyChoice, source: Option<IpAddr>) -> Result<Self, String> {
         let mut builder = Client::builder()
             .user_agent(concat!("netsonde/", env!("CARGO_PKG_VERSION")))
             .redirect(redirect::Policy::none())
             .connect_timeout(CONNECT_TIMEOUT)
-            .read_timeout(READ_TIMEOUT);
+            .read_timeout(READ_TIMEOUT)
+            .local_address(source);
         if let Some(pin) = pin {
             builder = builder.tls_backend_preconfigured(pin::client_config(pin));
         }
         builder = match proxy {
-            // No proxy leads to this machine itself.
-            _ if is_loopback(base) => builder.no_proxy(),
             ProxyChoice::Environment => builder,
             ProxyChoice::None => builder.no_proxy(),
             ProxyChoice::Url(url) => {

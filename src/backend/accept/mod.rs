@@ -20,6 +20,8 @@ use addresses::Addresses;
 use axum::Router;
 use axum::body::Body;
 use axum::extract::ConnectInfo;
+use futures_util::FutureExt;
+use futures_util::future::BoxFuture;
 use hyper::body::Incoming;
 use hyper::server::conn::http1;
 use hyper_util::rt::{TokioIo, TokioTimer};
@@ -111,16 +113,18 @@ impl Connection {
         // Answers are small and whole: waiting to fill a segment only delays them.
         let _ = stream.set_nodelay(true);
         match self.tls.clone() {
-            None => Box::pin(self.speak(stream)).await,
+            None => self.speak(stream).await,
             Some(acceptor) => match tokio::time::timeout(self.limits.handshake, acceptor.accept(stream)).await {
-                Ok(Ok(stream)) => Box::pin(self.speak(stream)).await,
+                Ok(Ok(stream)) => self.speak(stream).await,
                 Ok(Err(error)) => tracing::debug!(peer = %self.peer, %error, "TLS handshake failed"),
                 Err(_) => tracing::debug!(peer = %self.peer, "TLS handshake took too long"),
             },
         }
     }
 
-    async fn speak(self, stream: impl AsyncRead + AsyncWrite + Unpin + Send + 'static) {
+    /// Makes the connection's future in a function that is none itself, and boxes it once it is whole: what is held ten thousand times is as large
+    /// as it is, and not as large as what it was made of.
+    fn speak(self, stream: impl AsyncRead + AsyncWrite + Unpin + Send + 'static) -> BoxFuture<'static, ()> {
         let (peer, seat) = (self.peer, self.seat);
         let working = Working::default();
         let (reading, slow_start) = (working.clone(), self.limits.slow_start);
@@ -145,10 +149,12 @@ impl Connection {
             // The router refuses a head that is too large with a problem document; what does not even fit here gets a bare 431.
             .max_buf_size(2 * MAX_HEAD_BYTES)
             .serve_connection(TokioIo::new(IdleLimit::new(stream, self.limits.idle, working)), TowerToHyperService::new(service));
-        // Boxed once it is whole, so that what is held ten thousand times is as large as it is, and not as large as what it was made of.
-        if let Err(error) = Box::pin(self.watcher.watch(connection)).await {
-            tracing::debug!(%peer, %error, "connection ended early");
-        }
+        let ended = move |ended: hyper::Result<()>| {
+            if let Err(error) = ended {
+                tracing::debug!(%peer, %error, "connection ended early");
+            }
+        };
+        self.watcher.watch(connection).map(ended).boxed()
     }
 }
 

@@ -17,7 +17,6 @@ use netsonde_contract::id::{AgentId, OrderId};
 use serde::Deserialize;
 use std::sync::Arc;
 use std::time::Duration;
-use tokio::sync::OwnedSemaphorePermit;
 use tokio::time::Instant;
 
 /// Codes are words, details a sentence.
@@ -47,12 +46,7 @@ pub(super) async fn read(
     Query(wanted): Query<Wanted>,
     from: FromAgent,
 ) -> Result<Response, Refused> {
-    let FromAgent { agent, seat, .. } = from;
-    if let Some(seat) = seat.filter(|seat| !seat.is::<OwnedSemaphorePermit>())
-        && let Ok(permit) = Arc::clone(&app.agent_seats).try_acquire_owned()
-    {
-        seat.change(permit);
-    }
+    let agent = from.agent;
     let until = moment_in(Duration::from_secs(wanted.wait.min(MAX_WAIT_SECONDS).into()));
     let listening = app.presence.listen(&agent.id);
     let work = look(&app, &agent.id, &wanted).await?;

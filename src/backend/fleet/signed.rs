@@ -17,6 +17,7 @@ use netsonde_contract::request_signature::{
 };
 use std::sync::Arc;
 use std::time::Duration;
+use tokio::sync::OwnedSemaphorePermit;
 
 /// An agent that was replaced by one with a new bundle key is still answered for this long, so that what it had begun can end.
 const OVERLAP: Duration = Duration::from_secs(24 * 3600);
@@ -27,7 +28,6 @@ const NONCE_MARGIN: Duration = Duration::from_secs(2);
 pub(crate) struct FromAgent {
     pub(crate) agent: AgentRow,
     pub(crate) body: Bytes,
-    pub(crate) seat: Option<Seat>,
 }
 
 /// A request's head and whole body, with what it says of its signer.
@@ -90,8 +90,14 @@ impl Unverified {
         }
     }
 
-    pub(crate) fn seat(&self) -> Option<Seat> {
-        self.parts.extensions.get::<Seat>().cloned()
+    /// The connection is an enrolled agent's, and takes no place away from strangers any more. Where a fleet reports at once, its reports would
+    /// otherwise fill all places that strangers have.
+    pub(super) fn take_agent_seat(&self, app: &App) {
+        if let Some(seat) = self.parts.extensions.get::<Seat>().filter(|seat| !seat.is::<OwnedSemaphorePermit>())
+            && let Ok(permit) = Arc::clone(&app.agent_seats).try_acquire_owned()
+        {
+            seat.change(permit);
+        }
     }
 }
 
@@ -105,8 +111,8 @@ impl FromRequest<Arc<App>> for FromAgent {
         check_enrolled(&agent, app.clock.now())?;
         unverified.spend_nonce(app, &agent.id).await?;
         app.presence.saw(&agent.id, app.clock.now());
-        let seat = unverified.seat();
-        Ok(Self { agent, body: unverified.body, seat })
+        unverified.take_agent_seat(app);
+        Ok(Self { agent, body: unverified.body })
     }
 }
 

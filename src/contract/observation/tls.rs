@@ -395,6 +395,7 @@ pub enum RevocationSource {
     Ocsp,
     /// A list of all certificates that an authority revoked (RFC 5280 section 5).
     Crl,
+    /// A means that this version does not know.
     #[serde(other)]
     Other,
 }

@@ -1,0 +1,198 @@
+use crate::backend::Backend;
+use crate::organisation::Organisation;
+use crate::path::Path;
+use anyhow::{Context, Result, bail};
+use jiff::SignedDuration;
+use netsonde_agent::load::{Agent, Clock, Heard, Way};
+use netsonde_contract::enrolment::{Enrolment, EnrolmentCode};
+use netsonde_contract::id::OrderId;
+use netsonde_contract::order::Addressee;
+use netsonde_contract::pin::Pin;
+use std::collections::{BTreeMap, HashMap};
+use std::net::{IpAddr, Ipv4Addr};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
+use tokio::task::JoinSet;
+
+/// So many enrol at once.
+const TOGETHER: usize = 32;
+/// Whoever has a wrong clock has one that is wrong by this.
+const SKEW: SignedDuration = SignedDuration::from_hours(1);
+
+/// Which share of the agents is of what kind, in percent.
+#[derive(Clone, Copy, Default)]
+pub(crate) struct Mix {
+    pub(crate) slow: u32,
+    pub(crate) skewed: u32,
+    pub(crate) proxied: u32,
+}
+
+/// All agents of a run, and what they have heard.
+pub(crate) struct Fleet {
+    pub(crate) addressees: Vec<Addressee>,
+    pub(crate) log: Arc<Log>,
+    idle: Vec<Agent>,
+    at_work: JoinSet<()>,
+}
+
+/// What the agents have heard, as it comes.
+pub(crate) struct Log {
+    pub(crate) clock: Clock,
+    state: Mutex<State>,
+}
+
+#[derive(Default)]
+struct State {
+    /// Since when each agent asks; none while it does not.
+    asking: Vec<Option<Duration>>,
+    /// Who has been answered since the last failure.
+    answered: Vec<bool>,
+    /// When each agent began each order.
+    started: HashMap<OrderId, HashMap<usize, Duration>>,
+    tally: Tally,
+}
+
+/// How often what happened.
+#[derive(Clone, Default)]
+pub(crate) struct Tally {
+    pub(crate) again: usize,
+    pub(crate) twice: usize,
+    pub(crate) skewed: usize,
+    pub(crate) no_answer: usize,
+    pub(crate) not_now: BTreeMap<String, usize>,
+    pub(crate) not_verified: BTreeMap<String, usize>,
+    pub(crate) refused: BTreeMap<String, usize>,
+}
+
+impl Log {
+    fn state(&self) -> MutexGuard<'_, State> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn hear(&self, agent: usize, heard: Heard) {
+        let now = self.clock.now();
+        let mut state = self.state();
+        if heard == Heard::Asks {
+            state.asking[agent] = Some(now);
+            return;
+        }
+        if !matches!(heard, Heard::Started(_) | Heard::Again(_) | Heard::NotVerified(_)) {
+            state.asking[agent] = None;
+        }
+        if matches!(heard, Heard::NoAnswer | Heard::NotNow(_) | Heard::Refused(_) | Heard::Answered) {
+            state.answered[agent] = heard == Heard::Answered;
+        }
+        match heard {
+            Heard::Started(order) => {
+                if state.started.entry(order).or_default().insert(agent, now).is_some() {
+                    state.tally.twice += 1;
+                }
+            }
+            Heard::Again(_) => state.tally.again += 1,
+            Heard::NoAnswer => state.tally.no_answer += 1,
+            Heard::Skewed => state.tally.skewed += 1,
+            Heard::NotNow(why) => *state.tally.not_now.entry(why).or_default() += 1,
+            Heard::NotVerified(why) => *state.tally.not_verified.entry(why).or_default() += 1,
+            Heard::Refused(why) => *state.tally.refused.entry(why).or_default() += 1,
+            Heard::Asks | Heard::Answered => {}
+        }
+    }
+
+    /// How many agents are held: they were answered since their last failure, or have waited for an answer since before this time.
+    pub(crate) fn held_since(&self, time: Duration) -> usize {
+        let state = self.state();
+        let waits = state.asking.iter().map(|since| since.is_some_and(|since| since <= time));
+        waits.zip(&state.answered).filter(|(waits, answered)| *waits || **answered).count()
+    }
+
+    /// When the agents began the order, in the order of time.
+    pub(crate) fn starts(&self, order: &OrderId) -> Vec<Duration> {
+        let mut starts: Vec<Duration> =
+            self.state().started.get(order).map(|by| by.values().copied().collect()).unwrap_or_default();
+        starts.sort_unstable();
+        starts
+    }
+
+    pub(crate) fn tally(&self) -> Tally {
+        self.state().tally.clone()
+    }
+}
+
+impl Fleet {
+    /// Enrols `count` agents, each with keys of its own.
+    pub(crate) async fn enrol(
+        backend: &Backend,
+        organisation: &Organisation,
+        paths: &Path,
+        (count, mix): (usize, Mix),
+        clock: Clock,
+    ) -> Result<Self> {
+        let issued = backend.code(u32::try_from(count)?).await?;
+        let enrolment = Arc::new(Enrolment {
+            id: issued.id,
+            backend: backend.url.clone(),
+            // Without TLS the pin is never looked at; it spares each agent the machine's certificates in memory.
+            tls_pin: Some(backend.tls_pin.clone().unwrap_or_else(|| Pin::of_public_key_info(b"none"))),
+            organisation: "Load".into(),
+            root: organisation.fingerprint(),
+            receipt_key: backend.receipt_key()?,
+            expires: issued.expires,
+            code: EnrolmentCode::parse(&issued.code).context("the enrolment code cannot be read")?,
+        });
+        let (mut idle, mut enrolling) = (Vec::with_capacity(count), JoinSet::new());
+        let mut next = 0;
+        while idle.len() < count {
+            while next < count && enrolling.len() < TOGETHER {
+                let (enrolment, way) = (Arc::clone(&enrolment), way(next, count, mix, paths)?);
+                enrolling.spawn(async move { Agent::enrol(&enrolment, &way, clock).await });
+                next += 1;
+            }
+            match enrolling.join_next().await {
+                Some(Ok(Ok(agent))) => idle.push(agent),
+                Some(Ok(Err(why))) => bail!("agent {next} could not enrol: {why}"),
+                _ => bail!("an agent ended while it enrolled"),
+            }
+        }
+        let log = Arc::new(Log { clock, state: Mutex::default() });
+        {
+            let mut state = log.state();
+            (state.asking, state.answered) = (vec![None; count], vec![false; count]);
+        }
+        Ok(Self { addressees: idle.iter().map(Agent::addressee).collect(), log, idle, at_work: JoinSet::new() })
+    }
+
+    /// Sets the agents to work, spread evenly over `ramp`.
+    pub(crate) fn go(&mut self, ramp: Duration) {
+        let count = u32::try_from(self.idle.len()).unwrap_or(u32::MAX).max(1);
+        for (number, agent) in self.idle.drain(..).enumerate() {
+            let log = Arc::clone(&self.log);
+            let after = ramp / count * u32::try_from(number).unwrap_or(u32::MAX);
+            self.at_work.spawn(async move {
+                tokio::time::sleep(after).await;
+                agent.work(move |heard| log.hear(number, heard)).await;
+            });
+        }
+    }
+
+    pub(crate) fn len(&self) -> usize {
+        self.addressees.len()
+    }
+}
+
+/// The shares lie beside each other: first the slow agents, then those with a wrong clock, then those behind a proxy.
+fn way(number: usize, count: usize, mix: Mix, paths: &Path) -> Result<Way> {
+    let percent = u32::try_from(number * 100 / count.max(1))?;
+    let [_, high, middle, low] = u32::try_from(number)?.to_be_bytes();
+    // Agents come from many addresses, as they would; all of them are this machine's.
+    let source = Some(IpAddr::V4(Ipv4Addr::new(127, high.saturating_add(1), middle, low)));
+    let direct = Way { proxy: None, source, skew: SignedDuration::ZERO };
+    Ok(if percent < mix.slow {
+        Way { proxy: Some(paths.slow.clone()), source: None, ..direct }
+    } else if percent < mix.slow + mix.skewed {
+        Way { skew: SKEW, ..direct }
+    } else if percent < mix.slow + mix.skewed + mix.proxied {
+        Way { proxy: Some(paths.proxy.clone()), source: None, ..direct }
+    } else {
+        direct
+    })
+}

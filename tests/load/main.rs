@@ -1,0 +1,135 @@
+//! Thousands of the agent's own transports in one process against the real backend, everything on loopback: how many it holds, what each costs, how
+//! fast an order comes, and what a crash does.
+#![expect(clippy::print_stdout, reason = "what the generator prints is what it is for")]
+
+/// The real backend as a process, and the desk's requests.
+mod backend;
+/// The agents, and what they hear.
+mod fleet;
+/// Memory, time on a core, descriptors.
+mod machine;
+/// Keys, lists and orders.
+mod organisation;
+/// Proxies and slow paths.
+mod path;
+/// Figures as people and programs read them.
+mod report;
+/// What is done and measured, step by step.
+mod scenario;
+
+use anyhow::{Context, Result, bail};
+use clap::{Args, Parser, Subcommand};
+use fleet::Mix;
+use scenario::Wanted;
+use std::process::ExitCode;
+
+/// For the backend's listener, its database, and the desk.
+const DESCRIPTORS_BESIDES: u64 = 200;
+
+/// Puts load on the real backend, on this machine alone.
+#[derive(Parser)]
+#[command(
+    name = "load",
+    after_help = "Examples:\n  cargo load agents\n  cargo load agents --agents 500 --tls --slow 5 --skewed 5 --proxied 5"
+)]
+struct Arguments {
+    #[command(subcommand)]
+    what: What,
+}
+
+#[derive(Subcommand)]
+enum What {
+    /// Enrols agents, holds them, sends orders to one and to all, kills the backend
+    Agents(Agents),
+}
+
+#[derive(Args)]
+struct Agents {
+    /// How many agents
+    #[arg(long, default_value_t = 10_000)]
+    agents: usize,
+    /// How many orders to one agent each
+    #[arg(long, default_value_t = 200)]
+    triggers: u32,
+    /// Over TLS too, beside plain HTTP
+    #[arg(long)]
+    tls: bool,
+    /// Fail only where something was lost, not where it was slow: for a machine that does other things as well
+    #[arg(long)]
+    busy: bool,
+    /// How many percent of the agents have a path of 2.5 kB/s with long delays
+    #[arg(long, default_value_t = 0, value_parser = clap::value_parser!(u32).range(..=100))]
+    slow: u32,
+    /// How many percent have a clock that is wrong by an hour
+    #[arg(long, default_value_t = 0, value_parser = clap::value_parser!(u32).range(..=100))]
+    skewed: u32,
+    /// How many percent are behind an HTTP proxy
+    #[arg(long, default_value_t = 0, value_parser = clap::value_parser!(u32).range(..=100))]
+    proxied: u32,
+}
+
+#[tokio::main]
+async fn main() -> Result<ExitCode> {
+    // `cargo load -- agents` and `cargo load agents` mean the same: the alias ends in `--` already.
+    let arguments =
+        Arguments::parse_from(std::env::args().enumerate().filter(|(i, text)| *i != 1 || text != "--").map(|(_, text)| text));
+    let What::Agents(agents) = arguments.what;
+    tokio::select! {
+        done = load(&agents) => done,
+        _ = tokio::signal::ctrl_c() => bail!("interrupted"),
+    }
+}
+
+async fn load(agents: &Agents) -> Result<ExitCode> {
+    build().await?;
+    let _ = rustls::crypto::aws_lc_rs::default_provider().install_default();
+    let limit = machine::raise_descriptors()?;
+    let proxied = agents.agents as u64 * u64::from(agents.slow + agents.proxied) / 100;
+    // A proxy here has both ends of what passes it.
+    let needed = agents.agents as u64 + 2 * proxied + DESCRIPTORS_BESIDES;
+    println!(
+        "descriptors: this process may open {limit} and needs about {needed}; cores: {}; load average: {}",
+        std::thread::available_parallelism().map_or(0, usize::from),
+        machine::load_average()
+    );
+    if needed > limit {
+        bail!(
+            "{needed} descriptors are needed and {limit} is this process's hard limit: run with fewer agents, or raise it (ulimit -Hn {needed}, as root)"
+        );
+    }
+    let mix = Mix { slow: agents.slow, skewed: agents.skewed, proxied: agents.proxied };
+    let mut figures = Vec::new();
+    for plain in [true, false].into_iter().take(if agents.tls { 2 } else { 1 }) {
+        let folder = tempfile::Builder::new().prefix("netsonde-load-").tempdir().context("making a folder")?;
+        let wanted = Wanted { agents: agents.agents, triggers: agents.triggers, mix, plain };
+        let ran = scenario::run(&wanted, folder.path(), |words| println!("{words}")).await;
+        if ran.is_err() {
+            let log = std::fs::read_to_string(folder.path().join("backend.log")).unwrap_or_default();
+            let start = log.len().saturating_sub(2000);
+            println!("the end of the backend's log:\n{}", log.get(start..).unwrap_or_default());
+        }
+        figures.push(ran?);
+    }
+    println!("{}\nload average at the end: {}", report::table(&figures, agents.busy), machine::load_average());
+    let (line, is_good) = report::line(&figures, agents.busy);
+    println!("{line}");
+    Ok(if is_good { ExitCode::SUCCESS } else { ExitCode::FAILURE })
+}
+
+/// Builds the backend as this program was built, unless the programs are named.
+async fn build() -> Result<()> {
+    if std::env::var_os("NETSONDE_BIN_DIR").is_some() {
+        return Ok(());
+    }
+    let cargo = std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into());
+    let mut command = tokio::process::Command::new(cargo);
+    command.args(["build", "--quiet", "--package", "netsonde-backend", "--bins"]);
+    if !cfg!(debug_assertions) {
+        command.arg("--release");
+    }
+    command.current_dir(std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join(".."));
+    if !command.status().await.context("running cargo build")?.success() {
+        bail!("cargo build failed; its messages are above");
+    }
+    Ok(())
+}

@@ -1,0 +1,212 @@
+use crate::backend::Backend;
+use crate::fleet::{Fleet, Mix, Tally};
+use crate::machine;
+use crate::organisation::{Organisation, order_id};
+use crate::path::Path;
+use anyhow::{Result, bail};
+use netsonde_agent::load::Clock;
+use std::time::Duration;
+
+/// The agents come one after the other, this many a second: a fleet is never switched on in one instant.
+const COMING_A_SECOND: u32 = 500;
+/// Until all of them ask.
+const HOLD_LIMIT: Duration = Duration::from_secs(180);
+/// A request that has not come back for so long is held.
+const HELD: Duration = Duration::from_secs(2);
+/// For how long nothing is asked of the backend, to see what holding costs.
+const QUIET: Duration = Duration::from_secs(10);
+/// Between two triggers.
+const BETWEEN: Duration = Duration::from_millis(50);
+/// Until an order has reached an agent that listens; beyond it, it is lost.
+const TRIGGER_LIMIT: Duration = Duration::from_secs(20);
+/// Until an order has reached all; beyond it, it is lost.
+const ALL_LIMIT: Duration = Duration::from_secs(120);
+/// Until all are back after a kill; beyond it, they are lost.
+const BACK_LIMIT: Duration = Duration::from_secs(180);
+/// How long the backend stays away after it was killed.
+const AWAY: Duration = Duration::from_secs(1);
+const LOOK_EVERY: Duration = Duration::from_millis(100);
+
+/// What is asked for.
+pub(crate) struct Wanted {
+    pub(crate) agents: usize,
+    pub(crate) triggers: u32,
+    pub(crate) mix: Mix,
+    pub(crate) plain: bool,
+}
+
+/// What was measured.
+#[derive(Default)]
+pub(crate) struct Figures {
+    pub(crate) transport: &'static str,
+    pub(crate) agents: usize,
+    pub(crate) held: usize,
+    pub(crate) enrol: Duration,
+    pub(crate) hold: Duration,
+    pub(crate) bytes_per_agent: u64,
+    pub(crate) resident: u64,
+    /// Shares of one core while nothing but holding went on.
+    pub(crate) quiet_backend: f64,
+    pub(crate) quiet_generator: f64,
+    pub(crate) triggers: u32,
+    pub(crate) triggers_lost: usize,
+    pub(crate) trigger_p50: Duration,
+    pub(crate) trigger_p99: Duration,
+    pub(crate) all: Duration,
+    pub(crate) all_lost: usize,
+    /// Shares of one core while the order went to all.
+    pub(crate) all_backend: f64,
+    pub(crate) all_generator: f64,
+    pub(crate) back: Duration,
+    pub(crate) back_missing: usize,
+    pub(crate) back_lost: usize,
+    pub(crate) unheard: usize,
+    pub(crate) not_now: usize,
+    pub(crate) backend_descriptors: usize,
+    pub(crate) generator_descriptors: usize,
+    pub(crate) tally: Tally,
+}
+
+/// Runs everything over one transport.
+pub(crate) async fn run(wanted: &Wanted, folder: &std::path::Path, say: impl Fn(&str)) -> Result<Figures> {
+    let clock = Clock::start();
+    let mut figures = Figures {
+        transport: if wanted.plain { "plain" } else { "TLS" },
+        agents: wanted.agents,
+        triggers: wanted.triggers,
+        ..Figures::default()
+    };
+    let mut backend = Backend::start(folder, wanted.plain).await?;
+    let organisation = Organisation::new(clock.wall());
+    backend.publish(&organisation.documents()).await?;
+    let paths = Path::open(backend.address()?).await?;
+    let began = clock.now();
+    let mut fleet = Fleet::enrol(&backend, &organisation, &paths, (wanted.agents, wanted.mix), clock).await?;
+    figures.enrol = clock.now() - began;
+    say(&format!("{} agents enrolled in {:.1} s", fleet.len(), figures.enrol.as_secs_f64()));
+    // A fresh process, so that what enrolling left in its heap is not taken for room that held agents need no more.
+    backend.kill().await?;
+    backend.again().await?;
+    hold(&mut figures, &backend, &mut fleet).await?;
+    say(&format!(
+        "{} of them held {:.1} s later, {} bytes each",
+        figures.held,
+        figures.hold.as_secs_f64(),
+        figures.bytes_per_agent
+    ));
+    trigger(&mut figures, &backend, &organisation, &fleet).await?;
+    say(&format!("trigger to start: p50 {:?}, p99 {:?}", figures.trigger_p50, figures.trigger_p99));
+    to_all(&mut figures, &backend, &organisation, &fleet).await?;
+    say(&format!("an order for all: {:.1} s, {} lost", figures.all.as_secs_f64(), figures.all_lost));
+    crash(&mut figures, &mut backend, &organisation, &fleet).await?;
+    say(&format!("all back {:.1} s after the kill, {} missing", figures.back.as_secs_f64(), figures.back_missing));
+    figures.tally = fleet.log.tally();
+    Ok(figures)
+}
+
+async fn hold(figures: &mut Figures, backend: &Backend, fleet: &mut Fleet) -> Result<()> {
+    let (process, own) = (backend.process()?, std::process::id());
+    let clock = fleet.log.clock;
+    tokio::time::sleep(Duration::from_secs(1)).await;
+    let empty = machine::resident(process)?;
+    let began = clock.now();
+    fleet.go(Duration::from_secs(1) * u32::try_from(fleet.len())? / COMING_A_SECOND);
+    let log = &fleet.log;
+    let all = fleet.len();
+    until(HOLD_LIMIT, || log.held_since(clock.now().saturating_sub(HELD)) == all).await;
+    figures.hold = clock.now().saturating_sub(began + HELD);
+    let cores = (machine::cpu_seconds(process)?, machine::cpu_seconds(own)?, clock.now());
+    tokio::time::sleep(QUIET).await;
+    let quiet = (clock.now() - cores.2).as_secs_f64();
+    figures.quiet_backend = (machine::cpu_seconds(process)? - cores.0) / quiet;
+    figures.quiet_generator = (machine::cpu_seconds(own)? - cores.1) / quiet;
+    figures.resident = machine::resident(process)?;
+    figures.bytes_per_agent = figures.resident.saturating_sub(empty) / all.max(1) as u64;
+    (figures.backend_descriptors, figures.generator_descriptors) = (machine::descriptors(process)?, machine::descriptors(own)?);
+    // Only now: the list itself takes memory.
+    figures.held = backend.online().await?;
+    Ok(())
+}
+
+/// Orders to one agent each, one after the other, while all are held.
+async fn trigger(figures: &mut Figures, backend: &Backend, organisation: &Organisation, fleet: &Fleet) -> Result<()> {
+    let clock = fleet.log.clock;
+    let mut submitted = Vec::new();
+    for number in 1..=figures.triggers {
+        // Far apart in the fleet, and never the same agent twice in a row.
+        let place = (number as usize * 7919) % fleet.len();
+        let order = organisation.order(number, vec![fleet.addressees[place].clone()])?;
+        let began = clock.now();
+        backend.submit(&order).await?;
+        submitted.push((number, began));
+        tokio::time::sleep(BETWEEN).await;
+    }
+    let missing = || submitted.iter().filter(|(number, _)| fleet.log.starts(&order_id(*number)).is_empty()).count();
+    until(TRIGGER_LIMIT, || missing() == 0).await;
+    figures.triggers_lost = missing();
+    let mut times: Vec<Duration> = submitted
+        .iter()
+        .map(|(number, began)| fleet.log.starts(&order_id(*number)).first().map_or(TRIGGER_LIMIT, |start| *start - *began))
+        .collect();
+    times.sort_unstable();
+    let part = |percent: usize| times.get((times.len() * percent / 100).min(times.len().saturating_sub(1))).copied();
+    (figures.trigger_p50, figures.trigger_p99) = (part(50).unwrap_or_default(), part(99).unwrap_or_default());
+    Ok(())
+}
+
+const TO_ALL: u32 = 1_000_001;
+const BEFORE_CRASH: u32 = 1_000_002;
+
+async fn to_all(figures: &mut Figures, backend: &Backend, organisation: &Organisation, fleet: &Fleet) -> Result<()> {
+    let (process, own, clock) = (backend.process()?, std::process::id(), fleet.log.clock);
+    let order = organisation.order(TO_ALL, fleet.addressees.clone())?;
+    let before = (machine::cpu_seconds(process)?, machine::cpu_seconds(own)?);
+    let began = clock.now();
+    backend.submit(&order).await?;
+    until(ALL_LIMIT, || fleet.log.starts(&order_id(TO_ALL)).len() == fleet.len()).await;
+    let starts = fleet.log.starts(&order_id(TO_ALL));
+    figures.all = starts.last().copied().unwrap_or(began).saturating_sub(began);
+    figures.all_lost = fleet.len() - starts.len();
+    let took = (clock.now() - began).as_secs_f64();
+    figures.all_backend = (machine::cpu_seconds(process)? - before.0) / took;
+    figures.all_generator = (machine::cpu_seconds(own)? - before.1) / took;
+    until(ALL_LIMIT, || fleet.log.held_since(clock.now().saturating_sub(HELD)) == fleet.len()).await;
+    Ok(())
+}
+
+/// Kills the backend in the midst of an order for all, and waits until everybody is back and has it.
+async fn crash(figures: &mut Figures, backend: &mut Backend, organisation: &Organisation, fleet: &Fleet) -> Result<()> {
+    let clock = fleet.log.clock;
+    let order = organisation.order(BEFORE_CRASH, fleet.addressees.clone())?;
+    let refused_before: usize = fleet.log.tally().not_now.values().sum();
+    backend.submit(&order).await?;
+    let id = order_id(BEFORE_CRASH);
+    until(ALL_LIMIT, || fleet.log.starts(&id).len() * 4 >= fleet.len()).await;
+    backend.kill().await?;
+    let killed = clock.now();
+    tokio::time::sleep(AWAY).await;
+    backend.again().await?;
+    let back = || fleet.log.held_since(clock.now().saturating_sub(HELD)) == fleet.len();
+    until(BACK_LIMIT, || back() && fleet.log.starts(&id).len() == fleet.len()).await;
+    figures.back = clock.now().saturating_sub(killed + HELD);
+    figures.back_lost = fleet.len() - fleet.log.starts(&id).len();
+    figures.back_missing = fleet.len().saturating_sub(backend.online().await?);
+    figures.not_now = fleet.log.tally().not_now.values().sum::<usize>() - refused_before;
+    let detail = backend.order(&id).await?;
+    let running = detail.order.states.get("running").copied().unwrap_or_default();
+    figures.unheard = fleet.len().saturating_sub(running as usize);
+    if detail.deliveries.is_empty() {
+        bail!("the backend knows nothing of the order");
+    }
+    Ok(())
+}
+
+/// Looks until it is so, or the time is over; the figures say which.
+async fn until(limit: Duration, so: impl Fn() -> bool) {
+    let looking = async {
+        while !so() {
+            tokio::time::sleep(LOOK_EVERY).await;
+        }
+    };
+    let _ = tokio::time::timeout(limit, looking).await;
+}
