@@ -156,6 +156,7 @@ const WITHOUT_SCENARIO: &[(&str, &str)] = &[
     ("cloud.metadata_unreachable", "needs the clouds' own addresses; `cloud.rs` puts them into a namespace of its own"),
     ("cloud.platform_address_unreachable", "needs the clouds' own addresses; `cloud.rs` puts them into a namespace of its own"),
     ("host.overloaded", "a machine that is overloaded on purpose would spoil every other trial"),
+    ("path.policed", "on two busy processors TCP behind a limit is no more even than a machine that is merely busy"),
     ("host.conntrack_full", "the kernel's limit holds for all namespaces together"),
     (
         "host.buffers_exhausted",

@@ -102,7 +102,6 @@ fn enrolment(bytes: &[u8]) {
 }
 
 /// The root that trusts one key, which is also the only one that may sign orders.
-#[expect(clippy::unwrap_used, reason = "what is signed here is right")]
 fn anchor() -> Anchor {
     let own = PublicKey::new(key().verifying_key(), "");
     let issued = Timestamp::UNIX_EPOCH;
@@ -154,7 +153,6 @@ fn signed_order(bytes: &[u8]) {
 }
 
 /// A policy, and what it says of addresses that no name may open.
-#[expect(clippy::unwrap_used, reason = "the addresses are written here")]
 fn policy(bytes: &[u8]) {
     let text = String::from_utf8_lossy(bytes);
     if let Ok(mut policy) = Policy::parse("policy.toml", &text) {
