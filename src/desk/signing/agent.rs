@@ -9,8 +9,6 @@ const REQUEST_IDENTITIES: u8 = 11;
 const IDENTITIES_ANSWER: u8 = 12;
 const SIGN_REQUEST: u8 = 13;
 const SIGN_RESPONSE: u8 = 14;
-/// OpenSSH's own agent takes and gives no longer messages.
-const MAX_MESSAGE: usize = 256 * 1024;
 const ALGORITHM: &[u8] = b"ssh-ed25519";
 
 /// The agent that `SSH_AUTH_SOCK` names.
@@ -64,6 +62,8 @@ impl SshAgent {
         use std::time::Duration;
         /// A person may be asked to confirm, or to touch a token.
         const PATIENCE: Duration = Duration::from_secs(120);
+        /// OpenSSH's own agent takes and gives no longer messages.
+        const MAX_MESSAGE: usize = 256 * 1024;
         let exchange = || -> std::io::Result<Vec<u8>> {
             let mut stream = std::os::unix::net::UnixStream::connect(&self.socket)?;
             stream.set_read_timeout(Some(PATIENCE))?;
