@@ -81,6 +81,7 @@ fn packed() -> Vec<u8> {
         case: None,
         ticket: None,
         order: None,
+        scheduled: None,
         policy_sha256: None,
         consent: Consent::None,
         redaction: RedactionReport::default(),

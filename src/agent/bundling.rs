@@ -102,6 +102,7 @@ fn predicate(
         case: redacted.run.case.clone(),
         ticket,
         order: agreement.order.as_ref().map(|order| order.id.clone()),
+        scheduled: None,
         audit_head: agreement.audit_head.clone(),
         policy_sha256: agreement.order.as_ref().map(|order| order.policy.sha256()),
         consent: agreement.consent,

@@ -53,6 +53,7 @@ impl Agent {
             case: Some(ticket.case.clone()),
             ticket: Some(TicketProof { id: ticket.id.clone(), proof: self.proof(ticket) }),
             order: None,
+            scheduled: None,
             policy_sha256: None,
             consent: Consent::Ticket,
             redaction: RedactionReport::default(),

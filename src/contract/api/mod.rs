@@ -2,6 +2,8 @@
 
 /// Agents, orders, deliveries.
 pub mod fleet;
+/// How scheduled checks are, told by agents.
+pub mod health;
 
 use crate::finding::State;
 use crate::harmless::clean;
@@ -26,6 +28,7 @@ pub mod path {
     pub const ENROLMENTS: &str = "/v1/enrolments";
     pub const AGENTS: &str = "/v1/agents";
     pub const OWN_AGENT: &str = "/v1/agents/self";
+    pub const OWN_HEALTH: &str = "/v1/agents/self/health";
     pub const WORK: &str = "/v1/work";
     pub const ORDERS: &str = "/v1/orders";
     pub const DRAFTS: &str = "/v1/drafts";

@@ -26,7 +26,7 @@ mod tests;
 pub use bounds::{MAX_FINDINGS, MAX_JSON_BYTES, MAX_LIST, MAX_OBSERVATIONS, MAX_TEXT_BYTES, MAX_VALUES};
 pub use contents::Contents;
 pub use pack::{PackError, Packed, pack};
-pub use predicate::{Build, Clocks, Consent, Predicate, TicketProof};
+pub use predicate::{Build, Clocks, Consent, Predicate, Scheduled, ScheduledFor, TicketProof};
 pub(crate) use public_key::{SSH_ALGORITHM, ssh_blob};
 pub use public_key::{key_id, open_ssh};
 pub use refusal::{Refusal, RefusalCode};

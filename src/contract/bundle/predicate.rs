@@ -5,6 +5,26 @@ use jiff::Timestamp;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
+/// Why an agent ran a set by itself.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub struct Scheduled {
+    /// The schedule's name in `agent.toml`.
+    pub schedule: String,
+    pub why: ScheduledFor,
+    /// The target of the change, where it is one target's.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub target: Option<String>,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum ScheduledFor {
+    /// Its time had come.
+    Slot,
+    /// A target of it became failing: the deep set, with the history before it.
+    Failing,
+}
+
 /// What a bundle's manifest says of the run as a whole.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct Predicate {
@@ -20,6 +40,9 @@ pub struct Predicate {
     /// The order that the run answers, where an enrolled agent made it.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub order: Option<OrderId>,
+    /// The schedule that the run was made for, where an agent made it by itself.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub scheduled: Option<Scheduled>,
     /// SHA-256 of the policy file in force, lower-case hexadecimal.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub policy_sha256: Option<String>,

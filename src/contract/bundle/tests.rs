@@ -86,6 +86,7 @@ fn predicate() -> Predicate {
         case: CaseId::parse("4711"),
         ticket: None,
         order: None,
+        scheduled: None,
         policy_sha256: None,
         consent: Consent::None,
         redaction: RedactionReport::default(),
