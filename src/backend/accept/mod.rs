@@ -9,23 +9,23 @@
 //! more, running requests are finished, and what is left after the limit is cut.
 
 mod addresses;
+mod http1;
 mod idle;
+mod later;
 mod seat;
+mod wire;
 mod working;
 
+pub(crate) use later::{LaterBody, WaitingRoom};
 pub(crate) use seat::Seat;
 
-use crate::limits::{Limits, MAX_HEAD_BYTES};
+use crate::limits::Limits;
 use addresses::Addresses;
 use axum::Router;
 use axum::body::Body;
 use axum::extract::ConnectInfo;
-use futures_util::FutureExt;
 use futures_util::future::BoxFuture;
 use hyper::body::Incoming;
-use hyper::server::conn::http1;
-use hyper_util::rt::{TokioIo, TokioTimer};
-use hyper_util::server::graceful::{GracefulShutdown, Watcher};
 use hyper_util::service::TowerToHyperService;
 use idle::IdleLimit;
 use std::io;
@@ -36,7 +36,10 @@ use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::Semaphore;
 use tokio_rustls::TlsAcceptor;
+use tokio_util::sync::CancellationToken;
+use tokio_util::task::TaskTracker;
 use tower::ServiceExt;
+use wire::Wire;
 use working::{WatchedBody, Working};
 
 /// Serves `router` until `stop` resolves, then drains. Without `tls` it speaks plain HTTP.
@@ -49,7 +52,7 @@ pub(crate) async fn serve(
 ) {
     let permits = Arc::new(Semaphore::new(limits.connections));
     let addresses = Addresses::of_at_most(limits.connections_per_address);
-    let graceful = GracefulShutdown::new();
+    let (connections, stopping) = (TaskTracker::new(), CancellationToken::new());
     let mut stop = std::pin::pin!(stop);
     let mut back_off = BackOff::default();
     loop {
@@ -76,15 +79,17 @@ pub(crate) async fn serve(
             tls: tls.clone(),
             router: router.clone(),
             limits: limits.clone(),
-            watcher: graceful.watcher(),
+            stopping: stopping.clone(),
             peer,
             seat: Seat::of((place, permit)),
         };
-        tokio::spawn(connection.run(stream));
+        connections.spawn(connection.run(stream));
     }
     drop(listener);
-    tracing::info!(connections = graceful.count(), "stopping: running requests are finished");
-    if tokio::time::timeout(limits.drain, graceful.shutdown()).await.is_err() {
+    tracing::info!(connections = connections.len(), "stopping: running requests are finished");
+    stopping.cancel();
+    connections.close();
+    if tokio::time::timeout(limits.drain, connections.wait()).await.is_err() {
         tracing::warn!("connections were still open at the end of the drain and are cut");
     }
 }
@@ -102,34 +107,48 @@ struct Connection {
     tls: Option<TlsAcceptor>,
     router: Router,
     limits: Limits,
-    watcher: Watcher,
+    stopping: CancellationToken,
     peer: SocketAddr,
     /// Given back when the connection and its last request are gone.
     seat: Seat,
 }
 
 impl Connection {
-    async fn run(self, stream: TcpStream) {
+    /// A function that is no future itself, so that what is held ten thousand times is as large as it is, and not as large as what it was made
+    /// of; nor as what went before it.
+    fn run(self, stream: TcpStream) -> BoxFuture<'static, ()> {
         // Answers are small and whole: waiting to fill a segment only delays them.
         let _ = stream.set_nodelay(true);
         match self.tls.clone() {
-            None => self.speak(stream).await,
-            Some(acceptor) => match tokio::time::timeout(self.limits.handshake, acceptor.accept(stream)).await {
-                Ok(Ok(stream)) => self.speak(stream).await,
-                Ok(Err(error)) => tracing::debug!(peer = %self.peer, %error, "TLS handshake failed"),
-                Err(_) => tracing::debug!(peer = %self.peer, "TLS handshake took too long"),
-            },
+            None => self.speak(stream),
+            Some(acceptor) => {
+                let handshake: BoxFuture<'static, Option<BoxFuture<'static, ()>>> = Box::pin(async move {
+                    match tokio::time::timeout(self.limits.handshake, acceptor.accept(stream)).await {
+                        Ok(Ok(stream)) => return Some(self.speak(Box::new(stream))),
+                        Ok(Err(error)) => tracing::debug!(peer = %self.peer, %error, "TLS handshake failed"),
+                        Err(_) => tracing::debug!(peer = %self.peer, "TLS handshake took too long"),
+                    }
+                    None
+                });
+                Box::pin(async move {
+                    let speaking = handshake.await;
+                    if let Some(speaking) = speaking {
+                        speaking.await;
+                    }
+                })
+            }
         }
     }
 
-    /// Makes the connection's future in a function that is none itself, and boxes it once it is whole: what is held ten thousand times is as large
-    /// as it is, and not as large as what it was made of.
     fn speak(self, stream: impl AsyncRead + AsyncWrite + Unpin + Send + 'static) -> BoxFuture<'static, ()> {
-        let (peer, seat) = (self.peer, self.seat);
+        let (peer, seat, room) = (self.peer, self.seat, WaitingRoom::default());
         let working = Working::default();
-        let (reading, slow_start) = (working.clone(), self.limits.slow_start);
+        let (reading, slow_start, has_room) = (working.clone(), self.limits.slow_start, room.clone());
         let service = self.router.map_request(move |request: hyper::Request<Incoming>| {
             let mut request = request.map(|body| Body::new(WatchedBody::new(body, reading.clone(), slow_start)));
+            if http1::may_wait(&request) {
+                request.extensions_mut().insert(has_room.clone());
+            }
             request.extensions_mut().insert(ConnectInfo(peer));
             request.extensions_mut().insert(seat.clone());
             request
@@ -143,18 +162,13 @@ impl Connection {
                 answered
             }
         });
-        let connection = http1::Builder::new()
-            .timer(TokioTimer::new())
-            .header_read_timeout(self.limits.headers)
-            // The router refuses a head that is too large with a problem document; what does not even fit here gets a bare 431.
-            .max_buf_size(2 * MAX_HEAD_BYTES)
-            .serve_connection(TokioIo::new(IdleLimit::new(stream, self.limits.idle, working)), TowerToHyperService::new(service));
-        let ended = move |ended: hyper::Result<()>| {
-            if let Err(error) = ended {
+        let wire = Wire::new(IdleLimit::new(stream, self.limits.idle, working));
+        let serving = http1::serve(wire, TowerToHyperService::new(service), room, self.limits.headers, self.stopping);
+        Box::pin(async move {
+            if let Err(error) = serving.await {
                 tracing::debug!(%peer, %error, "connection ended early");
             }
-        };
-        self.watcher.watch(connection).map(ended).boxed()
+        })
     }
 }
 
