@@ -11,7 +11,7 @@ use axum::response::{IntoResponse, Response};
 use axum::{Extension, Json};
 use bytes::Bytes;
 use netsonde_contract::api::ProblemCode;
-use netsonde_contract::api::fleet::{DeliveryState, MAX_WAIT_SECONDS, MAX_WORK, Progress, StateReport, Work, WorkItem};
+use netsonde_contract::api::fleet::{DeliveryState, MAX_WAIT_SECONDS, Progress, StateReport, Work, WorkItem};
 use netsonde_contract::harmless::is_clean;
 use netsonde_contract::id::{AgentId, OrderId};
 use serde::Deserialize;
@@ -99,11 +99,10 @@ fn nothing(app: &App, wanted: &Wanted) -> Work {
 async fn look(app: &App, id: &AgentId, wanted: &Wanted) -> Result<Work, Refused> {
     let now = app.clock.now();
     // Read anew each time: the enrolment may have ended meanwhile.
-    let agent = app.store.agent(id.as_str()).await?.ok_or_else(super::agents::unknown_agent)?;
-    check_enrolled(&agent, now)?;
-    check_single(&agent)?;
-    drop(agent);
-    let found = app.store.work(id, wanted.after, now, MAX_WORK).await?;
+    let agent = app.register.member(id.as_str()).await?.ok_or_else(super::agents::unknown_agent)?;
+    check_enrolled(agent.standing, now)?;
+    check_single(agent.standing)?;
+    let found = app.register.work(id, wanted.after).await?;
     let newer = app.trust.current().filter(|published| {
         let (root, list) = published.anchor.versions();
         root > wanted.root || list > wanted.list
