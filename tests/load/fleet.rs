@@ -118,6 +118,22 @@ impl Log {
     }
 }
 
+/// What so many agents enrol with.
+pub(crate) async fn enrolment(backend: &Backend, organisation: &Organisation, uses: u32) -> Result<Enrolment> {
+    let issued = backend.code(uses).await?;
+    Ok(Enrolment {
+        id: issued.id,
+        backend: backend.url.clone(),
+        // Without TLS the pin is never looked at; it spares each agent the machine's certificates in memory.
+        tls_pin: Some(backend.tls_pin.clone().unwrap_or_else(|| Pin::of_public_key_info(b"none"))),
+        organisation: "Load".into(),
+        root: organisation.fingerprint(),
+        receipt_key: backend.receipt_key()?,
+        expires: issued.expires,
+        code: EnrolmentCode::parse(&issued.code).context("the enrolment code cannot be read")?,
+    })
+}
+
 impl Fleet {
     /// Enrols `count` agents, each with keys of its own.
     pub(crate) async fn enrol(
@@ -127,18 +143,7 @@ impl Fleet {
         (count, mix): (usize, Mix),
         clock: Clock,
     ) -> Result<Self> {
-        let issued = backend.code(u32::try_from(count)?).await?;
-        let enrolment = Arc::new(Enrolment {
-            id: issued.id,
-            backend: backend.url.clone(),
-            // Without TLS the pin is never looked at; it spares each agent the machine's certificates in memory.
-            tls_pin: Some(backend.tls_pin.clone().unwrap_or_else(|| Pin::of_public_key_info(b"none"))),
-            organisation: "Load".into(),
-            root: organisation.fingerprint(),
-            receipt_key: backend.receipt_key()?,
-            expires: issued.expires,
-            code: EnrolmentCode::parse(&issued.code).context("the enrolment code cannot be read")?,
-        });
+        let enrolment = Arc::new(enrolment(backend, organisation, u32::try_from(count)?).await?);
         let (mut idle, mut enrolling) = (Vec::with_capacity(count), JoinSet::new());
         let mut next = 0;
         while idle.len() < count {

@@ -10,12 +10,14 @@
 
 mod addresses;
 mod http1;
+mod http2;
 mod idle;
 mod later;
 mod seat;
 mod wire;
 mod working;
 
+pub(crate) use http2::ALPN as HTTP2;
 pub(crate) use later::{LaterBody, WaitingRoom};
 pub(crate) use seat::Seat;
 
@@ -25,9 +27,12 @@ use axum::Router;
 use axum::body::Body;
 use axum::extract::ConnectInfo;
 use futures_util::future::BoxFuture;
+use http2::Begun;
 use hyper::body::Incoming;
+use hyper::service::Service;
 use hyper_util::service::TowerToHyperService;
 use idle::IdleLimit;
+use std::convert::Infallible;
 use std::io;
 use std::net::SocketAddr;
 use std::sync::Arc;
@@ -120,11 +125,15 @@ impl Connection {
         // Answers are small and whole: waiting to fill a segment only delays them.
         let _ = stream.set_nodelay(true);
         match self.tls.clone() {
-            None => self.speak(stream),
+            None => self.speak_http1(stream),
             Some(acceptor) => {
                 let handshake: BoxFuture<'static, Option<BoxFuture<'static, ()>>> = Box::pin(async move {
                     match tokio::time::timeout(self.limits.handshake, acceptor.accept(stream)).await {
-                        Ok(Ok(stream)) => return Some(self.speak(Box::new(stream))),
+                        Ok(Ok(stream)) => {
+                            let is_http2 = stream.get_ref().1.alpn_protocol() == Some(HTTP2);
+                            let stream = Box::new(stream);
+                            return Some(if is_http2 { self.speak_http2(stream) } else { self.speak_http1(stream) });
+                        }
                         Ok(Err(error)) => tracing::debug!(peer = %self.peer, %error, "TLS handshake failed"),
                         Err(_) => tracing::debug!(peer = %self.peer, "TLS handshake took too long"),
                     }
@@ -140,20 +149,51 @@ impl Connection {
         }
     }
 
-    fn speak(self, stream: impl AsyncRead + AsyncWrite + Unpin + Send + 'static) -> BoxFuture<'static, ()> {
-        let (peer, seat, room) = (self.peer, self.seat, WaitingRoom::default());
-        let working = Working::default();
-        let (reading, slow_start, has_room) = (working.clone(), self.limits.slow_start, room.clone());
-        let service = self.router.map_request(move |request: hyper::Request<Incoming>| {
-            let mut request = request.map(|body| Body::new(WatchedBody::new(body, reading.clone(), slow_start)));
-            if http1::may_wait(&request) {
+    fn speak_http1(self, stream: impl AsyncRead + AsyncWrite + Unpin + Send + 'static) -> BoxFuture<'static, ()> {
+        let (peer, room, working) = (self.peer, WaitingRoom::default(), Working::default());
+        let (headers, idle, stopping) = (self.limits.headers, self.limits.idle, self.stopping.clone());
+        let has_room = room.clone();
+        let service = self.service(&working, move |request| {
+            if http1::may_wait(request) {
                 request.extensions_mut().insert(has_room.clone());
             }
+        });
+        let serving = http1::serve(Wire::new(IdleLimit::new(stream, idle, working)), service, room, headers, stopping);
+        Box::pin(async move {
+            if let Err(error) = serving.await {
+                tracing::debug!(%peer, %error, "connection ended early");
+            }
+        })
+    }
+
+    fn speak_http2(self, stream: impl AsyncRead + AsyncWrite + Unpin + Send + 'static) -> BoxFuture<'static, ()> {
+        let (peer, begun, working) = (self.peer, Begun::default(), Working::default());
+        let (limits, stopping, counted) = (self.limits.clone(), self.stopping.clone(), begun.clone());
+        let service = self.service(&working, move |_| counted.count());
+        let stream = IdleLimit::new(stream, limits.idle, working);
+        Box::pin(async move {
+            if let Err(error) = http2::serve(stream, service, begun, &limits, stopping).await {
+                tracing::debug!(%peer, %error, "connection ended early");
+            }
+        })
+    }
+
+    /// The router, which is told of each request where it comes from; `prepare` adds what else a version of HTTP has to say.
+    fn service<P: Fn(&mut hyper::Request<Body>) + Clone + Send + 'static>(
+        self,
+        working: &Working,
+        prepare: P,
+    ) -> impl Service<hyper::Request<Incoming>, Response = hyper::Response<Body>, Error = Infallible, Future: Send + 'static> + use<P>
+    {
+        let Self { router, limits, peer, seat, .. } = self;
+        let (reading, answering, slow_start) = (working.clone(), working.clone(), limits.slow_start);
+        let service = router.map_request(move |request: hyper::Request<Incoming>| {
+            let mut request = request.map(|body| Body::new(WatchedBody::new(body, reading.clone(), slow_start)));
+            prepare(&mut request);
             request.extensions_mut().insert(ConnectInfo(peer));
             request.extensions_mut().insert(seat.clone());
             request
         });
-        let answering = working.clone();
         let service = ServiceExt::<hyper::Request<Incoming>>::map_future(service, move |answer| {
             let turn = answering.begin();
             async move {
@@ -162,13 +202,7 @@ impl Connection {
                 answered
             }
         });
-        let wire = Wire::new(IdleLimit::new(stream, self.limits.idle, working));
-        let serving = http1::serve(wire, TowerToHyperService::new(service), room, self.limits.headers, self.stopping);
-        Box::pin(async move {
-            if let Err(error) = serving.await {
-                tracing::debug!(%peer, %error, "connection ended early");
-            }
-        })
+        TowerToHyperService::new(service)
     }
 }
 
