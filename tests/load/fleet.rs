@@ -105,6 +105,11 @@ impl Log {
         waits.zip(&state.answered).filter(|(waits, answered)| *waits || **answered).count()
     }
 
+    /// How many agents began the order.
+    pub(crate) fn started(&self, order: &OrderId) -> usize {
+        self.state().started.get(order).map_or(0, HashMap::len)
+    }
+
     /// When the agents began the order, in the order of time.
     pub(crate) fn starts(&self, order: &OrderId) -> Vec<Duration> {
         let mut starts: Vec<Duration> =

@@ -66,6 +66,16 @@ pub(crate) fn cpu_seconds(process: u32) -> Result<f64> {
     Ok((ticks(11)? + ticks(12)?) / TICKS)
 }
 
+/// Seconds that all cores together have been at work since the machine started, for whomever.
+pub(crate) fn busy_seconds() -> Result<f64> {
+    let stat = std::fs::read_to_string("/proc/stat").context("reading /proc/stat")?;
+    let fields: Vec<f64> =
+        stat.lines().next().unwrap_or_default().split_whitespace().skip(1).filter_map(|n| n.parse().ok()).collect();
+    // user, nice, system, then idle and iowait, then irq and softirq (proc(5)).
+    let [user, nice, system, _, _, irq, softirq, ..] = fields[..] else { anyhow::bail!("/proc/stat has another form") };
+    Ok((user + nice + system + irq + softirq) / TICKS)
+}
+
 /// How many descriptors are open.
 pub(crate) fn descriptors(process: u32) -> Result<usize> {
     Ok(std::fs::read_dir(format!("/proc/{process}/fd")).context("reading /proc")?.count())
