@@ -1,6 +1,7 @@
 use crate::programs::program;
 use anyhow::{Context, Result, bail};
 use netsonde_contract::api::TicketIssued;
+use netsonde_contract::desk_token::DeskToken;
 use serde::Deserialize;
 use std::ffi::OsStr;
 use std::path::Path;
@@ -23,6 +24,8 @@ pub struct Backend {
     pub password: String,
     pub tls_pin: Option<String>,
     pub desk_token: String,
+    /// The address that it listens on.
+    pub listens: String,
     process: Child,
 }
 
@@ -40,12 +43,33 @@ impl Backend {
     /// # Errors
     /// Where it does not start; its log is in the error.
     pub async fn start(stage: &Stage) -> Result<Self> {
-        let (process, ready) = serve(stage, "127.0.0.1:0").await?;
+        let (process, ready) = serve(stage, &["--listen", "127.0.0.1:0"]).await?;
+        let listens = ready.url.rsplit('/').next().unwrap_or_default().to_owned();
+        Self::of(process, ready, listens)
+    }
+
+    /// Starts a backend that something else speaks TLS for, at this URL. The desk goes past that, as it does on the same machine.
+    ///
+    /// # Errors
+    /// Where it does not start; its log is in the error.
+    pub async fn start_behind(stage: &Stage, public_url: &str) -> Result<Self> {
+        let free = std::net::TcpListener::bind("127.0.0.1:0").context("looking for a free port")?;
+        let listens = free.local_addr().context("the free port has no address")?.to_string();
+        drop(free);
+        let (process, ready) = serve(stage, &["--plain", "--listen", &listens, "--public-url", public_url]).await?;
+        let backend = Self::of(process, ready, listens)?;
+        let token = DeskToken::parse(&backend.desk_token).context("reading the desk token")?;
+        let token = DeskToken { backend: format!("http://{}", backend.listens), ..token };
+        Ok(Self { desk_token: token.encode().to_string(), ..backend })
+    }
+
+    fn of(process: Child, ready: Ready, listens: String) -> Result<Self> {
         Ok(Self {
             url: ready.url,
             password: ready.password.context("the new backend named no password")?,
             tls_pin: ready.tls_pin,
             desk_token: ready.desk_token.context("the new backend named no desk token")?,
+            listens,
             process,
         })
     }
@@ -55,8 +79,7 @@ impl Backend {
     /// # Errors
     /// Where it does not start; its log is in the error.
     pub async fn restart(&mut self, stage: &Stage) -> Result<()> {
-        let address = self.url.rsplit('/').next().unwrap_or_default().to_owned();
-        (self.process, _) = serve(stage, &address).await?;
+        (self.process, _) = serve(stage, &["--listen", &self.listens]).await?;
         Ok(())
     }
 
@@ -69,13 +92,15 @@ impl Backend {
     }
 }
 
-async fn serve(stage: &Stage, address: &str) -> Result<(Child, Ready)> {
+async fn serve(stage: &Stage, arguments: &[&str]) -> Result<(Child, Ready)> {
     let ready = stage.folder().join("ready.json");
     // What an earlier start wrote says nothing of this one.
     let _ = std::fs::remove_file(&ready);
     let log = std::fs::OpenOptions::new().create(true).append(true).open(stage.folder().join("backend.log"));
     let process = Command::new(program("netsonde-backend")?)
-        .args(["serve", "--listen", address, "--data"])
+        .arg("serve")
+        .args(arguments)
+        .arg("--data")
         .arg(stage.folder().join("backend"))
         .arg("--ready-file")
         .arg(&ready)

@@ -1,6 +1,6 @@
 use crate::blobs::Blobs;
 use crate::clock::Clock;
-use crate::fleet::{Notebook, Presence, Trust};
+use crate::fleet::{Notebook, Presence, Register, Trust};
 use crate::ingest::{Arrivals, Turns};
 use crate::limits::Limits;
 use crate::pages::SignInLimit;
@@ -64,6 +64,8 @@ pub(crate) struct App {
     pub(crate) trust: Trust,
     /// Which agents listen.
     pub(crate) presence: Presence,
+    /// Who agents are, and what waits for them.
+    pub(crate) register: Register,
     /// What comes often and has to be on the disk.
     pub(crate) notebook: Notebook,
     /// Connections of agents that wait for work.
@@ -95,6 +97,7 @@ impl App {
         Arc::new(Self {
             trust: Trust::default(),
             notebook: Notebook::open(Arc::clone(&store), presence.clone()),
+            register: Register::open(&store, &clock),
             presence,
             agent_seats: Arc::new(Semaphore::new(limits.agents)),
             stopping: CancellationToken::new(),

@@ -14,6 +14,8 @@ mod remote_crashes;
 mod remote_draft;
 /// Two agents measure each other.
 mod remote_pair;
+/// The way to the backend leads through a proxy that asks for a sign-in and looks into TLS.
+mod remote_proxy;
 /// Ticket, run, upload, receipt, case.
 mod ticket;
 /// Starting programs and reading what they say.

@@ -105,6 +105,11 @@ impl Log {
         waits.zip(&state.answered).filter(|(waits, answered)| *waits || **answered).count()
     }
 
+    /// How many agents began the order.
+    pub(crate) fn started(&self, order: &OrderId) -> usize {
+        self.state().started.get(order).map_or(0, HashMap::len)
+    }
+
     /// When the agents began the order, in the order of time.
     pub(crate) fn starts(&self, order: &OrderId) -> Vec<Duration> {
         let mut starts: Vec<Duration> =
@@ -118,6 +123,22 @@ impl Log {
     }
 }
 
+/// What so many agents enrol with.
+pub(crate) async fn enrolment(backend: &Backend, organisation: &Organisation, uses: u32) -> Result<Enrolment> {
+    let issued = backend.code(uses).await?;
+    Ok(Enrolment {
+        id: issued.id,
+        backend: backend.url.clone(),
+        // Without TLS the pin is never looked at; it spares each agent the machine's certificates in memory.
+        tls_pin: Some(backend.tls_pin.clone().unwrap_or_else(|| Pin::of_public_key_info(b"none"))),
+        organisation: "Load".into(),
+        root: organisation.fingerprint(),
+        receipt_key: backend.receipt_key()?,
+        expires: issued.expires,
+        code: EnrolmentCode::parse(&issued.code).context("the enrolment code cannot be read")?,
+    })
+}
+
 impl Fleet {
     /// Enrols `count` agents, each with keys of its own.
     pub(crate) async fn enrol(
@@ -127,18 +148,7 @@ impl Fleet {
         (count, mix): (usize, Mix),
         clock: Clock,
     ) -> Result<Self> {
-        let issued = backend.code(u32::try_from(count)?).await?;
-        let enrolment = Arc::new(Enrolment {
-            id: issued.id,
-            backend: backend.url.clone(),
-            // Without TLS the pin is never looked at; it spares each agent the machine's certificates in memory.
-            tls_pin: Some(backend.tls_pin.clone().unwrap_or_else(|| Pin::of_public_key_info(b"none"))),
-            organisation: "Load".into(),
-            root: organisation.fingerprint(),
-            receipt_key: backend.receipt_key()?,
-            expires: issued.expires,
-            code: EnrolmentCode::parse(&issued.code).context("the enrolment code cannot be read")?,
-        });
+        let enrolment = Arc::new(enrolment(backend, organisation, u32::try_from(count)?).await?);
         let (mut idle, mut enrolling) = (Vec::with_capacity(count), JoinSet::new());
         let mut next = 0;
         while idle.len() < count {

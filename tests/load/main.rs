@@ -6,6 +6,8 @@
 mod backend;
 /// The agents, and what they hear.
 mod fleet;
+/// One real agent that waits.
+mod idle;
 /// Memory, time on a core, descriptors.
 mod machine;
 /// Keys, lists and orders.
@@ -22,6 +24,7 @@ use clap::{Args, Parser, Subcommand};
 use fleet::Mix;
 use scenario::Wanted;
 use std::process::ExitCode;
+use std::time::Duration;
 
 /// For the backend's listener, its database, and the desk.
 const DESCRIPTORS_BESIDES: u64 = 200;
@@ -30,7 +33,7 @@ const DESCRIPTORS_BESIDES: u64 = 200;
 #[derive(Parser)]
 #[command(
     name = "load",
-    after_help = "Examples:\n  cargo load agents\n  cargo load agents --agents 500 --tls --slow 5 --skewed 5 --proxied 5"
+    after_help = "Examples:\n  cargo load agents\n  cargo load agents --agents 500 --tls --slow 5 --skewed 5 --proxied 5\n  cargo load idle"
 )]
 struct Arguments {
     #[command(subcommand)]
@@ -41,6 +44,15 @@ struct Arguments {
 enum What {
     /// Enrols agents, holds them, sends orders to one and to all, kills the backend
     Agents(Agents),
+    /// Lets one real agent wait for orders, and says what that costs its machine
+    Idle(Idle),
+}
+
+#[derive(Args)]
+struct Idle {
+    /// For how many seconds it is watched
+    #[arg(long, default_value_t = 120, value_parser = clap::value_parser!(u64).range(1..=3600))]
+    seconds: u64,
 }
 
 #[derive(Args)]
@@ -73,16 +85,28 @@ async fn main() -> Result<ExitCode> {
     // `cargo load -- agents` and `cargo load agents` mean the same: the alias ends in `--` already.
     let arguments =
         Arguments::parse_from(std::env::args().enumerate().filter(|(i, text)| *i != 1 || text != "--").map(|(_, text)| text));
-    let What::Agents(agents) = arguments.what;
+    build().await?;
+    let _ = rustls::crypto::aws_lc_rs::default_provider().install_default();
+    let measuring = async {
+        match &arguments.what {
+            What::Agents(agents) => load(agents).await,
+            What::Idle(Idle { seconds }) => idle(Duration::from_secs(*seconds)).await,
+        }
+    };
     tokio::select! {
-        done = load(&agents) => done,
+        done = measuring => done,
         _ = tokio::signal::ctrl_c() => bail!("interrupted"),
     }
 }
 
+async fn idle(watched: Duration) -> Result<ExitCode> {
+    let folder = tempfile::Builder::new().prefix("netsonde-load-").tempdir().context("making a folder")?;
+    let (line, is_good) = idle::run(folder.path(), watched).await?.line();
+    println!("load average at the end: {}\n{line}", machine::load_average());
+    Ok(if is_good { ExitCode::SUCCESS } else { ExitCode::FAILURE })
+}
+
 async fn load(agents: &Agents) -> Result<ExitCode> {
-    build().await?;
-    let _ = rustls::crypto::aws_lc_rs::default_provider().install_default();
     let limit = machine::raise_descriptors()?;
     let proxied = agents.agents as u64 * u64::from(agents.slow + agents.proxied) / 100;
     // A proxy here has both ends of what passes it.
@@ -116,17 +140,28 @@ async fn load(agents: &Agents) -> Result<ExitCode> {
     Ok(if is_good { ExitCode::SUCCESS } else { ExitCode::FAILURE })
 }
 
-/// Builds the backend as this program was built, unless the programs are named.
+/// Builds backend and agent as this program was built, unless the programs are named.
 async fn build() -> Result<()> {
     if std::env::var_os("NETSONDE_BIN_DIR").is_some() {
         return Ok(());
     }
     let cargo = std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into());
+    let own = std::env::current_exe().context("finding this program's own path")?;
+    // The folder is called like the profile, but for that of the profile dev.
+    let folder = own.parent().and_then(std::path::Path::file_name).and_then(std::ffi::OsStr::to_str).unwrap_or("debug");
+    let profile = if folder == "debug" { "dev" } else { folder };
     let mut command = tokio::process::Command::new(cargo);
-    command.args(["build", "--quiet", "--package", "netsonde-backend", "--bins"]);
-    if !cfg!(debug_assertions) {
-        command.arg("--release");
-    }
+    command.args([
+        "build",
+        "--quiet",
+        "--package",
+        "netsonde-backend",
+        "--package",
+        "netsonde-agent",
+        "--bins",
+        "--profile",
+        profile,
+    ]);
     command.current_dir(std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join(".."));
     if !command.status().await.context("running cargo build")?.success() {
         bail!("cargo build failed; its messages are above");

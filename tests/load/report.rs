@@ -19,7 +19,7 @@ fn is_short(row: &Row, figures: &Figures, is_busy: bool) -> bool {
 /// One row of the report: what it is, how it reads, and whether it falls short.
 type Row = (&'static str, fn(&Figures) -> String, fn(&Figures) -> bool);
 
-const ROWS: [Row; 15] = [
+const ROWS: [Row; 17] = [
     ("agents held", |f| format!("{} of {}", f.held, f.agents), |f| f.held < f.agents),
     ("enrolled in", |f| seconds(f.enrol), |_| false),
     ("held after", |f| seconds(f.hold), |_| false),
@@ -30,7 +30,9 @@ const ROWS: [Row; 15] = [
     ("trigger to start, p50", |f| millis(f.trigger_p50), |f| f.trigger_p50 >= TRIGGER_P50),
     ("trigger to start, p99", |f| millis(f.trigger_p99), |f| f.trigger_p99 >= TRIGGER_P99 || f.triggers_lost > 0),
     ("an order for all", |f| format!("{}, {} lost", seconds(f.all), f.all_lost), |f| f.all >= ALL || f.all_lost > 0),
-    ("backend, generator then", |f| format!("{}, {}", share(f.all_backend), share(f.all_generator)), |_| false),
+    ("backend then", |f| share(f.all_backend), |_| false),
+    ("generator then", |f| share(f.all_generator), |_| false),
+    ("everything else on the machine then", |f| share(f.all_others), |_| false),
     (
         "all back after a kill",
         |f| format!("{}, {} missing", seconds(f.back), f.back_missing),
@@ -47,7 +49,7 @@ const ROWS: [Row; 15] = [
 
 /// The figures side by side, and what was told besides.
 pub(crate) fn table(figures: &[Figures], is_busy: bool) -> String {
-    let mut text = format!("{:34}", "");
+    let mut text = format!("{:36}", "");
     figures.iter().for_each(|one| text.push_str(&format!("{:>24}", one.transport)));
     for row in &ROWS {
         let (what, read, _) = row;

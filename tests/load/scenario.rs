@@ -57,6 +57,7 @@ pub(crate) struct Figures {
     /// Shares of one core while the order went to all.
     pub(crate) all_backend: f64,
     pub(crate) all_generator: f64,
+    pub(crate) all_others: f64,
     pub(crate) back: Duration,
     pub(crate) back_missing: usize,
     pub(crate) back_lost: usize,
@@ -141,7 +142,7 @@ async fn trigger(figures: &mut Figures, backend: &Backend, organisation: &Organi
         submitted.push((number, began));
         tokio::time::sleep(BETWEEN).await;
     }
-    let missing = || submitted.iter().filter(|(number, _)| fleet.log.starts(&order_id(*number)).is_empty()).count();
+    let missing = || submitted.iter().filter(|(number, _)| fleet.log.started(&order_id(*number)) == 0).count();
     until(TRIGGER_LIMIT, || missing() == 0).await;
     figures.triggers_lost = missing();
     let mut times: Vec<Duration> = submitted
@@ -160,16 +161,18 @@ const BEFORE_CRASH: u32 = 1_000_002;
 async fn to_all(figures: &mut Figures, backend: &Backend, organisation: &Organisation, fleet: &Fleet) -> Result<()> {
     let (process, own, clock) = (backend.process()?, std::process::id(), fleet.log.clock);
     let order = organisation.order(TO_ALL, fleet.addressees.clone())?;
-    let before = (machine::cpu_seconds(process)?, machine::cpu_seconds(own)?);
+    let before = (machine::cpu_seconds(process)?, machine::cpu_seconds(own)?, machine::busy_seconds()?);
     let began = clock.now();
     backend.submit(&order).await?;
-    until(ALL_LIMIT, || fleet.log.starts(&order_id(TO_ALL)).len() == fleet.len()).await;
+    until(ALL_LIMIT, || fleet.log.started(&order_id(TO_ALL)) == fleet.len()).await;
     let starts = fleet.log.starts(&order_id(TO_ALL));
     figures.all = starts.last().copied().unwrap_or(began).saturating_sub(began);
     figures.all_lost = fleet.len() - starts.len();
     let took = (clock.now() - began).as_secs_f64();
     figures.all_backend = (machine::cpu_seconds(process)? - before.0) / took;
     figures.all_generator = (machine::cpu_seconds(own)? - before.1) / took;
+    let busy = (machine::busy_seconds()? - before.2) / took;
+    figures.all_others = (busy - figures.all_backend - figures.all_generator).max(0.0);
     until(ALL_LIMIT, || fleet.log.held_since(clock.now().saturating_sub(HELD)) == fleet.len()).await;
     Ok(())
 }
@@ -181,15 +184,15 @@ async fn crash(figures: &mut Figures, backend: &mut Backend, organisation: &Orga
     let refused_before: usize = fleet.log.tally().not_now.values().sum();
     backend.submit(&order).await?;
     let id = order_id(BEFORE_CRASH);
-    until(ALL_LIMIT, || fleet.log.starts(&id).len() * 4 >= fleet.len()).await;
+    until(ALL_LIMIT, || fleet.log.started(&id) * 4 >= fleet.len()).await;
     backend.kill().await?;
     let killed = clock.now();
     tokio::time::sleep(AWAY).await;
     backend.again().await?;
     let back = || fleet.log.held_since(clock.now().saturating_sub(HELD)) == fleet.len();
-    until(BACK_LIMIT, || back() && fleet.log.starts(&id).len() == fleet.len()).await;
+    until(BACK_LIMIT, || back() && fleet.log.started(&id) == fleet.len()).await;
     figures.back = clock.now().saturating_sub(killed + HELD);
-    figures.back_lost = fleet.len() - fleet.log.starts(&id).len();
+    figures.back_lost = fleet.len() - fleet.log.started(&id);
     figures.back_missing = fleet.len().saturating_sub(backend.online().await?);
     figures.not_now = fleet.log.tally().not_now.values().sum::<usize>() - refused_before;
     let detail = backend.order(&id).await?;

@@ -2,6 +2,7 @@
 
 mod dns;
 mod http;
+mod inspecting;
 mod mail;
 mod openssl;
 mod plain;
@@ -12,6 +13,7 @@ mod unruly;
 
 pub use dns::serve_dns;
 pub use http::serve_http;
+pub use inspecting::{Seen, serve_inspecting_proxy};
 pub use mail::serve_mail;
 pub use openssl::serve_openssl;
 pub use plain::{serve_banner, serve_file, serve_silence};

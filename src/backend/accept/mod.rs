@@ -9,25 +9,30 @@
 //! more, running requests are finished, and what is left after the limit is cut.
 
 mod addresses;
+mod http1;
+mod http2;
 mod idle;
+mod later;
 mod seat;
+mod wire;
 mod working;
 
+pub(crate) use http2::ALPN as HTTP2;
+pub(crate) use later::{LaterBody, WaitingRoom};
 pub(crate) use seat::Seat;
 
-use crate::limits::{Limits, MAX_HEAD_BYTES};
+use crate::limits::Limits;
 use addresses::Addresses;
 use axum::Router;
 use axum::body::Body;
 use axum::extract::ConnectInfo;
-use futures_util::FutureExt;
 use futures_util::future::BoxFuture;
+use http2::Begun;
 use hyper::body::Incoming;
-use hyper::server::conn::http1;
-use hyper_util::rt::{TokioIo, TokioTimer};
-use hyper_util::server::graceful::{GracefulShutdown, Watcher};
+use hyper::service::Service;
 use hyper_util::service::TowerToHyperService;
 use idle::IdleLimit;
+use std::convert::Infallible;
 use std::io;
 use std::net::SocketAddr;
 use std::sync::Arc;
@@ -36,7 +41,10 @@ use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::Semaphore;
 use tokio_rustls::TlsAcceptor;
+use tokio_util::sync::CancellationToken;
+use tokio_util::task::TaskTracker;
 use tower::ServiceExt;
+use wire::Wire;
 use working::{WatchedBody, Working};
 
 /// Serves `router` until `stop` resolves, then drains. Without `tls` it speaks plain HTTP.
@@ -49,7 +57,7 @@ pub(crate) async fn serve(
 ) {
     let permits = Arc::new(Semaphore::new(limits.connections));
     let addresses = Addresses::of_at_most(limits.connections_per_address);
-    let graceful = GracefulShutdown::new();
+    let (connections, stopping) = (TaskTracker::new(), CancellationToken::new());
     let mut stop = std::pin::pin!(stop);
     let mut back_off = BackOff::default();
     loop {
@@ -76,15 +84,17 @@ pub(crate) async fn serve(
             tls: tls.clone(),
             router: router.clone(),
             limits: limits.clone(),
-            watcher: graceful.watcher(),
+            stopping: stopping.clone(),
             peer,
             seat: Seat::of((place, permit)),
         };
-        tokio::spawn(connection.run(stream));
+        connections.spawn(connection.run(stream));
     }
     drop(listener);
-    tracing::info!(connections = graceful.count(), "stopping: running requests are finished");
-    if tokio::time::timeout(limits.drain, graceful.shutdown()).await.is_err() {
+    tracing::info!(connections = connections.len(), "stopping: running requests are finished");
+    stopping.cancel();
+    connections.close();
+    if tokio::time::timeout(limits.drain, connections.wait()).await.is_err() {
         tracing::warn!("connections were still open at the end of the drain and are cut");
     }
 }
@@ -102,39 +112,88 @@ struct Connection {
     tls: Option<TlsAcceptor>,
     router: Router,
     limits: Limits,
-    watcher: Watcher,
+    stopping: CancellationToken,
     peer: SocketAddr,
     /// Given back when the connection and its last request are gone.
     seat: Seat,
 }
 
 impl Connection {
-    async fn run(self, stream: TcpStream) {
+    /// A function that is no future itself, so that what is held ten thousand times is as large as it is, and not as large as what it was made
+    /// of; nor as what went before it.
+    fn run(self, stream: TcpStream) -> BoxFuture<'static, ()> {
         // Answers are small and whole: waiting to fill a segment only delays them.
         let _ = stream.set_nodelay(true);
         match self.tls.clone() {
-            None => self.speak(stream).await,
-            Some(acceptor) => match tokio::time::timeout(self.limits.handshake, acceptor.accept(stream)).await {
-                Ok(Ok(stream)) => self.speak(stream).await,
-                Ok(Err(error)) => tracing::debug!(peer = %self.peer, %error, "TLS handshake failed"),
-                Err(_) => tracing::debug!(peer = %self.peer, "TLS handshake took too long"),
-            },
+            None => self.speak_http1(stream),
+            Some(acceptor) => {
+                let handshake: BoxFuture<'static, Option<BoxFuture<'static, ()>>> = Box::pin(async move {
+                    match tokio::time::timeout(self.limits.handshake, acceptor.accept(stream)).await {
+                        Ok(Ok(stream)) => {
+                            let is_http2 = stream.get_ref().1.alpn_protocol() == Some(HTTP2);
+                            let stream = Box::new(stream);
+                            return Some(if is_http2 { self.speak_http2(stream) } else { self.speak_http1(stream) });
+                        }
+                        Ok(Err(error)) => tracing::debug!(peer = %self.peer, %error, "TLS handshake failed"),
+                        Err(_) => tracing::debug!(peer = %self.peer, "TLS handshake took too long"),
+                    }
+                    None
+                });
+                Box::pin(async move {
+                    let speaking = handshake.await;
+                    if let Some(speaking) = speaking {
+                        speaking.await;
+                    }
+                })
+            }
         }
     }
 
-    /// Makes the connection's future in a function that is none itself, and boxes it once it is whole: what is held ten thousand times is as large
-    /// as it is, and not as large as what it was made of.
-    fn speak(self, stream: impl AsyncRead + AsyncWrite + Unpin + Send + 'static) -> BoxFuture<'static, ()> {
-        let (peer, seat) = (self.peer, self.seat);
-        let working = Working::default();
-        let (reading, slow_start) = (working.clone(), self.limits.slow_start);
-        let service = self.router.map_request(move |request: hyper::Request<Incoming>| {
+    fn speak_http1(self, stream: impl AsyncRead + AsyncWrite + Unpin + Send + 'static) -> BoxFuture<'static, ()> {
+        let (peer, room, working) = (self.peer, WaitingRoom::default(), Working::default());
+        let (headers, idle, stopping) = (self.limits.headers, self.limits.idle, self.stopping.clone());
+        let has_room = room.clone();
+        let service = self.service(&working, move |request| {
+            if http1::may_wait(request) {
+                request.extensions_mut().insert(has_room.clone());
+            }
+        });
+        let serving = http1::serve(Wire::new(IdleLimit::new(stream, idle, working)), service, room, headers, stopping);
+        Box::pin(async move {
+            if let Err(error) = serving.await {
+                tracing::debug!(%peer, %error, "connection ended early");
+            }
+        })
+    }
+
+    fn speak_http2(self, stream: impl AsyncRead + AsyncWrite + Unpin + Send + 'static) -> BoxFuture<'static, ()> {
+        let (peer, begun, working) = (self.peer, Begun::default(), Working::default());
+        let (limits, stopping, counted) = (self.limits.clone(), self.stopping.clone(), begun.clone());
+        let service = self.service(&working, move |_| counted.count());
+        let stream = IdleLimit::new(stream, limits.idle, working);
+        Box::pin(async move {
+            if let Err(error) = http2::serve(stream, service, begun, &limits, stopping).await {
+                tracing::debug!(%peer, %error, "connection ended early");
+            }
+        })
+    }
+
+    /// The router, which is told of each request where it comes from; `prepare` adds what else a version of HTTP has to say.
+    fn service<P: Fn(&mut hyper::Request<Body>) + Clone + Send + 'static>(
+        self,
+        working: &Working,
+        prepare: P,
+    ) -> impl Service<hyper::Request<Incoming>, Response = hyper::Response<Body>, Error = Infallible, Future: Send + 'static> + use<P>
+    {
+        let Self { router, limits, peer, seat, .. } = self;
+        let (reading, answering, slow_start) = (working.clone(), working.clone(), limits.slow_start);
+        let service = router.map_request(move |request: hyper::Request<Incoming>| {
             let mut request = request.map(|body| Body::new(WatchedBody::new(body, reading.clone(), slow_start)));
+            prepare(&mut request);
             request.extensions_mut().insert(ConnectInfo(peer));
             request.extensions_mut().insert(seat.clone());
             request
         });
-        let answering = working.clone();
         let service = ServiceExt::<hyper::Request<Incoming>>::map_future(service, move |answer| {
             let turn = answering.begin();
             async move {
@@ -143,18 +202,7 @@ impl Connection {
                 answered
             }
         });
-        let connection = http1::Builder::new()
-            .timer(TokioTimer::new())
-            .header_read_timeout(self.limits.headers)
-            // The router refuses a head that is too large with a problem document; what does not even fit here gets a bare 431.
-            .max_buf_size(2 * MAX_HEAD_BYTES)
-            .serve_connection(TokioIo::new(IdleLimit::new(stream, self.limits.idle, working)), TowerToHyperService::new(service));
-        let ended = move |ended: hyper::Result<()>| {
-            if let Err(error) = ended {
-                tracing::debug!(%peer, %error, "connection ended early");
-            }
-        };
-        self.watcher.watch(connection).map(ended).boxed()
+        TowerToHyperService::new(service)
     }
 }
 

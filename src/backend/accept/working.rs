@@ -4,12 +4,13 @@ use bytes::Bytes;
 use hyper::body::{Body, Frame, Incoming, SizeHint};
 use std::pin::Pin;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::task::{Context, Poll};
 use std::time::Duration;
 use tokio::time::Instant;
 
-/// Whose turn it is on a connection: this program's from a request's head until its answer, but for the time it waits for the body.
+/// Whose turn it is on a connection: this program's from a request's head until its answer, but for the time it waits for the body. Where several
+/// requests are answered at once, it is this program's turn while it works on any of them.
 #[derive(Clone, Default)]
 pub(super) struct Working {
     state: Arc<State>,
@@ -17,38 +18,57 @@ pub(super) struct Working {
 
 #[derive(Default)]
 struct State {
-    answering: AtomicBool,
-    awaiting_body: AtomicBool,
+    answering: AtomicUsize,
+    awaiting_body: AtomicUsize,
 }
 
-/// An answer is being made until this is dropped. HTTP/1 has one at a time.
+/// An answer is being made until this is dropped.
 pub(super) struct Answering(Working);
 
 impl Working {
     pub(super) fn begin(&self) -> Answering {
-        self.state.answering.store(true, Ordering::Relaxed);
+        self.state.answering.fetch_add(1, Ordering::Relaxed);
         Answering(self.clone())
     }
 
     pub(super) fn is_ours(&self) -> bool {
-        self.state.answering.load(Ordering::Relaxed) && !self.state.awaiting_body.load(Ordering::Relaxed)
-    }
-
-    fn awaits_body(&self, awaits: bool) {
-        self.state.awaiting_body.store(awaits, Ordering::Relaxed);
+        self.state.answering.load(Ordering::Relaxed) > self.state.awaiting_body.load(Ordering::Relaxed)
     }
 }
 
 impl Drop for Answering {
     fn drop(&mut self) {
-        self.0.state.answering.store(false, Ordering::Relaxed);
+        self.0.state.answering.fetch_sub(1, Ordering::Relaxed);
+    }
+}
+
+/// One body is waited for, or not.
+struct Awaiting {
+    working: Working,
+    is_so: bool,
+}
+
+impl Awaiting {
+    fn set(&mut self, awaits: bool) {
+        match (self.is_so, awaits) {
+            (false, true) => _ = self.working.state.awaiting_body.fetch_add(1, Ordering::Relaxed),
+            (true, false) => _ = self.working.state.awaiting_body.fetch_sub(1, Ordering::Relaxed),
+            _ => {}
+        }
+        self.is_so = awaits;
+    }
+}
+
+impl Drop for Awaiting {
+    fn drop(&mut self) {
+        self.set(false);
     }
 }
 
 /// A request's body, which says when it is waited for and ends with an error where it only drips in.
 pub(super) struct WatchedBody {
     body: Incoming,
-    working: Working,
+    awaiting: Awaiting,
     slow_start: Duration,
     pace: Option<Pace>,
 }
@@ -62,7 +82,7 @@ type BodyError = Box<dyn std::error::Error + Send + Sync>;
 
 impl WatchedBody {
     pub(super) fn new(body: Incoming, working: Working, slow_start: Duration) -> Self {
-        Self { body, working, slow_start, pace: None }
+        Self { body, awaiting: Awaiting { working, is_so: false }, slow_start, pace: None }
     }
 }
 
@@ -74,7 +94,7 @@ impl Body for WatchedBody {
         let now = moment_in(Duration::ZERO);
         let slow_start = self.slow_start;
         let polled = Pin::new(&mut self.body).poll_frame(context);
-        self.working.awaits_body(polled.is_pending());
+        self.awaiting.set(polled.is_pending());
         let pace = self.pace.get_or_insert_with(|| Pace { until: now + slow_start, bytes: 0 });
         polled.map(|frame| {
             frame.map(|frame| {
@@ -91,12 +111,6 @@ impl Body for WatchedBody {
 
     fn size_hint(&self) -> SizeHint {
         self.body.size_hint()
-    }
-}
-
-impl Drop for WatchedBody {
-    fn drop(&mut self) {
-        self.working.awaits_body(false);
     }
 }
 
@@ -138,9 +152,13 @@ mod tests {
         assert!(!working.is_ours());
         let answering = working.begin();
         assert!(working.is_ours());
-        working.awaits_body(true);
+        let mut awaiting = Awaiting { working: working.clone(), is_so: false };
+        awaiting.set(true);
         assert!(!working.is_ours());
-        working.awaits_body(false);
+        let another = working.begin();
+        assert!(working.is_ours(), "it works on another answer");
+        drop(another);
+        drop(awaiting);
         assert!(working.is_ours());
         drop(answering);
         assert!(!working.is_ours());

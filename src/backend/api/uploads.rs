@@ -53,7 +53,7 @@ pub(super) async fn begin(State(app): State<Arc<App>>, request: Request) -> Resu
         Sender::Ticket(ticket.id)
     } else {
         let agent = FromAgent::from_request(request, &app).await?.agent;
-        if agent.bundle_key != key {
+        if agent.bundle_key != *key.as_bytes() {
             return Err(Refused::new(ProblemCode::UnknownKey, "The key is not the one that this agent signs its bundles with.")
                 .next_step("Send the bundle with the agent that made it."));
         }

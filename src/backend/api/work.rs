@@ -1,17 +1,17 @@
+use crate::accept::{LaterBody, WaitingRoom};
 use crate::app::App;
 use crate::clock::moment_in;
 use crate::fleet::{FromAgent, Listening, check_enrolled, check_single, unknown_order};
 use crate::problem::Refused;
 use crate::store::{Note, Noted};
-use axum::Json;
 use axum::body::Body;
 use axum::extract::{Path, Query, State};
 use axum::http::{StatusCode, header};
 use axum::response::{IntoResponse, Response};
+use axum::{Extension, Json};
 use bytes::Bytes;
-use futures_util::stream;
 use netsonde_contract::api::ProblemCode;
-use netsonde_contract::api::fleet::{DeliveryState, MAX_WAIT_SECONDS, MAX_WORK, Progress, StateReport, Work, WorkItem};
+use netsonde_contract::api::fleet::{DeliveryState, MAX_WAIT_SECONDS, Progress, StateReport, Work, WorkItem};
 use netsonde_contract::harmless::is_clean;
 use netsonde_contract::id::{AgentId, OrderId};
 use serde::Deserialize;
@@ -44,6 +44,7 @@ pub(super) struct Wanted {
 pub(super) async fn read(
     State(app): State<Arc<App>>,
     Query(wanted): Query<Wanted>,
+    room: Option<Extension<WaitingRoom>>,
     from: FromAgent,
 ) -> Result<Response, Refused> {
     let agent = from.agent;
@@ -53,8 +54,8 @@ pub(super) async fn read(
     if has_news(&work) || wanted.wait == 0 || app.stopping.is_cancelled() {
         return Ok(Json(work).into_response());
     }
-    let held = stream::once(hold(app, agent.id, wanted, listening, until));
-    Ok(([(header::CONTENT_TYPE, "application/json")], Body::from_stream(held)).into_response())
+    let held = LaterBody::new(room.map(|Extension(room)| room), hold(app, agent.id, wanted, listening, until));
+    Ok(([(header::CONTENT_TYPE, "application/json")], Body::new(held)).into_response())
 }
 
 fn has_news(work: &Work) -> bool {
@@ -62,13 +63,7 @@ fn has_news(work: &Work) -> bool {
 }
 
 /// Waits, and answers with what came. Where the agent may no longer be answered it is told nothing: it asks again, and hears why.
-async fn hold(
-    app: Arc<App>,
-    id: AgentId,
-    wanted: Wanted,
-    listening: Listening,
-    until: Instant,
-) -> Result<Bytes, serde_json::Error> {
+async fn hold(app: Arc<App>, id: AgentId, wanted: Wanted, listening: Listening, until: Instant) -> Bytes {
     loop {
         let is_over = tokio::select! {
             () = listening.rung() => listening.is_overtaken(),
@@ -87,8 +82,13 @@ async fn hold(
             }
             None => nothing(&app, &wanted),
         };
-        return serde_json::to_vec(&work).map(Bytes::from);
+        return as_json(&work);
     }
+}
+
+fn as_json(work: &Work) -> Bytes {
+    // An answer that cannot be read says as much as none: the agent asks again.
+    serde_json::to_vec(work).map(Bytes::from).unwrap_or_default()
 }
 
 fn nothing(app: &App, wanted: &Wanted) -> Work {
@@ -99,11 +99,10 @@ fn nothing(app: &App, wanted: &Wanted) -> Work {
 async fn look(app: &App, id: &AgentId, wanted: &Wanted) -> Result<Work, Refused> {
     let now = app.clock.now();
     // Read anew each time: the enrolment may have ended meanwhile.
-    let agent = app.store.agent(id.as_str()).await?.ok_or_else(super::agents::unknown_agent)?;
-    check_enrolled(&agent, now)?;
-    check_single(&agent)?;
-    drop(agent);
-    let found = app.store.work(id, wanted.after, now, MAX_WORK).await?;
+    let agent = app.register.member(id.as_str()).await?.ok_or_else(super::agents::unknown_agent)?;
+    check_enrolled(agent.standing, now)?;
+    check_single(agent.standing)?;
+    let found = app.register.work(id, wanted.after).await?;
     let newer = app.trust.current().filter(|published| {
         let (root, list) = published.anchor.versions();
         root > wanted.root || list > wanted.list

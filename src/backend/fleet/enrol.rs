@@ -35,7 +35,7 @@ pub(crate) async fn enter(app: &App, request: Request) -> Result<Entry, Refused>
         OwnReport::CheckIn(check_in) => {
             let agent = known.ok_or_else(unknown_agent)?;
             unverified.verify(app, &[&agent.transport_key])?;
-            check_enrolled(&agent, app.clock.now())?;
+            check_enrolled(agent.standing(), app.clock.now())?;
             unverified.spend_nonce(app, &agent.id).await?;
             unverified.take_agent_seat(app);
             Ok(Entry::CheckedIn(checked_in(app, &agent, &check_in).await?))
@@ -165,7 +165,7 @@ async fn reintroduced(
     former: AgentRow,
 ) -> Result<Introduced, Refused> {
     let now = app.clock.now();
-    check_enrolled(&former, now)?;
+    check_enrolled(former.standing(), now)?;
     // What is on its way again after a lost answer changes nothing.
     let known = app.store.agent(introduction.agent().as_str()).await?;
     let known = known.filter(|agent| agent.introduction == introduce.introduction.as_bytes());
@@ -182,7 +182,7 @@ async fn reintroduced(
         app.presence.ring([&former.id]);
         return answer(app, row.id, link);
     };
-    check_enrolled(&known, now)?;
+    check_enrolled(known.standing(), now)?;
     let checked = checked_in(app, &known, &introduce.check_in).await?;
     answer(app, known.id, checked.link)
 }
@@ -199,7 +199,7 @@ async fn check_link(app: &App, agent: &AgentRow, check_in: &CheckIn, next: &str)
     let shown = check_in.link.as_deref().map(link_digest);
     let kept = CheckIn { link: None, ..check_in.clone() };
     match app.store.check_in(&agent.id, &kept, shown, link_digest(next), app.clock.now()).await? {
-        LinkShown::Taken => signed::check_single(agent),
+        LinkShown::Taken => signed::check_single(agent.standing()),
         LinkShown::Superseded => {
             tracing::warn!(agent = agent.id.short(), "two machines share this agent's identity");
             app.presence.ring([&agent.id]);

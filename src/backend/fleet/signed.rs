@@ -3,7 +3,7 @@ use crate::app::App;
 use crate::body;
 use crate::clock::later;
 use crate::problem::Refused;
-use crate::store::{AgentRow, Note, Noted};
+use crate::store::{Member, Note, Noted, Standing};
 use axum::extract::{FromRequest, Request};
 use axum::http::HeaderMap;
 use axum::http::request::Parts;
@@ -26,7 +26,7 @@ const NONCE_MARGIN: Duration = Duration::from_secs(2);
 
 /// A request that an enrolled agent signed, for the first time, at about this time.
 pub(crate) struct FromAgent {
-    pub(crate) agent: AgentRow,
+    pub(crate) agent: Member,
     pub(crate) body: Bytes,
 }
 
@@ -105,10 +105,10 @@ impl FromRequest<Arc<App>> for FromAgent {
     type Rejection = Refused;
 
     async fn from_request(request: Request, app: &Arc<App>) -> Result<Self, Refused> {
-        let find = async |claim: &Claim| app.store.agent(&claim.key_id).await?.ok_or_else(unknown_agent);
+        let find = async |claim: &Claim| app.register.member(&claim.key_id).await?.ok_or_else(unknown_agent);
         let (unverified, agent) = Unverified::read(app, request, find).await?;
         unverified.verify(app, &[&agent.transport_key])?;
-        check_enrolled(&agent, app.clock.now())?;
+        check_enrolled(agent.standing, app.clock.now())?;
         unverified.spend_nonce(app, &agent.id).await?;
         app.presence.saw(&agent.id, app.clock.now());
         unverified.take_agent_seat(app);
@@ -126,8 +126,8 @@ impl FromAgent {
 
 /// # Errors
 /// Where the enrolment was ended, or another one took its place a while ago.
-pub(crate) fn check_enrolled(agent: &AgentRow, now: Timestamp) -> Result<(), Refused> {
-    let is_over = agent.replaced.as_ref().is_some_and(|(_, at)| later(*at, OVERLAP) <= now);
+pub(crate) fn check_enrolled(agent: Standing, now: Timestamp) -> Result<(), Refused> {
+    let is_over = agent.replaced.is_some_and(|at| later(at, OVERLAP) <= now);
     if agent.revoked || is_over {
         let why = if agent.revoked { "Support ended this agent's enrolment." } else { "The agent has another bundle key now." };
         return Err(Refused::new(ProblemCode::AgentRevoked, why).next_step(
@@ -139,7 +139,7 @@ pub(crate) fn check_enrolled(agent: &AgentRow, now: Timestamp) -> Result<(), Ref
 
 /// # Errors
 /// Where two machines share the identity, so that nobody can say which of them would run an order.
-pub(crate) fn check_single(agent: &AgentRow) -> Result<(), Refused> {
+pub(crate) fn check_single(agent: Standing) -> Result<(), Refused> {
     if agent.cloned { Err(identity_twice()) } else { Ok(()) }
 }
 

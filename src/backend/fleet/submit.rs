@@ -1,6 +1,6 @@
 use crate::app::App;
 use crate::problem::Refused;
-use crate::store::{AgentRow, DeliveryRow, OrderRow, assign_waves};
+use crate::store::{DeliveryRow, Member, OrderRow, Standing, assign_waves};
 use netsonde_contract::api::fleet::{DeliveryState, SubmitOrder};
 use netsonde_contract::api::{Problem, ProblemCode};
 use netsonde_contract::bundle::hexadecimal;
@@ -14,6 +14,8 @@ use std::time::Duration;
 
 /// More waves than anybody watches.
 const MAX_WAVES: usize = 16;
+/// Agents that are looked for in one query.
+const TOGETHER: usize = 1000;
 
 /// Takes an order that the organisation's keys signed, for agents that are enrolled here. The agents verify it all again by themselves; this
 /// only tells an engineer at once what they would find, and keeps nonsense out of the store.
@@ -80,14 +82,16 @@ fn check(app: &App, submitted: &SubmitOrder) -> Result<(Verified, Option<MerkleT
 }
 
 /// The agents of the order, in its own order.
-async fn addressees(app: &App, submitted: &SubmitOrder) -> Result<Vec<AgentRow>, Refused> {
+async fn addressees(app: &App, submitted: &SubmitOrder) -> Result<Vec<Member>, Refused> {
     let mut agents = Vec::with_capacity(submitted.agents.len());
-    for addressee in &submitted.agents {
-        let agent = app.store.agent(addressee.agent.as_str()).await?.filter(|agent| agent.id == addressee.agent);
-        agents.push(agent.ok_or_else(|| {
-            let words = format!("the agent {} is not enrolled here", addressee.agent.short());
-            refused(&RefusalCode::OtherAgent.because(words))
-        })?);
+    for some in submitted.agents.chunks(TOGETHER) {
+        let ids: Vec<String> = some.iter().map(|addressee| addressee.agent.as_str().to_owned()).collect();
+        for (member, addressee) in app.store.members(&ids).await?.into_iter().zip(some) {
+            agents.push(member.filter(|member| member.id == addressee.agent).ok_or_else(|| {
+                let words = format!("the agent {} is not enrolled here", addressee.agent.short());
+                refused(&RefusalCode::OtherAgent.because(words))
+            })?);
+        }
     }
     Ok(agents)
 }
@@ -96,7 +100,7 @@ fn deliveries(
     app: &App,
     order: &OrderRow,
     submitted: &SubmitOrder,
-    agents: &[AgentRow],
+    agents: &[Member],
     tree: Option<&MerkleTree>,
 ) -> Vec<DeliveryRow> {
     // The first waves go to who is listening: a wave of agents that are away would hold up all others.
@@ -105,7 +109,7 @@ fn deliveries(
     let waves = assign_waves(&submitted.waves, places.len());
     let delivery = |(place, wave): (usize, u32)| {
         let agent = &agents[place];
-        let cannot = unreachable(agent);
+        let cannot = unreachable(agent.standing);
         DeliveryRow {
             order: order.id.clone(),
             agent: agent.id.clone(),
@@ -124,7 +128,7 @@ fn deliveries(
 }
 
 /// Why an enrolled agent is never asked, where it is not.
-fn unreachable(agent: &AgentRow) -> Option<(&'static str, &'static str)> {
+fn unreachable(agent: Standing) -> Option<(&'static str, &'static str)> {
     if agent.revoked {
         return Some(("agent_revoked", "The agent's enrolment was ended."));
     }

@@ -1,4 +1,5 @@
 use super::{Home, HomeError, write_private};
+use crate::accept::HTTP2;
 use netsonde_contract::pin::Pin;
 use rcgen::{CertificateParams, DistinguishedName, DnType, KeyPair};
 use rustls::ServerConfig;
@@ -52,14 +53,14 @@ impl TlsFiles {
         Pin::of_certificate(&self.certificate)
     }
 
-    /// HTTP/1.1 over TLS 1.2 or 1.3.
+    /// HTTP/2 or HTTP/1.1 over TLS 1.2 or 1.3.
     pub(crate) fn server_config(self) -> Result<ServerConfig, rustls::Error> {
         let provider = Arc::new(rustls::crypto::aws_lc_rs::default_provider());
         let mut config = ServerConfig::builder_with_provider(provider)
             .with_safe_default_protocol_versions()?
             .with_no_client_auth()
             .with_single_cert(vec![self.certificate], self.key.into())?;
-        config.alpn_protocols = vec![b"http/1.1".to_vec()];
+        config.alpn_protocols = vec![HTTP2.to_vec(), b"http/1.1".to_vec()];
         Ok(config)
     }
 }

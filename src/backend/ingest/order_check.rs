@@ -14,7 +14,7 @@ pub(super) async fn check_belongs(app: &App, bundle: &Bundle, agent: &AgentId) -
     let unknown_key = |words: &str| Refused::new(ProblemCode::UnknownKey, words);
     let row = app.store.agent(agent.as_str()).await?.filter(|row| row.id == *agent);
     let row = row.ok_or_else(crate::fleet::unknown_agent)?;
-    crate::fleet::check_enrolled(&row, app.clock.now())?;
+    crate::fleet::check_enrolled(row.standing(), app.clock.now())?;
     if bundle.key != row.bundle_key {
         return Err(unknown_key("The bundle is signed by another key than this agent's.")
             .next_step("Send the bundle with the agent that made it."));

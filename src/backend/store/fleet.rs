@@ -1,6 +1,6 @@
 use super::{
-    AgentRow, DeliveryPlace, DeliveryRow, DraftRow, Enrolled, EnrolmentRow, LinkDigest, LinkShown, Note, Noted, OrderRow,
-    Reported, StoreError, WorkRow,
+    AgentRow, Asking, DeliveryPlace, DeliveryRow, DraftRow, Enrolled, EnrolmentRow, LinkDigest, LinkShown, Member, Note, Noted,
+    OrderRow, Reported, StoreError, WorkRow,
 };
 use async_trait::async_trait;
 use jiff::Timestamp;
@@ -21,6 +21,8 @@ pub(crate) trait FleetStore: Send + Sync + 'static {
     async fn introduce(&self, agent: &AgentRow, former: &AgentId, now: Timestamp) -> Result<bool, StoreError>;
     /// By its id, or by the id of its transport key.
     async fn agent(&self, key_id: &str) -> Result<Option<AgentRow>, StoreError>;
+    /// The same for many, at the same places, and only what every request needs.
+    async fn members(&self, keys: &[String]) -> Result<Vec<Option<Member>>, StoreError>;
     /// Those that are not replaced, the last enrolled first.
     async fn agents(&self, count: u32) -> Result<Vec<AgentRow>, StoreError>;
     /// Keeps what the agent says of itself, where it shows the link that it was given last, and replaces that link.
@@ -57,8 +59,9 @@ pub(crate) trait FleetStore: Send + Sync + 'static {
     async fn deliveries(&self, order: &OrderId, count: u32) -> Result<Vec<DeliveryRow>, StoreError>;
     /// The latest first.
     async fn deliveries_to(&self, agent: &AgentId, count: u32) -> Result<Vec<DeliveryRow>, StoreError>;
-    /// What `agent` has not been told after `after`, `count` orders at most. A cursor beyond everything counts as none: the store is older than it.
-    async fn work(&self, agent: &AgentId, after: u64, now: Timestamp, count: usize) -> Result<WorkRow, StoreError>;
+    /// What each of `asked` was not told yet, `count` orders at most, at the same places. A cursor beyond everything counts as none: the store is
+    /// older than it.
+    async fn work(&self, asked: &[Asking], now: Timestamp, count: usize) -> Result<Vec<WorkRow>, StoreError>;
     /// Cancels an order and returns the agents that are to hear of it. Nothing where there is no such order.
     async fn cancel_order(&self, id: &OrderId, actor: &str, now: Timestamp) -> Result<Option<Vec<AgentId>>, StoreError>;
     async fn delivery_place(&self, order: &OrderId, agent: &AgentId) -> Result<Option<DeliveryPlace>, StoreError>;

@@ -45,6 +45,39 @@ pub(crate) struct AgentRow {
     pub(crate) replaced: Option<(AgentId, Timestamp)>,
 }
 
+impl AgentRow {
+    pub(crate) fn standing(&self) -> Standing {
+        let replaced = self.replaced.as_ref().map(|(_, at)| *at);
+        Standing { cloned: self.cloned, revoked: self.revoked, replaced }
+    }
+}
+
+/// Whether an enrolled agent is still answered.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Standing {
+    /// Two machines share its identity.
+    pub(crate) cloned: bool,
+    pub(crate) revoked: bool,
+    /// When another agent took its place.
+    pub(crate) replaced: Option<Timestamp>,
+}
+
+/// What every request of an enrolled agent needs to know of it.
+#[derive(Clone, Debug, PartialEq)]
+pub(crate) struct Member {
+    pub(crate) id: AgentId,
+    pub(crate) bundle_key: [u8; 32],
+    pub(crate) transport_key: VerifyingKey,
+    pub(crate) standing: Standing,
+}
+
+/// An agent that asks for what it was not told after `after`.
+#[derive(Clone, Debug)]
+pub(crate) struct Asking {
+    pub(crate) agent: AgentId,
+    pub(crate) after: u64,
+}
+
 /// What became of [`super::FleetStore::enrol`].
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) enum Enrolled {

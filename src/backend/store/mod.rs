@@ -18,8 +18,8 @@ mod waves;
 
 pub(crate) use fleet::FleetStore;
 pub(crate) use fleet_rows::{
-    AgentRow, DeliveryPlace, DeliveryRow, DraftRow, Enrolled, EnrolmentRow, LinkDigest, LinkShown, Note, Noted, OrderRow,
-    Reported, WorkRow,
+    AgentRow, Asking, DeliveryPlace, DeliveryRow, DraftRow, Enrolled, EnrolmentRow, LinkDigest, LinkShown, Member, Note, Noted,
+    OrderRow, Reported, Standing, WorkRow,
 };
 pub(crate) use rows::{Accepted, BundleRow, CaseRow, Origin, Sender, SessionRow, Setting, TicketRow, TicketStatus, UploadRow};
 pub(crate) use sqlite::Sqlite;

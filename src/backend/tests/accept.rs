@@ -1,4 +1,4 @@
-use super::server::{Options, Server, client};
+use super::server::{Options, Server, client, client_of_http2};
 use crate::limits::Limits;
 use netsonde_contract::api::path;
 use netsonde_contract::pin::Pin;
@@ -64,6 +64,19 @@ async fn only_the_pinned_key_is_spoken_to_over_tls() {
     let (_, ticket) = server.ticket("web").await;
     assert_eq!(ticket.tls_pin, server.app.place.tls_pin);
     assert!(ticket.tls_pin.is_some());
+}
+
+#[tokio::test]
+async fn a_connection_of_http2_that_asks_for_nothing_is_told_to_go_and_the_next_request_takes_another() {
+    let limits = Limits { idle: SHORT, connections: 1, ..Limits::default() };
+    let server = Server::with(Options { limits, plain: false }).await;
+    let client = client_of_http2(server.app.place.tls_pin.as_ref().unwrap());
+    let health = format!("{}{}", server.url, path::HEALTH);
+    assert_eq!(client.get(&health).send().await.unwrap().version(), reqwest::Version::HTTP_2);
+    // There is room for one connection: another one is served only when the first is gone.
+    let another = client_of_http2(server.app.place.tls_pin.as_ref().unwrap());
+    let answer = tokio::time::timeout(PATIENCE, another.get(&health).send()).await.expect("the place is given back");
+    assert_eq!(answer.unwrap().status(), 200);
 }
 
 #[tokio::test]

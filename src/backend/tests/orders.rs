@@ -1,7 +1,7 @@
 use super::organisation::{ENGINEER, Machine, signed};
 use super::pages::{Browser, form_token};
 use super::sample::Agent;
-use super::server::{Options, Server, problem};
+use super::server::{Options, Server, client_of_http2, problem};
 use crate::command::follow_audit;
 use crate::limits::Limits;
 use base64::Engine;
@@ -74,6 +74,24 @@ impl Server {
 
 fn order_id(number: u8) -> OrderId {
     OrderId::from_bytes([number; 16])
+}
+
+#[tokio::test]
+async fn a_request_is_held_over_http2_and_others_pass_it_on_the_same_connection() {
+    let mut server = Server::with(Options { plain: false, ..Options::default() }).await;
+    server.client = client_of_http2(server.app.place.tls_pin.as_ref().unwrap());
+    let [machine] = server.enrolled([1]).await;
+    let held = machine.hold(&server, "/v1/work?wait=50&root=1&list=1");
+    server.until_listening(&machine).await;
+    let health = server.get(path::HEALTH).send().await.unwrap();
+    assert_eq!((health.version(), health.status()), (reqwest::Version::HTTP_2, reqwest::StatusCode::OK));
+    assert_eq!(server.submit(&server.order(1, &[&machine])).await.status(), 201);
+    let work: Work = tokio::time::timeout(AT_ONCE, held).await.expect("it is woken at once").unwrap();
+    assert_eq!(work.orders.len(), 1);
+    let held = machine.hold(&server, &format!("/v1/work?after={}&wait=50&root=1&list=1", work.cursor));
+    server.until_listening(&machine).await;
+    tokio::time::timeout(Duration::from_secs(5), server.stop()).await.expect("a held request is answered when the server stops");
+    assert_eq!(held.await.unwrap().orders.len(), 0);
 }
 
 #[tokio::test]

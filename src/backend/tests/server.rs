@@ -148,6 +148,13 @@ pub(super) fn client(pin: Option<&Pin>) -> Client {
     Client::builder().tls_backend_preconfigured(tls).redirect(redirect::Policy::none()).no_proxy().build().unwrap()
 }
 
+/// The same over HTTP/2 only.
+pub(super) fn client_of_http2(pin: &Pin) -> Client {
+    let mut tls = client_config(pin);
+    tls.alpn_protocols = vec![b"h2".to_vec()];
+    Client::builder().tls_backend_preconfigured(tls).http2_prior_knowledge().no_proxy().build().unwrap()
+}
+
 fn count(folder: &Path) -> usize {
     let entries = std::fs::read_dir(folder).unwrap().map(|entry| entry.unwrap().path());
     entries.map(|path| if path.is_dir() { count(&path) } else { 1 }).sum()

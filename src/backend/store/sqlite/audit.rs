@@ -14,30 +14,49 @@ pub(super) struct Deed<'a> {
 
 /// Adds an entry within the transaction that does what it says, so that neither is there without the other.
 pub(super) async fn append(connection: &mut SqliteConnection, at: Timestamp, deed: Deed<'_>) -> sqlx::Result<()> {
+    append_all(connection, std::iter::once((at, deed))).await
+}
+
+const ADD: &str = "
+    INSERT INTO audit (number, at, actor, action, subject, detail, sha256)
+    SELECT value ->> 0, value ->> 1, value ->> 2, value ->> 3, value ->> 4, value ->> 5, value ->> 6 FROM json_each(?)";
+
+/// The same for many, in their order.
+pub(super) async fn append_all(
+    connection: &mut SqliteConnection,
+    deeds: impl Iterator<Item = (Timestamp, Deed<'_>)>,
+) -> sqlx::Result<()> {
+    let deeds: Vec<_> = deeds.collect();
+    if deeds.is_empty() {
+        return Ok(());
+    }
     let last =
         sqlx::query("SELECT number, sha256 FROM audit ORDER BY number DESC LIMIT 1").fetch_optional(&mut *connection).await?;
-    let last = last.as_ref().map(read_head).transpose()?;
-    let mut entry = Entry {
-        number: last.as_ref().map_or(0, |head| head.number) + 1,
-        at,
-        actor: deed.actor.to_owned(),
-        action: deed.action.to_owned(),
-        subject: deed.subject.to_owned(),
-        detail: deed.detail.to_owned(),
-        sha256: String::new(),
-    };
-    entry.sha256 = entry.hash(last.as_ref().map_or("", |head| &head.sha256));
-    sqlx::query("INSERT INTO audit (number, at, actor, action, subject, detail, sha256) VALUES (?, ?, ?, ?, ?, ?, ?)")
-        .bind(column::to_signed(entry.number)?)
-        .bind(at.as_microsecond())
-        .bind(&entry.actor)
-        .bind(&entry.action)
-        .bind(&entry.subject)
-        .bind(&entry.detail)
-        .bind(&entry.sha256)
-        .execute(connection)
-        .await
-        .map(drop)
+    let mut last = last.as_ref().map(read_head).transpose()?.unwrap_or(Head { number: 0, sha256: String::new() });
+    let mut rows = Vec::with_capacity(deeds.len());
+    for (at, deed) in &deeds {
+        let mut entry = Entry {
+            number: last.number + 1,
+            at: *at,
+            actor: deed.actor.to_owned(),
+            action: deed.action.to_owned(),
+            subject: deed.subject.to_owned(),
+            detail: deed.detail.to_owned(),
+            sha256: String::new(),
+        };
+        entry.sha256 = entry.hash(&last.sha256);
+        last = Head { number: entry.number, sha256: entry.sha256.clone() };
+        rows.push((
+            column::to_signed(entry.number)?,
+            at.as_microsecond(),
+            entry.actor,
+            entry.action,
+            entry.subject,
+            entry.detail,
+            entry.sha256,
+        ));
+    }
+    sqlx::query(ADD).bind(column::to_json(&rows)?).execute(connection).await.map(drop)
 }
 
 pub(super) async fn head(store: &Sqlite) -> sqlx::Result<Option<Head>> {

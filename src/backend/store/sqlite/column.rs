@@ -17,6 +17,11 @@ pub(super) fn count(row: &SqliteRow, column: &'static str) -> sqlx::Result<u64> 
     u64::try_from(row.try_get::<i64, _>(column)?).map_err(|error| unreadable(column, error))
 }
 
+/// The place in what was asked, of a row that answers one of many questions.
+pub(super) fn place(row: &SqliteRow) -> sqlx::Result<usize> {
+    usize::try_from(row.try_get::<i64, _>("place")?).map_err(|error| unreadable("place", error))
+}
+
 pub(super) fn key(row: &SqliteRow, column: &'static str) -> sqlx::Result<VerifyingKey> {
     VerifyingKey::from_bytes(&digest(row, column)?).map_err(|error| unreadable(column, error))
 }

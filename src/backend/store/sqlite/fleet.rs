@@ -1,7 +1,7 @@
-use super::{Sqlite, agents, audit, notes, orders};
+use super::{Sqlite, agents, audit, members, notes, orders, work};
 use crate::store::{
-    AgentRow, DeliveryPlace, DeliveryRow, DraftRow, Enrolled, EnrolmentRow, FleetStore, LinkDigest, LinkShown, Note, Noted,
-    OrderRow, Reported, StoreError, WorkRow,
+    AgentRow, Asking, DeliveryPlace, DeliveryRow, DraftRow, Enrolled, EnrolmentRow, FleetStore, LinkDigest, LinkShown, Member,
+    Note, Noted, OrderRow, Reported, StoreError, WorkRow,
 };
 use async_trait::async_trait;
 use jiff::Timestamp;
@@ -99,8 +99,12 @@ impl FleetStore for Sqlite {
         doing!("list an agent's deliveries", orders::deliveries_to(self, agent, count))
     }
 
-    async fn work(&self, agent: &AgentId, after: u64, now: Timestamp, count: usize) -> Result<WorkRow, StoreError> {
-        doing!("look for work", orders::work(self, agent, after, now, count))
+    async fn members(&self, keys: &[String]) -> Result<Vec<Option<Member>>, StoreError> {
+        doing!("look for agents", members::find(self, keys))
+    }
+
+    async fn work(&self, asked: &[Asking], now: Timestamp, count: usize) -> Result<Vec<WorkRow>, StoreError> {
+        doing!("look for work", work::of(self, asked, now, count))
     }
 
     async fn cancel_order(&self, id: &OrderId, actor: &str, now: Timestamp) -> Result<Option<Vec<AgentId>>, StoreError> {

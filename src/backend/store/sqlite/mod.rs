@@ -17,12 +17,15 @@ mod bundles;
 mod cases;
 mod column;
 mod fleet;
+mod members;
 mod notes;
 mod orders;
 mod sessions;
 mod settings;
+mod states;
 mod tickets;
 mod uploads;
+mod work;
 
 use super::{Accepted, BundleRow, CaseRow, SessionRow, Setting, Store, StoreError, TicketRow, UploadRow};
 use async_trait::async_trait;

@@ -1,15 +1,17 @@
 //! Many small writes in one transaction, and what is over.
 
 use super::audit::{self, Deed};
+use super::states::{self, Told};
 use super::{Sqlite, column, orders};
 use crate::clock::earlier;
 use crate::store::{DraftRow, Note, Noted, Reported};
 use jiff::Timestamp;
-use netsonde_contract::api::fleet::{Draft, Progress, StateReport};
+use netsonde_contract::api::fleet::{Draft, Progress};
 use netsonde_contract::id::{AgentId, OrderId};
 use netsonde_contract::outcome::Outcome;
 use sqlx::sqlite::SqliteRow;
 use sqlx::{Row, SqliteConnection};
+use std::collections::HashSet;
 use std::time::Duration;
 
 /// Outcomes that are kept of one run while it goes on; the bundle has all of them.
@@ -19,72 +21,67 @@ const DRAFT_LIFE: Duration = Duration::from_secs(7 * 24 * 3600);
 
 pub(super) async fn keep(store: &Sqlite, notes: &[Note]) -> sqlx::Result<(Vec<Noted>, Vec<AgentId>)> {
     let mut transaction = store.begin().await?;
-    let (mut noted, mut woken) = (Vec::with_capacity(notes.len()), Vec::new());
-    for note in notes {
-        noted.push(match note {
-            Note::Nonce { agent, nonce, until } => nonce_used(&mut transaction, agent, nonce, *until).await?,
-            Note::Seen { agent, at } => seen(&mut transaction, agent, *at).await?,
-            Note::State { order, agent, report, at } => state(&mut transaction, (order, agent), report, *at, &mut woken).await?,
-            Note::Progress { order, agent, progress } => progressed(&mut transaction, (order, agent), progress).await?,
-        });
+    let (mut noted, mut woken) = (vec![Noted::Kept; notes.len()], Vec::new());
+    spend_nonces(&mut transaction, notes, &mut noted).await?;
+    see(&mut transaction, notes).await?;
+    let mut told = Vec::new();
+    for (place, note) in notes.iter().enumerate() {
+        match note {
+            Note::Nonce { .. } | Note::Seen { .. } => {}
+            Note::State { order, agent, report, at } => told.push(Told { place, order, agent, report, at: *at }),
+            Note::Progress { order, agent, progress } => {
+                // What a run did before its end counts, and what comes after it does not: these two keep their order.
+                states::keep(&mut transaction, &std::mem::take(&mut told), &mut noted, &mut woken).await?;
+                noted[place] = progressed(&mut transaction, (order, agent), progress).await?;
+            }
+        }
     }
+    states::keep(&mut transaction, &told, &mut noted, &mut woken).await?;
     transaction.commit().await?;
     Ok((noted, woken))
 }
 
-async fn nonce_used(connection: &mut SqliteConnection, agent: &AgentId, nonce: &str, until: Timestamp) -> sqlx::Result<Noted> {
-    let added = sqlx::query("INSERT INTO nonces (agent_id, nonce, until) VALUES (?, ?, ?) ON CONFLICT DO NOTHING")
-        .bind(agent.as_str())
-        .bind(nonce)
-        .bind(until.as_microsecond())
-        .execute(connection)
-        .await?
-        .rows_affected();
-    Ok(if added > 0 { Noted::Kept } else { Noted::Old })
+async fn spend_nonces(connection: &mut SqliteConnection, notes: &[Note], noted: &mut [Noted]) -> sqlx::Result<()> {
+    let nonces = notes.iter().enumerate().filter_map(|(place, note)| match note {
+        Note::Nonce { agent, nonce, until } => Some((place, (agent.as_str(), nonce.as_str(), until.as_microsecond()))),
+        _ => None,
+    });
+    let (places, rows): (Vec<usize>, Vec<_>) = nonces.unzip();
+    if rows.is_empty() {
+        return Ok(());
+    }
+    let added: Vec<(String, String)> = sqlx::query_as(
+        "INSERT INTO nonces (agent_id, nonce, until) SELECT value ->> 0, value ->> 1, value ->> 2 FROM json_each(?)
+         WHERE true ON CONFLICT DO NOTHING RETURNING agent_id, nonce",
+    )
+    .bind(column::to_json(&rows)?)
+    .fetch_all(connection)
+    .await?;
+    // Of two that are alike the first one spent it.
+    let mut added: HashSet<(&str, &str)> = added.iter().map(|(agent, nonce)| (agent.as_str(), nonce.as_str())).collect();
+    for (place, (agent, nonce, _)) in places.into_iter().zip(rows) {
+        noted[place] = if added.remove(&(agent, nonce)) { Noted::Kept } else { Noted::Old };
+    }
+    Ok(())
 }
 
-async fn seen(connection: &mut SqliteConnection, agent: &AgentId, at: Timestamp) -> sqlx::Result<Noted> {
-    sqlx::query("UPDATE agents SET last_seen = max(coalesce(last_seen, 0), ?2) WHERE id = ?1")
-        .bind(agent.as_str())
-        .bind(at.as_microsecond())
-        .execute(connection)
-        .await?;
-    Ok(Noted::Kept)
-}
-
-async fn state(
-    connection: &mut SqliteConnection,
-    (order, agent): (&OrderId, &AgentId),
-    report: &StateReport,
-    at: Timestamp,
-    woken: &mut Vec<AgentId>,
-) -> sqlx::Result<Noted> {
-    let row = sqlx::query("SELECT state FROM deliveries WHERE order_id = ? AND agent_id = ?")
-        .bind(order.as_str())
-        .bind(agent.as_str())
-        .fetch_optional(&mut *connection)
-        .await?;
-    let Some(row) = row else { return Ok(Noted::Unknown) };
-    if !column::delivery_state(&row, "state")?.may_become(report.state) {
-        return Ok(Noted::Old);
+async fn see(connection: &mut SqliteConnection, notes: &[Note]) -> sqlx::Result<()> {
+    let seen = notes.iter().filter_map(|note| match note {
+        Note::Seen { agent, at } => Some((agent.as_str(), at.as_microsecond())),
+        _ => None,
+    });
+    let seen: Vec<_> = seen.collect();
+    if seen.is_empty() {
+        return Ok(());
     }
-    sqlx::query("UPDATE deliveries SET state = ?3, changed = ?4, code = ?5, detail = ?6 WHERE order_id = ?1 AND agent_id = ?2")
-        .bind(order.as_str())
-        .bind(agent.as_str())
-        .bind(report.state.name())
-        .bind(at.as_microsecond())
-        .bind(&report.code)
-        .bind(&report.detail)
-        .execute(&mut *connection)
-        .await?;
-    if report.state.is_final() {
-        let actor = format!("agent {agent}");
-        let action = format!("delivery.{}", report.state.name());
-        let detail = report.code.as_deref().unwrap_or_default();
-        audit::append(connection, at, Deed { actor: &actor, action: &action, subject: order.as_str(), detail }).await?;
-        woken.extend(orders::advance(connection, order, at).await?);
-    }
-    Ok(Noted::Kept)
+    sqlx::query(
+        "UPDATE agents SET last_seen = max(coalesce(last_seen, 0), at)
+         FROM (SELECT value ->> 0 AS agent, max(value ->> 1) AS at FROM json_each(?) GROUP BY agent) WHERE id = agent",
+    )
+    .bind(column::to_json(&seen)?)
+    .execute(connection)
+    .await
+    .map(drop)
 }
 
 async fn progressed(

@@ -1,7 +1,7 @@
 use super::audit::{self, Deed};
 use super::{Sqlite, column};
 use crate::store::waves::{self, Next};
-use crate::store::{DeliveryPlace, DeliveryRow, OrderRow, WorkRow};
+use crate::store::{DeliveryPlace, DeliveryRow, OrderRow};
 use jiff::Timestamp;
 use netsonde_contract::api::fleet::DeliveryState;
 use netsonde_contract::id::{AgentId, BundleId, CaseId, OrderId};
@@ -9,8 +9,8 @@ use sqlx::sqlite::SqliteRow;
 use sqlx::{Row, SqliteConnection};
 use std::collections::BTreeMap;
 
-/// So many cancellations in one answer; more come with the next.
-const MAX_CANCELLED: u32 = 64;
+/// Deliveries of one statement.
+const TOGETHER: usize = 1000;
 
 pub(super) async fn add(store: &Sqlite, order: &OrderRow, deliveries: &[DeliveryRow]) -> sqlx::Result<Option<Vec<AgentId>>> {
     let mut transaction = store.begin().await?;
@@ -29,8 +29,8 @@ pub(super) async fn add(store: &Sqlite, order: &OrderRow, deliveries: &[Delivery
     .execute(&mut *transaction)
     .await?;
     insert(&mut transaction, order).await?;
-    for delivery in deliveries {
-        insert_delivery(&mut transaction, delivery).await?;
+    for some in deliveries.chunks(TOGETHER) {
+        insert_deliveries(&mut transaction, some).await?;
     }
     let signers = order.signers.join(", ");
     let detail = format!("case {}, set {}, {} agents, signed by {signers}", order.case, order.set, deliveries.len());
@@ -64,18 +64,19 @@ async fn insert(connection: &mut SqliteConnection, order: &OrderRow) -> sqlx::Re
     .map(drop)
 }
 
-async fn insert_delivery(connection: &mut SqliteConnection, delivery: &DeliveryRow) -> sqlx::Result<()> {
+async fn insert_deliveries(connection: &mut SqliteConnection, deliveries: &[DeliveryRow]) -> sqlx::Result<()> {
+    let mut rows = Vec::with_capacity(deliveries.len());
+    for delivery in deliveries {
+        let proof = delivery.proof.as_ref().map(column::to_json).transpose()?;
+        let DeliveryRow { order, agent, wave, state, changed, code, detail, .. } = delivery;
+        rows.push((order, agent, wave, proof, state.name(), changed.as_microsecond(), code, detail));
+    }
     sqlx::query(
-        "INSERT INTO deliveries (order_id, agent_id, wave, proof, state, changed, code, detail) VALUES (?, ?, ?, ?, ?, ?, ?, ?)",
+        "INSERT INTO deliveries (order_id, agent_id, wave, proof, state, changed, code, detail)
+         SELECT value ->> 0, value ->> 1, value ->> 2, value ->> 3, value ->> 4, value ->> 5, value ->> 6, value ->> 7
+         FROM json_each(?)",
     )
-    .bind(delivery.order.as_str())
-    .bind(delivery.agent.as_str())
-    .bind(delivery.wave)
-    .bind(delivery.proof.as_ref().map(column::to_json).transpose()?)
-    .bind(delivery.state.name())
-    .bind(delivery.changed.as_microsecond())
-    .bind(&delivery.code)
-    .bind(&delivery.detail)
+    .bind(column::to_json(&rows)?)
     .execute(connection)
     .await
     .map(drop)
@@ -210,47 +211,6 @@ pub(super) async fn place(store: &Sqlite, order: &OrderId, agent: &AgentId) -> s
         set: row.try_get("set_name")?,
         set_sha256: row.try_get("set_sha256")?,
     }))
-}
-
-pub(super) async fn work(store: &Sqlite, agent: &AgentId, after: u64, now: Timestamp, count: usize) -> sqlx::Result<WorkRow> {
-    let newest: i64 = sqlx::query_scalar("SELECT value FROM sequence").fetch_one(&store.reader).await?;
-    let after = i64::try_from(after).ok().filter(|after| *after <= newest).unwrap_or(0);
-    let rows = sqlx::query(
-        "SELECT id, envelope, proof, sequence FROM deliveries JOIN orders ON id = order_id
-         WHERE agent_id = ? AND sequence > ? AND state IN ('queued', 'delivered') AND NOT cancelled AND expires > ?
-         ORDER BY sequence LIMIT ?",
-    )
-    .bind(agent.as_str())
-    .bind(after)
-    .bind(now.as_microsecond())
-    .bind(i64::try_from(count + 1).unwrap_or(i64::MAX))
-    .fetch_all(&store.reader)
-    .await?;
-    let ended: Vec<(String, i64)> = sqlx::query_as(
-        "SELECT order_id, cancel_sequence FROM deliveries JOIN orders ON id = order_id
-         WHERE agent_id = ? AND cancel_sequence > ? AND expires > ? ORDER BY cancel_sequence LIMIT ?",
-    )
-    .bind(agent.as_str())
-    .bind(after)
-    .bind(now.as_microsecond())
-    .bind(MAX_CANCELLED)
-    .fetch_all(&store.reader)
-    .await?;
-    let mut work = WorkRow::default();
-    let mut last = after;
-    for row in rows.iter().take(count) {
-        let proof: Option<String> = row.try_get("proof")?;
-        let proof = proof.map(|_| column::json(row, "proof")).transpose()?;
-        work.orders.push((OrderId::new(row.try_get::<String, _>("id")?), row.try_get("envelope")?, proof));
-        last = last.max(row.try_get("sequence")?);
-    }
-    let is_cut = rows.len() > count || ended.len() >= MAX_CANCELLED as usize;
-    for (order, number) in ended {
-        work.cancelled.push(OrderId::new(order));
-        last = if is_cut { last } else { last.max(number) };
-    }
-    work.cursor = last.unsigned_abs();
-    Ok(work)
 }
 
 pub(super) async fn cancel(store: &Sqlite, id: &OrderId, actor: &str, now: Timestamp) -> sqlx::Result<Option<Vec<AgentId>>> {

@@ -1,0 +1,98 @@
+//! What agents report of orders, many reports at a time.
+
+use super::audit::{self, Deed};
+use super::{column, orders};
+use crate::store::Noted;
+use jiff::Timestamp;
+use netsonde_contract::api::fleet::{DeliveryState, StateReport};
+use netsonde_contract::id::{AgentId, OrderId};
+use sqlx::SqliteConnection;
+use std::collections::{BTreeMap, BTreeSet, HashMap};
+
+/// One report, and the place that its answer has.
+pub(super) struct Told<'a> {
+    pub(super) place: usize,
+    pub(super) order: &'a OrderId,
+    pub(super) agent: &'a AgentId,
+    pub(super) report: &'a StateReport,
+    pub(super) at: Timestamp,
+}
+
+/// `CROSS JOIN` tells SQLite to begin with what was told.
+const BEFORE: &str = "
+    SELECT told.key AS place, state FROM json_each(?1) AS told
+    CROSS JOIN deliveries ON order_id = told.value ->> 0 AND agent_id = told.value ->> 1";
+const CHANGE: &str = "
+    UPDATE deliveries SET state = told.value ->> 2, changed = told.value ->> 3, code = told.value ->> 4, detail = told.value ->> 5
+    FROM json_each(?1) AS told WHERE order_id = told.value ->> 0 AND agent_id = told.value ->> 1";
+
+/// Keeps reports in their order, one after the other for each delivery, and says of each what became of it. Who has new work by it is added to
+/// `woken`.
+pub(super) async fn keep(
+    connection: &mut SqliteConnection,
+    told: &[Told<'_>],
+    noted: &mut [Noted],
+    woken: &mut Vec<AgentId>,
+) -> sqlx::Result<()> {
+    if told.is_empty() {
+        return Ok(());
+    }
+    let mut states = before(connection, told).await?;
+    let mut changes: BTreeMap<(&OrderId, &AgentId), &Told<'_>> = BTreeMap::new();
+    let mut ended = Vec::new();
+    for one in told {
+        noted[one.place] = match states.get_mut(&(one.order, one.agent)) {
+            None => Noted::Unknown,
+            Some(state) if !state.may_become(one.report.state) => Noted::Old,
+            Some(state) => {
+                *state = one.report.state;
+                changes.insert((one.order, one.agent), one);
+                if one.report.state.is_final() {
+                    ended.push(one);
+                }
+                Noted::Kept
+            }
+        };
+    }
+    let rows: Vec<_> = changes
+        .into_values()
+        .map(|one| {
+            let StateReport { state, code, detail, .. } = one.report;
+            (one.order, one.agent, state.name(), one.at.as_microsecond(), code, detail)
+        })
+        .collect();
+    sqlx::query(CHANGE).bind(column::to_json(&rows)?).execute(&mut *connection).await?;
+    end(connection, &ended, woken).await
+}
+
+async fn before<'a>(
+    connection: &mut SqliteConnection,
+    told: &[Told<'a>],
+) -> sqlx::Result<HashMap<(&'a OrderId, &'a AgentId), DeliveryState>> {
+    let asked: Vec<_> = told.iter().map(|one| (one.order, one.agent)).collect();
+    let rows = sqlx::query(BEFORE).bind(column::to_json(&asked)?).fetch_all(connection).await?;
+    let mut states = HashMap::with_capacity(rows.len());
+    for row in &rows {
+        if let Some(delivery) = asked.get(column::place(row)?) {
+            states.insert(*delivery, column::delivery_state(row, "state")?);
+        }
+    }
+    Ok(states)
+}
+
+/// Writes down what has ended and hands out the waves whose turn it is by that.
+async fn end(connection: &mut SqliteConnection, ended: &[&Told<'_>], woken: &mut Vec<AgentId>) -> sqlx::Result<()> {
+    let words: Vec<_> =
+        ended.iter().map(|one| (format!("agent {}", one.agent), format!("delivery.{}", one.report.state.name()))).collect();
+    let deeds = ended.iter().zip(&words).map(|(one, (actor, action))| {
+        let detail = one.report.code.as_deref().unwrap_or_default();
+        (one.at, Deed { actor, action, subject: one.order.as_str(), detail })
+    });
+    audit::append_all(connection, deeds).await?;
+    let orders: BTreeSet<&OrderId> = ended.iter().map(|one| one.order).collect();
+    for order in orders {
+        let now = ended.iter().filter(|one| one.order == order).map(|one| one.at).max().unwrap_or_default();
+        woken.extend(orders::advance(connection, order, now).await?);
+    }
+    Ok(())
+}
