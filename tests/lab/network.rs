@@ -19,8 +19,14 @@ const PREFIX: &str = "nsl";
 /// The unprivileged user of the lab: `nobody` on every Linux.
 const NOBODY: &str = "65534";
 /// What the lab calls, and the Debian package that has it.
-const TOOLS: [(&str, &str); 5] =
-    [("ip", "iproute2"), ("nft", "nftables"), ("ping", "iputils-ping"), ("setpriv", "util-linux"), ("openssl", "openssl")];
+const TOOLS: [(&str, &str); 6] = [
+    ("ip", "iproute2"),
+    ("nft", "nftables"),
+    ("ping", "iputils-ping"),
+    ("setpriv", "util-linux"),
+    ("chrt", "util-linux"),
+    ("openssl", "openssl"),
+];
 
 /// Gives the command behind it a machine whose firmware names a maker and a model, in the mounts of its own that `ip netns exec` makes.
 const FIRMWARE: &str = r#"
@@ -123,6 +129,9 @@ impl Network {
             network.beside = Some(second.clone());
             network.prepare(&second)?;
             network.add_twin(twin)?;
+            if scenario.in_turn {
+                network.share_in_turn(twin)?;
+            }
         }
         network.set_cables(&scenario.cable)?;
         if scenario.everybody_pings {
@@ -214,13 +223,16 @@ impl Network {
         if !fault.nft.is_empty() {
             self.nft(&fault.node, &fault.nft)?;
         }
-        for line in &fault.ip {
-            run(Command::new("ip").args(["-n", &self.namespace(&fault.node)]).args(line.split_whitespace()))?;
-        }
+        fault.ip.iter().try_for_each(|line| self.ip(&fault.node, line))?;
         for impairment in &fault.cable {
             self.impair(impairment)?;
         }
         self.sysctl(&fault.node, &fault.sysctl)
+    }
+
+    /// One command of `ip` in a node.
+    pub(crate) fn ip(&self, node: &str, line: &str) -> Result<()> {
+        run(Command::new("ip").args(["-n", &self.namespace(node)]).args(line.split_whitespace())).map(drop)
     }
 
     /// Sets what a cable does from now on.
@@ -273,8 +285,13 @@ impl Network {
             let (chain, rule) = rule.split_once(' ').with_context(|| format!("the rule `{rule}` names no chain"))?;
             text += &format!("add rule inet f {chain} {rule}\n");
         }
+        self.nft_file(node, &text)
+    }
+
+    /// Loads a whole file of rules.
+    pub(crate) fn nft_file(&self, node: &str, text: &str) -> Result<()> {
         let mut command = self.command(node, User::Root, "nft");
-        run_with_input(command.args(["-f", "-"]), &text)
+        run_with_input(command.args(["-f", "-"]), text)
     }
 
     pub(crate) fn batch(&self, node: Option<&str>, lines: &[String]) -> Result<()> {

@@ -1,4 +1,5 @@
 use super::cable::Impairment;
+use super::certain;
 use anyhow::{Context, Result};
 use netsonde_tests::certificates::Flaw;
 use serde::{Deserialize, Serialize};
@@ -54,6 +55,10 @@ pub(crate) struct Scenario {
     pub link: Vec<Link>,
     /// A router beside which a second one stands, `r2b` beside `r2`; the router before shares the flows among both.
     pub twin: Option<String>,
+    /// The flows of TCP and UDP take both ways in turn, as where sessions are shared out, and not as a hash has it: a fault on one way then
+    /// meets exactly every second connection, and not by chance none or all of a few.
+    #[serde(default)]
+    pub in_turn: bool,
     /// What cables do from the beginning, with the fault off as well.
     #[serde(default)]
     pub cable: Vec<Impairment>,
@@ -251,7 +256,7 @@ impl Scenario {
     /// The scenarios whose name contains `filter`, by name.
     ///
     /// # Errors
-    /// Where a file cannot be read or does not parse: its name is in the error.
+    /// Where a file cannot be read, does not parse or leaves something to chance: its name is in the error.
     pub(crate) fn all(filter: Option<&str>) -> Result<Vec<Self>> {
         let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("lab/scenarios");
         let mut scenarios = Vec::new();
@@ -263,6 +268,7 @@ impl Scenario {
             }
             let text = std::fs::read_to_string(&path).with_context(|| format!("reading {}", path.display()))?;
             let scenario: Self = toml::from_str(&text).with_context(|| format!("reading {}", path.display()))?;
+            certain::check(&scenario).with_context(|| format!("checking {}", path.display()))?;
             scenarios.push(Self { name, ..scenario });
         }
         scenarios.sort_by(|a, b| a.name.cmp(&b.name));
