@@ -49,6 +49,8 @@ pub(crate) struct Network {
     prefix: String,
     /// What the client's firmware names.
     firmware: Option<[String; 2]>,
+    /// Programs in the nodes come before the machine's ordinary ones.
+    undisturbed: bool,
     /// The chain, from the client to the server.
     nodes: Vec<String>,
     /// A second router beside one of the chain.
@@ -100,7 +102,9 @@ impl Network {
         let nodes: Vec<String> =
             std::iter::once("c".into()).chain((1..=scenario.routers).map(|i| format!("r{i}"))).chain(["s".into()]).collect();
         let firmware = scenario.firmware.clone();
-        let mut network = Self { prefix, firmware, nodes: Vec::new(), beside: None, servers: Vec::new(), carrier: None };
+        let undisturbed = scenario.undisturbed;
+        let mut network =
+            Self { prefix, firmware, undisturbed, nodes: Vec::new(), beside: None, servers: Vec::new(), carrier: None };
         for node in &nodes {
             run(Command::new("ip").args(["netns", "add", &network.namespace(node)]))?;
             network.nodes.push(node.clone());
@@ -308,6 +312,9 @@ impl Network {
         command.args(["netns", "exec", &self.namespace(node)]);
         if let Some(firmware) = self.firmware.as_ref().filter(|_| node == "c") {
             command.args(["sh", "-e", "-c", FIRMWARE, "sh"]).args(firmware);
+        }
+        if self.undisturbed {
+            command.args(["chrt", "--rr", "1"]);
         }
         command.args(["setpriv", "--pdeathsig", "KILL"]);
         if user == User::Nobody {

@@ -48,6 +48,10 @@ pub(crate) struct Scenario {
     /// Everybody on the client may ping, as most distributions have it.
     #[serde(default)]
     pub everybody_pings: bool,
+    /// Netsonde and the servers come before every ordinary program of this machine: where netsonde measures how late the machine itself is,
+    /// what else runs on it is no part of the network.
+    #[serde(default)]
+    pub undisturbed: bool,
     /// The maker and the model that the client's firmware names, as those of clouds do.
     pub firmware: Option<[String; 2]>,
     /// Links that are not as plain as the others.
