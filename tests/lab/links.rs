@@ -8,6 +8,9 @@ use anyhow::{Context, Result};
 /// The second way's networks have numbers from here on, far from those of the chain.
 const SECOND_WAY: usize = 100;
 
+/// The first of two marks, and routing tables, of flows that are shared in turn: none that a scenario uses.
+const FIRST_MARK: usize = 118;
+
 impl Network {
     /// Makes every link of the chain, the cables all at once, and gives both ends their addresses.
     pub(crate) fn link_chain(&mut self, scenario: &Scenario) -> Result<()> {
@@ -67,7 +70,7 @@ impl Network {
     /// Puts `TWINb` beside the router TWIN, from the router before it to the one behind it. The router before shares the flows among
     /// both by addresses and ports; what comes back always goes through TWIN.
     ///
-    /// The link in front of the sharing router must be a cable: over a plain one a packet keeps the hash of the socket that sent it,
+    /// Unless flows are shared in turn, the link in front of the sharing router must be a cable: over a plain one a packet keeps the hash of the socket that sent it,
     /// and a SYN that is sent again may take the other way.
     pub(crate) fn add_twin(&self, twin: &str) -> Result<()> {
         let nodes = self.nodes();
@@ -95,6 +98,39 @@ impl Network {
         self.batch(Some(&second), &own)?;
         let by_flow = ["net.ipv4.fib_multipath_hash_policy=1".to_owned(), "net.ipv6.fib_multipath_hash_policy=1".to_owned()];
         self.sysctl(&before, &by_flow)
+    }
+
+    /// Lets the router before the twin send new flows of TCP and UDP by both ways in turn; each flow stays on its own. Routes that are
+    /// more specific than the default still count.
+    pub(crate) fn share_in_turn(&self, twin: &str) -> Result<()> {
+        let at = self.nodes().iter().position(|node| node == twin).filter(|at| *at >= 2);
+        let at = at.context("flows are shared in turn by a router, so that the twin is the second one or a later one")?;
+        let (client_side, before) = (&self.nodes()[at - 2], &self.nodes()[at - 1]);
+        let mut lines = Vec::new();
+        for (mark, link) in [(FIRST_MARK, at - 1), (FIRST_MARK + 1, SECOND_WAY + at)] {
+            for (version, gateway) in [("", format!("10.77.{link}.2")), ("-6 ", format!("fd77:0:0:{link}::2"))] {
+                lines.push(format!("{version}rule add pref {mark} fwmark {mark} lookup {mark}"));
+                lines.push(format!("{version}route add default via {gateway} table {mark}"));
+            }
+        }
+        for version in ["", "-6 "] {
+            lines.push(format!("{version}rule add pref {} lookup main suppress_prefixlength 0", FIRST_MARK - 1));
+        }
+        lines.iter().try_for_each(|line| self.ip(before, line))?;
+        // A packet whose time is up here goes nowhere, and so it takes no turn.
+        let turn = format!("ct mark 0 ct mark set numgen inc mod 2 offset {FIRST_MARK}");
+        let rules = format!(
+            "table inet share {{\n\
+             chain turn {{\n{turn}\n}}\n\
+             chain pre {{\ntype filter hook prerouting priority -150;\n\
+             iifname != \"to-{client_side}\" return\n\
+             meta l4proto != {{ tcp, udp }} return\n\
+             ip ttl > 1 jump turn\n\
+             ip6 hoplimit > 1 jump turn\n\
+             meta mark set ct mark\n\
+             }}\n}}\n"
+        );
+        self.nft_file(before, &rules)
     }
 
     /// The addresses of both neighbours of the second router, of both families.

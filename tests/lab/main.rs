@@ -9,6 +9,8 @@
 mod attacks;
 /// Links that lose, delay and double what they carry.
 mod cable;
+/// What scenario files may not leave to chance.
+mod certain;
 /// Random numbers that can be had again.
 mod dice;
 /// Networks that nobody thought of.
@@ -58,8 +60,8 @@ const EXAMPLES: &str = "Examples:
 struct Arguments {
     /// Only scenarios whose name contains this.
     filter: Option<String>,
-    /// Scenarios at a time.
-    #[arg(long, default_value_t = 3)]
+    /// Scenarios at a time; each waits most of its time, so that two processors carry eight.
+    #[arg(long, default_value_t = 8)]
     jobs: usize,
     /// Only list the scenarios.
     #[arg(long)]

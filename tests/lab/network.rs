@@ -19,8 +19,14 @@ const PREFIX: &str = "nsl";
 /// The unprivileged user of the lab: `nobody` on every Linux.
 const NOBODY: &str = "65534";
 /// What the lab calls, and the Debian package that has it.
-const TOOLS: [(&str, &str); 5] =
-    [("ip", "iproute2"), ("nft", "nftables"), ("ping", "iputils-ping"), ("setpriv", "util-linux"), ("openssl", "openssl")];
+const TOOLS: [(&str, &str); 6] = [
+    ("ip", "iproute2"),
+    ("nft", "nftables"),
+    ("ping", "iputils-ping"),
+    ("setpriv", "util-linux"),
+    ("chrt", "util-linux"),
+    ("openssl", "openssl"),
+];
 
 /// Gives the command behind it a machine whose firmware names a maker and a model, in the mounts of its own that `ip netns exec` makes.
 const FIRMWARE: &str = r#"
@@ -43,6 +49,8 @@ pub(crate) struct Network {
     prefix: String,
     /// What the client's firmware names.
     firmware: Option<[String; 2]>,
+    /// Programs in the nodes come before the machine's ordinary ones.
+    undisturbed: bool,
     /// The chain, from the client to the server.
     nodes: Vec<String>,
     /// A second router beside one of the chain.
@@ -94,7 +102,9 @@ impl Network {
         let nodes: Vec<String> =
             std::iter::once("c".into()).chain((1..=scenario.routers).map(|i| format!("r{i}"))).chain(["s".into()]).collect();
         let firmware = scenario.firmware.clone();
-        let mut network = Self { prefix, firmware, nodes: Vec::new(), beside: None, servers: Vec::new(), carrier: None };
+        let undisturbed = scenario.undisturbed;
+        let mut network =
+            Self { prefix, firmware, undisturbed, nodes: Vec::new(), beside: None, servers: Vec::new(), carrier: None };
         for node in &nodes {
             run(Command::new("ip").args(["netns", "add", &network.namespace(node)]))?;
             network.nodes.push(node.clone());
@@ -123,6 +133,9 @@ impl Network {
             network.beside = Some(second.clone());
             network.prepare(&second)?;
             network.add_twin(twin)?;
+            if scenario.in_turn {
+                network.share_in_turn(twin)?;
+            }
         }
         network.set_cables(&scenario.cable)?;
         if scenario.everybody_pings {
@@ -214,13 +227,16 @@ impl Network {
         if !fault.nft.is_empty() {
             self.nft(&fault.node, &fault.nft)?;
         }
-        for line in &fault.ip {
-            run(Command::new("ip").args(["-n", &self.namespace(&fault.node)]).args(line.split_whitespace()))?;
-        }
+        fault.ip.iter().try_for_each(|line| self.ip(&fault.node, line))?;
         for impairment in &fault.cable {
             self.impair(impairment)?;
         }
         self.sysctl(&fault.node, &fault.sysctl)
+    }
+
+    /// One command of `ip` in a node.
+    pub(crate) fn ip(&self, node: &str, line: &str) -> Result<()> {
+        run(Command::new("ip").args(["-n", &self.namespace(node)]).args(line.split_whitespace())).map(drop)
     }
 
     /// Sets what a cable does from now on.
@@ -273,8 +289,13 @@ impl Network {
             let (chain, rule) = rule.split_once(' ').with_context(|| format!("the rule `{rule}` names no chain"))?;
             text += &format!("add rule inet f {chain} {rule}\n");
         }
+        self.nft_file(node, &text)
+    }
+
+    /// Loads a whole file of rules.
+    pub(crate) fn nft_file(&self, node: &str, text: &str) -> Result<()> {
         let mut command = self.command(node, User::Root, "nft");
-        run_with_input(command.args(["-f", "-"]), &text)
+        run_with_input(command.args(["-f", "-"]), text)
     }
 
     pub(crate) fn batch(&self, node: Option<&str>, lines: &[String]) -> Result<()> {
@@ -291,6 +312,9 @@ impl Network {
         command.args(["netns", "exec", &self.namespace(node)]);
         if let Some(firmware) = self.firmware.as_ref().filter(|_| node == "c") {
             command.args(["sh", "-e", "-c", FIRMWARE, "sh"]).args(firmware);
+        }
+        if self.undisturbed {
+            command.args(["chrt", "--rr", "1"]);
         }
         command.args(["setpriv", "--pdeathsig", "KILL"]);
         if user == User::Nobody {

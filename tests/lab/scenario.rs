@@ -1,4 +1,5 @@
 use super::cable::Impairment;
+use super::certain;
 use anyhow::{Context, Result};
 use netsonde_tests::certificates::Flaw;
 use serde::{Deserialize, Serialize};
@@ -47,6 +48,10 @@ pub(crate) struct Scenario {
     /// Everybody on the client may ping, as most distributions have it.
     #[serde(default)]
     pub everybody_pings: bool,
+    /// Netsonde and the servers come before every ordinary program of this machine: where netsonde measures how late the machine itself is,
+    /// what else runs on it is no part of the network.
+    #[serde(default)]
+    pub undisturbed: bool,
     /// The maker and the model that the client's firmware names, as those of clouds do.
     pub firmware: Option<[String; 2]>,
     /// Links that are not as plain as the others.
@@ -54,6 +59,10 @@ pub(crate) struct Scenario {
     pub link: Vec<Link>,
     /// A router beside which a second one stands, `r2b` beside `r2`; the router before shares the flows among both.
     pub twin: Option<String>,
+    /// The flows of TCP and UDP take both ways in turn, as where sessions are shared out, and not as a hash has it: a fault on one way then
+    /// meets exactly every second connection, and not by chance none or all of a few.
+    #[serde(default)]
+    pub in_turn: bool,
     /// What cables do from the beginning, with the fault off as well.
     #[serde(default)]
     pub cable: Vec<Impairment>,
@@ -251,7 +260,7 @@ impl Scenario {
     /// The scenarios whose name contains `filter`, by name.
     ///
     /// # Errors
-    /// Where a file cannot be read or does not parse: its name is in the error.
+    /// Where a file cannot be read, does not parse or leaves something to chance: its name is in the error.
     pub(crate) fn all(filter: Option<&str>) -> Result<Vec<Self>> {
         let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("lab/scenarios");
         let mut scenarios = Vec::new();
@@ -263,6 +272,7 @@ impl Scenario {
             }
             let text = std::fs::read_to_string(&path).with_context(|| format!("reading {}", path.display()))?;
             let scenario: Self = toml::from_str(&text).with_context(|| format!("reading {}", path.display()))?;
+            certain::check(&scenario).with_context(|| format!("checking {}", path.display()))?;
             scenarios.push(Self { name, ..scenario });
         }
         scenarios.sort_by(|a, b| a.name.cmp(&b.name));

@@ -107,12 +107,14 @@ impl<'a> Evidence<'a> {
         echoes.chain(hops).min_by_key(|(rtt, _)| *rtt)
     }
 
-    /// Every round trip to the address itself: of small pings, of probes that arrived and of connections that stood at once.
+    /// Every round trip to the address itself: of small pings, of probes that arrived and of the connections of tcp checks that stood at
+    /// once. Those of handshakes and exchanges are timed by the program, which a busy machine wakes late.
     pub(crate) fn round_trips(&self, address: IpAddr) -> Vec<(u64, &'a ObservationId)> {
         let connections = self
             .attempts()
             .iter()
-            .filter(|attempt| attempt.address.ip() == address && attempt.connected() && !attempt.connected_late())
+            .filter(|attempt| attempt.address.ip() == address && attempt.by_tcp_check)
+            .filter(|attempt| attempt.connected() && !attempt.connected_late())
             .map(|attempt| (attempt.took_us, attempt.id));
         let pings = self.answered_series(address).flat_map(|echo| echo.fact.replies.iter().map(|reply| (reply.rtt_us, echo.id)));
         let hops = self.hops_of(address).into_iter().flat_map(|hop| {

@@ -36,6 +36,17 @@ pub(crate) struct Impairment {
     /// The share of packets of which one byte behind the IP header changes.
     #[serde(default)]
     pub corrupt: f64,
+    /// What is lost, doubled, overtaken and changed falls evenly: of so many packets of one kind that follow each other as the share's
+    /// inverse says, exactly one, so that a sample of them always shows it. A kind is a protocol, an identifier of pings and a distance.
+    #[serde(default)]
+    pub evenly: bool,
+    /// How long packets wait at most in a queue that fills and empties as time goes by: a quarter of each period nothing waits, then it
+    /// grows, then it falls.
+    #[serde(default)]
+    pub queue_ms: f64,
+    /// How long the queue takes to fill and empty once.
+    #[serde(default)]
+    pub period_ms: f64,
     /// Kilobits a second; 0 for no limit.
     #[serde(default)]
     pub rate_kbit: u64,
@@ -73,10 +84,29 @@ impl Impairment {
             duplicate: 0.0,
             reorder: 0.0,
             corrupt: 0.0,
+            evenly: false,
+            queue_ms: 0.0,
+            period_ms: 0.0,
             rate_kbit: 0,
             queue_kb: 0,
             down: false,
         }
+    }
+
+    /// The shares of packets to which something happens by dice.
+    pub(crate) fn shares(&self) -> [f64; 4] {
+        [self.loss, self.duplicate, self.reorder, self.corrupt]
+    }
+
+    /// How long a packet waits in the queue that comes at this time, in milliseconds.
+    pub(super) fn wait_ms(&self, now_ms: f64) -> f64 {
+        /// The part of each period in which the queue is empty.
+        const EMPTY: f64 = 0.25;
+        if self.queue_ms <= 0.0 || self.period_ms <= 0.0 {
+            return 0.0;
+        }
+        let filled = ((now_ms / self.period_ms).fract() - EMPTY).max(0.0) / (1.0 - EMPTY);
+        self.queue_ms * (1.0 - (2.0 * filled - 1.0).abs())
     }
 
     pub(super) fn concerns(&self, there: bool) -> bool {

@@ -2,6 +2,8 @@
 //! other. Delay, loss and all else that the kernel would need netem for are made on the way; the kernels at both ends see ordinary
 //! links. One process of its own carries all cables of a network, and ends when its standard input is closed.
 
+/// Chances that fall evenly.
+mod even;
 /// What a cable does to packets.
 mod impairment;
 /// TAP devices.
@@ -48,8 +50,9 @@ impl Carrier {
     pub(crate) fn start(cables: &[Cable]) -> Result<Self> {
         let program = std::env::current_exe().context("finding the lab's own program")?;
         let text = serde_json::to_string(cables).context("listing the cables")?;
-        let mut command = Command::new(program);
-        command.arg("cables").arg(text).stdin(Stdio::piped()).stdout(Stdio::piped());
+        // A cable that waits for a processor delays what it carries: it comes before every ordinary program, however busy the machine.
+        let mut command = Command::new("chrt");
+        command.args(["--rr", "1"]).arg(program).arg("cables").arg(text).stdin(Stdio::piped()).stdout(Stdio::piped());
         let mut child = command.spawn().context("starting the cables")?;
         let orders = child.stdin.take();
         let answers = BufReader::new(child.stdout.take().context("the cables have no output")?);

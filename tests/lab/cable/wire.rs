@@ -2,6 +2,7 @@
 
 use super::super::dice::Dice;
 use super::super::scenario::Family;
+use super::even::Even;
 use super::impairment::Impairment;
 use std::collections::BinaryHeap;
 use std::hash::{DefaultHasher, Hash, Hasher};
@@ -34,11 +35,24 @@ impl PartialOrd for Due {
     }
 }
 
+/// What may happen to a packet by dice.
+#[derive(Clone, Copy, PartialEq, Eq, Hash)]
+enum Change {
+    Loss,
+    Corruption,
+    Overtaking,
+    Doubling,
+}
+
+/// The protocol of a packet, how far it may still go, and of ICMP its type and identifier.
+type PacketKind = (u8, u8, [u8; 3]);
+
 /// One direction with what is set for it, what is under way in it, and its own random numbers.
 pub(super) struct Wire {
     set: Option<Impairment>,
     under_way: BinaryHeap<Due>,
     dice: Dice,
+    even: Even<(Change, PacketKind)>,
     frames: u64,
     lost_last: bool,
     /// Until when the rate is used up by frames that came before.
@@ -52,6 +66,7 @@ impl Wire {
             set: None,
             under_way: BinaryHeap::new(),
             dice: Dice::new(seed),
+            even: Even::default(),
             frames: 0,
             lost_last: false,
             busy_until: Duration::ZERO,
@@ -73,27 +88,37 @@ impl Wire {
             return;
         }
         if concerned {
-            let chance = if set.burst > 0.0 && self.lost_last { set.burst } else { set.loss };
-            self.lost_last = self.dice.falls(chance);
+            let follows = set.burst > 0.0 && self.lost_last;
+            self.lost_last = if follows { self.dice.falls(set.burst) } else { self.happens(&set, Change::Loss, &frame) };
             if self.lost_last {
                 return;
             }
-            if self.dice.falls(set.corrupt) {
+            if self.happens(&set, Change::Corruption, &frame) {
                 self.corrupt(&mut frame);
             }
         }
         let Some(mut at) = self.after_queue(&set, frame.len(), now) else { return };
-        if !(concerned && self.dice.falls(set.reorder)) {
-            let shift = set.jitter_ms * (2.0 * self.dice.next() - 1.0);
+        if !(concerned && self.happens(&set, Change::Overtaking, &frame)) {
+            let shift = set.jitter_ms * (2.0 * self.dice.next() - 1.0) + set.wait_ms(now.as_secs_f64() * 1_000.0);
             at += Duration::from_secs_f64((set.delay_ms + shift).max(0.0) / 1_000.0);
             // Jitter alone never lets one overtake another.
             at = at.max(self.last_at);
             self.last_at = at;
         }
-        if concerned && self.dice.falls(set.duplicate) {
+        if concerned && self.happens(&set, Change::Doubling, &frame) {
             self.carry(frame.clone(), at);
         }
         self.carry(frame, at);
+    }
+
+    fn happens(&mut self, set: &Impairment, change: Change, frame: &[u8]) -> bool {
+        let chance = match change {
+            Change::Loss => set.loss,
+            Change::Corruption => set.corrupt,
+            Change::Overtaking => set.reorder,
+            Change::Doubling => set.duplicate,
+        };
+        if set.evenly { self.even.falls((change, kind(frame)), chance, &mut self.dice) } else { self.dice.falls(chance) }
     }
 
     /// The next frame that is due by now.
@@ -153,6 +178,18 @@ fn family(frame: &[u8]) -> Option<Family> {
     }
 }
 
+/// Pings of one series are of one kind, and so are the probes of a trace for one distance and the packets of all connections.
+fn kind(frame: &[u8]) -> PacketKind {
+    let byte = |at: usize| frame.get(at).copied().unwrap_or_default();
+    let (protocol, left, payload) = match family(frame) {
+        Some(Family::V6) => (byte(20), byte(21), ETHERNET_BYTES + 40),
+        _ => (byte(23), byte(22), ETHERNET_BYTES + 20),
+    };
+    let is_icmp = matches!(protocol, 1 | 58);
+    let of_icmp = if is_icmp { [byte(payload), byte(payload + 4), byte(payload + 5)] } else { [0; 3] };
+    (protocol, left, of_icmp)
+}
+
 fn is_neighbour_discovery(frame: &[u8]) -> bool {
     match family(frame) {
         None => true,
@@ -208,6 +245,35 @@ mod tests {
         };
         assert!((140..=180).contains(&survivors().len()), "{}", survivors().len());
         assert_eq!(survivors(), survivors());
+    }
+
+    #[test]
+    fn what_falls_evenly_is_seen_in_every_sample_of_any_kind() {
+        let mut wire = wire("loss = 0.25\nevenly = true");
+        let mut other = frame(1, 0);
+        other[22] = 9;
+        let survivors: Vec<usize> = (0..20)
+            .map(|_| {
+                (0..4).for_each(|number| wire.handle(frame(1, number), Duration::ZERO));
+                wire.handle(other.clone(), Duration::ZERO);
+                arrivals(&mut wire, Duration::ZERO).len()
+            })
+            .collect();
+        // Three of each four, and of the other kind, which comes once in between, three of four rounds.
+        assert!(survivors.chunks(4).all(|rounds| rounds.iter().sum::<usize>() == 15), "{survivors:?}");
+    }
+
+    #[test]
+    fn a_queue_fills_and_empties_as_time_goes_by() {
+        let mut wire = wire("queue_ms = 200\nperiod_ms = 800");
+        let waits = |wire: &mut Wire, at: u64| {
+            let now = Duration::from_millis(at);
+            wire.handle(frame(1, 0), now);
+            let due = wire.next_due().unwrap();
+            arrivals(wire, due);
+            (due - now).as_millis()
+        };
+        assert_eq!([100, 350, 500, 650, 820].map(|at| waits(&mut wire, at)), [0, 100, 200, 100, 0]);
     }
 
     #[test]

@@ -196,6 +196,7 @@ pub(super) fn bad_member(plot: &mut Plot, dice: &mut Dice) {
     let twin = u8::try_from(dice.whole(2, plot.routers().into())).unwrap_or(2);
     plot.twin = Some(twin);
     plot.scenario.twin = Some(plot.node(twin));
+    plot.scenario.in_turn = true;
     plot.cable(twin - 2, dice.whole(1, 1_000));
     plot.fault(rules(format!("{}b", plot.node(twin)), "forward meta l4proto tcp drop"));
 }

@@ -83,6 +83,7 @@ pub(in crate::rules) fn waits<'a>(evidence: &Evidence<'a>, address: IpAddr) -> O
 mod tests {
     use crate::scene::{Scene, connected, echo};
     use netsonde_contract::kind::Kind;
+    use netsonde_contract::observation::Fact;
 
     fn waiting(rtt_us: u64) -> Scene {
         let scene = Scene::new("shop.example").check(Kind::Tcp, [connected("192.0.2.1:443")]);
@@ -103,6 +104,17 @@ mod tests {
         };
         let scene = Scene::new("shop.example").check(Kind::Icmp, [echo("192.0.2.1", &rtts(0)), echo("192.0.2.1", &rtts(3))]);
         assert!(scene.finds("path.congestion").sentence.contains("12 of 20"), "{:?}", scene.diagnose().findings);
+    }
+
+    #[test]
+    fn connections_that_a_busy_machine_noticed_late_did_not_wait_in_a_queue() {
+        let late = |at: &str| {
+            let Fact::Connect(mut connect) = connected(at) else { unreachable!("a connection is one") };
+            (connect.took_us, connect.kernel_rtt_us, connect.syn_retransmits) = (100_000, Some(20), Some(0));
+            Fact::Connect(connect)
+        };
+        let scene = Scene::new("shop.example").check(Kind::Tcp, (0..12).map(|_| late("192.0.2.1:443")));
+        assert!(!scene.check(Kind::Icmp, [echo("192.0.2.1", &[20; 4])]).names("path.congestion"));
     }
 
     #[test]
