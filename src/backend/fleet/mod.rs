@@ -6,6 +6,7 @@
 //! notes at a time.
 
 mod enrol;
+mod link;
 mod notebook;
 mod presence;
 mod signed;

@@ -7,6 +7,7 @@ use crate::store::{DraftRow, Note, Noted, Reported};
 use jiff::Timestamp;
 use netsonde_contract::api::fleet::{Draft, Progress, StateReport};
 use netsonde_contract::id::{AgentId, OrderId};
+use netsonde_contract::order::SERVING;
 use netsonde_contract::outcome::Outcome;
 use sqlx::sqlite::SqliteRow;
 use sqlx::{Row, SqliteConnection};
@@ -82,6 +83,9 @@ async fn state(
         let action = format!("delivery.{}", report.state.name());
         let detail = report.code.as_deref().unwrap_or_default();
         audit::append(connection, at, Deed { actor: &actor, action: &action, subject: order.as_str(), detail }).await?;
+    }
+    // The others' turn has come where this one answers them.
+    if report.state.is_final() || report.code.as_deref() == Some(SERVING) {
         woken.extend(orders::advance(connection, order, at).await?);
     }
     Ok(Noted::Kept)
