@@ -52,7 +52,7 @@ async fn a_copied_machine_is_noticed_gets_no_order_and_is_told_apart() {
     let wanted = ["port", "--agent", &name, "--target", &target, "--case", "C-1"];
     let output =
         stage.desk(&backend, &[&["trigger"][..], &wanted, &["--key", &key, "--yes", "--no-follow"]].concat()).await.unwrap();
-    assert!(!output.status.success() && text(&output).contains("left out"), "{}", text(&output));
+    assert!(!output.status.success() && text(&output).contains("for no agent that could take it"), "{}", text(&output));
 
     // The copy forgets whose it was and enrols anew; support says that one is left.
     copied.netsonde(stage, &["identity", "forget", "--copy"]).await.unwrap();
