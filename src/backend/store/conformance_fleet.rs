@@ -1,8 +1,8 @@
 //! The part of the story that is about enrolled agents. It comes after the one about tickets, on the same database.
 
 use super::{
-    Accepted, AgentRow, BundleRow, DeliveryRow, Enrolled, EnrolmentRow, LinkShown, Note, Noted, OrderRow, Origin, Sender, Store,
-    UploadRow,
+    Accepted, AgentRow, BundleRow, DeliveryRow, Enrolled, EnrolmentRow, LinkShown, Note, Noted, OrderRow, Origin, Sender,
+    ShownLink, Store, UploadRow,
 };
 use crate::clock::from_micros;
 use ed25519_dalek::SigningKey;
