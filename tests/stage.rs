@@ -6,8 +6,10 @@ use serde::Deserialize;
 use std::ffi::OsStr;
 use std::path::Path;
 use std::process::{Output, Stdio};
+use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
 use tempfile::TempDir;
+use tokio::io::{AsyncBufReadExt, BufReader};
 use tokio::process::{Child, Command};
 
 /// The backend starts in well under a second; a machine that is busy building something gets a minute.
@@ -16,6 +18,7 @@ const START_LIMIT: Duration = Duration::from_secs(60);
 /// A folder of its own for everything that the programs read and write, which goes with it.
 pub struct Stage {
     folder: TempDir,
+    namespace: Mutex<Option<String>>,
 }
 
 /// A running backend and the way into it; it ends with this value.
@@ -43,7 +46,15 @@ impl Backend {
     /// # Errors
     /// Where it does not start; its log is in the error.
     pub async fn start(stage: &Stage) -> Result<Self> {
-        let (process, ready) = serve(stage, &["--listen", "127.0.0.1:0"]).await?;
+        Self::start_at(stage, "127.0.0.1:0").await
+    }
+
+    /// Starts a backend at an address of the namespace that the stage stands in.
+    ///
+    /// # Errors
+    /// Where it does not start; its log is in the error.
+    pub async fn start_at(stage: &Stage, address: &str) -> Result<Self> {
+        let (process, ready) = serve(stage, &["--listen", address]).await?;
         let listens = ready.url.rsplit('/').next().unwrap_or_default().to_owned();
         Self::of(process, ready, listens)
     }
@@ -97,7 +108,8 @@ async fn serve(stage: &Stage, arguments: &[&str]) -> Result<(Child, Ready)> {
     // What an earlier start wrote says nothing of this one.
     let _ = std::fs::remove_file(&ready);
     let log = std::fs::OpenOptions::new().create(true).append(true).open(stage.folder().join("backend.log"));
-    let process = Command::new(program("netsonde-backend")?)
+    let process = stage
+        .program("netsonde-backend")?
         .arg("serve")
         .args(arguments)
         .arg("--data")
@@ -131,7 +143,26 @@ impl Stage {
     /// # Errors
     /// Where no folder can be made.
     pub fn new() -> Result<Self> {
-        Ok(Self { folder: tempfile::Builder::new().prefix("netsonde-stage-").tempdir().context("making a folder")? })
+        let folder = tempfile::Builder::new().prefix("netsonde-stage-").tempdir().context("making a folder")?;
+        Ok(Self { folder, namespace: Mutex::default() })
+    }
+
+    /// From here on programs start in this network namespace, which is there already.
+    pub fn enter(&self, namespace: &str) {
+        *self.namespace.lock().unwrap_or_else(PoisonError::into_inner) = Some(namespace.to_owned());
+    }
+
+    /// The program, in the namespace that the stage stands in.
+    fn program(&self, name: &str) -> Result<Command> {
+        let program = program(name)?;
+        match &*self.namespace.lock().unwrap_or_else(PoisonError::into_inner) {
+            Some(namespace) => {
+                let mut command = Command::new("ip");
+                command.args(["netns", "exec", namespace]).arg(program);
+                Ok(command)
+            }
+            None => Ok(Command::new(program)),
+        }
     }
 
     pub fn folder(&self) -> &Path {
@@ -174,6 +205,20 @@ impl Stage {
         output(command).await
     }
 
+    /// Starts `netsonde-desk serve`, which ends with the process that is given back; and the address that it printed.
+    ///
+    /// # Errors
+    /// Where it cannot be started, or prints nothing.
+    pub async fn desk_serve(&self, backend: &Backend, key: &Path) -> Result<(String, Child)> {
+        let mut command = self.command("netsonde-desk")?;
+        command.args(["serve", "--port", "0", "--key"]).arg(key).env("NETSONDE_DESK_TOKEN", &backend.desk_token);
+        let mut process = command.stdout(Stdio::piped()).stderr(Stdio::null()).spawn().context("starting netsonde-desk serve")?;
+        let out = process.stdout.take().context("netsonde-desk has no output")?;
+        let line = tokio::time::timeout(START_LIMIT, BufReader::new(out).lines().next_line()).await;
+        let address = line.ok().and_then(Result::ok).flatten().context("netsonde-desk serve printed no address")?;
+        Ok((address, process))
+    }
+
     /// What `ssh-keygen` says of the bundle; none where it is not installed.
     ///
     /// # Errors
@@ -203,7 +248,7 @@ impl Stage {
 
     /// A program that neither reads nor changes what the person keeps for the real programs.
     pub(crate) fn command(&self, name: &str) -> Result<Command> {
-        let mut command = Command::new(program(name)?);
+        let mut command = self.program(name)?;
         let folder = |name: &str| self.folder().join(name);
         command.env("HOME", self.folder()).env("XDG_CONFIG_HOME", folder("config")).env("XDG_STATE_HOME", folder("state"));
         command.env("NETSONDE_STATE_DIR", folder("agent"));

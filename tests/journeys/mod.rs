@@ -12,10 +12,16 @@ mod remote;
 mod remote_crashes;
 /// An order that a page drafts and a desk signs.
 mod remote_draft;
+/// Copied machines, and a backend that was put back to an older state.
+mod remote_identity;
+/// A page of somebody else's against the desk's own form.
+mod remote_page;
 /// Two agents measure each other.
 mod remote_pair;
 /// The way to the backend leads through a proxy that asks for a sign-in and looks into TLS.
 mod remote_proxy;
+/// One agent answers another under one order, with each direction's loss, delay and MTU.
+mod remote_serving;
 /// Ticket, run, upload, receipt, case.
 mod ticket;
 /// Starting programs and reading what they say.

@@ -67,6 +67,7 @@ impl Organisation {
             requester: "cargo load".into(),
             reason: "to see how fast it comes".into(),
             signatures: 1,
+            serve: None,
         };
         let envelope = signed(order.envelope(), &[2, 3]);
         Ok(SubmitOrder { envelope, agents, waves: Vec::new(), stop_at_failed_percent: None, draft: None })

@@ -36,12 +36,15 @@ pub struct ReflectorRules {
     pub allowed: Vec<(IpAddr, u8)>,
     /// Answers only packets that are sealed with it.
     pub key: Option<ReflectorKey>,
+    /// Answers at most, in all; as many as the rates allow where there is nothing.
+    pub answers: Option<u64>,
 }
 
 /// Sockets that listen.
 pub struct Reflector {
     sockets: Vec<UdpSocket>,
     key: Option<ReflectorKey>,
+    answers: Option<u64>,
     clock: Clock,
     sessions: Mutex<Sessions>,
 }
@@ -76,7 +79,13 @@ impl Reflector {
             sockets.push(listen(*address).map_err(|error| (*address, error))?);
         }
         let ports = sockets.iter().filter_map(|socket| socket.local_addr().ok()).map(|local| local.port()).collect();
-        Ok(Self { sockets, key: rules.key, clock, sessions: Mutex::new(Sessions::new(rules.allowed, ports)) })
+        Ok(Self {
+            sockets,
+            key: rules.key,
+            answers: rules.answers,
+            clock,
+            sessions: Mutex::new(Sessions::new(rules.allowed, ports)),
+        })
     }
 
     /// Where it listens; a port 0 that was asked for is the system's choice by now.
@@ -114,6 +123,9 @@ impl Reflector {
         let peer = arrived.from.ok_or(Refusal::Malformed)?;
         let mut sessions = self.sessions.lock().unwrap_or_else(PoisonError::into_inner);
         sessions.admit(peer, now)?;
+        if self.answers.is_some_and(|most| sessions.count() >= most) {
+            return Err(Refusal::Spent);
+        }
         let many = |to: IpAddr| to.is_multicast() || to == IpAddr::V4(std::net::Ipv4Addr::BROADCAST);
         if arrived.bytes > MAX_BYTES || arrived.to.is_some_and(many) {
             return Err(Refusal::Malformed);

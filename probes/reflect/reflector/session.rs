@@ -27,6 +27,7 @@ pub(super) enum Refusal {
     Looping,
     TooFast,
     Full,
+    Spent,
     NotSent,
 }
 
@@ -39,6 +40,7 @@ impl Refusal {
             Self::Looping => "a reply, or from a port that answers everything",
             Self::TooFast => "faster than the bound",
             Self::Full => "no room for another session",
+            Self::Spent => "beyond the answers that were allowed",
             Self::NotSent => "the reply could not be sent",
         }
     }
@@ -157,6 +159,11 @@ impl Sessions {
             }
             stays
         });
+    }
+
+    /// Packets that were answered so far.
+    pub(super) fn count(&self) -> u64 {
+        self.answered
     }
 
     /// Replies sent, sessions, and packets that were not answered.

@@ -2,7 +2,7 @@ use super::policy::PolicyOption;
 use super::state_option::StateOption;
 use crate::audit::{Audit, Entry};
 use crate::identity::{Home, Rotation, check_in, held_epochs};
-use crate::state::{StateDirectory, random};
+use crate::state::{StateDirectory, new_signing_key, random};
 use crate::stop::Stop;
 use crate::transport::Client;
 use crate::{exit, policy_file, terminal};
@@ -41,8 +41,13 @@ enum Change {
         state: StateOption,
     },
     /// Ends the enrolment on this machine. The bundle key and the audit log stay.
-    #[command(after_help = "Example:\n  netsonde identity forget")]
+    #[command(
+        after_help = "Examples:\n  netsonde identity forget\n  netsonde identity forget --copy     on the copy of a machine, before it enrols by itself"
+    )]
     Forget {
+        /// This machine is a copy of another one: it gets a bundle key of its own too, without which both stay one agent.
+        #[arg(long)]
+        copy: bool,
         #[command(flatten)]
         state: StateOption,
     },
@@ -55,7 +60,7 @@ impl IdentityCommand {
             Some(Change::Rotate { bundle_key, policy, state }) => {
                 rotate(&StateDirectory::open(state.path())?, bundle_key, &policy)
             }
-            Some(Change::Forget { state }) => forget(&StateDirectory::open(state.path())?),
+            Some(Change::Forget { copy, state }) => forget(&StateDirectory::open(state.path())?, copy),
         }
     }
 }
@@ -108,7 +113,7 @@ fn rotate(state: &StateDirectory, bundle_key: bool, policy: &PolicyOption) -> Re
     Ok(exit::AS_EXPECTED)
 }
 
-fn forget(state: &StateDirectory) -> Result<u8, Stop> {
+fn forget(state: &StateDirectory, copy: bool) -> Result<u8, Stop> {
     let home = Home::of(state);
     let identity = home.enrolled()?;
     if terminal::can_ask() && !terminal::ask(&format!("End the enrolment with {}?", identity.organisation), false) {
@@ -116,6 +121,9 @@ fn forget(state: &StateDirectory) -> Result<u8, Stop> {
     }
     home.forget()
         .map_err(|error| Stop::usage(format!("removing the identity from {} failed: {error}", state.path().display())))?;
+    if copy {
+        state.replace_signing_key(&new_signing_key()?)?;
+    }
     note(state, "forgotten", &format!("agent {}", identity.agent));
     terminal::say("This machine is enrolled with nobody. Support may be told to take the agent off their list.");
     Ok(exit::AS_EXPECTED)

@@ -1,3 +1,4 @@
+use super::answering::{Answering, CODE};
 use super::running::{Assignment, RunEvent, Running};
 use super::sending::{Dispatch, Sent};
 use super::{Daemon, chance};
@@ -13,6 +14,7 @@ use netsonde_contract::order::{MerkleProof, Refusal, RefusalCode, Verified};
 use netsonde_contract::policy::{Decision, Policy, Verdict};
 use netsonde_contract::set::Request;
 use netsonde_probes::context::ProxyChoice;
+use tokio_util::sync::CancellationToken;
 
 /// Reports beside the records; the oldest go where a backend sends the same orders again and again.
 const MAX_NOTICES: usize = 64;
@@ -173,6 +175,15 @@ impl Daemon {
             run.cancel();
         } else if self.book.get(id).is_some_and(Record::is_waiting) {
             self.end(id, DeliveryState::Cancelled, "cancelled", "support cancelled it before it ran");
+        } else if let Some(bundle) =
+            self.book.get(id).filter(|record| !record.state.is_final()).and_then(|one| one.bundle.clone())
+        {
+            if let Some((_, sending)) = self.uploading.take_if(|(sent, _)| sent == id) {
+                sending.cancel();
+            }
+            self.end(id, DeliveryState::Cancelled, "cancelled", "support cancelled it before its bundle had arrived");
+            let gone = self.state.lock().and_then(|_lock| self.state.spool().forget(&bundle));
+            self.warn(gone);
         }
     }
 
@@ -206,12 +217,21 @@ impl Daemon {
             },
         };
         // What is not on the disk as begun does not begin: a crash must leave no order that could run twice.
-        let begun = Record { state: DeliveryState::Running, envelope: None, proof: None, ..record };
+        let answering = match verified.order.serve.as_ref().filter(|_| verified.serves) {
+            Some(serve) => match Answering::open(serve, &policy, self.clock) {
+                Ok(answering) => Some(answering),
+                Err(why) => return self.end(&id, DeliveryState::Failed, "not_listening", &why),
+            },
+            None => None,
+        };
+        let detail = answering.as_ref().map(Answering::words);
+        let code = answering.as_ref().map(|_| CODE.to_owned());
+        let begun = Record { state: DeliveryState::Running, envelope: None, proof: None, code, detail, ..record };
         let note = Note::new(self.clock.wall(), "run_began").of_order(&id);
         if let Err(error) = self.audit.append(note).and_then(|()| self.book.put(begun)) {
             return self.end(&id, DeliveryState::Failed, "not_kept", &format!("the state directory cannot be written: {error}"));
         }
-        let assignment = self.assignment(*verified, policy, envelope);
+        let assignment = Assignment { answering, ..self.assignment(*verified, policy, envelope) };
         match Running::start(assignment) {
             Ok(running) => self.running = Some(running),
             Err(error) => self.end(&id, DeliveryState::Failed, "no_thread", &format!("the system gives no thread: {error}")),
@@ -219,7 +239,7 @@ impl Daemon {
     }
 
     fn assignment(&self, verified: Verified, policy: Policy, envelope: Vec<u8>) -> Assignment {
-        let Verified { order, set, plan, .. } = verified;
+        let Verified { order, set, plan, serves, .. } = verified;
         // The same plan, with what the machine's own proxies make of it.
         let request = Request {
             proxies: proxies(&set, &order.targets, &ProxyChoice::Environment),
@@ -227,13 +247,16 @@ impl Daemon {
             parameters: order.parameters.clone(),
             ..Request::default()
         };
-        let plan = set.plan(&request).unwrap_or(plan);
+        let plan = if serves { plan } else { set.plan(&request).unwrap_or(plan) };
         let bounds = bounds_for(&policy, &order, &netsonde_probes::system_resolvers());
         let state = self.state.path().to_owned();
-        Assignment { order, envelope, plan, policy, bounds, state, server_time: self.server_time }
+        Assignment { order, envelope, plan, policy, bounds, state, server_time: self.server_time, answering: None }
     }
 
     pub(super) fn heard_of_run(&mut self, event: RunEvent) {
+        if let (RunEvent::Answered(words), Some(run)) = (&event, &self.running) {
+            return self.note(Note::new(self.clock.wall(), "answered").of_order(&run.id).decided(words));
+        }
         if let RunEvent::Outcome(outcome) = event {
             if let Some(run) = &mut self.running {
                 run.done += 1;
@@ -251,12 +274,12 @@ impl Daemon {
             }
             RunEvent::Cancelled => self.end(&id, DeliveryState::Cancelled, "cancelled", "support cancelled it while it ran"),
             RunEvent::Failed(why) => self.end(&id, DeliveryState::Failed, "run_failed", &why),
-            RunEvent::Outcome(_) => {}
+            RunEvent::Outcome(_) | RunEvent::Answered(_) => {}
         }
     }
 
     /// The order whose bundle is still to be sent.
-    pub(super) fn next_bundle(&self) -> Option<Dispatch> {
+    pub(super) fn next_bundle(&mut self) -> Option<Dispatch> {
         let unsent = |id: &OrderId| self.book.get(id).and_then(|record| record.bundle.clone());
         let waiting = self.book.in_state(DeliveryState::Running).into_iter();
         let candidates: Vec<_> = waiting.filter_map(|id| unsent(&id).map(|bundle| (id, bundle))).collect();
@@ -267,6 +290,8 @@ impl Daemon {
             self.state.spool().find_ready(&bundle).unwrap_or_else(|| crate::spool::Entry::of(&bundle, String::new(), b""));
         let listed = self.anchor.iter().flat_map(|anchor| anchor.receipt_keys().copied());
         let receipt_keys = [*self.identity.receipt_key.key()].into_iter().chain(listed).collect();
+        let cancel = CancellationToken::new();
+        self.uploading = Some((order.clone(), cancel.clone()));
         Some(Dispatch {
             client: self.client.clone(),
             state: self.state.path().to_owned(),
@@ -274,6 +299,7 @@ impl Daemon {
             order,
             key: self.key.verifying_key(),
             receipt_keys,
+            cancel,
         })
     }
 
@@ -286,6 +312,9 @@ impl Daemon {
                 let kept = self.state.lock().and_then(|_lock| self.state.spool().delivered(&entry, &delivered.envelope, now));
                 self.warn(kept);
                 let Some(record) = entry.order.as_ref().and_then(|id| self.book.get(id)).cloned() else { return };
+                if record.state.is_final() {
+                    return;
+                }
                 self.note(Note::new(now, "uploaded").of_order(&record.id).decided(entry.bundle.as_str()));
                 self.keep(record.ended(DeliveryState::Uploaded, None));
             }

@@ -4,6 +4,8 @@
 //! waits for a person, for their answer. Small files are written by the loop itself, since each must be on the disk before the next step
 //! is taken; measuring and packing happen in a thread of their own ([`running`]).
 
+/// The part of an order in which this machine answers another.
+mod answering;
 /// What becomes of each order.
 mod casework;
 /// One run, apart from everything else.
@@ -40,6 +42,7 @@ use std::fs::{File, OpenOptions};
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
+use tokio_util::sync::CancellationToken;
 
 /// Only one agent works with a state directory.
 const LOCK_FILE: &str = "agent.lock";
@@ -72,6 +75,8 @@ struct Daemon {
     /// The backend's clock when it last said so.
     server_time: Option<Timestamp>,
     running: Option<Running>,
+    /// The order whose bundle is on its way, and what ends that.
+    uploading: Option<(OrderId, CancellationToken)>,
     /// Reports that no record stands for, such as those of replayed orders.
     notices: VecDeque<(OrderId, StateReport)>,
     /// What was last said of the backend, so that it is said once.
@@ -170,6 +175,7 @@ impl Daemon {
             said: None,
             server_time: None,
             running: None,
+            uploading: None,
             notices: VecDeque::new(),
             complaint: None,
             _lock: lock,

@@ -1,3 +1,4 @@
+use super::answering::Answering;
 use crate::audit::Audit;
 use crate::bundling::{self, Agreement, Obeyed, Signer, user_names};
 use crate::format::Format;
@@ -10,15 +11,15 @@ use crate::state::StateDirectory;
 use crate::stop::Stop;
 use netsonde_contract::bundle::Consent;
 use netsonde_contract::id::OrderId;
-use netsonde_contract::order::Order;
+use netsonde_contract::order::{Order, Serve};
 use netsonde_contract::outcome::Outcome;
 use netsonde_contract::policy::Policy;
 use netsonde_contract::redaction::Level;
 use netsonde_contract::set::Plan;
-use netsonde_probes::Trust;
 use netsonde_probes::clock::Clock;
 use netsonde_probes::context::ProxyChoice;
 use netsonde_probes::origins::Origins;
+use netsonde_probes::{ReflectorKey, Trust};
 use std::path::PathBuf;
 use std::pin::Pin;
 use std::sync::Arc;
@@ -48,12 +49,16 @@ pub(super) struct Assignment {
     pub(super) bounds: Bounds,
     pub(super) state: PathBuf,
     pub(super) server_time: Option<jiff::Timestamp>,
+    /// Where this machine answers the order's other agents.
+    pub(super) answering: Option<Answering>,
 }
 
 /// What a run tells.
 pub(super) enum RunEvent {
     /// Redacted as the bundle is.
     Outcome(Box<Outcome>),
+    /// What was answered to the order's other agents, in a sentence.
+    Answered(String),
     Packed(Box<Entry>),
     Cancelled,
     /// In one sentence.
@@ -82,7 +87,7 @@ impl Running {
         let cancel = CancellationToken::new();
         let id = assignment.order.id.clone();
         let planned = u32::try_from(assignment.plan.checks.len()).unwrap_or(u32::MAX);
-        let deadline = Box::pin(tokio::time::sleep(assignment.plan.budget + GRACE));
+        let deadline = Box::pin(tokio::time::sleep(longest(&assignment) + GRACE));
         let token = cancel.clone();
         std::thread::Builder::new().name("order".to_owned()).spawn(move || work(&assignment, &token, &tell))?;
         Ok(Self { id, planned, done: 0, untold: Vec::new(), sequence: 0, cancel, events, deadline })
@@ -122,6 +127,12 @@ impl Running {
     }
 }
 
+/// The plan's own time, and that of answering.
+fn longest(assignment: &Assignment) -> Duration {
+    let serve = assignment.order.serve.as_ref().filter(|_| assignment.answering.is_some());
+    assignment.plan.budget + serve.map_or(Duration::ZERO, Serve::time)
+}
+
 fn work(assignment: &Assignment, cancel: &CancellationToken, tell: &UnboundedSender<RunEvent>) {
     let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(THREADS).thread_name("order").enable_all().build();
     let end = match runtime {
@@ -159,8 +170,9 @@ async fn carry_out(
     let hostname = netsonde_probes::environment(env!("CARGO_PKG_VERSION"), &Clock::start()).hostname;
     let mut stream = Stream::new(redaction, &assignment.plan.targets, &hostname, &names);
     let (watcher, mut outcomes) = unbounded_channel();
+    let key = assignment.order.serve.as_ref().and_then(|serve| ReflectorKey::new(serve.key.as_bytes()).ok());
     let settings = Settings {
-        trust: Arc::new(Trust::default()),
+        trust: Arc::new(Trust::default().with_reflector_key(key)),
         proxy: ProxyChoice::Environment,
         origins: Origins::default(),
         format: Format::Json,
@@ -177,10 +189,11 @@ async fn carry_out(
         let _ = tell.send(RunEvent::Outcome(Box::new(bounded(stream.outcome(outcome)))));
     };
     let measured = {
-        let mut measuring = std::pin::pin!(measure(&assignment.plan, &settings, &interruption));
+        let measuring = measure(&assignment.plan, &settings, &interruption);
+        let mut both = std::pin::pin!(async { tokio::join!(measuring, answer(assignment, cancel, tell)).0 });
         loop {
             tokio::select! {
-                measured = &mut measuring => break measured?,
+                measured = &mut both => break measured?,
                 Some(outcome) = outcomes.recv() => pass_on(outcome),
             }
         }
@@ -192,6 +205,12 @@ async fn carry_out(
         return Ok(None);
     }
     keep(assignment, &state, measured).map(Some)
+}
+
+async fn answer(assignment: &Assignment, cancel: &CancellationToken, tell: &UnboundedSender<RunEvent>) {
+    if let Some(answering) = &assignment.answering {
+        let _ = tell.send(RunEvent::Answered(answering.answer(cancel).await));
+    }
 }
 
 fn length(outcome: &Outcome) -> usize {

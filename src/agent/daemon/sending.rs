@@ -65,10 +65,21 @@ pub(super) struct Dispatch {
     pub(super) order: OrderId,
     pub(super) key: VerifyingKey,
     pub(super) receipt_keys: Vec<VerifyingKey>,
+    /// Support cancelled the order meanwhile.
+    pub(super) cancel: CancellationToken,
 }
 
 pub(super) async fn bundle(dispatch: Dispatch) -> Sent {
-    let Dispatch { client, state, entry, order, key, receipt_keys } = dispatch;
+    let cancel = dispatch.cancel.clone();
+    tokio::select! {
+        biased;
+        () = cancel.cancelled() => Sent::Later,
+        sent = deliver(dispatch) => sent,
+    }
+}
+
+async fn deliver(dispatch: Dispatch) -> Sent {
+    let Dispatch { client, state, entry, order, key, receipt_keys, .. } = dispatch;
     let file = StateDirectory::existing(Some(&state)).map(|state| state.spool().file(Stage::Ready, &entry));
     let Some(bytes) = read(file).await else {
         return Sent::Refused(order, "bundle_lost", "the bundle is no longer in the spool".to_owned());

@@ -84,6 +84,9 @@ struct Told {
     /// Answers to the next requests for work, in place of work.
     problems: Vec<Problem>,
     asked: usize,
+    /// Uploads are begun, and never come to an end.
+    holds_uploads: bool,
+    held_uploads: usize,
 }
 
 struct Request {
@@ -210,6 +213,12 @@ impl Backend {
 
     fn append(&self, bundle: &str, request: &Request) -> Vec<u8> {
         let mut told = self.told.lock().unwrap();
+        if told.holds_uploads {
+            told.held_uploads += 1;
+            self.changed.notify_all();
+            drop(self.changed.wait_timeout_while(told, Duration::from_secs(60), |told| told.holds_uploads).unwrap());
+            return answer("503 Service Unavailable", b"");
+        }
         let bytes = told.uploads.get_mut(bundle).unwrap();
         bytes.extend(&request.body);
         let bytes = bytes.clone();
@@ -400,6 +409,7 @@ impl World {
             requester: "Asha".into(),
             reason: String::new(),
             signatures: 1,
+            serve: None,
         }
     }
 
@@ -496,6 +506,45 @@ fn a_person_is_asked_and_their_answer_decides() {
 /// Echo requests to loopback, one a second, for a minute.
 const LONG: &str = "name = \"long\"\nquestion = \"Does it answer?\"\ntarget = \"host\"\nbudget = \"90s\"\n[[check]]\nid = \"echo\"\nkind = \"tcp\"\nrequired = true\nsamples = 60\nevery = \"1s\"\n[check.with]\nhost = \"{target.host}\"\nport = PORT\n";
 
+/// An order in which this agent answers another one.
+fn serving(world: &World, number: u8, port: u16) -> Order {
+    let set = netsonde_contract::set::find_built_in("reflect").unwrap().text;
+    let order = world.order_of(number, set, &format!("127.0.0.1:{port}"));
+    let Addressees::Listed(mut agents) = order.agents.clone() else { panic!() };
+    let own = agents[0].agent.clone();
+    agents.push(Addressee { agent: netsonde_contract::id::AgentId::new("f".repeat(64)), epoch: Epoch::from_bytes([9; 16]) });
+    let peers = vec!["127.0.0.1".parse().unwrap()];
+    let serve = netsonde_contract::order::Serve { agent: own, port, peers, seconds: 30, key: "0f".repeat(32) };
+    Order { agents: Addressees::Listed(agents), serve: Some(serve), ..order }
+}
+
+#[test]
+fn an_agent_answers_another_only_where_the_policy_names_it_and_lets_go_when_cancelled() {
+    let world = World::new("allow");
+    let _agent = world.agent();
+    let port = std::net::UdpSocket::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port();
+    let listens = || std::net::UdpSocket::bind(("0.0.0.0", port)).is_err();
+    let refused = serving(&world, 1, port);
+    world.backend.deliver(&refused, ENGINEER);
+    let report = world.backend.wait_state(&refused, DeliveryState::Refused);
+    assert_eq!(report.code.as_deref(), Some("serving_not_allowed"), "the targets' networks are no word about it");
+    world.policy("[orders]\nremote = \"allow\"\n[serve]\npeers = [\"127.0.0.1\"]\ntime = \"10s\"\n");
+    let long = serving(&world, 2, port);
+    world.backend.deliver(&long, ENGINEER);
+    assert_eq!(world.backend.wait_state(&long, DeliveryState::Refused).code.as_deref(), Some("over_budget"));
+    assert!(!listens());
+    world.policy("[orders]\nremote = \"allow\"\n[serve]\npeers = [\"127.0.0.1\"]\ntime = \"1m\"\n");
+    let order = serving(&world, 3, port);
+    world.backend.deliver(&order, ENGINEER);
+    let report = world.backend.wait_state(&order, DeliveryState::Running);
+    assert_eq!(report.code.as_deref(), Some(netsonde_contract::order::SERVING));
+    assert!(report.detail.unwrap().contains(&format!("answering 127.0.0.1 at UDP port {port} for at most 30 s")));
+    assert!(listens(), "whoever hears of it can send");
+    world.backend.give(|told| told.cancelled.push(order.id.clone()));
+    world.backend.wait_state(&order, DeliveryState::Cancelled);
+    assert!(!listens());
+}
+
 #[test]
 fn a_run_that_is_cancelled_ends_within_a_second_and_sends_no_bundle() {
     let world = World::new("allow");
@@ -513,6 +562,26 @@ fn a_run_that_is_cancelled_ends_within_a_second_and_sends_no_bundle() {
     // The one that waited for its turn runs now.
     world.backend.wait_state(&next, DeliveryState::Uploaded);
     assert_eq!(world.backend.told.lock().unwrap().bundles.len(), 1);
+}
+
+#[test]
+fn an_order_that_is_cancelled_while_its_bundle_is_on_its_way_ends_within_a_second() {
+    let world = World::new("allow");
+    world.backend.told.lock().unwrap().holds_uploads = true;
+    let _agent = world.agent();
+    let (order, next) = (world.order(1), world.order(2));
+    world.backend.deliver(&order, ENGINEER);
+    world.backend.wait_for("an upload", |told| (told.held_uploads > 0).then_some(()));
+    let began = Clock::start();
+    world.backend.give(|told| told.cancelled.push(order.id.clone()));
+    let report = world.backend.wait_state(&order, DeliveryState::Cancelled);
+    assert!(began.now() < Duration::from_secs(1), "{:?}", began.now());
+    assert_eq!(report.code.as_deref(), Some("cancelled"));
+    assert!(world.state().spool().scan().ready.is_empty(), "what was cancelled is sent by nobody later");
+    world.backend.give(|told| told.holds_uploads = false);
+    world.backend.deliver(&next, ENGINEER);
+    world.backend.wait_state(&next, DeliveryState::Uploaded);
+    assert_eq!(world.backend.told.lock().unwrap().bundles.len(), 1, "only the other one's");
 }
 
 #[test]

@@ -15,7 +15,9 @@ pub(crate) fn bounds_for(policy: &Policy, order: &Order, resolvers: &[std::net::
 /// The rate towards one target is shared with the order's other agents, so that the fleet's holds without anybody who counts. An agent
 /// sends one packet a second at least; an order for more agents than the rate is refused by nobody, and spread by its waves.
 fn limits_for(policy: &Policy, order: &Order) -> Limits {
-    let share = u64::from(policy.budget.per_target_rate) / order.agents.count().max(1);
+    // Who answers sends to no target.
+    let measuring = order.agents.count().saturating_sub(u64::from(order.serve.is_some())).max(1);
+    let share = u64::from(policy.budget.per_target_rate) / measuring;
     Limits { packets: policy.budget.packets, per_target_rate: u32::try_from(share).unwrap_or(u32::MAX).max(1) }
 }
 
@@ -41,6 +43,7 @@ mod tests {
             requester: String::new(),
             reason: String::new(),
             signatures: 1,
+            serve: None,
         };
         let rate = |agents| bounds_for(&Policy::absent(), &order(agents), &[]).limits.per_target_rate;
         assert_eq!(rate(Addressees::Listed(vec![one.clone()])), 20);

@@ -51,6 +51,7 @@ pub(crate) fn routes() -> Router<Arc<App>> {
         .route(path::ORDERS, get(orders::list).post(orders::create))
         .route("/v1/orders/{id}", get(orders::read))
         .route("/v1/orders/{id}/cancel", post(orders::cancel))
+        .route("/v1/orders/{id}/resume", post(orders::resume))
         .route(path::DRAFTS, get(orders::drafts).post(orders::make_draft))
         .route("/v1/drafts/{id}", get(orders::draft).delete(orders::remove_draft))
         .route(path::AUDIT, get(orders::audit))

@@ -70,6 +70,17 @@ pub(super) async fn cancel(_: Desk, State(app): State<Arc<App>>, Path(id): Path<
     Ok(StatusCode::NO_CONTENT)
 }
 
+/// Hands out the next wave of an order that stopped because too many of the one before had failed.
+pub(super) async fn resume(_: Desk, State(app): State<Arc<App>>, Path(id): Path<String>) -> Result<StatusCode, Refused> {
+    let order = find(&app, &id).await?;
+    let told = app.store.resume_order(&order.id, "desk", app.clock.now()).await?.ok_or_else(|| {
+        Refused::new(ProblemCode::OrderNotStopped, "The order did not stop, or it is over.")
+            .next_step("See what became of it; an order that expired or was cancelled is drafted anew.")
+    })?;
+    app.presence.ring(&told);
+    Ok(StatusCode::NO_CONTENT)
+}
+
 /// Cancels and tells whoever listens.
 pub(crate) async fn cancel_order(app: &App, id: &OrderId, actor: &str) -> Result<(), Refused> {
     let told = app.store.cancel_order(id, actor, app.clock.now()).await?.ok_or_else(unknown_order)?;

@@ -38,7 +38,7 @@ pub(super) async fn read(_: Desk, State(app): State<Arc<App>>, Path(id): Path<St
 /// Revokes. A ticket that is used or revoked already stays as it is, which is no fault of the caller's.
 pub(super) async fn remove(_: Desk, State(app): State<Arc<App>>, Path(id): Path<String>) -> Result<StatusCode, Refused> {
     let ticket = find(&app, &id).await?;
-    revoke(&app, &ticket.id).await?;
+    revoke(&app, &ticket.id, "desk").await?;
     Ok(StatusCode::NO_CONTENT)
 }
 
@@ -61,8 +61,8 @@ async fn find(app: &App, id: &str) -> Result<TicketRow, Refused> {
     app.store.ticket(&id).await?.ok_or_else(unknown_ticket)
 }
 
-pub(crate) async fn revoke(app: &App, id: &TicketId) -> Result<(), Refused> {
-    if app.store.revoke_ticket(id).await? {
+pub(crate) async fn revoke(app: &App, id: &TicketId, actor: &str) -> Result<(), Refused> {
+    if app.store.revoke_ticket(id, actor, app.clock.now()).await? {
         tracing::info!(ticket = %id, "ticket revoked");
     }
     Ok(())

@@ -1,11 +1,11 @@
 use super::signed::{Unverified, check_enrolled, identity_twice, unknown_agent};
-use super::{link_digest, signed};
+use super::{link, link_digest, signed};
 use crate::app::App;
 use crate::problem::Refused;
-use crate::random;
-use crate::store::{AgentRow, Enrolled, EnrolmentRow, LinkShown};
+use crate::store::{AgentRow, Enrolled, EnrolmentRow, LinkShown, ShownLink};
 use axum::extract::Request;
 use ed25519_dalek::VerifyingKey;
+use jiff::Timestamp;
 use netsonde_contract::api::fleet::{CheckIn, CheckedIn, Introduce, Introduced, OwnReport};
 use netsonde_contract::api::{Problem, ProblemCode};
 use netsonde_contract::dsse::Envelope;
@@ -126,7 +126,7 @@ async fn enrolled(
     enrolment: &EnrolmentRow,
 ) -> Result<Introduced, Refused> {
     let now = app.clock.now();
-    let link = random::token()?;
+    let link = link::make(&app.receipt_key, introduction.agent().as_str(), now)?;
     let row = AgentRow {
         labels: enrolment.labels.clone(),
         enrolled: now,
@@ -142,7 +142,7 @@ async fn enrolled(
     }
 }
 
-fn not_enrolled(outcome: &Enrolled, enrolment: &EnrolmentRow, now: jiff::Timestamp) -> Refused {
+fn not_enrolled(outcome: &Enrolled, enrolment: &EnrolmentRow, now: Timestamp) -> Refused {
     let (code, words) = match outcome {
         Enrolled::UsedUp => {
             (ProblemCode::EnrolmentUsed, format!("The code was good for {} agents, which it has.", enrolment.uses))
@@ -170,11 +170,11 @@ async fn reintroduced(
     let known = app.store.agent(introduction.agent().as_str()).await?;
     let known = known.filter(|agent| agent.introduction == introduce.introduction.as_bytes());
     let Some(known) = known else {
-        let link = random::token()?;
+        let link = link::make(&app.receipt_key, introduction.agent().as_str(), now)?;
         let labels = former.labels.clone();
         let row = AgentRow { labels, enrolled: former.enrolled, ..row_of(introduce, &introduction, now, &link) };
         // The link goes on from the former one: who shows an old one here is a copy just the same.
-        check_link(app, &former, &introduce.check_in, &link).await?;
+        check_link(app, &former, &introduce.check_in, &link, now).await?;
         if !app.store.introduce(&row, &former.id, now).await? {
             return Err(Refused::malformed("A newer introduction of this agent is known.")
                 .next_step("Introduce the agent with a higher number."));
@@ -189,16 +189,18 @@ async fn reintroduced(
 
 async fn checked_in(app: &App, agent: &AgentRow, check_in: &CheckIn) -> Result<CheckedIn, Refused> {
     check_words(check_in)?;
-    let link = random::token()?;
-    check_link(app, agent, check_in, &link).await?;
-    Ok(CheckedIn { server_time: app.clock.now(), link })
+    let now = app.clock.now();
+    let link = link::make(&app.receipt_key, agent.id.as_str(), now)?;
+    check_link(app, agent, check_in, &link, now).await?;
+    Ok(CheckedIn { server_time: now, link })
 }
 
 /// Keeps the check-in where the link that it shows is the one that was given last, and puts `next` in its place.
-async fn check_link(app: &App, agent: &AgentRow, check_in: &CheckIn, next: &str) -> Result<(), Refused> {
-    let shown = check_in.link.as_deref().map(link_digest);
+async fn check_link(app: &App, agent: &AgentRow, check_in: &CheckIn, next: &str, now: Timestamp) -> Result<(), Refused> {
+    let given = |link: &str| link::given(&app.receipt_key, agent.id.as_str(), link);
+    let shown = check_in.link.as_deref().map(|link| ShownLink { digest: link_digest(link), given: given(link) });
     let kept = CheckIn { link: None, ..check_in.clone() };
-    match app.store.check_in(&agent.id, &kept, shown, link_digest(next), app.clock.now()).await? {
+    match app.store.check_in(&agent.id, &kept, shown, link_digest(next), now).await? {
         LinkShown::Taken => signed::check_single(agent.standing()),
         LinkShown::Superseded => {
             tracing::warn!(agent = agent.id.short(), "two machines share this agent's identity");
@@ -208,7 +210,7 @@ async fn check_link(app: &App, agent: &AgentRow, check_in: &CheckIn, next: &str)
     }
 }
 
-fn row_of(introduce: &Introduce, introduction: &Introduction, now: jiff::Timestamp, link: &str) -> AgentRow {
+fn row_of(introduce: &Introduce, introduction: &Introduction, now: Timestamp, link: &str) -> AgentRow {
     AgentRow {
         id: introduction.agent(),
         bundle_key: *introduction.bundle_key.key(),

@@ -6,6 +6,7 @@
 //! keeps what comes often, for many agents at a time.
 
 mod enrol;
+mod link;
 mod notebook;
 mod presence;
 mod register;

@@ -5,6 +5,7 @@ use netsonde_contract::api::fleet::{DeliveryState, SubmitOrder};
 use netsonde_contract::api::{Problem, ProblemCode};
 use netsonde_contract::bundle::hexadecimal;
 use netsonde_contract::dsse::Envelope;
+use netsonde_contract::id::AgentId;
 use netsonde_contract::order::{
     Addressees, Epochs, MAX_BYTES, MerkleTree, Order, Refusal, RefusalCode, Situation, Verified, verify,
 };
@@ -25,12 +26,16 @@ pub(crate) async fn submit(app: &App, submitted: SubmitOrder) -> Result<OrderRow
     if submitted.waves.len() > MAX_WAVES || submitted.stop_at_failed_percent.is_some_and(|percent| percent > 100) {
         return Err(Refused::malformed("An order has at most 16 waves, and stops at 0 to 100 percent."));
     }
+    if verified.order.serve.is_some() && !submitted.waves.is_empty() {
+        return Err(Refused::malformed("An order in which an agent answers the others has no waves of its own."));
+    }
     let order = row(&verified, &submitted, now);
     if let Some(known) = app.store.order(&order.id).await? {
         return same(known, &order);
     }
     let agents = addressees(app, &submitted).await?;
-    let deliveries = deliveries(app, &order, &submitted, &agents, tree.as_ref());
+    let serving = verified.order.serve.as_ref().map(|serve| &serve.agent);
+    let deliveries = deliveries(app, &order, &submitted, &agents, (tree.as_ref(), serving));
     match app.store.add_order(&order, &deliveries).await? {
         Some(woken) => {
             app.presence.ring(&woken);
@@ -101,12 +106,14 @@ fn deliveries(
     order: &OrderRow,
     submitted: &SubmitOrder,
     agents: &[Member],
-    tree: Option<&MerkleTree>,
+    (tree, serving): (Option<&MerkleTree>, Option<&AgentId>),
 ) -> Vec<DeliveryRow> {
     // The first waves go to who is listening: a wave of agents that are away would hold up all others.
     let mut places: Vec<usize> = (0..agents.len()).collect();
     places.sort_by_key(|place| !app.presence.is_online(&agents[*place].id));
-    let waves = assign_waves(&submitted.waves, places.len());
+    // Whoever answers comes before those that send.
+    places.sort_by_key(|place| serving != Some(&agents[*place].id));
+    let waves = assign_waves(if serving.is_some() { &[1] } else { &submitted.waves }, places.len());
     let delivery = |(place, wave): (usize, u32)| {
         let agent = &agents[place];
         let cannot = unreachable(agent.standing);
@@ -159,7 +166,8 @@ fn row(verified: &Verified, submitted: &SubmitOrder, now: jiff::Timestamp) -> Or
         expires: order.expires,
         cancelled: false,
         stopped: false,
-        stop_at_failed: submitted.stop_at_failed_percent,
+        // Where nobody answers, nobody measures.
+        stop_at_failed: if order.serve.is_some() { Some(0) } else { submitted.stop_at_failed_percent },
     }
 }
 

@@ -115,7 +115,7 @@ pub(super) async fn revoke_ticket(
     engineer.check_form(&form.form_token)?;
     let id = TicketId::parse(&id).ok_or_else(crate::ingest::unknown_ticket)?;
     let ticket = app.store.ticket(&id).await?.ok_or_else(crate::ingest::unknown_ticket)?;
-    revoke(&app, &ticket.id).await?;
+    revoke(&app, &ticket.id, "page").await?;
     Ok(Redirect::to(&path::case_page(&ticket.case)))
 }
 

@@ -42,8 +42,12 @@ async fn tickets_open_their_case_and_are_revoked_once(store: &dyn Store) {
     let read = store.ticket(&ticket_id(0)).await.unwrap().unwrap();
     assert_eq!((read.targets, read.parameters, read.created), (ticket(0).targets, ticket(0).parameters, ticket(0).created));
     assert_eq!(read.proof_key.to_bytes(), ticket(0).proof_key.to_bytes());
-    assert!(store.revoke_ticket(&ticket_id(0)).await.unwrap());
-    assert!(!store.revoke_ticket(&ticket_id(0)).await.unwrap());
+    assert!(store.revoke_ticket(&ticket_id(0), "desk", time(3)).await.unwrap());
+    assert!(!store.revoke_ticket(&ticket_id(0), "desk", time(3)).await.unwrap());
+    let log = store.audit_after(0, 1_000).await.unwrap();
+    let revoked: Vec<_> = log.iter().filter(|entry| entry.action == "ticket.revoked").collect();
+    assert_eq!(revoked.len(), 1, "once, and by whom: {log:?}");
+    assert_eq!((revoked[0].actor.as_str(), revoked[0].subject.as_str()), ("desk", ticket_id(0).as_str()));
     assert_eq!(store.ticket(&ticket_id(0)).await.unwrap().unwrap().status, TicketStatus::Revoked);
     assert!(store.ticket(&ticket_id(99)).await.unwrap().is_none());
     let newest_first: Vec<TicketId> = store.tickets_of(&case(), 2).await.unwrap().into_iter().map(|ticket| ticket.id).collect();

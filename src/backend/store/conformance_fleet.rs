@@ -2,7 +2,7 @@
 
 use super::{
     Accepted, AgentRow, Asking, BundleRow, DeliveryRow, Enrolled, EnrolmentRow, LinkShown, Note, Noted, OrderRow, Origin, Sender,
-    Store, UploadRow, WorkRow,
+    ShownLink, Store, UploadRow, WorkRow,
 };
 use crate::clock::from_micros;
 use ed25519_dalek::SigningKey;
@@ -89,7 +89,9 @@ async fn a_newer_introduction_replaces_an_older_one_only(store: &dyn Store) {
 async fn of_two_machines_with_one_identity_one_is_found_out(store: &dyn Store) {
     let id = agent_id(3);
     let check_in = agent(3).check_in;
-    let shows = async |shown: u8, next: u8| store.check_in(&id, &check_in, Some([shown; 32]), [next; 32], time(6)).await.unwrap();
+    let shows = async |shown: u8, next: u8| {
+        store.check_in(&id, &check_in, Some(ShownLink { digest: [shown; 32], given: None }), [next; 32], time(6)).await.unwrap()
+    };
     assert_eq!(shows(3, 101).await, LinkShown::Taken);
     assert_eq!(shows(3, 102).await, LinkShown::Taken, "the answer with 101 was lost, or a copy shows what both had");
     assert_eq!(shows(102, 103).await, LinkShown::Taken);
@@ -100,6 +102,15 @@ async fn of_two_machines_with_one_identity_one_is_found_out(store: &dyn Store) {
     assert!(store.settle_agent(&id, time(7)).await.unwrap());
     assert_eq!(shows(101, 106).await, LinkShown::Taken);
     assert_eq!(shows(106, 107).await, LinkShown::Taken);
+    // Links that are not known: one was given before the last check-in, the other after it, by a later state of the database.
+    let given = async |at, next: u8| {
+        let shown = ShownLink { digest: [200; 32], given: Some(time(at)) };
+        store.check_in(&id, &check_in, Some(shown), [next; 32], time(6)).await.unwrap()
+    };
+    assert_eq!(given(9, 108).await, LinkShown::Taken, "the database was put back to an older state");
+    assert!(!store.agent(id.as_str()).await.unwrap().unwrap().cloned);
+    assert_eq!(given(5, 109).await, LinkShown::Superseded, "a copy shows what was superseded");
+    assert!(store.settle_agent(&id, time(7)).await.unwrap());
     assert!(!store.agent(id.as_str()).await.unwrap().unwrap().cloned);
 }
 

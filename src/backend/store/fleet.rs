@@ -1,6 +1,6 @@
 use super::{
     AgentRow, Asking, DeliveryPlace, DeliveryRow, DraftRow, Enrolled, EnrolmentRow, LinkDigest, LinkShown, Member, Note, Noted,
-    OrderRow, Reported, StoreError, WorkRow,
+    OrderRow, Reported, ShownLink, StoreError, WorkRow,
 };
 use async_trait::async_trait;
 use jiff::Timestamp;
@@ -30,7 +30,7 @@ pub(crate) trait FleetStore: Send + Sync + 'static {
         &self,
         agent: &AgentId,
         check_in: &CheckIn,
-        shown: Option<LinkDigest>,
+        shown: Option<ShownLink>,
         next: LinkDigest,
         now: Timestamp,
     ) -> Result<LinkShown, StoreError>;
@@ -64,6 +64,8 @@ pub(crate) trait FleetStore: Send + Sync + 'static {
     async fn work(&self, asked: &[Asking], now: Timestamp, count: usize) -> Result<Vec<WorkRow>, StoreError>;
     /// Cancels an order and returns the agents that are to hear of it. Nothing where there is no such order.
     async fn cancel_order(&self, id: &OrderId, actor: &str, now: Timestamp) -> Result<Option<Vec<AgentId>>, StoreError>;
+    /// Lets an order that stopped go on with its next wave, whose agents it returns. Nothing where it did not stop, or is over.
+    async fn resume_order(&self, id: &OrderId, actor: &str, now: Timestamp) -> Result<Option<Vec<AgentId>>, StoreError>;
     async fn delivery_place(&self, order: &OrderId, agent: &AgentId) -> Result<Option<DeliveryPlace>, StoreError>;
     async fn delivery_state(&self, order: &OrderId, agent: &AgentId) -> Result<Option<DeliveryState>, StoreError>;
     async fn reported(&self, order: &OrderId, agent: &AgentId) -> Result<Reported, StoreError>;

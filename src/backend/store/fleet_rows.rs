@@ -88,6 +88,14 @@ pub(crate) enum Enrolled {
     Revoked,
 }
 
+/// The link that an agent shows.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct ShownLink {
+    pub(crate) digest: LinkDigest,
+    /// When it was given, where this backend gave it.
+    pub(crate) given: Option<Timestamp>,
+}
+
 /// What became of [`super::FleetStore::check_in`].
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum LinkShown {

@@ -19,7 +19,7 @@ mod waves;
 pub(crate) use fleet::FleetStore;
 pub(crate) use fleet_rows::{
     AgentRow, Asking, DeliveryPlace, DeliveryRow, DraftRow, Enrolled, EnrolmentRow, LinkDigest, LinkShown, Member, Note, Noted,
-    OrderRow, Reported, Standing, WorkRow,
+    OrderRow, Reported, ShownLink, Standing, WorkRow,
 };
 pub(crate) use rows::{Accepted, BundleRow, CaseRow, Origin, Sender, SessionRow, Setting, TicketRow, TicketStatus, UploadRow};
 pub(crate) use sqlite::Sqlite;
@@ -54,7 +54,7 @@ pub(crate) trait Store: FleetStore {
     async fn add_ticket(&self, ticket: &TicketRow) -> Result<(), StoreError>;
     async fn ticket(&self, id: &TicketId) -> Result<Option<TicketRow>, StoreError>;
     /// Revokes an open ticket; any other stays as it is. Whether it was open.
-    async fn revoke_ticket(&self, id: &TicketId) -> Result<bool, StoreError>;
+    async fn revoke_ticket(&self, id: &TicketId, actor: &str, now: Timestamp) -> Result<bool, StoreError>;
 
     /// Adds an upload in place of the others of its ticket, or of the same bundle of its agent, whose ids it returns.
     async fn begin_upload(&self, upload: &UploadRow) -> Result<Vec<String>, StoreError>;

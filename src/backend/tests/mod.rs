@@ -22,11 +22,15 @@ mod problems;
 mod sample;
 /// The server under test.
 mod server;
+/// What a key reaches that was stolen from one agent.
+mod stolen_key;
 /// The ticket's page and its form.
 mod ticket_page;
 /// Uploads: whole, in parts, resumed, fenced, refused.
 mod upload;
 /// Uploads whose bundle and ticket do not belong together.
 mod upload_ticket;
+/// Orders in waves: stopped, looked at, let go on; and who answers before who measures.
+mod waves;
 /// Restart, sweep and verification of the store.
 mod whole_store;

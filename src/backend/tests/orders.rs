@@ -23,7 +23,7 @@ use std::time::Duration;
 const AT_ONCE: Duration = Duration::from_millis(100);
 
 impl Machine {
-    async fn report(&self, server: &Server, order: &OrderId, state: State, code: Option<&str>) -> Response {
+    pub(super) async fn report(&self, server: &Server, order: &OrderId, state: State, code: Option<&str>) -> Response {
         let code = code.map(str::to_owned);
         let detail = code.as_ref().map(|code| format!("because of {code}"));
         let report = StateReport { state, code, detail, bundle: None };
@@ -31,7 +31,7 @@ impl Machine {
     }
 
     /// A bundle of this machine's for the order, of the set that it carries.
-    async fn bundle(&self, server: &Server, order: Option<&OrderId>) -> Packed {
+    pub(super) async fn bundle(&self, server: &Server, order: Option<&OrderId>) -> Packed {
         let (_, ticket) = server.ticket("web").await;
         let agent = Agent { key: self.bundle.clone() };
         agent.packed(&ticket, |_, predicate| {
@@ -58,7 +58,7 @@ impl Machine {
         .unwrap()
     }
 
-    async fn upload(&self, server: &Server, bundle: &Packed) -> Response {
+    pub(super) async fn upload(&self, server: &Server, bundle: &Packed) -> Response {
         let begun = self.begin(server, bundle).await;
         assert_eq!(begun.status(), 201);
         let upload = begun.headers()["location"].to_str().unwrap().to_owned();
@@ -67,7 +67,7 @@ impl Machine {
 }
 
 impl Server {
-    async fn detail(&self, order: &OrderId) -> OrderDetail {
+    pub(super) async fn detail(&self, order: &OrderId) -> OrderDetail {
         self.get(&path::order(order)).bearer_auth(&self.desk_token).send().await.unwrap().json().await.unwrap()
     }
 }

@@ -222,6 +222,7 @@ impl Server {
             requester: "Asha".into(),
             reason: "it is slow".into(),
             signatures: 1,
+            serve: None,
         };
         SubmitOrder {
             // Many agents take two engineers.

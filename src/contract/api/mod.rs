@@ -67,6 +67,10 @@ pub mod path {
         format!("{ORDERS}/{id}/cancel")
     }
 
+    pub fn order_resume(id: &OrderId) -> String {
+        format!("{ORDERS}/{id}/resume")
+    }
+
     pub fn draft(id: &impl Display) -> String {
         format!("{DRAFTS}/{id}")
     }
@@ -184,6 +188,7 @@ problem_codes! {
     EnrolmentWrongProof "enrolment_wrong_proof" 403 "The enrolment code's proof does not hold",
     TrustRefused "trust_refused" 422 "The organisation's document does not verify",
     OrderUnknown "order_unknown" 404 "There is no such order",
+    OrderNotStopped "order_not_stopped" 409 "The order waits for nobody",
     OrderRefused "order_refused" 422 "The order cannot be taken",
     TicketWrongSet "ticket_wrong_set" 409 "The bundle is of another probe set than the ticket",
     TicketProofInvalid "ticket_proof_invalid" 403 "The sender does not hold the ticket",

@@ -12,12 +12,14 @@ mod addressees;
 mod epoch;
 mod merkle;
 mod refusal;
+mod serve;
 mod verify;
 
 pub use addressees::{Addressee, Addressees, MAX_LISTED};
 pub use epoch::{EPOCH_LIFE, Epoch, Epochs};
 pub use merkle::{MerkleProof, MerkleTree};
 pub use refusal::{Refusal, RefusalCode};
+pub use serve::{MAX_PEERS, MAX_SERVE_SECONDS, SERVING, Serve};
 pub use verify::{Situation, Verified, verify};
 
 use crate::dsse::Envelope;
@@ -62,6 +64,9 @@ pub struct Order {
     pub reason: String,
     /// So many different engineers must have signed; the desk asks for two where a target is none of the case's.
     pub signatures: usize,
+    /// One agent answers the others' test packets while they measure.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub serve: Option<Serve>,
 }
 
 impl Order {

@@ -46,6 +46,7 @@ refusal_codes! {
     TargetNotAllowed "target_not_allowed" "Choose another target, or ask the customer to allow it.",
     AddressNotAllowed "address_not_allowed" "The name leads to an address that is never allowed unless the policy names it.",
     PortNotAllowed "port_not_allowed" "Choose another port, or ask the customer to allow it.",
+    ServingNotAllowed "serving_not_allowed" "Ask the customer to name the other agent's address under [serve] in the machine's policy.",
     OutsideHours "outside_hours" "Wait for the hours that the customer set.",
     OverBudget "over_budget" "Ask for less: fewer packets, less time, fewer checks.",
     CannotBeChecked "cannot_be_checked" "What the check would reach cannot be known beforehand; name it in the policy.",

@@ -75,6 +75,7 @@ fn order() -> Order {
         requester: "Asha".into(),
         reason: String::new(),
         signatures: 1,
+        serve: None,
     }
 }
 

@@ -34,6 +34,8 @@ pub struct Verified {
     pub plan: Plan,
     /// Who signed, of those whose signatures count.
     pub signers: Vec<PublicKey>,
+    /// This is the agent that serves: what it sends are answers only.
+    pub serves: bool,
 }
 
 /// Whether the order in `json` may be put before the machine's policy.
@@ -59,7 +61,12 @@ pub fn verify(json: &[u8], proof: Option<&MerkleProof>, situation: &Situation<'_
     let set = ProbeSet::parse("the order's set", &order.set).map_err(|error| unusable(error.to_string()))?;
     let request = Request { targets: order.targets.clone(), parameters: order.parameters.clone(), ..Request::default() };
     let plan = set.plan(&request).map_err(|error| unusable(error.to_string()))?;
-    Ok(Verified { order, set, plan, signers })
+    let serves = order.serve.as_ref().is_some_and(|serve| serve.agent == *situation.agent);
+    let plan = match &order.serve {
+        Some(serve) if serves => serve.plan(plan),
+        _ => plan,
+    };
+    Ok(Verified { order, set, plan, signers, serves })
 }
 
 /// The order, once enough keys of the live list are seen to have signed these very bytes.
@@ -125,6 +132,11 @@ fn check_form(order: &Order) -> Result<(), Refusal> {
         .chain(order.parameters.iter().flat_map(|(name, value)| [name, value]));
     if !words.all(|text| is_clean(text)) || order.requester.len() > MAX_WORDS || order.reason.len() > MAX_WORDS {
         return malformed("the order's words are too long, or hide something");
+    }
+    if let Some(serve) = &order.serve
+        && let Err(why) = serve.check(&order.agents)
+    {
+        return malformed(why);
     }
     match &order.agents {
         Addressees::Listed(agents) if agents.is_empty() || agents.len() > MAX_LISTED => {

@@ -60,6 +60,11 @@ impl Policy {
         if let Some(refused) = self.object_to_hours(local) {
             return Some(refused);
         }
+        // Who serves sends nothing of its own to the targets.
+        if let Some(serve) = verified.order.serve.as_ref().filter(|_| verified.serves) {
+            let checks = || verified.plan.checks.iter().find_map(|check| self.object_to_check(check, local.reach));
+            return self.object_to_serving(serve).or_else(checks);
+        }
         if verified.plan.budget > self.budget.time {
             let words = format!(
                 "it may take {} s, and the policy gives {} s",

@@ -10,6 +10,7 @@ mod judge;
 mod name_pattern;
 mod parse;
 mod reach;
+mod serving;
 
 pub use address::{plain, special};
 pub use hours::{Hours, LocalTime};
@@ -17,6 +18,7 @@ pub use judge::{Decision, Local, Verdict};
 pub use name_pattern::NamePattern;
 pub use parse::TEMPLATE;
 pub use reach::Reach;
+pub use serving::Serving;
 
 use crate::config_error::ConfigError;
 use crate::kind::Kind;
@@ -99,6 +101,8 @@ pub struct Policy {
     /// Addresses that a certificate names (AIA, OCSP) may be asked.
     pub certificate_urls: bool,
     pub budget: Budget,
+    /// Whose test packets this machine may be asked to answer.
+    pub serve: Serving,
     /// Base URLs to which bundles of orders may go; empty for the one that the agent enrolled with.
     pub backends: Vec<String>,
     /// Bundles of orders are redacted at least so far.
@@ -128,6 +132,7 @@ impl Policy {
             proxied: Vec::new(),
             certificate_urls: false,
             budget: Budget::default(),
+            serve: Serving::default(),
             backends: Vec::new(),
             redaction: Level::Default,
             text: String::new(),

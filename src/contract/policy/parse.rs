@@ -1,21 +1,23 @@
 //! From a policy's text to a [`Policy`], keeping the line of every key.
 
-use super::{Budget, Hours, MAX_BYTES, NamePattern, Policy, Remote};
+use super::{Budget, Hours, MAX_BYTES, NamePattern, Policy, Remote, Serving};
 use crate::config_error::{ConfigError, Source};
 use crate::config_table::Table;
 use crate::kind::Kind;
-use crate::order::MAX_SIGNATURES;
+use crate::order::{MAX_SERVE_SECONDS, MAX_SIGNATURES};
 use crate::redaction::Level;
 use crate::set::MAX_BUDGET;
 use ipnet::IpNet;
 use std::net::IpAddr;
 use std::ops::RangeInclusive;
+use std::time::Duration;
 use toml::de::DeTable;
 
-const TABLES: [&str; 6] = ["version", "orders", "targets", "budget", "upload", "redaction"];
+const TABLES: [&str; 7] = ["version", "orders", "targets", "budget", "serve", "upload", "redaction"];
 const ORDERS: [&str; 6] = ["remote", "signers", "signatures", "kinds", "hours", "zone"];
 const TARGETS: [&str; 8] = ["names", "networks", "deny", "ports", "resolvers", "proxied", "certificate_urls", "deny_networks"];
 const BUDGET: [&str; 4] = ["time", "packets", "per_target_rate", "concurrency"];
+const SERVE: [&str; 3] = ["peers", "time", "ports"];
 /// No policy lists more entries under one key.
 const MAX_ENTRIES: usize = 1_000;
 /// Bounds of what a policy may give an order: what a person at the machine has.
@@ -49,6 +51,7 @@ pub(super) fn parse(origin: &str, text: &str) -> Result<Policy, ConfigError> {
             "orders" => orders(&table, &mut policy)?,
             "targets" => targets(&table, &mut policy)?,
             "budget" => policy.budget = budget(&table)?,
+            "serve" => policy.serve = serve(&table)?,
             "upload" => upload(&table, &mut policy)?,
             _ => redaction(&table, &mut policy)?,
         }
@@ -99,6 +102,16 @@ fn budget(table: &Table<'_>) -> Result<Budget, ConfigError> {
         packets: bounded(table, "packets", 1, MAX_PACKETS)?.map_or(default.packets, |number| number as u64),
         per_target_rate: bounded(table, "per_target_rate", 1, MAX_RATE)?.map_or(default.per_target_rate, |number| number as u32),
         concurrency: bounded(table, "concurrency", 1, MAX_CONCURRENCY)?.map_or(default.concurrency, |number| number as u32),
+    })
+}
+
+fn serve(table: &Table<'_>) -> Result<Serving, ConfigError> {
+    table.refuse_unknown_keys("key", &SERVE)?;
+    let most = Duration::from_secs(u64::from(MAX_SERVE_SECONDS));
+    Ok(Serving {
+        peers: texts(table, "peers", "\"10.1.0.7\" or \"10.1.0.0/16\"", network)?,
+        time: table.duration("time", Serving::default().time, most)?,
+        ports: texts(table, "ports", "\"862\" or \"8000-8100\"", ports)?,
     })
 }
 

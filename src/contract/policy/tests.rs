@@ -50,8 +50,9 @@ fn verified(kind: &str, target: &str, signers: &[u8]) -> Verified {
         requester: "Asha".into(),
         reason: String::new(),
         signatures: 1,
+        serve: None,
     };
-    Verified { order, set, plan, signers: signers.iter().map(|seed| public(*seed)).collect() }
+    Verified { serves: false, order, set, plan, signers: signers.iter().map(|seed| public(*seed)).collect() }
 }
 
 const MONDAY_NOON: LocalTime = LocalTime { day: 0, minute: 12 * 60 };

@@ -1,4 +1,5 @@
 use clap::{Args, Subcommand};
+use std::net::IpAddr;
 use std::path::PathBuf;
 
 /// What to run, where, and for which case.
@@ -28,6 +29,13 @@ pub(crate) struct TriggerWish {
     /// Who asks, in words that the person at the machine sees; the key's comment unless given.
     #[arg(long)]
     pub(crate) requester: Option<String>,
+    /// This agent answers the test packets of the others meanwhile (set reflect): its id, the first 8 digits of it or more, or its host
+    /// name. The target is its address and UDP port, as the others reach it.
+    #[arg(long, value_name = "ID", requires = "answering", conflicts_with = "waves")]
+    pub(crate) with: Option<String>,
+    /// The only addresses that it answers: the measuring agents', as it sees them. May be given several times.
+    #[arg(long, value_name = "ADDRESS", requires = "with")]
+    pub(crate) answering: Vec<IpAddr>,
     /// How many agents get the order at first, then, and so on; the rest comes last. Such as 1,10.
     #[arg(long = "wave", value_name = "NUMBERS", value_delimiter = ',')]
     pub(crate) waves: Vec<u32>,
@@ -75,6 +83,13 @@ pub(crate) enum OrdersCommand {
         /// Wait until nothing more can follow.
         #[arg(long)]
         follow: bool,
+    },
+    /// Lets the next wave of an order that stopped go on, after a look at what failed.
+    Resume {
+        id: String,
+        /// Do not ask.
+        #[arg(long)]
+        yes: bool,
     },
     /// Ends an order: agents that have not begun do not, and those that run stop.
     Cancel { id: String },

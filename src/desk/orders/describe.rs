@@ -33,6 +33,15 @@ pub(crate) fn describe(prepared: &Prepared, organisation: &str, signer: &Signer)
     let _ = writeln!(text, "  window    {} to {}", table::moment(order.not_before), table::moment(order.expires));
     let _ = writeln!(text, "  takes     at most {} s on each agent", plan.budget.as_secs_f64());
     text += &agents(prepared);
+    if let Some(serve) = &order.serve {
+        let peers: Vec<String> = serve.peers.iter().map(ToString::to_string).collect();
+        let (agent, port, seconds) = (harmless(serve.agent.short()), serve.port, serve.seconds);
+        let _ = writeln!(
+            text,
+            "  answers   {agent} at UDP port {port}, {} only, for at most {seconds} s; it measures nothing",
+            peers.join(", ")
+        );
+    }
     text.push_str("Checks, and what each agent sends for each at most, as far as its policy allows:\n");
     for check in &plan.checks {
         text += &line(check);

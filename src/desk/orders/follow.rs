@@ -107,6 +107,15 @@ async fn until_final(backend: &Backend, id: &OrderId) -> Result<OrderDetail, Sto
                 said.insert(delivery.agent.as_str().to_owned(), line);
             }
         }
+        let waits = |delivery: &Delivery| delivery.state == DeliveryState::Queued;
+        let held = detail.order.stopped && detail.deliveries.iter().all(|one| one.state.is_final() || waits(one));
+        if held {
+            let id = detail.order.id.short();
+            terminal::say(&format!(
+                "Order {id} stopped: too many of a wave failed. To go on all the same: netsonde-desk orders resume {id}"
+            ));
+            return Ok(detail);
+        }
         let is_over = detail.order.cancelled || clock::now().duration_since(detail.order.expires) > AFTER_EXPIRY;
         if is_over || detail.deliveries.iter().all(|delivery| delivery.state.is_final()) {
             return Ok(detail);

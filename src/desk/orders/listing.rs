@@ -17,6 +17,7 @@ pub(crate) async fn orders(backend: &Backend, command: OrdersCommand, format: Fo
         OrdersCommand::List { case } => list(backend, case.as_deref(), format).await,
         OrdersCommand::Show { id, follow: true } => follow::follow(backend, &find(backend, &id).await?, format).await,
         OrdersCommand::Show { id, follow: false } => show(backend, &id, format).await,
+        OrdersCommand::Resume { id, yes } => resume(backend, &id, yes, format).await,
         OrdersCommand::Cancel { id } => cancel(backend, &id).await,
     }
 }
@@ -110,6 +111,18 @@ fn delivery(delivery: &Delivery) -> Vec<String> {
         follow::why(delivery),
         delivery.bundle.as_ref().map_or(String::new(), |bundle| harmless(bundle.short())),
     ]
+}
+
+/// What failed is shown first: whoever lets the rest go on has seen it.
+async fn resume(backend: &Backend, id: &str, yes: bool, format: Format) -> Result<(), Stop> {
+    let id = find(backend, id).await?;
+    show(backend, id.as_str(), format).await?;
+    if !yes && !terminal::confirm("Let the next wave go on?")? {
+        return Err(Stop::failed("the order stays stopped").next("netsonde-desk orders cancel ID ends it"));
+    }
+    backend.tell("resuming the order", Method::POST, &path::order_resume(&id), &serde_json::json!({})).await?;
+    terminal::say(&format!("Order {id} goes on with its next wave, which is judged as the others were."));
+    Ok(())
 }
 
 async fn cancel(backend: &Backend, id: &str) -> Result<(), Stop> {

@@ -11,6 +11,8 @@ mod follow;
 mod listing;
 /// A wish becomes an order.
 mod prepare;
+/// One agent answers the others.
+mod serving;
 /// Signs and submits.
 mod signed;
 /// What an engineer wants.

@@ -1,4 +1,4 @@
-use super::Wish;
+use super::{Wish, serving};
 use crate::backend::Backend;
 use crate::organisation::Organisation;
 use crate::stop::Stop;
@@ -43,6 +43,7 @@ pub(crate) async fn prepare(backend: &Backend, own: &Organisation, wish: Wish, n
     let plan = plan(&wish.set, &wish)?;
     let all = agents::all(backend).await?;
     let (chosen, mut warnings) = choose(&all, &wish)?;
+    let serve = serving::serve(&wish, &all, &chosen, &plan)?;
     warnings.extend(chosen.iter().filter_map(|agent| hindrance(agent, &plan)));
     let foreign = foreign_targets(backend, &wish.case, &plan).await?;
     let addressees: Vec<Addressee> =
@@ -65,6 +66,7 @@ pub(crate) async fn prepare(backend: &Backend, own: &Organisation, wish: Wish, n
         requester: wish.requester,
         reason: wish.reason,
         signatures,
+        serve,
     };
     let words = chosen.iter().map(|agent| in_words(agent)).collect();
     let submitted = SubmitOrder {
@@ -128,7 +130,7 @@ fn plan(set: &str, wish: &Wish) -> Result<Plan, Stop> {
 /// The agents that are named and those that carry the labels, each once; revoked and cloned ones are left out, and named in a warning.
 fn choose<'a>(all: &'a [AgentSummary], wish: &Wish) -> Result<(Vec<&'a AgentSummary>, Vec<String>), Stop> {
     let mut chosen = Vec::new();
-    for text in &wish.agents {
+    for text in wish.agents.iter().chain(wish.with.as_ref().map(|(agent, _)| agent)) {
         chosen.push(agents::named(all, text)?);
     }
     if !wish.labels.is_empty() {

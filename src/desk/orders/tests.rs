@@ -22,6 +22,7 @@ fn wish(target: &str, agents: &[&str]) -> Wish {
         life: SignedDuration::from_hours(1),
         waves: Vec::new(),
         stop_at: None,
+        with: None,
         draft: None,
     }
 }

@@ -10,6 +10,7 @@ use netsonde_contract::nearest::nearest;
 use netsonde_contract::order::MAX_WINDOW;
 use netsonde_contract::set::{MAX_SET_BYTES, built_in, find_built_in};
 use std::collections::BTreeMap;
+use std::net::IpAddr;
 use std::path::Path;
 
 /// What an engineer wants, before it is an order.
@@ -28,6 +29,8 @@ pub(crate) struct Wish {
     pub(crate) life: SignedDuration,
     pub(crate) waves: Vec<u32>,
     pub(crate) stop_at: Option<u8>,
+    /// Which agent answers the others, and which addresses.
+    pub(crate) with: Option<(String, Vec<IpAddr>)>,
     /// The draft that it comes from.
     pub(crate) draft: Option<String>,
 }
@@ -46,6 +49,7 @@ impl Wish {
             life: life(&wish.expires)?,
             waves: wish.waves.clone(),
             stop_at: wish.stop_at,
+            with: wish.with.clone().map(|agent| (agent, wish.answering.clone())),
             draft: None,
         })
     }
@@ -65,6 +69,7 @@ impl Wish {
             life: life(expires)?,
             waves: Vec::new(),
             stop_at: None,
+            with: None,
             draft: Some(kept.id),
         })
     }

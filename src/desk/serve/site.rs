@@ -137,6 +137,7 @@ impl Site {
             life: orders::life(LIFE)?,
             waves: Vec::new(),
             stop_at: None,
+            with: None,
             draft: None,
         })
     }

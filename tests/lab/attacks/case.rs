@@ -139,9 +139,33 @@ pub(super) struct OrderChange {
     pub targets: Option<Vec<String>>,
     #[serde(default)]
     pub parameters: BTreeMap<String, String>,
+    /// One agent is to answer others.
+    pub serve: Option<ServeChange>,
     /// Further keys of the payload, or other values of known ones.
     #[serde(default)]
     pub extra: toml::Table,
+}
+
+/// This agent is to answer test packets.
+#[derive(Clone, Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct ServeChange {
+    pub peers: Vec<std::net::IpAddr>,
+    #[serde(default = "usual_port")]
+    pub port: u16,
+    #[serde(default = "usual_seconds")]
+    pub seconds: u32,
+    /// Another agent than this one is to answer.
+    #[serde(default)]
+    pub by_another: bool,
+}
+
+fn usual_port() -> u16 {
+    8_862
+}
+
+fn usual_seconds() -> u32 {
+    60
 }
 
 #[derive(Clone, Debug, Deserialize)]
@@ -159,6 +183,8 @@ pub(super) enum Agents {
     This,
     Another,
     None,
+    /// This one and another.
+    Two,
     /// 25, this one among them.
     Many,
     /// 101, this one among them, and all listed.

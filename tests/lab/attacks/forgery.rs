@@ -4,7 +4,7 @@ use super::trust::{Organisation, key};
 use anyhow::{Context, Result};
 use jiff::SignedDuration;
 use netsonde_contract::id::{AgentId, CaseId, OrderId, OrganisationId};
-use netsonde_contract::order::{Addressee, Addressees, Epoch, MEDIA_TYPE, MerkleProof, MerkleTree, Order};
+use netsonde_contract::order::{Addressee, Addressees, Epoch, MEDIA_TYPE, MerkleProof, MerkleTree, Order, Serve};
 use serde_json::{Value, json};
 use sha2::{Digest, Sha256};
 
@@ -119,6 +119,13 @@ fn order(change: &OrderChange, to: &Addressed<'_>, id_of: &str) -> Result<(Order
         None if own_set => SET.to_owned(),
         None => set_of(change)?,
     };
+    let serve = change.serve.as_ref().map(|serve| Serve {
+        agent: if serve.by_another { AgentId::of(&key(100).verifying_key()) } else { to.agent.clone() },
+        port: serve.port,
+        peers: serve.peers.clone(),
+        seconds: serve.seconds,
+        key: "0f".repeat(32),
+    });
     let order = Order {
         organisation: if change.other_organisation { OrganisationId::new("0".repeat(64)) } else { to.organisation.id.clone() },
         id: OrderId::from_bytes(id),
@@ -132,6 +139,7 @@ fn order(change: &OrderChange, to: &Addressed<'_>, id_of: &str) -> Result<(Order
         requester: change.requester.clone().unwrap_or_else(|| "Asha".to_owned()),
         reason: change.reason.clone().unwrap_or_default(),
         signatures: change.signatures.unwrap_or(1),
+        serve,
     };
     Ok((order, proofs))
 }
@@ -149,6 +157,7 @@ fn addressees(which: Agents, own: &Addressee) -> (Addressees, Option<Proofs>) {
         Agents::This => (Addressees::Listed(vec![own.clone()]), None),
         Agents::Another => (Addressees::Listed(vec![other(0)]), None),
         Agents::None => (Addressees::Listed(Vec::new()), None),
+        Agents::Two => (Addressees::Listed(with_own(2)), None),
         Agents::Many => (Addressees::Listed(with_own(25)), None),
         Agents::Crowd => (Addressees::Listed(with_own(101)), None),
         Agents::Tree | Agents::TreeOfOthers => {

@@ -1,6 +1,6 @@
 use super::audit::{self, Deed};
 use super::{Sqlite, column};
-use crate::store::{AgentRow, Enrolled, EnrolmentRow, LinkDigest, LinkShown};
+use crate::store::{AgentRow, Enrolled, EnrolmentRow, LinkDigest, LinkShown, ShownLink};
 use jiff::Timestamp;
 use netsonde_contract::api::fleet::{CheckIn, Labels, TrustDocuments};
 use netsonde_contract::bundle::key_id;
@@ -159,21 +159,33 @@ pub(super) async fn check_in(
     store: &Sqlite,
     agent: &AgentId,
     check_in: &CheckIn,
-    shown: Option<LinkDigest>,
+    shown: Option<ShownLink>,
     next: LinkDigest,
     now: Timestamp,
 ) -> sqlx::Result<LinkShown> {
     let mut transaction = store.begin().await?;
-    let row = sqlx::query("SELECT link, link_before FROM agents WHERE id = ?")
+    let row = sqlx::query("SELECT link, link_before, last_seen FROM agents WHERE id = ?")
         .bind(agent.as_str())
         .fetch_one(&mut *transaction)
         .await?;
     let (current, before) = (column::digest_if_any(&row, "link")?, column::digest_if_any(&row, "link_before")?);
+    let (digest, given) = (shown.map(|shown| shown.digest), shown.and_then(|shown| shown.given));
+    let last_seen = column::time_if_any(&row, "last_seen")?;
     // The one before is taken again, because its answer may have been lost; what was given in that answer is then superseded, so that of two
     // machines one is found out the next time.
     let before = match current {
-        Some(current) if shown == Some(current) => Some(current),
-        Some(_) if shown.is_some() && shown == before => before,
+        Some(current) if digest == Some(current) => Some(current),
+        Some(_) if digest.is_some() && digest == before => before,
+        // It was given after the last thing that is remembered: not the agent is a copy, but the database was put back to an older state.
+        Some(current) if given > last_seen => {
+            let detail = format!(
+                "a link given at {}, which the database does not know: it was put back to an older state",
+                given.unwrap_or(now)
+            );
+            let deed = Deed { actor: "backend", action: "agent.link_ahead", subject: agent.as_str(), detail: &detail };
+            audit::append(&mut transaction, now, deed).await?;
+            Some(current)
+        }
         None => None,
         Some(_) => {
             sqlx::query("UPDATE agents SET cloned = 1 WHERE id = ?").bind(agent.as_str()).execute(&mut *transaction).await?;

@@ -1,7 +1,7 @@
 use super::{Sqlite, agents, audit, members, notes, orders, work};
 use crate::store::{
     AgentRow, Asking, DeliveryPlace, DeliveryRow, DraftRow, Enrolled, EnrolmentRow, FleetStore, LinkDigest, LinkShown, Member,
-    Note, Noted, OrderRow, Reported, StoreError, WorkRow,
+    Note, Noted, OrderRow, Reported, ShownLink, StoreError, WorkRow,
 };
 use async_trait::async_trait;
 use jiff::Timestamp;
@@ -40,7 +40,7 @@ impl FleetStore for Sqlite {
         &self,
         agent: &AgentId,
         check_in: &CheckIn,
-        shown: Option<LinkDigest>,
+        shown: Option<ShownLink>,
         next: LinkDigest,
         now: Timestamp,
     ) -> Result<LinkShown, StoreError> {
@@ -109,6 +109,10 @@ impl FleetStore for Sqlite {
 
     async fn cancel_order(&self, id: &OrderId, actor: &str, now: Timestamp) -> Result<Option<Vec<AgentId>>, StoreError> {
         doing!("cancel an order", orders::cancel(self, id, actor, now))
+    }
+
+    async fn resume_order(&self, id: &OrderId, actor: &str, now: Timestamp) -> Result<Option<Vec<AgentId>>, StoreError> {
+        doing!("resume an order", orders::resume(self, id, actor, now))
     }
 
     async fn delivery_place(&self, order: &OrderId, agent: &AgentId) -> Result<Option<DeliveryPlace>, StoreError> {

@@ -138,8 +138,8 @@ impl Store for Sqlite {
         doing!("read a ticket", tickets::get(self, id))
     }
 
-    async fn revoke_ticket(&self, id: &TicketId) -> Result<bool, StoreError> {
-        doing!("revoke a ticket", tickets::revoke(self, id))
+    async fn revoke_ticket(&self, id: &TicketId, actor: &str, now: Timestamp) -> Result<bool, StoreError> {
+        doing!("revoke a ticket", tickets::revoke(self, id, actor, now))
     }
 
     async fn begin_upload(&self, upload: &UploadRow) -> Result<Vec<String>, StoreError> {

@@ -4,7 +4,9 @@ use crate::store::waves::{self, Next};
 use crate::store::{DeliveryPlace, DeliveryRow, OrderRow};
 use jiff::Timestamp;
 use netsonde_contract::api::fleet::DeliveryState;
+use netsonde_contract::dsse::Envelope;
 use netsonde_contract::id::{AgentId, BundleId, CaseId, OrderId};
+use netsonde_contract::order::Order;
 use sqlx::sqlite::SqliteRow;
 use sqlx::{Row, SqliteConnection};
 use std::collections::BTreeMap;
@@ -97,7 +99,7 @@ pub(super) async fn advance(connection: &mut SqliteConnection, order: &OrderId, 
             .await?;
         let Some(wave) = waiting else { return Ok(woken) };
         let row = sqlx::query(
-            "SELECT stop_at_failed, cancelled OR stopped OR over OR expires <= ?2 AS ended FROM orders WHERE id = ?1",
+            "SELECT stop_at_failed, envelope, cancelled OR stopped OR over OR expires <= ?2 AS ended FROM orders WHERE id = ?1",
         )
         .bind(order.as_str())
         .bind(now.as_microsecond())
@@ -116,7 +118,11 @@ pub(super) async fn advance(connection: &mut SqliteConnection, order: &OrderId, 
         .await?;
         let states =
             states.into_iter().filter_map(|(state, count)| Some((DeliveryState::from_name(&state)?, count.unsigned_abs())));
-        match waves::judge(states, row.try_get("stop_at_failed")?) {
+        let states: Vec<(DeliveryState, u64)> = states.collect();
+        // Who answers the others is heard of first, and goes on while they measure.
+        let answers = states.iter().any(|(state, _)| *state == DeliveryState::Running) && serves(row.try_get("envelope")?);
+        let next = if answers { Next::Go } else { waves::judge(states, row.try_get("stop_at_failed")?) };
+        match next {
             Next::Wait => return Ok(woken),
             Next::Stop => {
                 sqlx::query("UPDATE orders SET stopped = 1 WHERE id = ?").bind(order.as_str()).execute(&mut *connection).await?;
@@ -125,20 +131,53 @@ pub(super) async fn advance(connection: &mut SqliteConnection, order: &OrderId, 
                 audit::append(connection, now, deed).await?;
                 return Ok(woken);
             }
-            Next::Go => {
-                let number = next_number(&mut *connection).await?;
-                let agents: Vec<String> = sqlx::query_scalar(
-                    "UPDATE deliveries SET sequence = ?3 WHERE order_id = ?1 AND wave = ?2 AND sequence IS NULL RETURNING agent_id",
-                )
-                .bind(order.as_str())
-                .bind(wave)
-                .bind(number)
-                .fetch_all(&mut *connection)
-                .await?;
-                woken.extend(agents.into_iter().map(AgentId::new));
-            }
+            Next::Go => woken.extend(hand_out(connection, order, wave).await?),
         }
     }
+}
+
+/// Gives a wave's agents the order, and returns them.
+async fn hand_out(connection: &mut SqliteConnection, order: &OrderId, wave: u32) -> sqlx::Result<Vec<AgentId>> {
+    let number = next_number(&mut *connection).await?;
+    let agents: Vec<String> = sqlx::query_scalar(
+        "UPDATE deliveries SET sequence = ?3 WHERE order_id = ?1 AND wave = ?2 AND sequence IS NULL RETURNING agent_id",
+    )
+    .bind(order.as_str())
+    .bind(wave)
+    .bind(number)
+    .fetch_all(connection)
+    .await?;
+    Ok(agents.into_iter().map(AgentId::new).collect())
+}
+
+/// Whether one of the order's agents answers the others while they measure.
+fn serves(envelope: &str) -> bool {
+    let order = Envelope::from_json(envelope.as_bytes()).ok().and_then(|envelope| Order::unverified(&envelope).ok());
+    order.is_some_and(|order| order.serve.is_some())
+}
+
+/// The wave that an order stopped before is handed out whatever became of the one before.
+pub(super) async fn resume(store: &Sqlite, id: &OrderId, actor: &str, now: Timestamp) -> sqlx::Result<Option<Vec<AgentId>>> {
+    let mut transaction = store.begin().await?;
+    let stopped =
+        sqlx::query("UPDATE orders SET stopped = 0 WHERE id = ? AND stopped AND NOT cancelled AND NOT over AND expires > ?")
+            .bind(id.as_str())
+            .bind(now.as_microsecond())
+            .execute(&mut *transaction)
+            .await?
+            .rows_affected();
+    let waiting: Option<u32> = sqlx::query_scalar("SELECT min(wave) FROM deliveries WHERE order_id = ? AND sequence IS NULL")
+        .bind(id.as_str())
+        .fetch_one(&mut *transaction)
+        .await?;
+    let Some(wave) = waiting.filter(|_| stopped > 0) else { return Ok(None) };
+    let mut woken = hand_out(&mut transaction, id, wave).await?;
+    let detail = format!("with wave {}, {} agents", wave + 1, woken.len());
+    audit::append(&mut transaction, now, Deed { actor, action: "order.resumed", subject: id.as_str(), detail: &detail }).await?;
+    // A wave of agents that are known not to run it is over at once.
+    woken.extend(advance(&mut transaction, id, now).await?);
+    transaction.commit().await?;
+    Ok(Some(woken))
 }
 
 pub(super) async fn get(store: &Sqlite, id: &OrderId) -> sqlx::Result<Option<OrderRow>> {

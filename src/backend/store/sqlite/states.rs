@@ -6,8 +6,9 @@ use crate::store::Noted;
 use jiff::Timestamp;
 use netsonde_contract::api::fleet::{DeliveryState, StateReport};
 use netsonde_contract::id::{AgentId, OrderId};
+use netsonde_contract::order::SERVING;
 use sqlx::SqliteConnection;
-use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::collections::{BTreeMap, HashMap};
 
 /// One report, and the place that its answer has.
 pub(super) struct Told<'a> {
@@ -40,6 +41,8 @@ pub(super) async fn keep(
     let mut states = before(connection, told).await?;
     let mut changes: BTreeMap<(&OrderId, &AgentId), &Told<'_>> = BTreeMap::new();
     let mut ended = Vec::new();
+    // The others' turn has also come where this one answers them.
+    let mut turns = BTreeMap::new();
     for one in told {
         noted[one.place] = match states.get_mut(&(one.order, one.agent)) {
             None => Noted::Unknown,
@@ -49,6 +52,10 @@ pub(super) async fn keep(
                 changes.insert((one.order, one.agent), one);
                 if one.report.state.is_final() {
                     ended.push(one);
+                }
+                if one.report.state.is_final() || one.report.code.as_deref() == Some(SERVING) {
+                    let latest = turns.entry(one.order).or_insert(one.at);
+                    *latest = one.at.max(*latest);
                 }
                 Noted::Kept
             }
@@ -62,7 +69,11 @@ pub(super) async fn keep(
         })
         .collect();
     sqlx::query(CHANGE).bind(column::to_json(&rows)?).execute(&mut *connection).await?;
-    end(connection, &ended, woken).await
+    end(connection, &ended).await?;
+    for (order, now) in turns {
+        woken.extend(orders::advance(connection, order, now).await?);
+    }
+    Ok(())
 }
 
 async fn before<'a>(
@@ -80,19 +91,13 @@ async fn before<'a>(
     Ok(states)
 }
 
-/// Writes down what has ended and hands out the waves whose turn it is by that.
-async fn end(connection: &mut SqliteConnection, ended: &[&Told<'_>], woken: &mut Vec<AgentId>) -> sqlx::Result<()> {
+/// Writes down what has ended.
+async fn end(connection: &mut SqliteConnection, ended: &[&Told<'_>]) -> sqlx::Result<()> {
     let words: Vec<_> =
         ended.iter().map(|one| (format!("agent {}", one.agent), format!("delivery.{}", one.report.state.name()))).collect();
     let deeds = ended.iter().zip(&words).map(|(one, (actor, action))| {
         let detail = one.report.code.as_deref().unwrap_or_default();
         (one.at, Deed { actor, action, subject: one.order.as_str(), detail })
     });
-    audit::append_all(connection, deeds).await?;
-    let orders: BTreeSet<&OrderId> = ended.iter().map(|one| one.order).collect();
-    for order in orders {
-        let now = ended.iter().filter(|one| one.order == order).map(|one| one.at).max().unwrap_or_default();
-        woken.extend(orders::advance(connection, order, now).await?);
-    }
-    Ok(())
+    audit::append_all(connection, deeds).await
 }

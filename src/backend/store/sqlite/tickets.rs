@@ -1,6 +1,7 @@
 use super::audit::{self, Deed};
 use super::{Sqlite, column};
 use crate::store::{TicketRow, TicketStatus};
+use jiff::Timestamp;
 use netsonde_contract::id::{BundleId, CaseId, TicketId};
 use netsonde_contract::ticket::ProofKey;
 use sqlx::Row;
@@ -57,13 +58,17 @@ pub(super) async fn of_case(store: &Sqlite, case: &CaseId, count: u32) -> sqlx::
     rows.iter().map(read).collect()
 }
 
-pub(super) async fn revoke(store: &Sqlite, id: &TicketId) -> sqlx::Result<bool> {
+pub(super) async fn revoke(store: &Sqlite, id: &TicketId, actor: &str, now: Timestamp) -> sqlx::Result<bool> {
     let mut transaction = store.begin().await?;
     let changed = sqlx::query("UPDATE tickets SET status = 'revoked' WHERE id = ? AND status = 'open'")
         .bind(id.as_str())
         .execute(&mut *transaction)
         .await?
         .rows_affected();
+    if changed > 0 {
+        let deed = Deed { actor, action: "ticket.revoked", subject: id.as_str(), detail: "" };
+        audit::append(&mut transaction, now, deed).await?;
+    }
     transaction.commit().await?;
     Ok(changed > 0)
 }
