@@ -3,6 +3,8 @@
 //! A probe records observations and never decides what is wrong. [`run`] is the one dispatch, from checked parameters to the
 //! kind that measures them. Every packet passes [`gate::Gate`]; every clock reading comes from [`clock::Clock`].
 
+/// What this process may see on this machine.
+pub mod capability;
 /// The run's own packets, as a file.
 pub mod capture;
 /// The only place that reads a clock.

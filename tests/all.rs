@@ -7,6 +7,8 @@ mod attacks;
 mod bundle_tools;
 /// The clouds' services, in a namespace that has their addresses.
 mod cloud;
+/// Commands that the documents tell a person to type.
+mod documented_commands;
 /// Echo requests to ten thousand addresses.
 mod echo_sweep;
 /// What every kind that connects or sends says of a router that forbids, and of a machine without a network.

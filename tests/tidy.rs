@@ -113,6 +113,19 @@ fn every_probe_set_in_the_folder_is_in_the_catalogue() {
     assert_eq!(in_folder, listed);
 }
 
+/// Who mends a fault depends on whose network it is in.
+#[test]
+fn every_article_says_who_mends_it_in_each_cloud_and_on_premises() {
+    let mut missing = Vec::new();
+    for (code, article) in netsonde_diagnosis::ARTICLES {
+        let mends = article.split("## Who fixes it, and how").nth(1).unwrap_or_default();
+        let names = [["Azure", "Azure"], ["AWS", "Amazon"], ["GCP", "Google"], ["On premises", "on premises"]];
+        let lacking = names.iter().filter(|either| !either.iter().any(|name| mends.contains(name)));
+        missing.extend(lacking.map(|either| format!("{code}: {}", either[0])));
+    }
+    assert!(missing.is_empty(), "{missing:?}");
+}
+
 #[test]
 fn rules_articles_and_codes_agree() {
     for rule in netsonde_diagnosis::RULES {

@@ -18,7 +18,7 @@ use crate::context::NotMeasurable;
 use crate::gate::Gate;
 use crate::platform::packet_tap::{PacketTap, Tapped, interface_name, lacks_right};
 use headers::Transport;
-use netsonde_contract::outcome::Note;
+use netsonde_contract::capability::CAPTURE;
 use pcapng::{Packet, Writer};
 use std::collections::HashSet;
 use std::net::IpAddr;
@@ -66,7 +66,7 @@ impl Capture {
     pub fn begin(gate: &Arc<Gate>) -> Result<Self, NotMeasurable> {
         let tap = PacketTap::open().map_err(|error| {
             if lacks_right(&error) {
-                NotMeasurable::with_grant("capturing packets needs CAP_NET_RAW", Note::WITH_SUDO)
+                NotMeasurable(crate::capability::denied(&CAPTURE))
             } else {
                 NotMeasurable::new(format!("packets cannot be captured on this system: {error}"))
             }

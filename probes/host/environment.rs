@@ -1,5 +1,5 @@
 use crate::clock::Clock;
-use crate::platform::{self, host};
+use crate::platform::host;
 use netsonde_contract::environment::Environment;
 
 /// What stands where the system does not tell.
@@ -8,6 +8,7 @@ const UNKNOWN: &str = "unknown";
 /// The machine and the program: read once, when the run begins. `version` is the program's own.
 pub fn environment(version: &str, clock: &Clock) -> Environment {
     let (kernel, hostname) = names();
+    let rights = crate::capability::rights();
     Environment {
         version: version.to_owned(),
         os: std::env::consts::OS.to_owned(),
@@ -15,9 +16,9 @@ pub fn environment(version: &str, clock: &Clock) -> Environment {
         kernel: kernel.unwrap_or_else(|| UNKNOWN.into()),
         architecture: std::env::consts::ARCH.to_owned(),
         hostname: hostname.unwrap_or_else(|| UNKNOWN.into()),
-        raw_sockets: platform::raw_sockets(),
-        ping_sockets: platform::ping_sockets(),
-        elevated: platform::elevated(),
+        raw_sockets: rights.raw_sockets,
+        ping_sockets: rights.ping_sockets,
+        elevated: rights.administrator,
         began: clock.wall(),
     }
 }

@@ -125,7 +125,10 @@ async fn towards(context: &Context, params: &HostParams) -> Result<bool, NotMeas
         found = routes::addresses(context, target).await;
     }
     let addresses = found.as_ref().cloned().unwrap_or_default();
-    let routes = routes::record(context, addresses.clone()).await;
+    let routes = match params.target {
+        Some(_) => routes::record(context, addresses.clone()).await,
+        None => routes::record_defaults(context).await,
+    };
     if !params.only_route {
         let gateways: Vec<IpAddr> = routes.iter().filter_map(next_hop).collect();
         record(context, move || neighbours(&gateways).map(Fact::Neighbours)).await;

@@ -1,6 +1,6 @@
 use crate::context::{Context, NotMeasurable};
 use crate::names::Names;
-use crate::platform::host::{interfaces, route};
+use crate::platform::host::{default_routes, interfaces, route};
 use netsonde_contract::failure::{Failure, Step};
 use netsonde_contract::observation::{Fact, Interface, Route};
 use std::net::IpAddr;
@@ -9,6 +9,9 @@ use std::time::Duration;
 /// How long to wait for the target's addresses. The check is about this machine: a dead resolver is the dns check's finding, and
 /// getaddrinfo waits for one longer than any deadline.
 const NAME_PATIENCE: Duration = Duration::from_secs(3);
+
+/// A machine with many tables has many default routes.
+const MAX_DEFAULTS: usize = 16;
 
 /// The addresses of the target.
 ///
@@ -41,6 +44,23 @@ pub(super) async fn record(context: &Context, addresses: Vec<IpAddr>) -> Vec<Rou
         routes
     });
     asked.await.unwrap_or_default()
+}
+
+/// Records the ways to everything that no other entry is for; gives them back.
+pub(super) async fn record_defaults(context: &Context) -> Vec<Route> {
+    let (recorder, clock) = (context.recorder.clone(), context.clock);
+    let read = tokio::task::spawn_blocking(move || {
+        let interfaces = interfaces().unwrap_or_default();
+        let at_us = clock.now_us();
+        let mut routes = default_routes();
+        routes.truncate(MAX_DEFAULTS);
+        for route in &mut routes {
+            route.tunnel = route.interface.as_deref().and_then(|name| tunnel(&interfaces, name));
+            recorder.record(at_us, Fact::Route(route.clone()));
+        }
+        routes
+    });
+    read.await.unwrap_or_default()
 }
 
 fn to(target: IpAddr) -> Route {

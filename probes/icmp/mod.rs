@@ -17,6 +17,7 @@ use crate::context::{Context, Ending, NotMeasurable};
 /// The parsers here, for `tests/fuzz`.
 #[cfg(all(target_os = "linux", any(test, feature = "fuzzing")))]
 pub(crate) use engine::fuzzing;
+use netsonde_contract::capability::ICMP_ECHO;
 use netsonde_contract::kind::IcmpParams;
 pub(crate) use statistics::distribution;
 pub use statistics::of_requests;
@@ -59,16 +60,9 @@ async fn own_engine(_context: &Context, _params: &IcmpParams, _aims: &[Aim]) -> 
     Ok(None)
 }
 
-/// Ping sockets are the smaller right: they send echo requests and nothing else, where raw sockets also read and forge packets.
-/// The IPv4 setting rules over both families.
+/// Neither raw nor ping sockets could be opened.
 fn denied() -> NotMeasurable {
-    let why = "this process may open neither raw nor ping (datagram ICMP) sockets";
-    let grant = if cfg!(target_os = "linux") {
-        "sudo sysctl -w net.ipv4.ping_group_range=\"0 2147483647\""
-    } else {
-        "run the same command as administrator"
-    };
-    NotMeasurable::with_grant(why, grant)
+    NotMeasurable(crate::capability::denied(&ICMP_ECHO))
 }
 
 #[cfg(test)]

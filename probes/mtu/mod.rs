@@ -22,13 +22,13 @@ mod udp;
 /// What a way of sending packets has to offer.
 mod wire;
 
+use crate::capability::require;
 use crate::context::{Context, Ending, NotMeasurable};
-use crate::platform::raw_sockets;
 use futures_util::future::join_all;
 use measuring::measure;
+use netsonde_contract::capability::{MTU_TCP, MTU_UDP};
 use netsonde_contract::kind::MtuParams;
 use netsonde_contract::observation::{Mtu, MtuLimit, MtuTransport};
-use std::io;
 use std::net::{IpAddr, SocketAddr};
 
 /// Measures every address of the host, all at once. Ends as expected where any address answers, and none lies behind a path that
@@ -37,13 +37,14 @@ use std::net::{IpAddr, SocketAddr};
 /// # Errors
 /// Where the host gives no address, where the system cannot send packets that must not be cut, and over TCP without raw sockets.
 pub(crate) async fn run(context: &Context, params: &MtuParams) -> Result<Ending, NotMeasurable> {
-    if params.transport == MtuTransport::Tcp {
-        may_craft(cfg!(target_os = "linux"), raw_sockets())?;
-    }
+    require(match params.transport {
+        MtuTransport::Udp => &MTU_UDP,
+        MtuTransport::Tcp => &MTU_TCP,
+    })?;
     let addresses = context.names.resolve(&context.gate, &params.host).await;
     let addresses = addresses.map_err(|failure| NotMeasurable::unresolved(&params.host, &failure))?;
     let facts = match params.transport {
-        MtuTransport::Udp => over_udp(context, params, addresses).await?,
+        MtuTransport::Udp => over_udp(context, params, addresses).await,
         MtuTransport::Tcp => over_tcp(context, params, addresses).await,
     };
     let mut answering = facts.iter().filter(|fact| fact.passed_bytes.is_some()).peekable();
@@ -52,27 +53,13 @@ pub(crate) async fn run(context: &Context, params: &MtuParams) -> Result<Ending,
     Ok(if any && !swallowed { Ending::AsExpected } else { Ending::Failed })
 }
 
-fn may_craft(built: bool, raw: bool) -> Result<(), NotMeasurable> {
-    match (built, raw) {
-        (true, true) => Ok(()),
-        (true, false) => Err(NotMeasurable::with_grant(
-            "measuring packet sizes within a connection needs raw sockets, which this process may not open",
-            "take transport \"udp\", which needs no right, or run the same command with sudo",
-        )),
-        (false, _) => Err(NotMeasurable::new("measuring packet sizes within a connection is built for Linux only as yet")),
-    }
-}
-
-async fn over_udp(context: &Context, params: &MtuParams, addresses: Vec<IpAddr>) -> Result<Vec<Mtu>, NotMeasurable> {
+async fn over_udp(context: &Context, params: &MtuParams, addresses: Vec<IpAddr>) -> Vec<Mtu> {
     let mut measured = Vec::new();
     for address in addresses {
         let opened = udp::open(context, address, params.port());
-        if opened.as_ref().is_err_and(|error| error.kind() == io::ErrorKind::Unsupported) {
-            return Err(NotMeasurable::new("this system cannot send packets that no router may cut"));
-        }
         measured.push(measure(context, params, address, opened));
     }
-    Ok(join_all(measured).await)
+    join_all(measured).await
 }
 
 async fn over_tcp(context: &Context, params: &MtuParams, addresses: Vec<IpAddr>) -> Vec<Mtu> {

@@ -1,4 +1,4 @@
-use super::{may_craft, run};
+use super::run;
 use crate::context::Ending;
 use crate::platform::raw_sockets;
 use crate::tls::servers::context;
@@ -47,14 +47,6 @@ async fn a_port_that_swallows_everything_tells_nothing_of_sizes() {
     let Fact::Mtu(mtu) = &observations[0].fact else { panic!("{observations:?}") };
     assert_eq!((ending, mtu.limit, mtu.passed_bytes), (Ending::Failed, MtuLimit::Unknown, None));
     assert!(mtu.failure.as_ref().unwrap().text.contains("no packet"));
-}
-
-#[test]
-fn a_connection_s_packets_need_raw_sockets_and_say_what_would_help() {
-    assert!(may_craft(true, true).is_ok());
-    let missing = may_craft(true, false).unwrap_err();
-    assert!(missing.0.grant.is_some_and(|grant| grant.contains("udp") && grant.contains("sudo")));
-    assert!(may_craft(false, true).is_err());
 }
 
 /// Measures over TCP, from a server that does this with each connection.

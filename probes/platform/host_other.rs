@@ -40,6 +40,16 @@ pub(crate) fn route(target: IpAddr) -> io::Result<Route> {
     Ok(Route { source: Some(socket.local_addr()?.ip()), ..Route::to(target) })
 }
 
+/// The default route of each family, by the interface that the library takes for the default one.
+pub(crate) fn default_routes() -> Vec<Route> {
+    let Ok(interface) = netdev::get_default_interface() else { return Vec::new() };
+    let Some(gateway) = &interface.gateway else { return Vec::new() };
+    let v4 = gateway.ipv4.first().copied().map(|address| (IpAddr::V4(Ipv4Addr::UNSPECIFIED), IpAddr::V4(address)));
+    let v6 = gateway.ipv6.first().copied().map(|address| (IpAddr::V6(Ipv6Addr::UNSPECIFIED), IpAddr::V6(address)));
+    let route = |(any, gateway)| Route { gateway: Some(gateway), interface: Some(interface.name.clone()), ..Route::to(any) };
+    v4.into_iter().chain(v6).map(route).collect()
+}
+
 /// What the system's own configuration names. Blocks.
 pub(crate) fn system_resolvers() -> SystemResolvers {
     const READ_FROM: &str = "system configuration";

@@ -3,6 +3,7 @@
 
 use super::host_linux::text;
 use super::netlink::{Answer, Request, attributes};
+use netsonde_contract::capability::HOST_FIREWALL;
 use netsonde_contract::observation::{Chain, Firewall, FirewallTable};
 use netsonde_contract::outcome::Note;
 use std::io;
@@ -42,9 +43,7 @@ pub(crate) fn firewall() -> Firewall {
 
 fn unread(error: &io::Error) -> Note {
     match error.kind() {
-        io::ErrorKind::PermissionDenied => {
-            Note { why: "the packet filter shows itself to root only".to_owned(), grant: Some(Note::WITH_SUDO.to_owned()) }
-        }
+        io::ErrorKind::PermissionDenied => crate::capability::denied(&HOST_FIREWALL),
         _ => Note { why: format!("the packet filter did not answer: {error}"), grant: None },
     }
 }

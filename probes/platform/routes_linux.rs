@@ -6,7 +6,7 @@ use super::netlink::{Answer, Request, attributes, number};
 use netsonde_contract::observation::{Route, RoutingRule};
 use nix::libc;
 use std::io;
-use std::net::IpAddr;
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
 /// The sizes of `rtmsg` and `fib_rule_hdr`.
 const ROUTE_HEADER_BYTES: usize = 12;
@@ -76,6 +76,33 @@ pub(super) fn read_route(target: IpAddr, answer: &Answer) -> Route {
             _ => {}
         }
     }
+    route
+}
+
+/// The default routes of every table, the preferred one of each family first. None carries a rule: which packets it is for is not asked.
+pub(crate) fn default_routes() -> Vec<Route> {
+    let mut routes = Vec::new();
+    for any in [IpAddr::V4(Ipv4Addr::UNSPECIFIED), IpAddr::V6(Ipv6Addr::UNSPECIFIED)] {
+        let mut header = [0; ROUTE_HEADER_BYTES];
+        header[0] = family(any);
+        let answers = Request::new(libc::RTM_GETROUTE, true, &header).answers().unwrap_or_default();
+        let mut found: Vec<Route> =
+            answers.iter().filter(|answer| is_default(answer)).map(|answer| default(any, answer)).collect();
+        found.sort_by_key(|route| route.metric.unwrap_or(0));
+        routes.append(&mut found);
+    }
+    routes
+}
+
+/// An entry for every address that leads somewhere, and does not refuse.
+pub(super) fn is_default(answer: &Answer) -> bool {
+    let (length, kind) = (answer.body.get(1), answer.body.get(7));
+    answer.kind == libc::RTM_NEWROUTE && length == Some(&0) && kind == Some(&libc::RTN_UNICAST)
+}
+
+fn default(any: IpAddr, answer: &Answer) -> Route {
+    let mut route = read_route(any, answer);
+    describe(&mut route, answer);
     route
 }
 

@@ -2,6 +2,7 @@
 
 use crate::clock::Clock;
 use crate::platform::packet_socket::{IPV4, IPV6, Instruction, LinkPacket, PacketSocket};
+use netsonde_contract::capability::TCP_ANSWER;
 use netsonde_contract::observation::SeenSegment;
 use netsonde_contract::outcome::Note;
 use pnet::packet::Packet;
@@ -66,14 +67,7 @@ impl Answers {
 
 fn unread(error: &io::Error) -> Note {
     match error.kind() {
-        io::ErrorKind::PermissionDenied => Note {
-            why: "the answer's own packet was not read, which needs raw sockets".to_owned(),
-            grant: Some("run netsonde with sudo, or give it CAP_NET_RAW".to_owned()),
-        },
-        io::ErrorKind::Unsupported => {
-            let why = format!("this version does not read the answer's own packet on {}", std::env::consts::OS);
-            Note { why, grant: None }
-        }
+        io::ErrorKind::PermissionDenied | io::ErrorKind::Unsupported => crate::capability::denied(&TCP_ANSWER),
         _ => Note { why: format!("the answer's own packet was not read: {error}"), grant: None },
     }
 }

@@ -20,10 +20,11 @@ mod udp;
 /// What a way of sending probes has to offer.
 mod wire;
 
+use crate::capability::{require, rights};
 use crate::context::{Context, Ending, NotMeasurable};
 use crate::packet::session::Session;
-use crate::platform::raw_sockets;
 use futures_util::future::join_all;
+use netsonde_contract::capability::{Rights, Sight, System, TRACEROUTE_ICMP, TRACEROUTE_SESSION, TRACEROUTE_UDP};
 use netsonde_contract::failure::{Failure, Step};
 use netsonde_contract::kind::{FlowChoice, TracerouteParams, TracerouteProtocol};
 use netsonde_contract::observation::TraceProtocol;
@@ -44,11 +45,10 @@ struct Way {
 /// # Errors
 /// Where the host gives no address, raw sockets are needed and not allowed, or the system offers no way to trace.
 pub(crate) async fn run(context: &Context, params: &TracerouteParams) -> Result<Ending, NotMeasurable> {
-    if cfg!(not(target_os = "linux")) {
-        return Err(NotMeasurable::new("tracing the way is built for Linux only as yet"));
-    }
-    let raw = raw_sockets();
-    let way = way(by_default(params), raw)?;
+    require(&TRACEROUTE_UDP)?;
+    let rights = rights();
+    let raw = rights.raw_sockets;
+    let way = way(by_default(params), rights)?;
     let addresses = context.names.resolve(&context.gate, &params.host).await;
     let addresses = addresses.map_err(|failure| NotMeasurable::unresolved(&params.host, &failure))?;
     let of_family = |v4: bool| addresses.iter().copied().find(|address| address.is_ipv4() == v4);
@@ -77,21 +77,20 @@ fn by_default(params: &TracerouteParams) -> TracerouteProtocol {
     }
 }
 
-fn way(wanted: TracerouteProtocol, raw: bool) -> Result<Way, NotMeasurable> {
+fn way(wanted: TracerouteProtocol, rights: Rights) -> Result<Way, NotMeasurable> {
+    let raw = rights.raw_sockets;
     let with = |protocol| Ok(Way { protocol, raw });
+    let without = |sight: &Sight| {
+        let note = sight.missing(System::here(), rights);
+        Err(note.map_or_else(|| NotMeasurable::new(format!("{} is not possible here", sight.what)), NotMeasurable))
+    };
     match (wanted, raw) {
         (TracerouteProtocol::Icmp | TracerouteProtocol::Auto, true) => with(TraceProtocol::Icmp),
         (TracerouteProtocol::Udp, _) | (TracerouteProtocol::Auto, false) => with(TraceProtocol::Udp),
         (TracerouteProtocol::Tcp, _) => with(TraceProtocol::Tcp),
         (TracerouteProtocol::TcpSession, true) => with(TraceProtocol::TcpSession),
-        (TracerouteProtocol::Icmp, false) => Err(NotMeasurable::with_grant(
-            "tracing with ICMP needs raw sockets, which this process may not open",
-            "take protocol \"udp\", which needs no right, or run the same command with sudo",
-        )),
-        (TracerouteProtocol::TcpSession, false) => Err(NotMeasurable::with_grant(
-            "tracing within a connection needs raw sockets, which this process may not open",
-            "take protocol \"tcp\", which needs no right, or run the same command with sudo",
-        )),
+        (TracerouteProtocol::Icmp, false) => without(&TRACEROUTE_ICMP),
+        (TracerouteProtocol::TcpSession, false) => without(&TRACEROUTE_SESSION),
     }
 }
 
@@ -158,10 +157,10 @@ mod tests {
             (P::Tcp, false, TraceProtocol::Tcp),
             (P::TcpSession, true, TraceProtocol::TcpSession),
         ] {
-            assert_eq!(way(wanted, raw).unwrap(), Way { protocol, raw });
+            assert_eq!(way(wanted, Rights { raw_sockets: raw, ..Rights::NONE }).unwrap(), Way { protocol, raw });
         }
         for (wanted, instead) in [(P::Icmp, "udp"), (P::TcpSession, "tcp")] {
-            let missing = way(wanted, false).unwrap_err();
+            let missing = way(wanted, Rights::NONE).unwrap_err();
             assert!(missing.0.grant.is_some_and(|grant| grant.contains(instead)));
         }
     }

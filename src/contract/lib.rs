@@ -13,6 +13,7 @@ pub mod audit;
 /// The signed diagnostic bundle: pack, sign, verify.
 pub mod bundle;
 /// Root causes: the closed list of codes.
+pub mod capability;
 pub mod cause;
 /// Errors in files that people write, with file, line, column and the nearest known key.
 pub mod config_error;

@@ -2,6 +2,7 @@
 //! from or the measurement that would decide.
 
 use crate::rule::Rule;
+use netsonde_contract::capability::{Right, System};
 use netsonde_contract::environment::Environment;
 use netsonde_contract::finding::{NotSeparated, Rejected};
 
@@ -77,8 +78,8 @@ fn would_take(cause: &str, neighbour: &str, environment: &Environment) -> Option
         .filter_map(|(_, _, needs)| match needs {
             RawSockets(_) if environment.raw_sockets => None,
             RawSockets(shows) => {
-                let how = if environment.os == "windows" { "as administrator" } else { "with sudo" };
-                Some(format!("raw sockets, which {shows}: run the same command {how}"))
+                let grant = Right::RawSockets.grant(System::of(&environment.os));
+                Some(format!("{}, which {shows}: {grant}", Right::RawSockets.name()))
             }
             Other(words) => Some((*words).to_owned()),
         })

@@ -8,6 +8,7 @@ use crate::context::Context;
 use crate::platform::host::interfaces;
 use crate::platform::packet_socket::{ARP, IPV6, PacketSocket};
 use futures_util::future::join_all;
+use netsonde_contract::capability::HOST_DUPLICATES;
 use netsonde_contract::failure::{Failure, Step};
 use netsonde_contract::observation::{AddressAnswer, AddressProbe, Fact, Interface};
 use netsonde_contract::outcome::Note;
@@ -101,14 +102,7 @@ async fn listen(record: &mut Record<'_>, socket: &PacketSocket, own: [u8; 6], ad
 /// A right that is missing is a note; all else is a failure.
 fn refused(error: &io::Error) -> (Option<Note>, Option<Failure>) {
     match error.kind() {
-        io::ErrorKind::PermissionDenied => {
-            let note = Note { why: "asking on the link needs raw sockets".to_owned(), grant: Some(Note::WITH_SUDO.to_owned()) };
-            (Some(note), None)
-        }
-        io::ErrorKind::Unsupported => {
-            let why = format!("this version does not ask on links of {}", std::env::consts::OS);
-            (Some(Note { why, grant: None }), None)
-        }
+        io::ErrorKind::PermissionDenied | io::ErrorKind::Unsupported => (Some(crate::capability::denied(&HOST_DUPLICATES)), None),
         _ => (None, Some(Failure::from_io(error, Step::Open))),
     }
 }

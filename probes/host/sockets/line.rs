@@ -20,6 +20,7 @@ pub(super) const STATES: [&str; 13] = [
 /// What is counted of one socket.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) struct Line {
+    pub(super) local: IpAddr,
     pub(super) local_port: u16,
     pub(super) remote: IpAddr,
     pub(super) remote_port: u16,
@@ -37,10 +38,11 @@ impl Line {
         /// Only the lists of UDP end in a count of drops.
         const DROPS: usize = 12;
         let words: Vec<&str> = line.split_whitespace().collect();
-        let (_, local_port) = endpoint(words.get(1)?)?;
+        let (local, local_port) = endpoint(words.get(1)?)?;
         let (remote, remote_port) = endpoint(words.get(2)?)?;
         let is_udp = words.len() == DROPS + 1;
         Some(Self {
+            local,
             local_port,
             remote,
             remote_port,

@@ -7,7 +7,9 @@ mod processes;
 
 use super::read;
 use line::{Line, STATES};
-use netsonde_contract::observation::{EphemeralPorts, OwnerSockets, PortUse, RemotePort, Sockets, StateCount, TowardsTarget};
+use netsonde_contract::observation::{
+    EphemeralPorts, Listener, OwnerSockets, PortUse, RemotePort, Sockets, StateCount, TowardsTarget,
+};
 use std::collections::{BTreeMap, BTreeSet};
 use std::net::IpAddr;
 
@@ -17,6 +19,8 @@ const EPHEMERAL_RANGE: &str = "/proc/sys/net/ipv4/ip_local_port_range";
 
 /// The longest list of each figure that is kept; the largest counts come first.
 const MAX_KEPT: usize = 16;
+/// A server listens on a few dozen ports.
+const MAX_LISTENERS: usize = 64;
 
 /// For whom sockets are counted.
 #[derive(Clone, Copy, Debug)]
@@ -41,7 +45,9 @@ pub(super) fn read(targets: &[IpAddr], viewer: Viewer) -> Option<Sockets> {
     sockets.complete = complete;
     sockets.ephemeral = read::text(EPHEMERAL_RANGE).ok().and_then(|text| ephemeral(&text, &tcp, targets));
     let shown = tcp.iter().chain(&udp).filter(|line| viewer.elevated || line.user_id == viewer.user_id);
-    sockets.processes = processes::of(&shown.map(|line| line.inode).filter(|inode| *inode > 0).collect());
+    let holders = processes::of(&shown.map(|line| line.inode).filter(|inode| *inode > 0).collect());
+    sockets.listening = listening(&tcp, &udp, &holders.by_inode);
+    sockets.processes = holders.counts;
     Some(sockets)
 }
 
@@ -66,9 +72,25 @@ fn count(tcp: &[Line], udp: &[Line], targets: &[IpAddr], viewer: Viewer) -> Sock
         processes: Vec::new(),
         remote_ports: largest(remote).into_iter().map(|(port, count)| RemotePort { port, count }).collect(),
         towards_target: towards.collect(),
+        listening: Vec::new(),
         ephemeral: None,
         complete: true,
     }
+}
+
+/// What waits for others, each once: TCP sockets in that state, and UDP sockets that are connected to nobody.
+fn listening(tcp: &[Line], udp: &[Line], programs: &BTreeMap<u64, String>) -> Vec<Listener> {
+    let of = |protocol: &str, line: &Line| Listener {
+        port: line.local_port,
+        protocol: protocol.to_owned(),
+        address: line.local,
+        user_id: line.user_id,
+        process: programs.get(&line.inode).cloned(),
+    };
+    let tcp = tcp.iter().filter(|line| STATES.get(usize::from(line.state)) == Some(&"listen")).map(|line| of("tcp", line));
+    let udp = udp.iter().filter(|line| line.remote_port == 0 && line.local_port > 0).map(|line| of("udp", line));
+    let found: BTreeSet<Listener> = tcp.chain(udp).collect();
+    found.into_iter().take(MAX_LISTENERS).collect()
 }
 
 /// In the order of the kernel's numbers for them.
@@ -124,7 +146,26 @@ mod tests {
     use super::*;
 
     fn line(user_id: u32, state: u8, local_port: u16, remote: &str, remote_port: u16) -> Line {
-        Line { local_port, remote: remote.parse().unwrap(), remote_port, state, user_id, inode: 7, drops: 0 }
+        Line {
+            local: IpAddr::from([127, 0, 0, 1]),
+            local_port,
+            remote: remote.parse().unwrap(),
+            remote_port,
+            state,
+            user_id,
+            inode: 7,
+            drops: 0,
+        }
+    }
+
+    #[test]
+    fn what_listens_is_named_with_its_port_address_and_program() {
+        let (listens, connected) = (line(0, 10, 22, "0.0.0.0", 0), line(0, 1, 22, "192.0.2.1", 40_000));
+        let (open, busy) = (line(5, 7, 68, "0.0.0.0", 0), line(5, 1, 53_000, "192.0.2.53", 53));
+        let programs = BTreeMap::from([(7, "sshd".to_owned())]);
+        let found = listening(&[listens.clone(), listens, connected], &[open, busy], &programs);
+        let found: Vec<_> = found.iter().map(|each| (each.protocol.as_str(), each.port, each.process.as_deref())).collect();
+        assert_eq!(found, [("tcp", 22, Some("sshd")), ("udp", 68, Some("sshd"))]);
     }
 
     #[test]

@@ -4,6 +4,7 @@
 mod agent;
 mod audit;
 mod bundle;
+mod capabilities;
 mod completions;
 mod diagnose;
 mod enroll;
@@ -69,6 +70,8 @@ enum Command {
     /// Shows the probe sets that are built in, and checks files of one's own.
     #[command(subcommand)]
     Sets(sets::SetsCommand),
+    /// Says what can be measured on this machine by this user, and what grants the rest.
+    Capabilities(capabilities::CapabilitiesCommand),
     /// Explains what a finding means, how it was told, and who can fix it.
     Explain(explain::ExplainCommand),
     /// Looks into a bundle, verifies it, prints its report, or sends it.
@@ -137,6 +140,7 @@ pub(crate) fn dispatch(arguments: impl IntoIterator<Item = OsString>) -> u8 {
         Command::Probe(command) => command.execute(),
         Command::Reflect(command) => command.execute(),
         Command::Sets(command) => command.execute(),
+        Command::Capabilities(command) => command.execute(),
         Command::Explain(command) => command.execute(),
         Command::Bundle(command) => command.execute(),
         Command::Diagnose(command) => command.execute(),

@@ -1,5 +1,6 @@
 use super::Home;
 use netsonde_contract::api::fleet::{CheckIn, PolicySummary};
+use netsonde_contract::capability::{System, is_any_seen};
 use netsonde_contract::kind::Kind;
 use netsonde_contract::order::Epoch;
 use netsonde_contract::policy::{Policy, Remote};
@@ -17,8 +18,14 @@ pub(crate) fn check_in(home: &Home<'_>, epoch: &Epoch, policy: Option<&Policy>, 
         version: build.version,
         platform: build.target,
         policy: summary,
-        kinds: Kind::ALL.to_vec(),
+        kinds: kinds(),
         instance: instance.to_owned(),
         link: home.link(),
     }
+}
+
+/// What this process can measure on this machine.
+fn kinds() -> Vec<Kind> {
+    let rights = netsonde_probes::capability::rights();
+    Kind::ALL.iter().copied().filter(|kind| is_any_seen(*kind, System::here(), rights)).collect()
 }

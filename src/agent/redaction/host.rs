@@ -2,8 +2,8 @@
 
 use super::Redactor;
 use netsonde_contract::observation::{
-    AddressAnswer, AddressProbe, Chain, Clock, Counter, Counters, Firewall, FirewallTable, Interface, InterfaceGrowth, Machine,
-    Neighbour, Neighbours, PortUse, Pressure, ProcessSockets, Proxies, ProxySetting, ResolverSource, Resolvers, Route,
+    AddressAnswer, AddressProbe, Chain, Clock, Counter, Counters, Firewall, FirewallTable, Interface, InterfaceGrowth, Listener,
+    Machine, Neighbour, Neighbours, PortUse, Pressure, ProcessSockets, Proxies, ProxySetting, ResolverSource, Resolvers, Route,
     RoutingRule, Sockets, StateCount, SystemLoad, TowardsTarget,
 };
 use std::net::IpAddr;
@@ -125,7 +125,13 @@ impl Redactor<'_> {
         for used in ephemeral.iter_mut().flat_map(|ports| &mut ports.towards) {
             *used = PortUse { address: self.address(used.address), ..*used };
         }
-        Sockets { tcp: self.states(&fact.tcp), processes, towards_target, ephemeral, ..fact.clone() }
+        let listener = |listener: &Listener| Listener {
+            address: self.address(listener.address),
+            process: listener.process.as_deref().map(|name| self.word(name)),
+            ..listener.clone()
+        };
+        let listening = fact.listening.iter().map(listener).collect();
+        Sockets { tcp: self.states(&fact.tcp), processes, towards_target, listening, ephemeral, ..fact.clone() }
     }
 
     fn states(&mut self, states: &[StateCount]) -> Vec<StateCount> {

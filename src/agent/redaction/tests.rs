@@ -185,6 +185,7 @@ pub(crate) fn full_document() -> Value {
         {"fact": "sockets", "tcp": [{"state": "established", "count": 1}], "udp": 1, "udp_drops": 1,
          "owners": [{"user_id": 1, "own": true, "count": 1}], "processes": [{"process": "curl", "count": 1}],
          "remote_ports": [{"port": 443, "count": 1}], "towards_target": [{"address": "203.0.113.7", "states": [{"state": "time_wait", "count": 1}]}],
+         "listening": [{"port": 22, "protocol": "tcp", "address": "203.0.113.200", "user_id": 0, "process": "sshd"}],
          "ephemeral": {"low": 32768, "high": 60999, "in_use": 1, "towards": [{"address": "203.0.113.7", "port": 443, "in_use": 1}]}, "complete": true},
         {"fact": "firewall", "tables": [{"family": "inet", "name": "filter", "chains": [{"name": "input", "hook": "input", "policy": "drop",
          "rules": 1, "drop_rules": 1, "dropped": 1, "reject_rules": 1, "rejected": 1}]}], "legacy_tables": ["ip filter"],

@@ -35,9 +35,9 @@ pub use dnssec::{DnssecChain, Security, ZoneSecurity};
 pub use expectation::{Expectation, ExpectationAbout, Relation, type_and_size};
 pub use host::{
     AddressAnswer, AddressProbe, Capacity, Chain, Clock, Conntrack, Counter, Counters, CpuTime, Descriptors, EphemeralPorts,
-    Firewall, FirewallTable, Interface, InterfaceCounters, InterfaceGrowth, Machine, Neighbour, Neighbours, OwnerSockets,
-    PortUse, Pressure, ProcessSockets, Proxies, ProxySetting, RemotePort, ResolverSource, Resolvers, Route, RoutingRule, Sockets,
-    StateCount, SystemLoad, TowardsTarget,
+    Firewall, FirewallTable, Interface, InterfaceCounters, InterfaceGrowth, Listener, Machine, Neighbour, Neighbours,
+    OwnerSockets, PortUse, Pressure, ProcessSockets, Proxies, ProxySetting, RemotePort, ResolverSource, Resolvers, Route,
+    RoutingRule, Sockets, StateCount, SystemLoad, TowardsTarget,
 };
 pub use http::{
     Alternative, ChangedHeader, ComparedAnswer, Comparison, EchoedHeaders, Exchange, ExchangePurpose, Header, Phases,

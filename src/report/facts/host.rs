@@ -43,7 +43,7 @@ pub(super) fn route(route: &Route) -> String {
     if let Some(found) = &route.failure {
         return format!("no route to {}: {}", route.target, failure::short(found));
     }
-    let mut line = format!("to {}", route.target);
+    let mut line = if route.target.is_unspecified() { "everything else".to_owned() } else { format!("to {}", route.target) };
     match route.gateway {
         Some(gateway) => line.push_str(&format!(" by {gateway}")),
         None => line.push_str(" directly"),

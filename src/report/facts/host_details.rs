@@ -2,8 +2,9 @@
 
 use crate::units;
 use netsonde_contract::observation::{
-    Chain, Clock, Counters, Firewall, Interface, InterfaceCounters, Neighbour, Neighbours, Sockets,
+    Chain, Clock, Counters, Firewall, Interface, InterfaceCounters, Listener, Neighbour, Neighbours, Route, RoutingRule, Sockets,
 };
+use std::net::SocketAddr;
 
 /// Entries listed of a long list; the whole stands in the bundle.
 const MAX_LISTED: usize = 32;
@@ -45,6 +46,35 @@ pub(super) fn clock(clock: &Clock) -> Vec<String> {
     if parts.is_empty() { Vec::new() } else { vec![parts.join(", ")] }
 }
 
+/// The entry and the rule that the route comes from.
+pub(super) fn route(route: &Route) -> Vec<String> {
+    let mut parts = Vec::new();
+    parts.extend(route.source.map(|source| format!("from {source}")));
+    parts.extend(route.matched.as_ref().map(|matched| format!("by the entry {matched}")));
+    parts.extend(route.table.map(|table| format!("of table {}", table_name(table))));
+    parts.extend(route.made_by.as_ref().map(|maker| format!("made by {maker}")));
+    parts.extend(route.metric.map(|metric| format!("metric {metric}")));
+    parts.extend(route.mtu.map(|mtu| format!("packets of at most {mtu} bytes")));
+    parts.extend(route.rule.as_ref().map(rule));
+    if parts.is_empty() { Vec::new() } else { vec![parts.join(", ")] }
+}
+
+/// The names of the tables that every Linux has (linux/rtnetlink.h).
+fn table_name(table: u32) -> String {
+    match table {
+        253 => "default".to_owned(),
+        254 => "main".to_owned(),
+        255 => "local".to_owned(),
+        other => other.to_string(),
+    }
+}
+
+fn rule(rule: &RoutingRule) -> String {
+    let from = rule.from.as_deref().unwrap_or("all");
+    let to = rule.to.as_ref().map(|to| format!(" to {to}")).unwrap_or_default();
+    format!("chosen by rule {}: from {from}{to} lookup {}", rule.priority, table_name(rule.table))
+}
+
 pub(super) fn neighbours(neighbours: &Neighbours) -> Vec<String> {
     let entry = |entry: &Neighbour| {
         let hardware = entry.hardware_address.as_ref().map(|address| format!(" at {address}")).unwrap_or_default();
@@ -69,6 +99,11 @@ pub(super) fn sockets(sockets: &Sockets) -> Vec<String> {
     list("by owner", owners.collect());
     list("by program", sockets.processes.iter().map(|each| format!("{} {}", each.process, each.count)).collect());
     list("by remote port", sockets.remote_ports.iter().map(|each| format!("{} {}", each.port, each.count)).collect());
+    let listener = |each: &Listener| {
+        let program = each.process.as_ref().map(|name| format!(" ({name})")).unwrap_or_default();
+        format!("{} {}{program}", each.protocol, SocketAddr::new(each.address, each.port))
+    };
+    list("listening", sockets.listening.iter().map(listener).collect());
     if let Some(ports) = &sockets.ephemeral {
         lines.push(format!("the system chooses local ports from {} to {}", ports.low, ports.high));
         lines.extend(

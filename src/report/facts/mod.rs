@@ -155,7 +155,7 @@ pub(crate) fn details(fact: &Fact) -> Vec<String> {
         Fact::PlatformAddress(fact) => failure::details(fact.failure.as_ref()),
         Fact::Trace(fact) => route::details(fact),
         Fact::Service(fact) => service::details(fact),
-        Fact::Route(fact) => failure::details(fact.failure.as_ref()),
+        Fact::Route(fact) => [failure::details(fact.failure.as_ref()), host_details::route(fact)].concat(),
         Fact::Interface(fact) => host_details::interface(fact),
         Fact::Clock(fact) => host_details::clock(fact),
         Fact::Neighbours(fact) => host_details::neighbours(fact),

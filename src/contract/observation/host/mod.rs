@@ -26,4 +26,6 @@ pub use neighbours::{Neighbour, Neighbours};
 pub use proxies::{Proxies, ProxySetting};
 pub use resolvers::{ResolverSource, Resolvers};
 pub use route::{Route, RoutingRule};
-pub use sockets::{EphemeralPorts, OwnerSockets, PortUse, ProcessSockets, RemotePort, Sockets, StateCount, TowardsTarget};
+pub use sockets::{
+    EphemeralPorts, Listener, OwnerSockets, PortUse, ProcessSockets, RemotePort, Sockets, StateCount, TowardsTarget,
+};

@@ -6,7 +6,7 @@ use std::net::IpAddr;
 /// The route that the system takes to one address.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub struct Route {
-    /// The address that the route leads to.
+    /// The address that the route leads to; where the check has no target, the unspecified address, for the default route.
     pub target: IpAddr,
     /// The next hop; none where the target is on the link.
     #[serde(default, skip_serializing_if = "Option::is_none")]

@@ -24,6 +24,9 @@ pub struct Sockets {
     /// Sockets that are connected to the target.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub towards_target: Vec<TowardsTarget>,
+    /// What waits for connections or datagrams, of all users; the lowest ports first, 64 at most.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub listening: Vec<Listener>,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub ephemeral: Option<EphemeralPorts>,
     /// Everything was read, and not only a beginning.
@@ -55,6 +58,22 @@ pub struct ProcessSockets {
     pub process: String,
     /// How many sockets the process has.
     pub count: u32,
+}
+
+/// A socket that waits for connections or datagrams.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize, JsonSchema)]
+pub struct Listener {
+    /// The local port.
+    pub port: u16,
+    /// `tcp` or `udp`.
+    pub protocol: String,
+    /// The local address; the unspecified one stands for all.
+    pub address: IpAddr,
+    /// The user's number.
+    pub user_id: u32,
+    /// The program's name, without its arguments; none where the process may not see it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub process: Option<String>,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]

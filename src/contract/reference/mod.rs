@@ -3,6 +3,9 @@
 //! What a field means is its doc comment; its unit is the ending of its name. A test refuses a field without a meaning, so that
 //! whoever adds one documents it in the place where it is defined.
 
+/// Where what a field holds comes from, and its unit.
+mod provenance;
+
 use crate::kind::{Field, Kind};
 use crate::observation::Observation;
 use schemars::schema_for;
@@ -45,11 +48,11 @@ pub fn markdown() -> String {
     }
     text.push_str("\n## Facts\n\nThe name of a fact stands in its field `fact`, beside `id`, `check` and `at_us`.\n");
     for (tag, name) in facts() {
-        describe(&mut text, &name, &format!("\n### {tag}\n"));
+        describe(&mut text, &name, &tag);
     }
     text.push_str("\n## Parts of facts\n");
     for name in parts() {
-        describe(&mut text, &name, &format!("\n### {name}\n"));
+        describe(&mut text, &name, &name);
     }
     text
 }
@@ -129,9 +132,9 @@ fn properties(schema: &Value) -> Vec<(String, Value)> {
 }
 
 /// One type: what it is, and its fields or its words.
-fn describe(text: &mut String, name: &str, heading: &str) {
+fn describe(text: &mut String, name: &str, called: &str) {
     let schema = definition(name);
-    text.push_str(heading);
+    let _ = writeln!(text, "\n### {called}");
     if let Some(description) = schema["description"].as_str() {
         let _ = write!(text, "\n{}\n", description.replace("[`", "`").replace("`]", "`"));
     }
@@ -140,12 +143,11 @@ fn describe(text: &mut String, name: &str, heading: &str) {
         let of_type = sources(schema["description"].as_str().unwrap_or_default());
         text.push_str("\n| field | is | meaning | source |\n|---|---|---|---|\n");
         for (field, property) in fields {
-            let unit =
-                UNITS.iter().find(|(ending, _)| field.ends_with(ending)).map_or(String::new(), |(_, unit)| format!(", {unit}"));
+            let shape = shape(&property);
+            let unit = unit(called, &field, &shape).map_or(String::new(), |unit| format!(", {unit}"));
             let meaning = cell(&meaning(&property));
-            let own = sources(&meaning);
-            let source = if own.is_empty() { &of_type } else { &own };
-            let _ = writeln!(text, "| `{field}` | {}{unit} | {meaning} | {} |", shape(&property), source.join(", "));
+            let source = source(called, &field, &meaning, &of_type);
+            let _ = writeln!(text, "| `{field}` | {shape}{unit} | {meaning} | {source} |");
         }
     }
     let words = words(&schema);
@@ -155,6 +157,22 @@ fn describe(text: &mut String, name: &str, heading: &str) {
             let _ = writeln!(text, "| {word} | {} |", cell(&meaning));
         }
     }
+}
+
+/// A field's own sources, else those that the table names for it or its type, else what its type says.
+fn source(name: &str, field: &str, meaning: &str, of_type: &[String]) -> String {
+    let own = sources(meaning);
+    if !own.is_empty() {
+        return own.join(", ");
+    }
+    provenance::of_field(name, field).map_or_else(|| of_type.join(", "), str::to_owned)
+}
+
+/// What a field's number counts: the ending of its name says it, or a table; nothing where it is no number.
+fn unit(name: &str, field: &str, shape: &str) -> Option<&'static str> {
+    let by_ending = UNITS.iter().find(|(ending, _)| field.ends_with(ending)).map(|(_, unit)| *unit);
+    let is_number = ["whole number", "number", "list of whole number", "list of number"].contains(&shape);
+    by_ending.or_else(|| is_number.then(|| provenance::unit(name, field)))
 }
 
 /// The values of an enumeration, with what each means.
@@ -283,6 +301,27 @@ mod tests {
     fn every_field_says_what_it_means() {
         let missing = undocumented();
         assert!(missing.is_empty(), "{} fields have no doc comment: {missing:?}", missing.len());
+    }
+
+    #[test]
+    fn every_field_says_where_it_comes_from() {
+        let called = facts().into_iter().chain(parts().into_iter().map(|name| (name.clone(), name)));
+        let mut known = BTreeSet::new();
+        let mut missing = Vec::new();
+        for (called, name) in called {
+            let schema = definition(&name);
+            let of_type = sources(schema["description"].as_str().unwrap_or_default());
+            known.insert(called.clone());
+            for (field, property) in properties(&schema) {
+                known.extend([format!("{called}.{field}"), format!("*.{field}")]);
+                if source(&called, &field, &cell(&meaning(&property)), &of_type).is_empty() {
+                    missing.push(format!("{called}.{field}"));
+                }
+            }
+        }
+        assert!(missing.is_empty(), "{} fields have no source (src/contract/reference/sources.txt): {missing:?}", missing.len());
+        let unknown: Vec<_> = provenance::keys().filter(|key| !known.contains(*key)).collect();
+        assert!(unknown.is_empty(), "sources.txt speaks of what is not there: {unknown:?}");
     }
 
     #[test]
