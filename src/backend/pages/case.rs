@@ -190,6 +190,7 @@ async fn show(app: &App, row: &BundleRow, ticket: Option<&TicketRow>) -> Result<
         (Ok((bundle, _)), Origin::Order { order, agent }, _) => {
             bundle.predicate.order.as_ref() == Some(order) && AgentId::of(&bundle.key) == *agent
         }
+        (Ok((bundle, _)), Origin::Scheduled { agent, .. }, _) => AgentId::of(&bundle.key) == *agent,
         (Ok((bundle, _)), Origin::Ticket(_), Some(ticket)) => bundle.predicate.ticket.as_ref().is_some_and(|claim| {
             ticket.proof_key.verify(&ticket.id, &bundle.key, &app.receipt_key.verifying_key(), &claim.proof)
         }),

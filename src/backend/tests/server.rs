@@ -34,11 +34,12 @@ pub(super) struct Server {
 pub(super) struct Options {
     pub(super) plain: bool,
     pub(super) limits: Limits,
+    pub(super) alerts: Option<PathBuf>,
 }
 
 impl Default for Options {
     fn default() -> Self {
-        Self { plain: true, limits: Limits::default() }
+        Self { plain: true, limits: Limits::default(), alerts: None }
     }
 }
 
@@ -63,6 +64,7 @@ impl Server {
             data: folder.path().join("data"),
             public_url: None,
             plain: options.plain,
+            alerts: options.alerts,
             limits: options.limits,
             clock,
         };
