@@ -74,7 +74,9 @@ mod tests {
     #[test]
     fn a_name_that_leads_inside_is_refused_whatever_notation_its_address_has() {
         let gate = Gate::default();
-        for inside in ["127.0.0.1", "::1", "10.1.2.3", "192.168.0.9", "169.254.169.254", "fe80::1", "fd00::1", "::ffff:10.0.0.1", "0.0.0.0"] {
+        for inside in
+            ["127.0.0.1", "::1", "10.1.2.3", "192.168.0.9", "169.254.169.254", "fe80::1", "fd00::1", "::ffff:10.0.0.1", "0.0.0.0"]
+        {
             let words = admitted(&gate, "hooks.example", &[inside]).unwrap_err();
             assert!(words.contains("allow = [\"hooks.example\"]"), "{words}");
         }

@@ -138,7 +138,8 @@ impl Alerts {
         if self.receivers.len() == MAX_RECEIVERS {
             bail!("at most {MAX_RECEIVERS} receivers are told");
         }
-        let all_but_details = || event::ALL.into_iter().filter(|event| *event != event::CHECK_CHANGED).map(str::to_owned).collect();
+        let all_but_details =
+            || event::ALL.into_iter().filter(|event| *event != event::CHECK_CHANGED).map(str::to_owned).collect();
         let events: Vec<String> = events.unwrap_or_else(all_but_details);
         if let Some(unknown) = events.iter().find(|event| !event::ALL.contains(&event.as_str())) {
             bail!("{name}: no event is called {unknown}; there are {}", event::ALL.join(", "));
@@ -213,7 +214,8 @@ fn secret_of(inline: Option<String>, file: Option<PathBuf>, folder: &Path) -> an
 
 fn read_certificates(path: &Path) -> anyhow::Result<Vec<CertificateDer<'static>>> {
     let failed = || format!("cannot read certificates from {}", path.display());
-    let read: Vec<_> = CertificateDer::pem_file_iter(path).with_context(failed)?.collect::<Result<_, _>>().with_context(failed)?;
+    let read: Vec<_> =
+        CertificateDer::pem_file_iter(path).with_context(failed)?.collect::<Result<_, _>>().with_context(failed)?;
     if read.is_empty() {
         bail!("{} holds no certificate", path.display());
     }
@@ -237,8 +239,8 @@ fn client_config(authorities: &[CertificateDer<'static>]) -> anyhow::Result<Arc<
 fn expect_private(path: &Path, file: &File) -> anyhow::Result<()> {
     use std::os::unix::fs::PermissionsExt;
     const OTHERS: u32 = 0o007;
-    let holds_secret =
-        file.webhook.iter().any(|webhook| webhook.secret.is_some()) || file.smtp.as_ref().is_some_and(|smtp| smtp.password.is_some());
+    let holds_secret = file.webhook.iter().any(|webhook| webhook.secret.is_some())
+        || file.smtp.as_ref().is_some_and(|smtp| smtp.password.is_some());
     let mode = std::fs::metadata(path)?.permissions().mode();
     if holds_secret && mode & OTHERS != 0 {
         bail!("{0} holds secrets and anybody may read it: chmod 640 {0}", path.display());

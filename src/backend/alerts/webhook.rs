@@ -146,7 +146,11 @@ async fn exchange(
 /// # Errors
 /// Where the secret is not as Standard Webhooks writes it: `whsec_` and base64 of 24 to 64 bytes.
 pub(super) fn key(secret: &str) -> Result<Vec<u8>, config::Wrong> {
-    let wrong = || config::Wrong("a secret is whsec_ and the base64 of 24 to 64 random bytes, such as: echo whsec_$(openssl rand -base64 32)".into());
+    let wrong = || {
+        config::Wrong(
+            "a secret is whsec_ and the base64 of 24 to 64 random bytes, such as: echo whsec_$(openssl rand -base64 32)".into(),
+        )
+    };
     let text = secret.trim().strip_prefix("whsec_").ok_or_else(wrong)?;
     let key = STANDARD.decode(text).map_err(|_| wrong())?;
     if (24..=64).contains(&key.len()) { Ok(key) } else { Err(wrong()) }

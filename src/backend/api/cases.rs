@@ -17,15 +17,18 @@ pub(super) async fn list(_: Desk, State(app): State<Arc<App>>) -> Result<Json<Ve
 }
 
 pub(super) async fn read(_: Desk, State(app): State<Arc<App>>, Path(id): Path<String>) -> Result<Json<CaseDetail>, Refused> {
-    let unknown = || Refused::new(ProblemCode::NotFound, "There is no such case.");
-    let id = CaseId::parse(&id).ok_or_else(unknown)?;
-    let case = app.store.case(&id).await?.ok_or_else(unknown)?;
+    let id = CaseId::parse(&id).ok_or_else(unknown_case)?;
+    let case = app.store.case(&id).await?.ok_or_else(unknown_case)?;
     let now = app.clock.now();
     Ok(Json(CaseDetail {
         case: case_summary(case),
         bundles: app.store.bundles_of(&id, MAX_LISTED).await?.iter().map(bundle_summary).collect(),
         tickets: app.store.tickets_of(&id, MAX_LISTED).await?.iter().map(|ticket| ticket_summary(ticket, now)).collect(),
     }))
+}
+
+pub(crate) fn unknown_case() -> Refused {
+    Refused::new(ProblemCode::NotFound, "There is no such case.").next_step("Look for it in the list of cases.")
 }
 
 fn case_summary(case: CaseRow) -> CaseSummary {

@@ -12,14 +12,20 @@ pub(super) async fn wanted(State(app): State<Arc<App>>, from: FromAgent) -> Resu
     check_single(&from.agent)?;
     let Have { bundles } = from.json()?;
     if bundles.len() > MAX_IDS {
-        return Err(Refused::malformed(format!("At most {MAX_IDS} bundles are told at once.")).next_step("Ask again with the rest."));
+        return Err(
+            Refused::malformed(format!("At most {MAX_IDS} bundles are told at once.")).next_step("Ask again with the rest.")
+        );
     }
     if bundles.iter().any(|id| BundleId::parse(id.as_str()).is_none()) {
         return Err(Refused::malformed("A bundle's id is 64 lower-case hexadecimal digits."));
     }
     let bundles = app.store.missing(&bundles).await?;
     if !bundles.is_empty() {
-        tracing::info!(agent = from.agent.id.short(), bundles = bundles.len(), "an agent has bundles that the database does not know; they are asked for");
+        tracing::info!(
+            agent = from.agent.id.short(),
+            bundles = bundles.len(),
+            "an agent has bundles that the database does not know; they are asked for"
+        );
     }
     Ok(Json(Wanted { bundles, server_time: app.clock.now() }))
 }

@@ -2,9 +2,7 @@ use crate::app::App;
 use crate::fleet::{FromAgent, check_single};
 use crate::problem::Refused;
 use crate::store::ReportRow;
-use netsonde_contract::api::health::{
-    HealthHeard, HealthReport, LONGEST_SILENCE_SECONDS, MAX_CHANGES, MAX_CHECKS,
-};
+use netsonde_contract::api::health::{HealthHeard, HealthReport, LONGEST_SILENCE_SECONDS, MAX_CHANGES, MAX_CHECKS};
 use netsonde_contract::bundle::Scheduled;
 use netsonde_contract::harmless::clean;
 use netsonde_contract::history::Series;

@@ -18,8 +18,8 @@ mod ticket_check;
 mod turns;
 
 pub(crate) use arrivals::Arrivals;
-pub(crate) use scheduled_check::check_bounds as check_scheduled_bounds;
 pub(crate) use part::{Part, Progress, append, check_offset, fenced, unknown_upload};
+pub(crate) use scheduled_check::check_bounds as check_scheduled_bounds;
 pub(crate) use sweep::{sweep_at_start, sweep_stale};
 pub(crate) use ticket_check::{check_open, check_proof, status_at, unknown_ticket};
 pub(crate) use turns::Turns;

@@ -28,8 +28,7 @@ pub(super) async fn check_own(app: &App, bundle: &Bundle, agent: &AgentId) -> Re
 pub(super) async fn check_belongs(app: &App, bundle: &Bundle, agent: &AgentId) -> Result<Belongs, Refused> {
     let order = bundle.predicate.order.as_ref().ok_or_else(|| {
         let words = "The bundle names neither a ticket, nor an order, nor a schedule, so nothing says which case it is for.";
-        Refused::new(ProblemCode::UnknownKey, words)
-            .next_step("Send it on a ticket's page, or ask support for an order.")
+        Refused::new(ProblemCode::UnknownKey, words).next_step("Send it on a ticket's page, or ask support for an order.")
     })?;
     let place = app.store.delivery_place(order, agent).await?.ok_or_else(|| {
         Refused::new(ProblemCode::OrderUnknown, "The order that the bundle names was not made for this agent.")

@@ -42,7 +42,9 @@ async fn a_failing_check_opens_one_case_however_often_it_is_told(store: &dyn Sto
     assert_eq!(store.changes(&case, time(91), 99).await.unwrap().len(), 0);
     assert_eq!(told_events(store, &case.case).await, [event::CASE_OPENED]);
     assert_eq!(store.checks(Some(&agent_id(1)), 99).await.unwrap().len(), 2);
-    assert!(store.heard(99).await.unwrap().iter().any(|heard| heard.agent == agent_id(1) && heard.silent_after == time(230)));
+    assert!(
+        store.heard(None, 99).await.unwrap().iter().any(|heard| heard.agent == agent_id(1) && heard.silent_after == time(230))
+    );
 }
 
 async fn a_check_that_comes_and_goes_stays_in_its_case(store: &dyn Store) {
@@ -106,13 +108,14 @@ async fn silence_is_noticed_once_and_ends(store: &dyn Store) {
     // An agent that was revoked is expected no more.
     hear(store, 5, 100, &[("a", Health::Ok)], Vec::new()).await;
     assert_eq!(note(700, LONG).await, 0);
-    assert!(store.heard(99).await.unwrap().iter().all(|heard| heard.agent != agent_id(5)));
+    assert!(store.heard(None, 99).await.unwrap().iter().all(|heard| heard.agent != agent_id(5)));
 }
 
 async fn scheduled_bundles_find_their_case(store: &dyn Store) {
     let place = async |bundle: u8, why, measured| {
         let scheduled = Scheduled { schedule: "shop".into(), why, target: Some("https://shop.example/".into()) };
-        let wanted = PlaceOf { agent: agent_id(2), bundle: bundle_id(bundle), scheduled, measured: time(measured), now: time(800) };
+        let wanted =
+            PlaceOf { agent: agent_id(2), bundle: bundle_id(bundle), scheduled, measured: time(measured), now: time(800) };
         store.place_of(&wanted).await.unwrap()
     };
     let failing_case = only_case(store, 2).await.case;

@@ -16,8 +16,8 @@ pub(crate) trait HealthStore: Send + Sync + 'static {
     /// Marks the agents that are silent at `now`, each with a change of its own, and returns how many. An agent that could not have been heard
     /// because this program has run for a shorter time than the agent may be silent is left for later.
     async fn note_silence(&self, now: Timestamp, up_for: Duration, url: &str, channels: &[Channel]) -> Result<u32, StoreError>;
-    /// What each agent told last; those that are not enrolled any more are left out.
-    async fn heard(&self, count: u32) -> Result<Vec<HeardRow>, StoreError>;
+    /// When each agent, or one, was heard last; those that are not enrolled any more are left out.
+    async fn heard(&self, agent: Option<&AgentId>, count: u32) -> Result<Vec<HeardRow>, StoreError>;
     /// The checks of all such agents, or of one.
     async fn checks(&self, agent: Option<&AgentId>, count: u32) -> Result<Vec<CheckRow>, StoreError>;
     /// The changes of a case's agent, schedule and target from `since`, the latest first, with those of the whole agent.

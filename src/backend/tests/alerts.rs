@@ -1,4 +1,5 @@
 use super::health::TARGET;
+use super::pages::{Browser, form_token};
 use super::server::{Options, Server};
 use crate::store::{AlertRow, AlertState};
 use axum::Router;
@@ -134,7 +135,10 @@ async fn a_receiver_that_was_down_is_told_once_it_is_up() {
     let hook = receiver.until(1).await.remove(0);
     assert!(hook.signed && hook.id == waiting.id, "{hook:?}");
     let data = &hook.alert.data;
-    assert_eq!((hook.alert.event.as_str(), data.target.as_deref(), data.agent.clone()), (event::CASE_OPENED, Some(TARGET), machine.id()));
+    assert_eq!(
+        (hook.alert.event.as_str(), data.target.as_deref(), data.agent.clone()),
+        (event::CASE_OPENED, Some(TARGET), machine.id())
+    );
     assert_eq!(data.labels["site"], "oslo");
     assert_eq!(data.url, format!("{}/cases/{}", server.url, data.case.as_ref().unwrap()));
     until_alert(&server, |alert| alert.state == AlertState::Sent).await;
@@ -173,8 +177,17 @@ async fn an_alert_that_nobody_took_is_given_up_after_a_day_or_when_the_receiver_
     let given_up = until_alert(&server, |alert| alert.state == AlertState::GivenUp).await;
     assert!(given_up.trouble.unwrap().contains("503"));
     machine.turn(&server, 2, Health::Failing, Health::Ok).await;
-    let gone = until_alert(&server, |alert| alert.alert.event == event::CASE_RECOVERED && alert.state == AlertState::GivenUp).await;
+    let gone =
+        until_alert(&server, |alert| alert.alert.event == event::CASE_RECOVERED && alert.state == AlertState::GivenUp).await;
     assert_eq!(gone.attempts, 1, "410 is the receiver's last word");
+    let mut browser = Browser::new(&server);
+    browser.sign_in(&server.password).await;
+    let page = browser.page("/alerts").await;
+    assert!(page.contains("2 alerts were given up") && page.contains("503") && page.contains("case.recovered"), "{page}");
+    assert!(page.contains(&format!("http://{}", receiver.address)) && !page.contains("/hook"), "paths often hold secrets");
+    let retry = format!("/alerts/{}/retry", gone.id);
+    assert_eq!(browser.post(&retry, &[("form_token", &form_token(&page))]).await.status(), 303);
+    until_alert(&server, |alert| alert.id == gone.id && alert.state == AlertState::Sent).await;
 }
 
 #[tokio::test]

@@ -1,4 +1,5 @@
 use super::organisation::Machine;
+use super::pages::{Browser, form_token};
 use super::server::{Options, Server, problem};
 use crate::health::look;
 use crate::limits::Limits;
@@ -7,7 +8,7 @@ use netsonde_contract::api::have::{Have, Wanted};
 use netsonde_contract::api::health::{CheckState, HealthHeard, HealthReport, MAX_CHANGES, NumberedChange};
 use netsonde_contract::api::{CaseDetail, CaseSummary, Imported, ProblemCode, path};
 use netsonde_contract::bundle::{MEDIA_TYPE, Packed, Scheduled, ScheduledFor};
-use netsonde_contract::history::{Change, Changed, Health, Series};
+use netsonde_contract::history::{Change, Changed, CheckHistory, Health, History, SCHEMA, Sample, Series, Verdict};
 use netsonde_contract::id::{BundleId, OrderId};
 use netsonde_contract::kind::Kind;
 use netsonde_contract::receipt::Receipt;
@@ -90,7 +91,7 @@ async fn a_change_that_is_told_twice_is_kept_once_and_a_report_beyond_its_bounds
     }
     let unsigned = server.post(path::OWN_HEALTH).json(&serde_json::json!({})).send().await.unwrap();
     assert_eq!(problem(unsigned).await.known_code(), Some(ProblemCode::AgentUnknown));
-    assert_eq!(server.app.store.heard(9).await.unwrap().len(), 1, "nothing of what was refused");
+    assert_eq!(server.app.store.heard(None, 9).await.unwrap().len(), 1, "nothing of what was refused");
 }
 
 #[tokio::test]
@@ -177,7 +178,9 @@ async fn a_backend_asks_for_the_bundles_that_it_lost_and_only_for_those() {
     let kept = machine.scheduled(&server, ScheduledFor::Slot).await;
     assert_eq!(machine.upload(&server, &kept).await.status(), 200);
     let lost = BundleId::new("ab".repeat(32));
-    let ask = async |bundles: Vec<BundleId>| machine.request(&server, Method::POST, path::HAVE, &Have { bundles }).send().await.unwrap();
+    let ask = async |bundles: Vec<BundleId>| {
+        machine.request(&server, Method::POST, path::HAVE, &Have { bundles }).send().await.unwrap()
+    };
     let wanted: Wanted = ask(vec![lost.clone(), kept.id.clone()]).await.json().await.unwrap();
     assert_eq!(wanted.bundles, [lost]);
     let refused = problem(ask(vec![BundleId::new("../x")]).await).await;
@@ -212,4 +215,96 @@ async fn an_engineer_brings_the_file_of_a_machine_that_has_no_way_here() {
     assert_eq!(problem(unsigned).await.known_code(), Some(ProblemCode::Unauthorized));
     let altered = Packed { bytes: nobody.bytes[..nobody.bytes.len() - 9].to_vec(), ..nobody };
     assert_eq!(problem(server.bring(&altered, "?case=4720").await).await.known_code(), Some(ProblemCode::BundleRefused));
+}
+
+/// Ten minutes of one check, of which the last two failed.
+fn history(end: Timestamp) -> History {
+    let sample = |minute: i64| {
+        let verdict = if minute < 8 { Verdict::Good } else { Verdict::Bad };
+        Sample {
+            at: end - SignedDuration::from_mins(10 - minute),
+            verdict,
+            took_us: 9_000,
+            rtt_us: (verdict == Verdict::Good).then_some(4_000 + 100 * minute.unsigned_abs()),
+            failure: (verdict == Verdict::Bad).then(|| "refused".to_owned()),
+            phases: [].into(),
+            path: None,
+            chain: None,
+            expires: None,
+        }
+    };
+    let checks = vec![CheckHistory { series: series("connect"), samples: (0..10).map(sample).collect() }];
+    History { schema: SCHEMA.into(), checks, changes: Vec::new() }
+}
+
+#[tokio::test]
+async fn the_page_of_an_automatic_case_shows_what_happened_when_and_an_engineer_closes_it() {
+    let server = Server::start().await;
+    let [machine] = server.enrolled([1]).await;
+    machine.turn(&server, 1, Health::Ok, Health::Failing).await;
+    let scheduled = Scheduled { schedule: "shop".into(), why: ScheduledFor::Failing, target: Some(TARGET.into()) };
+    let past = history(server.app.clock.now());
+    let deep = machine.packed_with(&server, Some(&past), |predicate| predicate.scheduled = Some(scheduled)).await;
+    assert_eq!(machine.upload(&server, &deep).await.status(), 200);
+    server.advance(Duration::from_secs(60));
+    machine.turn(&server, 2, Health::Failing, Health::Ok).await;
+    let mut browser = Browser::new(&server);
+    assert_eq!(browser.get("/health").await.status(), 303, "it needs a session");
+    browser.sign_in(&server.password).await;
+    let cases = browser.page("/cases").await;
+    assert!(cases.contains("automatic") && cases.contains("recovered") && cases.contains(TARGET), "{cases}");
+    let case = server.watched().await[0].id.clone();
+    let page = browser.page(&path::case_page(&case)).await;
+    for words in [
+        "Time line",
+        "connect: connect to https://shop.example/ is failing: refused in 3 of 3",
+        "aria-label=\"connect: ok from",
+        "failing from 2023-11-14 22:13:20 UTC until 2023-11-14 22:14:20 UTC",
+        "What its schedule measured before",
+        "10 measurements from",
+        "2 failed, the first at 2023-11-14 22:11:20 UTC, with refused",
+        "<polyline",
+        ">known<",
+    ] {
+        assert!(page.contains(words), "{words} in {page}");
+    }
+    assert!(
+        !page.contains("<script") && !page.contains("style="),
+        "it works without scripts, and its policy allows no style of its own"
+    );
+    let close = format!("/cases/{case}/close");
+    assert_eq!(browser.post(&close, &[("form_token", "forged")]).await.status(), 403);
+    assert_eq!(browser.post(&close, &[("form_token", &form_token(&page))]).await.status(), 303);
+    let page = browser.page(&path::case_page(&case)).await;
+    assert!(page.contains(">closed<") && !page.contains("Close the case"));
+    assert_eq!(browser.post("/cases/4711/close", &[("form_token", &form_token(&page))]).await.status(), 404);
+}
+
+#[tokio::test]
+async fn the_fleets_page_has_the_worst_first_and_never_calls_silence_well() {
+    let server = Server::start().await;
+    let [well, failing, _never] = server.enrolled([1, 2, 3]).await;
+    let mut browser = Browser::new(&server);
+    browser.sign_in(&server.password).await;
+    well.turn(&server, 1, Health::Unknown, Health::Ok).await;
+    failing.turn(&server, 1, Health::Ok, Health::Failing).await;
+    let page = browser.page("/health").await;
+    for count in ["1 failing", "1 unknown", "0 degraded", "1 ok"] {
+        assert!(page.contains(&format!(">{count}<")), "{count} in {page}");
+    }
+    assert!(
+        page.contains("It has told nothing of its checks yet.")
+            && page.contains("/cases/auto-")
+            && page.contains("nobody is told")
+    );
+    let place = |agent: &Machine| page.find(&format!("/agents/{}", agent.id())).unwrap();
+    assert!(place(&failing) < place(&well));
+    assert!(browser.page("/health?labels=site%3Drome").await.contains("Nothing fits."));
+    let only = browser.page("/health?labels=site%3Doslo&state=ok").await;
+    assert!(only.contains(well.id().as_str()) && !only.contains(failing.id().as_str()));
+    server.advance(Duration::from_secs(120));
+    let page = browser.page("/health").await;
+    assert!(page.contains(">3 unknown<") && page.contains(">0 ok<") && page.contains("The agent is silent."), "{page}");
+    let case = browser.page(&path::case_page(&server.watched().await[0].id)).await;
+    assert!(case.contains("The agent is silent since"));
 }

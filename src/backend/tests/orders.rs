@@ -12,6 +12,7 @@ use netsonde_contract::api::fleet::{
 use netsonde_contract::api::{DRAFT_INTEROP_VERSION, ProblemCode, header, path};
 use netsonde_contract::bundle::{Packed, Predicate};
 use netsonde_contract::dsse::Envelope;
+use netsonde_contract::history::History;
 use netsonde_contract::id::{CaseId, OrderId};
 use netsonde_contract::order::{Addressee, Addressees, Epoch, Epochs, Order, RefusalCode, Situation, verify};
 use netsonde_contract::receipt::Receipt;
@@ -37,9 +38,19 @@ impl Machine {
 
     /// A bundle of this machine's without a ticket.
     pub(super) async fn packed(&self, server: &Server, change: impl FnOnce(&mut Predicate)) -> Packed {
+        self.packed_with(server, None, change).await
+    }
+
+    /// The same with the past of scheduled checks.
+    pub(super) async fn packed_with(
+        &self,
+        server: &Server,
+        history: Option<&History>,
+        change: impl FnOnce(&mut Predicate),
+    ) -> Packed {
         let (_, ticket) = server.ticket("web").await;
         let agent = Agent { key: self.bundle.clone() };
-        agent.packed(&ticket, |_, predicate| {
+        agent.packed_with(&ticket, history, |_, predicate| {
             predicate.ticket = None;
             change(predicate);
         })

@@ -91,7 +91,20 @@ impl Server {
             let _ = stopped.await;
         }));
         let client = client(app.place.tls_pin.as_ref());
-        Self { url: app.place.url.clone(), client, password, desk_token, app, address, folder, kept: None, alerts: options.alerts, seconds, stop, running }
+        Self {
+            url: app.place.url.clone(),
+            client,
+            password,
+            desk_token,
+            app,
+            address,
+            folder,
+            kept: None,
+            alerts: options.alerts,
+            seconds,
+            stop,
+            running,
+        }
     }
 
     /// Stops the server and starts another on the same folder.

@@ -29,8 +29,8 @@ impl HealthStore for Sqlite {
         doing!("note silent agents", silence::note(self, now, up_for, url, channels))
     }
 
-    async fn heard(&self, count: u32) -> Result<Vec<HeardRow>, StoreError> {
-        doing!("list when agents were heard", seen::heard(self, count))
+    async fn heard(&self, agent: Option<&AgentId>, count: u32) -> Result<Vec<HeardRow>, StoreError> {
+        doing!("list when agents were heard", seen::heard(self, agent, count))
     }
 
     async fn checks(&self, agent: Option<&AgentId>, count: u32) -> Result<Vec<CheckRow>, StoreError> {

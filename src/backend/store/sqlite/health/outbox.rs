@@ -5,14 +5,13 @@ use sqlx::Row;
 use sqlx::sqlite::SqliteRow;
 
 pub(super) async fn due(store: &Sqlite, channel: &str, now: Timestamp, count: u32) -> sqlx::Result<Vec<AlertRow>> {
-    let rows = sqlx::query(
-        "SELECT * FROM outbox WHERE channel = ? AND state = 'waiting' AND next <= ? ORDER BY made, rowid LIMIT ?",
-    )
-    .bind(channel)
-    .bind(now.as_microsecond())
-    .bind(count)
-    .fetch_all(&store.reader)
-    .await?;
+    let rows =
+        sqlx::query("SELECT * FROM outbox WHERE channel = ? AND state = 'waiting' AND next <= ? ORDER BY made, rowid LIMIT ?")
+            .bind(channel)
+            .bind(now.as_microsecond())
+            .bind(count)
+            .fetch_all(&store.reader)
+            .await?;
     rows.iter().map(read).collect()
 }
 

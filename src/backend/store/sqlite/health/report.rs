@@ -239,7 +239,10 @@ impl<'a> Hearing<'a> {
             return Ok(());
         }
         let target = Some(subject.target.clone()).filter(|target| !target.is_empty());
-        let what = target.as_ref().map_or_else(|| format!("schedule {}", subject.schedule), |target| format!("{target}, schedule {}", subject.schedule));
+        let what = target.as_ref().map_or_else(
+            || format!("schedule {}", subject.schedule),
+            |target| format!("{target}, schedule {}", subject.schedule),
+        );
         let verb = if health == Health::Ok { "is well again" } else { "is failing" };
         let mut data = self.teller.about(format!("{what}, seen from {}, {verb}", self.teller.name()), Some(case));
         data.schedule = Some(subject.schedule.clone());

@@ -10,11 +10,12 @@ use sqlx::{Row, SqliteConnection};
 
 const CHECKS: &str = "SELECT health_checks.* FROM health_checks JOIN agents ON agents.id = agent_id";
 
-pub(super) async fn heard(store: &Sqlite, count: u32) -> sqlx::Result<Vec<HeardRow>> {
+pub(super) async fn heard(store: &Sqlite, agent: Option<&AgentId>, count: u32) -> sqlx::Result<Vec<HeardRow>> {
     let rows = sqlx::query(
         "SELECT agent_id, reported, silent_after FROM health_reports JOIN agents ON agents.id = agent_id
-         WHERE NOT revoked AND replaced_by IS NULL ORDER BY reported LIMIT ?",
+         WHERE NOT revoked AND replaced_by IS NULL AND (?1 IS NULL OR agent_id = ?1) ORDER BY reported LIMIT ?2",
     )
+    .bind(agent.map(AgentId::as_str))
     .bind(count)
     .fetch_all(&store.reader)
     .await?;
@@ -42,8 +43,7 @@ pub(super) async fn checks(store: &Sqlite, agent: Option<&AgentId>, count: u32) 
 
 /// Within a transaction, all of one agent.
 pub(super) async fn checks_of(connection: &mut SqliteConnection, agent: &AgentId) -> sqlx::Result<Vec<CheckRow>> {
-    let rows =
-        sqlx::query("SELECT * FROM health_checks WHERE agent_id = ?").bind(agent.as_str()).fetch_all(connection).await?;
+    let rows = sqlx::query("SELECT * FROM health_checks WHERE agent_id = ?").bind(agent.as_str()).fetch_all(connection).await?;
     rows.iter().map(read_check).collect()
 }
 

@@ -15,13 +15,7 @@ const TOGETHER: u32 = 500;
 const TOLD_ONE_BY_ONE: usize = 20;
 
 /// Of an agent that measures nothing, silence says nothing.
-pub(super) async fn note(
-    store: &Sqlite,
-    now: Timestamp,
-    up_for: Duration,
-    url: &str,
-    channels: &[Channel],
-) -> sqlx::Result<u32> {
+pub(super) async fn note(store: &Sqlite, now: Timestamp, up_for: Duration, url: &str, channels: &[Channel]) -> sqlx::Result<u32> {
     let up_for = i64::try_from(up_for.as_micros()).unwrap_or(i64::MAX);
     let find = "SELECT agent_id, silent_after, host_name, labels FROM health_reports JOIN agents ON agents.id = agent_id
          WHERE NOT silent AND silent_after <= ?1 AND silent_after - reported <= ?2 AND NOT revoked AND replaced_by IS NULL
@@ -33,14 +27,16 @@ pub(super) async fn note(
     }
     let mut transaction = store.begin().await?;
     // Whoever spoke in the meantime is not silent.
-    let found =
-        sqlx::query(find).bind(now.as_microsecond()).bind(up_for).bind(TOGETHER).fetch_all(&mut *transaction).await?;
+    let found = sqlx::query(find).bind(now.as_microsecond()).bind(up_for).bind(TOGETHER).fetch_all(&mut *transaction).await?;
     for (place, row) in found.iter().enumerate() {
         let agent = AgentId::new(row.try_get::<String, _>("agent_id")?);
         let host_name: Option<String> = row.try_get("host_name")?;
         let labels: Labels = column::json(row, "labels")?;
         let since = column::time(row, "silent_after")?;
-        sqlx::query("UPDATE health_reports SET silent = 1 WHERE agent_id = ?").bind(agent.as_str()).execute(&mut *transaction).await?;
+        sqlx::query("UPDATE health_reports SET silent = 1 WHERE agent_id = ?")
+            .bind(agent.as_str())
+            .execute(&mut *transaction)
+            .await?;
         record(&mut transaction, &agent, "silent", since, now).await?;
         let teller = Teller { agent: &agent, host_name: host_name.as_deref(), labels: &labels, url, channels, now };
         let summary = match place {

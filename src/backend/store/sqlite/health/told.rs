@@ -27,7 +27,8 @@ pub(super) struct Teller<'a> {
 impl Teller<'_> {
     /// The machine as people call it.
     pub(super) fn name(&self) -> String {
-        self.host_name.map_or_else(|| format!("agent {}", self.agent.short()), |name| format!("{name} (agent {})", self.agent.short()))
+        self.host_name
+            .map_or_else(|| format!("agent {}", self.agent.short()), |name| format!("{name} (agent {})", self.agent.short()))
     }
 
     /// What every alert of this agent says.
@@ -51,7 +52,13 @@ impl Teller<'_> {
     }
 
     /// Puts it into the outbox of every channel that wants it. The id follows from what is told and to whom, so that nothing is there twice.
-    pub(super) async fn tell(&self, connection: &mut SqliteConnection, event: &str, at: Timestamp, data: AlertData) -> sqlx::Result<()> {
+    pub(super) async fn tell(
+        &self,
+        connection: &mut SqliteConnection,
+        event: &str,
+        at: Timestamp,
+        data: AlertData,
+    ) -> sqlx::Result<()> {
         let alert = column::to_json(&Alert { event: event.to_owned(), timestamp: at, data })?;
         for channel in self.channels.iter().filter(|channel| channel.events.iter().any(|wanted| wanted == event)) {
             let digest = Sha256::new().chain_update(&channel.name).chain_update([0]).chain_update(&alert).finalize();

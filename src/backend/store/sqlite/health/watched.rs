@@ -189,12 +189,13 @@ pub(super) async fn place_of(store: &Sqlite, bundle: &PlaceOf) -> sqlx::Result<C
 }
 
 async fn told_case(connection: &mut SqliteConnection, agent: &AgentId, bundle: &BundleId) -> sqlx::Result<Option<CaseId>> {
-    let case: Option<String> =
-        sqlx::query_scalar("SELECT case_id FROM health_changes WHERE bundle_id = ? AND agent_id = ? AND case_id IS NOT NULL LIMIT 1")
-            .bind(bundle.as_str())
-            .bind(agent.as_str())
-            .fetch_optional(connection)
-            .await?;
+    let case: Option<String> = sqlx::query_scalar(
+        "SELECT case_id FROM health_changes WHERE bundle_id = ? AND agent_id = ? AND case_id IS NOT NULL LIMIT 1",
+    )
+    .bind(bundle.as_str())
+    .bind(agent.as_str())
+    .fetch_optional(connection)
+    .await?;
     Ok(case.map(CaseId::new))
 }
 
