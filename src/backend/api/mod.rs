@@ -16,7 +16,7 @@ mod work;
 
 pub(crate) use agents::{summary as agent_summary, unknown_agent};
 pub(crate) use bundles::bundle_file;
-pub(crate) use cases::unknown_case;
+pub(crate) use cases::{is_agents_key, unknown_case};
 pub(crate) use desk::token_digest;
 pub(crate) use orders::{cancel_order, find as find_order, keep_draft, summaries as order_summaries, summary as order_summary};
 pub(crate) use tickets::{issue, revoke};

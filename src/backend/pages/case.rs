@@ -2,7 +2,7 @@ use super::order::{OrderLine, order_line};
 use super::session::Engineer;
 use super::watched::{self, Watched};
 use super::{Frame, history, render, shown};
-use crate::api::{order_summaries, unknown_case};
+use crate::api::{is_agents_key, order_summaries, unknown_case};
 use crate::app::App;
 use crate::ingest::status_at;
 use crate::limits::{MAX_LISTED, MAX_RAW_BYTES};
@@ -197,7 +197,7 @@ async fn show(app: &App, row: &BundleRow, ticket: Option<&TicketRow>) -> Result<
         (Ok((bundle, _)), Origin::Order { order, agent }, _) => {
             bundle.predicate.order.as_ref() == Some(order) && AgentId::of(&bundle.key) == *agent
         }
-        (Ok((bundle, _)), Origin::Brought, _) => is_agents(app, bundle).await?,
+        (Ok((bundle, _)), Origin::Brought, _) => is_agents_key(app, &bundle.key).await?,
         (Ok((bundle, _)), Origin::Scheduled { agent, .. }, _) => AgentId::of(&bundle.key) == *agent,
         (Ok((bundle, _)), Origin::Ticket(_), Some(ticket)) => bundle.predicate.ticket.as_ref().is_some_and(|claim| {
             ticket.proof_key.verify(&ticket.id, &bundle.key, &app.receipt_key.verifying_key(), &claim.proof)
@@ -215,12 +215,6 @@ async fn show(app: &App, row: &BundleRow, ticket: Option<&TicketRow>) -> Result<
         known,
         content,
     })
-}
-
-/// Whether the key is one that is enrolled here, whoever brought the file.
-async fn is_agents(app: &App, bundle: &Bundle) -> Result<bool, Refused> {
-    let id = AgentId::of(&bundle.key);
-    Ok(app.store.agent(id.as_str()).await?.is_some_and(|agent| agent.id == id))
 }
 
 impl Content {

@@ -168,7 +168,7 @@ fn lines_of(agent: &AgentRow, heard: Option<&HeardRow>, checks: &[CheckRow], cas
             counted.iter().filter(|check| check.health == health).map(|check| check.series.check.as_str()).collect();
         let (why, since) = match silent {
             Some(heard) => ("The agent is silent.".to_owned(), Some(heard.silent_after)),
-            None if health == Health::Ok => (format!("{} checks", counted.len()), newest(counted, health)),
+            None if health == Health::Ok => (every(counted.len()), newest(counted, health)),
             None => (of_state.join(", "), newest(counted, health)),
         };
         let key = (agent.id.clone(), schedule.to_owned(), target.map(str::to_owned));
@@ -180,6 +180,10 @@ fn lines_of(agent: &AgentRow, heard: Option<&HeardRow>, checks: &[CheckRow], cas
         }
     });
     lines.collect()
+}
+
+fn every(checks: usize) -> String {
+    if checks == 1 { "its one check".to_owned() } else { format!("all {checks} checks") }
 }
 
 /// Since when the target is in that state: since the first of its checks that are. What is well is so since the last became so.

@@ -24,6 +24,8 @@ use std::time::Duration;
 const MAX_CHANGES: u32 = 200;
 /// Before the case was opened, so that what led to it is seen.
 const LEAD: Duration = Duration::from_secs(6 * 3600);
+/// Before the first change that is shown, at least.
+const MARGIN: Duration = Duration::from_secs(60);
 /// The drawing's own width; a page stretches it.
 const WIDTH: f64 = 1000.0;
 const HEIGHT: u32 = 24;
@@ -82,9 +84,11 @@ struct Line {
 /// What the page of `case` shows of it.
 pub(super) async fn read(app: &App, case: &WatchedRow, bundles: &[BundleRow], engineer: &Engineer) -> Result<Watched, Refused> {
     let now = app.clock.now();
-    let from = earlier(case.opened, LEAD);
     let until = if case.state == WatchedState::Closed { case.since } else { now };
-    let changes = app.store.changes(case, from, MAX_CHANGES).await?;
+    let changes = app.store.changes(case, earlier(case.opened, LEAD), MAX_CHANGES).await?;
+    let first = changes.last().map_or(case.opened, |change| change.at.min(case.opened));
+    // What happened fills most of the drawing.
+    let from = earlier(first, (Duration::try_from(until.duration_since(first)).unwrap_or_default() / 4).max(MARGIN));
     let agent = app.store.agent(case.agent.as_str()).await?;
     let heard = app.store.heard(Some(&case.agent), 1).await?;
     let silent = heard.iter().find(|heard| is_silent(heard, now)).map(|heard| heard.silent_after);

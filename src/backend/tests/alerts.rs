@@ -34,10 +34,13 @@ struct Hook {
     signed: bool,
 }
 
+/// The statuses that are still to be answered, and what came.
+type Came = Arc<Mutex<(Vec<u16>, Vec<Hook>)>>;
+
 /// A receiver, the statuses that it answers with one after the other, and what came.
 struct Receiver {
     address: SocketAddr,
-    came: Arc<Mutex<(Vec<u16>, Vec<Hook>)>>,
+    came: Came,
 }
 
 impl Receiver {
@@ -58,7 +61,7 @@ impl Receiver {
     }
 }
 
-async fn take(State(came): State<Arc<Mutex<(Vec<u16>, Vec<Hook>)>>>, headers: HeaderMap, body: Bytes) -> StatusCode {
+async fn take(State(came): State<Came>, headers: HeaderMap, body: Bytes) -> StatusCode {
     let text = |name: &str| headers[name].to_str().unwrap().to_owned();
     let (id, timestamp) = (text("webhook-id"), text("webhook-timestamp"));
     let mut mac = Hmac::<Sha256>::new_from_slice(KEY).unwrap();
@@ -222,7 +225,6 @@ async fn a_server_that_is_killed_before_its_alert_was_taken_sends_it_under_the_s
     // It accepts and never answers, so that the kill comes between what was kept and what was taken.
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let alerts = write(folder.path(), &webhook_to(listener.local_addr().unwrap()));
-    #[expect(clippy::disallowed_methods, reason = "the process that is killed")]
     let mut command = Command::new(std::env::current_exe().unwrap());
     command.args(["--exact", "tests::alerts::the_victim_of_a_kill"]).env(VICTIM, folder.path());
     let mut victim = command.stdout(Stdio::null()).stderr(Stdio::null()).spawn().unwrap();
@@ -307,4 +309,94 @@ async fn a_mail_is_sent_again_until_the_relay_takes_it_and_is_the_same_mail() {
         assert!(first.contains(words), "{words} in {first}");
     }
     assert!(first.contains(&format!("{}/cases/auto-", server.url)), "{first}");
+}
+
+/// A relay of the real world, with a certificate that only its own file vouches for; it ends with this.
+struct Postfix {
+    folder: TempDir,
+    config: PathBuf,
+    port: u16,
+}
+
+impl Drop for Postfix {
+    fn drop(&mut self) {
+        let _ = Command::new("/usr/sbin/postfix").arg("-c").arg(&self.config).arg("stop").stderr(Stdio::null()).status();
+    }
+}
+
+impl Postfix {
+    /// None, and a line that says so, where it cannot be run.
+    fn start() -> Option<Self> {
+        let root = nix::unistd::geteuid().is_root();
+        if !root || !Path::new("/usr/sbin/postfix").is_file() {
+            eprintln!("skipped: a_real_relay_takes_a_mail_by_starttls: postfix and root are needed");
+            return None;
+        }
+        use std::os::unix::fs::PermissionsExt;
+        let folder = tempfile::tempdir().unwrap();
+        std::fs::set_permissions(folder.path(), std::fs::Permissions::from_mode(0o755)).unwrap();
+        let path = |name: &str| folder.path().join(name);
+        for name in ["etc", "queue", "data"] {
+            std::fs::create_dir(path(name)).unwrap();
+        }
+        let user = nix::unistd::User::from_name("postfix").unwrap().unwrap();
+        nix::unistd::chown(&path("data"), Some(user.uid), None).unwrap();
+        let made = rcgen::generate_simple_self_signed(vec!["localhost".to_owned()]).unwrap();
+        std::fs::write(path("cert.pem"), made.cert.pem()).unwrap();
+        std::fs::write(path("key.pem"), made.signing_key.serialize_pem()).unwrap();
+        let port = std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port();
+        let at = folder.path().display();
+        let main = format!(
+            "compatibility_level = 3.6\nqueue_directory = {at}/queue\ndata_directory = {at}/data\nmyhostname = mx.test\n\
+             mydestination = support.example\nlocal_recipient_maps =\nlocal_transport = discard\ndefault_transport = discard\n\
+             inet_interfaces = 127.0.0.1\ninet_protocols = ipv4\nmaillog_file = {at}/maillog\nmaillog_file_prefixes = {at}\n\
+             smtpd_tls_security_level = encrypt\nsmtpd_tls_cert_file = {at}/cert.pem\nsmtpd_tls_key_file = {at}/key.pem\n\
+             mynetworks = 127.0.0.0/8\nsmtpd_peername_lookup = no\nsmtpd_relay_restrictions = permit_mynetworks, reject\n"
+        );
+        let services = format!(
+            "{port} inet n - n - - smtpd\ncleanup unix n - n - 0 cleanup\nqmgr unix n - n 300 1 qmgr\n\
+             rewrite unix - - n - - trivial-rewrite\nanvil unix - - n - 1 anvil\ntlsmgr unix - - n 1000? 1 tlsmgr\n\
+             proxymap unix - - n - - proxymap\ndiscard unix - - n - - discard\nbounce unix - - n - 0 bounce\n\
+             postlog unix-dgram n - n - 1 postlogd\n"
+        );
+        std::fs::write(path("etc/main.cf"), main).unwrap();
+        std::fs::write(path("etc/master.cf"), services).unwrap();
+        let config = path("etc");
+        let started = Command::new("/usr/sbin/postfix").arg("-c").arg(&config).arg("start").stderr(Stdio::null()).status();
+        assert!(started.unwrap().success(), "{}", std::fs::read_to_string(path("maillog")).unwrap_or_default());
+        Some(Self { config, port, folder })
+    }
+
+    fn log(&self) -> String {
+        std::fs::read_to_string(self.folder.path().join("maillog")).unwrap_or_default()
+    }
+}
+
+#[tokio::test]
+async fn a_real_relay_takes_a_mail_by_starttls_and_one_with_a_strange_certificate_gets_none() {
+    let Some(postfix) = Postfix::start() else { return };
+    let authority = postfix.folder.path().join("cert.pem");
+    let text = format!(
+        "allow = [\"localhost\"]\nca_file = \"{}\"\n[smtp]\nhost = \"localhost\"\nport = {}\nfrom = \"netsonde@support.example\"\n\
+         [[mail]]\nname = \"lead\"\nto = [\"erika@support.example\"]\n",
+        authority.display(),
+        postfix.port
+    );
+    let without_authority: String =
+        text.lines().filter(|line| !line.starts_with("ca_file")).fold(String::new(), |text, line| text + line + "\n");
+    let (distrustful, _kept) = server_with(&without_authority).await;
+    let [machine] = distrustful.enrolled([1]).await;
+    machine.turn(&distrustful, 1, Health::Ok, Health::Failing).await;
+    let waiting = until_alert(&distrustful, |alert| alert.attempts == 1).await;
+    assert!(waiting.trouble.as_deref().unwrap().contains("ertificate"), "{waiting:?}");
+
+    let (server, _folder) = server_with(&text).await;
+    let [machine] = server.enrolled([2]).await;
+    machine.turn(&server, 1, Health::Ok, Health::Failing).await;
+    let sent = until_alert(&server, |alert| alert.state == AlertState::Sent).await;
+    let id = format!("message-id=<{}@support.example>", sent.id);
+    until(|| Some(()).filter(|()| postfix.log().contains("status=sent"))).await;
+    let log = postfix.log();
+    assert!(log.contains(&id) && log.contains("to=<erika@support.example>") && log.contains("starttls=1"), "{log}");
+    assert_eq!(log.matches("status=sent").count(), 1, "{log}");
 }

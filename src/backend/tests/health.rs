@@ -308,3 +308,34 @@ async fn the_fleets_page_has_the_worst_first_and_never_calls_silence_well() {
     let case = browser.page(&path::case_page(&server.watched().await[0].id)).await;
     assert!(case.contains("The agent is silent since"));
 }
+
+/// Set for a browser's test: the file that is to say where the fleet is served.
+const FOR_BROWSER: &str = "NETSONDE_TEST_BROWSER";
+
+/// Not a test by itself: what `tests/browser/health_page.mjs` looks at, until it is killed.
+#[tokio::test]
+async fn a_fleet_for_a_browser() {
+    let Some(details) = std::env::var_os(FOR_BROWSER) else { return };
+    let server = Server::start().await;
+    let [shop, office, gone, _never] = server.enrolled([1, 2, 3, 4]).await;
+    assert_eq!(gone.tell(&server, Health::Ok, Vec::new()).await.status(), 200);
+    server.advance(Duration::from_secs(119));
+    office.turn(&server, 1, Health::Unknown, Health::Ok).await;
+    let mut state = Health::Ok;
+    for (number, next) in (1..).zip([Health::Degraded, Health::Failing, Health::Ok, Health::Failing]) {
+        server.advance(Duration::from_secs(50));
+        shop.turn(&server, number, state, next).await;
+        assert_eq!(office.tell(&server, Health::Ok, Vec::new()).await.status(), 200);
+        state = next;
+    }
+    let scheduled = Scheduled { schedule: "shop".into(), why: ScheduledFor::Failing, target: Some(TARGET.into()) };
+    let past = history(server.app.clock.now());
+    let deep = shop.packed_with(&server, Some(&past), |predicate| predicate.scheduled = Some(scheduled)).await;
+    assert_eq!(shop.upload(&server, &deep).await.status(), 200);
+    let _ = look(&server.app).await;
+    server.advance(Duration::from_secs(45));
+    let case = server.watched().await.remove(0).id;
+    let said = serde_json::json!({ "url": server.url, "password": server.password, "case": case, "target": TARGET });
+    std::fs::write(details, said.to_string()).unwrap();
+    std::future::pending::<()>().await;
+}

@@ -5,10 +5,10 @@ use super::told::Teller;
 use super::watched::{self, Found, Subject};
 use super::{seen, silence};
 use crate::clock::later;
-use crate::store::{Channel, ReportRow};
+use crate::store::{Channel, CheckRow, ReportRow};
 use jiff::Timestamp;
 use netsonde_contract::api::alert::event;
-use netsonde_contract::api::health::{CheckState, NumberedChange};
+use netsonde_contract::api::health::NumberedChange;
 use netsonde_contract::history::{Change, Changed, Health, Series};
 use netsonde_contract::id::CaseId;
 use sqlx::SqliteConnection;
@@ -65,6 +65,8 @@ struct Hearing<'a> {
     row: &'a ReportRow,
     teller: Teller<'a>,
     required: BTreeMap<Subject, BTreeMap<String, Health>>,
+    /// As the last report left them.
+    stored: Vec<CheckRow>,
 }
 
 impl<'a> Hearing<'a> {
@@ -77,11 +79,12 @@ impl<'a> Hearing<'a> {
             channels,
             now: row.received,
         };
-        let mut hearing = Self { row, teller, required: BTreeMap::new() };
-        for check in seen::checks_of(connection, &row.agent).await? {
+        let stored = seen::checks_of(connection, &row.agent).await?;
+        let mut hearing = Self { row, teller, required: BTreeMap::new(), stored: Vec::new() };
+        for check in &stored {
             hearing.put(&check.series, check.health);
         }
-        Ok(hearing)
+        Ok(Self { stored, ..hearing })
     }
 
     fn subject(&self, series: &Series) -> Subject {
@@ -149,14 +152,10 @@ impl<'a> Hearing<'a> {
     /// database, or been silenced when it came.
     async fn states(&mut self, connection: &mut SqliteConnection) -> sqlx::Result<()> {
         let now = self.row.received;
-        sqlx::query("DELETE FROM health_checks WHERE agent_id = ?")
-            .bind(self.row.agent.as_str())
-            .execute(&mut *connection)
-            .await?;
+        self.replace(connection).await?;
         self.required.clear();
         let mut failing: BTreeMap<Subject, Timestamp> = BTreeMap::new();
         for check in &self.row.report.checks {
-            self.keep(connection, check, check.since.min(now)).await?;
             self.put(&check.series, check.health);
             if check.health == Health::Failing && check.series.required && !check.silenced {
                 let since = failing.entry(self.subject(&check.series)).or_insert(Timestamp::MIN);
@@ -177,23 +176,28 @@ impl<'a> Hearing<'a> {
         Ok(())
     }
 
-    async fn keep(&self, connection: &mut SqliteConnection, check: &CheckState, since: Timestamp) -> sqlx::Result<()> {
-        sqlx::query(
-            "INSERT INTO health_checks (agent_id, schedule, name, target, kind, required, health, since, silenced)
-             VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?) ON CONFLICT DO NOTHING",
-        )
-        .bind(self.row.agent.as_str())
-        .bind(&check.series.schedule)
-        .bind(&check.series.check)
-        .bind(check.series.target.as_deref().unwrap_or_default())
-        .bind(column::to_word(&check.series.kind)?)
-        .bind(check.series.required)
-        .bind(check.health.name())
-        .bind(since.as_microsecond())
-        .bind(check.silenced)
-        .execute(connection)
-        .await
-        .map(drop)
+    /// Most reports say what is known: then nothing is written.
+    async fn replace(&self, connection: &mut SqliteConnection) -> sqlx::Result<()> {
+        let told = self.row.report.checks.iter().map(|check| CheckRow {
+            agent: self.row.agent.clone(),
+            series: check.series.clone(),
+            health: check.health,
+            since: check.since.min(self.row.received),
+            silenced: check.silenced,
+        });
+        let told: BTreeMap<Series, CheckRow> = told.map(|check| (check.series.clone(), check)).collect();
+        let is_same = |stored: &CheckRow| told.get(&stored.series) == Some(stored);
+        if told.len() == self.stored.len() && self.stored.iter().all(is_same) {
+            return Ok(());
+        }
+        sqlx::query("DELETE FROM health_checks WHERE agent_id = ?")
+            .bind(self.row.agent.as_str())
+            .execute(&mut *connection)
+            .await?;
+        for check in told.values() {
+            keep(connection, check).await?;
+        }
+        Ok(())
     }
 
     async fn fails(
@@ -267,6 +271,25 @@ impl<'a> Hearing<'a> {
         data.bundle = told.bundle.clone();
         self.teller.tell(connection, event::CHECK_CHANGED, at, data).await
     }
+}
+
+async fn keep(connection: &mut SqliteConnection, check: &CheckRow) -> sqlx::Result<()> {
+    sqlx::query(
+        "INSERT INTO health_checks (agent_id, schedule, name, target, kind, required, health, since, silenced)
+         VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?) ON CONFLICT DO NOTHING",
+    )
+    .bind(check.agent.as_str())
+    .bind(&check.series.schedule)
+    .bind(&check.series.check)
+    .bind(check.series.target.as_deref().unwrap_or_default())
+    .bind(column::to_word(&check.series.kind)?)
+    .bind(check.series.required)
+    .bind(check.health.name())
+    .bind(check.since.as_microsecond())
+    .bind(check.silenced)
+    .execute(connection)
+    .await
+    .map(drop)
 }
 
 fn describe(data: &mut netsonde_contract::api::alert::AlertData, change: &Change) {

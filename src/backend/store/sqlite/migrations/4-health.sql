@@ -1,5 +1,8 @@
 -- How scheduled checks are, the cases that come of it, and who is told. A bundle may also be a schedule's, or have been brought by an engineer.
 
+-- Whose open cases are another one's now is asked with each report.
+CREATE INDEX agents_by_replacement ON agents (replaced_by) WHERE replaced_by IS NOT NULL;
+
 CREATE TABLE health_reports (
     agent_id     TEXT PRIMARY KEY REFERENCES agents (id),
     -- The agent's changes up to this number are kept.
