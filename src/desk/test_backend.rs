@@ -156,7 +156,7 @@ fn detail(kept: &Kept, submitted: &SubmitOrder) -> OrderDetail {
 fn case() -> CaseDetail {
     let at = Timestamp::UNIX_EPOCH;
     CaseDetail {
-        case: CaseSummary { id: CaseId::new(CASE), opened: at, updated: at, bundles: 0, state: None, cause: None },
+        case: CaseSummary { id: CaseId::new(CASE), opened: at, updated: at, bundles: 0, state: None, cause: None, watched: None },
         bundles: Vec::new(),
         tickets: vec![TicketSummary {
             id: TicketId::from_bytes([1; 10]),

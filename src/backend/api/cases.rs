@@ -3,13 +3,14 @@ use crate::app::App;
 use crate::ingest::status_at;
 use crate::limits::MAX_LISTED;
 use crate::problem::Refused;
-use crate::store::{BundleRow, CaseRow, TicketRow};
+use crate::store::{BundleRow, CaseRow, Origin, TicketRow};
 use axum::Json;
 use axum::extract::{Path, State};
+use ed25519_dalek::VerifyingKey;
 use jiff::Timestamp;
-use netsonde_contract::api::{BundleSummary, CaseDetail, CaseSummary, ProblemCode, TicketSummary};
+use netsonde_contract::api::{BundleSummary, CaseDetail, CaseSummary, ProblemCode, TicketSummary, WatchedCase};
 use netsonde_contract::bundle::key_id;
-use netsonde_contract::id::CaseId;
+use netsonde_contract::id::{AgentId, CaseId};
 use std::sync::Arc;
 
 pub(super) async fn list(_: Desk, State(app): State<Arc<App>>) -> Result<Json<Vec<CaseSummary>>, Refused> {
@@ -17,20 +18,43 @@ pub(super) async fn list(_: Desk, State(app): State<Arc<App>>) -> Result<Json<Ve
 }
 
 pub(super) async fn read(_: Desk, State(app): State<Arc<App>>, Path(id): Path<String>) -> Result<Json<CaseDetail>, Refused> {
-    let unknown = || Refused::new(ProblemCode::NotFound, "There is no such case.");
-    let id = CaseId::parse(&id).ok_or_else(unknown)?;
-    let case = app.store.case(&id).await?.ok_or_else(unknown)?;
+    let id = CaseId::parse(&id).ok_or_else(unknown_case)?;
+    let case = app.store.case(&id).await?.ok_or_else(unknown_case)?;
     let now = app.clock.now();
+    let mut bundles = Vec::new();
+    for row in app.store.bundles_of(&id, MAX_LISTED).await? {
+        // No other bundle is stored whose key did not prove its ticket, or is no enrolled agent's.
+        let known = row.origin != Origin::Brought || is_agents_key(&app, &row.key).await?;
+        bundles.push(BundleSummary { known, ..bundle_summary(&row) });
+    }
     Ok(Json(CaseDetail {
         case: case_summary(case),
-        bundles: app.store.bundles_of(&id, MAX_LISTED).await?.iter().map(bundle_summary).collect(),
+        bundles,
         tickets: app.store.tickets_of(&id, MAX_LISTED).await?.iter().map(|ticket| ticket_summary(ticket, now)).collect(),
     }))
 }
 
+/// Whether the key is one that is enrolled here, whoever brought what it signed.
+pub(crate) async fn is_agents_key(app: &App, key: &VerifyingKey) -> Result<bool, Refused> {
+    let id = AgentId::of(key);
+    Ok(app.store.agent(id.as_str()).await?.is_some_and(|agent| agent.id == id))
+}
+
+pub(crate) fn unknown_case() -> Refused {
+    Refused::new(ProblemCode::NotFound, "There is no such case.").next_step("Look for it in the list of cases.")
+}
+
 fn case_summary(case: CaseRow) -> CaseSummary {
-    let CaseRow { id, opened, updated, bundles, state, cause } = case;
-    CaseSummary { id, opened, updated, bundles, state, cause }
+    let CaseRow { id, opened, updated, bundles, state, cause, watched } = case;
+    let watched = watched.map(|watched| WatchedCase {
+        agent: watched.agent,
+        schedule: watched.schedule,
+        target: watched.target,
+        state: watched.state.name().to_owned(),
+        since: watched.since,
+        failures: watched.failures,
+    });
+    CaseSummary { id, opened, updated, bundles, state, cause, watched }
 }
 
 fn bundle_summary(bundle: &BundleRow) -> BundleSummary {
@@ -43,8 +67,7 @@ fn bundle_summary(bundle: &BundleRow) -> BundleSummary {
         state: bundle.backend.state,
         causes: bundle.backend.findings.iter().map(|finding| finding.cause.clone()).collect(),
         key_id: key_id(&bundle.key),
-        // No bundle is stored whose key did not prove its ticket, or is no enrolled agent's.
-        known: true,
+        known: bundle.origin != Origin::Brought,
     }
 }
 

@@ -1,13 +1,17 @@
 //! What the backend's HTTP interface is called: paths, bodies, problem codes.
 
+/// What receivers of alerts are sent.
+pub mod alert;
 /// Agents, orders, deliveries.
 pub mod fleet;
+/// Delivered bundles that the backend may have lost.
+pub mod have;
 /// How scheduled checks are, told by agents.
 pub mod health;
 
 use crate::finding::State;
 use crate::harmless::clean;
-use crate::id::{BundleId, CaseId, TicketId};
+use crate::id::{AgentId, BundleId, CaseId, TicketId};
 use jiff::Timestamp;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
@@ -29,6 +33,8 @@ pub mod path {
     pub const AGENTS: &str = "/v1/agents";
     pub const OWN_AGENT: &str = "/v1/agents/self";
     pub const OWN_HEALTH: &str = "/v1/agents/self/health";
+    pub const HAVE: &str = "/v1/have";
+    pub const BUNDLES: &str = "/v1/bundles";
     pub const WORK: &str = "/v1/work";
     pub const ORDERS: &str = "/v1/orders";
     pub const DRAFTS: &str = "/v1/drafts";
@@ -118,6 +124,8 @@ pub mod header {
     pub const TICKET: &str = "netsonde-ticket";
     pub const KEY: &str = "netsonde-key";
     pub const PROOF: &str = "netsonde-proof";
+    /// `?1` where an agent made the bundle by its schedule: what goes beyond the day's bounds is then refused before it is sent.
+    pub const SCHEDULED: &str = "netsonde-scheduled";
 }
 
 /// The interop version of the resumable-upload draft that both sides speak.
@@ -356,6 +364,23 @@ pub struct CaseSummary {
     /// The first finding's cause of the newest bundle.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub cause: Option<String>,
+    /// What it watches, where the backend opened it by itself.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub watched: Option<WatchedCase>,
+}
+
+/// A case that the backend opened because a scheduled check failed, or because a scheduled bundle came.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub struct WatchedCase {
+    pub agent: AgentId,
+    pub schedule: String,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub target: Option<String>,
+    /// `failing`, `recovered`, `collecting` (nothing failed so far) or `closed`; later versions may have more.
+    pub state: String,
+    pub since: Timestamp,
+    /// How often it began to fail.
+    pub failures: u32,
 }
 
 /// `GET /v1/cases/{id}`.
@@ -381,6 +406,18 @@ pub struct BundleSummary {
     pub key_id: String,
     /// The key belongs to an agent or ticket that the backend knows.
     pub known: bool,
+}
+
+/// The answer to `POST /v1/bundles?case=ID`, by the desk: a bundle's file that an engineer brought is kept.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub struct Imported {
+    pub bundle: BundleId,
+    pub case: CaseId,
+    /// When it came for the first time.
+    pub received: Timestamp,
+    pub state: State,
+    /// The signed envelope, as an uploading agent gets it.
+    pub receipt: String,
 }
 
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
