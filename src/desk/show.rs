@@ -132,7 +132,8 @@ mod tests {
             key_id: String::new(),
             known: false,
         };
-        let case = CaseSummary { id: CaseId::new("4711"), opened: at, updated: at, bundles: 0, state: None, cause: None, watched: None };
+        let case =
+            CaseSummary { id: CaseId::new("4711"), opened: at, updated: at, bundles: 0, state: None, cause: None, watched: None };
         CaseDetail { case, bundles: ids.iter().map(summary).collect(), tickets: Vec::new() }
     }
 

@@ -31,6 +31,8 @@ mod spool;
 /// The option that names the state directory.
 mod state_option;
 
+pub(crate) use sets::load as load_set;
+
 use crate::stop::Stop;
 use crate::terminal;
 use clap::{CommandFactory, Parser, Subcommand};

@@ -1,4 +1,4 @@
-//! `netsonde agent`: asks for orders and carries out what the machine's policy allows.
+//! The agent's orders: asks for them and carries out what the machine's policy allows.
 //!
 //! One loop holds all state: it waits for the backend, for the run that goes on, for reports and bundles on their way, and, while an order
 //! waits for a person, for their answer. Small files are written by the loop itself, since each must be on the disk before the next step
@@ -11,7 +11,7 @@ mod running;
 /// Reports, progress and bundles on their way.
 mod sending;
 #[cfg(test)]
-mod tests;
+pub(crate) mod tests;
 
 use crate::audit::{self, Audit};
 use crate::clock::UpTime;
@@ -36,13 +36,10 @@ use netsonde_probes::clock::Clock;
 use running::{RunEvent, Running};
 use sending::Sent;
 use std::collections::VecDeque;
-use std::fs::{File, OpenOptions};
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
-/// Only one agent works with a state directory.
-const LOCK_FILE: &str = "agent.lock";
 /// How often answers are looked for while an order waits for one.
 const ANSWERS_EVERY: Duration = Duration::from_secs(1);
 /// A connection that ended sooner was not cut for being silent.
@@ -76,7 +73,6 @@ struct Daemon {
     notices: VecDeque<(OrderId, StateReport)>,
     /// What was last said of the backend, so that it is said once.
     complaint: Option<String>,
-    _lock: File,
 }
 
 /// What the question that is under way came to.
@@ -98,7 +94,7 @@ struct Outbox {
 /// Works until it is interrupted.
 ///
 /// # Errors
-/// Where the machine is not enrolled, another agent is at work, or the state directory cannot be used.
+/// Where the machine is not enrolled, or the state directory cannot be used.
 pub(crate) async fn run(state: StateDirectory, policy_path: PathBuf, interruption: &Interruption) -> Result<(), Stop> {
     let mut daemon = Daemon::open(state, policy_path)?;
     daemon.recover();
@@ -131,12 +127,6 @@ impl Daemon {
         let disk = |error: std::io::Error| {
             Stop::usage(format!("the state directory {} cannot be used: {error}", state.path().display()))
         };
-        let lock =
-            OpenOptions::new().create(true).truncate(false).write(true).open(state.path().join(LOCK_FILE)).map_err(disk)?;
-        lock.try_lock().map_err(|_| {
-            Stop::usage(format!("another netsonde agent works with {} already", state.path().display()))
-                .next("stop it first, or name another directory with --state-dir DIR")
-        })?;
         let home = Home::of(&state);
         let clock = Clock::start();
         let identity = home.enrolled()?;
@@ -172,7 +162,6 @@ impl Daemon {
             running: None,
             notices: VecDeque::new(),
             complaint: None,
-            _lock: lock,
         })
     }
 
@@ -390,7 +379,7 @@ async fn next_event(running: &mut Option<Running>) -> RunEvent {
 }
 
 /// Waits for the end of what is on its way, if anything is.
-async fn ended<T>(slot: &mut Option<BoxFuture<'static, T>>) -> T {
+pub(crate) async fn ended<T>(slot: &mut Option<BoxFuture<'static, T>>) -> T {
     match slot {
         Some(future) => {
             let done = future.await;
@@ -402,6 +391,6 @@ async fn ended<T>(slot: &mut Option<BoxFuture<'static, T>>) -> T {
 }
 
 /// Evenly spread from 0 to 1. Without randomness everybody would do the same at the same time, which is no reason not to do it.
-fn chance() -> f64 {
+pub(crate) fn chance() -> f64 {
     random::<4>().map_or(0.5, |bytes| f64::from(u32::from_le_bytes(bytes)) / f64::from(u32::MAX))
 }

@@ -216,6 +216,7 @@ fn keep(assignment: &Assignment, state: &StateDirectory, measured: Measured) -> 
         ticket: None,
         level: assignment.policy.redaction,
         order: Some(Obeyed { id: &order.id, envelope: &assignment.envelope, policy: &assignment.policy }),
+        because: None,
         audit_head: Audit::of(state).head().map_err(disk)?,
         server_time: assignment.server_time,
     };
