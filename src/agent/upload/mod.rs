@@ -71,7 +71,7 @@ pub(crate) async fn send(backend: &Backend, parcel: &Parcel<'_>, interruption: &
 }
 
 async fn drive(backend: &Backend, parcel: &Parcel<'_>) -> Result<Delivered, NotDelivered> {
-    let mut machine = Machine::new(u64::try_from(parcel.bytes.len()).unwrap_or(u64::MAX));
+    let mut machine = Machine::new(u64::try_from(parcel.bytes.len()).unwrap_or(u64::MAX), crate::state::chance);
     loop {
         let request = match machine.next() {
             Action::Create => create(backend, parcel),

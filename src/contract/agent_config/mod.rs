@@ -14,6 +14,7 @@ pub use parse::TEMPLATE;
 use crate::config_error::ConfigError;
 use crate::policy::Hours;
 use jiff::Timestamp;
+use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
 use std::time::Duration;
 
@@ -78,7 +79,8 @@ pub enum Timing {
 }
 
 /// What becomes of a scheduled run's bundle.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
 pub enum UploadWhen {
     Now,
     /// Outside quiet hours and not over a metered network.
