@@ -2,6 +2,7 @@
 //!
 //! Either is reason enough to run. Neither waits for the other: a backend that cannot be reached costs no schedule a run.
 
+use crate::daemon::Scheduled;
 use crate::identity::Home;
 use crate::interruption::Interruption;
 use crate::notify::Notify;
@@ -10,6 +11,7 @@ use crate::state::StateDirectory;
 use crate::stop::Stop;
 use crate::{daemon, policy_file, terminal};
 use std::fs::{File, OpenOptions};
+use std::sync::Arc;
 use tokio::sync::mpsc::unbounded_channel;
 
 /// Only one agent works with a state directory.
@@ -24,8 +26,9 @@ pub(crate) async fn run(state: StateDirectory, files: Files, interruption: &Inte
     let identity = Home::of(&state).identity()?;
     // A policy that counts for nothing is better known now than with the first order.
     let policy = policy_file::load(&files.policy)?;
-    let (made, _) = unbounded_channel();
-    let rounds = Rounds::open(StateDirectory::open(Some(state.path()))?, files.clone(), made)?;
+    let (tell, made) = unbounded_channel();
+    let rounds = Rounds::open(StateDirectory::open(Some(state.path()))?, files.clone(), tell)?;
+    let scheduled = Scheduled { made, uplink: Arc::clone(&rounds.uplink) };
     if identity.is_none() && !rounds.has_work() {
         return Err(Stop::usage(format!(
             "there is nothing to do: this machine is not enrolled with a support organisation, and {} asks for no measurements",
@@ -51,7 +54,7 @@ pub(crate) async fn run(state: StateDirectory, files: Files, interruption: &Inte
     notify.ready();
     let orders = async {
         match identity {
-            Some(_) => daemon::run(state, files.policy, interruption).await,
+            Some(_) => daemon::run(state, files.policy, scheduled, interruption).await,
             None => Ok(()),
         }
     };

@@ -19,7 +19,9 @@ use crate::identity::{Home, Identity, accept, check_in, current_epochs};
 use crate::interruption::Interruption;
 use crate::orders::{Answers, Book, Taken};
 use crate::policy_file;
-use crate::state::{StateDirectory, random};
+use crate::rounds::Uplink;
+use crate::spool::{Entry, Queue};
+use crate::state::{StateDirectory, chance, random};
 use crate::stop::Stop;
 use crate::terminal;
 use crate::transport::{Client, Event, Fault, Machine, Next};
@@ -39,11 +41,14 @@ use std::collections::VecDeque;
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
+use tokio::sync::mpsc::UnboundedReceiver;
 
 /// How often answers are looked for while an order waits for one.
 const ANSWERS_EVERY: Duration = Duration::from_secs(1);
 /// A connection that ended sooner was not cut for being silent.
 const HELD_AT_ALL: Duration = Duration::from_secs(5);
+/// How often it is looked whether a bundle may be sent, where none waits for a time of its own.
+const BUNDLES_EVERY: Duration = Duration::from_secs(60);
 /// At the end: for what is on its way to be heard.
 const LAST_WORDS: Duration = Duration::from_secs(3);
 
@@ -69,6 +74,10 @@ struct Daemon {
     /// The backend's clock when it last said so.
     server_time: Option<Timestamp>,
     running: Option<Running>,
+    /// Bundles that wait to be sent.
+    queue: Queue,
+    /// Whether what can wait may be sent now.
+    uplink: Arc<Uplink>,
     /// Reports that no record stands for, such as those of replayed orders.
     notices: VecDeque<(OrderId, StateReport)>,
     /// What was last said of the backend, so that it is said once.
@@ -91,18 +100,31 @@ struct Outbox {
     bundle: Option<BoxFuture<'static, Sent>>,
 }
 
+/// What schedules make, which is sent beside what orders make.
+pub(crate) struct Scheduled {
+    /// Bundles, as they are made.
+    pub(crate) made: UnboundedReceiver<Entry>,
+    pub(crate) uplink: Arc<Uplink>,
+}
+
 /// Works until it is interrupted.
 ///
 /// # Errors
 /// Where the machine is not enrolled, or the state directory cannot be used.
-pub(crate) async fn run(state: StateDirectory, policy_path: PathBuf, interruption: &Interruption) -> Result<(), Stop> {
-    let mut daemon = Daemon::open(state, policy_path)?;
+pub(crate) async fn run(
+    state: StateDirectory,
+    policy_path: PathBuf,
+    mut scheduled: Scheduled,
+    interruption: &Interruption,
+) -> Result<(), Stop> {
+    let mut daemon = Daemon::open(state, policy_path, Arc::clone(&scheduled.uplink))?;
     daemon.recover();
     let mut outbox = Outbox::default();
     let mut step = daemon.step();
     loop {
         daemon.start_next();
         daemon.fill(&mut outbox);
+        let until_next_bundle = daemon.until_next_bundle();
         tokio::select! {
             biased;
             () = interruption.came() => break,
@@ -115,6 +137,8 @@ pub(crate) async fn run(state: StateDirectory, policy_path: PathBuf, interruptio
             heard = ended(&mut outbox.notice) => if heard { daemon.notices.pop_front(); },
             () = ended(&mut outbox.progress) => {}
             sent = ended(&mut outbox.bundle) => daemon.sent(sent),
+            Some(entry) = scheduled.made.recv() => daemon.queue.put(&entry),
+            () = tokio::time::sleep(until_next_bundle), if outbox.bundle.is_none() => {}
             () = tokio::time::sleep(ANSWERS_EVERY), if daemon.somebody_is_asked() => daemon.look_for_answers(),
         }
     }
@@ -123,7 +147,7 @@ pub(crate) async fn run(state: StateDirectory, policy_path: PathBuf, interruptio
 }
 
 impl Daemon {
-    fn open(state: StateDirectory, policy_path: PathBuf) -> Result<Self, Stop> {
+    fn open(state: StateDirectory, policy_path: PathBuf, uplink: Arc<Uplink>) -> Result<Self, Stop> {
         let disk = |error: std::io::Error| {
             Stop::usage(format!("the state directory {} cannot be used: {error}", state.path().display()))
         };
@@ -160,6 +184,8 @@ impl Daemon {
             said: None,
             server_time: None,
             running: None,
+            queue: Queue::default(),
+            uplink,
             notices: VecDeque::new(),
             complaint: None,
         })
@@ -333,6 +359,14 @@ impl Daemon {
         }
     }
 
+    /// How long until a bundle is to be tried again.
+    fn until_next_bundle(&self) -> Duration {
+        let now = self.clock.wall();
+        let wait = self.queue.wake(now, self.uplink.now()).map(|at| at.duration_since(now).unsigned_abs());
+        // One that is due now and does not go has something in its way that time alone does not move.
+        wait.filter(|wait| !wait.is_zero()).unwrap_or(BUNDLES_EVERY).min(BUNDLES_EVERY)
+    }
+
     /// Ends the run that goes on, and lets what is on its way arrive.
     async fn stop(&mut self, outbox: &mut Outbox) {
         if let Some(run) = &mut self.running {
@@ -388,9 +422,4 @@ pub(crate) async fn ended<T>(slot: &mut Option<BoxFuture<'static, T>>) -> T {
         }
         None => std::future::pending().await,
     }
-}
-
-/// Evenly spread from 0 to 1. Without randomness everybody would do the same at the same time, which is no reason not to do it.
-pub(crate) fn chance() -> f64 {
-    random::<4>().map_or(0.5, |bytes| f64::from(u32::from_le_bytes(bytes)) / f64::from(u32::MAX))
 }

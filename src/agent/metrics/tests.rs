@@ -14,7 +14,7 @@ fn read(text: &str) -> Result<BTreeMap<String, f64>, String> {
                 return Err(format!("{family} comes in two pieces"));
             }
         } else if let Some(kind) = line.strip_prefix("# TYPE ") {
-            if kind != format!("{family} gauge") {
+            if ![format!("{family} gauge"), format!("{family} counter")].contains(&kind.to_owned()) {
                 return Err(format!("{line} does not belong to {family}"));
             }
         } else {
@@ -96,7 +96,7 @@ fn a_page_is_what_prometheus_reads_whatever_a_target_is_called() {
             book.observe(&config, &check.series, &check.samples[0]);
         }
     }
-    let text = render("0.1.0", &checks, &book);
+    let text = render("0.1.0", &checks, &book, None);
     let samples = read(&text).unwrap_or_else(|error| panic!("{error}:\n{text}"));
     let value = |name: &str, more: &[&str]| {
         let fits = |(labelled, _): &(&String, &f64)| {
@@ -118,7 +118,7 @@ fn a_page_is_what_prometheus_reads_whatever_a_target_is_called() {
 
 #[test]
 fn a_machine_without_measurements_has_a_page_too() {
-    assert_eq!(read(&render("0.1.0", &[], &HealthBook::default())).unwrap().len(), 1);
+    assert_eq!(read(&render("0.1.0", &[], &HealthBook::default(), None)).unwrap().len(), 1);
 }
 
 #[test]

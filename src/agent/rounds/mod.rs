@@ -13,23 +13,27 @@ mod reporting;
 mod running;
 #[cfg(test)]
 mod tests;
+/// Whether what can wait may be sent.
+mod uplink;
 
-pub(crate) use planning::plan;
-pub(crate) use running::settings;
+pub(crate) use planning::{plan, plan_once, set};
+pub(crate) use running::{measure_apart, settings};
+pub(crate) use uplink::Uplink;
 
-use crate::daemon::{chance, ended};
+use crate::daemon::ended;
 use crate::hangup::Hangup;
 use crate::interruption::Interruption;
+use crate::metrics::{Latest, MOST_PROBES, Source, serve};
 use crate::recording::{self, Noted};
 use crate::schedule::{Noticed, Persisted, Reading, Scheduler, save};
-use crate::spool::Entry;
-use crate::state::StateDirectory;
+use crate::spool::{Entry, Link};
+use crate::state::{StateDirectory, chance};
 use crate::stop::Stop;
 use crate::{agent_file, schedule, terminal};
 use futures_util::StreamExt;
 use futures_util::future::BoxFuture;
 use futures_util::stream::FuturesUnordered;
-use netsonde_contract::agent_config::{AgentConfig, Schedule};
+use netsonde_contract::agent_config::{AgentConfig, Schedule, UploadWhen};
 use netsonde_contract::id::AgentId;
 use netsonde_contract::set::Plan;
 use netsonde_probes::clock::Clock;
@@ -37,10 +41,12 @@ use planning::{plan_of, targets_at};
 use reporting::{Reported, Reporter};
 use running::{Ended, Fault, GRACE, Job, Packed, Purpose, Told, Work, faults};
 use std::collections::{BTreeMap, VecDeque};
+use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
-use std::sync::Arc;
+use std::sync::{Arc, PoisonError, RwLock};
 use std::thread::JoinHandle;
 use std::time::Duration;
+use tokio::sync::Semaphore;
 use tokio::sync::mpsc::UnboundedSender;
 use tokio_util::sync::CancellationToken;
 
@@ -84,6 +90,11 @@ pub(crate) struct Rounds {
     packed: BTreeMap<(String, Option<String>), Duration>,
     /// Told of each bundle that is made.
     made: UnboundedSender<Entry>,
+    pub(crate) uplink: Arc<Uplink>,
+    /// What the metrics are made of.
+    source: Arc<Source>,
+    /// Where they are served.
+    serving: Option<(SocketAddr, CancellationToken)>,
     /// What was last said of each schedule, so that it is said once.
     complaints: BTreeMap<String, String>,
     /// Where the machine is enrolled.
@@ -116,11 +127,19 @@ impl Rounds {
     ) -> Result<Self, Stop> {
         let scheduler = checked(&files.config, &config, &agent, kept)?;
         let clock = Clock::start();
+        let config = Arc::new(config);
+        let source = Source {
+            config: RwLock::new(Arc::clone(&config)),
+            config_path: files.config.clone(),
+            state: state.path().to_owned(),
+            latest: Latest::default(),
+            probes: Semaphore::new(MOST_PROBES),
+        };
         let reporter = Reporter::open(&state, clock)?;
         Ok(Self {
             state,
             files,
-            config: Arc::new(config),
+            config,
             agent,
             scheduler,
             clock,
@@ -133,6 +152,9 @@ impl Rounds {
             next_tick: Duration::ZERO,
             packed: BTreeMap::new(),
             made,
+            uplink: Arc::default(),
+            source: Arc::new(source),
+            serving: None,
             complaints: BTreeMap::new(),
             reporter,
         })
@@ -140,7 +162,7 @@ impl Rounds {
 
     /// There is something to do.
     pub(crate) fn has_work(&self) -> bool {
-        !self.config.schedules.is_empty()
+        !self.config.schedules.is_empty() || self.config.metrics.is_some()
     }
 
     /// In a few words, for the first line that the agent says.
@@ -153,6 +175,7 @@ impl Rounds {
     pub(crate) async fn run(mut self, interruption: &Interruption) {
         let mut hangup = Hangup::listen();
         let mut outbox = Outbox::default();
+        self.serve();
         loop {
             let wait = self.take_due();
             self.begin();
@@ -265,7 +288,8 @@ impl Rounds {
             self.busy.retain(|busy| *busy != schedule);
         }
         match told {
-            Told::Measured(noted, packed) => {
+            Told::Measured { noted, samples, packed } => {
+                self.source.latest.measured(&schedule, samples);
                 if self.complaints.remove(&schedule).is_some() {
                     terminal::say(&format!("{schedule}: it is measured again"));
                 }
@@ -277,7 +301,10 @@ impl Rounds {
             }
             Told::Deep(packed) => self.packed(&schedule, packed),
             Told::Cancelled => {}
-            Told::Failed(why) => self.complain(&schedule, &why),
+            Told::Failed(why) => {
+                self.source.latest.failed(&schedule);
+                self.complain(&schedule, &why);
+            }
         }
     }
 
@@ -328,6 +355,13 @@ impl Rounds {
             return;
         }
         self.next_tick = self.clock.now() + BETWEEN_TICKS;
+        let is_later = |schedule: &&Schedule| schedule.upload == UploadWhen::Later;
+        let later: Vec<&str> = self.config.schedules.iter().filter(is_later).map(|schedule| schedule.name.as_str()).collect();
+        if !later.is_empty() {
+            let now = self.clock.wall();
+            let quiet = later.iter().any(|name| self.scheduler.is_quiet(name, now));
+            self.uplink.note(Link { quiet, metered: uplink::is_metered() });
+        }
         match recording::tick(&self.state, &self.config, self.clock.wall()) {
             Ok(noted) => self.changed(&noted),
             Err(error) => self.complain("", &unusable(&self.state, &error).message),
@@ -346,6 +380,9 @@ impl Rounds {
                 (self.config, self.scheduler) = (Arc::new(config), scheduler);
                 self.waiting.retain(|job| self.config.schedule(&job.schedule.name).is_some());
                 self.complaints.clear();
+                *self.source.config.write().unwrap_or_else(PoisonError::into_inner) = Arc::clone(&self.config);
+                self.source.latest.retain(|schedule| self.config.schedule(schedule).is_some());
+                self.serve();
                 terminal::say(&format!(
                     "netsonde: {} was read anew; schedules: {}",
                     self.files.config.display(),
@@ -356,6 +393,26 @@ impl Rounds {
                 terminal::say_stop(&stop);
                 terminal::say("netsonde: what was read before stays in force");
             }
+        }
+    }
+
+    /// Serves the metrics where the file has them, and nowhere else.
+    fn serve(&mut self) {
+        let wanted = self.config.metrics.as_ref().map(|metrics| metrics.listen);
+        if self.serving.as_ref().map(|(at, _)| *at) == wanted {
+            return;
+        }
+        if let Some((_, stop)) = self.serving.take() {
+            stop.cancel();
+        }
+        let Some(listen) = wanted else { return };
+        let stop = self.cancel.child_token();
+        match serve(listen, Arc::clone(&self.source), stop.clone()) {
+            Ok(at) => {
+                terminal::say(&format!("netsonde: metrics at http://{at}/metrics"));
+                self.serving = Some((listen, stop));
+            }
+            Err(error) => self.complain("", &format!("no metrics are served: {listen} cannot be had: {error}")),
         }
     }
 

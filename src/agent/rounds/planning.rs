@@ -4,7 +4,7 @@ use crate::history;
 use crate::proxied::proxies;
 use crate::stop::Stop;
 use netsonde_contract::agent_config::Schedule;
-use netsonde_contract::set::{Plan, PlanError, Request};
+use netsonde_contract::set::{Plan, PlanError, ProbeSet, Request};
 use netsonde_probes::context::ProxyChoice;
 use std::path::Path;
 
@@ -25,7 +25,7 @@ pub(crate) fn plan_of(config: &Path, schedule: &Schedule, set: &str, targets: &[
         message: format!("{}:{}: schedule `{}`: {}", config.display(), schedule.line, schedule.name, stop.message),
         ..stop
     };
-    let set = load_set(&agent_file::set_name(config, set)).map_err(place)?;
+    let set = self::set(config, set).map_err(place)?;
     // Another set than the schedule's own has parameters of its own.
     let own = |name: &String| set.parameters.iter().any(|parameter| parameter.name == *name);
     let parameters = schedule.parameters.iter().filter(|(name, _)| set.name == schedule.set || own(name));
@@ -55,4 +55,22 @@ pub(super) fn targets_at(config: &Path, schedule: &Schedule, place: Option<&str>
         place.is_none_or(|place| plan.is_ok_and(|plan| plan.targets.iter().any(|target| history::place(target) == place)))
     };
     schedule.targets.iter().filter(is_there).cloned().collect()
+}
+
+/// A set as `agent.toml` names it.
+///
+/// # Errors
+/// Where it cannot be read.
+pub(crate) fn set(config: &Path, name: &str) -> Result<ProbeSet, Stop> {
+    load_set(&agent_file::set_name(config, name))
+}
+
+/// A run of a set for one target, that no schedule asks for.
+///
+/// # Errors
+/// Where the target does not fit the set.
+pub(crate) fn plan_once(set: &ProbeSet, target: &str) -> Result<Plan, Stop> {
+    let targets: Vec<String> = if target.is_empty() { Vec::new() } else { vec![target.to_owned()] };
+    let request = Request { proxies: proxies(set, &targets, &ProxyChoice::default()), targets, ..Request::default() };
+    set.plan(&request).map_err(|error| Stop::usage(error.to_string()))
 }

@@ -1,5 +1,6 @@
 use super::packing::{attach, pack};
 use crate::format::Format;
+use crate::history::samples;
 use crate::interruption::Interruption;
 use crate::measurement::{Bounds, Measured, Settings, measure};
 use crate::recording::{Noted, record};
@@ -11,7 +12,8 @@ use futures_util::future::BoxFuture;
 use netsonde_contract::agent_config::{AgentConfig, Schedule};
 use netsonde_contract::api::health::NumberedChange;
 use netsonde_contract::bundle::{Scheduled, ScheduledFor};
-use netsonde_contract::history::{Changed, Health};
+use netsonde_contract::document::Document;
+use netsonde_contract::history::{Changed, Health, Sample, Series};
 use netsonde_contract::set::Plan;
 use netsonde_probes::Trust;
 use netsonde_probes::context::ProxyChoice;
@@ -71,7 +73,11 @@ pub(super) struct Ended {
 
 pub(super) enum Told {
     /// It is in the history; with what changed, and with the bundle where it was packed.
-    Measured(Vec<Noted>, Option<Packed>),
+    Measured {
+        noted: Vec<Noted>,
+        samples: Vec<(Series, Sample)>,
+        packed: Option<Packed>,
+    },
     /// A deep run's bundle is in the spool.
     Deep(Packed),
     Cancelled,
@@ -146,6 +152,7 @@ fn keep(job: &Job, state: &StateDirectory, measured: Measured) -> Result<Told, S
         Purpose::Deep(fault) => return packed(job, state, measured, fault).map(Told::Deep),
         Purpose::Slot { may_pack } => *may_pack,
     };
+    let samples = samples(&job.schedule.name, &measured.document);
     let noted = record(state, &job.config, &job.schedule.name, &measured.document)
         .map_err(|error| Stop::usage(format!("what was measured is not in the history: {error}")))?;
     let fault = faults(&noted).into_iter().next().filter(|_| may_pack && job.schedule.deep.is_none());
@@ -160,7 +167,7 @@ fn keep(job: &Job, state: &StateDirectory, measured: Measured) -> Result<Told, S
         },
         None => None,
     };
-    Ok(Told::Measured(noted, packed))
+    Ok(Told::Measured { noted, samples, packed })
 }
 
 fn packed(job: &Job, state: &StateDirectory, measured: Measured, fault: &Fault) -> Result<Packed, Stop> {
@@ -191,6 +198,24 @@ pub(super) fn faults(noted: &[Noted]) -> Vec<Fault> {
         faults[place].changes.extend(numbered.clone());
     }
     faults
+}
+
+/// One run in a thread of its own, for whoever waits for its document. It ends with `cancel`.
+///
+/// # Errors
+/// In one sentence, where there is no document.
+pub(crate) async fn measure_apart(plan: Plan, cancel: CancellationToken) -> Result<Document, String> {
+    let (tell, heard) = oneshot::channel();
+    let longest = plan.budget + GRACE;
+    let work = move || {
+        let _ = tell.send(measured(&plan, &cancel).map(|measured| measured.document).map_err(|stop| stop.message));
+    };
+    let thread = std::thread::Builder::new().name("probe".to_owned()).spawn(work);
+    thread.map_err(|error| format!("the system gives no thread: {error}"))?;
+    match tokio::time::timeout(longest, heard).await {
+        Ok(told) => told.unwrap_or_else(|_| Err("a fault in netsonde itself ended the run".to_owned())),
+        Err(_) => Err("the run hung and was given up".to_owned()),
+    }
 }
 
 fn measured(plan: &Plan, cancel: &CancellationToken) -> Result<Measured, Stop> {

@@ -153,7 +153,7 @@ fn the_backend_hears_each_change_once_and_in_order_across_a_restart() {
 fn bundles(state: &StateDirectory, at_least: usize) -> Vec<(Entry, netsonde_contract::bundle::Bundle)> {
     let clock = Clock::start();
     loop {
-        let ready = state.lock().map(|_lock| state.spool().scan().ready).unwrap();
+        let ready = state.lock().map(|_lock| state.spool().scan(crate::spool::Depth::Entries).ready).unwrap();
         if ready.len() >= at_least {
             let read = |entry: Entry| {
                 let bytes = std::fs::read(state.spool().file(crate::spool::Stage::Ready, &entry)).unwrap();
@@ -224,4 +224,46 @@ fn a_strict_policy_leaves_no_name_in_bundle_and_report_but_they_belong_together(
     assert_eq!((&failing.change.series.schedule, &failing.change.series.target), (&scheduled.schedule, &scheduled.target));
     let words = serde_json::to_string(&told.health).unwrap() + &serde_json::to_string(&scheduled).unwrap();
     assert!(!words.contains("canary") && !words.contains("localhost"), "{words}");
+}
+
+/// The body of an answer, and its status.
+fn get(at: SocketAddr, path: &str, host: &str) -> (String, String) {
+    use std::io::{Read, Write};
+    let mut stream = std::net::TcpStream::connect(at).unwrap();
+    stream.set_read_timeout(Some(Duration::from_secs(20))).unwrap();
+    write!(stream, "GET {path} HTTP/1.1\r\nHost: {host}\r\n\r\n").unwrap();
+    let mut answer = String::new();
+    stream.read_to_string(&mut answer).unwrap();
+    let (head, body) = answer.split_once("\r\n\r\n").unwrap();
+    (head.split(' ').nth(1).unwrap().to_owned(), body.to_owned())
+}
+
+#[test]
+fn metrics_are_served_on_the_loopback_and_only_what_the_file_lets_is_probed() {
+    let folder = tempfile::tempdir().unwrap();
+    let (state, files) = place(folder.path());
+    let target = TcpListener::bind("127.0.0.1:0").unwrap();
+    let address = target.local_addr().unwrap().to_string();
+    // Free a moment ago, and nobody else's on a loopback that only tests use.
+    let at = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
+    let text = schedule("shop", &address) + &format!("[metrics]\nlisten = \"{at}\"\nprobe = true\n");
+    run_until(
+        move || rounds(state, files, &text),
+        || {
+            for _ in 0..3 {
+                target.accept().unwrap();
+            }
+            let wanted = format!("probe_success{{schedule=\"shop\",check=\"connect\",kind=\"tcp\",target=\"{address}\"}} 1");
+            let (status, body) = get(at, "/metrics", "localhost");
+            assert!(status == "200" && body.contains(&wanted), "{body}");
+            assert!(body.contains("netsonde_schedule_runs_total{schedule=\"shop\",outcome=\"measured\"}"), "{body}");
+            let (status, body) = get(at, &format!("/probe?module=port&target={address}"), "127.0.0.1");
+            assert!(status == "200" && body.contains("\nprobe_success 1\n"), "{status} {body}");
+            assert_eq!(get(at, "/probe?module=port&target=127.0.0.1:22", "127.0.0.1").0, "403");
+            assert_eq!(get(at, &format!("/probe?module=nothing&target={address}"), "127.0.0.1").0, "400");
+            assert_eq!(get(at, "/metrics", "evil.example").0, "421");
+            assert_eq!(get(at, "/other", "localhost").0, "404");
+        },
+    );
+    assert!(std::net::TcpStream::connect(at).is_err(), "it ends with the agent");
 }
