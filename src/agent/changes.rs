@@ -75,6 +75,8 @@ impl Untold {
     /// The backend has these, as far as their numbers go up to `heard`. What was added to one since it was told is told again. Whether anything is
     /// told less than before.
     pub(crate) fn heard(&mut self, told: &[NumberedChange], heard: u64) -> bool {
+        // A machine that was put back to an older state goes on where the backend is: what is numbered below is never heard.
+        self.last = self.last.max(heard);
         let before = self.waiting.len();
         self.waiting.retain(|waiting| waiting.number > heard || !told.contains(waiting));
         self.waiting.len() < before

@@ -21,6 +21,8 @@ mod command;
 mod daemon;
 /// The way to the backend: whether the ticket is good, whether TLS is to be trusted, and the sending.
 mod delivery;
+/// When the backend last heard of the checks.
+mod contact;
 /// Files that stay.
 mod disk;
 /// Exit codes.

@@ -69,6 +69,12 @@ pub(crate) async fn run(state: StateDirectory, files: Files, interruption: &Inte
     tokio::try_join!(orders, rounds, alive).map(|_| ())
 }
 
+/// Whether an agent works with this state directory now.
+pub(crate) fn is_running(state: &StateDirectory) -> bool {
+    let lock = OpenOptions::new().write(true).open(state.path().join(LOCK_FILE));
+    lock.is_ok_and(|lock| lock.try_lock().is_err())
+}
+
 fn claim(state: &StateDirectory) -> Result<File, Stop> {
     let path = state.path().join(LOCK_FILE);
     let lock = OpenOptions::new()

@@ -14,6 +14,8 @@ mod remote_crashes;
 mod remote_draft;
 /// Two agents measure each other.
 mod remote_pair;
+/// What a machine measures by itself.
+mod schedules;
 /// Ticket, run, upload, receipt, case.
 mod ticket;
 /// Starting programs and reading what they say.

@@ -6,10 +6,9 @@ use crate::redaction::without_names;
 use crate::state::StateDirectory;
 use crate::stop::Stop;
 use crate::transport::{Client, Fault};
-use crate::{health, policy_file, terminal};
+use crate::{contact, health, policy_file, terminal};
 use futures_util::FutureExt;
 use futures_util::future::BoxFuture;
-use jiff::Timestamp;
 use netsonde_contract::agent_config::{AgentConfig, Timing};
 use netsonde_contract::api::ProblemCode;
 use netsonde_contract::api::fleet::MAX_AGENT_BODY;
@@ -38,14 +37,12 @@ const MOST_BYTES: usize = MAX_AGENT_BODY - 1_024;
 /// An enrolled agent's reports.
 pub(super) struct Reporter {
     identity: Identity,
-    pub(super) client: Arc<Client>,
+    client: Arc<Client>,
     clock: Clock,
     /// When the next report is due.
     due: Duration,
     failed: u32,
     complaint: Option<String>,
-    /// The backend's clock when it last answered, and this machine's.
-    pub(super) heard: Option<(Timestamp, Timestamp)>,
 }
 
 /// What became of a report.
@@ -64,7 +61,7 @@ impl Reporter {
     pub(super) fn open(state: &StateDirectory, clock: Clock) -> Result<Option<Self>, Stop> {
         let Some(identity) = Home::of(state).identity()? else { return Ok(None) };
         let client = Arc::new(Client::new(&identity, clock)?);
-        Ok(Some(Self { identity, client, clock, due: Duration::ZERO, failed: 0, complaint: None, heard: None }))
+        Ok(Some(Self { identity, client, clock, due: Duration::ZERO, failed: 0, complaint: None }))
     }
 
     /// Something changed: it is told as soon as nothing else is being told.
@@ -174,7 +171,9 @@ impl Reporter {
         if self.complaint.take().is_some() {
             terminal::say("netsonde: the backend hears again how the checks are");
         }
-        self.heard = Some((heard.server_time, self.clock.wall()));
+        if let Err(error) = contact::note(state, self.clock.wall()) {
+            tracing::warn!(%error, "when the backend heard is not noted");
+        }
         match self.note(state, &told, checks, heard.heard) {
             // More waits: it follows at once.
             Ok((true, true)) => (self.failed, self.due) = (0, now),
@@ -258,6 +257,7 @@ fn fit(report: &mut HealthReport) -> io::Result<()> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use jiff::Timestamp;
     use netsonde_contract::history::{Change, Changed, Health, Series};
     use netsonde_contract::kind::Kind;
 
