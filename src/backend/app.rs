@@ -1,3 +1,4 @@
+use crate::alerts::Alerts;
 use crate::blobs::Blobs;
 use crate::clock::Clock;
 use crate::fleet::{Notebook, Presence, Trust};
@@ -7,6 +8,7 @@ use crate::pages::SignInLimit;
 use crate::staging::Staging;
 use crate::store::Store;
 use ed25519_dalek::SigningKey;
+use jiff::Timestamp;
 use netsonde_contract::bundle::hexadecimal;
 use netsonde_contract::pin::Pin;
 use serde::{Deserialize, Serialize};
@@ -46,6 +48,10 @@ pub(crate) struct App {
     pub(crate) limits: Limits,
     pub(crate) place: Place,
     pub(crate) receipt_key: SigningKey,
+    /// Who is told of changes.
+    pub(crate) alerts: Alerts,
+    /// Since when it hears agents.
+    pub(crate) started: Timestamp,
     /// Which request may write to which upload.
     pub(crate) turns: Turns,
     /// Bodies of parts in memory.
@@ -86,11 +92,12 @@ pub(crate) struct Parts {
     pub(crate) limits: Limits,
     pub(crate) place: Place,
     pub(crate) receipt_key: SigningKey,
+    pub(crate) alerts: Alerts,
 }
 
 impl App {
     pub(crate) fn new(parts: Parts) -> Arc<Self> {
-        let Parts { store, blobs, staging, clock, limits, place, receipt_key } = parts;
+        let Parts { store, blobs, staging, clock, limits, place, receipt_key, alerts } = parts;
         let presence = Presence::default();
         Arc::new(Self {
             trust: Trust::default(),
@@ -108,6 +115,8 @@ impl App {
             tasks: TaskTracker::new(),
             sign_ins: Mutex::default(),
             passwords: Arc::new(Semaphore::new(2)),
+            started: clock.now(),
+            alerts,
             store,
             blobs,
             staging,

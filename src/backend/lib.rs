@@ -7,6 +7,8 @@
 
 /// The own accept loop: connections, time-outs, draining.
 mod accept;
+/// Who is told of changes, by webhook and e-mail.
+mod alerts;
 /// The interface for programs.
 mod api;
 /// What a request may need, in one place.
@@ -21,6 +23,8 @@ mod clock;
 pub mod command;
 /// Enrolled agents: whose request it is, who listens, what waits for them.
 mod fleet;
+/// How scheduled checks are, and whose silence hides it.
+mod health;
 /// The data directory: files, keys, lock.
 mod home;
 /// From bytes to an acknowledged bundle.

@@ -37,6 +37,10 @@ pub(crate) struct Limits {
     pub(crate) renderings: usize,
     /// How long an upload that nobody continues is kept.
     pub(crate) stale_upload: Duration,
+    /// Scheduled bundles that are taken of one agent in 24 hours: one in ten minutes, and those of some changes besides.
+    pub(crate) scheduled_bundles: u64,
+    /// And their bytes.
+    pub(crate) scheduled_bytes: u64,
     /// How long a person stays signed in.
     pub(crate) session: Duration,
 }
@@ -60,6 +64,8 @@ impl Default for Limits {
             verification: Duration::from_secs(60),
             renderings: 2,
             stale_upload: Duration::from_secs(24 * 3600),
+            scheduled_bundles: 200,
+            scheduled_bytes: 512 << 20,
             session: Duration::from_secs(12 * 3600),
         }
     }

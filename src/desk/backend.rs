@@ -1,10 +1,11 @@
 use crate::stop::Stop;
 use crate::terminal::harmless;
-use netsonde_contract::api::{Problem, path};
-use netsonde_contract::bundle::MAX_BYTES;
+use netsonde_contract::api::{Imported, Problem, path};
+use netsonde_contract::bundle::{MAX_BYTES, MEDIA_TYPE};
 use netsonde_contract::desk_token::DeskToken;
-use netsonde_contract::id::BundleId;
+use netsonde_contract::id::{BundleId, CaseId};
 use netsonde_contract::pin;
+use reqwest::header::CONTENT_TYPE;
 use reqwest::{Method, RequestBuilder, Response, StatusCode};
 use serde::Serialize;
 use serde::de::DeserializeOwned;
@@ -77,6 +78,14 @@ impl Backend {
         let what = "downloading the bundle";
         let response = self.send(what, self.request(Method::GET, &path::bundle(id))).await?;
         self.body(what, response, MAX_BYTES).await
+    }
+
+    /// Hands in a bundle's file, for a case where one is named.
+    pub(crate) async fn bring(&self, what: &str, case: Option<&CaseId>, bytes: Vec<u8>) -> Result<Imported, Stop> {
+        // A case's number has no character that a query would have to escape.
+        let query = case.map_or_else(String::new, |case| format!("?case={case}"));
+        let request = self.request(Method::POST, &format!("{}{query}", path::BUNDLES));
+        self.json(what, request.header(CONTENT_TYPE, MEDIA_TYPE).body(bytes)).await
     }
 
     fn request(&self, method: Method, path: &str) -> RequestBuilder {

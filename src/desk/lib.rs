@@ -21,6 +21,8 @@ mod duration;
 mod enrol;
 /// `fetch`: a bundle onto this machine, verified.
 mod fetch;
+/// `import`: bundles that came by other ways.
+mod import;
 /// `NAME=VALUE` as people write it.
 mod labels;
 /// `login`: keeps the desk token.
@@ -123,6 +125,7 @@ async fn dispatch(arguments: Arguments) -> Result<(), Stop> {
         Command::Sign { draft, expires, how } => orders::sign(&backend()?, place, &draft, &expires, how, format).await,
         Command::Orders { command } => orders::orders(&backend()?, command, format).await,
         Command::Serve { port, key } => serve::serve(backend()?, place, port, key).await,
+        Command::Import { files, case } => import::import(&backend()?, &files, case.as_deref(), format).await,
         Command::Fetch { bundle, out } => fetch::fetch(&backend()?, &bundle, out.as_deref(), format).await,
     }
 }

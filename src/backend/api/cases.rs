@@ -3,11 +3,11 @@ use crate::app::App;
 use crate::ingest::status_at;
 use crate::limits::MAX_LISTED;
 use crate::problem::Refused;
-use crate::store::{BundleRow, CaseRow, TicketRow};
+use crate::store::{BundleRow, CaseRow, Origin, TicketRow};
 use axum::Json;
 use axum::extract::{Path, State};
 use jiff::Timestamp;
-use netsonde_contract::api::{BundleSummary, CaseDetail, CaseSummary, ProblemCode, TicketSummary};
+use netsonde_contract::api::{BundleSummary, CaseDetail, CaseSummary, ProblemCode, TicketSummary, WatchedCase};
 use netsonde_contract::bundle::key_id;
 use netsonde_contract::id::CaseId;
 use std::sync::Arc;
@@ -17,9 +17,8 @@ pub(super) async fn list(_: Desk, State(app): State<Arc<App>>) -> Result<Json<Ve
 }
 
 pub(super) async fn read(_: Desk, State(app): State<Arc<App>>, Path(id): Path<String>) -> Result<Json<CaseDetail>, Refused> {
-    let unknown = || Refused::new(ProblemCode::NotFound, "There is no such case.");
-    let id = CaseId::parse(&id).ok_or_else(unknown)?;
-    let case = app.store.case(&id).await?.ok_or_else(unknown)?;
+    let id = CaseId::parse(&id).ok_or_else(unknown_case)?;
+    let case = app.store.case(&id).await?.ok_or_else(unknown_case)?;
     let now = app.clock.now();
     Ok(Json(CaseDetail {
         case: case_summary(case),
@@ -28,9 +27,21 @@ pub(super) async fn read(_: Desk, State(app): State<Arc<App>>, Path(id): Path<St
     }))
 }
 
+pub(crate) fn unknown_case() -> Refused {
+    Refused::new(ProblemCode::NotFound, "There is no such case.").next_step("Look for it in the list of cases.")
+}
+
 fn case_summary(case: CaseRow) -> CaseSummary {
-    let CaseRow { id, opened, updated, bundles, state, cause } = case;
-    CaseSummary { id, opened, updated, bundles, state, cause }
+    let CaseRow { id, opened, updated, bundles, state, cause, watched } = case;
+    let watched = watched.map(|watched| WatchedCase {
+        agent: watched.agent,
+        schedule: watched.schedule,
+        target: watched.target,
+        state: watched.state.name().to_owned(),
+        since: watched.since,
+        failures: watched.failures,
+    });
+    CaseSummary { id, opened, updated, bundles, state, cause, watched }
 }
 
 fn bundle_summary(bundle: &BundleRow) -> BundleSummary {
@@ -43,8 +54,8 @@ fn bundle_summary(bundle: &BundleRow) -> BundleSummary {
         state: bundle.backend.state,
         causes: bundle.backend.findings.iter().map(|finding| finding.cause.clone()).collect(),
         key_id: key_id(&bundle.key),
-        // No bundle is stored whose key did not prove its ticket, or is no enrolled agent's.
-        known: true,
+        // No other bundle is stored whose key did not prove its ticket, or is no enrolled agent's.
+        known: bundle.origin != Origin::Brought,
     }
 }
 

@@ -1,8 +1,11 @@
 use crate::app::App;
+use crate::fleet::FromAgent;
+use crate::health;
 use crate::problem::Refused;
 use axum::Json;
 use axum::extract::State;
 use netsonde_contract::api::ProblemCode;
+use netsonde_contract::api::health::HealthHeard;
 use serde_json::{Value, json};
 use std::sync::Arc;
 use std::time::Duration;
@@ -20,4 +23,9 @@ pub(super) async fn check(State(app): State<Arc<App>>) -> Result<Json<Value>, Re
         }
         Err(_) => Err(Refused::new(ProblemCode::Unavailable, "The database does not answer.")),
     }
+}
+
+/// How an agent's scheduled checks are.
+pub(super) async fn hear(State(app): State<Arc<App>>, from: FromAgent) -> Result<Json<HealthHeard>, Refused> {
+    Ok(Json(health::hear(&app, from).await?))
 }

@@ -4,7 +4,9 @@ mod agents;
 mod bundles;
 mod cases;
 mod desk;
+mod have;
 mod health;
+mod import;
 mod orders;
 mod tickets;
 mod trust;
@@ -14,6 +16,7 @@ mod work;
 
 pub(crate) use agents::{summary as agent_summary, unknown_agent};
 pub(crate) use bundles::bundle_file;
+pub(crate) use cases::unknown_case;
 pub(crate) use desk::token_digest;
 pub(crate) use orders::{cancel_order, find as find_order, keep_draft, summaries as order_summaries, summary as order_summary};
 pub(crate) use tickets::{issue, revoke};
@@ -35,12 +38,15 @@ pub(crate) fn routes() -> Router<Arc<App>> {
         .route("/v1/tickets/{id}/state", get(tickets::state))
         .route(path::CASES, get(cases::list))
         .route("/v1/cases/{id}", get(cases::read))
+        .route(path::BUNDLES, post(import::bring))
         .route("/v1/bundles/{id}", get(bundles::download))
         .route(path::TRUST, get(trust::read).put(trust::replace))
         .route(path::RECEIPT_KEY, get(trust::receipt_key))
         .route(path::ENROLMENTS, post(agents::make_code))
         .route(path::AGENTS, get(agents::list).post(agents::introduce))
         .route(path::OWN_AGENT, post(agents::enter))
+        .route(path::OWN_HEALTH, post(health::hear))
+        .route(path::HAVE, post(have::wanted))
         .route("/v1/agents/{id}", get(agents::read))
         .route("/v1/agents/{id}/labels", put(agents::label))
         .route("/v1/agents/{id}/revoke", post(agents::revoke))

@@ -4,10 +4,12 @@ use super::upload_headers as read;
 use crate::app::App;
 use crate::body;
 use crate::fleet::FromAgent;
-use crate::ingest::{self, Part, Progress, check_offset, check_open, check_proof, fenced, unknown_ticket, unknown_upload};
+use crate::ingest::{
+    self, Part, Progress, check_offset, check_open, check_proof, check_scheduled_bounds, fenced, unknown_ticket, unknown_upload,
+};
 use crate::problem::Refused;
 use crate::staging::Staging;
-use crate::store::{BundleRow, Origin, Sender, UploadRow};
+use crate::store::{BundleRow, Sender, UploadRow};
 use axum::body::{Body, HttpBody};
 use axum::extract::{FromRequest, Path, Request, State};
 use axum::http::{HeaderMap, HeaderName, HeaderValue, StatusCode, header as http_header};
@@ -40,6 +42,7 @@ pub(super) async fn begin(State(app): State<Arc<App>>, request: Request) -> Resu
     let bundle = BundleId::parse(read::text(&headers, header::BUNDLE)?)
         .ok_or_else(|| Refused::malformed("The header netsonde-bundle is not a bundle's id."))?;
     let key = read::key(&headers)?;
+    let is_scheduled = headers.get(header::SCHEDULED).is_some_and(|value| value == "?1");
     let now = app.clock.now();
     let before = app.store.bundle(&bundle).await?;
     let sender = if headers.contains_key(header::TICKET) {
@@ -57,9 +60,12 @@ pub(super) async fn begin(State(app): State<Arc<App>>, request: Request) -> Resu
             return Err(Refused::new(ProblemCode::UnknownKey, "The key is not the one that this agent signs its bundles with.")
                 .next_step("Send the bundle with the agent that made it."));
         }
-        let is_own = |row: &BundleRow| matches!(&row.origin, Origin::Order { agent: of, .. } if *of == agent.id);
+        let is_own = |row: &BundleRow| row.origin.agent() == Some(&agent.id);
         if let Some(row) = before.filter(is_own) {
             return Ok(acknowledged(&row));
+        }
+        if is_scheduled {
+            check_scheduled_bounds(&app, &agent.id, length).await?;
         }
         Sender::Agent(agent.id)
     };

@@ -1,6 +1,6 @@
 use super::data_dir::DataDir;
 use super::{ready, stop};
-use crate::accept;
+use crate::alerts::{self, Alerts};
 use crate::app::{App, Parts, Place};
 use crate::blobs::Blobs;
 use crate::clock::Clock;
@@ -11,10 +11,11 @@ use crate::limits::Limits;
 use crate::router::router;
 use crate::staging::Staging;
 use crate::store::{Setting, Sqlite, Store};
+use crate::{accept, health};
 use anyhow::{Context, bail};
 use clap::Args;
 use std::net::SocketAddr;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 use tokio::net::TcpListener;
@@ -33,6 +34,9 @@ pub(super) struct Serve {
     /// Speak plain HTTP; only on a loopback address
     #[arg(long)]
     plain: bool,
+    /// Who is told of changes, and how [default: alerts.toml in the data directory, where it is there]
+    #[arg(long, value_name = "FILE", env = "NETSONDE_BACKEND_ALERTS")]
+    alerts: Option<PathBuf>,
     /// Write the address, and on the first run the secrets, to this file as JSON, readable by its owner only
     #[arg(long, value_name = "FILE")]
     ready_file: Option<PathBuf>,
@@ -44,6 +48,7 @@ pub(crate) struct Settings {
     pub(crate) data: PathBuf,
     pub(crate) public_url: Option<String>,
     pub(crate) plain: bool,
+    pub(crate) alerts: Option<PathBuf>,
     pub(crate) limits: Limits,
     pub(crate) clock: Clock,
 }
@@ -69,6 +74,7 @@ impl Serve {
             data: self.data.path()?,
             public_url: self.public_url,
             plain: self.plain,
+            alerts: self.alerts,
             limits: Limits::default(),
             clock: Clock::system(),
         };
@@ -89,7 +95,7 @@ impl Serve {
 impl Running {
     /// Opens everything, sweeps what a kill left behind, and binds the address.
     pub(crate) async fn start(settings: Settings) -> anyhow::Result<Self> {
-        let Settings { listen, data, public_url, plain, mut limits, clock } = settings;
+        let Settings { listen, data, public_url, plain, alerts, mut limits, clock } = settings;
         if plain {
             // Every connection comes from this machine: from the proxy that speaks TLS in our place.
             limits.connections_per_address = limits.connections;
@@ -103,6 +109,7 @@ impl Running {
             );
         }
         let home = Home::create(&data)?;
+        let alerts = read_alerts(alerts, &data)?;
         let lock = home.lock()?;
         // Before the receipt key is made: what belongs to a database must never be there without one.
         let store = Sqlite::open(&home.database()).await?;
@@ -122,6 +129,7 @@ impl Running {
             limits,
             place: Place { url, tls_pin },
             receipt_key,
+            alerts,
         });
         app.store.set(Setting::Place, &serde_json::to_string(&app.place)?).await?;
         Trust::load(&app)
@@ -149,7 +157,7 @@ impl Running {
         let sweeping = tokio::spawn(sweep_now_and_then(Arc::clone(&app)));
         let tending = tokio::spawn({
             let app = Arc::clone(&app);
-            async move { tend(&app).await }
+            async move { tokio::join!(tend(&app), health::tend(&app), alerts::send(&app)) }
         });
         let stopping = app.stopping.clone();
         let stop = async move {
@@ -183,6 +191,15 @@ fn raise_descriptor_limit() {
 
 #[cfg(not(unix))]
 fn raise_descriptor_limit() {}
+
+/// The file that was named, or the one in the data directory, where it is there.
+fn read_alerts(named: Option<PathBuf>, data: &Path) -> anyhow::Result<Alerts> {
+    let own = data.join("alerts.toml");
+    match named.or_else(|| own.exists().then_some(own)) {
+        Some(file) => alerts::read(&file),
+        None => Ok(Alerts::default()),
+    }
+}
 
 /// Whether database and directory belong together. The first start writes the same name into both, the database first.
 async fn expect_own_database(home: &Home, store: &Sqlite) -> anyhow::Result<()> {

@@ -1,5 +1,6 @@
 use super::data_dir::DataDir;
 use crate::blobs::Blobs;
+use crate::health::tidy;
 use crate::home::Home;
 use crate::staging::Staging;
 use crate::store::{BundleRow, Origin, Setting, Sqlite, Store, TicketStatus};
@@ -186,5 +187,11 @@ async fn check_origin(
                 (place.case == row.case && place.set_sha256 == bundle.predicate.set.sha256, "its case or set is not its order's"),
             ]))
         }
+        Origin::Scheduled { agent, scheduled } => Ok(first_fault([
+            (AgentId::of(&bundle.key) == *agent, "its key is not its agent's"),
+            (bundle.predicate.scheduled.as_ref().map(tidy).as_ref() == Some(scheduled), "it names another schedule"),
+            (store.watched(&row.case).await?.is_some(), "its case watches no schedule"),
+        ])),
+        Origin::Brought => Ok(Ok(())),
     }
 }

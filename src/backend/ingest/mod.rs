@@ -12,12 +12,14 @@
 mod arrivals;
 mod order_check;
 mod part;
+mod scheduled_check;
 mod sweep;
 mod ticket_check;
 mod turns;
 
 pub(crate) use arrivals::Arrivals;
 pub(crate) use part::{Part, Progress, append, check_offset, fenced, unknown_upload};
+pub(crate) use scheduled_check::check_bounds as check_scheduled_bounds;
 pub(crate) use sweep::{sweep_at_start, sweep_stale};
 pub(crate) use ticket_check::{check_open, check_proof, status_at, unknown_ticket};
 pub(crate) use turns::Turns;
@@ -32,16 +34,25 @@ use netsonde_contract::api::{ProblemCode, path};
 use netsonde_contract::audit::Head;
 use netsonde_contract::bundle::{self, Bundle};
 use netsonde_contract::finding::Diagnosis;
-use netsonde_contract::id::{BundleId, CaseId};
+use netsonde_contract::harmless::clean;
+use netsonde_contract::id::{AgentId, BundleId, CaseId};
 use netsonde_contract::receipt::Receipt;
 use std::sync::Arc;
 
 /// This program as it signs what it concluded.
 pub(crate) const DIAGNOSED_BY: &str = concat!("netsonde-backend ", env!("CARGO_PKG_VERSION"));
 
-/// A file that somebody sent for a ticket, or an agent for an order.
+/// Who brings a file.
+pub(crate) enum By {
+    /// For a ticket, or an agent for an order or of its own schedule.
+    Sender(Sender),
+    /// An engineer, for this case, or for the one that the file itself proves to belong to.
+    Desk(Option<CaseId>),
+}
+
+/// A file that somebody brought.
 pub(crate) struct Arrival {
-    pub(crate) sender: Sender,
+    pub(crate) by: By,
     pub(crate) bytes: Bytes,
     /// What an upload said beforehand; a form says nothing.
     pub(crate) announced: Option<Announced>,
@@ -62,28 +73,39 @@ pub(crate) async fn take(app: &Arc<App>, arrival: Arrival) -> Result<BundleRow, 
 }
 
 async fn take_whole(app: Arc<App>, arrival: Arrival) -> Result<BundleRow, Refused> {
-    let Arrival { sender, bytes, announced } = arrival;
+    let Arrival { by, bytes, announced } = arrival;
     let checked = check(&app, bytes.clone()).await?;
     if let Some(announced) = &announced {
         check_announced(&checked.bundle, announced)?;
     }
     let now = app.clock.now();
-    let belongs = match &sender {
-        Sender::Ticket(ticket) => {
-            let ticket = app.store.ticket(ticket).await?.ok_or_else(unknown_ticket)?;
+    let before = app.store.bundle(&checked.bundle.id).await?;
+    let belongs = match by_whom(&app, by, &checked.bundle).await? {
+        By::Sender(Sender::Ticket(ticket)) => {
+            let ticket = app.store.ticket(&ticket).await?.ok_or_else(unknown_ticket)?;
             check_belongs(&app, &checked.bundle, &ticket)?;
-            if let Some(before) = app.store.bundle(&checked.bundle.id).await? {
+            if let Some(before) = before {
                 return Ok(before);
             }
             check_open(&ticket, now)?;
             Belongs { origin: Origin::Ticket(ticket.id), case: ticket.case, set: ticket.set }
         }
-        Sender::Agent(agent) => {
-            let belongs = order_check::check_belongs(&app, &checked.bundle, agent).await?;
-            if let Some(before) = app.store.bundle(&checked.bundle.id).await? {
+        By::Sender(Sender::Agent(agent)) => {
+            order_check::check_own(&app, &checked.bundle, &agent).await?;
+            match (before, &checked.bundle.predicate.scheduled) {
+                (Some(before), _) => return Ok(before),
+                (None, Some(scheduled)) if checked.bundle.predicate.order.is_none() => {
+                    scheduled_check::place(&app, &checked.bundle, scheduled, (&agent, bytes.len() as u64)).await?
+                }
+                (None, _) => order_check::check_belongs(&app, &checked.bundle, &agent).await?,
+            }
+        }
+        By::Desk(case) => {
+            if let Some(before) = before {
                 return Ok(before);
             }
-            belongs
+            let set = harmless_set(&checked.bundle);
+            Belongs { origin: Origin::Brought, case: case.ok_or_else(no_case)?, set }
         }
     };
 
@@ -113,6 +135,29 @@ async fn take_whole(app: Arc<App>, arrival: Arrival) -> Result<BundleRow, Refuse
         // Whether the commit reached the disk is not known here, so the blob stays: the next start sets it aside if no row names it.
         Err(error) => Err(error.into()),
     }
+}
+
+/// An engineer who names no case brings the file in the place of whoever could have sent it.
+async fn by_whom(app: &App, by: By, bundle: &Bundle) -> Result<By, Refused> {
+    let By::Desk(None) = by else { return Ok(by) };
+    if let Some(claim) = &bundle.predicate.ticket {
+        return Ok(By::Sender(Sender::Ticket(claim.id.clone())));
+    }
+    let agent = AgentId::of(&bundle.key);
+    let is_agents = bundle.predicate.order.is_some() || bundle.predicate.scheduled.is_some();
+    let is_known = is_agents && app.store.agent(agent.as_str()).await?.is_some_and(|row| row.id == agent);
+    Ok(if is_known { By::Sender(Sender::Agent(agent)) } else { By::Desk(None) })
+}
+
+fn no_case() -> Refused {
+    Refused::new(ProblemCode::InvalidParameter, "Nothing in the bundle says which case it is for.")
+        .next_step("Name the case: netsonde-desk import FILE --case NUMBER.")
+}
+
+/// The set's name, which in such a bundle is nobody's word but its maker's.
+fn harmless_set(bundle: &Bundle) -> String {
+    const MAX_CHARS: usize = 64;
+    clean(&bundle.predicate.set.name).chars().take(MAX_CHARS).collect()
 }
 
 /// Verifies and diagnoses away from the threads that serve, a few at once and each for a bounded time. The permit goes with the work: what

@@ -6,22 +6,29 @@ use netsonde_contract::api::ProblemCode;
 use netsonde_contract::bundle::Bundle;
 use netsonde_contract::id::AgentId;
 
-/// Whether the bundle is this agent's, for an order that was made for it, of the set that the order carries.
+/// Whether the bundle is this agent's.
 ///
 /// # Errors
 /// Where it is not, or the agent's enrolment was ended meanwhile.
-pub(super) async fn check_belongs(app: &App, bundle: &Bundle, agent: &AgentId) -> Result<Belongs, Refused> {
-    let unknown_key = |words: &str| Refused::new(ProblemCode::UnknownKey, words);
+pub(super) async fn check_own(app: &App, bundle: &Bundle, agent: &AgentId) -> Result<(), Refused> {
     let row = app.store.agent(agent.as_str()).await?.filter(|row| row.id == *agent);
     let row = row.ok_or_else(crate::fleet::unknown_agent)?;
     crate::fleet::check_enrolled(&row, app.clock.now())?;
     if bundle.key != row.bundle_key {
-        return Err(unknown_key("The bundle is signed by another key than this agent's.")
+        return Err(Refused::new(ProblemCode::UnknownKey, "The bundle is signed by another key than this agent's.")
             .next_step("Send the bundle with the agent that made it."));
     }
+    Ok(())
+}
+
+/// Whether the agent's own bundle is for an order that was made for it, of the set that the order carries.
+///
+/// # Errors
+/// Where it is not.
+pub(super) async fn check_belongs(app: &App, bundle: &Bundle, agent: &AgentId) -> Result<Belongs, Refused> {
     let order = bundle.predicate.order.as_ref().ok_or_else(|| {
-        unknown_key("The bundle names neither a ticket nor an order, so nothing says which case it is for.")
-            .next_step("Send it on a ticket's page, or ask support for an order.")
+        let words = "The bundle names neither a ticket, nor an order, nor a schedule, so nothing says which case it is for.";
+        Refused::new(ProblemCode::UnknownKey, words).next_step("Send it on a ticket's page, or ask support for an order.")
     })?;
     let place = app.store.delivery_place(order, agent).await?.ok_or_else(|| {
         Refused::new(ProblemCode::OrderUnknown, "The order that the bundle names was not made for this agent.")

@@ -1,5 +1,5 @@
 use super::turns::Turn;
-use super::{Announced, Arrival, take};
+use super::{Announced, Arrival, By, take};
 use crate::app::App;
 use crate::problem::Refused;
 use crate::store::{BundleRow, UploadRow};
@@ -71,7 +71,7 @@ async fn append_whole(app: Arc<App>, turn: Turn, part: Part) -> Result<Progress,
 async fn finish(app: &Arc<App>, upload: &UploadRow) -> Result<BundleRow, Refused> {
     let bytes = Bytes::from(app.staging.read(&upload.id, upload.length).await.map_err(Refused::internal)?);
     let announced = Announced { upload: upload.id.clone(), bundle: upload.bundle.clone(), key: upload.key };
-    let arrival = Arrival { sender: upload.sender.clone(), bytes, announced: Some(announced) };
+    let arrival = Arrival { by: By::Sender(upload.sender.clone()), bytes, announced: Some(announced) };
     take(app, arrival).await
 }
 

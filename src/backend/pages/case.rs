@@ -1,7 +1,8 @@
 use super::order::{OrderLine, order_line};
 use super::session::Engineer;
-use super::{Frame, render, shown};
-use crate::api::order_summaries;
+use super::watched::{self, Watched};
+use super::{Frame, history, render, shown};
+use crate::api::{order_summaries, unknown_case};
 use crate::app::App;
 use crate::ingest::status_at;
 use crate::limits::{MAX_LISTED, MAX_RAW_BYTES};
@@ -28,6 +29,8 @@ struct CasePage {
     id: String,
     state: Option<(&'static str, &'static str)>,
     opened: String,
+    /// Where it was opened by itself.
+    watched: Option<Watched>,
     bundles: Vec<BundleLine>,
     tickets: Vec<TicketLine>,
     orders: Vec<OrderLine>,
@@ -112,9 +115,8 @@ pub(super) async fn page(
     Path(id): Path<String>,
     Query(wanted): Query<Wanted>,
 ) -> Result<Response, Refused> {
-    let unknown = || Refused::new(ProblemCode::NotFound, "There is no such case.").next_step("Look for it in the list of cases.");
-    let id = CaseId::parse(&id).ok_or_else(unknown)?;
-    let case = app.store.case(&id).await?.ok_or_else(unknown)?;
+    let id = CaseId::parse(&id).ok_or_else(unknown_case)?;
+    let case = app.store.case(&id).await?.ok_or_else(unknown_case)?;
     let bundles = app.store.bundles_of(&id, MAX_LISTED).await?;
     let tickets = app.store.tickets_of(&id, MAX_LISTED).await?;
     let wanted = wanted.bundle.as_deref().and_then(BundleId::parse);
@@ -132,11 +134,16 @@ pub(super) async fn page(
     let now = app.clock.now();
     let orders = order_summaries(&app, Some(&id), MAX_LISTED).await?;
     let orders: Vec<OrderLine> = orders.into_iter().map(|order| order_line(&app, order)).collect();
+    let watched = match &case.watched {
+        Some(of) => Some(watched::read(&app, of, &bundles, &engineer).await?),
+        None => None,
+    };
     let page = CasePage {
         frame: Frame::of(&engineer),
         id: id.to_string(),
         state: current.map(|row| shown::state(row.backend.state)),
         opened: shown::time(case.opened),
+        watched,
         bundles: bundles.iter().map(|row| bundle_line(row, current.is_some_and(|current| current.id == row.id))).collect(),
         tickets: tickets.iter().map(|ticket| ticket_line(ticket, status_at(ticket, now))).collect(),
         live: orders.iter().any(|order| order.live),
@@ -190,6 +197,8 @@ async fn show(app: &App, row: &BundleRow, ticket: Option<&TicketRow>) -> Result<
         (Ok((bundle, _)), Origin::Order { order, agent }, _) => {
             bundle.predicate.order.as_ref() == Some(order) && AgentId::of(&bundle.key) == *agent
         }
+        (Ok((bundle, _)), Origin::Brought, _) => is_agents(app, bundle).await?,
+        (Ok((bundle, _)), Origin::Scheduled { agent, .. }, _) => AgentId::of(&bundle.key) == *agent,
         (Ok((bundle, _)), Origin::Ticket(_), Some(ticket)) => bundle.predicate.ticket.as_ref().is_some_and(|claim| {
             ticket.proof_key.verify(&ticket.id, &bundle.key, &app.receipt_key.verifying_key(), &claim.proof)
         }),
@@ -206,6 +215,12 @@ async fn show(app: &App, row: &BundleRow, ticket: Option<&TicketRow>) -> Result<
         known,
         content,
     })
+}
+
+/// Whether the key is one that is enrolled here, whoever brought the file.
+async fn is_agents(app: &App, bundle: &Bundle) -> Result<bool, Refused> {
+    let id = AgentId::of(&bundle.key);
+    Ok(app.store.agent(id.as_str()).await?.is_some_and(|agent| agent.id == id))
 }
 
 impl Content {
@@ -226,10 +241,12 @@ impl Content {
             drawing: matches!(*id, "path" | "rtt"),
             html: if *id == "raw" && raw_bytes > MAX_RAW_BYTES { too_much(bundle, raw_bytes) } else { draw(&document) },
         });
+        let history =
+            Section { id: "history", heading: "What its schedule measured before", drawing: false, html: history::draw(bundle) };
         let build = &bundle.predicate.build;
         Ok(Self {
             findings: fragment::findings(&document),
-            sections: parts.filter(|section| !section.html.is_empty()).collect(),
+            sections: std::iter::once(history).chain(parts).filter(|section| !section.html.is_empty()).collect(),
             withheld: bundle.withheld.clone(),
             limits: bundle.predicate.limits_hit.clone(),
             agent_build: format!("{} {}", build.program, build.version),

@@ -24,6 +24,13 @@ struct CaseLine {
     cause: Option<String>,
     bundles: u32,
     updated: String,
+    /// It was opened by itself: how it is, and for what.
+    watched: Option<WatchedLine>,
+}
+
+struct WatchedLine {
+    state: (&'static str, &'static str),
+    subject: String,
 }
 
 pub(super) async fn page(engineer: Engineer, State(app): State<Arc<App>>) -> Result<Response, Refused> {
@@ -37,6 +44,10 @@ pub(super) async fn page(engineer: Engineer, State(app): State<Arc<App>>) -> Res
             cause: case.cause,
             bundles: case.bundles,
             updated: shown::time(case.updated),
+            watched: case.watched.map(|watched| WatchedLine {
+                state: shown::watched_state(watched.state),
+                subject: watched.target.unwrap_or(watched.schedule),
+            }),
         })
         .collect();
     render(StatusCode::OK, &CasesPage { frame: Frame::of(&engineer), cases, cut })

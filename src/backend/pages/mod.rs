@@ -5,9 +5,12 @@
 //! session, and every form of theirs carries its token. A ticket's page needs
 //! neither: the bundle that it takes proves itself.
 
+mod alerts;
 mod case;
 mod cases;
 mod fleet;
+mod health;
+mod history;
 mod order;
 mod order_form;
 mod password;
@@ -19,6 +22,7 @@ mod sign_in_limit;
 mod style;
 mod ticket_form;
 mod ticket_page;
+mod watched;
 
 pub(crate) use password::hash_password;
 pub(crate) use problem_page::for_browsers;
@@ -50,6 +54,10 @@ pub(crate) fn routes() -> Router<Arc<App>> {
         .route("/sign-out", post(sign_in::sign_out))
         .route("/cases", get(cases::page))
         .route("/cases/{id}", get(case::page))
+        .route("/cases/{id}/close", post(watched::close))
+        .route("/health", get(health::page))
+        .route("/alerts", get(alerts::page))
+        .route("/alerts/{id}/retry", post(alerts::retry))
         .route("/agents", get(fleet::list))
         .route("/agents/{id}", get(fleet::page))
         .route("/orders", get(order::list))

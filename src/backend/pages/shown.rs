@@ -1,14 +1,21 @@
 //! How values read on a page.
 
+use crate::store::{AlertState, WatchedState};
 use jiff::Timestamp;
 use jiff::tz::TimeZone;
 use netsonde_contract::api::TicketStateName;
 use netsonde_contract::api::fleet::DeliveryState;
 use netsonde_contract::finding::State;
+use netsonde_contract::history::Health;
 
 /// In UTC to the minute: cases are read in more than one place.
 pub(super) fn time(time: Timestamp) -> String {
     time.to_zoned(TimeZone::UTC).strftime("%Y-%m-%d %H:%M UTC").to_string()
+}
+
+/// To the second, where things follow each other.
+pub(super) fn second(time: Timestamp) -> String {
+    time.to_zoned(TimeZone::UTC).strftime("%Y-%m-%d %H:%M:%S UTC").to_string()
 }
 
 pub(super) fn size(bytes: u64) -> String {
@@ -50,6 +57,33 @@ pub(super) fn delivery_state(state: DeliveryState) -> (&'static str, &'static st
         DeliveryState::Failed => ("failed", "bad"),
         DeliveryState::Expired => ("expired", "off"),
         DeliveryState::Cancelled => ("cancelled", "off"),
+    }
+}
+
+/// Unknown has a class of its own: it is never shown as something good.
+pub(super) fn health(health: Health) -> (&'static str, &'static str) {
+    match health {
+        Health::Ok => ("ok", "good"),
+        Health::Unknown => ("unknown", "unknown"),
+        Health::Degraded => ("degraded", "unsure"),
+        Health::Failing => ("failing", "bad"),
+    }
+}
+
+pub(super) fn watched_state(state: WatchedState) -> (&'static str, &'static str) {
+    match state {
+        WatchedState::Collecting => ("nothing failed", "off"),
+        WatchedState::Failing => ("failing", "bad"),
+        WatchedState::Recovered => ("recovered", "good"),
+        WatchedState::Closed => ("closed", "off"),
+    }
+}
+
+pub(super) fn alert_state(state: AlertState) -> (&'static str, &'static str) {
+    match state {
+        AlertState::Waiting => ("waiting", "unsure"),
+        AlertState::Sent => ("sent", "good"),
+        AlertState::GivenUp => ("given up", "bad"),
     }
 }
 

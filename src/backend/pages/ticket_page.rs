@@ -3,7 +3,7 @@
 use super::{Frame, MULTIPART_FRAME_BYTES, render, shown};
 use crate::app::App;
 use crate::body;
-use crate::ingest::{self, Arrival, check_open, status_at, unknown_ticket};
+use crate::ingest::{self, Arrival, By, check_open, status_at, unknown_ticket};
 use crate::problem::Refused;
 use crate::store::{Sender, TicketRow};
 use askama::Template;
@@ -77,7 +77,7 @@ pub(super) async fn receive(State(app): State<Arc<App>>, Path(id): Path<String>,
     let bytes = tokio::time::timeout(app.limits.form, file(Request::from_parts(parts, content)))
         .await
         .unwrap_or_else(|_| Err(body::too_slow()))?;
-    let row = ingest::take(&app, Arrival { sender: Sender::Ticket(ticket.id), bytes, announced: None }).await?;
+    let row = ingest::take(&app, Arrival { by: By::Sender(Sender::Ticket(ticket.id)), bytes, announced: None }).await?;
     let page = ReceivedPage {
         frame: Frame::for_strangers(),
         case: row.case.to_string(),

@@ -19,11 +19,13 @@ pub(super) async fn run<S: Store>(open: impl AsyncFn() -> S) {
     a_ticket_is_used_once_however_many_arrive(&store).await;
     sessions_end(&store).await;
     super::conformance_fleet::run(&store).await;
+    super::conformance_health::run(&store).await;
     drop(store);
     let store = open().await;
     assert!(store.bundle(&bundle_id(1)).await.unwrap().is_some(), "a restart keeps what was accepted");
     assert_eq!(store.ticket(&ticket_id(1)).await.unwrap().unwrap().status, TicketStatus::Used { by: bundle_id(1) });
     super::conformance_fleet::run_after_restart(&store).await;
+    super::conformance_health::run_after_restart(&store).await;
 }
 
 async fn settings_are_replaced(store: &dyn Store) {

@@ -236,7 +236,7 @@ async fn the_audit_log_follows(store: &dyn Store) {
     assert_eq!(rest.iter().map(|entry| entry.number).collect::<Vec<_>>(), [4, 5]);
 }
 
-fn time(seconds: i64) -> jiff::Timestamp {
+pub(super) fn time(seconds: i64) -> jiff::Timestamp {
     from_micros(1_750_000_000_000_000 + seconds * 1_000_000)
 }
 
@@ -252,7 +252,7 @@ fn code() -> TicketId {
     TicketId::from_bytes([50; 10])
 }
 
-fn agent_id(number: u8) -> AgentId {
+pub(super) fn agent_id(number: u8) -> AgentId {
     AgentId::of(&key(number).verifying_key())
 }
 

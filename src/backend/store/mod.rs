@@ -10,8 +10,12 @@
 mod conformance;
 #[cfg(test)]
 mod conformance_fleet;
+#[cfg(test)]
+mod conformance_health;
 mod fleet;
 mod fleet_rows;
+mod health;
+mod health_rows;
 mod rows;
 mod sqlite;
 mod waves;
@@ -20,6 +24,11 @@ pub(crate) use fleet::FleetStore;
 pub(crate) use fleet_rows::{
     AgentRow, DeliveryPlace, DeliveryRow, DraftRow, Enrolled, EnrolmentRow, LinkDigest, LinkShown, Note, Noted, OrderRow,
     Reported, WorkRow,
+};
+pub(crate) use health::HealthStore;
+pub(crate) use health_rows::{
+    AlertRow, AlertState, Attempt, Channel, CheckRow, HeardRow, PlaceOf, ReportRow, Spent, TimedChange, WatchedRow, WatchedState,
+    What,
 };
 pub(crate) use rows::{Accepted, BundleRow, CaseRow, Origin, Sender, SessionRow, Setting, TicketRow, TicketStatus, UploadRow};
 pub(crate) use sqlite::Sqlite;
@@ -41,7 +50,7 @@ pub(crate) enum StoreError {
 }
 
 #[async_trait]
-pub(crate) trait Store: FleetStore {
+pub(crate) trait Store: FleetStore + HealthStore {
     /// Reads and writes something, so that a full disk or a lost file shows.
     async fn check(&self) -> Result<(), StoreError>;
     /// What the database finds wrong with itself, in its own words.
@@ -65,7 +74,7 @@ pub(crate) trait Store: FleetStore {
     /// Removes the uploads that were not continued since `before`, and returns the ids of those that remain.
     async fn sweep_uploads(&self, before: Timestamp) -> Result<Vec<String>, StoreError>;
 
-    /// Uses the ticket, or gives the delivery its bundle; adds the bundle, brings its case up to date and removes its upload: all or nothing.
+    /// Uses the ticket, gives the delivery its bundle, or opens the case that an engineer named; adds the bundle, brings its case up to date and removes its upload: all or nothing.
     async fn accept(&self, bundle: &BundleRow, upload: Option<&str>) -> Result<Accepted, StoreError>;
     async fn bundle(&self, id: &BundleId) -> Result<Option<BundleRow>, StoreError>;
     /// The ids after `after` in their order, `count` at most, to walk over all bundles.

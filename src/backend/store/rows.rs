@@ -1,5 +1,7 @@
+use super::WatchedRow;
 use ed25519_dalek::VerifyingKey;
 use jiff::Timestamp;
+use netsonde_contract::bundle::Scheduled;
 use netsonde_contract::finding::{Diagnosis, State};
 use netsonde_contract::id::{AgentId, BundleId, CaseId, OrderId, TicketId};
 use netsonde_contract::ticket::ProofKey;
@@ -62,14 +64,32 @@ pub(crate) enum Sender {
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) enum Origin {
     Ticket(TicketId),
-    Order { order: OrderId, agent: AgentId },
+    Order {
+        order: OrderId,
+        agent: AgentId,
+    },
+    /// An enrolled agent made it by itself.
+    Scheduled {
+        agent: AgentId,
+        scheduled: Scheduled,
+    },
+    /// An engineer brought the file and named the case. Nothing says whose key signed it.
+    Brought,
 }
 
 impl Origin {
     pub(crate) fn ticket(&self) -> Option<&TicketId> {
         match self {
             Self::Ticket(ticket) => Some(ticket),
-            Self::Order { .. } => None,
+            Self::Order { .. } | Self::Scheduled { .. } | Self::Brought => None,
+        }
+    }
+
+    /// The enrolled agent that sent it.
+    pub(crate) fn agent(&self) -> Option<&AgentId> {
+        match self {
+            Self::Order { agent, .. } | Self::Scheduled { agent, .. } => Some(agent),
+            Self::Ticket(_) | Self::Brought => None,
         }
     }
 }
@@ -117,6 +137,8 @@ pub(crate) struct CaseRow {
     /// State and first cause of the latest bundle.
     pub(crate) state: Option<State>,
     pub(crate) cause: Option<String>,
+    /// Where it was opened by itself.
+    pub(crate) watched: Option<WatchedRow>,
 }
 
 /// Somebody signed in. The token itself is only in their browser.

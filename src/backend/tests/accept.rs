@@ -43,9 +43,9 @@ async fn headers_that_drip_in_for_ever_are_cut_off() {
 #[tokio::test]
 async fn a_silent_peer_is_cut_before_and_after_the_handshake() {
     let limits = Limits { handshake: SHORT, headers: PATIENCE, idle: SHORT, ..Limits::default() };
-    let tls = Server::with(Options { limits: limits.clone(), plain: false }).await;
+    let tls = Server::with(Options { limits: limits.clone(), plain: false, ..Options::default() }).await;
     until_closed(&mut TcpStream::connect(tls.address).await.unwrap()).await;
-    let plain = Server::with(Options { limits, plain: true }).await;
+    let plain = Server::with(Options { limits, ..Options::default() }).await;
     let mut stream = TcpStream::connect(plain.address).await.unwrap();
     stream.write_all(b"POST /sign-in HTTP/1.1\r\nHost: x\r\nContent-Length: 10\r\n\r\nab").await.unwrap();
     until_closed(&mut stream).await;
@@ -78,7 +78,7 @@ async fn too_many_connections_wait_in_the_queue_and_are_served_in_turn() {
 #[tokio::test]
 async fn one_address_cannot_take_all_connections() {
     let limits = Limits { connections_per_address: 1, handshake: PATIENCE, ..Limits::default() };
-    let server = Server::with(Options { limits, plain: false }).await;
+    let server = Server::with(Options { limits, plain: false, ..Options::default() }).await;
     let first = TcpStream::connect(server.address).await.unwrap();
     until_closed(&mut TcpStream::connect(server.address).await.unwrap()).await;
     drop(first);

@@ -11,6 +11,7 @@ async fn start(data: &Path) -> anyhow::Result<Running> {
         data: data.to_owned(),
         public_url: Some("http://support.example".into()),
         plain: true,
+        alerts: None,
         limits: Limits::default(),
         clock: Clock::system(),
     })

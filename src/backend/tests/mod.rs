@@ -2,6 +2,8 @@
 
 /// Connections: slow ones, silent ones, TLS, draining.
 mod accept;
+/// Alerts on their way to receivers that are down, refuse, or answer, and across a kill.
+mod alerts;
 /// Bundles that must be refused, each in its own way.
 mod altered;
 /// Tickets, cases and the desk's token.
@@ -10,6 +12,8 @@ mod desk;
 mod first_run;
 /// Enrolment, check-ins, and requests that no enrolled agent signed.
 mod fleet;
+/// What scheduled checks bring: reports, silence, bundles, cases, pages.
+mod health;
 /// Orders from the desk to agents and back.
 mod orders;
 /// An organisation with its keys, and machines that enrol with it.

@@ -10,8 +10,9 @@ use netsonde_contract::api::fleet::{
     DeliveryState as State, Draft, KeptDraft, OrderDetail, OrderSummary, Progress, StateReport, SubmitOrder, Work,
 };
 use netsonde_contract::api::{DRAFT_INTEROP_VERSION, ProblemCode, header, path};
-use netsonde_contract::bundle::Packed;
+use netsonde_contract::bundle::{Packed, Predicate};
 use netsonde_contract::dsse::Envelope;
+use netsonde_contract::history::History;
 use netsonde_contract::id::{CaseId, OrderId};
 use netsonde_contract::order::{Addressee, Addressees, Epoch, Epochs, Order, RefusalCode, Situation, verify};
 use netsonde_contract::receipt::Receipt;
@@ -32,33 +33,42 @@ impl Machine {
 
     /// A bundle of this machine's for the order, of the set that it carries.
     async fn bundle(&self, server: &Server, order: Option<&OrderId>) -> Packed {
+        self.packed(server, |predicate| predicate.order = order.cloned()).await
+    }
+
+    /// A bundle of this machine's without a ticket.
+    pub(super) async fn packed(&self, server: &Server, change: impl FnOnce(&mut Predicate)) -> Packed {
+        self.packed_with(server, None, change).await
+    }
+
+    /// The same with the past of scheduled checks.
+    pub(super) async fn packed_with(
+        &self,
+        server: &Server,
+        history: Option<&History>,
+        change: impl FnOnce(&mut Predicate),
+    ) -> Packed {
         let (_, ticket) = server.ticket("web").await;
         let agent = Agent { key: self.bundle.clone() };
-        agent.packed(&ticket, |_, predicate| {
+        agent.packed_with(&ticket, history, |_, predicate| {
             predicate.ticket = None;
-            predicate.order = order.cloned();
+            change(predicate);
         })
     }
 
-    async fn begin(&self, server: &Server, bundle: &Packed) -> Response {
-        self.request_at(
-            server,
-            (Method::POST, path::UPLOADS),
-            Vec::new(),
-            server.app.clock.now(),
-            &format!("nonce-{}", &bundle.id.as_str()[..20]),
-        )
-        .header(header::DRAFT_INTEROP, DRAFT_INTEROP_VERSION)
-        .header(header::UPLOAD_LENGTH, bundle.bytes.len())
-        .header(header::UPLOAD_COMPLETE, "?0")
-        .header(header::BUNDLE, bundle.id.as_str())
-        .header(header::KEY, STANDARD.encode(self.bundle.verifying_key().as_bytes()))
-        .send()
-        .await
-        .unwrap()
+    pub(super) async fn begin(&self, server: &Server, bundle: &Packed) -> Response {
+        self.post_empty(server, path::UPLOADS)
+            .header(header::DRAFT_INTEROP, DRAFT_INTEROP_VERSION)
+            .header(header::UPLOAD_LENGTH, bundle.bytes.len())
+            .header(header::UPLOAD_COMPLETE, "?0")
+            .header(header::BUNDLE, bundle.id.as_str())
+            .header(header::KEY, STANDARD.encode(self.bundle.verifying_key().as_bytes()))
+            .send()
+            .await
+            .unwrap()
     }
 
-    async fn upload(&self, server: &Server, bundle: &Packed) -> Response {
+    pub(super) async fn upload(&self, server: &Server, bundle: &Packed) -> Response {
         let begun = self.begin(server, bundle).await;
         assert_eq!(begun.status(), 201);
         let upload = begun.headers()["location"].to_str().unwrap().to_owned();

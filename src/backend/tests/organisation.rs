@@ -127,6 +127,12 @@ impl Machine {
         self.request_at(server, (Method::GET, target), Vec::new(), server.app.clock.now(), &nonce)
     }
 
+    /// A request whose head says everything.
+    pub(super) fn post_empty(&self, server: &Server, target: &str) -> RequestBuilder {
+        let nonce = format!("nonce-{:020}", NONCES.fetch_add(1, Ordering::Relaxed));
+        self.request_at(server, (Method::POST, target), Vec::new(), server.app.clock.now(), &nonce)
+    }
+
     pub(super) fn request_at(
         &self,
         server: &Server,

@@ -5,6 +5,7 @@ use netsonde_contract::document::{Document, Run, SCHEMA, SetReference};
 use netsonde_contract::environment::Environment;
 use netsonde_contract::failure::{Failure, FailureCode, Step};
 use netsonde_contract::finding::State;
+use netsonde_contract::history::History;
 use netsonde_contract::id::{CheckId, ObservationId, RunId};
 use netsonde_contract::kind::Kind;
 use netsonde_contract::observation::{Connect, Fact, Observation};
@@ -35,12 +36,25 @@ impl Agent {
 
     /// The same with something changed before it is signed.
     pub(super) fn packed(&self, ticket: &Ticket, change: impl FnOnce(&mut Document, &mut Predicate)) -> Packed {
+        self.packed_with(ticket, None, change)
+    }
+
+    /// The same with the past of scheduled checks.
+    pub(super) fn packed_with(
+        &self,
+        ticket: &Ticket,
+        history: Option<&History>,
+        change: impl FnOnce(&mut Document, &mut Predicate),
+    ) -> Packed {
         let mut document = document(ticket);
         let mut predicate = self.predicate(ticket, &document);
         change(&mut document, &mut predicate);
         let journal = b"{\"event\":\"began\"}\n".to_vec();
-        let contents =
+        let mut contents =
             Contents::of(&document, &RedactionReport::default(), journal, "<!doctype html><title>report</title>".into());
+        if let Some(history) = history {
+            contents.add_history(history);
+        }
         pack(contents, predicate, &self.key).unwrap()
     }
 

@@ -25,7 +25,9 @@ pub(super) struct Server {
     pub(super) desk_token: String,
     pub(super) app: Arc<crate::app::App>,
     pub(super) address: std::net::SocketAddr,
-    folder: TempDir,
+    folder: PathBuf,
+    kept: Option<TempDir>,
+    alerts: Option<PathBuf>,
     seconds: Arc<AtomicI64>,
     stop: oneshot::Sender<()>,
     running: JoinHandle<()>,
@@ -34,11 +36,15 @@ pub(super) struct Server {
 pub(super) struct Options {
     pub(super) plain: bool,
     pub(super) limits: Limits,
+    pub(super) alerts: Option<PathBuf>,
 }
+
+/// When every test begins, in seconds since 1970.
+const BEGAN: i64 = 1_700_000_000;
 
 impl Default for Options {
     fn default() -> Self {
-        Self { plain: true, limits: Limits::default() }
+        Self { plain: true, limits: Limits::default(), alerts: None }
     }
 }
 
@@ -48,21 +54,28 @@ impl Server {
     }
 
     pub(super) async fn with(options: Options) -> Self {
-        let began = Timestamp::from_second(1_700_000_000).unwrap();
-        let seconds = Arc::new(AtomicI64::new(began.as_second()));
-        Self::on(tempfile::tempdir().unwrap(), seconds, options).await
+        let seconds = Arc::new(AtomicI64::new(BEGAN));
+        let kept = tempfile::tempdir().unwrap();
+        let folder = kept.path().to_owned();
+        Self { kept: Some(kept), ..Self::on(folder, seconds, options).await }
     }
 
-    async fn on(folder: TempDir, seconds: Arc<AtomicI64>, options: Options) -> Self {
+    /// On a folder that another server was killed on.
+    pub(super) async fn over(folder: &Path, options: Options) -> Self {
+        Self::on(folder.to_owned(), Arc::new(AtomicI64::new(BEGAN)), options).await
+    }
+
+    async fn on(folder: PathBuf, seconds: Arc<AtomicI64>, options: Options) -> Self {
         let clock = {
             let seconds = Arc::clone(&seconds);
             Clock::of(move || Timestamp::from_second(seconds.load(Ordering::Relaxed)).unwrap())
         };
         let settings = Settings {
             listen: "127.0.0.1:0".parse().unwrap(),
-            data: folder.path().join("data"),
+            data: folder.join("data"),
             public_url: None,
             plain: options.plain,
+            alerts: options.alerts.clone(),
             limits: options.limits,
             clock,
         };
@@ -78,16 +91,30 @@ impl Server {
             let _ = stopped.await;
         }));
         let client = client(app.place.tls_pin.as_ref());
-        Self { url: app.place.url.clone(), client, password, desk_token, app, address, folder, seconds, stop, running }
+        Self {
+            url: app.place.url.clone(),
+            client,
+            password,
+            desk_token,
+            app,
+            address,
+            folder,
+            kept: None,
+            alerts: options.alerts,
+            seconds,
+            stop,
+            running,
+        }
     }
 
     /// Stops the server and starts another on the same folder.
     pub(super) async fn restart(self) -> Self {
-        let Self { app, folder, seconds, stop, running, password, desk_token, .. } = self;
+        let Self { app, folder, kept, alerts, seconds, stop, running, password, desk_token, .. } = self;
         drop(app);
         stop.send(()).unwrap();
         running.await.unwrap();
-        Self { password, desk_token, ..Self::on(folder, seconds, Options::default()).await }
+        let options = Options { alerts, ..Options::default() };
+        Self { password, desk_token, kept, ..Self::on(folder, seconds, options).await }
     }
 
     /// Stops it, and waits until every connection and task is done.
@@ -101,7 +128,7 @@ impl Server {
     }
 
     pub(super) fn data(&self, name: &str) -> PathBuf {
-        self.folder.path().join("data").join(name)
+        self.folder.join("data").join(name)
     }
 
     pub(super) fn get(&self, path: &str) -> RequestBuilder {

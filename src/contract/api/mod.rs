@@ -403,6 +403,18 @@ pub struct BundleSummary {
     pub known: bool,
 }
 
+/// The answer to `POST /v1/bundles?case=ID`, by the desk: a bundle's file that an engineer brought is kept.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub struct Imported {
+    pub bundle: BundleId,
+    pub case: CaseId,
+    /// When it came for the first time.
+    pub received: Timestamp,
+    pub state: State,
+    /// The signed envelope, as an uploading agent gets it.
+    pub receipt: String,
+}
+
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct TicketSummary {
     pub id: TicketId,

@@ -65,6 +65,18 @@ pub(crate) enum Command {
         #[arg(long, value_name = "FILE")]
         out: Option<PathBuf>,
     },
+    /// Hands in bundles' files that came by other ways, such as those of machines that are offline.
+    ///
+    /// Each is verified on this machine first. A bundle of a ticket, or of an enrolled agent's order or schedule, goes to the case of
+    /// that; any other goes to the case that --case names.
+    Import {
+        /// The bundles' files.
+        #[arg(required = true, value_name = "FILE")]
+        files: Vec<PathBuf>,
+        /// The case that they are for, whatever they say themselves.
+        #[arg(long, value_name = "CASE")]
+        case: Option<String>,
+    },
     /// The organisation's root, and whose orders count.
     Org {
         #[command(subcommand)]

@@ -18,13 +18,16 @@ pub(super) async fn accept(store: &Sqlite, bundle: &BundleRow, upload: Option<&s
         Origin::Order { order, agent } => {
             (fill_delivery(&mut transaction, order, agent, bundle).await?, format!("agent {agent}"))
         }
+        Origin::Scheduled { agent, .. } => (true, format!("agent {agent}")),
+        Origin::Brought => (open_case(&mut transaction, bundle).await?, "desk".to_owned()),
     };
     if !used {
         return Ok(Accepted::NotOpen);
     }
-    let (order, agent) = match &bundle.origin {
-        Origin::Ticket(_) => (None, None),
-        Origin::Order { order, agent } => (Some(order), Some(agent)),
+    let (order, scheduled) = match &bundle.origin {
+        Origin::Ticket(_) | Origin::Brought => (None, None),
+        Origin::Order { order, .. } => (Some(order), None),
+        Origin::Scheduled { scheduled, .. } => (None, Some(column::to_json(scheduled)?)),
     };
     sqlx::query("UPDATE cases SET updated = max(updated, ?2) WHERE id = ?1")
         .bind(bundle.case.as_str())
@@ -32,16 +35,17 @@ pub(super) async fn accept(store: &Sqlite, bundle: &BundleRow, upload: Option<&s
         .execute(&mut *transaction)
         .await?;
     sqlx::query(
-        "INSERT INTO bundles (id, file_sha256, size_bytes, key, ticket_id, agent_id, order_id, case_id, set_name, received, receipt, agent, backend, diagnosed_by, state, cause)
-         VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
+        "INSERT INTO bundles (id, file_sha256, size_bytes, key, ticket_id, agent_id, order_id, scheduled, case_id, set_name, received, receipt, agent, backend, diagnosed_by, state, cause)
+         VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
     )
     .bind(bundle.id.as_str())
     .bind(&bundle.file_sha256)
     .bind(column::to_signed(bundle.size_bytes)?)
     .bind(bundle.key.as_bytes().to_vec())
     .bind(bundle.origin.ticket().map(TicketId::as_str))
-    .bind(agent.map(AgentId::as_str))
+    .bind(bundle.origin.agent().map(AgentId::as_str))
     .bind(order.map(OrderId::as_str))
+    .bind(scheduled)
     .bind(bundle.case.as_str())
     .bind(&bundle.set)
     .bind(received)
@@ -65,6 +69,15 @@ pub(super) async fn accept(store: &Sqlite, bundle: &BundleRow, upload: Option<&s
     };
     transaction.commit().await?;
     Ok(Accepted::Stored(woken))
+}
+
+async fn open_case(connection: &mut SqliteConnection, bundle: &BundleRow) -> sqlx::Result<bool> {
+    sqlx::query("INSERT INTO cases (id, opened, updated) VALUES (?1, ?2, ?2) ON CONFLICT (id) DO NOTHING")
+        .bind(bundle.case.as_str())
+        .bind(bundle.received.as_microsecond())
+        .execute(connection)
+        .await?;
+    Ok(true)
 }
 
 async fn use_ticket(connection: &mut SqliteConnection, ticket: &TicketId, bundle: &BundleRow) -> sqlx::Result<bool> {
@@ -141,13 +154,7 @@ fn read(row: &SqliteRow) -> sqlx::Result<BundleRow> {
         file_sha256: row.try_get("file_sha256")?,
         size_bytes: column::count(row, "size_bytes")?,
         key: column::key(row, "key")?,
-        origin: match row.try_get::<Option<String>, _>("ticket_id")? {
-            Some(ticket) => Origin::Ticket(TicketId::new(ticket)),
-            None => Origin::Order {
-                order: OrderId::new(row.try_get::<String, _>("order_id")?),
-                agent: AgentId::new(row.try_get::<String, _>("agent_id")?),
-            },
-        },
+        origin: read_origin(row)?,
         case: CaseId::new(row.try_get::<String, _>("case_id")?),
         set: row.try_get("set_name")?,
         received: column::time(row, "received")?,
@@ -155,5 +162,16 @@ fn read(row: &SqliteRow) -> sqlx::Result<BundleRow> {
         agent: column::json(row, "agent")?,
         backend: column::json(row, "backend")?,
         diagnosed_by: row.try_get("diagnosed_by")?,
+    })
+}
+
+fn read_origin(row: &SqliteRow) -> sqlx::Result<Origin> {
+    let text = |column| row.try_get::<Option<String>, _>(column);
+    let Some(agent) = text("agent_id")?.map(AgentId::new) else {
+        return Ok(text("ticket_id")?.map_or(Origin::Brought, |ticket| Origin::Ticket(TicketId::new(ticket))));
+    };
+    Ok(match text("order_id")? {
+        Some(order) => Origin::Order { order: OrderId::new(order), agent },
+        None => Origin::Scheduled { agent, scheduled: column::json(row, "scheduled")? },
     })
 }

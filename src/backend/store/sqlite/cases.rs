@@ -1,3 +1,4 @@
+use super::health::watched_if_any;
 use super::{Sqlite, column};
 use crate::store::CaseRow;
 use netsonde_contract::id::CaseId;
@@ -6,10 +7,11 @@ use sqlx::sqlite::SqliteRow;
 
 pub(super) async fn list(store: &Sqlite, count: u32) -> sqlx::Result<Vec<CaseRow>> {
     let rows = sqlx::query(
-        "SELECT cases.*, (SELECT count(*) FROM bundles WHERE case_id = cases.id) AS bundles,
+        "SELECT cases.*, case_id, agent_id, schedule, target, health_cases.opened AS watched_from, health_cases.state AS watched_state,
+                since, failures, (SELECT count(*) FROM bundles WHERE case_id = cases.id) AS bundles,
                 (SELECT state FROM bundles WHERE case_id = cases.id ORDER BY received DESC, id LIMIT 1) AS state,
                 (SELECT cause FROM bundles WHERE case_id = cases.id ORDER BY received DESC, id LIMIT 1) AS cause
-         FROM cases ORDER BY updated DESC, id LIMIT ?",
+         FROM cases LEFT JOIN health_cases ON health_cases.case_id = cases.id ORDER BY cases.updated DESC, cases.id LIMIT ?",
     )
     .bind(count)
     .fetch_all(&store.reader)
@@ -19,10 +21,11 @@ pub(super) async fn list(store: &Sqlite, count: u32) -> sqlx::Result<Vec<CaseRow
 
 pub(super) async fn get(store: &Sqlite, id: &CaseId) -> sqlx::Result<Option<CaseRow>> {
     let row = sqlx::query(
-        "SELECT cases.*, (SELECT count(*) FROM bundles WHERE case_id = cases.id) AS bundles,
+        "SELECT cases.*, case_id, agent_id, schedule, target, health_cases.opened AS watched_from, health_cases.state AS watched_state,
+                since, failures, (SELECT count(*) FROM bundles WHERE case_id = cases.id) AS bundles,
                 (SELECT state FROM bundles WHERE case_id = cases.id ORDER BY received DESC, id LIMIT 1) AS state,
                 (SELECT cause FROM bundles WHERE case_id = cases.id ORDER BY received DESC, id LIMIT 1) AS cause
-         FROM cases WHERE id = ?",
+         FROM cases LEFT JOIN health_cases ON health_cases.case_id = cases.id WHERE cases.id = ?",
     )
     .bind(id.as_str())
     .fetch_optional(&store.reader)
@@ -38,5 +41,6 @@ fn read(row: &SqliteRow) -> sqlx::Result<CaseRow> {
         bundles: row.try_get("bundles")?,
         state: column::word(row, "state")?,
         cause: row.try_get("cause")?,
+        watched: watched_if_any(row)?,
     })
 }
