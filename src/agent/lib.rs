@@ -17,12 +17,12 @@ mod changes;
 mod clock;
 /// One file a command, and what they all share.
 mod command;
+/// When the backend last heard of the checks.
+mod contact;
 /// Asks for orders and carries out what the policy allows.
 mod daemon;
 /// The way to the backend: whether the ticket is good, whether TLS is to be trusted, and the sending.
 mod delivery;
-/// When the backend last heard of the checks.
-mod contact;
 /// Files that stay.
 mod disk;
 /// Exit codes.

@@ -83,7 +83,8 @@ async fn evidence(stage: &Stage, agent: &Agent) -> Result<()> {
     std::fs::create_dir_all(&folder).context("making a folder")?;
     agent.netsonde(stage, &["spool", "export", "--all", "--to", &folder.to_string_lossy()]).await?;
     let file = std::fs::read_dir(&folder).context("reading the folder")?.flatten().next().context("nothing was exported")?.path();
-    let sent = bundle::verify(&std::fs::read(&file).context("reading the bundle")?).map_err(|refusal| anyhow::anyhow!("{refusal}"))?;
+    let sent =
+        bundle::verify(&std::fs::read(&file).context("reading the bundle")?).map_err(|refusal| anyhow::anyhow!("{refusal}"))?;
     let scheduled = sent.predicate.scheduled.context("the bundle does not say why it was made")?;
     let history: History =
         serde_json::from_slice(sent.files.get(bundle::file_name::HISTORY).context("the bundle has no history")?)?;

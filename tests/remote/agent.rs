@@ -112,7 +112,14 @@ impl Agent {
     pub fn start(&mut self, stage: &Stage) -> Result<()> {
         let log = std::fs::OpenOptions::new().create(true).append(true).open(self.folder.join("log")).context("making a log")?;
         let mut command = stage.command("netsonde")?;
-        command.arg("agent").arg("--config").arg(self.config()).arg("--policy").arg(self.policy()).arg("--state-dir").arg(self.folder.join("state"));
+        command
+            .arg("agent")
+            .arg("--config")
+            .arg(self.config())
+            .arg("--policy")
+            .arg(self.policy())
+            .arg("--state-dir")
+            .arg(self.folder.join("state"));
         if let Some(root) = &self.root {
             command.env("SSL_CERT_FILE", root);
         }

@@ -9,6 +9,7 @@ use crate::stop::Stop;
 use crate::{agent_file, contact, exit, health, policy_file, schedule, service, terminal};
 use clap::{Args, ValueEnum};
 use jiff::Timestamp;
+use netsonde_contract::agent_config::UploadWhen;
 use netsonde_contract::history::Health;
 use netsonde_contract::id::AgentId;
 use serde::Serialize;
@@ -145,7 +146,7 @@ impl StatusCommand {
             let scan = state.lock().map(|_lock| state.spool().scan(Depth::Entries)).map_err(failed)?;
             status.spool = SpoolStatus {
                 ready: scan.ready.len(),
-                to_send: crate::spool::Queue::of(&scan).len(),
+                to_send: scan.ready.iter().filter(|entry| entry.sending() != UploadWhen::Never).count(),
                 delivered: scan.sent.len(),
             };
             if state.has_key() {
@@ -159,7 +160,8 @@ impl StatusCommand {
             let places: BTreeSet<Option<&String>> = own().map(|(series, ..)| series.target.as_ref()).collect();
             let target = |place: Option<&String>| {
                 let health = book.target(&schedule.name, place.map(String::as_str));
-                let since = own().filter(|(series, of, _)| series.target.as_ref() == place && *of == health).map(|(.., since)| since);
+                let since =
+                    own().filter(|(series, of, _)| series.target.as_ref() == place && *of == health).map(|(.., since)| since);
                 TargetStatus { target: place.cloned(), health, since: since.min() }
             };
             let next = scheduler.as_ref().and_then(|scheduler| scheduler.upcoming(&schedule.name, &now, 1).first().copied());
@@ -194,7 +196,8 @@ fn human(status: &Status) -> String {
     match &status.enrolment {
         Some(enrolment) => {
             let paused = if enrolment.paused { ", paused" } else { "" };
-            text += &format!("enrolled     {} of {}, at {}\n", enrolment.agent.short(), enrolment.organisation, enrolment.backend);
+            text +=
+                &format!("enrolled     {} of {}, at {}\n", enrolment.agent.short(), enrolment.organisation, enrolment.backend);
             text += &format!("orders       {}{paused}\n", enrolment.orders);
             let heard = enrolment.last_heard.map_or("never".to_owned(), |at| format!("{at:.0}"));
             text += &format!("last heard   {heard}; {} changes wait to be told\n", enrolment.untold_changes);

@@ -150,7 +150,8 @@ fn the_dashboard_and_the_alert_rules_name_only_metrics_that_there_are() {
     let figures = Figures { runs: vec![("shop".into(), Runs { measured: 3, failed: 1 })], waiting: Some(2) };
     let page = render("0.1.0", &checks, &book, Some(&figures));
     read(&page).unwrap();
-    let there: BTreeSet<String> = page.lines().filter_map(|line| line.strip_prefix("# TYPE ")?.split(' ').next().map(str::to_owned)).collect();
+    let there: BTreeSet<String> =
+        page.lines().filter_map(|line| line.strip_prefix("# TYPE ")?.split(' ').next().map(str::to_owned)).collect();
     for (file, text) in [
         ("grafana-dashboard.json", include_str!("../../../packaging/monitoring/grafana-dashboard.json")),
         ("alerts.yml", include_str!("../../../packaging/monitoring/alerts.yml")),
