@@ -33,9 +33,10 @@ pub(crate) fn output(text: &str) -> Result<(), Stop> {
 /// everything but line ends that would steer the terminal is written out. A standard error that is closed cannot be told of.
 pub(crate) fn say(text: &str) {
     let mut stderr = anstream::stderr().lock();
-    let _ = match AS_JSON.load(Ordering::Relaxed) {
-        true => writeln!(stderr, "{}", json_line(text)),
-        false => writeln!(stderr, "{}", clean_lines(text)),
+    let _ = if AS_JSON.load(Ordering::Relaxed) {
+        writeln!(stderr, "{}", json_line(text))
+    } else {
+        writeln!(stderr, "{}", clean_lines(text))
     };
 }
 

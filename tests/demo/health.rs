@@ -1,12 +1,13 @@
 //! `--health`: a machine measures a service by itself; the service goes bad; the state changes, and the evidence arrives.
 
 use anyhow::{Context, Result, bail};
+use netsonde_agent::load::Clock;
 use netsonde_contract::bundle;
 use netsonde_contract::history::History;
 use netsonde_tests::remote::{self, Agent};
 use netsonde_tests::stage::{Backend, Stage};
 use std::path::PathBuf;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 use tokio::net::TcpListener;
 
 /// The shortest that a schedule may have.
@@ -43,10 +44,10 @@ pub(crate) async fn show() -> Result<Watched> {
     agent.until_says("is ok").await?;
     println!("{}", last_line(&agent, "is ok"));
     service.abort();
-    let bad = Instant::now();
+    let bad = Clock::start();
     println!("\nThe service is stopped.");
     agent.until_says("is failing").await?;
-    let took = bad.elapsed();
+    let took = bad.now();
     println!("{}", last_line(&agent, "is failing"));
     println!("From the fault to the change of state: {:.1} s", took.as_secs_f64());
     if took > INTERVAL * FAILING_AFTER + SLACK {
@@ -55,7 +56,7 @@ pub(crate) async fn show() -> Result<Watched> {
     agent.until_says("is in the bundle").await?;
     println!("{}", last_line(&agent, "is in the bundle"));
     delivered(&stage, &agent).await?;
-    println!("From the fault to the receipt of the backend: {:.1} s", bad.elapsed().as_secs_f64());
+    println!("From the fault to the receipt of the backend: {:.1} s", bad.now().as_secs_f64());
     evidence(&stage, &agent).await?;
     println!("\n{}", agent.netsonde(&stage, &["history"]).await?);
     println!("The case was opened by the change itself: {}/cases", backend.url);
@@ -83,8 +84,7 @@ async fn evidence(stage: &Stage, agent: &Agent) -> Result<()> {
     std::fs::create_dir_all(&folder).context("making a folder")?;
     agent.netsonde(stage, &["spool", "export", "--all", "--to", &folder.to_string_lossy()]).await?;
     let file = std::fs::read_dir(&folder).context("reading the folder")?.flatten().next().context("nothing was exported")?.path();
-    let sent =
-        bundle::verify(&std::fs::read(&file).context("reading the bundle")?).map_err(|refusal| anyhow::anyhow!("{refusal}"))?;
+    let sent = bundle::verify(&std::fs::read(&file).context("reading the bundle")?).context("the bundle is not intact")?;
     let scheduled = sent.predicate.scheduled.context("the bundle does not say why it was made")?;
     let history: History =
         serde_json::from_slice(sent.files.get(bundle::file_name::HISTORY).context("the bundle has no history")?)?;
