@@ -129,15 +129,15 @@ fn page(document: &Document) -> String {
         page.sample(&[], super::seconds(took));
     }
     let exchanges = || facts().filter_map(|fact| if let Fact::Exchange(exchange) = fact { Some(exchange) } else { None });
-    if let Some(status) = exchanges().filter_map(|exchange| exchange.status).last() {
+    if let Some(status) = exchanges().filter_map(|exchange| exchange.status).next_back() {
         page.family("probe_http_status_code", Kind::Gauge, "Response HTTP status code.");
         page.sample(&[], f64::from(status));
         page.family("probe_http_ssl", Kind::Gauge, "Whether TLS was used for the final request.");
-        let tls = exchanges().last().is_some_and(|exchange| exchange.url.starts_with("https://"));
+        let tls = exchanges().next_back().is_some_and(|exchange| exchange.url.starts_with("https://"));
         page.sample(&[], f64::from(u8::from(tls)));
     }
-    let addresses = exchanges().filter_map(|exchange| exchange.address).map(|address| address.is_ipv4());
-    if let Some(is_v4) = addresses.last() {
+    let mut addresses = exchanges().filter_map(|exchange| exchange.address).map(|address| address.is_ipv4());
+    if let Some(is_v4) = addresses.next_back() {
         page.family("probe_ip_protocol", Kind::Gauge, "Whether it was IP 4 or IP 6.");
         page.sample(&[], if is_v4 { 4.0 } else { 6.0 });
     }
