@@ -64,7 +64,7 @@ pub(crate) async fn show() -> Result<Watched> {
 }
 
 fn last_line(agent: &Agent, words: &str) -> String {
-    agent.log().lines().filter(|line| line.contains(words)).next_back().unwrap_or_default().to_owned()
+    agent.log().lines().rfind(|line| line.contains(words)).unwrap_or_default().to_owned()
 }
 
 /// Waits until the backend has given its receipt.
