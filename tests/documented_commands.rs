@@ -22,7 +22,9 @@ fn documents() -> Vec<PathBuf> {
     let mut found = vec![root.join("README.md")];
     for folder in ["docs", "docs/causes"] {
         let entries = std::fs::read_dir(root.join(folder)).unwrap();
-        found.extend(entries.map(|entry| entry.unwrap().path()).filter(|path| path.extension().is_some_and(|ending| ending == "md")));
+        found.extend(
+            entries.map(|entry| entry.unwrap().path()).filter(|path| path.extension().is_some_and(|ending| ending == "md")),
+        );
     }
     found
 }

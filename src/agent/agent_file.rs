@@ -20,6 +20,15 @@ pub(crate) fn path(given: Option<&Path>) -> PathBuf {
 }
 
 /// # Errors
+/// Where there is a file and it cannot be read, or something in it is wrong.
+pub(crate) fn load_if_there(path: &Path) -> Result<Option<AgentConfig>, Stop> {
+    match std::fs::symlink_metadata(path) {
+        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
+        _ => load(path).map(Some),
+    }
+}
+
+/// # Errors
 /// Where there is no file, it cannot be read, or something in it is wrong.
 pub(crate) fn load(path: &Path) -> Result<AgentConfig, Stop> {
     let failed = |error: io::Error| {

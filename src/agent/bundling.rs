@@ -5,7 +5,7 @@ use crate::redaction::{self, MappingKey, Redaction};
 use crate::state::{self, Sequence, StateDirectory};
 use crate::stop::Stop;
 use ed25519_dalek::SigningKey;
-use netsonde_contract::bundle::{self, Build, Clocks, Consent, Contents, Packed, Predicate, TicketProof};
+use netsonde_contract::bundle::{self, Build, Clocks, Consent, Contents, Packed, Predicate, Scheduled, TicketProof};
 use netsonde_contract::document::Document;
 use netsonde_contract::id::OrderId;
 use netsonde_contract::policy::Policy;
@@ -25,10 +25,18 @@ pub(crate) struct Agreement<'a> {
     pub(crate) level: Level,
     /// The order that was obeyed, and what allowed it.
     pub(crate) order: Option<Obeyed<'a>>,
+    /// Why the agent ran it by itself.
+    pub(crate) because: Option<Because>,
     /// The last digest of the machine's audit log.
     pub(crate) audit_head: Option<String>,
     /// The backend's clock, where it was heard.
     pub(crate) server_time: Option<jiff::Timestamp>,
+}
+
+/// A schedule that the agent keeps, and the policy in force where there is one.
+pub(crate) struct Because {
+    pub(crate) scheduled: Scheduled,
+    pub(crate) policy_sha256: Option<String>,
 }
 
 /// An order that was obeyed.
@@ -61,8 +69,13 @@ pub(crate) fn make(
     };
     let Measured { document, journal, clock, capture, history } = measured;
     let (redacted, report) = redaction::redact(&document, how, &user_names());
-    let page = netsonde_report::html::page(&redacted);
-    let predicate = predicate(&redacted, &report, agreement, signer, clock.wall());
+    let history = history.map(|history| if mapping.is_some() { history.without_names() } else { history });
+    let page = netsonde_report::html::page_after(&redacted, history.as_ref());
+    let scheduled = agreement.because.as_ref().map(|because| match &mapping {
+        Some(key) => redaction::scheduled_without_names(&because.scheduled, key),
+        None => because.scheduled.clone(),
+    });
+    let predicate = Predicate { scheduled, ..predicate(&redacted, &report, agreement, signer, clock.wall()) };
     let mut contents = Contents::of(&redacted, &report, journal.into_lines(), page);
     // Strict redaction replaces addresses, and a capture's headers are little else.
     if let Some(capture) = capture.filter(|_| agreement.level != Level::Strict) {
@@ -73,8 +86,7 @@ pub(crate) fn make(
         contents.add_order(order.envelope.to_vec(), order.policy.text.clone().into_bytes());
     }
     if let Some(history) = history {
-        let strict = agreement.level == Level::Strict;
-        contents.add_history(&if strict { history.without_names() } else { history });
+        contents.add_history(&history);
     }
     let packed = bundle::pack(contents, predicate, &signer.key).map_err(|error| {
         Stop::usage(format!("packing the bundle failed: {error}")).next("run fewer checks or targets at once")
@@ -104,7 +116,10 @@ fn predicate(
         order: agreement.order.as_ref().map(|order| order.id.clone()),
         scheduled: None,
         audit_head: agreement.audit_head.clone(),
-        policy_sha256: agreement.order.as_ref().map(|order| order.policy.sha256()),
+        policy_sha256: match (&agreement.order, &agreement.because) {
+            (Some(order), _) => Some(order.policy.sha256()),
+            (None, because) => because.as_ref().and_then(|because| because.policy_sha256.clone()),
+        },
         consent: agreement.consent,
         redaction: report.clone(),
         sequence: signer.sequence.number,
@@ -173,6 +188,7 @@ pub(crate) mod tests {
             ticket: None,
             level: report.level,
             order: None,
+            because: None,
             audit_head: None,
             server_time: None,
         };

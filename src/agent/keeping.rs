@@ -1,4 +1,4 @@
-use crate::spool::{Entry, Spool, Stage};
+use crate::spool::{Entry, Quarantined, Spool, Stage};
 use crate::state::StateDirectory;
 use crate::stop::Stop;
 use crate::{disk, terminal, upload};
@@ -37,8 +37,7 @@ pub(crate) fn keep(
         Stop::usage(format!("the bundle is not kept: writing it to {} failed: {error}", what.display()))
             .next("make room on the disk, or choose another place with --out FILE or --state-dir DIR, and run again")
     };
-    let spooled =
-        state.map(|state| state.spool().keep(&entry, &packed.bytes).map_err(|error| failed(state.path(), error))).transpose();
+    let spooled = state.map(|state| spool(state, &entry, &packed.bytes, now)).transpose();
     // A spool that cannot be written is no reason not to write the file that was asked for.
     let written = out.map(|out| disk::replace_file(out, &packed.bytes).map_err(|error| failed(out, error))).transpose()?;
     let path = match written.and(out) {
@@ -53,6 +52,22 @@ pub(crate) fn keep(
     Ok(path.map(|path| Kept { path: std::path::absolute(&path).unwrap_or(path), entry }))
 }
 
+/// Into the spool, with what had to go for it said.
+fn spool(state: &StateDirectory, entry: &Entry, bytes: &[u8], now: Timestamp) -> Result<PathBuf, Stop> {
+    let kept = state.spool().keep(entry, bytes, now).map_err(|error| {
+        Stop::usage(format!("the bundle is not kept: writing it to {} failed: {error}", state.path().display()))
+            .next(error.next_step())
+    })?;
+    for lost in kept.lost {
+        terminal::say(&format!(
+            "netsonde: the old bundle {}, which {} made, was removed to make room for new ones",
+            lost.file,
+            lost.maker()
+        ));
+    }
+    Ok(kept.file)
+}
+
 /// After delivery: a run on a ticket leaves nothing behind, unless it was asked to.
 pub(crate) fn settle(spool: &Spool, entry: &Entry, delivered: &upload::Delivered, keep: bool, now: Timestamp) -> Option<PathBuf> {
     let settled = if keep { spool.delivered(entry, &delivered.envelope, now) } else { spool.forget(&entry.bundle) };
@@ -64,6 +79,10 @@ pub(crate) fn settle(spool: &Spool, entry: &Entry, delivered: &upload::Delivered
             None
         }
     }
+}
+
+pub(crate) fn say_damaged(damaged: &Quarantined) {
+    terminal::say(&format!("netsonde: a damaged bundle was put aside as {}: {}", damaged.aside.display(), damaged.reason));
 }
 
 /// The place of a delivered bundle.

@@ -11,10 +11,14 @@ mod agent_file;
 mod audit;
 /// From a document to a signed bundle.
 mod bundling;
+/// Changes of health that the backend has not heard of.
+mod changes;
 /// The boot clock.
 mod clock;
 /// One file a command, and what they all share.
 mod command;
+/// When the backend last heard of the checks.
+mod contact;
 /// Asks for orders and carries out what the policy allows.
 mod daemon;
 /// The way to the backend: whether the ticket is good, whether TLS is to be trusted, and the sending.
@@ -27,6 +31,8 @@ mod exit;
 mod follow_up;
 /// A document in the format that was asked for.
 mod format;
+/// SIGHUP.
+mod hangup;
 /// How each scheduled check is.
 mod health;
 /// The flight recorder.
@@ -46,6 +52,8 @@ pub mod load;
 mod measurement;
 /// What scheduled checks measured last, as Prometheus reads it.
 mod metrics;
+/// systemd.
+mod notify;
 /// Orders: decided, kept, taken once.
 mod orders;
 /// The customer's policy on this machine.
@@ -58,10 +66,14 @@ mod proxied;
 mod recording;
 /// Takes out what must not leave the machine.
 mod redaction;
+/// What `agent.toml` has the agent measure by itself.
+mod rounds;
 /// Walks a plan's checks under their deadlines.
 mod runner;
 /// When the agent measures by itself.
 mod schedule;
+/// `netsonde agent`: orders and rounds in one loop.
+mod service;
 /// Bundles on disk: written, ready, sent.
 mod spool;
 /// The state directory: key, sequence, spool.

@@ -11,6 +11,7 @@ use ed25519_dalek::SigningKey;
 use ed25519_dalek::pkcs8::spki::der::pem::LineEnding;
 use ed25519_dalek::pkcs8::{DecodePrivateKey, EncodePrivateKey};
 use netsonde_contract::id::BundleId;
+use netsonde_disk::Disk;
 use serde::{Deserialize, Serialize};
 use std::fs::{self, File, OpenOptions};
 use std::io;
@@ -69,7 +70,7 @@ impl StateDirectory {
     }
 
     pub(crate) fn spool(&self) -> Spool {
-        Spool::at(self.path.join(SPOOL_FOLDER))
+        Spool::at(self.path.join(SPOOL_FOLDER), Disk::system())
     }
 
     /// Waits until no other netsonde changes the directory.
@@ -178,6 +179,11 @@ pub(crate) fn random<const N: usize>() -> Result<[u8; N], Stop> {
     let mut bytes = [0; N];
     getrandom::fill(&mut bytes).map_err(|error| Stop::usage(format!("the system gave no random bytes: {error}")))?;
     Ok(bytes)
+}
+
+/// Evenly spread from 0 to 1. Without randomness everybody would do the same at the same time, which is no reason not to do it.
+pub(crate) fn chance() -> f64 {
+    random::<4>().map_or(0.5, |bytes| f64::from(u32::from_le_bytes(bytes)) / f64::from(u32::MAX))
 }
 
 /// `/var/lib/netsonde` for root, the XDG state directory for others, the local application data on Windows.

@@ -5,8 +5,12 @@
 
 use crate::stop::Stop;
 use netsonde_contract::harmless::clean_lines;
+use netsonde_probes::clock::Clock;
 use std::io::{self, IsTerminal, Write};
+use std::sync::atomic::{AtomicBool, Ordering};
 
+/// What is said goes to a log.
+static AS_JSON: AtomicBool = AtomicBool::new(false);
 /// Lines are this wide where the output is no terminal.
 const PLAIN_WIDTH: usize = 100;
 
@@ -29,7 +33,21 @@ pub(crate) fn output(text: &str) -> Result<(), Stop> {
 /// everything but line ends that would steer the terminal is written out. A standard error that is closed cannot be told of.
 pub(crate) fn say(text: &str) {
     let mut stderr = anstream::stderr().lock();
-    let _ = writeln!(stderr, "{}", clean_lines(text));
+    let _ = if AS_JSON.load(Ordering::Relaxed) {
+        writeln!(stderr, "{}", json_line(text))
+    } else {
+        writeln!(stderr, "{}", clean_lines(text))
+    };
+}
+
+/// From here on what is said is a JSON object a line, as a log's collector wants it.
+pub(crate) fn say_as_json() {
+    AS_JSON.store(true, Ordering::Relaxed);
+}
+
+fn json_line(text: &str) -> serde_json::Value {
+    let message = text.strip_prefix("netsonde: ").unwrap_or(text).trim();
+    serde_json::json!({ "timestamp": Clock::start().wall().to_string(), "level": "INFO", "message": message })
 }
 
 /// Says why a command stopped and what to do next.
@@ -75,7 +93,15 @@ fn columns(text: &str) -> Option<usize> {
 
 #[cfg(test)]
 mod tests {
-    use super::columns;
+    use super::{columns, json_line};
+
+    #[test]
+    fn a_log_line_is_one_json_object_whatever_it_quotes() {
+        let line = json_line("netsonde: \"quoted\"\nand \u{1b}[31m").to_string();
+        assert!(!line.contains('\n') && !line.contains('\u{1b}'), "{line}");
+        let value: serde_json::Value = serde_json::from_str(&line).unwrap();
+        assert_eq!(value["message"], "\"quoted\"\nand \u{1b}[31m");
+    }
 
     #[test]
     fn a_width_that_was_asked_for_counts_where_it_is_one() {

@@ -2,6 +2,9 @@
 //! every input that once broke something.
 #![expect(clippy::unwrap_used, reason = "what a fuzz target prepares by itself is right, or the target is wrong")]
 
+use crate::agent_config::{
+    AgentConfig, LONGEST_INTERVAL, LONGEST_JITTER, LONGEST_SPLAY, MAX_SCHEDULES, MAX_SILENCES, SHORTEST_INTERVAL, Timing,
+};
 use crate::bundle::fuzzing as bundle;
 use crate::desk_token::DeskToken;
 use crate::dsse::Envelope;
@@ -29,6 +32,7 @@ pub type Parser = (&'static str, fn(&[u8]));
 
 /// The one list.
 pub const PARSERS: &[Parser] = &[
+    ("agent_config", agent_config),
     ("bundle_archive", bundle::archive),
     ("bundle_files", bundle::files),
     ("bundle_manifest", bundle::manifest),
@@ -149,6 +153,21 @@ fn signed_order(bytes: &[u8]) {
     if let Ok(proof) = serde_json::from_slice::<MerkleProof>(bytes) {
         proof.holds(b"leaf", &"0".repeat(64), u64::MAX);
         proof.holds(b"leaf", &"0".repeat(64), 0);
+    }
+}
+
+/// What the agent measures by itself: what it takes in is within its bounds.
+fn agent_config(bytes: &[u8]) {
+    let text = String::from_utf8_lossy(bytes);
+    if let Ok(config) = AgentConfig::parse("agent.toml", &text) {
+        assert!(config.schedules.len() <= MAX_SCHEDULES && config.silences.len() <= MAX_SILENCES);
+        for schedule in &config.schedules {
+            assert!(schedule.splay <= LONGEST_SPLAY && schedule.jitter <= LONGEST_JITTER);
+            if let Timing::Every(interval) = schedule.timing {
+                assert!((SHORTEST_INTERVAL..=LONGEST_INTERVAL).contains(&interval));
+            }
+        }
+        assert!(config.metrics.is_none_or(|metrics| metrics.listen.ip().is_loopback()));
     }
 }
 

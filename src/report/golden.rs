@@ -1,9 +1,9 @@
 //! Every report of every sample run against the files in `golden/`. To write them anew after a change that was meant, and read the
 //! difference: `NETSONDE_WRITE_GOLDEN=1 cargo test -p netsonde-report golden`.
 
-use crate::sample;
 use crate::text::Depth;
 use crate::{html, markdown, text};
+use crate::{past, sample};
 use netsonde_contract::document::Document;
 use serde_json::Value;
 use std::path::Path;
@@ -26,13 +26,24 @@ fn reports(name: &str, document: &Document) -> Vec<(String, String)> {
     ]
 }
 
+/// The reports of a run that a schedule made, with what was measured before it.
+fn reports_after(name: &str, document: &Document) -> Vec<(String, String)> {
+    let (history, style) = (past::tests::sample(), text::Style { colour: false, width: 100, depth: Depth::default() });
+    vec![
+        (format!("{name}.after.txt"), text::render_after(document, Some(&history), style)),
+        (format!("{name}.after.narrow.txt"), text::render_after(document, Some(&history), text::Style { width: 40, ..style })),
+        (format!("{name}.after.html"), html::page_after(document, Some(&history))),
+    ]
+}
+
 #[test]
 fn golden_reports_are_as_they_were_judged() {
     let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("golden");
     let write = std::env::var_os("NETSONDE_WRITE_GOLDEN").is_some();
     let mut changed = Vec::new();
     for (name, document) in sample::all() {
-        for (file, report) in reports(name, &document) {
+        let after = if name == "silent" { reports_after(name, &document) } else { Vec::new() };
+        for (file, report) in reports(name, &document).into_iter().chain(after) {
             let path = folder.join(&file);
             if write {
                 std::fs::write(&path, &report).unwrap();
@@ -288,5 +299,36 @@ fn numbers_beyond_reason_do_no_harm() {
         for (_, report) in reports("inflated", &document) {
             assert!(report.len() < 200_000);
         }
+    }
+}
+
+#[test]
+fn a_hostile_history_passes_into_no_report() {
+    let document = sample::document(sample::silent());
+    let mut history = serde_json::to_value(past::tests::sample()).unwrap();
+    poison_all(&mut history);
+    let history = serde_json::from_value(history).unwrap();
+    let style = text::Style { colour: false, width: 100, depth: Depth::default() };
+    let page = html::page_after(&document, Some(&history));
+    assert!(!page.contains("<script>") && !page.contains("<img"), "{page}");
+    let text = text::render_after(&document, Some(&history), style);
+    assert!(!text.contains('\u{1b}') && !text.contains('\u{202e}'), "{text:?}");
+}
+
+/// Every text of a history that an agent may choose.
+fn poison_all(value: &mut Value) {
+    match value {
+        Value::Array(items) => items.iter_mut().for_each(poison_all),
+        Value::Object(fields) => {
+            for (key, field) in fields {
+                match field {
+                    Value::String(text) if ["schedule", "check", "target", "sentence", "f"].contains(&key.as_str()) => {
+                        *text = format!("{text}{HOSTILE}");
+                    }
+                    field => poison_all(field),
+                }
+            }
+        }
+        _ => {}
     }
 }

@@ -21,6 +21,8 @@ pub mod cost;
 
 /// The message that brings a ticket to a customer.
 pub mod invitation;
+/// What was measured before a run, in words.
+pub mod past;
 /// Times over time in one line of text.
 pub mod sparkline;
 

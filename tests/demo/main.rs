@@ -1,6 +1,8 @@
 //! The whole way in one command: backend, ticket, run, bundle, upload, case page, all real and on this machine.
 #![expect(clippy::print_stdout, reason = "what the demo prints is what it is for")]
 
+/// Schedules and health.
+mod health;
 /// An organisation, agents and orders.
 mod remote;
 
@@ -20,7 +22,7 @@ use std::process::ExitCode;
 #[derive(Parser)]
 #[command(
     name = "demo",
-    after_help = "Examples:\n  cargo demo\n  cargo demo https://example.org/\n  cargo demo --exit\n  cargo demo --remote --exit"
+    after_help = "Examples:\n  cargo demo\n  cargo demo https://example.org/\n  cargo demo --exit\n  cargo demo --remote --exit\n  cargo demo --health --exit"
 )]
 struct Arguments {
     /// Web addresses to look at; none starts two endpoints on this machine, one healthy and one with an expired certificate.
@@ -31,6 +33,9 @@ struct Arguments {
     /// Show orders in place of tickets: an organisation, two enrolled machines, one order that runs and one that a policy refuses.
     #[arg(long, conflicts_with = "targets")]
     remote: bool,
+    /// Show schedules in place of tickets: a service goes bad, its state changes, and the evidence arrives with its history.
+    #[arg(long, conflicts_with_all = ["targets", "remote"])]
+    health: bool,
     /// Write where the case page is, and the way in, to this file as JSON.
     #[arg(long, hide = true)]
     details: Option<PathBuf>,
@@ -54,6 +59,14 @@ async fn show(arguments: &Arguments) -> Result<ExitCode> {
     build().await?;
     if arguments.remote {
         return show_remote(arguments).await;
+    }
+    if arguments.health {
+        let watched = health::show().await?;
+        if !arguments.exit {
+            println!("\nThe backend {} and the agent stay up until Ctrl-C.", watched.backend.url);
+            tokio::signal::ctrl_c().await.context("waiting for Ctrl-C")?;
+        }
+        return Ok(ExitCode::SUCCESS);
     }
     let stage = Stage::new()?;
     let mut endpoints = Vec::new();

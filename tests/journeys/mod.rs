@@ -22,6 +22,8 @@ mod remote_pair;
 mod remote_proxy;
 /// One agent answers another under one order, with each direction's loss, delay and MTU.
 mod remote_serving;
+/// What a machine measures by itself.
+mod schedules;
 /// Ticket, run, upload, receipt, case.
 mod ticket;
 /// Starting programs and reading what they say.

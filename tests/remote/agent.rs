@@ -6,7 +6,7 @@ use netsonde_contract::api::fleet::{AgentSummary, DeliveryState};
 use netsonde_contract::id::{AgentId, OrderId};
 use serde::Deserialize;
 use std::path::{Path, PathBuf};
-use std::process::Stdio;
+use std::process::{ExitStatus, Stdio};
 use tokio::process::Child;
 
 /// One machine of the customer's; its agent ends with this value.
@@ -75,6 +75,18 @@ impl Agent {
         self.folder.join("policy.toml")
     }
 
+    /// Puts another `agent.toml` in its place.
+    ///
+    /// # Errors
+    /// Where it cannot be written.
+    pub fn configure(&self, schedules: &str) -> Result<()> {
+        std::fs::write(self.config(), schedules).context("writing agent.toml")
+    }
+
+    pub fn config(&self) -> PathBuf {
+        self.folder.join("agent.toml")
+    }
+
     /// The first digits of the agent's id.
     pub fn short(&self) -> &str {
         self.id.short()
@@ -100,7 +112,14 @@ impl Agent {
     pub fn start(&mut self, stage: &Stage) -> Result<()> {
         let log = std::fs::OpenOptions::new().create(true).append(true).open(self.folder.join("log")).context("making a log")?;
         let mut command = stage.command("netsonde")?;
-        command.arg("agent").arg("--policy").arg(self.policy()).arg("--state-dir").arg(self.folder.join("state"));
+        command
+            .arg("agent")
+            .arg("--config")
+            .arg(self.config())
+            .arg("--policy")
+            .arg(self.policy())
+            .arg("--state-dir")
+            .arg(self.folder.join("state"));
         if let Some(root) = &self.root {
             command.env("SSL_CERT_FILE", root);
         }
@@ -118,6 +137,27 @@ impl Agent {
             Some(mut process) => process.kill().await.context("killing the agent"),
             None => Ok(()),
         }
+    }
+
+    /// Sends the agent a signal, by its name.
+    ///
+    /// # Errors
+    /// Where no agent runs, or it cannot be sent.
+    pub async fn signal(&self, name: &str) -> Result<()> {
+        let id = self.process.as_ref().and_then(Child::id).context("no agent runs")?;
+        let mut kill = tokio::process::Command::new("kill");
+        kill.arg(format!("-{name}")).arg(id.to_string());
+        crate::stage::succeed(kill).await.map(drop)
+    }
+
+    /// Asks the agent to end, as a service manager does, and tells how it did.
+    ///
+    /// # Errors
+    /// Where no agent runs, or it does not end.
+    pub async fn stop(&mut self) -> Result<ExitStatus> {
+        self.signal("TERM").await?;
+        let mut process = self.process.take().context("no agent runs")?;
+        in_time("the agent's end", async { process.wait().await.context("waiting for the agent") }).await
     }
 
     /// What the agent said.

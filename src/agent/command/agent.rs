@@ -1,42 +1,66 @@
 use super::policy::PolicyOption;
 use super::state_option::StateOption;
-use crate::identity::Home;
+use super::status::StatusCommand;
 use crate::interruption::Interruption;
+use crate::rounds::Files;
 use crate::state::StateDirectory;
 use crate::stop::Stop;
-use crate::{daemon, exit, policy_file, terminal};
-use clap::Args;
+use crate::{agent_file, exit, policy_file, service};
+use clap::{Args, Subcommand, ValueEnum};
+use std::path::PathBuf;
 
 const EXAMPLES: &str = "\
 Examples:
-  netsonde agent                                  with the policy of this machine
-  netsonde agent --policy ./policy.toml --state-dir ./state";
+  netsonde agent                                  with agent.toml and the policy of this machine
+  netsonde agent --config ./agent.toml --policy ./policy.toml --state-dir ./state
+  netsonde agent status                           schedules, health, spool, enrolment, last contact
+  systemctl reload netsonde-agent                 reads agent.toml anew (SIGHUP)";
 
 #[derive(Args)]
-#[command(after_help = EXAMPLES)]
+#[command(after_help = EXAMPLES, args_conflicts_with_subcommands = true)]
 pub(super) struct AgentCommand {
+    #[command(subcommand)]
+    what: Option<What>,
+    /// What the agent measures by itself [default: /etc/netsonde/agent.toml].
+    #[arg(long, value_name = "FILE")]
+    config: Option<PathBuf>,
     #[command(flatten)]
     policy: PolicyOption,
+    /// How the agent writes what it says.
+    #[arg(long, value_enum, default_value_t)]
+    log_format: LogFormat,
     #[command(flatten)]
     state: StateOption,
 }
 
+#[derive(Subcommand)]
+enum What {
+    /// Shows how the agent is: schedules, health, spool, enrolment, last contact.
+    Status(Box<StatusCommand>),
+}
+
+#[derive(Clone, Copy, Default, PartialEq, Eq, ValueEnum)]
+enum LogFormat {
+    /// Lines for people.
+    #[default]
+    Text,
+    /// One JSON object a line.
+    Json,
+}
+
 impl AgentCommand {
+    /// What is said is to be JSON.
+    pub(super) fn logs_json(&self) -> bool {
+        self.log_format == LogFormat::Json
+    }
+
     pub(super) fn execute(self) -> Result<u8, Stop> {
+        if let Some(What::Status(status)) = self.what {
+            return status.execute();
+        }
         let state = StateDirectory::existing(self.state.path()).map_or_else(|| StateDirectory::open(self.state.path()), Ok)?;
-        let identity = Home::of(&state).enrolled()?;
-        let path = policy_file::path(self.policy.path());
-        // A policy that counts for nothing is better known now than with the first order.
-        let policy = policy_file::load(&path)?;
-        terminal::say(&format!(
-            "netsonde: agent {} of {}, at {}; orders: {}{}",
-            identity.agent.short(),
-            identity.organisation,
-            identity.backend,
-            policy.remote.name(),
-            if Home::of(&state).is_paused() { " (paused)" } else { "" }
-        ));
-        super::block_on_one_thread(async { daemon::run(state, path, &Interruption::listen()).await })?;
+        let files = Files { config: agent_file::path(self.config.as_deref()), policy: policy_file::path(self.policy.path()) };
+        super::block_on_one_thread(async { service::run(state, files, &Interruption::listen()).await })?;
         Ok(exit::AS_EXPECTED)
     }
 }

@@ -10,6 +10,7 @@ use ed25519_dalek::pkcs8::DecodePublicKey;
 use netsonde_contract::bundle::{self, Bundle, MAX_BYTES};
 use netsonde_contract::document::Document;
 use netsonde_contract::harmless::clean;
+use netsonde_contract::history::History;
 use netsonde_report::{html, markdown, text};
 use std::fmt::Write;
 use std::io::Read;
@@ -80,14 +81,15 @@ impl BundleCommand {
             }
             Self::Report { file, format, detail, explain } => {
                 let depth = text::Depth { detail, explain };
-                let document = document(&open(&file)?.1, &file)?;
+                let bundle = open(&file)?.1;
+                let (document, history) = (document(&bundle, &file)?, history(&bundle));
                 let rendered = match format {
                     ReportFormat::Text => {
                         let style = text::Style { colour: terminal::output_colour(), width: terminal::output_width(), depth };
-                        text::render(&document, style)
+                        text::render_after(&document, history.as_ref(), style)
                     }
                     ReportFormat::Markdown => markdown::render(&document),
-                    ReportFormat::Html => html::page(&document),
+                    ReportFormat::Html => html::page_after(&document, history.as_ref()),
                     ReportFormat::Json => format::render(&document, Format::Json, depth),
                 };
                 terminal::output(&rendered)?;
@@ -123,6 +125,11 @@ pub(super) fn document(bundle: &Bundle, file: &Path) -> Result<Document, Stop> {
         Stop::found(format!("{} is intact, but holds no whole run: {} ({})", file.display(), refusal.text, refusal.code.as_str()))
             .next("netsonde bundle inspect lists what is in it; files may have been withheld")
     })
+}
+
+/// What was measured before the run, where the bundle tells and this version understands it.
+fn history(bundle: &Bundle) -> Option<History> {
+    serde_json::from_slice(bundle.files.get(bundle::file_name::HISTORY)?).ok()
 }
 
 fn verdict(bundle: &Bundle, known: Option<bool>) -> String {

@@ -7,7 +7,7 @@ use crate::{exit, terminal};
 use clap::{Args, ValueEnum};
 use jiff::{SignedDuration, Timestamp};
 use netsonde_contract::history::{CheckHistory, Verdict};
-use netsonde_report::sparkline::{self, Point};
+use netsonde_report::{past, sparkline};
 
 const EXAMPLES: &str = "\
 Examples:
@@ -101,17 +101,7 @@ fn human(recorded: &Recorded) -> String {
 }
 
 fn line(check: &CheckHistory) -> String {
-    let points: Vec<Point> = check
-        .samples
-        .iter()
-        .map(|sample| match (sample.verdict, sample.rtt_us) {
-            (Verdict::Bad, _) => Point::Failed,
-            (Verdict::Good, Some(rtt)) => Point::Value(rtt),
-            (Verdict::Good, None) => Point::Value(0),
-            (Verdict::Unmeasured, _) => Point::Nothing,
-        })
-        .collect();
-    sparkline::line(&points, LINE)
+    sparkline::line(&past::points(check), LINE)
 }
 
 fn figures(check: &CheckHistory) -> String {

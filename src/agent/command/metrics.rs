@@ -31,7 +31,7 @@ impl MetricsCommand {
             recorded = Ring::at(state.path()).read(&Wanted { since: Some(since), ..Wanted::default() }).map_err(failed)?;
             book = health::load(&state).map_err(failed)?;
         }
-        terminal::output(&metrics::render(env!("CARGO_PKG_VERSION"), &recorded.checks, &book))?;
+        terminal::output(&metrics::render(env!("CARGO_PKG_VERSION"), &recorded.checks, &book, None))?;
         Ok(exit::AS_EXPECTED)
     }
 }

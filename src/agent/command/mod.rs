@@ -31,6 +31,9 @@ mod slip;
 mod spool;
 /// The option that names the state directory.
 mod state_option;
+mod status;
+
+pub(crate) use sets::load as load_set;
 
 use crate::stop::Stop;
 use crate::terminal;
@@ -86,8 +89,8 @@ enum Command {
     Key(key::KeyCommand),
     /// Enrols this machine with a support organisation, whose engineers may then ask for runs, as far as the policy lets them.
     Enroll(enroll::EnrollCommand),
-    /// Asks the support organisation for orders and carries out what the policy allows, until it is interrupted.
-    Agent(agent::AgentCommand),
+    /// Measures what agent.toml asks for, and carries out orders as far as the policy lets them, until it is interrupted.
+    Agent(Box<agent::AgentCommand>),
     /// Lists the orders that came, and answers those that wait for somebody here.
     #[command(subcommand)]
     Orders(orders::OrdersCommand),
@@ -133,7 +136,7 @@ pub(crate) fn dispatch(arguments: impl IntoIterator<Item = OsString>) -> u8 {
             return u8::try_from(error.exit_code()).unwrap_or(crate::exit::USAGE);
         }
     };
-    start_logging();
+    start_logging(matches!(&cli.command, Command::Agent(command) if command.logs_json()));
     let done = match cli.command {
         Command::Run(command) => command.execute(),
         Command::Watch(command) => command.execute(),
@@ -212,10 +215,15 @@ fn report_panics_quietly() {
     }));
 }
 
-/// Logs go to standard error where `NETSONDE_LOG` asks for them, such as `NETSONDE_LOG=debug`.
-fn start_logging() {
+/// Logs go to standard error where `NETSONDE_LOG` asks for them, such as `NETSONDE_LOG=debug`; as JSON, what is said to people goes there the
+/// same way.
+fn start_logging(json: bool) {
+    if json {
+        terminal::say_as_json();
+    }
     if let Ok(filter) = std::env::var("NETSONDE_LOG") {
-        let _ = tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr).try_init();
+        let log = tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr);
+        let _ = if json { log.json().flatten_event(true).try_init() } else { log.try_init() };
     }
 }
 

@@ -49,7 +49,7 @@ impl SetsCommand {
 }
 
 /// A set by its name, its file, or from standard input.
-pub(super) fn load(given: &str) -> Result<ProbeSet, Stop> {
+pub(crate) fn load(given: &str) -> Result<ProbeSet, Stop> {
     if let Some(set) = find_built_in(given) {
         return set.parse().map_err(|error| Stop::usage(error.to_string()));
     }

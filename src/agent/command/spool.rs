@@ -1,11 +1,13 @@
 use super::send::SendHow;
 use super::state_option::StateOption;
-use crate::spool::{Entry, Spool, Stage};
+use crate::spool::{Depth, Entry, Spool, Stage};
 use crate::state::StateDirectory;
 use crate::stop::Stop;
-use crate::{disk, exit, terminal};
+use crate::{disk, exit, keeping, terminal};
 use clap::Subcommand;
-use std::fs;
+use jiff::Timestamp;
+use netsonde_contract::agent_config::UploadWhen;
+use netsonde_probes::clock::Clock;
 use std::path::{Path, PathBuf};
 
 #[derive(Subcommand)]
@@ -67,24 +69,42 @@ impl SpoolCommand {
 
 fn list(state: &StateOption) -> Result<u8, Stop> {
     let Some(state) = StateDirectory::existing(state.path()) else { return Ok(none()) };
-    let (spool, entries) = entries(&state)?;
+    let (_, entries) = entries(&state)?;
     if entries.is_empty() {
         return Ok(none());
     }
-    let line = |(stage, entry): &(Stage, Entry)| {
-        let kilobytes = fs::metadata(spool.file(*stage, entry)).map_or(0, |file| file.len().div_ceil(1000));
-        let when = match (stage, entry.delivered, entry.made) {
-            (Stage::Sent, Some(at), _) => format!("delivered {at:.0}"),
-            (Stage::Sent, None, _) => "delivered".to_owned(),
-            (Stage::Ready, _, Some(at)) => format!("made {at:.0}"),
-            (Stage::Ready, _, None) => "waits".to_owned(),
-        };
-        let case = entry.case.as_ref().map_or_else(String::new, |case| format!("  case {case}"));
-        let ticket = entry.ticket.as_ref().map_or_else(String::new, |ticket| format!("  ticket {ticket}"));
-        format!("{}  {kilobytes:>6} kB  {when}{case}{ticket}\n", entry.bundle.short())
-    };
-    terminal::output(&netsonde_contract::harmless::clean_lines(&entries.iter().map(line).collect::<String>()))?;
+    let now = Clock::start().wall();
+    let lines: String = entries.iter().map(|(stage, entry)| line(*stage, entry, now)).collect();
+    terminal::output(&netsonde_contract::harmless::clean_lines(&lines))?;
     Ok(exit::AS_EXPECTED)
+}
+
+/// Digits, size, when and by whom it was made, what it is for, how it stands, and when it is tried next.
+fn line(stage: Stage, entry: &Entry, now: Timestamp) -> String {
+    let kilobytes = entry.size_bytes.div_ceil(1000);
+    let made = entry.made.map_or_else(String::new, |at| format!("made {at:.0} "));
+    let case = entry.case.as_ref().map_or_else(String::new, |case| format!("  case {case}"));
+    let ticket = entry.ticket.as_ref().map_or_else(String::new, |ticket| format!("  ticket {ticket}"));
+    let head = format!("{}  {kilobytes:>6} kB  {made}by {}{case}{ticket}", entry.bundle.short(), entry.maker());
+    format!("{head}  {}\n", standing(stage, entry, now))
+}
+
+fn standing(stage: Stage, entry: &Entry, now: Timestamp) -> String {
+    let waits = match (stage, entry.delivered, entry.sending()) {
+        (Stage::Sent, Some(at), _) => return format!("delivered {at:.0}"),
+        (Stage::Sent, None, _) => return "delivered".to_owned(),
+        (Stage::Ready, _, UploadWhen::Never) if entry.ticket.is_some() => "waits for a person to send it",
+        (Stage::Ready, _, UploadWhen::Never) => "stays here",
+        (Stage::Ready, _, UploadWhen::Now) => "waits to be sent",
+        (Stage::Ready, _, UploadWhen::Later) => "waits to be sent outside quiet hours",
+    };
+    let tries = &entry.tries;
+    if tries.is_none() {
+        return waits.to_owned();
+    }
+    let next = tries.rest(now).map_or_else(|| "now".to_owned(), |at| format!("{at:.0}"));
+    let reason = tries.reason.as_deref().unwrap_or("for an unknown reason");
+    format!("{waits}; failed {} times, next try {next} ({reason})", tries.failed)
 }
 
 fn none() -> u8 {
@@ -99,6 +119,7 @@ fn retry(bundle: &str, how: SendHow) -> Result<u8, Stop> {
     if *stage == Stage::Sent {
         return Err(Stop::usage(format!("the bundle {} was delivered already", entry.bundle.short())));
     }
+    intact(&spool, *stage, entry)?;
     how.send_file(&spool.file(*stage, entry))
 }
 
@@ -130,11 +151,19 @@ fn export(bundle: Option<&str>, to: &Path, state: &StateOption) -> Result<u8, St
             Stop::usage(format!("writing {} failed: {error}", target.display()))
                 .next("name a folder that can be written with --to DIR")
         };
-        let bytes = fs::read(spool.file(*stage, entry)).map_err(failed)?;
+        let bytes = intact(&spool, *stage, entry)?;
         disk::replace_file(&target, &bytes).map_err(failed)?;
         terminal::output(&format!("{}\n", target.display()))?;
     }
     Ok(exit::AS_EXPECTED)
+}
+
+/// The bytes, as they were written.
+fn intact(spool: &Spool, stage: Stage, entry: &Entry) -> Result<Vec<u8>, Stop> {
+    spool.read(stage, entry).map_err(|error| {
+        Stop::usage(format!("the bundle {} cannot be used: {error}", entry.bundle.short()))
+            .next("restore its file from a backup, or run the checks again; netsonde spool list shows what is left")
+    })
 }
 
 fn existing(state: &StateOption) -> Result<StateDirectory, Stop> {
@@ -150,10 +179,8 @@ fn entries(state: &StateDirectory) -> Result<(Spool, Vec<(Stage, Entry)>), Stop>
             .next("run it as the user that the bundles belong to")
     })?;
     let spool = state.spool();
-    let mut scan = spool.scan();
-    for (aside, reason) in &scan.quarantined {
-        terminal::say(&format!("netsonde: a damaged bundle was put aside as {}: {reason}", aside.display()));
-    }
+    let mut scan = spool.scan(Depth::Bytes);
+    scan.quarantined.iter().for_each(keeping::say_damaged);
     scan.ready.sort_by_key(|entry| entry.made);
     scan.sent.sort_by_key(|entry| entry.delivered);
     let ready = scan.ready.into_iter().map(|entry| (Stage::Ready, entry));
@@ -174,6 +201,7 @@ fn find<'a>(entries: &'a [(Stage, Entry)], begin: &str) -> Result<&'a (Stage, En
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::spool::{Chance, Tries};
     use netsonde_contract::id::BundleId;
 
     #[test]
@@ -192,14 +220,28 @@ mod tests {
         let folder = tempfile::tempdir().unwrap();
         let state = StateDirectory::open(Some(folder.path())).unwrap();
         let entry = Entry::of(&BundleId::new("a".repeat(64)), "b.tar.gz".into(), b"bytes");
-        state.spool().keep(&entry, b"bytes").unwrap();
+        state.spool().keep(&entry, b"bytes", Timestamp::UNIX_EPOCH).unwrap();
         let target = tempfile::tempdir().unwrap();
         let (spool, all) = entries(&state).unwrap();
         let (stage, found) = find(&all, "aaaa").unwrap();
-        disk::replace_file(&target.path().join(&found.file), &fs::read(spool.file(*stage, found)).unwrap()).unwrap();
-        assert_eq!(fs::read(target.path().join("b.tar.gz")).unwrap(), b"bytes");
+        disk::replace_file(&target.path().join(&found.file), &intact(&spool, *stage, found).unwrap()).unwrap();
+        assert_eq!(std::fs::read(target.path().join("b.tar.gz")).unwrap(), b"bytes");
         assert_eq!(entries(&state).unwrap().1.len(), 1);
         spool.remove(*stage, &found.bundle).unwrap();
         assert_eq!(entries(&state).unwrap().1.len(), 0);
+    }
+
+    #[test]
+    fn the_list_tells_who_made_a_bundle_how_it_stands_and_when_it_is_tried_next() {
+        let at = |seconds: i64| Timestamp::from_second(1_800_000_000 + seconds).unwrap();
+        let person = Entry { made: Some(at(0)), ..Entry::of(&BundleId::new("a".repeat(64)), "b.tar.gz".into(), b"bytes") };
+        assert!(line(Stage::Ready, &person, at(1)).ends_with("made 2027-01-15T08:00:00Z by a person  stays here\n"));
+        let tries = Tries::default().after_failure(at(0), None, "no answer", Chance(1.0));
+        let scheduled = Entry { schedule: Some("shop".into()), upload: UploadWhen::Later, tries, ..person.clone() };
+        let line = line(Stage::Ready, &scheduled, at(1));
+        assert!(line.contains("by schedule shop  waits to be sent outside quiet hours; failed 1 times"), "{line}");
+        assert!(line.ends_with("next try 2027-01-15T08:00:30Z (no answer)\n"), "{line}");
+        let delivered = Entry { delivered: Some(at(5)), ..person };
+        assert!(super::line(Stage::Sent, &delivered, at(9)).ends_with("delivered 2027-01-15T08:00:05Z\n"));
     }
 }

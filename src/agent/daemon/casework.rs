@@ -1,11 +1,13 @@
+use super::Daemon;
 use super::answering::{Answering, CODE};
 use super::running::{Assignment, RunEvent, Running};
 use super::sending::{Dispatch, Sent};
-use super::{Daemon, chance};
 use crate::audit::Entry as Note;
 use crate::identity::Home;
 use crate::orders::{About, Answer, Judgement, MAX_WAITING, Machine, Record, bounds_for, judge, place};
 use crate::proxied::proxies;
+use crate::spool::{Chance, Depth, Entry, Maker};
+use crate::state::chance;
 use crate::stop::Stop;
 use crate::{policy_file, terminal};
 use netsonde_contract::api::fleet::{DeliveryState, StateReport, WorkItem};
@@ -22,19 +24,29 @@ const MAX_NOTICES: usize = 64;
 impl Daemon {
     /// What an earlier process left: a run that was cut off has failed, a bundle that was packed is still to be sent.
     pub(super) fn recover(&mut self) {
-        let ready = self.state.lock().map(|_lock| self.state.spool().scan().ready).unwrap_or_default();
-        for id in self.book.in_state(DeliveryState::Running) {
-            let bundle = ready.iter().find(|entry| entry.order.as_ref() == Some(&id)).map(|entry| entry.bundle.clone());
-            match (bundle, self.book.get(&id).cloned()) {
-                (Some(bundle), Some(record)) => self.keep(Record { bundle: Some(bundle), ..record }),
-                _ => self.end(
-                    &id,
-                    DeliveryState::Failed,
-                    "agent_stopped",
-                    "the agent ended while it ran; an order runs at most once",
-                ),
+        let scan = self.state.lock().map(|_lock| self.state.spool().scan(Depth::Bytes)).unwrap_or_default();
+        scan.quarantined.iter().for_each(crate::keeping::say_damaged);
+        let open = self.book.in_state(DeliveryState::Running);
+        // What belongs to an order that is over waits for nobody.
+        let is_awaited = |entry: &&Entry| entry.order.as_ref().is_none_or(|order| open.contains(order));
+        scan.ready.iter().filter(is_awaited).for_each(|entry| self.queue.put(entry));
+        let of = |entries: &[Entry], id: &OrderId| {
+            entries.iter().find(|entry| entry.order.as_ref() == Some(id)).map(|entry| entry.bundle.clone())
+        };
+        for id in open {
+            let Some(record) = self.book.get(&id).cloned() else { continue };
+            if let Some(bundle) = of(&scan.ready, &id) {
+                self.keep(Record { bundle: Some(bundle), ..record });
+            } else if let Some(bundle) = of(&scan.sent, &id) {
+                // The receipt came, and the end came before it was noted here.
+                self.keep(Record { bundle: Some(bundle), ..record }.ended(DeliveryState::Uploaded, None));
+            } else {
+                let why = "the agent ended while it ran; an order runs at most once";
+                self.end(&id, DeliveryState::Failed, "agent_stopped", why);
             }
         }
+        let pruned = self.state.lock().map(|_lock| self.state.spool().prune(self.clock.wall()));
+        self.warn(pruned.map(drop));
     }
 
     /// One order as it came.
@@ -182,6 +194,7 @@ impl Daemon {
                 sending.cancel();
             }
             self.end(id, DeliveryState::Cancelled, "cancelled", "support cancelled it before its bundle had arrived");
+            self.queue.remove(&bundle);
             let gone = self.state.lock().and_then(|_lock| self.state.spool().forget(&bundle));
             self.warn(gone);
         }
@@ -267,6 +280,7 @@ impl Daemon {
         let Some(id) = self.running.take().map(|run| run.id) else { return };
         match event {
             RunEvent::Packed(entry) => {
+                self.queue.put(&entry);
                 self.note(Note::new(self.clock.wall(), "run_ended").of_order(&id).decided(entry.bundle.as_str()));
                 if let Some(record) = self.book.get(&id).cloned() {
                     self.keep(Record { bundle: Some(entry.bundle), ..record });
@@ -278,25 +292,26 @@ impl Daemon {
         }
     }
 
-    /// The order whose bundle is still to be sent.
+    /// The next bundle that is to be sent.
     pub(super) fn next_bundle(&mut self) -> Option<Dispatch> {
-        let unsent = |id: &OrderId| self.book.get(id).and_then(|record| record.bundle.clone());
-        let waiting = self.book.in_state(DeliveryState::Running).into_iter();
-        let candidates: Vec<_> = waiting.filter_map(|id| unsent(&id).map(|bundle| (id, bundle))).collect();
-        // One that fails again and again must not keep the others back.
-        let place = (chance() * candidates.len() as f64) as usize;
-        let (order, bundle) = candidates.get(place.min(candidates.len().saturating_sub(1)))?.clone();
-        let entry =
-            self.state.spool().find_ready(&bundle).unwrap_or_else(|| crate::spool::Entry::of(&bundle, String::new(), b""));
+        let bundle = self.queue.next(self.clock.wall(), self.uplink.now())?.clone();
+        let Some(entry) = self.state.spool().find_ready(&bundle) else {
+            // It was dropped by hand, or is damaged.
+            self.queue.remove(&bundle);
+            let is_its = |id: &OrderId| self.book.get(id).is_some_and(|record| record.bundle.as_ref() == Some(&bundle));
+            if let Some(order) = self.book.in_state(DeliveryState::Running).into_iter().find(is_its) {
+                self.end(&order, DeliveryState::Failed, "bundle_lost", "the bundle is no longer in the spool");
+            }
+            return None;
+        };
         let listed = self.anchor.iter().flat_map(|anchor| anchor.receipt_keys().copied());
         let receipt_keys = [*self.identity.receipt_key.key()].into_iter().chain(listed).collect();
         let cancel = CancellationToken::new();
-        self.uploading = Some((order.clone(), cancel.clone()));
+        self.uploading = entry.order.clone().map(|order| (order, cancel.clone()));
         Some(Dispatch {
             client: self.client.clone(),
             state: self.state.path().to_owned(),
             entry,
-            order,
             key: self.key.verifying_key(),
             receipt_keys,
             cancel,
@@ -305,12 +320,35 @@ impl Daemon {
 
     pub(super) fn sent(&mut self, sent: Sent) {
         match sent {
-            Sent::Later => {}
-            Sent::Refused(id, code, why) => self.end(&id, DeliveryState::Failed, code, &why),
+            // Support cancelled the order meanwhile.
+            Sent::Later { entry, .. } if self.state.spool().find_ready(&entry.bundle).is_none() => self.queue.remove(&entry.bundle),
+            Sent::Later { entry, hint, reason } => {
+                let tries = entry.tries.after_failure(self.clock.wall(), hint, &reason, Chance(chance()));
+                let noted = self.state.lock().and_then(|_lock| self.state.spool().tried(&entry, tries.clone()));
+                self.warn(noted);
+                self.queue.put(&Entry { tries, ..entry });
+            }
+            Sent::Refused { entry, code, why } => {
+                self.queue.remove(&entry.bundle);
+                if let Some(id) = &entry.order {
+                    self.end(id, DeliveryState::Failed, code, &why);
+                } else if self.state.spool().find_ready(&entry.bundle).is_some() {
+                    terminal::say(&format!(
+                        "netsonde: the backend does not take the bundle {} of {}, which stays here: {why}",
+                        entry.bundle.short(),
+                        entry.maker()
+                    ));
+                }
+            }
             Sent::Delivered(entry, delivered) => {
+                self.queue.remove(&entry.bundle);
                 let now = self.clock.wall();
                 let kept = self.state.lock().and_then(|_lock| self.state.spool().delivered(&entry, &delivered.envelope, now));
                 self.warn(kept);
+                if let Maker::Schedule(_) = entry.maker() {
+                    let decided = format!("{} of {}", entry.bundle, entry.maker());
+                    return self.note(Note::new(now, "uploaded").decided(&decided));
+                }
                 let Some(record) = entry.order.as_ref().and_then(|id| self.book.get(id)).cloned() else { return };
                 if record.state.is_final() {
                     return;

@@ -1,4 +1,4 @@
-//! `netsonde agent`: asks for orders and carries out what the machine's policy allows.
+//! The agent's orders: asks for them and carries out what the machine's policy allows.
 //!
 //! One loop holds all state: it waits for the backend, for the run that goes on, for reports and bundles on their way, and, while an order
 //! waits for a person, for their answer. Small files are written by the loop itself, since each must be on the disk before the next step
@@ -13,7 +13,7 @@ mod running;
 /// Reports, progress and bundles on their way.
 mod sending;
 #[cfg(test)]
-mod tests;
+pub(crate) mod tests;
 
 use crate::audit::{self, Audit};
 use crate::clock::UpTime;
@@ -21,7 +21,9 @@ use crate::identity::{Home, Identity, accept, check_in, current_epochs};
 use crate::interruption::Interruption;
 use crate::orders::{Answers, Book, Taken};
 use crate::policy_file;
-use crate::state::{StateDirectory, random};
+use crate::rounds::Uplink;
+use crate::spool::{Entry, Queue};
+use crate::state::{StateDirectory, chance, random};
 use crate::stop::Stop;
 use crate::terminal;
 use crate::transport::{Client, Event, Fault, Machine, Next};
@@ -38,18 +40,18 @@ use netsonde_probes::clock::Clock;
 use running::{RunEvent, Running};
 use sending::Sent;
 use std::collections::VecDeque;
-use std::fs::{File, OpenOptions};
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
+use tokio::sync::mpsc::UnboundedReceiver;
 use tokio_util::sync::CancellationToken;
 
-/// Only one agent works with a state directory.
-const LOCK_FILE: &str = "agent.lock";
 /// How often answers are looked for while an order waits for one.
 const ANSWERS_EVERY: Duration = Duration::from_secs(1);
 /// A connection that ended sooner was not cut for being silent.
 const HELD_AT_ALL: Duration = Duration::from_secs(5);
+/// How often it is looked whether a bundle may be sent, where none waits for a time of its own.
+const BUNDLES_EVERY: Duration = Duration::from_secs(60);
 /// At the end: for what is on its way to be heard.
 const LAST_WORDS: Duration = Duration::from_secs(3);
 
@@ -77,11 +79,14 @@ struct Daemon {
     running: Option<Running>,
     /// The order whose bundle is on its way, and what ends that.
     uploading: Option<(OrderId, CancellationToken)>,
+    /// Bundles that wait to be sent.
+    queue: Queue,
+    /// Whether what can wait may be sent now.
+    uplink: Arc<Uplink>,
     /// Reports that no record stands for, such as those of replayed orders.
     notices: VecDeque<(OrderId, StateReport)>,
     /// What was last said of the backend, so that it is said once.
     complaint: Option<String>,
-    _lock: File,
 }
 
 /// What the question that is under way came to.
@@ -100,18 +105,31 @@ struct Outbox {
     bundle: Option<BoxFuture<'static, Sent>>,
 }
 
+/// What schedules make, which is sent beside what orders make.
+pub(crate) struct Scheduled {
+    /// Bundles, as they are made.
+    pub(crate) made: UnboundedReceiver<Entry>,
+    pub(crate) uplink: Arc<Uplink>,
+}
+
 /// Works until it is interrupted.
 ///
 /// # Errors
-/// Where the machine is not enrolled, another agent is at work, or the state directory cannot be used.
-pub(crate) async fn run(state: StateDirectory, policy_path: PathBuf, interruption: &Interruption) -> Result<(), Stop> {
-    let mut daemon = Daemon::open(state, policy_path)?;
+/// Where the machine is not enrolled, or the state directory cannot be used.
+pub(crate) async fn run(
+    state: StateDirectory,
+    policy_path: PathBuf,
+    mut scheduled: Scheduled,
+    interruption: &Interruption,
+) -> Result<(), Stop> {
+    let mut daemon = Daemon::open(state, policy_path, Arc::clone(&scheduled.uplink))?;
     daemon.recover();
     let mut outbox = Outbox::default();
     let mut step = daemon.step();
     loop {
         daemon.start_next();
         daemon.fill(&mut outbox);
+        let until_next_bundle = daemon.until_next_bundle();
         tokio::select! {
             biased;
             () = interruption.came() => break,
@@ -124,6 +142,8 @@ pub(crate) async fn run(state: StateDirectory, policy_path: PathBuf, interruptio
             heard = ended(&mut outbox.notice) => if heard { daemon.notices.pop_front(); },
             () = ended(&mut outbox.progress) => {}
             sent = ended(&mut outbox.bundle) => daemon.sent(sent),
+            Some(entry) = scheduled.made.recv() => daemon.queue.put(&entry),
+            () = tokio::time::sleep(until_next_bundle), if outbox.bundle.is_none() => {}
             () = tokio::time::sleep(ANSWERS_EVERY), if daemon.somebody_is_asked() => daemon.look_for_answers(),
         }
     }
@@ -132,16 +152,10 @@ pub(crate) async fn run(state: StateDirectory, policy_path: PathBuf, interruptio
 }
 
 impl Daemon {
-    fn open(state: StateDirectory, policy_path: PathBuf) -> Result<Self, Stop> {
+    fn open(state: StateDirectory, policy_path: PathBuf, uplink: Arc<Uplink>) -> Result<Self, Stop> {
         let disk = |error: std::io::Error| {
             Stop::usage(format!("the state directory {} cannot be used: {error}", state.path().display()))
         };
-        let lock =
-            OpenOptions::new().create(true).truncate(false).write(true).open(state.path().join(LOCK_FILE)).map_err(disk)?;
-        lock.try_lock().map_err(|_| {
-            Stop::usage(format!("another netsonde agent works with {} already", state.path().display()))
-                .next("stop it first, or name another directory with --state-dir DIR")
-        })?;
         let home = Home::of(&state);
         let clock = Clock::start();
         let identity = home.enrolled()?;
@@ -176,9 +190,10 @@ impl Daemon {
             server_time: None,
             running: None,
             uploading: None,
+            queue: Queue::default(),
+            uplink,
             notices: VecDeque::new(),
             complaint: None,
-            _lock: lock,
         })
     }
 
@@ -350,6 +365,14 @@ impl Daemon {
         }
     }
 
+    /// How long until a bundle is to be tried again.
+    fn until_next_bundle(&self) -> Duration {
+        let now = self.clock.wall();
+        let wait = self.queue.wake(now, self.uplink.now()).map(|at| at.duration_since(now).unsigned_abs());
+        // One that is due now and does not go has something in its way that time alone does not move.
+        wait.filter(|wait| !wait.is_zero()).unwrap_or(BUNDLES_EVERY).min(BUNDLES_EVERY)
+    }
+
     /// Ends the run that goes on, and lets what is on its way arrive.
     async fn stop(&mut self, outbox: &mut Outbox) {
         if let Some(run) = &mut self.running {
@@ -396,7 +419,7 @@ async fn next_event(running: &mut Option<Running>) -> RunEvent {
 }
 
 /// Waits for the end of what is on its way, if anything is.
-async fn ended<T>(slot: &mut Option<BoxFuture<'static, T>>) -> T {
+pub(crate) async fn ended<T>(slot: &mut Option<BoxFuture<'static, T>>) -> T {
     match slot {
         Some(future) => {
             let done = future.await;
@@ -405,9 +428,4 @@ async fn ended<T>(slot: &mut Option<BoxFuture<'static, T>>) -> T {
         }
         None => std::future::pending().await,
     }
-}
-
-/// Evenly spread from 0 to 1. Without randomness everybody would do the same at the same time, which is no reason not to do it.
-fn chance() -> f64 {
-    random::<4>().map_or(0.5, |bytes| f64::from(u32::from_le_bytes(bytes)) / f64::from(u32::MAX))
 }

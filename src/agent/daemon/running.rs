@@ -6,9 +6,10 @@ use crate::interruption::Interruption;
 use crate::keeping;
 use crate::measurement::{Bounds, Measured, Settings, measure};
 use crate::redaction::{Redaction, Stream};
-use crate::spool::Entry;
+use crate::spool::{Entry, NotKept};
 use crate::state::StateDirectory;
 use crate::stop::Stop;
+use netsonde_contract::agent_config::UploadWhen;
 use netsonde_contract::bundle::Consent;
 use netsonde_contract::id::OrderId;
 use netsonde_contract::order::{Order, Serve};
@@ -228,13 +229,13 @@ fn keep(assignment: &Assignment, state: &StateDirectory, measured: Measured) -> 
     let order = &assignment.order;
     let locked = state.lock().map_err(disk)?;
     let spool = state.spool();
-    let mut scan = spool.scan();
     let signer = Signer { key: state.signing_key()?, sequence: locked.next_number().map_err(disk)? };
     let agreement = Agreement {
         consent: Consent::Policy,
         ticket: None,
         level: assignment.policy.redaction,
         order: Some(Obeyed { id: &order.id, envelope: &assignment.envelope, policy: &assignment.policy }),
+        because: None,
         audit_head: Audit::of(state).head().map_err(disk)?,
         server_time: assignment.server_time,
     };
@@ -242,12 +243,15 @@ fn keep(assignment: &Assignment, state: &StateDirectory, measured: Measured) -> 
     let entry = Entry {
         case: Some(order.case.clone()),
         order: Some(order.id.clone()),
+        upload: UploadWhen::Now,
         made: Some(now),
         ..Entry::of(&packed.id, keeping::file_name(&packed, &document), &packed.bytes)
     };
-    spool.keep(&entry, &packed.bytes).map_err(disk)?;
+    let not_kept = |error: NotKept| Stop::usage(format!("no bundle was kept: {error}")).next(error.next_step());
+    let kept = spool.keep(&entry, &packed.bytes, now).map_err(not_kept)?;
+    for lost in kept.lost {
+        tracing::warn!(bundle = lost.bundle.short(), maker = %lost.maker(), "a bundle was removed to make room for new ones");
+    }
     locked.note_bundle(&packed.id).map_err(disk)?;
-    scan.ready.push(entry.clone());
-    spool.prune(&scan, &packed.id, now);
     Ok(entry)
 }

@@ -1,10 +1,9 @@
 //! What the agent tells the backend besides asking for work. Each is a future of its own, one of a kind at a time, that ends in what came of
 //! it; a failure waits before it ends, so that nothing is tried in a loop.
 
-use super::chance;
 use crate::interruption::Interruption;
-use crate::spool::{Entry, Stage};
-use crate::state::StateDirectory;
+use crate::spool::{Entry, Maker, Stage, Unreadable};
+use crate::state::{StateDirectory, chance};
 use crate::transport::{Client, Fault};
 use crate::upload::{self, Delivered, Errand, Failure, NotDelivered, Parcel};
 use bytes::Bytes;
@@ -20,8 +19,6 @@ use tokio_util::sync::CancellationToken;
 const BETWEEN_PROGRESS: Duration = Duration::from_millis(200);
 /// A report that did not arrive is sent again after 1 to 2 times this.
 const AFTER_LOST_REPORT: Duration = Duration::from_secs(2);
-/// A bundle that did not arrive is sent again after 1 to 2 times this.
-const AFTER_LOST_BUNDLE: Duration = Duration::from_secs(30);
 
 /// Whether the backend has heard it, or never wants to.
 pub(super) async fn state(client: Arc<Client>, order: OrderId, report: StateReport) -> bool {
@@ -48,13 +45,21 @@ pub(super) async fn progress(client: Arc<Client>, order: OrderId, progress: Prog
     tokio::time::sleep(BETWEEN_PROGRESS).await;
 }
 
-/// What became of an order's bundle.
+/// What became of a bundle.
 pub(super) enum Sent {
     Delivered(Entry, Box<Delivered>),
     /// Trying again is of no use: a code, and why.
-    Refused(OrderId, &'static str, String),
-    /// It is tried again.
-    Later,
+    Refused {
+        entry: Entry,
+        code: &'static str,
+        why: String,
+    },
+    /// It is tried again, no sooner than the backend asked for.
+    Later {
+        entry: Entry,
+        hint: Option<Duration>,
+        reason: String,
+    },
 }
 
 /// A bundle on its way.
@@ -62,7 +67,6 @@ pub(super) struct Dispatch {
     pub(super) client: Arc<Client>,
     pub(super) state: PathBuf,
     pub(super) entry: Entry,
-    pub(super) order: OrderId,
     pub(super) key: VerifyingKey,
     pub(super) receipt_keys: Vec<VerifyingKey>,
     /// Support cancelled the order meanwhile.
@@ -70,40 +74,60 @@ pub(super) struct Dispatch {
 }
 
 pub(super) async fn bundle(dispatch: Dispatch) -> Sent {
-    let cancel = dispatch.cancel.clone();
+    let (cancel, entry) = (dispatch.cancel.clone(), dispatch.entry.clone());
     tokio::select! {
         biased;
-        () = cancel.cancelled() => Sent::Later,
+        () = cancel.cancelled() => Sent::Later { entry, hint: None, reason: "the order was cancelled".to_owned() },
         sent = deliver(dispatch) => sent,
     }
 }
 
 async fn deliver(dispatch: Dispatch) -> Sent {
-    let Dispatch { client, state, entry, order, key, receipt_keys, .. } = dispatch;
-    let file = StateDirectory::existing(Some(&state)).map(|state| state.spool().file(Stage::Ready, &entry));
-    let Some(bytes) = read(file).await else {
-        return Sent::Refused(order, "bundle_lost", "the bundle is no longer in the spool".to_owned());
+    let Dispatch { client, state, entry, key, receipt_keys, .. } = dispatch;
+    let (bytes, entry) = match read(state, entry).await {
+        Ok(read) => read,
+        Err((entry, Unreadable::Disk(error))) if error.kind() != std::io::ErrorKind::NotFound => {
+            return Sent::Later { entry, hint: None, reason: format!("it cannot be read: {error}") };
+        }
+        Err((entry, error)) => return Sent::Refused { entry, code: "bundle_lost", why: error.to_string() },
     };
-    let errand = Errand::Order { receipt_keys: &receipt_keys };
+    let receipt_keys = receipt_keys.as_slice();
+    let errand = match entry.maker() {
+        Maker::Schedule(_) => Errand::Scheduled { receipt_keys },
+        _ => Errand::Order { receipt_keys },
+    };
     let parcel = Parcel { errand, bundle: &entry.bundle, bytes: Bytes::from(bytes), key };
     let never = Interruption::of(CancellationToken::new());
     match upload::send(client.backend(), &parcel, &never).await {
         Ok(delivered) => Sent::Delivered(entry, Box::new(delivered)),
-        Err(NotDelivered::Failed(Failure::Refused(problem))) => Sent::Refused(order, "upload_refused", problem.to_string()),
+        Err(NotDelivered::Failed(Failure::Refused(problem))) => {
+            Sent::Refused { entry, code: "upload_refused", why: problem.to_string() }
+        }
         Err(NotDelivered::Failed(failure)) => {
             tracing::debug!(%failure, "the bundle was not delivered");
-            rest(AFTER_LOST_BUNDLE).await;
-            Sent::Later
+            Sent::Later { entry, hint: failure.retry_after(), reason: failure.to_string() }
         }
         Err(NotDelivered::PinMismatch) => {
-            rest(AFTER_LOST_BUNDLE).await;
-            Sent::Later
+            let reason = "the server that answers there does not have the key that this agent was enrolled with".to_owned();
+            Sent::Later { entry, hint: None, reason }
         }
     }
 }
 
-async fn read(file: Option<PathBuf>) -> Option<Vec<u8>> {
-    tokio::fs::read(file?).await.ok()
+/// The bytes, checked where blocking is allowed; a damaged bundle is put aside.
+async fn read(state: PathBuf, entry: Entry) -> Result<(Vec<u8>, Entry), (Entry, Unreadable)> {
+    let kept = entry.clone();
+    let reading = tokio::task::spawn_blocking(move || {
+        let gone = || std::io::Error::from(std::io::ErrorKind::NotFound);
+        let directory = StateDirectory::existing(Some(&state)).ok_or_else(gone)?;
+        let _lock = directory.lock()?;
+        directory.spool().read(Stage::Ready, &entry)
+    });
+    match reading.await {
+        Ok(Ok(bytes)) => Ok((bytes, kept)),
+        Ok(Err(error)) => Err((kept, error)),
+        Err(error) => Err((kept, Unreadable::Disk(std::io::Error::other(error)))),
+    }
 }
 
 async fn rest(least: Duration) {

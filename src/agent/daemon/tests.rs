@@ -3,9 +3,11 @@
 use super::*;
 use crate::identity::Enrolling;
 use crate::orders::Answer;
+use crate::rounds::Files;
 use ed25519_dalek::Signer;
 use jiff::SignedDuration;
 use netsonde_contract::api::fleet::{Introduce, Introduced, WorkItem};
+use netsonde_contract::api::health::{HealthHeard, HealthReport};
 use netsonde_contract::api::{PROBLEM_MEDIA_TYPE, Problem, ProblemCode};
 use netsonde_contract::bundle;
 use netsonde_contract::dsse::Envelope;
@@ -69,7 +71,7 @@ fn trust() -> TrustDocuments {
 
 /// What the backend was told, and what it is to say.
 #[derive(Default)]
-struct Told {
+pub(crate) struct Told {
     transport: Option<PublicKey>,
     epoch: Option<Epoch>,
     states: Vec<(String, StateReport)>,
@@ -79,7 +81,7 @@ struct Told {
     cancelled: Vec<OrderId>,
     cursor: u64,
     uploads: BTreeMap<String, Vec<u8>>,
-    bundles: Vec<Vec<u8>>,
+    pub(crate) bundles: Vec<Vec<u8>>,
     unsigned: Vec<String>,
     /// Answers to the next requests for work, in place of work.
     problems: Vec<Problem>,
@@ -87,6 +89,14 @@ struct Told {
     /// Uploads are begun, and never come to an end.
     holds_uploads: bool,
     held_uploads: usize,
+    pub(crate) health: Vec<HealthReport>,
+}
+
+impl Told {
+    /// Requests without a signature that holds.
+    pub(crate) fn unsigned(&self) -> Vec<String> {
+        self.unsigned.clone()
+    }
 }
 
 struct Request {
@@ -97,9 +107,9 @@ struct Request {
 }
 
 /// A backend in threads; it ends with the test.
-struct Backend {
+pub(crate) struct Backend {
     base: String,
-    told: Mutex<Told>,
+    pub(crate) told: Mutex<Told>,
     changed: Condvar,
 }
 
@@ -167,6 +177,13 @@ impl Backend {
                 let body: CheckIn = serde_json::from_slice(&request.body).unwrap();
                 self.told.lock().unwrap().epoch = Some(body.epoch);
                 json(serde_json::to_value(CheckedIn { server_time: now(), link: "next".into() }).unwrap())
+            }
+            ("POST", ["agents", "self", "health"]) => {
+                let report: HealthReport = serde_json::from_slice(&request.body).unwrap();
+                let heard = report.changes.last().map_or(0, |change| change.number);
+                self.told.lock().unwrap().health.push(report);
+                self.changed.notify_all();
+                json(serde_json::to_value(HealthHeard { heard, server_time: now() }).unwrap())
             }
             ("GET", ["work"]) => self.work(query),
             ("POST", ["work", order, "state"]) => {
@@ -253,7 +270,7 @@ impl Backend {
     }
 
     /// Waits until the backend was told it.
-    fn wait_for<T>(&self, what: &str, mut found: impl FnMut(&Told) -> Option<T>) -> T {
+    pub(crate) fn wait_for<T>(&self, what: &str, mut found: impl FnMut(&Told) -> Option<T>) -> T {
         let mut told = self.told.lock().unwrap();
         let began = Clock::start();
         loop {
@@ -300,14 +317,14 @@ fn answer(head: &str, body: &[u8]) -> Vec<u8> {
 }
 
 /// An enrolled machine, its policy, and its backend.
-struct World {
-    folder: tempfile::TempDir,
-    backend: Arc<Backend>,
-    target: TcpListener,
+pub(crate) struct World {
+    pub(crate) folder: tempfile::TempDir,
+    pub(crate) backend: Arc<Backend>,
+    pub(crate) target: TcpListener,
 }
 
 /// An agent at work in a thread of its own.
-struct Agent {
+pub(crate) struct Agent {
     stop: CancellationToken,
     thread: Option<std::thread::JoinHandle<Result<(), Stop>>>,
 }
@@ -323,7 +340,7 @@ impl Drop for Agent {
 }
 
 impl World {
-    fn new(remote: &str) -> Self {
+    pub(crate) fn new(remote: &str) -> Self {
         let _ = rustls::crypto::aws_lc_rs::default_provider().install_default();
         let backend = Backend::start();
         let folder = tempfile::tempdir().unwrap();
@@ -334,7 +351,7 @@ impl World {
         world
     }
 
-    fn policy(&self, text: &str) {
+    pub(crate) fn policy(&self, text: &str) {
         std::fs::write(self.policy_path(), text).unwrap();
     }
 
@@ -342,7 +359,11 @@ impl World {
         self.folder.path().join("policy.toml")
     }
 
-    fn state(&self) -> StateDirectory {
+    pub(crate) fn files(&self) -> Files {
+        Files { config: self.folder.path().join("agent.toml"), policy: self.policy_path() }
+    }
+
+    pub(crate) fn state(&self) -> StateDirectory {
         StateDirectory::open(Some(&self.folder.path().join("state"))).unwrap()
     }
 
@@ -378,10 +399,10 @@ impl World {
 
     fn agent(&self) -> Agent {
         let stop = CancellationToken::new();
-        let (token, state, policy) = (stop.clone(), self.state(), self.policy_path());
+        let (token, state, files) = (stop.clone(), self.state(), self.files());
         let work = move || {
             let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
-            runtime.block_on(run(state, policy, &Interruption::of(token)))
+            runtime.block_on(crate::service::run(state, files, &Interruption::of(token)))
         };
         Agent { stop, thread: Some(std::thread::spawn(work)) }
     }
@@ -577,7 +598,7 @@ fn an_order_that_is_cancelled_while_its_bundle_is_on_its_way_ends_within_a_secon
     let report = world.backend.wait_state(&order, DeliveryState::Cancelled);
     assert!(began.now() < Duration::from_secs(1), "{:?}", began.now());
     assert_eq!(report.code.as_deref(), Some("cancelled"));
-    assert!(world.state().spool().scan().ready.is_empty(), "what was cancelled is sent by nobody later");
+    assert!(world.state().spool().scan(crate::spool::Depth::Entries).ready.is_empty(), "what was cancelled is sent by nobody later");
     world.backend.give(|told| told.holds_uploads = false);
     world.backend.deliver(&next, ENGINEER);
     world.backend.wait_state(&next, DeliveryState::Uploaded);
@@ -613,7 +634,7 @@ fn an_order_that_was_running_when_the_machine_died_has_failed_and_runs_no_more()
     assert_eq!(world.backend.wait_state(&order, DeliveryState::Refused).code.as_deref(), Some("replayed"));
     assert!(!world.was_measured());
     let never = Interruption::of(CancellationToken::new());
-    let second = run(world.state(), world.policy_path(), &never);
+    let second = crate::service::run(world.state(), world.files(), &never);
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
     assert!(runtime.block_on(second).unwrap_err().message.contains("another netsonde agent"));
 }

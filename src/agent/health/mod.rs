@@ -72,6 +72,14 @@ impl HealthBook {
         self.checks.retain(|watched| config.schedule(&watched.series.schedule).is_some());
     }
 
+    /// Forgets the targets of a schedule that it has no longer.
+    pub(crate) fn retain_targets(&mut self, schedule: &str, targets: &[String]) {
+        let is_gone = |series: &Series| {
+            series.schedule == schedule && series.target.as_ref().is_some_and(|target| !targets.contains(target))
+        };
+        self.checks.retain(|watched| !is_gone(&watched.series));
+    }
+
     /// Each check with its state and since when it is so.
     pub(crate) fn checks(&self) -> impl Iterator<Item = (&Series, Health, Timestamp)> {
         self.checks.iter().map(|watched| (&watched.series, watched.state.health, watched.state.since))

@@ -58,7 +58,7 @@ fn of(schedule: &str, began: Timestamp, outcome: &Outcome) -> Option<(Series, Sa
 }
 
 /// Where the target is, without path and query: what they carry is nobody's business later.
-fn place(target: &Target) -> String {
+pub(crate) fn place(target: &Target) -> String {
     let scheme = target.scheme.map_or_else(String::new, |scheme| format!("{}://", scheme.as_str()));
     let host = if target.host.contains(':') { format!("[{}]", target.host) } else { target.host.clone() };
     let port = target.port.filter(|port| target.scheme.is_none_or(|scheme| scheme.default_port() != *port));

@@ -5,5 +5,5 @@ mod compact;
 /// The ring on disk.
 mod ring;
 
-pub(crate) use compact::samples;
+pub(crate) use compact::{place, samples};
 pub(crate) use ring::{Recorded, Ring, Wanted};

@@ -12,12 +12,14 @@ pub(super) struct Exposition {
 #[derive(Clone, Copy)]
 pub(super) enum Kind {
     Gauge,
+    Counter,
 }
 
 impl Kind {
     fn name(self) -> &'static str {
         match self {
             Self::Gauge => "gauge",
+            Self::Counter => "counter",
         }
     }
 }
@@ -36,8 +38,9 @@ impl Exposition {
         }
         let label = |(name, value): &(&str, &str)| format!("{name}=\"{}\"", escaped(value));
         let labels = labels.iter().map(label).collect::<Vec<_>>().join(",");
+        let labels = if labels.is_empty() { labels } else { format!("{{{labels}}}") };
         // Writing to a text cannot fail.
-        let _ = writeln!(self.text, "{}{{{labels}}} {value}", self.name);
+        let _ = writeln!(self.text, "{}{labels} {value}", self.name);
     }
 
     pub(super) fn into_text(self) -> String {

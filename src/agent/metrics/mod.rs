@@ -1,8 +1,14 @@
 //! What scheduled checks measured last, as Prometheus reads it: text format 0.0.4. Where blackbox_exporter has a name for it, it is that
-//! name, so that existing dashboards work; all else is `netsonde_*`. Pure.
+//! name, so that existing dashboards work; all else is `netsonde_*`. Pure, but for [`server`].
 
 /// Families, samples and their escaping.
 mod exposition;
+/// What was measured last, in memory.
+mod latest;
+/// `/probe`.
+mod probe;
+/// The loopback's HTTP.
+mod server;
 #[cfg(test)]
 mod tests;
 
@@ -11,8 +17,19 @@ use exposition::{Exposition, Kind};
 use netsonde_contract::history::{CheckHistory, Health, Sample, Series, Verdict};
 use netsonde_contract::kind::Kind as Probe;
 
-/// The last measurement of each check, and the states of health.
-pub(crate) fn render(version: &str, checks: &[CheckHistory], book: &HealthBook) -> String {
+pub(crate) use latest::{Latest, Runs};
+pub(crate) use probe::MOST_PROBES;
+pub(crate) use server::{Source, serve};
+
+/// What a running agent counts of itself.
+pub(crate) struct Figures {
+    pub(crate) runs: Vec<(String, Runs)>,
+    /// Bundles in the spool that were not delivered.
+    pub(crate) waiting: Option<usize>,
+}
+
+/// The last measurement of each check, the states of health, and where an agent runs what it counts.
+pub(crate) fn render(version: &str, checks: &[CheckHistory], book: &HealthBook, figures: Option<&Figures>) -> String {
     let mut page = Exposition::default();
     let last: Vec<(&Series, &Sample)> = checks.iter().filter_map(|check| Some((&check.series, check.samples.last()?))).collect();
 
@@ -44,6 +61,9 @@ pub(crate) fn render(version: &str, checks: &[CheckHistory], book: &HealthBook) 
         page.sample(&labels(series), whole(sample.at.as_second()));
     }
     health(&mut page, book);
+    if let Some(figures) = figures {
+        own(&mut page, figures);
+    }
     page.family("netsonde_build_info", Kind::Gauge, "The agent's version.");
     page.sample(&[("version", version)], 1.0);
     page.into_text()
@@ -72,6 +92,19 @@ fn health(page: &mut Exposition, book: &HealthBook) {
     page.family("netsonde_health_since_timestamp_seconds", Kind::Gauge, "Since when the check has that state, in Unix time.");
     for (series, _, since) in book.checks() {
         page.sample(&labels(series), whole(since.as_second()));
+    }
+}
+
+fn own(page: &mut Exposition, figures: &Figures) {
+    page.family("netsonde_schedule_runs_total", Kind::Counter, "Runs of each schedule since the agent began, by how they ended.");
+    for (schedule, runs) in &figures.runs {
+        for (outcome, count) in [("measured", runs.measured), ("failed", runs.failed)] {
+            page.sample(&[("schedule", schedule), ("outcome", outcome)], count as f64);
+        }
+    }
+    if let Some(waiting) = figures.waiting {
+        page.family("netsonde_spool_bundles", Kind::Gauge, "Bundles on this machine that were not delivered.");
+        page.sample(&[("stage", "ready")], waiting as f64);
     }
 }
 

@@ -14,7 +14,7 @@ fn read(text: &str) -> Result<BTreeMap<String, f64>, String> {
                 return Err(format!("{family} comes in two pieces"));
             }
         } else if let Some(kind) = line.strip_prefix("# TYPE ") {
-            if kind != format!("{family} gauge") {
+            if ![format!("{family} gauge"), format!("{family} counter")].contains(&kind.to_owned()) {
                 return Err(format!("{line} does not belong to {family}"));
             }
         } else {
@@ -96,7 +96,7 @@ fn a_page_is_what_prometheus_reads_whatever_a_target_is_called() {
             book.observe(&config, &check.series, &check.samples[0]);
         }
     }
-    let text = render("0.1.0", &checks, &book);
+    let text = render("0.1.0", &checks, &book, None);
     let samples = read(&text).unwrap_or_else(|error| panic!("{error}:\n{text}"));
     let value = |name: &str, more: &[&str]| {
         let fits = |(labelled, _): &(&String, &f64)| {
@@ -118,7 +118,7 @@ fn a_page_is_what_prometheus_reads_whatever_a_target_is_called() {
 
 #[test]
 fn a_machine_without_measurements_has_a_page_too() {
-    assert_eq!(read(&render("0.1.0", &[], &HealthBook::default())).unwrap().len(), 1);
+    assert_eq!(read(&render("0.1.0", &[], &HealthBook::default(), None)).unwrap().len(), 1);
 }
 
 #[test]
@@ -127,4 +127,40 @@ fn the_strict_reader_can_fail() {
     for wrong in ["a{x=\"1\"} y\n", "b{x=\"1\"} 1\n", "a{x=\"\\q\"} 1\n", "a{x=\"1} 1\n", "a{x=\"1\"} 1\na{x=\"1\"} 1\n", head] {
         assert!(read(&format!("{head}{wrong}")).is_err(), "{wrong}");
     }
+}
+
+/// Every name that looks like one of our metrics.
+fn names(text: &str) -> BTreeSet<String> {
+    let words = text.split(|c: char| !(c.is_ascii_alphanumeric() || c == '_'));
+    words.filter(|word| ["probe_", "netsonde_"].iter().any(|prefix| word.starts_with(prefix))).map(str::to_owned).collect()
+}
+
+#[test]
+fn the_dashboard_and_the_alert_rules_name_only_metrics_that_there_are() {
+    let checks = [
+        check("answer", Probe::Http, sample(Verdict::Good)),
+        check("resolve", Probe::Dns, sample(Verdict::Good)),
+        check("echo", Probe::Icmp, sample(Verdict::Good)),
+    ];
+    let config = AgentConfig::parse("x", "[[schedule]]\nname = \"shop\"\nset = \"web\"\nevery = \"1m\"\n").unwrap();
+    let mut book = HealthBook::default();
+    for check in &checks {
+        book.observe(&config, &check.series, &check.samples[0]);
+    }
+    let figures = Figures { runs: vec![("shop".into(), Runs { measured: 3, failed: 1 })], waiting: Some(2) };
+    let page = render("0.1.0", &checks, &book, Some(&figures));
+    read(&page).unwrap();
+    let there: BTreeSet<String> =
+        page.lines().filter_map(|line| line.strip_prefix("# TYPE ")?.split(' ').next().map(str::to_owned)).collect();
+    for (file, text) in [
+        ("grafana-dashboard.json", include_str!("../../../packaging/monitoring/grafana-dashboard.json")),
+        ("alerts.yml", include_str!("../../../packaging/monitoring/alerts.yml")),
+    ] {
+        let named = names(text);
+        assert!(named.len() > 3, "{file}");
+        assert!(named.is_subset(&there), "{file} names {:?}", named.difference(&there));
+    }
+    let dashboard: serde_json::Value =
+        serde_json::from_str(include_str!("../../../packaging/monitoring/grafana-dashboard.json")).unwrap();
+    assert!(dashboard["panels"].as_array().unwrap().len() > 5);
 }

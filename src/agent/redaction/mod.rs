@@ -18,6 +18,8 @@ mod label;
 mod mapping;
 /// The parameters of checks.
 mod parameters;
+/// How scheduled checks are.
+mod series;
 /// Texts written by systems, libraries and servers.
 mod text;
 /// What looks like a secret.
@@ -26,6 +28,7 @@ mod token;
 mod url;
 
 pub(crate) use mapping::MappingKey;
+pub(crate) use series::{scheduled_without_names, without_names};
 
 use netsonde_contract::document::{Document, Run};
 use netsonde_contract::environment::Environment;

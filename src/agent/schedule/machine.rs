@@ -174,6 +174,10 @@ impl Machine {
         Slot { number, missed, late: unsigned(-wait) }
     }
 
+    pub(super) fn is_quiet(&self, at: Timestamp) -> bool {
+        self.quiet_for(at) != Some(SignedDuration::ZERO)
+    }
+
     /// How long it is still quiet at that time; none where it always is. An agent ends its quiet hours at its own place in the splay, or a
     /// whole fleet would begin at once.
     fn quiet_for(&self, at: Timestamp) -> Option<SignedDuration> {

@@ -77,6 +77,11 @@ impl Scheduler {
         polled
     }
 
+    /// Whether these are the schedule's quiet hours.
+    pub(crate) fn is_quiet(&self, name: &str, now: Timestamp) -> bool {
+        self.machines.get(name).is_some_and(|machine| machine.is_quiet(now))
+    }
+
     /// The times of a schedule's next runs, as the clocks go now. It takes nothing.
     pub(crate) fn upcoming(&self, name: &str, now: &Reading, count: usize) -> Vec<Timestamp> {
         let Some(mut machine) = self.machines.get(name).cloned() else { return Vec::new() };

@@ -2,6 +2,7 @@ use crate::identity::Identity;
 use crate::stop::Stop;
 use crate::upload::{Backend, NoAnswer, Reply, RequestSigner};
 use netsonde_contract::api::fleet::{CheckIn, CheckedIn, Introduce, Introduced, Progress, StateReport, Work};
+use netsonde_contract::api::health::{HealthHeard, HealthReport};
 use netsonde_contract::api::{Problem, ProblemCode, path};
 use netsonde_contract::id::OrderId;
 use netsonde_contract::trust::Anchor;
@@ -101,6 +102,11 @@ impl Client {
 
     pub(crate) async fn progress(&self, order: &OrderId, progress: &Progress) -> Result<(), Fault> {
         self.tell(&path::work_progress(order), progress).await
+    }
+
+    /// How the scheduled checks are, and what changed.
+    pub(crate) async fn health(&self, report: &HealthReport) -> Result<HealthHeard, Fault> {
+        self.ask(Method::POST, path::OWN_HEALTH, Some(report), PATIENCE).await
     }
 
     async fn tell(&self, path: &str, body: &impl Serialize) -> Result<(), Fault> {

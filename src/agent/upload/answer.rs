@@ -31,12 +31,23 @@ pub(crate) enum Failure {
     Refused(Box<Problem>),
     #[error("the backend answered in a way that makes no sense: {0}")]
     Unexpected(String),
-    #[error("the backend could not take it after several tries: {0}")]
-    GaveUp(String),
+    #[error("the backend could not take it after several tries: {reason}")]
+    GaveUp {
+        reason: String,
+        /// What the backend last asked for.
+        retry_after: Option<Duration>,
+    },
     #[error("the backend's receipt is not valid: {0}")]
     Receipt(String),
     #[error("the server that answers there does not have the key that the ticket names")]
     Untrusted,
     #[error("it was interrupted")]
     Interrupted,
+}
+
+impl Failure {
+    /// How long the backend asked to be left alone.
+    pub(crate) fn retry_after(&self) -> Option<Duration> {
+        if let Self::GaveUp { retry_after, .. } = self { *retry_after } else { None }
+    }
 }

@@ -67,11 +67,13 @@ pub(crate) struct Machine {
     failures: u32,
     heard: bool,
     requests: u32,
+    /// Evenly spread from 0 to 1, for each wait.
+    chance: fn() -> f64,
 }
 
 impl Machine {
-    /// For a bundle of `length` bytes.
-    pub(crate) fn new(length: u64) -> Self {
+    /// For a bundle of `length` bytes. `chance` draws evenly from 0 to 1.
+    pub(crate) fn new(length: u64, chance: fn() -> f64) -> Self {
         Self {
             length,
             location: None,
@@ -80,6 +82,7 @@ impl Machine {
             failures: 0,
             heard: false,
             requests: 0,
+            chance,
         }
     }
 
@@ -182,7 +185,7 @@ impl Machine {
     fn doubt(&mut self, next: State, reason: &str) {
         self.failures += 1;
         if self.failures > MAX_FAILURES {
-            self.fail(Failure::GaveUp(reason.to_owned()));
+            self.fail(Failure::GaveUp { reason: reason.to_owned(), retry_after: None });
         } else {
             self.state = next;
         }
@@ -195,11 +198,12 @@ impl Machine {
         self.failures += 1;
         let most = if self.heard { MAX_FAILURES } else { MAX_FAILURES_UNHEARD };
         if self.failures >= most || retry_after.is_some_and(|wanted| wanted > MAX_RETRY_AFTER) {
-            self.fail(if self.heard { Failure::GaveUp(reason) } else { Failure::Unreachable(reason) });
+            self.fail(if self.heard { Failure::GaveUp { reason, retry_after } } else { Failure::Unreachable(reason) });
             return;
         }
         let backoff = FIRST_DELAY.saturating_mul(1 << (self.failures - 1).min(10)).min(MAX_DELAY);
-        self.state = State::Waiting(retry_after.unwrap_or(backoff).max(backoff));
+        // Full jitter: who failed together does not come back together. What the backend asked for is never cut short.
+        self.state = State::Waiting(retry_after.unwrap_or_default() + backoff.mul_f64((self.chance)().clamp(0.0, 1.0)));
     }
 
     fn resume(&mut self) {
@@ -211,7 +215,8 @@ impl Machine {
     fn count_request(&mut self) {
         self.requests += 1;
         if self.requests >= MAX_REQUESTS {
-            self.fail(Failure::GaveUp(format!("{MAX_REQUESTS} requests did not deliver it")));
+            let reason = format!("{MAX_REQUESTS} requests did not deliver it");
+            self.fail(Failure::GaveUp { reason, retry_after: None });
         }
     }
 

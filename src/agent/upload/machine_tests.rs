@@ -47,7 +47,7 @@ fn done() -> Action {
 
 /// Feeds the events one by one and holds every action that follows against the expected one.
 fn play(name: &str, script: Vec<(Event, Action)>) {
-    let mut machine = Machine::new(LENGTH);
+    let mut machine = Machine::new(LENGTH, || 1.0);
     assert_eq!(machine.next(), Action::Create, "{name}");
     for (step, (event, expected)) in script.into_iter().enumerate() {
         machine.handle(event.clone());
@@ -131,21 +131,21 @@ fn a_backend_that_never_answers_is_given_up_soon() {
 
 #[test]
 fn waits_grow_and_end_and_progress_starts_them_anew() {
-    let mut machine = Machine::new(LENGTH);
+    let mut machine = Machine::new(LENGTH, || 1.0);
     machine.handle(created());
     let mut waits = Vec::new();
     loop {
         machine.handle(lost());
         match machine.next() {
             Action::Wait(delay) => waits.push(delay.as_secs()),
-            Action::Failed(Failure::GaveUp(_)) => break,
+            Action::Failed(Failure::GaveUp { .. }) => break,
             other => panic!("{other:?}"),
         }
         machine.handle(Event::Waited);
     }
     assert_eq!(waits, [1, 2, 4, 8, 16]);
 
-    let mut machine = Machine::new(LENGTH);
+    let mut machine = Machine::new(LENGTH, || 1.0);
     machine.handle(created());
     for offset in 1..50 {
         machine.handle(lost());
@@ -162,21 +162,21 @@ fn retry_after_is_honoured_up_to_a_bound() {
         let body = Body::Problem(Box::new(Problem::new(ProblemCode::RateLimited, "busy")));
         Event::Answered(Answer { retry_after: Some(Duration::from_secs(seconds)), body, ..status(429) })
     };
-    play("a short while", vec![(busy(20), wait(20)), (Event::Waited, Action::Create)]);
-    let mut machine = Machine::new(LENGTH);
+    play("a short while", vec![(busy(20), wait(21)), (Event::Waited, Action::Create)]);
+    let mut machine = Machine::new(LENGTH, || 1.0);
     machine.handle(busy(86_400));
-    assert!(matches!(machine.next(), Action::Failed(Failure::GaveUp(_))));
+    assert!(matches!(machine.next(), Action::Failed(Failure::GaveUp { .. })));
 }
 
 #[test]
 fn a_backend_that_leads_in_circles_is_left() {
-    let mut machine = Machine::new(LENGTH);
+    let mut machine = Machine::new(LENGTH, || 1.0);
     machine.handle(created());
     for offset in 0.. {
         assert!(offset < 1_000, "never ended");
         machine.handle(problem(ProblemCode::UploadOffsetMismatch, Some(offset % 2)));
         if let Action::Failed(failure) = machine.next() {
-            assert!(matches!(failure, Failure::GaveUp(_)));
+            assert!(matches!(failure, Failure::GaveUp { .. }));
             break;
         }
     }
@@ -187,7 +187,7 @@ fn nonsense_is_an_end_and_not_a_loop() {
     let beyond = Event::Answered(Answer { location: Some(HERE.into()), offset: Some(LENGTH + 1), ..status(201) });
     let nowhere = Event::Answered(status(201));
     for event in [beyond, nowhere, Event::Answered(status(302)), Event::Answered(status(418))] {
-        let mut machine = Machine::new(LENGTH);
+        let mut machine = Machine::new(LENGTH, || 1.0);
         machine.handle(event.clone());
         assert!(matches!(machine.next(), Action::Failed(Failure::Unexpected(_))), "{event:?}");
     }

@@ -45,6 +45,10 @@ pub(crate) enum Errand<'a> {
     Order {
         receipt_keys: &'a [VerifyingKey],
     },
+    /// A schedule of the machine's own, which the bundle names too; signed and answered as an order's is.
+    Scheduled {
+        receipt_keys: &'a [VerifyingKey],
+    },
 }
 
 /// A verified receipt and the envelope it came in.
@@ -71,7 +75,7 @@ pub(crate) async fn send(backend: &Backend, parcel: &Parcel<'_>, interruption: &
 }
 
 async fn drive(backend: &Backend, parcel: &Parcel<'_>) -> Result<Delivered, NotDelivered> {
-    let mut machine = Machine::new(u64::try_from(parcel.bytes.len()).unwrap_or(u64::MAX));
+    let mut machine = Machine::new(u64::try_from(parcel.bytes.len()).unwrap_or(u64::MAX), crate::state::chance);
     loop {
         let request = match machine.next() {
             Action::Create => create(backend, parcel),
@@ -109,7 +113,7 @@ fn create(backend: &Backend, parcel: &Parcel<'_>) -> RequestBuilder {
             let proof = ticket.proof_key().proof(&ticket.id, &parcel.key, &ticket.receipt_key);
             request.header(header::TICKET, ticket.id.as_str()).header(header::PROOF, proof)
         }
-        Errand::Order { .. } => request,
+        Errand::Order { .. } | Errand::Scheduled { .. } => request,
     }
 }
 
@@ -132,7 +136,7 @@ fn append(backend: &Backend, parcel: &Parcel<'_>, location: &str, offset: u64, l
 fn check_receipt(parcel: &Parcel<'_>, envelope: Vec<u8>) -> Result<Delivered, Failure> {
     let keys = match parcel.errand {
         Errand::Ticket(ticket) => std::slice::from_ref(&ticket.receipt_key),
-        Errand::Order { receipt_keys } => receipt_keys,
+        Errand::Order { receipt_keys } | Errand::Scheduled { receipt_keys } => receipt_keys,
     };
     let mut verified = keys.iter().map(|key| Receipt::verify(&envelope, key));
     let receipt = match verified.find(Result::is_ok) {

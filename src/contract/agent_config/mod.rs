@@ -12,9 +12,11 @@ pub use cron::{Cron, CronError};
 pub use parse::TEMPLATE;
 
 use crate::config_error::ConfigError;
-use crate::policy::Hours;
+use crate::policy::{Hours, NamePattern};
 use jiff::Timestamp;
+use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
+use std::net::SocketAddr;
 use std::time::Duration;
 
 /// The file's text may be this long at most.
@@ -37,6 +39,22 @@ pub const LONGEST_JITTER: Duration = Duration::from_secs(600);
 pub struct AgentConfig {
     pub schedules: Vec<Schedule>,
     pub silences: Vec<Silence>,
+    pub metrics: Option<Metrics>,
+}
+
+/// `[metrics]`: what is served on this machine, to this machine.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Metrics {
+    /// On the loopback; whoever wants it from elsewhere puts something in front that knows whom to let in.
+    pub listen: SocketAddr,
+    /// `/probe`, where `probe = true`.
+    pub probes: Option<Probes>,
+}
+
+/// What `/probe` measures beside the targets of schedules.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Probes {
+    pub allow: Vec<NamePattern>,
 }
 
 /// One `[[schedule]]`.
@@ -78,7 +96,8 @@ pub enum Timing {
 }
 
 /// What becomes of a scheduled run's bundle.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
 pub enum UploadWhen {
     Now,
     /// Outside quiet hours and not over a metered network.

@@ -2,18 +2,22 @@
 
 use super::{
     AgentConfig, Cron, CronError, LONGEST_INTERVAL, LONGEST_JITTER, LONGEST_SPLAY, MAX_BYTES, MAX_SCHEDULES, MAX_SILENCES,
-    SHORTEST_INTERVAL, Schedule, Silence, Thresholds, Timing, UploadWhen,
+    Metrics, Probes, SHORTEST_INTERVAL, Schedule, Silence, Thresholds, Timing, UploadWhen,
 };
 use crate::config_error::{ConfigError, Source};
 use crate::config_table::Table;
-use crate::policy::Hours;
+use crate::policy::{Hours, NamePattern};
 use crate::set::{MAX_BUDGET, MAX_TARGETS};
 use serde_json::Value;
 use std::collections::BTreeMap;
+use std::net::SocketAddr;
 use std::time::Duration;
 use toml::de::DeTable;
 
-const TABLES: [&str; 3] = ["version", "schedule", "silence"];
+const TABLES: [&str; 4] = ["version", "schedule", "silence", "metrics"];
+const METRICS: [&str; 3] = ["listen", "probe", "allow"];
+/// More patterns than this nobody reads.
+const MAX_ALLOWED: usize = 256;
 const SCHEDULE: [&str; 14] = [
     "name", "set", "targets", "params", "every", "cron", "zone", "splay", "jitter", "quiet", "budget", "upload", "deep", "health",
 ];
@@ -55,7 +59,31 @@ pub(super) fn parse(origin: &str, text: &str) -> Result<AgentConfig, ConfigError
         let silence = silence(&root.sub(value, "silence")?, &config)?;
         config.silences.push(silence);
     }
+    if let Some(value) = root.table.get("metrics") {
+        config.metrics = Some(metrics(&root.sub(value, "metrics")?)?);
+    }
     Ok(config)
+}
+
+fn metrics(table: &Table<'_>) -> Result<Metrics, ConfigError> {
+    table.refuse_unknown_keys("key", &METRICS)?;
+    let (text, span) = table.spanned_text("listen")?;
+    let wrong = |words: String| table.source.error(span.clone(), words).with_help("write it as \"127.0.0.1:9641\"");
+    let listen: SocketAddr = text.parse().map_err(|_| wrong(format!("`{text}` is no address with a port")))?;
+    if !listen.ip().is_loopback() {
+        return Err(wrong(format!("`{}` is not this machine's loopback, and nobody is asked who they are", listen.ip())));
+    }
+    let probe = table.boolean("probe")?.unwrap_or(false);
+    let pattern = |value: &toml::Spanned<toml::de::DeValue<'_>>| {
+        let text = table.as_text(value, "allow")?;
+        let wrong = || table.source.error(value.span(), format!("`{text}` is no name"));
+        text.parse::<NamePattern>().map_err(|_| wrong().with_help("write it as \"shop.example\" or \"*.shop.example\""))
+    };
+    let allow = at_most(table, "allow", MAX_ALLOWED)?.into_iter().map(pattern).collect::<Result<Vec<_>, _>>()?;
+    if !probe && !allow.is_empty() {
+        return Err(table.at("allow", "`allow` is for /probe, which is off").with_help("probe = true"));
+    }
+    Ok(Metrics { listen, probes: probe.then_some(Probes { allow }) })
 }
 
 fn schedule(table: &Table<'_>) -> Result<Schedule, ConfigError> {

@@ -97,3 +97,22 @@ fn each_slip_is_reported_at_its_place_with_what_was_meant() {
         assert!(error.contains(expected), "{to}: {error}");
     }
 }
+
+#[test]
+fn metrics_are_for_the_loopback_and_probes_for_who_asks_for_them() {
+    let read = |text: &str| AgentConfig::parse("agent.toml", &format!("[metrics]\n{text}"));
+    let metrics = read("listen = \"[::1]:9641\"\nprobe = true\nallow = [\"*.shop.example\"]\n").unwrap().metrics.unwrap();
+    assert!(metrics.listen.ip().is_loopback() && metrics.probes.unwrap().allow[0].fits("eu.shop.example"));
+    assert_eq!(read("listen = \"127.0.0.1:9641\"\n").unwrap().metrics.unwrap().probes, None);
+    for (wrong, expected) in [
+        ("listen = \"0.0.0.0:9641\"\n", "agent.toml:2:10: `0.0.0.0` is not this machine's loopback"),
+        ("listen = \"9641\"\n", "agent.toml:2:10: `9641` is no address with a port"),
+        ("", "`listen` is missing"),
+        ("listen = \"127.0.0.1:1\"\nallow = [\"shop.example\"]\n", "`allow` is for /probe, which is off"),
+        ("listen = \"127.0.0.1:1\"\nprobe = true\nallow = [\"10.0.0.0/8\"]\n", "is no name"),
+        ("lisen = \"127.0.0.1:1\"\n", "did you mean `listen`?"),
+    ] {
+        let error = read(wrong).unwrap_err().to_string();
+        assert!(error.contains(expected), "{wrong}: {error}");
+    }
+}

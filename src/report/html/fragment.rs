@@ -3,6 +3,7 @@
 
 use super::write::Writer;
 use netsonde_contract::document::Document;
+use netsonde_contract::history::History;
 
 /// Findings, unexplained failures and what was not measured.
 pub fn findings(document: &Document) -> String {
@@ -57,6 +58,13 @@ pub fn environment(document: &Document) -> String {
 /// The checks as they stand in the bundle, to unfold.
 pub fn raw(document: &Document) -> String {
     made(document, super::raw::write)
+}
+
+/// What was measured before the run: when it began, a line a check, the changes marked.
+pub fn history(history: &History) -> String {
+    let mut html = Writer::default();
+    super::past::write(&mut html, history);
+    html.finish()
 }
 
 fn made(document: &Document, write: fn(&mut Writer, &Document)) -> String {

@@ -4,6 +4,7 @@ mod compared;
 mod dns;
 mod environment;
 mod finding;
+mod past;
 mod path;
 mod raw;
 mod reasoning;
@@ -17,6 +18,7 @@ pub mod fragment;
 use crate::words;
 use netsonde_contract::document::Document;
 use netsonde_contract::finding::State;
+use netsonde_contract::history::History;
 use write::Writer;
 
 /// The style of every fragment, to stand in the page's `<style>`. Every class begins with `ns-`.
@@ -30,6 +32,11 @@ pub(crate) const POLICY: &str = "default-src 'none'; style-src 'unsafe-inline'; 
 
 /// The whole report as one file that opens anywhere: no scripts, nothing loaded from elsewhere, prints well.
 pub fn page(document: &Document) -> String {
+    page_after(document, None)
+}
+
+/// The same, with what was measured before the run.
+pub fn page_after(document: &Document, history: Option<&History>) -> String {
     let mut html = Writer::default();
     html.own("<!DOCTYPE html>\n<html lang=\"en\">\n");
     html.element("head", &[], |html| {
@@ -45,7 +52,10 @@ pub fn page(document: &Document) -> String {
     });
     html.element("body", &[], |html| {
         head(html, document);
-        html.element("main", &[], |html| sections(html, document));
+        html.element("main", &[], |html| {
+            before(html, history);
+            sections(html, document);
+        });
         html.element("footer", &[("class", "page-foot")], |html| {
             let version = &document.environment.version;
             html.leaf("p", &[], &format!("Made by netsonde {version} from run {}.", document.run.id));
@@ -93,6 +103,20 @@ const ROWS: &[&[Section]] = &[
     &[("Machine", fragment::environment)],
     &[("Raw facts", fragment::raw)],
 ];
+
+/// First of all: since when it is so is what everybody asks first.
+fn before(html: &mut Writer, history: Option<&History>) {
+    let content = history.map(fragment::history).unwrap_or_default();
+    if content.is_empty() {
+        return;
+    }
+    html.element("div", &[("class", "page-row")], |html| {
+        html.element("section", &[], |html| {
+            html.leaf("h2", &[], "Before this run");
+            html.own(&content);
+        });
+    });
+}
 
 fn sections(html: &mut Writer, document: &Document) {
     for row in ROWS {

@@ -2,6 +2,7 @@ mod checks;
 mod compared;
 mod detail;
 mod findings;
+mod past;
 mod reasoning;
 mod sheet;
 
@@ -9,6 +10,7 @@ use crate::{units, words};
 use anstyle::{AnsiColor, Style as Paint};
 use netsonde_contract::document::Document;
 use netsonde_contract::finding::{Severity, State};
+use netsonde_contract::history::History;
 use netsonde_contract::outcome::Outcome;
 use netsonde_contract::outcome::Status;
 use sheet::{Column, PLAIN, Sheet};
@@ -43,8 +45,16 @@ const CYAN: Paint = AnsiColor::Cyan.on_default();
 /// No line is longer than the width but for words that cannot be broken, and none ends in a space. Colour codes stand only where
 /// asked for; control characters from the network never pass.
 pub fn render(document: &Document, style: Style) -> String {
+    render_after(document, None, style)
+}
+
+/// The same, with what was measured before the run.
+pub fn render_after(document: &Document, history: Option<&History>, style: Style) -> String {
     let mut sheet = Sheet::new(style.width, style.colour);
     head(&mut sheet, document);
+    if let Some(history) = history {
+        past::past(&mut sheet, history);
+    }
     findings::findings(&mut sheet, document, style.depth.detail);
     findings::unexplained(&mut sheet, document, style.depth.detail);
     findings::not_measured(&mut sheet, document);

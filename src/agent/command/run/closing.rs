@@ -4,11 +4,11 @@ use crate::exit::BundleFate;
 use crate::interruption::Interruption;
 use crate::keeping::{self, Kept};
 use crate::measurement::Measured;
+use crate::spool::Depth;
 use crate::state::{self, Sequence, StateDirectory};
 use crate::stop::Stop;
 use crate::terminal;
 use ed25519_dalek::SigningKey;
-use jiff::Timestamp;
 use netsonde_contract::bundle::Packed;
 use netsonde_contract::document::BundlePlace;
 use netsonde_contract::ticket::Ticket;
@@ -106,9 +106,9 @@ impl Closing<'_> {
                 .next("make room on the disk or name another one with --state-dir DIR")
         };
         let locked = self.state.map(StateDirectory::lock).transpose().map_err(disk)?;
-        let scan = self.state.map(|state| state.spool().scan());
-        for (aside, reason) in scan.iter().flat_map(|scan| &scan.quarantined) {
-            terminal::say(&format!("netsonde: a damaged bundle was put aside as {}: {reason}", aside.display()));
+        let scan = self.state.map(|state| state.spool().scan(Depth::Entries));
+        for damaged in scan.iter().flat_map(|scan| &scan.quarantined) {
+            keeping::say_damaged(damaged);
         }
         let signer = match (&self.key, &locked) {
             (Some(key), Some(locked)) => Signer { key: key.clone(), sequence: locked.next_number().map_err(disk)? },
@@ -124,21 +124,10 @@ impl Closing<'_> {
                 (None, BundleFate::NotKept)
             }
         };
-        if let (Some(kept), Some(state), Some(mut scan)) = (&kept, self.state, scan) {
-            scan.ready.push(kept.entry.clone());
-            make_room(state, &scan, &packed, now);
-        }
         if let Some(locked) = locked.filter(|_| self.key.is_some() && kept.is_some()) {
             locked.note_bundle(&packed.id).map_err(disk)?;
         }
         Ok(Made { packed, signer, kept, fate })
-    }
-}
-
-fn make_room(state: &StateDirectory, scan: &crate::spool::Scan, packed: &Packed, now: Timestamp) {
-    for lost in state.spool().prune(scan, &packed.id, now) {
-        let waited = if lost.ticket.is_some() { ", which waited to be sent," } else { "" };
-        terminal::say(&format!("netsonde: the old bundle {}{waited} was removed to make room for new ones", lost.file));
     }
 }
 

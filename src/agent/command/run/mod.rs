@@ -229,6 +229,7 @@ impl RunCommand {
             ticket,
             level: self.level(),
             order: None,
+            because: None,
             audit_head,
             server_time: route.as_ref().and_then(|route| route.server_time),
         };

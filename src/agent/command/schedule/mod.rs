@@ -2,6 +2,7 @@
 mod running;
 
 use super::state_option::StateOption;
+use crate::rounds::plan;
 use crate::schedule::{Reading, Scheduler};
 use crate::state::StateDirectory;
 use crate::stop::Stop;
@@ -189,9 +190,9 @@ fn check(files: &Files) -> Result<u8, Stop> {
     let now = Reading::now();
     let scheduler = scheduler(&config, None, &now)?;
     for schedule in &config.schedules {
-        running::plan(&path, schedule, &schedule.set)?;
+        plan(&path, schedule, &schedule.set)?;
         if let Some(deep) = &schedule.deep {
-            running::plan(&path, schedule, deep)?;
+            plan(&path, schedule, deep)?;
         }
         if scheduler.upcoming(&schedule.name, &now, 1).is_empty() {
             terminal::say(&format!(

@@ -1,0 +1,225 @@
+use crate::changes::Untold;
+use crate::command::policy::PolicyOption;
+use crate::command::state_option::StateOption;
+use crate::identity::Home;
+use crate::schedule::{Reading, Scheduler};
+use crate::spool::Depth;
+use crate::state::StateDirectory;
+use crate::stop::Stop;
+use crate::{agent_file, contact, exit, health, policy_file, schedule, service, terminal};
+use clap::{Args, ValueEnum};
+use jiff::Timestamp;
+use netsonde_contract::agent_config::UploadWhen;
+use netsonde_contract::history::Health;
+use netsonde_contract::id::AgentId;
+use serde::Serialize;
+use std::collections::BTreeSet;
+use std::path::PathBuf;
+
+#[derive(Args)]
+#[command(after_help = "Examples:\n  netsonde agent status\n  netsonde agent status --format json")]
+pub(super) struct StatusCommand {
+    /// What the agent measures by itself [default: /etc/netsonde/agent.toml].
+    #[arg(long, value_name = "FILE")]
+    config: Option<PathBuf>,
+    #[command(flatten)]
+    policy: PolicyOption,
+    /// How to print it.
+    #[arg(long, value_enum, default_value_t)]
+    format: StatusFormat,
+    #[command(flatten)]
+    state: StateOption,
+}
+
+#[derive(Clone, Copy, Default, ValueEnum)]
+enum StatusFormat {
+    /// For people.
+    #[default]
+    Human,
+    /// One JSON document.
+    Json,
+}
+
+/// How the agent of this machine is, as its files tell: nobody need ask the process, and a machine whose agent died can be asked, too.
+#[derive(Serialize)]
+struct Status {
+    schema: &'static str,
+    version: &'static str,
+    /// An agent works with this state directory now.
+    running: bool,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    enrolment: Option<Enrolment>,
+    /// What keeps `agent.toml` from being read.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    config_error: Option<String>,
+    schedules: Vec<ScheduleStatus>,
+    spool: SpoolStatus,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    metrics: Option<String>,
+}
+
+#[derive(Serialize)]
+struct Enrolment {
+    agent: AgentId,
+    organisation: String,
+    backend: String,
+    /// What becomes of orders, or that the policy counts for nothing.
+    orders: String,
+    paused: bool,
+    /// When the backend last heard how the checks are, by this machine's clock.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    last_heard: Option<Timestamp>,
+    /// Changes of health that it has not heard of.
+    untold_changes: usize,
+}
+
+#[derive(Serialize)]
+struct ScheduleStatus {
+    name: String,
+    set: String,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    next: Option<Timestamp>,
+    targets: Vec<TargetStatus>,
+}
+
+#[derive(Serialize)]
+struct TargetStatus {
+    #[serde(skip_serializing_if = "Option::is_none")]
+    target: Option<String>,
+    health: Health,
+    /// Of the required check that makes it so.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    since: Option<Timestamp>,
+}
+
+#[derive(Default, Serialize)]
+struct SpoolStatus {
+    /// They wait to be sent, or were never meant to be.
+    ready: usize,
+    /// Of these, the ones that the agent sends by itself.
+    to_send: usize,
+    delivered: usize,
+}
+
+impl StatusCommand {
+    pub(super) fn execute(self) -> Result<u8, Stop> {
+        let status = self.status()?;
+        let text = match self.format {
+            StatusFormat::Human => human(&status),
+            StatusFormat::Json => {
+                serde_json::to_string_pretty(&status)
+                    .map_err(|error| Stop::usage(format!("the status cannot be printed: {error}")))?
+                    + "\n"
+            }
+        };
+        terminal::output(&text)?;
+        Ok(exit::AS_EXPECTED)
+    }
+
+    fn status(&self) -> Result<Status, Stop> {
+        let state = StateDirectory::existing(self.state.path());
+        let (config, config_error) = match agent_file::load_if_there(&agent_file::path(self.config.as_deref())) {
+            Ok(config) => (config.unwrap_or_default(), None),
+            Err(stop) => (Default::default(), Some(stop.message)),
+        };
+        let mut status = Status {
+            schema: "netsonde.status/1",
+            version: env!("CARGO_PKG_VERSION"),
+            running: false,
+            enrolment: None,
+            config_error,
+            schedules: Vec::new(),
+            spool: SpoolStatus::default(),
+            metrics: config.metrics.as_ref().map(|metrics| format!("http://{}/metrics", metrics.listen)),
+        };
+        let now = Reading::now();
+        let mut book = health::HealthBook::default();
+        let mut scheduler = None;
+        if let Some(state) = &state {
+            let failed = |error: std::io::Error| {
+                Stop::usage(format!("the state directory {} cannot be read: {error}", state.path().display()))
+                    .next("read it as the user that the agent runs as")
+            };
+            status.running = service::is_running(state);
+            status.enrolment = self.enrolment(state)?;
+            book = health::load(state).map_err(failed)?;
+            let scan = state.lock().map(|_lock| state.spool().scan(Depth::Entries)).map_err(failed)?;
+            status.spool = SpoolStatus {
+                ready: scan.ready.len(),
+                to_send: scan.ready.iter().filter(|entry| entry.sending() != UploadWhen::Never).count(),
+                delivered: scan.sent.len(),
+            };
+            if state.has_key() {
+                let agent = AgentId::of(&state.signing_key()?.verifying_key());
+                let kept = schedule::load(state).map_err(failed)?;
+                scheduler = Scheduler::new(&config, agent.as_str(), kept, &now).ok();
+            }
+        }
+        for schedule in &config.schedules {
+            let own = || book.checks().filter(|(series, ..)| series.schedule == schedule.name && series.required);
+            let places: BTreeSet<Option<&String>> = own().map(|(series, ..)| series.target.as_ref()).collect();
+            let target = |place: Option<&String>| {
+                let health = book.target(&schedule.name, place.map(String::as_str));
+                let since =
+                    own().filter(|(series, of, _)| series.target.as_ref() == place && *of == health).map(|(.., since)| since);
+                TargetStatus { target: place.cloned(), health, since: since.min() }
+            };
+            let next = scheduler.as_ref().and_then(|scheduler| scheduler.upcoming(&schedule.name, &now, 1).first().copied());
+            let targets = places.into_iter().map(target).collect();
+            status.schedules.push(ScheduleStatus { name: schedule.name.clone(), set: schedule.set.clone(), next, targets });
+        }
+        Ok(status)
+    }
+
+    fn enrolment(&self, state: &StateDirectory) -> Result<Option<Enrolment>, Stop> {
+        let home = Home::of(state);
+        let Some(identity) = home.identity()? else { return Ok(None) };
+        let orders = match policy_file::load(&policy_file::path(self.policy.path())) {
+            Ok(policy) => policy.remote.name().to_owned(),
+            Err(stop) => format!("deny ({})", stop.message),
+        };
+        let untold_changes = Untold::load(state, &identity.agent).map_or(0, |untold| untold.next(usize::MAX).len());
+        Ok(Some(Enrolment {
+            agent: identity.agent,
+            organisation: identity.organisation,
+            backend: identity.backend,
+            orders,
+            paused: home.is_paused(),
+            last_heard: contact::last(state),
+            untold_changes,
+        }))
+    }
+}
+
+fn human(status: &Status) -> String {
+    let mut text = format!("netsonde {}: {}\n", status.version, if status.running { "the agent runs" } else { "no agent runs" });
+    match &status.enrolment {
+        Some(enrolment) => {
+            let paused = if enrolment.paused { ", paused" } else { "" };
+            text +=
+                &format!("enrolled     {} of {}, at {}\n", enrolment.agent.short(), enrolment.organisation, enrolment.backend);
+            text += &format!("orders       {}{paused}\n", enrolment.orders);
+            let heard = enrolment.last_heard.map_or("never".to_owned(), |at| format!("{at:.0}"));
+            text += &format!("last heard   {heard}; {} changes wait to be told\n", enrolment.untold_changes);
+        }
+        None => text += "enrolled     no; nothing is sent\n",
+    }
+    let spool = &status.spool;
+    text += &format!("bundles      {} here, {} of them to be sent; {} delivered\n", spool.ready, spool.to_send, spool.delivered);
+    if let Some(metrics) = &status.metrics {
+        text += &format!("metrics      {metrics}\n");
+    }
+    if let Some(error) = &status.config_error {
+        text += &format!("schedules    {error}\n");
+    }
+    for schedule in &status.schedules {
+        let next = schedule.next.map_or("never".to_owned(), |at| format!("{at:.0}"));
+        text += &format!("schedule     {} ({}), next {next}\n", schedule.name, schedule.set);
+        for target in &schedule.targets {
+            let since = target.since.map_or_else(String::new, |at| format!(" since {at:.0}"));
+            let name = target.target.as_deref().unwrap_or("this machine");
+            text += &format!("  {:8}  {name}{since}\n", target.health.name());
+        }
+    }
+    netsonde_contract::harmless::clean_lines(&text).to_string()
+}

@@ -1,0 +1,19 @@
+//! When the backend last heard of the checks, on the disk, for whoever asks how the agent is.
+
+use crate::disk::{read_json, write_json};
+use crate::state::StateDirectory;
+use jiff::Timestamp;
+use std::io;
+
+const FILE: &str = "contact.json";
+
+/// # Errors
+/// Where the disk refuses.
+pub(crate) fn note(state: &StateDirectory, at: Timestamp) -> io::Result<()> {
+    write_json(&state.path().join(FILE), &at)
+}
+
+/// None where it never did, or nobody can tell.
+pub(crate) fn last(state: &StateDirectory) -> Option<Timestamp> {
+    read_json(&state.path().join(FILE)).ok().flatten()
+}

@@ -1,0 +1,453 @@
+//! The agent's rounds: what `agent.toml` has it measure by itself, and what becomes of it.
+//!
+//! One loop holds all state and never measures: each run has a thread of its own ([`running`]), so that one that hangs or panics costs its own
+//! schedule a run and nobody else anything. What a run found is on the disk before its thread ends; the loop decides what follows from it.
+
+/// From a run to a bundle.
+mod packing;
+/// From a schedule to the plan of a run.
+mod planning;
+/// How the checks are, told to the backend.
+mod reporting;
+/// One run, apart from everything else.
+mod running;
+#[cfg(test)]
+mod tests;
+/// Whether what can wait may be sent.
+mod uplink;
+
+pub(crate) use planning::{plan, plan_once, set};
+pub(crate) use running::{measure_apart, settings};
+pub(crate) use uplink::Uplink;
+
+use crate::daemon::ended;
+use crate::hangup::Hangup;
+use crate::interruption::Interruption;
+use crate::metrics::{Latest, MOST_PROBES, Source, serve};
+use crate::recording::{self, Noted};
+use crate::schedule::{Noticed, Persisted, Reading, Scheduler, save};
+use crate::spool::{Entry, Link};
+use crate::state::{StateDirectory, chance};
+use crate::stop::Stop;
+use crate::{agent_file, schedule, terminal};
+use futures_util::StreamExt;
+use futures_util::future::BoxFuture;
+use futures_util::stream::FuturesUnordered;
+use netsonde_contract::agent_config::{AgentConfig, Schedule, UploadWhen};
+use netsonde_contract::id::AgentId;
+use netsonde_contract::set::Plan;
+use netsonde_probes::clock::Clock;
+use planning::{plan_of, targets_at};
+use reporting::{Reported, Reporter};
+use running::{Ended, Fault, GRACE, Job, Packed, Purpose, Told, Work, faults};
+use std::collections::{BTreeMap, VecDeque};
+use std::net::SocketAddr;
+use std::path::{Path, PathBuf};
+use std::sync::{Arc, PoisonError, RwLock};
+use std::thread::JoinHandle;
+use std::time::Duration;
+use tokio::sync::Semaphore;
+use tokio::sync::mpsc::UnboundedSender;
+use tokio_util::sync::CancellationToken;
+
+/// Runs that go on at the same time. Each has a thread and up to eight checks; a machine that is measured from is there for something else.
+const AT_ONCE: usize = 4;
+/// Threads of runs, those included that hang in a system call and were given up. Beyond this nothing more is begun until one lets go.
+const MOST_THREADS: usize = 12;
+/// Between two looks for checks that nobody measures any more.
+const BETWEEN_TICKS: Duration = Duration::from_secs(60);
+/// Between two bundles of one target: one that flaps is told of each time, and packed not more often than this.
+const BETWEEN_BUNDLES: Duration = Duration::from_secs(300);
+/// A run that was cancelled lets go within a second; one that does not is given up.
+const LETTING_GO: Duration = Duration::from_millis(1_500);
+
+/// What the agent reads; the customer writes both.
+#[derive(Clone, Debug)]
+pub(crate) struct Files {
+    pub(crate) config: PathBuf,
+    pub(crate) policy: PathBuf,
+}
+
+/// All schedules of one agent, and their runs.
+pub(crate) struct Rounds {
+    state: StateDirectory,
+    files: Files,
+    config: Arc<AgentConfig>,
+    /// Tells this agent's place in a splay from all others'.
+    agent: String,
+    scheduler: Scheduler,
+    clock: Clock,
+    /// What is to run as soon as there is room.
+    waiting: VecDeque<Job>,
+    under_way: FuturesUnordered<BoxFuture<'static, Ended>>,
+    /// Names of the schedules whose slots run.
+    busy: Vec<String>,
+    threads: Vec<JoinHandle<()>>,
+    work: Work,
+    cancel: CancellationToken,
+    next_tick: Duration,
+    /// When a bundle was last made of each schedule's targets.
+    packed: BTreeMap<(String, Option<String>), Duration>,
+    /// Told of each bundle that is made.
+    made: UnboundedSender<Entry>,
+    pub(crate) uplink: Arc<Uplink>,
+    /// What the metrics are made of.
+    source: Arc<Source>,
+    /// Where they are served.
+    serving: Option<(SocketAddr, CancellationToken)>,
+    /// What was last said of each schedule, so that it is said once.
+    complaints: BTreeMap<String, String>,
+    /// Where the machine is enrolled.
+    reporter: Option<Reporter>,
+}
+
+/// What is on its way to the backend.
+#[derive(Default)]
+struct Outbox {
+    report: Option<BoxFuture<'static, Reported>>,
+}
+
+impl Rounds {
+    /// # Errors
+    /// Where `agent.toml` is there and something in it is wrong, or the state directory cannot be used.
+    pub(crate) fn open(state: StateDirectory, files: Files, made: UnboundedSender<Entry>) -> Result<Self, Stop> {
+        let agent = AgentId::of(&state.signing_key()?.verifying_key()).as_str().to_owned();
+        let kept = schedule::load(&state).map_err(|error| unusable(&state, &error))?;
+        let config = agent_file::load_if_there(&files.config)?.unwrap_or_default();
+        Self::over(state, files, made, agent, config, kept)
+    }
+
+    fn over(
+        state: StateDirectory,
+        files: Files,
+        made: UnboundedSender<Entry>,
+        agent: String,
+        config: AgentConfig,
+        kept: Option<Persisted>,
+    ) -> Result<Self, Stop> {
+        let scheduler = checked(&files.config, &config, &agent, kept)?;
+        let clock = Clock::start();
+        let config = Arc::new(config);
+        let source = Source {
+            config: RwLock::new(Arc::clone(&config)),
+            config_path: files.config.clone(),
+            state: state.path().to_owned(),
+            latest: Latest::default(),
+            probes: Semaphore::new(MOST_PROBES),
+        };
+        let reporter = Reporter::open(&state, clock)?;
+        Ok(Self {
+            state,
+            files,
+            config,
+            agent,
+            scheduler,
+            clock,
+            waiting: VecDeque::new(),
+            under_way: FuturesUnordered::new(),
+            busy: Vec::new(),
+            threads: Vec::new(),
+            work: running::work,
+            cancel: CancellationToken::new(),
+            next_tick: Duration::ZERO,
+            packed: BTreeMap::new(),
+            made,
+            uplink: Arc::default(),
+            source: Arc::new(source),
+            serving: None,
+            complaints: BTreeMap::new(),
+            reporter,
+        })
+    }
+
+    /// There is something to do.
+    pub(crate) fn has_work(&self) -> bool {
+        !self.config.schedules.is_empty() || self.config.metrics.is_some()
+    }
+
+    /// In a few words, for the first line that the agent says.
+    pub(crate) fn describe(&self) -> String {
+        let names: Vec<&str> = self.config.schedules.iter().map(|schedule| schedule.name.as_str()).collect();
+        if names.is_empty() { "none".to_owned() } else { names.join(", ") }
+    }
+
+    /// Works until it is interrupted.
+    pub(crate) async fn run(mut self, interruption: &Interruption) {
+        let mut hangup = Hangup::listen();
+        let mut outbox = Outbox::default();
+        self.serve();
+        loop {
+            let wait = self.take_due();
+            self.begin();
+            let wait = wait.min(self.fill(&mut outbox));
+            tokio::select! {
+                biased;
+                () = interruption.came() => break,
+                () = hangup.came() => self.reload(),
+                Some(ended) = self.under_way.next(), if !self.under_way.is_empty() => self.ended(ended),
+                reported = ended(&mut outbox.report) => self.reported(reported),
+                () = tokio::time::sleep(wait) => {}
+            }
+        }
+        self.stop().await;
+    }
+
+    /// Puts the next of each kind on its way, and tells how long nothing more is.
+    fn fill(&mut self, outbox: &mut Outbox) -> Duration {
+        let Some(reporter) = &mut self.reporter else { return Duration::MAX };
+        if outbox.report.is_some() {
+            return Duration::MAX;
+        }
+        outbox.report = reporter.next(&self.state, &self.config, &self.files.policy);
+        if outbox.report.is_some() { Duration::MAX } else { reporter.rest() }
+    }
+
+    fn reported(&mut self, reported: Reported) {
+        if let Some(reporter) = &mut self.reporter {
+            reporter.reported(&self.state, reported, chance());
+        }
+    }
+
+    /// Takes the slots that are due, and tells how long nothing is. What cannot be noted as taken does not run.
+    fn take_due(&mut self) -> Duration {
+        self.tick();
+        let now = Reading::now();
+        let (busy, waiting) = (&self.busy, &self.waiting);
+        let polled = self
+            .scheduler
+            .poll(&now, |name| busy.iter().any(|busy| busy == name) || waiting.iter().any(|job| job.is_slot_of(name)));
+        for noticed in &polled.noticed {
+            match noticed {
+                Noticed::ClockSet(by) => terminal::say(&format!("netsonde: since the last look the clock was set by {by:#}")),
+                noticed => tracing::info!(?noticed, "the clocks were read"),
+            }
+        }
+        if polled.due.is_empty() {
+            return polled.wait;
+        }
+        let kept = self.state.lock().and_then(|_lock| save(&self.state, &self.scheduler.persisted()));
+        if let Err(error) = kept {
+            self.complain("", &unusable(&self.state, &error).message);
+            return polled.wait;
+        }
+        for (name, slot) in polled.due {
+            tracing::debug!(schedule = name, slot.missed, late = ?slot.late, "a slot is due");
+            let Some(schedule) = self.config.schedule(&name).cloned() else { continue };
+            match plan(&self.files.config, &schedule, &schedule.set) {
+                Ok(plan) => {
+                    let may_pack = self.may_pack(&name, None);
+                    self.waiting.push_back(self.job(&schedule, plan, Purpose::Slot { may_pack }));
+                }
+                Err(stop) => self.complain(&name, &stop.message),
+            }
+        }
+        polled.wait
+    }
+
+    fn job(&self, schedule: &Schedule, plan: Plan, purpose: Purpose) -> Job {
+        Job {
+            schedule: schedule.clone(),
+            config: Arc::clone(&self.config),
+            longest: plan.budget + GRACE,
+            plan,
+            purpose,
+            state: self.state.path().to_owned(),
+            policy: self.files.policy.clone(),
+        }
+    }
+
+    fn may_pack(&self, schedule: &str, target: Option<&str>) -> bool {
+        let last = self.packed.get(&(schedule.to_owned(), target.map(str::to_owned)));
+        last.is_none_or(|last| self.clock.now().saturating_sub(*last) >= BETWEEN_BUNDLES)
+    }
+
+    /// Begins what waits, as far as there is room.
+    fn begin(&mut self) {
+        self.threads.retain(|thread| !thread.is_finished());
+        while self.under_way.len() < AT_ONCE && !self.waiting.is_empty() {
+            if self.threads.len() >= MOST_THREADS {
+                let words = format!("{MOST_THREADS} runs hang in the system; nothing is measured until one of them lets go");
+                return self.complain("", &words);
+            }
+            let Some(job) = self.waiting.pop_front() else { return };
+            let (name, is_slot) = (job.schedule.name.clone(), job.is_slot());
+            match running::start(job, self.work, self.cancel.child_token()) {
+                Ok((thread, ended)) => {
+                    self.threads.push(thread);
+                    self.under_way.push(ended);
+                    self.busy.extend(is_slot.then_some(name));
+                }
+                Err(error) => self.complain(&name, &format!("the system gives no thread: {error}")),
+            }
+        }
+    }
+
+    fn ended(&mut self, ended: Ended) {
+        let Ended { schedule, was_slot, told } = ended;
+        if was_slot {
+            self.busy.retain(|busy| *busy != schedule);
+        }
+        match told {
+            Told::Measured { noted, samples, packed } => {
+                self.source.latest.measured(&schedule, samples);
+                if self.complaints.remove(&schedule).is_some() {
+                    terminal::say(&format!("{schedule}: it is measured again"));
+                }
+                self.changed(&noted);
+                faults(&noted).into_iter().for_each(|fault| self.look_deep(&schedule, fault));
+                if let Some(packed) = packed {
+                    self.packed(&schedule, packed);
+                }
+            }
+            Told::Deep(packed) => self.packed(&schedule, packed),
+            Told::Cancelled => {}
+            Told::Failed(why) => {
+                self.source.latest.failed(&schedule);
+                self.complain(&schedule, &why);
+            }
+        }
+    }
+
+    /// Runs the deep set for a target that became failing, before all else that waits.
+    fn look_deep(&mut self, schedule: &str, fault: Fault) {
+        let Some(schedule) = self.config.schedule(schedule).cloned() else { return };
+        let Some(deep) = schedule.deep.as_deref().filter(|_| self.may_pack(&schedule.name, fault.target.as_deref())) else {
+            return;
+        };
+        let targets = targets_at(&self.files.config, &schedule, fault.target.as_deref());
+        match plan_of(&self.files.config, &schedule, deep, &targets) {
+            Ok(plan) => {
+                self.packed.insert((schedule.name.clone(), fault.target.clone()), self.clock.now());
+                self.waiting.push_front(self.job(&schedule, plan, Purpose::Deep(fault)));
+            }
+            Err(stop) => self.complain(&schedule.name, &stop.message),
+        }
+    }
+
+    fn packed(&mut self, schedule: &str, packed: Packed) {
+        let Packed { entry, target } = packed;
+        let of = target.as_deref().map_or_else(String::new, |target| format!(" of {target}"));
+        terminal::say(&format!("{schedule}: what was seen{of} is in the bundle {}", entry.bundle.short()));
+        // Slots of all targets are packed together, so that they share one time.
+        let now = self.clock.now();
+        self.packed.insert((schedule.to_owned(), None), now);
+        self.packed.insert((schedule.to_owned(), target), now);
+        if let Some(reporter) = &mut self.reporter {
+            reporter.hurry();
+        }
+        // Where nobody sends, the spool has it.
+        let _ = self.made.send(*entry);
+    }
+
+    /// What changed is said at once, here and to the backend.
+    fn changed(&mut self, noted: &[Noted]) {
+        if let Some(reporter) = self.reporter.as_mut().filter(|_| !noted.is_empty()) {
+            reporter.hurry();
+        }
+        for Noted { change, .. } in noted.iter().filter(|noted| !noted.change.silenced) {
+            terminal::say(&format!("{}: {}", change.series.schedule, change.sentence));
+        }
+    }
+
+    /// Looks for checks that were not measured lately.
+    fn tick(&mut self) {
+        if self.clock.now() < self.next_tick {
+            return;
+        }
+        self.next_tick = self.clock.now() + BETWEEN_TICKS;
+        let is_later = |schedule: &&Schedule| schedule.upload == UploadWhen::Later;
+        let later: Vec<&str> = self.config.schedules.iter().filter(is_later).map(|schedule| schedule.name.as_str()).collect();
+        if !later.is_empty() {
+            let now = self.clock.wall();
+            let quiet = later.iter().any(|name| self.scheduler.is_quiet(name, now));
+            self.uplink.note(Link { quiet, metered: uplink::is_metered() });
+        }
+        match recording::tick(&self.state, &self.config, self.clock.wall()) {
+            Ok(noted) => self.changed(&noted),
+            Err(error) => self.complain("", &unusable(&self.state, &error).message),
+        }
+    }
+
+    /// Reads `agent.toml` anew. A file that is wrong changes nothing.
+    fn reload(&mut self) {
+        let read = agent_file::load_if_there(&self.files.config).and_then(|config| {
+            let config = config.unwrap_or_default();
+            let scheduler = checked(&self.files.config, &config, &self.agent, Some(self.scheduler.persisted()))?;
+            Ok((config, scheduler))
+        });
+        match read {
+            Ok((config, scheduler)) => {
+                (self.config, self.scheduler) = (Arc::new(config), scheduler);
+                self.waiting.retain(|job| self.config.schedule(&job.schedule.name).is_some());
+                self.complaints.clear();
+                *self.source.config.write().unwrap_or_else(PoisonError::into_inner) = Arc::clone(&self.config);
+                self.source.latest.retain(|schedule| self.config.schedule(schedule).is_some());
+                self.serve();
+                terminal::say(&format!(
+                    "netsonde: {} was read anew; schedules: {}",
+                    self.files.config.display(),
+                    self.describe()
+                ));
+            }
+            Err(stop) => {
+                terminal::say_stop(&stop);
+                terminal::say("netsonde: what was read before stays in force");
+            }
+        }
+    }
+
+    /// Serves the metrics where the file has them, and nowhere else.
+    fn serve(&mut self) {
+        let wanted = self.config.metrics.as_ref().map(|metrics| metrics.listen);
+        if self.serving.as_ref().map(|(at, _)| *at) == wanted {
+            return;
+        }
+        if let Some((_, stop)) = self.serving.take() {
+            stop.cancel();
+        }
+        let Some(listen) = wanted else { return };
+        let stop = self.cancel.child_token();
+        match serve(listen, Arc::clone(&self.source), stop.clone()) {
+            Ok(at) => {
+                terminal::say(&format!("netsonde: metrics at http://{at}/metrics"));
+                self.serving = Some((listen, stop));
+            }
+            Err(error) => self.complain("", &format!("no metrics are served: {listen} cannot be had: {error}")),
+        }
+    }
+
+    /// Ends what goes on. A run that does not let go in time is left behind, with its thread.
+    async fn stop(mut self) {
+        self.cancel.cancel();
+        let all_gone = async { while self.under_way.next().await.is_some() {} };
+        let _ = tokio::time::timeout(LETTING_GO, all_gone).await;
+        let kept = self.state.lock().and_then(|_lock| save(&self.state, &self.scheduler.persisted()));
+        if let Err(error) = kept {
+            terminal::say(&format!("netsonde: {}", unusable(&self.state, &error).message));
+        }
+    }
+
+    /// Says what is wrong with a schedule, or with all, once.
+    fn complain(&mut self, schedule: &str, words: &str) {
+        if self.complaints.get(schedule).map(String::as_str) != Some(words) {
+            terminal::say(&if schedule.is_empty() { format!("netsonde: {words}") } else { format!("{schedule}: {words}") });
+            self.complaints.insert(schedule.to_owned(), words.to_owned());
+        }
+    }
+}
+
+/// The schedules of a file in which everything is right: a set that is missing is better known now than when its slot comes.
+fn checked(path: &Path, config: &AgentConfig, agent: &str, kept: Option<Persisted>) -> Result<Scheduler, Stop> {
+    for schedule in &config.schedules {
+        plan(path, schedule, &schedule.set)?;
+        if let Some(deep) = &schedule.deep {
+            plan(path, schedule, deep)?;
+        }
+    }
+    Scheduler::new(config, agent, kept, &Reading::now())
+}
+
+fn unusable(state: &StateDirectory, error: &std::io::Error) -> Stop {
+    Stop::usage(format!("the schedules' state in {} cannot be used: {error}", state.path().display()))
+        .next("run it as the user that the agent runs as, or name another place with --state-dir DIR")
+}

@@ -1,0 +1,269 @@
+//! Real runs of real sets against loopback; intervals are shorter than a file may have them, so that nobody waits.
+
+use super::*;
+use crate::daemon::tests::World;
+use crate::history::{Ring, Wanted};
+use netsonde_contract::agent_config::Timing;
+use netsonde_contract::history::{Changed, Health};
+use std::net::TcpListener;
+
+const SET: &str = "name = \"one\"\nquestion = \"Does it answer?\"\ntarget = \"endpoint\"\nbudget = \"20s\"\n[[check]]\nid = \"connect\"\nkind = \"tcp\"\nrequired = true\n[check.with]\nhost = \"{target.host}\"\nport = \"{target.port}\"\n";
+
+fn schedule(name: &str, target: &str) -> String {
+    format!(
+        "[[schedule]]\nname = \"{name}\"\nset = \"./one.toml\"\ntargets = [\"{target}\"]\nevery = \"10s\"\nsplay = \"1ms\"\n[schedule.health]\nfailing_after = 1\nok_after = 1\n"
+    )
+}
+
+/// The schedules as the file has them, every 20 ms.
+fn rounds(state: StateDirectory, files: Files, text: &str) -> Rounds {
+    std::fs::write(files.config.parent().unwrap().join("one.toml"), SET).unwrap();
+    std::fs::write(&files.config, text).unwrap();
+    let mut config = agent_file::load(&files.config).unwrap();
+    for schedule in &mut config.schedules {
+        schedule.timing = Timing::Every(Duration::from_millis(20));
+    }
+    Rounds::over(state, files, tokio::sync::mpsc::unbounded_channel().0, "agent".into(), config, None).unwrap()
+}
+
+fn place(folder: &Path) -> (StateDirectory, Files) {
+    let state = StateDirectory::open(Some(&folder.join("state"))).unwrap();
+    (state, Files { config: folder.join("agent.toml"), policy: folder.join("policy.toml") })
+}
+
+/// Runs them until `enough` has been seen, and tells how long the stop took.
+fn run_until(rounds: impl FnOnce() -> Rounds + Send + 'static, enough: impl FnOnce()) -> Duration {
+    let stop = CancellationToken::new();
+    let token = stop.clone();
+    let thread = std::thread::spawn(move || {
+        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
+        runtime.block_on(async { rounds().run(&Interruption::of(token)).await });
+    });
+    enough();
+    let clock = Clock::start();
+    stop.cancel();
+    thread.join().unwrap();
+    clock.now()
+}
+
+#[test]
+fn a_run_that_hangs_or_panics_takes_no_other_along_and_holds_no_stop_up() {
+    fn work(job: &Job, cancel: &CancellationToken) -> Told {
+        match job.schedule.name.as_str() {
+            "hangs" => loop {
+                std::thread::park();
+            },
+            "panics" => panic!("a fault of a check"),
+            _ => running::work(job, cancel),
+        }
+    }
+    let folder = tempfile::tempdir().unwrap();
+    let (state, files) = place(folder.path());
+    let target = TcpListener::bind("127.0.0.1:0").unwrap();
+    let address = target.local_addr().unwrap().to_string();
+    let text = ["hangs", "panics", "works"].map(|name| schedule(name, &address)).concat();
+    let begin = move || Rounds { work, ..rounds(state, files, &text) };
+    let took = run_until(begin, || {
+        for _ in 0..5 {
+            target.accept().unwrap();
+        }
+    });
+    assert!(took < Duration::from_secs(5), "{took:?}");
+    let recorded = Ring::at(&folder.path().join("state")).read(&Wanted::default()).unwrap();
+    assert_eq!(recorded.checks.len(), 1);
+    assert!(recorded.checks[0].samples.len() >= 3, "{recorded:?}");
+}
+
+#[test]
+fn a_run_that_is_over_its_time_is_given_up_and_said() {
+    fn hang(_: &Job, _: &CancellationToken) -> Told {
+        loop {
+            std::thread::park();
+        }
+    }
+    let folder = tempfile::tempdir().unwrap();
+    let (state, files) = place(folder.path());
+    let rounds = rounds(state, files, &schedule("shop", "127.0.0.1:1"));
+    let schedule = rounds.config.schedules[0].clone();
+    let plan = plan(&rounds.files.config, &schedule, &schedule.set).unwrap();
+    let job = Job { longest: Duration::from_millis(5), ..rounds.job(&schedule, plan, Purpose::Slot { may_pack: false }) };
+    let cancel = CancellationToken::new();
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
+    let ended = runtime.block_on(async { running::start(job, hang, cancel.clone()).unwrap().1.await });
+    assert!(matches!(ended.told, Told::Failed(why) if why.contains("given up")));
+    assert!(cancel.is_cancelled(), "what it finds later is not recorded");
+}
+
+#[test]
+fn a_file_that_is_wrong_changes_nothing_and_one_that_is_right_everything() {
+    let folder = tempfile::tempdir().unwrap();
+    let (state, files) = place(folder.path());
+    let mut rounds = rounds(state, files.clone(), &schedule("shop", "127.0.0.1:1"));
+    for wrong in [schedule("Shop!", "127.0.0.1:1"), schedule("mail", "127.0.0.1:1").replace("one.toml", "nowhere.toml")] {
+        std::fs::write(&files.config, wrong).unwrap();
+        rounds.reload();
+        assert_eq!(rounds.describe(), "shop");
+    }
+    std::fs::write(&files.config, schedule("mail", "127.0.0.1:1")).unwrap();
+    rounds.reload();
+    assert_eq!(rounds.describe(), "mail");
+    std::fs::remove_file(&files.config).unwrap();
+    rounds.reload();
+    assert!(!rounds.has_work());
+}
+
+#[test]
+fn the_backend_hears_each_change_once_and_in_order_across_a_restart() {
+    let world = World::new("deny");
+    let address = world.target.local_addr().unwrap().to_string();
+    let text = schedule("shop", &address);
+    let begin = || {
+        let (state, files, text) = (world.state(), world.files(), text.clone());
+        move || rounds(state, files, &text)
+    };
+    let turned = |to: Health| {
+        let world = &world;
+        move || {
+            world.backend.wait_for(to.name(), |told| {
+                told.health.iter().flat_map(|report| &report.changes).find_map(|numbered| match numbered.change.what {
+                    Changed::Health { to: now, .. } if now == to => Some(numbered.number),
+                    _ => None,
+                })
+            });
+        }
+    };
+    run_until(begin(), turned(Health::Ok));
+    let told = world.backend.told.lock().unwrap().health.clone();
+    assert!(told[0].checks.is_empty() || told[0].changes.len() == 1, "{told:?}");
+    // Nobody listens there.
+    let closed = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().to_string();
+    let text = schedule("shop", &closed);
+    let (state, files) = (world.state(), world.files());
+    run_until(move || rounds(state, files, &text), turned(Health::Failing));
+    let told = world.backend.told.lock().unwrap();
+    assert_eq!(told.unsigned(), Vec::<String>::new());
+    let numbers: Vec<u64> = told.health.iter().flat_map(|report| &report.changes).map(|change| change.number).collect();
+    let distinct: std::collections::BTreeSet<u64> = numbers.iter().copied().collect();
+    assert_eq!(distinct.into_iter().collect::<Vec<_>>(), (1..=*numbers.iter().max().unwrap()).collect::<Vec<_>>());
+    let last = told.health.last().unwrap();
+    assert!(last.checks.iter().any(|check| check.health == Health::Failing), "{last:?}");
+}
+
+/// The bundles of the spool once there are so many.
+fn bundles(state: &StateDirectory, at_least: usize) -> Vec<(Entry, netsonde_contract::bundle::Bundle)> {
+    let clock = Clock::start();
+    loop {
+        let ready = state.lock().map(|_lock| state.spool().scan(crate::spool::Depth::Entries).ready).unwrap();
+        if ready.len() >= at_least {
+            let read = |entry: Entry| {
+                let bytes = std::fs::read(state.spool().file(crate::spool::Stage::Ready, &entry)).unwrap();
+                (entry, netsonde_contract::bundle::verify(&bytes).unwrap())
+            };
+            return ready.into_iter().map(read).collect();
+        }
+        assert!(clock.now() < Duration::from_secs(30), "no bundle was made");
+        std::thread::yield_now();
+    }
+}
+
+#[test]
+fn a_target_that_becomes_failing_is_looked_at_deeply_and_the_bundle_tells_its_past() {
+    let folder = tempfile::tempdir().unwrap();
+    let (state, files) = place(folder.path());
+    let good = TcpListener::bind("127.0.0.1:0").unwrap();
+    let bad = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
+    let text = schedule("shop", &good.local_addr().unwrap().to_string())
+        .replace("targets = [", &format!("deep = \"./deep.toml\"\ntargets = [\"{bad}\", "))
+        .replace("failing_after = 1", "failing_after = 2");
+    let deep = SET.replace("\"one\"", "\"deep\"").replace("\"connect\"", "\"again\"");
+    std::fs::write(folder.path().join("deep.toml"), deep).unwrap();
+    let begun = text.clone();
+    let seen = StateDirectory::open(Some(state.path())).unwrap();
+    let mut made = Vec::new();
+    let begin = StateDirectory::open(Some(state.path())).unwrap();
+    run_until(move || rounds(begin, files, &begun), || made = bundles(&seen, 1));
+    assert_eq!(made.len(), 1, "the good target is left alone, and the bad one is packed once");
+    let (entry, bundle) = &made[0];
+    assert_eq!((entry.schedule.as_deref(), entry.order.is_none(), entry.ticket.is_none()), (Some("shop"), true, true));
+    let scheduled = bundle.predicate.scheduled.as_ref().unwrap();
+    assert_eq!((scheduled.schedule.as_str(), scheduled.target.as_deref()), ("shop", Some(bad.to_string().as_str())));
+    assert_eq!(bundle.predicate.consent, netsonde_contract::bundle::Consent::None, "`upload` is never");
+    assert_eq!(bundle.predicate.set.name, "deep");
+    assert_eq!(bundle.document().unwrap().run.targets.len(), 1);
+    let history: netsonde_contract::history::History = serde_json::from_slice(&bundle.files["history.json"]).unwrap();
+    assert_eq!(history.checks.len(), 2);
+    assert!(history.changes.iter().any(|change| matches!(change.what, Changed::Health { to: Health::Failing, .. })));
+    let report = String::from_utf8(bundle.files["report.html"].clone()).unwrap();
+    assert!(report.contains("It began 20") && report.contains("failed first"), "{report}");
+    let recorded = Ring::at(state.path()).read(&Wanted::default()).unwrap();
+    assert!(recorded.checks.iter().all(|check| check.series.check != "again"), "a deep run is not part of the history");
+}
+
+#[test]
+fn a_strict_policy_leaves_no_name_in_bundle_and_report_but_they_belong_together() {
+    let world = World::new("deny");
+    world.policy("[orders]\nremote = \"deny\"\n[redaction]\nfloor = \"strict\"\n");
+    let bad = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
+    let text = schedule("canary", &format!("localhost:{}", bad.port()));
+    let (state, seen, files) = (world.state(), world.state(), world.files());
+    let mut made = Vec::new();
+    run_until(
+        move || rounds(state, files, &text),
+        || {
+            made = bundles(&seen, 1);
+            let id = made[0].0.bundle.clone();
+            world.backend.wait_for("the bundle's change", |told| {
+                let mut changes = told.health.iter().flat_map(|report| &report.changes);
+                changes.find(|change| change.bundle.as_ref() == Some(&id)).map(|change| change.number)
+            });
+        },
+    );
+    let scheduled = made[0].1.predicate.scheduled.clone().unwrap();
+    let told = world.backend.told.lock().unwrap();
+    let failing = told.health.iter().flat_map(|report| &report.changes).find(|change| change.bundle.is_some()).unwrap();
+    assert_eq!((&failing.change.series.schedule, &failing.change.series.target), (&scheduled.schedule, &scheduled.target));
+    let words = serde_json::to_string(&told.health).unwrap() + &serde_json::to_string(&scheduled).unwrap();
+    assert!(!words.contains("canary") && !words.contains("localhost"), "{words}");
+}
+
+/// The body of an answer, and its status.
+fn get(at: SocketAddr, path: &str, host: &str) -> (String, String) {
+    use std::io::{Read, Write};
+    let mut stream = std::net::TcpStream::connect(at).unwrap();
+    stream.set_read_timeout(Some(Duration::from_secs(20))).unwrap();
+    write!(stream, "GET {path} HTTP/1.1\r\nHost: {host}\r\n\r\n").unwrap();
+    let mut answer = String::new();
+    stream.read_to_string(&mut answer).unwrap();
+    let (head, body) = answer.split_once("\r\n\r\n").unwrap();
+    (head.split(' ').nth(1).unwrap().to_owned(), body.to_owned())
+}
+
+#[test]
+fn metrics_are_served_on_the_loopback_and_only_what_the_file_lets_is_probed() {
+    let folder = tempfile::tempdir().unwrap();
+    let (state, files) = place(folder.path());
+    let target = TcpListener::bind("127.0.0.1:0").unwrap();
+    let address = target.local_addr().unwrap().to_string();
+    // Free a moment ago, and nobody else's on a loopback that only tests use.
+    let at = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
+    let text = schedule("shop", &address) + &format!("[metrics]\nlisten = \"{at}\"\nprobe = true\n");
+    run_until(
+        move || rounds(state, files, &text),
+        || {
+            for _ in 0..3 {
+                target.accept().unwrap();
+            }
+            let wanted = format!("probe_success{{schedule=\"shop\",check=\"connect\",kind=\"tcp\",target=\"{address}\"}} 1");
+            let (status, body) = get(at, "/metrics", "localhost");
+            assert!(status == "200" && body.contains(&wanted), "{body}");
+            assert!(body.contains("netsonde_schedule_runs_total{schedule=\"shop\",outcome=\"measured\"}"), "{body}");
+            let (status, body) = get(at, &format!("/probe?module=port&target={address}"), "127.0.0.1");
+            assert!(status == "200" && body.contains("\nprobe_success 1\n"), "{status} {body}");
+            assert_eq!(get(at, "/probe?module=port&target=127.0.0.1:22", "127.0.0.1").0, "403");
+            assert_eq!(get(at, &format!("/probe?module=nothing&target={address}"), "127.0.0.1").0, "400");
+            assert_eq!(get(at, "/metrics", "evil.example").0, "421");
+            assert_eq!(get(at, "/other", "localhost").0, "404");
+        },
+    );
+    assert!(std::net::TcpStream::connect(at).is_err(), "it ends with the agent");
+}

@@ -1,0 +1,91 @@
+//! `netsonde agent`: one loop in one thread for what is asked from elsewhere ([`crate::daemon`]) and for what `agent.toml` asks ([`crate::rounds`]).
+//!
+//! Either is reason enough to run. Neither waits for the other: a backend that cannot be reached costs no schedule a run.
+
+use crate::daemon::Scheduled;
+use crate::identity::Home;
+use crate::interruption::Interruption;
+use crate::notify::Notify;
+use crate::rounds::{Files, Rounds};
+use crate::state::StateDirectory;
+use crate::stop::Stop;
+use crate::{daemon, policy_file, terminal};
+use std::fs::{File, OpenOptions};
+use std::sync::Arc;
+use tokio::sync::mpsc::unbounded_channel;
+
+/// Only one agent works with a state directory.
+const LOCK_FILE: &str = "agent.lock";
+
+/// Works until it is interrupted.
+///
+/// # Errors
+/// Where there is nothing to do, another agent is at work, a file of the customer's is wrong, or the state directory cannot be used.
+pub(crate) async fn run(state: StateDirectory, files: Files, interruption: &Interruption) -> Result<(), Stop> {
+    let _lock = claim(&state)?;
+    let identity = Home::of(&state).identity()?;
+    // A policy that counts for nothing is better known now than with the first order.
+    let policy = policy_file::load(&files.policy)?;
+    let (tell, made) = unbounded_channel();
+    let rounds = Rounds::open(StateDirectory::open(Some(state.path()))?, files.clone(), tell)?;
+    let scheduled = Scheduled { made, uplink: Arc::clone(&rounds.uplink) };
+    if identity.is_none() && !rounds.has_work() {
+        return Err(Stop::usage(format!(
+            "there is nothing to do: this machine is not enrolled with a support organisation, and {} asks for no measurements",
+            files.config.display()
+        ))
+        .next(format!(
+            "netsonde enroll, with the string nse1_… from support; or netsonde schedule template > {}, and fill it in",
+            files.config.display()
+        )));
+    }
+    if let Some(identity) = &identity {
+        terminal::say(&format!(
+            "netsonde: agent {} of {}, at {}; orders: {}{}",
+            identity.agent.short(),
+            identity.organisation,
+            identity.backend,
+            policy.remote.name(),
+            if Home::of(&state).is_paused() { " (paused)" } else { "" }
+        ));
+    }
+    terminal::say(&format!("netsonde: schedules of {}: {}", files.config.display(), rounds.describe()));
+    let notify = Notify::of_environment();
+    notify.ready();
+    let orders = async {
+        match identity {
+            Some(_) => daemon::run(state, files.policy, scheduled, interruption).await,
+            None => Ok(()),
+        }
+    };
+    let rounds = async {
+        rounds.run(interruption).await;
+        Ok(())
+    };
+    let alive = async {
+        notify.keep_alive(interruption).await;
+        Ok(())
+    };
+    tokio::try_join!(orders, rounds, alive).map(|_| ())
+}
+
+/// Whether an agent works with this state directory now.
+pub(crate) fn is_running(state: &StateDirectory) -> bool {
+    let lock = OpenOptions::new().write(true).open(state.path().join(LOCK_FILE));
+    lock.is_ok_and(|lock| lock.try_lock().is_err())
+}
+
+fn claim(state: &StateDirectory) -> Result<File, Stop> {
+    let path = state.path().join(LOCK_FILE);
+    let lock = OpenOptions::new()
+        .create(true)
+        .truncate(false)
+        .write(true)
+        .open(path)
+        .map_err(|error| Stop::usage(format!("the state directory {} cannot be used: {error}", state.path().display())))?;
+    lock.try_lock().map_err(|_| {
+        Stop::usage(format!("another netsonde agent works with {} already", state.path().display()))
+            .next("stop it first, or name another directory with --state-dir DIR")
+    })?;
+    Ok(lock)
+}

@@ -1,0 +1,93 @@
+use super::{Entry, Spool, Stage};
+use std::collections::BTreeSet;
+use std::path::{Path, PathBuf};
+
+/// Damaged entries are there to be looked at; who has not looked at these looks at none.
+pub(super) const MAX_QUARANTINED: usize = 16;
+pub(super) const ALTERED: &str = "the bundle is not the one that was written";
+const QUARANTINE: &str = "quarantine";
+
+/// How closely a scan looks.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Depth {
+    /// At what the folders say, and how long the files are.
+    Entries,
+    /// At every byte, too.
+    Bytes,
+}
+
+/// A damaged bundle that was put aside, with the reason.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Quarantined {
+    pub(crate) aside: PathBuf,
+    pub(crate) reason: String,
+}
+
+/// What a scan found.
+#[derive(Debug, Default, PartialEq)]
+pub(crate) struct Scan {
+    pub(crate) ready: Vec<Entry>,
+    pub(crate) sent: Vec<Entry>,
+    pub(crate) quarantined: Vec<Quarantined>,
+}
+
+impl Spool {
+    /// Reads what is there, sweeps up what a crash left unfinished, and puts damaged entries aside. The caller holds the state
+    /// directory's lock, so whatever is in `tmp` has no living writer.
+    pub(crate) fn scan(&self, depth: Depth) -> Scan {
+        let mut scan = Scan::default();
+        for leftover in self.folders("tmp") {
+            let _ = self.disk.remove_all(&leftover);
+        }
+        let mut delivered = BTreeSet::new();
+        // What was delivered comes first: on some file systems a crash in the middle of a move leaves both names.
+        for stage in [Stage::Sent, Stage::Ready] {
+            for folder in self.folders(stage.folder()) {
+                let read = match depth {
+                    Depth::Entries => self.read_entry(&folder),
+                    Depth::Bytes => self.read_whole(stage, &folder),
+                };
+                match read {
+                    Ok(entry) if stage == Stage::Sent => {
+                        delivered.insert(entry.bundle.as_str().to_owned());
+                        scan.sent.push(entry);
+                    }
+                    Ok(entry) if delivered.contains(entry.bundle.as_str()) => {
+                        let _ = self.remove(Stage::Ready, &entry.bundle);
+                    }
+                    Ok(entry) => scan.ready.push(entry),
+                    Err(reason) => scan.quarantined.push(self.quarantine(&folder, reason)),
+                }
+            }
+        }
+        scan
+    }
+
+    /// Puts a folder aside. Where that fails it stays where it is, and is told all the same.
+    pub(super) fn quarantine(&self, folder: &Path, reason: String) -> Quarantined {
+        let quarantine = self.root.join(QUARANTINE);
+        let aside = quarantine.join(folder.file_name().unwrap_or_default());
+        // An entry of that name that was put aside before makes room: the newer damage is the one to look at.
+        let moved = self
+            .disk
+            .make_folder(&quarantine)
+            .and_then(|()| self.disk.remove_all(&aside))
+            .and_then(|()| self.disk.move_to(folder, &aside));
+        Quarantined { aside: if moved.is_ok() { aside } else { folder.to_owned() }, reason }
+    }
+
+    /// Those whose name comes first go: digests have no order that means anything, and no clock is asked.
+    pub(super) fn prune_quarantine(&self) {
+        let aside = self.folders(QUARANTINE);
+        let excess = aside.len().saturating_sub(MAX_QUARANTINED);
+        for folder in aside.into_iter().take(excess) {
+            let _ = self.disk.remove_all(&folder);
+        }
+    }
+
+    pub(super) fn folders(&self, name: &str) -> Vec<PathBuf> {
+        let parent = self.root.join(name);
+        let names = self.disk.files().names(&parent).unwrap_or_default();
+        names.into_iter().map(|name| parent.join(name)).collect()
+    }
+}
