@@ -4,6 +4,8 @@
 
 /// Ten thousand bundles that wait.
 mod crowd;
+/// Disks that are full, or read-only.
+mod disks;
 /// The real programs, killed at random times.
 mod kills;
 /// The agent's spool on a disk that is cut at every step.
@@ -45,6 +47,8 @@ enum Part {
     Kills,
     /// Connections cut at every KiB, and answers that are no backend's
     Paths,
+    /// A full disk and a read-only one under the real agent
+    Disks,
     /// Ten thousand bundles that wait
     Crowd,
 }
@@ -83,6 +87,11 @@ fn run(arguments: &Arguments) -> Result<Tally> {
         let paths = runtime.block_on(paths::run(if arguments.quick { 6 } else { 1 }))?;
         println!("cut paths and wrong answers: {paths}");
         tally.add(paths);
+    }
+    if matches!(arguments.part, None | Some(Part::Disks)) {
+        let disks = runtime.block_on(disks::run())?;
+        println!("full and read-only disks: {disks}");
+        tally.add(disks);
     }
     if matches!(arguments.part, None | Some(Part::Kills)) {
         let wanted = arguments.kills.unwrap_or(if arguments.quick { 60 } else { 1_000 });
