@@ -28,7 +28,7 @@ use tally::Tally;
 struct Arguments {
     #[command(subcommand)]
     part: Option<Part>,
-    /// A share that takes less than a minute
+    /// A share of everything
     #[arg(long, global = true)]
     quick: bool,
     /// How many times a process is killed; 1000, and 60 in the quick share
