@@ -7,7 +7,7 @@ use std::time::Duration;
 
 /// One bundle meets so many kills at most; then it is let through.
 const MOST_A_BUNDLE: u32 = 8;
-/// A send that ends by itself has these many milliseconds on a machine that does much else.
+/// A send ends by itself within this time, also on a machine that does much else.
 const SEND_LIMIT: Duration = Duration::from_secs(120);
 
 /// The same each time it is asked, for the same seed (splitmix64).
