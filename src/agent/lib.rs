@@ -27,6 +27,9 @@ mod delivery;
 mod disk;
 /// Exit codes.
 mod exit;
+/// The spool on a disk of the caller's.
+#[cfg(feature = "faults")]
+pub mod faults;
 /// Measurements beyond the plan, where several causes remain possible.
 mod follow_up;
 /// A document in the format that was asked for.

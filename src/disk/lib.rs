@@ -5,9 +5,14 @@
 
 /// The operating system's files.
 mod real;
+/// A disk in memory that is cut, refuses, and forgets.
+#[cfg(feature = "simulated")]
+mod simulated;
 /// The steps that a disk takes.
 mod steps;
 
+#[cfg(feature = "simulated")]
+pub use simulated::{Crash, Fault, Simulated};
 pub use steps::{Files, OpenFile};
 
 use real::System;

@@ -39,6 +39,7 @@ use std::path::{Path, PathBuf};
 /// Of bundles that go because the disk itself is full, for one that comes: each frees at least a block.
 const MOST_FOR_ONE: usize = 64;
 
+#[derive(Debug)]
 pub(crate) struct Spool {
     root: PathBuf,
     disk: Disk,
@@ -143,7 +144,8 @@ impl Spool {
         removed.filter(|gone| gone.stage == Stage::Ready).map(|gone| gone.entry).collect()
     }
 
-    fn put(&self, entry: &Entry, bytes: &[u8]) -> io::Result<PathBuf> {
+    /// Keeps a bundle without asking whether there is room.
+    pub(crate) fn put(&self, entry: &Entry, bytes: &[u8]) -> io::Result<PathBuf> {
         let unfinished = self.unfinished(&entry.bundle);
         let ready = self.folder(Stage::Ready, &entry.bundle);
         let written = self.write_whole(&unfinished, entry, bytes).and_then(|()| self.disk.files().rename(&unfinished, &ready));
@@ -178,7 +180,7 @@ impl Spool {
     /// Notes a bundle as delivered, with the receipt that proves it.
     pub(crate) fn delivered(&self, entry: &Entry, receipt: &[u8], now: Timestamp) -> io::Result<()> {
         let folder = self.folder(Stage::Ready, &entry.bundle);
-        let entry = Entry { delivered: Some(now), tries: Tries::default(), ..entry.clone() };
+        let entry = Entry { delivered: Some(now), ..entry.clone() };
         self.disk.write_synced(&folder.join(RECEIPT_FILE), receipt)?;
         self.disk.replace(&folder.join(ENTRY_FILE), &entry.json()?)?;
         let sent = self.folder(Stage::Sent, &entry.bundle);

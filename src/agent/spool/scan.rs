@@ -42,6 +42,10 @@ impl Spool {
         let mut delivered = BTreeSet::new();
         // What was delivered comes first: on some file systems a crash in the middle of a move leaves both names.
         for stage in [Stage::Sent, Stage::Ready] {
+            // An earlier process may have died before it could: what is told from here on stays.
+            if depth == Depth::Bytes {
+                let _ = self.disk.files().sync_folder(&self.root.join(stage.folder()));
+            }
             for folder in self.folders(stage.folder()) {
                 let read = match depth {
                     Depth::Entries => self.read_entry(&folder),

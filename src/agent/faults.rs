@@ -1,0 +1,151 @@
+//! The agent's own spool on a disk of the caller's, for `cargo faults`: what is kept, delivered, tried and dropped here goes the way that it goes
+//! in the agent.
+
+use crate::spool::{Chance, Depth, Entry, Link, Queue, Spool, Stage};
+use jiff::Timestamp;
+use netsonde_contract::agent_config::UploadWhen;
+use netsonde_contract::id::BundleId;
+use netsonde_disk::Disk;
+use std::io;
+use std::path::PathBuf;
+
+/// Where the spool lies on the disk.
+pub const SPOOL: &str = "state/spool";
+/// A file of the state directory, which holds a number.
+pub const STATE_FILE: &str = "state/number.json";
+
+/// The spool and a state file of one process.
+#[derive(Debug)]
+pub struct Keeper {
+    spool: Spool,
+    disk: Disk,
+}
+
+/// A bundle as it was found.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Found {
+    pub number: u64,
+    pub bytes: Vec<u8>,
+    /// How often sending it failed.
+    pub failed: u32,
+    /// The receipt of a delivered one.
+    pub receipt: Option<Vec<u8>>,
+}
+
+/// Everything that a process finds when it begins.
+#[derive(Clone, Debug, Default)]
+pub struct Inventory {
+    pub bundles: Vec<Found>,
+    /// Why each damaged one was put aside.
+    pub damaged: Vec<String>,
+    pub state: Option<u64>,
+}
+
+impl Keeper {
+    /// # Errors
+    /// Where the disk refuses the state directory.
+    pub fn begin(disk: Disk) -> io::Result<Self> {
+        Self::begin_at(disk, PathBuf::from(SPOOL))
+    }
+
+    /// The same with a spool elsewhere.
+    ///
+    /// # Errors
+    /// Where the disk refuses the folder above it.
+    pub fn begin_at(disk: Disk, spool: PathBuf) -> io::Result<Self> {
+        disk.make_folder(spool.parent().unwrap_or(&spool))?;
+        Ok(Self { spool: Spool::at(spool, disk.clone()), disk })
+    }
+
+    /// # Errors
+    /// Where it is not kept.
+    pub fn keep(&self, number: u64, bytes: &[u8], schedule: bool) -> io::Result<()> {
+        let mut entry = Entry { made: Some(at(number)), ..Entry::of(&id(number), "bundle.tar.gz".to_owned(), bytes) };
+        if schedule {
+            entry = Entry { schedule: Some("shop".to_owned()), upload: UploadWhen::Now, ..entry };
+        }
+        self.spool.keep(&entry, bytes, at(number)).map(drop).map_err(io::Error::other)
+    }
+
+    /// Keeps one that a schedule made without looking at the others, so that many are there soon.
+    ///
+    /// # Errors
+    /// Where it is not kept.
+    pub fn fill(&self, number: u64, bytes: &[u8]) -> io::Result<()> {
+        let entry = Entry {
+            made: Some(at(number)),
+            schedule: Some("shop".to_owned()),
+            ..Entry::of(&id(number), "bundle.tar.gz".to_owned(), bytes)
+        };
+        self.spool.put(&Entry { upload: UploadWhen::Now, ..entry }, bytes).map(drop)
+    }
+
+    /// # Errors
+    /// Where the receipt is not on the disk.
+    pub fn deliver(&self, number: u64, receipt: &[u8]) -> io::Result<()> {
+        self.spool.delivered(&self.ready(number)?, receipt, at(number))
+    }
+
+    /// # Errors
+    /// Where the failure is not on the disk.
+    pub fn fail(&self, number: u64) -> io::Result<()> {
+        let entry = self.ready(number)?;
+        let tries = entry.tries.after_failure(at(number), None, "no answer", Chance(0.5));
+        self.spool.tried(&entry, tries)
+    }
+
+    /// # Errors
+    /// Where it may come back.
+    pub fn remove(&self, number: u64) -> io::Result<()> {
+        self.spool.remove(Stage::Ready, &id(number))
+    }
+
+    /// # Errors
+    /// Where the former number may come back.
+    pub fn write_state(&self, number: u64) -> io::Result<()> {
+        self.disk.replace(STATE_FILE.as_ref(), number.to_string().as_bytes())
+    }
+
+    /// # Errors
+    /// Where the state file is damaged.
+    pub fn inventory(&self) -> Result<Inventory, String> {
+        let scan = self.spool.scan(Depth::Bytes);
+        let mut inventory =
+            Inventory { damaged: scan.quarantined.into_iter().map(|one| one.reason).collect(), ..Inventory::default() };
+        let of = |stage: Stage| move |entry: Entry| (stage, entry);
+        for (stage, entry) in scan.ready.into_iter().map(of(Stage::Ready)).chain(scan.sent.into_iter().map(of(Stage::Sent))) {
+            let number = u64::from_str_radix(entry.bundle.as_str().trim_start_matches('0'), 16).unwrap_or_default();
+            let bytes = self.spool.read(stage, &entry).map_err(|error| error.to_string())?;
+            let receipt = (stage == Stage::Sent).then(|| self.spool.receipt(&entry.bundle).unwrap_or_default());
+            inventory.bundles.push(Found { number, bytes, failed: entry.tries.failed, receipt });
+        }
+        inventory.state = match self.disk.files().read(STATE_FILE.as_ref()) {
+            Err(error) if error.kind() == io::ErrorKind::NotFound => None,
+            read => {
+                let text = String::from_utf8(read.map_err(|error| error.to_string())?).map_err(|error| error.to_string())?;
+                Some(text.parse().map_err(|_| format!("the state file holds {text:?}"))?)
+            }
+        };
+        Ok(inventory)
+    }
+
+    fn ready(&self, number: u64) -> io::Result<Entry> {
+        self.spool.find_ready(&id(number)).ok_or_else(|| io::ErrorKind::NotFound.into())
+    }
+}
+
+/// How many bundles wait to be sent, and whether one is due: what the agent makes of its spool when it begins.
+pub fn waiting(keeper: &Keeper) -> (usize, bool) {
+    let mut queue = Queue::default();
+    keeper.spool.scan(Depth::Bytes).ready.iter().for_each(|entry| queue.put(entry));
+    (queue.len(), queue.next(at(0), Link::default()).is_some())
+}
+
+fn id(number: u64) -> BundleId {
+    BundleId::new(format!("{number:064x}"))
+}
+
+fn at(number: u64) -> Timestamp {
+    let seconds = i64::try_from(number).unwrap_or_default();
+    Timestamp::from_second(1_800_000_000 + seconds).unwrap_or(Timestamp::UNIX_EPOCH)
+}

@@ -1,0 +1,179 @@
+//! The real agent and the real backend, killed at random times. The oracle: what was acknowledged is there, once, byte for byte.
+
+use crate::tally::Tally;
+use crate::world::{Parcel, World};
+use anyhow::{Context, Result, bail};
+use std::time::Duration;
+
+/// One bundle meets so many kills at most; then it is let through.
+const MOST_A_BUNDLE: u32 = 8;
+/// A send ends by itself within this time, also on a machine that does much else.
+const SEND_LIMIT: Duration = Duration::from_secs(120);
+
+/// The same each time it is asked, for the same seed (splitmix64).
+struct Chance(u64);
+
+impl Chance {
+    fn below(&mut self, bound: u64) -> u64 {
+        self.0 = self.0.wrapping_add(0x9e37_79b9_7f4a_7c15);
+        let mut mixed = (self.0 ^ (self.0 >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
+        mixed = (mixed ^ (mixed >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
+        (mixed ^ (mixed >> 31)) % bound.max(1)
+    }
+}
+
+/// So many kills meet every kind of moment.
+const MANY: u64 = 500;
+/// Backends with their agents side by side: most of a life is waiting.
+const WORLDS: u64 = 4;
+
+/// Kills as often as it is told. With many, every kind of moment must have been met.
+pub(crate) async fn run(wanted: u64, seed: u64) -> Result<Tally> {
+    let mut tally = Tally::default();
+    let mut worlds = tokio::task::JoinSet::new();
+    for world in 0..WORLDS {
+        let share = wanted / WORLDS + u64::from(world < wanted % WORLDS);
+        worlds.spawn(in_one_world(share, seed.wrapping_mul(WORLDS).wrapping_add(world)));
+    }
+    while let Some(done) = worlds.join_next().await {
+        tally.add(done.context("one of the worlds")??);
+    }
+    if wanted >= MANY {
+        tally.expect_steps([
+            "agent, while it measures or keeps",
+            "agent, before anything is stored",
+            "agent, after the backend stored",
+            "backend, before anything is stored",
+            "backend, after it stored",
+        ]);
+    }
+    Ok(tally)
+}
+
+async fn in_one_world(wanted: u64, seed: u64) -> Result<Tally> {
+    let mut world = World::new().await?;
+    let mut chance = Chance(seed);
+    let (mut tally, mut delivered) = (Tally::default(), Vec::new());
+    // How long a whole run and a whole send take here, so that kills are spread over all of it.
+    let (run_ms, send_ms) = {
+        let clock = netsonde_agent::load::Clock::start();
+        let parcel = world.parcel().await?;
+        let run_ms = clock.now().as_millis() as u64;
+        if !end(&world, &parcel).await? {
+            bail!("a bundle was not delivered although nothing stood in its way");
+        }
+        delivered.push(parcel);
+        (run_ms, (clock.now().as_millis() as u64).saturating_sub(run_ms))
+    };
+    let mut kills = 0;
+    while kills < wanted {
+        let (ticket, state) = world.ticket().await?;
+        // The agent dies while it measures and keeps: the next run finds a spool that is whole.
+        let mut run = world.measure(&ticket, &state)?;
+        tokio::time::sleep(Duration::from_millis(chance.below(run_ms + run_ms / 4))).await;
+        if run.try_wait().context("asking for netsonde")?.is_none() {
+            run.kill().await.context("killing netsonde")?;
+            kills += 1;
+            tally.killed("agent, while it measures or keeps");
+        }
+        if world.kept(ticket.clone(), state.clone()).is_err() {
+            world.measure(&ticket, &state)?.wait().await.context("waiting for netsonde")?;
+        }
+        let parcel = world.kept(ticket, state).context("after a kill while a bundle was kept")?;
+        for _ in 0..MOST_A_BUNDLE {
+            if kills >= wanted || one_kill(&mut world, &parcel, send_ms, &mut chance, &mut tally, &mut kills).await? {
+                break;
+            }
+        }
+        if world.places(&parcel) != ["sent"] && !end(&world, &parcel).await? {
+            tally.lost.push(format!("bundle {} is not delivered", parcel.id));
+        }
+        tally.acknowledged += 1;
+        delivered.push(parcel);
+    }
+    judge(&mut world, &delivered, &mut tally).await?;
+    Ok(tally)
+}
+
+/// Sends and kills one of the two on the way. True where the send was through before.
+async fn one_kill(
+    world: &mut World,
+    parcel: &Parcel,
+    send_ms: u64,
+    chance: &mut Chance,
+    tally: &mut Tally,
+    kills: &mut u64,
+) -> Result<bool> {
+    let mut send = world.send(parcel, &parcel.ticket)?;
+    tokio::time::sleep(Duration::from_millis(chance.below(send_ms + send_ms / 4))).await;
+    if let Some(status) = send.try_wait().context("asking for netsonde")? {
+        return Ok(status.success());
+    }
+    let whom = if chance.below(4) == 0 { "backend" } else { "agent" };
+    if whom == "agent" {
+        send.kill().await.context("killing netsonde")?;
+    } else {
+        world.backend.kill().await?;
+    }
+    *kills += 1;
+    let is_stored = world.stored(parcel).is_some();
+    let moment = match (whom, is_stored) {
+        ("agent", false) if world.is_staged() => "agent, after a part was staged",
+        ("agent", false) => "agent, before anything is stored",
+        ("agent", true) => "agent, after the backend stored",
+        (_, false) if world.is_staged() => "backend, after a part was staged",
+        (_, false) => "backend, before anything is stored",
+        (_, true) => "backend, after it stored",
+    };
+    tally.killed(moment);
+    let places = world.places(parcel);
+    match places.len() {
+        0 => tally.lost.push(format!("bundle {} is nowhere after a kill: {moment}", parcel.id)),
+        1 => {}
+        _ => tally.duplicated.push(format!("bundle {} is in {places:?} after a kill: {moment}", parcel.id)),
+    }
+    if whom == "backend" {
+        let stage = &world.stage;
+        world.backend.restart(stage).await?;
+        // The agent goes on by itself, or gives up and keeps the bundle.
+        let ended = tokio::time::timeout(SEND_LIMIT, send.wait()).await.context("netsonde hangs after the backend died")?;
+        return Ok(ended.context("waiting for netsonde")?.success());
+    }
+    Ok(world.places(parcel) == ["sent"])
+}
+
+/// Sends without a kill.
+pub(crate) async fn end(world: &World, parcel: &Parcel) -> Result<bool> {
+    let mut send = world.send(parcel, &parcel.ticket)?;
+    let ended = tokio::time::timeout(SEND_LIMIT, send.wait()).await.context("netsonde hangs")?;
+    Ok(ended.context("waiting for netsonde")?.success())
+}
+
+/// Everything that was acknowledged is there, once, byte for byte, and the store is in order.
+pub(crate) async fn judge(world: &mut World, delivered: &[Parcel], tally: &mut Tally) -> Result<()> {
+    world.backend.kill().await?;
+    let stage = &world.stage;
+    world.backend.restart(stage).await?;
+    for parcel in delivered {
+        match world.stored(parcel) {
+            Some(bytes) if bytes == parcel.bytes => {}
+            Some(_) => tally.lost.push(format!("bundle {} has other bytes at the backend", parcel.id)),
+            None => tally.lost.push(format!("bundle {} is not at the backend", parcel.id)),
+        }
+        if world.places(parcel) != ["sent"] {
+            tally.lost.push(format!("bundle {} lies in {:?} on its machine", parcel.id, world.places(parcel)));
+        }
+    }
+    world.backend.kill().await?;
+    let (count, is_fine, text) = world.verify().await?;
+    if !is_fine {
+        tally.lost.push(format!("netsonde-backend verify: {text}"));
+    }
+    let expected = delivered.len() as u64;
+    if count > expected {
+        tally.duplicated.push(format!("the backend has {count} bundles, and {expected} were sent"));
+    } else if count < expected {
+        tally.lost.push(format!("the backend has {count} bundles, and {expected} were delivered"));
+    }
+    Ok(())
+}

@@ -1,0 +1,118 @@
+//! Faults of disks, processes, networks and clocks against the product's own code and its real programs. The last line counts what was done and what was
+//! lost; anything lost, twice there, or not tried is a failure.
+#![expect(clippy::print_stdout, reason = "what the suite prints is what it is for")]
+
+/// Ten thousand bundles that wait.
+mod crowd;
+/// Disks that are full, or read-only.
+mod disks;
+/// The real programs, killed at random times.
+mod kills;
+/// The agent's spool on a disk that is cut at every step.
+mod model;
+/// Paths that are cut, and answers that are no backend's.
+mod paths;
+/// What was done, and what came of it.
+mod tally;
+/// A real backend, and bundles that wait for it.
+mod world;
+
+use anyhow::{Context, Result};
+use clap::{Parser, Subcommand};
+use std::process::ExitCode;
+use tally::Tally;
+
+/// Injects faults on this machine alone.
+#[derive(Parser)]
+#[command(name = "faults", after_help = "Examples:\n  cargo faults\n  cargo faults model\n  cargo faults --quick")]
+struct Arguments {
+    #[command(subcommand)]
+    part: Option<Part>,
+    /// A share of everything
+    #[arg(long, global = true)]
+    quick: bool,
+    /// How many times a process is killed; 1000, and 60 in the quick share
+    #[arg(long, global = true)]
+    kills: Option<u64>,
+    /// Of the moments at which processes are killed
+    #[arg(long, global = true, default_value_t = 1)]
+    seed: u64,
+}
+
+#[derive(Clone, Copy, Subcommand)]
+enum Part {
+    /// The spool on a simulated disk: every step cut and refused, each sync taken away
+    Model,
+    /// Agent and backend as real processes, killed at random times
+    Kills,
+    /// Connections cut at every KiB, and answers that are no backend's
+    Paths,
+    /// A full disk and a read-only one under the real agent
+    Disks,
+    /// Ten thousand bundles that wait
+    Crowd,
+}
+
+fn main() -> ExitCode {
+    // Cargo hands on the `--` that separates its own arguments.
+    let arguments = std::env::args().enumerate().filter(|(place, text)| *place != 1 || text != "--").map(|(_, text)| text);
+    let arguments = Arguments::parse_from(arguments);
+    let tally = match run(&arguments) {
+        Ok(tally) => tally,
+        Err(error) => {
+            println!("the suite could not be run: {error:#}");
+            return ExitCode::FAILURE;
+        }
+    };
+    for line in tally.lost.iter().chain(&tally.duplicated).chain(&tally.wanting).take(40) {
+        println!("WRONG  {line}");
+    }
+    for line in &tally.skipped {
+        println!("skipped {line}");
+    }
+    println!("{tally}");
+    if tally.is_fine() { ExitCode::SUCCESS } else { ExitCode::FAILURE }
+}
+
+fn run(arguments: &Arguments) -> Result<Tally> {
+    let runtime = tokio::runtime::Runtime::new().context("starting the runtime")?;
+    let mut tally = Tally::default();
+    if matches!(arguments.part, None | Some(Part::Model)) {
+        tally.add(model(arguments.quick));
+    }
+    if matches!(arguments.part, None | Some(Part::Crowd)) {
+        tally.add(crowd::run()?);
+    }
+    if matches!(arguments.part, None | Some(Part::Paths)) {
+        let paths = runtime.block_on(paths::run(if arguments.quick { 6 } else { 1 }))?;
+        println!("cut paths and wrong answers: {paths}");
+        tally.add(paths);
+    }
+    if matches!(arguments.part, None | Some(Part::Disks)) {
+        let disks = runtime.block_on(disks::run())?;
+        println!("full and read-only disks: {disks}");
+        tally.add(disks);
+    }
+    if matches!(arguments.part, None | Some(Part::Kills)) {
+        let wanted = arguments.kills.unwrap_or(if arguments.quick { 60 } else { 1_000 });
+        let kills = runtime.block_on(kills::run(wanted, arguments.seed))?;
+        println!("real processes: {kills}");
+        for (moment, count) in &kills.kills {
+            println!("  {count} x {moment}");
+        }
+        tally.add(kills);
+    }
+    Ok(tally)
+}
+
+fn model(quick: bool) -> Tally {
+    let (mut tally, mutations) = model::exhaustive();
+    println!("spool on a simulated disk: {tally}");
+    for (sync, losses) in &mutations {
+        println!("  without `{sync}`: {losses} losses found");
+    }
+    let random = model::random(if quick { 500 } else { 10_000 });
+    println!("any deeds, any crash: {random}");
+    tally.add(random);
+    tally
+}

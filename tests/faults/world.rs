@@ -1,0 +1,124 @@
+use anyhow::{Context, Result, bail};
+use netsonde_contract::ticket::Ticket;
+use netsonde_tests::programs::program;
+use netsonde_tests::stage::{Backend, Stage};
+use sha2::{Digest, Sha256};
+use std::path::{Path, PathBuf};
+use std::process::Stdio;
+use tokio::net::TcpListener;
+use tokio::process::{Child, Command};
+
+/// A real backend, and something to measure.
+pub(crate) struct World {
+    pub(crate) stage: Stage,
+    pub(crate) backend: Backend,
+    target: TcpListener,
+    parcels: u32,
+}
+
+/// A bundle that waits in an agent's spool, for a ticket.
+pub(crate) struct Parcel {
+    pub(crate) ticket: String,
+    pub(crate) state: PathBuf,
+    /// The name of its folder in the spool.
+    pub(crate) id: String,
+    pub(crate) bytes: Vec<u8>,
+}
+
+impl World {
+    pub(crate) async fn new() -> Result<Self> {
+        let stage = Stage::new()?;
+        let backend = Backend::start(&stage).await?;
+        let target = TcpListener::bind("127.0.0.1:0").await.context("listening on loopback")?;
+        Ok(Self { stage, backend, target, parcels: 0 })
+    }
+
+    /// A ticket and a state directory, and nothing measured yet.
+    pub(crate) async fn ticket(&mut self) -> Result<(String, PathBuf)> {
+        self.parcels += 1;
+        let target = self.target.local_addr().context("the target's address")?.to_string();
+        let ticket = self.stage.ticket(&self.backend, &format!("F-{}", self.parcels), "port", &[target]).await?;
+        Ok((ticket.ticket, self.stage.folder().join(format!("state-{}", self.parcels))))
+    }
+
+    /// The agent's command, with its messages kept from the screen.
+    pub(crate) fn agent(&self, state: &Path, arguments: &[&str]) -> Result<Child> {
+        let mut command = Command::new(program("netsonde")?);
+        command.args(arguments).arg("--state-dir").arg(state).env("HOME", self.stage.folder());
+        command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::null()).kill_on_drop(true);
+        command.spawn().context("starting netsonde")
+    }
+
+    /// Measures for the ticket and keeps the bundle.
+    pub(crate) fn measure(&self, ticket: &str, state: &Path) -> Result<Child> {
+        self.agent(state, &["run", "--ticket", ticket, "--yes", "--no-upload", "--keep"])
+    }
+
+    pub(crate) fn send(&self, parcel: &Parcel, ticket: &str) -> Result<Child> {
+        self.agent(&parcel.state, &["spool", "retry", &parcel.id, "--ticket", ticket, "--yes", "--keep"])
+    }
+
+    /// A bundle that waits.
+    pub(crate) async fn parcel(&mut self) -> Result<Parcel> {
+        let (ticket, state) = self.ticket().await?;
+        let ended = self.measure(&ticket, &state)?.wait().await.context("waiting for netsonde")?;
+        self.kept(ticket, state).with_context(|| format!("netsonde run ended with {ended}"))
+    }
+
+    /// What a run left in the spool.
+    pub(crate) fn kept(&self, ticket: String, state: PathBuf) -> Result<Parcel> {
+        let ready = state.join("spool/ready");
+        let mut folders: Vec<PathBuf> =
+            ready.read_dir().context("looking into the spool")?.flatten().map(|entry| entry.path()).collect();
+        let (Some(folder), true) = (folders.pop(), folders.is_empty()) else {
+            bail!("there is not one bundle in {}", ready.display())
+        };
+        let file =
+            folder.read_dir()?.flatten().map(|entry| entry.path()).find(|path| path.to_string_lossy().ends_with(".tar.gz"));
+        let bytes = std::fs::read(file.context("the spool's entry has no bundle")?).context("reading the bundle")?;
+        let id = folder.file_name().unwrap_or_default().to_string_lossy().into_owned();
+        Ok(Parcel { ticket, state, id, bytes })
+    }
+
+    /// The bundle's bytes in the backend's store.
+    pub(crate) fn stored(&self, parcel: &Parcel) -> Option<Vec<u8>> {
+        let digest: String = Sha256::digest(&parcel.bytes).iter().map(|byte| format!("{byte:02x}")).collect();
+        std::fs::read(self.stage.folder().join("backend/blobs/sha256").join(digest.get(..2)?).join(&digest)).ok()
+    }
+
+    /// Parts of uploads that are not whole yet.
+    pub(crate) fn is_staged(&self) -> bool {
+        self.stage.folder().join("backend/uploads").read_dir().is_ok_and(|mut files| files.next().is_some())
+    }
+
+    /// In which of the spool's folders a bundle lies, byte for byte.
+    pub(crate) fn places(&self, parcel: &Parcel) -> Vec<&'static str> {
+        let is_in = |stage: &&str| {
+            let folder = parcel.state.join("spool").join(stage).join(&parcel.id);
+            let files = folder.read_dir().into_iter().flatten().flatten();
+            files.map(|file| file.path()).any(|path| std::fs::read(path).is_ok_and(|bytes| bytes == parcel.bytes))
+        };
+        ["ready", "sent"].into_iter().filter(is_in).collect()
+    }
+
+    /// How many bundles the backend has, by a look at each of them, and whether anything is wrong with one. The backend must have ended.
+    pub(crate) async fn verify(&self) -> Result<(u64, bool, String)> {
+        let mut command = Command::new(program("netsonde-backend")?);
+        command.arg("verify").arg("--data").arg(self.stage.folder().join("backend"));
+        let output = command.output().await.context("running netsonde-backend verify")?;
+        let text = format!("{}{}", String::from_utf8_lossy(&output.stdout), String::from_utf8_lossy(&output.stderr));
+        let count = text.lines().find_map(|line| line.split_once(" bundles (")?.0.trim().parse().ok());
+        Ok((count.with_context(|| format!("netsonde-backend verify said: {text}"))?, output.status.success(), text))
+    }
+}
+
+/// The same ticket with the backend elsewhere on loopback.
+pub(crate) fn moved(ticket: &str, port: u16, is_plain: bool) -> Result<String> {
+    let mut ticket = Ticket::parse(ticket).context("reading the ticket")?;
+    let scheme = if is_plain { "http" } else { ticket.backend.split_once("://").context("the backend's URL has no scheme")?.0 };
+    ticket.backend = format!("{scheme}://127.0.0.1:{port}");
+    if is_plain {
+        ticket.tls_pin = None;
+    }
+    Ok(ticket.encode().to_string())
+}
