@@ -321,7 +321,9 @@ impl Daemon {
     pub(super) fn sent(&mut self, sent: Sent) {
         match sent {
             // Support cancelled the order meanwhile.
-            Sent::Later { entry, .. } if self.state.spool().find_ready(&entry.bundle).is_none() => self.queue.remove(&entry.bundle),
+            Sent::Later { entry, .. } if self.state.spool().find_ready(&entry.bundle).is_none() => {
+                self.queue.remove(&entry.bundle)
+            }
             Sent::Later { entry, hint, reason } => {
                 let tries = entry.tries.after_failure(self.clock.wall(), hint, &reason, Chance(chance()));
                 let noted = self.state.lock().and_then(|_lock| self.state.spool().tried(&entry, tries.clone()));

@@ -598,7 +598,10 @@ fn an_order_that_is_cancelled_while_its_bundle_is_on_its_way_ends_within_a_secon
     let report = world.backend.wait_state(&order, DeliveryState::Cancelled);
     assert!(began.now() < Duration::from_secs(1), "{:?}", began.now());
     assert_eq!(report.code.as_deref(), Some("cancelled"));
-    assert!(world.state().spool().scan(crate::spool::Depth::Entries).ready.is_empty(), "what was cancelled is sent by nobody later");
+    assert!(
+        world.state().spool().scan(crate::spool::Depth::Entries).ready.is_empty(),
+        "what was cancelled is sent by nobody later"
+    );
     world.backend.give(|told| told.holds_uploads = false);
     world.backend.deliver(&next, ENGINEER);
     world.backend.wait_state(&next, DeliveryState::Uploaded);

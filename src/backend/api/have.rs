@@ -9,7 +9,7 @@ use std::sync::Arc;
 
 /// Which of an agent's delivered bundles are not here: the database is older than their receipts.
 pub(super) async fn wanted(State(app): State<Arc<App>>, from: FromAgent) -> Result<Json<Wanted>, Refused> {
-    check_single(&from.agent)?;
+    check_single(from.agent.standing)?;
     let Have { bundles } = from.json()?;
     if bundles.len() > MAX_IDS {
         return Err(

@@ -1,5 +1,5 @@
 use crate::app::App;
-use crate::fleet::{FromAgent, check_single};
+use crate::fleet::{FromAgent, check_single, unknown_agent};
 use crate::problem::Refused;
 use crate::store::ReportRow;
 use netsonde_contract::api::health::{HealthHeard, HealthReport, LONGEST_SILENCE_SECONDS, MAX_CHANGES, MAX_CHECKS};
@@ -16,7 +16,7 @@ const SHORTEST_SILENCE_SECONDS: u32 = 10;
 
 /// `POST /v1/agents/self/health`: keeps what the agent tells, and says up to where.
 pub(crate) async fn hear(app: &App, from: FromAgent) -> Result<HealthHeard, Refused> {
-    check_single(&from.agent)?;
+    check_single(from.agent.standing)?;
     let mut report: HealthReport = from.json()?;
     check(&report)?;
     for check in &mut report.checks {
@@ -27,10 +27,11 @@ pub(crate) async fn hear(app: &App, from: FromAgent) -> Result<HealthHeard, Refu
         told.change.sentence = short(&told.change.sentence, MAX_SENTENCE_CHARS);
     }
     let received = app.clock.now();
+    let known = app.store.agent(from.agent.id.as_str()).await?.ok_or_else(unknown_agent)?;
     let row = ReportRow {
         agent: from.agent.id,
-        host_name: from.agent.host_name.map(|name| short(&name, MAX_NAME_CHARS)),
-        labels: from.agent.labels,
+        host_name: known.host_name.map(|name| short(&name, MAX_NAME_CHARS)),
+        labels: known.labels,
         report,
         received,
         url: app.place.url.clone(),

@@ -69,7 +69,7 @@ async fn only_the_pinned_key_is_spoken_to_over_tls() {
 #[tokio::test]
 async fn a_connection_of_http2_that_asks_for_nothing_is_told_to_go_and_the_next_request_takes_another() {
     let limits = Limits { idle: SHORT, connections: 1, ..Limits::default() };
-    let server = Server::with(Options { limits, plain: false }).await;
+    let server = Server::with(Options { limits, plain: false, ..Options::default() }).await;
     let client = client_of_http2(server.app.place.tls_pin.as_ref().unwrap());
     let health = format!("{}{}", server.url, path::HEALTH);
     assert_eq!(client.get(&health).send().await.unwrap().version(), reqwest::Version::HTTP_2);
