@@ -26,7 +26,13 @@ const CONTROL: &str = "another name server to compare with, one that is not on t
 const TABLE: &[(&str, &str, Needs)] = &[
     ("tcp.refused", "tcp.rejected_by_middlebox", RawSockets(RESET_TTL)),
     ("tcp.refused", "tcp.rejected_by_middlebox", Other("a connection to the port from the target's own network")),
-    ("tcp.refused", "host.firewall_local", Other("this machine's own packet filter, which an administrator may read")),
+    (
+        "tcp.refused",
+        "host.firewall_local",
+        Other(
+            "a look at the rules of this machine's own packet filter (`nft list ruleset`, Windows Defender Firewall), which takes an administrator",
+        ),
+    ),
     ("tcp.reset_midstream", "tcp.idle_timeout", RawSockets(RESET_TTL)),
     ("tcp.snat_exhausted", "host.ephemeral_ports_exhausted", Other("as many connections from a machine behind another gateway")),
     (

@@ -25,6 +25,8 @@ pub(crate) struct Attempt<'a> {
     pub(crate) failure: Option<&'a Failure>,
     /// The request was sent there by a redirect, so that the address may be another host's.
     pub(crate) redirected: bool,
+    /// By a measurement that was made to tell causes apart, at an address that the run had met before.
+    pub(crate) by_follow_up: bool,
     /// By a tcp check, whose attempts are side by side and differ in nothing else.
     pub(crate) by_tcp_check: bool,
 }
@@ -42,6 +44,7 @@ impl<'a> Attempt<'a> {
             syn_retransmits: connect.syn_retransmits,
             failure: connect.failure.as_ref(),
             redirected: false,
+            by_follow_up: !seen.outcome.separates.is_empty(),
             by_tcp_check: true,
         })
         .filter(Self::was_made)
@@ -60,6 +63,7 @@ impl<'a> Attempt<'a> {
             syn_retransmits: None,
             failure: handshake.failure.as_ref().filter(|failure| is_before_connected(failure)),
             redirected: false,
+            by_follow_up: !seen.outcome.separates.is_empty(),
             by_tcp_check: false,
         })
         .filter(Self::was_made)
@@ -78,6 +82,7 @@ impl<'a> Attempt<'a> {
             syn_retransmits: None,
             failure: service.failure.as_ref().filter(|failure| is_before_connected(failure)),
             redirected: false,
+            by_follow_up: !seen.outcome.separates.is_empty(),
             by_tcp_check: false,
         })
         .filter(Self::was_made)
@@ -101,6 +106,7 @@ impl<'a> Attempt<'a> {
             syn_retransmits: None,
             failure,
             redirected: exchange.redirect > 0,
+            by_follow_up: !seen.outcome.separates.is_empty(),
             by_tcp_check: false,
         })
         .filter(Self::was_made)
@@ -119,6 +125,7 @@ impl<'a> Attempt<'a> {
             syn_retransmits: None,
             failure: load.failure.as_ref().filter(|failure| is_before_connected(failure)),
             redirected: false,
+            by_follow_up: !seen.outcome.separates.is_empty(),
             by_tcp_check: false,
         })
         .filter(Self::was_made)

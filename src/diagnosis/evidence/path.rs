@@ -201,12 +201,10 @@ impl<'a> Evidence<'a> {
 
     /// How much of a fault at one address is felt: less where another address of the target works.
     pub(crate) fn severity_at(&self, address: IpAddr) -> Severity {
-        let connected =
-            |attempt: &&super::Attempt<'_>| attempt.connected() && attempt.address.ip() != address && !attempt.redirected;
         let works = if self.attempts().is_empty() {
             self.addresses().into_iter().any(|other| other != address && !self.answered(other).is_empty())
         } else {
-            self.attempts().iter().any(|attempt| connected(&attempt))
+            self.attempts_beside(address).any(super::Attempt::connected)
         };
         if works { Severity::Degraded } else { Severity::Problem }
     }

@@ -27,7 +27,7 @@ fn towards(evidence: &Evidence<'_>, address: IpAddr) -> Option<Candidate> {
     }
     let (hop, router, id) = evidence.last_router(address)?;
     let beyond = passes_on(evidence, address, router)?;
-    let host = named(&evidence.host(), address);
+    let host = named(&evidence.host_at(address), address);
     let sentence = format!(
         "Everything sent to {host} is lost behind the router {router} (hop {hop}), which passes traffic to other targets on: the way from there is broken."
     );

@@ -58,7 +58,7 @@ fn towards(evidence: &Evidence<'_>, address: IpAddr) -> Option<Candidate> {
     };
     let sentence = format!(
         "{} does not answer to {}{}, but {answer}: a filter keeps diagnostic packets out, and applications are not touched by that.",
-        named(&evidence.host(), address),
+        named(&evidence.host_at(address), address),
         list(&silent),
         filter.unwrap_or_default()
     );

@@ -42,7 +42,7 @@ fn only_fast(evidence: &Evidence<'_>, address: IpAddr) -> Option<Candidate> {
     let known = if calm.of == 0 { "no slower ones were sent" } else { "too few slower ones were sent" };
     let sentence = format!(
         "Packets to {} are lost: {} of the pings that came fast got no answer, and {known} to tell whether the path loses them or a limit on ping answers does.",
-        named(&evidence.host(), address),
+        named(&evidence.host_at(address), address),
         burst.words()
     );
     let candidate = Candidate::new(Severity::Degraded, FAST_ALONE, sentence)
@@ -60,7 +60,7 @@ fn only_fast(evidence: &Evidence<'_>, address: IpAddr) -> Option<Candidate> {
 
 fn towards(evidence: &Evidence<'_>, address: IpAddr) -> Option<Candidate> {
     let lost = share(evidence, address)?;
-    let host = named(&evidence.host(), address);
+    let host = named(&evidence.host_at(address), address);
     let again: Vec<&ObservationId> = evidence
         .attempts()
         .iter()

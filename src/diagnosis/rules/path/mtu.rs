@@ -76,7 +76,7 @@ fn swallowed_on_the_way(evidence: &Evidence<'_>, target: IpAddr) -> Option<Candi
     let before = hops.iter().rev().find(|other| other.ttl < hop.ttl && other.mtu_bytes.is_some_and(|bytes| bytes >= silent));
     let sentence = format!(
         "Large packets to {} vanish without a word before hop {}: there is no answer above {passed} bytes, and no router says so. Connections come to a halt as soon as they send more than a little.",
-        named(&evidence.host(), target),
+        named(&evidence.host_at(target), target),
         hop.ttl
     );
     let candidate = Candidate::new(Severity::Degraded, BY_TRACE, sentence)

@@ -38,7 +38,7 @@ fn towards(evidence: &Evidence<'_>, address: IpAddr) -> Option<Candidate> {
     if router.is_none() && on_link.is_none() {
         return None;
     }
-    let host = named(&evidence.host(), address);
+    let host = named(&evidence.host_at(address), address);
     let mut sentence = format!("Nothing answers at {host}: {}.", tried(evidence, address));
     let action = match router {
         Some((hop, router, _)) => {
