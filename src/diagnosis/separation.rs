@@ -2,8 +2,9 @@
 //! from or the measurement that would decide.
 
 use crate::rule::Rule;
+use netsonde_contract::cause;
 use netsonde_contract::environment::Environment;
-use netsonde_contract::finding::{NotSeparated, Rejected};
+use netsonde_contract::finding::{NotSeparated, Place, Rejected};
 
 /// What a decision needs that the run did not have.
 enum Needs {
@@ -64,6 +65,7 @@ const TABLE: &[(&str, &str, Needs)] = &[
 /// The neighbours that remain beside a finding of this rule.
 pub(crate) fn remaining(
     rule: &Rule,
+    place: &Place,
     rejected: &[Rejected],
     settled_by: Option<&str>,
     environment: &Environment,
@@ -74,7 +76,9 @@ pub(crate) fn remaining(
         let would_take = would_take(rule.code, neighbour, environment).or_else(|| settled_by.map(str::to_owned))?;
         Some(NotSeparated { cause: (*neighbour).to_owned(), would_take })
     };
-    rule.neighbours.iter().filter(is_open).filter_map(of).collect()
+    // What is wrong with a name server is no neighbour of what was seen elsewhere.
+    let is_near = |neighbour: &&&str| cause::area(neighbour) != "dns" || rule.area() == "dns" || place.resolver.is_some();
+    rule.neighbours.iter().filter(is_near).filter(is_open).filter_map(of).collect()
 }
 
 fn would_take(cause: &str, neighbour: &str, environment: &Environment) -> Option<String> {

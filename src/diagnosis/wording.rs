@@ -28,9 +28,10 @@ pub(crate) fn count(number: i64, unit: &str) -> String {
     if number == 1 { format!("1 {unit}") } else { format!("{number} {unit}s") }
 }
 
-/// `0.4 ms`, `35 ms`, `2.3 seconds`.
+/// `20 µs`, `1.4 ms`, `35 ms`, `2.3 seconds`.
 pub(crate) fn duration(microseconds: u64) -> String {
     match microseconds {
+        ..1_000 => format!("{microseconds} µs"),
         ..10_000 => format!("{:.1} ms", microseconds as f64 / 1_000.0),
         10_000..1_000_000 => format!("{} ms", microseconds / 1_000),
         _ => format!("{:.1} seconds", microseconds as f64 / 1_000_000.0),
@@ -61,7 +62,8 @@ mod tests {
     fn lists_and_durations_read_as_a_person_would_say_them() {
         assert_eq!(list(&["a", "b", "c"]), "a, b and c");
         assert_eq!(list(&["a"]), "a");
-        assert_eq!(duration(350), "0.3 ms");
+        assert_eq!(duration(350), "350 µs");
+        assert_eq!(duration(1_350), "1.4 ms");
         assert_eq!(duration(35_400), "35 ms");
         assert_eq!(duration(2_340_000), "2.3 seconds");
     }

@@ -26,7 +26,7 @@ use crate::article;
 use crate::candidate::Candidate;
 use crate::evidence::Evidence;
 use crate::rule::Rule;
-use crate::rules::RULES;
+use crate::rules::{self, RULES};
 use crate::separation;
 use crate::spot::Spot;
 use netsonde_contract::control::ControlSays;
@@ -68,6 +68,7 @@ pub(crate) fn conclude(outcomes: &[Outcome], environment: &Environment, weigh: &
         let (failures, held_back) = unexplained::of(&evidence, &hypotheses);
         unexplained.extend(failures);
         not_measured.extend(held_back);
+        not_measured.extend(rules::held_back(&evidence));
         findings.extend(hypotheses.into_iter().map(|hypothesis| finding(hypothesis, target, environment)));
     }
     ranking::rank(&mut findings);
@@ -119,8 +120,11 @@ fn finding(hypothesis: Hypothesis, target: Option<&Target>, environment: &Enviro
     let Hypothesis { rule, candidate, suppressed, control } = hypothesis;
     let open = candidate.confidence < SETTLED;
     let settled_by = candidate.settled_by.or_else(|| rule.settled_by.map(str::to_owned)).filter(|_| open);
-    let could_not_separate =
-        if open { separation::remaining(rule, &candidate.rejected, settled_by.as_deref(), environment) } else { Vec::new() };
+    let could_not_separate = if open {
+        separation::remaining(rule, &candidate.place, &candidate.rejected, settled_by.as_deref(), environment)
+    } else {
+        Vec::new()
+    };
     Finding {
         cause: rule.code.to_owned(),
         severity: candidate.severity,

@@ -148,6 +148,11 @@ impl<'a> Attempt<'a> {
         self.failure.is_some_and(|failure| failure.code == FailureCode::Refused && failure.icmp.is_none())
     }
 
+    /// The connection stood and was reset before anything was sent: a refused SYN ends in other words.
+    pub(crate) fn reset_at_once(&self) -> bool {
+        self.failure.is_some_and(|failure| failure.code == FailureCode::Reset && failure.icmp.is_none())
+    }
+
     pub(crate) fn silent(&self) -> bool {
         self.failure.is_some_and(|failure| failure.code == FailureCode::TimedOut && failure.icmp.is_none())
     }

@@ -19,6 +19,10 @@ const PLAIN_ONLY: &[&str] = &["dns.edns_dropped", "dns.resolver_unreachable"];
 /// Servers of one name that are asked again: a machine has two or three.
 const MAX_SERVERS: usize = 3;
 
+const LOSSY: &[&str] = &["path.loss", "dns.resolver_unreachable"];
+/// Packets of one server after which a share of loss is known well enough.
+const ENOUGH_PACKETS: usize = 12;
+
 const MISSING: &[&str] = &["dns.nxdomain", "dns.resolver_unreachable", "dns.servfail"];
 
 pub(super) fn questions(doubt: &Doubt<'_, '_>) -> Vec<Question> {
@@ -69,6 +73,13 @@ fn of_server(doubt: &Doubt<'_, '_>, view: &NameView<'_>, server: &ServerView<'_>
     let compared = doubt.evidence.unchecked.iter().any(|lookup| is_of(lookup.fact, server.server));
     if failed && !compared && open(BROKEN) {
         questions.extend(ask(check, server.server, &json!({"compare_cd": true, "attempts": 1}), BROKEN, 0.9, 4, 2_000));
+    }
+    let over_udp = || server.lookups.iter().filter(|lookup| is_over(lookup, Transport::Udp)).flat_map(|lookup| &lookup.sent);
+    let (lost, answered) = (over_udp().filter(|sent| sent.rcode.is_none()).count(), over_udp().any(|sent| sent.rcode.is_some()));
+    if lost > 0 && answered && over_udp().count() < ENOUGH_PACKETS && open(LOSSY) {
+        // The same two questions over and over, each until it is answered: what is lost by chance is lost and answered.
+        let changes = json!({"types": ["A", "AAAA", "A", "AAAA", "A", "AAAA"], "attempts": 4, "timeout_ms": 300});
+        questions.extend(ask(check, server.server, &changes, LOSSY, 0.8, 12, 3_500));
     }
     if open(&["dns.edns_dropped"]) {
         let changes = json!({"edns": "fallback", "attempts": 3, "timeout_ms": 500});
