@@ -38,6 +38,19 @@ pub(crate) fn duration(microseconds: u64) -> String {
     }
 }
 
+/// What a failure says, in words for people: without the number that the system has for it, and without a library's own words for bytes
+/// that it could not read as what was expected.
+pub(crate) fn plain(text: &str) -> String {
+    if text.contains("unexpected message") || text.contains("operation was canceled") {
+        return "what came is no answer to the request".to_owned();
+    }
+    let numbered = text.split_once(" (os error ").and_then(|(before, rest)| Some((before, rest.split_once(')')?)));
+    match numbered {
+        Some((before, (_, after))) => format!("{before}{after}"),
+        None => text.to_owned(),
+    }
+}
+
 /// `a`, `a and b`, `a, b and c`.
 pub(crate) fn list<T: Display>(items: &[T]) -> String {
     let words: Vec<String> = items.iter().map(ToString::to_string).collect();
@@ -66,6 +79,17 @@ mod tests {
         assert_eq!(duration(1_350), "1.4 ms");
         assert_eq!(duration(35_400), "35 ms");
         assert_eq!(duration(2_340_000), "2.3 seconds");
+    }
+
+    #[test]
+    fn what_the_system_and_libraries_say_is_told_in_plain_words() {
+        assert_eq!(plain("Connection reset by peer (os error 104)"), "Connection reset by peer");
+        assert_eq!(plain("GET x: No route to host (os error 113), at once"), "GET x: No route to host, at once");
+        assert_eq!(
+            plain("operation was canceled: received unexpected message from connection"),
+            "what came is no answer to the request"
+        );
+        assert_eq!(plain("no answer within 3500 ms"), "no answer within 3500 ms");
     }
 
     #[test]

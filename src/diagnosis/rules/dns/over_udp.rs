@@ -3,6 +3,7 @@
 use super::resolver;
 use crate::candidate::Candidate;
 use crate::evidence::{Evidence, NameView, Seen, ServerView, Share};
+use crate::rules::path::loss;
 use crate::spot::Spot;
 use crate::threshold::SLOW_LOOKUP_US;
 use netsonde_contract::failure::FailureCode;
@@ -103,7 +104,7 @@ fn only_tcp(evidence: &Evidence<'_>, names: &[NameView<'_>], view: &NameView<'_>
 pub(in crate::rules) fn lossy(evidence: &Evidence<'_>) -> Vec<Candidate> {
     let names = evidence.names();
     let each = names.iter().flat_map(|view| view.servers.iter().map(move |server| (view, server)));
-    each.filter_map(|(view, server)| loses_questions(view, server)).collect()
+    each.filter_map(|(view, server)| loses_questions(evidence, view, server)).collect()
 }
 
 /// Of the questions that got an answer at some time, the packets that got none.
@@ -123,7 +124,7 @@ fn share<'a>(server: &ServerView<'a>) -> Share<'a> {
     share
 }
 
-fn loses_questions(view: &NameView<'_>, server: &ServerView<'_>) -> Option<Candidate> {
+fn loses_questions(evidence: &Evidence<'_>, view: &NameView<'_>, server: &ServerView<'_>) -> Option<Candidate> {
     let share = share(server);
     let sent = || server.lookups.iter().flat_map(|lookup| packets(lookup.fact));
     // What loses every packet of one kind, and none of another, is no chance.
@@ -134,7 +135,11 @@ fn loses_questions(view: &NameView<'_>, server: &ServerView<'_>) -> Option<Candi
         return None;
     }
     let address = server.server.ip();
-    let severity = severity(view).max(Severity::Degraded);
+    let severity = severity(view);
+    // What nobody waited for is felt by nobody; and where pings of the address are lost too, the same loss is told of all packets to it.
+    if severity < Severity::Degraded || loss::share(evidence, address).is_some() {
+        return None;
+    }
     let sentence = format!(
         "The name server {address} answers only some of its questions: {} of the packets over UDP got no answer, and the same questions were answered at another time. Names are found late or not at all, by chance.",
         share.words()
