@@ -32,7 +32,7 @@ pub(crate) fn count(number: i64, unit: &str) -> String {
 pub(crate) fn duration(microseconds: u64) -> String {
     match microseconds {
         ..1_000 => format!("{microseconds} µs"),
-        ..10_000 => format!("{:.1} ms", microseconds as f64 / 1_000.0),
+        1_000..10_000 => format!("{:.1} ms", microseconds as f64 / 1_000.0),
         10_000..1_000_000 => format!("{} ms", microseconds / 1_000),
         _ => format!("{:.1} seconds", microseconds as f64 / 1_000_000.0),
     }
