@@ -3,8 +3,9 @@
 
 use crate::rule::Rule;
 use netsonde_contract::capability::{Right, System};
+use netsonde_contract::cause;
 use netsonde_contract::environment::Environment;
-use netsonde_contract::finding::{NotSeparated, Rejected};
+use netsonde_contract::finding::{NotSeparated, Place, Rejected};
 
 /// What a decision needs that the run did not have.
 enum Needs {
@@ -27,7 +28,13 @@ const CONTROL: &str = "another name server to compare with, one that is not on t
 const TABLE: &[(&str, &str, Needs)] = &[
     ("tcp.refused", "tcp.rejected_by_middlebox", RawSockets(RESET_TTL)),
     ("tcp.refused", "tcp.rejected_by_middlebox", Other("a connection to the port from the target's own network")),
-    ("tcp.refused", "host.firewall_local", Other("this machine's own packet filter, which an administrator may read")),
+    (
+        "tcp.refused",
+        "host.firewall_local",
+        Other(
+            "a look at the rules of this machine's own packet filter (`nft list ruleset`, Windows Defender Firewall), which takes an administrator",
+        ),
+    ),
     ("tcp.reset_midstream", "tcp.idle_timeout", RawSockets(RESET_TTL)),
     ("tcp.snat_exhausted", "host.ephemeral_ports_exhausted", Other("as many connections from a machine behind another gateway")),
     (
@@ -59,6 +66,7 @@ const TABLE: &[(&str, &str, Needs)] = &[
 /// The neighbours that remain beside a finding of this rule.
 pub(crate) fn remaining(
     rule: &Rule,
+    place: &Place,
     rejected: &[Rejected],
     settled_by: Option<&str>,
     environment: &Environment,
@@ -69,7 +77,9 @@ pub(crate) fn remaining(
         let would_take = would_take(rule.code, neighbour, environment).or_else(|| settled_by.map(str::to_owned))?;
         Some(NotSeparated { cause: (*neighbour).to_owned(), would_take })
     };
-    rule.neighbours.iter().filter(is_open).filter_map(of).collect()
+    // What is wrong with a name server is no neighbour of what was seen elsewhere.
+    let is_near = |neighbour: &&&str| cause::area(neighbour) != "dns" || rule.area() == "dns" || place.resolver.is_some();
+    rule.neighbours.iter().filter(is_near).filter(is_open).filter_map(of).collect()
 }
 
 fn would_take(cause: &str, neighbour: &str, environment: &Environment) -> Option<String> {

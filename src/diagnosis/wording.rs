@@ -28,12 +28,26 @@ pub(crate) fn count(number: i64, unit: &str) -> String {
     if number == 1 { format!("1 {unit}") } else { format!("{number} {unit}s") }
 }
 
-/// `0.4 ms`, `35 ms`, `2.3 seconds`.
+/// `20 µs`, `1.4 ms`, `35 ms`, `2.3 seconds`.
 pub(crate) fn duration(microseconds: u64) -> String {
     match microseconds {
-        ..10_000 => format!("{:.1} ms", microseconds as f64 / 1_000.0),
+        ..1_000 => format!("{microseconds} µs"),
+        1_000..10_000 => format!("{:.1} ms", microseconds as f64 / 1_000.0),
         10_000..1_000_000 => format!("{} ms", microseconds / 1_000),
         _ => format!("{:.1} seconds", microseconds as f64 / 1_000_000.0),
+    }
+}
+
+/// What a failure says, in words for people: without the number that the system has for it, and without a library's own words for bytes
+/// that it could not read as what was expected.
+pub(crate) fn plain(text: &str) -> String {
+    if text.contains("unexpected message") || text.contains("operation was canceled") {
+        return "what came is no answer to the request".to_owned();
+    }
+    let numbered = text.split_once(" (os error ").and_then(|(before, rest)| Some((before, rest.split_once(')')?)));
+    match numbered {
+        Some((before, (_, after))) => format!("{before}{after}"),
+        None => text.to_owned(),
     }
 }
 
@@ -61,9 +75,21 @@ mod tests {
     fn lists_and_durations_read_as_a_person_would_say_them() {
         assert_eq!(list(&["a", "b", "c"]), "a, b and c");
         assert_eq!(list(&["a"]), "a");
-        assert_eq!(duration(350), "0.3 ms");
+        assert_eq!(duration(350), "350 µs");
+        assert_eq!(duration(1_350), "1.4 ms");
         assert_eq!(duration(35_400), "35 ms");
         assert_eq!(duration(2_340_000), "2.3 seconds");
+    }
+
+    #[test]
+    fn what_the_system_and_libraries_say_is_told_in_plain_words() {
+        assert_eq!(plain("Connection reset by peer (os error 104)"), "Connection reset by peer");
+        assert_eq!(plain("GET x: No route to host (os error 113), at once"), "GET x: No route to host, at once");
+        assert_eq!(
+            plain("operation was canceled: received unexpected message from connection"),
+            "what came is no answer to the request"
+        );
+        assert_eq!(plain("no answer within 3500 ms"), "no answer within 3500 ms");
     }
 
     #[test]

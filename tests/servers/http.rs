@@ -1,6 +1,7 @@
 //! An HTTP server whose path says how it behaves:
 //! `/503` answers with that status · `/slow/1500` waits 1500 ms before the first byte · `/loop` redirects to itself · `/bounce/3`
-//! redirects three times and then answers · `/bytes/100000` sends that many bytes · `/h3` offers HTTP/3 at port 443 · anything else says hello.
+//! redirects three times and then answers · `/bytes/100000` sends that many bytes · `/to/HOST` redirects to that host or HOST:PORT · `/h3`
+//! offers HTTP/3 at port 443 · anything else says hello.
 
 use super::{Server, serve_connections};
 use anyhow::Result;
@@ -40,7 +41,8 @@ async fn answer(request: Request<Incoming>) -> Result<Response<Full<Bytes>>, Inf
     let mut body = request.into_body();
     while let Some(Ok(_)) = body.frame().await {}
     let mut parts = path.trim_matches('/').split('/');
-    let (what, number) = (parts.next().unwrap_or_default(), parts.next().and_then(|text| text.parse::<u64>().ok()));
+    let (what, value) = (parts.next().unwrap_or_default(), parts.next().unwrap_or_default());
+    let number = value.parse::<u64>().ok();
     let redirect = |to: String| respond(StatusCode::FOUND, Bytes::new(), Some(to));
     Ok(match (what, number) {
         ("slow", Some(milliseconds)) => {
@@ -48,6 +50,7 @@ async fn answer(request: Request<Incoming>) -> Result<Response<Full<Bytes>>, Inf
             respond(StatusCode::OK, "late hello\n".into(), None)
         }
         ("loop", _) => redirect("/loop".into()),
+        ("to", _) => redirect(format!("http://{value}/")),
         ("bounce", Some(left)) if left > 0 => redirect(format!("/bounce/{}", left - 1)),
         ("h3", _) => {
             let mut response = respond(StatusCode::OK, "hello\n".into(), None);

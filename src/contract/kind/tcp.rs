@@ -27,9 +27,10 @@ pub struct TcpParams {
     #[serde(default)]
     #[schemars(range(min = 0, max = 1_024))]
     pub banner_bytes: u32,
-    /// Seconds to keep each connection open and idle, and then to ask the kernel whether the peer still answers.
+    /// Seconds to keep each connection open and idle, and then to ask the kernel whether the peer still answers; the longest limit of common
+    /// gateways is 600.
     #[serde(default)]
-    #[schemars(range(min = 0, max = 100))]
+    #[schemars(range(min = 0, max = 660))]
     pub hold_s: u32,
     /// Seconds between two keepalive probes while a connection is held; 0 for none.
     #[serde(default)]

@@ -3,6 +3,7 @@ use super::weighing::Weight;
 use super::{Pair, moment};
 use crate::engine::Hypothesis;
 use netsonde_contract::control::{Difference, DifferenceAbout};
+use netsonde_contract::finding::{Finding, NextStep, Place};
 use netsonde_contract::id::ObservationId;
 use netsonde_contract::outcome::{Outcome, Status};
 
@@ -38,10 +39,29 @@ pub(super) fn weight(pair: &Pair<'_, '_>, hypothesis: &Hypothesis) -> Option<Wei
         };
         (format!("{when} {at}.{}", changes(&pair.differences)), ids)
     } else {
-        let same = pair.findings.iter().find(|finding| finding.cause == hypothesis.rule.code)?;
+        let same = |finding: &&&Finding| finding.cause == hypothesis.rule.code && is_at(&finding.place, &candidate.place);
+        let same = pair.findings.iter().find(same)?;
         (format!("The same was found from this machine at {at}."), same.evidence.clone())
     };
-    (!evidence.is_empty()).then_some(Weight { confidence: candidate.confidence, text, evidence, next: None })
+    let next = worked.map(|_| NextStep {
+        who: candidate.next_step.who,
+        action: format!(
+            "{} It worked at {at}: look first at what was changed between then and this run.",
+            candidate.next_step.action
+        ),
+    });
+    (!evidence.is_empty()).then_some(Weight { confidence: candidate.confidence, text, evidence, next })
+}
+
+/// Two findings of one cause are the same only at the same address, port and page, as far as both name them.
+pub(super) fn is_at(one: &Place, other: &Place) -> bool {
+    fn agree<T: PartialEq>(one: &Option<T>, other: &Option<T>) -> bool {
+        one.is_none() || other.is_none() || one == other
+    }
+    // One name may lead to several addresses.
+    let named = one.name.is_some() && other.name.is_some();
+    let host = if named { one.name == other.name } else { agree(&one.address, &other.address) };
+    host && agree(&one.port, &other.port) && agree(&one.url, &other.url)
 }
 
 fn changes(differences: &[Difference]) -> String {

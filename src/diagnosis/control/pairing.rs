@@ -1,7 +1,8 @@
 use crate::evidence::{Evidence, Seen};
+use netsonde_contract::kind::Kind;
 use netsonde_contract::observation::Handshake;
 use netsonde_contract::outcome::Outcome;
-use netsonde_contract::target::Target;
+use netsonde_contract::target::{Scheme, Target};
 
 /// The targets of a run in the order of their first check; none stands for checks without a target.
 pub(super) fn targets(outcomes: &[Outcome]) -> Vec<Option<&Target>> {
@@ -28,12 +29,27 @@ pub(super) fn target_of<'a>(others: &'a [Outcome], wanted: Option<&Target>) -> O
     same.or_else(near).or_else(|| given().find(host)).map(Some)
 }
 
-/// The check of the other run that asks the same: of the same kind with the same parameters, else of the same name.
+/// The check of the other run that asks the same of the same: of the same kind with the same parameters, else of the same name. Two
+/// ports of one host, and two pages, are two things.
 pub(super) fn check_of<'a>(here: &Outcome, there: &Evidence<'a>) -> Option<&'a Outcome> {
-    let of_kind = || there.outcomes.iter().filter(|other| other.kind == here.kind);
+    let of_kind = || there.outcomes.iter().filter(|other| other.kind == here.kind && is_of_the_same(here, other));
     let same = of_kind().find(|other| other.parameters == here.parameters);
     let base = |outcome: &Outcome| outcome.check.as_str().split('#').next().map(str::to_owned);
     same.or_else(|| of_kind().find(|other| base(other) == base(here))).copied()
+}
+
+/// Whether what the two checks ask is about the same: the host, where that is all they ask about, else its port and page as well.
+fn is_of_the_same(here: &Outcome, there: &Outcome) -> bool {
+    let about_host = matches!(here.kind, Kind::Host | Kind::Dns | Kind::Icmp | Kind::Traceroute | Kind::Mtu);
+    match (&here.target, &there.target) {
+        _ if about_host => true,
+        (Some(here), Some(there)) => {
+            let port = |target: &Target| target.port.or(target.scheme.map(Scheme::default_port));
+            let page = |target: &Target| target.path.clone().unwrap_or_else(|| "/".to_owned());
+            port(here) == port(there) && here.scheme == there.scheme && page(here) == page(there)
+        }
+        _ => true,
+    }
 }
 
 /// The handshakes of the other run with the same host, name sent and port that saw a certificate.

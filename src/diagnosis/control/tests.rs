@@ -228,3 +228,20 @@ fn a_run_about_something_else_says_nothing() {
     assert_eq!((control.compared, control.differences.len()), (0, 0));
     assert!(diagnosis.findings.iter().all(|finding| finding.control.is_none()));
 }
+
+#[test]
+fn two_ports_and_two_pages_of_one_host_are_not_compared() {
+    let failed = |url: &'static str| {
+        Scene::new(url).check(Kind::Http, [exchange(url, |exchange| (exchange.status, exchange.expected) = (Some(500), false))])
+    };
+    let worked = |url: &'static str| Scene::new(url).check(Kind::Http, [exchange(url, |_| {})]);
+    for (here, there) in
+        [("http://shop.example:8004/", "http://shop.example/"), ("http://shop.example/a", "http://shop.example/b")]
+    {
+        let (diagnosis, control) = before(failed(here), worked(there));
+        assert!(control.differences.iter().all(|difference| difference.about != DifferenceAbout::Check), "{control:#?}");
+        assert_eq!(diagnosis.findings[0].control, None, "{diagnosis:#?}");
+    }
+    let (diagnosis, _) = before(failed("http://shop.example/"), worked("http://shop.example:80/"));
+    assert!(diagnosis.findings[0].next_step.action.contains("It worked at"), "{diagnosis:#?}");
+}

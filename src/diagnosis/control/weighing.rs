@@ -6,7 +6,7 @@ use crate::engine::Hypothesis;
 use crate::evidence::{Answer, NXDOMAIN, host_of};
 use crate::spot::Spot;
 use netsonde_contract::control::{ControlEffect, ControlRelation, ControlSays};
-use netsonde_contract::finding::{NextStep, Who};
+use netsonde_contract::finding::{Finding, NextStep, Who};
 use netsonde_contract::id::ObservationId;
 use std::net::{IpAddr, SocketAddr};
 
@@ -407,8 +407,9 @@ fn answered(pair: &Pair<'_, '_>, candidate: &Candidate, code: &str) -> Option<We
 
 /// The control's own run names the same cause for the same place: the far side, or what both share.
 fn same_there(pair: &Pair<'_, '_>, hypothesis: &Hypothesis) -> Option<Weight> {
-    let same = pair.findings.iter().find(|finding| finding.cause == hypothesis.rule.code)?;
     let candidate = &hypothesis.candidate;
+    let at_same = |finding: &&&Finding| finding.cause == hypothesis.rule.code && history::is_at(&finding.place, &candidate.place);
+    let same = pair.findings.iter().find(at_same)?;
     let of_machine = hypothesis.rule.area() == "host";
     let text = if of_machine {
         format!("{} has the same of its own.", pair.vantage.name())

@@ -41,9 +41,40 @@ fn left_out(fact: &Fact) -> Option<Note> {
             let why = format!("the path was traced without raw sockets, which leaves out {}", lost(trace));
             Some(Note { why, grant: Some(Note::WITH_SUDO.to_owned()) })
         }
+        Fact::Connect(connect) => {
+            let hold = connect
+                .hold
+                .as_ref()
+                .filter(|hold| hold.failure.is_none() && hold.answered != Some(false) && hold.keepalive_s == 0)?;
+            let held_s = hold.idle_us / 1_000_000;
+            let uncovered: Vec<String> = IDLE_LIMITS
+                .iter()
+                .filter(|(limit_s, _)| held_s <= *limit_s)
+                .map(|(limit_s, whose)| format!("{limit_s} s ({whose})"))
+                .collect();
+            let longest_s = IDLE_LIMITS.last().map_or(0, |(limit_s, _)| limit_s + IDLE_MARGIN_S);
+            (!uncovered.is_empty()).then(|| Note {
+                why: format!(
+                    "a connection lives when it is idle for {held_s} s; whether it outlives the longer limits that are common was not tried: {}",
+                    crate::wording::list(&uncovered)
+                ),
+                grant: Some(format!("hold it for longer: hold_s up to {longest_s}")),
+            })
+        }
         _ => None,
     }
 }
+
+/// After so many idle seconds the usual gateways forget a connection.
+const IDLE_LIMITS: [(u64, &str); 5] = [
+    (60, "AWS and nginx load balancers"),
+    (100, "some firewalls"),
+    (240, "Azure"),
+    (350, "AWS network load balancers and NAT"),
+    (600, "Google Cloud"),
+];
+/// A connection has to be idle for a little longer than the limit to meet it.
+const IDLE_MARGIN_S: u64 = 60;
 
 fn lost(trace: &Trace) -> String {
     let words = |lack: &TraceLacks| match lack {
@@ -56,7 +87,7 @@ fn lost(trace: &Trace) -> String {
 
 #[cfg(test)]
 mod tests {
-    use crate::scene::{Scene, address_probe, trace};
+    use crate::scene::{Scene, address_probe, held, trace};
     use netsonde_contract::finding::State;
     use netsonde_contract::kind::Kind;
     use netsonde_contract::observation::{Fact, TraceLacks};
@@ -69,6 +100,17 @@ mod tests {
         let diagnosis = Scene::new("shop.example").check(Kind::Host, facts).diagnose();
         assert_eq!(diagnosis.not_measured[0].grant.as_deref(), Some(Note::WITH_SUDO), "{diagnosis:?}");
         assert!(diagnosis.not_measured[0].why.contains("firewall was not read"));
+    }
+
+    #[test]
+    fn an_idle_connection_that_lives_says_which_limits_it_did_not_reach() {
+        let gap = |seconds| {
+            Scene::new("shop.example").check(Kind::Tcp, [held("192.0.2.1:443", 0, seconds, None)]).diagnose().not_measured
+        };
+        let why = &gap(100)[0].why;
+        assert!(why.contains("240 s (Azure)") && why.contains("600 s") && !why.contains(" 60 s"), "{why}");
+        assert!(gap(100)[0].grant.as_deref().unwrap().contains("660"));
+        assert!(gap(660).is_empty());
     }
 
     #[test]

@@ -11,6 +11,9 @@ mod gaps;
 mod merging;
 /// Which finding stands before which.
 mod ranking;
+/// Runs that a redirect led elsewhere.
+#[cfg(test)]
+mod redirects;
 /// Narrower causes in place of broader ones; consequences under their cause.
 mod suppression;
 /// Whole runs.
@@ -23,11 +26,12 @@ use crate::article;
 use crate::candidate::Candidate;
 use crate::evidence::Evidence;
 use crate::rule::Rule;
-use crate::rules::RULES;
+use crate::rules::{self, RULES};
 use crate::separation;
+use crate::spot::Spot;
 use netsonde_contract::control::ControlSays;
 use netsonde_contract::environment::Environment;
-use netsonde_contract::finding::{Diagnosis, Finding, NotMeasured};
+use netsonde_contract::finding::{Diagnosis, Finding, NotMeasured, Severity};
 use netsonde_contract::outcome::Outcome;
 use netsonde_contract::target::Target;
 
@@ -64,6 +68,7 @@ pub(crate) fn conclude(outcomes: &[Outcome], environment: &Environment, weigh: &
         let (failures, held_back) = unexplained::of(&evidence, &hypotheses);
         unexplained.extend(failures);
         not_measured.extend(held_back);
+        not_measured.extend(rules::held_back(&evidence));
         findings.extend(hypotheses.into_iter().map(|hypothesis| finding(hypothesis, target, environment)));
     }
     ranking::rank(&mut findings);
@@ -85,9 +90,22 @@ pub(crate) fn targets(outcomes: &[Outcome]) -> Vec<Option<&Target>> {
 fn propose(evidence: &Evidence<'_>) -> Vec<Hypothesis> {
     let of_rule = |rule: &'static Rule| {
         let candidates = (rule.evaluate)(evidence).into_iter();
-        candidates.map(move |candidate| hypothesis(rule, candidate, evidence.environment))
+        candidates.map(move |candidate| hypothesis(rule, led_there(evidence, candidate), evidence.environment))
     };
     RULES.iter().flat_map(of_rule).collect()
+}
+
+/// Nobody asked for what only a redirect led to: the finding says whose redirect it was, or it would speak of a stranger.
+fn led_there(evidence: &Evidence<'_>, mut candidate: Candidate) -> Candidate {
+    let of_place = || candidate.place.url.clone().map(Spot::Url);
+    let spots: Vec<Spot> = if candidate.about.is_empty() { of_place().into_iter().collect() } else { candidate.about.clone() };
+    let led: Option<Vec<&str>> = spots.iter().map(|spot| evidence.led_by(spot)).collect();
+    let said = candidate.sentence.contains("redirect");
+    if let Some(from) = led.iter().flatten().next().filter(|_| !said && candidate.severity >= Severity::Degraded) {
+        candidate.sentence.push_str(&format!(" A redirect of {from} leads there."));
+        candidate.next_step.action.push_str(" If that is not where it should lead, correct the redirect.");
+    }
+    candidate
 }
 
 /// Without raw sockets a rule claims no more than it says it can.
@@ -102,8 +120,11 @@ fn finding(hypothesis: Hypothesis, target: Option<&Target>, environment: &Enviro
     let Hypothesis { rule, candidate, suppressed, control } = hypothesis;
     let open = candidate.confidence < SETTLED;
     let settled_by = candidate.settled_by.or_else(|| rule.settled_by.map(str::to_owned)).filter(|_| open);
-    let could_not_separate =
-        if open { separation::remaining(rule, &candidate.rejected, settled_by.as_deref(), environment) } else { Vec::new() };
+    let could_not_separate = if open {
+        separation::remaining(rule, &candidate.place, &candidate.rejected, settled_by.as_deref(), environment)
+    } else {
+        Vec::new()
+    };
     Finding {
         cause: rule.code.to_owned(),
         severity: candidate.severity,

@@ -1,9 +1,11 @@
 use super::Hypothesis;
-use crate::evidence::{Evidence, Symptom};
+use crate::evidence::{Evidence, Symptom, host_of};
 use crate::layer::Layer;
+use crate::spot::Spot;
 use netsonde_contract::finding::{NotMeasured, Rejected, Severity, Unexplained};
 use netsonde_contract::id::ObservationId;
 use netsonde_contract::outcome::{Outcome, Status};
+use std::net::{IpAddr, SocketAddr};
 
 /// The failed checks that no hypothesis covers, and those that failed only because of what netsonde itself does not do or send.
 pub(super) fn of(evidence: &Evidence<'_>, hypotheses: &[Hypothesis]) -> (Vec<Unexplained>, Vec<NotMeasured>) {
@@ -24,7 +26,7 @@ pub(super) fn of(evidence: &Evidence<'_>, hypotheses: &[Hypothesis]) -> (Vec<Une
                 check: outcome.check.clone(),
                 required: outcome.required,
                 what: what(outcome, &symptoms),
-                ruled_out: ruled_out(evidence, outcome),
+                ruled_out: ruled_out(evidence, outcome, &symptoms),
             });
         }
     }
@@ -86,30 +88,96 @@ fn sentence(mut text: String) -> String {
     text
 }
 
-/// What the layers above the failed check show to be in order.
-fn ruled_out(evidence: &Evidence<'_>, outcome: &Outcome) -> Vec<Rejected> {
+/// What a failed check was about, as far as its symptoms tell: hosts, addresses and ports. What was seen elsewhere excludes nothing here.
+#[derive(Default)]
+struct Failing {
+    hosts: Vec<String>,
+    addresses: Vec<IpAddr>,
+    endpoints: Vec<SocketAddr>,
+}
+
+impl Failing {
+    fn of(evidence: &Evidence<'_>, symptoms: &[Symptom<'_>]) -> Self {
+        let mut failing = Self::default();
+        for symptom in symptoms {
+            match &symptom.spot {
+                Spot::Everything => {}
+                Spot::Name(name) => failing.hosts.push(name.clone()),
+                Spot::Address(address) => failing.add_address(evidence, *address),
+                Spot::Endpoint(endpoint) => failing.add_endpoint(evidence, *endpoint),
+                Spot::Url(url) => {
+                    failing.hosts.push(host_of(url).to_owned());
+                    let direct = evidence.exchanges.iter().filter(|exchange| exchange.url == *url && exchange.proxy.is_none());
+                    for address in direct.filter_map(|exchange| exchange.address) {
+                        failing.add_endpoint(evidence, address);
+                    }
+                }
+            }
+        }
+        // A check that recorded nothing was about its target.
+        if symptoms.is_empty() {
+            for attempt in evidence.attempts().iter().filter(|attempt| !attempt.redirected) {
+                failing.add_endpoint(evidence, attempt.address);
+            }
+        }
+        failing
+    }
+
+    fn add_address(&mut self, evidence: &Evidence<'_>, address: IpAddr) {
+        self.hosts.push(evidence.host_at(address));
+        self.addresses.push(address);
+    }
+
+    fn add_endpoint(&mut self, evidence: &Evidence<'_>, endpoint: SocketAddr) {
+        self.add_address(evidence, endpoint.ip());
+        self.endpoints.push(endpoint);
+    }
+
+    fn is_named(&self, name: &str) -> bool {
+        let plain = |name: &str| name.trim_end_matches('.').to_ascii_lowercase();
+        self.hosts.iter().any(|host| plain(host) == plain(name))
+    }
+}
+
+/// What the layers above the failed check show to be in order, for the very names, addresses and ports that failed.
+fn ruled_out(evidence: &Evidence<'_>, outcome: &Outcome, symptoms: &[Symptom<'_>]) -> Vec<Rejected> {
     let layer = Layer::of_kind(outcome.kind);
+    let failing = Failing::of(evidence, symptoms);
     let mut ruled_out = Vec::new();
     let mut add = |cause: &str, above: Layer, reason: String, ids: Vec<&ObservationId>| {
         if above < layer && !ids.is_empty() {
             ruled_out.push(Rejected { cause: cause.to_owned(), reason, evidence: ids.into_iter().cloned().collect() });
         }
     };
-    let routed: Vec<_> = evidence.routes.iter().filter(|route| route.failure.is_none()).map(|route| route.id).collect();
-    add("host.no_route", Layer::Host, "This machine has a route to the target.".to_owned(), routed);
-    for view in evidence.names().iter().filter(|view| view.resolved()) {
+    let leads = evidence.routes.iter().filter(|route| route.failure.is_none() && failing.addresses.contains(&route.target));
+    add(
+        "host.no_route",
+        Layer::Host,
+        "This machine has a route to the target.".to_owned(),
+        leads.map(|route| route.id).collect(),
+    );
+    for view in evidence.names().iter().filter(|view| view.resolved() && failing.is_named(view.name)) {
         let gave: Vec<_> = view.system.iter().filter(|lookup| !lookup.addresses.is_empty()).map(|lookup| lookup.id).collect();
         let ids = if gave.is_empty() { view.server_with_data().map(|lookup| lookup.id).into_iter().collect() } else { gave };
         add("dns.resolver_unreachable", Layer::Dns, format!("{} resolves.", view.name), ids);
     }
-    let answered: Vec<_> = evidence.addresses().into_iter().flat_map(|address| evidence.answered(address)).collect();
+    let mut addresses: Vec<IpAddr> = Vec::new();
+    for address in &failing.addresses {
+        if !addresses.contains(address) {
+            addresses.push(*address);
+        }
+    }
+    let answered: Vec<_> = addresses.into_iter().flat_map(|address| evidence.answered(address)).collect();
     add("path.target_silent", Layer::Path, "The target answers on at least one port or protocol.".to_owned(), answered);
-    let connected: Vec<_> = evidence.attempts().iter().filter(|attempt| attempt.connected()).map(|attempt| attempt.id).collect();
+    let connected =
+        evidence.attempts().iter().filter(|attempt| attempt.connected() && failing.endpoints.contains(&attempt.address));
+    let connected: Vec<_> = connected.map(|attempt| attempt.id).collect();
     add("tcp.filtered", Layer::Tcp, "Connections to the port succeed.".to_owned(), connected);
-    let trusted = evidence
-        .handshakes
-        .iter()
-        .filter(|handshake| handshake.failure.is_none() && handshake.deciding_verdict().is_some_and(|verdict| verdict.trusted));
+    let trusted = evidence.handshakes.iter().filter(|handshake| {
+        failing.endpoints.contains(&handshake.address)
+            && handshake.failure.is_none()
+            && handshake.deciding_verdict().is_some_and(|verdict| verdict.trusted)
+    });
     let trusted: Vec<_> = trusted.map(|handshake| handshake.id).collect();
     add("tls.unknown_issuer", Layer::Tls, "The TLS handshake completes with a trusted certificate.".to_owned(), trusted);
     ruled_out

@@ -32,6 +32,8 @@ pub(crate) struct Attempt<'a> {
     pub(crate) failure: Option<&'a Failure>,
     /// The request was sent there by a redirect, so that the address may be another host's.
     pub(crate) redirected: bool,
+    /// By a measurement that was made to tell causes apart, at an address that the run had met before.
+    pub(crate) by_follow_up: bool,
     /// By a tcp check, whose attempts are side by side and differ in nothing else.
     pub(crate) by_tcp_check: bool,
 }
@@ -49,6 +51,7 @@ impl<'a> Attempt<'a> {
             syn_retransmits: connect.syn_retransmits,
             failure: connect.failure.as_ref(),
             redirected: false,
+            by_follow_up: !seen.outcome.separates.is_empty(),
             by_tcp_check: true,
         })
         .filter(Self::was_made)
@@ -67,6 +70,7 @@ impl<'a> Attempt<'a> {
             syn_retransmits: None,
             failure: handshake.failure.as_ref().filter(|failure| is_before_connected(failure)),
             redirected: false,
+            by_follow_up: !seen.outcome.separates.is_empty(),
             by_tcp_check: false,
         })
         .filter(Self::was_made)
@@ -85,6 +89,7 @@ impl<'a> Attempt<'a> {
             syn_retransmits: None,
             failure: service.failure.as_ref().filter(|failure| is_before_connected(failure)),
             redirected: false,
+            by_follow_up: !seen.outcome.separates.is_empty(),
             by_tcp_check: false,
         })
         .filter(Self::was_made)
@@ -108,6 +113,7 @@ impl<'a> Attempt<'a> {
             syn_retransmits: None,
             failure,
             redirected: exchange.redirect > 0,
+            by_follow_up: !seen.outcome.separates.is_empty(),
             by_tcp_check: false,
         })
         .filter(Self::was_made)
@@ -126,6 +132,7 @@ impl<'a> Attempt<'a> {
             syn_retransmits: None,
             failure: load.failure.as_ref().filter(|failure| is_before_connected(failure)),
             redirected: false,
+            by_follow_up: !seen.outcome.separates.is_empty(),
             by_tcp_check: false,
         })
         .filter(Self::was_made)
@@ -146,6 +153,11 @@ impl<'a> Attempt<'a> {
     /// A reset came back: no ICMP error caused the refusal.
     pub(crate) fn refused_by_reset(&self) -> bool {
         self.failure.is_some_and(|failure| failure.code == FailureCode::Refused && failure.icmp.is_none())
+    }
+
+    /// The connection stood and was reset before anything was sent: a refused SYN ends in other words.
+    pub(crate) fn reset_at_once(&self) -> bool {
+        self.failure.is_some_and(|failure| failure.code == FailureCode::Reset && failure.icmp.is_none())
     }
 
     pub(crate) fn silent(&self) -> bool {

@@ -1,7 +1,7 @@
 use super::{Attempt, Evidence, Seen};
 use netsonde_contract::failure::{Failure, FailureCode, IcmpMeaning, Step};
 use netsonde_contract::id::ObservationId;
-use netsonde_contract::observation::{Clock, Counters, Echo, Interface};
+use netsonde_contract::observation::{Clock, Counters, Echo, Firewall, Interface};
 use std::net::IpAddr;
 
 impl<'a> Evidence<'a> {
@@ -78,6 +78,14 @@ impl<'a> Evidence<'a> {
             failure.is_some_and(|failure| failure.code == FailureCode::HostUnreachable && failure.icmp.is_none())
         };
         own.chain(self.attempts().iter().filter(at_once).map(|attempt| attempt.id)).collect()
+    }
+
+    /// The observation that shows that no rule of this machine's own packet filter rejects anything, where it was read whole.
+    pub(crate) fn own_filter_rejects_nothing(&self) -> Option<&'a ObservationId> {
+        let read = |firewall: &&Seen<'_, Firewall>| firewall.unread.is_none() && firewall.legacy_tables.is_empty();
+        let rejects =
+            |firewall: &Firewall| firewall.tables.iter().flat_map(|table| &table.chains).any(|chain| chain.reject_rules > 0);
+        self.firewalls.iter().filter(read).find(|firewall| !rejects(firewall)).map(|firewall| firewall.id)
     }
 
     /// How much the kernel's counters grew during the run, where they were read at both ends.

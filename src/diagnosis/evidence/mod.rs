@@ -8,6 +8,8 @@ mod machine;
 mod naming;
 /// What is known about the way to one address.
 mod path;
+/// Where only redirects led.
+mod redirect;
 /// What was sent beside connections.
 mod sending;
 /// What a series of echo requests shows of the way.
@@ -18,7 +20,7 @@ mod symptom;
 pub(crate) use endpoint::{Attempt, Endpoint, host_of};
 pub(crate) use machine::{is_barred, is_private, is_without_route};
 pub(crate) use naming::{Answer, NXDOMAIN, NameView, REFUSED, SERVFAIL, ServerView, went_out};
-pub(crate) use path::IcmpSeen;
+pub(crate) use path::{IcmpSeen, LARGE_ECHO_BYTES, LARGE_ECHOES};
 use sending::Sending;
 pub(crate) use series::{Share, is_fragmented};
 pub(crate) use symptom::{Symptom, sets_cookie};
@@ -28,9 +30,9 @@ use netsonde_contract::id::ObservationId;
 use netsonde_contract::kind::Kind;
 use netsonde_contract::observation::{
     AddressProbe, Capacity, Clock, CloudHint, CloudMetadata, Connect, Counters, Delegation, DnssecChain, Echo, Exchange,
-    ExchangePurpose, Fact, FetchedIssuer, Handshake, HandshakeVariant, Hop, Interface, Load, Lookup, Machine, Mtu, NameSources,
-    Observation, PlatformAddress, PortSweep, Proxies, Proxy, Purpose, Quic, Reflection, Resolvers, Revocation, Route, Service,
-    Sockets, SystemLoad, TimeOffset, TlsSupport, Trace, ZoneServer,
+    ExchangePurpose, Fact, FetchedIssuer, Firewall, Handshake, HandshakeVariant, Hop, Interface, Load, Lookup, Machine, Mtu,
+    NameSources, Observation, PlatformAddress, PortSweep, Proxies, Proxy, Purpose, Quic, Reflection, Resolvers, Revocation,
+    Route, Service, Sockets, SystemLoad, TimeOffset, TlsSupport, Trace, ZoneServer,
 };
 use netsonde_contract::outcome::Outcome;
 use netsonde_contract::target::Target;
@@ -113,6 +115,8 @@ pub(crate) struct Evidence<'a> {
     pub(crate) interfaces: Vec<Seen<'a, Interface>>,
     pub(crate) machines: Vec<Seen<'a, Machine>>,
     pub(crate) clocks: Vec<Seen<'a, Clock>>,
+    /// This machine's own packet filter in figures.
+    pub(crate) firewalls: Vec<Seen<'a, Firewall>>,
     pub(crate) resolvers: Vec<Seen<'a, Resolvers>>,
     pub(crate) proxies: Vec<Seen<'a, Proxies>>,
     pub(crate) sockets: Vec<Seen<'a, Sockets>>,
@@ -178,6 +182,7 @@ impl<'a> Evidence<'a> {
             interfaces: Vec::new(),
             machines: Vec::new(),
             clocks: Vec::new(),
+            firewalls: Vec::new(),
             resolvers: Vec::new(),
             proxies: Vec::new(),
             sockets: Vec::new(),
@@ -209,6 +214,7 @@ impl<'a> Evidence<'a> {
             }
         }
         evidence.set_marked_apart();
+        evidence.set_redirected();
         evidence
     }
 
@@ -235,6 +241,7 @@ impl<'a> Evidence<'a> {
             Fact::SystemLoad(fact) => self.system_loads.push(seen!(fact)),
             Fact::Counters(fact) => self.counters.push(seen!(fact)),
             Fact::Clock(fact) => self.clocks.push(seen!(fact)),
+            Fact::Firewall(fact) => self.firewalls.push(seen!(fact)),
             Fact::Resolvers(fact) => self.resolvers.push(seen!(fact)),
             Fact::Proxies(fact) => self.proxies.push(seen!(fact)),
             Fact::Sockets(fact) => self.sockets.push(seen!(fact.as_ref())),
@@ -325,7 +332,7 @@ impl<'a> Evidence<'a> {
             Fact::PortSweep(fact) => self.port_sweeps.push(seen!(fact)),
             // Sums over many addresses: no rule reads a cause from them.
             Fact::Sweep(_) | Fact::Race(_) => {}
-            Fact::Neighbours(_) | Fact::Firewall(_) => {}
+            Fact::Neighbours(_) => {}
             Fact::Unknown(_) => {}
         }
     }
@@ -342,10 +349,13 @@ impl<'a> Evidence<'a> {
         self.target.map(|target| target.host.clone()).or_else(from_facts).unwrap_or_else(|| "the target".to_owned())
     }
 
-    /// The addresses of the target that anything was sent to or looked up for, each once. Redirects to other hosts are left out.
+    /// The addresses of the target that anything was sent to or looked up for, each once. Hosts that only redirects led to are left out,
+    /// unless no connection to them stood: then what is wrong with their addresses is what the target's user meets.
     pub(crate) fn addresses(&self) -> Vec<IpAddr> {
         let mut addresses = Vec::new();
-        let attempts = self.attempts.iter().filter(|attempt| !attempt.redirected).map(|attempt| attempt.address.ip());
+        let stood = |address: IpAddr| self.attempts.iter().any(|attempt| attempt.address.ip() == address && attempt.connected());
+        let matters = |attempt: &&Attempt<'_>| !attempt.redirected || !stood(attempt.address.ip());
+        let attempts = self.attempts.iter().filter(matters).map(|attempt| attempt.address.ip());
         let all = attempts
             .chain(self.echoes.iter().map(|echo| echo.address))
             .chain(self.traces.iter().map(|trace| trace.target))

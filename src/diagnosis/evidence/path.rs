@@ -5,6 +5,12 @@ use netsonde_contract::id::ObservationId;
 use netsonde_contract::observation::{Echo, Hop, Mtu, MtuLimit, PortState, ReplyKind, Route, Trace};
 use std::net::IpAddr;
 
+/// An echo payload, and a body, from which on the answer takes packets near the usual size.
+pub(crate) const LARGE_ECHO_BYTES: u32 = 1_400;
+const LARGE_BODY_BYTES: u64 = 3_000;
+/// Large pings that are lost together by no chance, where small ones come back.
+pub(crate) const LARGE_ECHOES: u32 = 5;
+
 /// An ICMP error on the way to one address: who sent it, and when it came.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct IcmpSeen<'a> {
@@ -191,6 +197,32 @@ impl<'a> Evidence<'a> {
         self.mtus.iter().filter(passes).map(|mtu| mtu.id).collect()
     }
 
+    /// Large answers of the address that came back whole: a path that swallows them would have kept them. The sizes that are sent out say
+    /// nothing of this direction.
+    pub(crate) fn large_came_back(&self, address: IpAddr) -> Vec<&'a ObservationId> {
+        let is_large = |echo: &&Seen<'a, Echo>| {
+            echo.size_bytes >= LARGE_ECHO_BYTES && !super::is_fragmented(echo.fact) && !echo.replies.is_empty()
+        };
+        let bodies = self.exchanges.iter().filter(|exchange| {
+            exchange.proxy.is_none()
+                && exchange.address.is_some_and(|at| at.ip() == address)
+                && exchange.failure.is_none()
+                && exchange.body_bytes >= LARGE_BODY_BYTES
+        });
+        self.echoes_of(address).filter(is_large).map(|echo| echo.id).chain(bodies.map(|exchange| exchange.id)).collect()
+    }
+
+    /// Large pings of which none was answered, where small ones are and large packets reach the address: its large answers are lost.
+    pub(crate) fn large_answers_lost(&self, address: IpAddr) -> Vec<&'a ObservationId> {
+        let is_large = |echo: &&Seen<'a, Echo>| echo.size_bytes >= LARGE_ECHO_BYTES && !super::is_fragmented(echo.fact);
+        let lost = |echo: &&Seen<'a, Echo>| echo.sent >= LARGE_ECHOES && echo.replies.is_empty() && echo.failure.is_none();
+        let small = self.echoes_of(address).any(|echo| echo.size_bytes < LARGE_ECHO_BYTES && !echo.replies.is_empty());
+        if !small || !self.large_came_back(address).is_empty() || self.passes_large(address).is_empty() {
+            return Vec::new();
+        }
+        self.echoes_of(address).filter(is_large).filter(lost).map(|echo| echo.id).collect()
+    }
+
     /// All observations of packets to the address.
     pub(crate) fn sent_to(&self, address: IpAddr) -> Vec<&'a ObservationId> {
         let mut ids: Vec<_> =
@@ -203,12 +235,10 @@ impl<'a> Evidence<'a> {
 
     /// How much of a fault at one address is felt: less where another address of the target works.
     pub(crate) fn severity_at(&self, address: IpAddr) -> Severity {
-        let connected =
-            |attempt: &&super::Attempt<'_>| attempt.connected() && attempt.address.ip() != address && !attempt.redirected;
         let works = if self.attempts().is_empty() {
             self.addresses().into_iter().any(|other| other != address && !self.answered(other).is_empty())
         } else {
-            self.attempts().iter().any(|attempt| connected(&attempt))
+            self.attempts_beside(address).any(super::Attempt::connected)
         };
         if works { Severity::Degraded } else { Severity::Problem }
     }

@@ -107,6 +107,7 @@ impl Evidence<'_> {
         };
         let symptom = |observation: &'a netsonde_contract::observation::Observation| {
             let (layer, spot, what) = of_fact(&observation.fact)?;
+            let what = without_number(what);
             let held_back = |failure: &Failure| {
                 matches!(failure.code, FailureCode::NotAllowed | FailureCode::BudgetExhausted | FailureCode::Interrupted)
             };
@@ -132,6 +133,11 @@ pub(crate) fn sets_cookie(outcome: &Outcome) -> bool {
 }
 
 type Found = (Layer, Spot, String);
+
+/// The system's number of an error is for programs.
+fn without_number(what: String) -> String {
+    if what.contains(" (os error ") { crate::wording::plain(&what) } else { what }
+}
 
 fn words(failure: Option<&Failure>, otherwise: impl Fn() -> String) -> String {
     failure.map_or_else(otherwise, |failure| failure.text.clone())

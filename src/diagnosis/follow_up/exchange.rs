@@ -4,7 +4,7 @@
 use super::doubt::Doubt;
 use super::reach::ping;
 use super::{Question, changed, params};
-use crate::evidence::{Seen, host_of};
+use crate::evidence::{LARGE_ECHO_BYTES, LARGE_ECHOES, Seen, host_of};
 use netsonde_contract::failure::{Failure, FailureCode, Step};
 use netsonde_contract::kind::Kind;
 use netsonde_contract::observation::{Exchange, Handshake};
@@ -33,6 +33,7 @@ pub(super) fn questions(doubt: &Doubt<'_, '_>) -> Vec<Question> {
         }
         if halted && (doubt.is_open_on(NO_REPLY, [exchange.id]) || doubt.is_unexplained(exchange.id)) {
             questions.extend(large_packets(doubt, address, NO_REPLY));
+            questions.extend(large_answers(doubt, address, NO_REPLY));
         }
         if doubt.is_open_on(SLOW, [exchange.id]) {
             questions.extend(pings(doubt, address, SLOW));
@@ -61,6 +62,7 @@ fn of_handshake(doubt: &Doubt<'_, '_>, handshake: &Seen<'_, Handshake>) -> Vec<Q
         }
         if failure.code == FailureCode::TimedOut {
             questions.extend(large_packets(doubt, handshake.address.ip(), HALTED));
+            questions.extend(large_answers(doubt, handshake.address.ip(), HALTED));
         }
     }
     let supported = doubt.evidence.tls_support.iter().any(|support| support.address == handshake.address);
@@ -99,6 +101,17 @@ fn large_packets(doubt: &Doubt<'_, '_>, address: IpAddr, between: &'static [&'st
     }
     let value = json!({"host": address.to_string(), "timeout_ms": 500});
     Some(Question::new(params(Kind::Mtu, value)?, between, 0.7, 30, Duration::from_secs(3)))
+}
+
+/// Large pings, whose answers are as large: the sizes that are sent out say nothing of the way back.
+fn large_answers(doubt: &Doubt<'_, '_>, address: IpAddr, between: &'static [&'static str]) -> Option<Question> {
+    let large = doubt.evidence.echoes_of(address).any(|echo| echo.size_bytes >= LARGE_ECHO_BYTES);
+    let answers = doubt.evidence.echoes_of(address).next().is_none_or(|echo| !echo.replies.is_empty());
+    if address.is_loopback() || !doubt.can_ping || large || !answers {
+        return None;
+    }
+    let value = json!({"host": address.to_string(), "count": LARGE_ECHOES, "interval_ms": 100, "size_bytes": LARGE_ECHO_BYTES});
+    Some(Question::new(params(Kind::Icmp, value)?, between, 0.6, LARGE_ECHOES, Duration::from_millis(1_700)))
 }
 
 /// Enough pings to see that nothing is lost, and how far it is.

@@ -2,10 +2,11 @@
 //! question to the same server tells; no other server is asked.
 
 use super::doubt::Doubt;
-use super::{Question, changed};
-use crate::evidence::{Answer, NameView, SERVFAIL, ServerView};
+use super::{Question, changed, params};
+use crate::evidence::{Answer, NameView, SERVFAIL, Seen, ServerView, host_of};
+use netsonde_contract::failure::Step;
 use netsonde_contract::kind::Kind;
-use netsonde_contract::observation::{LookupSource, Purpose, Transport};
+use netsonde_contract::observation::{Exchange, LookupSource, Purpose, Transport};
 use netsonde_contract::outcome::Outcome;
 use serde_json::{Value, json};
 use std::net::SocketAddr;
@@ -18,7 +19,33 @@ const PLAIN_ONLY: &[&str] = &["dns.edns_dropped", "dns.resolver_unreachable"];
 /// Servers of one name that are asked again: a machine has two or three.
 const MAX_SERVERS: usize = 3;
 
+const LOSSY: &[&str] = &["path.loss", "dns.resolver_unreachable"];
+/// Packets of one server after which a share of loss is known well enough.
+const ENOUGH_PACKETS: usize = 12;
+
+const MISSING: &[&str] = &["dns.nxdomain", "dns.resolver_unreachable", "dns.servfail"];
+
 pub(super) fn questions(doubt: &Doubt<'_, '_>) -> Vec<Question> {
+    of_servers(doubt).into_iter().chain(of_other_hosts(doubt)).collect()
+}
+
+/// The name that a redirect led to and that did not resolve: nobody has asked a name server for it yet.
+fn of_other_hosts(doubt: &Doubt<'_, '_>) -> Vec<Question> {
+    let names = doubt.evidence.names();
+    let unresolved = |exchange: &&Seen<'_, Exchange>| {
+        let resolving = exchange.failure.as_ref().is_some_and(|failure| failure.during == Step::Resolve);
+        let known = names.iter().any(|view| view.name.eq_ignore_ascii_case(host_of(&exchange.url)));
+        resolving && !known && doubt.is_unexplained(exchange.id)
+    };
+    let exchanges = doubt.evidence.exchanges.iter().filter(unresolved);
+    let question = |exchange: &Seen<'_, Exchange>| {
+        let value = json!({"name": host_of(&exchange.url), "attempts": 2, "timeout_ms": 1_000});
+        Some(Question::new(params(Kind::Dns, value)?, MISSING, 0.9, 8, Duration::from_millis(4_500)))
+    };
+    exchanges.filter_map(question).take(MAX_SERVERS).collect()
+}
+
+fn of_servers(doubt: &Doubt<'_, '_>) -> Vec<Question> {
     let names = doubt.evidence.names();
     let each = names.iter().flat_map(|view| view.servers.iter().take(MAX_SERVERS).map(move |server| (view, server)));
     each.flat_map(|(view, server)| of_server(doubt, view, server)).collect()
@@ -46,6 +73,13 @@ fn of_server(doubt: &Doubt<'_, '_>, view: &NameView<'_>, server: &ServerView<'_>
     let compared = doubt.evidence.unchecked.iter().any(|lookup| is_of(lookup.fact, server.server));
     if failed && !compared && open(BROKEN) {
         questions.extend(ask(check, server.server, &json!({"compare_cd": true, "attempts": 1}), BROKEN, 0.9, 4, 2_000));
+    }
+    let over_udp = || server.lookups.iter().filter(|lookup| is_over(lookup, Transport::Udp)).flat_map(|lookup| &lookup.sent);
+    let (lost, answered) = (over_udp().filter(|sent| sent.rcode.is_none()).count(), over_udp().any(|sent| sent.rcode.is_some()));
+    if lost > 0 && answered && over_udp().count() < ENOUGH_PACKETS && open(LOSSY) {
+        // The same two questions over and over, each until it is answered: what is lost by chance is lost and answered.
+        let changes = json!({"types": ["A", "AAAA", "A", "AAAA", "A", "AAAA"], "attempts": 4, "timeout_ms": 300});
+        questions.extend(ask(check, server.server, &changes, LOSSY, 0.8, 12, 3_500));
     }
     if open(&["dns.edns_dropped"]) {
         let changes = json!({"edns": "fallback", "attempts": 3, "timeout_ms": 500});

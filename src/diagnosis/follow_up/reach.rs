@@ -26,7 +26,7 @@ pub(super) fn questions(doubt: &Doubt<'_, '_>) -> Vec<Question> {
         let address = endpoint.address.ip();
         let ids = || endpoint.ids();
         let open = |causes: &[&str]| doubt.is_open_on(causes, ids()) || ids().any(|id| doubt.is_unexplained(id));
-        if address.is_unspecified() || endpoint.attempts.iter().all(|attempt| attempt.redirected) {
+        if address.is_unspecified() {
             continue;
         }
         if endpoint.silent() && open(SILENT) {

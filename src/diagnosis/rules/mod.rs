@@ -12,6 +12,9 @@ mod udp;
 
 use crate::rule::Rule;
 
+/// Measurements that a busy machine made too late to be judged.
+pub(crate) use path::policed::held_back;
+
 /// Every rule, by layer. The order decides nothing but the order of findings that are equal in all else.
 pub const RULES: &[Rule] = &[
     host::overloaded::RULE,

@@ -1,5 +1,6 @@
 use netsonde_contract::document::Document;
 use netsonde_contract::kind::FieldType;
+use netsonde_contract::observation::{Fact, ProxyReason, TrustStore};
 use netsonde_contract::outcome::{Outcome, Status};
 use serde_json::Value;
 
@@ -10,7 +11,11 @@ pub(super) fn of(document: &Document) -> Vec<String> {
     for target in &run.targets {
         whole.push_str(&format!(" --target {}", quoted(&target.to_string())));
     }
-    let alone = |outcome: &&Outcome| matches!(outcome.status, Status::Failed | Status::TimedOut);
+    // What a follow-up decided is part of the reasoning, whether it failed or not.
+    let alone = |outcome: &&Outcome| matches!(outcome.status, Status::Failed | Status::TimedOut) || !outcome.separates.is_empty();
+    for option in surroundings(&document.outcomes.iter().collect::<Vec<_>>()) {
+        whole.push_str(&option);
+    }
     // A single probe's run has a set of its own making, which nobody can name.
     let is_set = !run.set.name.starts_with("probe-");
     let whole = is_set.then_some(whole).into_iter();
@@ -35,7 +40,35 @@ fn probe(outcome: &Outcome) -> String {
             }
         }
     }
+    for option in surroundings(&[outcome]) {
+        command.push_str(&option);
+    }
     command
+}
+
+/// What a check was told by its surroundings and no parameter holds: whoever repeats it elsewhere would measure something else without.
+fn surroundings(outcomes: &[&Outcome]) -> Vec<String> {
+    let mut options: Vec<String> = Vec::new();
+    let mut add = |option: String| {
+        if !options.contains(&option) {
+            options.push(option);
+        }
+    };
+    for fact in outcomes.iter().flat_map(|outcome| &outcome.observations).map(|observation| &observation.fact) {
+        match fact {
+            Fact::Exchange(exchange) => match (&exchange.way, &exchange.proxy) {
+                (Some(ProxyReason::Given | ProxyReason::Environment), Some(proxy)) => add(format!(" --proxy {}", quoted(proxy))),
+                (Some(ProxyReason::Declined), _) => add(" --proxy none".to_owned()),
+                _ => {}
+            },
+            // The file itself is no part of the bundle.
+            Fact::Handshake(handshake) if handshake.trust.iter().any(|verdict| verdict.store == TrustStore::Given) => {
+                add(" --trust FILE_OF_TRUSTED_CERTIFICATES.pem".to_owned());
+            }
+            _ => {}
+        }
+    }
+    options
 }
 
 fn text(value: &Value) -> String {
@@ -71,6 +104,22 @@ mod tests {
         let commands = of(&document);
         assert_eq!(commands[0], "netsonde run port --target db.example:5432");
         assert_eq!(commands[1], "netsonde probe tcp db.example 5432 --attempts 3");
+    }
+
+    #[test]
+    fn the_proxy_and_the_follow_ups_are_part_of_what_is_repeated() {
+        let mut document = sample::document(sample::refused());
+        let exchange = serde_json::json!({"fact": "exchange", "url": "https://shop.example/", "method": "GET", "redirect": 0,
+            "proxy": "http://proxy.example:3128", "way": "environment", "expected": true, "phases": {}, "body_bytes": 0});
+        let followed = document.outcomes.iter_mut().find(|outcome| !outcome.observations.is_empty()).unwrap();
+        followed.status = Status::Succeeded;
+        followed.separates = vec!["tcp.refused".into()];
+        followed.observations[0].fact = serde_json::from_value(exchange).unwrap();
+        let kind = followed.kind.name();
+        let commands = of(&document);
+        assert!(commands[0].ends_with(" --proxy http://proxy.example:3128"), "{commands:?}");
+        let again = commands.iter().find(|command| command.starts_with(&format!("netsonde probe {kind}")));
+        assert!(again.is_some_and(|command| command.ends_with("--proxy http://proxy.example:3128")), "{commands:?}");
     }
 
     #[test]

@@ -5,6 +5,7 @@ pub(super) mod forged;
 pub(super) mod intercepted;
 pub(super) mod no_data;
 pub(super) mod nxdomain;
+pub(super) mod over_udp;
 pub(super) mod rcode;
 pub(super) mod resolver_slow;
 pub(super) mod resolver_unreachable;

@@ -1,3 +1,4 @@
+use super::over_udp;
 use crate::candidate::Candidate;
 use crate::evidence::{Evidence, NameView, Seen, ServerView};
 use crate::rule::Rule;
@@ -24,7 +25,8 @@ const SILENT_TO_ALL: f64 = 0.93;
 
 fn evaluate(evidence: &Evidence<'_>) -> Vec<Candidate> {
     let names = evidence.names();
-    names.iter().filter_map(|view| unreachable(evidence, &names, view)).collect()
+    let silent = names.iter().filter_map(|view| unreachable(evidence, &names, view));
+    silent.chain(over_udp::dead(evidence)).collect()
 }
 
 fn unreachable(evidence: &Evidence<'_>, names: &[NameView<'_>], view: &NameView<'_>) -> Option<Candidate> {

@@ -55,7 +55,7 @@ fn towards(evidence: &Evidence<'_>, address: IpAddr, capacity: &Seen<'_, Capacit
         "The table in which this machine's firewall keeps its connections is full ({} of {}): new packets to {} are dropped before they leave.",
         table.count,
         table.max,
-        named(&evidence.host(), address)
+        named(&evidence.host_at(address), address)
     );
     let candidate = Candidate::new(severity, WITH_FAILURES, sentence)
         .at(Place { address: Some(address), ..Place::default() })

@@ -41,7 +41,7 @@ fn towards(evidence: &Evidence<'_>, address: IpAddr) -> Option<Candidate> {
     let answers = !evidence.answered(address).is_empty();
     // A firewall that keeps in nothing but pings troubles nobody.
     let severity = if rejects_tcp || !answers { Severity::Problem } else { Severity::Notice };
-    let host = named(&evidence.host(), address);
+    let host = named(&evidence.host_at(address), address);
     let what = if rejects_tcp { "connections" } else { "packets of some kinds" };
     let mut candidate =
         Candidate::new(severity, CONFIDENCE, format!("A firewall on this machine itself does not let {what} to {host} out."))

@@ -70,7 +70,7 @@ fn towards(evidence: &Evidence<'_>, address: IpAddr) -> Option<Candidate> {
     let shown = gateway.map_or_else(|| "its gateway".to_owned(), |gateway| format!("its gateway {gateway}"));
     let sentence = format!(
         "This machine gets no answer from {shown} on its own network, so that nothing to {} leaves the first cable.",
-        named(&evidence.host(), address)
+        named(&evidence.host_at(address), address)
     );
     let candidate = Candidate::new(Severity::Problem, CONFIDENCE, sentence)
         .at(Place { address: gateway, interface: route.and_then(|route| route.fact.interface.clone()), ..Place::default() })

@@ -38,7 +38,7 @@ fn towards(evidence: &Evidence<'_>, address: IpAddr) -> Option<Candidate> {
         Some(interface) => vec![Some(interface).filter(|interface| is_dead(interface))?],
         None => all_dead(evidence)?,
     };
-    let what = format!("nothing to {} leaves this machine", named(&evidence.host(), address));
+    let what = format!("nothing to {} leaves this machine", named(&evidence.host_at(address), address));
     let route = evidence.route_of(address).filter(|route| route.failure.is_none());
     let mut candidate = candidate(&dead, &what).about(Spot::Address(address)).resting_on(failed).rejecting(
         "host.no_route",

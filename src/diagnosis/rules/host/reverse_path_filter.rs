@@ -35,7 +35,7 @@ fn towards(evidence: &Evidence<'_>, address: IpAddr) -> Option<Candidate> {
     }
     let sentence = format!(
         "Replies come back to this machine on another interface than the one that leads to {}, and this machine drops them itself ({dropped} during the run).",
-        named(&evidence.host(), address)
+        named(&evidence.host_at(address), address)
     );
     let route = evidence.route_of(address);
     let candidate = Candidate::new(evidence.severity_at(address), CONFIDENCE, sentence)

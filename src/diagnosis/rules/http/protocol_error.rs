@@ -3,6 +3,7 @@ use crate::candidate::Candidate;
 use crate::evidence::{Evidence, Seen, host_of};
 use crate::rule::Rule;
 use crate::spot::Spot;
+use crate::wording::plain;
 use netsonde_contract::failure::{FailureCode, Step};
 use netsonde_contract::finding::{Severity, Who};
 use netsonde_contract::observation::Exchange;
@@ -28,7 +29,7 @@ fn broken(exchange: &Seen<'_, Exchange>) -> Option<Candidate> {
     let host = host_of(&exchange.url);
     let what = match &exchange.plain_reply {
         Some(reply) => format!("it begins \"{reply}\""),
-        None => failure.text.clone(),
+        None => plain(&failure.text),
     };
     let sentence = format!("{host} answers, but what it sends is not proper HTTP: {what}.");
     let candidate = Candidate::new(Severity::Problem, CONFIDENCE, sentence)

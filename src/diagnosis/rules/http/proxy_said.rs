@@ -15,11 +15,20 @@ pub(in crate::rules) const AUTH_REQUIRED_RULE: Rule =
 pub(in crate::rules) const DENIED_RULE: Rule =
     Rule::new("http.proxy_denied", &["http.client_error"], |evidence| answered(evidence, &DENIED));
 
-pub(in crate::rules) const UPSTREAM_FAILED_RULE: Rule =
-    Rule::new("http.proxy_upstream_failed", &["http.server_error"], |evidence| answered(evidence, &UPSTREAM_FAILED));
+pub(in crate::rules) const UPSTREAM_FAILED_RULE: Rule = Rule {
+    settled_by: Some(
+        "the same proxy asked for another host: where it says the same of that one, the proxy itself is out of order",
+    ),
+    ..Rule::new("http.proxy_upstream_failed", &["http.server_error", "http.proxy_unreachable"], |evidence| {
+        answered(evidence, &UPSTREAM_FAILED)
+    })
+};
 
 /// Whoever answers CONNECT or asks for a proxy's sign-in is the proxy (RFC 9110 sections 9.3.6 and 15.5.8).
 const ANSWERED: f64 = 0.95;
+
+/// It says that something is not available, and not whether that is the host or the proxy itself (RFC 9110 section 15.6.4).
+const UNAVAILABLE: f64 = 0.7;
 
 /// What a proxy says to a request by itself.
 struct Said {
@@ -115,7 +124,16 @@ fn of_exchange<'a>(seen: &Seen<'a, Exchange>, said: &Said) -> Option<Heard<'a>> 
 fn candidate(heard: &Heard<'_>, said: &Said) -> Candidate {
     let Heard { id, proxy, url, address, word, methods } = heard;
     let offered = if methods.is_empty() { String::new() } else { format!(" It offers {}.", methods.join(", ")) };
-    let sentence = format!("The proxy {proxy} was asked for {} and {} ({word}).{offered}", host_of(url), said.meaning);
+    let unclear = said.statuses.contains(&503) && word == "status 503";
+    let (meaning, confidence, action) = match unclear {
+        true => (
+            "says that it cannot serve it: it does not reach the host, or is itself out of order",
+            UNAVAILABLE,
+            "Ask the proxy for another host: if it says the same, look at the proxy itself; if not, the fault lies behind it, where its log names this host.",
+        ),
+        false => (said.meaning, ANSWERED, said.action),
+    };
+    let sentence = format!("The proxy {proxy} was asked for {} and {meaning} ({word}).{offered}", host_of(url));
     let reason = "The proxy itself answered: the request never came to the server.";
     let place = Place {
         url: Some((*url).to_owned()),
@@ -124,12 +142,12 @@ fn candidate(heard: &Heard<'_>, said: &Said) -> Candidate {
         port: address.map(|address| address.port()),
         ..Place::default()
     };
-    Candidate::new(Severity::Problem, ANSWERED, sentence)
+    Candidate::new(Severity::Problem, confidence, sentence)
         .at(place)
         .about(Spot::Url((*url).to_owned()))
         .resting_on([*id])
         .rejecting(said.neighbour, reason, [*id])
-        .next(said.who, said.action)
+        .next(said.who, action)
 }
 
 #[cfg(test)]

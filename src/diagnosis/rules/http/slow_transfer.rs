@@ -10,12 +10,14 @@ use netsonde_contract::finding::{Severity, Who};
 use netsonde_contract::observation::Exchange;
 
 pub(in crate::rules) const RULE: Rule = Rule {
-    settled_by: Some("the same file fetched from a machine beside the server: if it is slow there too, the server holds it back"),
-    ..Rule::new("http.slow_transfer", &["http.slow_network", "http.slow_server", "path.loss"], evaluate)
+    settled_by: Some(
+        "measuring under load (`netsonde run load`), which tells a rate limit on the way; and the same file fetched from a machine beside the server: if it is slow there too, the server holds it back",
+    ),
+    ..Rule::new("http.slow_transfer", &["http.slow_network", "http.slow_server", "path.loss", "path.policed"], evaluate)
 };
 
 /// The rate is below what even a new connection may send; a limit on the way and a slow server look the same from here.
-const CONFIDENCE: f64 = 0.75;
+const CONFIDENCE: f64 = 0.65;
 
 fn evaluate(evidence: &Evidence<'_>) -> Vec<Candidate> {
     last_exchanges(evidence).iter().filter_map(|exchange| slow(evidence, exchange)).collect()
@@ -52,8 +54,8 @@ fn slow(evidence: &Evidence<'_>, exchange: &Seen<'_, Exchange>) -> Option<Candid
         .rejecting("http.slow_network", format!("A round trip takes {}.", duration(rtt_us)), [exchange.id]);
     let candidate = if pings.cases == 0 { candidate.rejecting("path.loss", "No ping was lost.", pings.ids) } else { candidate };
     Some(candidate.next(
-        Who::Server,
-        "Look at what makes the body (a query that streams, a slow disk, a limit for each client), then for a rate limit on the way.",
+        Who::Support,
+        "Measure under load (`netsonde run load`) to see whether a rate limit on the way cuts it off (a policer, the size of a virtual machine, a VPN); if not, look at what makes the body at the server: a query that streams, a slow disk, a limit for each client.",
     ))
 }
 

@@ -75,8 +75,11 @@ fn of_address(evidence: &Evidence<'_>, address: IpAddr) -> Option<Candidate> {
     let ids: Vec<&ObservationId> = errors.iter().map(|seen: &IcmpSeen<'_>| seen.id).collect();
     let offender = first.error.offender;
     let filter = filter(evidence, address, offender);
-    let sentence =
-        format!("{filter} forbids traffic to {}: it answers with \"{}\".", named(&evidence.host(), address), first.error.words());
+    let sentence = format!(
+        "{filter} forbids traffic to {}: it answers with \"{}\".",
+        named(&evidence.host_at(address), address),
+        first.error.words()
+    );
     let candidate = Candidate::new(evidence.severity_at(address), ANSWERED_OTHERS, sentence)
         .at(Place { hop: evidence.hop_of_error(address, first), address: Some(offender), ..Place::default() })
         .about(Spot::Address(address))

@@ -36,7 +36,7 @@ fn towards(evidence: &Evidence<'_>, address: IpAddr) -> Option<Candidate> {
     }
     let sentence = format!(
         "The way back from {} is another one than the way there: {} there, and about {back} back, by what its replies had left of their TTL.",
-        named(&evidence.host(), address),
+        named(&evidence.host_at(address), address),
         count(hop.ttl.into(), "hop")
     );
     let candidate = Candidate::new(Severity::Notice, CONFIDENCE, sentence)

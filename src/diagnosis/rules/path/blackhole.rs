@@ -27,7 +27,7 @@ fn towards(evidence: &Evidence<'_>, address: IpAddr) -> Option<Candidate> {
     }
     let (hop, router, id) = evidence.last_router(address)?;
     let beyond = passes_on(evidence, address, router)?;
-    let host = named(&evidence.host(), address);
+    let host = named(&evidence.host_at(address), address);
     let sentence = format!(
         "Everything sent to {host} is lost behind the router {router} (hop {hop}), which passes traffic to other targets on: the way from there is broken."
     );
@@ -53,8 +53,19 @@ fn passes_on<'a>(evidence: &Evidence<'a>, address: IpAddr, router: IpAddr) -> Op
     let at = |hop: &&crate::evidence::Seen<'a, netsonde_contract::observation::Hop>| hop.addresses().contains(&router);
     evidence.hops_elsewhere.iter().filter(|hop| hop.target != address).filter(at).find_map(|hop| {
         let farther = evidence.hops_elsewhere.iter().filter(|far| far.target == hop.target && far.ttl > hop.ttl);
-        farther.filter(|far| far.addresses().iter().any(|from| *from != router)).map(|far| far.id).next()
+        let passed = farther.filter(|far| far.addresses().iter().any(|from| *from != router));
+        // Where a neighbour on the target's own network answers, the way to that network is whole, and the target itself is missing.
+        passed.filter(|far| !far.addresses().iter().any(|from| is_beside(*from, address))).map(|far| far.id).next()
     })
+}
+
+/// On the same network, as far as the usual sizes of networks tell: 24 bits of IPv4 and 64 of IPv6.
+fn is_beside(one: IpAddr, other: IpAddr) -> bool {
+    match (one, other) {
+        (IpAddr::V4(one), IpAddr::V4(other)) => one.octets()[..3] == other.octets()[..3],
+        (IpAddr::V6(one), IpAddr::V6(other)) => one.segments()[..4] == other.segments()[..4],
+        _ => false,
+    }
 }
 
 #[cfg(test)]

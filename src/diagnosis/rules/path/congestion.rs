@@ -31,7 +31,7 @@ fn towards(evidence: &Evidence<'_>, address: IpAddr) -> Option<Candidate> {
     let Waits { waiting, usual_us, least_us } = waits(evidence, address)?;
     let sentence = format!(
         "The way to {} is full: {} of the packets take {} or so where {} is enough, because they wait in a queue behind other traffic.",
-        named(&evidence.host(), address),
+        named(&evidence.host_at(address), address),
         waiting.words(),
         duration(usual_us),
         duration(least_us)

@@ -30,7 +30,7 @@ fn duplicates(evidence: &Evidence<'_>) -> Vec<Candidate> {
         if !doubled.exceeds(BAD_SHARE) {
             return None;
         }
-        let host = named(&evidence.host(), address);
+        let host = named(&evidence.host_at(address), address);
         let sentence = format!(
             "Packets to {host} arrive more than once: {} of the pings had further replies. It costs capacity and confuses programs that do not expect it.",
             doubled.words()
@@ -54,7 +54,7 @@ fn reordered(evidence: &Evidence<'_>) -> Vec<Candidate> {
         if !overtaken.exceeds(BAD_SHARE) {
             return None;
         }
-        let host = named(&evidence.host(), address);
+        let host = named(&evidence.host_at(address), address);
         let sentence = format!(
             "Packets to {host} overtake each other: {} of the replies came after one to a later ping. TCP takes that for loss and slows down.",
             overtaken.words()

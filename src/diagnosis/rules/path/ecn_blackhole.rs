@@ -39,7 +39,7 @@ fn towards(evidence: &Evidence<'_>, address: IpAddr) -> Option<Candidate> {
     let beyond = last.map_or_else(String::new, |(ttl, router, _)| format!(" behind {router} (hop {ttl})"));
     let sentence = format!(
         "Packets to {} that announce congestion marks (ECN) vanish{beyond}, and the same packets without the announcement arrive.",
-        named(&evidence.host(), address)
+        named(&evidence.host_at(address), address)
     );
     let confidence = if lost.rounds > 1 && plain.rounds > 1 { SEVERAL_ROUNDS } else { ONE_ROUND };
     let arrived: Vec<&ObservationId> = evidence

@@ -41,7 +41,7 @@ fn towards(evidence: &Evidence<'_>, address: IpAddr) -> Option<Candidate> {
         evidence.mtus_of(address).filter(|mtu| mtu.passed_bytes.is_some_and(|bytes| bytes >= 1_280)).map(|mtu| mtu.id).collect();
     let sentence = format!(
         "Packets to {} that travel in several pieces never arrive, while small ones do: large DNS answers, VPNs and other UDP traffic fail.",
-        named(&evidence.host(), address)
+        named(&evidence.host_at(address), address)
     );
     let candidate = Candidate::new(Severity::Degraded, CONFIDENCE, sentence)
         .at(Place { address: Some(address), ..Place::default() })

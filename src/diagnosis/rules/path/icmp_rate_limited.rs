@@ -71,7 +71,7 @@ fn target(evidence: &Evidence<'_>, address: IpAddr) -> Option<Candidate> {
     }
     let sentence = format!(
         "{} answers pings in order when they come slowly, and not all when they come fast ({} lost): it limits its answers, and no traffic is lost.",
-        named(&evidence.host(), address),
+        named(&evidence.host_at(address), address),
         burst.words()
     );
     let candidate = Candidate::new(Severity::Notice, BY_PACE, sentence)

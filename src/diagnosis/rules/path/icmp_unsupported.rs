@@ -1,5 +1,5 @@
 use crate::candidate::Candidate;
-use crate::evidence::{Evidence, is_fragmented};
+use crate::evidence::{Evidence, LARGE_ECHO_BYTES, is_fragmented};
 use crate::rule::Rule;
 use crate::wording::{list, named};
 use netsonde_contract::failure::IcmpError;
@@ -29,8 +29,8 @@ fn towards(evidence: &Evidence<'_>, address: IpAddr) -> Option<Candidate> {
         return None;
     }
     let unanswered = |echo: &&crate::evidence::Seen<'_, netsonde_contract::observation::Echo>| {
-        // Large pings in pieces are dropped more often than pings are.
-        let small = !is_fragmented(echo.fact);
+        // Large pings in pieces are dropped more often than pings are, and whole ones where large packets are lost.
+        let small = !is_fragmented(echo.fact) && (echoed.is_empty() || echo.fact.size_bytes < LARGE_ECHO_BYTES);
         small && echo.fact.replies.is_empty() && echo.fact.failure.as_ref().is_none_or(|failure| failure.icmp.is_some())
     };
     let pings: Vec<_> = evidence.echoes_of(address).filter(unanswered).collect();
@@ -58,7 +58,7 @@ fn towards(evidence: &Evidence<'_>, address: IpAddr) -> Option<Candidate> {
     };
     let sentence = format!(
         "{} does not answer to {}{}, but {answer}: a filter keeps diagnostic packets out, and applications are not touched by that.",
-        named(&evidence.host(), address),
+        named(&evidence.host_at(address), address),
         list(&silent),
         filter.unwrap_or_default()
     );

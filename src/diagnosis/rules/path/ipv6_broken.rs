@@ -36,7 +36,7 @@ fn towards(evidence: &Evidence<'_>, address: IpAddr, by_four: &[&ObservationId])
     let sent = evidence.sent_to(address);
     let sentence = format!(
         "IPv6 to {} gets no answer, while IPv4 works: programs try IPv6 first and wait before they fall back.",
-        named(&evidence.host(), address)
+        named(&evidence.host_at(address), address)
     );
     Candidate::new(Severity::Degraded, CONFIDENCE, sentence)
         .at(Place { address: Some(address), ..Place::default() })

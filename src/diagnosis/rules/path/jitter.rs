@@ -32,7 +32,7 @@ fn towards(evidence: &Evidence<'_>, address: IpAddr) -> Option<Candidate> {
     if spread_us <= JITTER_US {
         return None;
     }
-    let (host, fastest) = (named(&evidence.host(), address), echo.min_rtt_us().unwrap_or_default());
+    let (host, fastest) = (named(&evidence.host_at(address), address), echo.min_rtt_us().unwrap_or_default());
     let sentence = format!(
         "The time that packets to {host} take varies: one in ten takes {} longer than the fastest, which takes {}. Calls and remote desktops feel it.",
         duration(spread_us),

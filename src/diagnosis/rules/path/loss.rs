@@ -1,6 +1,7 @@
 use crate::candidate::Candidate;
 use crate::evidence::{Evidence, Share};
 use crate::rule::Rule;
+use crate::rules::dns::over_udp;
 use crate::rules::path::loss_begins::{self, Begins};
 use crate::rules::path::loss_one_way;
 use crate::spot::Spot;
@@ -13,7 +14,7 @@ use std::net::IpAddr;
 
 pub(in crate::rules) const RULE: Rule = Rule {
     settled_by: Some("a longer trace, `netsonde run path` with ten rounds: loss that begins at a hop and stays until the target"),
-    ..Rule::new("path.loss", &["path.icmp_rate_limited", "host.interface_errors"], evaluate)
+    ..Rule::new("path.loss", &["path.icmp_rate_limited", "host.interface_errors", "dns.resolver_unreachable"], evaluate)
 };
 
 /// Pings of the target are lost at a pace that no limit explains.
@@ -30,7 +31,8 @@ fn evaluate(evidence: &Evidence<'_>) -> Vec<Candidate> {
         let all = towards(evidence, address).or_else(|| loss_one_way::towards(evidence, address));
         all.or_else(|| only_fast(evidence, address))
     };
-    evidence.addresses().into_iter().filter_map(of_address).collect()
+    let of_resolvers = over_udp::lossy(evidence);
+    evidence.addresses().into_iter().filter_map(of_address).chain(of_resolvers).collect()
 }
 
 /// Fast pings are lost, and no slow ones tell whether that is a limit on their answers or loss of the path.
@@ -42,7 +44,7 @@ fn only_fast(evidence: &Evidence<'_>, address: IpAddr) -> Option<Candidate> {
     let known = if calm.of == 0 { "no slower ones were sent" } else { "too few slower ones were sent" };
     let sentence = format!(
         "Packets to {} are lost: {} of the pings that came fast got no answer, and {known} to tell whether the path loses them or a limit on ping answers does.",
-        named(&evidence.host(), address),
+        named(&evidence.host_at(address), address),
         burst.words()
     );
     let candidate = Candidate::new(Severity::Degraded, FAST_ALONE, sentence)
@@ -60,7 +62,7 @@ fn only_fast(evidence: &Evidence<'_>, address: IpAddr) -> Option<Candidate> {
 
 fn towards(evidence: &Evidence<'_>, address: IpAddr) -> Option<Candidate> {
     let lost = share(evidence, address)?;
-    let host = named(&evidence.host(), address);
+    let host = named(&evidence.host_at(address), address);
     let again: Vec<&ObservationId> = evidence
         .attempts()
         .iter()

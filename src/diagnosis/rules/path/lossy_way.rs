@@ -49,7 +49,7 @@ fn of_trace(evidence: &Evidence<'_>, trace: &Seen<'_, Trace>) -> Option<Candidat
     let sentence = format!(
         "Of {} to {}, {through} loses {} of the packets, and the others {}: connections that happen to take it are slow or come to a halt, and others are not.",
         count(paths.len() as i64, "parallel way"),
-        named(&evidence.host(), trace.target),
+        named(&evidence.host_at(trace.target), trace.target),
         lossy.words(),
         others.words()
     );

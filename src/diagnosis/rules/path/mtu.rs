@@ -31,6 +31,9 @@ const WITHOUT_STALL: f64 = 0.85;
 /// Only routers on the way were asked, which answer with errors that may be limited.
 const BY_TRACE: f64 = 0.75;
 
+/// Pings show the large answers lost; TCP's own were not seen.
+const ON_THE_WAY_BACK: f64 = 0.85;
+
 /// The same over UDP and over TCP.
 const BOTH_WAYS: f64 = 0.95;
 
@@ -62,7 +65,38 @@ fn blackhole(evidence: &Evidence<'_>) -> Vec<Candidate> {
         evidence.mtus.iter().filter(|mtu| swallowed(evidence, mtu).is_some()).map(|mtu| mtu.address).collect();
     let of_traces = evidence.addresses().into_iter().filter(|address| !measured.contains(address));
     found.extend(of_traces.filter_map(|address| swallowed_on_the_way(evidence, address)));
+    if found.is_empty() {
+        found.extend(evidence.addresses().into_iter().filter_map(|address| swallowed_on_the_way_back(evidence, address)));
+    }
     found
+}
+
+/// Large packets reach the address, small pings come back, and no large one does, where an exchange came to a halt as well. That the
+/// host answers no large pings would look alike, but for the halt.
+fn swallowed_on_the_way_back(evidence: &Evidence<'_>, address: IpAddr) -> Option<Candidate> {
+    let (lost, stalled) = (evidence.large_answers_lost(address), stalled(evidence, address));
+    if lost.is_empty() || stalled.is_empty() {
+        return None;
+    }
+    let sentence = format!(
+        "Large answers of {} are lost on the way back without a word: large packets reach it and small ones come back, and none of its large ones does. That is why the connection stands and then comes to a halt.",
+        named(&evidence.host_at(address), address)
+    );
+    let small = evidence.echoed(address);
+    let candidate = Candidate::new(Severity::Problem, ON_THE_WAY_BACK, sentence)
+        .at(Place { address: Some(address), ..Place::default() })
+        .about(Spot::Address(address))
+        .resting_on(lost.iter().copied())
+        .resting_on(stalled)
+        .resting_on(evidence.passes_large(address))
+        .rejecting("path.loss", "Small pings come back.", small.iter().copied())
+        .rejecting("http.slow_server", "The target answers small packets at once.", small)
+        .settled_by("the same transfer with the interface's MTU at 1000 bytes, which makes the server send small segments: if it works, this is the cause")
+        .next(
+            Who::Network,
+            format!("Look at what {address} sends back: a tunnel, a VPN or a firewall near it that drops large packets, or filters the \"packet too big\" messages that should tell it (ICMP 3/4, ICMPv6 2); until then clamp the MSS there."),
+        );
+    Some(candidate)
 }
 
 /// A trace that asked each hop for the largest packet it gets, and met silence at one.
@@ -76,7 +110,7 @@ fn swallowed_on_the_way(evidence: &Evidence<'_>, target: IpAddr) -> Option<Candi
     let before = hops.iter().rev().find(|other| other.ttl < hop.ttl && other.mtu_bytes.is_some_and(|bytes| bytes >= silent));
     let sentence = format!(
         "Large packets to {} vanish without a word before hop {}: there is no answer above {passed} bytes, and no router says so. Connections come to a halt as soon as they send more than a little.",
-        named(&evidence.host(), target),
+        named(&evidence.host_at(target), target),
         hop.ttl
     );
     let candidate = Candidate::new(Severity::Degraded, BY_TRACE, sentence)

@@ -4,7 +4,7 @@ use crate::evidence::{Evidence, Seen};
 use crate::rule::Rule;
 use crate::rules::host::overloaded;
 use crate::spot::Spot;
-use netsonde_contract::finding::{Severity, Who};
+use netsonde_contract::finding::{NotMeasured, Severity, Who};
 use netsonde_contract::observation::{Load, LoadedPhase, TcpState};
 
 pub(in crate::rules) const RULE: Rule = Rule {
@@ -44,17 +44,40 @@ fn evaluate(evidence: &Evidence<'_>) -> Vec<Candidate> {
     evidence.loads.iter().flat_map(of_load).collect()
 }
 
-fn policed(load: &Seen<'_, Load>, phase: &LoadedPhase) -> Option<Candidate> {
+/// Rates that look like a limit's, and of which this machine was too late itself to say so: for what could not be measured.
+pub(crate) fn held_back(evidence: &Evidence<'_>) -> Vec<NotMeasured> {
+    let busy = overloaded::is_wanted_by_many(evidence);
+    let looks_limited = |load: &&Seen<'_, Load>| {
+        let late = |phase: &LoadedPhase| load.fact.idle.iter().chain([&phase.latency]).any(overloaded::is_a_little_late);
+        load.fact.loaded.iter().any(|phase| cut_off(phase).is_some() && (busy || late(phase)))
+    };
+    let gap = |load: &Seen<'_, Load>| NotMeasured {
+        check: load.outcome.check.clone(),
+        required: false,
+        why: "the rate is as steady as under a limit on the way (path.policed), but this machine itself was too busy to tell"
+            .to_owned(),
+        grant: Some("measure again while nothing else works on this machine".to_owned()),
+    };
+    evidence.loads.iter().filter(looks_limited).map(gap).collect()
+}
+
+/// The steady rate of a phase that loses packets or begins with a burst, and whether it began with one.
+fn cut_off(phase: &LoadedPhase) -> Option<(u64, bool)> {
     let slices = &phase.transfer.slices;
     let rate = steady_rate(slices).filter(|rate| *rate > 0 && *rate < HIGHEST_LIMIT)?;
     let seconds = (slices.len() as u64 / 10).max(1);
     let resent: u64 = phase.at_close.iter().map(|state| u64::from(state.retransmits)).sum();
     let burst = starts_with_a_burst(slices, rate);
     let lost = resent >= LOSSES_A_SECOND * seconds && losses_hold_the_rate(phase, rate, seconds);
+    (burst || lost).then_some((rate, burst))
+}
+
+fn policed(load: &Seen<'_, Load>, phase: &LoadedPhase) -> Option<Candidate> {
+    let (rate, burst) = cut_off(phase)?;
     let queued = load.fact.idle.as_ref().and_then(|idle| idle.rtt.as_ref()).zip(phase.latency.rtt.as_ref());
     let queued = queued.is_some_and(|(idle, loaded)| waits(idle.median_us, loaded.median_us));
     let late = load.fact.idle.iter().chain([&phase.latency]).any(overloaded::is_a_little_late);
-    if queued || late || !(burst || lost) {
+    if queued || late {
         return None;
     }
     let kilobits = rate * 8 / 1_000;

@@ -23,7 +23,7 @@ fn towards(evidence: &Evidence<'_>, address: IpAddr) -> Option<Candidate> {
     let (hop, router, changes) = hops.iter().find_map(|hop| changed(hop).map(|(router, changes)| (hop, router, changes)))?;
     let sentence = format!(
         "Something on the way to {} changes packets before hop {} ({router}): {}.",
-        named(&evidence.host(), address),
+        named(&evidence.host_at(address), address),
         hop.ttl,
         list(&changes)
     );

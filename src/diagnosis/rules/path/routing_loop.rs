@@ -42,7 +42,7 @@ fn towards(evidence: &Evidence<'_>, address: IpAddr) -> Option<Candidate> {
     let circle = circle(&evidence.hops_of(address));
     let expired = evidence.icmp_errors(address, IcmpMeaning::TimeExceeded);
     let expired_ids: Vec<&ObservationId> = expired.iter().map(|seen| seen.id).collect();
-    let host = named(&evidence.host(), address);
+    let host = named(&evidence.host_at(address), address);
     let (confidence, sentence, place) = match (&circle, expired.first()) {
         (None, None) => return None,
         (Some(circle), expired) => {

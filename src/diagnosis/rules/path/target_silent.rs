@@ -38,7 +38,7 @@ fn towards(evidence: &Evidence<'_>, address: IpAddr) -> Option<Candidate> {
     if router.is_none() && on_link.is_none() {
         return None;
     }
-    let host = named(&evidence.host(), address);
+    let host = named(&evidence.host_at(address), address);
     let mut sentence = format!("Nothing answers at {host}: {}.", tried(evidence, address));
     let action = match router {
         Some((hop, router, _)) => {
@@ -47,6 +47,14 @@ fn towards(evidence: &Evidence<'_>, address: IpAddr) -> Option<Candidate> {
         }
         None => format!("Check that {host}, which is on this machine's own network, is switched on, and look at its firewall."),
     };
+    // Whoever gives a machine up often forgets its name: the record then leads to nobody.
+    let by_name = evidence.host_at(address).parse::<IpAddr>().is_err();
+    let stale = if by_name {
+        format!(" Check too that {address} is still its address: the name's record may be older than the machine.")
+    } else {
+        String::new()
+    };
+    let action = action + &stale;
     let others: Vec<&ObservationId> =
         evidence.echoes_of(address).map(|echo| echo.id).chain(evidence.traces_of(address).map(|trace| trace.id)).collect();
     let confidence = if evidence.tried_tcp(address) { ALL_TRIED } else { WITHOUT_TCP };

@@ -49,8 +49,10 @@ fn no_route(evidence: &Evidence<'_>) -> Vec<Candidate> {
         let Reading::NoRoute(confidence) = reading else { return None };
         let first = errors.first()?;
         let router = router(evidence, address, first);
-        let sentence =
-            format!("Packets to {} get no further than {router}, which has no route to it.", named(&evidence.host(), address));
+        let sentence = format!(
+            "Packets to {} get no further than {router}, which has no route to it.",
+            named(&evidence.host_at(address), address)
+        );
         let candidate = candidate(evidence, address, &errors, confidence, sentence)
             .next(Who::Network, format!("Whoever runs {router} has to look at its route to {address}."))
             .rejecting("host.no_route", "The error came from a router: packets left this machine.", ids(&errors))
@@ -78,7 +80,7 @@ fn behind_router(evidence: &Evidence<'_>, address: IpAddr) -> Option<Candidate> 
     let (errors, reading) = errors(evidence, address)?;
     let Reading::TargetDown(confidence) = reading else { return None };
     let router = router(evidence, address, errors.first()?);
-    let host = named(&evidence.host(), address);
+    let host = named(&evidence.host_at(address), address);
     let sentence =
         format!("{host} does not exist on its network or is switched off: {router} looked for it there and got no answer.");
     let candidate = candidate(evidence, address, &errors, confidence, sentence)
@@ -103,7 +105,7 @@ fn on_own_link(evidence: &Evidence<'_>, address: IpAddr) -> Option<Candidate> {
     }
     let ids: Vec<&ObservationId> = evidence.next_hop_unresolved(address);
     ids.first()?;
-    let host = named(&evidence.host(), address);
+    let host = named(&evidence.host_at(address), address);
     let sentence = format!(
         "No machine on this machine's own network answers for the address of {host}: it is switched off, gone, or on another network."
     );

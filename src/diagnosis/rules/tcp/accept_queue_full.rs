@@ -8,17 +8,22 @@ use netsonde_contract::id::ObservationId;
 
 pub(in crate::rules) const RULE: Rule = Rule {
     settled_by: Some(
-        "the server's listen queue (`ss -ltn`: Recv-Q at Send-Q) and its count of listen drops (`nstat TcpExtListenDrops`)",
+        "the server's listen queue (`ss -ltn`: Recv-Q at Send-Q) and its count of listen drops (`nstat TcpExtListenDrops`): where they do not grow, a firewall limits how many connections begin in a second",
     ),
-    ..Rule::new("tcp.accept_queue_full", &["tcp.filtered", "path.loss", "path.ecmp_member_bad"], evaluate)
+    ..Rule::new(
+        "tcp.accept_queue_full",
+        &["tcp.filtered", "path.loss", "path.ecmp_member_bad", "service.refused_by_policy"],
+        evaluate,
+    )
 };
 
 /// Pings show that the way loses nothing, and only first packets stay without an answer.
-const WITHOUT_LOSS: f64 = 0.85;
+const WITHOUT_LOSS: f64 = 0.8;
 /// Nothing but a trace shows that the way loses nothing.
 const BY_TRACE: f64 = 0.7;
-/// So many connections were late, and so many pings came back, that no loss of the way explains both (their 95 % intervals lie apart).
-const APART: f64 = 0.92;
+/// So many connections were late, and so many pings came back, that no loss of the way explains both (their 95 % intervals lie apart). A firewall
+/// that limits how many connections begin in a second drops the same packets.
+const APART: f64 = 0.85;
 
 /// So many connections stood late; one of them may have lost its first packet by chance.
 const LEAST_LATE: usize = 2;
@@ -63,7 +68,7 @@ fn full(evidence: &Evidence<'_>, endpoint: &Endpoint<'_>) -> Option<Candidate> {
         .rejecting("path.loss", "No other packet to the address was lost.", clean.ids)
         .next(
             Who::Server,
-            format!("Look at the program behind port {port}: it accepts too slowly (overload, too few workers), or its listen backlog is too short."),
+            format!("Look at the program behind port {port}: it accepts too slowly (overload, too few workers), or its listen backlog is too short. If its listen drops do not grow, look for a firewall in front of it that limits new connections in a second."),
         );
     Some(candidate)
 }

@@ -7,12 +7,20 @@ use netsonde_contract::finding::{Place, Severity, Who};
 use netsonde_contract::id::ObservationId;
 
 pub(in crate::rules) const RULE: Rule = Rule {
-    settled_by: Some("more connections, counted by which server answered, and the load balancer's own view of its servers"),
-    ..Rule::new("tcp.backend_unhealthy", &["path.ecmp_member_bad", "tcp.refused", "tcp.snat_exhausted"], evaluate)
+    settled_by: Some(
+        "as many connections one after the other: a limit of connections at once takes all of them, and a bad server fails some; then the load balancer's own view of its servers",
+    ),
+    ..Rule::new(
+        "tcp.backend_unhealthy",
+        &["path.ecmp_member_bad", "tcp.refused", "tcp.snat_exhausted", "service.refused_by_policy"],
+        evaluate,
+    )
 };
 
-/// Some are refused and others stand at the same address and port: two servers, or one that comes and goes.
-const CONFIDENCE: f64 = 0.75;
+/// Some fail and others stand, in no order: two servers, or one that comes and goes.
+const MIXED: f64 = 0.75;
+/// The first ones stood and all after them failed, or only one failed: a limit, or chance in who is asked, looks the same.
+const LIKE_A_LIMIT: f64 = 0.6;
 
 fn evaluate(evidence: &Evidence<'_>) -> Vec<Candidate> {
     evidence.endpoints().iter().filter_map(unhealthy).collect()
@@ -21,36 +29,57 @@ fn evaluate(evidence: &Evidence<'_>) -> Vec<Candidate> {
 fn unhealthy(endpoint: &Endpoint<'_>) -> Option<Candidate> {
     // What a request met may have been another moment; the attempts of one check are side by side.
     let attempts: Vec<&Attempt<'_>> = endpoint.attempts.iter().filter(|attempt| attempt.by_tcp_check).collect();
-    let refused: Vec<&ObservationId> =
-        attempts.iter().filter(|attempt| attempt.refused_by_reset()).map(|attempt| attempt.id).collect();
+    let fails = |attempt: &Attempt<'_>| attempt.refused_by_reset() || attempt.reset_at_once();
+    let failed: Vec<&ObservationId> = attempts.iter().filter(|attempt| fails(attempt)).map(|attempt| attempt.id).collect();
     let stood: Vec<&ObservationId> = attempts.iter().filter(|attempt| attempt.connected()).map(|attempt| attempt.id).collect();
-    if refused.is_empty() || stood.is_empty() {
+    if failed.is_empty() || stood.is_empty() || only_bare_ones_stood(endpoint) {
         return None;
     }
     let (address, port) = (endpoint.address.ip(), endpoint.address.port());
+    let how = match attempts.iter().filter(|attempt| attempt.reset_at_once()).count() {
+        0 => "refused",
+        resets if resets == failed.len() => "reset as soon as they stand",
+        _ => "refused or reset as soon as they stand",
+    };
     let sentence = format!(
-        "{} of {} connections to {} on port {port} are refused, and the others stand: behind this address are several servers, and one of them is not in order.",
-        refused.len(),
+        "{} of {} connections to {} on port {port} are {how}, and the others stand: one of several servers behind this address is not in order, or something limits the connections of one client.",
+        failed.len(),
         attempts.len(),
         named(endpoint.host(), address)
     );
-    let candidate = Candidate::new(Severity::Degraded, CONFIDENCE, sentence)
+    let confidence = if is_like_a_limit(&attempts, fails) { LIKE_A_LIMIT } else { MIXED };
+    let candidate = Candidate::new(Severity::Degraded, confidence, sentence)
         .at(Place { address: Some(address), port: Some(port), ..Place::default() })
         .about(Spot::Endpoint(endpoint.address))
-        .resting_on(refused.iter().copied())
+        .resting_on(failed.iter().copied())
         .resting_on(stood.iter().copied())
         .rejecting("tcp.refused", "Other connections to the same port stand.", stood)
-        .rejecting("path.ecmp_member_bad", "The failed ones are refused, and not lost.", refused)
+        .rejecting("path.ecmp_member_bad", "The failed ones are answered with a reset, and not lost.", failed)
         .next(
             Who::Server,
-            "Take the server that refuses out of the load balancer, and look at its health check, which should have seen it.",
+            "Connect as often one after the other: where all of them stand, look for a limit of connections of one client at the server or a firewall. Where some still fail, take the server that fails out of the load balancer, and look at its health check, which should have seen it.",
         );
     Some(candidate)
 }
 
+/// The first to be made stood, and all made later failed; or a single one failed.
+fn is_like_a_limit(attempts: &[&Attempt<'_>], fails: impl Fn(&Attempt<'_>) -> bool) -> bool {
+    let mut in_order: Vec<&&Attempt<'_>> = attempts.iter().collect();
+    in_order.sort_by_key(|attempt| attempt.at_us);
+    let failed = in_order.iter().filter(|attempt| fails(attempt)).count();
+    failed == 1 || in_order.iter().skip_while(|attempt| !fails(attempt)).all(|attempt| fails(attempt))
+}
+
+/// Every connection that was used was reset at once, so that the bare ones that stood were only over before their reset came.
+fn only_bare_ones_stood(endpoint: &Endpoint<'_>) -> bool {
+    let mut used = endpoint.attempts.iter().filter(|attempt| !attempt.by_tcp_check).peekable();
+    used.peek().is_some() && used.all(Attempt::reset_at_once)
+}
+
 #[cfg(test)]
 mod tests {
-    use crate::scene::{Scene, connected, refused};
+    use crate::scene::{Scene, connect, connected, failure, refused};
+    use netsonde_contract::failure::{FailureCode, Step};
     use netsonde_contract::kind::Kind;
 
     const AT: &str = "192.0.2.1:443";
@@ -60,6 +89,22 @@ mod tests {
         let facts = [connected(AT), refused(AT, 20_000), connected(AT), refused(AT, 20_000)];
         let finding = Scene::new("shop.example").check(Kind::Tcp, facts).finds("tcp.backend_unhealthy");
         assert!(finding.sentence.starts_with("2 of 4 connections"), "{}", finding.sentence);
+    }
+
+    #[test]
+    fn resets_between_connections_that_stand_count_like_refusals() {
+        let reset = connect(AT, 900, Some(failure(FailureCode::Reset, Step::Connect)));
+        let finding =
+            Scene::new("shop.example").check(Kind::Tcp, [connected(AT), reset, connected(AT)]).finds("tcp.backend_unhealthy");
+        assert!(finding.sentence.contains("1 of 3") && finding.sentence.contains("are reset as soon as"), "{}", finding.sentence);
+    }
+
+    #[test]
+    fn the_first_that_stand_before_all_others_fail_may_be_a_limit() {
+        let facts = [connected(AT), connected(AT), refused(AT, 20_000), refused(AT, 20_000)];
+        let finding = Scene::new("shop.example").check(Kind::Tcp, facts).finds("tcp.backend_unhealthy");
+        let open = finding.could_not_separate.iter().any(|open| open.cause == "service.refused_by_policy");
+        assert!(finding.confidence < 0.7 && open && finding.sentence.contains("limits the connections"), "{finding:?}");
     }
 
     #[test]

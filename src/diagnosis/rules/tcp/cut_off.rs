@@ -1,12 +1,13 @@
 //! Connections that stood, carried a request, and ended before its answer was complete: reset, or closed.
 
 use crate::candidate::Candidate;
-use crate::evidence::{Evidence, Seen, host_of};
+use crate::evidence::{Endpoint, Evidence, Seen, host_of};
 use crate::rule::Rule;
 use crate::rules::http::{last_exchanges, place};
 use crate::spot::Spot;
+use crate::wording::named;
 use netsonde_contract::failure::{Failure, FailureCode, Step};
-use netsonde_contract::finding::{Severity, Who};
+use netsonde_contract::finding::{Place, Severity, Who};
 use netsonde_contract::observation::Exchange;
 
 pub(in crate::rules) const RESET_RULE: Rule = Rule {
@@ -15,7 +16,11 @@ pub(in crate::rules) const RESET_RULE: Rule = Rule {
     ),
     // Without the reset's TTL nothing tells the server from a box on the way.
     unprivileged_cap: 0.85,
-    ..Rule::new("tcp.reset_midstream", &["tls.sni_blocked", "tcp.idle_timeout", "tcp.closed_early"], reset)
+    ..Rule::new(
+        "tcp.reset_midstream",
+        &["tls.sni_blocked", "tcp.idle_timeout", "tcp.closed_early", "service.refused_by_policy", "tcp.backend_unhealthy"],
+        reset,
+    )
 };
 
 pub(in crate::rules) const CLOSED_RULE: Rule = Rule {
@@ -25,6 +30,8 @@ pub(in crate::rules) const CLOSED_RULE: Rule = Rule {
 
 /// The connection's end was seen; who ended it, and why, was not.
 const CONFIDENCE: f64 = 0.85;
+/// The reset came before anything was said; who sent it, and why, is open.
+const AT_ONCE: f64 = 0.75;
 /// A plain request on a port that may expect TLS ends in the same way.
 const MAY_BE_TLS: f64 = 0.75;
 
@@ -43,7 +50,36 @@ fn reset(evidence: &Evidence<'_>) -> Vec<Candidate> {
             );
         Some(candidate)
     };
-    last_exchanges(evidence).iter().filter_map(of_exchange).collect()
+    let at_once = evidence.endpoints().iter().filter_map(|endpoint| reset_at_once(endpoint)).collect::<Vec<_>>();
+    last_exchanges(evidence).iter().filter_map(of_exchange).chain(at_once).collect()
+}
+
+/// Connections that stood and were reset before a request was sent. Bare connections of a tcp check may be over before their reset comes.
+fn reset_at_once(endpoint: &Endpoint<'_>) -> Option<Candidate> {
+    let reset: Vec<_> = endpoint.attempts.iter().filter(|attempt| attempt.reset_at_once()).collect();
+    let used = || endpoint.attempts.iter().filter(|attempt| !attempt.by_tcp_check);
+    let (bare, stood) = (used().next().is_none(), endpoint.connected());
+    let all_used = used().all(|attempt| attempt.reset_at_once());
+    if reset.is_empty() || !all_used || (bare && stood) {
+        return None;
+    }
+    let (address, port) = (endpoint.address.ip(), endpoint.address.port());
+    let host = named(endpoint.host(), address);
+    let sentence = format!("{host} accepts connections on port {port} and resets them at once, before anything is asked.");
+    let ids: Vec<_> = reset.iter().map(|attempt| attempt.id).collect();
+    let candidate = Candidate::new(Severity::Problem, AT_ONCE, sentence)
+        .at(Place { address: Some(address), port: Some(port), ..Place::default() })
+        .about(Spot::Endpoint(endpoint.address))
+        .stopping()
+        .resting_on(endpoint.ids())
+        .rejecting("tls.sni_blocked", "It ends before a name is sent.", ids.iter().copied())
+        .rejecting("tcp.idle_timeout", "It ends at once.", ids.iter().copied())
+        .rejecting("tcp.closed_early", "A reset ended it, and not a close.", ids)
+        .next(
+            Who::Server,
+            format!("Look at the log of {host} and of what stands in front of it: a service that ends as soon as it is asked, a list of allowed addresses, a limit of connections, or a load balancer without a server behind it."),
+        );
+    Some(candidate)
 }
 
 fn closed(evidence: &Evidence<'_>) -> Vec<Candidate> {
@@ -103,7 +139,7 @@ fn found(exchange: &Seen<'_, Exchange>, failure: &Failure, sentence: String) -> 
 
 #[cfg(test)]
 mod tests {
-    use crate::scene::{Scene, exchange, failure};
+    use crate::scene::{Scene, connected, exchange, failure};
     use netsonde_contract::failure::{FailureCode, Step};
     use netsonde_contract::kind::Kind;
 
@@ -137,6 +173,18 @@ mod tests {
         assert!(finding.rejected.iter().all(|rejected| rejected.cause != "http.protocol_error"));
         let finding = ended(URL, FailureCode::Incomplete, Step::Receive, Some(200), 100).finds("tcp.closed_early");
         assert!(finding.rejected.iter().any(|rejected| rejected.cause == "http.protocol_error"));
+    }
+
+    #[test]
+    fn a_connection_that_is_reset_as_soon_as_it_stands_is_told_as_such() {
+        let fact = exchange("http://shop.example/", |exchange| {
+            (exchange.status, exchange.failure) = (None, Some(failure(FailureCode::Reset, Step::Connect)));
+        });
+        let scene = Scene::new("http://shop.example/").check(Kind::Tcp, [connected("192.0.2.1:443")]).check(Kind::Http, [fact]);
+        let finding = scene.finds("tcp.reset_midstream");
+        assert!(finding.sentence.contains("resets them at once"), "{}", finding.sentence);
+        let open: Vec<_> = finding.could_not_separate.iter().map(|open| open.cause.as_str()).collect();
+        assert_eq!(open, ["service.refused_by_policy", "tcp.backend_unhealthy"]);
     }
 
     #[test]

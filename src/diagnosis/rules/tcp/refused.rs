@@ -65,6 +65,11 @@ fn refused(evidence: &Evidence<'_>, endpoint: &Endpoint<'_>) -> Option<Candidate
             Who::Server,
             format!("Start the service on port {port} of {named}, or correct the port that the application uses."),
         );
+    candidate = candidate.rejecting(
+        "host.firewall_local",
+        "This machine's own packet filter was read, and has no rule that rejects.",
+        evidence.own_filter_rejects_nothing(),
+    );
     candidate = judge_origin(evidence, endpoint, fastest, candidate);
     if refusals.len() < endpoint.attempts.len() {
         candidate.confidence = candidate.confidence.min(MIXED);
@@ -79,6 +84,9 @@ fn judge_origin(evidence: &Evidence<'_>, endpoint: &Endpoint<'_>, fastest: &Atte
         candidate = candidate.settled_by(
             "another reply of the target, to compare the reset's TTL with: `netsonde probe icmp`, or a port of it that is open",
         );
+    } else if evidence.environment.raw_sockets {
+        // The right is there; what the run did was something else than connecting to the port for its own sake.
+        candidate = candidate.settled_by("a tcp check of this very port, which records how many routers its reset passed");
     }
     if address.is_loopback() {
         return candidate.rejecting(

@@ -2,10 +2,13 @@ use super::place;
 use crate::candidate::Candidate;
 use crate::evidence::{Evidence, Seen};
 use crate::rule::Rule;
+use crate::rules::host::overloaded;
+use crate::rules::path::loss;
 use crate::spot::Spot;
 use crate::wording::duration;
 use netsonde_contract::failure::{FailureCode, Step};
 use netsonde_contract::finding::{Severity, Who};
+use netsonde_contract::kind::Kind;
 use netsonde_contract::observation::{Handshake, HandshakeVariant, Variant};
 
 pub(in crate::rules) const RULE: Rule = Rule {
@@ -17,11 +20,56 @@ pub(in crate::rules) const RULE: Rule = Rule {
 const CONFIDENCE: f64 = 0.7;
 /// A hello that fits one packet met with silence as well; the server's own first packets, which are large, may still vanish.
 const SMALL_TOO: f64 = 0.8;
-/// And large packets to the server pass, so that the path swallows neither its size nor the answer's.
-const LARGE_PASS: f64 = 0.92;
+/// And large packets to the server pass; the certificate's large packets may still be lost on the way back.
+const LARGE_OUT: f64 = 0.82;
+/// And large answers come back as well; a filter for large segments of TCP alone is left.
+const LARGE_BACK: f64 = 0.88;
+/// The handshake completes, and late: what it waited for is not seen.
+const SLOW: f64 = 0.75;
+/// A handshake that takes so much longer than its round trips, each time, makes every visitor wait.
+const SLOW_US: u64 = 1_000_000;
+/// A machine whose processors others want may itself take some of it, and no whole seconds twice.
+const SLOW_WHERE_BUSY_US: u64 = 2_500_000;
+/// Round trips of a handshake at most: TLS 1.2 with a large chain, and one segment sent again.
+const ROUND_TRIPS: u64 = 5;
 
 fn evaluate(evidence: &Evidence<'_>) -> Vec<Candidate> {
-    evidence.handshakes.iter().filter_map(|handshake| silence(evidence, handshake)).collect()
+    let silent = evidence.handshakes.iter().filter_map(|handshake| silence(evidence, handshake));
+    silent.chain(slow(evidence)).collect()
+}
+
+/// The endpoint whose handshakes all complete late: the quickest of them counts, so that one pause is no finding.
+fn slow(evidence: &Evidence<'_>) -> Option<Candidate> {
+    let took = |handshake: &Seen<'_, Handshake>| handshake.took_us.saturating_sub(handshake.connect_us);
+    let complete =
+        || evidence.handshakes.iter().filter(|handshake| handshake.failure.is_none() && handshake.outcome.kind != Kind::Quic);
+    let slowest = complete().max_by_key(|handshake| took(handshake))?;
+    let address = slowest.address;
+    let quickest = complete().filter(|other| other.address == address).min_by_key(|other| took(other))?;
+    let by_connections = evidence.attempts().iter().filter(|attempt| attempt.connected() && attempt.address == address);
+    let by_path = evidence.path_rtt(address.ip()).map(|(rtt_us, _)| rtt_us);
+    let rtt_us = by_connections.map(|attempt| attempt.took_us).chain(by_path).min()?;
+    let took_us = took(quickest);
+    let limit_us = if overloaded::is_wanted_by_many(evidence) { SLOW_WHERE_BUSY_US } else { SLOW_US };
+    if took_us < limit_us + ROUND_TRIPS * rtt_us || loss::share(evidence, address.ip()).is_some() {
+        return None;
+    }
+    let (host, port) = (&quickest.host, address.port());
+    let sentence = format!(
+        "The TLS handshake with {host} on port {port} takes {}, while a round trip takes {}: the server waits before it answers the hello, and every new connection with it.",
+        duration(took_us),
+        duration(rtt_us)
+    );
+    let candidate = Candidate::new(Severity::Degraded, SLOW, sentence)
+        .at(place(quickest))
+        .about(Spot::Endpoint(address))
+        .resting_on([slowest.id, quickest.id])
+        .rejecting("tls.not_tls", "The handshake completes.", [quickest.id])
+        .next(
+            Who::Server,
+            format!("Look for what the TLS server of {host} waits for in a handshake: a key store or signing service, a lookup of the client's name, an overloaded processor, too few workers."),
+        );
+    Some(candidate)
 }
 
 fn silence(evidence: &Evidence<'_>, handshake: &Seen<'_, Handshake>) -> Option<Candidate> {
@@ -44,11 +92,13 @@ fn silence(evidence: &Evidence<'_>, handshake: &Seen<'_, Handshake>) -> Option<C
             && other.failure.as_ref().is_some_and(|failure| failure.code == FailureCode::TimedOut)
     };
     let small: Vec<_> = evidence.variants.iter().filter(is_small).map(|other| other.id).collect();
-    let large = evidence.passes_large(handshake.address.ip());
-    let confidence = match (small.is_empty(), large.is_empty()) {
-        (true, _) => CONFIDENCE,
-        (false, true) => SMALL_TOO,
-        (false, false) => LARGE_PASS,
+    let out = evidence.passes_large(handshake.address.ip());
+    let back = evidence.large_came_back(handshake.address.ip());
+    let confidence = match (small.is_empty(), out.is_empty(), back.is_empty()) {
+        (true, _, _) => CONFIDENCE,
+        (false, true, _) => SMALL_TOO,
+        (false, false, true) => LARGE_OUT,
+        (false, false, false) => LARGE_BACK,
     };
     let candidate = Candidate::new(Severity::Problem, confidence, sentence)
         .at(place(handshake))
@@ -56,7 +106,8 @@ fn silence(evidence: &Evidence<'_>, handshake: &Seen<'_, Handshake>) -> Option<C
         .stopping()
         .resting_on([handshake.id])
         .rejecting("tls.large_hello_blocked", "A hello that fits one packet meets with silence as well.", small)
-        .rejecting("path.mtu_blackhole", "Large packets to the server pass.", large)
+        .resting_on(out)
+        .resting_on(back)
         .next(Who::Server, action);
     Some(candidate)
 }
@@ -65,6 +116,7 @@ fn silence(evidence: &Evidence<'_>, handshake: &Seen<'_, Handshake>) -> Option<C
 mod tests {
     use crate::scene::{Scene, connected, failure, handshake, mtu, variant};
     use netsonde_contract::failure::{FailureCode, Step};
+    use netsonde_contract::finding::Severity;
     use netsonde_contract::kind::Kind;
     use netsonde_contract::observation::{MtuLimit, Variant};
 
@@ -102,7 +154,7 @@ mod tests {
     }
 
     #[test]
-    fn silence_to_a_small_hello_where_large_packets_pass_is_the_servers_own() {
+    fn silence_to_a_small_hello_where_large_packets_pass_leaves_the_way_back_open() {
         let failed = || Some(failure(FailureCode::TimedOut, Step::Handshake));
         let small = variant(Variant::ClassicGroups, Some("shop.example"), failed());
         let passes = mtu(MtuLimit::None, 1_500, None);
@@ -112,7 +164,8 @@ mod tests {
         });
         let finding = Scene::new("https://shop.example").check(Kind::Tls, [dead, small]).check(Kind::Mtu, [passes]);
         let finding = finding.finds("tls.handshake_timeout");
-        assert!(finding.confidence >= 0.9 && finding.rejected.iter().any(|not| not.cause == "path.mtu_blackhole"), "{finding:?}");
+        let open = finding.could_not_separate.iter().any(|open| open.cause == "path.mtu_blackhole");
+        assert!(open && finding.confidence > 0.8 && finding.confidence < 0.9, "{finding:?}");
         let lone = scene(FailureCode::TimedOut, Step::Handshake).check(Kind::Mtu, [mtu(MtuLimit::None, 1_500, None)]);
         assert!(lone.finds("tls.handshake_timeout").confidence < 0.9, "the hello itself may be too large");
     }
@@ -120,6 +173,23 @@ mod tests {
     #[test]
     fn a_connection_that_never_stood_is_no_silent_handshake() {
         assert!(!scene(FailureCode::TimedOut, Step::Connect).names("tls.handshake_timeout"));
+    }
+
+    fn complete(took_us: u64, again_us: u64) -> Scene {
+        let late = |took_us| handshake(move |handshake| handshake.took_us = 20_000 + took_us);
+        let scene = Scene::new("https://shop.example").check(Kind::Tcp, [connected("192.0.2.1:443")]);
+        scene.check(Kind::Tls, [late(took_us)]).check(Kind::Tls, [late(again_us)])
+    }
+
+    #[test]
+    fn a_handshake_that_completes_late_each_time_is_the_servers_wait() {
+        let finding = complete(3_090_000, 3_020_000).finds("tls.handshake_timeout");
+        assert!(finding.severity == Severity::Degraded && finding.sentence.contains("takes 3.0 seconds"), "{finding:?}");
+    }
+
+    #[test]
+    fn one_late_handshake_of_two_is_a_pause() {
+        assert!(complete(3_090_000, 40_000).is_healthy().is_empty());
     }
 
     #[test]

@@ -27,7 +27,8 @@ struct End {
     sentence: fn(&Certificate, &str, Timestamp) -> String,
     /// With the clock synchronised, with nothing known of it, and with the kernel saying that it is not.
     confidence: [f64; 3],
-    action: fn(&str, &Certificate) -> String,
+    /// What to do where it is the server's own, and where it is one that it sends along.
+    action: fn(&str, &Certificate, bool) -> String,
 }
 
 /// Certificates do expire, every day; clocks that run ahead by months are rare.
@@ -38,7 +39,13 @@ const EXPIRED: End = End {
         format!("{what} expired on {}, {} ago.", date(certificate.not_after), distance(certificate.not_after, now))
     },
     confidence: [0.97, 0.92, 0.8],
-    action: |host, certificate| format!("Renew the certificate of {host} ({}) and load it into the server.", certificate.subject),
+    action: |host, certificate, is_own| match is_own {
+        true => format!("Renew the certificate of {host} ({}) and load it into the server.", certificate.subject),
+        false => format!(
+            "Load the current intermediate certificate of the issuer into the server of {host} in place of the expired \"{}\"; its own certificate need not be renewed for this.",
+            certificate.subject
+        ),
+    },
 };
 
 /// A certificate from the future is rare, and a clock that fell back to its factory date is not.
@@ -50,7 +57,7 @@ const NOT_YET_VALID: End = End {
         format!("{what} is not valid before {from}, which is {ahead} ahead of this machine's clock.")
     },
     confidence: [0.92, 0.7, 0.55],
-    action: |host, _| {
+    action: |host, _, _| {
         format!(
             "Compare this machine's clock with the right time first; if it is right, {host} needs a certificate that is valid now."
         )
@@ -122,7 +129,7 @@ fn of_handshake(evidence: &Evidence<'_>, handshake: &Seen<'_, Handshake>, end: &
         .at(place(handshake))
         .about(Spot::Endpoint(handshake.address))
         .resting_on([handshake.id])
-        .next(Who::Server, (end.action)(host, certificate));
+        .next(Who::Server, (end.action)(host, certificate, at == 0));
     Some(match clock {
         Some(id) => {
             let reason = format!("This machine's clock is synchronised; it said {}.", now.strftime("%-d %B %Y %H:%M UTC"));
