@@ -9,7 +9,7 @@ use crate::platform::tcp;
 use crate::tls::connect::{self, Connected};
 use crate::tls::draft::Draft;
 use crate::tls::wire::{Notes, Wire};
-use crate::tls::{handshake, is_healthy, trust};
+use crate::tls::{entropy, handshake, is_healthy, trust};
 use http::Version;
 use http::header::HeaderMap;
 use netsonde_contract::failure::{Failure, FailureCode, Step};
@@ -29,6 +29,9 @@ pub(super) struct Asked {
 /// Makes one request. Through a proxy, an https URL takes a CONNECT first; where that fails, it is the exchange that is given back.
 pub(super) async fn ask(request: &Request<'_>) -> Asked {
     let mut sought = request.sought();
+    if request.is_in_tls() {
+        entropy::ready(request.context).await;
+    }
     let tunnel = match &request.route.proxy {
         Some(proxy) if request.url.scheme() == "https" && proxy.protocol.is_http() => match tunnel::open(request, proxy).await {
             Ok(tunnel) => Some(tunnel),

@@ -9,7 +9,8 @@ use http::header::{ACCEPT, CONTENT_TYPE, HOST, HeaderName, HeaderValue, PROXY_AU
 use http::{Uri, Version};
 use netsonde_contract::failure::Step;
 use netsonde_contract::kind::{HttpMethod, HttpParams};
-use netsonde_contract::observation::{Exchange, ExchangePurpose, Phases};
+use netsonde_contract::observation::{Exchange, ExchangePurpose, Phases, ProxyProtocol};
+use std::net::SocketAddr;
 use std::time::Duration;
 use url::{Host, Position, Url};
 
@@ -49,7 +50,13 @@ impl<'a> Request<'a> {
         let keep =
             if has_json { usize::try_from(HttpParams::MAX_JSON_BYTES).unwrap_or(usize::MAX) } else { block_page::READ_BYTES };
         let (purpose, extra, post) = (ExchangePurpose::Question, Vec::new(), Post::Nothing);
-        Self { context, params, url, redirect: 0, route, purpose, extra, post, ledger: None, keep }
+        Self { context, params, url, redirect: 0, route, address: None, purpose, extra, post, ledger: None, keep }
+    }
+
+    /// A handshake is part of it: with the server, or with the proxy itself.
+    pub(super) fn is_in_tls(&self) -> bool {
+        let proxy = self.route.proxy.as_ref().map(|proxy| proxy.protocol);
+        self.url.scheme() == "https" || proxy == Some(ProxyProtocol::Https)
     }
 
     pub(super) fn timeout(&self) -> Duration {

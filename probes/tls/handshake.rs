@@ -129,7 +129,8 @@ pub(super) async fn shake_offering(
     stream.map(|stream| Secured { stream, certificate_requested: draft.certificate_request.is_some(), config })
 }
 
-/// Makes one handshake with this configuration and times it.
+/// Makes one handshake with this configuration and times it from its first byte: making the hello, with its keys and random numbers, is
+/// this machine's own work. Where nothing was sent, the whole attempt is its time.
 pub(super) async fn attempt(
     context: &Context,
     wire: Wire,
@@ -140,7 +141,7 @@ pub(super) async fn attempt(
     let (watched, notes) = Watched::new(wire, context.clock);
     let began = context.clock.now();
     let result = tokio::time::timeout(timeout, TlsConnector::from(Arc::clone(config)).connect(name.clone(), watched)).await;
-    let took_us = microseconds(context.clock.now().saturating_sub(began));
+    let took_us = microseconds(context.clock.now().saturating_sub(notes.spoke_at().unwrap_or(began)));
     let result = match result {
         Ok(Ok(stream)) => Ok(stream),
         Ok(Err(error)) => Err(from_io(&error, Step::Handshake)),

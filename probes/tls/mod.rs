@@ -15,6 +15,8 @@ pub(crate) mod der;
 mod download;
 /// A fact in the making, which a deadline cannot lose.
 pub(crate) mod draft;
+/// Random numbers without a wait.
+pub(crate) mod entropy;
 /// Errors of streams and TLS to failure codes.
 pub(crate) mod failure;
 /// The parsers here, for `tests/fuzz`.
@@ -111,6 +113,7 @@ impl Completed {
 /// Where a parameter makes no sense, and where the host gives no address.
 pub(crate) async fn run(context: &Context, params: &TlsParams) -> Result<Ending, NotMeasurable> {
     let checked = check(params).map_err(NotMeasurable::new)?;
+    entropy::ready(context).await;
     let addresses = context
         .names
         .resolve(&context.gate, &params.host)
