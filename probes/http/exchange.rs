@@ -123,7 +123,7 @@ pub(super) async fn reach(request: &Request<'_>, draft: &mut Draft<Exchange>) ->
     let addresses = addresses?;
     draft.step = Step::Connect;
     draft.address = addresses.first().map(|address| SocketAddr::new(*address, port));
-    match connect::first(request.context, &addresses, port, request.timeout()).await {
+    match connect::first_noting(request.context, &addresses, port, request.timeout(), &mut draft.attempts).await {
         Ok(connected) => {
             draft.address = Some(connected.address);
             draft.phases.connect_us = Some(connected.took_us);

@@ -152,6 +152,7 @@ pub(super) fn blank(url: &str, method: &str, redirect: u32, proxy: Option<String
         location: None,
         redirect_stopped: None,
         phases: Phases::default(),
+        attempts: Vec::new(),
         request_bytes: None,
         response_bytes: None,
         body_bytes: 0,

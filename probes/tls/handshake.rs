@@ -60,6 +60,7 @@ pub(crate) fn blank(host: &str, address: SocketAddr, name: &ServerName<'static>)
         address,
         server_name,
         connect_us: 0,
+        attempts: Vec::new(),
         took_us: 0,
         protocol: None,
         cipher: None,

@@ -159,7 +159,7 @@ async fn measure(
     let (params, timeout) = (server.params, server.timeout);
     let blank = handshake::blank(&params.host, server.address, &checked.name);
     let mut draft = Draft::begin(context, Step::Connect, blank);
-    let mut connected = match connect::first(context, addresses, params.port, timeout).await {
+    let mut connected = match connect::first_noting(context, addresses, params.port, timeout, &mut draft.attempts).await {
         Ok(connected) => connected,
         Err(not_connected) => {
             draft.address = not_connected.address;

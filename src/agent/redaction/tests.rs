@@ -18,6 +18,8 @@ pub(crate) fn full_document() -> Value {
         "icmp": {"offender": "203.0.113.1", "type": 3, "code": 1, "mtu": 1400}});
     let record = json!({"name": "shop.example", "record_type": "TXT", "ttl_s": 1, "data": "text"});
     let dropped = ["x-thing", "link", "set-cookie", "etag", "x-request-idea"];
+    let attempts = json!([{"address": "203.0.113.7:443", "began_us": 0, "took_us": 1, "reset": {"ttl": 64, "ip_id": 1, "at_us": 1},
+        "gateway": "203.0.113.1", "failure": failure}]);
     let headers: Vec<Value> = kept_names().chain(dropped).map(|name| json!({"name": name, "value": "v"})).collect();
     let reply = json!({"id": 1, "flags": {"aa": true, "tc": false, "rd": true, "ra": true, "ad": false, "cd": false}, "rcode": "NOERROR",
         "rcode_number": 0, "edns": {"version": 0, "udp_size_bytes": 1232, "dnssec_ok": false, "nsid": "ns1.fra",
@@ -50,7 +52,7 @@ pub(crate) fn full_document() -> Value {
          "server": "203.0.113.55:53", "verdict": "secure", "why": "why", "key_tag": 1}], "verified_at": "2026-01-01T00:00:00Z"},
         {"fact": "connect", "host": "shop.example", "address": "203.0.113.7:443", "attempt": 1, "local": "203.0.113.200:5000",
          "interface": "eth0", "took_us": 1, "kernel_rtt_us": 1,
-         "reset": {"ttl": 57, "ip_id": 1, "at_us": 1}, "syn_ack": {"ttl": 57, "at_us": 1}, "answer_unread": {"why": "because", "grant": "sudo x"}, "syn_retransmits": 0,
+         "reset": {"ttl": 57, "ip_id": 1, "at_us": 1}, "gateway": "203.0.113.1", "syn_ack": {"ttl": 57, "at_us": 1}, "answer_unread": {"why": "because", "grant": "sudo x"}, "syn_retransmits": 0,
          "banner": {"bytes": 8, "text": "220", "first_byte_us": 1},
          "hold": {"asked_s": 1, "keepalive_s": 0, "idle_us": 1, "answered": false, "failure": failure}, "failure": failure},
         {"fact": "race", "host": "shop.example", "order": ["203.0.113.7:443"], "attempt_delay_us": 1, "winner": "203.0.113.7:443",
@@ -81,7 +83,7 @@ pub(crate) fn full_document() -> Value {
          "multipath": {"confidence": 95, "complete": true, "flows": 6, "probes": 24, "paths": [{"flow": 0, "flows": 6,
          "hops": ["203.0.113.9", null, "203.0.113.7"], "sent": 20, "answered": 10, "loss": {"share": 0.5, "low": 0.25, "high": 0.75},
          "rtt": {"min_us": 1, "median_us": 2, "max_us": 3}}]}},
-        {"fact": "handshake", "host": "shop.example", "address": "203.0.113.7:443", "server_name": "shop.example", "connect_us": 1, "took_us": 1,
+        {"fact": "handshake", "host": "shop.example", "address": "203.0.113.7:443", "server_name": "shop.example", "connect_us": 1, "attempts": attempts, "took_us": 1,
          "protocol": "TLSv1.3", "cipher": "c", "group": "g", "alpn": "h2", "chain": [{"subject": "CN=shop.example", "issuer": "CN=ca",
          "names": ["shop.example"], "not_before": "2026-01-01T00:00:00Z", "not_after": "2027-01-01T00:00:00Z", "key": "k", "signature": "s",
          "is_ca": false, "self_signed": false, "sha256": "ab".repeat(32), "der_base64": "MIIB"}],
@@ -134,7 +136,7 @@ pub(crate) fn full_document() -> Value {
          "answer_us": 1, "fields": {"region": "westeurope"}, "took_us": 1, "failure": failure},
         {"fact": "platform_address", "provider": "azure", "address": "168.63.129.16:80", "service": "agent", "recognised": true, "connect_us": 1,
          "answer_us": 1, "status": 200, "failure": failure},
-        {"fact": "service", "host": "shop.example", "address": "203.0.113.7:25", "protocol": "smtp", "reached": "secured", "connect_us": 1,
+        {"fact": "service", "host": "shop.example", "address": "203.0.113.7:25", "protocol": "smtp", "reached": "secured", "connect_us": 1, "attempts": attempts,
          "first_byte_us": 1, "steps": [{"name": "EHLO", "took_us": 1, "answered": true}], "greeting": "220", "product": "Postfix",
          "version": "3.7", "capabilities": ["SIZE 9", "cipher aes128-gcm@openssh.com"], "tls_upgrade": {"offered": true, "required": true, "version": "TLSv1.3", "cipher": "c",
          "took_us": 1, "failure": failure}, "spoke": "HTTP", "refusal": {"code": "554", "text": "no"}, "received_bytes": 9, "failure": failure},
@@ -142,7 +144,7 @@ pub(crate) fn full_document() -> Value {
          "address": "203.0.113.3:3128", "resolve_us": 1, "connect_us": 1, "lets_in_anybody": false, "methods": [{"name": "Basic", "realm": "office"}],
          "signed_in": true, "connect": {"asked": "shop.example:443", "status": 407, "took_us": 1, "via": "1.1 gate", "server": "squid", "failure": failure},
          "get": {"asked": "http://shop.example/", "status": 200}, "socks": {"version": 5, "method": 0, "reply": 0, "took_us": 1}, "product": "Squid", "failure": failure},
-        {"fact": "exchange", "url": "https://shop.example/", "method": "GET", "redirect": 0, "address": "203.0.113.7:443",
+        {"fact": "exchange", "url": "https://shop.example/", "method": "GET", "redirect": 0, "address": "203.0.113.7:443", "attempts": attempts,
          "proxy": "http://proxy.example:3128", "version": "HTTP/1.1", "status": 200, "expected": true,
          "headers": headers,
          "block_page": "FortiGuard", "socks": {"version": 5, "method": 0, "reply": 0, "took_us": 1}, "location": "https://shop.example/", "redirect_stopped": "loop",
@@ -164,7 +166,7 @@ pub(crate) fn full_document() -> Value {
          "took_us": 1, "failure": failure}, "direct": {"status": 200, "body_bytes": 1, "took_us": 1}, "same_status": true,
          "same_body": true, "same_certificate": true, "headers_proxied_only": ["via"], "headers_direct_only": ["etag"],
          "headers_changed": ["server"]},
-        {"fact": "load", "url": "https://shop.example/", "address": "203.0.113.7:443", "proxy": "http://proxy.example:3128",
+        {"fact": "load", "url": "https://shop.example/", "address": "203.0.113.7:443", "connect_us": 1, "attempts": attempts, "proxy": "http://proxy.example:3128",
          "latency": "connect", "idle": {"sent": 1, "answered": 1}, "loaded": [{"direction": "download", "connections": 1, "requests": 1,
          "transfer": {"bytes": 1, "took_us": 1, "rate": 1, "stalls": 0, "longest_pause_us": 1, "slices": [1], "ended": "complete"},
          "latency": {"sent": 1, "answered": 1}, "increase_us": 1, "increase_p95_us": 1, "failure": failure}], "bytes": 1, "failure": failure},

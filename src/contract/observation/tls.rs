@@ -1,3 +1,4 @@
+use super::tcp::ConnectAttempt;
 use crate::failure::Failure;
 use jiff::Timestamp;
 use schemars::JsonSchema;
@@ -14,9 +15,14 @@ pub struct Handshake {
     /// The server name sent (SNI); none for an address (RFC 6066 section 3).
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub server_name: Option<String>,
-    /// How long the TCP connection took, in microseconds.
+    /// From the first attempt at a TCP connection, at whichever address, until one stood or all had failed, in microseconds by
+    /// netsonde's own clock.
     pub connect_us: u64,
-    /// From the first byte of the ClientHello to the end of the handshake or its failure.
+    /// Every attempt at a connection, where more than one address was tried or one failed.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub attempts: Vec<ConnectAttempt>,
+    /// From the first byte of the ClientHello, as it was handed to the system, to the end of the handshake or its failure, in microseconds
+    /// by netsonde's own clock.
     pub took_us: u64,
     /// `TLSv1.3` and so on.
     #[serde(default, skip_serializing_if = "Option::is_none")]

@@ -1,4 +1,4 @@
-use super::{failure, http_beside, of};
+use super::{failure, http_beside, of, tcp};
 use crate::clean::shortened;
 use crate::units;
 use netsonde_contract::failure::{Failure, FailureCode};
@@ -20,6 +20,7 @@ pub(super) fn outcome(outcome: &Outcome) -> String {
         parts.push(format!("after {}", units::counted(exchanges.len() - 1, "redirect", "redirects")));
     }
     parts.extend(last.version.clone());
+    parts.extend(tcp::before(&last.attempts));
     if let Some(first_byte_us) = last.phases.first_byte_us {
         parts.push(format!("first byte after {}", units::duration(first_byte_us)));
     }
@@ -152,6 +153,7 @@ pub(super) fn details(exchange: &Exchange) -> Vec<String> {
     if !phases.is_empty() {
         lines.push(phases.join("; "));
     }
+    lines.extend(tcp::attempts(&exchange.attempts));
     if exchange.status.is_some() {
         let cut = if exchange.body_cut { ", cut there" } else { "" };
         lines.push(format!("body {}{cut}", units::size(exchange.body_bytes)));
