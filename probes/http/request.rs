@@ -25,6 +25,8 @@ pub(super) struct Request<'a> {
     /// Which of the chain, from 0.
     pub(super) redirect: u32,
     pub(super) route: Route,
+    /// The only address to connect to, where the measurement that this is a part of chose one; else any that the name gives.
+    pub(super) address: Option<SocketAddr>,
     pub(super) purpose: ExchangePurpose,
     /// Headers beside those that every request has.
     pub(super) extra: Vec<(HeaderName, HeaderValue)>,

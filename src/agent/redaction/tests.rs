@@ -168,7 +168,7 @@ pub(crate) fn full_document() -> Value {
          "headers_changed": ["server"]},
         {"fact": "load", "url": "https://shop.example/", "address": "203.0.113.7:443", "connect_us": 1, "attempts": attempts, "proxy": "http://proxy.example:3128",
          "latency": "connect", "idle": {"sent": 1, "answered": 1}, "loaded": [{"direction": "download", "connections": 1, "requests": 1,
-         "transfer": {"bytes": 1, "took_us": 1, "rate": 1, "stalls": 0, "longest_pause_us": 1, "slices": [1], "ended": "complete"},
+         "transfer": {"bytes": 1, "took_us": 2, "waiting_us": 1, "rate": 1, "stalls": 0, "longest_pause_us": 1, "slices": [1], "ended": "complete"},
          "latency": {"sent": 1, "answered": 1}, "increase_us": 1, "increase_p95_us": 1, "failure": failure}], "bytes": 1, "failure": failure},
         {"fact": "interface", "name": "eth0", "up": true, "carrier": true, "mtu": 1500, "addresses": ["203.0.113.200/24"],
          "loopback": false, "tunnel": false, "kind": "vlan", "hardware_address": "02:00:5e:10:00:01", "speed_mbit": 1000, "full_duplex": true,

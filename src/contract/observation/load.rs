@@ -29,7 +29,7 @@ pub struct Load {
     /// Before any load.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub idle: Option<LatencySeries>,
-    /// Under load, a direction each.
+    /// Under load, a direction each; where the check's time was over first, as far as it had come.
     #[serde(default)]
     pub loaded: Vec<LoadedPhase>,
     /// Bytes of load in all.
