@@ -6,6 +6,7 @@ use crate::interruption::Interruption;
 use crate::measurement::{Bounds, Measured, Settings, measure};
 use crate::proxied::proxies;
 use crate::recording::record;
+use crate::redaction::Printed;
 use crate::schedule::{Noticed, Reading, save};
 use crate::state::StateDirectory;
 use crate::stop::Stop;
@@ -107,6 +108,8 @@ async fn run_plan(plan: &Plan) -> Result<Measured, Stop> {
         proxy: ProxyChoice::default(),
         origins: Origins::default(),
         format: Format::Human,
+        // Nothing is printed.
+        printed: Printed::Whole,
         case: None,
         ticket: None,
         capture: false,
