@@ -62,7 +62,7 @@ use base64::Engine;
 use draft::Draft;
 use handshake::Secured;
 use netsonde_contract::failure::Step;
-use netsonde_contract::kind::TlsParams;
+use netsonde_contract::kind::{StartTlsProtocol, TlsParams};
 use netsonde_contract::observation::Handshake;
 use netsonde_contract::pin::{ExpectedCertificate, ExpectedCertificateError};
 use recording::Offer;
@@ -171,7 +171,7 @@ async fn measure(
     server.address = connected.address;
     draft.address = connected.address;
     draft.connect_us = connected.took_us;
-    draft.step = Step::Handshake;
+    draft.step = if params.spoken_first() == StartTlsProtocol::None { Step::Handshake } else { Step::Receive };
     let (talk, ready) = starttls::speak(context.clock, &mut connected.stream, params.spoken_first(), timeout).await;
     draft.starttls = talk;
     if let Err(failure) = ready {

@@ -96,7 +96,7 @@ pub(crate) fn full_document() -> Value {
          "timestamps": [{"version": 0, "log_sha256": "cd".repeat(32), "at": "2026-01-01T00:00:00Z"}],
          "pin": {"wanted": "ab".repeat(32), "key_sha256": "ef".repeat(32), "fits": false},
          "certificate_request": {"authorities": ["CN=clients"]}, "tickets": {"count": 2, "max_early_data_bytes": 0},
-         "starttls": {"protocol": "smtp", "greeting": "220 mail", "agreed": true, "took_us": 1}},
+         "starttls": {"protocol": "smtp", "greeting": "220 mail", "received_bytes": 9, "agreed": true, "took_us": 1}},
         {"fact": "handshake_variant", "host": "shop.example", "address": "203.0.113.7:443", "variant": "server_name",
          "server_name": "shop.example", "connect_us": 1, "took_us": 1, "protocol": "TLSv1.3", "cipher": "c", "group": "g",
          "leaf_sha256": "ab".repeat(32), "leaf_subject": "CN=shop.example", "resumed": false, "failure": failure},

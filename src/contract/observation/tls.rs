@@ -250,9 +250,13 @@ pub struct StartTls {
     /// The server's first line, as printable ASCII, at most 128 bytes of it; empty where the protocol has none.
     #[serde(default)]
     pub greeting: String,
+    /// Bytes that the server said before it agreed, as far as it came; none from versions before they were counted.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub received_bytes: Option<u32>,
     /// The server agreed to go on in TLS.
     pub agreed: bool,
-    /// From the established connection to the server's agreement or refusal.
+    /// From the established connection to the server's agreement or refusal, or until it was waited for no longer, in microseconds by
+    /// netsonde's own clock.
     pub took_us: u64,
 }
 
