@@ -17,6 +17,7 @@ pub mod fragment;
 use crate::words;
 use netsonde_contract::document::Document;
 use netsonde_contract::finding::State;
+use netsonde_contract::target::Target;
 use write::Writer;
 
 /// The style of every fragment, to stand in the page's `<style>`. Every class begins with `ns-`.
@@ -56,7 +57,7 @@ pub fn page(document: &Document) -> String {
 }
 
 fn title(document: &Document) -> String {
-    let targets: Vec<String> = document.run.targets.iter().map(ToString::to_string).collect();
+    let targets: Vec<String> = document.run.targets.iter().map(Target::shown).collect();
     if targets.is_empty() { document.run.set.name.clone() } else { targets.join(", ") }
 }
 

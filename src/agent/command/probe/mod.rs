@@ -341,6 +341,25 @@ mod tests {
     }
 
     #[test]
+    fn a_name_beyond_ascii_is_asked_for_in_the_form_that_the_network_carries() {
+        let carried = "xn--bcher-kva.example";
+        for (arguments, parameter, value) in [
+            (&["dns", "bücher.example"][..], "name", carried),
+            (&["dns", "_dmarc.bücher.example"], "name", "_dmarc.xn--bcher-kva.example"),
+            (&["icmp", "bücher.example"], "host", carried),
+            (&["traceroute", "bücher.example"], "host", carried),
+            (&["mtu", "bücher.example"], "host", carried),
+            (&["tls", "bücher.example"], "host", carried),
+            (&["host", "--target", "bücher.example"], "target", carried),
+            (&["http", "http://bücher.example/"], "url", "http://xn--bcher-kva.example/"),
+        ] {
+            let plan = parse(arguments).unwrap().plan().unwrap();
+            assert_eq!(plan.checks[0].params.to_value()[parameter], value, "{arguments:?}");
+            assert!(plan.targets.iter().all(|target| target.host.contains(carried)), "{arguments:?}");
+        }
+    }
+
+    #[test]
     fn what_is_no_target_ends_before_anything_is_measured() {
         let wrong: [(&[&str], &str); 9] = [
             (&["tcp", "db.example"], "port"),
