@@ -18,7 +18,7 @@ use std::io;
 use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
-use tokio::io::AsyncReadExt;
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio_rustls::TlsConnector;
 use tokio_rustls::client::TlsStream;
 
@@ -213,6 +213,22 @@ pub(crate) async fn late_refusal(secured: &mut Secured) -> Option<Failure> {
         Ok(Err(error)) if error.kind() != io::ErrorKind::UnexpectedEof => Some(from_io(&error, Step::Handshake)),
         _ => None,
     }
+}
+
+/// How long the end of a connection may take: one round trip, after which it matters to nobody here.
+const FAREWELL_WAIT: Duration = Duration::from_millis(250);
+
+/// Ends the connection as the protocols want it (close_notify, RFC 8446 section 6.1, and a FIN), and takes what the server still sends:
+/// closed over unread bytes, the system would send a reset, which stands in the server's log as an error.
+pub(super) async fn farewell(mut stream: TlsStream<Watched>) {
+    let mut rest = [0_u8; 1_024];
+    let ending = async {
+        stream.shutdown().await?;
+        while stream.read(&mut rest).await? > 0 {}
+        io::Result::Ok(())
+    };
+    // A server that goes on, or is gone, is left.
+    let _ = tokio::time::timeout(FAREWELL_WAIT, ending).await;
 }
 
 /// What both sides agreed on, by its names.

@@ -102,8 +102,8 @@ struct Completed {
 }
 
 impl Completed {
-    fn of(secured: Secured) -> Self {
-        Self { chain: secured.chain().unwrap_or_default().to_vec(), config: secured.config }
+    fn of(secured: &Secured) -> Self {
+        Self { chain: secured.chain().unwrap_or_default().to_vec(), config: Arc::clone(&secured.config) }
     }
 }
 
@@ -193,8 +193,11 @@ async fn measure(
         let der = leaf.and_then(|text| base64::engine::general_purpose::STANDARD.decode(text).ok());
         draft.pin = der.map(|der| pin::compare(expected, wanted, &der));
     }
-    // The connection ends here.
-    (draft.finish(), secured.map(Completed::of))
+    let handshake = draft.finish();
+    let Some(secured) = secured else { return (handshake, None) };
+    let completed = Completed::of(&secured);
+    handshake::farewell(secured.stream).await;
+    (handshake, Some(completed))
 }
 
 /// The further connections that the parameters ask for, each a fact of its own.

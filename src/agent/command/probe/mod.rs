@@ -15,7 +15,7 @@ use crate::interruption::Interruption;
 use crate::measurement::{Bounds, Settings, measure};
 use crate::redaction::{self, Printed};
 use crate::stop::Stop;
-use crate::{exit, live, terminal};
+use crate::{exit, live, preview, terminal};
 use arguments::{argument, value_of};
 use clap::{Arg, ArgAction, ArgMatches, Args, Command, FromArgMatches, Subcommand};
 use netsonde_contract::bundle::hexadecimal;
@@ -77,6 +77,7 @@ impl ProbeCommand {
             bounds: Bounds::PERSON,
             watcher: None,
         };
+        preview::load_ahead(&plan).iter().for_each(|line| terminal::say(line));
         let measured = match self.live {
             Some(pace) => super::block_on(live::measure(&plan, &settings, pace, self.options.budget))?,
             None => super::block_on(async { measure(&plan, &settings, &Interruption::listen()).await })?,

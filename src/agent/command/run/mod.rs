@@ -219,6 +219,7 @@ impl RunCommand {
             Some(ticket) => Some(Route::explore(ticket, &settings.proxy).await?),
             None => None,
         };
+        preview::load_ahead(plan).iter().for_each(|line| terminal::say(line));
         let measured = measure(plan, settings, &interruption).await?;
         self.finish(measured, ticket, sending, place, route.as_mut(), &interruption).await
     }
