@@ -15,6 +15,14 @@ impl Context {
     /// # Errors
     /// The system's own, with the ICMP error behind it where one ended the attempt.
     pub(crate) async fn connect(&self, address: SocketAddr) -> Result<TcpStream, Failure> {
+        self.connect_noting(address, &mut None).await
+    }
+
+    /// As [`Self::connect`], and notes the local port as soon as it is known: a socket that failed may have lost it.
+    ///
+    /// # Errors
+    /// As there.
+    pub(crate) async fn connect_noting(&self, address: SocketAddr, local_port: &mut Option<u16>) -> Result<TcpStream, Failure> {
         let open = |error: io::Error| Failure::from_io(&error, Step::Open);
         let socket = socket(address).map_err(open)?;
         let begun = match socket.connect(&address.into()) {
@@ -22,6 +30,7 @@ impl Context {
             _ => Ok(()),
         };
         if let Some(local) = socket.local_addr().ok().and_then(|local| local.as_socket()) {
+            *local_port = Some(local.port());
             self.flow(Flow::Tcp { local_port: local.port(), remote: address });
         }
         begun.map_err(|error| failed(&error, &socket))?;

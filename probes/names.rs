@@ -30,6 +30,14 @@ impl Names {
     /// Only so many addresses of a name are used: the bound of every per-address measurement.
     pub const MAX_ADDRESSES: usize = 16;
 
+    /// Answers for this name by itself.
+    #[cfg(test)]
+    pub(crate) fn knowing(host: &str, addresses: &[IpAddr]) -> Self {
+        let answer = Answer { addresses: Ok(addresses.to_vec()), took: Duration::ZERO };
+        let known = HashMap::from([(host.to_owned(), futures_util::future::ready(answer).boxed().shared())]);
+        Self { known: Mutex::new(known), ..Self::default() }
+    }
+
     /// Knows also whose addresses are, by the file that the person at the command line gave.
     pub fn with_origins(origins: Origins) -> Self {
         Self { origins, ..Self::default() }

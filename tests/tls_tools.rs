@@ -58,6 +58,7 @@ fn certificates(folder: &Path) {
 fn probe(folder: &Path, server: &Server, arguments: &[&str]) -> Vec<Fact> {
     let mut command = Command::new(program("netsonde").unwrap());
     command.args(["probe", "tls", "127.0.0.1", "--port", &server.port.to_string(), "--trust", "ca.pem", "--format", "json"]);
+    command.args(["--redact", "none"]);
     let output = command.args(arguments).current_dir(folder).output().unwrap();
     let document: Document = serde_json::from_slice(&output.stdout).unwrap_or_else(|error| panic!("{error}: {output:?}"));
     document.outcomes.into_iter().flat_map(|outcome| outcome.observations).map(|observation| observation.fact).collect()

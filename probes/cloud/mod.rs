@@ -41,13 +41,15 @@ const MAX_TOKEN_BYTES: usize = 512;
 const GCP_PATH: &str = "/computeMetadata/v1/";
 
 /// Asks the chosen clouds' services, or those of the cloud that the firmware names, or all. Ends as expected where one that is recognised has
-/// nothing that fails.
+/// nothing that fails, and where no cloud was named, by nobody and no firmware, and none answers.
 ///
 /// # Errors
 /// Never: a machine outside every cloud is a fact.
 pub(crate) async fn run(context: &Context, params: &CloudParams) -> Result<Ending, NotMeasurable> {
     let hint = hint(context).await;
     let mut providers = params.chosen();
+    // Whoever names a cloud expects it. Else a machine may well be in none.
+    let none_is_fine = providers.is_empty() && hint.provider.is_none();
     if providers.is_empty() {
         providers = hint.provider.map_or_else(|| CloudProvider::ALL.to_vec(), |provider| vec![provider]);
     }
@@ -69,6 +71,9 @@ pub(crate) async fn run(context: &Context, params: &CloudParams) -> Result<Endin
     let (metadata, services) = tokio::join!(metadata, services);
     let of_cloud = metadata.iter().any(|fact| fact.recognised);
     // The platform's own services answer wherever its metadata does.
+    if !of_cloud && none_is_fine {
+        return Ok(Ending::AsExpected);
+    }
     Ok(if of_cloud && services.iter().all(|fact| fact.failure.is_none() || !azure(&metadata)) {
         Ending::AsExpected
     } else {

@@ -33,6 +33,7 @@ pub(super) async fn ask(
     name: Option<&str>,
     patience: Patience,
 ) -> Exchange {
+    crate::tls::entropy::ready(context).await;
     let mut exchange = Exchange::begin(context.clock, server, silent(Step::Receive, patience.timeout));
     let host = name.map_or_else(|| server.ip().to_string(), str::to_owned);
     let wanted = match server_name(&host) {

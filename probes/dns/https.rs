@@ -5,6 +5,7 @@ use super::exchange::{Exchange, Patience, broken};
 use super::secure;
 use super::stream::{Local, connect};
 use crate::context::Context;
+use crate::tls::entropy;
 use bytes::Bytes;
 use http::header::{ACCEPT, CONTENT_TYPE, HOST, USER_AGENT};
 use http::{Method, Request, Version};
@@ -32,6 +33,7 @@ pub(super) struct Resource<'a> {
 }
 
 pub(super) async fn ask(context: &Context, mut asking: Asking, resource: Resource<'_>, patience: Patience) -> Exchange {
+    entropy::ready(context).await;
     let (mut exchange, stream) = connect(context, resource.address, patience).await;
     let Some(stream) = stream else { return exchange };
     let (address, name) = (resource.address, resource.name);

@@ -5,6 +5,7 @@ use super::asking::{Asking, Received};
 use super::exchange::{Exchange, Patience, broken};
 use super::secure;
 use crate::context::Context;
+use crate::tls::entropy;
 use netsonde_contract::failure::{Failure, FailureCode, Step};
 use std::io;
 use std::net::SocketAddr;
@@ -36,6 +37,7 @@ pub(super) async fn ask_secured(
     name: Name<'_>,
     patience: Patience,
 ) -> Exchange {
+    entropy::ready(context).await;
     let (mut exchange, stream) = connect(context, server, patience).await;
     let Some(stream) = stream else { return exchange };
     match secure::shake(context, stream, server, name, &["dot"], patience.timeout, &mut exchange).await {

@@ -23,6 +23,7 @@ pub(super) async fn read(
     let time = Duration::from_secs(request.params.max_body_s);
     let own = || Ledger::open(request.context.clock, request.params.max_body_bytes, time);
     let ledger = request.ledger.clone().unwrap_or_else(own);
+    let _carrying = ledger.carrying();
     let mut digest = Sha256::new();
     let announced = body.size_hint().exact();
     let result = loop {

@@ -5,20 +5,27 @@ use super::request::{Post, Request};
 use crate::context::Context;
 use netsonde_contract::kind::HttpParams;
 use netsonde_contract::observation::Exchange;
+use std::net::SocketAddr;
 use url::Url;
 
-/// Makes one request whose body counts into the ledger, which several of them share, and ends with it. Nothing is recorded: it is part
+/// Makes one request to this address, the proxy's where there is one, whose body counts into the ledger, which several of them share, and ends with it. Nothing is recorded: it is part
 /// of another measurement.
 pub(crate) async fn once(
     context: &Context,
     params: &HttpParams,
     url: &Url,
     route: &Route,
+    address: SocketAddr,
     is_upload: bool,
     ledger: &Ledger,
 ) -> Exchange {
     let apart = context.aside();
     let post = if is_upload { Post::WhileItLasts } else { Post::Nothing };
-    let request = Request { post, ledger: Some(ledger.clone()), ..Request::new(&apart, params, url, route.clone()) };
+    let request = Request {
+        post,
+        ledger: Some(ledger.clone()),
+        address: Some(address),
+        ..Request::new(&apart, params, url, route.clone())
+    };
     exchange::ask(&request).await.draft.finish()
 }

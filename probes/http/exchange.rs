@@ -1,4 +1,5 @@
 use super::connection::{Connection, Head, Link};
+use super::meter::Ledger;
 use super::payload::Payload;
 use super::request::{Post, Request};
 use super::sought::Sought;
@@ -9,7 +10,7 @@ use crate::platform::tcp;
 use crate::tls::connect::{self, Connected};
 use crate::tls::draft::Draft;
 use crate::tls::wire::{Notes, Wire};
-use crate::tls::{handshake, is_healthy, trust};
+use crate::tls::{entropy, handshake, is_healthy, trust};
 use http::Version;
 use http::header::HeaderMap;
 use netsonde_contract::failure::{Failure, FailureCode, Step};
@@ -29,6 +30,9 @@ pub(super) struct Asked {
 /// Makes one request. Through a proxy, an https URL takes a CONNECT first; where that fails, it is the exchange that is given back.
 pub(super) async fn ask(request: &Request<'_>) -> Asked {
     let mut sought = request.sought();
+    if request.is_in_tls() {
+        entropy::ready(request.context).await;
+    }
     let tunnel = match &request.route.proxy {
         Some(proxy) if request.url.scheme() == "https" && proxy.protocol.is_http() => match tunnel::open(request, proxy).await {
             Ok(tunnel) => Some(tunnel),
@@ -80,6 +84,7 @@ async fn speak(
     draft.step = Step::Send;
     let (connection, notes) = Connection::open(wire, version, clock).await;
     let mut connection = connection.map_err(|error| foreign(&error, &notes, draft))?;
+    let _carrying = request.ledger.as_ref().filter(|_| request.post != Post::Nothing).map(Ledger::carrying);
     let head = converse(request, &mut connection, &notes, message, draft).await?;
     let status = head.response.status().as_u16();
     draft.expected = request.params.expects(status);
@@ -111,6 +116,9 @@ pub(super) async fn reach(request: &Request<'_>, draft: &mut Draft<Exchange>) ->
     if let Some(proxy) = &request.route.proxy {
         gate.through_proxy(&proxy.host, &request.host(), request.port())?;
     }
+    if let Some(address) = request.address {
+        return again(request, address, draft).await;
+    }
     draft.step = Step::Resolve;
     let began = clock.now();
     let addresses = names.resolve(gate, &host).await;
@@ -120,7 +128,7 @@ pub(super) async fn reach(request: &Request<'_>, draft: &mut Draft<Exchange>) ->
     let addresses = addresses?;
     draft.step = Step::Connect;
     draft.address = addresses.first().map(|address| SocketAddr::new(*address, port));
-    match connect::first(request.context, &addresses, port, request.timeout()).await {
+    match connect::first_noting(request.context, &addresses, port, request.timeout(), &mut draft.attempts).await {
         Ok(connected) => {
             draft.address = Some(connected.address);
             draft.phases.connect_us = Some(connected.took_us);
@@ -132,6 +140,16 @@ pub(super) async fn reach(request: &Request<'_>, draft: &mut Draft<Exchange>) ->
             Err(not_connected.failure)
         }
     }
+}
+
+/// Connects to the one address that was chosen before.
+async fn again(request: &Request<'_>, address: SocketAddr, draft: &mut Draft<Exchange>) -> Result<Connected, Failure> {
+    draft.step = Step::Connect;
+    draft.address = Some(address);
+    let connected = connect::first(request.context, &[address.ip()], address.port(), request.timeout()).await;
+    let took_us = connected.as_ref().map_or_else(|failed| failed.took_us, |connected| connected.took_us);
+    draft.phases.connect_us = Some(took_us);
+    connected.map_err(|not_connected| not_connected.failure)
 }
 
 /// Makes the handshake and records it beside the exchange; that of an exchange beside the question becomes part of it.

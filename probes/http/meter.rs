@@ -27,11 +27,13 @@ pub(crate) struct Meter {
     stalls: u32,
     longest: Duration,
     slices: Vec<u64>,
+    /// How long nothing could come, because no connection carried a body.
+    waited: Duration,
 }
 
 impl Meter {
     pub(crate) fn begin(now: Duration) -> Self {
-        Self { began: now, last: now, bytes: 0, stalls: 0, longest: Duration::ZERO, slices: Vec::new() }
+        Self { began: now, last: now, bytes: 0, stalls: 0, longest: Duration::ZERO, slices: Vec::new(), waited: Duration::ZERO }
     }
 
     /// Counts a piece. What comes before the first byte is no pause: that is the first byte's own time.
@@ -55,12 +57,14 @@ impl Meter {
     pub(crate) fn transfer(&self, end: Duration, ended: TransferEnd) -> Transfer {
         let took = end.saturating_sub(self.began);
         let took_us = microseconds(took);
-        let rate = (took >= MIN_TIMED && self.bytes > 0)
-            .then(|| u128::from(self.bytes) * 1_000_000 / u128::from(took_us))
+        let waiting_us = microseconds(self.waited);
+        let carried_us = took_us.saturating_sub(waiting_us);
+        let rate = (took.saturating_sub(self.waited) >= MIN_TIMED && self.bytes > 0)
+            .then(|| u128::from(self.bytes) * 1_000_000 / u128::from(carried_us.max(1)))
             .and_then(|rate| u64::try_from(rate).ok());
         let slices = if self.slices.len() > 1 { self.slices.clone() } else { Vec::new() };
         let longest_pause_us = microseconds(self.longest);
-        Transfer { bytes: self.bytes, took_us, rate, stalls: self.stalls, longest_pause_us, slices, ended }
+        Transfer { bytes: self.bytes, took_us, waiting_us, rate, stalls: self.stalls, longest_pause_us, slices, ended }
     }
 }
 
@@ -77,14 +81,38 @@ struct State {
     left: u64,
     ended: Option<TransferEnd>,
     meter: Meter,
+    /// Bodies under way.
+    carrying: u32,
+    /// Since when there is none, where waiting is counted.
+    idle_since: Option<Duration>,
 }
+
+/// A body is under way while this is held.
+pub(crate) struct Carrying(Ledger);
 
 impl Ledger {
     /// For `bytes` within `time` from now.
     pub(crate) fn open(clock: Clock, bytes: u64, time: Duration) -> Self {
         let now = clock.now();
-        let state = State { left: bytes, ended: None, meter: Meter::begin(now) };
+        let state = State { left: bytes, ended: None, meter: Meter::begin(now), carrying: 0, idle_since: None };
         Self { clock, until: now + time, state: Arc::new(Mutex::new(state)) }
+    }
+
+    /// Counts the time in which no body is under way as waiting, and not as a part of the rate's time.
+    pub(crate) fn counting_waits(self) -> Self {
+        self.state().idle_since = Some(self.clock.now());
+        self
+    }
+
+    /// Says that a body is under way until the guard is dropped.
+    pub(crate) fn carrying(&self) -> Carrying {
+        let now = self.clock.now();
+        let mut state = self.state();
+        if let (0, Some(since)) = (state.carrying, state.idle_since) {
+            state.meter.waited += now.saturating_sub(since);
+        }
+        state.carrying += 1;
+        Carrying(self.clone())
     }
 
     /// Counts as many of these bytes as the bounds allow, and says how many they are.
@@ -129,12 +157,27 @@ impl Ledger {
 
     /// What was counted up to now, which ended so where no bound ended it before.
     pub(crate) fn transfer(&self, otherwise: TransferEnd) -> Transfer {
+        let now = self.clock.now();
         let state = self.state();
-        state.meter.transfer(self.clock.now(), state.ended.unwrap_or(otherwise))
+        let mut meter = state.meter.clone();
+        if let Some(since) = state.idle_since.filter(|_| state.carrying == 0) {
+            meter.waited += now.saturating_sub(since);
+        }
+        meter.transfer(now, state.ended.unwrap_or(otherwise))
     }
 
     fn state(&self) -> MutexGuard<'_, State> {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Drop for Carrying {
+    fn drop(&mut self) {
+        let now = self.0.clock.now();
+        let mut state = self.0.state();
+        state.carrying = state.carrying.saturating_sub(1);
+        // Read only where no body is left; none where waiting is not counted.
+        state.idle_since = state.idle_since.map(|_| now);
     }
 }
 
@@ -172,6 +215,26 @@ mod tests {
         meter.add(Duration::from_secs(3_600), 1);
         let transfer = meter.transfer(Duration::from_secs(3_601), TransferEnd::Complete);
         assert_eq!((transfer.bytes, transfer.slices.len()), (2, 0));
+    }
+
+    #[test]
+    fn the_rate_is_that_of_the_time_in_which_bodies_were_under_way() {
+        let mut meter = Meter::begin(ms(0));
+        meter.add(ms(900), 1_000);
+        meter.waited = ms(800);
+        let transfer = meter.transfer(ms(1_000), TransferEnd::Complete);
+        assert_eq!((transfer.took_us, transfer.waiting_us, transfer.rate), (1_000_000, 800_000, Some(5_000)));
+        let ledger = Ledger::open(Clock::start(), 10, ms(10_000)).counting_waits();
+        let (first, second) = (ledger.carrying(), ledger.carrying());
+        let waited = ledger.transfer(TransferEnd::Complete).waiting_us;
+        drop(first);
+        while ledger.transfer(TransferEnd::Complete).took_us < waited + 2_000 {}
+        assert_eq!(ledger.transfer(TransferEnd::Complete).waiting_us, waited, "one of the two is still under way");
+        drop(second);
+        while ledger.transfer(TransferEnd::Complete).waiting_us < waited + 1_000 {}
+        let unwatched = Ledger::open(Clock::start(), 10, ms(10_000));
+        drop(unwatched.carrying());
+        assert_eq!(unwatched.transfer(TransferEnd::Complete).waiting_us, 0);
     }
 
     #[test]

@@ -9,7 +9,8 @@ use http::header::{ACCEPT, CONTENT_TYPE, HOST, HeaderName, HeaderValue, PROXY_AU
 use http::{Uri, Version};
 use netsonde_contract::failure::Step;
 use netsonde_contract::kind::{HttpMethod, HttpParams};
-use netsonde_contract::observation::{Exchange, ExchangePurpose, Phases};
+use netsonde_contract::observation::{Exchange, ExchangePurpose, Phases, ProxyProtocol};
+use std::net::SocketAddr;
 use std::time::Duration;
 use url::{Host, Position, Url};
 
@@ -24,6 +25,8 @@ pub(super) struct Request<'a> {
     /// Which of the chain, from 0.
     pub(super) redirect: u32,
     pub(super) route: Route,
+    /// The only address to connect to, where the measurement that this is a part of chose one; else any that the name gives.
+    pub(super) address: Option<SocketAddr>,
     pub(super) purpose: ExchangePurpose,
     /// Headers beside those that every request has.
     pub(super) extra: Vec<(HeaderName, HeaderValue)>,
@@ -49,7 +52,13 @@ impl<'a> Request<'a> {
         let keep =
             if has_json { usize::try_from(HttpParams::MAX_JSON_BYTES).unwrap_or(usize::MAX) } else { block_page::READ_BYTES };
         let (purpose, extra, post) = (ExchangePurpose::Question, Vec::new(), Post::Nothing);
-        Self { context, params, url, redirect: 0, route, purpose, extra, post, ledger: None, keep }
+        Self { context, params, url, redirect: 0, route, address: None, purpose, extra, post, ledger: None, keep }
+    }
+
+    /// A handshake is part of it: with the server, or with the proxy itself.
+    pub(super) fn is_in_tls(&self) -> bool {
+        let proxy = self.route.proxy.as_ref().map(|proxy| proxy.protocol);
+        self.url.scheme() == "https" || proxy == Some(ProxyProtocol::Https)
     }
 
     pub(super) fn timeout(&self) -> Duration {
@@ -145,6 +154,7 @@ pub(super) fn blank(url: &str, method: &str, redirect: u32, proxy: Option<String
         location: None,
         redirect_stopped: None,
         phases: Phases::default(),
+        attempts: Vec::new(),
         request_bytes: None,
         response_bytes: None,
         body_bytes: 0,

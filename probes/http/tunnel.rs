@@ -7,6 +7,7 @@ use super::request::{AGENT, Request};
 use super::way;
 use crate::context::Context;
 use crate::tls::draft::Draft;
+use crate::tls::entropy;
 use http::header::{HOST, PROXY_AUTHORIZATION, USER_AGENT};
 use http::{Method, Version};
 use hyper_util::rt::TokioIo;
@@ -35,6 +36,9 @@ pub(super) async fn open(request: &Request<'_>, proxy: &Proxy) -> Result<Link, D
 pub(crate) async fn try_once(context: &Context, params: &HttpParams, url: &Url, route: &super::proxy::Route) -> Exchange {
     let apart = context.aside();
     let request = Request::new(&apart, params, url, route.clone());
+    if request.is_in_tls() {
+        entropy::ready(context).await;
+    }
     match &request.route.proxy {
         Some(proxy) if proxy.protocol.is_http() => attempt(&request, proxy).await.0.finish(),
         _ => {

@@ -6,69 +6,99 @@ use futures_util::future::join_all;
 use netsonde_contract::failure::{Failure, FailureCode, Step};
 use netsonde_contract::kind::{HttpParams, LoadDirection, LoadParams};
 use netsonde_contract::observation::{Exchange, TcpState, TransferEnd};
-use std::sync::atomic::{AtomicU32, Ordering};
+use std::net::SocketAddr;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 /// Kernel states kept: those of the first connections tell as much as those of the last.
 const MAX_STATES: usize = 16;
 
-/// What the load's requests came to.
-#[derive(Default)]
+/// What the load's requests came to until now. Clones are the same load, so that whoever is cut off in the midst of it still has it.
+#[derive(Clone)]
 pub(super) struct Carried {
-    pub(super) requests: u32,
-    pub(super) at_close: Vec<TcpState>,
+    pub(super) ledger: Ledger,
+    state: Arc<Mutex<State>>,
+}
+
+#[derive(Clone, Default)]
+struct State {
+    requests: u32,
+    at_close: Vec<TcpState>,
     /// The first request that failed, where one did.
-    pub(super) failure: Option<Failure>,
+    failure: Option<Failure>,
 }
 
 impl Carried {
+    pub(super) fn new(ledger: Ledger) -> Self {
+        Self { ledger, state: Arc::default() }
+    }
+
+    pub(super) fn requests(&self) -> u32 {
+        self.state().requests
+    }
+
+    pub(super) fn at_close(&self) -> Vec<TcpState> {
+        self.state().at_close.clone()
+    }
+
+    pub(super) fn failure(&self) -> Option<Failure> {
+        self.state().failure.clone()
+    }
+
     /// How the load ended where neither its bytes nor its time did.
     pub(super) fn ended(&self) -> TransferEnd {
-        let used_up = self.failure.is_none() && self.requests >= LoadParams::MAX_REQUESTS;
+        let state = self.state();
+        let used_up = state.failure.is_none() && state.requests >= LoadParams::MAX_REQUESTS;
         if used_up { TransferEnd::RequestLimit } else { TransferEnd::Complete }
     }
+
+    /// Whether one more request may be made, which it then counts.
+    fn may_ask(&self) -> bool {
+        let mut state = self.state();
+        let may = self.ledger.ended().is_none() && state.requests < LoadParams::MAX_REQUESTS;
+        state.requests += u32::from(may);
+        may
+    }
+
+    fn note(&self, at_close: Option<TcpState>, failure: Option<Failure>) {
+        let mut state = self.state();
+        if state.at_close.len() < MAX_STATES {
+            state.at_close.extend(at_close);
+        }
+        if let Some(failure) = failure {
+            state.failure.get_or_insert(failure);
+        }
+    }
+
+    fn state(&self) -> MutexGuard<'_, State> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
 }
 
-/// Requests over several connections at once, each asking again when its body ends, until the ledger's bytes or time are used up.
-pub(super) async fn carry(context: &Context, params: &LoadParams, direction: &Direction, ledger: &Ledger) -> Carried {
+/// Requests over several connections at once, all to this address, each asking again when its body ends, until the ledger's bytes or time
+/// are used up.
+pub(super) async fn carry(context: &Context, params: &LoadParams, direction: &Direction, address: SocketAddr, carried: &Carried) {
     let mut http = HttpParams::of(direction.url.as_str());
     http.timeout_ms = params.timeout_ms;
-    let requests = AtomicU32::new(0);
-    let one = || connection(context, &http, direction, ledger, &requests);
-    let mut carried = Carried::default();
-    for (at_close, failure) in join_all((0..params.connections).map(|_| one())).await {
-        carried.at_close.extend(at_close);
-        carried.failure = carried.failure.or(failure);
-    }
-    carried.at_close.truncate(MAX_STATES);
-    carried.requests = requests.load(Ordering::Relaxed).min(LoadParams::MAX_REQUESTS);
-    carried
+    join_all((0..params.connections).map(|_| connection(context, &http, direction, address, carried))).await;
 }
 
-async fn connection(
-    context: &Context,
-    http: &HttpParams,
-    direction: &Direction,
-    ledger: &Ledger,
-    requests: &AtomicU32,
-) -> (Vec<TcpState>, Option<Failure>) {
+async fn connection(context: &Context, http: &HttpParams, direction: &Direction, address: SocketAddr, carried: &Carried) {
+    let ledger = &carried.ledger;
     let is_upload = direction.way == LoadDirection::Upload;
-    let mut at_close = Vec::new();
-    while ledger.ended().is_none() && requests.fetch_add(1, Ordering::Relaxed) < LoadParams::MAX_REQUESTS {
+    while carried.may_ask() {
         let before = ledger.bytes();
-        let exchange = carry::once(context, http, &direction.url, &direction.route, is_upload, ledger).await;
-        if at_close.len() < MAX_STATES {
-            at_close.extend(exchange.at_close.as_deref().copied());
-        }
-        let failure = exchange.failure.clone().or_else(|| refused(&exchange, is_upload));
-        if failure.is_some() {
-            return (at_close, failure);
-        }
-        if ledger.bytes() == before && ledger.ended().is_none() {
+        let exchange = carry::once(context, http, &direction.url, &direction.route, address, is_upload, ledger).await;
+        let mut failure = exchange.failure.clone().or_else(|| refused(&exchange, is_upload));
+        if failure.is_none() && ledger.bytes() == before && ledger.ended().is_none() {
             let text = "the answers have no body, so that nothing loads the path: name the URL of a large file";
-            return (at_close, Some(Failure::new(FailureCode::Other("empty_body".into()), Step::Receive, text)));
+            failure = Some(Failure::new(FailureCode::Other("empty_body".into()), Step::Receive, text));
+        }
+        let is_over = failure.is_some();
+        carried.note(exchange.at_close.as_deref().copied(), failure);
+        if is_over {
+            return;
         }
     }
-    (at_close, None)
 }
 
 /// A status that carries no load, and what to do about it.

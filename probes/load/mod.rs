@@ -8,6 +8,8 @@
 mod carrying;
 /// The delay at an interval.
 mod latency;
+/// The fact in the making.
+mod measuring;
 /// The machine's own delays.
 mod own;
 #[cfg(test)]
@@ -18,10 +20,13 @@ use crate::http::first_url;
 use crate::http::meter::Ledger;
 use crate::http::proxy::{self, Route};
 use crate::tls::connect;
-use crate::tls::draft::{Draft, Drafted};
+use crate::tls::draft::Draft;
+use carrying::Carried;
+use latency::Series;
+use measuring::{Measuring, UnderWay};
 use netsonde_contract::failure::{Failure, FailureCode, Step};
 use netsonde_contract::kind::{LoadDirection, LoadParams};
-use netsonde_contract::observation::{Fact, LatencySeries, Load, LoadedPhase};
+use netsonde_contract::observation::{LatencySeries, Load};
 use netsonde_contract::target::bracketed;
 use std::net::SocketAddr;
 use std::time::Duration;
@@ -51,50 +56,35 @@ pub(crate) async fn run(context: &Context, params: &LoadParams) -> Result<Ending
     };
     let resolved = context.names.resolve(&context.gate, &host).await;
     let addresses = resolved.map_err(|failure| NotMeasurable::unresolved(&bracketed(&host), &failure))?;
-    let blank = Load {
-        url: first.url.to_string(),
-        address: None,
-        connect_us: None,
-        proxy: first.route.proxy.as_ref().map(|proxy| proxy.shown.clone()),
-        latency: params.latency,
-        idle: None,
-        loaded: Vec::new(),
-        bytes: 0,
-        failure: None,
-    };
+    let blank = Measuring::of(&first.url, &first.route, params);
     let mut draft = Draft::begin(context, Step::Connect, blank);
-    // Which of the addresses answers is not measured: the series that follow are.
-    let reached = connect::first(context, &addresses, port, Duration::from_millis(params.timeout_ms)).await;
+    // Which of the addresses answers is not measured: the series that follow are, and all of them go to that one.
+    let timeout = Duration::from_millis(params.timeout_ms);
+    let reached = connect::first_noting(context, &addresses, port, timeout, &mut draft.load.attempts).await;
     let address = match reached {
         Ok(connected) => {
-            draft.connect_us = Some(connected.took_us);
+            draft.load.connect_us = Some(connected.took_us);
             connected.address
         }
         Err(not_connected) => {
-            draft.connect_us = Some(not_connected.took_us);
-            (draft.address, draft.failure) = (Some(not_connected.address), Some(not_connected.failure));
+            draft.load.connect_us = Some(not_connected.took_us);
+            (draft.load.address, draft.load.failure) = (Some(not_connected.address), Some(not_connected.failure));
             draft.finish();
             return Ok(Ending::Failed);
         }
     };
-    draft.address = Some(address);
+    draft.load.address = Some(address);
     draft.step = Step::Receive;
-    let idle = idle(context, params, address).await;
-    draft.idle = Some(match idle {
-        Ok(idle) => idle,
-        Err(reason) => {
-            draft.failure = Some(Failure::new(FailureCode::PermissionDenied, Step::Open, reason.0.why.clone()));
-            draft.finish();
-            return Err(reason);
-        }
-    });
+    if let Err(reason) = idle(context, params, address, &mut draft).await {
+        draft.load.failure = Some(Failure::new(FailureCode::PermissionDenied, Step::Open, reason.0.why.clone()));
+        draft.finish();
+        return Err(reason);
+    }
     let share = params.max_bytes / directions.len() as u64;
     for direction in &directions {
-        let phase = loaded(context, params, address, direction, share, draft.idle.as_ref()).await?;
-        draft.bytes += phase.transfer.bytes;
-        draft.loaded.push(phase);
+        loaded(context, params, address, direction, share, &mut draft).await?;
     }
-    let load = draft.finish();
+    let Measuring { load, .. } = draft.finish();
     Ok(if is_whole(&load) { Ending::AsExpected } else { Ending::Failed })
 }
 
@@ -112,9 +102,21 @@ fn directions(context: &Context, params: &LoadParams) -> Result<Vec<Direction>, 
     }
 }
 
-async fn idle(context: &Context, params: &LoadParams, address: SocketAddr) -> Result<LatencySeries, NotMeasurable> {
+async fn idle(
+    context: &Context,
+    params: &LoadParams,
+    address: SocketAddr,
+    draft: &mut Draft<Measuring>,
+) -> Result<(), NotMeasurable> {
     let time = Duration::from_secs(params.idle_s);
-    latency::series(context, params, address, time, &CancellationToken::new()).await
+    let series = Series::default();
+    draft.under_way = Some(UnderWay::Idle(series.clone()));
+    let measured = latency::measure(context, params, address, time, &CancellationToken::new(), &series).await;
+    match measured {
+        Ok(()) => draft.settle(None),
+        Err(_) => draft.under_way = None,
+    }
+    measured
 }
 
 /// Loads one direction, and measures meanwhile in a task of its own, so that the load's own work delays no measurement.
@@ -124,33 +126,25 @@ async fn loaded(
     address: SocketAddr,
     direction: &Direction,
     bytes: u64,
-    idle: Option<&LatencySeries>,
-) -> Result<LoadedPhase, NotMeasurable> {
+    draft: &mut Draft<Measuring>,
+) -> Result<(), NotMeasurable> {
     let time = Duration::from_secs(params.load_s);
-    let ledger = Ledger::open(context.clock, bytes, time);
+    let carried = Carried::new(Ledger::open(context.clock, bytes, time).counting_waits());
+    let series = Series::default();
+    draft.under_way = Some(UnderWay::Loaded(direction.way, carried.clone(), series.clone()));
     let stop = CancellationToken::new();
     let watching = {
         let (context, params, stop) = (context.clone(), params.clone(), stop.clone());
-        let series = async move { latency::series(&context, &params, address, time, &stop).await };
-        tokio_util::task::AbortOnDropHandle::new(tokio::spawn(series))
+        let measuring = async move { latency::measure(&context, &params, address, time, &stop, &series).await };
+        tokio_util::task::AbortOnDropHandle::new(tokio::spawn(measuring))
     };
-    let carried = carrying::carry(context, params, direction, &ledger).await;
-    let transfer = ledger.transfer(carried.ended());
+    carrying::carry(context, params, direction, address, &carried).await;
+    // The load is over with its last answer, however long the last measurement takes.
+    let transfer = carried.ledger.transfer(carried.ended());
     stop.cancel();
-    let latency = watching.await.map_err(|error| NotMeasurable::new(format!("the measuring of the delay ended: {error}")))??;
-    let medians = idle.and_then(|idle| idle.rtt.as_ref()).zip(latency.rtt.as_ref());
-    let grown = |idle_us: u64, loaded_us: u64| i64::try_from(loaded_us).ok()?.checked_sub(i64::try_from(idle_us).ok()?);
-    Ok(LoadedPhase {
-        direction: direction.way,
-        connections: params.connections,
-        requests: carried.requests,
-        increase_us: medians.and_then(|(idle, loaded)| grown(idle.median_us, loaded.median_us)),
-        increase_p95_us: medians.and_then(|(idle, loaded)| grown(idle.p95_us, loaded.p95_us)),
-        transfer,
-        latency,
-        at_close: carried.at_close,
-        failure: carried.failure,
-    })
+    watching.await.map_err(|error| NotMeasurable::new(format!("the measuring of the delay ended: {error}")))??;
+    draft.settle(Some(transfer));
+    Ok(())
 }
 
 fn is_whole(load: &Load) -> bool {
@@ -158,14 +152,4 @@ fn is_whole(load: &Load) -> bool {
     load.failure.is_none()
         && load.idle.as_ref().is_some_and(answered)
         && load.loaded.iter().all(|phase| phase.failure.is_none() && phase.transfer.bytes > 0 && answered(&phase.latency))
-}
-
-impl Drafted for Load {
-    fn cut_off(&mut self, failure: Failure, _after_us: u64) {
-        self.failure.get_or_insert(failure);
-    }
-
-    fn into_fact(self) -> Fact {
-        Fact::Load(Box::new(self))
-    }
 }

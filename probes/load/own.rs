@@ -1,3 +1,4 @@
+use super::latency::Series;
 use crate::context::Context;
 use std::io;
 use std::net::{IpAddr, Ipv4Addr};
@@ -19,9 +20,8 @@ pub(super) struct Own {
     pub(super) loopback: Vec<Duration>,
 }
 
-/// Measures until `stop`, for `time` at most.
-pub(super) async fn delays(context: &Context, interval: Duration, time: Duration, stop: &CancellationToken) -> Own {
-    let mut own = Own::default();
+/// Measures into `series` until `stop`, for `time` at most.
+pub(super) async fn delays(context: &Context, interval: Duration, time: Duration, stop: &CancellationToken, series: &Series) {
     let pair = pair(context).await.ok();
     let began = context.clock.now();
     let mut due = began;
@@ -32,14 +32,14 @@ pub(super) async fn delays(context: &Context, interval: Duration, time: Duration
             () = tokio::time::sleep(wait) => {}
         }
         let now = context.clock.now();
-        own.late.push(now.saturating_sub(due));
-        if let Some(pair) = &pair {
-            own.loopback.extend(round_trip(context, pair).await);
-        }
+        let loopback = match &pair {
+            Some(pair) => round_trip(context, pair).await,
+            None => None,
+        };
+        series.note_own(now.saturating_sub(due), loopback);
         // Ticks that were slept through are not made up for: they are in the lateness of the one that came.
         due = (due + interval).max(now);
     }
-    own
 }
 
 /// Two sockets that only hear each other.

@@ -55,6 +55,7 @@ const NO_ERROR: u32 = 0x100;
 pub(crate) async fn run(context: &Context, params: &QuicParams) -> Result<Ending, NotMeasurable> {
     let name = params.server_name.as_deref().unwrap_or(&params.host);
     let name = tls::trust::server_name(name).map_err(NotMeasurable::new)?;
+    tls::entropy::ready(context).await;
     let addresses = context
         .names
         .resolve(&context.gate, &params.host)

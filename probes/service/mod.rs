@@ -80,6 +80,7 @@ fn blank(host: &str, address: SocketAddr, protocol: ServiceProtocol) -> Service 
         protocol,
         reached: ServiceReach::Nothing,
         connect_us: None,
+        attempts: Vec::new(),
         first_byte_us: None,
         steps: Vec::new(),
         greeting: None,

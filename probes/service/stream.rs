@@ -7,6 +7,7 @@ use crate::clock::microseconds;
 use crate::context::Context;
 use crate::tls::connect;
 use crate::tls::draft::Draft;
+use crate::tls::entropy;
 use crate::tls::handshake;
 use crate::tls::wire::Wire;
 use netsonde_contract::failure::{Failure, FailureCode, Step as Stage};
@@ -50,7 +51,11 @@ enum Unanswered {
 /// Holds the whole conversation and writes it into `draft`.
 pub(super) async fn talk(context: &Context, params: &ServiceParams, protocol: &Protocol, draft: &mut Draft<Service>) {
     let timeout = Duration::from_millis(params.timeout_ms);
-    let connected = match connect::first(context, &[draft.address.ip()], draft.address.port(), timeout).await {
+    if params.tls || params.begins_in_tls() {
+        entropy::ready(context).await;
+    }
+    let address = draft.address;
+    let connected = match connect::first_noting(context, &[address.ip()], address.port(), timeout, &mut draft.attempts).await {
         Ok(connected) => connected,
         Err(refused) => {
             draft.connect_us = Some(refused.took_us);

@@ -1,6 +1,7 @@
 //! The packets that answered SYNs, read beside the sockets: the kernel keeps neither the TTL nor the identification of a reset.
 
 use crate::clock::Clock;
+use crate::platform::host;
 use crate::platform::packet_socket::{IPV4, IPV6, Instruction, LinkPacket, PacketSocket};
 use netsonde_contract::capability::TCP_ANSWER;
 use netsonde_contract::observation::SeenSegment;
@@ -18,7 +19,7 @@ use std::sync::{Mutex, PoisonError};
 const MAX_KEPT: usize = 1_024;
 
 /// Reads what one port of one address answers, for all attempts at it.
-pub(super) struct Answers {
+pub(crate) struct Answers {
     socket: PacketSocket,
     remote: SocketAddr,
     seen: Mutex<Vec<Answer>>,
@@ -26,9 +27,9 @@ pub(super) struct Answers {
 
 /// What answered the attempts of one local port.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub(super) struct Answered {
-    pub(super) reset: Option<SeenSegment>,
-    pub(super) syn_ack: Option<SeenSegment>,
+pub(crate) struct Answered {
+    pub(crate) reset: Option<SeenSegment>,
+    pub(crate) syn_ack: Option<SeenSegment>,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -43,14 +44,14 @@ impl Answers {
     ///
     /// # Errors
     /// Why answers cannot be read, and what would grant it.
-    pub(super) fn of(remote: SocketAddr) -> Result<Self, Note> {
+    pub(crate) fn of(remote: SocketAddr) -> Result<Self, Note> {
         let protocol = if remote.is_ipv4() { IPV4 } else { IPV6 };
         let socket = PacketSocket::open(protocol, None, &filter(remote)).map_err(|error| unread(&error))?;
         Ok(Self { socket, remote, seen: Mutex::default() })
     }
 
     /// What has answered the local port so far; the first of each kind.
-    pub(super) fn to(&self, local_port: u16, clock: Clock) -> Answered {
+    pub(crate) fn to(&self, local_port: u16, clock: Clock) -> Answered {
         let mut seen = self.seen.lock().unwrap_or_else(PoisonError::into_inner);
         while let Some(packet) = self.socket.receive() {
             if let Some(answer) = read(&packet, self.remote, clock).filter(|_| seen.len() < MAX_KEPT) {
@@ -63,6 +64,11 @@ impl Answers {
         };
         Answered { reset: first(true), syn_ack: first(false) }
     }
+}
+
+/// The next hop of this machine's own route to the address; none where it is on a link, or where the system does not tell.
+pub(crate) async fn gateway(address: IpAddr) -> Option<IpAddr> {
+    tokio::task::spawn_blocking(move || host::route(address).ok()?.gateway).await.ok().flatten()
 }
 
 fn unread(error: &io::Error) -> Note {

@@ -1,7 +1,7 @@
 //! Connections to a TCP port: every address of the host at once, the attempts at one address one after the other or several at once.
 
 /// The packets that answered.
-mod answer;
+pub(crate) mod answer;
 /// One attempt at one address.
 mod attempt;
 /// What a server says first.
@@ -130,6 +130,7 @@ impl Work<'_> {
         let first = (!is_refused).then_some(First { address, took_us, connected: seen.failure.is_none() });
         let by_reset = |failure: &Failure| failure.code == FailureCode::Refused && failure.icmp.is_none();
         let refused = seen.failure.as_ref().is_some_and(by_reset);
+        let gateway = if answered.reset.is_some() { answer::gateway(address.ip()).await } else { None };
         let connect = Connect {
             host: self.params.host.clone(),
             address,
@@ -147,6 +148,7 @@ impl Work<'_> {
             banner: None,
             hold: None,
             reset: answered.reset,
+            gateway,
             syn_ack: answered.syn_ack,
             answer_unread: answers.err().filter(|_| refused).cloned(),
             failure: seen.failure,

@@ -18,7 +18,7 @@ use std::io;
 use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
-use tokio::io::AsyncReadExt;
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio_rustls::TlsConnector;
 use tokio_rustls::client::TlsStream;
 
@@ -60,6 +60,7 @@ pub(crate) fn blank(host: &str, address: SocketAddr, name: &ServerName<'static>)
         address,
         server_name,
         connect_us: 0,
+        attempts: Vec::new(),
         took_us: 0,
         protocol: None,
         cipher: None,
@@ -129,7 +130,8 @@ pub(super) async fn shake_offering(
     stream.map(|stream| Secured { stream, certificate_requested: draft.certificate_request.is_some(), config })
 }
 
-/// Makes one handshake with this configuration and times it.
+/// Makes one handshake with this configuration and times it from its first byte: making the hello, with its keys and random numbers, is
+/// this machine's own work. Where nothing was sent, the whole attempt is its time.
 pub(super) async fn attempt(
     context: &Context,
     wire: Wire,
@@ -140,7 +142,7 @@ pub(super) async fn attempt(
     let (watched, notes) = Watched::new(wire, context.clock);
     let began = context.clock.now();
     let result = tokio::time::timeout(timeout, TlsConnector::from(Arc::clone(config)).connect(name.clone(), watched)).await;
-    let took_us = microseconds(context.clock.now().saturating_sub(began));
+    let took_us = microseconds(context.clock.now().saturating_sub(notes.spoke_at().unwrap_or(began)));
     let result = match result {
         Ok(Ok(stream)) => Ok(stream),
         Ok(Err(error)) => Err(from_io(&error, Step::Handshake)),
@@ -211,6 +213,22 @@ pub(crate) async fn late_refusal(secured: &mut Secured) -> Option<Failure> {
         Ok(Err(error)) if error.kind() != io::ErrorKind::UnexpectedEof => Some(from_io(&error, Step::Handshake)),
         _ => None,
     }
+}
+
+/// How long the end of a connection may take: one round trip, after which it matters to nobody here.
+const FAREWELL_WAIT: Duration = Duration::from_millis(250);
+
+/// Ends the connection as the protocols want it (close_notify, RFC 8446 section 6.1, and a FIN), and takes what the server still sends:
+/// closed over unread bytes, the system would send a reset, which stands in the server's log as an error.
+pub(super) async fn farewell(mut stream: TlsStream<Watched>) {
+    let mut rest = [0_u8; 1_024];
+    let ending = async {
+        stream.shutdown().await?;
+        while stream.read(&mut rest).await? > 0 {}
+        io::Result::Ok(())
+    };
+    // A server that goes on, or is gone, is left.
+    let _ = tokio::time::timeout(FAREWELL_WAIT, ending).await;
 }
 
 /// What both sides agreed on, by its names.

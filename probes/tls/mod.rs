@@ -15,6 +15,8 @@ pub(crate) mod der;
 mod download;
 /// A fact in the making, which a deadline cannot lose.
 pub(crate) mod draft;
+/// Random numbers without a wait.
+pub(crate) mod entropy;
 /// Errors of streams and TLS to failure codes.
 pub(crate) mod failure;
 /// The parsers here, for `tests/fuzz`.
@@ -60,7 +62,7 @@ use base64::Engine;
 use draft::Draft;
 use handshake::Secured;
 use netsonde_contract::failure::Step;
-use netsonde_contract::kind::TlsParams;
+use netsonde_contract::kind::{StartTlsProtocol, TlsParams};
 use netsonde_contract::observation::Handshake;
 use netsonde_contract::pin::{ExpectedCertificate, ExpectedCertificateError};
 use recording::Offer;
@@ -100,8 +102,8 @@ struct Completed {
 }
 
 impl Completed {
-    fn of(secured: Secured) -> Self {
-        Self { chain: secured.chain().unwrap_or_default().to_vec(), config: secured.config }
+    fn of(secured: &Secured) -> Self {
+        Self { chain: secured.chain().unwrap_or_default().to_vec(), config: Arc::clone(&secured.config) }
     }
 }
 
@@ -111,6 +113,7 @@ impl Completed {
 /// Where a parameter makes no sense, and where the host gives no address.
 pub(crate) async fn run(context: &Context, params: &TlsParams) -> Result<Ending, NotMeasurable> {
     let checked = check(params).map_err(NotMeasurable::new)?;
+    entropy::ready(context).await;
     let addresses = context
         .names
         .resolve(&context.gate, &params.host)
@@ -156,7 +159,7 @@ async fn measure(
     let (params, timeout) = (server.params, server.timeout);
     let blank = handshake::blank(&params.host, server.address, &checked.name);
     let mut draft = Draft::begin(context, Step::Connect, blank);
-    let mut connected = match connect::first(context, addresses, params.port, timeout).await {
+    let mut connected = match connect::first_noting(context, addresses, params.port, timeout, &mut draft.attempts).await {
         Ok(connected) => connected,
         Err(not_connected) => {
             draft.address = not_connected.address;
@@ -168,7 +171,7 @@ async fn measure(
     server.address = connected.address;
     draft.address = connected.address;
     draft.connect_us = connected.took_us;
-    draft.step = Step::Handshake;
+    draft.step = if params.spoken_first() == StartTlsProtocol::None { Step::Handshake } else { Step::Receive };
     let (talk, ready) = starttls::speak(context.clock, &mut connected.stream, params.spoken_first(), timeout).await;
     draft.starttls = talk;
     if let Err(failure) = ready {
@@ -190,8 +193,11 @@ async fn measure(
         let der = leaf.and_then(|text| base64::engine::general_purpose::STANDARD.decode(text).ok());
         draft.pin = der.map(|der| pin::compare(expected, wanted, &der));
     }
-    // The connection ends here.
-    (draft.finish(), secured.map(Completed::of))
+    let handshake = draft.finish();
+    let Some(secured) = secured else { return (handshake, None) };
+    let completed = Completed::of(&secured);
+    handshake::farewell(secured.stream).await;
+    (handshake, Some(completed))
 }
 
 /// The further connections that the parameters ask for, each a fact of its own.

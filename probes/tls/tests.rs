@@ -4,8 +4,10 @@ use crate::context::{Context, Ending};
 use netsonde_contract::failure::{FailureCode, Step};
 use netsonde_contract::kind::TlsParams;
 use netsonde_contract::observation::{Fact, Handshake, TrustReason, TrustStore, TrustVerdict};
+use rustls::crypto::{CryptoProvider, GetRandomFailed, SecureRandom};
 use std::net::SocketAddr;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::Duration;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 
@@ -53,6 +55,81 @@ async fn a_private_authority_is_trusted_when_given_and_only_then() {
     assert_eq!(ending, Ending::Failed);
     assert_eq!(handshake.deciding_verdict().unwrap().reason, Some(TrustReason::UnknownIssuer));
     assert!(handshake.failure.is_none() && !handshake.chain[0].self_signed);
+}
+
+/// Random numbers that keep every caller waiting, as the first ones of a process do, and count how often they were asked for.
+#[derive(Debug)]
+struct SlowRandom(AtomicU32);
+
+/// Long beside a handshake on loopback, short beside a test's patience.
+const WAIT_FOR_RANDOM: Duration = Duration::from_millis(400);
+
+static SLOW_RANDOM: SlowRandom = SlowRandom(AtomicU32::new(0));
+
+impl SecureRandom for SlowRandom {
+    fn fill(&self, buffer: &mut [u8]) -> Result<(), GetRandomFailed> {
+        std::thread::sleep(WAIT_FOR_RANDOM);
+        self.0.fetch_add(1, Ordering::SeqCst);
+        rustls::crypto::aws_lc_rs::default_provider().secure_random.fill(buffer)
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_slow_start_of_our_own_is_neither_the_handshakes_time_nor_a_wait_of_the_server() {
+    let authority = Authority::new("own");
+    let config = Arc::new(authority.issue(&["127.0.0.1"]).config());
+    let drawn_before = Arc::new(AtomicU32::new(0));
+    let seen = Arc::clone(&drawn_before);
+    let address = listen(LOOPBACK, move |stream| {
+        seen.store(SLOW_RANDOM.0.load(Ordering::SeqCst), Ordering::SeqCst);
+        let acceptor = tokio_rustls::TlsAcceptor::from(Arc::clone(&config));
+        async move { drop(acceptor.accept(stream).await) }
+    })
+    .await;
+    let provider = CryptoProvider { secure_random: &SLOW_RANDOM, ..rustls::crypto::aws_lc_rs::default_provider() };
+    let mut context = context(&[]);
+    context.trust = Arc::new(super::trust::Trust::with_provider(provider));
+    let mut params = params(address, None);
+    params.timeout_ms = 10_000;
+    let (_, handshake) = probe(&context, &params).await;
+    assert!(handshake.failure.is_none(), "{handshake:?}");
+    assert!(handshake.took_us < 400_000, "the hello took two draws at least, and the handshake none: {}", handshake.took_us);
+    assert!(drawn_before.load(Ordering::SeqCst) > 0, "the first draw came before the connection");
+}
+
+#[tokio::test]
+async fn the_connection_ends_with_a_word_and_without_a_reset() {
+    let authority = Authority::new("own");
+    let (sender, mut ends) = tokio::sync::mpsc::unbounded_channel();
+    let address = listen_tls(LOOPBACK, authority.issue(&["127.0.0.1"]).config(), move |mut stream| {
+        let sender = sender.clone();
+        async move {
+            // A server that greets at once: the greeting stays unread.
+            let _ = stream.write_all(b"220 hello\r\n").await;
+            let end = stream.read(&mut [0; 16]).await.map_err(|error| error.kind());
+            let _ = sender.send(end);
+            let _ = stream.shutdown().await;
+        }
+    })
+    .await;
+    let (ending, _) = probe(&context(&[&authority]), &params(address, None)).await;
+    assert_eq!((ending, ends.recv().await), (Ending::AsExpected, Some(Ok(0))), "close_notify is an end, anything else an error");
+}
+
+/// A port that says nothing where a protocol comes before TLS: no hello was sent.
+#[tokio::test]
+async fn silence_before_tls_is_no_silence_of_a_handshake() {
+    let address = listen(LOOPBACK, |mut stream| async move {
+        assert_eq!(stream.read(&mut [0; 16]).await.unwrap_or_default(), 0, "the server has the first word");
+    })
+    .await;
+    let mut params = params(address, None);
+    (params.starttls, params.timeout_ms) = (netsonde_contract::kind::StartTlsProtocol::Smtp, 200);
+    let (_, handshake) = probe(&context(&[]), &params).await;
+    let failure = handshake.failure.unwrap();
+    assert_eq!((failure.code, failure.during), (FailureCode::TimedOut, Step::Receive));
+    let talk = handshake.starttls.unwrap();
+    assert!(talk.received_bytes == Some(0) && !talk.agreed && talk.took_us >= 200_000 && handshake.took_us == 0, "{talk:?}");
 }
 
 #[tokio::test]

@@ -84,6 +84,12 @@ impl Trust {
         self.reflector_key.as_ref()
     }
 
+    /// Handshakes use this cryptography.
+    #[cfg(test)]
+    pub(crate) fn with_provider(provider: CryptoProvider) -> Self {
+        Self { provider: Arc::new(provider), ..Self::default() }
+    }
+
     /// The cryptography that handshakes use.
     pub(crate) fn provider(&self) -> &Arc<CryptoProvider> {
         &self.provider

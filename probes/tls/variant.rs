@@ -1,7 +1,7 @@
 //! One more handshake with the same address, different from the check's own in one thing.
 
 use super::draft::{Draft, Drafted};
-use super::handshake::{Agreed, attempt};
+use super::handshake::{Agreed, attempt, farewell};
 use super::recording::{Offer, Recording};
 use super::{Server, connect, starttls, verdict};
 use crate::context::Context;
@@ -102,6 +102,7 @@ async fn shake(
             let agreed = Agreed::of(connection);
             (draft.protocol, draft.cipher, draft.group) = (agreed.protocol, agreed.cipher, agreed.group);
             draft.resumed = connection.handshake_kind() == Some(HandshakeKind::Resumed);
+            farewell(stream).await;
         }
         Err(failure) => draft.failure = Some(failure),
     }

@@ -36,6 +36,8 @@ struct Noted {
     first: Vec<u8>,
     asking: bool,
     written: bool,
+    /// When the first bytes were handed over.
+    spoke_at: Option<Duration>,
     sent_at: Option<Duration>,
     answered_at: Option<Duration>,
     ended: Option<Failure>,
@@ -61,6 +63,11 @@ impl Notes {
     /// When the request had been handed over entirely, on the run's clock.
     pub(crate) fn sent_at(&self) -> Option<Duration> {
         self.noted().sent_at
+    }
+
+    /// When the first bytes were handed over, on the run's clock: in TLS, the ClientHello.
+    pub(crate) fn spoke_at(&self) -> Option<Duration> {
+        self.noted().spoke_at
     }
 
     /// When the first byte after the request came.
@@ -128,11 +135,14 @@ impl AsyncRead for Watched {
 
 impl AsyncWrite for Watched {
     fn poll_write(mut self: Pin<&mut Self>, context: &mut Context<'_>, bytes: &[u8]) -> Poll<io::Result<usize>> {
+        // Before it is handed over: on loopback the answer may be there when the call returns.
+        let now = self.clock.now();
         let result = ready!(Pin::new(&mut self.wire).poll_write(context, bytes));
         match &result {
             Ok(0) => {}
             Ok(count) => {
                 let mut noted = self.notes.noted();
+                noted.spoke_at.get_or_insert(now);
                 noted.written = true;
                 noted.sent_bytes += *count as u64;
             }

@@ -47,7 +47,7 @@ pub(crate) struct Obeyed<'a> {
     pub(crate) policy: &'a Policy,
 }
 
-/// Redacts, packs and signs. The measured document itself stays as it is: the person's own terminal shows all of it.
+/// Redacts, packs and signs. The measured document itself stays as it is.
 ///
 /// # Errors
 /// Where the key of strict redaction cannot be had, or the bundle would pass its bounds.
@@ -67,7 +67,7 @@ pub(crate) fn make(
         (None, Level::None) => Redaction::None,
         (None, _) => Redaction::Default,
     };
-    let Measured { document, journal, clock, capture, history } = measured;
+    let Measured { document, journal, clock, capture, history, printed: _ } = measured;
     let (redacted, report) = redaction::redact(&document, how, &user_names());
     let history = history.map(|history| if mapping.is_some() { history.without_names() } else { history });
     let page = netsonde_report::html::page_after(&redacted, history.as_ref());

@@ -1,8 +1,10 @@
 //! From a plan to one document: measure, diagnose, put together.
 
+use crate::bundling::user_names;
 use crate::follow_up::{self, Told};
 use crate::format::Format;
 use crate::interruption::Interruption;
+use crate::redaction::{Printed, Stream};
 use crate::runner::{self, Journal, Means, Progress, Ran};
 use crate::stop::Stop;
 use crate::terminal;
@@ -14,6 +16,7 @@ use netsonde_contract::observation::Observation;
 use netsonde_contract::outcome::Outcome;
 use netsonde_contract::policy::Reach;
 use netsonde_contract::set::Plan;
+use netsonde_contract::target::Target;
 use netsonde_probes::capture::{Capture, Captured};
 use netsonde_probes::clock::Clock;
 use netsonde_probes::context::ProxyChoice;
@@ -31,6 +34,8 @@ pub(crate) struct Settings {
     /// Whose addresses are.
     pub(crate) origins: Origins,
     pub(crate) format: Format,
+    /// What is taken out of observations that are printed as they come.
+    pub(crate) printed: Printed,
     pub(crate) case: Option<CaseId>,
     pub(crate) ticket: Option<TicketId>,
     /// Capture the run's own packets.
@@ -71,6 +76,8 @@ pub(crate) struct Measured {
     pub(crate) clock: Clock,
     /// What was captured, where that was asked for and possible.
     pub(crate) capture: Option<Captured>,
+    /// What is taken out of what is printed of it.
+    pub(crate) printed: Printed,
     /// What was measured before, where the run belongs to a schedule or a watch.
     pub(crate) history: Option<History>,
 }
@@ -88,7 +95,9 @@ pub(crate) async fn measure(plan: &Plan, settings: &Settings, interruption: &Int
     let (watcher, printer) = match settings.format {
         Format::Jsonl => {
             let (watcher, observations) = unbounded_channel();
-            (Some(watcher), Some(tokio::spawn(print_lines(observations))))
+            let targets = plan.targets.clone();
+            let lines = print_lines(observations, settings.printed.clone(), targets, began.environment.hostname.clone());
+            (Some(watcher), Some(tokio::spawn(lines)))
         }
         _ => (None, None),
     };
@@ -191,7 +200,7 @@ pub(crate) fn conclude(
         control: None,
         outcomes: ran.outcomes,
     };
-    Measured { document, journal, clock, capture, history: None }
+    Measured { document, journal, clock, capture, printed: settings.printed.clone(), history: None }
 }
 
 /// A capture that cannot be made is said, and costs the run nothing else.
@@ -218,10 +227,17 @@ async fn end_capture(capture: Capture, journal: &mut Journal, clock: &Clock) -> 
     Some(captured)
 }
 
-/// Prints observations as they come, one JSON object a line.
-async fn print_lines(mut observations: UnboundedReceiver<Observation>) -> Result<(), Stop> {
+/// Prints observations as they come, one JSON object a line, each as the document at the end holds it.
+async fn print_lines(
+    mut observations: UnboundedReceiver<Observation>,
+    printed: Printed,
+    targets: Vec<Target>,
+    hostname: String,
+) -> Result<(), Stop> {
+    let names = user_names();
+    let mut stream = Stream::new(printed.redaction(), &targets, &hostname, &names);
     while let Some(observation) = observations.recv().await {
-        if let Ok(line) = serde_json::to_string(&observation) {
+        if let Ok(line) = serde_json::to_string(&stream.observation(observation)) {
             terminal::output(&(line + "\n"))?;
         }
     }

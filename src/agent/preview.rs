@@ -1,6 +1,7 @@
 //! What a run would do, what it would cost and what would leave the machine: said before anything is sent.
 
 use crate::follow_up::{MAX_FOLLOW_UPS, MAX_PACKETS};
+use netsonde_contract::kind::Kind;
 use netsonde_contract::redaction::Level;
 use netsonde_contract::set::Plan;
 use netsonde_contract::ticket::Ticket;
@@ -34,6 +35,12 @@ pub(crate) fn describe(plan: &Plan, level: Level, ticket: Option<&Ticket>, will_
     }
     text.push_str(&leaving(level, ticket, will_upload));
     text
+}
+
+/// What a measurement under load transfers at most, which a person may pay for: said before it begins. Nothing where nothing is loaded.
+pub(crate) fn load_ahead(plan: &Plan) -> Vec<String> {
+    let loads = plan.checks.iter().filter(|check| check.params.kind() == Kind::Load);
+    loads.map(|check| format!("netsonde: {} loads the path: {} (--max-bytes sets the bound)", check.id, cost(check))).collect()
 }
 
 fn leaving(level: Level, ticket: Option<&Ticket>, will_upload: bool) -> String {

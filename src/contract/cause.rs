@@ -103,6 +103,7 @@ pub const MEANINGS: &[(&str, &str)] = &[
     ("tls.handshake_rejected", "the server refuses the TLS handshake"),
     ("tls.weak_certificate", "the certificate's key or signature is too weak"),
     ("tls.not_tls", "the port does not speak TLS"),
+    ("tls.pin_mismatch", "the certificate is not the one that was expected"),
     ("http.proxy_unreachable", "the proxy that is set cannot be reached"),
     ("http.proxy_auth_required", "the proxy wants a sign-in"),
     ("http.proxy_denied", "the proxy does not allow this host"),

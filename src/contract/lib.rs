@@ -46,6 +46,8 @@ pub mod history;
 pub mod id;
 /// Products that inspect TLS, by the names of their authorities.
 pub mod inspection;
+/// Names beyond ASCII.
+pub mod internationalized;
 /// Probe kinds and their typed parameters: the one list.
 pub mod kind;
 /// The nearest known word to a mistyped one.

@@ -1,4 +1,5 @@
 use crate::harmless::{clean, is_clean};
+use crate::internationalized::{readable, to_ascii};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use std::fmt;
@@ -123,6 +124,14 @@ impl Target {
         self.host.parse().ok()
     }
 
+    /// As [`fmt::Display`] has it, and the host as people write it where that is another form.
+    pub fn shown(&self) -> String {
+        match readable(&self.host) {
+            Some(readable) => format!("{self} ({readable})"),
+            None => self.to_string(),
+        }
+    }
+
     /// The target as a URL, where it has a scheme.
     pub fn url(&self) -> Option<String> {
         let scheme = self.scheme?;
@@ -181,7 +190,7 @@ fn split_port(authority: &str) -> Result<(&str, Option<u16>), &'static str> {
     Ok((host, port))
 }
 
-/// Checks a host name (RFC 1123 section 2.1, with underscores as service names have them) or an address.
+/// Turns a name beyond ASCII into the form that the network carries, and checks a host name (RFC 1123 section 2.1, with underscores as service names have them) or an address.
 fn normal_host(host: &str) -> Result<String, &'static str> {
     if host.is_empty() {
         return Err("it names no host");
@@ -195,7 +204,8 @@ fn normal_host(host: &str) -> Result<String, &'static str> {
     if host.contains(':') {
         return Err("it is not a valid IPv6 address");
     }
-    let name = host.strip_suffix('.').unwrap_or(host);
+    let name = to_ascii(host)?;
+    let name = name.strip_suffix('.').unwrap_or(&name);
     if name.len() > 253 {
         return Err("its host name is longer than 253 characters");
     }
@@ -209,13 +219,10 @@ fn normal_host(host: &str) -> Result<String, &'static str> {
             && !label.starts_with('-')
             && !label.ends_with('-')
     };
-    if !name.is_ascii() {
-        return Err("its host name has characters outside ASCII: give the xn-- form");
-    }
     if !name.split('.').all(label_fits) {
         return Err("its host name has an impossible label");
     }
-    Ok(name.to_ascii_lowercase())
+    Ok(name.to_owned())
 }
 
 /// The last label is a number, decimal or hexadecimal: browsers and resolvers read such a host as an IPv4 address (WHATWG URL,
@@ -242,10 +249,19 @@ mod tests {
             ("[2001:DB8::1]:443", TargetForm::Endpoint, "[2001:db8::1]:443"),
             ("2001:db8::1", TargetForm::Host, "2001:db8::1"),
             ("db.example.", TargetForm::Host, "db.example"),
+            ("http://bücher.example/straße", TargetForm::Url, "http://xn--bcher-kva.example/straße"),
+            ("Bücher.example.:53", TargetForm::Endpoint, "xn--bcher-kva.example:53"),
         ];
         for (text, form, shown) in cases {
             assert_eq!(Target::parse(text, form).unwrap().to_string(), shown, "{text}");
         }
+    }
+
+    #[test]
+    fn a_name_beyond_ascii_is_shown_in_both_forms() {
+        let target = Target::parse("bücher.example", TargetForm::Host).unwrap();
+        assert_eq!(target.shown(), "xn--bcher-kva.example (bücher.example)");
+        assert_eq!(Target::parse("db.example", TargetForm::Host).unwrap().shown(), "db.example");
     }
 
     #[test]

@@ -91,6 +91,7 @@ pub const ARTICLES: &[(&str, &str)] = &[
     ("tls.chain_incomplete", include_str!("../../docs/causes/tls.chain_incomplete.md")),
     ("tls.chain_misordered", include_str!("../../docs/causes/tls.chain_misordered.md")),
     ("tls.intercepted", include_str!("../../docs/causes/tls.intercepted.md")),
+    ("tls.pin_mismatch", include_str!("../../docs/causes/tls.pin_mismatch.md")),
     ("tls.sni_blocked", include_str!("../../docs/causes/tls.sni_blocked.md")),
     ("tls.large_hello_blocked", include_str!("../../docs/causes/tls.large_hello_blocked.md")),
     ("tls.version_unsupported", include_str!("../../docs/causes/tls.version_unsupported.md")),

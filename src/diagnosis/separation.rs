@@ -11,11 +11,13 @@ use netsonde_contract::finding::{NotSeparated, Place, Rejected};
 enum Needs {
     /// Raw sockets, and what they would show. Where the run had them, this was not what was missing.
     RawSockets(&'static str),
+    /// This machine's own packet filter.
+    OwnFilter,
     /// A place elsewhere, an agreement or another measurement, in words.
     Other(&'static str),
 }
 
-use Needs::{Other, RawSockets};
+use Needs::{Other, OwnFilter, RawSockets};
 
 const ELSEWHERE_TLS: &str = "the same server asked from another network: interception shows another certificate there";
 const FETCH: &str =
@@ -28,13 +30,7 @@ const CONTROL: &str = "another name server to compare with, one that is not on t
 const TABLE: &[(&str, &str, Needs)] = &[
     ("tcp.refused", "tcp.rejected_by_middlebox", RawSockets(RESET_TTL)),
     ("tcp.refused", "tcp.rejected_by_middlebox", Other("a connection to the port from the target's own network")),
-    (
-        "tcp.refused",
-        "host.firewall_local",
-        Other(
-            "a look at the rules of this machine's own packet filter (`nft list ruleset`, Windows Defender Firewall), which takes an administrator",
-        ),
-    ),
+    ("tcp.refused", "host.firewall_local", OwnFilter),
     ("tcp.reset_midstream", "tcp.idle_timeout", RawSockets(RESET_TTL)),
     ("tcp.snat_exhausted", "host.ephemeral_ports_exhausted", Other("as many connections from a machine behind another gateway")),
     (
@@ -91,6 +87,11 @@ fn would_take(cause: &str, neighbour: &str, environment: &Environment) -> Option
                 let grant = Right::RawSockets.grant(System::of(&environment.os));
                 Some(format!("{}, which {shows}: {grant}", Right::RawSockets.name()))
             }
+            // Whoever has the right to read it needs to be told of no right.
+            OwnFilter if environment.raw_sockets => {
+                Some("this machine's own packet filter, which `netsonde probe host` reads".to_owned())
+            }
+            OwnFilter => Some("this machine's own packet filter, which an administrator may read".to_owned()),
             Other(words) => Some((*words).to_owned()),
         })
         .next()
@@ -124,7 +125,10 @@ mod tests {
         let mut scene = Scene::new("shop.example").check(Kind::Tcp, [refused("192.0.2.1:443", 9_000)]);
         scene.be_privileged();
         let finding = scene.finds("tcp.refused");
-        assert!(finding.could_not_separate.iter().all(|open| !open.would_take.contains("raw sockets")), "{finding:?}");
+        let rights = ["raw sockets", "administrator", "sudo"];
+        let asks = |words: &str| rights.iter().any(|right| words.contains(right));
+        assert!(finding.could_not_separate.iter().all(|open| !asks(&open.would_take)), "{finding:?}");
+        assert!(!finding.settled_by.is_some_and(|words| asks(&words)));
     }
 
     #[test]

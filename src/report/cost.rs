@@ -1,5 +1,6 @@
 //! What a check costs, in the same words for the person at the machine and for the engineer who signs an order.
 
+use crate::units;
 use netsonde_contract::kind::{
     CloudParams, DnsParams, EdnsUse, HttpParams, LoadDirection, LoadParams, MtuParams, Params, ProxyParams, QuicParams,
     ReflectParams, ServiceParams, ServiceTransport, TargetSpan, TlsParams,
@@ -190,7 +191,8 @@ fn load(params: &LoadParams) -> String {
     };
     let measurements = (params.idle_s + directions * params.load_s) * 1_000 / params.interval_ms.max(1);
     let connections = count(params.connections.into(), "connection");
-    format!("at most {} bytes {way} over {connections}, and {measurements} small measurements", params.max_bytes)
+    let most = units::size(params.max_bytes);
+    format!("at most {most} {way} over {connections}, and {measurements} small measurements")
 }
 
 fn count(number: u64, what: &str) -> String {

@@ -245,7 +245,8 @@ impl Bench {
             None => network.command("c", user, &self.netsonde),
         };
         command.args(ask.iter().map(|argument| fill(argument, family)));
-        command.args(["--format", "json"]);
+        // Evidence is what was measured, before anything is taken out.
+        command.args(["--format", "json", "--redact", "none"]);
         // A single probe keeps and sends nothing.
         if ask.first().is_some_and(|first| first == "run") {
             command.args(["--no-upload", "--state-dir"]).arg(state.path());

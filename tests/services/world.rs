@@ -133,7 +133,7 @@ impl World {
     fn netsonde(&self, arguments: &[&str]) -> Document {
         let mut command = Command::new("ip");
         command.args(["netns", "exec", &self.name]).arg(program("netsonde").unwrap()).args(arguments);
-        let output = command.args(["--format", "json"]).current_dir(self.folder.path()).output().unwrap();
+        let output = command.args(["--format", "json", "--redact", "none"]).current_dir(self.folder.path()).output().unwrap();
         serde_json::from_slice(&output.stdout).unwrap_or_else(|error| panic!("{error}: {output:?}"))
     }
 

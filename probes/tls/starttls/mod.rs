@@ -67,18 +67,21 @@ pub(super) async fn speak(
 ) -> (Option<StartTls>, Result<(), Failure>) {
     let Some((_, name, begin)) = PROTOCOLS.iter().find(|(known, ..)| *known == protocol) else { return (None, Ok(())) };
     let began = clock.now();
-    let mut greeting = Vec::new();
-    let result = match tokio::time::timeout(timeout, converse(stream, name, begin(), &mut greeting)).await {
+    let mut heard = Heard::default();
+    let result = match tokio::time::timeout(timeout, converse(stream, name, begin(), &mut heard)).await {
         Ok(result) => result,
         Err(_) => {
-            let text = format!("the server did not agree to TLS within {} ms", timeout.as_millis());
-            Err(Failure::new(FailureCode::TimedOut, Step::Handshake, text))
+            let what = if heard.bytes == 0 { "said nothing" } else { "did not agree to TLS" };
+            let text = format!("the server {what} within {} ms, in {name}", timeout.as_millis());
+            Err(Failure::new(FailureCode::TimedOut, Step::Receive, text))
         }
     };
+    let greeting = heard.first;
     let line = greeting.split(|byte| matches!(byte, b'\r' | b'\n')).next().unwrap_or_default();
     let seen = StartTls {
         protocol: (*name).to_owned(),
         greeting: if is_text(protocol) { printable(&line[..line.len().min(MAX_GREETING_BYTES)]) } else { String::new() },
+        received_bytes: Some(u32::try_from(heard.bytes).unwrap_or(u32::MAX)),
         agreed: result.is_ok(),
         took_us: crate::clock::microseconds(clock.now().saturating_sub(began)),
     };
@@ -90,11 +93,18 @@ fn is_text(protocol: StartTlsProtocol) -> bool {
     matches!(protocol, StartTlsProtocol::Smtp | StartTlsProtocol::Imap)
 }
 
-async fn converse(stream: &mut TcpStream, name: &str, mut talk: Box<dyn Talk>, greeting: &mut Vec<u8>) -> Result<(), Failure> {
+/// What the server said before TLS.
+#[derive(Default)]
+struct Heard {
+    /// The beginning of it.
+    first: Vec<u8>,
+    bytes: usize,
+}
+
+async fn converse(stream: &mut TcpStream, name: &str, mut talk: Box<dyn Talk>, heard: &mut Heard) -> Result<(), Failure> {
     let broken = |text: String| Failure::new(FailureCode::ProtocolError, Step::Handshake, text);
     let send_failed = |error: std::io::Error| Failure::from_io(&error, Step::Send);
     let mut received = Vec::new();
-    let mut total = 0;
     loop {
         match talk.next(&received) {
             Next::Send(bytes) => {
@@ -115,14 +125,14 @@ async fn converse(stream: &mut TcpStream, name: &str, mut talk: Box<dyn Talk>, g
         let count = stream.read(&mut buffer).await.map_err(|error| Failure::from_io(&error, Step::Receive))?;
         if count == 0 {
             let text = format!("the server closed the connection before it agreed to TLS ({name})");
-            return Err(Failure::new(FailureCode::Closed, Step::Handshake, text));
+            return Err(Failure::new(FailureCode::Closed, Step::Receive, text));
         }
-        total += count;
-        if total > MAX_TALK_BYTES {
+        heard.bytes += count;
+        if heard.bytes > MAX_TALK_BYTES {
             return Err(Failure::new(FailureCode::TooLarge, Step::Handshake, format!("the server says more than {name} does")));
         }
-        let room = MAX_GREETING_BYTES.saturating_sub(greeting.len()).min(count);
-        greeting.extend_from_slice(&buffer[..room]);
+        let room = MAX_GREETING_BYTES.saturating_sub(heard.first.len()).min(count);
+        heard.first.extend_from_slice(&buffer[..room]);
         received.extend_from_slice(&buffer[..count]);
     }
 }

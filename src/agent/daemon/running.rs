@@ -5,7 +5,7 @@ use crate::format::Format;
 use crate::interruption::Interruption;
 use crate::keeping;
 use crate::measurement::{Bounds, Measured, Settings, measure};
-use crate::redaction::{Redaction, Stream};
+use crate::redaction::{Printed, Redaction, Stream};
 use crate::spool::{Entry, NotKept};
 use crate::state::StateDirectory;
 use crate::stop::Stop;
@@ -177,6 +177,8 @@ async fn carry_out(
         proxy: ProxyChoice::Environment,
         origins: Origins::default(),
         format: Format::Json,
+        // Nothing is printed.
+        printed: Printed::Whole,
         case: Some(assignment.order.case.clone()),
         ticket: None,
         capture: false,

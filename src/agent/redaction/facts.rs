@@ -1,8 +1,8 @@
 use super::Redactor;
 use netsonde_contract::observation::{
     Alternative, Banner, BuiltChain, Certificate, CertificateRequest, CertificateTimestamp, ChangedHeader, CloudHint,
-    CloudMetadata, ComparedAnswer, Comparison, Connect, DelegatedTo, Delegation, DnsReply, DnssecChain, Echo, EchoReply,
-    EchoedHeaders, Edns, Exchange, Expectation, ExpectationAbout, ExtendedError, Fact, FetchedIssuer, Handshake,
+    CloudMetadata, ComparedAnswer, Comparison, Connect, ConnectAttempt, DelegatedTo, Delegation, DnsReply, DnssecChain, Echo,
+    EchoReply, EchoedHeaders, Edns, Exchange, Expectation, ExpectationAbout, ExtendedError, Fact, FetchedIssuer, Handshake,
     HandshakeVariant, Header, Hold, Hop, HopName, HopOrigin, HopProbe, HopReply, HostsLine, Load, LoadedPhase, Lookup,
     LookupSource, Mtu, NameSources, NameVerdict, Observation, OtherMessage, PinVerdict, PlatformAddress, PortState, PortSweep,
     Proxy, ProxyAnswer, ProxyMethod, Quic, QuicClose, Quoted, Race, RangeAnswer, Record, Reflection, Revocation, RouteChange,
@@ -198,6 +198,7 @@ impl Redactor<'_> {
             local: fact.local.map(|local| self.socket(local)),
             interface: fact.interface.as_deref().map(|name| self.word(name)),
             banner: fact.banner.as_ref().map(|banner| Banner { text: self.banner(&banner.text), ..banner.clone() }),
+            gateway: fact.gateway.map(|gateway| self.address(gateway)),
             hold: fact.hold.as_ref().map(|hold| {
                 Box::new(Hold { failure: hold.failure.as_ref().map(|failure| self.failure(failure)), ..(**hold).clone() })
             }),
@@ -323,6 +324,7 @@ impl Redactor<'_> {
             host: self.name(&fact.host),
             address: self.socket(fact.address),
             server_name: fact.server_name.as_deref().map(|name| self.name(name)),
+            attempts: self.attempts(&fact.attempts),
             protocol,
             cipher,
             group,
@@ -345,6 +347,16 @@ impl Redactor<'_> {
             failure: fact.failure.as_ref().map(|failure| self.failure(failure)),
             ..fact.clone()
         }
+    }
+
+    fn attempts(&mut self, attempts: &[ConnectAttempt]) -> Vec<ConnectAttempt> {
+        let attempt = |attempt: &ConnectAttempt| ConnectAttempt {
+            address: self.socket(attempt.address),
+            gateway: attempt.gateway.map(|gateway| self.address(gateway)),
+            failure: attempt.failure.as_ref().map(|failure| self.failure(failure)),
+            ..attempt.clone()
+        };
+        attempts.iter().map(attempt).collect()
     }
 
     /// A certificate is public and names what was asked for; at the strict level its names become tokens and its bytes go.
@@ -495,6 +507,7 @@ impl Redactor<'_> {
         Service {
             host: self.name(&fact.host),
             address: self.socket(fact.address),
+            attempts: self.attempts(&fact.attempts),
             steps,
             greeting: fact.greeting.as_deref().map(|greeting| self.banner(greeting)),
             product,
@@ -578,6 +591,7 @@ impl Redactor<'_> {
             url: self.url(&fact.url),
             method: self.word(&fact.method),
             address: fact.address.map(|address| self.socket(address)),
+            attempts: self.attempts(&fact.attempts),
             proxy: fact.proxy.as_deref().map(|proxy| self.url(proxy)),
             proxy_tls: fact.proxy_tls.as_ref().map(|tls| Box::new(self.handshake(tls))),
             version: fact.version.as_deref().map(|version| self.word(version)),
@@ -721,6 +735,7 @@ impl Redactor<'_> {
         Load {
             url: self.url(&fact.url),
             address: fact.address.map(|address| self.socket(address)),
+            attempts: self.attempts(&fact.attempts),
             proxy: fact.proxy.as_deref().map(|proxy| self.url(proxy)),
             loaded,
             failure: fact.failure.as_ref().map(|failure| self.failure(failure)),

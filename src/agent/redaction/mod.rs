@@ -1,4 +1,4 @@
-//! Takes out what must not leave the machine, before anything is signed.
+//! Takes out what must not leave the machine, before anything is signed or printed.
 //!
 //! It works on typed fields: every field of a document is a name, an address, a URL, a header, a digest, a word of a closed
 //! vocabulary or a text, and each of these has its own file here. Conclusions are not redacted but drawn again from the redacted
@@ -18,6 +18,8 @@ mod label;
 mod mapping;
 /// The parameters of checks.
 mod parameters;
+/// What goes to the terminal.
+mod printed;
 /// How scheduled checks are.
 mod series;
 /// Texts written by systems, libraries and servers.
@@ -28,11 +30,13 @@ mod token;
 mod url;
 
 pub(crate) use mapping::MappingKey;
+pub(crate) use printed::{Printed, remark};
 pub(crate) use series::{scheduled_without_names, without_names};
 
 use netsonde_contract::document::{Document, Run};
 use netsonde_contract::environment::Environment;
 use netsonde_contract::failure::{Failure, FailureCode, IcmpError};
+use netsonde_contract::observation::Observation;
 use netsonde_contract::outcome::{Note, Outcome};
 use netsonde_contract::pin::Pin;
 use netsonde_contract::redaction::{Level, RedactionReport};
@@ -102,6 +106,13 @@ impl<'a> Stream<'a> {
             redactor.known_names = names.filter(|name| !name.is_empty() && name.parse::<IpAddr>().is_err()).collect();
         }
         Self(Some(redactor))
+    }
+
+    pub(crate) fn observation(&mut self, observation: Observation) -> Observation {
+        match &mut self.0 {
+            Some(redactor) => redactor.observation(&observation),
+            None => observation,
+        }
     }
 
     pub(crate) fn outcome(&mut self, outcome: Outcome) -> Outcome {

@@ -4,6 +4,7 @@ use crate::history::samples;
 use crate::interruption::Interruption;
 use crate::measurement::{Bounds, Measured, Settings, measure};
 use crate::recording::{Noted, record};
+use crate::redaction::Printed;
 use crate::spool::Entry;
 use crate::state::StateDirectory;
 use crate::stop::Stop;
@@ -239,6 +240,8 @@ pub(crate) fn settings() -> Settings {
         proxy: ProxyChoice::default(),
         origins: Origins::default(),
         format: Format::Human,
+        // Nothing is printed.
+        printed: Printed::Whole,
         case: None,
         ticket: None,
         capture: false,

@@ -102,6 +102,7 @@ fn document(ticket: &Ticket) -> Document {
         banner: None,
         hold: None,
         reset: None,
+        gateway: None,
         syn_ack: None,
         answer_unread: None,
         failure: Some(Failure::new(FailureCode::Refused, Step::Connect, "Connection refused (os error 111)")),

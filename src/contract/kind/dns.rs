@@ -313,7 +313,7 @@ fn check_name(name: &str) -> Result<(), &'static str> {
     } else if name.rsplit_once(':').is_some_and(|(_, port)| port.bytes().all(|byte| byte.is_ascii_digit())) {
         Err("it has a port: give the name alone")
     } else if !name.is_ascii() {
-        Err("it has characters outside ASCII: give the xn-- form")
+        Err("it has characters outside ASCII: give the form that the network carries, which begins with xn--")
     } else if !name.bytes().all(|byte| byte.is_ascii_graphic()) {
         Err("it has white space or control characters")
     } else if name == "." {

@@ -1,6 +1,6 @@
 use super::expectation::Expectation;
 use super::proxy::SocksAnswer;
-use super::tcp::TcpState;
+use super::tcp::{ConnectAttempt, TcpState};
 use super::tls::Handshake;
 use super::transfer::{RangeAnswer, Transfer};
 use crate::failure::Failure;
@@ -58,6 +58,9 @@ pub struct Exchange {
     #[serde(default)]
     pub redirect_stopped: Option<String>,
     pub phases: Phases,
+    /// Every attempt at a connection, where more than one address was tried or one failed.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub attempts: Vec<ConnectAttempt>,
     /// Bytes of the whole request and of the whole response, heads and framing included, without TLS.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub request_bytes: Option<u64>,
@@ -161,7 +164,7 @@ pub enum ProxyReason {
 pub struct Phases {
     /// Until the name was resolved, in microseconds.
     pub resolve_us: Option<u64>,
-    /// Until the TCP connection stood, in microseconds.
+    /// From the first attempt at a TCP connection, at whichever address, until one stood or all had failed, in microseconds.
     pub connect_us: Option<u64>,
     /// The conversation with a SOCKS or https proxy before anything can be asked through it; a CONNECT is an exchange of its own.
     #[serde(default, skip_serializing_if = "Option::is_none")]

@@ -1,5 +1,5 @@
 use super::icmp::RttDistribution;
-use super::tcp::TcpState;
+use super::tcp::{ConnectAttempt, TcpState};
 use super::transfer::Transfer;
 use crate::failure::Failure;
 use crate::kind::{LatencyBy, LoadDirection};
@@ -15,9 +15,12 @@ pub struct Load {
     /// Where load and measurements went: the proxy's where there is one.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub address: Option<SocketAddr>,
-    /// Until a connection stood or had failed, in microseconds; none from versions before it was recorded.
+    /// From the first attempt until a connection stood or all had failed, in microseconds; none from versions before it was recorded.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub connect_us: Option<u64>,
+    /// Every attempt at a connection, where more than one address was tried or one failed.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub attempts: Vec<ConnectAttempt>,
     /// The proxy that was used, without its credentials.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub proxy: Option<String>,
@@ -26,7 +29,7 @@ pub struct Load {
     /// Before any load.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub idle: Option<LatencySeries>,
-    /// Under load, a direction each.
+    /// Under load, a direction each; where the check's time was over first, as far as it had come.
     #[serde(default)]
     pub loaded: Vec<LoadedPhase>,
     /// Bytes of load in all.

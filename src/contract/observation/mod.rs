@@ -59,7 +59,7 @@ pub use route_depth::{
     TraceClock, TraceIds, TraceLacks, TracePath,
 };
 pub use service::{Service, ServiceReach, ServiceRefusal, ServiceStep, TlsUpgrade};
-pub use tcp::{Banner, Connect, Hold, PortState, PortSweep, Race, SeenSegment, TcpState};
+pub use tcp::{Banner, Connect, ConnectAttempt, Hold, PortState, PortSweep, Race, SeenSegment, TcpState};
 pub use tls::{
     BuiltChain, Certificate, CertificateRequest, CertificateTimestamp, FetchedIssuer, Handshake, HandshakeVariant, NameVerdict,
     Ocsp, OcspStatus, PinVerdict, Revocation, RevocationSource, StartTls, Tickets, TlsSupport, TrustReason, TrustStore,

@@ -1,3 +1,4 @@
+use super::tcp::ConnectAttempt;
 use crate::failure::Failure;
 use crate::kind::ServiceProtocol;
 use schemars::JsonSchema;
@@ -18,6 +19,9 @@ pub struct Service {
     /// The time of the connection in microseconds; none over UDP, and where it was not made.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub connect_us: Option<u64>,
+    /// The attempt at the connection, where it failed.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub attempts: Vec<ConnectAttempt>,
     /// From the connection, over UDP from the first question, to the first byte that came back.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub first_byte_us: Option<u64>,

@@ -43,12 +43,36 @@ pub struct Connect {
     /// The reset that answered, as it came in, where the process may read packets.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub reset: Option<SeenSegment>,
+    /// The next hop of this machine's route to the address, where a reset was read and the route goes over one.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub gateway: Option<std::net::IpAddr>,
     /// The SYN-ACK that answered, as it came in, where the process may read packets.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub syn_ack: Option<SeenSegment>,
     /// Why the answer's own packet was not read, where the connection was refused.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub answer_unread: Option<Note>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub failure: Option<Failure>,
+}
+
+/// One attempt where a connection took several, or where one failed: each address at its turn (RFC 8305), the winner among them.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub struct ConnectAttempt {
+    /// The address and port that was tried.
+    pub address: SocketAddr,
+    /// When it began, in microseconds after the first attempt, by netsonde's own clock.
+    pub began_us: u64,
+    /// How long it took to succeed or fail, in microseconds by netsonde's own clock; of one that was given up because another address
+    /// connected, how long it had waited by then.
+    pub took_us: u64,
+    /// The reset that answered, as it came in, where the process may read packets.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub reset: Option<SeenSegment>,
+    /// The next hop of this machine's route to the address, where a reset was read and the route goes over one.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub gateway: Option<std::net::IpAddr>,
+    /// None where it connected; `interrupted` where it was given up because another address connected.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub failure: Option<Failure>,
 }

@@ -1,3 +1,4 @@
+use super::tcp::ConnectAttempt;
 use crate::failure::Failure;
 use jiff::Timestamp;
 use schemars::JsonSchema;
@@ -14,9 +15,14 @@ pub struct Handshake {
     /// The server name sent (SNI); none for an address (RFC 6066 section 3).
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub server_name: Option<String>,
-    /// How long the TCP connection took, in microseconds.
+    /// From the first attempt at a TCP connection, at whichever address, until one stood or all had failed, in microseconds by
+    /// netsonde's own clock.
     pub connect_us: u64,
-    /// From the first byte of the ClientHello to the end of the handshake or its failure.
+    /// Every attempt at a connection, where more than one address was tried or one failed.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub attempts: Vec<ConnectAttempt>,
+    /// From the first byte of the ClientHello, as it was handed to the system, to the end of the handshake or its failure, in microseconds
+    /// by netsonde's own clock.
     pub took_us: u64,
     /// `TLSv1.3` and so on.
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -244,9 +250,13 @@ pub struct StartTls {
     /// The server's first line, as printable ASCII, at most 128 bytes of it; empty where the protocol has none.
     #[serde(default)]
     pub greeting: String,
+    /// Bytes that the server said before it agreed, as far as it came; none from versions before they were counted.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub received_bytes: Option<u32>,
     /// The server agreed to go on in TLS.
     pub agreed: bool,
-    /// From the established connection to the server's agreement or refusal.
+    /// From the established connection to the server's agreement or refusal, or until it was waited for no longer, in microseconds by
+    /// netsonde's own clock.
     pub took_us: u64,
 }
 

@@ -8,7 +8,11 @@ pub struct Transfer {
     pub bytes: u64,
     /// From the begin of the body to its last byte; of an upload, to the answer.
     pub took_us: u64,
-    /// Bytes a second over that time; none where it was too short to tell.
+    /// Of that time, how long no connection carried any of it, in microseconds: they were being made, or the answer's first byte had not
+    /// come. Only of transfers over several connections and requests.
+    #[serde(default, skip_serializing_if = "is_zero")]
+    pub waiting_us: u64,
+    /// Bytes a second over the time less the waiting; none where it was too short to tell.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub rate: Option<u64>,
     /// Pauses of at least 200 ms between two pieces.
@@ -22,6 +26,11 @@ pub struct Transfer {
     pub ended: TransferEnd,
 }
 
+/// Serde hands over a reference.
+fn is_zero(us: &u64) -> bool {
+    *us == 0
+}
+
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "snake_case")]
 pub enum TransferEnd {
@@ -33,6 +42,8 @@ pub enum TransferEnd {
     TimeLimit,
     /// At the bound of requests.
     RequestLimit,
+    /// The check's time was over, or somebody interrupted it, while bytes were still coming.
+    CutOff,
     /// It failed.
     #[default]
     #[serde(other)]

@@ -3,7 +3,7 @@ use netsonde_contract::failure::{Failure, FailureCode, IcmpMeaning, Step};
 use netsonde_contract::id::ObservationId;
 use netsonde_contract::kind::Kind;
 use netsonde_contract::kind::ServiceTransport;
-use netsonde_contract::observation::{Connect, Exchange, Handshake, Load, Service};
+use netsonde_contract::observation::{Connect, ConnectAttempt, Exchange, Handshake, Load, SeenSegment, Service};
 use std::net::{IpAddr, SocketAddr};
 
 /// What a program takes to wake up is no part of a round trip. The kernel measures it from the only SYN to its answer.
@@ -36,6 +36,10 @@ pub(crate) struct Attempt<'a> {
     pub(crate) by_follow_up: bool,
     /// By a tcp check, whose attempts are side by side and differ in nothing else.
     pub(crate) by_tcp_check: bool,
+    /// The reset that answered, where it was read.
+    pub(crate) reset: Option<SeenSegment>,
+    /// The next hop of the own route to the address, where a reset was read and there is one.
+    pub(crate) gateway: Option<IpAddr>,
 }
 
 impl<'a> Attempt<'a> {
@@ -53,6 +57,8 @@ impl<'a> Attempt<'a> {
             redirected: false,
             by_follow_up: !seen.outcome.separates.is_empty(),
             by_tcp_check: true,
+            reset: connect.reset,
+            gateway: connect.gateway,
         })
         .filter(Self::was_made)
     }
@@ -72,7 +78,10 @@ impl<'a> Attempt<'a> {
             redirected: false,
             by_follow_up: !seen.outcome.separates.is_empty(),
             by_tcp_check: false,
+            reset: None,
+            gateway: None,
         })
+        .map(|attempt| attempt.by_itself(&handshake.attempts))
         .filter(Self::was_made)
     }
 
@@ -91,7 +100,10 @@ impl<'a> Attempt<'a> {
             redirected: false,
             by_follow_up: !seen.outcome.separates.is_empty(),
             by_tcp_check: false,
+            reset: None,
+            gateway: None,
         })
+        .map(|attempt| attempt.by_itself(&service.attempts))
         .filter(Self::was_made)
     }
 
@@ -115,7 +127,10 @@ impl<'a> Attempt<'a> {
             redirected: exchange.redirect > 0,
             by_follow_up: !seen.outcome.separates.is_empty(),
             by_tcp_check: false,
+            reset: None,
+            gateway: None,
         })
+        .map(|attempt| attempt.by_itself(&exchange.attempts))
         .filter(Self::was_made)
     }
 
@@ -134,8 +149,36 @@ impl<'a> Attempt<'a> {
             redirected: false,
             by_follow_up: !seen.outcome.separates.is_empty(),
             by_tcp_check: false,
+            reset: None,
+            gateway: None,
         })
+        .map(|attempt| attempt.by_itself(&load.attempts))
         .filter(Self::was_made)
+    }
+
+    /// Of a fact that took several attempts, what the one at its address was by itself: the time of them all is no round trip.
+    fn by_itself(self, attempts: &[ConnectAttempt]) -> Self {
+        match attempts.iter().find(|attempt| attempt.address == self.address) {
+            Some(own) => Self { took_us: own.took_us, reset: own.reset, gateway: own.gateway, ..self },
+            None => self,
+        }
+    }
+
+    /// The attempts at other addresses that failed before the fact's own. One that this machine has no route for costs nobody time, and one
+    /// that was given up because another connected failed at nothing.
+    pub(super) fn others(self, attempts: &'a [ConnectAttempt]) -> impl Iterator<Item = Self> {
+        let left = |failure: &Failure| {
+            let without_route = matches!(failure.code, FailureCode::NetworkUnreachable | FailureCode::AddressNotAvailable);
+            !(without_route && failure.icmp.is_none())
+        };
+        let others = attempts.iter().filter(move |attempt| attempt.address != self.address);
+        let failed = others.filter_map(move |attempt| {
+            let failure = attempt.failure.as_ref().filter(|failure| left(failure))?;
+            let (address, took_us, reset, gateway) = (attempt.address, attempt.took_us, attempt.reset, attempt.gateway);
+            let at_us = self.at_us.saturating_add(attempt.began_us);
+            Some(Self { address, at_us, took_us, reset, gateway, local: None, failure: Some(failure), ..self })
+        });
+        failed.filter(Self::was_made)
     }
 
     /// What netsonde itself did not let out, or did not wait for, says nothing about the network.

@@ -29,9 +29,9 @@ use netsonde_contract::environment::Environment;
 use netsonde_contract::id::ObservationId;
 use netsonde_contract::kind::Kind;
 use netsonde_contract::observation::{
-    AddressProbe, Capacity, Clock, CloudHint, CloudMetadata, Connect, Counters, Delegation, DnssecChain, Echo, Exchange,
-    ExchangePurpose, Fact, FetchedIssuer, Firewall, Handshake, HandshakeVariant, Hop, Interface, Load, Lookup, Machine, Mtu,
-    NameSources, Observation, PlatformAddress, PortSweep, Proxies, Proxy, Purpose, Quic, Reflection, Resolvers, Revocation,
+    AddressProbe, Capacity, Clock, CloudHint, CloudMetadata, Connect, ConnectAttempt, Counters, Delegation, DnssecChain, Echo,
+    Exchange, ExchangePurpose, Fact, FetchedIssuer, Firewall, Handshake, HandshakeVariant, Hop, Interface, Load, Lookup, Machine,
+    Mtu, NameSources, Observation, PlatformAddress, PortSweep, Proxies, Proxy, Purpose, Quic, Reflection, Resolvers, Revocation,
     Route, Service, Sockets, SystemLoad, TimeOffset, TlsSupport, Trace, ZoneServer,
 };
 use netsonde_contract::outcome::Outcome;
@@ -229,6 +229,13 @@ impl<'a> Evidence<'a> {
         self.marked_hops = self.hops.extract_if(.., |hop| is_marked(hop.outcome)).collect();
     }
 
+    /// An attempt at a connection, and those at other addresses that it took.
+    fn add_attempts(&mut self, attempt: Option<Attempt<'a>>, all: &'a [ConnectAttempt]) {
+        let Some(attempt) = attempt else { return };
+        self.attempts.push(attempt);
+        self.attempts.extend(attempt.others(all));
+    }
+
     fn add(&mut self, outcome: &'a Outcome, observation: &'a Observation, of_target: bool) {
         macro_rules! seen {
             ($fact:expr) => {
@@ -286,7 +293,7 @@ impl<'a> Evidence<'a> {
             Fact::Trace(fact) => self.traces.push(seen!(fact)),
             Fact::Handshake(fact) => {
                 let seen = seen!(fact.as_ref());
-                self.attempts.extend(Attempt::of_handshake(seen));
+                self.add_attempts(Attempt::of_handshake(seen), &seen.fact.attempts);
                 self.handshakes.push(seen);
             }
             // What is asked beside the question, such as the other way or a known answer, says nothing of the target by itself.
@@ -294,7 +301,7 @@ impl<'a> Evidence<'a> {
             Fact::Exchange(fact) if !fact.purpose.is_question() => self.beside.push(seen!(fact.as_ref())),
             Fact::Exchange(fact) => {
                 let seen = seen!(fact.as_ref());
-                self.attempts.extend(Attempt::of_exchange(seen));
+                self.add_attempts(Attempt::of_exchange(seen), &seen.fact.attempts);
                 self.exchanges.push(seen);
             }
             Fact::Proxy(fact) => self.proxy_answers.push(seen!(fact.as_ref())),
@@ -321,7 +328,7 @@ impl<'a> Evidence<'a> {
             Fact::Comparison(_) => {}
             Fact::Load(fact) => {
                 let seen = seen!(fact.as_ref());
-                self.attempts.extend(Attempt::of_load(seen));
+                self.add_attempts(Attempt::of_load(seen), &seen.fact.attempts);
                 self.loads.push(seen);
             }
             Fact::Reflection(fact) => {

@@ -350,8 +350,11 @@ fn of_load(load: &Load) -> Option<Found> {
     let failed =
         failed.map(|failure| (Layer::Http, Spot::Url(load.url.clone()), format!("loading {}: {}", load.url, failure.text)));
     let silent = || {
-        let silent =
-            load.idle.iter().chain(load.loaded.iter().map(|phase| &phase.latency)).find(|series| series.answered == 0)?;
+        let silent = load
+            .idle
+            .iter()
+            .chain(load.loaded.iter().map(|phase| &phase.latency))
+            .find(|series| series.sent > 0 && series.answered == 0)?;
         let what = format!("none of {} measurements of the delay to {} was answered", silent.sent, load.url);
         Some((Layer::Path, spot(), what))
     };

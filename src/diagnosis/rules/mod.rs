@@ -108,6 +108,7 @@ pub const RULES: &[Rule] = &[
     tls::chain::INCOMPLETE_RULE,
     tls::chain::MISORDERED_RULE,
     tls::intercepted::RULE,
+    tls::pin_mismatch::RULE,
     tls::hello::SNI_BLOCKED_RULE,
     tls::hello::LARGE_HELLO_RULE,
     tls::alert::VERSION_RULE,

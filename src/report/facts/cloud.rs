@@ -1,12 +1,15 @@
 use super::{failure, of};
 use crate::units;
 use netsonde_contract::observation::{CloudHint, CloudMetadata, Fact, PlatformAddress};
-use netsonde_contract::outcome::Outcome;
+use netsonde_contract::outcome::{Outcome, Status};
 
 pub(super) fn outcome(outcome: &Outcome) -> String {
     let metadata = of(outcome, |fact| if let Fact::CloudMetadata(metadata) = fact { Some(&**metadata) } else { None });
     let platform = of(outcome, |fact| if let Fact::PlatformAddress(address) = fact { Some(&**address) } else { None });
     let answering = metadata.iter().any(|metadata| metadata.recognised);
+    if !answering && outcome.status == Status::Succeeded && !metadata.is_empty() {
+        return "not in a known cloud: the firmware names none, and no metadata service answers".to_owned();
+    }
     // Where one cloud answers, the silence of the others goes without saying.
     let telling = metadata.iter().filter(|metadata| metadata.recognised || !answering);
     telling.map(|metadata| line(metadata)).chain(platform.into_iter().map(address)).collect::<Vec<_>>().join("; ")

@@ -1,4 +1,4 @@
-use super::{failure, http_beside, of};
+use super::{failure, http_beside, of, tcp};
 use crate::clean::shortened;
 use crate::units;
 use netsonde_contract::failure::{Failure, FailureCode};
@@ -20,6 +20,7 @@ pub(super) fn outcome(outcome: &Outcome) -> String {
         parts.push(format!("after {}", units::counted(exchanges.len() - 1, "redirect", "redirects")));
     }
     parts.extend(last.version.clone());
+    parts.extend(tcp::before(&last.attempts));
     if let Some(first_byte_us) = last.phases.first_byte_us {
         parts.push(format!("first byte after {}", units::duration(first_byte_us)));
     }
@@ -105,6 +106,10 @@ pub(super) fn rate(bytes_a_second: u64) -> String {
 /// `5.0 MB in 1.20 s, 4.2 MB/s (33 Mbit/s), 2 stalls, the longest 400 ms, ended at its time`.
 pub(super) fn transfer(transfer: &Transfer) -> String {
     let mut parts = vec![format!("{} in {}", units::size(transfer.bytes), units::duration(transfer.took_us))];
+    if transfer.waiting_us > 0 {
+        let waited = units::duration(transfer.waiting_us);
+        parts.push(format!("of which {waited} without a body under way"));
+    }
     parts.extend(transfer.rate.map(rate));
     if transfer.stalls > 0 {
         let stalls = units::counted(transfer.stalls as usize, "stall", "stalls");
@@ -115,6 +120,7 @@ pub(super) fn transfer(transfer: &Transfer) -> String {
         TransferEnd::ByteLimit => Some("ended at its bound of bytes".to_owned()),
         TransferEnd::TimeLimit => Some("ended at its time".to_owned()),
         TransferEnd::RequestLimit => Some("ended at its bound of requests".to_owned()),
+        TransferEnd::CutOff => Some("cut off while bytes were still coming".to_owned()),
         TransferEnd::Broken => Some("broken off".to_owned()),
     });
     parts.join(", ")
@@ -152,6 +158,7 @@ pub(super) fn details(exchange: &Exchange) -> Vec<String> {
     if !phases.is_empty() {
         lines.push(phases.join("; "));
     }
+    lines.extend(tcp::attempts(&exchange.attempts));
     if exchange.status.is_some() {
         let cut = if exchange.body_cut { ", cut there" } else { "" };
         lines.push(format!("body {}{cut}", units::size(exchange.body_bytes)));

@@ -1,4 +1,4 @@
-use super::{failure, http, of};
+use super::{failure, http, of, tcp};
 use crate::units;
 use netsonde_contract::kind::{LatencyBy, LoadDirection};
 use netsonde_contract::observation::{Fact, LatencySeries, Load, LoadedPhase, RttDistribution, TransferEnd};
@@ -13,7 +13,7 @@ pub(super) fn outcome(outcome: &Outcome) -> String {
 pub(super) fn line(load: &Load) -> String {
     let place = load.address.map_or_else(|| load.url.clone(), |address| address.to_string());
     let proxy = load.proxy.as_ref().map_or(String::new(), |proxy| format!(" (the proxy {proxy})"));
-    let mut parts = Vec::new();
+    let mut parts: Vec<String> = tcp::before(&load.attempts).into_iter().collect();
     if let Some(idle) = &load.idle {
         parts.push(format!("idle {}", median(idle)));
     }
@@ -27,7 +27,9 @@ pub(super) fn line(load: &Load) -> String {
             ""
         };
         let bounded = bound(phase).map_or(String::new(), |bound| format!(", ended early at its bound of {bound}"));
-        format!("{} {rate}, delay {}{grown}{short}{bounded}{failed}", direction(phase), median(&phase.latency))
+        let carried = carried(phase).map_or(String::new(), |share| format!(", carried in {share} % of the time only"));
+        let cut = if phase.transfer.ended == TransferEnd::CutOff { ", cut off" } else { "" };
+        format!("{} {rate}, delay {}{grown}{carried}{short}{bounded}{cut}{failed}", direction(phase), median(&phase.latency))
     }));
     parts.extend(load.failure.as_ref().map(failure::short));
     format!("{place}{proxy} {}", parts.join("; "))
@@ -43,6 +45,14 @@ fn bound(phase: &LoadedPhase) -> Option<String> {
         TransferEnd::RequestLimit => Some(units::counted(phase.requests as usize, "request", "requests")),
         _ => None,
     }
+}
+
+/// The share of the time in which a body was under way, where it is less than most: then little loaded the path.
+fn carried(phase: &LoadedPhase) -> Option<u64> {
+    const MOST: u64 = 80;
+    let carried_us = phase.transfer.took_us.saturating_sub(phase.transfer.waiting_us);
+    let share = carried_us.saturating_mul(100).checked_div(phase.transfer.took_us)?;
+    (share < MOST && phase.transfer.bytes > 0).then_some(share)
 }
 
 fn direction(phase: &LoadedPhase) -> &'static str {
@@ -69,6 +79,7 @@ pub(super) fn details(load: &Load) -> Vec<String> {
         LatencyBy::Echo => "echo requests",
     };
     lines.push(format!("delay measured by {by}; {} of load in all", units::size(load.bytes)));
+    lines.extend(tcp::attempts(&load.attempts));
     if let Some(idle) = &load.idle {
         lines.extend(series("idle", idle));
     }

@@ -1,4 +1,4 @@
-use super::{failure, of};
+use super::{failure, of, tcp};
 use crate::units;
 use netsonde_contract::observation::{Fact, Service, ServiceReach, TlsUpgrade};
 use netsonde_contract::outcome::Outcome;
@@ -39,6 +39,7 @@ fn tls(upgrade: &TlsUpgrade) -> String {
 
 pub(super) fn details(service: &Service) -> Vec<String> {
     let mut lines = failure::details(service.failure.as_ref());
+    lines.extend(tcp::attempts(&service.attempts));
     lines.extend(service.greeting.as_ref().map(|greeting| format!("greeting: {greeting}")));
     if !service.capabilities.is_empty() {
         lines.push(format!("can: {}", service.capabilities.join(", ")));

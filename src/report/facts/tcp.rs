@@ -2,7 +2,7 @@ use super::{failure, of};
 use crate::clean::shortened;
 use crate::units;
 use netsonde_contract::failure::FailureCode;
-use netsonde_contract::observation::{Connect, Fact, Hold, PortState, PortSweep, Race, SeenSegment, TcpState};
+use netsonde_contract::observation::{Connect, ConnectAttempt, Fact, Hold, PortState, PortSweep, Race, SeenSegment, TcpState};
 use netsonde_contract::outcome::Outcome;
 use std::net::SocketAddr;
 
@@ -70,6 +70,7 @@ pub(super) fn details(connect: &Connect) -> Vec<String> {
         lines.push(facts.join("; "));
     }
     lines.extend(connect.reset.as_ref().map(|reset| segment("reset", reset)));
+    lines.extend(connect.gateway.map(|gateway| format!("this machine's route to it leads over {gateway}")));
     lines.extend(connect.syn_ack.as_ref().map(|syn_ack| segment("SYN-ACK", syn_ack)));
     lines.extend(connect.answer_unread.as_ref().map(|note| format!("TTL of the answer: {}", note.why)));
     if let Some(banner) = &connect.banner {
@@ -82,6 +83,43 @@ pub(super) fn details(connect: &Connect) -> Vec<String> {
     lines.extend(connect.at_connect.as_deref().map(|known| format!("at connect: {}", state(known))));
     lines.extend(connect.at_close.as_deref().map(|known| format!("at close: {}", state(known))));
     lines
+}
+
+/// Each attempt of a connection that took several, or that failed: `tried [2001:db8::7]:443: no answer after 250 ms, given up when another
+/// address connected`.
+pub(super) fn attempts(attempts: &[ConnectAttempt]) -> Vec<String> {
+    let mut lines = Vec::new();
+    for attempt in attempts {
+        let took = units::duration(attempt.took_us);
+        let result = match &attempt.failure {
+            None => format!("connected in {took}"),
+            Some(found) if found.code == FailureCode::Interrupted => {
+                format!("no answer after {took}, given up when another address connected")
+            }
+            Some(found) => format!("{} after {took}", failure::short(found)),
+        };
+        lines.push(format!("tried {} at {}: {result}", attempt.address, units::duration(attempt.began_us)));
+        lines.extend(attempt.reset.as_ref().map(|reset| format!("  {}", segment("reset", reset))));
+        let over = attempt.gateway.map(|gateway| format!("  this machine's route to it leads over {gateway}"));
+        lines.extend(over);
+    }
+    lines
+}
+
+/// `[2001:db8::7]:443 had not answered after 250 ms`: what a connection took before it stood at another address; nothing where it took one.
+pub(super) fn before(attempts: &[ConnectAttempt]) -> Option<String> {
+    if attempts.iter().all(|attempt| attempt.failure.is_some()) {
+        return None;
+    }
+    let failed = attempts.iter().filter_map(|attempt| Some((attempt, attempt.failure.as_ref()?)));
+    let words = failed.map(|(attempt, found)| match found.code {
+        FailureCode::Interrupted => {
+            format!("{} had not answered after {}", attempt.address, units::duration(attempt.took_us))
+        }
+        _ => format!("{} {}", attempt.address, failure::short(found)),
+    });
+    let words: Vec<String> = words.collect();
+    (!words.is_empty()).then(|| words.join(", "))
 }
 
 /// `the reset came with TTL 57 and IP identification 4711`.

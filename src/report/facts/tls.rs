@@ -1,7 +1,8 @@
-use super::{failure, of};
+use super::{failure, of, tcp};
 use crate::clean::shortened;
 use crate::units;
 use jiff::Timestamp;
+use netsonde_contract::failure::Step;
 use netsonde_contract::inspection;
 use netsonde_contract::observation::{Certificate, Fact, Handshake, Ocsp, OcspStatus, TrustReason, TrustStore, TrustVerdict};
 use netsonde_contract::outcome::Outcome;
@@ -50,6 +51,7 @@ fn summary(handshake: &Handshake) -> String {
             (None, _) => {}
         }
     }
+    parts.extend(tcp::before(&handshake.attempts));
     parts.extend(remarks(handshake));
     parts.join(", ")
 }
@@ -211,7 +213,12 @@ pub(super) fn details(handshake: &Handshake) -> Vec<String> {
         lines.push(negotiated.join("; "));
     }
     let stapled = if handshake.ocsp_stapled { "; OCSP response stapled" } else { "" };
-    lines.push(format!("connected in {}{stapled}", units::duration(handshake.connect_us)));
+    let connected = units::duration(handshake.connect_us);
+    lines.push(match handshake.failure.as_ref().map(|failure| failure.during) {
+        Some(Step::Open | Step::Connect) => format!("not connected after {connected}"),
+        _ => format!("connected in {connected}{stapled}"),
+    });
+    lines.extend(tcp::attempts(&handshake.attempts));
     if let Some(reply) = &handshake.plain_reply {
         lines.push(format!("the reply begins \"{reply}\""));
     }

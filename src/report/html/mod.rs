@@ -19,6 +19,7 @@ use crate::words;
 use netsonde_contract::document::Document;
 use netsonde_contract::finding::State;
 use netsonde_contract::history::History;
+use netsonde_contract::target::Target;
 use write::Writer;
 
 /// The style of every fragment, to stand in the page's `<style>`. Every class begins with `ns-`.
@@ -66,7 +67,7 @@ pub fn page_after(document: &Document, history: Option<&History>) -> String {
 }
 
 fn title(document: &Document) -> String {
-    let targets: Vec<String> = document.run.targets.iter().map(ToString::to_string).collect();
+    let targets: Vec<String> = document.run.targets.iter().map(Target::shown).collect();
     if targets.is_empty() { document.run.set.name.clone() } else { targets.join(", ") }
 }
 

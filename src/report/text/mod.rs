@@ -13,6 +13,7 @@ use netsonde_contract::finding::{Severity, State};
 use netsonde_contract::history::History;
 use netsonde_contract::outcome::Outcome;
 use netsonde_contract::outcome::Status;
+use netsonde_contract::target::Target;
 use sheet::{Column, PLAIN, Sheet};
 
 /// How the terminal wants it.
@@ -73,7 +74,7 @@ pub fn render_after(document: &Document, history: Option<&History>, style: Style
 }
 
 fn head(sheet: &mut Sheet, document: &Document) {
-    let targets: Vec<String> = document.run.targets.iter().map(ToString::to_string).collect();
+    let targets: Vec<String> = document.run.targets.iter().map(Target::shown).collect();
     let run = &document.run;
     let case = run.case.as_ref().map_or(String::new(), |case| format!(", case {case}"));
     sheet.paragraph(0, BOLD, &format!("netsonde {}  {}", run.set.name, targets.join(", ")));

@@ -2,6 +2,7 @@
 //! apart into the kind's parameters here, so that a wrong one is refused before anything is measured.
 
 use clap::{Arg, ArgMatches, Command};
+use netsonde_contract::internationalized::to_ascii;
 use netsonde_contract::kind::{Kind, ServiceProtocol};
 use netsonde_contract::target::{Target, TargetForm, bracketed};
 use serde_json::{Map, Value};
@@ -45,7 +46,7 @@ pub(super) fn read(kind: Kind, parameters: &mut Map<String, Value>) -> Result<Op
             let Some(given) = text("host") else { return Ok(None) };
             endpoint(kind, &parse(&given, TargetForm::Host)?, parameters).map(Some)
         }
-        Kind::Icmp | Kind::Traceroute => text("host").map(|given| host(&parse(&given, TargetForm::Host)?)).transpose(),
+        Kind::Icmp | Kind::Traceroute => of_host("host", parameters),
         // Their port means something to some of their ways only, and has a default of its own.
         Kind::Mtu | Kind::Ntp => {
             let Some(given) = text("host") else { return Ok(None) };
@@ -55,10 +56,17 @@ pub(super) fn read(kind: Kind, parameters: &mut Map<String, Value>) -> Result<Op
             let Some(given) = text("host") else { return Ok(None) };
             service(&parse(&given, TargetForm::Host)?, parameters).map(Some)
         }
-        Kind::Host => text("target").map(|given| host(&parse(&given, TargetForm::Host)?)).transpose(),
+        Kind::Host => of_host("target", parameters),
         Kind::Cloud => Ok(None),
         // Names such as `_dmarc.example.` are asked for, but are no hosts.
-        Kind::Dns => Ok(text("name").and_then(|given| Target::parse(&given, TargetForm::Host).ok())),
+        Kind::Dns => {
+            let Some(given) = text("name") else { return Ok(None) };
+            let carried = to_ascii(&given).map_err(|why| format!("`{given}` is not a name: {why}"))?;
+            if !given.is_ascii() {
+                parameters.insert("name".into(), carried.into());
+            }
+            Ok(Target::parse(&given, TargetForm::Host).ok())
+        }
     }
 }
 
@@ -97,7 +105,16 @@ fn with_optional_port(kind: Kind, given: &Target, parameters: &mut Map<String, V
     if given.port.is_some() {
         return endpoint(kind, given, parameters);
     }
+    parameters.insert("host".into(), given.host.clone().into());
     Ok(given.clone())
+}
+
+/// The parameter that names a host alone, in the form that the network carries.
+fn of_host(name: &str, parameters: &mut Map<String, Value>) -> Result<Option<Target>, String> {
+    let Some(given) = parameters.get(name).and_then(Value::as_str) else { return Ok(None) };
+    let target = host(&Target::parse(given, TargetForm::Host).map_err(|error| error.to_string())?)?;
+    parameters.insert(name.to_owned(), target.host.clone().into());
+    Ok(Some(target))
 }
 
 /// A host alone: what is sent there has no port.

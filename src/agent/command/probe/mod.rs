@@ -13,8 +13,9 @@ use super::measuring::MeasuringOptions;
 use crate::format;
 use crate::interruption::Interruption;
 use crate::measurement::{Bounds, Settings, measure};
+use crate::redaction::{self, Printed};
 use crate::stop::Stop;
-use crate::{exit, live, terminal};
+use crate::{exit, live, preview, terminal};
 use arguments::{argument, value_of};
 use clap::{Arg, ArgAction, ArgMatches, Args, Command, FromArgMatches, Subcommand};
 use netsonde_contract::bundle::hexadecimal;
@@ -32,6 +33,7 @@ use std::time::Duration;
 const LONGEST: Duration = Duration::from_secs(900);
 
 const FOLLOW_UP: &str = "follow-up";
+const REDACT: &str = "redact";
 
 /// One measurement.
 pub(super) struct ProbeCommand {
@@ -40,6 +42,8 @@ pub(super) struct ProbeCommand {
     options: MeasuringOptions,
     /// Ask further where the one measurement leaves several causes possible.
     follow_up: bool,
+    /// What is taken out of what is printed.
+    printed: Printed,
     /// The time between two rounds, where it is to be watched.
     live: Option<Duration>,
 }
@@ -65,6 +69,7 @@ impl ProbeCommand {
             proxy: self.options.proxy(),
             origins: self.options.origins()?,
             format: self.options.format,
+            printed: self.printed.clone(),
             case: None,
             ticket: None,
             capture: self.options.capture.is_some(),
@@ -72,12 +77,15 @@ impl ProbeCommand {
             bounds: Bounds::PERSON,
             watcher: None,
         };
+        preview::load_ahead(&plan).iter().for_each(|line| terminal::say(line));
         let measured = match self.live {
             Some(pace) => super::block_on(live::measure(&plan, &settings, pace, self.options.budget))?,
             None => super::block_on(async { measure(&plan, &settings, &Interruption::listen()).await })?,
         };
         let fate = if self.options.keep_capture(&measured) { exit::BundleFate::InPlace } else { exit::BundleFate::NotKept };
-        terminal::output(&format::render(&measured.document, self.options.format, self.depth()))?;
+        let (document, report) = self.printed.of(&measured.document);
+        terminal::output(&format::render(&document, self.options.format, self.depth()))?;
+        redaction::remark(&report).iter().for_each(|remark| terminal::say(remark));
         Ok(exit::code(&measured.document, fate))
     }
 
@@ -156,7 +164,11 @@ impl FromArgMatches for ProbeCommand {
         meaning::check(kind, matches)?;
         let live = watching::pace(kind, matches)?;
         let follow_up = matches.get_flag(FOLLOW_UP);
-        Ok(Self { kind, parameters, options: MeasuringOptions::from_arg_matches(matches)?, follow_up, live })
+        let printed = match matches.get_one::<String>(REDACT).map(String::as_str) {
+            Some("none") => Printed::Whole,
+            _ => Printed::Default,
+        };
+        Ok(Self { kind, parameters, options: MeasuringOptions::from_arg_matches(matches)?, follow_up, printed, live })
     }
 
     fn update_from_arg_matches(&mut self, matches: &ArgMatches) -> Result<(), clap::Error> {
@@ -176,7 +188,7 @@ fn unknown_kind(name: &str) -> clap::Error {
 
 fn kind_command(kind: Kind) -> Command {
     let command = kind.fields().iter().fold(Command::new(kind.name()), |command, field| command.arg(argument(field)));
-    let command = watching::arguments(kind, aim::with_both_ports(kind, command)).arg(follow_up_argument());
+    let command = watching::arguments(kind, aim::with_both_ports(kind, command)).arg(follow_up_argument()).arg(redact_argument());
     let command = MeasuringOptions::augment_args(command).mut_arg("capture", |capture| {
         // One probe makes no bundle.
         capture.help("Capture the headers of the probe's own packets into this file: --capture=FILE (pcapng, for Wireshark)")
@@ -191,6 +203,17 @@ fn follow_up_argument() -> Arg {
         .action(ArgAction::SetTrue)
         .help("Where several causes remain possible, also make the measurements that tell them apart")
         .help_heading("Measuring")
+}
+
+/// Output of one probe ends up in tickets and mails as a bundle does.
+fn redact_argument() -> Arg {
+    Arg::new(REDACT)
+        .long(REDACT)
+        .value_name("LEVEL")
+        .value_parser(["none", "default"])
+        .default_value("default")
+        .help("How much to take out of what is printed: what may be secret in URLs, headers and banners; `none` prints all")
+        .help_heading("Output")
 }
 
 fn example(kind: Kind) -> String {
@@ -315,6 +338,25 @@ mod tests {
         ] {
             let plan = parse(&["http", given]).unwrap().plan().unwrap();
             assert_eq!(plan.checks[0].params.to_value()["url"], url, "{given}");
+        }
+    }
+
+    #[test]
+    fn a_name_beyond_ascii_is_asked_for_in_the_form_that_the_network_carries() {
+        let carried = "xn--bcher-kva.example";
+        for (arguments, parameter, value) in [
+            (&["dns", "bücher.example"][..], "name", carried),
+            (&["dns", "_dmarc.bücher.example"], "name", "_dmarc.xn--bcher-kva.example"),
+            (&["icmp", "bücher.example"], "host", carried),
+            (&["traceroute", "bücher.example"], "host", carried),
+            (&["mtu", "bücher.example"], "host", carried),
+            (&["tls", "bücher.example"], "host", carried),
+            (&["host", "--target", "bücher.example"], "target", carried),
+            (&["http", "http://bücher.example/"], "url", "http://xn--bcher-kva.example/"),
+        ] {
+            let plan = parse(arguments).unwrap().plan().unwrap();
+            assert_eq!(plan.checks[0].params.to_value()[parameter], value, "{arguments:?}");
+            assert!(plan.targets.iter().all(|target| target.host.contains(carried)), "{arguments:?}");
         }
     }
 

@@ -15,6 +15,7 @@ use crate::format;
 use crate::interruption::Interruption;
 use crate::measurement::{Bounds, Measured, Settings, measure};
 use crate::proxied::proxies;
+use crate::redaction::{self, MappingKey, Printed};
 use crate::state::StateDirectory;
 use crate::stop::Stop;
 use crate::{exit, preview, terminal, ticket};
@@ -85,7 +86,7 @@ pub(super) struct RunCommand {
     /// Also write the bundle to this file.
     #[arg(long, value_name = "FILE", help_heading = "Bundle")]
     out: Option<PathBuf>,
-    /// How much to take out of the bundle before it is signed.
+    /// How much to take out of the bundle before it is signed, and of what is printed; `none` takes out nothing.
     #[arg(long, value_name = "LEVEL", default_value = "default", value_parser = ["none", "default", "strict"], help_heading = "Bundle")]
     redact: String,
     /// Keep the bundle of a ticket after it was delivered.
@@ -132,7 +133,7 @@ impl RunCommand {
         let origins = self.measuring.origins()?;
         self.check_out()?;
         let kept = self.open_state(ticket.is_none())?;
-        let settings = self.settings(trust, origins, ticket.as_ref());
+        let settings = self.settings(trust, origins, ticket.as_ref(), self.printed(&kept)?);
         let Some(ticket) = &ticket else {
             return super::block_on(self.run(&plan, &settings, None, Sending::No, kept));
         };
@@ -147,12 +148,13 @@ impl RunCommand {
         done
     }
 
-    fn settings(&self, trust: Arc<Trust>, origins: Origins, ticket: Option<&Ticket>) -> Settings {
+    fn settings(&self, trust: Arc<Trust>, origins: Origins, ticket: Option<&Ticket>, printed: Printed) -> Settings {
         Settings {
             trust,
             proxy: self.measuring.proxy(),
             origins,
             format: self.measuring.format,
+            printed,
             case: ticket.map(|ticket| ticket.case.clone()).or(self.case.clone()),
             ticket: ticket.map(|ticket| ticket.id.clone()),
             capture: self.measuring.capture.is_some(),
@@ -160,6 +162,18 @@ impl RunCommand {
             bounds: Bounds::PERSON,
             watcher: None,
         }
+    }
+
+    /// What is printed is redacted as the bundle is. At the strict level its tokens are those of the bundle where the agent keeps a key; for
+    /// a run that leaves none behind they are made up once more.
+    fn printed(&self, kept: &Place) -> Result<Printed, Stop> {
+        let home = kept.state.as_ref().filter(|_| kept.key.is_some() || self.keep);
+        Ok(match (self.level(), home) {
+            (Level::None, _) => Printed::Whole,
+            (Level::Default, _) => Printed::Default,
+            (_, Some(state)) => Printed::Strict(Arc::new(state.mapping_key()?)),
+            (_, None) => Printed::Strict(Arc::new(MappingKey::from_bytes(crate::state::random::<32>()?))),
+        })
     }
 
     /// Opens the state directory and reads its keys before anything is measured, so that a damaged one costs no run. A machine without
@@ -205,6 +219,7 @@ impl RunCommand {
             Some(ticket) => Some(Route::explore(ticket, &settings.proxy).await?),
             None => None,
         };
+        preview::load_ahead(plan).iter().for_each(|line| terminal::say(line));
         let measured = measure(plan, settings, &interruption).await?;
         self.finish(measured, ticket, sending, place, route.as_mut(), &interruption).await
     }
@@ -233,7 +248,7 @@ impl RunCommand {
             audit_head,
             server_time: route.as_ref().and_then(|route| route.server_time),
         };
-        let mut document = measured.document.clone();
+        let (mut document, report) = measured.printed.of(&measured.document);
         let closing = Closing {
             state: place.state.as_ref(),
             out: self.out.as_deref(),
@@ -252,6 +267,7 @@ impl RunCommand {
         let fate = if captured || fate != BundleFate::InPlace { fate } else { BundleFate::NotKept };
         document.bundle = place;
         terminal::output(&format::render(&document, self.measuring.format, self.measuring.depth()))?;
+        redaction::remark(&report).iter().for_each(|remark| terminal::say(remark));
         Ok(exit::code(&document, fate))
     }
 

@@ -1,15 +1,16 @@
-use super::{RunCommand, Sending};
+use super::{Place, RunCommand, Sending};
 use crate::exit::{self, BundleFate};
 use crate::format::Format;
 use crate::history::{Recorded, samples};
 use crate::interruption::Interruption;
-use crate::measurement::{Measured, Settings, measure};
+use crate::measurement::{Settings, measure};
 use crate::stop::Stop;
 use crate::{preview, terminal};
 use clap::Args;
 use jiff::SignedDuration;
 use netsonde_contract::document::Document;
 use netsonde_contract::history::{CheckHistory, MAX_SAMPLES, Sample, Series};
+use netsonde_contract::redaction::Level;
 use netsonde_contract::set::Plan;
 use netsonde_probes::clock::Clock;
 use std::collections::BTreeMap;
@@ -63,7 +64,11 @@ impl WatchCommand {
         }
         let (trust, origins) = (self.run.measuring.trust()?, self.run.measuring.origins()?);
         self.run.check_out()?;
-        let settings = self.run.settings(trust, origins, None);
+        let kept = match self.run.level() {
+            Level::Strict => self.run.open_state(true)?,
+            _ => Place { state: None, key: None },
+        };
+        let settings = self.run.settings(trust, origins, None, self.run.printed(&kept)?);
         crate::command::block_on(self.watch(&plan, settings))
     }
 
@@ -77,7 +82,7 @@ impl WatchCommand {
             let began = clock.now();
             let mut measured = measure(plan, &settings, &interruption).await?;
             let is_wrong = past.take(&measured.document);
-            terminal::say(&format!("{}  {}", measured.document.run.began, words(&measured)));
+            terminal::say(&format!("{}  {}", measured.document.run.began, words(&measured.printed.of(&measured.document).0)));
             let is_over = measured.document.run.interrupted || clock.now() + self.every > self.longest;
             if is_over || is_wrong && self.until_fail {
                 terminal::say(&past.summary(clock.now()));
@@ -130,8 +135,7 @@ impl Past {
 }
 
 /// The first thing that is wrong, in a few words.
-fn words(measured: &Measured) -> String {
-    let document = &measured.document;
+fn words(document: &Document) -> String {
     match (document.findings.first(), document.unexplained.first()) {
         (Some(finding), _) => finding.sentence.clone(),
         (None, Some(failure)) => format!("{} failed: {}", failure.check, failure.what),

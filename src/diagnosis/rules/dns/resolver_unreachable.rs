@@ -16,6 +16,9 @@ pub(in crate::rules) const RULE: Rule = Rule {
     ..Rule::new("dns.resolver_unreachable", &["dns.tcp_blocked", "dns.name_unanswered", "host.no_route"], evaluate)
 };
 
+/// Where name servers are asked that nothing else is said of (RFC 1035 section 4.2).
+const DNS_PORT: u16 = 53;
+
 /// An ICMP error says that nothing is there to answer.
 const WITH_ERROR: f64 = 0.95;
 /// Silence to every question; whether the server or the way to it is dead does not matter to the customer.
@@ -66,24 +69,34 @@ fn unreachable(evidence: &Evidence<'_>, names: &[NameView<'_>], view: &NameView<
         (false, false) => SILENT_TO_ALL,
         (false, true) => SILENT,
     };
+    let by_datagrams = dead.iter().all(|server| server.lookups.iter().any(is_by_datagram));
+    let by_reset: Vec<&ObservationId> = dead.iter().flat_map(|server| refused_at_connect(server)).collect();
+    let by_icmp = errors.iter().copied().filter(|id| !by_reset.contains(id));
     let mut candidate =
-        Candidate::new(severity, confidence, sentence(view, &servers, severity, alive.map(|server| server.server.ip())))
+        Candidate::new(severity, confidence, sentence(view, &dead, severity, alive.map(|server| server.server.ip())))
             .at(Place { resolver: Some(resolver), name: Some(view.name.to_owned()), ..Place::default() })
             .resting_on(ids.iter().copied())
             .rejecting(
                 "dns.tcp_blocked",
                 "No reply came at all, so that none was cut and none had to be asked for over TCP.",
-                ids.iter().copied(),
+                ids.iter().copied().filter(|_| by_datagrams),
             )
             .rejecting("host.no_route", "The questions left this machine: it has a route to the server.", ids)
-            .rejecting("dns.name_unanswered", "An ICMP error answered for the whole server, whatever the name.", errors)
+            .rejecting("dns.name_unanswered", "An ICMP error answered, whatever the name.", by_icmp)
+            .rejecting("dns.name_unanswered", "The connection itself was refused, before any name was asked for.", by_reset.iter().copied())
             .rejecting("dns.name_unanswered", "It stays silent when it is asked who it is, and over TCP.", beside)
             .next(
                 Who::Network,
-                format!(
-                    "Restore the name server {}, or give this machine one that works (DHCP, /etc/resolv.conf, network settings).",
-                    list(&servers)
-                ),
+                match places(&dead) {
+                    None => format!(
+                        "Restore the name server {}, or give this machine one that works (DHCP, /etc/resolv.conf, network settings).",
+                        list(&servers)
+                    ),
+                    Some(places) => format!(
+                        "Restore the service {}, or ask the server in a way that it offers; what it answers otherwise was not asked here.",
+                        list(&places)
+                    ),
+                },
             );
     if severity == Severity::Problem {
         candidate = candidate.about(Spot::Name(view.name.to_owned())).stopping().resting_on(view.system_failures());
@@ -125,12 +138,65 @@ fn is_asked_before(evidence: &Evidence<'_>, view: &NameView<'_>, dead: IpAddr, a
     known.is_some_and(|(dead, alive)| dead < alive)
 }
 
-fn sentence(view: &NameView<'_>, servers: &[IpAddr], severity: Severity, alive: Option<IpAddr>) -> String {
-    let subject = match servers {
+/// Over UDP, to which a server answers or says by a cut reply to come back over TCP.
+fn is_by_datagram(lookup: &Seen<'_, Lookup>) -> bool {
+    matches!(lookup.source, LookupSource::Server { transport: Transport::Udp, .. })
+}
+
+/// A reset answered the connection.
+fn refused_at_connect<'a>(server: &ServerView<'a>) -> impl Iterator<Item = &'a ObservationId> {
+    let refused = |failure: &Failure| failure.icmp.is_none() && failure.code == FailureCode::Refused;
+    let lookups = server.lookups.iter().filter(move |lookup| lookup.fact.failure.as_ref().is_some_and(refused));
+    lookups.map(|lookup| lookup.id).collect::<Vec<_>>().into_iter()
+}
+
+/// `over TLS at port 853 of 10.0.0.53`, where a server was asked otherwise than every machine asks, in plain DNS at port 53: then nothing
+/// is known of that.
+fn place(server: &ServerView<'_>) -> Option<String> {
+    let transports = server.lookups.iter().filter_map(|lookup| match lookup.source {
+        LookupSource::Server { transport, .. } => Some(transport),
+        LookupSource::System | LookupSource::Library => None,
+    });
+    let over = transports.map(|transport| match transport {
+        Transport::Udp | Transport::Tcp => "",
+        Transport::Tls => "over TLS ",
+        Transport::Https => "over HTTPS ",
+        Transport::Quic => "over QUIC ",
+    });
+    let over = over.max()?;
+    let is_usual = over.is_empty() && server.server.port() == DNS_PORT;
+    (!is_usual).then(|| format!("{over}at port {} of {}", server.server.port(), server.server.ip()))
+}
+
+/// The same of all, where it holds for any of them.
+fn places(dead: &[&ServerView<'_>]) -> Option<Vec<String>> {
+    let usual = |server: &ServerView<'_>| format!("at port {} of {}", server.server.port(), server.server.ip());
+    let named = |server: &&ServerView<'_>| place(server).unwrap_or_else(|| usual(server));
+    dead.iter().any(|server| place(server).is_some()).then(|| dead.iter().map(named).collect())
+}
+
+/// What is said of a server that was asked in another way than plain DNS at port 53 is limited to that way.
+fn limited(view: &NameView<'_>, dead: &[&ServerView<'_>], places: &[String], severity: Severity) -> String {
+    let closed = if nothing_listens(dead) { ": the machine is there, but nothing listens there" } else { "" };
+    let verb = if places.len() == 1 { "does" } else { "do" };
+    let felt = match severity {
+        Severity::Problem => format!(", so that {} could not be asked for in this way", view.name),
+        Severity::Degraded => ", while another server does, which every program reaches only after this one".to_owned(),
+        Severity::Notice => ", and nothing had to wait for it".to_owned(),
+    };
+    format!("DNS {} {verb} not answer{closed}{felt}. This says nothing of the server's other ports and ways.", list(places))
+}
+
+fn sentence(view: &NameView<'_>, dead: &[&ServerView<'_>], severity: Severity, alive: Option<IpAddr>) -> String {
+    if let Some(places) = places(dead) {
+        return limited(view, dead, &places, severity);
+    }
+    let servers: Vec<IpAddr> = dead.iter().map(|server| server.server.ip()).collect();
+    let subject = match servers.as_slice() {
         [one] => format!("The name server {one} does not answer"),
         several => format!("The name servers {} do not answer", list(several)),
     };
-    let detail = if nothing_listens(view, servers) { ": the machine is there, but runs no name server" } else { "" };
+    let detail = if nothing_listens(dead) { ": the machine is there, but runs no name server" } else { "" };
     match (severity, alive) {
         (Severity::Problem, _) => {
             format!("{subject}{detail}, so that {} and other names cannot be turned into addresses.", view.name)
@@ -146,10 +212,9 @@ fn sentence(view: &NameView<'_>, servers: &[IpAddr], severity: Severity, alive: 
 }
 
 /// The server's own address answered that its port is closed.
-fn nothing_listens(view: &NameView<'_>, servers: &[IpAddr]) -> bool {
-    let of_dead = view.servers.iter().filter(|server| servers.contains(&server.server.ip()));
+fn nothing_listens(dead: &[&ServerView<'_>]) -> bool {
     let mut errors =
-        of_dead.flat_map(|server| server.lookups.iter().map(|lookup| (server.server.ip(), lookup.fact.failure.as_ref())));
+        dead.iter().flat_map(|server| server.lookups.iter().map(|lookup| (server.server.ip(), lookup.fact.failure.as_ref())));
     errors.all(|(server, failure)| {
         let icmp = failure.and_then(|failure| failure.icmp.as_ref());
         let by_reset = icmp.is_none() && failure.is_some_and(|failure| failure.code == FailureCode::Refused);
@@ -194,6 +259,29 @@ mod tests {
         let scene = Scene::new(NAME).check(Kind::Dns, [no_reply("10.0.0.53", NAME, "A", closed), system(NAME, &[])]);
         let finding = scene.finds("dns.resolver_unreachable");
         assert!(finding.confidence > 0.9 && finding.sentence.contains("runs no name server"), "{}", finding.sentence);
+    }
+
+    #[test]
+    fn a_closed_port_of_another_way_says_nothing_of_the_name_server() {
+        use netsonde_contract::observation::{LookupSource, Transport};
+        let refused = failure(FailureCode::Refused, Step::Connect);
+        for (server, over, words) in [
+            ("10.0.0.53:853", Transport::Tls, "over TLS at port 853 of 10.0.0.53"),
+            ("10.0.0.53:5353", Transport::Tcp, "at port 5353 of 10.0.0.53"),
+        ] {
+            let mut fact = no_reply("10.0.0.53", NAME, "A", refused.clone());
+            if let Fact::Lookup(lookup) = &mut fact {
+                lookup.source = LookupSource::Server { server: server.parse().unwrap(), transport: over };
+            }
+            let finding = Scene::new(NAME).check(Kind::Dns, [fact]).finds("dns.resolver_unreachable");
+            assert!(
+                finding.sentence.contains(words) && !finding.sentence.contains("runs no name server"),
+                "{}",
+                finding.sentence
+            );
+            let why: Vec<&str> = finding.rejected.iter().map(|rejected| rejected.reason.as_str()).collect();
+            assert!(why.iter().all(|why| !why.contains("ICMP") && !why.contains("over TCP")), "{why:?}");
+        }
     }
 
     #[test]

@@ -32,7 +32,7 @@ fn slow(evidence: &Evidence<'_>, exchange: &Seen<'_, Exchange>) -> Option<Candid
     let by_connections = by_connections.map(|attempt| (attempt.took_us, attempt.id));
     let (rtt_us, id): (u64, &ObservationId) =
         by_connections.chain(evidence.path_rtt(address.ip())).min_by_key(|(rtt_us, _)| *rtt_us)?;
-    let total_us = first_byte_us + exchange.phases.connect_us? + exchange.phases.tls_us.unwrap_or_default();
+    let total_us = first_byte_us + connect_us(exchange)? + exchange.phases.tls_us.unwrap_or_default();
     let round_trips = ROUND_TRIPS + exchange.phases.tls_us.map_or(0, |_| ROUND_TRIPS_OF_TLS);
     // The server's own time is a small part: at least half of all is round trips that had to be made.
     let explained = rtt_us * round_trips * 2 >= total_us;
@@ -54,6 +54,12 @@ fn slow(evidence: &Evidence<'_>, exchange: &Seen<'_, Exchange>) -> Option<Candid
             "Find where the round trip rises (`netsonde run path`): a satellite link, a detour, a VPN far away, or a queue that is always full.",
         );
     Some(candidate)
+}
+
+/// The connection by itself: what other addresses took before it is no round trip.
+fn connect_us(exchange: &Exchange) -> Option<u64> {
+    let own = exchange.attempts.iter().find(|attempt| Some(attempt.address) == exchange.address);
+    own.map(|attempt| attempt.took_us).or(exchange.phases.connect_us)
 }
 
 #[cfg(test)]

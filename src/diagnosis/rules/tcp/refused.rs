@@ -1,7 +1,7 @@
 use crate::candidate::Candidate;
 use crate::evidence::{Attempt, Endpoint, Evidence};
 use crate::rule::Rule;
-use crate::rules::tcp::rejected_by_middlebox::{Origin, origin};
+use crate::rules::tcp::rejected_by_middlebox::{Origin, origin, resets};
 use crate::spot::Spot;
 use crate::threshold::{RTT_NOISE_US, TOO_EARLY_FOR_TARGET};
 use crate::wording::{duration, named};
@@ -24,6 +24,9 @@ const CONFIDENCE: f64 = 0.85;
 const WITHOUT_RTT: f64 = 0.8;
 /// The refusal came earlier than the target could have sent it.
 const TOO_EARLY: f64 = 0.5;
+/// The reset passed no router, though the own route leads over one: the gateway may have sent it; or it leaves the TTL as it is, as routers
+/// of clouds and containers do.
+const FROM_THE_LINK: f64 = 0.5;
 /// Some attempts met silence, so that two things may be going on.
 const MIXED: f64 = 0.7;
 
@@ -31,7 +34,7 @@ fn evaluate(evidence: &Evidence<'_>) -> Vec<Candidate> {
     evidence.endpoints().iter().filter_map(|endpoint| refused(evidence, endpoint)).collect()
 }
 
-fn refused(evidence: &Evidence<'_>, endpoint: &Endpoint<'_>) -> Option<Candidate> {
+fn refused<'a>(evidence: &Evidence<'a>, endpoint: &Endpoint<'a>) -> Option<Candidate> {
     let refusals: Vec<&Attempt<'_>> = endpoint.attempts.iter().filter(|attempt| attempt.refused_by_reset()).collect();
     let fastest = refusals.iter().min_by_key(|attempt| attempt.took_us)?;
     if endpoint.connected() {
@@ -78,15 +81,24 @@ fn refused(evidence: &Evidence<'_>, endpoint: &Endpoint<'_>) -> Option<Candidate
 }
 
 /// The target itself, or a box on the way? Its own refusal takes the path's round trip.
-fn judge_origin(evidence: &Evidence<'_>, endpoint: &Endpoint<'_>, fastest: &Attempt<'_>, mut candidate: Candidate) -> Candidate {
+fn judge_origin<'a>(
+    evidence: &Evidence<'a>,
+    endpoint: &Endpoint<'a>,
+    fastest: &Attempt<'_>,
+    mut candidate: Candidate,
+) -> Candidate {
     let address = endpoint.address.ip();
-    if reads_resets(evidence, endpoint) {
+    if resets(endpoint).next().is_some() {
         candidate = candidate.settled_by(
             "another reply of the target, to compare the reset's TTL with: `netsonde probe icmp`, or a port of it that is open",
         );
     } else if evidence.environment.raw_sockets {
         // The right is there; what the run did was something else than connecting to the port for its own sake.
         candidate = candidate.settled_by("a tcp check of this very port, which records how many routers its reset passed");
+    }
+    if resets(endpoint).next().is_none() && evidence.environment.raw_sockets {
+        candidate =
+            candidate.settled_by("the reset's TTL beside that of the target's other replies: `netsonde probe tcp` reads it here");
     }
     if address.is_loopback() {
         return candidate.rejecting(
@@ -95,13 +107,21 @@ fn judge_origin(evidence: &Evidence<'_>, endpoint: &Endpoint<'_>, fastest: &Atte
             [fastest.id],
         );
     }
-    if let Origin::Target(id) = origin(evidence, endpoint) {
+    let origin = origin(evidence, endpoint);
+    if let Origin::Target(id) = origin {
         candidate.confidence = FROM_TARGET;
         return candidate.resting_on([id]).rejecting(
             "tcp.rejected_by_middlebox",
             "The reset came from as many routers away as the target's other replies (by its TTL).",
             [fastest.id, id],
         );
+    }
+    if let Origin::OnTheLink { gateway, shown_by } = origin {
+        candidate.confidence = FROM_THE_LINK;
+        candidate.sentence.push_str(&format!(
+            " The refusal passed no router on its way here, though this machine reaches the address over {gateway}, which may have sent it."
+        ));
+        return candidate.resting_on([shown_by]);
     }
     match evidence.path_rtt(address) {
         Some((rtt_us, id)) if rtt_us >= RTT_NOISE_US && (fastest.took_us as f64) < rtt_us as f64 * TOO_EARLY_FOR_TARGET => {
@@ -119,11 +139,6 @@ fn judge_origin(evidence: &Evidence<'_>, endpoint: &Endpoint<'_>, fastest: &Atte
         _ => candidate.confidence = WITHOUT_RTT,
     }
     candidate
-}
-
-/// The reset itself was recorded, so that no further right is missing.
-fn reads_resets(evidence: &Evidence<'_>, endpoint: &Endpoint<'_>) -> bool {
-    evidence.connects.iter().any(|connect| connect.address == endpoint.address && connect.reset.is_some())
 }
 
 #[cfg(test)]
@@ -165,6 +180,56 @@ mod tests {
         scene.be_privileged();
         let settled_by = scene.finds("tcp.refused").settled_by.unwrap();
         assert!(settled_by.contains("compare the reset's TTL") && !settled_by.contains("raw sockets"), "{settled_by}");
+    }
+
+    #[test]
+    fn a_reset_that_passed_no_router_on_a_way_that_has_one_may_be_the_gateways() {
+        let from = |ttl: u8, gateway: Option<&str>| {
+            let mut fact = answered_with(refused("192.0.2.1:443", 900), ttl);
+            if let netsonde_contract::observation::Fact::Connect(connect) = &mut fact {
+                connect.gateway = gateway.map(|gateway| gateway.parse().unwrap());
+            }
+            let mut scene = Scene::new("shop.example").check(Kind::Tcp, [fact]);
+            scene.be_privileged();
+            scene.finds("tcp.refused")
+        };
+        for ttl in [64, 128, 255] {
+            let finding = from(ttl, Some("10.0.0.1"));
+            assert!(finding.confidence <= 0.5 && finding.sentence.contains("10.0.0.1, which may have sent it"), "{finding:?}");
+            assert!(finding.rejected.iter().all(|rejected| rejected.cause != "tcp.rejected_by_middlebox"));
+        }
+        assert!(from(63, Some("10.0.0.1")).confidence >= 0.8 && from(64, None).confidence >= 0.8);
+    }
+
+    #[test]
+    fn the_reset_that_a_handshake_met_is_read_as_one_of_a_connection_is() {
+        let fact = crate::scene::handshake(|handshake| {
+            (handshake.chain, handshake.trust, handshake.name) = (Vec::new(), Vec::new(), None);
+            handshake.failure = Some(crate::scene::failure(FailureCode::Refused, Step::Connect));
+            handshake.attempts = vec![serde_json::from_value(serde_json::json!({
+                "address": handshake.address, "began_us": 0, "took_us": 900, "reset": {"ttl": 64, "at_us": 900}, "gateway": "10.0.0.1",
+                "failure": handshake.failure,
+            })).unwrap()];
+        });
+        let mut scene = Scene::new("https://shop.example").check(Kind::Tls, [fact]);
+        scene.be_privileged();
+        let finding = scene.finds("tcp.refused");
+        assert!(finding.confidence <= 0.5 && !finding.settled_by.clone().unwrap().contains("raw sockets"), "{finding:?}");
+    }
+
+    #[test]
+    fn a_request_whose_first_address_refused_is_felt_though_it_works() {
+        let fact = crate::scene::exchange("http://shop.example/", |exchange| {
+            exchange.attempts = vec![
+                serde_json::from_value(serde_json::json!({
+                    "address": "[2001:db8::1]:443", "began_us": 0, "took_us": 900,
+                    "failure": crate::scene::failure(FailureCode::Refused, Step::Connect),
+                }))
+                .unwrap(),
+            ];
+        });
+        let finding = Scene::new("http://shop.example/").check(Kind::Http, [fact]).finds("tcp.refused");
+        assert_eq!((finding.severity, finding.place.address), (Severity::Degraded, Some("2001:db8::1".parse().unwrap())));
     }
 
     #[test]

@@ -6,7 +6,7 @@ use crate::threshold::{RTT_NOISE_US, TOO_EARLY_FOR_TARGET};
 use crate::wording::{count, duration, named};
 use netsonde_contract::finding::{Place, Who};
 use netsonde_contract::id::ObservationId;
-use netsonde_contract::observation::{Connect, Hop, ReplyKind, SeenSegment};
+use netsonde_contract::observation::{Hop, ReplyKind, SeenSegment};
 use std::net::IpAddr;
 
 pub(in crate::rules) const RULE: Rule = Rule {
@@ -41,6 +41,8 @@ pub(super) enum Origin<'a> {
     Nearer { passed: u8, targets: u8, shown_by: &'a ObservationId },
     /// So many routers passed, and a router on the way to the target that is farther away than its sender.
     Before { passed: u8, router: u8, shown_by: &'a ObservationId },
+    /// It passed no router, and the own route to the target leads over this one; nothing else of the target was seen.
+    OnTheLink { gateway: IpAddr, shown_by: &'a ObservationId },
     /// Nothing to compare with, or it was farther away, which a server behind the address is.
     Untold,
 }
@@ -51,8 +53,8 @@ fn passed(ttl: u8) -> u8 {
 }
 
 /// Compares the resets from one port with all other replies from its address.
-pub(super) fn origin<'a>(evidence: &Evidence<'a>, endpoint: &Endpoint<'_>) -> Origin<'a> {
-    let of_port: Vec<u8> = resets(evidence, endpoint).map(|(_, reset)| passed(reset.ttl)).collect();
+pub(super) fn origin<'a>(evidence: &Evidence<'a>, endpoint: &Endpoint<'a>) -> Origin<'a> {
+    let of_port: Vec<u8> = resets(endpoint).map(|(_, reset)| passed(reset.ttl)).collect();
     // Resets from different distances come from different machines: nothing is claimed of these.
     let Some(first) = of_port.first().copied().filter(|first| of_port.iter().all(|other| other == first)) else {
         return Origin::Untold;
@@ -67,9 +69,16 @@ pub(super) fn origin<'a>(evidence: &Evidence<'a>, endpoint: &Endpoint<'_>) -> Or
         // The target answers nothing else; but it is behind every router that a trace to it found.
         None => match farthest_router(evidence, endpoint.address.ip()) {
             Some((router, shown_by)) if router > first => Origin::Before { passed: first, router, shown_by },
+            _ if first == 0 => on_the_link(endpoint),
             _ => Origin::Untold,
         },
     }
+}
+
+/// Routers of clouds and containers may leave the TTL as it is, so that this alone proves no other sender.
+fn on_the_link<'a>(endpoint: &Endpoint<'a>) -> Origin<'a> {
+    let seen = resets(endpoint).find_map(|(attempt, _)| Some((attempt.gateway?, attempt.id)));
+    seen.map_or(Origin::Untold, |(gateway, shown_by)| Origin::OnTheLink { gateway, shown_by })
 }
 
 /// The farthest router on the way to the address that said that a packet's time was up, as a number of hops.
@@ -82,13 +91,10 @@ fn farthest_router<'a>(evidence: &Evidence<'a>, address: IpAddr) -> Option<(u8, 
     hops.map(|hop| (hop.ttl, hop.id)).max_by_key(|(ttl, _)| *ttl)
 }
 
-fn resets<'e, 'a>(
-    evidence: &'e Evidence<'a>,
-    endpoint: &Endpoint<'_>,
-) -> impl Iterator<Item = (&'e Seen<'a, Connect>, SeenSegment)> {
-    let address = endpoint.address;
-    let refused = move |seen: &&Seen<'_, Connect>| seen.fact.address == address && seen.fact.failure.is_some();
-    evidence.connects.iter().filter(refused).filter_map(|seen| Some((seen, seen.fact.reset?)))
+/// The resets that answered, whichever check met them.
+pub(super) fn resets<'e, 'a>(endpoint: &'e Endpoint<'a>) -> impl Iterator<Item = (&'e Attempt<'a>, SeenSegment)> {
+    let refused = endpoint.attempts.iter().filter(|attempt| !attempt.connected());
+    refused.filter_map(|attempt| Some((attempt, attempt.reset?)))
 }
 
 /// The routers that replies of the address passed: SYN-ACKs, echo replies, and what ended traces.
@@ -105,7 +111,7 @@ fn replies<'a>(evidence: &Evidence<'a>, address: IpAddr) -> Vec<(u8, &'a Observa
     syn_acks.chain(echoes).chain(hops).map(|(ttl, id)| (passed(ttl), id)).collect()
 }
 
-fn rejected(evidence: &Evidence<'_>, endpoint: &Endpoint<'_>) -> Option<Candidate> {
+fn rejected<'a>(evidence: &Evidence<'a>, endpoint: &Endpoint<'a>) -> Option<Candidate> {
     let address = endpoint.address.ip();
     let refusals: Vec<&Attempt<'_>> = endpoint.attempts.iter().filter(|attempt| attempt.refused_by_reset()).collect();
     let slowest = refusals.iter().max_by_key(|attempt| attempt.took_us)?;
@@ -119,7 +125,7 @@ fn rejected(evidence: &Evidence<'_>, endpoint: &Endpoint<'_>) -> Option<Candidat
     let (host, port) = (named(endpoint.host(), address), endpoint.address.port());
     let origin = origin(evidence, endpoint);
     let (confidence, why, hop, shown_by) = match (origin, early) {
-        (Origin::Target(_), _) | (Origin::Untold, None) => return None,
+        (Origin::Target(_), _) | (Origin::Untold | Origin::OnTheLink { .. }, None) => return None,
         (Origin::Nearer { passed, targets, shown_by }, _) => {
             let why = format!(
                 "the refusal passed {} on its way here, and the target's own replies pass {}",
@@ -136,7 +142,7 @@ fn rejected(evidence: &Evidence<'_>, endpoint: &Endpoint<'_>) -> Option<Candidat
             );
             (nearer(early.is_some(), router - passed), why, Some(passed + 1), shown_by)
         }
-        (Origin::Untold, Some((rtt_us, id))) => {
+        (Origin::Untold | Origin::OnTheLink { .. }, Some((rtt_us, id))) => {
             let why =
                 format!("the refusal came after {}, and the target is {} away", duration(slowest.took_us), duration(rtt_us));
             (TOO_EARLY, why, None, id)

@@ -40,7 +40,10 @@ const ONCE: f64 = 0.75;
 fn died(handshake: &Handshake) -> bool {
     let broken = |code: &FailureCode| matches!(code, FailureCode::Reset | FailureCode::Closed | FailureCode::TimedOut);
     let during = |step| matches!(step, Step::Handshake | Step::Receive);
-    handshake.plain_reply.is_none()
+    // What ended before TLS began says nothing about a hello.
+    let began = handshake.starttls.as_ref().is_none_or(|starttls| starttls.agreed);
+    began
+        && handshake.plain_reply.is_none()
         && handshake.chain.is_empty()
         && handshake.failure.as_ref().is_some_and(|failure| broken(&failure.code) && during(failure.during))
 }

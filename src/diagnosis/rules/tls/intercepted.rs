@@ -8,17 +8,13 @@ use netsonde_contract::finding::{Severity, Who};
 use netsonde_contract::observation::{Handshake, TrustReason, TrustStore};
 
 pub(in crate::rules) const RULE: Rule = Rule {
-    refines: &["tls.unknown_issuer", "tls.chain_incomplete"],
+    refines: &["tls.unknown_issuer", "tls.chain_incomplete", "tls.pin_mismatch"],
     settled_by: Some("the same server from another network: interception shows another certificate there"),
     ..Rule::new("tls.intercepted", &["tls.unknown_issuer"], evaluate)
 };
 
 /// The issuer carries the name of a product that opens TLS, and no public list knows it.
 const PRODUCT: f64 = 0.93;
-/// Another key than the one that was expected, from an issuer that no public list knows.
-const OTHER_KEY: f64 = 0.92;
-/// Another key than the one that was expected, from a public authority: a renewed certificate does the same.
-const OTHER_PUBLIC_KEY: f64 = 0.6;
 /// Hosts of different owners share an issuer that no public list knows.
 const SHARED_ISSUER: f64 = 0.85;
 
@@ -67,39 +63,27 @@ fn intercepted(evidence: &Evidence<'_>, handshake: &Seen<'_, Handshake>) -> Opti
     let public = mozilla_trusts(handshake.fact);
     let host = &handshake.fact.host;
     let product = product(handshake.fact).filter(|_| !public);
-    let pin = handshake.fact.pin.as_ref().filter(|pin| !pin.fits);
     let issuer = handshake.fact.chain.last().map(|top| top.issuer.as_str())?;
     let sharing = unrelated_with_same_issuer(evidence, handshake);
     let trusted = handshake.fact.deciding_verdict().is_some_and(|verdict| verdict.trusted);
-    let (confidence, sentence) = match (product, pin, sharing) {
-        (Some(product), _, _) => (
+    let (confidence, sentence) = match (product, sharing) {
+        (Some(product), _) => (
             PRODUCT,
             format!(
                 "The connection to {host} is opened on the way by {product}: the certificate that arrives is made by \"{issuer}\", not by the site's own authority."
             ),
         ),
-        (None, Some(_), _) if !public => (
-            OTHER_KEY,
-            format!(
-                "The certificate that arrives for {host} is not the expected one, and its issuer \"{issuer}\" is no public authority: somebody on the way opens the connection."
-            ),
-        ),
-        (None, Some(_), _) => (
-            OTHER_PUBLIC_KEY,
-            format!(
-                "The certificate that arrives for {host} is not the expected one. It comes from the public authority \"{issuer}\": it was renewed, or another server answers."
-            ),
-        ),
-        (None, None, Some(other)) => (
+        (None, Some(other)) => (
             SHARED_ISSUER,
             format!(
                 "The certificates of {host} and of {other}, which have nothing to do with each other, both come from \"{issuer}\", which is no public authority: somebody on the way opens the connections."
             ),
         ),
-        (None, None, None) => return None,
+        (None, None) => return None,
     };
     // An inspection that this machine trusts is meant to be there, and most programs work through it.
-    let severity = if trusted && pin.is_none() { Severity::Notice } else { Severity::Problem };
+    let pinned = handshake.fact.pin.as_ref().is_some_and(|pin| !pin.fits);
+    let severity = if trusted && !pinned { Severity::Notice } else { Severity::Problem };
     let who = match product {
         Some(product) => format!(
             "Whoever runs {product} here has to exempt {host} from inspection, or its authority has to be installed where the program looks for authorities."
@@ -159,9 +143,8 @@ fn owner(host: &str) -> Option<String> {
 #[cfg(test)]
 mod tests {
     use crate::scene::{Scene, certificate, distrust, handshake};
-    use netsonde_contract::finding::Severity;
     use netsonde_contract::kind::Kind;
-    use netsonde_contract::observation::{Fact, Handshake, PinVerdict, TrustReason, TrustStore};
+    use netsonde_contract::observation::{Fact, Handshake, TrustReason, TrustStore};
 
     fn issued_by(issuer: &str, change: impl FnOnce(&mut Handshake)) -> Fact {
         handshake(|handshake| {
@@ -205,15 +188,6 @@ mod tests {
     fn an_organisations_own_authority_is_no_interception() {
         assert!(!scene([issued_by("CN=Example Corp Root", |_| {})]).names("tls.intercepted"));
         assert!(scene([issued_by("CN=Example Corp Root", trusted_here)]).is_healthy().is_empty());
-    }
-
-    #[test]
-    fn another_key_than_expected_is_surer_where_no_public_authority_vouches_for_it() {
-        let pin = || Some(PinVerdict { wanted: "sha256:x".into(), key_sha256: "00".repeat(32), fits: false });
-        let private = scene([issued_by("CN=Example Corp Root", |handshake| handshake.pin = pin())]).finds("tls.intercepted");
-        let public = scene([handshake(|handshake| handshake.pin = pin())]).finds("tls.intercepted");
-        assert_eq!((private.severity, public.severity), (Severity::Problem, Severity::Problem));
-        assert!(private.confidence > 0.9 && public.confidence < 0.7 && public.sentence.contains("renewed"));
     }
 
     #[test]

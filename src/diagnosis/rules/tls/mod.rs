@@ -7,6 +7,7 @@ pub(super) mod intercepted;
 pub(super) mod issuer;
 pub(super) mod name_mismatch;
 pub(super) mod not_tls;
+pub(super) mod pin_mismatch;
 pub(super) mod revocation_unreachable;
 pub(super) mod revoked;
 pub(super) mod validity;
