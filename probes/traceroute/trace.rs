@@ -16,12 +16,6 @@ use std::net::IpAddr;
 use std::pin::Pin;
 use std::time::Duration;
 
-/// The loss of more paths is not measured: that many differ only in detail.
-const MAX_MEASURED_PATHS: usize = 16;
-/// Between two probes to the target along its paths, by what limits its answers: Linux sends one sender an unreachable a second, and
-/// does not limit resets and echo replies.
-const UNREACHABLE_GAP: Duration = Duration::from_millis(1_100);
-const UNLIMITED_GAP: Duration = Duration::from_millis(25);
 /// Addresses whose names are asked for.
 const MAX_NAMES: usize = 64;
 
@@ -134,11 +128,9 @@ impl<'c> Tracing<'c> {
         }
         let flows: Vec<u16> = self.search.iter().flat_map(Search::ways).map(|way| way.representative).collect();
         if !flows.is_empty() && self.machine.distance().is_some() && self.params.path_probes > 0 && self.failure.is_none() {
-            let flows = flows.get(..MAX_MEASURED_PATHS).unwrap_or(&flows);
-            let gap = if self.protocol == TraceProtocol::Udp { UNREACHABLE_GAP } else { UNLIMITED_GAP };
             let ledger = Ledger::new(self.number(Part::Series), timeout);
-            let each = self.params.path_probes;
-            self.series = Some(Schedule::along(flows, each, self.params.max_ttl, gap, ledger, now()));
+            let (each, limited) = (self.params.path_probes, self.answers_are_limited());
+            self.series = Some(Schedule::along(&flows, each, self.params.max_ttl, limited, ledger, now()));
             self.carry_out(wire).await;
         }
         if self.params.rate_test && self.failure.is_none() {
@@ -277,6 +269,11 @@ impl<'c> Tracing<'c> {
         self.names = super::hop_names::of(self.context, &addresses).await;
     }
 
+    /// Targets answer UDP with ICMP errors, of which they may send few.
+    fn answers_are_limited(&self) -> bool {
+        self.protocol == TraceProtocol::Udp
+    }
+
     fn multipath(&self, now: Duration) -> Option<Multipath> {
         let search = self.search.as_ref()?;
         let path = |way: super::machine::search::Way| {
@@ -289,16 +286,21 @@ impl<'c> Tracing<'c> {
                 sent: tally.map_or(0, |tally| tally.sent),
                 answered: tally.map_or(0, |tally| tally.answered),
                 loss: tally.and_then(|tally| tally.loss),
+                doubtful: None,
                 rtt: tally.and_then(|tally| tally.rtt),
             }
         };
-        Some(Multipath {
+        let mut found = Multipath {
             confidence: self.params.confidence,
             complete: search.is_complete(),
             flows: search.flows(),
             probes: search.len().into(),
             paths: search.ways().into_iter().map(path).collect(),
-        })
+        };
+        if self.answers_are_limited() {
+            found.doubt_losses();
+        }
+        Some(found)
     }
 
     /// Where the times were really taken.

@@ -137,8 +137,13 @@ fn paths(view: &View, width: usize) -> (String, Vec<Line<'static>>) {
         }
         for (place, path) in route.paths.iter().enumerate() {
             let label = format!("{} hops, {} flows", path.hops.len(), path.flows);
-            let row = columns.row(&(place + 1).to_string(), &label, &path.track);
-            rows.push(Line::styled(row, style(true, path.track.sent() > 0 && path.track.answered() == 0, path.track.lost() > 0)));
+            let (nth, lossy) = ((place + 1).to_string(), path.track.lost() > 0 && !route.losses_doubtful);
+            let row = if route.losses_doubtful {
+                columns.row_without_loss(&nth, &label, &path.track)
+            } else {
+                columns.row(&nth, &label, &path.track)
+            };
+            rows.push(Line::styled(row, style(true, path.track.sent() > 0 && path.track.answered() == 0, lossy)));
             rows.extend(way(&path.hops, width));
         }
     }

@@ -56,7 +56,8 @@ const LETTING_GO: Duration = Duration::from_secs(1);
 pub(crate) fn for_rounds(kind: Kind, parameters: &mut Map<String, Value>) {
     let defaults: &[(&str, u32)] = match kind {
         Kind::Icmp => &[("count", 1)],
-        Kind::Traceroute => &[("rounds", 1), ("path_probes", 5)],
+        // UDP takes more than a second for each probe along a path.
+        Kind::Traceroute => &[("rounds", 1), ("path_probes", 2)],
         _ => &[],
     };
     for (name, value) in defaults {

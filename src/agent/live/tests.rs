@@ -256,6 +256,7 @@ fn paths_are_shown_beside_the_hops_with_their_own_loss() {
         sent: 20,
         answered,
         loss: Some(Share::of(20 - answered, 20)),
+        doubtful: None,
         rtt: None,
     };
     let mut view = View::new(Kind::Traceroute, "10.0.9.9", true, Duration::ZERO);
@@ -363,6 +364,7 @@ fn branches(counts: &[(&str, u32, u32)]) -> Multipath {
         sent: *sent,
         answered: *answered,
         loss: None,
+        doubtful: None,
         rtt: None,
     };
     Multipath { confidence: 95, complete: true, flows: 8, probes: 40, paths: counts.iter().map(path).collect() }
@@ -375,6 +377,51 @@ fn loss_of_one_path_is_said_though_every_hop_answers() {
     let said = words::of(&view).concat();
     assert!(said.contains("path 2 (through 10.0.2.2 at hop 2) loses 40 % (22–61)"), "{said}");
     assert!(said.contains("the other path loses nothing") && !said.contains("nothing is lost"), "{said}");
+}
+
+fn by_udp(mut fact: Fact) -> Fact {
+    if let Fact::Trace(trace) = &mut fact {
+        trace.protocol = TraceProtocol::Udp;
+        trace.multipath.as_mut().unwrap().doubt_losses();
+    }
+    fact
+}
+
+#[test]
+fn a_limit_of_the_target_is_not_shown_as_loss_of_its_only_path() {
+    let mut view = traced("10.0.9.9", 4, 5, |_, ttl| routers(ttl));
+    view.has_paths = true;
+    let mut rounds = Rounds::default();
+    for answered in [5, 4] {
+        let fact = by_udp(trace("10.0.9.9", Some(4), Some(branches(&[("10.0.2.1", 5, answered)]))));
+        view.observe(&fact);
+        rounds.add(observed(vec![fact]));
+    }
+    let said = words::of(&view).concat();
+    assert!(said.starts_with("The only path misses some answers, which the target's own limit may explain"), "{said}");
+    assert!(view.press(Key::Toggle, Duration::ZERO));
+    let text = text(&view, 80, 24);
+    assert!(text.contains("   10     ?"), "{text}");
+    let joined = rounds.joined();
+    let [(_, Fact::Trace(all))] = &joined[..] else { panic!("{joined:?}") };
+    let path = &all.multipath.as_ref().unwrap().paths[0];
+    let counts = path.doubtful.map(|counts| (counts.sent, counts.answered));
+    assert_eq!((path.sent, path.loss, counts), (0, None, Some((10, 9))), "a round without a miss does not count alone");
+}
+
+#[test]
+fn a_path_that_loses_beside_a_clean_one_is_told_by_udp_as_well() {
+    let mut view = traced("10.0.9.9", 4, 5, |_, ttl| routers(ttl));
+    view.observe(&by_udp(trace("10.0.9.9", Some(4), Some(branches(&[("10.0.2.1", 4, 4), ("10.0.2.2", 4, 2)])))));
+    assert!(words::of(&view).concat().contains("path 2 (through 10.0.2.2 at hop 2) loses 50 %"));
+}
+
+#[test]
+fn one_path_is_not_called_one_of_several() {
+    let mut view = traced("10.0.9.9", 4, 5, |_, ttl| routers(ttl));
+    view.observe(&trace("10.0.9.9", Some(4), Some(branches(&[("10.0.2.1", 20, 12)]))));
+    let said = words::of(&view).concat();
+    assert!(said.starts_with("On the only path to the target path 1") && said.contains("loses 40 %"), "{said}");
 }
 
 #[test]

@@ -59,6 +59,8 @@ pub(super) struct Route {
     pub(super) paths: Vec<Path>,
     /// Distances whose probes of this round were counted: a trace shows its hops before it is complete, and then again.
     counted: BTreeSet<u8>,
+    /// The target's own limit on its answers may be what the paths seem to lose.
+    pub(super) losses_doubtful: bool,
     /// Why the last round could not go on.
     pub(super) failure: Option<String>,
 }
@@ -154,6 +156,9 @@ impl Route {
         for path in trace.multipath.iter().flat_map(|multipath| &multipath.paths) {
             self.path(path);
         }
+        // The target may limit its answers to UDP, which spares no path: as in the report of one measurement.
+        let clean = |path: &Path| path.track.sent() > 0 && path.track.lost() == 0;
+        self.losses_doubtful = trace.protocol == TraceProtocol::Udp && !self.paths.iter().any(clean);
     }
 
     fn path(&mut self, seen: &TracePath) {
@@ -171,7 +176,8 @@ impl Route {
                 *known = known.or(*address);
             }
             let times = seen.rtt.map(|rtt| (rtt.min_us, rtt.median_us, rtt.max_us));
-            path.track.add_series(seen.sent, seen.answered, times);
+            let (sent, answered) = super::joined::counts(seen);
+            path.track.add_series(sent, answered, times);
         }
     }
 
