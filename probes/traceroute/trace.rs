@@ -7,6 +7,7 @@ use super::udp::is_too_long;
 use super::wire::{Heard, Packet, Traits, Wire};
 use crate::clock::microseconds;
 use crate::context::Context;
+use crate::neighbour_search::GIVEN_UP;
 use netsonde_contract::failure::{Failure, Step};
 use netsonde_contract::kind::{FlowChoice, TracerouteParams};
 use netsonde_contract::observation::{
@@ -61,7 +62,7 @@ impl<'c> Tracing<'c> {
             target,
             protocol,
             began,
-            machine: Machine::new(plan(params, target, params.flow == FlowChoice::Each), began),
+            machine: Machine::new(plan(context, params, target, params.flow == FlowChoice::Each), began),
             sizes: None,
             search: None,
             series: None,
@@ -87,7 +88,7 @@ impl<'c> Tracing<'c> {
         let traits = wire.traits();
         // A wire may have to make each probe a flow of its own.
         let each_flow = self.params.flow == FlowChoice::Each || traits.ids == TraceIds::Classic;
-        self.machine = Machine::new(plan(self.params, self.target, each_flow), self.context.clock.now());
+        self.machine = Machine::new(plan(self.context, self.params, self.target, each_flow), self.context.clock.now());
         self.traits = Some(traits);
         self.carry_out(&mut wire).await;
         self.show();
@@ -369,9 +370,10 @@ impl<'c> Tracing<'c> {
     }
 }
 
-fn plan(params: &TracerouteParams, target: IpAddr, each_flow: bool) -> Plan {
+fn plan(context: &Context, params: &TracerouteParams, target: IpAddr, each_flow: bool) -> Plan {
     let timeout = Duration::from_millis(params.timeout_ms);
-    Plan { target, max_ttl: params.max_ttl, rounds: params.rounds, timeout, each_flow }
+    let search = if context.recorder.lingers() { GIVEN_UP } else { Duration::ZERO };
+    Plan { target, max_ttl: params.max_ttl, rounds: params.rounds, timeout, search, each_flow }
 }
 
 impl Drop for Tracing<'_> {

@@ -21,10 +21,11 @@ use super::targets::Aim;
 use super::{Answered, denied};
 use crate::capture::flow::Flow;
 use crate::context::{Context, NotMeasurable};
+use crate::neighbour_search::GIVEN_UP;
 use crate::platform::echo_socket::{EchoOptions, EchoSocket};
 use facts::{Manner, SweepTimes};
 use hearing::{Listener, Shared};
-use matching::{Matching, Place, StampKey};
+use matching::{Matching, Place, StampKey, Target};
 use netsonde_contract::failure::{Failure, FailureCode, Step};
 use netsonde_contract::kind::IcmpParams;
 use netsonde_contract::observation::Fact;
@@ -203,8 +204,22 @@ impl<'c> Sending<'c> {
         }
     }
 
+    /// Until each request was answered or has timed out; longer where an address gave no sign at all, as a router that looks for it may
+    /// still say that it is not there.
     async fn wait_for_answers(&self) {
-        let until = self.last_sent + self.shared.with(|matching| matching.timeout());
+        let timed_out = self.last_sent + self.shared.with(|matching| matching.timeout());
+        self.wait_until(timed_out).await;
+        let is_silent = self.shared.with(|matching| {
+            let mut asked = matching.targets().iter().filter(|target| !target.requests.is_empty());
+            // Of a whole range many addresses are in nobody's use.
+            if matching.targets().len() > MAX_SERIES { asked.all(Target::is_silent) } else { asked.any(Target::is_silent) }
+        });
+        if is_silent && self.context.recorder.lingers() {
+            self.wait_until(self.began + GIVEN_UP).await;
+        }
+    }
+
+    async fn wait_until(&self, until: Duration) {
         while !self.shared.with(|matching| matching.is_settled()) {
             let left = until.saturating_sub(self.context.clock.now());
             if left.is_zero() || tokio::time::timeout(left, self.shared.heard.notified()).await.is_err() {

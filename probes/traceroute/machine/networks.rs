@@ -241,7 +241,7 @@ fn too_big(number: u8, mtu: Option<u32>) -> Answer {
 
 #[test]
 fn a_route_that_changes_in_the_midst_is_told_and_a_late_or_second_reply_is_counted() {
-    let plan = Plan { target: TARGET, max_ttl: 2, rounds: 3, timeout: TIMEOUT, each_flow: false };
+    let plan = Plan { target: TARGET, max_ttl: 2, rounds: 3, timeout: TIMEOUT, search: Duration::ZERO, each_flow: false };
     let mut machine = Machine::new(plan, Duration::ZERO);
     let (ended, _) = run(&mut machine, |seen| {
         let first = if seen.now < Duration::from_millis(700) { 1 } else { 7 };

@@ -174,7 +174,10 @@ impl Live<'_> {
     }
 
     fn begin(&self) -> Round {
-        let recorder = Recorder::new(self.check.id.clone()).watched_by(self.sender.clone()).in_parts();
+        let mut recorder = Recorder::new(self.check.id.clone()).watched_by(self.sender.clone()).in_parts();
+        if !self.view.awaits_word() {
+            recorder = recorder.without_lingering();
+        }
         let context = Context { recorder: recorder.clone(), ..self.context.clone() };
         let mut params = self.check.params.clone();
         if let Params::Traceroute(params) = &mut params {

@@ -2,6 +2,7 @@ use super::frame::draw;
 use super::joined::Rounds;
 use super::view::{Key, View};
 use super::words;
+use netsonde_contract::failure::IcmpError;
 use netsonde_contract::id::{CheckId, ObservationId};
 use netsonde_contract::kind::Kind;
 use netsonde_contract::observation::{
@@ -377,6 +378,40 @@ fn loss_of_one_path_is_said_though_every_hop_answers() {
     let said = words::of(&view).concat();
     assert!(said.contains("path 2 (through 10.0.2.2 at hop 2) loses 40 % (22–61)"), "{said}");
     assert!(said.contains("the other path loses nothing") && !said.contains("nothing is lost"), "{said}");
+}
+
+fn refused(mut fact: Fact, from: &str) -> Fact {
+    let error = IcmpError { offender: address(from), kind: 3, code: 1, mtu: None };
+    match &mut fact {
+        Fact::Echo(echo) => echo.errors.push(error),
+        Fact::Hop(hop) => {
+            let reply = hop.probes[0].reply.as_mut().unwrap();
+            (reply.kind, reply.icmp) = (ReplyKind::Unreachable, Some(error));
+        }
+        other => panic!("{other:?}"),
+    }
+    fact
+}
+
+#[test]
+fn who_says_that_the_target_is_away_is_shown_until_it_answers() {
+    let mut view = View::new(Kind::Icmp, "10.0.9.9", false, Duration::ZERO);
+    assert!(view.awaits_word(), "nobody knows yet whether anything answers");
+    view.observe(&echo("10.0.9.9", 1, &[]));
+    view.round_ended();
+    assert!(view.awaits_word());
+    view.observe(&refused(echo("10.0.9.9", 1, &[]), "10.0.1.1"));
+    assert_eq!(words::of(&view), ["10.0.1.1 says \"host unreachable\": 2 of 2 requests to the target are lost."]);
+    assert!(!view.awaits_word(), "it is known why");
+    view.observe(&echo("10.0.9.9", 1, &[0]));
+    assert!(!words::of(&view).concat().contains("unreachable"));
+    view.observe(&echo("10.0.9.9", 1, &[]));
+    assert!(!view.awaits_word(), "a single loss does not slow the view down");
+    let mut traced = View::new(Kind::Traceroute, "10.0.9.9", false, Duration::ZERO);
+    traced.observe(&hop("10.0.9.9", 1, Some("10.0.1.1"), 500));
+    traced.observe(&refused(hop("10.0.9.9", 2, Some("10.0.1.1"), 3_050_000), "10.0.1.1"));
+    traced.observe(&trace("10.0.9.9", None, None));
+    assert_eq!(words::of(&traced), ["10.0.1.1 turns the probes away: host unreachable."]);
 }
 
 fn by_udp(mut fact: Fact) -> Fact {

@@ -1,6 +1,6 @@
 use super::track::Track;
 use netsonde_contract::kind::Kind;
-use netsonde_contract::observation::{Echo, Fact, Hop, Trace, TracePath, TraceProtocol};
+use netsonde_contract::observation::{Echo, Fact, Hop, ReplyKind, Trace, TracePath, TraceProtocol};
 use std::collections::{BTreeMap, BTreeSet};
 use std::net::IpAddr;
 use std::time::Duration;
@@ -11,6 +11,12 @@ const MAX_ADDRESSES: usize = 16;
 const MAX_PATHS: usize = 64;
 /// The distance at which a target stands that was asked directly.
 const DIRECTLY: u8 = 0;
+
+/// So many requests in a row without an answer are no chance any more.
+const SILENT_AFTER: usize = 3;
+/// Where nothing answers, these many rounds at first and every so many-th later wait until a router would have said why.
+const PATIENT_ROUNDS: u32 = 2;
+const PATIENT_EVERY: u32 = 10;
 
 /// What a key means.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -61,6 +67,8 @@ pub(super) struct Route {
     counted: BTreeSet<u8>,
     /// The target's own limit on its answers may be what the paths seem to lose.
     pub(super) losses_doubtful: bool,
+    /// The last ICMP error for the target since it answered last, in words, and who sent it.
+    pub(super) said: Option<(&'static str, IpAddr)>,
     /// Why the last round could not go on.
     pub(super) failure: Option<String>,
 }
@@ -114,6 +122,13 @@ impl View {
         self.routes.values_mut().for_each(|route| route.counted.clear());
     }
 
+    /// A target gives no sign, and no router has said why: the next round is worth a longer wait.
+    pub(super) fn awaits_word(&self) -> bool {
+        let in_turn = self.rounds < PATIENT_ROUNDS || self.rounds.is_multiple_of(PATIENT_EVERY);
+        let silent = |route: &Route| route.said.is_none() && route.target().is_none_or(|stop| stop.track.is_silent(SILENT_AFTER));
+        in_turn && (self.routes.is_empty() || self.routes.values().any(silent))
+    }
+
     /// Does what the key says. Whether to go on.
     pub(super) fn press(&mut self, key: Key, now: Duration) -> bool {
         match key {
@@ -144,6 +159,11 @@ impl Route {
             stop.track.add(probe.reply.as_ref().map(|reply| reply.rtt_us));
             if let Some(reply) = &probe.reply {
                 stop.answered_by(reply.from);
+                match (reply.kind, &reply.icmp) {
+                    (ReplyKind::Unreachable, Some(icmp)) => self.said = Some((icmp.words(), icmp.offender)),
+                    (ReplyKind::Arrived, _) => self.said = None,
+                    _ => {}
+                }
             }
         }
         stop.names.extend(hop.names.iter().map(|name| (name.address, name.name.clone())));
@@ -191,6 +211,11 @@ impl Route {
         }
         if echo.sent > 0 {
             stop.answered_by(echo.address);
+        }
+        if !echo.replies.is_empty() {
+            self.said = None;
+        } else if let Some(icmp) = echo.errors.last() {
+            self.said = Some((icmp.words(), icmp.offender));
         }
     }
 

@@ -32,6 +32,9 @@ fn echo(route: &Route) -> String {
     let Some(track) = route.target().map(|stop| &stop.track).filter(|track| track.sent() > 0) else {
         return failure(route).unwrap_or_else(|| "Waiting for the first replies.".to_owned());
     };
+    if let Some((words, from)) = route.said {
+        return format!("{from} says \"{words}\": {} of {} requests to the target are lost.", track.lost(), track.sent());
+    }
     match (track.answered(), track.lost()) {
         (0, _) => no_answer("The target", track),
         (_, 0) => format!("Nothing is lost: {} of {} requests are answered{}.", track.answered(), track.sent(), median(track)),
@@ -141,6 +144,9 @@ fn is_clean_before(route: &Route, begin: u8) -> bool {
 fn unreached(route: &Route) -> String {
     if let Some(failure) = failure(route) {
         return failure;
+    }
+    if let Some((words, from)) = route.said {
+        return format!("{from} turns the probes away: {words}.");
     }
     let last = route.last_answering();
     let tried = route.stop(last.saturating_add(1)).map_or(0, |stop| stop.track.sent());
