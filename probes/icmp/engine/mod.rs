@@ -23,6 +23,7 @@ use crate::capture::flow::Flow;
 use crate::context::{Context, NotMeasurable};
 use crate::neighbour_search::GIVEN_UP;
 use crate::platform::echo_socket::{EchoOptions, EchoSocket};
+use crate::platform::known_mtu;
 use facts::{Manner, SweepTimes};
 use hearing::{Listener, Shared};
 use matching::{Matching, Place, StampKey, Target};
@@ -189,11 +190,25 @@ impl<'c> Sending<'c> {
                     } else if !is_full && !socket.is_raw() && tries < MAX_TRIES {
                         tries += 1;
                     } else {
-                        return Err(failure);
+                        return Err(self.explained(failure, address));
                     }
                 }
             }
         }
+    }
+
+    /// A request that is too long is told with its size and the largest that goes in one piece.
+    fn explained(&self, failure: Failure, address: IpAddr) -> Failure {
+        if failure.code != FailureCode::MessageTooLong {
+            return failure;
+        }
+        let headers = if address.is_ipv4() { 20 + 8 } else { 40 + 8 };
+        let size = self.params.size_bytes.saturating_add(headers);
+        let least = match known_mtu(address) {
+            Ok(mtu) => format!("the way to {address} takes {mtu} bytes in one piece, as far as this machine knows"),
+            Err(_) => format!("this machine's interface does not take as much towards {address} in one piece"),
+        };
+        Failure { text: format!("the packet of {size} bytes does not leave this machine: {least}"), ..failure }
     }
 
     /// Kernels differ in whether a packet that was not sent counts.
