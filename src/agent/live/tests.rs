@@ -293,9 +293,29 @@ fn keys_pause_reset_and_end() {
     assert!(text(&view, 80, 24).contains("paused"));
     assert!(view.press(Key::Help, Duration::ZERO) && text(&view, 80, 24).contains("print the report of all rounds"));
     assert!(view.press(Key::Quit, Duration::ZERO), "it only closes the help");
+    assert!(view.press(Key::Help, Duration::ZERO));
+    assert!(!view.press(Key::Interrupt, Duration::ZERO), "Ctrl-C ends whatever is open");
+    assert!(view.press(Key::Quit, Duration::ZERO));
     assert!(view.press(Key::Reset, Duration::from_secs(9)) && view.routes.is_empty());
     assert!(text(&view, 80, 24).contains("0 rounds, 4 s"));
     assert!(!view.press(Key::Quit, Duration::ZERO));
+}
+
+#[test]
+fn the_help_is_whole_in_every_window_that_is_drawn_on() {
+    let mut view = traced("10.0.9.9", 4, 5, |_, ttl| routers(ttl));
+    assert!(view.press(Key::Help, Duration::ZERO));
+    for (width, height, last) in [
+        (80, 24, "unless it reaches it"),
+        (76, 13, "unless it reaches it"),
+        (40, 12, "bold     the target"),
+        (34, 6, "bold target"),
+    ] {
+        let text = text(&view, width, height);
+        assert!(text.contains("Ctrl-C") && text.contains("q"), "{width} x {height}:\n{text}");
+        assert!(text.contains(last), "{width} x {height}:\n{text}");
+        assert!(text.contains("report"), "{width} x {height}:\n{text}");
+    }
 }
 
 #[test]

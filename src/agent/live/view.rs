@@ -21,7 +21,10 @@ const PATIENT_EVERY: u32 = 10;
 /// What a key means.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Key {
+    /// Ends the view, or the help where that is open.
     Quit,
+    /// Ends the view whatever is open, as everywhere on a terminal.
+    Interrupt,
     Pause,
     Reset,
     Toggle,
@@ -132,6 +135,7 @@ impl View {
     /// Does what the key says. Whether to go on.
     pub(super) fn press(&mut self, key: Key, now: Duration) -> bool {
         match key {
+            Key::Interrupt => return false,
             Key::Quit if self.help => self.help = false,
             Key::Quit => return false,
             Key::Pause => self.paused = !self.paused,
