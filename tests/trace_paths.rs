@@ -294,3 +294,43 @@ X",
     let behind = quoted(2);
     assert_eq!((behind.dscp, behind.dscp_sent, behind.identification.unwrap().quoted), (0, Some(10), 777), "{behind:?}");
 }
+
+/// What netsonde says of a check from the first node, and its document.
+fn probe(network: &Network, arguments: &[&str]) -> (Document, String) {
+    let run = |format: &[&str]| {
+        let mut command = Command::new("ip");
+        command.args(["netns", "exec", &format!("{}{}", network.prefix, network.nodes[0])]);
+        let output =
+            command.arg(network.folder.path().join("netsonde")).arg("probe").args(arguments).args(format).output().unwrap();
+        output.stdout
+    };
+    let stdout = run(&["--format", "json"]);
+    let document =
+        serde_json::from_slice(&stdout).unwrap_or_else(|error| panic!("{error}: {}", String::from_utf8_lossy(&stdout)));
+    (document, String::from_utf8(run(&["--detail"])).unwrap())
+}
+
+/// A client and a router with a second network, on which nobody has the address that is asked, and a host behind a narrow link.
+#[test]
+fn a_router_that_gives_up_its_search_and_one_that_names_a_size_are_heard_by_default() {
+    if !possible("a router that searches for a machine in vain") {
+        return;
+    }
+    let mut commands = String::new();
+    link(&mut commands, ("c", "10.69.0.1"), ("r", "10.69.0.2"));
+    link(&mut commands, ("r", "10.69.1.1"), ("t", "10.69.1.2"));
+    commands.push_str("ip -n @c route add default via 10.69.0.2; ip -n @t route add default via 10.69.1.1\n");
+    commands.push_str("ip -n @r link set tot mtu 1400; ip -n @t link set tor mtu 1400\n");
+    let network = Network::new("g", &["c", "r", "t"].map(str::to_owned), &commands);
+    for kind in ["icmp", "traceroute", "mtu"] {
+        let (document, text) = probe(&network, &[kind, "10.69.1.9"]);
+        eprintln!("measured: {kind} to a dead host: {} ms", document.run.took_us / 1_000);
+        assert!(text.contains("path.target_down") && text.contains("host unreachable"), "{kind}: {text}");
+    }
+    let (_, text) = probe(&network, &["icmp", "10.69.1.2", "--size-bytes", "1472", "--dont-fragment", "--count", "2"]);
+    assert!(text.contains("at most 1400 bytes") && text.contains("path.mtu_lowered"), "{text}");
+    let (_, text) = probe(&network, &["icmp", "10.69.1.2", "--size-bytes", "3000", "--dont-fragment", "--count", "2"]);
+    assert!(text.contains("the packet of 3028 bytes does not leave this machine"), "{text}");
+    let (_, text) = probe(&network, &["icmp", "10.69.1.2", "--count", "2"]);
+    assert!(text.contains("TTL 63"), "{text}");
+}
