@@ -84,6 +84,8 @@ pub struct Recorder {
     watcher: Option<UnboundedSender<Observation>>,
     /// The watcher also wants what is not complete.
     in_parts: bool,
+    /// Word of routers is waited for beyond the time-outs where nothing answers.
+    lingers: bool,
     /// Raised once the check's time is over.
     time_over: CancellationToken,
     /// Raised once there is enough for the checks that need this one.
@@ -100,6 +102,7 @@ impl Recorder {
             observations: Arc::default(),
             watcher: None,
             in_parts: false,
+            lingers: true,
             time_over: CancellationToken::new(),
             enough: CancellationToken::new(),
         }
@@ -135,6 +138,17 @@ impl Recorder {
     pub fn in_parts(mut self) -> Self {
         self.in_parts = true;
         self
+    }
+
+    /// Nothing is waited for beyond the time-outs, as where the next round of many is due.
+    pub fn without_lingering(mut self) -> Self {
+        self.lingers = false;
+        self
+    }
+
+    /// Where nothing answers, a router may still say why once it has given up its search.
+    pub(crate) fn lingers(&self) -> bool {
+        self.lingers
     }
 
     /// Somebody watches, and wants what is not complete.

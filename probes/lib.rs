@@ -37,6 +37,8 @@ mod load;
 mod mtu;
 /// Host names to addresses, once a run.
 pub mod names;
+/// How long a router looks for a machine.
+mod neighbour_search;
 /// Time servers.
 mod ntp;
 /// Whose an address is, by the user's file.

@@ -66,5 +66,7 @@ pub(crate) mod trace_socket;
 
 pub(crate) use borrowed::borrowed;
 pub(crate) use dont_fragment::dont_fragment;
+#[cfg(target_os = "linux")]
+pub(crate) use dont_fragment::known_mtu;
 pub(crate) use rights::icmp_socket;
 pub use rights::{elevated, ping_sockets, raw_sockets};

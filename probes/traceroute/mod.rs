@@ -48,33 +48,46 @@ pub(crate) async fn run(context: &Context, params: &TracerouteParams) -> Result<
     require(&TRACEROUTE_UDP)?;
     let rights = rights();
     let raw = rights.raw_sockets;
-    let way = way(by_default(params), rights)?;
+    let way = way(by_default(params, raw), rights)?;
     let addresses = context.names.resolve(&context.gate, &params.host).await;
     let addresses = addresses.map_err(|failure| NotMeasurable::unresolved(&params.host, &failure))?;
     let of_family = |v4: bool| addresses.iter().copied().find(|address| address.is_ipv4() == v4);
     let traces = [true, false].into_iter().filter_map(of_family).map(|target| async move {
-        let arrived = trace(context, params, target, way).await;
-        // Hosts that drop packets to closed ports may answer pings: then the way is known, if not all of its branches.
-        let again = Way { protocol: TraceProtocol::Icmp, raw };
-        let chosen = params.protocol == TracerouteProtocol::Auto && way.protocol != again.protocol;
-        if arrived || !raw || !chosen {
-            return arrived;
+        if trace(context, params, target, way).await {
+            return true;
         }
-        let one_way = TracerouteParams { multipath: false, ..params.clone() };
-        trace(context, &one_way, target, again).await
+        for (protocol, multipath) in further(params, way) {
+            let params = TracerouteParams { multipath, ..params.clone() };
+            if trace(context, &params, target, Way { protocol, raw }).await {
+                return true;
+            }
+        }
+        false
     });
     let arrived = join_all(traces).await.into_iter().any(|arrived| arrived);
     Ok(if arrived { Ending::AsExpected } else { Ending::Failed })
 }
 
 /// What `auto` stands for beyond [`way`]. Routers tell flows apart by their ports, and ICMP has none: Linux sends all of it one way where
-/// it hashes ports (`fib_multipath_hash_policy` 1), so that branches would stay hidden behind a certainty that is none.
-fn by_default(params: &TracerouteParams) -> TracerouteProtocol {
+/// it hashes ports (`fib_multipath_hash_policy` 1), so that branches would stay hidden behind a certainty that is none. Targets answer
+/// UDP with ICMP errors, of which they send few, and TCP with resets and SYN-ACKs, which they do not limit; without raw sockets TCP's flows
+/// cannot be told apart.
+fn by_default(params: &TracerouteParams, raw: bool) -> TracerouteProtocol {
     match params.protocol {
-        TracerouteProtocol::Auto if params.multipath && params.names_tcp_port() => TracerouteProtocol::Tcp,
+        TracerouteProtocol::Auto if params.multipath && (raw || params.names_tcp_port()) => TracerouteProtocol::Tcp,
         TracerouteProtocol::Auto if params.multipath => TracerouteProtocol::Udp,
         given => given,
     }
+}
+
+/// What is tried where `auto` chose a protocol that the target did not answer, and whether for all paths. Hosts that drop packets to
+/// closed ports may answer pings: then the way is known, if not all of its branches.
+fn further(params: &TracerouteParams, way: Way) -> Vec<(TraceProtocol, bool)> {
+    let chosen = params.protocol == TracerouteProtocol::Auto && way.raw;
+    let udp = chosen && params.multipath && way.protocol == TraceProtocol::Tcp && !params.names_tcp_port();
+    let icmp = chosen && way.protocol != TraceProtocol::Icmp;
+    let tries = [(udp, TraceProtocol::Udp, true), (icmp, TraceProtocol::Icmp, false)];
+    tries.into_iter().filter(|(wanted, ..)| *wanted).map(|(_, protocol, multipath)| (protocol, multipath)).collect()
 }
 
 fn way(wanted: TracerouteProtocol, rights: Rights) -> Result<Way, NotMeasurable> {
@@ -169,12 +182,13 @@ mod tests {
     fn the_search_for_parallel_ways_takes_what_routers_hash() {
         let chosen = |given: serde_json::Value| {
             let Params::Traceroute(params) = Params::parse(Kind::Traceroute, given).unwrap() else { panic!() };
-            by_default(&params)
+            [true, false].map(|raw| by_default(&params, raw))
         };
-        assert_eq!(chosen(json!({"host": "h"})), TracerouteProtocol::Auto);
-        assert_eq!(chosen(json!({"host": "h", "multipath": true})), TracerouteProtocol::Udp);
-        assert_eq!(chosen(json!({"host": "h", "multipath": true, "tcp_port": 8443})), TracerouteProtocol::Tcp);
-        assert_eq!(chosen(json!({"host": "h", "multipath": true, "protocol": "icmp"})), TracerouteProtocol::Icmp);
+        use TracerouteProtocol as P;
+        assert_eq!(chosen(json!({"host": "h"})), [P::Auto, P::Auto]);
+        assert_eq!(chosen(json!({"host": "h", "multipath": true})), [P::Tcp, P::Udp]);
+        assert_eq!(chosen(json!({"host": "h", "multipath": true, "tcp_port": 8443})), [P::Tcp, P::Tcp]);
+        assert_eq!(chosen(json!({"host": "h", "multipath": true, "protocol": "icmp"})), [P::Icmp, P::Icmp]);
     }
 
     /// The second round would begin after 500 ms.

@@ -7,6 +7,7 @@ use super::udp::is_too_long;
 use super::wire::{Heard, Packet, Traits, Wire};
 use crate::clock::microseconds;
 use crate::context::Context;
+use crate::neighbour_search::GIVEN_UP;
 use netsonde_contract::failure::{Failure, Step};
 use netsonde_contract::kind::{FlowChoice, TracerouteParams};
 use netsonde_contract::observation::{
@@ -16,12 +17,6 @@ use std::net::IpAddr;
 use std::pin::Pin;
 use std::time::Duration;
 
-/// The loss of more paths is not measured: that many differ only in detail.
-const MAX_MEASURED_PATHS: usize = 16;
-/// Between two probes to the target along its paths, by what limits its answers: Linux sends one sender an unreachable a second, and
-/// does not limit resets and echo replies.
-const UNREACHABLE_GAP: Duration = Duration::from_millis(1_100);
-const UNLIMITED_GAP: Duration = Duration::from_millis(25);
 /// Addresses whose names are asked for.
 const MAX_NAMES: usize = 64;
 
@@ -67,7 +62,7 @@ impl<'c> Tracing<'c> {
             target,
             protocol,
             began,
-            machine: Machine::new(plan(params, target, params.flow == FlowChoice::Each), began),
+            machine: Machine::new(plan(context, params, target, params.flow == FlowChoice::Each), began),
             sizes: None,
             search: None,
             series: None,
@@ -93,7 +88,7 @@ impl<'c> Tracing<'c> {
         let traits = wire.traits();
         // A wire may have to make each probe a flow of its own.
         let each_flow = self.params.flow == FlowChoice::Each || traits.ids == TraceIds::Classic;
-        self.machine = Machine::new(plan(self.params, self.target, each_flow), self.context.clock.now());
+        self.machine = Machine::new(plan(self.context, self.params, self.target, each_flow), self.context.clock.now());
         self.traits = Some(traits);
         self.carry_out(&mut wire).await;
         self.show();
@@ -134,11 +129,9 @@ impl<'c> Tracing<'c> {
         }
         let flows: Vec<u16> = self.search.iter().flat_map(Search::ways).map(|way| way.representative).collect();
         if !flows.is_empty() && self.machine.distance().is_some() && self.params.path_probes > 0 && self.failure.is_none() {
-            let flows = flows.get(..MAX_MEASURED_PATHS).unwrap_or(&flows);
-            let gap = if self.protocol == TraceProtocol::Udp { UNREACHABLE_GAP } else { UNLIMITED_GAP };
             let ledger = Ledger::new(self.number(Part::Series), timeout);
-            let each = self.params.path_probes;
-            self.series = Some(Schedule::along(flows, each, self.params.max_ttl, gap, ledger, now()));
+            let (each, limited) = (self.params.path_probes, self.answers_are_limited());
+            self.series = Some(Schedule::along(&flows, each, self.params.max_ttl, limited, ledger, now()));
             self.carry_out(wire).await;
         }
         if self.params.rate_test && self.failure.is_none() {
@@ -277,6 +270,11 @@ impl<'c> Tracing<'c> {
         self.names = super::hop_names::of(self.context, &addresses).await;
     }
 
+    /// Targets answer UDP with ICMP errors, of which they may send few.
+    fn answers_are_limited(&self) -> bool {
+        self.protocol == TraceProtocol::Udp
+    }
+
     fn multipath(&self, now: Duration) -> Option<Multipath> {
         let search = self.search.as_ref()?;
         let path = |way: super::machine::search::Way| {
@@ -289,16 +287,21 @@ impl<'c> Tracing<'c> {
                 sent: tally.map_or(0, |tally| tally.sent),
                 answered: tally.map_or(0, |tally| tally.answered),
                 loss: tally.and_then(|tally| tally.loss),
+                doubtful: None,
                 rtt: tally.and_then(|tally| tally.rtt),
             }
         };
-        Some(Multipath {
+        let mut found = Multipath {
             confidence: self.params.confidence,
             complete: search.is_complete(),
             flows: search.flows(),
             probes: search.len().into(),
             paths: search.ways().into_iter().map(path).collect(),
-        })
+        };
+        if self.answers_are_limited() {
+            found.doubt_losses();
+        }
+        Some(found)
     }
 
     /// Where the times were really taken.
@@ -367,9 +370,10 @@ impl<'c> Tracing<'c> {
     }
 }
 
-fn plan(params: &TracerouteParams, target: IpAddr, each_flow: bool) -> Plan {
+fn plan(context: &Context, params: &TracerouteParams, target: IpAddr, each_flow: bool) -> Plan {
     let timeout = Duration::from_millis(params.timeout_ms);
-    Plan { target, max_ttl: params.max_ttl, rounds: params.rounds, timeout, each_flow }
+    let search = if context.recorder.lingers() { GIVEN_UP } else { Duration::ZERO };
+    Plan { target, max_ttl: params.max_ttl, rounds: params.rounds, timeout, search, each_flow }
 }
 
 impl Drop for Tracing<'_> {

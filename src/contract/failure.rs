@@ -191,6 +191,14 @@ impl IcmpError {
         }
     }
 
+    /// The meaning in words, with the size that a router allows where it tells one.
+    pub fn in_full(&self) -> String {
+        match self.mtu.filter(|mtu| *mtu > 0) {
+            Some(mtu) => format!("{}, at most {mtu} bytes", self.words()),
+            None => self.words().to_owned(),
+        }
+    }
+
     /// The meaning in words, for reports.
     pub fn words(&self) -> &'static str {
         match self.meaning() {

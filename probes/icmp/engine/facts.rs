@@ -112,8 +112,12 @@ pub(super) fn sweep(matching: &Matching, times: SweepTimes, manner: &Manner) -> 
         let timely = timely(target, timeout);
         rtts.extend(timely.iter().map(|reply| reply.timing.rtt));
         clocks.extend(timely.iter().map(|reply| reply.timing.clock));
-        match timely.iter().map(|reply| reply.timing.rtt).min() {
-            Some(min) => answered.push(SweepTarget { address: target.address, min_rtt_us: microseconds(min) }),
+        match timely.iter().min_by_key(|reply| reply.timing.rtt) {
+            Some(quickest) => {
+                let answer = target.requests.get(usize::from(quickest.sequence)).and_then(|request| request.answer);
+                let (min_rtt_us, ttl) = (microseconds(quickest.timing.rtt), answer.and_then(|answer| answer.ttl));
+                answered.push(SweepTarget { address: target.address, min_rtt_us, ttl });
+            }
             None if silent.len() < MAX_SILENT && !target.requests.is_empty() => silent.push(target.address),
             None => {}
         }
@@ -135,6 +139,7 @@ pub(super) fn sweep(matching: &Matching, times: SweepTimes, manner: &Manner) -> 
         targets: count(matching.targets().len()),
         asked: count(matching.targets().iter().filter(|target| !target.requests.is_empty()).count()),
         answered: count(answered.len()),
+        answering: answered,
         sent: requests().count() as u64,
         received: rtts.len() as u64,
         silent,
@@ -251,6 +256,8 @@ mod tests {
         assert_eq!((sweep.targets, sweep.asked, sweep.answered, sweep.sent, sweep.received), (5, 4, 2, 4, 2));
         assert_eq!(sweep.silent, [address(2), address(3)]);
         assert_eq!(sweep.errors, [SweepError { error, count: 2, first: address(2) }]);
-        assert_eq!(sweep.slowest[0], SweepTarget { address: address(4), min_rtt_us: 9_000 });
+        assert_eq!(sweep.slowest[0], SweepTarget { address: address(4), min_rtt_us: 9_000, ttl: Some(61) });
+        let quick = SweepTarget { address: address(1), min_rtt_us: 5_000, ttl: Some(61) };
+        assert_eq!(sweep.answering, [quick, sweep.slowest[0]], "each with its time and TTL, in the order asked");
     }
 }

@@ -21,10 +21,12 @@ use super::targets::Aim;
 use super::{Answered, denied};
 use crate::capture::flow::Flow;
 use crate::context::{Context, NotMeasurable};
+use crate::neighbour_search::GIVEN_UP;
 use crate::platform::echo_socket::{EchoOptions, EchoSocket};
+use crate::platform::known_mtu;
 use facts::{Manner, SweepTimes};
 use hearing::{Listener, Shared};
-use matching::{Matching, Place, StampKey};
+use matching::{Matching, Place, StampKey, Target};
 use netsonde_contract::failure::{Failure, FailureCode, Step};
 use netsonde_contract::kind::IcmpParams;
 use netsonde_contract::observation::Fact;
@@ -188,11 +190,25 @@ impl<'c> Sending<'c> {
                     } else if !is_full && !socket.is_raw() && tries < MAX_TRIES {
                         tries += 1;
                     } else {
-                        return Err(failure);
+                        return Err(self.explained(failure, address));
                     }
                 }
             }
         }
+    }
+
+    /// A request that is too long is told with its size and the largest that goes in one piece.
+    fn explained(&self, failure: Failure, address: IpAddr) -> Failure {
+        if failure.code != FailureCode::MessageTooLong {
+            return failure;
+        }
+        let headers = if address.is_ipv4() { 20 + 8 } else { 40 + 8 };
+        let size = self.params.size_bytes.saturating_add(headers);
+        let least = match known_mtu(address) {
+            Ok(mtu) => format!("the way to {address} takes {mtu} bytes in one piece, as far as this machine knows"),
+            Err(_) => format!("this machine's interface does not take as much towards {address} in one piece"),
+        };
+        Failure { text: format!("the packet of {size} bytes does not leave this machine: {least}"), ..failure }
     }
 
     /// Kernels differ in whether a packet that was not sent counts.
@@ -203,8 +219,22 @@ impl<'c> Sending<'c> {
         }
     }
 
+    /// Until each request was answered or has timed out; longer where an address gave no sign at all, as a router that looks for it may
+    /// still say that it is not there.
     async fn wait_for_answers(&self) {
-        let until = self.last_sent + self.shared.with(|matching| matching.timeout());
+        let timed_out = self.last_sent + self.shared.with(|matching| matching.timeout());
+        self.wait_until(timed_out).await;
+        let is_silent = self.shared.with(|matching| {
+            let mut asked = matching.targets().iter().filter(|target| !target.requests.is_empty());
+            // Of a whole range many addresses are in nobody's use.
+            if matching.targets().len() > MAX_SERIES { asked.all(Target::is_silent) } else { asked.any(Target::is_silent) }
+        });
+        if is_silent && self.context.recorder.lingers() {
+            self.wait_until(self.began + GIVEN_UP).await;
+        }
+    }
+
+    async fn wait_until(&self, until: Duration) {
         while !self.shared.with(|matching| matching.is_settled()) {
             let left = until.saturating_sub(self.context.clock.now());
             if left.is_zero() || tokio::time::timeout(left, self.shared.heard.notified()).await.is_err() {

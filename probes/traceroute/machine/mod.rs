@@ -5,7 +5,8 @@
 //! [`ROUND_GAP`], or after [`SILENCE_GAP`] where it has not answered yet.
 //! As soon as the target has answered from some distance, or a router has turned a probe away, or the way goes in a circle, nothing
 //! beyond is asked or waited for. The trace is over when every
-//! probe that matters was answered or has timed out: one time-out after the last probe at the latest.
+//! probe that matters was answered or has timed out: one time-out after the last probe at the latest, and where nothing ended the way,
+//! once a router that looks for the target would have given up and said so.
 
 /// Probes under way, by number.
 pub(super) mod ledger;
@@ -53,6 +54,8 @@ pub(super) struct Plan {
     pub(super) rounds: u8,
     /// How long one probe is waited for.
     pub(super) timeout: Duration,
+    /// How long after the beginning a router may say that it gave up its search for the target; zero where nobody waits for that.
+    pub(super) search: Duration,
     /// Each probe is a flow of its own.
     pub(super) each_flow: bool,
 }
@@ -183,7 +186,8 @@ impl Phase for Machine {
         }
     }
 
-    /// The first within the time-out counts; what comes later is counted beside it, and what answers no probe changes nothing.
+    /// The first within the time-out counts, and that a router turned the probe away whenever it comes: it may have searched first. What
+    /// else comes later is counted beside it, and what answers no probe changes nothing.
     fn handle_answer(&mut self, probe: ProbeNumber, answer: Answer, now: Duration) {
         let Some(kind) = kind(&answer, self.plan.target) else { return };
         let timeout = self.plan.timeout;
@@ -191,7 +195,7 @@ impl Phase for Machine {
         let Some(rtt) = probe.sent.map(|sent| now.saturating_sub(sent)) else { return };
         if probe.reply.is_some() || probe.late.is_some() {
             probe.duplicates = probe.duplicates.saturating_add(1).min(MAX_DUPLICATES);
-        } else if rtt <= timeout {
+        } else if rtt <= timeout || kind == ReplyKind::Unreachable {
             let return_hops = answer.ttl.map(return_hops);
             probe.reply = Some(HopReply {
                 from: answer.from,
@@ -268,6 +272,10 @@ impl Machine {
     /// The largest distance worth asking: the target's, or that of a router which turned probes away and beyond which nothing
     /// answered.
     fn limit(&self) -> u8 {
+        self.end().unwrap_or(self.plan.max_ttl)
+    }
+
+    fn end(&self) -> Option<u8> {
         let passed = |reply: &HopReply| reply.kind != ReplyKind::Unreachable;
         let furthest = self.replies().filter(|(_, reply)| passed(reply)).map(|(ttl, _)| ttl).max().unwrap_or(0);
         let ends = self.replies().filter(|(ttl, reply)| match reply.kind {
@@ -275,7 +283,7 @@ impl Machine {
             ReplyKind::Unreachable => *ttl > furthest,
             ReplyKind::TimeExceeded => false,
         });
-        ends.map(|(ttl, _)| ttl).min().or_else(|| self.loop_end()).unwrap_or(self.plan.max_ttl)
+        ends.map(|(ttl, _)| ttl).min().or_else(|| self.loop_end())
     }
 
     /// The distance at which a router is met for the last time that it takes to call the way a loop.
@@ -292,7 +300,9 @@ impl Machine {
     fn last_expiry(&self) -> Option<Duration> {
         let limit = self.limit();
         let open = self.probes.iter().enumerate().filter(|(index, probe)| probe.reply.is_none() && self.ttl(*index) <= limit);
-        open.filter_map(|(_, probe)| probe.sent).max().map(|sent| sent + self.plan.timeout)
+        let last = open.filter_map(|(_, probe)| probe.sent).max().map(|sent| sent + self.plan.timeout)?;
+        let has_end = self.end().is_some();
+        Some(if has_end { last } else { last.max(self.began + self.plan.search) })
     }
 
     fn replies(&self) -> impl Iterator<Item = (u8, &HopReply)> {

@@ -158,7 +158,7 @@ fn a_limited_router_is_told_from_a_lossy_and_a_good_one() {
 
 #[test]
 fn loss_and_times_are_counted_for_each_path() {
-    let mut schedule = Schedule::along(&[3, 8], 40, 30, Duration::from_millis(25), Ledger::new(0, TIMEOUT), Duration::ZERO);
+    let mut schedule = Schedule::along(&[3, 8], 40, 30, false, Ledger::new(0, TIMEOUT), Duration::ZERO);
     let mut count = 0_u32;
     let (ended, _) = run(&mut schedule, |seen| {
         count += u32::from(seen.flow == 8);
@@ -168,6 +168,53 @@ fn loss_and_times_are_counted_for_each_path() {
     assert_eq!((good.sent, good.answered, lossy.sent, lossy.answered), (40, 40, 40, 30));
     assert!(lossy.loss.unwrap().low > good.loss.unwrap().high - 0.01);
     assert_eq!(good.rtt.unwrap().median_us, 10_000);
+}
+
+/// As Linux sends ICMP errors to one asker: six at once, and one a second.
+struct Bucket {
+    tokens: Duration,
+    last: Duration,
+}
+
+impl Bucket {
+    fn gives(&mut self, now: Duration) -> bool {
+        const EACH: Duration = Duration::from_secs(1);
+        self.tokens = (self.tokens + now.saturating_sub(self.last)).min(EACH * 6);
+        self.last = now;
+        let gives = self.tokens >= EACH;
+        self.tokens -= if gives { EACH } else { Duration::ZERO };
+        gives
+    }
+}
+
+#[test]
+fn the_limit_of_a_target_that_was_asked_to_its_end_makes_no_loss() {
+    for flows in [&[3][..], &[3, 8], &[1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12]] {
+        // What it sends at once was used up by the search just before.
+        let mut bucket = Bucket { tokens: Duration::ZERO, last: Duration::ZERO };
+        let mut schedule = Schedule::along(flows, 20, 30, true, Ledger::new(0, TIMEOUT), Duration::ZERO);
+        let (ended, sent) = run(&mut schedule, |seen| bucket.gives(seen.now).then(|| Answer::plain(TARGET, None)));
+        assert!(ended < Duration::from_secs(11) && (7..=8).contains(&sent), "{flows:?}: {sent} until {ended:?}");
+        let lost = |flow: &u16| {
+            let tally = schedule.tally(*flow, TARGET, ended);
+            tally.sent - tally.answered
+        };
+        assert!(flows.iter().all(|flow| lost(flow) == 0), "{flows:?}");
+    }
+}
+
+#[test]
+fn a_limit_that_passes_every_second_or_third_answer_hits_every_path() {
+    for each in 2..=3_u32 {
+        let mut schedule = Schedule::along(&[3, 8], 20, 30, true, Ledger::new(0, TIMEOUT), Duration::ZERO);
+        let mut count = 0_u32;
+        let (ended, _) = run(&mut schedule, |_| {
+            count += 1;
+            (count % each == 1).then(|| Answer::plain(TARGET, None))
+        });
+        let tallies = [3, 8].map(|flow| schedule.tally(flow, TARGET, ended));
+        assert!(tallies.iter().all(|tally| tally.answered < tally.sent), "{each}: {tallies:?}");
+    }
 }
 
 #[test]
@@ -194,7 +241,7 @@ fn too_big(number: u8, mtu: Option<u32>) -> Answer {
 
 #[test]
 fn a_route_that_changes_in_the_midst_is_told_and_a_late_or_second_reply_is_counted() {
-    let plan = Plan { target: TARGET, max_ttl: 2, rounds: 3, timeout: TIMEOUT, each_flow: false };
+    let plan = Plan { target: TARGET, max_ttl: 2, rounds: 3, timeout: TIMEOUT, search: Duration::ZERO, each_flow: false };
     let mut machine = Machine::new(plan, Duration::ZERO);
     let (ended, _) = run(&mut machine, |seen| {
         let first = if seen.now < Duration::from_millis(700) { 1 } else { 7 };

@@ -19,6 +19,15 @@ const FAST_PROBES: u16 = 50;
 const MAX_TESTED: usize = 16;
 /// Between two hops' turns.
 const HOP_GAP: Duration = Duration::from_millis(5);
+/// The loss of more paths is not measured: that many differ only in detail.
+const MAX_MEASURED_PATHS: usize = 16;
+/// Between two probes to the target where nothing limits its answers: Linux does not limit resets, SYN-ACKs and echo replies.
+const UNLIMITED_GAP: Duration = Duration::from_millis(25);
+/// Where its answers are unreachable messages: Linux sends one asker six at once and then one a second. The search before may have used
+/// up what it sends at once, so that the first probe waits as well, and one answer stands ready for each.
+const UNREACHABLE_GAP: Duration = Duration::from_millis(1_100);
+/// Then so many in all, which takes ten seconds: nobody waits longer for what TCP tells in one.
+const MOST_UNREACHABLES: usize = 8;
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 struct Turn {
@@ -49,11 +58,19 @@ impl Schedule {
         Self { turns, began: now, ledger, sending: true }
     }
 
-    /// `each` probes to the target along every flow, in turn, one every `gap`.
-    pub(in crate::traceroute) fn along(flows: &[u16], each: u8, ttl: u8, gap: Duration, ledger: Ledger, now: Duration) -> Self {
-        let order = (0..each).flat_map(|_| flows.iter().copied());
-        let turns = order.zip(0_u32..).map(|(flow, nth)| Turn { after: gap * nth, ttl, flow }).collect();
-        Self::new(turns, ledger, now)
+    /// `each` probes to the target along every flow, in turn, or fewer where its answers are `limited`. Every round turns the order
+    /// round, so that no limit that passes every second, third or fourth answer spares one flow and hits another.
+    pub(in crate::traceroute) fn along(flows: &[u16], each: u8, ttl: u8, limited: bool, ledger: Ledger, now: Duration) -> Self {
+        let (most, gap) = if limited { (MOST_UNREACHABLES, UNREACHABLE_GAP) } else { (MAX_MEASURED_PATHS, UNLIMITED_GAP) };
+        let flows = flows.get(..most).unwrap_or(flows);
+        let fitting = if limited { MOST_UNREACHABLES / flows.len().max(1) } else { usize::from(each) };
+        let rounds = usize::from(each).min(fitting);
+        let turned = |round: usize| -> Vec<u16> {
+            if round.is_multiple_of(2) { flows.to_vec() } else { flows.iter().rev().copied().collect() }
+        };
+        let rest = if limited { gap } else { Duration::ZERO };
+        let turns = (0..rounds).flat_map(turned).zip(0_u32..).map(|(flow, nth)| Turn { after: rest + gap * nth, ttl, flow });
+        Self::new(turns.collect(), ledger, now)
     }
 
     /// Every distance slowly, all at once, and then one after the other quickly.

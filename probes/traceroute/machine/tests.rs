@@ -19,6 +19,8 @@ enum Place {
     Silent,
     /// A router that turns the probe away with an ICMP unreachable of this code, after the next probes have left.
     Refuses(u8, u8),
+    /// A router that says that the target is not there once it has looked for it, so many milliseconds after the first probe.
+    GivesUp(u8, u64),
     /// The target: answers with an echo reply after so many milliseconds.
     Target(u64),
     /// The target: answers with an ICMP unreachable of this code.
@@ -34,6 +36,7 @@ impl Place {
         match self {
             Self::Router(number, rtt_ms) => vec![(rtt_ms, icmp(router(number), 11, 0))],
             Self::Silent => Vec::new(),
+            Self::GivesUp(number, after_ms) => vec![(after_ms, icmp(router(number), 3, 1))],
             Self::Refuses(number, code) => vec![(40, icmp(router(number), 3, code))],
             Self::Target(rtt_ms) => vec![(rtt_ms, Answer::plain(target, None))],
             Self::TargetRefuses(code) => vec![(5, icmp(target, 3, code))],
@@ -66,8 +69,12 @@ impl Ran {
 
 /// Runs a trace against a network, on a clock that jumps from event to event.
 fn run(places: &[Place], max_ttl: u8, rounds: u8) -> Ran {
+    run_for(places, max_ttl, rounds, Duration::ZERO)
+}
+
+fn run_for(places: &[Place], max_ttl: u8, rounds: u8, search: Duration) -> Ran {
     let began = Duration::from_secs(7);
-    let plan = Plan { target: TARGET.into(), max_ttl, rounds, timeout: TIMEOUT, each_flow: false };
+    let plan = Plan { target: TARGET.into(), max_ttl, rounds, timeout: TIMEOUT, search, each_flow: false };
     let mut machine = Machine::new(plan, began);
     let mut under_way: BTreeMap<(Duration, usize), (ProbeNumber, Answer)> = BTreeMap::new();
     let mut sent = Vec::new();
@@ -121,6 +128,22 @@ fn every_kind_of_way_is_read_as_it_is() {
 }
 
 #[test]
+fn a_router_that_gives_up_its_search_after_the_time_out_is_heard() {
+    let places = [Place::Router(1, 1), Place::GivesUp(1, 3_050)];
+    for rounds in [1, 2, 5] {
+        let ran = run_for(&places, 30, rounds, crate::neighbour_search::GIVEN_UP);
+        assert_eq!(ran.path(), "1 1!", "{rounds}");
+        let reply = ran.machine.hops(ran.ended)[1].probes[0].reply.clone().unwrap();
+        assert_eq!((reply.kind, reply.rtt_us), (ReplyKind::Unreachable, 3_050_000));
+    }
+    // Where nobody says anything it is waited for as long, and no longer; where the target answered, not at all.
+    let silent = run_for(&[Place::Router(1, 1), Place::Silent], 30, 1, crate::neighbour_search::GIVEN_UP);
+    assert_eq!(silent.ended, Duration::from_secs(7) + crate::neighbour_search::GIVEN_UP);
+    let reached = run_for(&[Place::Silent, Place::Target(9)], 30, 1, crate::neighbour_search::GIVEN_UP);
+    assert!(reached.ended < Duration::from_secs(9), "{:?}", reached.ended);
+}
+
+#[test]
 fn nothing_is_asked_beyond_a_target_that_answered() {
     let ran = run(&[Place::Router(1, 1), Place::Target(12)], 30, 3);
     let beyond: Vec<_> = ran.sent.iter().filter(|(ttl, _)| *ttl > 2).collect();
@@ -149,7 +172,7 @@ fn no_distance_is_asked_faster_than_routers_answer() {
 
 #[test]
 fn a_trace_that_is_cut_off_calls_no_pending_probe_silent() {
-    let plan = Plan { target: TARGET.into(), max_ttl: 3, rounds: 1, timeout: TIMEOUT, each_flow: false };
+    let plan = Plan { target: TARGET.into(), max_ttl: 3, rounds: 1, timeout: TIMEOUT, search: Duration::ZERO, each_flow: false };
     let mut machine = Machine::new(plan, Duration::ZERO);
     assert!(matches!(machine.poll(Duration::ZERO), Command::Send { ttl: 1, .. }));
     machine.handle_sent(ProbeNumber(0), Duration::ZERO);
@@ -192,7 +215,7 @@ proptest! {
 
     #[test]
     fn answers_to_no_probe_change_nothing(numbers in prop::collection::vec(any::<u16>(), 0..50)) {
-        let plan = Plan { target: TARGET.into(), max_ttl: 5, rounds: 2, timeout: TIMEOUT, each_flow: false };
+        let plan = Plan { target: TARGET.into(), max_ttl: 5, rounds: 2, timeout: TIMEOUT, search: Duration::ZERO, each_flow: false };
         let mut machine = Machine::new(plan, Duration::ZERO);
         for number in numbers {
             machine.handle_answer(ProbeNumber(number), Answer::plain(TARGET.into(), None), Duration::ZERO);

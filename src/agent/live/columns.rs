@@ -113,9 +113,23 @@ impl Columns {
     }
 
     pub(super) fn row(&self, number: &str, label: &str, track: &Track) -> String {
+        self.line(number, label, track, true)
+    }
+
+    /// The same where nobody knows whether what is unanswered was lost.
+    pub(super) fn row_without_loss(&self, number: &str, label: &str, track: &Track) -> String {
+        self.line(number, label, track, false)
+    }
+
+    fn line(&self, number: &str, label: &str, track: &Track, tells_loss: bool) -> String {
         let mut line = format!("{number:>3} {}", fitted(label, self.address));
         for column in &self.shown {
-            line.push_str(&format!("{:>1$}", column.of(track), column.width()));
+            let text = match column {
+                Column::Loss if !tells_loss => "?".to_owned(),
+                Column::Interval if !tells_loss => String::new(),
+                _ => column.of(track),
+            };
+            line.push_str(&format!("{text:>0$}", column.width()));
         }
         if self.sparkline > 0 {
             line.push(' ');

@@ -17,16 +17,36 @@ const LEAST_WIDTH: u16 = 34;
 /// Title, head, one hop, what it means, keys.
 const LEAST_HEIGHT: u16 = 6;
 
-const HELP: [&str; 9] = [
-    "q, Esc, Ctrl-C   end, and print the report of all rounds",
-    "p                pause and go on",
-    "r                reset the figures; the report keeps them",
-    "space            hops or paths, with --multipath",
-    "?                this help",
-    "",
-    "loss%   requests without a reply in time; (95%) what chance allows it to be",
-    "times   in milliseconds; jitter by RFC 3550; x in the bars is a lost one",
-    "bold    the target: loss before it means nothing unless it reaches it",
+/// The same in fewer words and lines, for smaller windows; the last fits into the smallest that is drawn on.
+const HELPS: [&[&str]; 3] = [
+    &[
+        "q, Esc   end, and print the report of all rounds; here: back",
+        "Ctrl-C   end at once, and print the report",
+        "p        pause and go on",
+        "r        reset the figures; the report keeps them",
+        "space    hops or paths, with --multipath",
+        "?        this help",
+        "",
+        "loss%    requests without a reply in time; (95%) what chance allows",
+        "times    in milliseconds; jitter by RFC 3550; x in the bars: a lost one",
+        "bold     the target: loss before it means nothing unless it reaches it",
+    ],
+    &[
+        "q, Esc   end with the report",
+        "Ctrl-C   the same, from here too",
+        "p        pause and go on",
+        "r        reset the figures",
+        "space    hops or paths",
+        "loss%    (95%): chance allows it",
+        "times    in ms; x: a lost one",
+        "bold     the target",
+    ],
+    &[
+        "q, Ctrl-C end with the report",
+        "p pause, r reset, space paths",
+        "(95%) what chance allows as loss",
+        "times in ms, x lost, bold target",
+    ],
 ];
 
 /// Puts the view into the frame, as it is at `now` on the run's clock.
@@ -47,9 +67,13 @@ pub(super) fn draw(frame: &mut Frame<'_>, view: &View, now: Duration) {
     let [title_area, table_area, meaning_area, keys_area] = Layout::vertical(parts).areas(area);
 
     frame.render_widget(Paragraph::new(title(view, now)).style(Style::new().add_modifier(Modifier::REVERSED)), title_area);
-    let table = if view.help { help() } else { table(view, width, usize::from(table_area.height)) };
-    frame.render_widget(Paragraph::new(table), table_area);
-    frame.render_widget(Paragraph::new(meaning).wrap(Wrap { trim: true }), meaning_area);
+    if view.help {
+        let both = table_area.union(meaning_area);
+        frame.render_widget(Paragraph::new(help(width, usize::from(both.height))), both);
+    } else {
+        frame.render_widget(Paragraph::new(table(view, width, usize::from(table_area.height))), table_area);
+        frame.render_widget(Paragraph::new(meaning).wrap(Wrap { trim: true }), meaning_area);
+    }
     frame.render_widget(Paragraph::new(keys(view)).style(Style::new().add_modifier(Modifier::DIM)), keys_area);
 }
 
@@ -66,15 +90,18 @@ fn title(view: &View, now: Duration) -> String {
 
 fn keys(view: &View) -> &'static str {
     match (view.help, view.has_paths, view.shown) {
-        (true, ..) => " ? or q back",
+        (true, ..) => " ? or q back  Ctrl-C end",
         (_, false, _) => " q end  p pause  r reset  ? help",
         (_, true, Shown::Hops) => " q end  p pause  space paths  ? help",
         (_, true, Shown::Paths) => " q end  p pause  space hops  ? help",
     }
 }
 
-fn help() -> Vec<Line<'static>> {
-    HELP.into_iter().map(Line::from).collect()
+/// The longest help that fits whole.
+fn help(width: usize, height: usize) -> Vec<Line<'static>> {
+    let fits = |lines: &&&[&str]| lines.len() <= height && lines.iter().all(|line| line.chars().count() <= width);
+    let lines = HELPS.iter().find(fits).or(HELPS.last()).copied().unwrap_or_default();
+    lines.iter().copied().map(Line::from).collect()
 }
 
 /// Exactly the lines that fit: the head first, and the target last whatever has to go in between.
@@ -137,8 +164,13 @@ fn paths(view: &View, width: usize) -> (String, Vec<Line<'static>>) {
         }
         for (place, path) in route.paths.iter().enumerate() {
             let label = format!("{} hops, {} flows", path.hops.len(), path.flows);
-            let row = columns.row(&(place + 1).to_string(), &label, &path.track);
-            rows.push(Line::styled(row, style(true, path.track.sent() > 0 && path.track.answered() == 0, path.track.lost() > 0)));
+            let (nth, lossy) = ((place + 1).to_string(), path.track.lost() > 0 && !route.losses_doubtful);
+            let row = if route.losses_doubtful {
+                columns.row_without_loss(&nth, &label, &path.track)
+            } else {
+                columns.row(&nth, &label, &path.track)
+            };
+            rows.push(Line::styled(row, style(true, path.track.sent() > 0 && path.track.answered() == 0, lossy)));
             rows.extend(way(&path.hops, width));
         }
     }

@@ -159,8 +159,19 @@ fn add_up(last: &mut Multipath, all: &[(usize, Trace)], protocol: TraceProtocol)
     for path in &mut last.paths {
         let same: Vec<&TracePath> =
             of_all().flat_map(|multipath| &multipath.paths).filter(|seen| seen.hops == path.hops).collect();
-        path.sent = same.iter().fold(0, |sum, seen| sum.saturating_add(seen.sent));
-        path.answered = same.iter().fold(0, |sum, seen| sum.saturating_add(seen.answered));
+        // What a single round could not tell counts as well, or only the rounds without a miss would.
+        path.sent = same.iter().fold(0, |sum, seen| sum.saturating_add(counts(seen).0));
+        path.answered = same.iter().fold(0, |sum, seen| sum.saturating_add(counts(seen).1));
         path.loss = (path.sent > 0).then(|| Share::of(path.sent.saturating_sub(path.answered), path.sent));
+        path.doubtful = None;
     }
+    if protocol == TraceProtocol::Udp {
+        last.doubt_losses();
+    }
+}
+
+/// Probes along a path and their answers, whether they tell its loss or not.
+pub(super) fn counts(path: &TracePath) -> (u32, u32) {
+    let (sent, answered) = path.doubtful.map_or((0, 0), |doubtful| (doubtful.sent, doubtful.answered));
+    (path.sent.saturating_add(sent), path.answered.saturating_add(answered))
 }

@@ -56,7 +56,8 @@ const LETTING_GO: Duration = Duration::from_secs(1);
 pub(crate) fn for_rounds(kind: Kind, parameters: &mut Map<String, Value>) {
     let defaults: &[(&str, u32)] = match kind {
         Kind::Icmp => &[("count", 1)],
-        Kind::Traceroute => &[("rounds", 1), ("path_probes", 5)],
+        // UDP takes more than a second for each probe along a path.
+        Kind::Traceroute => &[("rounds", 1), ("path_probes", 2)],
         _ => &[],
     };
     for (name, value) in defaults {
@@ -173,7 +174,10 @@ impl Live<'_> {
     }
 
     fn begin(&self) -> Round {
-        let recorder = Recorder::new(self.check.id.clone()).watched_by(self.sender.clone()).in_parts();
+        let mut recorder = Recorder::new(self.check.id.clone()).watched_by(self.sender.clone()).in_parts();
+        if !self.view.awaits_word() {
+            recorder = recorder.without_lingering();
+        }
         let context = Context { recorder: recorder.clone(), ..self.context.clone() };
         let mut params = self.check.params.clone();
         if let Params::Traceroute(params) = &mut params {

@@ -141,7 +141,7 @@ fn read(sender: &Sender<Input>, ending: &AtomicBool) {
 
 fn meaning(key: KeyEvent) -> Option<Key> {
     if key.modifiers.contains(KeyModifiers::CONTROL) {
-        return (key.code == KeyCode::Char('c')).then_some(Key::Quit);
+        return (key.code == KeyCode::Char('c')).then_some(Key::Interrupt);
     }
     match key.code {
         KeyCode::Char('q' | 'Q') | KeyCode::Esc => Some(Key::Quit),
@@ -159,7 +159,7 @@ mod tests {
 
     #[test]
     fn ctrl_c_is_a_key_while_the_terminal_is_raw_and_ends_the_view() {
-        assert_eq!(meaning(KeyEvent::new(KeyCode::Char('c'), KeyModifiers::CONTROL)), Some(Key::Quit));
+        assert_eq!(meaning(KeyEvent::new(KeyCode::Char('c'), KeyModifiers::CONTROL)), Some(Key::Interrupt));
         assert_eq!(meaning(KeyEvent::new(KeyCode::Char('c'), KeyModifiers::NONE)), None);
         assert_eq!(meaning(KeyEvent::new(KeyCode::Esc, KeyModifiers::NONE)), Some(Key::Quit));
         assert_eq!(meaning(KeyEvent::new(KeyCode::Char('q'), KeyModifiers::CONTROL)), None);

@@ -2,6 +2,7 @@ use super::frame::draw;
 use super::joined::Rounds;
 use super::view::{Key, View};
 use super::words;
+use netsonde_contract::failure::IcmpError;
 use netsonde_contract::id::{CheckId, ObservationId};
 use netsonde_contract::kind::Kind;
 use netsonde_contract::observation::{
@@ -256,6 +257,7 @@ fn paths_are_shown_beside_the_hops_with_their_own_loss() {
         sent: 20,
         answered,
         loss: Some(Share::of(20 - answered, 20)),
+        doubtful: None,
         rtt: None,
     };
     let mut view = View::new(Kind::Traceroute, "10.0.9.9", true, Duration::ZERO);
@@ -291,9 +293,29 @@ fn keys_pause_reset_and_end() {
     assert!(text(&view, 80, 24).contains("paused"));
     assert!(view.press(Key::Help, Duration::ZERO) && text(&view, 80, 24).contains("print the report of all rounds"));
     assert!(view.press(Key::Quit, Duration::ZERO), "it only closes the help");
+    assert!(view.press(Key::Help, Duration::ZERO));
+    assert!(!view.press(Key::Interrupt, Duration::ZERO), "Ctrl-C ends whatever is open");
+    assert!(view.press(Key::Quit, Duration::ZERO));
     assert!(view.press(Key::Reset, Duration::from_secs(9)) && view.routes.is_empty());
     assert!(text(&view, 80, 24).contains("0 rounds, 4 s"));
     assert!(!view.press(Key::Quit, Duration::ZERO));
+}
+
+#[test]
+fn the_help_is_whole_in_every_window_that_is_drawn_on() {
+    let mut view = traced("10.0.9.9", 4, 5, |_, ttl| routers(ttl));
+    assert!(view.press(Key::Help, Duration::ZERO));
+    for (width, height, last) in [
+        (80, 24, "unless it reaches it"),
+        (76, 13, "unless it reaches it"),
+        (40, 12, "bold     the target"),
+        (34, 6, "bold target"),
+    ] {
+        let text = text(&view, width, height);
+        assert!(text.contains("Ctrl-C") && text.contains("q"), "{width} x {height}:\n{text}");
+        assert!(text.contains(last), "{width} x {height}:\n{text}");
+        assert!(text.contains("report"), "{width} x {height}:\n{text}");
+    }
 }
 
 #[test]
@@ -363,6 +385,7 @@ fn branches(counts: &[(&str, u32, u32)]) -> Multipath {
         sent: *sent,
         answered: *answered,
         loss: None,
+        doubtful: None,
         rtt: None,
     };
     Multipath { confidence: 95, complete: true, flows: 8, probes: 40, paths: counts.iter().map(path).collect() }
@@ -375,6 +398,85 @@ fn loss_of_one_path_is_said_though_every_hop_answers() {
     let said = words::of(&view).concat();
     assert!(said.contains("path 2 (through 10.0.2.2 at hop 2) loses 40 % (22–61)"), "{said}");
     assert!(said.contains("the other path loses nothing") && !said.contains("nothing is lost"), "{said}");
+}
+
+fn refused(mut fact: Fact, from: &str) -> Fact {
+    let error = IcmpError { offender: address(from), kind: 3, code: 1, mtu: None };
+    match &mut fact {
+        Fact::Echo(echo) => echo.errors.push(error),
+        Fact::Hop(hop) => {
+            let reply = hop.probes[0].reply.as_mut().unwrap();
+            (reply.kind, reply.icmp) = (ReplyKind::Unreachable, Some(error));
+        }
+        other => panic!("{other:?}"),
+    }
+    fact
+}
+
+#[test]
+fn who_says_that_the_target_is_away_is_shown_until_it_answers() {
+    let mut view = View::new(Kind::Icmp, "10.0.9.9", false, Duration::ZERO);
+    assert!(view.awaits_word(), "nobody knows yet whether anything answers");
+    view.observe(&echo("10.0.9.9", 1, &[]));
+    view.round_ended();
+    assert!(view.awaits_word());
+    view.observe(&refused(echo("10.0.9.9", 1, &[]), "10.0.1.1"));
+    assert_eq!(words::of(&view), ["10.0.1.1 says \"host unreachable\": 2 of 2 requests to the target are lost."]);
+    assert!(!view.awaits_word(), "it is known why");
+    view.observe(&echo("10.0.9.9", 1, &[0]));
+    assert!(!words::of(&view).concat().contains("unreachable"));
+    view.observe(&echo("10.0.9.9", 1, &[]));
+    assert!(!view.awaits_word(), "a single loss does not slow the view down");
+    let mut traced = View::new(Kind::Traceroute, "10.0.9.9", false, Duration::ZERO);
+    traced.observe(&hop("10.0.9.9", 1, Some("10.0.1.1"), 500));
+    traced.observe(&refused(hop("10.0.9.9", 2, Some("10.0.1.1"), 3_050_000), "10.0.1.1"));
+    traced.observe(&trace("10.0.9.9", None, None));
+    assert_eq!(words::of(&traced), ["10.0.1.1 turns the probes away: host unreachable."]);
+}
+
+fn by_udp(mut fact: Fact) -> Fact {
+    if let Fact::Trace(trace) = &mut fact {
+        trace.protocol = TraceProtocol::Udp;
+        trace.multipath.as_mut().unwrap().doubt_losses();
+    }
+    fact
+}
+
+#[test]
+fn a_limit_of_the_target_is_not_shown_as_loss_of_its_only_path() {
+    let mut view = traced("10.0.9.9", 4, 5, |_, ttl| routers(ttl));
+    view.has_paths = true;
+    let mut rounds = Rounds::default();
+    for answered in [5, 4] {
+        let fact = by_udp(trace("10.0.9.9", Some(4), Some(branches(&[("10.0.2.1", 5, answered)]))));
+        view.observe(&fact);
+        rounds.add(observed(vec![fact]));
+    }
+    let said = words::of(&view).concat();
+    assert!(said.starts_with("The only path misses some answers, which the target's own limit may explain"), "{said}");
+    assert!(view.press(Key::Toggle, Duration::ZERO));
+    let text = text(&view, 80, 24);
+    assert!(text.contains("   10     ?"), "{text}");
+    let joined = rounds.joined();
+    let [(_, Fact::Trace(all))] = &joined[..] else { panic!("{joined:?}") };
+    let path = &all.multipath.as_ref().unwrap().paths[0];
+    let counts = path.doubtful.map(|counts| (counts.sent, counts.answered));
+    assert_eq!((path.sent, path.loss, counts), (0, None, Some((10, 9))), "a round without a miss does not count alone");
+}
+
+#[test]
+fn a_path_that_loses_beside_a_clean_one_is_told_by_udp_as_well() {
+    let mut view = traced("10.0.9.9", 4, 5, |_, ttl| routers(ttl));
+    view.observe(&by_udp(trace("10.0.9.9", Some(4), Some(branches(&[("10.0.2.1", 4, 4), ("10.0.2.2", 4, 2)])))));
+    assert!(words::of(&view).concat().contains("path 2 (through 10.0.2.2 at hop 2) loses 50 %"));
+}
+
+#[test]
+fn one_path_is_not_called_one_of_several() {
+    let mut view = traced("10.0.9.9", 4, 5, |_, ttl| routers(ttl));
+    view.observe(&trace("10.0.9.9", Some(4), Some(branches(&[("10.0.2.1", 20, 12)]))));
+    let said = words::of(&view).concat();
+    assert!(said.starts_with("On the only path to the target path 1") && said.contains("loses 40 %"), "{said}");
 }
 
 #[test]

@@ -62,6 +62,11 @@ impl Track {
         self.sent.saturating_sub(self.answered)
     }
 
+    /// None of the last so many requests was answered, or of all where they are fewer.
+    pub(super) fn is_silent(&self, last: usize) -> bool {
+        self.recent.iter().rev().take(last).all(Option::is_none)
+    }
+
     pub(super) fn loss(&self) -> Share {
         Share::of(self.lost(), self.sent)
     }

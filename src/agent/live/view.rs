@@ -1,6 +1,6 @@
 use super::track::Track;
 use netsonde_contract::kind::Kind;
-use netsonde_contract::observation::{Echo, Fact, Hop, Trace, TracePath, TraceProtocol};
+use netsonde_contract::observation::{Echo, Fact, Hop, ReplyKind, Trace, TracePath, TraceProtocol};
 use std::collections::{BTreeMap, BTreeSet};
 use std::net::IpAddr;
 use std::time::Duration;
@@ -12,10 +12,19 @@ const MAX_PATHS: usize = 64;
 /// The distance at which a target stands that was asked directly.
 const DIRECTLY: u8 = 0;
 
+/// So many requests in a row without an answer are no chance any more.
+const SILENT_AFTER: usize = 3;
+/// Where nothing answers, these many rounds at first and every so many-th later wait until a router would have said why.
+const PATIENT_ROUNDS: u32 = 2;
+const PATIENT_EVERY: u32 = 10;
+
 /// What a key means.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Key {
+    /// Ends the view, or the help where that is open.
     Quit,
+    /// Ends the view whatever is open, as everywhere on a terminal.
+    Interrupt,
     Pause,
     Reset,
     Toggle,
@@ -59,6 +68,10 @@ pub(super) struct Route {
     pub(super) paths: Vec<Path>,
     /// Distances whose probes of this round were counted: a trace shows its hops before it is complete, and then again.
     counted: BTreeSet<u8>,
+    /// The target's own limit on its answers may be what the paths seem to lose.
+    pub(super) losses_doubtful: bool,
+    /// The last ICMP error for the target since it answered last, in words, and who sent it.
+    pub(super) said: Option<(&'static str, IpAddr)>,
     /// Why the last round could not go on.
     pub(super) failure: Option<String>,
 }
@@ -112,9 +125,17 @@ impl View {
         self.routes.values_mut().for_each(|route| route.counted.clear());
     }
 
+    /// A target gives no sign, and no router has said why: the next round is worth a longer wait.
+    pub(super) fn awaits_word(&self) -> bool {
+        let in_turn = self.rounds < PATIENT_ROUNDS || self.rounds.is_multiple_of(PATIENT_EVERY);
+        let silent = |route: &Route| route.said.is_none() && route.target().is_none_or(|stop| stop.track.is_silent(SILENT_AFTER));
+        in_turn && (self.routes.is_empty() || self.routes.values().any(silent))
+    }
+
     /// Does what the key says. Whether to go on.
     pub(super) fn press(&mut self, key: Key, now: Duration) -> bool {
         match key {
+            Key::Interrupt => return false,
             Key::Quit if self.help => self.help = false,
             Key::Quit => return false,
             Key::Pause => self.paused = !self.paused,
@@ -142,6 +163,11 @@ impl Route {
             stop.track.add(probe.reply.as_ref().map(|reply| reply.rtt_us));
             if let Some(reply) = &probe.reply {
                 stop.answered_by(reply.from);
+                match (reply.kind, &reply.icmp) {
+                    (ReplyKind::Unreachable, Some(icmp)) => self.said = Some((icmp.words(), icmp.offender)),
+                    (ReplyKind::Arrived, _) => self.said = None,
+                    _ => {}
+                }
             }
         }
         stop.names.extend(hop.names.iter().map(|name| (name.address, name.name.clone())));
@@ -154,6 +180,9 @@ impl Route {
         for path in trace.multipath.iter().flat_map(|multipath| &multipath.paths) {
             self.path(path);
         }
+        // The target may limit its answers to UDP, which spares no path: as in the report of one measurement.
+        let clean = |path: &Path| path.track.sent() > 0 && path.track.lost() == 0;
+        self.losses_doubtful = trace.protocol == TraceProtocol::Udp && !self.paths.iter().any(clean);
     }
 
     fn path(&mut self, seen: &TracePath) {
@@ -171,7 +200,8 @@ impl Route {
                 *known = known.or(*address);
             }
             let times = seen.rtt.map(|rtt| (rtt.min_us, rtt.median_us, rtt.max_us));
-            path.track.add_series(seen.sent, seen.answered, times);
+            let (sent, answered) = super::joined::counts(seen);
+            path.track.add_series(sent, answered, times);
         }
     }
 
@@ -185,6 +215,11 @@ impl Route {
         }
         if echo.sent > 0 {
             stop.answered_by(echo.address);
+        }
+        if !echo.replies.is_empty() {
+            self.said = None;
+        } else if let Some(icmp) = echo.errors.last() {
+            self.said = Some((icmp.words(), icmp.offender));
         }
     }
 

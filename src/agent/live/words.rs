@@ -32,6 +32,9 @@ fn echo(route: &Route) -> String {
     let Some(track) = route.target().map(|stop| &stop.track).filter(|track| track.sent() > 0) else {
         return failure(route).unwrap_or_else(|| "Waiting for the first replies.".to_owned());
     };
+    if let Some((words, from)) = route.said {
+        return format!("{from} says \"{words}\": {} of {} requests to the target are lost.", track.lost(), track.sent());
+    }
     match (track.answered(), track.lost()) {
         (0, _) => no_answer("The target", track),
         (_, 0) => format!("Nothing is lost: {} of {} requests are answered{}.", track.answered(), track.sent(), median(track)),
@@ -100,6 +103,10 @@ fn trace(route: &Route) -> String {
 /// Ways that lose packets to the target, though those of the trace itself arrive: they take one way only.
 fn path_loss(route: &Route) -> Option<String> {
     let measured = || route.paths.iter().filter(|path| path.track.sent() > 0);
+    if route.losses_doubtful && measured().next().is_some() {
+        let whom = if route.paths.len() == 1 { "The only path" } else { "Every path" };
+        return Some(format!("{whom} misses some answers, which the target's own limit may explain; --protocol tcp tells loss."));
+    }
     let lossy: Vec<(usize, &Path)> = (1..).zip(&route.paths).filter(|(_, path)| path.track.lost() > 0).collect();
     let words = |(nth, path): &(usize, &Path)| {
         let router = route.parting(path).map_or_else(String::new, |(ttl, router)| format!(" (through {router} at hop {ttl})"));
@@ -115,7 +122,8 @@ fn path_loss(route: &Route) -> Option<String> {
         1 => "; the other path loses nothing".to_owned(),
         many => format!("; the other {many} paths lose nothing"),
     };
-    Some(format!("Of {} paths to the target {}{unsaid}{others}.", route.paths.len(), said.join(", ")))
+    let whom = if route.paths.len() == 1 { "On the only path".to_owned() } else { format!("Of {} paths", route.paths.len()) };
+    Some(format!("{whom} to the target {}{unsaid}{others}.", said.join(", ")))
 }
 
 /// The first distance from which on every one that answers at all loses as much as the target, as far as chance lets tell.
@@ -136,6 +144,9 @@ fn is_clean_before(route: &Route, begin: u8) -> bool {
 fn unreached(route: &Route) -> String {
     if let Some(failure) = failure(route) {
         return failure;
+    }
+    if let Some((words, from)) = route.said {
+        return format!("{from} turns the probes away: {words}.");
     }
     let last = route.last_answering();
     let tried = route.stop(last.saturating_add(1)).map_or(0, |stop| stop.track.sent());

@@ -239,11 +239,14 @@ impl Redactor<'_> {
             first: self.address(error.first),
         };
         let errors = fact.errors.iter().map(error).collect();
-        let slow = |target: &SweepTarget| SweepTarget { address: self.address(target.address), ..*target };
-        let slowest = fact.slowest.iter().map(slow).collect();
+        let mut targets = |targets: &[SweepTarget]| -> Vec<SweepTarget> {
+            targets.iter().map(|target| SweepTarget { address: self.address(target.address), ..*target }).collect()
+        };
+        let (slowest, answering) = (targets(&fact.slowest), targets(&fact.answering));
         Sweep {
             silent: self.addresses(&fact.silent),
             errors,
+            answering,
             slowest,
             clock: self.word(&fact.clock),
             socket: fact.socket.as_deref().map(|socket| self.word(socket)),

@@ -126,6 +126,7 @@ impl Redactor<'_> {
             *used = PortUse { address: self.address(used.address), ..*used };
         }
         let listener = |listener: &Listener| Listener {
+            protocol: self.word(&listener.protocol),
             address: self.address(listener.address),
             process: listener.process.as_deref().map(|name| self.word(name)),
             ..listener.clone()

@@ -65,7 +65,7 @@ pub(crate) fn full_document() -> Value {
          "extra": [{"sequence": 0, "kind": "duplicate", "rtt_us": 6}], "failure": failure},
         {"fact": "sweep", "targets": 2, "asked": 2, "answered": 1, "sent": 2, "received": 1, "silent": ["203.0.113.9"],
          "errors": [{"offender": "203.0.113.1", "type": 3, "code": 1, "count": 1, "first": "203.0.113.9"}],
-         "slowest": [{"address": "203.0.113.7", "min_rtt_us": 5}], "size_bytes": 56, "clock": "kernel_rx_tx", "socket": "raw",
+         "answering": [{"address": "203.0.113.7", "min_rtt_us": 5, "ttl": 60}], "slowest": [{"address": "203.0.113.7", "min_rtt_us": 5}], "size_bytes": 56, "clock": "kernel_rx_tx", "socket": "raw",
          "sending_us": 1, "took_us": 1, "failure": failure},
         {"fact": "hop", "target": "203.0.113.7", "protocol": "udp", "ttl": 1,
          "probes": [{"round": 0, "duplicates": 1, "late_us": 5, "reply": {"from": "203.0.113.9", "rtt_us": 1, "kind": "unreachable",

@@ -7,7 +7,8 @@ pub struct TracerouteParams {
     /// The host name or address to trace the way to.
     pub host: String,
     /// What to send: `auto` takes ICMP with raw sockets and UDP without; `tcp` sends SYNs, `tcp_session` segments of a connection.
-    /// With `multipath`, `auto` takes UDP, or TCP where another port than 443 is given: routers spread flows by their ports, which ICMP lacks.
+    /// With `multipath`, `auto` takes TCP with raw sockets or where another port than 443 is given, and else UDP: routers spread flows by
+    /// their ports, which ICMP lacks.
     #[serde(default)]
     pub protocol: TracerouteProtocol,
     /// The largest distance to look at.
@@ -47,7 +48,8 @@ pub struct TracerouteParams {
     #[serde(default = "confidence")]
     #[schemars(range(min = 80, max = 99))]
     pub confidence: u8,
-    /// Probes to the target along each path found, for its loss and round-trip times.
+    /// Probes to the target along each path found, for its loss and round-trip times. With UDP at most 8 for all paths together, as the
+    /// target may answer one a second: that takes 10 s, and TCP half a second.
     #[serde(default = "path_probes")]
     #[schemars(range(min = 0, max = 200))]
     pub path_probes: u8,

@@ -188,6 +188,9 @@ pub struct Sweep {
     /// Addresses that were asked and answered no request, in their order; the first thousand of `asked − answered`.
     #[serde(default)]
     pub silent: Vec<IpAddr>,
+    /// Addresses that answered a request in time, in their order: all of them, as no check asks more than ten thousand.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub answering: Vec<SweepTarget>,
     /// Each ICMP error with how often it came; the hundred that came first.
     #[serde(default)]
     pub errors: Vec<SweepError>,
@@ -242,6 +245,9 @@ pub struct SweepTarget {
     pub address: IpAddr,
     /// The smallest round-trip time, in microseconds.
     pub min_rtt_us: u64,
+    /// TTL or hop limit of the quickest reply, where the socket tells it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub ttl: Option<u8>,
 }
 
 impl Echo {

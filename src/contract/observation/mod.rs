@@ -55,8 +55,8 @@ pub use quic::{Quic, QuicClose, QuicParameters};
 pub use reflect::{DirectionMtu, ReflectDirection, ReflectSample, Reflection, ReflectorKind};
 pub use route::{Hop, HopProbe, HopReply, ReplyKind, Trace, TraceProtocol};
 pub use route_depth::{
-    Changed, HopName, HopOrigin, MplsLabel, Multipath, Quoted, RateShare, RateTest, RateVerdict, RouteChange, RttSpread, Share,
-    TraceClock, TraceIds, TraceLacks, TracePath,
+    Changed, HopName, HopOrigin, MplsLabel, Multipath, PathAnswers, Quoted, RateShare, RateTest, RateVerdict, RouteChange,
+    RttSpread, Share, TraceClock, TraceIds, TraceLacks, TracePath,
 };
 pub use service::{Service, ServiceReach, ServiceRefusal, ServiceStep, TlsUpgrade};
 pub use tcp::{Banner, Connect, ConnectAttempt, Hold, PortState, PortSweep, Race, SeenSegment, TcpState};

@@ -221,6 +221,36 @@ impl Multipath {
         let stands_out = known().all(|(path, other)| std::ptr::eq(path, worst) || other.high < loss.low);
         (stands_out && loss.low > 0.0 && self.paths.len() > 1).then_some(worst)
     }
+
+    /// Tells no loss that the target's own limit may have made: whoever answers with ICMP errors may send few of them (RFC 1812 section
+    /// 4.3.2.8), as Linux does, one a second to each asker. A limit spares no path, so that where one had all of its answers the others'
+    /// misses are lost; where each misses some, the counts move to [`TracePath::doubtful`]. Counts that stand there already are weighed
+    /// again.
+    pub fn doubt_losses(&mut self) {
+        for path in &mut self.paths {
+            if let Some(doubtful) = path.doubtful.take() {
+                path.sent = path.sent.saturating_add(doubtful.sent);
+                path.answered = path.answered.saturating_add(doubtful.answered);
+                path.loss = Some(Share::of(path.sent.saturating_sub(path.answered), path.sent));
+            }
+        }
+        if self.paths.iter().any(|path| path.sent > 0 && path.answered >= path.sent) {
+            return;
+        }
+        for path in self.paths.iter_mut().filter(|path| path.sent > 0) {
+            path.doubtful = Some(PathAnswers { sent: path.sent, answered: path.answered });
+            (path.sent, path.answered, path.loss) = (0, 0, None);
+        }
+    }
+}
+
+/// Probes along one path and their answers.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub struct PathAnswers {
+    /// Probes sent to the target along the path.
+    pub sent: u32,
+    /// Those that were answered.
+    pub answered: u32,
 }
 
 /// One path and how it fares.
@@ -238,6 +268,9 @@ pub struct TracePath {
     pub answered: u32,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub loss: Option<Share>,
+    /// Counts that tell no loss, as the target's own limit on its answers would look the same; then none are in `sent` and `answered`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub doubtful: Option<PathAnswers>,
     /// Round-trip times on this path.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub rtt: Option<RttSpread>,
@@ -251,4 +284,43 @@ pub struct RttSpread {
     pub median_us: u64,
     /// The largest, in microseconds.
     pub max_us: u64,
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn found(counts: &[(u32, u32)]) -> Multipath {
+        let path = |(sent, answered): &(u32, u32)| TracePath {
+            flow: 0,
+            flows: 1,
+            hops: Vec::new(),
+            sent: *sent,
+            answered: *answered,
+            loss: Some(Share::of(sent - answered, *sent)),
+            doubtful: None,
+            rtt: None,
+        };
+        Multipath { confidence: 95, complete: true, flows: 6, probes: 12, paths: counts.iter().map(path).collect() }
+    }
+
+    #[test]
+    fn what_a_limit_of_the_target_may_have_made_is_no_loss() {
+        let mut alone = found(&[(20, 19)]);
+        alone.doubt_losses();
+        let path = &alone.paths[0];
+        assert_eq!((path.sent, path.loss, path.doubtful), (0, None, Some(PathAnswers { sent: 20, answered: 19 })));
+        // The same holds where it is weighed twice.
+        alone.doubt_losses();
+        assert_eq!(alone.paths[0].doubtful, Some(PathAnswers { sent: 20, answered: 19 }));
+        assert!(alone.lossiest().is_none());
+    }
+
+    #[test]
+    fn a_path_that_has_all_of_its_answers_shows_that_nothing_limits() {
+        let mut two = found(&[(20, 20), (20, 8)]);
+        two.doubt_losses();
+        assert!(two.paths.iter().all(|path| path.doubtful.is_none()));
+        assert_eq!(two.lossiest().map(|path| path.answered), Some(8));
+    }
 }

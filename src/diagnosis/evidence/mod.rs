@@ -359,6 +359,8 @@ impl<'a> Evidence<'a> {
     /// The addresses of the target that anything was sent to or looked up for, each once. Hosts that only redirects led to are left out,
     /// unless no connection to them stood: then what is wrong with their addresses is what the target's user meets.
     pub(crate) fn addresses(&self) -> Vec<IpAddr> {
+        // Only where a router ended it, the search for the path MTU tells more of the address than of sizes.
+        let refused = |failure: &netsonde_contract::failure::Failure| failure.icmp.is_some();
         let mut addresses = Vec::new();
         let stood = |address: IpAddr| self.attempts.iter().any(|attempt| attempt.address.ip() == address && attempt.connected());
         let matters = |attempt: &&Attempt<'_>| !attempt.redirected || !stood(attempt.address.ip());
@@ -367,6 +369,7 @@ impl<'a> Evidence<'a> {
             .chain(self.echoes.iter().map(|echo| echo.address))
             .chain(self.traces.iter().map(|trace| trace.target))
             .chain(self.routes.iter().map(|route| route.target))
+            .chain(self.mtus.iter().filter(|mtu| mtu.failure.as_ref().is_some_and(refused)).map(|mtu| mtu.address))
             .chain(self.sendings_to_target().map(|sending| sending.address.ip()));
         for address in all {
             if !addresses.contains(&address) {

@@ -143,6 +143,11 @@ impl<'a> Evidence<'a> {
             let of_echo = echo.fact.errors.iter().chain(echo.fact.failure.iter().filter_map(|failure| failure.icmp.as_ref()));
             errors.extend(of_echo.map(|error| IcmpSeen { id: echo.id, error, came_us: None, ttl: None }));
         }
+        for mtu in self.mtus_of(address) {
+            if let Some(error) = mtu.fact.failure.as_ref().and_then(|failure| failure.icmp.as_ref()) {
+                errors.push(IcmpSeen { id: mtu.id, error, came_us: Some(mtu.at_us + mtu.took_us), ttl: None });
+            }
+        }
         for hop in self.hops_of(address) {
             for reply in hop.fact.probes.iter().filter_map(|probe| probe.reply.as_ref()) {
                 if let (ReplyKind::Unreachable, Some(error)) = (reply.kind, &reply.icmp) {
@@ -247,7 +252,8 @@ impl<'a> Evidence<'a> {
     pub(crate) fn first_sent_us(&self, address: IpAddr) -> Option<u64> {
         let attempts = self.attempts().iter().filter(|attempt| attempt.address.ip() == address).map(|attempt| attempt.at_us);
         let echoes = self.echoes_of(address).filter(|echo| echo.sent > 0).map(|echo| echo.at_us);
-        attempts.chain(echoes).chain(self.hops_of(address).iter().map(|hop| hop.at_us)).min()
+        let mtus = self.mtus_of(address).filter(|mtu| !mtu.probes.is_empty()).map(|mtu| mtu.at_us);
+        attempts.chain(echoes).chain(mtus).chain(self.hops_of(address).iter().map(|hop| hop.at_us)).min()
     }
 
     /// The round trip to a router on the way, as it answered to probes that expired there; its distance is known with it.

@@ -117,6 +117,8 @@ impl Evidence<'_> {
                     Fact::Trace(trace) => trace.target.is_unspecified(),
                     Fact::Exchange(exchange) => keeps_no_cookies(exchange),
                     // Most hosts answer no UDP packet to a closed port: nothing was measured, and nothing is wrong.
+                    // A router that says why is another matter.
+                    Fact::Mtu(mtu) if mtu.failure.as_ref().is_some_and(|failure| failure.icmp.is_some()) => false,
                     Fact::Mtu(mtu) => mtu.passed_bytes.is_none() || mtu.limit == MtuLimit::Unknown,
                     _ => false,
                 };
@@ -185,6 +187,9 @@ fn of_mtu(mtu: &Mtu) -> Option<Found> {
     let what = match (mtu.limit, mtu.passed_bytes, mtu.stopped_bytes) {
         (MtuLimit::Untold, Some(passed), Some(stopped)) => {
             format!("packets of {stopped} bytes vanish without a word, and packets of {passed} bytes pass")
+        }
+        (_, None, _) | (MtuLimit::Unknown, _, _) if mtu.failure.as_ref().is_some_and(|failure| failure.icmp.is_some()) => {
+            words(mtu.failure.as_ref(), String::new)
         }
         (_, None, _) | (MtuLimit::Unknown, _, _) => "its large packets could not be told from lost ones".to_owned(),
         _ => return None,

@@ -1,11 +1,13 @@
 use super::{failure, of};
 use crate::units;
-use netsonde_contract::observation::{Echo, EchoReply, EchoStatistics, ExtraKind, Fact, RttDistribution, Sweep};
+use netsonde_contract::observation::{Echo, EchoReply, EchoStatistics, ExtraKind, Fact, RttDistribution, Sweep, SweepTarget};
 use netsonde_contract::outcome::Outcome;
 use std::net::IpAddr;
 
 /// Replies listed one by one; beyond that, smallest, middle and largest say more.
 const MAX_REPLIES: usize = 100;
+/// Answering addresses listed: a /24, one line each would be read by nobody.
+const MAX_ANSWERING: usize = 256;
 /// Silent addresses listed; the whole list stands in the bundle.
 const MAX_SILENT: usize = 20;
 
@@ -28,16 +30,27 @@ pub(super) fn line(echo: &Echo) -> String {
             line.push_str(&format!(", RTT {min} to {max}, median {median}"));
         }
     }
+    line.push_str(&ttls(&echo.replies));
     for oddity in echo.statistics.iter().flat_map(|statistics| oddities(statistics)) {
         line.push_str(&format!(", {oddity}"));
     }
     if let Some(error) = echo.errors.first() {
-        line.push_str(&format!(", {} from {}", error.words(), error.offender));
+        line.push_str(&format!(", {} from {}", error.in_full(), error.offender));
     }
     if let Some(found) = &echo.failure {
         line.push_str(&format!(", {}", failure::short(found)));
     }
     line
+}
+
+/// `, TTL 61`; `, TTL 57 to 61` where they differ; nothing where no socket told.
+fn ttls(replies: &[EchoReply]) -> String {
+    let ttls = || replies.iter().filter_map(|reply| reply.ttl);
+    match (ttls().min(), ttls().max()) {
+        (Some(least), Some(most)) if least == most => format!(", TTL {least}"),
+        (Some(least), Some(most)) => format!(", TTL {least} to {most}"),
+        _ => String::new(),
+    }
 }
 
 /// What a healthy network does not do.
@@ -86,10 +99,11 @@ pub(super) fn details(echo: &Echo) -> Vec<String> {
             ExtraKind::Late => "too late",
             ExtraKind::Other => "besides",
         };
-        lines.push(format!("#{} {kind} after {}", extra.sequence, units::duration(extra.rtt_us)));
+        let ttl = extra.ttl.map(|ttl| format!(", TTL {ttl}")).unwrap_or_default();
+        lines.push(format!("#{} {kind} after {}{ttl}", extra.sequence, units::duration(extra.rtt_us)));
     }
     for error in echo.errors.iter().take(MAX_REPLIES) {
-        lines.push(format!("{} from {} (type {} code {})", error.words(), error.offender, error.kind, error.code));
+        lines.push(format!("{} from {} (type {} code {})", error.in_full(), error.offender, error.kind, error.code));
     }
     lines
 }
@@ -121,6 +135,7 @@ pub(super) fn distribution(rtt: &RttDistribution) -> String {
 
 fn reply(reply: &EchoReply) -> String {
     let mut text = format!("#{} {}", reply.sequence, units::duration(reply.rtt_us));
+    text.extend(reply.ttl.map(|ttl| format!(" TTL {ttl}")));
     if reply.corrupt {
         text.push_str(" corrupt");
     }
@@ -159,6 +174,18 @@ pub(super) fn sweep_details(sweep: &Sweep) -> Vec<String> {
     if sweep.dropped_here > 0 {
         lines.push(format!("this machine dropped {} packets because it could not keep up", sweep.dropped_here));
     }
+    if !sweep.answering.is_empty() {
+        let answer = |target: &SweepTarget| {
+            let ttl = target.ttl.map(|ttl| format!(" TTL {ttl}")).unwrap_or_default();
+            format!("{} {}{ttl}", target.address, units::duration(target.min_rtt_us))
+        };
+        let mut answering: Vec<String> = sweep.answering.iter().take(MAX_ANSWERING).map(answer).collect();
+        let more = (sweep.answered as usize).saturating_sub(answering.len());
+        if more > 0 {
+            answering.push(format!("and {more} more"));
+        }
+        lines.push(format!("answers from {}", answering.join(", ")));
+    }
     if !sweep.silent.is_empty() {
         let mut silent: Vec<String> = sweep.silent.iter().take(MAX_SILENT).map(IpAddr::to_string).collect();
         let more = u64::from(sweep.asked.saturating_sub(sweep.answered)).saturating_sub(silent.len() as u64);
@@ -170,7 +197,7 @@ pub(super) fn sweep_details(sweep: &Sweep) -> Vec<String> {
     for found in &sweep.errors {
         let error = &found.error;
         let times = units::counted(found.count as usize, "time", "times");
-        let what = format!("{} from {} (type {} code {})", error.words(), error.offender, error.kind, error.code);
+        let what = format!("{} from {} (type {} code {})", error.in_full(), error.offender, error.kind, error.code);
         lines.push(format!("{what}, {times}, first for {}", found.first));
     }
     if !sweep.slowest.is_empty() {
@@ -186,5 +213,45 @@ fn clock(clock: &str) -> &str {
         "kernel_rx" => "the kernel (replies only)",
         "process" => "the program",
         other => other,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use serde_json::json;
+
+    fn echo(replies: serde_json::Value, errors: serde_json::Value) -> Echo {
+        serde_json::from_value(
+            json!({"host": "192.0.2.7", "address": "192.0.2.7", "sent": 2, "replies": replies, "errors": errors,
+            "size_bytes": 1472, "clock": "kernel_rx_tx", "dont_fragment": true}),
+        )
+        .unwrap()
+    }
+
+    #[test]
+    fn the_ttl_of_each_reply_stands_in_the_text() {
+        let reply = |sequence: u16, ttl: u8| json!({"sequence": sequence, "rtt_us": 1_000, "ttl": ttl});
+        let alike = echo(json!([reply(0, 61), reply(1, 61)]), json!([]));
+        assert_eq!(line(&alike), "192.0.2.7 2 of 2 replies, RTT 1.0 ms, TTL 61");
+        assert!(details(&alike).concat().contains("#1 1.0 ms TTL 61"), "{:?}", details(&alike));
+        assert!(line(&echo(json!([reply(0, 57), reply(1, 61)]), json!([]))).contains("TTL 57 to 61"));
+    }
+
+    #[test]
+    fn the_size_that_a_router_allows_stands_in_the_text() {
+        let told = json!([{"offender": "10.9.1.1", "type": 3, "code": 4, "mtu": 1400}]);
+        let echo = echo(json!([]), told);
+        assert_eq!(line(&echo), "192.0.2.7 0 of 2 replies, packet too big, at most 1400 bytes from 10.9.1.1");
+    }
+
+    #[test]
+    fn a_sweep_says_who_answered_with_time_and_ttl() {
+        let sweep: Sweep = serde_json::from_value(json!({"targets": 3, "asked": 3, "answered": 2, "sent": 3, "received": 2,
+            "answering": [{"address": "10.0.0.1", "min_rtt_us": 1_000, "ttl": 64}, {"address": "10.0.0.3", "min_rtt_us": 2_000}],
+            "silent": ["10.0.0.2"], "size_bytes": 56, "clock": "process", "sending_us": 1, "took_us": 1}))
+        .unwrap();
+        let lines = sweep_details(&sweep);
+        assert!(lines.contains(&"answers from 10.0.0.1 1.0 ms TTL 64, 10.0.0.3 2.0 ms".to_owned()), "{lines:?}");
     }
 }

@@ -104,6 +104,13 @@ fn one(found: &Multipath, path: &TracePath) -> String {
     let way: Vec<String> = path.hops.iter().map(|hop| hop.map_or("*".to_owned(), |address| address.to_string())).collect();
     let mut parts = vec![format!("path of flow {}: {}", path.flow, way.join(" > "))];
     parts.extend(path.loss.map(|loss| format!("loss {} of {} probes", percent(loss), path.sent)));
+    parts.extend(path.doubtful.map(|counts| {
+        let missing = counts.sent.saturating_sub(counts.answered);
+        format!(
+            "{missing} of {} probes unanswered, which its target's limit on answers may explain (tcp tells loss)",
+            counts.sent
+        )
+    }));
     parts.extend(path.rtt.map(|rtt| format!("median {}", units::duration(rtt.median_us))));
     if found.lossiest().is_some_and(|worst| std::ptr::eq(worst, path)) {
         parts.push("the lossy one".to_owned());
@@ -148,6 +155,21 @@ mod tests {
         assert!(lines[2].contains("10.0.0.2 > * > 192.0.2.1, loss 40 % (28 to 54 %) of 50 probes"), "{lines:?}");
         assert!(lines[2].ends_with("the lossy one"), "{lines:?}");
         assert!(!paths(&trace([0.1, 0.04, 0.2])).concat().contains("lossy"));
+    }
+
+    #[test]
+    fn counts_that_a_limit_may_have_made_are_told_without_a_loss() {
+        let path = json!({"flow": 0, "flows": 6, "hops": ["10.0.0.1", "192.0.2.1"], "sent": 0, "answered": 0,
+            "doubtful": {"sent": 8, "answered": 7}});
+        let trace: Trace = serde_json::from_value(json!({"host": "x", "target": "192.0.2.1", "protocol": "udp", "arrived": true,
+            "max_ttl": 30, "rounds": 2, "privileged": true, "took_us": 1,
+            "multipath": {"confidence": 95, "complete": true, "flows": 6, "probes": 12, "paths": [path]}}))
+        .unwrap();
+        let lines = paths(&trace);
+        assert!(
+            lines[1].contains("1 of 8 probes unanswered, which its target's limit") && !lines[1].contains("loss 1"),
+            "{lines:?}"
+        );
     }
 
     #[test]

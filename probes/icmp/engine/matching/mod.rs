@@ -83,6 +83,13 @@ pub(super) struct Timing {
     pub(super) refused: bool,
 }
 
+impl Target {
+    /// Neither a reply nor an error came for any request.
+    pub(super) fn is_silent(&self) -> bool {
+        self.requests.iter().all(|request| request.answer.is_none() && request.error.is_none())
+    }
+}
+
 impl Request {
     pub(super) fn timing(&self, answer: &Answer) -> Timing {
         let fits = |from: Duration, to: Duration| from <= to + SLACK;

@@ -121,7 +121,16 @@ mod tests {
 
     #[test]
     fn a_search_that_finds_a_dead_way_beside_a_whole_one_settles_it() {
-        let way = |answered| TracePath { flow: 0, flows: 4, hops: Vec::new(), sent: 10, answered, loss: None, rtt: None };
+        let way = |answered| TracePath {
+            flow: 0,
+            flows: 4,
+            hops: Vec::new(),
+            sent: 10,
+            answered,
+            loss: None,
+            doubtful: None,
+            rtt: None,
+        };
         let mut facts = trace("192.0.2.1", &["10.0.1.1", "192.0.2.1"]);
         if let Some(Fact::Trace(trace)) = facts.last_mut() {
             let paths = vec![way(10), way(0)];

@@ -111,6 +111,7 @@ mod tests {
                 sent: *sent,
                 answered: *answered,
                 loss: None,
+                doubtful: None,
                 rtt: None,
             };
             let paths = (1..).zip(counts).map(way).collect();

@@ -7,10 +7,10 @@ use crate::rules::path::loss;
 use crate::spot::Spot;
 use crate::threshold::USUAL_MTU_BYTES;
 use crate::wording::named;
-use netsonde_contract::failure::{Failure, FailureCode, Step};
+use netsonde_contract::failure::{Failure, FailureCode, IcmpError, IcmpMeaning, Step};
 use netsonde_contract::finding::{Place, Severity, Who};
 use netsonde_contract::id::ObservationId;
-use netsonde_contract::observation::{Mtu, MtuAnswer, MtuLimit};
+use netsonde_contract::observation::{Echo, Mtu, MtuAnswer, MtuLimit};
 use std::net::IpAddr;
 
 pub(in crate::rules) const LOWERED_RULE: Rule = Rule::new("path.mtu_lowered", &["path.mtu_blackhole"], lowered);
@@ -56,7 +56,38 @@ fn lowered(evidence: &Evidence<'_>) -> Vec<Candidate> {
             .next(Who::Customer, "Nothing has to be done, as long as ICMP errors are not filtered on the way.");
         Some(candidate)
     };
-    first_of_each_address(evidence, |mtu| of_mtu(mtu))
+    let mut found = first_of_each_address(evidence, |mtu| of_mtu(mtu));
+    let measured: Vec<IpAddr> = evidence.mtus.iter().map(|mtu| mtu.address).collect();
+    let pinged = evidence.addresses().into_iter().filter(|address| !measured.contains(address));
+    found.extend(pinged.filter_map(|address| too_large_a_ping(evidence, address)));
+    found
+}
+
+/// Pings that no router may cut, none of which was answered, as a router says that they are too big.
+fn too_large_a_ping(evidence: &Evidence<'_>, address: IpAddr) -> Option<Candidate> {
+    let unanswered = |echo: &&Seen<'_, Echo>| echo.fact.dont_fragment && echo.fact.replies.is_empty();
+    let told = |echo: &&'_ Seen<'_, Echo>| {
+        let too_big = |error: &&IcmpError| error.meaning() == IcmpMeaning::PacketTooBig && error.mtu.is_some_and(|mtu| mtu > 0);
+        echo.fact.errors.iter().find(too_big).cloned()
+    };
+    let (echo, error) = evidence.echoes_of(address).filter(unanswered).find_map(|echo| Some((echo, told(&echo)?)))?;
+    let headers = if address.is_ipv4() { 20 + 8 } else { 40 + 8 };
+    let (sent, mtu) = (echo.fact.size_bytes + headers, error.mtu?);
+    let sentence = format!(
+        "The pings of {sent} bytes to {} may not be cut and are too big for the way: the router {} says that it takes {mtu} bytes at most. Programs that hear such a message adapt to it.",
+        named(&echo.fact.host, address),
+        error.offender
+    );
+    let candidate = Candidate::new(Severity::Degraded, TOLD, sentence)
+        .at(Place { hop: evidence.hop_of(address, error.offender), address: Some(error.offender), ..Place::default() })
+        .about(Spot::Address(address))
+        .resting_on([echo.id])
+        .rejecting("path.mtu_blackhole", "The limit is told with an ICMP error, as it should be.", [echo.id])
+        .next(
+            Who::Customer,
+            format!("Nothing has to be done as long as ICMP errors are not filtered on the way; netsonde probe mtu {address} shows whether packets of {mtu} bytes pass."),
+        );
+    Some(candidate)
 }
 
 fn blackhole(evidence: &Evidence<'_>) -> Vec<Candidate> {
@@ -204,7 +235,7 @@ fn stalled<'a>(evidence: &Evidence<'a>, address: IpAddr) -> Vec<&'a ObservationI
 
 #[cfg(test)]
 mod tests {
-    use crate::scene::{Scene, echo_series, exchange, failure, icmp, mtu, tcp_mtu, trace};
+    use crate::scene::{Scene, echo_series, exchange, failure, icmp, mtu, sized, tcp_mtu, trace};
     use netsonde_contract::failure::{FailureCode, Step};
     use netsonde_contract::finding::Severity;
     use netsonde_contract::kind::Kind;
@@ -294,6 +325,23 @@ mod tests {
             mtu.told = Some(icmp("10.0.3.1", 3, 4));
         }
         assert_eq!(Scene::new(URL).check(Kind::Mtu, [fact]).is_healthy(), ["path.mtu_lowered"]);
+    }
+
+    fn large_ping(error: Option<netsonde_contract::failure::IcmpError>) -> Scene {
+        let mut fact = sized(echo_series("192.0.2.1", 2, 2, |_| {}), 1_472);
+        if let netsonde_contract::observation::Fact::Echo(echo) = &mut fact {
+            echo.dont_fragment = true;
+            echo.errors.extend(error);
+        }
+        Scene::new("192.0.2.1").check(Kind::Icmp, [fact])
+    }
+
+    #[test]
+    fn pings_that_a_router_calls_too_big_are_explained_by_the_size_that_it_tells() {
+        let told = netsonde_contract::failure::IcmpError { mtu: Some(1_400), ..icmp("10.0.3.1", 3, 4) };
+        let finding = large_ping(Some(told)).finds("path.mtu_lowered");
+        assert!(finding.sentence.contains("pings of 1500 bytes") && finding.sentence.contains("takes 1400 bytes"), "{finding:?}");
+        assert!(!large_ping(None).names("path.mtu_lowered"), "nobody said why");
     }
 
     #[test]

@@ -99,7 +99,9 @@ fn tried(evidence: &Evidence<'_>, address: IpAddr) -> String {
     if evidence.traces_of(address).next().is_some() {
         tried.push("traceroute".to_owned());
     }
-    format!("{} stay without an answer", list(&tried))
+    // "Ping" and "traceroute" stand for one thing each, "connections" for several.
+    let stays = if tried.len() == 1 && ports.is_empty() { "stays" } else { "stay" };
+    format!("{} {stays} without an answer", list(&tried))
 }
 
 #[cfg(test)]

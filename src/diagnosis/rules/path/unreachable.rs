@@ -192,9 +192,10 @@ fn ids<'a>(errors: &[IcmpSeen<'a>]) -> Vec<&'a ObservationId> {
 
 #[cfg(test)]
 mod tests {
-    use crate::scene::{Scene, connected, echo_error, icmp, icmp_ended, silent, trace, trace_after};
-    use netsonde_contract::failure::FailureCode;
+    use crate::scene::{Scene, connected, echo_error, failure, icmp, icmp_ended, mtu, silent, trace, trace_after};
+    use netsonde_contract::failure::{FailureCode, Step};
     use netsonde_contract::kind::Kind;
+    use netsonde_contract::observation::{Fact, MtuAnswer, MtuLimit, MtuProbe};
 
     #[test]
     fn a_router_without_a_route_is_named_with_its_hop() {
@@ -238,6 +239,20 @@ mod tests {
         let finding =
             scene.check(Kind::Traceroute, trace("192.0.2.1", &["10.0.1.1", "10.0.2.1", "*", "*"])).finds("path.no_route");
         assert_eq!(finding.place.hop, Some(3));
+    }
+
+    #[test]
+    fn a_search_for_the_path_mtu_that_a_router_ends_tells_of_a_missing_machine() {
+        let mut fact = mtu(MtuLimit::Unknown, 576, None);
+        if let Fact::Mtu(mtu) = &mut fact {
+            mtu.passed_bytes = None;
+            mtu.took_us = 3_060_000;
+            mtu.probes = vec![MtuProbe { size_bytes: 576, answer: MtuAnswer::Refused, took_us: Some(40_000) }];
+            let ended = failure(FailureCode::HostUnreachable, Step::Receive);
+            mtu.failure = Some(ended.with_icmp(icmp("10.0.3.1", 3, 1)));
+        }
+        let finding = Scene::new("192.0.2.1").check(Kind::Mtu, [fact]).finds("path.target_down");
+        assert_eq!(finding.place.address, Some("10.0.3.1".parse().unwrap()));
     }
 
     #[test]
