@@ -121,7 +121,7 @@ async fn dispatch(arguments: Arguments) -> Result<(), Stop> {
             let format = if json { Format::Json } else { format };
             agents::agents(&backend()?, command, &labels, format).await
         }
-        Command::Trigger(wish) => orders::trigger(&backend()?, place, wish, format).await,
+        Command::Trigger(wish) => orders::trigger(&backend()?, place, *wish, format).await,
         Command::Sign { draft, expires, how } => orders::sign(&backend()?, place, &draft, &expires, how, format).await,
         Command::Orders { command } => orders::orders(&backend()?, command, format).await,
         Command::Serve { port, key } => serve::serve(backend()?, place, port, key).await,

@@ -20,7 +20,7 @@ fn form(client: &Client, url: &str, fields: &[(&str, &str)]) -> RequestBuilder {
 async fn shown(answer: Response) -> String {
     assert_eq!(answer.status(), 200);
     let page = answer.text().await.unwrap();
-    let (_, rest) = page.split_once("name=\"order\" value=\"").expect("the order's form");
+    let (_, rest) = page.split_once("name=\"order\" value=\"").unwrap();
     rest.split('"').next().unwrap().to_owned()
 }
 

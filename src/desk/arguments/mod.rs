@@ -100,7 +100,7 @@ pub(crate) enum Command {
     /// Runs a probe set on enrolled agents: shows what will run, signs the order, and follows it to its findings.
     ///
     /// Exit code: 0 as expected, 1 a problem was found or a run failed, 4 an agent refused the order.
-    Trigger(TriggerWish),
+    Trigger(Box<TriggerWish>),
     /// Shows and signs a draft that was made on a page, or adds a signature to an order's file.
     Sign {
         /// The draft's id, or a file that `--output` wrote.
