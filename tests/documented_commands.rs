@@ -38,7 +38,9 @@ fn commands(text: &str) -> Vec<&str> {
 /// otherwise the words up to the end are read, and help is shown.
 fn complaint(command: &str) -> Option<String> {
     let mut words = Vec::new();
-    for word in command.split_whitespace().skip(1).filter(|word| !word.contains('…')) {
+    // What a person is to think of in an option's place cannot be tried.
+    let tried = command.split_once('…').map_or(command, |(before, _)| before.split(" --").next().unwrap_or_default());
+    for word in tried.split_whitespace().skip(1) {
         let replaced = PLACEHOLDERS.iter().fold(word.to_owned(), |word, (from, to)| word.replace(from, to));
         words.push(replaced);
     }

@@ -12,8 +12,9 @@ pub mod api;
 pub mod audit;
 /// The signed diagnostic bundle: pack, sign, verify.
 pub mod bundle;
-/// Root causes: the closed list of codes.
+/// What each kind sees, on which system and with which right.
 pub mod capability;
+/// Root causes: the closed list of codes.
 pub mod cause;
 /// Errors in files that people write, with file, line, column and the nearest known key.
 pub mod config_error;
