@@ -14,8 +14,8 @@ const APART: f64 = 0.85;
 /// They touch, and the interval of their difference still excludes that they lose the same.
 const DIFFERENT: f64 = 0.6;
 
-/// Fewer probes along a way may be lost by chance, or all arrive by it.
-const LEAST_PROBES: u32 = 5;
+/// Of fewer probes along a way the intervals of all lost and none lost have a part in common.
+const LEAST_PROBES: u32 = 4;
 /// A difference alone counts from so many lost on: two of ten are chance too often.
 const LEAST_LOST: u32 = 3;
 /// Other ways count for the comparison where they lose less than this part of what the lossy one does: a second lossy one does not.
