@@ -188,6 +188,34 @@ fn enough_networks_are_odd_and_fine() {
     assert!(healthy >= LEAST_HEALTHY, "only {healthy}");
 }
 
+/// For each rule that a network brings about there is another network on which it is near and wrong: the one's `never` names it.
+#[test]
+fn every_rule_with_a_scenario_has_a_near_miss() {
+    let mut near = BTreeSet::new();
+    for entry in fs::read_dir(top().join("tests/lab/scenarios")).unwrap() {
+        let text = fs::read_to_string(entry.unwrap().path()).unwrap();
+        let scenario: toml::Table = text.parse().unwrap();
+        let never = scenario.get("expect").and_then(|expect| expect.get("never")).and_then(|never| never.as_array());
+        near.extend(never.into_iter().flatten().filter_map(|code| code.as_str().map(str::to_owned)));
+    }
+    let excused = |code: &str| WITHOUT_SCENARIO.iter().any(|(without, _)| *without == code);
+    let missing: Vec<&str> =
+        netsonde_diagnosis::RULES.iter().map(|rule| rule.code).filter(|code| !near.contains(*code) && !excused(code)).collect();
+    assert!(missing.is_empty(), "{missing:?} stand in no scenario's `never`");
+}
+
+/// What a scenario showed is kept, so that rules are tried on it without a network.
+#[test]
+fn every_scenario_has_recorded_evidence() {
+    let stems = |folder: &str, ending: &str| -> BTreeSet<String> {
+        let entries = fs::read_dir(top().join(folder)).unwrap().map(|entry| entry.unwrap().file_name());
+        entries.filter_map(|name| Some(name.to_str()?.strip_suffix(ending)?.to_owned())).collect()
+    };
+    let (scenarios, evidence) = (stems("tests/lab/scenarios", ".toml"), stems("tests/golden", ".json.gz"));
+    let unmatched: Vec<&String> = scenarios.symmetric_difference(&evidence).collect();
+    assert!(unmatched.is_empty(), "{unmatched:?}: cargo lab NAME --write-golden");
+}
+
 #[test]
 fn every_rule_has_a_scenario() {
     let mut expected = BTreeSet::new();
