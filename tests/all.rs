@@ -19,6 +19,8 @@ mod golden;
 mod journeys;
 /// The path MTU over a real router.
 mod path_mtu;
+/// What nobody asked for and does not happen.
+mod quiet;
 /// Losses and sizes of one direction over a real router.
 mod reflect;
 /// Services of many protocols against the real programs.

@@ -263,3 +263,31 @@ fn documents_name_files_that_exist() {
         }
     }
 }
+
+#[test]
+fn each_claim_for_a_security_team_names_a_test_that_there_is() {
+    let text = fs::read_to_string(top().join("docs/for-your-security-team.md")).unwrap();
+    let run = fs::read_to_string(top().join("tests/run")).unwrap();
+    let sources: Vec<String> = ["src", "probes", "tests"]
+        .iter()
+        .flat_map(|folder| rust_files(&top().join(folder)))
+        .map(|path| fs::read_to_string(path).unwrap())
+        .collect();
+    let claims = text.split("| claim | test |").skip(1).flat_map(|table| {
+        let rows = table.lines().skip(2);
+        rows.take_while(|line| line.starts_with('|')).collect::<Vec<_>>()
+    });
+    let mut tests = 0;
+    for claim in claims {
+        let named = claim.trim_end_matches('|').rsplit('|').next().unwrap();
+        let names: Vec<&str> = named.split('`').skip(1).step_by(2).filter(|name| !name.contains([' ', '-'])).collect();
+        assert!(!names.is_empty(), "no test: {claim}");
+        for name in names {
+            let is_test = sources.iter().any(|source| source.contains(&format!("fn {name}()")));
+            let is_attack = top().join("tests/attacks").join(name).is_dir();
+            assert!(is_test || is_attack || run.contains(&format!("stage_{name}()")), "{name} is no test: {claim}");
+            tests += 1;
+        }
+    }
+    assert!(tests > 40, "{tests} tests were found: the tables are not read");
+}

@@ -128,6 +128,11 @@ impl Agent {
         Ok(())
     }
 
+    /// The running process's number.
+    pub fn process_id(&self) -> Option<u32> {
+        self.process.as_ref().and_then(|process| process.id())
+    }
+
     /// Kills the agent as a crash would.
     ///
     /// # Errors
