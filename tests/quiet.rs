@@ -10,7 +10,7 @@ use std::process::Output;
 /// Packets that the client's programs sent since the counters were made, over any interface. What the kernel says by itself as a neighbour
 /// and as a listener to groups is left out.
 fn sent(network: &SmallNetwork) -> u64 {
-    let output = network.command("c").args(["nft", "-j", "list", "counter", "inet", "sent", "packets"]).output().unwrap();
+    let output = network.command("c").args(["nft", "-j", "list", "counter", "inet", "sent", "counted"]).output().unwrap();
     let listed: serde_json::Value = serde_json::from_slice(&output.stdout).unwrap_or_else(|error| panic!("{error}: {output:?}"));
     listed["nftables"][1]["counter"]["packets"].as_u64().unwrap()
 }
@@ -31,11 +31,11 @@ fn a_preview_sends_no_packet() {
     network.shell(&format!(
         "ip netns exec {} nft -f - <<'X'
 table inet sent {{
-  counter packets {{ }}
+  counter counted {{ }}
   chain output {{
     type filter hook output priority 0;
     icmpv6 type {{ nd-router-solicit, nd-neighbor-solicit, nd-neighbor-advert, mld-listener-report, mld-listener-done, mld2-listener-report }} accept
-    counter name packets
+    counter name counted
   }}
 }}
 X",
@@ -78,7 +78,9 @@ async fn a_service_listens_on_no_port_until_it_is_told_to() {
     let stage = Stage::new().unwrap();
     let server = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
     let target = server.local_addr().unwrap();
-    let schedules = format!("[[schedule]]\nname = \"shop\"\nset = \"port\"\ntargets = [\"{target}\"]\nevery = \"10s\"\nsplay = \"1ms\"\nbudget = \"8s\"\n");
+    let schedules = format!(
+        "[[schedule]]\nname = \"shop\"\nset = \"port\"\ntargets = [\"{target}\"]\nevery = \"10s\"\nsplay = \"1ms\"\nbudget = \"8s\"\n[schedule.health]\nok_after = 1\n"
+    );
     let mut agent = Agent::on(&stage, "quiet", "version = 1\n", None).unwrap();
     agent.configure(&schedules).unwrap();
     agent.start(&stage).unwrap();
