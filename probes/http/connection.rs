@@ -43,8 +43,11 @@ pub(super) struct Connection {
     clock: Clock,
     notes: Notes,
     /// Moves the bytes. It ends with the connection, so that a check that is cut off leaves nothing running.
-    _driver: AbortOnDropHandle<()>,
+    driver: AbortOnDropHandle<()>,
 }
+
+/// How long the end of a connection may take: what was asked has been answered, and nobody waits for more.
+const FAREWELL_WAIT: Duration = Duration::from_millis(250);
 
 enum Sender {
     Http1(http1::SendRequest<Payload>),
@@ -81,7 +84,16 @@ impl Connection {
             let (sender, connection) = builder.handshake(io).await?;
             (Sender::Http1(sender), tokio::spawn(async move { drop(connection.with_upgrades().await) }))
         };
-        Ok(Self { sender, clock, notes, _driver: AbortOnDropHandle::new(driver) })
+        Ok(Self { sender, clock, notes, driver: AbortOnDropHandle::new(driver) })
+    }
+
+    /// Ends the connection as its protocols want it (RFC 9110 section 3.3; close_notify, RFC 8446 section 6.1, and a FIN): one that is
+    /// just dropped looks cut off to the server. The response has to be read or dropped before.
+    pub(super) async fn farewell(self) {
+        let Self { sender, driver, .. } = self;
+        drop(sender);
+        // A server that goes on, or is gone, is left.
+        let _ = tokio::time::timeout(FAREWELL_WAIT, driver).await;
     }
 
     /// Sends the request and waits for the response's head.

@@ -85,18 +85,22 @@ async fn speak(
     let (connection, notes) = Connection::open(wire, version, clock).await;
     let mut connection = connection.map_err(|error| foreign(&error, &notes, draft))?;
     let _carrying = request.ledger.as_ref().filter(|_| request.post != Post::Nothing).map(Ledger::carrying);
-    let head = converse(request, &mut connection, &notes, message, draft).await?;
-    let status = head.response.status().as_u16();
+    let Head { response, read_at, .. } = converse(request, &mut connection, &notes, message, draft).await?;
+    let status = response.status().as_u16();
     draft.expected = request.params.expects(status);
     draft.location = redirect::location(request.url, status, draft.header("location"));
     let mut result = Ok(());
     if request.post != Post::Nothing {
+        drop(response);
         draft.transfer = request.ledger.as_ref().map(|ledger| Box::new(ledger.transfer(TransferEnd::Complete)));
     } else if request.params.method == HttpMethod::Get {
-        result = body::read(request, head.response.into_body(), &notes, draft, sought).await;
-        draft.phases.body_us = Some(microseconds(clock.now().saturating_sub(head.read_at)));
+        result = body::read(request, response.into_body(), &notes, draft, sought).await;
+        draft.phases.body_us = Some(microseconds(clock.now().saturating_sub(read_at)));
+    } else {
+        drop(response);
     }
     count(&notes, draft);
+    connection.farewell().await;
     result
 }
 

@@ -1,6 +1,8 @@
+use super::machine::allowance::Allowance;
 use super::machine::ledger::Ledger;
 use super::machine::schedule::Schedule;
 use super::machine::search::{Question, Search};
+use super::machine::series::{Sampled, Series};
 use super::machine::sizes::Sizes;
 use super::machine::{Command, Machine, Phase, Plan};
 use super::udp::is_too_long;
@@ -30,7 +32,8 @@ pub(super) struct Tracing<'c> {
     machine: Machine,
     sizes: Option<Sizes>,
     search: Option<Search>,
-    /// Along the paths that the search found.
+    /// Along the paths that the search found, to a target that limits its answers and to one that does not.
+    limited: Option<Series>,
     series: Option<Schedule>,
     rates: Option<Schedule>,
     current: Part,
@@ -49,6 +52,7 @@ enum Part {
     Hops,
     Sizes,
     Search,
+    Limited,
     Series,
     Rates,
 }
@@ -65,6 +69,7 @@ impl<'c> Tracing<'c> {
             machine: Machine::new(plan(context, params, target, params.flow == FlowChoice::Each), began),
             sizes: None,
             search: None,
+            limited: None,
             series: None,
             rates: None,
             current: Part::Hops,
@@ -99,7 +104,12 @@ impl<'c> Tracing<'c> {
             self.ask_names().await;
         }
         self.ended = true;
-        self.machine.distance().is_some()
+        self.distance().is_some()
+    }
+
+    /// Of the target, as the first trace has it, or where that one's own way did not lead there, as another flow's has.
+    fn distance(&self) -> Option<u8> {
+        self.machine.distance().or_else(|| self.search.as_ref()?.distance())
     }
 
     async fn go_deeper(&mut self, wire: &mut impl Wire) {
@@ -123,23 +133,50 @@ impl<'c> Tracing<'c> {
                 confidence: self.params.confidence,
             };
             let silent = (1..=last).filter(|ttl| !answering.contains(ttl)).collect();
-            self.search = Some(Search::new(question, silent, Ledger::new(self.number(Part::Search), timeout)));
+            let answered = self.machine.arrivals();
+            let allowance = self.answers_are_limited().then(|| Allowance::after(answered, self.began, now()));
+            self.search = Some(Search::new(question, silent, allowance, Ledger::new(self.number(Part::Search), timeout)));
             self.carry_out(wire).await;
             self.show();
         }
-        let flows: Vec<u16> = self.search.iter().flat_map(Search::ways).map(|way| way.representative).collect();
-        if !flows.is_empty() && self.machine.distance().is_some() && self.params.path_probes > 0 && self.failure.is_none() {
-            let ledger = Ledger::new(self.number(Part::Series), timeout);
-            let (each, limited) = (self.params.path_probes, self.answers_are_limited());
-            self.series = Some(Schedule::along(&flows, each, self.params.max_ttl, limited, ledger, now()));
+        if self.params.multipath && self.context.recorder.lingers() && self.distance().is_none() && self.failure.is_none() {
+            self.machine.wait_for_search(GIVEN_UP);
+            self.current = Part::Hops;
             self.carry_out(wire).await;
         }
+        if self.distance().is_some() && self.params.path_probes > 0 && self.failure.is_none() {
+            self.ask_along_paths(wire, timeout).await;
+        }
         if self.params.rate_test && self.failure.is_none() {
-            let routers: Vec<u8> = answering.into_iter().filter(|ttl| Some(*ttl) != self.machine.distance()).collect();
+            let routers: Vec<u8> = answering.into_iter().filter(|ttl| Some(*ttl) != self.distance()).collect();
             let ledger = Ledger::new(self.number(Part::Rates), timeout);
             self.rates = Some(Schedule::two_rates(&routers, ledger, now()));
             self.carry_out(wire).await;
         }
+    }
+
+    async fn ask_along_paths(&mut self, wire: &mut impl Wire, timeout: Duration) {
+        let Some(search) = &self.search else { return };
+        let ways = search.ways();
+        let (allowance, now) = (search.allowance(), self.context.clock.now());
+        let sampled = |way: &super::machine::search::Way| {
+            let (sent, answered) = search.sampled(&way.flows);
+            Sampled { flow: way.representative, sent, answered }
+        };
+        let sampled: Vec<Sampled> = ways.iter().map(sampled).collect();
+        let (each, ttl) = (self.params.path_probes, self.params.max_ttl);
+        if sampled.is_empty() {
+            return;
+        }
+        if let Some(allowance) = allowance {
+            let ledger = Ledger::new(self.number(Part::Limited), timeout);
+            self.limited = Some(Series::new(self.target, sampled, (each, ttl), allowance, ledger, now));
+        } else {
+            let flows: Vec<u16> = sampled.iter().map(|path| path.flow).collect();
+            let ledger = Ledger::new(self.number(Part::Series), timeout);
+            self.series = Some(Schedule::along(&flows, each, ttl, ledger, now));
+        }
+        self.carry_out(wire).await;
     }
 
     /// The first number of the part that is to come, which becomes the current one.
@@ -148,6 +185,7 @@ impl<'c> Tracing<'c> {
             self.machine.len(),
             self.sizes.as_ref().map_or(0, Sizes::len),
             self.search.as_ref().map_or(0, Search::len),
+            self.limited.as_ref().map_or(0, Series::len),
             self.series.as_ref().map_or(0, Schedule::len),
             self.rates.as_ref().map_or(0, Schedule::len),
         ];
@@ -161,6 +199,7 @@ impl<'c> Tracing<'c> {
         match part {
             Part::Sizes => self.sizes.as_mut().map(|phase| phase as &mut dyn Phase),
             Part::Search => self.search.as_mut().map(|phase| phase as &mut dyn Phase),
+            Part::Limited => self.limited.as_mut().map(|phase| phase as &mut dyn Phase),
             Part::Series => self.series.as_mut().map(|phase| phase as &mut dyn Phase),
             Part::Rates => self.rates.as_mut().map(|phase| phase as &mut dyn Phase),
             Part::Hops => None,
@@ -279,7 +318,8 @@ impl<'c> Tracing<'c> {
         let search = self.search.as_ref()?;
         let path = |way: super::machine::search::Way| {
             let flow = way.representative;
-            let tally = self.series.as_ref().map(|series| series.tally(flow, self.target, now));
+            let unlimited = || Some(self.series.as_ref()?.tally(flow, self.target, now));
+            let tally = self.limited.as_ref().and_then(|series| series.tally(flow, now)).or_else(unlimited);
             TracePath {
                 flow,
                 flows: u16::try_from(way.flows.len()).unwrap_or(u16::MAX),
@@ -337,7 +377,7 @@ impl<'c> Tracing<'c> {
 
     /// The trace as it is known now.
     fn trace(&self, now: Duration) -> Fact {
-        let distance = self.machine.distance();
+        let distance = self.distance();
         let traits = self.traits.as_ref();
         Fact::Trace(Trace {
             host: self.params.host.clone(),
@@ -372,7 +412,8 @@ impl<'c> Tracing<'c> {
 
 fn plan(context: &Context, params: &TracerouteParams, target: IpAddr, each_flow: bool) -> Plan {
     let timeout = Duration::from_millis(params.timeout_ms);
-    let search = if context.recorder.lingers() { GIVEN_UP } else { Duration::ZERO };
+    // Where other flows are tried as well, they may arrive: it is waited for after them.
+    let search = if context.recorder.lingers() && !params.multipath { GIVEN_UP } else { Duration::ZERO };
     Plan { target, max_ttl: params.max_ttl, rounds: params.rounds, timeout, search, each_flow }
 }
 

@@ -1,5 +1,6 @@
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
+use std::borrow::Cow;
 use std::net::IpAddr;
 
 /// Why one network operation failed, as it was seen and without a conclusion.
@@ -28,10 +29,21 @@ impl Failure {
         Self { code: FailureCode::from_io(error), during, text: error.to_string(), os_error: error.raw_os_error(), icmp: None }
     }
 
+    /// The text for people: without the number that the system has for the same words.
+    pub fn words(&self) -> String {
+        without_number(&self.text).into_owned()
+    }
+
     pub fn with_icmp(mut self, icmp: IcmpError) -> Self {
         self.icmp = Some(icmp);
         self
     }
+}
+
+/// The words without ` (os error 111)`, which says the same once more, for programs.
+pub fn without_number(text: &str) -> Cow<'_, str> {
+    let numbered = text.split_once(" (os error ").and_then(|(before, rest)| Some((before, rest.split_once(')')?)));
+    numbered.map_or(Cow::Borrowed(text), |(before, (_, after))| Cow::Owned(format!("{before}{after}")))
 }
 
 /// The step of an exchange in which a failure came.

@@ -1,6 +1,7 @@
 //! Dates, durations and lists in words.
 
 use jiff::Timestamp;
+use netsonde_contract::failure::without_number;
 use std::fmt::Display;
 use std::net::IpAddr;
 
@@ -44,11 +45,7 @@ pub(crate) fn plain(text: &str) -> String {
     if text.contains("unexpected message") || text.contains("operation was canceled") {
         return "what came is no answer to the request".to_owned();
     }
-    let numbered = text.split_once(" (os error ").and_then(|(before, rest)| Some((before, rest.split_once(')')?)));
-    match numbered {
-        Some((before, (_, after))) => format!("{before}{after}"),
-        None => text.to_owned(),
-    }
+    without_number(text).into_owned()
 }
 
 /// `a`, `a and b`, `a, b and c`.

@@ -11,6 +11,8 @@ they come in at the near end. The kernel stamps both by one clock, and between t
 other is the wire's own. What a tool reports minus that is its error. Once with the
 machine as it is, once with every processor kept busy, once over a path of 10 ms, and once with both.
 
+A full run takes three to five minutes, most of them the series at 10 ms a request; what is being measured is said on stderr as it begins.
+
 Sweep: every address of 10.99.0.0/16 is local to the far end. Each tool asks the first so many of them once.
 """
 
@@ -32,6 +34,11 @@ NEAR_ADDRESS, FAR_ADDRESS = "10.98.0.1", "10.98.0.2"
 INTERFACE = "near0"
 # Everything that a run starts ends after this at the latest.
 LIMIT_S = 120
+
+
+def progress(what):
+    """Says what takes its time now: stdout has the tables alone."""
+    print(f"{time.strftime('%H:%M:%S')} {what}", file=sys.stderr, flush=True)
 
 
 def run(*command, check=True, **options):
@@ -168,6 +175,7 @@ def rtt_errors(tools, count, folder):
             continue
         for busy in (False, True):
             for name, measure in tools.items():
+                progress(f"{name}: {count} requests, path of {delay_ms} ms, processors {'busy' if busy else 'as they are'}")
                 with Busy(busy):
                     with Capture(folder) as capture:
                         reported, clock = measure(count)
@@ -204,6 +212,7 @@ def sweeps(netsonde, targets):
     rows = []
     for rate in (1_000, 20_000, 50_000):
         command = [netsonde, "probe", "icmp", "10.99.0.1", "--targets", f"10.99.0.2-{last}", "--count", "1", "--rate", str(rate)]
+        progress(f"netsonde: sweep of {targets} targets at {rate} a second")
         wall, cpu, memory, text = timed([*command, "--format", "json"])
         sweep = json.loads(text[text.index("{") :])["outcomes"][0]["observations"][0]
         rows.append({
@@ -214,6 +223,7 @@ def sweeps(netsonde, targets):
         for name, options in (("fping", []), ("fping -i1", ["-i1", "-r0"]), ("fping -i0 -r0 -t500", ["-i0", "-r0", "-t500"])):
             if name == "fping" and targets > 1_000:
                 continue
+            progress(f"{name}: sweep of {targets} targets")
             wall, cpu, memory, text = timed(["fping", "-q", "-s", *options, "-g", "10.99.0.1", last])
             found = {word: int(number) for number, word in re.findall(r"(\d+) (targets|alive)", text)}
             rows.append({
@@ -234,18 +244,22 @@ def table(rows):
 
 def main():
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--netsonde", default="target/release/netsonde")
+    default = os.environ.get("NETSONDE", "target/release/netsonde")
+    parser.add_argument("--netsonde", default=default, help="the program, else that of the variable NETSONDE")
     parser.add_argument("--count", type=int, default=1_000, help="echo requests of each series (at most 1000)")
     parser.add_argument("--targets", type=int, default=10_000, help="addresses of each sweep (at most 10000)")
     parser.add_argument("--json", help="also write the figures to this file")
     arguments = parser.parse_args()
     netsonde = os.path.abspath(arguments.netsonde)
+    if not os.access(netsonde, os.X_OK):
+        sys.exit(f"{netsonde} is no program: cargo build --release -p netsonde-agent builds it, or give --netsonde FILE")
     if os.geteuid() != 0:
         sys.exit("network namespaces need root")
     tools = {"netsonde": by_netsonde(netsonde, "auto"), "netsonde portable": by_netsonde(netsonde, "portable"), "ping": by_ping}
     if shutil.which("fping"):
         tools["fping"] = by_fping
     try:
+        progress("building the network")
         build_network()
         with tempfile.TemporaryDirectory() as folder:
             load = os.getloadavg()[0]

@@ -118,9 +118,16 @@ impl Network {
         }
         lines.iter().try_for_each(|line| self.ip(before, line))?;
         // A packet whose time is up here goes nowhere, and so it takes no turn.
-        let turn = format!("ct mark 0 ct mark set numgen inc mod 2 offset {FIRST_MARK}");
+        // A reset ends what the kernel tracks of a flow, and its ports keep their way: hence the table of its own.
+        let key = "meta l4proto . th sport . th dport";
+        let turn = format!(
+            "ct mark 0 ct mark set {key} map @ways\n\
+             ct mark 0 ct mark set numgen inc mod 2 offset {FIRST_MARK}\n\
+             add @ways {{ {key} : ct mark }}"
+        );
         let rules = format!(
             "table inet share {{\n\
+             map ways {{\ntype inet_proto . inet_service . inet_service : mark\nflags dynamic,timeout\ntimeout 1m\nsize 65535\n}}\n\
              chain turn {{\n{turn}\n}}\n\
              chain pre {{\ntype filter hook prerouting priority -150;\n\
              iifname != \"to-{client_side}\" return\n\

@@ -6,10 +6,11 @@ use bytes::Bytes;
 use http_body_util::Full;
 use hyper_util::rt::{TokioExecutor, TokioIo};
 use netsonde_contract::bundle::hexadecimal;
-use netsonde_contract::kind::HttpMethod;
+use netsonde_contract::kind::{HttpMethod, HttpParams};
 use sha2::{Digest, Sha256};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::sync::Notify;
 
 #[tokio::test]
@@ -120,6 +121,28 @@ async fn a_server_that_agrees_on_http_2_is_spoken_to_in_it() {
     assert_eq!(exchange.body_sha256, Some(hexadecimal(&Sha256::digest(text.as_bytes()))));
     assert!(exchange.phases.send_us.is_some() && exchange.phases.first_byte_us.is_some());
     assert_eq!(handshakes(&context)[0].alpn.as_deref(), Some("h2"));
+}
+
+#[tokio::test]
+async fn the_server_hears_that_the_connection_ends_and_not_that_it_breaks_off() {
+    let authority = Authority::new("own");
+    let (heard, mut ends) = tokio::sync::mpsc::unbounded_channel();
+    let address = listen_tls(LOOPBACK, authority.issue(&["127.0.0.1"]).config(), move |mut stream| {
+        let heard = heard.clone();
+        async move {
+            let body = if head(&mut stream).await.starts_with("GET") { "ok" } else { "" };
+            let answer = format!("HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\n{body}");
+            let _ = stream.write_all(answer.as_bytes()).await;
+            let end = stream.read(&mut [0; 16]).await;
+            let _ = heard.send(end.map_err(|error| error.kind()));
+        }
+    })
+    .await;
+    for method in [HttpMethod::Get, HttpMethod::Head] {
+        let params = HttpParams { method, ..params(format!("https://{address}/")) };
+        assert_eq!(run(&context(&[&authority]), &params).await, Ok(Ending::AsExpected));
+        assert_eq!(ends.recv().await, Some(Ok(0)), "close_notify is an end, anything else an error ({method:?})");
+    }
 }
 
 #[tokio::test]

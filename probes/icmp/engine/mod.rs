@@ -205,8 +205,15 @@ impl<'c> Sending<'c> {
         let headers = if address.is_ipv4() { 20 + 8 } else { 40 + 8 };
         let size = self.params.size_bytes.saturating_add(headers);
         let least = match known_mtu(address) {
-            Ok(mtu) => format!("the way to {address} takes {mtu} bytes in one piece, as far as this machine knows"),
-            Err(_) => format!("this machine's interface does not take as much towards {address} in one piece"),
+            Ok(mtu) => format!(
+                "the way to {address} takes {mtu} bytes in one piece, as far as this machine knows; ask with a size of at most {} bytes, \
+                 or without dont_fragment",
+                mtu.saturating_sub(headers)
+            ),
+            Err(_) => format!(
+                "this machine's interface does not take as much towards {address} in one piece; ask with a smaller size, or without \
+                 dont_fragment"
+            ),
         };
         Failure { text: format!("the packet of {size} bytes does not leave this machine: {least}"), ..failure }
     }

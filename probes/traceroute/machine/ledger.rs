@@ -80,6 +80,12 @@ impl Ledger {
         open.map(|entry| entry.sent + self.timeout).max()
     }
 
+    /// When the next probe that is unanswered and still waited for times out.
+    pub(in crate::traceroute) fn next_expiry(&self, now: Duration) -> Option<Duration> {
+        let open = self.entries.iter().filter(|entry| entry.answer.is_none());
+        open.map(|entry| entry.sent + self.timeout).filter(|until| now < *until).min()
+    }
+
     /// Answered, or timed out: what may be counted at this time.
     pub(in crate::traceroute) fn counted(&self, entry: &Entry, now: Duration) -> bool {
         entry.answer.is_some() || now >= entry.sent + self.timeout

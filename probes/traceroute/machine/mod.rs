@@ -8,6 +8,8 @@
 //! probe that matters was answered or has timed out: one time-out after the last probe at the latest, and where nothing ended the way,
 //! once a router that looks for the target would have given up and said so.
 
+/// How many answers a target has ready that limits them.
+pub(super) mod allowance;
 /// Probes under way, by number.
 pub(super) mod ledger;
 #[cfg(test)]
@@ -16,6 +18,8 @@ mod networks;
 pub(super) mod schedule;
 /// All paths that flows take.
 pub(super) mod search;
+/// The loss of each path where the target limits its answers.
+pub(super) mod series;
 /// The largest packet up to each hop.
 pub(super) mod sizes;
 #[cfg(test)]
@@ -223,6 +227,17 @@ impl Machine {
     /// How many numbers its probes take.
     pub(super) fn len(&self) -> u16 {
         u16::try_from(self.probes.len()).unwrap_or(u16::MAX)
+    }
+
+    /// Waits anew, until this long after the beginning, for a router that gives up its search for the target.
+    pub(super) fn wait_for_search(&mut self, search: Duration) {
+        self.plan.search = search;
+    }
+
+    /// How many probes the target has answered.
+    pub(super) fn arrivals(&self) -> u32 {
+        let arrived = self.replies().filter(|(_, reply)| reply.kind == ReplyKind::Arrived).count();
+        u32::try_from(arrived).unwrap_or(u32::MAX)
     }
 
     /// Where another router answered to the one flow than a round before; nothing where each probe was a flow of its own.

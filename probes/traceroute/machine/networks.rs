@@ -1,8 +1,10 @@
 //! Networks with several paths, limits and narrow links, as data, on a clock that jumps from event to event.
 
+use super::allowance::Allowance;
 use super::ledger::Ledger;
 use super::schedule::Schedule;
 use super::search::{Question, Search};
+use super::series::{Sampled, Series};
 use super::sizes::Sizes;
 use super::*;
 use netsonde_contract::observation::RateVerdict;
@@ -64,7 +66,7 @@ fn hash(flow: u16, salt: u32, ways: u32) -> u8 {
 
 fn search(distance: u8, silent: &[u8]) -> Search {
     let question = Question { target: TARGET, distance, arrived: true, max_ttl: 30, confidence: 95 };
-    Search::new(question, silent.iter().copied().collect(), Ledger::new(100, TIMEOUT))
+    Search::new(question, silent.iter().copied().collect(), None, Ledger::new(100, TIMEOUT))
 }
 
 #[test]
@@ -158,7 +160,7 @@ fn a_limited_router_is_told_from_a_lossy_and_a_good_one() {
 
 #[test]
 fn loss_and_times_are_counted_for_each_path() {
-    let mut schedule = Schedule::along(&[3, 8], 40, 30, false, Ledger::new(0, TIMEOUT), Duration::ZERO);
+    let mut schedule = Schedule::along(&[3, 8], 40, 30, Ledger::new(0, TIMEOUT), Duration::ZERO);
     let mut count = 0_u32;
     let (ended, _) = run(&mut schedule, |seen| {
         count += u32::from(seen.flow == 8);
@@ -187,33 +189,112 @@ impl Bucket {
     }
 }
 
+fn unsampled(flow: u16) -> Sampled {
+    Sampled { flow, sent: 0, answered: 0 }
+}
+
+fn series(paths: &[Sampled], ready: bool) -> Series {
+    let allowance = if ready { Allowance::after(0, Duration::ZERO, Duration::ZERO) } else { Allowance::none(Duration::ZERO) };
+    Series::new(TARGET, paths.to_vec(), (20, 30), allowance, Ledger::new(0, TIMEOUT), Duration::ZERO)
+}
+
 #[test]
 fn the_limit_of_a_target_that_was_asked_to_its_end_makes_no_loss() {
     for flows in [&[3][..], &[3, 8], &[1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12]] {
         // What it sends at once was used up by the search just before.
         let mut bucket = Bucket { tokens: Duration::ZERO, last: Duration::ZERO };
-        let mut schedule = Schedule::along(flows, 20, 30, true, Ledger::new(0, TIMEOUT), Duration::ZERO);
-        let (ended, sent) = run(&mut schedule, |seen| bucket.gives(seen.now).then(|| Answer::plain(TARGET, None)));
+        let mut series = series(&flows.iter().copied().map(unsampled).collect::<Vec<_>>(), false);
+        let (ended, sent) = run(&mut series, |seen| bucket.gives(seen.now).then(|| Answer::plain(TARGET, None)));
         assert!(ended < Duration::from_secs(11) && (7..=8).contains(&sent), "{flows:?}: {sent} until {ended:?}");
-        let lost = |flow: &u16| {
-            let tally = schedule.tally(*flow, TARGET, ended);
-            tally.sent - tally.answered
-        };
-        assert!(flows.iter().all(|flow| lost(flow) == 0), "{flows:?}");
+        let lost = |flow: &u16| series.tally(*flow, ended).is_some_and(|tally| tally.sent > tally.answered);
+        assert!(!flows.iter().any(lost), "{flows:?}");
     }
 }
 
 #[test]
 fn a_limit_that_passes_every_second_or_third_answer_hits_every_path() {
     for each in 2..=3_u32 {
-        let mut schedule = Schedule::along(&[3, 8], 20, 30, true, Ledger::new(0, TIMEOUT), Duration::ZERO);
+        let mut series = series(&[unsampled(3), unsampled(8)], false);
         let mut count = 0_u32;
-        let (ended, _) = run(&mut schedule, |_| {
+        let (ended, _) = run(&mut series, |_| {
             count += 1;
             (count % each == 1).then(|| Answer::plain(TARGET, None))
         });
-        let tallies = [3, 8].map(|flow| schedule.tally(flow, TARGET, ended));
+        let tallies = [3, 8].map(|flow| series.tally(flow, ended).unwrap());
         assert!(tallies.iter().all(|tally| tally.answered < tally.sent), "{each}: {tallies:?}");
+    }
+}
+
+#[test]
+fn a_path_that_loses_all_in_the_search_needs_two_more_rounds() {
+    let mut series = series(&[Sampled { flow: 3, sent: 4, answered: 4 }, Sampled { flow: 8, sent: 4, answered: 0 }], true);
+    let (ended, sent) = run(&mut series, |seen| (seen.flow == 3).then(|| Answer::plain(TARGET, None)));
+    let [good, bad] = [3, 8].map(|flow| series.tally(flow, ended).unwrap());
+    assert_eq!((sent, good.sent, good.answered, bad.sent, bad.answered), (4, 6, 6, 6, 0));
+    assert!(good.loss.unwrap().high < bad.loss.unwrap().low && ended < Duration::from_secs(3), "{ended:?}");
+}
+
+#[test]
+fn a_path_that_answers_some_is_counted_by_the_series_alone() {
+    let mut series = series(&[Sampled { flow: 3, sent: 4, answered: 4 }, Sampled { flow: 8, sent: 4, answered: 0 }], true);
+    let mut count = 0;
+    let (ended, _) = run(&mut series, |seen| {
+        count += u32::from(seen.flow == 8);
+        (seen.flow == 3 || count % 2 == 1).then(|| Answer::plain(TARGET, None))
+    });
+    let [good, bad] = [3, 8].map(|flow| series.tally(flow, ended).unwrap());
+    assert_eq!((good.sent, good.answered, bad.sent, bad.answered), (8, 8, 4, 2));
+}
+
+/// Somebody else used up what the target answers at once, and it answers one in ten seconds: the one path's good luck in the search is
+/// none of its own.
+#[test]
+fn a_target_that_falls_silent_for_all_paths_accuses_none() {
+    let mut series = series(&[Sampled { flow: 3, sent: 4, answered: 4 }, Sampled { flow: 8, sent: 4, answered: 0 }], true);
+    let mut last = None;
+    let (ended, sent) = run(&mut series, |seen| {
+        let gives = last.is_none_or(|last| seen.now - last > Duration::from_secs(10));
+        last = if gives { Some(seen.now) } else { last };
+        gives.then(|| Answer::plain(TARGET, None))
+    });
+    let tallies = [3, 8].map(|flow| series.tally(flow, ended).unwrap());
+    assert!(tallies.iter().all(|tally| tally.answered < tally.sent), "{tallies:?}");
+    assert!(sent <= 13 && ended < Duration::from_secs(14), "{sent} until {ended:?}");
+}
+
+/// A router that shares flows among two, of which the second passes nothing on; both lead to the third distance's only router.
+fn with_a_dead_member(arrived: bool, limited: bool) -> (Search, Duration) {
+    let question = Question { target: TARGET, distance: if arrived { 4 } else { 2 }, arrived, max_ttl: 30, confidence: 95 };
+    let allowance = limited.then(|| Allowance::after(2, Duration::ZERO, Duration::ZERO));
+    let mut search = Search::new(question, [].into(), allowance, Ledger::new(0, TIMEOUT));
+    let (mut buckets, mut target) = (BTreeMap::new(), Bucket { tokens: Duration::from_secs(5), last: Duration::ZERO });
+    let (ended, _) = run(&mut search, |seen| {
+        let member = 20 + hash(seen.flow, 1, 2);
+        let from = match seen.ttl {
+            1 => 1,
+            2 => member,
+            _ if member == 21 => return None,
+            3 => 30,
+            _ => return (!limited || target.gives(seen.now)).then(|| Answer::plain(TARGET, None)),
+        };
+        let bucket = buckets.entry(from).or_insert(Bucket { tokens: Duration::from_secs(5), last: Duration::ZERO });
+        bucket.gives(seen.now).then(|| exceeded(from))
+    });
+    (search, ended)
+}
+
+#[test]
+fn a_member_that_loses_all_is_told_by_the_target_within_seconds_wherever_the_first_trace_went() {
+    for (arrived, limited) in [(true, true), (true, false), (false, true), (false, false)] {
+        let (search, ended) = with_a_dead_member(arrived, limited);
+        let ways = search.ways();
+        assert_eq!((ways.len(), search.distance()), (2, Some(4)), "{arrived} {limited}: {ways:?}");
+        for way in &ways {
+            let (sent, answered) = search.sampled(&way.flows);
+            let is_dead = way.hops[1] == Some(router(21));
+            assert!(sent >= 4 && answered == if is_dead { 0 } else { sent }, "{arrived} {limited}: {way:?} {answered} of {sent}");
+        }
+        assert!(ended < Duration::from_secs(8), "{arrived} {limited}: {ended:?}");
     }
 }
 

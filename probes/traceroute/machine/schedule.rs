@@ -23,11 +23,6 @@ const HOP_GAP: Duration = Duration::from_millis(5);
 const MAX_MEASURED_PATHS: usize = 16;
 /// Between two probes to the target where nothing limits its answers: Linux does not limit resets, SYN-ACKs and echo replies.
 const UNLIMITED_GAP: Duration = Duration::from_millis(25);
-/// Where its answers are unreachable messages: Linux sends one asker six at once and then one a second. The search before may have used
-/// up what it sends at once, so that the first probe waits as well, and one answer stands ready for each.
-const UNREACHABLE_GAP: Duration = Duration::from_millis(1_100);
-/// Then so many in all, which takes ten seconds: nobody waits longer for what TCP tells in one.
-const MOST_UNREACHABLES: usize = 8;
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 struct Turn {
@@ -53,23 +48,36 @@ pub(in crate::traceroute) struct Tally {
     pub(in crate::traceroute) rtt: Option<RttSpread>,
 }
 
+impl Tally {
+    pub(in crate::traceroute) fn of(sent: u32, answered: u32, rtt: Option<RttSpread>) -> Self {
+        Self { sent, answered, loss: (sent > 0).then(|| share(sent.saturating_sub(answered), sent)), rtt }
+    }
+}
+
+/// What probes to the target came to, all of which were answered or have timed out.
+pub(super) fn tally_of(entries: &[&Entry], target: IpAddr) -> Tally {
+    let arrived = |entry: &&Entry| {
+        let (answer, rtt) = entry.answer.as_ref()?;
+        (kind(answer, target) == Some(ReplyKind::Arrived)).then(|| crate::clock::microseconds(*rtt))
+    };
+    let mut rtts: Vec<u64> = entries.iter().filter_map(arrived).collect();
+    rtts.sort_unstable();
+    let sent = u32::try_from(entries.len()).unwrap_or(u32::MAX);
+    let answered = u32::try_from(rtts.len()).unwrap_or(u32::MAX);
+    let spread = |min: u64, max: u64| RttSpread { min_us: min, median_us: rtts[rtts.len() / 2], max_us: max };
+    Tally::of(sent, answered, rtts.first().zip(rtts.last()).map(|(min, max)| spread(*min, *max)))
+}
+
 impl Schedule {
     fn new(turns: Vec<Turn>, ledger: Ledger, now: Duration) -> Self {
         Self { turns, began: now, ledger, sending: true }
     }
 
-    /// `each` probes to the target along every flow, in turn, or fewer where its answers are `limited`. Every round turns the order
-    /// round, so that no limit that passes every second, third or fourth answer spares one flow and hits another.
-    pub(in crate::traceroute) fn along(flows: &[u16], each: u8, ttl: u8, limited: bool, ledger: Ledger, now: Duration) -> Self {
-        let (most, gap) = if limited { (MOST_UNREACHABLES, UNREACHABLE_GAP) } else { (MAX_MEASURED_PATHS, UNLIMITED_GAP) };
-        let flows = flows.get(..most).unwrap_or(flows);
-        let fitting = if limited { MOST_UNREACHABLES / flows.len().max(1) } else { usize::from(each) };
-        let rounds = usize::from(each).min(fitting);
-        let turned = |round: usize| -> Vec<u16> {
-            if round.is_multiple_of(2) { flows.to_vec() } else { flows.iter().rev().copied().collect() }
-        };
-        let rest = if limited { gap } else { Duration::ZERO };
-        let turns = (0..rounds).flat_map(turned).zip(0_u32..).map(|(flow, nth)| Turn { after: rest + gap * nth, ttl, flow });
+    /// `each` probes to the target along every flow, in turn, where nothing limits its answers.
+    pub(in crate::traceroute) fn along(flows: &[u16], each: u8, ttl: u8, ledger: Ledger, now: Duration) -> Self {
+        let flows = flows.get(..MAX_MEASURED_PATHS).unwrap_or(flows);
+        let turned = (0..usize::from(each)).flat_map(|_| flows.iter().copied());
+        let turns = turned.zip(0_u32..).map(|(flow, nth)| Turn { after: UNLIMITED_GAP * nth, ttl, flow });
         Self::new(turns.collect(), ledger, now)
     }
 
@@ -98,18 +106,9 @@ impl Schedule {
 
     /// What came of a flow's probes until `now`.
     pub(in crate::traceroute) fn tally(&self, flow: u16, target: IpAddr, now: Duration) -> Tally {
-        let of_flow = || self.ledger.entries().iter().filter(|entry| entry.flow == flow && self.ledger.counted(entry, now));
-        let arrived = |entry: &Entry| {
-            let (answer, rtt) = entry.answer.as_ref()?;
-            (kind(answer, target) == Some(ReplyKind::Arrived)).then(|| crate::clock::microseconds(*rtt))
-        };
-        let mut rtts: Vec<u64> = of_flow().filter_map(arrived).collect();
-        rtts.sort_unstable();
-        let sent = u32::try_from(of_flow().count()).unwrap_or(u32::MAX);
-        let answered = u32::try_from(rtts.len()).unwrap_or(u32::MAX);
-        let spread = |min: u64, max: u64| RttSpread { min_us: min, median_us: rtts[rtts.len() / 2], max_us: max };
-        let rtt = rtts.first().zip(rtts.last()).map(|(min, max)| spread(*min, *max));
-        Tally { sent, answered, loss: (sent > 0).then(|| share(sent - answered, sent)), rtt }
+        let entries = self.ledger.entries().iter();
+        let of_flow: Vec<&Entry> = entries.filter(|entry| entry.flow == flow && self.ledger.counted(entry, now)).collect();
+        tally_of(&of_flow, target)
     }
 
     /// What a distance answered at both rates until `now`; nothing where both have not been tried.

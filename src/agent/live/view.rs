@@ -1,4 +1,5 @@
 use super::track::Track;
+use netsonde_contract::failure::Failure;
 use netsonde_contract::kind::Kind;
 use netsonde_contract::observation::{Echo, Fact, Hop, ReplyKind, Trace, TracePath, TraceProtocol};
 use std::collections::{BTreeMap, BTreeSet};
@@ -175,7 +176,7 @@ impl Route {
 
     fn trace(&mut self, trace: &Trace) {
         self.distance = self.distance.into_iter().chain(trace.distance).min();
-        self.failure = trace.failure.as_ref().map(|failure| failure.text.clone());
+        self.failure = trace.failure.as_ref().map(Failure::words);
         self.protocol = Some(trace.protocol);
         for path in trace.multipath.iter().flat_map(|multipath| &multipath.paths) {
             self.path(path);
@@ -207,7 +208,7 @@ impl Route {
 
     fn echo(&mut self, echo: &Echo) {
         self.distance = Some(DIRECTLY);
-        self.failure = echo.failure.as_ref().map(|failure| failure.text.clone());
+        self.failure = echo.failure.as_ref().map(Failure::words);
         let stop = self.hops.entry(DIRECTLY).or_default();
         for sequence in 0..echo.sent {
             let reply = echo.replies.iter().find(|reply| u32::from(reply.sequence) == sequence);

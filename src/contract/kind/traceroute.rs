@@ -48,8 +48,8 @@ pub struct TracerouteParams {
     #[serde(default = "confidence")]
     #[schemars(range(min = 80, max = 99))]
     pub confidence: u8,
-    /// Probes to the target along each path found, for its loss and round-trip times. With UDP at most 8 for all paths together, as the
-    /// target may answer one a second: that takes 10 s, and TCP half a second.
+    /// Probes to the target along each path found, for its loss and round-trip times. With UDP at most 8 for all paths together, beside
+    /// those of the search, as the target may answer one a second: that takes 1 to 10 s, and TCP half a second.
     #[serde(default = "path_probes")]
     #[schemars(range(min = 0, max = 200))]
     pub path_probes: u8,

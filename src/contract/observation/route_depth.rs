@@ -201,7 +201,8 @@ pub enum TraceLacks {
 /// All paths that flows to the target take.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub struct Multipath {
-    /// Percent of certainty, at each router, that no way out of it was missed, if it spreads flows evenly.
+    /// Percent of certainty, at each router, that no way out of it was missed, if it spreads flows evenly; parallel routers that all lead
+    /// to the same next one count as one there.
     pub confidence: u8,
     /// The stopping rule was met everywhere; else a bound or the deadline ended the search.
     pub complete: bool,
@@ -262,7 +263,8 @@ pub struct TracePath {
     pub flows: u16,
     /// By distance, from 1; none where nothing answered.
     pub hops: Vec<Option<IpAddr>>,
-    /// Probes sent to the target along this path.
+    /// Probes sent to the target along this path. With UDP the first ones of the search are among them, where the target answered all of
+    /// a path's, and all or none of this one's.
     pub sent: u32,
     /// Probes of this path that were answered.
     pub answered: u32,

@@ -175,9 +175,16 @@ fn an_unexplained_failure_says_what_was_seen_and_what_is_in_order() {
 
 #[test]
 fn a_supporting_check_without_a_cause_does_not_change_the_state() {
-    let unsent = echo_failed("192.0.2.1", failure(FailureCode::MessageTooLong, Step::Send));
+    let unsent = echo_failed("192.0.2.1", failure(FailureCode::TooLarge, Step::Send));
     let diagnosis = Scene::new(NAME).check(Kind::Tcp, [connected("192.0.2.1:443")]).check(Kind::Icmp, [unsent]).diagnose();
     assert_eq!((diagnosis.state, diagnosis.unexplained.len()), (State::AsExpected, 1));
+}
+
+#[test]
+fn a_packet_that_the_own_interface_does_not_take_was_not_measured() {
+    let unsent = echo_failed("192.0.2.1", failure(FailureCode::MessageTooLong, Step::Send));
+    let diagnosis = Scene::new(NAME).check(Kind::Icmp, [unsent]).diagnose();
+    assert_eq!((diagnosis.unexplained.len(), diagnosis.not_measured.len()), (0, 1), "{diagnosis:?}");
 }
 
 #[test]

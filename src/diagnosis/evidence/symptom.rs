@@ -111,9 +111,11 @@ impl Evidence<'_> {
             let held_back = |failure: &Failure| {
                 matches!(failure.code, FailureCode::NotAllowed | FailureCode::BudgetExhausted | FailureCode::Interrupted)
             };
+            // What this machine's own interface does not take was never sent: the way to the target has nothing to do with it.
+            let too_long = |echo: &Echo| echo.failure.as_ref().is_some_and(|failure| failure.code == FailureCode::MessageTooLong);
             let not_measured = observation.fact.failure().is_some_and(held_back)
                 || match &observation.fact {
-                    Fact::Echo(echo) => echo.address.is_unspecified(),
+                    Fact::Echo(echo) => echo.address.is_unspecified() || too_long(echo),
                     Fact::Trace(trace) => trace.target.is_unspecified(),
                     Fact::Exchange(exchange) => keeps_no_cookies(exchange),
                     // Most hosts answer no UDP packet to a closed port: nothing was measured, and nothing is wrong.

@@ -46,10 +46,7 @@ pub(super) fn details(failure: Option<&Failure>) -> Vec<String> {
         Step::Receive => "receiving",
         Step::Other => "another step",
     };
-    let mut line = format!("failed during {during}: {}", failure.text);
-    if let Some(number) = failure.os_error {
-        line.push_str(&format!(" (OS error {number})"));
-    }
+    let mut line = format!("failed during {during}: {}", failure.words());
     if let Some(icmp) = &failure.icmp {
         line.push_str(&format!("; ICMP type {} code {} from {}", icmp.kind, icmp.code, icmp.offender));
         if let Some(mtu) = icmp.mtu {

@@ -23,6 +23,7 @@ mod route;
 mod route_depth;
 mod service;
 mod tcp;
+mod tcp_grouped;
 mod tls;
 mod tls_compared;
 

@@ -1,4 +1,4 @@
-use super::{failure, of};
+use super::{failure, of, tcp_grouped};
 use crate::clean::shortened;
 use crate::units;
 use netsonde_contract::failure::FailureCode;
@@ -8,8 +8,8 @@ use std::net::SocketAddr;
 
 /// Longest banner shown; the whole stands in the bundle.
 const MAX_BANNER_CHARS: usize = 120;
-/// Ports listed one by one that neither stood open nor refused.
-const MAX_PORTS: usize = 20;
+/// Addresses with a result of their own each; more stand together by result.
+const MAX_ADDRESSES: usize = 10;
 
 /// Each address with its result: `192.0.2.7:443 in 11 ms; [2001:db8::7]:443 refused after 1.2 ms`.
 pub(super) fn outcome(outcome: &Outcome) -> String {
@@ -28,8 +28,26 @@ pub(super) fn outcome(outcome: &Outcome) -> String {
         let attempts: Vec<&Connect> = connects.iter().copied().filter(|connect| connect.address == *address).collect();
         format!("{address} {}{}", attempts_at_one(&attempts), lost(&attempts))
     };
+    let grouped = || {
+        let result = |address: &SocketAddr| {
+            let mut failures =
+                connects.iter().filter(|connect| connect.address == *address).map(|connect| connect.failure.as_ref());
+            let all = || connects.iter().filter(|connect| connect.address == *address);
+            match failures.find_map(|failure| failure.map(failure::short)) {
+                Some(words) if all().any(|connect| connect.failure.is_none()) => format!("connected, else {words}"),
+                Some(words) => words,
+                None => "connected".to_owned(),
+            }
+        };
+        let results: Vec<(SocketAddr, String)> = addresses.iter().map(|address| (*address, result(address))).collect();
+        tcp_grouped::by_result(&results)
+    };
     let sweeps = of(outcome, |fact| if let Fact::PortSweep(sweep) = fact { Some(sweep) } else { None });
-    let lines = addresses.iter().map(of_address).chain(sweeps.into_iter().map(port_sweep));
+    let single: Vec<String> = match addresses.len() {
+        ..=MAX_ADDRESSES => addresses.iter().map(of_address).collect(),
+        _ => vec![grouped()],
+    };
+    let lines = single.into_iter().chain(sweeps.into_iter().map(port_sweep));
     lines.collect::<Vec<_>>().join("; ")
 }
 
@@ -195,16 +213,18 @@ pub(super) fn port_sweep(sweep: &PortSweep) -> String {
 
 pub(super) fn port_sweep_details(sweep: &PortSweep) -> Vec<String> {
     let mut lines = failure::details(sweep.failure.as_ref());
-    let open: Vec<String> =
-        sweep.ports.iter().filter(|state| state.failure.is_none()).map(|state| state.port.to_string()).collect();
-    if !open.is_empty() {
-        lines.push(format!("open: {}", open.join(", ")));
+    let open = || sweep.ports.iter().filter(|state| state.failure.is_none());
+    if open().next().is_some() {
+        lines.push(format!("open: {}", tcp_grouped::ports(open().map(|state| state.port))));
     }
-    let is_odd = |code: &FailureCode| !matches!(code, FailureCode::Refused);
-    for state in
-        sweep.ports.iter().filter(|state| state.failure.as_ref().is_some_and(|found| is_odd(&found.code))).take(MAX_PORTS)
-    {
-        lines.extend(state.failure.as_ref().map(|found| format!("{}: {}", state.port, failure::short(found))));
+    let mut others: Vec<(String, Vec<u16>)> = Vec::new();
+    for state in &sweep.ports {
+        let Some(words) = state.failure.as_ref().map(failure::short) else { continue };
+        match others.iter_mut().find(|(known, _)| *known == words) {
+            Some((_, ports)) => ports.push(state.port),
+            None => others.push((words, vec![state.port])),
+        }
     }
+    lines.extend(others.into_iter().map(|(words, ports)| format!("{words}: {}", tcp_grouped::ports(ports.into_iter()))));
     lines
 }

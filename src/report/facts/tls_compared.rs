@@ -51,7 +51,7 @@ pub(super) fn support_details(fact: &TlsSupport) -> Vec<String> {
         };
         let verdict = match (&version.failure, version.accepted) {
             (_, true) => format!("accepted with {}{order}", version.ciphers.join(", ")),
-            (Some(found), false) => format!("{}: {}", failure::short(found), found.text),
+            (Some(found), false) => format!("{}: {}", failure::short(found), found.words()),
             (None, false) => "not accepted".to_owned(),
         };
         lines.push(format!("{}: {verdict}", version.protocol));

@@ -32,6 +32,13 @@ use std::time::Duration;
 /// A single probe ends by its own parameters; this is longer than the slowest of them take, and ends one that hangs.
 const LONGEST: Duration = Duration::from_secs(900);
 
+/// For whoever has not chosen a kind yet.
+const EXAMPLES: &str = "Examples:
+  netsonde probe icmp shop.example --count 5
+  netsonde probe traceroute shop.example --multipath
+  netsonde probe http https://shop.example/ --format json
+  netsonde probe tcp --help     what a kind takes, with defaults and bounds";
+
 const FOLLOW_UP: &str = "follow-up";
 const REDACT: &str = "redact";
 
@@ -138,6 +145,7 @@ impl Subcommand for ProbeCommand {
             .fold(command, |command, kind| command.subcommand(kind_command(*kind)))
             .subcommand_required(true)
             .arg_required_else_help(true)
+            .after_help(EXAMPLES)
             // An unknown kind comes back to `from_arg_matches`, which knows the nearest one.
             .allow_external_subcommands(true)
     }

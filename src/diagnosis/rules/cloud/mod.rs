@@ -55,6 +55,6 @@ fn words(failure: &Failure) -> String {
     match failure.code {
         FailureCode::Refused => "it refuses the connection".to_owned(),
         FailureCode::TimedOut => "it does not answer".to_owned(),
-        _ => failure.text.clone(),
+        _ => failure.words(),
     }
 }

@@ -47,7 +47,11 @@ fn towards(evidence: &Evidence<'_>, address: IpAddr) -> Option<Candidate> {
         Candidate::new(severity, CONFIDENCE, format!("A firewall on this machine itself does not let {what} to {host} out."))
             .at(Place { address: Some(address), ..Place::default() })
             .resting_on(ids.iter().copied())
-            .rejecting("tcp.filtered", format!("The answer came from this machine itself: {}.", first.text), ids.iter().copied())
+            .rejecting(
+                "tcp.filtered",
+                format!("The answer came from this machine itself: {}.", first.words()),
+                ids.iter().copied(),
+            )
             .rejecting(
                 "host.permission_denied",
                 "The socket was opened; only the packet to this address was refused.",

@@ -43,7 +43,7 @@ fn refused(outcome: &Outcome) -> Option<Candidate> {
     let sentence = format!(
         "The system did not let netsonde use the network for its {} check ({}): nothing was sent.",
         outcome.kind.name(),
-        failure.text
+        failure.words()
     );
     let mut candidate = Candidate::new(severity, confidence, sentence).resting_on([&observation.id]).next(Who::Customer, ACTION);
     if failure.during == Step::Open {

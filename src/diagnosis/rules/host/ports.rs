@@ -106,7 +106,7 @@ fn in_use(evidence: &Evidence<'_>) -> Vec<Candidate> {
         let sentence = format!(
             "Another program on this machine holds the local port that the {} check needs ({}): nothing was sent.",
             outcome.kind.name(),
-            failure.text
+            failure.words()
         );
         let candidate = Candidate::new(severity, HELD, sentence)
             .resting_on(ids)

@@ -103,7 +103,7 @@ fn words(failure: &Failure, host: &str) -> String {
         _ if failure.during == Step::Resolve => without_address(host),
         FailureCode::Refused => "it refuses the connection".to_owned(),
         FailureCode::TimedOut => "it does not answer".to_owned(),
-        _ => failure.text.clone(),
+        _ => failure.words(),
     }
 }
 

@@ -42,7 +42,7 @@ fn forgotten(evidence: &Evidence<'_>, connect: &Seen<'_, Connect>) -> Option<Can
         .collect();
     let seconds = i64::try_from(hold.idle_us / 1_000_000).unwrap_or(i64::MAX);
     let (host, port) = (named(&connect.host, connect.address.ip()), connect.address.port());
-    let how = hold.failure.as_ref().map_or_else(String::new, |failure| format!(" ({})", failure.text));
+    let how = hold.failure.as_ref().map_or_else(String::new, |failure| format!(" ({})", failure.words()));
     let rescued = if cured.is_empty() { "" } else { " One that sends keepalive probes lives." };
     let sentence = format!(
         "A connection to {host} on port {port} that is idle for {} is dead afterwards{how}: something on the way, or the server, forgets idle connections.{rescued}",

@@ -33,8 +33,8 @@ fn unasked(evidence: &Evidence<'_>, handshake: &Seen<'_, Handshake>) -> Option<C
     let stapled = handshake.fact.ocsp.as_ref().filter(|ocsp| tells(ocsp));
     let what = if first.by == RevocationSource::Crl { "list of revoked certificates" } else { "responder" };
     let (confidence, why) = match &first.failure {
-        Some(failure) if not_reached(first) => (NOT_REACHED, format!("cannot be reached ({})", failure.text)),
-        Some(failure) => (NOT_ANSWERED, format!("gives no statement ({})", failure.text)),
+        Some(failure) if not_reached(first) => (NOT_REACHED, format!("cannot be reached ({})", failure.words())),
+        Some(failure) => (NOT_ANSWERED, format!("gives no statement ({})", failure.words())),
         None => (NOT_ANSWERED, "answers without a statement about it".to_owned()),
     };
     // A server that sends the statement along spares its clients the question.
