@@ -40,7 +40,7 @@ pub(super) fn questions(doubt: &Doubt<'_, '_>) -> Vec<Question> {
             continue;
         }
         let open = doubt.is_open_on(UNEVEN, endpoint.ids()) || endpoint.ids().any(|id| doubt.is_unexplained(id));
-        if open || (doubt.hesitates() && uneven > 1) {
+        if open || (doubt.connects_unevenly() && uneven > 1) {
             questions.extend(calm_pings(doubt, address));
             questions.extend(connects(endpoint, UNEVEN, 0.6));
         }
