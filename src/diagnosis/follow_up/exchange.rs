@@ -108,12 +108,12 @@ fn large_packets(doubt: &Doubt<'_, '_>, address: IpAddr, between: &'static [&'st
     Some(Question::new(params(Kind::Mtu, value)?, between, 0.7, 30, Duration::from_secs(3)))
 }
 
-/// Data in a segment that every path carries: IPv6 promises 1280 bytes, with its headers and TCP's (RFC 8200 section 5).
-const SMALL_SEGMENT_BYTES: u32 = 1_000;
+/// Data in a segment that every host and path carries (RFC 9293 section 3.7.1).
+const SMALL_SEGMENT_BYTES: u32 = 536;
 /// Answers come within it, or not at all.
 const AGAIN_TIMEOUT_MS: u64 = 2_000;
 /// Enough of a body to show that it goes on.
-const AGAIN_BODY_BYTES: u64 = 100_000;
+const AGAIN_BODY_BYTES: u64 = 30_000;
 
 /// The sizes that pass were looked for, and do not explain the halt: what drops the large packets of connections alone shows only here.
 fn sizes_do_not_tell(doubt: &Doubt<'_, '_>, address: IpAddr) -> bool {

@@ -4,7 +4,6 @@
 use super::doubt::Doubt;
 use super::{Question, changed, params};
 use crate::evidence::{Answer, NameView, SERVFAIL, Seen, ServerView, host_of};
-use crate::threshold::SLOW_LOOKUP_US;
 use netsonde_contract::failure::Step;
 use netsonde_contract::kind::Kind;
 use netsonde_contract::observation::{Exchange, LookupSource, Purpose, Transport};
@@ -81,12 +80,10 @@ fn of_server(doubt: &Doubt<'_, '_>, view: &NameView<'_>, server: &ServerView<'_>
     }
     let over_udp = || server.lookups.iter().filter(|lookup| is_over(lookup, Transport::Udp)).flat_map(|lookup| &lookup.sent);
     let lost = server.lost_questions().cases;
-    // Whoever has to wait for a name has a doubt, though no check failed for it.
-    let waited = || view.system.iter().any(|lookup| lookup.took_us.is_none_or(|took_us| took_us > SLOW_LOOKUP_US));
     let silent = server.silent_types();
     let by_type =
         (open(ONE_TYPE) || silent.iter().any(|of| *of != "AAAA")) && !silent.is_empty() && over_udp().count() < ENOUGH_PACKETS;
-    if lost > 0 && over_udp().count() < ENOUGH_PACKETS && (lost > 1 || open(LOSSY) || waited()) || by_type {
+    if (lost > 0 && over_udp().count() < ENOUGH_PACKETS) || by_type {
         // The same two questions over and over, each until it is answered: what is lost by chance is lost and answered.
         let changes = json!({"types": ["A", "AAAA", "A", "AAAA", "A", "AAAA"], "attempts": 4, "timeout_ms": 300});
         questions.extend(ask(check, server.server, &changes, LOSSY, 0.8, 12, 3_500));

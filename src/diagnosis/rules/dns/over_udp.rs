@@ -22,8 +22,8 @@ const LOSSY: f64 = 0.8;
 const LOSSY_BY_FEW: f64 = 0.65;
 /// The lower end of the interval: below it one packet that was lost makes no fault of the way.
 const LOST_SHARE: f64 = 0.05;
-/// The same, from which on every fifth name or so is waited for.
-const FELT_SHARE: f64 = 0.2;
+/// The same, from which on every tenth name or so is waited for.
+const FELT_SHARE: f64 = 0.1;
 
 fn is_over(lookup: &Lookup, wanted: Transport) -> bool {
     matches!(lookup.source, LookupSource::Server { transport, .. } if transport == wanted)

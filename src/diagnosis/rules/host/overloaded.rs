@@ -21,6 +21,9 @@ const TIMERS: f64 = 0.75;
 /// One timer in twenty fires later than this, in microseconds: a thread that waits that long for a processor delays whatever it measures.
 const LATE_US: u64 = 20_000;
 
+/// The same where nothing else shows it: twice that, so that a machine with a little more to do than it can is not called overloaded.
+const LATE_ALONE_US: u64 = 40_000;
+
 /// A round trip within the machine takes some ten microseconds; from here on it waits for a processor as well.
 const SLOW_LOOPBACK_US: u64 = 5_000;
 
@@ -48,7 +51,7 @@ pub(in crate::rules) fn is_a_little_late(series: &LatencySeries) -> bool {
 
 /// This machine was late, and no queue of the way was: round trips, which the kernel measures, did not grow meanwhile.
 fn is_late_alone(load: &Load, series: &LatencySeries) -> bool {
-    let late = series.timer_late.as_ref().is_some_and(|late| late.p95_us >= LATE_US);
+    let late = series.timer_late.as_ref().is_some_and(|late| late.p95_us >= LATE_ALONE_US);
     let least = load.idle.as_ref().and_then(|idle| idle.rtt.as_ref()).map(|rtt| rtt.min_us);
     let grown = least.zip(series.rtt.as_ref()).is_none_or(|(least, rtt)| waits(least, rtt.median_us));
     late && !grown

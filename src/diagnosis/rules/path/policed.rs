@@ -49,10 +49,10 @@ const HELD: f64 = 5.0;
 const HIGHEST_LIMIT: u64 = 125_000_000;
 
 fn evaluate(evidence: &Evidence<'_>) -> Vec<Candidate> {
-    let of_load =
-        |load: &Seen<'_, Load>| -> Vec<Candidate> { load.fact.loaded.iter().filter_map(|phase| policed(load, phase)).collect() };
-    // A processor that is wanted by others holds a rate down as a limit does; that segments come out of order is none of its doing.
-    let of_loads = evidence.loads.iter().filter(|_| !overloaded::is_wanted_by_many(evidence)).flat_map(of_load);
+    let of_load = |load: &Seen<'_, Load>| -> Vec<Candidate> {
+        load.fact.loaded.iter().filter_map(|phase| policed(evidence, load, phase)).collect()
+    };
+    let of_loads = evidence.loads.iter().flat_map(of_load);
     of_loads.chain(policed_body::cut_off(evidence)).collect()
 }
 
@@ -61,7 +61,7 @@ pub(crate) fn held_back(evidence: &Evidence<'_>) -> Vec<NotMeasured> {
     let busy = overloaded::is_wanted_by_many(evidence);
     let looks_limited = |load: &&Seen<'_, Load>| {
         let late = |phase: &LoadedPhase| load.fact.idle.iter().chain([&phase.latency]).any(overloaded::is_a_little_late);
-        load.fact.loaded.iter().any(|phase| cut_off(load, phase).is_some() && (busy || late(phase)))
+        load.fact.loaded.iter().any(|phase| cut_off(load, phase).is_some_and(|cut| !cut.by_holes) && (busy || late(phase)))
     };
     let gap = |load: &Seen<'_, Load>| NotMeasured {
         check: load.outcome.check.clone(),
@@ -73,29 +73,40 @@ pub(crate) fn held_back(evidence: &Evidence<'_>) -> Vec<NotMeasured> {
     evidence.loads.iter().filter(looks_limited).map(gap).collect()
 }
 
-/// The steady rate of a phase that loses packets or begins with a burst, and whether it began with one.
-fn cut_off(load: &Load, phase: &LoadedPhase) -> Option<(u64, bool)> {
+/// Where a rate is cut off.
+struct Cut {
+    /// Bytes a second.
+    rate: u64,
+    /// It began with a burst.
+    burst: bool,
+    /// Segments that came out of order show the losses, which are none of this machine's doing.
+    by_holes: bool,
+}
+
+/// The steady rate of a phase that loses packets or begins with a burst.
+fn cut_off(load: &Load, phase: &LoadedPhase) -> Option<Cut> {
     let slices = &phase.transfer.slices;
     if let Some(rate) = ceiling(slices).filter(|rate| *rate < HIGHEST_LIMIT)
         && has_holes(&phase.at_close, slices.len())
         && !load.idle.as_ref().is_some_and(loses_idle)
     {
-        return Some((rate, starts_fast(slices, rate)));
+        return Some(Cut { rate, burst: starts_fast(slices, rate), by_holes: true });
     }
     let rate = steady_rate(slices).filter(|rate| *rate > 0 && *rate < HIGHEST_LIMIT)?;
     let seconds = (slices.len() as u64 / 10).max(1);
     let resent: u64 = phase.at_close.iter().map(|state| u64::from(state.retransmits)).sum();
     let burst = starts_with_a_burst(slices, rate);
     let lost = resent >= LOSSES_A_SECOND * seconds && losses_hold_the_rate(phase, rate, seconds);
-    (burst || lost).then_some((rate, burst))
+    (burst || lost).then_some(Cut { rate, burst, by_holes: false })
 }
 
-fn policed(load: &Seen<'_, Load>, phase: &LoadedPhase) -> Option<Candidate> {
-    let (rate, burst) = cut_off(load.fact, phase)?;
+fn policed(evidence: &Evidence<'_>, load: &Seen<'_, Load>, phase: &LoadedPhase) -> Option<Candidate> {
+    let Cut { rate, burst, by_holes } = cut_off(load.fact, phase)?;
     let queued = load.fact.idle.as_ref().and_then(|idle| idle.rtt.as_ref()).zip(phase.latency.rtt.as_ref());
     let queued = queued.is_some_and(|(idle, loaded)| waits(idle.median_us, loaded.median_us));
     let late = load.fact.idle.iter().chain([&phase.latency]).any(overloaded::is_a_little_late);
-    if queued || late {
+    // A busy machine makes rates steady, and no holes.
+    if queued || ((late || overloaded::is_wanted_by_many(evidence)) && !by_holes) {
         return None;
     }
     let kilobits = rate * 8 / 1_000;

@@ -1,6 +1,5 @@
 //! A page or a file that comes below a ceiling: what a limit on the way does to a download that somebody really makes.
 
-use super::loaded::waits;
 use super::policed::{ceiling, has_holes, starts_fast};
 use crate::candidate::Candidate;
 use crate::evidence::{Evidence, Seen, host_of};
@@ -14,6 +13,12 @@ const CONFIDENCE: f64 = 0.75;
 
 /// Bytes a second from which on nobody feels a limit while a page loads.
 const FELT_BELOW: u64 = 1_250_000;
+
+/// Round trips that grow by no more than this, in microseconds, have no queue behind them at rates at which one is felt.
+const NO_QUEUE_US: u64 = 8_000;
+
+/// Where every segment behind a hole waits for one that is sent again, the data's own round trips grow by this time, and no further.
+const SENT_AGAIN_US: u64 = 200_000;
 
 /// So many pings that all came back show that nothing but the transfer loses packets.
 const LEAST_PINGS: u32 = 10;
@@ -31,7 +36,7 @@ fn of_exchange(evidence: &Evidence<'_>, exchange: &Seen<'_, Exchange>) -> Option
     let loaded_us = u64::from(state.receive_rtt_us?);
     let idle_us =
         evidence.path_rtt(address.ip()).map(|(rtt_us, _)| rtt_us).into_iter().chain(exchange.phases.connect_us).min()?;
-    if !has_holes(std::slice::from_ref(state), slices.len()) || waits(idle_us, loaded_us) {
+    if !has_holes(std::slice::from_ref(state), slices.len()) || queues(evidence, exchange, idle_us, loaded_us) {
         return None;
     }
     let pings = evidence.lost_calmly(address.ip()).and(evidence.lost_in_bursts(address.ip()));
@@ -58,6 +63,17 @@ fn of_exchange(evidence: &Evidence<'_>, exchange: &Seen<'_, Exchange>) -> Option
         .rejecting("path.loss", "No ping was lost.", none_lost);
     let candidate = if pings.cases > 0 { candidate.resting_on(pings.ids) } else { candidate };
     Some(candidate.next(Who::Network, "Ask the provider for the limit of the line, the virtual machine's size or the VPN; measure it with `netsonde run load`. A limit that queues (shaping) instead of dropping gives more of the same rate."))
+}
+
+/// Packets wait in a queue while the data comes. Pings of the same time tell; without any, the data's own round trips, which segments that
+/// are sent again make longer too, so that they have to stay short.
+fn queues(evidence: &Evidence<'_>, exchange: &Seen<'_, Exchange>, idle_us: u64, loaded_us: u64) -> bool {
+    let mut meanwhile = evidence.round_trips_during(exchange);
+    meanwhile.sort_unstable();
+    match meanwhile.get(meanwhile.len() / 2).filter(|_| meanwhile.len() >= LEAST_PINGS as usize) {
+        Some(usual_us) => *usual_us > idle_us + NO_QUEUE_US || loaded_us > idle_us + SENT_AGAIN_US,
+        None => loaded_us > idle_us + NO_QUEUE_US.max(idle_us / 2),
+    }
 }
 
 #[cfg(test)]
