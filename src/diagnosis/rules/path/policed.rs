@@ -30,11 +30,19 @@ const BURST_TIMES: u64 = 3;
 /// Half a second: a limit is as even as that, and a scheduler is not.
 const WINDOW_SLICES: usize = 5;
 
-/// Windows of a transfer that a ceiling cuts: none is above the usual one by more than this part, and so many come near to it.
+/// Windows of a transfer that a ceiling cuts: but for one, which carries what a pause before it held back, none is above the usual one by
+/// more than this part, and so many come near to it.
 const ABOVE: f64 = 1.2;
+const HELD_BACK: f64 = 1.6;
 const NEAR: f64 = 0.75;
 const SHARE_NEAR: f64 = 0.6;
 const LEAST_WINDOWS: usize = 4;
+
+/// Above such rates, in bytes a second, buffers of busy machines overflow as well, and make holes of their own.
+const HIGHEST_WITH_HOLES: u64 = 12_500_000;
+
+/// No processor that is merely busy holds a transfer below this rate, in bytes a second.
+const NO_PROCESSORS_LIMIT: u64 = 1_250_000;
 
 /// Of a transfer to this machine, one segment in so many came behind one that was lost.
 const LEAST_HOLES: u64 = 200;
@@ -79,18 +87,18 @@ struct Cut {
     rate: u64,
     /// It began with a burst.
     burst: bool,
-    /// Segments that came out of order show the losses, which are none of this machine's doing.
+    /// Segments that came out of order show the losses, at a rate that is none of this machine's doing.
     by_holes: bool,
 }
 
 /// The steady rate of a phase that loses packets or begins with a burst.
 fn cut_off(load: &Load, phase: &LoadedPhase) -> Option<Cut> {
     let slices = &phase.transfer.slices;
-    if let Some(rate) = ceiling(slices).filter(|rate| *rate < HIGHEST_LIMIT)
+    if let Some(rate) = ceiling(slices).filter(|rate| *rate < HIGHEST_WITH_HOLES)
         && has_holes(&phase.at_close, slices.len())
         && !load.idle.as_ref().is_some_and(loses_idle)
     {
-        return Some(Cut { rate, burst: starts_fast(slices, rate), by_holes: true });
+        return Some(Cut { rate, burst: starts_fast(slices, rate), by_holes: rate < NO_PROCESSORS_LIMIT });
     }
     let rate = steady_rate(slices).filter(|rate| *rate > 0 && *rate < HIGHEST_LIMIT)?;
     let seconds = (slices.len() as u64 / 10).max(1);
@@ -141,7 +149,8 @@ pub(super) fn ceiling(slices: &[u64]) -> Option<u64> {
     windows.sort_unstable();
     let (usual, most) = (windows[windows.len() / 2] as f64, windows[windows.len() - 1] as f64);
     let near = windows.iter().filter(|window| **window as f64 >= usual * NEAR).count();
-    let held = usual > 0.0 && most <= usual * ABOVE && near as f64 >= windows.len() as f64 * SHARE_NEAR;
+    let above = windows.iter().filter(|window| **window as f64 > usual * ABOVE).count();
+    let held = usual > 0.0 && above <= 1 && most <= usual * HELD_BACK && near as f64 >= windows.len() as f64 * SHARE_NEAR;
     held.then_some((usual * 10.0 / WINDOW_SLICES as f64) as u64)
 }
 
