@@ -1,7 +1,7 @@
 use crate::capture::flow::Flow;
 use crate::context::Context;
 use crate::platform::error_queue;
-use crate::platform::tcp::is_in_progress;
+use crate::platform::tcp::{is_in_progress, limit_segments};
 use netsonde_contract::failure::{Failure, Step};
 use socket2::{Domain, Protocol, SockRef, Socket, Type};
 use std::io;
@@ -25,6 +25,9 @@ impl Context {
     pub(crate) async fn connect_noting(&self, address: SocketAddr, local_port: &mut Option<u16>) -> Result<TcpStream, Failure> {
         let open = |error: io::Error| Failure::from_io(&error, Step::Open);
         let socket = socket(address).map_err(open)?;
+        if let Some(bytes) = self.max_segment_bytes {
+            limit_segments(&socket, bytes).map_err(open)?;
+        }
         let begun = match socket.connect(&address.into()) {
             Err(error) if !is_in_progress(&error) => Err(error),
             _ => Ok(()),

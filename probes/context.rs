@@ -20,12 +20,19 @@ pub struct Context {
     pub trust: Arc<Trust>,
     pub proxy: ProxyChoice,
     pub recorder: Recorder,
+    /// Bytes of data in one segment of this check's connections at most; none leaves it to the system.
+    pub max_segment_bytes: Option<u32>,
 }
 
 impl Context {
     /// Notes that the flow is this check's, so that a capture keeps its packets.
     pub(crate) fn flow(&self, flow: Flow) {
         self.gate.flows().note(flow, &self.recorder.check);
+    }
+
+    /// The same, with connections whose segments are no larger than this.
+    pub(crate) fn with_segments(&self, max_segment_bytes: Option<u32>) -> Self {
+        Self { max_segment_bytes, ..self.clone() }
     }
 
     /// The same, but what is recorded stands apart.

@@ -5,6 +5,7 @@ use crate::small_network::possible;
 use netsonde_contract::document::Document;
 use netsonde_contract::observation::{CloudMetadata, CloudProvider, Fact};
 use netsonde_tests::programs::program;
+use netsonde_tests::servers::{CANARY, Headers, METADATA, METADATA_V6, PLATFORM, answer, metadata};
 use nix::sched::{CloneFlags, setns};
 use std::collections::HashMap;
 use std::io::{BufRead, BufReader, Write};
@@ -12,12 +13,6 @@ use std::net::{TcpListener, TcpStream, UdpSocket};
 use std::process::Command;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
-
-const METADATA: &str = "169.254.169.254";
-const METADATA_V6: &str = "fd00:ec2::254";
-const PLATFORM: &str = "168.63.129.16";
-/// In whatever must not be kept.
-const CANARY: &str = "canary0c4n4ry0canary0c4n4ry";
 
 /// A machine's only namespace, taken down with the test.
 struct Machine {
@@ -127,8 +122,6 @@ X",
     }
 }
 
-type Headers = HashMap<String, String>;
-
 /// Answers each connection's one request.
 fn serve(listener: TcpListener, answer: impl Fn(&(String, String, Headers)) -> String + Send + Sync + 'static) {
     std::thread::spawn(move || {
@@ -155,48 +148,6 @@ fn converse(mut stream: TcpStream, answer: impl Fn(&(String, String, Headers)) -
         }
     }
     stream.write_all(answer(&(method, path, headers)).as_bytes())
-}
-
-fn answer(status: u16, header: &str, body: &str) -> String {
-    format!("HTTP/1.1 {status} X\r\nContent-Length: {}\r\nConnection: close\r\n{header}\r\n{body}", body.len())
-}
-
-/// As each cloud documents its service: without its header nothing is told.
-fn metadata((method, path, headers): &(String, String, Headers), cloud: CloudProvider) -> String {
-    let has = |name: &str, value: &str| headers.get(name).is_some_and(|found| found == value);
-    match cloud {
-        CloudProvider::Azure if has("metadata", "true") && path.starts_with("/metadata/instance/compute?api-version=") => answer(
-            200,
-            "Content-Type: application/json; charset=utf-8\r\nServer: IMDS/150.870.65.1\r\n",
-            &format!(
-                r#"{{"azEnvironment":"AzurePublicCloud","customData":"{CANARY}","location":"westeurope","name":"{CANARY}","offer":"debian-12","osType":"Linux",
-                "publicKeys":[{{"keyData":"{CANARY}"}}],"publisher":"Debian","resourceGroupName":"{CANARY}","sku":"12-gen2","subscriptionId":"{CANARY}",
-                "tags":"{CANARY}","userData":"{CANARY}","vmId":"{CANARY}","vmSize":"Standard_D2s_v5","zone":"1"}}"#
-            ),
-        ),
-        CloudProvider::Aws if method == "PUT" => match headers.contains_key("x-aws-ec2-metadata-token-ttl-seconds") {
-            true => answer(200, "Server: EC2ws\r\n", CANARY),
-            false => answer(400, "", ""),
-        },
-        CloudProvider::Aws if has("x-aws-ec2-metadata-token", CANARY) => match path.as_str() {
-            "/latest/meta-data/placement/region" => answer(200, "", "eu-central-1"),
-            "/latest/meta-data/placement/availability-zone" => answer(200, "", "eu-central-1a"),
-            "/latest/meta-data/instance-type" => answer(200, "", "m7g.large"),
-            "/latest/meta-data/services/partition" => answer(200, "", "aws"),
-            _ => answer(200, "", CANARY),
-        },
-        CloudProvider::Aws => answer(401, "", ""),
-        CloudProvider::Gcp if has("metadata-flavor", "Google") => {
-            let body = match path.as_str() {
-                "/computeMetadata/v1/instance/zone" => format!("projects/{CANARY}/zones/europe-west1-b"),
-                "/computeMetadata/v1/instance/machine-type" => format!("projects/{CANARY}/machineTypes/e2-standard-2"),
-                "/computeMetadata/v1/instance/network-interfaces/0/mtu" => "1460".to_owned(),
-                _ => CANARY.to_owned(),
-            };
-            answer(200, "Metadata-Flavor: Google\r\n", &body)
-        }
-        _ => answer(403, "", CANARY),
-    }
 }
 
 fn services(document: &Document) -> Vec<CloudMetadata> {

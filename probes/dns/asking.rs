@@ -1,7 +1,8 @@
 //! What to send next for one question on one transport. Pure: what came in, the next query out.
 //!
 //! A silent server gets the same query again; where none with EDNS is answered, one without follows, which tells a network that drops
-//! EDNS from a dead server. A server that refuses EDNS is asked without it at once (RFC 6891 section 7), and one that wants its own
+//! EDNS from a dead server. Where that one is answered, one with EDNS follows again, and after its silence two without: what drops EDNS
+//! does so each time and drops nothing else, which no loss by chance or by turns does. A server that refuses EDNS is asked without it at once (RFC 6891 section 7), and one that wants its own
 //! cookie back gets it (RFC 7873 section 5.3). Each of these happens once, so that every question ends.
 
 use super::options::CLIENT_COOKIE_BYTES;
@@ -18,6 +19,8 @@ pub(super) struct Asking {
     left: u32,
     /// EDNS may be given up.
     fallback: bool,
+    /// A query with EDNS went out again after an answer to one without.
+    confirmed: bool,
     cookie_returned: bool,
     /// A refusal that was asked about again: the reply that counts where nothing better comes.
     held: Option<Received>,
@@ -36,9 +39,10 @@ pub(super) struct Received {
 }
 
 impl Asking {
-    /// `attempts` packets at most meet with silence before the question is given up, one without EDNS apart.
+    /// `attempts` packets at most meet with silence before the question is given up, one without EDNS apart, and three more that
+    /// tell whether its answer was chance.
     pub(super) fn new(query: Query, why: QueryReason, attempts: u32, fallback: bool) -> Self {
-        Self { queries: vec![query], why, left: attempts, fallback, cookie_returned: false, held: None }
+        Self { queries: vec![query], why, left: attempts, fallback, confirmed: false, cookie_returned: false, held: None }
     }
 
     /// The query to send now, which one it is from the first, and why it is sent.
@@ -77,7 +81,16 @@ impl Asking {
         let code = reply.message.response_code;
         let query = &self.queries[reply.query];
         let refused_edns = matches!(code, ResponseCode::FormErr | ResponseCode::NotImp | ResponseCode::BADVERS);
-        let next = if code == ResponseCode::BADCOOKIE && !self.cookie_returned {
+        if refused_edns && self.confirmed && query.has_edns() && self.held.is_some() {
+            return self.held.take();
+        }
+        let only_plain = self.why == QueryReason::SilenceWithEdns && !query.has_edns();
+        let next = if only_plain && !self.confirmed {
+            self.confirmed = true;
+            self.queries.iter().find(|query| query.has_edns()).and_then(Query::again).map(|query| (query, QueryReason::EdnsAgain))
+        } else if only_plain {
+            query.again().map(|query| (query, QueryReason::PlainAgain))
+        } else if code == ResponseCode::BADCOOKIE && !self.cookie_returned {
             self.cookie_returned = true;
             query.with_cookie_of(&reply.message).map(|query| (query, QueryReason::BadCookie))
         } else if refused_edns && self.fallback && query.has_edns() {
@@ -106,7 +119,7 @@ impl Asking {
             return true;
         }
         let plain = self.current().0.has_edns().then(|| self.current().0.without_edns()).flatten();
-        match plain.filter(|_| self.fallback) {
+        match plain.filter(|_| self.fallback || self.why == QueryReason::EdnsAgain) {
             Some(query) => {
                 self.fallback = false;
                 self.queries.push(query);
@@ -154,6 +167,44 @@ mod tests {
         assert!(asking.silent());
         assert_eq!((asking.current().0.has_edns(), asking.current().2), (false, QueryReason::SilenceWithEdns));
         assert!(!asking.silent(), "and then it ends");
+    }
+
+    /// One that has given up EDNS, and got an answer for it.
+    fn answered_without_edns() -> Asking {
+        let mut asking = asking(1, true);
+        assert!(asking.silent());
+        assert!(asking.replied(reply(&asking, ResponseCode::NoError)).is_none(), "it may be chance");
+        assert_eq!((asking.current().0.has_edns(), asking.current().2), (true, QueryReason::EdnsAgain));
+        asking
+    }
+
+    #[test]
+    fn an_answer_without_edns_is_no_chance_where_the_next_one_with_it_is_lost_too() {
+        let mut asking = answered_without_edns();
+        assert!(asking.silent());
+        assert_eq!((asking.current().0.has_edns(), asking.current().2), (false, QueryReason::SilenceWithEdns));
+        assert!(asking.replied(reply(&asking, ResponseCode::NoError)).is_none(), "every other packet may be lost");
+        assert_eq!((asking.current().0.has_edns(), asking.current().2), (false, QueryReason::PlainAgain));
+        assert_eq!(asking.replied(reply(&asking, ResponseCode::NoError)).unwrap().query, 4);
+    }
+
+    #[test]
+    fn silence_after_an_answer_without_edns_leaves_that_answer() {
+        let mut asking = answered_without_edns();
+        assert!(asking.silent() && !asking.silent(), "one without, and no others");
+        assert_eq!(asking.held().unwrap().query, 1);
+    }
+
+    #[test]
+    fn an_answer_to_the_second_try_with_edns_is_the_one_that_counts() {
+        let mut answered = answered_without_edns();
+        assert_eq!(answered.replied(reply(&answered, ResponseCode::NoError)).unwrap().query, 2);
+        let mut refused = answered_without_edns();
+        assert_eq!(
+            refused.replied(reply(&refused, ResponseCode::FormErr)).unwrap().query,
+            1,
+            "a refusal is worse than the answer"
+        );
     }
 
     #[test]

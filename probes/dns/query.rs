@@ -98,6 +98,11 @@ impl Query {
         Self::built(self.next_id(), self.question.clone(), shape, None, &[]).ok()
     }
 
+    /// The same question under another id, so that a late reply is told from one to this.
+    pub(super) fn again(&self) -> Option<Self> {
+        Self::built(self.next_id(), self.question.clone(), self.shape.clone(), self.client_cookie, &[]).ok()
+    }
+
     /// The same question with the cookie that the server gave, under another id; none where it gave none to ours.
     pub(super) fn with_cookie_of(&self, reply: &Message) -> Option<Self> {
         let (client, server) = cookie(reply.edns.as_ref()?)?;

@@ -14,6 +14,7 @@ fn context() -> Context {
         trust: Arc::default(),
         proxy: ProxyChoice::None,
         recorder: Recorder::new(CheckId::new("machine")),
+        max_segment_bytes: None,
     }
 }
 

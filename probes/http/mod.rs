@@ -67,6 +67,7 @@ use url::Url;
 /// # Errors
 /// Before anything is sent: where a URL or the proxy cannot be used, or there is no second way to compare with.
 pub(crate) async fn run(context: &Context, params: &HttpParams) -> Result<Ending, NotMeasurable> {
+    let context = &context.with_segments(params.max_segment_bytes);
     let url = first_url(&params.url)?;
     let route = proxy::choose(&context.proxy, &url)?;
     let other = if params.compare { Some(proxy::other(&context.proxy, &url, &route)?) } else { None };

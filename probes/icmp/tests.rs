@@ -23,6 +23,7 @@ async fn measure_behind(gate: Gate, clock: Clock, params: &IcmpParams) -> (Resul
         trust: Arc::new(Trust::new(Vec::new()).unwrap()),
         proxy: ProxyChoice::None,
         recorder: recorder.clone(),
+        max_segment_bytes: None,
     };
     let ending = run(&context, params).await;
     drop(context);

@@ -52,6 +52,7 @@ pub(super) mod layout {
     const RTT: usize = 68;
     const RTT_DEVIATION: usize = 72;
     const CONGESTION_WINDOW: usize = 80;
+    const RECEIVE_RTT: usize = 92;
     const TOTAL_RETRANSMITS: usize = 100;
     const BYTES_RECEIVED: usize = 128;
     const MIN_RTT: usize = 148;
@@ -61,6 +62,7 @@ pub(super) mod layout {
     const BUFFER_LIMITED: usize = 184;
     const CONGESTION_MARKS: usize = 196;
     const BYTES_SENT: usize = 200;
+    const OUT_OF_ORDER: usize = 224;
     const PEER_WINDOW: usize = 228;
     /// Bits of the options.
     const TIMESTAMPS: u8 = 1;
@@ -102,9 +104,27 @@ pub(super) mod layout {
             busy_us: long(BUSY),
             window_limited_us: long(WINDOW_LIMITED),
             buffer_limited_us: long(BUFFER_LIMITED),
+            // Nothing is known before a window of data came in.
+            receive_rtt_us: word(RECEIVE_RTT).filter(|rtt| *rtt > 0),
+            out_of_order: word(OUT_OF_ORDER),
         };
         Some(TcpInfo { state, since_acknowledged: Duration::from_millis(word(LAST_ACK_RECEIVED_MS)?.into()) })
     }
+}
+
+/// Holds both sides of a connection that is not made yet to segments of so many bytes (`TCP_MAXSEG`, tcp(7)): ours by the option itself, the
+/// peer's by what the SYN announces (RFC 9293 section 3.7.1).
+///
+/// # Errors
+/// The system's own; where it has no such option, that.
+#[cfg(unix)]
+pub(crate) fn limit_segments(socket: &Socket, bytes: u32) -> io::Result<()> {
+    socket.set_tcp_mss(bytes)
+}
+
+#[cfg(not(unix))]
+pub(crate) fn limit_segments(_socket: &Socket, _bytes: u32) -> io::Result<()> {
+    Err(io::Error::new(io::ErrorKind::Unsupported, "this system cannot hold a connection to smaller segments"))
 }
 
 /// The connection is being made, and the error only says that a non-blocking `connect` did not wait for it.
@@ -139,6 +159,19 @@ mod tests {
         assert_eq!(state.bytes_received.unwrap_or(6), 6);
         assert_eq!(state.bytes_sent.unwrap_or(5_000), 5_000);
         assert!(state.min_rtt_us.is_none_or(|min| min <= state.rtt_us + state.rtt_deviation_us), "{state:?}");
+    }
+
+    #[cfg(unix)]
+    #[test]
+    fn both_sides_of_a_limited_connection_send_small_segments() {
+        let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+        let near = Socket::new(socket2::Domain::IPV4, socket2::Type::STREAM, None).unwrap();
+        limit_segments(&near, 600).unwrap();
+        near.connect(&listener.local_addr().unwrap().into()).unwrap();
+        let (far, _) = listener.accept().unwrap();
+        for state in [info(&near).unwrap().state, info(&SockRef::from(&far)).unwrap().state] {
+            assert!(state.mss_bytes <= 600, "{state:?}");
+        }
     }
 
     #[test]

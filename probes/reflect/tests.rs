@@ -23,6 +23,7 @@ fn context(key: Option<ReflectorKey>) -> Context {
         trust: Arc::new(Trust::default().with_reflector_key(key)),
         proxy: ProxyChoice::None,
         recorder: Recorder::new(CheckId::new("reflect")),
+        max_segment_bytes: None,
     }
 }
 

@@ -22,6 +22,7 @@ async fn measure(parameters: Value) -> (Ending, Vec<Fact>) {
         trust: Arc::new(Trust::new(Vec::new()).unwrap()),
         proxy: ProxyChoice::None,
         recorder: recorder.clone(),
+        max_segment_bytes: None,
     };
     let ending = run(&context, &params).await.unwrap();
     (ending, recorder.observations().into_iter().map(|observation| observation.fact).collect())

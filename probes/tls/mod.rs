@@ -112,6 +112,7 @@ impl Completed {
 /// # Errors
 /// Where a parameter makes no sense, and where the host gives no address.
 pub(crate) async fn run(context: &Context, params: &TlsParams) -> Result<Ending, NotMeasurable> {
+    let context = &context.with_segments(params.max_segment_bytes);
     let checked = check(params).map_err(NotMeasurable::new)?;
     entropy::ready(context).await;
     let addresses = context

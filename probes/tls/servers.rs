@@ -34,6 +34,7 @@ pub(crate) fn context(given: &[&Authority]) -> Context {
         trust: Arc::new(trust),
         proxy: ProxyChoice::None,
         recorder: Recorder::new(CheckId::new("test")),
+        max_segment_bytes: None,
     }
 }
 

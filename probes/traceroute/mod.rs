@@ -203,6 +203,7 @@ mod tests {
             trust: Arc::default(),
             proxy: ProxyChoice::None,
             recorder: Recorder::new(CheckId::new("path")),
+            max_segment_bytes: None,
         };
         let given = json!({"host": "127.0.0.1", "protocol": "udp"});
         let Params::Traceroute(params) = Params::parse(Kind::Traceroute, given).unwrap() else { panic!() };

@@ -162,6 +162,7 @@ pub(crate) fn context(settings: &Settings, clock: Clock) -> Context {
         trust: Arc::clone(&settings.trust),
         proxy: settings.proxy.clone(),
         recorder: Recorder::new(CheckId::new("run")),
+        max_segment_bytes: None,
     }
 }
 

@@ -104,6 +104,18 @@ pub struct ControlSays {
     pub text: String,
     /// Observations in that bundle.
     pub evidence: Vec<ObservationId>,
+    /// Neighbouring causes that these observations rule out.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub rejects: Vec<ControlRejects>,
+}
+
+/// A cause that the control rules out.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub struct ControlRejects {
+    /// The neighbouring cause.
+    pub cause: String,
+    /// What the control saw that rules it out.
+    pub reason: String,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]

@@ -36,7 +36,9 @@ pub(crate) fn says(says: &ControlSays) -> String {
         ControlEffect::Found => "found only with it".to_owned(),
         ControlEffect::Unchanged => "changes nothing".to_owned(),
     };
-    format!("{} ({effect}; {})", says.text, evidence(says.bundle.short(), &says.evidence))
+    let ruled_out: Vec<&str> = says.rejects.iter().map(|rejected| rejected.cause.as_str()).collect();
+    let ruled_out = if ruled_out.is_empty() { String::new() } else { format!(" It rules out {}.", ruled_out.join(", ")) };
+    format!("{}{ruled_out} ({effect}; {})", says.text, evidence(says.bundle.short(), &says.evidence))
 }
 
 /// Ids of an observation mean something only with their bundle.

@@ -27,7 +27,11 @@ mod losses;
 mod material;
 /// Networks of namespaces: built, broken, taken down.
 mod network;
-/// One scenario from its file.
+/// System calls that no crate wraps.
+mod platform;
+/// Scenario files, checked before anything is built.
+mod reading;
+/// One scenario as a file writes it.
 mod scenario;
 /// The servers of one node, as a process of their own in its namespace.
 mod serve;
@@ -51,6 +55,7 @@ const EXAMPLES: &str = "Examples:
   cargo lab path_routing_loop --show         with what netsonde said where a trial fails
   cargo lab --generate 300                   300 networks that nobody thought of, and how sure netsonde may be
   cargo lab --generate 1 --seed 4017 --show  one of them again, printed as a scenario file
+  cargo lab --scenarios my-networks          those of another folder, such as your own
   cargo lab path_routing_loop --keep         leaves the broken network up, and says how to enter it
   cargo lab --clean                          takes down what was kept or left behind";
 
@@ -60,6 +65,9 @@ const EXAMPLES: &str = "Examples:
 struct Arguments {
     /// Only scenarios whose name contains this.
     filter: Option<String>,
+    /// Read the scenarios of this folder instead of the lab's own: every file in it that ends in .toml.
+    #[arg(long, value_name = "DIR", conflicts_with_all = ["generate", "write_golden"])]
+    scenarios: Option<PathBuf>,
     /// Scenarios at a time; each waits most of its time, so that two processors carry eight.
     #[arg(long, default_value_t = 8)]
     jobs: usize,
@@ -128,10 +136,11 @@ fn main() -> Result<ExitCode> {
     let seed = arguments.seed.unwrap_or_else(drawn_seed);
     let scenarios = match arguments.generate {
         Some(count) => generate::networks(seed, count),
-        None => Scenario::all(arguments.filter.as_deref())?,
+        None => reading::all(arguments.scenarios.as_deref(), arguments.filter.as_deref())?,
     };
     if scenarios.is_empty() {
-        bail!("no scenario is called like that; the files are in tests/lab/scenarios");
+        let folder = arguments.scenarios.unwrap_or_else(|| PathBuf::from("tests/lab/scenarios"));
+        bail!("no scenario is called like that; the files are those of {} that end in .toml", folder.display());
     }
     if arguments.generate.is_some() && arguments.show {
         for scenario in &scenarios {

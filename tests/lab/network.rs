@@ -6,6 +6,7 @@
 use super::cable::{Carrier, Impairment};
 use super::scenario::{Family, Fault, Scenario, User};
 use anyhow::{Context, Result, bail};
+use netsonde_tests::servers::cloud_addresses;
 use std::fs;
 use std::io::{BufRead, BufReader, Write};
 use std::path::{Path, PathBuf};
@@ -221,6 +222,17 @@ impl Network {
             }
         }
         Ok(())
+    }
+
+    /// Gives a router the addresses at which a cloud serves its machines. They exist in this namespace only, to which no way leads from
+    /// outside the lab.
+    pub(crate) fn cloud_addresses(&self, node: &str, cloud: &str) -> Result<()> {
+        let lines: Vec<String> = cloud_addresses(cloud)
+            .iter()
+            .map(|address| format!("addr add {address}/{} dev lo", if address.is_ipv4() { 32 } else { 128 }))
+            .map(|line| if line.contains(':') { format!("{line} nodad") } else { line })
+            .collect();
+        self.batch(Some(node), &lines)
     }
 
     pub(crate) fn inject(&mut self, fault: &Fault) -> Result<()> {

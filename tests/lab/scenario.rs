@@ -1,10 +1,10 @@
 use super::cable::Impairment;
-use super::certain;
-use anyhow::{Context, Result};
 use netsonde_tests::certificates::Flaw;
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
-use std::path::Path;
+
+/// How often a machine is taken from netsonde, in milliseconds (`stolen_ms`).
+pub(crate) const STEAL_PERIOD_MS: u64 = 70;
 
 /// One network, what is broken in it, and what netsonde must say.
 #[derive(Clone, Debug, Default, Serialize, Deserialize)]
@@ -42,6 +42,13 @@ pub(crate) struct Scenario {
     pub hosts: Option<String>,
     /// How many files and sockets netsonde may have open with the fault on.
     pub descriptors: Option<u32>,
+    /// Of each 70 ms so many milliseconds netsonde stands still with the fault on, as where other programs or a hypervisor's other machines
+    /// have the processors; at most 60.
+    #[serde(default)]
+    pub stolen_ms: u64,
+    /// With the fault on a security policy lets netsonde open no socket for connections over TCP.
+    #[serde(default)]
+    pub no_connections: bool,
     /// Seconds of quiet before each trial with the fault on, where an earlier one leaves its mark in the network.
     #[serde(default)]
     pub quiet_s: u64,
@@ -151,6 +158,7 @@ pub(crate) struct Service {
     #[serde(default = "server")]
     pub node: String,
     pub kind: ServiceKind,
+    #[serde(default)]
     pub port: u16,
     /// For `https`: the names in the certificate; `{family}` stands for both.
     #[serde(default)]
@@ -164,7 +172,7 @@ pub(crate) struct Service {
     /// For `openssl`: what it needs beside its own arguments.
     #[serde(default)]
     pub material: Option<Material>,
-    /// For `banner`: what it says. For `name_filter`: how blocked names begin. For `openssl`: its arguments. For `proxy`: the name and password that it wants, as `name:password`.
+    /// For `banner`: what it says. For `name_filter`: how blocked names begin. For `openssl`: its arguments. For `cloud`: which one. For `proxy`: the name and password that it wants, as `name:password`.
     #[serde(default)]
     pub text: String,
 }
@@ -198,6 +206,9 @@ pub(crate) enum ServiceKind {
     Busy,
     /// A time server, as many seconds wrong as `text` says.
     Time,
+    /// What the cloud that `text` names (azure, aws, gcp) gives every machine at its own addresses, which the router then has: metadata,
+    /// and of Azure the platform's address. Its ports are the cloud's.
+    Cloud,
 }
 
 impl ServiceKind {
@@ -257,34 +268,19 @@ pub(crate) struct Fault {
 }
 
 impl Scenario {
-    /// The scenarios whose name contains `filter`, by name.
-    ///
-    /// # Errors
-    /// Where a file cannot be read, does not parse or leaves something to chance: its name is in the error.
-    pub(crate) fn all(filter: Option<&str>) -> Result<Vec<Self>> {
-        let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("lab/scenarios");
-        let mut scenarios = Vec::new();
-        for entry in std::fs::read_dir(&folder).with_context(|| format!("listing {}", folder.display()))? {
-            let path = entry?.path();
-            let name = path.file_stem().and_then(|stem| stem.to_str()).unwrap_or_default().to_owned();
-            if path.extension().is_none_or(|ending| ending != "toml") || filter.is_some_and(|filter| !name.contains(filter)) {
-                continue;
-            }
-            let text = std::fs::read_to_string(&path).with_context(|| format!("reading {}", path.display()))?;
-            let scenario: Self = toml::from_str(&text).with_context(|| format!("reading {}", path.display()))?;
-            certain::check(&scenario).with_context(|| format!("checking {}", path.display()))?;
-            scenarios.push(Self { name, ..scenario });
-        }
-        scenarios.sort_by(|a, b| a.name.cmp(&b.name));
-        Ok(scenarios)
-    }
-
     /// What must be said to this user.
     pub(crate) fn expectation(&self, user: User) -> Option<&Expect> {
         match (user, &self.expect_user) {
             (User::Nobody, Some(expect)) => Some(expect),
             _ => self.expect.as_ref(),
         }
+    }
+
+    /// The network's nodes: the client, the routers from the first, the server, and the second router beside one of them.
+    pub(crate) fn nodes(&self) -> Vec<String> {
+        let routers = (1..=self.routers).map(|number| format!("r{number}"));
+        let chain = std::iter::once("c".to_owned()).chain(routers).chain(["s".to_owned()]);
+        chain.chain(self.twin.iter().map(|twin| format!("{twin}b"))).collect()
     }
 }
 

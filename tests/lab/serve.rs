@@ -1,6 +1,6 @@
 use super::network::{SERVER_V4, SERVER_V6};
 use super::scenario::{Service, ServiceKind};
-use anyhow::{Context, Result};
+use anyhow::{Context, Result, bail};
 use netsonde_tests::certificates::Identity;
 use netsonde_tests::servers::{self, Server};
 use rustls_pki_types::{CertificateDer, PrivateKeyDer, pem::PemObject};
@@ -15,6 +15,10 @@ pub(crate) fn run(services: &Path, directory: &Path) -> Result<()> {
     runtime.block_on(async {
         let mut running = Vec::new();
         for service in &services {
+            if service.kind == ServiceKind::Cloud {
+                running.extend(servers::serve_cloud(&service.text).await?);
+                continue;
+            }
             // On a router one socket on the wildcard address serves both families.
             let addresses: &[&str] = if service.node == "s" { &[SERVER_V4, SERVER_V6] } else { &["::"] };
             for address in addresses {
@@ -71,6 +75,7 @@ async fn start(service: &Service, address: IpAddr, directory: &Path) -> Result<S
         ServiceKind::Busy => servers::serve_busy(address, service.text.parse().context("the pause in milliseconds")?).await,
         ServiceKind::Time => servers::serve_time(address, service.text.parse().context("the seconds")?).await,
         ServiceKind::Proxy => servers::serve_proxy(address, service.text.clone()).await,
+        ServiceKind::Cloud => bail!("a cloud has addresses of its own"),
     }
 }
 

@@ -1,12 +1,14 @@
 use super::material;
 use super::network::{Network, SERVER_V4, SERVER_V6, TRIAL_LIMIT, router};
 use super::now;
-use super::scenario::{Expect, Family, Scenario, Service, User};
+use super::platform;
+use super::scenario::{Expect, Family, STEAL_PERIOD_MS, Scenario, Service, ServiceKind, User};
 use anyhow::{Context, Result};
 use netsonde_contract::document::Document;
 use netsonde_contract::finding::Severity;
 use netsonde_tests::certificates::Pki;
 use netsonde_tests::programs::program;
+use nix::sys::signal::{Signal, kill};
 use std::collections::BTreeMap;
 use std::fs;
 use std::os::unix::fs::PermissionsExt;
@@ -146,6 +148,9 @@ impl Bench {
         for node in nodes {
             let folder = self.folder.path().join(network.namespace(node));
             fs::create_dir_all(&folder).context("making a folder for servers")?;
+            for service in scenario.service.iter().filter(|service| service.node == node && service.kind == ServiceKind::Cloud) {
+                network.cloud_addresses(node, &service.text)?;
+            }
             let services: Vec<&Service> = scenario.service.iter().filter(|service| service.node == node).collect();
             fs::write(folder.join("middle.crt"), self.pki.middle_der()).context("writing the intermediate's certificate")?;
             for service in services.iter().filter(|service| service.kind.has_identity()) {
@@ -185,13 +190,13 @@ impl Bench {
             Ok(set) => ask.iter().map(|argument| argument.replace("{set}", &set)).collect(),
             Err(error) => vec![format!("{error:#}")],
         };
-        let descriptors = scenario.descriptors.filter(|_| stage != Stage::Healthy);
-        let answer = self.run_netsonde(network, &ask, env, descriptors, family, user);
+        let pressure = if stage == Stage::Healthy { Pressure::default() } else { Pressure::of(scenario) };
+        let answer = self.run_netsonde(network, &ask, env, pressure, family, user);
         let seconds = began.elapsed().as_secs_f64();
         let expect = (stage == Stage::Fault).then(|| scenario.expectation(user).cloned()).flatten();
         let alone = expect.as_ref().and_then(|expect| expect.alone_below).map(|_| {
             std::thread::sleep(Duration::from_secs(scenario.quiet_s));
-            read(&self.run_netsonde(network, &without_follow_ups(&ask), env, descriptors, family, user)?)
+            read(&self.run_netsonde(network, &without_follow_ups(&ask), env, pressure, family, user)?)
         });
         let notice = scenario.notice.clone().filter(|_| stage != Stage::Healthy);
         let (transcript, answer) = match answer {
@@ -230,13 +235,13 @@ impl Bench {
         network: &Network,
         ask: &[String],
         env: &BTreeMap<String, String>,
-        descriptors: Option<u32>,
+        pressure: Pressure,
         family: Family,
         user: User,
     ) -> Result<Output> {
         let state = tempfile::Builder::new().prefix("state-").tempdir_in(self.folder.path()).context("making a state folder")?;
         fs::set_permissions(state.path(), fs::Permissions::from_mode(0o777)).context("opening the state folder")?;
-        let mut command = match descriptors {
+        let mut command = match pressure.descriptors {
             Some(most) => {
                 let mut limited = network.command("c", user, "prlimit");
                 limited.arg(format!("--nofile={most}")).arg("--").arg(&self.netsonde);
@@ -244,6 +249,9 @@ impl Bench {
             }
             None => network.command("c", user, &self.netsonde),
         };
+        if pressure.no_connections {
+            platform::deny_connections(&mut command)?;
+        }
         command.args(ask.iter().map(|argument| fill(argument, family)));
         // Evidence is what was measured, before anything is taken out.
         command.args(["--format", "json", "--redact", "none"]);
@@ -267,12 +275,27 @@ impl Bench {
         }
         command.envs(env.iter().map(|(name, value)| (name, fill(value, family))));
         command.env("HOME", state.path());
-        run_bounded(command, state.path())
+        run_bounded(command, state.path(), pressure.stolen_ms)
     }
 }
 
-/// Runs a command to its end, or kills it at the trial's limit. Output goes to files, so that no full pipe holds it up.
-fn run_bounded(mut command: std::process::Command, folder: &Path) -> Result<Output> {
+/// What the machine keeps from netsonde.
+#[derive(Clone, Copy, Default)]
+struct Pressure {
+    descriptors: Option<u32>,
+    stolen_ms: u64,
+    no_connections: bool,
+}
+
+impl Pressure {
+    fn of(scenario: &Scenario) -> Self {
+        Self { descriptors: scenario.descriptors, stolen_ms: scenario.stolen_ms, no_connections: scenario.no_connections }
+    }
+}
+
+/// Runs a command to its end, or kills it at the trial's limit. Output goes to files, so that no full pipe holds it up. Of each
+/// [`STEAL_PERIOD_MS`] it stands still for `stolen_ms`.
+fn run_bounded(mut command: std::process::Command, folder: &Path, stolen_ms: u64) -> Result<Output> {
     let (out, err) = (folder.join("stdout"), folder.join("stderr"));
     let file = |path: &Path| fs::File::create(path).with_context(|| format!("making {}", path.display()));
     command.stdin(Stdio::null()).stdout(file(&out)?).stderr(file(&err)?);
@@ -286,13 +309,28 @@ fn run_bounded(mut command: std::process::Command, folder: &Path) -> Result<Outp
             child.kill().context("ending netsonde, which took too long")?;
             break child.wait().context("waiting for netsonde's end")?;
         }
-        std::thread::sleep(Duration::from_millis(20));
+        match stolen_ms {
+            0 => std::thread::sleep(Duration::from_millis(20)),
+            _ => steal(&child, Duration::from_millis(stolen_ms)),
+        }
     };
     Ok(Output {
         status,
         stdout: fs::read(out).context("reading the output")?,
         stderr: fs::read(err).context("reading the messages")?,
     })
+}
+
+/// Stops the program for so long, and lets it run for the rest of the period: one that fits into no interval at which netsonde measures,
+/// so that it meets some measurements at each of their phases.
+fn steal(child: &std::process::Child, time: Duration) {
+    const PERIOD: Duration = Duration::from_millis(STEAL_PERIOD_MS);
+    let pid = nix::unistd::Pid::from_raw(child.id().try_into().unwrap_or(i32::MAX));
+    // One that has ended meanwhile is seen at the next look.
+    let _ = kill(pid, Signal::SIGSTOP);
+    std::thread::sleep(time);
+    let _ = kill(pid, Signal::SIGCONT);
+    std::thread::sleep(PERIOD.saturating_sub(time));
 }
 
 /// A run asks further unless it is told not to; a probe, only if it is told to.

@@ -37,6 +37,7 @@ fn means() -> Means {
         trust: Arc::new(Trust::default()),
         proxy: ProxyChoice::None,
         recorder: Recorder::new(CheckId::new("run")),
+        max_segment_bytes: None,
     };
     Means { context, measure: all_silent, watcher: None, at_once: runner::MAX_AT_ONCE }
 }

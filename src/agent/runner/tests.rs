@@ -76,6 +76,7 @@ fn means(watcher: Option<UnboundedSender<Observation>>) -> Means {
         trust: Arc::default(),
         proxy: Default::default(),
         recorder: Recorder::new(CheckId::new("none")),
+        max_segment_bytes: None,
     };
     Means { context, measure: behave, watcher, at_once: MAX_AT_ONCE }
 }

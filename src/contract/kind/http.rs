@@ -45,6 +45,10 @@ pub struct HttpParams {
     #[serde(default = "timeout_ms")]
     #[schemars(range(min = 50, max = 60_000))]
     pub timeout_ms: u64,
+    /// Bytes of data in one segment at most, both ways: what drops larger packets alone lets these pass. None leaves it to the system.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(range(min = 536, max = 8_960))]
+    pub max_segment_bytes: Option<u32>,
     /// Ask both through the proxy and without it, and compare the answers.
     #[serde(default)]
     pub compare: bool,
@@ -107,6 +111,7 @@ impl HttpParams {
             max_body_bytes: max_body_bytes(),
             max_body_s: max_body_s(),
             timeout_ms: timeout_ms(),
+            max_segment_bytes: None,
             compare: false,
             range: None,
             known_url: None,

@@ -23,6 +23,10 @@ pub struct TlsParams {
     #[serde(default = "timeout_ms")]
     #[schemars(range(min = 50, max = 30_000))]
     pub timeout_ms: u64,
+    /// Bytes of data in one segment at most, both ways: what drops larger packets alone lets these pass. None leaves it to the system.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(range(min = 536, max = 8_960))]
+    pub max_segment_bytes: Option<u32>,
     /// The protocol to begin in the clear and to leave for TLS (STARTTLS); `smtp` says nothing at port 465, which begins in TLS.
     #[serde(default)]
     pub starttls: StartTlsProtocol,

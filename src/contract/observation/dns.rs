@@ -129,6 +129,10 @@ pub enum QueryReason {
     Silence,
     /// None with EDNS got a reply in time: this one has none.
     SilenceWithEdns,
+    /// Only one without EDNS got a reply: this one has it again, which tells a rule from chance.
+    EdnsAgain,
+    /// One without EDNS got a reply a second time: this one has none either, which tells a rule from packets that are lost by turns.
+    PlainAgain,
     /// The one before was answered with FORMERR, NOTIMP or BADVERS, as by a server that does not know EDNS: this one has none (RFC 6891
     /// section 7).
     EdnsRefused,

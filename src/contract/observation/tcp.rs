@@ -142,6 +142,12 @@ pub struct TcpState {
     /// Time in which the send buffer was the limit, in microseconds.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub buffer_limited_us: Option<u64>,
+    /// The round trip as the receiving side sees it in the data that comes: it grows where the data waits in a queue.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub receive_rtt_us: Option<u32>,
+    /// Segments received out of order: those behind one that was lost, or overtook it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub out_of_order: Option<u32>,
 }
 
 /// The first bytes of a server that speaks first.

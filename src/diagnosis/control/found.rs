@@ -48,8 +48,14 @@ fn found(
     evidence: Vec<ObservationId>,
 ) -> Option<Hypothesis> {
     let rule = RULES.iter().find(|rule| rule.code == code)?;
-    let control =
-        ControlSays { bundle: pair.vantage.bundle.clone(), effect: ControlEffect::Found, confidence_alone: 0.0, text, evidence };
+    let control = ControlSays {
+        bundle: pair.vantage.bundle.clone(),
+        effect: ControlEffect::Found,
+        confidence_alone: 0.0,
+        text,
+        evidence,
+        rejects: Vec::new(),
+    };
     Some(Hypothesis { rule, candidate, suppressed: Vec::new(), control: Some(control) })
 }
 

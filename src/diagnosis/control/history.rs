@@ -1,6 +1,6 @@
 use super::pairing::check_of;
 use super::weighing::Weight;
-use super::{Pair, moment};
+use super::{Pair, moment, sides};
 use crate::engine::Hypothesis;
 use netsonde_contract::control::{Difference, DifferenceAbout};
 use netsonde_contract::finding::{Finding, NextStep, Place};
@@ -18,8 +18,8 @@ const CHANGES: [DifferenceAbout; 5] = [
     DifferenceAbout::Mtu,
 ];
 
-/// What the same machine saw at another time: whether it worked, and what is different now. The time between the two may hold anything,
-/// so that it changes no confidence.
+/// What the same machine saw at another time: whether it worked, and what is different now. The time between the two may hold anything:
+/// only a change of just what the cause speaks of, or that the very same endpoint worked, makes it likelier.
 pub(super) fn weight(pair: &Pair<'_, '_>, hypothesis: &Hypothesis) -> Option<Weight> {
     let candidate = &hypothesis.candidate;
     let at = moment(pair.vantage.environment.began);
@@ -50,7 +50,38 @@ pub(super) fn weight(pair: &Pair<'_, '_>, hypothesis: &Hypothesis) -> Option<Wei
             candidate.next_step.action
         ),
     });
-    (!evidence.is_empty()).then_some(Weight { confidence: candidate.confidence, text, evidence, next })
+    let likelier = worked.is_some() && (has_changed(pair, hypothesis) || ended(pair, hypothesis));
+    let confidence = if likelier { candidate.confidence.max(half_settled(candidate.confidence)) } else { candidate.confidence };
+    (!evidence.is_empty()).then_some(Weight { confidence, text, evidence, next })
+}
+
+/// Half of the doubt that is left, and never more than this.
+const MOST: f64 = 0.97;
+
+fn half_settled(confidence: f64) -> f64 {
+    (confidence + (1.0 - confidence) / 2.0).min(MOST)
+}
+
+/// What the cause says to be wrong was otherwise when it worked: the size that passes, the way, the certificate, the name's addresses.
+fn has_changed(pair: &Pair<'_, '_>, hypothesis: &Hypothesis) -> bool {
+    let about: &[DifferenceAbout] = match hypothesis.rule.code {
+        "path.mtu_blackhole" | "path.mtu_lowered" => &[DifferenceAbout::Mtu],
+        "path.blackhole" | "path.routing_loop" | "path.no_route" | "path.route_changed" => &[DifferenceAbout::Path],
+        "tls.intercepted" | "tls.unknown_issuer" | "tls.self_signed" | "tls.chain_incomplete" | "tls.name_mismatch" => {
+            &[DifferenceAbout::Certificate]
+        }
+        "dns.unexpected_address" | "dns.stale_record" | "dns.split_horizon" | "dns.bogon_answer" | "host.hosts_file_override" => {
+            &[DifferenceAbout::Addresses, DifferenceAbout::DnsAnswer]
+        }
+        _ => return false,
+    };
+    pair.differences.iter().any(|difference| about.contains(&difference.about))
+}
+
+/// The very endpoint worked from here: it is not one that never was, and what refuses or swallows packets came since.
+fn ended(pair: &Pair<'_, '_>, hypothesis: &Hypothesis) -> bool {
+    let of_change = ["tcp.filtered", "cloud.port_filter", "path.blackhole", "path.target_silent", "path.target_down"];
+    of_change.contains(&hypothesis.rule.code) && !sides::seen(pair, &hypothesis.candidate).0.is_empty()
 }
 
 /// Two findings of one cause are the same only at the same address, port and page, as far as both name them.

@@ -13,6 +13,10 @@ mod found;
 mod history;
 /// Which part of one run is about the same as which part of the other.
 mod pairing;
+/// The very place of a cause, asked from elsewhere.
+mod same_place;
+/// On which side a cause lies.
+mod sides;
 #[cfg(test)]
 mod tests;
 /// What another place says of a hypothesis.

@@ -1,6 +1,7 @@
 use super::{Vantage, diagnose_against};
 use crate::scene::*;
 use netsonde_contract::control::{Control, ControlEffect, ControlRelation, DifferenceAbout};
+use netsonde_contract::failure::{FailureCode, Step};
 use netsonde_contract::finding::{Diagnosis, Finding, Severity, State, Who};
 use netsonde_contract::id::{BundleId, RunId};
 use netsonde_contract::kind::Kind;
@@ -244,4 +245,83 @@ fn two_ports_and_two_pages_of_one_host_are_not_compared() {
     }
     let (diagnosis, _) = before(failed("http://shop.example/"), worked("http://shop.example:80/"));
     assert!(diagnosis.findings[0].next_step.action.contains("It worked at"), "{diagnosis:#?}");
+}
+
+fn rejects(finding: &Finding) -> Vec<&str> {
+    finding.control.iter().flat_map(|says| &says.rejects).map(|rejected| rejected.cause.as_str()).collect()
+}
+
+fn halted_handshake() -> Scene {
+    shop().check(Kind::Tcp, [connected(AT)]).check(Kind::Tls, [silent_handshake()])
+}
+
+fn silent_handshake() -> Fact {
+    handshake(|handshake| {
+        (handshake.chain, handshake.trust, handshake.name) = (Vec::new(), Vec::new(), None);
+        (handshake.took_us, handshake.failure) = (5_000_000, Some(failure(FailureCode::TimedOut, Step::Handshake)));
+    })
+}
+
+#[test]
+fn a_handshake_that_completes_elsewhere_is_no_silence_of_the_server() {
+    let works = shop().check(Kind::Tcp, [connected(AT)]).check(Kind::Tls, [handshake(|_| {})]);
+    let (diagnosis, _) = elsewhere(halted_handshake(), works);
+    let finding = diagnosis.findings.iter().find(|finding| finding.cause == "tls.handshake_timeout").unwrap();
+    assert_eq!(effect(finding), Some(ControlEffect::Lowered), "{finding:#?}");
+    let (alike, _) = elsewhere(halted_handshake(), halted_handshake());
+    let finding = alike.findings.iter().find(|finding| finding.cause == "tls.handshake_timeout").unwrap();
+    assert_eq!(effect(finding), Some(ControlEffect::Raised), "{finding:#?}");
+    assert!(
+        rejects(finding).contains(&"path.mtu_blackhole")
+            && !finding.could_not_separate.iter().any(|open| open.cause == "path.mtu_blackhole")
+    );
+}
+
+#[test]
+fn a_connection_that_stands_elsewhere_says_nothing_of_a_handshake_that_halts_here() {
+    let (diagnosis, _) = elsewhere(halted_handshake(), shop().check(Kind::Tcp, [connected(AT)]));
+    let finding = diagnosis.findings.iter().find(|finding| finding.cause == "tls.handshake_timeout").unwrap();
+    assert_eq!(effect(finding), None, "{finding:#?}");
+}
+
+#[test]
+fn a_port_that_is_open_elsewhere_rules_out_what_lies_with_the_server() {
+    let (diagnosis, _) = elsewhere(silent_port(), shop().check(Kind::Tcp, [connected(AT)]));
+    assert!(rejects(&diagnosis.findings[0]).contains(&"tcp.accept_queue_full"), "{:#?}", diagnosis.findings[0]);
+    let text = &diagnosis.findings[0].control.as_ref().unwrap().rejects[0].reason;
+    assert!(text.contains("in the same window"), "{text}");
+}
+
+#[test]
+fn what_another_place_saw_days_ago_changes_no_confidence() {
+    let (mut here, mut there) = (silent_port(), shop().check(Kind::Tcp, [connected(AT)]));
+    let (environment, mut other) = (here.environment(), there.environment());
+    other.began = environment.began - jiff::SignedDuration::from_hours(72);
+    let (bundle, run) = (BundleId::new("c0".repeat(32)), RunId::new("control"));
+    let relation = ControlRelation::OtherMachine;
+    let vantage = Vantage { outcomes: there.outcomes_mut(), environment: &other, bundle: &bundle, run: &run, relation };
+    let finding = &diagnose_against(here.outcomes_mut(), &environment, &vantage).0.findings[0];
+    let says = finding.control.as_ref().unwrap();
+    assert!(says.effect == ControlEffect::Unchanged && says.text.contains("3 days apart") && says.rejects.is_empty(), "{says:?}");
+}
+
+#[test]
+fn a_port_that_once_worked_from_here_was_filtered_since() {
+    let alone = silent_port().finds("tcp.filtered").confidence;
+    let (diagnosis, _) = before(silent_port(), shop().check(Kind::Tcp, [connected(AT)]));
+    let finding = &diagnosis.findings[0];
+    assert_eq!((finding.cause.as_str(), effect(finding)), ("tcp.filtered", Some(ControlEffect::Raised)), "{finding:#?}");
+    assert!(finding.confidence > alone && rejects(finding).is_empty(), "{finding:#?}");
+}
+
+#[test]
+fn the_same_name_server_that_answers_elsewhere_is_there() {
+    let here = || shop().check(Kind::Dns, [dns_silent("10.0.0.53", "shop.example", "A"), system("shop.example", &[])]);
+    let there =
+        |server: &str| shop().check(Kind::Dns, [answer(server, "shop.example", &[ADDRESS]), system("shop.example", &[ADDRESS])]);
+    let (same, _) = elsewhere(here(), there("10.0.0.53"));
+    let says = same.findings[0].control.as_ref().unwrap();
+    assert!(same.findings[0].next_step.who == Who::Network && says.text.contains("10.0.0.53 answers"), "{same:#?}");
+    let (other, _) = elsewhere(here(), there("10.9.9.53"));
+    assert_eq!(effect(&other.findings[0]), None, "another name server says nothing of this one");
 }

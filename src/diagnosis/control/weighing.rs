@@ -1,6 +1,6 @@
 use super::differences::{answer_words, system_addresses};
 use super::pairing::{handshakes_of, same_name};
-use super::{Pair, history};
+use super::{Pair, history, same_place, sides};
 use crate::candidate::Candidate;
 use crate::engine::Hypothesis;
 use crate::evidence::{Answer, NXDOMAIN, host_of};
@@ -13,7 +13,7 @@ use std::net::{IpAddr, SocketAddr};
 /// Two places agree, or differ just as the cause demands.
 const CONFIRMED: f64 = 0.95;
 /// The control fits the cause, and one neighbour of it as well.
-const FITTING: f64 = 0.85;
+pub(super) const FITTING: f64 = 0.85;
 /// The control speaks against the cause; below this no rule calls anything a problem, and what was seen here stays a failure.
 const CONTRADICTED: f64 = 0.5;
 
@@ -29,11 +29,11 @@ pub(super) struct Weight {
 }
 
 impl Weight {
-    fn new(confidence: f64, text: String, evidence: Vec<ObservationId>) -> Option<Self> {
+    pub(super) fn new(confidence: f64, text: String, evidence: Vec<ObservationId>) -> Option<Self> {
         (!evidence.is_empty()).then_some(Self { confidence, text, evidence, next: None })
     }
 
-    fn next(mut self, who: Who, action: &str) -> Self {
+    pub(super) fn next(mut self, who: Who, action: &str) -> Self {
         self.next = Some(NextStep { who, action: action.to_owned() });
         self
     }
@@ -46,7 +46,16 @@ pub(super) fn weighed(pair: &Pair<'_, '_>, mut hypothesis: Hypothesis) -> Hypoth
         ControlRelation::SameMachine => history::weight(pair, &hypothesis),
         ControlRelation::OtherMachine => elsewhere(pair, &hypothesis).or_else(|| same_there(pair, &hypothesis)),
     };
-    let Some(weight) = weight else { return hypothesis };
+    let Some(mut weight) = weight else { return hypothesis };
+    let rejects = match sides::apart(pair) {
+        Some(apart) if pair.vantage.relation == ControlRelation::OtherMachine => {
+            weight.confidence = alone;
+            weight.next = None;
+            weight.text.push_str(&format!(" That was measured {apart} apart from this run, so that it changes no confidence."));
+            Vec::new()
+        }
+        _ => sides::rejects(pair, &hypothesis),
+    };
     hypothesis.candidate.confidence = weight.confidence;
     if let Some(next) = weight.next {
         hypothesis.candidate.next_step = next;
@@ -57,6 +66,7 @@ pub(super) fn weighed(pair: &Pair<'_, '_>, mut hypothesis: Hypothesis) -> Hypoth
         confidence_alone: alone,
         text: weight.text,
         evidence: weight.evidence,
+        rejects,
     });
     hypothesis
 }
@@ -88,15 +98,19 @@ fn elsewhere(pair: &Pair<'_, '_>, hypothesis: &Hypothesis) -> Option<Weight> {
         "dns.nxdomain_injected" | "dns.spoofed" | "dns.intercepted" => forged(pair, candidate),
         "dns.split_horizon" => other_view(pair, candidate),
         code if code.starts_with("http.") => answered(pair, candidate, code),
+        "dns.resolver_unreachable" | "dns.name_unanswered" | "dns.tcp_blocked" | "dns.edns_dropped" | "dns.aaaa_dropped" => {
+            same_place::same_server(pair, candidate)
+        }
+        code if sides::is_near(code) || sides::is_far(code) => same_place::works(pair, candidate, code),
         _ => None,
     }
 }
 
-fn raised(candidate: &Candidate, to: f64) -> f64 {
+pub(super) fn raised(candidate: &Candidate, to: f64) -> f64 {
     candidate.confidence.max(to)
 }
 
-fn lowered(candidate: &Candidate, to: f64) -> f64 {
+pub(super) fn lowered(candidate: &Candidate, to: f64) -> f64 {
     candidate.confidence.min(to)
 }
 
@@ -324,7 +338,7 @@ fn intercepted(pair: &Pair<'_, '_>, candidate: &Candidate) -> Option<Weight> {
     Weight::new(raised(candidate, 0.97), text, vec![other.id.clone()])
 }
 
-fn name_of(candidate: &Candidate) -> Option<&str> {
+pub(super) fn name_of(candidate: &Candidate) -> Option<&str> {
     let spot = candidate.about.iter().find_map(|spot| match spot {
         Spot::Name(name) => Some(name.as_str()),
         _ => None,

@@ -120,11 +120,13 @@ fn finding(hypothesis: Hypothesis, target: Option<&Target>, environment: &Enviro
     let Hypothesis { rule, candidate, suppressed, control } = hypothesis;
     let open = candidate.confidence < SETTLED;
     let settled_by = candidate.settled_by.or_else(|| rule.settled_by.map(str::to_owned)).filter(|_| open);
-    let could_not_separate = if open {
+    let by_control = |cause: &str| control.iter().flat_map(|control| &control.rejects).any(|rejected| rejected.cause == cause);
+    let mut could_not_separate = if open {
         separation::remaining(rule, &candidate.place, &candidate.rejected, settled_by.as_deref(), environment)
     } else {
         Vec::new()
     };
+    could_not_separate.retain(|neighbour| !by_control(&neighbour.cause));
     Finding {
         cause: rule.code.to_owned(),
         severity: candidate.severity,

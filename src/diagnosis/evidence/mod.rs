@@ -47,6 +47,11 @@ pub(crate) fn is_of_proxy(outcome: &Outcome) -> bool {
     outcome.check.as_str().split('#').next() == Some(PROXY_CHECK)
 }
 
+/// Bytes of data in one segment at most, where the check held its connections to that.
+pub(crate) fn small_segments(outcome: &Outcome) -> Option<u64> {
+    outcome.parameters.get("max_segment_bytes").and_then(serde_json::Value::as_u64)
+}
+
 /// One fact with the observation it came from and the check that made it.
 #[derive(Debug)]
 pub(crate) struct Seen<'a, T> {

@@ -1,7 +1,7 @@
-use super::{Evidence, Seen};
+use super::{Evidence, Seen, Share};
 use netsonde_contract::failure::{Failure, FailureCode};
 use netsonde_contract::id::ObservationId;
-use netsonde_contract::observation::{DnsReply, Lookup, LookupSource, Purpose, Record, ZoneServer};
+use netsonde_contract::observation::{DnsReply, Lookup, LookupSource, Purpose, QueryReason, Record, Transport, ZoneServer};
 use std::net::SocketAddr;
 
 /// All that was asked about one name, by whom it was answered.
@@ -101,6 +101,39 @@ impl<'a> ServerView<'a> {
     pub(crate) fn unreachable(&self) -> bool {
         !self.lookups.is_empty()
             && self.lookups.iter().all(|lookup| lookup.reply.is_none() && lookup.failure.as_ref().is_some_and(went_out))
+    }
+
+    /// The packets over UDP that got no answer, and how many there were, of questions that were answered at some time: what is never
+    /// answered is no loss.
+    pub(crate) fn lost_questions(&self) -> Share<'a> {
+        let by_udp = || {
+            self.lookups.iter().filter(|lookup| matches!(lookup.source, LookupSource::Server { transport: Transport::Udp, .. }))
+        };
+        let is_answered = |lookup: &Seen<'_, Lookup>| {
+            by_udp().any(|other| other.record_type == lookup.record_type && other.fact.reply.is_some())
+        };
+        let mut share = Share::default();
+        for lookup in by_udp().filter(|lookup| is_answered(lookup) && lookup.others.is_empty()) {
+            let sent = lookup.fact.sent.iter().filter(|sent| sent.why != QueryReason::Truncated);
+            let count = |of: usize| u32::try_from(of).unwrap_or(u32::MAX);
+            let lost = sent.clone().filter(|sent| sent.rcode.is_none()).count();
+            share.add(count(lost), count(sent.count()), lookup.id);
+        }
+        share
+    }
+
+    /// The types of records whose questions over UDP all met with silence, while it answered for another type.
+    pub(crate) fn silent_types(&self) -> Vec<&'a str> {
+        let by_udp = || {
+            self.lookups.iter().filter(|lookup| matches!(lookup.source, LookupSource::Server { transport: Transport::Udp, .. }))
+        };
+        let answered = |wanted: &str| by_udp().any(|lookup| lookup.record_type == wanted && lookup.reply.is_some());
+        if by_udp().all(|lookup| lookup.reply.is_none()) {
+            return Vec::new();
+        }
+        let mut types: Vec<&str> = by_udp().map(|lookup| lookup.fact.record_type.as_str()).filter(|of| !answered(of)).collect();
+        types.dedup();
+        types
     }
 
     pub(crate) fn ids(&self) -> impl Iterator<Item = &'a ObservationId> + '_ {

@@ -1,7 +1,7 @@
 use super::{Evidence, Seen};
 use netsonde_contract::failure::FailureCode;
 use netsonde_contract::id::ObservationId;
-use netsonde_contract::observation::{Echo, EchoStatistics, ExtraKind, ReplyKind};
+use netsonde_contract::observation::{Echo, EchoStatistics, Exchange, ExtraKind, ReplyKind};
 use std::net::IpAddr;
 
 /// Requests that follow each other faster than this meet the limits that hosts and routers set to ICMP, so that their loss alone
@@ -10,6 +10,9 @@ const CALM_INTERVAL_MS: u64 = 50;
 
 /// Where the parameters do not tell the interval.
 const DEFAULT_INTERVAL_MS: u64 = 200;
+
+/// A body of so many bytes fills a queue on the way: more than the first window of a connection, ten segments, some times over.
+const OWN_LOAD_BYTES: u64 = 100_000;
 
 /// Payload from which on an echo request does not fit a usual packet: 1500 bytes less the headers of IP (20) and ICMP (8).
 const FRAGMENTED_FROM_BYTES: u32 = 1_473;
@@ -73,8 +76,36 @@ pub(crate) fn is_fragmented(echo: &Echo) -> bool {
 }
 
 fn is_calm(echo: &Seen<'_, Echo>) -> bool {
+    interval_ms(echo) >= CALM_INTERVAL_MS
+}
+
+fn interval_ms(echo: &Seen<'_, Echo>) -> u64 {
     let interval_ms = echo.outcome.parameters.get("interval_ms").and_then(serde_json::Value::as_u64);
-    interval_ms.unwrap_or(DEFAULT_INTERVAL_MS) >= CALM_INTERVAL_MS
+    interval_ms.unwrap_or(DEFAULT_INTERVAL_MS)
+}
+
+/// When the requests went out, since the run began, in microseconds.
+fn span(echo: &Seen<'_, Echo>) -> (u64, u64) {
+    (echo.at_us, echo.at_us + u64::from(echo.fact.sent) * interval_ms(echo) * 1_000)
+}
+
+/// When data of the exchange was on its way.
+fn body_span(exchange: &Seen<'_, Exchange>) -> (u64, u64) {
+    let phases = &exchange.phases;
+    let before = [phases.resolve_us, phases.connect_us, phases.tls_us, phases.first_byte_us];
+    let begin = exchange.at_us + before.into_iter().flatten().sum::<u64>();
+    (begin, begin + phases.body_us.unwrap_or_default())
+}
+
+fn overlaps(echo: &Seen<'_, Echo>, exchange: &Seen<'_, Exchange>) -> bool {
+    let (pings, body) = (span(echo), body_span(exchange));
+    pings.0 < body.1 && body.0 < pings.1
+}
+
+/// All but the first requests went out while data was on its way.
+fn lies_within(echo: &Seen<'_, Echo>, exchange: &Seen<'_, Exchange>) -> bool {
+    let (pings, body) = (span(echo), body_span(exchange));
+    overlaps(echo, exchange) && pings.1 <= body.1 && (pings.0 + pings.1) / 2 >= body.0
 }
 
 impl<'a> Evidence<'a> {
@@ -106,6 +137,27 @@ impl<'a> Evidence<'a> {
     /// Requests without a reply, of series slow enough that no limit on ICMP explains them.
     pub(crate) fn lost_calmly(&self, address: IpAddr) -> Share<'a> {
         Self::lost_of(self.answered_series(address).filter(|echo| is_calm(echo)))
+    }
+
+    /// Round trips of pings to the address of an exchange, in microseconds, while its body came.
+    pub(crate) fn round_trips_during(&self, exchange: &Seen<'_, Exchange>) -> Vec<u64> {
+        let Some(address) = exchange.address else { return Vec::new() };
+        let within = |echo: &&Seen<'a, Echo>| lies_within(echo, exchange);
+        self.answered_series(address.ip())
+            .filter(within)
+            .flat_map(|echo| echo.fact.replies.iter().map(|reply| reply.rtt_us))
+            .collect()
+    }
+
+    /// Calm pings that were lost while netsonde itself moved data to or from the address, which may be its own doing, and those of
+    /// other times.
+    pub(crate) fn lost_beside_own_load(&self, address: IpAddr) -> (Share<'a>, Share<'a>) {
+        let own = |echo: &&Seen<'a, Echo>| {
+            let large = |exchange: &&Seen<'a, Exchange>| exchange.body_bytes >= OWN_LOAD_BYTES && overlaps(echo, exchange);
+            self.exchanges.iter().any(|exchange| large(&exchange))
+        };
+        let calm = || self.answered_series(address).filter(|echo| is_calm(echo));
+        (Self::lost_of(calm().filter(|echo| own(echo))), Self::lost_of(calm().filter(|echo| !own(echo))))
     }
 
     /// The same of series that send fast.

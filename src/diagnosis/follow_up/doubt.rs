@@ -51,8 +51,21 @@ impl<'e, 'a> Doubt<'e, 'a> {
         is_open.then_some(doubt)
     }
 
-    /// Connections stood late or only some stood, though no check failed for it.
+    /// Connections stood late or only some stood, or some questions of a name server were lost and others answered, though no check
+    /// failed for it.
     pub(super) fn hesitates(&self) -> bool {
+        self.connects_unevenly() || self.loses_questions()
+    }
+
+    fn loses_questions(&self) -> bool {
+        // Silence for IPv6 addresses alone is a cause of its own.
+        let silent = |server: &crate::evidence::ServerView<'_>| server.silent_types().iter().any(|of| *of != "AAAA");
+        let names = self.evidence.names();
+        names.iter().flat_map(|view| &view.servers).any(|server| server.lost_questions().cases > 0 || silent(server))
+    }
+
+    /// Connections stood late, or only some stood.
+    pub(super) fn connects_unevenly(&self) -> bool {
         let late = |endpoint: &crate::evidence::Endpoint<'_>| {
             let uneven = endpoint.attempts.iter().filter(|attempt| attempt.connected_late() || attempt.silent()).count();
             endpoint.connected() && uneven > 1

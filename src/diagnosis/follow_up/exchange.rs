@@ -4,10 +4,10 @@
 use super::doubt::Doubt;
 use super::reach::ping;
 use super::{Question, changed, params};
-use crate::evidence::{LARGE_ECHO_BYTES, LARGE_ECHOES, Seen, host_of};
+use crate::evidence::{LARGE_ECHO_BYTES, LARGE_ECHOES, Seen, host_of, small_segments};
 use netsonde_contract::failure::{Failure, FailureCode, Step};
 use netsonde_contract::kind::Kind;
-use netsonde_contract::observation::{Exchange, Handshake};
+use netsonde_contract::observation::{Exchange, Handshake, MtuLimit};
 use serde_json::json;
 use std::net::IpAddr;
 use std::time::Duration;
@@ -34,6 +34,10 @@ pub(super) fn questions(doubt: &Doubt<'_, '_>) -> Vec<Question> {
         if halted && (doubt.is_open_on(NO_REPLY, [exchange.id]) || doubt.is_unexplained(exchange.id)) {
             questions.extend(large_packets(doubt, address, NO_REPLY));
             questions.extend(large_answers(doubt, address, NO_REPLY));
+            questions.extend(small_exchange(doubt, exchange, address));
+        }
+        if doubt.is_open_on(&["path.mtu_blackhole"], [exchange.id]) && halted {
+            questions.extend(exchange_again(doubt, exchange));
         }
         if doubt.is_open_on(SLOW, [exchange.id]) {
             questions.extend(pings(doubt, address, SLOW));
@@ -63,6 +67,7 @@ fn of_handshake(doubt: &Doubt<'_, '_>, handshake: &Seen<'_, Handshake>) -> Vec<Q
         if failure.code == FailureCode::TimedOut {
             questions.extend(large_packets(doubt, handshake.address.ip(), HALTED));
             questions.extend(large_answers(doubt, handshake.address.ip(), HALTED));
+            questions.extend(small_handshake(doubt, handshake));
         }
     }
     let supported = doubt.evidence.tls_support.iter().any(|support| support.address == handshake.address);
@@ -101,6 +106,52 @@ fn large_packets(doubt: &Doubt<'_, '_>, address: IpAddr, between: &'static [&'st
     }
     let value = json!({"host": address.to_string(), "timeout_ms": 500});
     Some(Question::new(params(Kind::Mtu, value)?, between, 0.7, 30, Duration::from_secs(3)))
+}
+
+/// Data in a segment that every host and path carries (RFC 9293 section 3.7.1).
+const SMALL_SEGMENT_BYTES: u32 = 536;
+/// Answers come within it, or not at all.
+const AGAIN_TIMEOUT_MS: u64 = 2_000;
+/// Enough of a body to show that it goes on.
+const AGAIN_BODY_BYTES: u64 = 30_000;
+
+/// The sizes that pass were looked for, and do not explain the halt: what drops the large packets of connections alone shows only here.
+fn sizes_do_not_tell(doubt: &Doubt<'_, '_>, address: IpAddr) -> bool {
+    let measured = || doubt.evidence.mtus.iter().filter(|mtu| mtu.address == address);
+    !address.is_loopback() && measured().next().is_some() && !measured().any(|mtu| mtu.limit == MtuLimit::Untold)
+}
+
+/// The same request over small segments.
+fn small_exchange(doubt: &Doubt<'_, '_>, exchange: &Seen<'_, Exchange>, address: IpAddr) -> Option<Question> {
+    let known = doubt.evidence.exchanges.iter().any(|other| small_segments(other.outcome).is_some() && other.url == exchange.url);
+    if known || !sizes_do_not_tell(doubt, address) || exchange.outcome.kind != Kind::Http {
+        return None;
+    }
+    let changes = json!({"max_segment_bytes": SMALL_SEGMENT_BYTES, "timeout_ms": AGAIN_TIMEOUT_MS, "max_body_s": 2,
+        "max_body_bytes": AGAIN_BODY_BYTES, "compare": false, "upload_bytes": 0});
+    Some(Question::new(changed(exchange.outcome, &changes)?, NO_REPLY, 0.9, 40, Duration::from_millis(4_500)))
+}
+
+/// The same request as it was, where it worked over small segments: once might have been chance.
+fn exchange_again(doubt: &Doubt<'_, '_>, exchange: &Seen<'_, Exchange>) -> Option<Question> {
+    let small = doubt.evidence.exchanges.iter().any(|other| small_segments(other.outcome).is_some() && other.url == exchange.url);
+    if !small || exchange.outcome.kind != Kind::Http {
+        return None;
+    }
+    let changes = json!({"max_segment_bytes": null, "timeout_ms": AGAIN_TIMEOUT_MS, "max_body_s": 2,
+        "max_body_bytes": AGAIN_BODY_BYTES, "compare": false, "upload_bytes": 0});
+    Some(Question::new(changed(exchange.outcome, &changes)?, NO_REPLY, 0.9, 40, Duration::from_millis(4_500)))
+}
+
+/// The same handshake over small segments.
+fn small_handshake(doubt: &Doubt<'_, '_>, handshake: &Seen<'_, Handshake>) -> Option<Question> {
+    let same = |other: &&Seen<'_, Handshake>| other.address == handshake.address && small_segments(other.outcome).is_some();
+    if doubt.evidence.handshakes.iter().any(|other| same(&other)) || !sizes_do_not_tell(doubt, handshake.address.ip()) {
+        return None;
+    }
+    let changes = json!({"max_segment_bytes": SMALL_SEGMENT_BYTES, "timeout_ms": AGAIN_TIMEOUT_MS, "compare_groups": false,
+        "compare_names": [], "versions": false, "ciphers": false, "resumption": false, "fetch_issuers": false, "revocation": false});
+    Some(Question::new(changed(handshake.outcome, &changes)?, HALTED, 0.9, 12, Duration::from_secs(3)))
 }
 
 /// Large pings, whose answers are as large: the sizes that are sent out say nothing of the way back.

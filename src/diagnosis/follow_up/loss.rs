@@ -20,6 +20,8 @@ const PINGS: u32 = 40;
 /// Pings slow enough for every limit on answers that is common; enough of them that none lost is below one in eight.
 const SLOW_PINGS: u32 = 25;
 const SLOW_INTERVAL_MS: u32 = 200;
+/// Pings at a quiet time of which none lost is below one in eight.
+const QUIET_PINGS: u32 = 25;
 /// Rounds of a trace that show from which hop on packets are lost.
 const ROUNDS: u8 = 10;
 
@@ -32,6 +34,7 @@ pub(super) fn questions(doubt: &Doubt<'_, '_>) -> Vec<Question> {
         questions.extend(endpoints.iter().find(of_target).and_then(|endpoint| connects(endpoint, LOST, 0.6)));
         questions.extend(long_trace(doubt, address));
         questions.extend(slow_pings(doubt, address));
+        questions.extend(quiet_pings(doubt, address));
     }
     for endpoint in &endpoints {
         let address = endpoint.address.ip();
@@ -40,7 +43,7 @@ pub(super) fn questions(doubt: &Doubt<'_, '_>) -> Vec<Question> {
             continue;
         }
         let open = doubt.is_open_on(UNEVEN, endpoint.ids()) || endpoint.ids().any(|id| doubt.is_unexplained(id));
-        if open || (doubt.hesitates() && uneven > 1) {
+        if open || (doubt.connects_unevenly() && uneven > 1) {
             questions.extend(calm_pings(doubt, address));
             questions.extend(connects(endpoint, UNEVEN, 0.6));
         }
@@ -71,6 +74,16 @@ fn calm_pings(doubt: &Doubt<'_, '_>, address: IpAddr) -> Option<Question> {
     }
     let value = json!({"host": address.to_string(), "count": PINGS, "interval_ms": 50});
     Some(Question::new(params(Kind::Icmp, value)?, UNEVEN, 0.7, PINGS, Duration::from_secs(3)))
+}
+
+/// Pings while nothing is fetched, where those that were lost came beside a transfer of netsonde's own.
+fn quiet_pings(doubt: &Doubt<'_, '_>, address: IpAddr) -> Option<Question> {
+    let (own_load, quiet) = doubt.evidence.lost_beside_own_load(address);
+    if !doubt.can_ping || own_load.cases == 0 || quiet.of >= QUIET_PINGS {
+        return None;
+    }
+    let value = json!({"host": address.to_string(), "count": QUIET_PINGS, "interval_ms": 60});
+    Some(Question::new(params(Kind::Icmp, value)?, LOST, 0.9, QUIET_PINGS, Duration::from_secs(2)))
 }
 
 /// The same pings slowly, where only fast ones were lost.

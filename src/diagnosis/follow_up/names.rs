@@ -19,9 +19,13 @@ const PLAIN_ONLY: &[&str] = &["dns.edns_dropped", "dns.resolver_unreachable"];
 /// Servers of one name that are asked again: a machine has two or three.
 const MAX_SERVERS: usize = 3;
 
-const LOSSY: &[&str] = &["path.loss", "dns.resolver_unreachable"];
+const ONE_TYPE: &[&str] = &["dns.aaaa_dropped"];
+const LOSSY: &[&str] = &["path.loss", "dns.resolver_unreachable", "dns.aaaa_dropped"];
 /// Packets of one server after which a share of loss is known well enough.
 const ENOUGH_PACKETS: usize = 12;
+
+/// Packets of one server with and without EDNS after which chance is ruled out.
+const FEW_PACKETS: usize = 5;
 
 const MISSING: &[&str] = &["dns.nxdomain", "dns.resolver_unreachable", "dns.servfail"];
 
@@ -75,13 +79,18 @@ fn of_server(doubt: &Doubt<'_, '_>, view: &NameView<'_>, server: &ServerView<'_>
         questions.extend(ask(check, server.server, &json!({"compare_cd": true, "attempts": 1}), BROKEN, 0.9, 4, 2_000));
     }
     let over_udp = || server.lookups.iter().filter(|lookup| is_over(lookup, Transport::Udp)).flat_map(|lookup| &lookup.sent);
-    let (lost, answered) = (over_udp().filter(|sent| sent.rcode.is_none()).count(), over_udp().any(|sent| sent.rcode.is_some()));
-    if lost > 0 && answered && over_udp().count() < ENOUGH_PACKETS && open(LOSSY) {
+    let lost = server.lost_questions().cases;
+    let silent = server.silent_types();
+    let by_type =
+        (open(ONE_TYPE) || silent.iter().any(|of| *of != "AAAA")) && !silent.is_empty() && over_udp().count() < ENOUGH_PACKETS;
+    if (lost > 0 && over_udp().count() < ENOUGH_PACKETS) || by_type {
         // The same two questions over and over, each until it is answered: what is lost by chance is lost and answered.
         let changes = json!({"types": ["A", "AAAA", "A", "AAAA", "A", "AAAA"], "attempts": 4, "timeout_ms": 300});
         questions.extend(ask(check, server.server, &changes, LOSSY, 0.8, 12, 3_500));
     }
-    if open(&["dns.edns_dropped"]) {
+    let plain_only =
+        over_udp().any(|sent| !sent.edns && sent.rcode.is_some()) && !over_udp().any(|sent| sent.edns && sent.rcode.is_some());
+    if open(&["dns.edns_dropped"]) || (lost > 0 && plain_only && over_udp().count() < FEW_PACKETS) {
         let changes = json!({"edns": "fallback", "attempts": 3, "timeout_ms": 500});
         questions.extend(ask(check, server.server, &changes, PLAIN_ONLY, 0.7, 8, 4_500));
     }

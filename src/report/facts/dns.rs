@@ -69,9 +69,10 @@ pub(crate) fn purpose(purpose: Purpose) -> &'static str {
 
 /// What the reply took beyond one question: a packet without EDNS, another message.
 pub(crate) fn remark(lookup: &Lookup) -> Option<String> {
-    let last = lookup.sent.last().filter(|_| lookup.reply.is_some()).map(|sent| sent.why);
+    let answered = lookup.sent.iter().rfind(|sent| sent.rcode.is_some()).or(lookup.sent.last());
+    let last = answered.filter(|_| lookup.reply.is_some()).map(|sent| sent.why);
     let mut remarks: Vec<String> = match last {
-        Some(QueryReason::SilenceWithEdns) => vec!["only without EDNS (with it: silence)".to_owned()],
+        Some(QueryReason::SilenceWithEdns | QueryReason::PlainAgain) => vec!["only without EDNS (with it: silence)".to_owned()],
         Some(QueryReason::EdnsRefused) => vec!["only without EDNS (with it: refused)".to_owned()],
         _ => Vec::new(),
     };
@@ -232,6 +233,8 @@ fn sent(sent: &SentQuery) -> String {
         QueryReason::First => "",
         QueryReason::Silence => ", after silence",
         QueryReason::SilenceWithEdns => ", after silence with EDNS",
+        QueryReason::EdnsAgain => ", with EDNS again",
+        QueryReason::PlainAgain => ", without it again",
         QueryReason::EdnsRefused => ", after EDNS was refused",
         QueryReason::BadCookie => ", with the server's cookie",
         QueryReason::Truncated => ", after a reply that was cut",

@@ -167,6 +167,9 @@ fn state(state: &TcpState) -> String {
     if state.retransmits > 0 {
         facts.push(units::counted(state.retransmits as usize, "segment sent again", "segments sent again"));
     }
+    if let Some(holes) = state.out_of_order.filter(|holes| *holes > 0) {
+        facts.push(format!("{} out of order", units::counted(holes as usize, "segment came", "segments came")));
+    }
     if let Some(rate) = state.delivery_rate {
         facts.push(format!("{} a second", units::size(rate)));
     }

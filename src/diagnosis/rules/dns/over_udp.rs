@@ -2,7 +2,7 @@
 
 use super::resolver;
 use crate::candidate::Candidate;
-use crate::evidence::{Evidence, NameView, Seen, ServerView, Share};
+use crate::evidence::{Evidence, NameView, Seen, ServerView};
 use crate::rules::path::loss;
 use crate::spot::Spot;
 use crate::threshold::SLOW_LOOKUP_US;
@@ -22,6 +22,8 @@ const LOSSY: f64 = 0.8;
 const LOSSY_BY_FEW: f64 = 0.65;
 /// The lower end of the interval: below it one packet that was lost makes no fault of the way.
 const LOST_SHARE: f64 = 0.05;
+/// The same, from which on every tenth name or so is waited for.
+const FELT_SHARE: f64 = 0.1;
 
 fn is_over(lookup: &Lookup, wanted: Transport) -> bool {
     matches!(lookup.source, LookupSource::Server { transport, .. } if transport == wanted)
@@ -107,25 +109,8 @@ pub(in crate::rules) fn lossy(evidence: &Evidence<'_>) -> Vec<Candidate> {
     each.filter_map(|(view, server)| loses_questions(evidence, view, server)).collect()
 }
 
-/// Of the questions that got an answer at some time, the packets that got none.
-fn share<'a>(server: &ServerView<'a>) -> Share<'a> {
-    let by_udp = || server.lookups.iter().filter(|lookup| is_over(lookup, Transport::Udp));
-    let is_answered =
-        |lookup: &Seen<'_, Lookup>| by_udp().any(|other| other.record_type == lookup.record_type && other.reply.is_some());
-    let mut share = Share::default();
-    for lookup in by_udp().filter(|lookup| is_answered(lookup) && lookup.others.is_empty()) {
-        let lost = packets(lookup.fact).filter(|sent| sent.rcode.is_none()).count();
-        share.add(
-            u32::try_from(lost).unwrap_or(u32::MAX),
-            u32::try_from(packets(lookup.fact).count()).unwrap_or(u32::MAX),
-            lookup.id,
-        );
-    }
-    share
-}
-
 fn loses_questions(evidence: &Evidence<'_>, view: &NameView<'_>, server: &ServerView<'_>) -> Option<Candidate> {
-    let share = share(server);
+    let share = server.lost_questions();
     let sent = || server.lookups.iter().flat_map(|lookup| packets(lookup.fact));
     // What loses every packet of one kind, and none of another, is no chance.
     let of_kind = |edns: bool, answered: bool| sent().any(|sent| sent.edns == edns && sent.rcode.is_some() == answered);
@@ -135,8 +120,10 @@ fn loses_questions(evidence: &Evidence<'_>, view: &NameView<'_>, server: &Server
         return None;
     }
     let address = server.server.ip();
-    let severity = severity(view);
-    // What nobody waited for is felt by nobody; and where pings of the address are lost too, the same loss is told of all packets to it.
+    // What nobody waited for this time is felt by others, where it is many questions for sure.
+    let often = share.of >= ENOUGH && share.interval().0 > FELT_SHARE;
+    let severity = severity(view).max(if often { Severity::Degraded } else { Severity::Notice });
+    // What nobody waits for is felt by nobody; and where pings of the address are lost too, the same loss is told of all packets to it.
     if severity < Severity::Degraded || loss::share(evidence, address).is_some() {
         return None;
     }

@@ -7,14 +7,14 @@ use crate::rule::Rule;
 use crate::spot::Spot;
 use netsonde_contract::finding::{Severity, Who};
 use netsonde_contract::id::ObservationId;
-use netsonde_contract::observation::{Lookup, LookupSource, QueryReason, Transport};
+use netsonde_contract::observation::{Lookup, LookupSource, Transport};
 
 pub(in crate::rules) const TCP_BLOCKED_RULE: Rule =
     Rule::new("dns.tcp_blocked", &["dns.edns_dropped", "dns.resolver_unreachable"], tcp_blocked);
 
 pub(in crate::rules) const EDNS_DROPPED_RULE: Rule = Rule {
     settled_by: Some("asking the same server again with and without EDNS (`dig +noedns`)"),
-    ..Rule::new("dns.edns_dropped", &["dns.resolver_unreachable", "dns.tcp_blocked"], edns_dropped)
+    ..Rule::new("dns.edns_dropped", &["dns.resolver_unreachable", "dns.tcp_blocked", "path.loss"], edns_dropped)
 };
 
 pub(in crate::rules) const MALFORMED_RULE: Rule = Rule {
@@ -25,10 +25,13 @@ pub(in crate::rules) const MALFORMED_RULE: Rule = Rule {
 
 /// The server itself says that the answer is longer, and TCP to it leads nowhere.
 const CUT: f64 = 0.95;
-/// Each of several queries with EDNS was lost, and the one without was answered.
+/// So often at least are queries with EDNS lost and those without answered in turn: once may be chance.
+const LEAST_ALTERNATIONS: usize = 2;
+/// Each of several queries with EDNS was lost, and each one without was answered.
 const SEVERAL_LOST: f64 = 0.92;
-/// One lost query may be chance.
-const ONE_LOST: f64 = 0.7;
+/// So few lost queries leave chance possible.
+const FEW_LOST: usize = 2;
+const FEW_LOST_SURE: f64 = 0.8;
 /// Something came each time, and none of it could be read.
 const UNREADABLE: f64 = 0.88;
 
@@ -84,29 +87,43 @@ fn tcp_blocked(evidence: &Evidence<'_>) -> Vec<Candidate> {
 
 fn edns_dropped(evidence: &Evidence<'_>) -> Vec<Candidate> {
     each_server(evidence, |view, server| {
-        let without = |lookup: &&Seen<'_, Lookup>| {
-            lookup.sent.iter().any(|sent| sent.why == QueryReason::SilenceWithEdns && sent.rcode.is_some())
-        };
-        let concerned: Vec<Seen<'_, Lookup>> = server.lookups.iter().filter(without).copied().collect();
-        let sent = || server.lookups.iter().flat_map(|lookup| &lookup.sent).filter(|sent| sent.edns);
-        let lost = sent().filter(|sent| sent.rcode.is_none()).count();
-        // A reply to any query with EDNS shows that such queries get through.
-        if concerned.is_empty() || sent().any(|sent| sent.rcode.is_some()) {
+        let over_udp = || server.lookups.iter().filter(|lookup| over(lookup, Transport::Udp));
+        let concerned: Vec<Seen<'_, Lookup>> = over_udp().filter(|lookup| alternations(lookup) > 0).copied().collect();
+        let times: usize = concerned.iter().map(|lookup| alternations(lookup)).sum();
+        let sent = || over_udp().flat_map(|lookup| &lookup.sent);
+        let lost = sent().filter(|sent| sent.edns && sent.rcode.is_none()).count();
+        // A reply to any query with EDNS shows that such queries get through, and a plain one that is lost, that loss is by chance.
+        let by_chance = sent().any(|sent| sent.edns == sent.rcode.is_some());
+        if times < LEAST_ALTERNATIONS || by_chance {
             return None;
         }
         let ids: Vec<&ObservationId> = concerned.iter().map(|lookup| lookup.id).collect();
         let address = server.server.ip();
         let sentence = format!(
-            "The name server {address} answers plain questions only: none of {lost} with extensions (EDNS) was answered, the one without was. Every program that uses them waits first."
+            "The name server {address} answers plain questions only: none of {lost} with extensions (EDNS) was answered, and each of those without was, {times} times in turn. Every program that uses them waits first."
         );
-        let candidate = Candidate::new(severity(view), if lost > 1 { SEVERAL_LOST } else { ONE_LOST }, sentence)
+        let candidate = Candidate::new(severity(view), if lost > FEW_LOST { SEVERAL_LOST } else { FEW_LOST_SURE }, sentence)
             .at(resolver(view.name, address))
             .resting_on(ids.iter().copied())
             .rejecting("dns.resolver_unreachable", "It answers the question without extensions.", ids.iter().copied())
-            .rejecting("dns.tcp_blocked", "The answer came over UDP and was not cut.", ids)
+            .rejecting("dns.tcp_blocked", "The answer came over UDP and was not cut.", ids.iter().copied())
+            .rejecting("path.loss", "Each question without extensions was answered, and none with them.", ids)
             .next(Who::Network, format!("Let DNS packets with EDNS and of more than 512 bytes pass to and from {address} (firewall DNS inspection), or update that server."));
         Some(felt(candidate, view))
     })
+}
+
+/// How often in this lookup a query without EDNS was answered after those with it were lost.
+fn alternations(lookup: &Lookup) -> usize {
+    let (mut times, mut lost) = (0, false);
+    for sent in &lookup.sent {
+        match (sent.edns, sent.rcode.is_some()) {
+            (true, false) => lost = true,
+            (false, true) if lost => (times, lost) = (times + 1, false),
+            _ => {}
+        }
+    }
+    times
 }
 
 fn malformed(evidence: &Evidence<'_>) -> Vec<Candidate> {
@@ -167,15 +184,34 @@ mod tests {
                 sent(QueryReason::First, true, with_edns),
                 sent(QueryReason::Silence, true, None),
                 sent(QueryReason::SilenceWithEdns, false, Some("NOERROR")),
+                sent(QueryReason::EdnsAgain, true, None),
+                sent(QueryReason::SilenceWithEdns, false, Some("NOERROR")),
+                sent(QueryReason::PlainAgain, false, Some("NOERROR")),
             ];
-            lookup.attempts = 3;
+            lookup.attempts = 6;
         })
     }
 
     #[test]
     fn a_server_that_answers_only_without_edns_delays_everybody() {
         let finding = scene([plain_only(None), system(NAME, &["192.0.2.1"])]).finds("dns.edns_dropped");
-        assert!(finding.severity == Severity::Degraded && finding.sentence.contains("none of 2"), "{}", finding.sentence);
+        assert!(finding.severity == Severity::Degraded && finding.sentence.contains("none of 3"), "{}", finding.sentence);
+    }
+
+    #[test]
+    fn one_turn_of_lost_and_answered_is_chance() {
+        let once = with_lookup(answer(SERVER, NAME, &["192.0.2.1"]), |lookup| {
+            lookup.sent = vec![sent(QueryReason::First, true, None), sent(QueryReason::SilenceWithEdns, false, Some("NOERROR"))];
+        });
+        assert!(!scene([once, system(NAME, &["192.0.2.1"])]).names("dns.edns_dropped"));
+    }
+
+    #[test]
+    fn plain_questions_that_are_lost_too_are_lost_by_chance() {
+        let by_turns = with_lookup(plain_only(None), |lookup| {
+            lookup.sent.last_mut().unwrap().rcode = None;
+        });
+        assert!(!scene([by_turns, system(NAME, &["192.0.2.1"])]).names("dns.edns_dropped"));
     }
 
     #[test]

@@ -24,6 +24,11 @@ pub(in crate::rules) const NAME_RULE: Rule = Rule {
 
 /// The same server answered for A at once, and every query for AAAA was lost.
 const ONE_TYPE: f64 = 0.9;
+/// The same, by so few packets that a path which loses some could have lost just these.
+const ONE_TYPE_BY_FEW: f64 = 0.85;
+const MANY_PACKETS: usize = 5;
+/// The same, where questions that it answers were lost as well.
+const ONE_TYPE_OR_CHANCE: f64 = 0.7;
 /// The server answers other questions.
 const ONE_NAME: f64 = 0.88;
 /// It stayed silent for the name in two checks, one after the other.
@@ -73,7 +78,13 @@ fn aaaa_dropped(evidence: &Evidence<'_>) -> Vec<Candidate> {
             "The name server {address} answers for the IPv4 address of {} and never for its IPv6 address, {felt}.",
             view.name
         );
-        let mut candidate = Candidate::new(severity, ONE_TYPE, sentence)
+        let lost: usize = asked.iter().map(|lookup| lookup.sent.len().max(lookup.attempts as usize)).sum();
+        let confidence = match (server.lost_questions().cases, lost >= MANY_PACKETS) {
+            (0, true) => ONE_TYPE,
+            (0, false) => ONE_TYPE_BY_FEW,
+            _ => ONE_TYPE_OR_CHANCE,
+        };
+        let mut candidate = Candidate::new(severity, confidence, sentence)
             .at(resolver(view.name, address))
             .resting_on(asked.iter().map(|lookup| lookup.id))
             .resting_on([with_data.id])

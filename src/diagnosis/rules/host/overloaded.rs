@@ -1,6 +1,7 @@
 use crate::candidate::Candidate;
 use crate::evidence::{Evidence, Seen};
 use crate::rule::Rule;
+use crate::rules::path::loaded::waits;
 use crate::spot::Spot;
 use crate::wording::duration;
 use netsonde_contract::finding::{Place, Severity, Who};
@@ -14,11 +15,14 @@ pub(in crate::rules) const RULE: Rule = Rule {
 
 /// Timers and round trips within the machine are late together: nothing but the machine is common to them.
 const BOTH: f64 = 0.9;
-/// Timers alone; round trips within the machine were not measured.
+/// Timers alone; round trips within the machine were quick in between, or not measured.
 const TIMERS: f64 = 0.75;
 
 /// One timer in twenty fires later than this, in microseconds: a thread that waits that long for a processor delays whatever it measures.
 const LATE_US: u64 = 20_000;
+
+/// The same where nothing else shows it: twice that, so that a machine with a little more to do than it can is not called overloaded.
+const LATE_ALONE_US: u64 = 40_000;
 
 /// A round trip within the machine takes some ten microseconds; from here on it waits for a processor as well.
 const SLOW_LOOPBACK_US: u64 = 5_000;
@@ -45,6 +49,14 @@ pub(in crate::rules) fn is_a_little_late(series: &LatencySeries) -> bool {
     late(&series.timer_late) || late(&series.loopback)
 }
 
+/// This machine was late, and no queue of the way was: round trips, which the kernel measures, did not grow meanwhile.
+fn is_late_alone(load: &Load, series: &LatencySeries) -> bool {
+    let late = series.timer_late.as_ref().is_some_and(|late| late.p95_us >= LATE_ALONE_US);
+    let least = load.idle.as_ref().and_then(|idle| idle.rtt.as_ref()).map(|rtt| rtt.min_us);
+    let grown = least.zip(series.rtt.as_ref()).is_none_or(|(least, rtt)| waits(least, rtt.median_us));
+    late && !grown
+}
+
 /// The system itself says that work waited for a processor.
 pub(in crate::rules) fn is_wanted_by_many(evidence: &Evidence<'_>) -> bool {
     !reasons(evidence).1.is_empty()
@@ -58,9 +70,10 @@ fn evaluate(evidence: &Evidence<'_>) -> Vec<Candidate> {
 
 fn worst_series<'a, 'b>(load: &'b Seen<'a, Load>) -> Option<(&'b Seen<'a, Load>, u64, bool)> {
     let all = load.fact.idle.iter().chain(load.fact.loaded.iter().map(|phase| &phase.latency));
-    let late = all.filter(|series| is_late(series));
-    late.filter_map(|series| Some((load, series.timer_late.as_ref()?.p95_us, series.loopback.is_some())))
-        .max_by_key(|(_, us, _)| *us)
+    let late = all.filter(|series| is_late(series) || is_late_alone(load.fact, series));
+    // A program that stands still measures nothing within the machine meanwhile.
+    let slow = |series: &LatencySeries| series.loopback.as_ref().is_some_and(|loopback| loopback.p95_us >= SLOW_LOOPBACK_US);
+    late.filter_map(|series| Some((load, series.timer_late.as_ref()?.p95_us, slow(series)))).max_by_key(|(_, us, _)| *us)
 }
 
 fn candidate(evidence: &Evidence<'_>, load: &Seen<'_, Load>, late_us: u64, with_loopback: bool) -> Candidate {
@@ -78,6 +91,7 @@ fn candidate(evidence: &Evidence<'_>, load: &Seen<'_, Load>, late_us: u64, with_
         .resting_on([load.id])
         .resting_on(ids)
         .rejecting("path.congestion", "Round trips within the machine are late too, which use no path.", loopback)
+        .rejecting("path.congestion", "Round trips over the way did not grow meanwhile.", (!with_loopback).then_some(load.id))
         .next(Who::Customer, "Find what takes the processors (top; on a virtual machine also the steal time), and give the machine more of them or less to do.")
 }
 
@@ -135,6 +149,13 @@ mod tests {
             finding.sentence
         );
         assert!(diagnosis.findings.iter().all(|finding| finding.cause != "path.congestion"), "{diagnosis:#?}");
+    }
+
+    #[test]
+    fn timers_that_are_late_while_the_way_is_quick_are_the_machines_too() {
+        let fact = load(URL, 20_000, 21_000, |phase| phase.latency.timer_late = Some(distribution(45_000)));
+        let finding = Scene::new(URL).check(Kind::Load, [fact]).finds("host.overloaded");
+        assert!(finding.confidence < 0.9 && finding.rejected[0].cause == "path.congestion", "{finding:#?}");
     }
 
     #[test]

@@ -12,7 +12,7 @@ pub(super) mod slow_transfer;
 pub(super) mod status;
 pub(super) mod timeout;
 
-use crate::evidence::{Evidence, Seen, host_of};
+use crate::evidence::{Evidence, Seen, host_of, small_segments};
 use netsonde_contract::finding::Place;
 use netsonde_contract::observation::Exchange;
 
@@ -27,6 +27,10 @@ pub(in crate::rules) fn last_exchanges<'a>(evidence: &Evidence<'a>) -> Vec<Seen<
         }
     }
     last.retain(|exchange| exchange.method != "CONNECT");
+    // What was asked again over small segments only compares with what was asked as usual.
+    let usual: Vec<String> =
+        last.iter().filter(|other| small_segments(other.outcome).is_none()).map(|other| other.url.clone()).collect();
+    last.retain(|exchange| small_segments(exchange.outcome).is_none() || !usual.contains(&exchange.url));
     last
 }
 

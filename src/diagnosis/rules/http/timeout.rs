@@ -1,10 +1,11 @@
 use super::{last_exchanges, place};
 use crate::candidate::Candidate;
-use crate::evidence::{Evidence, Seen, host_of};
+use crate::evidence::{Evidence, Seen, host_of, small_segments};
 use crate::rule::Rule;
 use crate::spot::Spot;
-use netsonde_contract::failure::{FailureCode, Step};
+use netsonde_contract::failure::{Failure, FailureCode, Step};
 use netsonde_contract::finding::{Severity, Who};
+use netsonde_contract::id::ObservationId;
 use netsonde_contract::observation::Exchange;
 
 pub(in crate::rules) const RULE: Rule = Rule {
@@ -20,6 +21,8 @@ const CONFIDENCE: f64 = 0.75;
 const LARGE_OUT: f64 = 0.8;
 /// Large answers of the target come back as well; a filter for large segments of TCP alone is left.
 const LARGE_BACK: f64 = 0.88;
+/// Small segments, of which nothing on the way drops one for its size, met with silence as well.
+const SMALL_TOO: f64 = 0.93;
 /// The head came, and then nothing: what stopped is the body's sender, or packets of its size.
 const STALLED: f64 = 0.7;
 
@@ -33,7 +36,7 @@ fn timeout(evidence: &Evidence<'_>, exchange: &Seen<'_, Exchange>) -> Option<Can
         return None;
     }
     if let Some(status) = exchange.status {
-        return Some(stalled(exchange, status));
+        return Some(stalled(evidence, exchange, status));
     }
     let host = host_of(&exchange.url);
     let through = exchange.proxy.as_ref().map_or(String::new(), |proxy| format!(" through the proxy {proxy}"));
@@ -42,10 +45,12 @@ fn timeout(evidence: &Evidence<'_>, exchange: &Seen<'_, Exchange>) -> Option<Can
     let direct = exchange.address.filter(|_| exchange.proxy.is_none());
     let out = direct.map(|address| evidence.passes_large(address.ip())).unwrap_or_default();
     let back = direct.map(|address| evidence.large_came_back(address.ip())).unwrap_or_default();
-    let confidence = match (out.is_empty(), back.is_empty()) {
-        (true, _) => CONFIDENCE,
-        (false, true) => LARGE_OUT,
-        (false, false) => LARGE_BACK,
+    let small = over_small_segments(evidence, exchange);
+    let confidence = match (small.is_empty(), out.is_empty(), back.is_empty()) {
+        (false, _, _) => SMALL_TOO,
+        (true, true, _) => CONFIDENCE,
+        (true, false, true) => LARGE_OUT,
+        (true, false, false) => LARGE_BACK,
     };
     let candidate = Candidate::new(Severity::Problem, confidence, sentence)
         .at(place(exchange))
@@ -53,6 +58,7 @@ fn timeout(evidence: &Evidence<'_>, exchange: &Seen<'_, Exchange>) -> Option<Can
         .resting_on([exchange.id])
         .rejecting("tls.handshake_timeout", "The TLS handshake was complete.", secured)
         .rejecting("http.slow_server", "No answer came at all.", [exchange.id])
+        .rejecting("path.mtu_blackhole", SMALL_SILENT, small)
         .next(
             Who::Server,
             format!("Look at what {host} does with the request: a service behind it that hangs, or all its workers busy. If its log shows that it answered, large packets are lost on the way back."),
@@ -60,18 +66,35 @@ fn timeout(evidence: &Evidence<'_>, exchange: &Seen<'_, Exchange>) -> Option<Can
     Some(candidate.resting_on(out).resting_on(back))
 }
 
+const SMALL_SILENT: &str = "Over small segments, which no path is too narrow for, the same came to a halt.";
+
+/// The same request held to small segments, which came to a halt at the same place.
+fn over_small_segments<'a>(evidence: &Evidence<'a>, exchange: &Seen<'_, Exchange>) -> Vec<&'a ObservationId> {
+    let halted = |other: &&Seen<'_, Exchange>| {
+        let timed_out = |failure: &Failure| failure.code == FailureCode::TimedOut && failure.during == Step::Receive;
+        small_segments(other.outcome).is_some()
+            && other.url == exchange.url
+            && other.address == exchange.address
+            && other.status == exchange.status
+            && other.failure.as_ref().is_some_and(timed_out)
+    };
+    evidence.exchanges.iter().filter(halted).map(|other| other.id).collect()
+}
+
 /// The answer began and stopped in its body.
-fn stalled(exchange: &Seen<'_, Exchange>, status: u16) -> Candidate {
+fn stalled(evidence: &Evidence<'_>, exchange: &Seen<'_, Exchange>, status: u16) -> Candidate {
+    let small = over_small_segments(evidence, exchange);
     let (host, bytes) = (host_of(&exchange.url), exchange.body_bytes);
     let sentence = format!(
         "{host} begins its answer (status {status}), and after {bytes} bytes of its body nothing more comes within the limit."
     );
-    Candidate::new(Severity::Problem, STALLED, sentence)
+    Candidate::new(Severity::Problem, if small.is_empty() { STALLED } else { SMALL_TOO }, sentence)
         .at(place(exchange))
         .about(Spot::Url(exchange.url.clone()))
         .resting_on([exchange.id])
         .rejecting("http.slow_server", "The answer does not go on at all.", [exchange.id])
         .rejecting("tls.handshake_timeout", "The answer had begun.", [exchange.id])
+        .rejecting("path.mtu_blackhole", SMALL_SILENT, small)
         .next(
             Who::Server,
             format!("Look at the log of {host} for this request: what made the body stop. If it sent all of it, packets are lost on the way back, the large ones first."),

@@ -47,7 +47,7 @@ fn full_queue(load: &Seen<'_, Load>, phase: &LoadedPhase) -> Option<Candidate> {
     Some(candidate)
 }
 
-pub(super) fn waits(idle_us: u64, loaded_us: u64) -> bool {
+pub(in crate::rules) fn waits(idle_us: u64, loaded_us: u64) -> bool {
     loaded_us >= idle_us * CONGESTED_TIMES && loaded_us - idle_us >= CONGESTED_WAIT_US
 }
 

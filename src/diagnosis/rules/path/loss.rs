@@ -19,6 +19,10 @@ pub(in crate::rules) const RULE: Rule = Rule {
 
 /// Pings of the target are lost at a pace that no limit explains.
 const BY_PINGS: f64 = 0.85;
+/// All that was lost was lost while netsonde itself filled the line with what it fetched.
+const BESIDE_OWN_LOAD: f64 = 0.6;
+/// So many pings at another time, none of them lost, show that it was its own doing.
+pub(crate) const LEAST_QUIET: u32 = 15;
 /// Connections had to send again as well, so that it is not only ICMP.
 const BY_CONNECTIONS_TOO: f64 = 0.95;
 /// A trace shows from where on: before it nothing is lost, and all behind it have the loss, which no limit of one router's does.
@@ -62,6 +66,12 @@ fn only_fast(evidence: &Evidence<'_>, address: IpAddr) -> Option<Candidate> {
 
 fn towards(evidence: &Evidence<'_>, address: IpAddr) -> Option<Candidate> {
     let lost = share(evidence, address)?;
+    let (own_load, quiet) = evidence.lost_beside_own_load(address);
+    let own_doing = own_load.cases > 0 && quiet.cases == 0 && lost.cases == own_load.cases;
+    // Whoever fills a line loses pings in its queue, which is no fault of the path.
+    if own_doing && quiet.of >= LEAST_QUIET {
+        return None;
+    }
     let host = named(&evidence.host_at(address), address);
     let again: Vec<&ObservationId> = evidence
         .attempts()
@@ -76,6 +86,7 @@ fn towards(evidence: &Evidence<'_>, address: IpAddr) -> Option<Candidate> {
         (true, Some(_)) => BEGINS_ON_THE_WAY,
         (true, None) => BY_PINGS,
     };
+    let confidence = if own_doing && again.is_empty() { confidence.min(BESIDE_OWN_LOAD) } else { confidence };
     let sentence = format!(
         "Packets to {host} are lost on the way: {} of the pings got no answer.{} Programs feel it as pauses and slow transfers.",
         lost.words(),

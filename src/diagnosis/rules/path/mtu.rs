@@ -3,7 +3,7 @@
 use crate::candidate::Candidate;
 use crate::evidence::{Evidence, Seen};
 use crate::rule::Rule;
-use crate::rules::path::loss;
+use crate::rules::path::{loss, mtu_segments};
 use crate::spot::Spot;
 use crate::threshold::USUAL_MTU_BYTES;
 use crate::wording::named;
@@ -11,6 +11,7 @@ use netsonde_contract::failure::{Failure, FailureCode, IcmpError, IcmpMeaning, S
 use netsonde_contract::finding::{Place, Severity, Who};
 use netsonde_contract::id::ObservationId;
 use netsonde_contract::observation::{Echo, Mtu, MtuAnswer, MtuLimit};
+use netsonde_contract::outcome::Outcome;
 use std::net::IpAddr;
 
 pub(in crate::rules) const LOWERED_RULE: Rule = Rule::new("path.mtu_lowered", &["path.mtu_blackhole"], lowered);
@@ -29,7 +30,7 @@ const WITH_STALL: f64 = 0.92;
 const WITHOUT_STALL: f64 = 0.85;
 
 /// Only routers on the way were asked, which answer with errors that may be limited.
-const BY_TRACE: f64 = 0.75;
+pub(super) const BY_TRACE: f64 = 0.75;
 
 /// Pings show the large answers lost; TCP's own were not seen.
 const ON_THE_WAY_BACK: f64 = 0.85;
@@ -98,6 +99,9 @@ fn blackhole(evidence: &Evidence<'_>) -> Vec<Candidate> {
     found.extend(of_traces.filter_map(|address| swallowed_on_the_way(evidence, address)));
     if found.is_empty() {
         found.extend(evidence.addresses().into_iter().filter_map(|address| swallowed_on_the_way_back(evidence, address)));
+    }
+    if found.is_empty() {
+        found.extend(evidence.addresses().into_iter().filter_map(|address| mtu_segments::swallowed(evidence, address)));
     }
     found
 }
@@ -222,14 +226,23 @@ fn swallowed(evidence: &Evidence<'_>, mtu: &Seen<'_, Mtu>) -> Option<Candidate> 
 
 /// Exchanges and handshakes with the address that stood, and then came to a halt.
 fn stalled<'a>(evidence: &Evidence<'a>, address: IpAddr) -> Vec<&'a ObservationId> {
+    stalled_of(evidence, address, &|_| true)
+}
+
+/// The same of checks of this sort.
+pub(super) fn stalled_of<'a>(
+    evidence: &Evidence<'a>,
+    address: IpAddr,
+    sort: &dyn Fn(&Outcome) -> bool,
+) -> Vec<&'a ObservationId> {
     let halted = |failure: &Option<Failure>| {
         let later = |step| matches!(step, Step::Handshake | Step::Send | Step::Receive);
         failure.as_ref().is_some_and(|failure| failure.code == FailureCode::TimedOut && later(failure.during))
     };
     let direct = |at: Option<std::net::SocketAddr>| at.is_some_and(|at| at.ip() == address);
     let exchanges = evidence.exchanges.iter().filter(|exchange| exchange.proxy.is_none() && direct(exchange.address));
-    let exchanges = exchanges.filter(|exchange| halted(&exchange.failure)).map(|exchange| exchange.id);
-    let handshakes = evidence.handshakes.iter().filter(|handshake| handshake.address.ip() == address);
+    let exchanges = exchanges.filter(|exchange| halted(&exchange.failure) && sort(exchange.outcome)).map(|exchange| exchange.id);
+    let handshakes = evidence.handshakes.iter().filter(|handshake| handshake.address.ip() == address && sort(handshake.outcome));
     exchanges.chain(handshakes.filter(|handshake| halted(&handshake.failure)).map(|handshake| handshake.id)).collect()
 }
 

@@ -1,15 +1,17 @@
 use super::loaded::{end, place, waits, way};
+use super::policed_body;
 use crate::candidate::Candidate;
 use crate::evidence::{Evidence, Seen};
 use crate::rule::Rule;
 use crate::rules::host::overloaded;
 use crate::spot::Spot;
 use netsonde_contract::finding::{NotMeasured, Severity, Who};
-use netsonde_contract::observation::{Load, LoadedPhase, TcpState};
+use netsonde_contract::observation::{LatencySeries, Load, LoadedPhase, TcpState};
 
 pub(in crate::rules) const RULE: Rule = Rule {
     settled_by: Some("the same transfer with one connection and with four: a limit on the way gives both the same rate in all"),
-    ..Rule::new("path.policed", &["path.congestion"], evaluate)
+    refines: &["http.slow_transfer", "path.loss"],
+    ..Rule::new("path.policed", &["path.congestion", "path.loss"], evaluate)
 };
 
 /// A steady rate with losses and without a queue is a limit's; that a lossy path happens to be steady is the other possibility.
@@ -28,6 +30,26 @@ const BURST_TIMES: u64 = 3;
 /// Half a second: a limit is as even as that, and a scheduler is not.
 const WINDOW_SLICES: usize = 5;
 
+/// Windows of a transfer that a ceiling cuts: but for one, which carries what a pause before it held back, none is above the usual one by
+/// more than this part, and so many come near to it.
+const ABOVE: f64 = 1.2;
+const HELD_BACK: f64 = 1.6;
+const NEAR: f64 = 0.75;
+const SHARE_NEAR: f64 = 0.6;
+const LEAST_WINDOWS: usize = 4;
+
+/// Above such rates, in bytes a second, buffers of busy machines overflow as well, and make holes of their own.
+const HIGHEST_WITH_HOLES: u64 = 12_500_000;
+
+/// No processor that is merely busy holds a transfer below this rate, in bytes a second.
+const NO_PROCESSORS_LIMIT: u64 = 1_250_000;
+
+/// Of a transfer to this machine, one segment in so many came behind one that was lost.
+const LEAST_HOLES: u64 = 200;
+
+/// An answer later than this, in microseconds, had its question or itself lost: no system sends again before.
+const SENT_AGAIN_US: u64 = 180_000;
+
 /// Modern congestion control gets some times what the formula of Mathis allows.
 const HELD: f64 = 5.0;
 
@@ -35,13 +57,11 @@ const HELD: f64 = 5.0;
 const HIGHEST_LIMIT: u64 = 125_000_000;
 
 fn evaluate(evidence: &Evidence<'_>) -> Vec<Candidate> {
-    let of_load =
-        |load: &Seen<'_, Load>| -> Vec<Candidate> { load.fact.loaded.iter().filter_map(|phase| policed(load, phase)).collect() };
-    // A processor that is wanted by others holds a rate down as a limit does.
-    if overloaded::is_wanted_by_many(evidence) {
-        return Vec::new();
-    }
-    evidence.loads.iter().flat_map(of_load).collect()
+    let of_load = |load: &Seen<'_, Load>| -> Vec<Candidate> {
+        load.fact.loaded.iter().filter_map(|phase| policed(evidence, load, phase)).collect()
+    };
+    let of_loads = evidence.loads.iter().flat_map(of_load);
+    of_loads.chain(policed_body::cut_off(evidence)).collect()
 }
 
 /// Rates that look like a limit's, and of which this machine was too late itself to say so: for what could not be measured.
@@ -49,7 +69,7 @@ pub(crate) fn held_back(evidence: &Evidence<'_>) -> Vec<NotMeasured> {
     let busy = overloaded::is_wanted_by_many(evidence);
     let looks_limited = |load: &&Seen<'_, Load>| {
         let late = |phase: &LoadedPhase| load.fact.idle.iter().chain([&phase.latency]).any(overloaded::is_a_little_late);
-        load.fact.loaded.iter().any(|phase| cut_off(phase).is_some() && (busy || late(phase)))
+        load.fact.loaded.iter().any(|phase| cut_off(load, phase).is_some_and(|cut| !cut.by_holes) && (busy || late(phase)))
     };
     let gap = |load: &Seen<'_, Load>| NotMeasured {
         check: load.outcome.check.clone(),
@@ -61,23 +81,40 @@ pub(crate) fn held_back(evidence: &Evidence<'_>) -> Vec<NotMeasured> {
     evidence.loads.iter().filter(looks_limited).map(gap).collect()
 }
 
-/// The steady rate of a phase that loses packets or begins with a burst, and whether it began with one.
-fn cut_off(phase: &LoadedPhase) -> Option<(u64, bool)> {
+/// Where a rate is cut off.
+struct Cut {
+    /// Bytes a second.
+    rate: u64,
+    /// It began with a burst.
+    burst: bool,
+    /// Segments that came out of order show the losses, at a rate that is none of this machine's doing.
+    by_holes: bool,
+}
+
+/// The steady rate of a phase that loses packets or begins with a burst.
+fn cut_off(load: &Load, phase: &LoadedPhase) -> Option<Cut> {
     let slices = &phase.transfer.slices;
+    if let Some(rate) = ceiling(slices).filter(|rate| *rate < HIGHEST_WITH_HOLES)
+        && has_holes(&phase.at_close, slices.len())
+        && !load.idle.as_ref().is_some_and(loses_idle)
+    {
+        return Some(Cut { rate, burst: starts_fast(slices, rate), by_holes: rate < NO_PROCESSORS_LIMIT });
+    }
     let rate = steady_rate(slices).filter(|rate| *rate > 0 && *rate < HIGHEST_LIMIT)?;
     let seconds = (slices.len() as u64 / 10).max(1);
     let resent: u64 = phase.at_close.iter().map(|state| u64::from(state.retransmits)).sum();
     let burst = starts_with_a_burst(slices, rate);
     let lost = resent >= LOSSES_A_SECOND * seconds && losses_hold_the_rate(phase, rate, seconds);
-    (burst || lost).then_some((rate, burst))
+    (burst || lost).then_some(Cut { rate, burst, by_holes: false })
 }
 
-fn policed(load: &Seen<'_, Load>, phase: &LoadedPhase) -> Option<Candidate> {
-    let (rate, burst) = cut_off(phase)?;
+fn policed(evidence: &Evidence<'_>, load: &Seen<'_, Load>, phase: &LoadedPhase) -> Option<Candidate> {
+    let Cut { rate, burst, by_holes } = cut_off(load.fact, phase)?;
     let queued = load.fact.idle.as_ref().and_then(|idle| idle.rtt.as_ref()).zip(phase.latency.rtt.as_ref());
     let queued = queued.is_some_and(|(idle, loaded)| waits(idle.median_us, loaded.median_us));
     let late = load.fact.idle.iter().chain([&phase.latency]).any(overloaded::is_a_little_late);
-    if queued || late {
+    // A busy machine makes rates steady, and no holes.
+    if queued || ((late || overloaded::is_wanted_by_many(evidence)) && !by_holes) {
         return None;
     }
     let kilobits = rate * 8 / 1_000;
@@ -92,15 +129,54 @@ fn policed(load: &Seen<'_, Load>, phase: &LoadedPhase) -> Option<Candidate> {
         .about(Spot::Url(load.fact.url.clone()))
         .resting_on([load.id])
         .rejecting("path.congestion", "Packets do not wait while the rate is at its limit.", [load.id])
+        .rejecting(
+            "path.loss",
+            "Before the load nothing was lost.",
+            load.fact.idle.as_ref().is_some_and(|idle| !loses_idle(idle)).then_some(load.id),
+        )
         .next(Who::Network, "Ask the provider for the limit of the line, the virtual machine's size or the VPN; a limit that queues (shaping) instead of dropping gives more of the same rate.");
     Some(candidate)
+}
+
+/// Bytes a second that a transfer reaches again and again and never passes, from its second second on: losses make it fall now and then,
+/// and nothing makes it rise.
+pub(super) fn ceiling(slices: &[u64]) -> Option<u64> {
+    let later = slices.get(LEAST_SLICES / 2..slices.len().checked_sub(1)?)?;
+    let mut windows: Vec<u64> = later.chunks_exact(WINDOW_SLICES).map(|window| window.iter().sum()).collect();
+    if slices.len() < LEAST_SLICES || windows.len() < LEAST_WINDOWS {
+        return None;
+    }
+    windows.sort_unstable();
+    let (usual, most) = (windows[windows.len() / 2] as f64, windows[windows.len() - 1] as f64);
+    let near = windows.iter().filter(|window| **window as f64 >= usual * NEAR).count();
+    let above = windows.iter().filter(|window| **window as f64 > usual * ABOVE).count();
+    let held = usual > 0.0 && above <= 1 && most <= usual * HELD_BACK && near as f64 >= windows.len() as f64 * SHARE_NEAR;
+    held.then_some((usual * 10.0 / WINDOW_SLICES as f64) as u64)
+}
+
+/// Segments were lost on their way to this machine all the time of so many slices.
+pub(super) fn has_holes(states: &[TcpState], slices: usize) -> bool {
+    let holes: u64 = states.iter().filter_map(|state| state.out_of_order).map(u64::from).sum();
+    let segment = |state: &TcpState| u64::from(state.mss_bytes.max(1));
+    let segments: u64 = states.iter().filter_map(|state| Some(state.bytes_received? / segment(state))).sum();
+    holes >= LOSSES_A_SECOND * (slices as u64 / 10).max(1) && holes * LEAST_HOLES >= segments
+}
+
+/// The first second carries much more than the rate that follows.
+pub(super) fn starts_fast(slices: &[u64], rate: u64) -> bool {
+    slices.iter().take(LEAST_SLICES / 2).max().is_some_and(|most| most * 10 >= rate * BURST_TIMES)
+}
+
+/// Something is lost without any load as well.
+fn loses_idle(idle: &LatencySeries) -> bool {
+    idle.answered < idle.sent || idle.rtt.as_ref().is_some_and(|rtt| rtt.max_us >= rtt.median_us + SENT_AGAIN_US)
 }
 
 /// The first second carries several times the rate, and from then on nothing ever does: a bucket that is empty stays so. What a busy
 /// machine makes of a rate comes and goes.
 fn starts_with_a_burst(slices: &[u64], rate: u64) -> bool {
     let (start, later) = slices.split_at(slices.len().min(LEAST_SLICES / 2));
-    let fast = start.iter().max().is_some_and(|most| most * 10 >= rate * BURST_TIMES);
+    let fast = starts_fast(start, rate);
     let whole = later.get(..later.len().saturating_sub(1)).unwrap_or_default();
     let even = |window: &[u64]| {
         let a_second = window.iter().sum::<u64>() as f64 * 10.0 / window.len() as f64;
@@ -197,6 +273,30 @@ mod tests {
         };
         assert!(with(state(20_000, 90), 125_000), "two in a hundred at 20 ms hold TCP at 10 Mbit/s");
         assert!(!with(state(300, 12), 5_000_000), "two a second at 300 microseconds do not hold it at 400 Mbit/s");
+    }
+
+    /// Two seconds and more below a ceiling, with falls, as the receiver of a transfer sees it.
+    fn received(slices: &[u64], out_of_order: u32) -> Scene {
+        scene(|phase| {
+            phase.transfer.slices = slices.to_vec();
+            let bytes: u64 = slices.iter().sum();
+            let state = TcpState {
+                mss_bytes: 1_428,
+                bytes_received: Some(bytes),
+                out_of_order: Some(out_of_order),
+                ..TcpState::default()
+            };
+            phase.at_close = vec![state];
+        })
+    }
+
+    #[test]
+    fn segments_that_come_out_of_order_below_a_ceiling_are_a_limits_and_above_none_are_not() {
+        let cut: Vec<u64> = (0..40).map(|at| if at % 15 < 3 { 8_000 } else { 25_000 }).collect();
+        assert!(received(&cut, 90).names("path.policed"));
+        assert!(!received(&cut, 0).names("path.policed"), "a server may send at a steady rate");
+        let varying: Vec<u64> = (0..40).map(|at| 10_000 + at * 1_000).collect();
+        assert!(!received(&varying, 90).names("path.policed"));
     }
 
     #[test]

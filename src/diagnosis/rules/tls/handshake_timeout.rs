@@ -1,6 +1,6 @@
 use super::place;
 use crate::candidate::Candidate;
-use crate::evidence::{Evidence, Seen};
+use crate::evidence::{Evidence, Seen, small_segments};
 use crate::rule::Rule;
 use crate::rules::host::overloaded;
 use crate::rules::path::loss;
@@ -24,6 +24,8 @@ const SMALL_TOO: f64 = 0.8;
 const LARGE_OUT: f64 = 0.82;
 /// And large answers come back as well; a filter for large segments of TCP alone is left.
 const LARGE_BACK: f64 = 0.88;
+/// The same held to small segments met with silence as well: no packet of either side can have been lost for its size.
+const SMALL_SEGMENTS_TOO: f64 = 0.93;
 /// The handshake completes, and late: what it waited for is not seen.
 const SLOW: f64 = 0.75;
 /// A handshake that takes so much longer than its round trips, each time, makes every visitor wait.
@@ -94,7 +96,13 @@ fn silence(evidence: &Evidence<'_>, handshake: &Seen<'_, Handshake>) -> Option<C
     let small: Vec<_> = evidence.variants.iter().filter(is_small).map(|other| other.id).collect();
     let out = evidence.passes_large(handshake.address.ip());
     let back = evidence.large_came_back(handshake.address.ip());
+    let halted = |other: &&Seen<'_, Handshake>| {
+        let timed_out = other.failure.as_ref().is_some_and(|other| other.code == failure.code && other.during == failure.during);
+        timed_out && other.address == handshake.address && small_segments(other.outcome).is_some()
+    };
+    let over_small: Vec<_> = evidence.handshakes.iter().filter(halted).map(|other| other.id).collect();
     let confidence = match (small.is_empty(), out.is_empty(), back.is_empty()) {
+        _ if !over_small.is_empty() => SMALL_SEGMENTS_TOO,
         (true, _, _) => CONFIDENCE,
         (false, true, _) => SMALL_TOO,
         (false, false, true) => LARGE_OUT,
@@ -106,6 +114,11 @@ fn silence(evidence: &Evidence<'_>, handshake: &Seen<'_, Handshake>) -> Option<C
         .stopping()
         .resting_on([handshake.id])
         .rejecting("tls.large_hello_blocked", "A hello that fits one packet meets with silence as well.", small)
+        .rejecting(
+            "path.mtu_blackhole",
+            "Over small segments, which no path is too narrow for, it is silent as well.",
+            over_small,
+        )
         .resting_on(out)
         .resting_on(back)
         .next(Who::Server, action);

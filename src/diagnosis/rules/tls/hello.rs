@@ -2,7 +2,7 @@
 
 use super::place;
 use crate::candidate::Candidate;
-use crate::evidence::{Evidence, Seen};
+use crate::evidence::{Evidence, Seen, small_segments};
 use crate::rule::Rule;
 use crate::spot::Spot;
 use netsonde_contract::failure::{FailureCode, Step};
@@ -33,6 +33,8 @@ const RESET_AGAIN: f64 = 0.92;
 const SILENT_AGAIN: f64 = 0.86;
 /// The small hello completes and the large one died every time. A path that loses every full packet does the same.
 const REPEATED: f64 = 0.85;
+/// It died in small segments as well, which pass every path: its length in all is what is not taken.
+const OVER_SMALL_SEGMENTS: f64 = 0.93;
 /// It died once, which chance may do.
 const ONCE: f64 = 0.75;
 
@@ -109,10 +111,17 @@ fn large_hello(evidence: &Evidence<'_>) -> Vec<Candidate> {
 fn of_size(evidence: &Evidence<'_>, handshake: &Seen<'_, Handshake>) -> Option<Candidate> {
     let small = variants(evidence, handshake, Variant::ClassicGroups).find(|small| small.failure.is_none())?;
     let times = evidence.handshakes.iter().filter(|other| other.address == handshake.address).count();
+    let halted = |other: &&Seen<'_, Handshake>| other.address == handshake.address && small_segments(other.outcome).is_some();
+    let over_small: Vec<_> =
+        evidence.handshakes.iter().filter(halted).filter(|other| died(other.fact)).map(|other| other.id).collect();
     let host = &handshake.fact.host;
     let candidate = Candidate::new(
         Severity::Problem,
-        if times > 1 { REPEATED } else { ONCE },
+        match (over_small.is_empty(), times > 1) {
+            (false, _) => OVER_SMALL_SEGMENTS,
+            (true, true) => REPEATED,
+            (true, false) => ONCE,
+        },
         format!("{host} completes the handshake only when the first message is small: the usual one, which offers post-quantum key exchange and needs two packets, is never answered. Something on the way, or the server's own TLS, does not read past the first packet."),
     )
     .at(place(handshake))
@@ -121,6 +130,7 @@ fn of_size(evidence: &Evidence<'_>, handshake: &Seen<'_, Handshake>) -> Option<C
     .resting_on([handshake.id, small.id])
     .rejecting("tls.handshake_timeout", "The server answers a smaller hello at once.", [small.id])
     .rejecting("tls.sni_blocked", "The smaller hello names the same host.", [small.id])
+    .rejecting("path.mtu_blackhole", "In small segments, which no path is too narrow for, the large hello dies as well.", over_small)
     .next(Who::Network, format!("Update the firewall, load balancer or TLS stack in front of {host} so that it reads a ClientHello of several packets; until then, clients can leave out X25519MLKEM768."));
     Some(candidate)
 }
