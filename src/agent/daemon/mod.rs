@@ -271,7 +271,7 @@ impl Daemon {
 
     fn event_of(&mut self, fault: Fault, held: Duration) -> Event {
         if fault.is_final() {
-            self.complain(&format!("the backend takes nothing from this agent: {fault}; next: ask support, or netsonde identity forget and enrol anew"));
+            self.complain(&format!("the backend takes nothing from this agent: {fault}; next: {}", fault.next_step()));
             return Event::Shut;
         }
         match fault {

@@ -8,6 +8,7 @@ use ed25519_dalek::Signer;
 use jiff::SignedDuration;
 use netsonde_contract::api::fleet::{Introduce, Introduced, WorkItem};
 use netsonde_contract::api::health::{HealthHeard, HealthReport};
+use netsonde_contract::api::protocol::Protocol;
 use netsonde_contract::api::{PROBLEM_MEDIA_TYPE, Problem, ProblemCode};
 use netsonde_contract::bundle;
 use netsonde_contract::dsse::Envelope;
@@ -86,6 +87,9 @@ pub(crate) struct Told {
     /// Answers to the next requests for work, in place of work.
     problems: Vec<Problem>,
     asked: usize,
+    checked_in: usize,
+    /// The version that it speaks; none for the newest.
+    protocol: Option<u32>,
     /// Uploads are begun, and never come to an end.
     holds_uploads: bool,
     held_uploads: usize,
@@ -169,14 +173,22 @@ impl Backend {
                 let mut told = self.told.lock().unwrap();
                 told.transport = Some(introduction.transport_key.clone());
                 told.epoch = Some(body.check_in.epoch);
-                let introduced =
-                    Introduced { agent: introduction.agent(), trust: trust(), server_time: now(), link: "first".into() };
+                let introduced = Introduced {
+                    agent: introduction.agent(),
+                    trust: trust(),
+                    server_time: now(),
+                    link: "first".into(),
+                    protocol: Protocol::NEWEST,
+                };
                 json(serde_json::to_value(introduced).unwrap())
             }
             ("POST", ["agents", "self"]) => {
                 let body: CheckIn = serde_json::from_slice(&request.body).unwrap();
-                self.told.lock().unwrap().epoch = Some(body.epoch);
-                json(serde_json::to_value(CheckedIn { server_time: now(), link: "next".into() }).unwrap())
+                let mut told = self.told.lock().unwrap();
+                (told.epoch, told.checked_in) = (Some(body.epoch), told.checked_in + 1);
+                self.changed.notify_all();
+                let protocol = told.protocol.map_or(body.protocol, Protocol::new);
+                json(serde_json::to_value(CheckedIn { server_time: now(), link: "next".into(), protocol }).unwrap())
             }
             ("POST", ["agents", "self", "health"]) => {
                 let report: HealthReport = serde_json::from_slice(&request.body).unwrap();

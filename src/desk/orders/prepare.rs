@@ -127,7 +127,7 @@ fn plan(set: &str, wish: &Wish) -> Result<Plan, Stop> {
     ProbeSet::parse("the set", set).map_err(|error| wrong(&error))?.plan(&request).map_err(|error| wrong(&error))
 }
 
-/// The agents that are named and those that carry the labels, each once; revoked and cloned ones are left out, and named in a warning.
+/// The agents that are named and those that carry the labels, each once; revoked, cloned and too old ones are left out, and named in a warning.
 fn choose<'a>(all: &'a [AgentSummary], wish: &Wish) -> Result<(Vec<&'a AgentSummary>, Vec<String>), Stop> {
     let mut chosen = Vec::new();
     for text in wish.agents.iter().chain(wish.with.as_ref().map(|(agent, _)| agent)) {
@@ -138,7 +138,8 @@ fn choose<'a>(all: &'a [AgentSummary], wish: &Wish) -> Result<(Vec<&'a AgentSumm
     }
     let mut seen = BTreeSet::new();
     chosen.retain(|agent| seen.insert(agent.id.as_str()));
-    let (usable, left): (Vec<_>, Vec<_>) = chosen.into_iter().partition(|agent| !agent.revoked && !agent.cloned);
+    let can_take = |agent: &&AgentSummary| !agent.revoked && !agent.cloned && agent.check_in.protocol.spoken().is_ok();
+    let (usable, left): (Vec<_>, Vec<_>) = chosen.into_iter().partition(can_take);
     let left = left.into_iter().map(|agent| format!("left out: {} ({})", in_words(agent), agents::orders(agent))).collect();
     if usable.is_empty() {
         return Err(Stop::usage("the order is for no agent that could take it")
