@@ -61,3 +61,24 @@ fn every_attack_says_in_a_sentence_what_it_is() {
         assert!(what.len() > 10 && what.ends_with(".\""), "{name}: {what}");
     }
 }
+
+/// What the table names besides cases: tests of other programs.
+const TESTS_ELSEWHERE: [&str; 2] = ["remote_page", "a_stolen_transport_key_reads_no_other_agents_work_and_no_bundle"];
+
+#[test]
+fn the_documented_table_names_cases_that_there_are_and_counts_them() {
+    let text = fs::read_to_string(Path::new(env!("CARGO_MANIFEST_DIR")).join("../docs/attacks.md")).unwrap();
+    let cases = cases();
+    assert!(text.contains(&format!("\n{} cases. ", cases.len())), "there are {} cases", cases.len());
+    let table: Vec<&str> =
+        text.lines().skip_while(|line| *line != "| attack | cases |").skip(2).take_while(|line| line.starts_with('|')).collect();
+    assert!(table.len() > 30, "{} rows", table.len());
+    for row in table {
+        let named: Vec<&str> = row.split('`').skip(1).step_by(2).collect();
+        assert!(!named.is_empty(), "{row}");
+        for name in named {
+            let is_there = cases.iter().any(|(case, _)| case == name) || TESTS_ELSEWHERE.contains(&name);
+            assert!(is_there, "there is no attack {name}");
+        }
+    }
+}

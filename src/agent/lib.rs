@@ -59,6 +59,8 @@ mod metrics;
 mod notify;
 /// Orders: decided, kept, taken once.
 mod orders;
+/// System calls.
+mod platform;
 /// The customer's policy on this machine.
 mod policy_file;
 /// What a run would do and cost, without doing it.

@@ -11,6 +11,7 @@ use crate::upload::Backend;
 use ed25519_dalek::SigningKey;
 use jiff::SignedDuration;
 use netsonde_contract::api::fleet::{CheckIn, DeliveryState, Introduce, PolicySummary, StateReport, Work, WorkItem};
+use netsonde_contract::api::protocol::Protocol;
 use netsonde_contract::bundle::hexadecimal;
 use netsonde_contract::enrolment::Enrolment;
 use netsonde_contract::id::OrderId;
@@ -39,6 +40,8 @@ pub struct Way {
     pub source: Option<IpAddr>,
     /// How wrong its clock is at first, as its signatures show it.
     pub skew: SignedDuration,
+    /// It is of an older version, and says of itself only what that one did.
+    pub old: bool,
 }
 
 /// What happens to an agent.
@@ -71,6 +74,7 @@ pub struct Agent {
     anchor: Anchor,
     epochs: Epochs,
     instance: String,
+    protocol: Protocol,
     link: Option<String>,
     clock: Clock,
     pace: Machine,
@@ -94,9 +98,13 @@ impl Agent {
         let epoch = Epoch::from_bytes(crate::state::random::<16>().map_err(words)?);
         let epochs = Epochs::begin(epoch, None, Duration::ZERO);
         let instance = hexadecimal(&crate::state::random::<16>().map_err(words)?);
-        let body = Introduce { introduction, check_in: check_in(&epochs.current, &instance, None) };
+        let protocol = if way.old { Protocol::OLDEST } else { Protocol::NEWEST };
+        let body = Introduce { introduction, check_in: check_in(&epochs.current, &instance, protocol, None) };
         let answer = client.introduce(&body).await.map_err(|fault| fault.to_string())?;
         let anchor = anchor_of(&answer.trust, &identity.root).map_err(|error| error.to_string())?;
+        if answer.protocol != protocol {
+            return Err(format!("the backend speaks version {} with an agent of version {protocol}", answer.protocol));
+        }
         if way.skew != SignedDuration::ZERO {
             client.believe(clock.wall() + way.skew);
         }
@@ -107,6 +115,7 @@ impl Agent {
             anchor,
             epochs,
             instance,
+            protocol,
             link,
             clock,
             pace: Machine::new(),
@@ -136,7 +145,7 @@ impl Agent {
     }
 
     async fn check_in(&mut self, hear: &mut impl FnMut(Heard)) -> Event {
-        let about = check_in(&self.epochs.current, &self.instance, self.link.clone());
+        let about = check_in(&self.epochs.current, &self.instance, self.protocol, self.link.clone());
         match self.client.check_in(&about).await {
             Ok(answer) => {
                 self.link = Some(answer.link);
@@ -213,7 +222,7 @@ impl Agent {
     }
 }
 
-fn check_in(epoch: &Epoch, instance: &str, link: Option<String>) -> CheckIn {
+fn check_in(epoch: &Epoch, instance: &str, protocol: Protocol, link: Option<String>) -> CheckIn {
     let build = bundling::build();
     CheckIn {
         epoch: epoch.clone(),
@@ -222,6 +231,7 @@ fn check_in(epoch: &Epoch, instance: &str, link: Option<String>) -> CheckIn {
         policy: PolicySummary { remote: "allow".to_owned(), paused: false, sha256: None },
         kinds: Kind::ALL.to_vec(),
         instance: instance.to_owned(),
+        protocol,
         link,
     }
 }

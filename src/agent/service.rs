@@ -9,13 +9,18 @@ use crate::notify::Notify;
 use crate::rounds::{Files, Rounds};
 use crate::state::StateDirectory;
 use crate::stop::Stop;
-use crate::{daemon, policy_file, terminal};
+use crate::{daemon, platform, policy_file, terminal};
 use std::fs::{File, OpenOptions};
+use std::path::Path;
 use std::sync::Arc;
+use std::time::Duration;
 use tokio::sync::mpsc::unbounded_channel;
 
 /// Only one agent works with a state directory.
 const LOCK_FILE: &str = "agent.lock";
+
+/// After this time nothing that starting needed is needed any more.
+const SETTLED: Duration = Duration::from_secs(5);
 
 /// Works until it is interrupted.
 ///
@@ -24,8 +29,7 @@ const LOCK_FILE: &str = "agent.lock";
 pub(crate) async fn run(state: StateDirectory, files: Files, interruption: &Interruption) -> Result<(), Stop> {
     let _lock = claim(&state)?;
     let identity = Home::of(&state).identity()?;
-    // A policy that counts for nothing is better known now than with the first order.
-    let policy = policy_file::load(&files.policy)?;
+    let orders = orders_as_the_policy_says(&files.policy);
     let (tell, made) = unbounded_channel();
     let rounds = Rounds::open(StateDirectory::open(Some(state.path()))?, files.clone(), tell)?;
     let scheduled = Scheduled { made, uplink: Arc::clone(&rounds.uplink) };
@@ -41,11 +45,10 @@ pub(crate) async fn run(state: StateDirectory, files: Files, interruption: &Inte
     }
     if let Some(identity) = &identity {
         terminal::say(&format!(
-            "netsonde: agent {} of {}, at {}; orders: {}{}",
+            "netsonde: agent {} of {}, at {}; orders: {orders}{}",
             identity.agent.short(),
             identity.organisation,
             identity.backend,
-            policy.remote.name(),
             if Home::of(&state).is_paused() { " (paused)" } else { "" }
         ));
     }
@@ -66,7 +69,26 @@ pub(crate) async fn run(state: StateDirectory, files: Files, interruption: &Inte
         notify.keep_alive(interruption).await;
         Ok(())
     };
-    tokio::try_join!(orders, rounds, alive).map(|_| ())
+    let settled = async {
+        tokio::select! {
+            () = tokio::time::sleep(SETTLED) => platform::give_back(),
+            () = interruption.came() => {}
+        }
+        Ok(())
+    };
+    tokio::try_join!(orders, rounds, alive, settled).map(|_| ())
+}
+
+/// A policy that counts for nothing is better known now than with the first order. It refuses every order, and stops nothing else: schedules
+/// are the customer's own, and the backend hears why nothing else runs.
+fn orders_as_the_policy_says(policy: &Path) -> &'static str {
+    match policy_file::load(policy) {
+        Ok(policy) => policy.remote.name(),
+        Err(stop) => {
+            terminal::say_stop(&stop);
+            "none, until the policy is right"
+        }
+    }
 }
 
 /// Whether an agent works with this state directory now.

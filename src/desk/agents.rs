@@ -89,6 +89,8 @@ pub(crate) fn orders(agent: &AgentSummary) -> String {
         "revoked".to_owned()
     } else if agent.cloned {
         "identity shared by two machines".to_owned()
+    } else if agent.check_in.protocol.spoken().is_err() {
+        "too old".to_owned()
     } else if policy.paused {
         "paused".to_owned()
     } else {

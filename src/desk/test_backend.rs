@@ -9,6 +9,7 @@ use hyper::{Method, Request, Response, StatusCode};
 use hyper_util::rt::TokioIo;
 use jiff::Timestamp;
 use netsonde_contract::api::fleet::*;
+use netsonde_contract::api::protocol::Protocol;
 use netsonde_contract::api::{CaseDetail, CaseSummary, Problem, ProblemCode, TicketStateName, TicketSummary};
 use netsonde_contract::desk_token::DeskToken;
 use netsonde_contract::dsse::Envelope;
@@ -55,6 +56,7 @@ pub(crate) fn agent(number: u16) -> AgentSummary {
             policy,
             kinds: Kind::ALL.to_vec(),
             instance: "i".into(),
+            protocol: Protocol::NEWEST,
             link: None,
         },
         cloned: false,

@@ -25,6 +25,7 @@ pub(crate) struct Mix {
     pub(crate) slow: u32,
     pub(crate) skewed: u32,
     pub(crate) proxied: u32,
+    pub(crate) old: u32,
 }
 
 /// All agents of a run, and what they have heard.
@@ -189,19 +190,21 @@ impl Fleet {
     }
 }
 
-/// The shares lie beside each other: first the slow agents, then those with a wrong clock, then those behind a proxy.
+/// The shares lie beside each other: first the slow agents, then those with a wrong clock, those behind a proxy, those of an older version.
 fn way(number: usize, count: usize, mix: Mix, paths: &Path) -> Result<Way> {
     let percent = u32::try_from(number * 100 / count.max(1))?;
     let [_, high, middle, low] = u32::try_from(number)?.to_be_bytes();
     // Agents come from many addresses, as they would; all of them are this machine's.
     let source = Some(IpAddr::V4(Ipv4Addr::new(127, high.saturating_add(1), middle, low)));
-    let direct = Way { proxy: None, source, skew: SignedDuration::ZERO };
+    let direct = Way { proxy: None, source, skew: SignedDuration::ZERO, old: false };
     Ok(if percent < mix.slow {
         Way { proxy: Some(paths.slow.clone()), source: None, ..direct }
     } else if percent < mix.slow + mix.skewed {
         Way { skew: SKEW, ..direct }
     } else if percent < mix.slow + mix.skewed + mix.proxied {
         Way { proxy: Some(paths.proxy.clone()), source: None, ..direct }
+    } else if percent < mix.slow + mix.skewed + mix.proxied + mix.old {
+        Way { old: true, ..direct }
     } else {
         direct
     })

@@ -33,12 +33,18 @@ const DESCRIPTORS_BESIDES: u64 = 200;
 #[derive(Parser)]
 #[command(
     name = "load",
-    after_help = "Examples:\n  cargo load agents\n  cargo load agents --agents 500 --tls --slow 5 --skewed 5 --proxied 5\n  cargo load idle"
+    after_help = "Examples:\n  cargo load agents --optimised --tls --mixed\n  cargo load agents --agents 500 --slow 5 --skewed 5\n  cargo load idle"
 )]
 struct Arguments {
     #[command(subcommand)]
     what: What,
+    /// With optimised programs, which are built first (Cargo's profile `load`)
+    #[arg(long, global = true)]
+    optimised: bool,
 }
+
+/// Cargo's profile of optimised programs for measuring, and the folder that they are built into.
+const OPTIMISED: &str = "load";
 
 #[derive(Subcommand)]
 enum What {
@@ -78,6 +84,30 @@ struct Agents {
     /// How many percent are behind an HTTP proxy
     #[arg(long, default_value_t = 0, value_parser = clap::value_parser!(u32).range(..=100))]
     proxied: u32,
+    /// How many percent are of an older version, which names none
+    #[arg(long, default_value_t = 0, value_parser = clap::value_parser!(u32).range(..=100))]
+    old: u32,
+    /// A mixed fleet too, beside the other: 5 percent each slow, with a wrong clock, behind a proxy, and of an older version
+    #[arg(long)]
+    mixed: bool,
+}
+
+const MIXED: Mix = Mix { slow: 5, skewed: 5, proxied: 5, old: 5 };
+
+impl Agents {
+    /// What is done one after the other; only the first, of like agents over plain HTTP, has to be fast.
+    fn wanted(&self) -> Vec<Wanted> {
+        let mix = Mix { slow: self.slow, skewed: self.skewed, proxied: self.proxied, old: self.old };
+        let wanted = |name, plain, mix| Wanted { name, agents: self.agents, triggers: self.triggers, mix, plain };
+        let mut all = vec![wanted("plain", true, mix)];
+        if self.tls {
+            all.push(wanted("TLS", false, mix));
+        }
+        if self.mixed {
+            all.push(wanted("plain, mixed", true, MIXED));
+        }
+        all
+    }
 }
 
 #[tokio::main]
@@ -85,6 +115,9 @@ async fn main() -> Result<ExitCode> {
     // `cargo load -- agents` and `cargo load agents` mean the same: the alias ends in `--` already.
     let arguments =
         Arguments::parse_from(std::env::args().enumerate().filter(|(i, text)| *i != 1 || text != "--").map(|(_, text)| text));
+    if arguments.optimised && profile()? != OPTIMISED {
+        return again_optimised().await;
+    }
     build().await?;
     let _ = rustls::crypto::aws_lc_rs::default_provider().install_default();
     let measuring = async {
@@ -108,11 +141,14 @@ async fn idle(watched: Duration) -> Result<ExitCode> {
 
 async fn load(agents: &Agents) -> Result<ExitCode> {
     let limit = machine::raise_descriptors()?;
-    let proxied = agents.agents as u64 * u64::from(agents.slow + agents.proxied) / 100;
+    let all = agents.wanted();
+    let most = all.iter().map(|one| one.mix.slow + one.mix.proxied).max().unwrap_or_default();
+    let proxied = agents.agents as u64 * u64::from(most) / 100;
     // A proxy here has both ends of what passes it.
     let needed = agents.agents as u64 + 2 * proxied + DESCRIPTORS_BESIDES;
     println!(
-        "descriptors: this process may open {limit} and needs about {needed}; cores: {}; load average: {}",
+        "programs: profile {}; descriptors: this process may open {limit} and needs about {needed}; cores: {}; load average: {}",
+        profile()?,
         std::thread::available_parallelism().map_or(0, usize::from),
         machine::load_average()
     );
@@ -121,12 +157,11 @@ async fn load(agents: &Agents) -> Result<ExitCode> {
             "{needed} descriptors are needed and {limit} is this process's hard limit: run with fewer agents, or raise it (ulimit -Hn {needed}, as root)"
         );
     }
-    let mix = Mix { slow: agents.slow, skewed: agents.skewed, proxied: agents.proxied };
     let mut figures = Vec::new();
-    for plain in [true, false].into_iter().take(if agents.tls { 2 } else { 1 }) {
+    for wanted in &all {
         let folder = tempfile::Builder::new().prefix("netsonde-load-").tempdir().context("making a folder")?;
-        let wanted = Wanted { agents: agents.agents, triggers: agents.triggers, mix, plain };
-        let ran = scenario::run(&wanted, folder.path(), |words| println!("{words}")).await;
+        println!("{}: {} agents", wanted.name, wanted.agents);
+        let ran = scenario::run(wanted, folder.path(), say).await;
         if ran.is_err() {
             let log = std::fs::read_to_string(folder.path().join("backend.log")).unwrap_or_default();
             let start = log.len().saturating_sub(2000);
@@ -140,17 +175,42 @@ async fn load(agents: &Agents) -> Result<ExitCode> {
     Ok(if is_good { ExitCode::SUCCESS } else { ExitCode::FAILURE })
 }
 
+/// Speed is worth nothing without what else the machine did.
+fn say(words: &str) {
+    println!("{words} (load average {})", machine::load_average());
+}
+
+/// Which of Cargo's profiles this program was built by.
+fn profile() -> Result<String> {
+    let own = std::env::current_exe().context("finding this program's own path")?;
+    // The folder is called like the profile, but for that of the profile dev.
+    let folder = own.parent().and_then(std::path::Path::file_name).and_then(std::ffi::OsStr::to_str).unwrap_or("debug");
+    Ok(if folder == "debug" { "dev" } else { folder }.to_owned())
+}
+
+fn cargo() -> tokio::process::Command {
+    let mut command = tokio::process::Command::new(std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into()));
+    command.current_dir(std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join(".."));
+    command
+}
+
+/// Does the same by the optimised program.
+async fn again_optimised() -> Result<ExitCode> {
+    let mut command = cargo();
+    command.args(["run", "--quiet", "--profile", OPTIMISED, "--package", "netsonde-tests", "--bin", "load", "--"]);
+    command.args(std::env::args_os().skip(1)).env_remove("NETSONDE_BIN_DIR");
+    println!("building optimised programs, which takes minutes the first time");
+    let done = command.status().await.context("running cargo")?;
+    Ok(done.code().and_then(|code| u8::try_from(code).ok()).map_or(ExitCode::FAILURE, ExitCode::from))
+}
+
 /// Builds backend and agent as this program was built, unless the programs are named.
 async fn build() -> Result<()> {
     if std::env::var_os("NETSONDE_BIN_DIR").is_some() {
         return Ok(());
     }
-    let cargo = std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into());
-    let own = std::env::current_exe().context("finding this program's own path")?;
-    // The folder is called like the profile, but for that of the profile dev.
-    let folder = own.parent().and_then(std::path::Path::file_name).and_then(std::ffi::OsStr::to_str).unwrap_or("debug");
-    let profile = if folder == "debug" { "dev" } else { folder };
-    let mut command = tokio::process::Command::new(cargo);
+    let mut command = cargo();
+    let profile = profile()?;
     command.args([
         "build",
         "--quiet",
@@ -160,9 +220,8 @@ async fn build() -> Result<()> {
         "netsonde-agent",
         "--bins",
         "--profile",
-        profile,
+        &profile,
     ]);
-    command.current_dir(std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join(".."));
     if !command.status().await.context("running cargo build")?.success() {
         bail!("cargo build failed; its messages are above");
     }

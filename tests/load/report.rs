@@ -19,7 +19,7 @@ fn is_short(row: &Row, figures: &Figures, is_busy: bool) -> bool {
 /// One row of the report: what it is, how it reads, and whether it falls short.
 type Row = (&'static str, fn(&Figures) -> String, fn(&Figures) -> bool);
 
-const ROWS: [Row; 17] = [
+const ROWS: [Row; 18] = [
     ("agents held", |f| format!("{} of {}", f.held, f.agents), |f| f.held < f.agents),
     ("enrolled in", |f| seconds(f.enrol), |_| false),
     ("held after", |f| seconds(f.hold), |_| false),
@@ -32,6 +32,11 @@ const ROWS: [Row; 17] = [
     ("an order for all", |f| format!("{}, {} lost", seconds(f.all), f.all_lost), |f| f.all >= ALL || f.all_lost > 0),
     ("backend then", |f| share(f.all_backend), |_| false),
     ("generator then", |f| share(f.all_generator), |_| false),
+    (
+        "on a core per agent: backend, generator",
+        |f| format!("{}, {}", millis(f.all_backend_each), millis(f.all_generator_each)),
+        |_| false,
+    ),
     ("everything else on the machine then", |f| share(f.all_others), |_| false),
     (
         "all back after a kill",
@@ -49,11 +54,11 @@ const ROWS: [Row; 17] = [
 
 /// The figures side by side, and what was told besides.
 pub(crate) fn table(figures: &[Figures], is_busy: bool) -> String {
-    let mut text = format!("{:36}", "");
+    let mut text = format!("{:42}", "");
     figures.iter().for_each(|one| text.push_str(&format!("{:>24}", one.transport)));
     for row in &ROWS {
         let (what, read, _) = row;
-        text.push_str(&format!("\n{what:34}"));
+        text.push_str(&format!("\n{what:40}"));
         for one in figures {
             let mark = if is_short(row, one, is_busy) { " !" } else { "" };
             text.push_str(&format!("{:>24}", format!("{}{mark}", read(one))));

@@ -29,6 +29,8 @@ const LOOK_EVERY: Duration = Duration::from_millis(100);
 
 /// What is asked for.
 pub(crate) struct Wanted {
+    /// What it is called in the report.
+    pub(crate) name: &'static str,
     pub(crate) agents: usize,
     pub(crate) triggers: u32,
     pub(crate) mix: Mix,
@@ -58,6 +60,9 @@ pub(crate) struct Figures {
     pub(crate) all_backend: f64,
     pub(crate) all_generator: f64,
     pub(crate) all_others: f64,
+    /// Time on a core for each agent meanwhile.
+    pub(crate) all_backend_each: Duration,
+    pub(crate) all_generator_each: Duration,
     pub(crate) back: Duration,
     pub(crate) back_missing: usize,
     pub(crate) back_lost: usize,
@@ -71,12 +76,7 @@ pub(crate) struct Figures {
 /// Runs everything over one transport.
 pub(crate) async fn run(wanted: &Wanted, folder: &std::path::Path, say: impl Fn(&str)) -> Result<Figures> {
     let clock = Clock::start();
-    let mut figures = Figures {
-        transport: if wanted.plain { "plain" } else { "TLS" },
-        agents: wanted.agents,
-        triggers: wanted.triggers,
-        ..Figures::default()
-    };
+    let mut figures = Figures { transport: wanted.name, agents: wanted.agents, triggers: wanted.triggers, ..Figures::default() };
     let mut backend = Backend::start(folder, wanted.plain).await?;
     let organisation = Organisation::new(clock.wall());
     backend.publish(&organisation.documents()).await?;
@@ -171,6 +171,9 @@ async fn to_all(figures: &mut Figures, backend: &Backend, organisation: &Organis
     let took = (clock.now() - began).as_secs_f64();
     figures.all_backend = (machine::cpu_seconds(process)? - before.0) / took;
     figures.all_generator = (machine::cpu_seconds(own)? - before.1) / took;
+    let each = |cores: f64| Duration::from_secs_f64(cores * took / fleet.len().max(1) as f64);
+    figures.all_backend_each = each(figures.all_backend);
+    figures.all_generator_each = each(figures.all_generator);
     let busy = (machine::busy_seconds()? - before.2) / took;
     figures.all_others = (busy - figures.all_backend - figures.all_generator).max(0.0);
     until(ALL_LIMIT, || fleet.log.held_since(clock.now().saturating_sub(HELD)) == fleet.len()).await;

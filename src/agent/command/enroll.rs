@@ -149,6 +149,7 @@ fn not_enrolled(fault: &Fault) -> Stop {
             let own = problem.next_step.clone();
             stop.next(own.unwrap_or_else(|| "ask support for a new string".to_owned()))
         }
+        Fault::OldBackend(_) => stop.next(fault.next_step()),
         _ => stop.next("enrol again with the same string, or by file: --offline request.json"),
     }
 }

@@ -1,4 +1,5 @@
 use super::state_option::StateOption;
+use crate::identity::Home;
 use crate::orders::{Answer, Answers, Book, Record};
 use crate::preview;
 use crate::state::StateDirectory;
@@ -8,6 +9,7 @@ use clap::Subcommand;
 use netsonde_contract::api::fleet::DeliveryState;
 use netsonde_contract::dsse::Envelope;
 use netsonde_contract::harmless::clean;
+use netsonde_contract::id::AgentId;
 use netsonde_contract::order::{Order, RefusalCode};
 use netsonde_contract::redaction::Level;
 use netsonde_contract::set::{ProbeSet, Request};
@@ -61,8 +63,9 @@ impl OrdersCommand {
                 terminal::output(&list(&book))?;
             }
             Self::Show { order, state } => {
-                let (_, book) = open(&state)?;
-                terminal::output(&show(find(&book, &order)?))?;
+                let (state, book) = open(&state)?;
+                let own = Home::of(&state).identity()?.map(|identity| identity.agent);
+                terminal::output(&show(find(&book, &order)?, own.as_ref()))?;
             }
             Self::Approve { order, state } => answer(&order, &state, &Answer { approved: true, words: String::new() })?,
             Self::Refuse { order, reason, state } => {
@@ -132,7 +135,7 @@ fn list(book: &Book) -> String {
     text
 }
 
-fn show(record: &Record) -> String {
+fn show(record: &Record, own: Option<&AgentId>) -> String {
     let mut text = format!("Order {}\n", record.id);
     let mut line = |name: &str, value: &str| {
         let _ = writeln!(text, "  {name:<10} {}", clean(value));
@@ -160,8 +163,8 @@ fn show(record: &Record) -> String {
     if let Some(bundle) = &record.bundle {
         line("bundle", bundle.as_str());
     }
-    if let Some(plan) = record.envelope.as_deref().and_then(plan) {
-        text.push_str(&clean_plan(&plan));
+    if let Some(order) = record.envelope.as_deref().and_then(order_of) {
+        text.push_str(&netsonde_contract::harmless::clean_lines(&plan(order, own).unwrap_or_default()).to_string());
     }
     if record.state == DeliveryState::Asked {
         let _ = writeln!(text, "Answer it: netsonde orders approve {0}, or netsonde orders refuse {0}", record.id.short());
@@ -169,16 +172,73 @@ fn show(record: &Record) -> String {
     text
 }
 
-/// What the order would do. It was verified before it was kept, and is verified again before it runs.
-fn plan(envelope: &str) -> Option<String> {
-    let order = Order::unverified(&Envelope::from_json(envelope.as_bytes()).ok()?).ok()?;
-    let set = ProbeSet::parse("the order's set", &order.set).ok()?;
-    let request = Request { targets: order.targets, parameters: order.parameters, ..Request::default() };
-    let described = preview::describe(&set.plan(&request).ok()?, Level::Default, None, false, false);
-    // What is said there of files and uploads is for people's own runs.
-    described.split("The result is one signed file:").next().map(str::to_owned)
+fn order_of(envelope: &str) -> Option<Order> {
+    Order::unverified(&Envelope::from_json(envelope.as_bytes()).ok()?).ok()
 }
 
-fn clean_plan(plan: &str) -> String {
-    netsonde_contract::harmless::clean_lines(plan).to_string()
+/// What the order would do, on this machine and on the one that answers it. It was verified before it was kept, and is verified again before it
+/// runs.
+fn plan(order: Order, own: Option<&AgentId>) -> Option<String> {
+    let set = ProbeSet::parse("the order's set", &order.set).ok()?;
+    let request = Request { targets: order.targets, parameters: order.parameters, ..Request::default() };
+    let mut plan = set.plan(&request).ok()?;
+    let mut text = String::new();
+    if let Some(serve) = &order.serve {
+        let _ = writeln!(text, "  answers    {}", serve.in_words(own));
+        if own == Some(&serve.agent) {
+            plan = serve.plan(plan);
+        }
+    }
+    let described = preview::describe(&plan, Level::Default, None, false, false);
+    // What is said there of files and uploads is for people's own runs.
+    text.push_str(described.split("The result is one signed file:").next()?);
+    Some(text)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use netsonde_contract::id::{CaseId, OrderId, OrganisationId};
+    use netsonde_contract::order::{Addressee, Addressees, Epoch, Serve};
+    use netsonde_contract::set::find_built_in;
+
+    fn agent(digit: char) -> AgentId {
+        AgentId::new(digit.to_string().repeat(64))
+    }
+
+    fn order(serve: Option<Serve>) -> Order {
+        let one = |digit| Addressee { agent: agent(digit), epoch: Epoch::from_bytes([1; 16]) };
+        Order {
+            organisation: OrganisationId::new("SHA256:x"),
+            id: OrderId::from_bytes([7; 16]),
+            set: find_built_in("reflect").unwrap().parse().unwrap().text,
+            targets: vec!["10.30.0.7:862".into()],
+            parameters: [].into(),
+            agents: Addressees::Listed(vec![one('a'), one('b')]),
+            not_before: jiff::Timestamp::UNIX_EPOCH,
+            expires: jiff::Timestamp::UNIX_EPOCH,
+            case: CaseId::new("4711"),
+            requester: "asha".into(),
+            reason: String::new(),
+            signatures: 1,
+            serve,
+        }
+    }
+
+    #[test]
+    fn whoever_is_asked_sees_that_their_machine_is_to_answer_and_whom() {
+        let peers = vec!["10.20.0.5".parse().unwrap()];
+        let serve = Serve { agent: agent('b'), port: 862, peers, seconds: 120, key: "0f".repeat(32) };
+        let serving = plan(order(Some(serve.clone())), Some(&agent('b'))).unwrap();
+        let says = "this machine answers test packets of 10.20.0.5 at UDP port 862 for at most 120 s";
+        assert!(serving.contains(says), "{serving}");
+        // A check's kind stands in a column of its own.
+        let reflects =
+            |text: &str| text.lines().any(|line| line.split_whitespace().nth(1) == Some("reflect") && line.starts_with("  "));
+        assert!(!reflects(&serving), "who answers measures nothing: {serving}");
+        let measuring = plan(order(Some(serve)), Some(&agent('a'))).unwrap();
+        assert!(measuring.contains("agent bbbbbbbbbbbb answers test packets of 10.20.0.5"), "{measuring}");
+        assert!(reflects(&measuring), "{measuring}");
+        assert!(!plan(order(None), Some(&agent('a'))).unwrap().contains("answers test packets"));
+    }
 }

@@ -6,11 +6,13 @@ use crate::stop::Stop;
 use crate::{exit, policy_file, terminal};
 use clap::{Args, Subcommand};
 use netsonde_contract::dsse::Envelope;
+use netsonde_contract::kind::Kind;
 use netsonde_contract::order::{MAX_BYTES, Order, Refusal, RefusalCode};
 use netsonde_contract::policy::{Policy, TEMPLATE, Verdict};
 use netsonde_probes::clock::Clock;
 use std::fmt::Write as _;
 use std::io::{Read, Write};
+use std::ops::RangeInclusive;
 use std::path::{Path, PathBuf};
 
 /// Which file is the policy.
@@ -120,9 +122,33 @@ fn describe(path: &Path, policy: &Policy) -> String {
         budget.per_target_rate,
         budget.concurrency
     );
+    let _ = writeln!(text, "  answers   {}", answers(policy));
     let _ = writeln!(text, "  redacted  {}", policy.redaction.name());
     let _ = writeln!(text, "  digest    {}", policy.sha256());
     text
+}
+
+/// Whose test packets an order may have this machine answer.
+fn answers(policy: &Policy) -> String {
+    let serve = &policy.serve;
+    if serve.peers.is_empty() {
+        return "nobody's test packets".to_owned();
+    }
+    let joined = |items: Vec<String>| items.join(", ");
+    let ports = match serve.ports.as_slice() {
+        [] => "any UDP port".to_owned(),
+        ports => format!("UDP {}", joined(ports.iter().map(port_range).collect())),
+    };
+    let without = if policy.kinds.contains(&Kind::Reflect) { "" } else { "; but the kind reflect is not allowed, so nobody's" };
+    let peers = joined(policy.serve.peers.iter().map(ToString::to_string).collect());
+    format!("test packets of {peers}, at {ports}, for {} s at most{without}", serve.time.as_secs())
+}
+
+fn port_range(range: &RangeInclusive<u16>) -> String {
+    match (range.start(), range.end()) {
+        (one, last) if one == last => one.to_string(),
+        (first, last) => format!("{first}-{last}"),
+    }
 }
 
 fn explain(order: &Path, policy_path: &Path, state: &StateOption) -> Result<u8, Stop> {
@@ -159,7 +185,12 @@ fn explain(order: &Path, policy_path: &Path, state: &StateOption) -> Result<u8, 
         }
         Judgement::Verified(verified, decision) => {
             let signers: Vec<String> = verified.signers.iter().map(|key| key.fingerprint()).collect();
-            terminal::output(&format!("signed by {}\n", signers.join(", ")))?;
+            let serving = verified
+                .order
+                .serve
+                .as_ref()
+                .map_or_else(String::new, |serve| format!("asks that {}\n", serve.in_words(Some(&identity.agent))));
+            terminal::output(&format!("signed by {}\n{serving}", signers.join(", ")))?;
             let (verdict, code) = match &decision.verdict {
                 Verdict::Run => ("it would run".to_owned(), exit::AS_EXPECTED),
                 Verdict::Ask => ("somebody here would be asked".to_owned(), exit::AS_EXPECTED),
@@ -193,4 +224,23 @@ fn read_order(path: &Path) -> Result<Vec<u8>, Stop> {
             .next("give the file order.dsse.json of a bundle, or one from support")
     })?;
     Ok(bytes)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn answers_of(text: &str) -> String {
+        let policy = Policy::parse("policy.toml", text).unwrap();
+        describe(Path::new("policy.toml"), &policy).lines().find(|line| line.contains("answers")).unwrap().trim().to_owned()
+    }
+
+    #[test]
+    fn a_policy_tells_whom_the_machine_may_be_made_to_answer() {
+        assert_eq!(answers_of("version = 1\n"), "answers   nobody's test packets");
+        let named = "version = 1\n[serve]\npeers = [\"10.20.0.5\"]\ntime = \"2m\"\nports = [\"862\", \"9000-9010\"]\n";
+        assert_eq!(answers_of(named), "answers   test packets of 10.20.0.5/32, at UDP 862, 9000-9010, for 120 s at most");
+        let without = format!("{named}[orders]\nkinds = [\"tcp\"]\n");
+        assert!(answers_of(&without).ends_with("but the kind reflect is not allowed, so nobody's"), "{}", answers_of(&without));
+    }
 }

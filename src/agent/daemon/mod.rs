@@ -20,13 +20,13 @@ use crate::clock::UpTime;
 use crate::identity::{Home, Identity, accept, check_in, current_epochs};
 use crate::interruption::Interruption;
 use crate::orders::{Answers, Book, Taken};
-use crate::policy_file;
 use crate::rounds::Uplink;
 use crate::spool::{Entry, Queue};
 use crate::state::{StateDirectory, chance, random};
 use crate::stop::Stop;
 use crate::terminal;
 use crate::transport::{Client, Event, Fault, Machine, Next};
+use crate::{platform, policy_file};
 use ed25519_dalek::SigningKey;
 use futures_util::FutureExt;
 use futures_util::future::BoxFuture;
@@ -141,7 +141,11 @@ pub(crate) async fn run(
             (order, state, heard) = ended(&mut outbox.state) => if heard { daemon.reported(&order, state) },
             heard = ended(&mut outbox.notice) => if heard { daemon.notices.pop_front(); },
             () = ended(&mut outbox.progress) => {}
-            sent = ended(&mut outbox.bundle) => daemon.sent(sent),
+            sent = ended(&mut outbox.bundle) => {
+                daemon.sent(sent);
+                // The run that made it is over, and mostly there is nothing to do now for hours.
+                platform::give_back();
+            }
             Some(entry) = scheduled.made.recv() => daemon.queue.put(&entry),
             () = tokio::time::sleep(until_next_bundle), if outbox.bundle.is_none() => {}
             () = tokio::time::sleep(ANSWERS_EVERY), if daemon.somebody_is_asked() => daemon.look_for_answers(),
@@ -271,7 +275,7 @@ impl Daemon {
 
     fn event_of(&mut self, fault: Fault, held: Duration) -> Event {
         if fault.is_final() {
-            self.complain(&format!("the backend takes nothing from this agent: {fault}; next: ask support, or netsonde identity forget and enrol anew"));
+            self.complain(&format!("the backend takes nothing from this agent: {fault}; next: {}", fault.next_step()));
             return Event::Shut;
         }
         match fault {

@@ -8,6 +8,7 @@ use ed25519_dalek::Signer;
 use jiff::SignedDuration;
 use netsonde_contract::api::fleet::{Introduce, Introduced, WorkItem};
 use netsonde_contract::api::health::{HealthHeard, HealthReport};
+use netsonde_contract::api::protocol::Protocol;
 use netsonde_contract::api::{PROBLEM_MEDIA_TYPE, Problem, ProblemCode};
 use netsonde_contract::bundle;
 use netsonde_contract::dsse::Envelope;
@@ -86,6 +87,9 @@ pub(crate) struct Told {
     /// Answers to the next requests for work, in place of work.
     problems: Vec<Problem>,
     asked: usize,
+    checked_in: usize,
+    /// The version that it speaks; none for the newest.
+    protocol: Option<u32>,
     /// Uploads are begun, and never come to an end.
     holds_uploads: bool,
     held_uploads: usize,
@@ -169,14 +173,22 @@ impl Backend {
                 let mut told = self.told.lock().unwrap();
                 told.transport = Some(introduction.transport_key.clone());
                 told.epoch = Some(body.check_in.epoch);
-                let introduced =
-                    Introduced { agent: introduction.agent(), trust: trust(), server_time: now(), link: "first".into() };
+                let introduced = Introduced {
+                    agent: introduction.agent(),
+                    trust: trust(),
+                    server_time: now(),
+                    link: "first".into(),
+                    protocol: Protocol::NEWEST,
+                };
                 json(serde_json::to_value(introduced).unwrap())
             }
             ("POST", ["agents", "self"]) => {
                 let body: CheckIn = serde_json::from_slice(&request.body).unwrap();
-                self.told.lock().unwrap().epoch = Some(body.epoch);
-                json(serde_json::to_value(CheckedIn { server_time: now(), link: "next".into() }).unwrap())
+                let mut told = self.told.lock().unwrap();
+                (told.epoch, told.checked_in) = (Some(body.epoch), told.checked_in + 1);
+                self.changed.notify_all();
+                let protocol = told.protocol.map_or(body.protocol, Protocol::new);
+                json(serde_json::to_value(CheckedIn { server_time: now(), link: "next".into(), protocol }).unwrap())
             }
             ("POST", ["agents", "self", "health"]) => {
                 let report: HealthReport = serde_json::from_slice(&request.body).unwrap();
@@ -640,4 +652,40 @@ fn an_order_that_was_running_when_the_machine_died_has_failed_and_runs_no_more()
     let second = crate::service::run(world.state(), world.files(), &never);
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
     assert!(runtime.block_on(second).unwrap_err().message.contains("another netsonde agent"));
+}
+
+#[test]
+fn a_backend_of_the_version_before_is_asked_for_work_and_an_older_one_is_not() {
+    for (protocol, asks) in [(Protocol::OLDEST.number(), true), (Protocol::OLDEST.number() - 1, false)] {
+        let world = World::new("allow");
+        world.backend.told.lock().unwrap().protocol = Some(protocol);
+        let _agent = world.agent();
+        if asks {
+            world.backend.wait_for("work", |told| (told.asked > 0).then_some(()));
+            continue;
+        }
+        world.backend.wait_for("itself", |told| (told.checked_in > 0).then_some(()));
+        let waited = Clock::start();
+        while waited.now() < Duration::from_millis(300) {
+            assert_eq!(world.backend.told.lock().unwrap().asked, 0, "nobody knows what a backend means that speaks otherwise");
+            std::thread::yield_now();
+        }
+    }
+}
+
+#[test]
+fn a_damaged_policy_refuses_every_order_says_why_and_stops_nothing_else() {
+    let world = World::new("allow");
+    let good = std::fs::read_to_string(world.policy_path()).unwrap();
+    world.policy("[orders]\nremote =\n");
+    let _agent = world.agent();
+    let first = world.order(1);
+    world.backend.deliver(&first, ENGINEER);
+    let refused = world.backend.wait_state(&first, DeliveryState::Refused);
+    assert_eq!(refused.code.as_deref(), Some("orders_off"));
+    assert!(refused.detail.as_deref().is_some_and(|detail| detail.contains("policy.toml")), "{refused:?}");
+    world.policy(&good);
+    let second = world.order(2);
+    world.backend.deliver(&second, ENGINEER);
+    world.backend.wait_state(&second, DeliveryState::Running);
 }

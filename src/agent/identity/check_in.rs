@@ -1,5 +1,6 @@
 use super::Home;
 use netsonde_contract::api::fleet::{CheckIn, PolicySummary};
+use netsonde_contract::api::protocol::Protocol;
 use netsonde_contract::capability::{System, is_any_seen};
 use netsonde_contract::kind::Kind;
 use netsonde_contract::order::Epoch;
@@ -20,6 +21,7 @@ pub(crate) fn check_in(home: &Home<'_>, epoch: &Epoch, policy: Option<&Policy>, 
         policy: summary,
         kinds: kinds(),
         instance: instance.to_owned(),
+        protocol: Protocol::NEWEST,
         link: home.link(),
     }
 }

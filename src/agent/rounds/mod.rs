@@ -29,7 +29,7 @@ use crate::schedule::{Noticed, Persisted, Reading, Scheduler, save};
 use crate::spool::{Entry, Link};
 use crate::state::{StateDirectory, chance};
 use crate::stop::Stop;
-use crate::{agent_file, schedule, terminal};
+use crate::{agent_file, platform, schedule, terminal};
 use futures_util::StreamExt;
 use futures_util::future::BoxFuture;
 use futures_util::stream::FuturesUnordered;
@@ -305,6 +305,9 @@ impl Rounds {
                 self.source.latest.failed(&schedule);
                 self.complain(&schedule, &why);
             }
+        }
+        if self.under_way.is_empty() {
+            platform::give_back();
         }
     }
 

@@ -3,6 +3,7 @@ use crate::stop::Stop;
 use crate::upload::{Backend, NoAnswer, Reply, RequestSigner};
 use netsonde_contract::api::fleet::{CheckIn, CheckedIn, Introduce, Introduced, Progress, StateReport, Work};
 use netsonde_contract::api::health::{HealthHeard, HealthReport};
+use netsonde_contract::api::protocol::TooOld;
 use netsonde_contract::api::{Problem, ProblemCode, path};
 use netsonde_contract::id::OrderId;
 use netsonde_contract::trust::Anchor;
@@ -34,13 +35,31 @@ pub(crate) enum Fault {
     Skewed,
     #[error("{0}")]
     Refused(Box<Problem>),
+    #[error("the backend is too old for this agent: {0} by this agent")]
+    OldBackend(TooOld),
 }
 
 impl Fault {
     /// Only a person can do something about it.
     pub(crate) fn is_final(&self) -> bool {
-        let codes = [ProblemCode::AgentUnknown, ProblemCode::AgentRevoked, ProblemCode::IdentityTwice];
-        matches!(self, Self::Refused(problem) if problem.known_code().is_some_and(|code| codes.contains(&code)))
+        use ProblemCode as Code;
+        let codes = [Code::AgentUnknown, Code::AgentRevoked, Code::IdentityTwice, Code::ProtocolTooOld];
+        match self {
+            Self::Refused(problem) => problem.known_code().is_some_and(|code| codes.contains(&code)),
+            Self::OldBackend(_) => true,
+            _ => false,
+        }
+    }
+
+    /// What that person can do.
+    pub(crate) fn next_step(&self) -> &str {
+        match self {
+            Self::OldBackend(_) => "ask support to update their backend, or install the netsonde that fits it",
+            Self::Refused(problem) if problem.known_code() == Some(ProblemCode::ProtocolTooOld) => {
+                "install a newer netsonde on this machine; the enrolment stays as it is"
+            }
+            _ => "ask support, or netsonde identity forget and enrol anew",
+        }
     }
 }
 
@@ -82,11 +101,15 @@ impl Client {
     }
 
     pub(crate) async fn introduce(&self, body: &Introduce) -> Result<Introduced, Fault> {
-        self.ask(Method::POST, path::AGENTS, Some(body), PATIENCE).await
+        let introduced: Introduced = self.ask(Method::POST, path::AGENTS, Some(body), PATIENCE).await?;
+        introduced.protocol.spoken().map_err(Fault::OldBackend)?;
+        Ok(introduced)
     }
 
     pub(crate) async fn check_in(&self, body: &CheckIn) -> Result<CheckedIn, Fault> {
-        self.ask(Method::POST, path::OWN_AGENT, Some(body), PATIENCE).await
+        let checked_in: CheckedIn = self.ask(Method::POST, path::OWN_AGENT, Some(body), PATIENCE).await?;
+        checked_in.protocol.spoken().map_err(Fault::OldBackend)?;
+        Ok(checked_in)
     }
 
     /// Work after the cursor, held for `wait` seconds where there is none.

@@ -1,7 +1,7 @@
 use crate::accept::{LaterBody, WaitingRoom};
 use crate::app::App;
 use crate::clock::moment_in;
-use crate::fleet::{FromAgent, Listening, check_enrolled, check_single, unknown_order};
+use crate::fleet::{FromAgent, Listening, check_enrolled, check_served, check_single, unknown_order};
 use crate::problem::Refused;
 use crate::store::{Note, Noted};
 use axum::body::Body;
@@ -102,6 +102,7 @@ async fn look(app: &App, id: &AgentId, wanted: &Wanted) -> Result<Work, Refused>
     let agent = app.register.member(id.as_str()).await?.ok_or_else(super::agents::unknown_agent)?;
     check_enrolled(agent.standing, now)?;
     check_single(agent.standing)?;
+    check_served(agent.standing.protocol)?;
     let found = app.register.work(id, wanted.after).await?;
     let newer = app.trust.current().filter(|published| {
         let (root, list) = published.anchor.versions();

@@ -1,4 +1,4 @@
-use super::signed::{Unverified, check_enrolled, identity_twice, unknown_agent};
+use super::signed::{Unverified, check_enrolled, check_served, identity_twice, unknown_agent};
 use super::{link, link_digest, signed};
 use crate::app::App;
 use crate::problem::Refused;
@@ -11,7 +11,6 @@ use netsonde_contract::api::{Problem, ProblemCode};
 use netsonde_contract::dsse::Envelope;
 use netsonde_contract::enrolment::{CodeProof, Introduction};
 use netsonde_contract::harmless::is_clean;
-use netsonde_contract::id::AgentId;
 
 /// Names and versions are short; more is somebody's experiment.
 const MAX_CHARS: usize = 128;
@@ -47,6 +46,7 @@ pub(crate) async fn enter(app: &App, request: Request) -> Result<Entry, Refused>
             let keys: Vec<&VerifyingKey> = std::iter::once(introduction.transport_key.key()).chain(known_key.as_ref()).collect();
             unverified.verify(app, &keys)?;
             check_words(&introduce.check_in)?;
+            check_served(introduce.check_in.protocol)?;
             // A nonce is remembered only for who is known, or holds a code: nobody else makes the database grow.
             let introduced = match (&introduction.code, former) {
                 (Some(code), _) => {
@@ -72,6 +72,7 @@ pub(crate) async fn enter(app: &App, request: Request) -> Result<Entry, Refused>
 pub(crate) async fn hand_in(app: &App, introduce: &Introduce) -> Result<Introduced, Refused> {
     let (introduction, _) = read_introduction(app, introduce).await?;
     check_words(&introduce.check_in)?;
+    check_served(introduce.check_in.protocol)?;
     let code = introduction.code.as_ref().ok_or_else(|| {
         Refused::malformed("The request proves no enrolment code.")
             .next_step("Make it anew: netsonde enroll - --offline FILE, with the nse1_… string.")
@@ -136,7 +137,7 @@ async fn enrolled(
     match app.store.enrol(&row, &enrolment.id, now).await? {
         Enrolled::Done => {
             tracing::info!(agent = row.id.short(), "agent enrolled");
-            answer(app, row.id, link)
+            answer(app, &row, link)
         }
         outcome => Err(not_enrolled(&outcome, enrolment, now)),
     }
@@ -180,11 +181,11 @@ async fn reintroduced(
                 .next_step("Introduce the agent with a higher number."));
         }
         app.presence.ring([&former.id]);
-        return answer(app, row.id, link);
+        return answer(app, &row, link);
     };
     check_enrolled(known.standing(), now)?;
     let checked = checked_in(app, &known, &introduce.check_in).await?;
-    answer(app, known.id, checked.link)
+    answer(app, &AgentRow { check_in: introduce.check_in.clone(), ..known }, checked.link)
 }
 
 async fn checked_in(app: &App, agent: &AgentRow, check_in: &CheckIn) -> Result<CheckedIn, Refused> {
@@ -192,7 +193,8 @@ async fn checked_in(app: &App, agent: &AgentRow, check_in: &CheckIn) -> Result<C
     let now = app.clock.now();
     let link = link::make(&app.receipt_key, agent.id.as_str(), now)?;
     check_link(app, agent, check_in, &link, now).await?;
-    Ok(CheckedIn { server_time: now, link })
+    // Only now: the fleet's page then shows what the agent speaks.
+    Ok(CheckedIn { server_time: now, link, protocol: check_served(check_in.protocol)? })
 }
 
 /// Keeps the check-in where the link that it shows is the one that was given last, and puts `next` in its place.
@@ -230,9 +232,10 @@ fn row_of(introduce: &Introduce, introduction: &Introduction, now: Timestamp, li
     }
 }
 
-fn answer(app: &App, agent: AgentId, link: String) -> Result<Introduced, Refused> {
+fn answer(app: &App, agent: &AgentRow, link: String) -> Result<Introduced, Refused> {
+    let protocol = check_served(agent.check_in.protocol)?;
     let trust = app.trust.current().map(|published| published.documents.clone()).unwrap_or_default();
-    Ok(Introduced { agent, trust, server_time: app.clock.now(), link })
+    Ok(Introduced { agent: agent.id.clone(), trust, server_time: app.clock.now(), link, protocol })
 }
 
 /// # Errors

@@ -20,7 +20,7 @@ pub(crate) use enrol::{Entry, enter, hand_in};
 pub(crate) use notebook::Notebook;
 pub(crate) use presence::{Listening, Presence};
 pub(crate) use register::Register;
-pub(crate) use signed::{FromAgent, check_enrolled, check_single, unknown_agent};
+pub(crate) use signed::{FromAgent, check_enrolled, check_served, check_single, unknown_agent};
 pub(crate) use submit::{submit, unknown_order};
 pub(crate) use tend::{flush_seen, tend};
 pub(crate) use together::Together;

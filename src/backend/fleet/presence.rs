@@ -2,7 +2,13 @@ use jiff::Timestamp;
 use netsonde_contract::id::AgentId;
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
-use tokio::sync::Notify;
+use std::time::Duration;
+use tokio::sync::{Notify, OwnedSemaphorePermit, Semaphore};
+
+/// So many agents are woken at once: their requests keep two cores busy for less than a second.
+const MANY: usize = 512;
+/// An agent that has not asked again for so long has lost its connection, or a very slow one.
+const TURN: Duration = Duration::from_secs(3);
 
 /// Which agents hold a request for work at this moment, and who was seen since that was last written down. An agent has one held request: a newer
 /// one ends the one before, which is what a broken connection leaves.
@@ -16,6 +22,8 @@ struct State {
     listening: HashMap<AgentId, Listener>,
     seen: HashMap<AgentId, Timestamp>,
     number: u64,
+    /// Who was rung for in their turn and has not asked again since.
+    turns: HashMap<AgentId, OwnedSemaphorePermit>,
 }
 
 struct Listener {
@@ -39,6 +47,7 @@ impl Presence {
     /// From here on nothing is missed: a bell that rings before it is waited for is heard all the same.
     pub(crate) fn listen(&self, agent: &AgentId) -> Listening {
         let mut state = self.state();
+        state.turns.remove(agent);
         state.number += 1;
         let (number, bell) = (state.number, Arc::new(Notify::new()));
         let listener = Listener { number, bell: Arc::clone(&bell) };
@@ -49,14 +58,45 @@ impl Presence {
         Listening { presence: self.clone(), agent: agent.clone(), number, bell }
     }
 
-    /// Wakes those of `agents` that listen.
+    /// Wakes those of `agents` that listen: a few at once, and many in their turn.
     pub(crate) fn ring<'a>(&self, agents: impl IntoIterator<Item = &'a AgentId>) {
         let state = self.state();
-        agents.into_iter().filter_map(|agent| state.listening.get(agent)).for_each(|listener| listener.bell.notify_one());
+        let listening: Vec<&AgentId> = agents.into_iter().filter(|agent| state.listening.contains_key(*agent)).collect();
+        if listening.len() <= MANY {
+            return listening.into_iter().filter_map(|agent| state.listening.get(agent)).for_each(|one| one.bell.notify_one());
+        }
+        let listening = listening.into_iter().cloned().collect();
+        drop(state);
+        tokio::spawn(self.clone().ring_in_turn(listening, TURN));
     }
 
     pub(crate) fn ring_all(&self) {
-        self.state().listening.values().for_each(|listener| listener.bell.notify_one());
+        let all: Vec<AgentId> = self.state().listening.keys().cloned().collect();
+        self.ring(&all);
+    }
+
+    /// Whoever is woken takes its answer, reports and asks again, all within moments. Were all of a large fleet woken in one instant, those
+    /// moments would add up to more than anybody's patience; so one is woken when another has asked again, or has had its time. What
+    /// is for a few does not wait behind it.
+    async fn ring_in_turn(self, agents: Vec<AgentId>, most: Duration) {
+        let turns = Arc::new(Semaphore::new(MANY));
+        for agent in agents {
+            let Ok(turn) = Arc::clone(&turns).acquire_owned().await else { return };
+            let mut state = self.state();
+            let Some(listener) = state.listening.get(&agent) else { continue };
+            listener.bell.notify_one();
+            let number = listener.number;
+            state.turns.insert(agent.clone(), turn);
+            drop(state);
+            let presence = self.clone();
+            tokio::spawn(async move {
+                tokio::time::sleep(most).await;
+                let mut state = presence.state();
+                if state.listening.get(&agent).is_none_or(|listener| listener.number == number) {
+                    state.turns.remove(&agent);
+                }
+            });
+        }
     }
 
     pub(crate) fn is_online(&self, agent: &AgentId) -> bool {
@@ -119,5 +159,49 @@ mod tests {
         assert!(presence.is_online(&agent), "the newer one still listens");
         drop(newer);
         assert!(!presence.is_online(&agent));
+    }
+
+    /// Lets everything else go on until nothing more can.
+    async fn settle() {
+        for _ in 0..64 {
+            tokio::task::yield_now().await;
+        }
+    }
+
+    fn many(presence: &Presence) -> (Vec<AgentId>, Vec<Listening>) {
+        let agents: Vec<AgentId> = (0..MANY * 3).map(|number| AgentId::new(number.to_string())).collect();
+        let held = agents.iter().map(|agent| presence.listen(agent)).collect();
+        (agents, held)
+    }
+
+    fn rung(held: &[Listening]) -> usize {
+        held.iter().filter(|one| one.rung().now_or_never().is_some()).count()
+    }
+
+    #[tokio::test]
+    async fn many_are_woken_in_their_turn_and_a_few_at_once() {
+        let presence = Presence::default();
+        let (agents, held) = many(&presence);
+        presence.ring(&agents[..3]);
+        assert_eq!(rung(&held), 3, "a few are woken at once");
+        presence.ring(&agents);
+        settle().await;
+        assert_eq!(rung(&held), MANY, "the first of many");
+        let back: Vec<Listening> = agents[..10].iter().map(|agent| presence.listen(agent)).collect();
+        settle().await;
+        assert_eq!(rung(&held[10..]), back.len(), "one more for each that asks again");
+        presence.ring(&agents[MANY * 3 - 1..]);
+        assert_eq!(rung(&held[MANY..]), 1, "what is for a few does not wait");
+    }
+
+    #[tokio::test]
+    async fn whoever_stays_away_holds_up_nobody() {
+        let presence = Presence::default();
+        let (agents, held) = many(&presence);
+        presence.clone().ring_in_turn(agents, Duration::ZERO).await;
+        assert_eq!(rung(&held), MANY * 3);
+        while !presence.state().turns.is_empty() {
+            settle().await;
+        }
     }
 }

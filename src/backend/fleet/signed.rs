@@ -11,6 +11,7 @@ use bytes::Bytes;
 use ed25519_dalek::VerifyingKey;
 use jiff::Timestamp;
 use netsonde_contract::api::fleet::MAX_AGENT_BODY;
+use netsonde_contract::api::protocol::Protocol;
 use netsonde_contract::api::{Problem, ProblemCode};
 use netsonde_contract::request_signature::{
     Claim, Covered, Headers, SIGNATURE, SIGNATURE_INPUT, SignatureError, TOLERANCE, content_digest,
@@ -141,6 +142,15 @@ pub(crate) fn check_enrolled(agent: Standing, now: Timestamp) -> Result<(), Refu
 /// Where two machines share the identity, so that nobody can say which of them would run an order.
 pub(crate) fn check_single(agent: Standing) -> Result<(), Refused> {
     if agent.cloned { Err(identity_twice()) } else { Ok(()) }
+}
+
+/// # Errors
+/// Where the agent, when it last said what it is, spoke only what is not served any more.
+pub(crate) fn check_served(protocol: Protocol) -> Result<Protocol, Refused> {
+    protocol.spoken().map_err(|old| {
+        Refused::new(ProblemCode::ProtocolTooOld, format!("The agent is too old for this backend: {old}."))
+            .next_step("Install a newer netsonde on the machine; its enrolment, orders and bundles stay as they are.")
+    })
 }
 
 pub(crate) fn identity_twice() -> Refused {

@@ -142,7 +142,14 @@ fn unreachable(agent: Standing) -> Option<(&'static str, &'static str)> {
     if agent.replaced.is_some() {
         return Some(("agent_replaced", "The agent has another bundle key now, and so another id."));
     }
-    agent.cloned.then_some((RefusalCode::Cloned.as_str(), "Two machines share the agent's identity."))
+    if agent.cloned {
+        return Some((RefusalCode::Cloned.as_str(), "Two machines share the agent's identity."));
+    }
+    let too_old = (
+        ProblemCode::ProtocolTooOld.as_str(),
+        "The agent is too old for this backend: netsonde has to be updated on its machine.",
+    );
+    agent.protocol.spoken().is_err().then_some(too_old)
 }
 
 fn row(verified: &Verified, submitted: &SubmitOrder, now: jiff::Timestamp) -> OrderRow {

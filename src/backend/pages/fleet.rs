@@ -96,6 +96,7 @@ fn agent_line(agent: AgentSummary) -> AgentLine {
     let state = match &agent {
         AgentSummary { revoked: true, .. } => ("enrolment ended", "off"),
         AgentSummary { cloned: true, .. } => ("identity twice", "bad"),
+        agent if agent.check_in.protocol.spoken().is_err() => ("too old", "bad"),
         AgentSummary { online: true, .. } => ("online", "good"),
         _ => ("away", "unsure"),
     };

@@ -220,6 +220,7 @@ mod tests {
                 policy: PolicySummary { remote: String::new(), paused: false, sha256: None },
                 kinds: Vec::new(),
                 instance: String::new(),
+                protocol: Default::default(),
                 link: None,
             },
             link: None,

@@ -9,6 +9,7 @@ use ed25519_dalek::SigningKey;
 use netsonde_contract::api::fleet::{
     CheckIn, DeliveryState as State, Draft, KeptDraft, PolicySummary, Progress, StateReport, TrustDocuments,
 };
+use netsonde_contract::api::protocol::Protocol;
 use netsonde_contract::audit::follow;
 use netsonde_contract::bundle::key_id;
 use netsonde_contract::enrolment::CodeProofKey;
@@ -317,6 +318,7 @@ fn agent(number: u8) -> AgentRow {
             policy: PolicySummary::default(),
             kinds: Vec::new(),
             instance: "i".into(),
+            protocol: Protocol::NEWEST,
             link: None,
         },
         link: Some([number; 32]),

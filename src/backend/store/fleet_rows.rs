@@ -1,6 +1,7 @@
 use ed25519_dalek::VerifyingKey;
 use jiff::Timestamp;
 use netsonde_contract::api::fleet::{CheckIn, DeliveryState, KeptDraft, Labels, Progress, StateReport};
+use netsonde_contract::api::protocol::Protocol;
 use netsonde_contract::enrolment::CodeProofKey;
 use netsonde_contract::id::{AgentId, BundleId, CaseId, OrderId, TicketId};
 use netsonde_contract::order::MerkleProof;
@@ -48,7 +49,7 @@ pub(crate) struct AgentRow {
 impl AgentRow {
     pub(crate) fn standing(&self) -> Standing {
         let replaced = self.replaced.as_ref().map(|(_, at)| *at);
-        Standing { cloned: self.cloned, revoked: self.revoked, replaced }
+        Standing { cloned: self.cloned, revoked: self.revoked, replaced, protocol: self.check_in.protocol }
     }
 }
 
@@ -60,6 +61,8 @@ pub(crate) struct Standing {
     pub(crate) revoked: bool,
     /// When another agent took its place.
     pub(crate) replaced: Option<Timestamp>,
+    /// The newest version of the exchange that it spoke when it said last what it is.
+    pub(crate) protocol: Protocol,
 }
 
 /// What every request of an enrolled agent needs to know of it.

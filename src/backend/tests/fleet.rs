@@ -1,7 +1,10 @@
 use super::organisation::{Machine, documents, key, root, signed};
 use super::server::{Server, problem};
 use jiff::SignedDuration;
-use netsonde_contract::api::fleet::{AgentSummary, CheckedIn, Introduce, Introduced, Labels, ReceiptKey, TrustDocuments};
+use netsonde_contract::api::fleet::{
+    AgentSummary, CheckIn, CheckedIn, Introduce, Introduced, Labels, ReceiptKey, TrustDocuments,
+};
+use netsonde_contract::api::protocol::Protocol;
 use netsonde_contract::api::{ProblemCode, path};
 use netsonde_contract::enrolment::CodeProof;
 use reqwest::Method;
@@ -197,4 +200,46 @@ async fn documents_are_published_forward_only_and_wake_whoever_listens() {
     let server = server.restart().await;
     let read: TrustDocuments = server.get(path::TRUST).send().await.unwrap().json().await.unwrap();
     assert_eq!(read, documents(2));
+}
+
+#[tokio::test]
+async fn an_agent_of_the_version_before_is_served_and_an_older_one_is_told_to_update() {
+    let server = Server::start().await;
+    server.publish(&documents(1)).await;
+    let [mut machine] = server.enrolled([1]).await;
+    let newest = Protocol::NEWEST.number();
+    let mut say = async |protocol: u32| {
+        let about = CheckIn { protocol: Protocol::new(protocol), ..machine.check_in() };
+        let answer = machine.request(&server, Method::POST, path::OWN_AGENT, &about).send().await.unwrap();
+        let answer = if answer.status() == 200 {
+            let heard: CheckedIn = answer.json().await.unwrap();
+            machine.link = Some(heard.link);
+            Ok(heard.protocol.number())
+        } else {
+            Err(problem(answer).await)
+        };
+        (answer, machine.get(&server, "/v1/work?wait=0&root=1&list=1").send().await.unwrap())
+    };
+    for (theirs, spoken) in [(newest, newest), (newest - 1, newest - 1), (newest + 5, newest)] {
+        let (answer, work) = say(theirs).await;
+        assert_eq!((answer.ok(), work.status().as_u16()), (Some(spoken), 200), "{theirs}");
+    }
+    let (refused, work) = say(newest - 2).await;
+    let refused = refused.unwrap_err();
+    assert_eq!(refused.known_code(), Some(ProblemCode::ProtocolTooOld));
+    assert!(refused.next_step.as_deref().is_some_and(|step| step.contains("Install a newer netsonde")), "{refused:?}");
+    assert_eq!(problem(work).await.known_code(), Some(ProblemCode::ProtocolTooOld), "nor is it given work");
+    let (answer, work) = say(newest).await;
+    assert_eq!((answer.ok(), work.status().as_u16()), (Some(newest), 200), "once it is updated it goes on");
+}
+
+#[tokio::test]
+async fn an_agent_from_before_versions_were_named_speaks_the_first() {
+    let server = Server::start().await;
+    let [machine] = server.enrolled([1]).await;
+    let mut about = serde_json::to_value(machine.check_in()).unwrap();
+    about.as_object_mut().unwrap().remove("protocol");
+    let answer = machine.request(&server, Method::POST, path::OWN_AGENT, &about).send().await.unwrap();
+    let heard: serde_json::Value = answer.json().await.unwrap();
+    assert!(heard.get("link").is_some() && heard.get("protocol").is_none(), "it is answered in words that it knows: {heard}");
 }

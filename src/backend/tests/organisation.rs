@@ -5,6 +5,7 @@ use netsonde_contract::api::fleet::{
     CheckIn, EnrolmentCodeIssued, EnrolmentCodeRequest, Introduce, Introduced, PolicySummary, SubmitOrder, TrustDocuments, Work,
 };
 use netsonde_contract::api::path;
+use netsonde_contract::api::protocol::Protocol;
 use netsonde_contract::dsse::Envelope;
 use netsonde_contract::enrolment::{CodeProof, EnrolmentCode, Introduction};
 use netsonde_contract::id::{AgentId, CaseId, OrderId, OrganisationId};
@@ -101,6 +102,7 @@ impl Machine {
             policy: PolicySummary { remote: "allow".into(), paused: false, sha256: None },
             kinds: vec![Kind::Tcp, Kind::Dns],
             instance: "one".into(),
+            protocol: Protocol::NEWEST,
             link: self.link.clone(),
         }
     }

@@ -3,6 +3,7 @@
 //! An agent signs each request ([`crate::request_signature`]) with its transport key. Nothing in these bodies makes an agent send a packet but an
 //! order's envelope, which it verifies by itself.
 
+use super::protocol::Protocol;
 use crate::id::{AgentId, BundleId, CaseId, OrderId, TicketId};
 use crate::kind::Kind;
 use crate::order::{Addressee, Epoch, MerkleProof};
@@ -60,6 +61,9 @@ pub struct Introduced {
     pub server_time: Timestamp,
     /// See [`CheckIn::link`].
     pub link: String,
+    /// See [`CheckedIn::protocol`].
+    #[serde(default, skip_serializing_if = "Protocol::is_unnamed")]
+    pub protocol: Protocol,
 }
 
 /// `PUT /v1/trust` by the desk, `GET /v1/trust` by anyone: the organisation's signed documents, as JSON text.
@@ -90,6 +94,9 @@ pub struct CheckIn {
     pub kinds: Vec<Kind>,
     /// Drawn anew whenever the agent's process starts.
     pub instance: String,
+    /// The newest version of the exchange that the agent speaks.
+    #[serde(default, skip_serializing_if = "Protocol::is_unnamed")]
+    pub protocol: Protocol,
     /// The link that the backend gave with its last answer. Two machines with one identity hold different ones soon, which is how they are
     /// noticed.
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -118,6 +125,9 @@ pub enum OwnReport {
 pub struct CheckedIn {
     pub server_time: Timestamp,
     pub link: String,
+    /// The version that is spoken: the lower of both sides' newest.
+    #[serde(default, skip_serializing_if = "Protocol::is_unnamed")]
+    pub protocol: Protocol,
 }
 
 /// The answer to `GET /v1/work?after=CURSOR&wait=SECONDS&root=N&list=N`.

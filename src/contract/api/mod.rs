@@ -8,6 +8,8 @@ pub mod fleet;
 pub mod have;
 /// How scheduled checks are, told by agents.
 pub mod health;
+/// Which version of all this both sides speak.
+pub mod protocol;
 
 use crate::finding::State;
 use crate::harmless::clean;
@@ -189,6 +191,7 @@ problem_codes! {
     AgentRevoked "agent_revoked" 403 "The agent's enrolment was ended",
     ClockSkew "clock_skew" 401 "The request's time is too far from the server's",
     NonceUsed "nonce_used" 401 "The request was sent already",
+    ProtocolTooOld "protocol_too_old" 422 "The agent's version is not served any more",
     IdentityTwice "identity_twice" 409 "Two machines share this agent's identity",
     EnrolmentUnknown "enrolment_unknown" 404 "There is no such enrolment",
     EnrolmentExpired "enrolment_expired" 410 "The enrolment code has expired",

@@ -39,6 +39,17 @@ impl Serve {
         Duration::from_secs(u64::from(self.seconds))
     }
 
+    /// What it asks, to be read by whoever is at the machine of `own`: "this machine answers 198.51.100.7 at UDP port 862 for at most 120 s".
+    pub fn in_words(&self, own: Option<&AgentId>) -> String {
+        let who = if own == Some(&self.agent) {
+            "this machine answers".to_owned()
+        } else {
+            format!("agent {} answers", self.agent.short())
+        };
+        let peers: Vec<String> = self.peers.iter().map(ToString::to_string).collect();
+        format!("{who} test packets of {} at UDP port {} for at most {} s", peers.join(", "), self.port, self.seconds)
+    }
+
     /// What of the plan the serving agent does: it reads its own machine meanwhile, and sends nothing of its own.
     pub fn plan(&self, mut plan: Plan) -> Plan {
         plan.checks.retain(|check| check.params.kind() == Kind::Host);

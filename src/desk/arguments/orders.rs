@@ -36,7 +36,8 @@ pub(crate) struct TriggerWish {
     /// The only addresses that it answers: the measuring agents', as it sees them. May be given several times.
     #[arg(long, value_name = "ADDRESS", requires = "with")]
     pub(crate) answering: Vec<IpAddr>,
-    /// How many agents get the order at first, then, and so on; the rest comes last. Such as 1,10.
+    /// How many agents get the order at first, then, and so on; the rest comes last. 0 for all at once. More than 11 agents go as 1,10
+    /// with --stop-at 20 unless this says otherwise.
     #[arg(long = "wave", value_name = "NUMBERS", value_delimiter = ',')]
     pub(crate) waves: Vec<u32>,
     /// The next wave waits where more than this share of the last one failed, in percent.

@@ -10,7 +10,7 @@ use netsonde_contract::api::{CaseDetail, CaseSummary, path};
 use netsonde_contract::dsse::Envelope;
 use netsonde_contract::harmless::is_clean;
 use netsonde_contract::id::{CaseId, OrderId};
-use netsonde_contract::order::{Addressee, Addressees, MAX_WINDOW, Order};
+use netsonde_contract::order::{Addressee, Addressees, MAX_WINDOW, Order, Serve};
 use netsonde_contract::set::{Plan, ProbeSet, Request};
 use netsonde_contract::trust::Role;
 use std::collections::BTreeSet;
@@ -36,6 +36,11 @@ pub(crate) struct Prepared {
     pub(crate) stop_at: Option<u8>,
     pub(crate) draft: Option<String>,
 }
+
+/// How a group goes that is larger than these waves.
+const WAVES: [u32; 2] = [1, 10];
+/// Of ten, two may fail for reasons of their own.
+const STOP_AT: u8 = 20;
 
 /// Makes the order: resolves agents and their epochs, and finds out whether a second engineer must sign.
 pub(crate) async fn prepare(backend: &Backend, own: &Organisation, wish: Wish, now: Timestamp) -> Result<Prepared, Stop> {
@@ -69,17 +74,25 @@ pub(crate) async fn prepare(backend: &Backend, own: &Organisation, wish: Wish, n
         serve,
     };
     let words = chosen.iter().map(|agent| in_words(agent)).collect();
-    let submitted = SubmitOrder {
-        envelope: String::new(),
-        agents: addressees,
-        waves: wish.waves,
-        stop_at_failed_percent: wish.stop_at,
-        draft: wish.draft,
-    };
+    let (waves, stop_at) = waves(&wish.waves, wish.stop_at, order.serve.as_ref(), addressees.len());
+    let submitted =
+        SubmitOrder { envelope: String::new(), agents: addressees, waves, stop_at_failed_percent: stop_at, draft: wish.draft };
     let envelope = order.envelope();
     let mut prepared = assemble(order, envelope, plan, submitted, own);
     (prepared.agents, prepared.warnings) = (words, warnings);
     Ok(prepared)
+}
+
+/// In which waves the agents get the order, and at which share of failures the next one waits. What goes wrong goes wrong for few, also where
+/// nobody thought of it; an engineer who wants all at once says so.
+pub(super) fn waves(asked: &[u32], stop_at: Option<u8>, serve: Option<&Serve>, agents: usize) -> (Vec<u32>, Option<u8>) {
+    if !asked.is_empty() {
+        return (asked.iter().copied().filter(|size| *size > 0).collect(), stop_at);
+    }
+    if serve.is_some() || agents <= WAVES.iter().sum::<u32>() as usize {
+        return (Vec::new(), None);
+    }
+    (WAVES.to_vec(), Some(STOP_AT))
 }
 
 /// An order that somebody signed already, as its file has it. Nobody's word is taken for what it says of its addressees.
@@ -127,7 +140,7 @@ fn plan(set: &str, wish: &Wish) -> Result<Plan, Stop> {
     ProbeSet::parse("the set", set).map_err(|error| wrong(&error))?.plan(&request).map_err(|error| wrong(&error))
 }
 
-/// The agents that are named and those that carry the labels, each once; revoked and cloned ones are left out, and named in a warning.
+/// The agents that are named and those that carry the labels, each once; revoked, cloned and too old ones are left out, and named in a warning.
 fn choose<'a>(all: &'a [AgentSummary], wish: &Wish) -> Result<(Vec<&'a AgentSummary>, Vec<String>), Stop> {
     let mut chosen = Vec::new();
     for text in wish.agents.iter().chain(wish.with.as_ref().map(|(agent, _)| agent)) {
@@ -138,7 +151,8 @@ fn choose<'a>(all: &'a [AgentSummary], wish: &Wish) -> Result<(Vec<&'a AgentSumm
     }
     let mut seen = BTreeSet::new();
     chosen.retain(|agent| seen.insert(agent.id.as_str()));
-    let (usable, left): (Vec<_>, Vec<_>) = chosen.into_iter().partition(|agent| !agent.revoked && !agent.cloned);
+    let can_take = |agent: &&AgentSummary| !agent.revoked && !agent.cloned && agent.check_in.protocol.spoken().is_ok();
+    let (usable, left): (Vec<_>, Vec<_>) = chosen.into_iter().partition(can_take);
     let left = left.into_iter().map(|agent| format!("left out: {} ({})", in_words(agent), agents::orders(agent))).collect();
     if usable.is_empty() {
         return Err(Stop::usage("the order is for no agent that could take it")

@@ -157,3 +157,12 @@ async fn refusals_and_failures_end_the_command_with_their_reason() {
         assert!(exit != REFUSED || stop.next.unwrap().contains("allow it"));
     }
 }
+
+#[test]
+fn a_group_goes_in_waves_unless_the_engineer_wants_it_at_once() {
+    let of = |asked: &[u32], stop_at, agents| prepare::waves(asked, stop_at, None, agents);
+    assert_eq!(of(&[], None, 11), (Vec::new(), None), "two waves would be all of it");
+    assert_eq!(of(&[], None, 12), (vec![1, 10], Some(20)));
+    assert_eq!(of(&[0], None, 500), (Vec::new(), None));
+    assert_eq!(of(&[5, 50], Some(10), 500), (vec![5, 50], Some(10)));
+}

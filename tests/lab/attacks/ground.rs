@@ -45,6 +45,12 @@ port = 8444
 names = ["10.99.0.1"]
 
 [[service]]
+kind = "https"
+port = 9443
+names = ["10.99.0.1"]
+flaw = "names_responder"
+
+[[service]]
 kind = "time"
 port = 123
 text = "0"

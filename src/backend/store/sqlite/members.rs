@@ -2,6 +2,7 @@
 
 use super::{Sqlite, column};
 use crate::store::{Member, Standing};
+use netsonde_contract::api::protocol::Protocol;
 use netsonde_contract::id::AgentId;
 use sqlx::Row;
 use sqlx::sqlite::SqliteRow;
@@ -9,7 +10,8 @@ use sqlx::sqlite::SqliteRow;
 /// An id is looked for before transport keys are, and of the agents that had a transport key the one that is not replaced comes first. `CROSS JOIN`
 /// tells SQLite to begin with what is asked.
 const FIND: &str = "
-    SELECT place, id, bundle_key, transport_key, cloned, revoked, replaced_by, replaced FROM (
+    SELECT place, id, bundle_key, transport_key, cloned, revoked, replaced_by, replaced,
+        check_in ->> 'protocol' AS protocol FROM (
         SELECT asked.key AS place, 0 AS rank, agents.* FROM json_each(?1) AS asked CROSS JOIN agents ON agents.id = asked.value
         UNION ALL
         SELECT asked.key, 1, agents.* FROM json_each(?1) AS asked CROSS JOIN agents ON agents.transport_key_id = asked.value
@@ -33,6 +35,11 @@ fn read(row: &SqliteRow) -> sqlx::Result<Member> {
         id: AgentId::new(row.try_get::<String, _>("id")?),
         bundle_key: column::digest(row, "bundle_key")?,
         transport_key: column::key(row, "transport_key")?,
-        standing: Standing { cloned: row.try_get("cloned")?, revoked: row.try_get("revoked")?, replaced },
+        standing: Standing {
+            cloned: row.try_get("cloned")?,
+            revoked: row.try_get("revoked")?,
+            replaced,
+            protocol: row.try_get::<Option<u32>, _>("protocol")?.map_or_else(Protocol::default, Protocol::new),
+        },
     })
 }
