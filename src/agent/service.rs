@@ -3,19 +3,23 @@
 //! Either is reason enough to run. Neither waits for the other: a backend that cannot be reached costs no schedule a run.
 
 use crate::daemon::Scheduled;
-use crate::identity::Home;
+use crate::identity::{Home, Identity};
 use crate::interruption::Interruption;
 use crate::notify::Notify;
 use crate::rounds::{Files, Rounds};
 use crate::state::StateDirectory;
 use crate::stop::Stop;
 use crate::{daemon, policy_file, terminal};
+use netsonde_contract::policy::Policy;
 use std::fs::{File, OpenOptions};
 use std::sync::Arc;
+use std::time::Duration;
 use tokio::sync::mpsc::unbounded_channel;
 
 /// Only one agent works with a state directory.
 const LOCK_FILE: &str = "agent.lock";
+/// How often an agent that runs for its schedules alone looks whether the machine was enrolled meanwhile: seldom enough to cost nothing.
+const LOOK_EVERY: Duration = Duration::from_secs(5);
 
 /// Works until it is interrupted.
 ///
@@ -29,6 +33,7 @@ pub(crate) async fn run(state: StateDirectory, files: Files, interruption: &Inte
     let (tell, made) = unbounded_channel();
     let rounds = Rounds::open(StateDirectory::open(Some(state.path()))?, files.clone(), tell)?;
     let scheduled = Scheduled { made, uplink: Arc::clone(&rounds.uplink) };
+    let enrolled = Arc::clone(&rounds.enrolled);
     if identity.is_none() && !rounds.has_work() {
         return Err(Stop::usage(format!(
             "there is nothing to do: this machine is not enrolled with a support organisation, and {} asks for no measurements",
@@ -40,23 +45,22 @@ pub(crate) async fn run(state: StateDirectory, files: Files, interruption: &Inte
         )));
     }
     if let Some(identity) = &identity {
-        terminal::say(&format!(
-            "netsonde: agent {} of {}, at {}; orders: {}{}",
-            identity.agent.short(),
-            identity.organisation,
-            identity.backend,
-            policy.remote.name(),
-            if Home::of(&state).is_paused() { " (paused)" } else { "" }
-        ));
+        say_whose(identity, &state, &policy);
     }
     terminal::say(&format!("netsonde: schedules of {}: {}", files.config.display(), rounds.describe()));
     let notify = Notify::of_environment();
     notify.ready();
     let orders = async {
-        match identity {
-            Some(_) => daemon::run(state, files.policy, scheduled, interruption).await,
-            None => Ok(()),
+        if identity.is_none() {
+            let Some(identity) = until_enrolled(&state, interruption).await else { return Ok(()) };
+            match policy_file::load(&files.policy) {
+                Ok(policy) => say_whose(&identity, &state, &policy),
+                // It lets no order in, and the schedules go on.
+                Err(stop) => terminal::say_stop(&stop),
+            }
+            enrolled.notify_one();
         }
+        daemon::run(state, files.policy, scheduled, interruption).await
     };
     let rounds = async {
         rounds.run(interruption).await;
@@ -67,6 +71,31 @@ pub(crate) async fn run(state: StateDirectory, files: Files, interruption: &Inte
         Ok(())
     };
     tokio::try_join!(orders, rounds, alive).map(|_| ())
+}
+
+fn say_whose(identity: &Identity, state: &StateDirectory, policy: &Policy) {
+    terminal::say(&format!(
+        "netsonde: agent {} of {}, at {}; orders: {}{}",
+        identity.agent.short(),
+        identity.organisation,
+        identity.backend,
+        policy.remote.name(),
+        if Home::of(state).is_paused() { " (paused)" } else { "" }
+    ));
+}
+
+/// Waits until somebody enrols the machine; none where the agent is to end before. An identity that is damaged is said by whoever makes one.
+async fn until_enrolled(state: &StateDirectory, interruption: &Interruption) -> Option<Identity> {
+    loop {
+        if let Ok(Some(identity)) = Home::of(state).identity() {
+            return Some(identity);
+        }
+        tokio::select! {
+            biased;
+            () = interruption.came() => return None,
+            () = tokio::time::sleep(LOOK_EVERY) => {}
+        }
+    }
 }
 
 /// Whether an agent works with this state directory now.

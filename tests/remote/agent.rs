@@ -139,6 +139,11 @@ impl Agent {
         }
     }
 
+    /// The process, for whoever measures it; none where no agent runs.
+    pub fn process_id(&self) -> Option<u32> {
+        self.process.as_ref().and_then(Child::id)
+    }
+
     /// Sends the agent a signal, by its name.
     ///
     /// # Errors

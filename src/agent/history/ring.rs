@@ -1,5 +1,7 @@
+use super::storage::Storage;
 use jiff::Timestamp;
 use netsonde_contract::history::{Change, CheckHistory, History, MAX_SAMPLES, SCHEMA, Sample, Series};
+use netsonde_disk::Disk;
 use redb::{Database, DatabaseError, ReadableDatabase, ReadableTable, ReadableTableMetadata, TableDefinition};
 use std::collections::BTreeMap;
 use std::io;
@@ -30,6 +32,7 @@ const CHANGES: TableDefinition<'_, u64, &[u8]> = TableDefinition::new("changes")
 /// takes; asynchronous code calls them where blocking is allowed.
 pub(crate) struct Ring {
     folder: PathBuf,
+    disk: Disk,
     kept_samples: u64,
 }
 
@@ -57,7 +60,11 @@ enum Trouble {
 
 impl Ring {
     pub(crate) fn at(state: &Path) -> Self {
-        Self { folder: state.to_owned(), kept_samples: KEPT_SAMPLES }
+        Self::on(Disk::system(), state)
+    }
+
+    pub(crate) fn on(disk: Disk, state: &Path) -> Self {
+        Self { folder: state.to_owned(), disk, kept_samples: KEPT_SAMPLES }
     }
 
     /// Adds measurements and changes; the oldest make room. A damaged ring is put aside as `history.damaged`, and a new one begun: its
@@ -83,7 +90,8 @@ impl Ring {
     /// # Errors
     /// Where the ring cannot be read. A damaged one is put aside, so that the next batch begins a new one. A ring that is not there is an empty one.
     pub(crate) fn read(&self, wanted: &Wanted) -> io::Result<Recorded> {
-        if !self.folder.join(FILE).exists() {
+        let length = self.disk.files().length(&self.folder.join(FILE));
+        if length.is_err_and(|error| error.kind() == io::ErrorKind::NotFound) {
             return Ok(Recorded::default());
         }
         self.guarded(|database| read(database, wanted)).map_err(|trouble| match trouble {
@@ -96,7 +104,7 @@ impl Ring {
     }
 
     fn put_aside(&self) -> io::Result<()> {
-        std::fs::rename(self.folder.join(FILE), self.folder.join(DAMAGED))
+        self.disk.move_to(&self.folder.join(FILE), &self.folder.join(DAMAGED))
     }
 
     /// The library promises no result for a damaged file, and may panic over one: that is caught here.
@@ -111,21 +119,22 @@ impl Ring {
 
     fn open(&self) -> Result<Database, Trouble> {
         let mut tries = 0;
-        loop {
-            let opened = Database::builder().set_cache_size(CACHE_BYTES).create(self.folder.join(FILE));
-            match opened {
-                Err(DatabaseError::DatabaseAlreadyOpen) if tries < TRIES => {
-                    tries += 1;
-                    std::thread::sleep(BETWEEN_TRIES);
-                }
-                Err(DatabaseError::DatabaseAlreadyOpen) => {
-                    return Err(Trouble::Io(io::Error::new(io::ErrorKind::WouldBlock, "another process holds it")));
-                }
-                Err(DatabaseError::UpgradeRequired(version)) => {
-                    return Err(Trouble::Damaged(format!("its format is version {version}")));
-                }
-                other => return other.map_err(trouble),
+        let file = self.disk.files().open(&self.folder.join(FILE)).map_err(Trouble::Io)?;
+        while !file.try_lock().map_err(Trouble::Io)? {
+            if tries == TRIES {
+                return Err(Trouble::Io(io::Error::new(io::ErrorKind::WouldBlock, "another process holds it")));
             }
+            tries += 1;
+            std::thread::sleep(BETWEEN_TRIES);
+        }
+        // Its name must outlive what is committed into it.
+        if file.length().map_err(Trouble::Io)? == 0 {
+            self.disk.files().sync_folder(&self.folder).map_err(Trouble::Io)?;
+        }
+        let opened = Database::builder().set_cache_size(CACHE_BYTES).create_with_backend(Storage::over(file));
+        match opened {
+            Err(DatabaseError::UpgradeRequired(version)) => Err(Trouble::Damaged(format!("its format is version {version}"))),
+            other => other.map_err(trouble),
         }
     }
 

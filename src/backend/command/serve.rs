@@ -14,6 +14,7 @@ use crate::store::{Setting, Sqlite, Store};
 use crate::{accept, health};
 use anyhow::{Context, bail};
 use clap::Args;
+use netsonde_disk::Disk;
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -113,6 +114,7 @@ impl Running {
         let lock = home.lock()?;
         // Before the receipt key is made: what belongs to a database must never be there without one.
         let store = Sqlite::open(&home.database()).await?;
+        store.expect_whole().await?;
         expect_own_database(&home, &store).await?;
         let receipt_key = home.receipt_key()?;
         let listener = TcpListener::bind(listen).await.with_context(|| format!("cannot listen on {listen}"))?;
@@ -123,8 +125,8 @@ impl Running {
         let tls = tls.map(TlsFiles::server_config).transpose().context("the TLS key does not work")?;
         let app = App::new(Parts {
             store: Arc::new(store),
-            blobs: Blobs::in_folder(&home.blobs())?,
-            staging: Staging::in_folder(&home.uploads()),
+            blobs: Blobs::in_folder(&home.blobs(), Disk::system()),
+            staging: Staging::in_folder(&home.uploads(), Disk::system()),
             clock,
             limits,
             place: Place { url, tls_pin },

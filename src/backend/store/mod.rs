@@ -18,6 +18,7 @@ mod health;
 mod health_rows;
 mod rows;
 mod sqlite;
+mod trouble;
 mod waves;
 
 pub(crate) use fleet::FleetStore;
@@ -32,6 +33,7 @@ pub(crate) use health_rows::{
 };
 pub(crate) use rows::{Accepted, BundleRow, CaseRow, Origin, Sender, SessionRow, Setting, TicketRow, TicketStatus, UploadRow};
 pub(crate) use sqlite::Sqlite;
+pub(crate) use trouble::{DAMAGED, Trouble};
 pub(crate) use waves::assign as assign_waves;
 
 use async_trait::async_trait;
@@ -45,6 +47,8 @@ pub(crate) enum StoreError {
     Database { doing: &'static str, source: sqlx::Error },
     #[error("the database has shape {found} and this version reads {expected}; use the netsonde-backend that last served it")]
     OtherVersion { found: i64, expected: i64 },
+    #[error("{DAMAGED} ({found})")]
+    Damaged { found: String },
     #[error("the database could not be brought to this version's shape")]
     Migration(#[source] sqlx::migrate::MigrateError),
 }

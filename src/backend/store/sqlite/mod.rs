@@ -28,7 +28,7 @@ mod tickets;
 mod uploads;
 mod work;
 
-use super::{Accepted, BundleRow, CaseRow, SessionRow, Setting, Store, StoreError, TicketRow, UploadRow};
+use super::{Accepted, BundleRow, CaseRow, SessionRow, Setting, Store, StoreError, TicketRow, Trouble, UploadRow};
 use async_trait::async_trait;
 use jiff::Timestamp;
 use netsonde_contract::id::{BundleId, CaseId, TicketId};
@@ -61,10 +61,13 @@ impl Sqlite {
             .synchronous(SqliteSynchronous::Full)
             .foreign_keys(true)
             .busy_timeout(BUSY);
-        let database = |doing| move |source| StoreError::Database { doing, source };
+        let database = |doing| move |source| damaged_or(doing, source);
         let writer =
             SqlitePoolOptions::new().max_connections(1).connect_with(options.clone()).await.map_err(database("open its file"))?;
-        Migrator::with_migrations(migrations()).run(&writer).await.map_err(StoreError::Migration)?;
+        Migrator::with_migrations(migrations()).run(&writer).await.map_err(|error| match Trouble::of(&error) {
+            Trouble::Damaged => StoreError::Damaged { found: error.to_string() },
+            _ => StoreError::Migration(error),
+        })?;
         let reader = SqlitePoolOptions::new()
             .max_connections(READERS)
             .connect_with(options.read_only(true).create_if_missing(false))
@@ -96,8 +99,29 @@ impl Sqlite {
         Ok(Self { writer: reader.clone(), reader })
     }
 
+    /// Looks at every page once, before anybody relies on them.
+    ///
+    /// # Errors
+    /// Where one is damaged.
+    pub(crate) async fn expect_whole(&self) -> Result<(), StoreError> {
+        // The first thing that is wrong is reason enough.
+        let found: Result<String, _> = sqlx::query_scalar("PRAGMA quick_check(1)").fetch_one(&self.reader).await;
+        match found {
+            Ok(found) if found == "ok" => Ok(()),
+            Ok(found) => Err(StoreError::Damaged { found }),
+            Err(error) => Err(damaged_or("check itself", error)),
+        }
+    }
+
     async fn begin(&self) -> sqlx::Result<Transaction<'static, sqlx::Sqlite>> {
         self.writer.begin_with("BEGIN IMMEDIATE").await
+    }
+}
+
+fn damaged_or(doing: &'static str, source: sqlx::Error) -> StoreError {
+    match Trouble::of(&source) {
+        Trouble::Damaged => StoreError::Damaged { found: source.to_string() },
+        _ => StoreError::Database { doing, source },
     }
 }
 
@@ -222,6 +246,31 @@ mod tests {
         let folder = tempfile::tempdir().unwrap();
         let file = folder.path().join("netsonde.db");
         crate::store::conformance::run(async || Sqlite::open(&file).await.unwrap()).await;
+    }
+
+    #[tokio::test]
+    async fn a_damaged_page_is_said_before_anybody_relies_on_it() {
+        let folder = tempfile::tempdir().unwrap();
+        let file = folder.path().join("netsonde.db");
+        let store = Sqlite::open(&file).await.unwrap();
+        store.expect_whole().await.unwrap();
+        store.writer.close().await;
+        store.reader.close().await;
+        let whole = std::fs::read(&file).unwrap();
+        const PAGE: usize = 4096;
+        let mut noticed = 0;
+        for page in 1..whole.len() / PAGE {
+            let mut damaged = whole.clone();
+            damaged[page * PAGE..(page + 1) * PAGE].fill(0xa5);
+            std::fs::write(&file, damaged).unwrap();
+            let found = async { Sqlite::open(&file).await?.expect_whole().await }.await;
+            if let Err(error) = found {
+                assert!(error.to_string().contains("damaged") && error.to_string().contains("backup"), "page {page}: {error}");
+                noticed += 1;
+            }
+        }
+        // A page that nothing uses may hold anything.
+        assert!(noticed * 10 >= (whole.len() / PAGE - 1) * 9, "{noticed} of {} pages", whole.len() / PAGE - 1);
     }
 
     #[tokio::test]
