@@ -85,11 +85,23 @@ impl Backend {
         Self::of(process, ready, listens)
     }
 
+    /// Asks the backend to end, as a service manager does.
+    ///
+    /// # Errors
+    /// Where it cannot be asked, or goes on.
+    pub async fn stop(&mut self) -> Result<std::process::ExitStatus> {
+        let id = self.process.id().context("no backend runs")?;
+        let mut kill = Command::new("kill");
+        kill.args(["-TERM", &id.to_string()]);
+        succeed(kill).await?;
+        self.ended().await
+    }
+
     /// Whether it has ended, and how it did, within a while.
     ///
     /// # Errors
     /// Where it goes on.
-    pub async fn ended(&mut self) -> Result<std::process::ExitStatus> {
+    async fn ended(&mut self) -> Result<std::process::ExitStatus> {
         let ended = tokio::time::timeout(START_LIMIT, self.process.wait()).await.context("the backend goes on")?;
         ended.context("waiting for the backend")
     }

@@ -3,6 +3,7 @@
 use crate::tally::Tally;
 use anyhow::{Context, Result, bail};
 use netsonde_contract::bundle;
+use netsonde_contract::enrolment::Enrolment;
 use netsonde_tests::programs::program;
 use netsonde_tests::remote;
 use netsonde_tests::stage::{Backend, Stage};
@@ -68,13 +69,16 @@ pub(crate) async fn run() -> Result<Tally> {
     let made = remote::desk(&stage, &backend, &["enrol", "--format", "json"]).await?;
     let made: serde_json::Value = serde_json::from_str(&made).context("reading the enrolment")?;
     let string = made["enrolment"].as_str().context("there is no enrolment string")?;
+    // The desk knows the backend by its address; this machine by its name.
+    let enrolment = Enrolment::parse(string).context("reading the enrolment string")?;
+    let string = Enrolment { backend: backend.url.clone(), ..enrolment }.encode().to_string();
     let machine = Machine { folder: stage.folder().join("booting") };
     std::fs::create_dir_all(&machine.folder).context("making a folder")?;
     std::fs::write(machine.file("resolv.conf"), "nameserver 127.0.0.53\noptions timeout:1 attempts:1\n").context("writing")?;
     std::fs::write(machine.file("policy.toml"), "version = 1\n[orders]\nremote = \"deny\"\n").context("writing")?;
     machine.resolve(true)?;
     let policy = machine.file("policy.toml").to_string_lossy().into_owned();
-    let enrolled = machine.netsonde(&["enroll", string, "--policy", &policy])?.output().await.context("enrolling")?;
+    let enrolled = machine.netsonde(&["enroll", &string, "--policy", &policy])?.output().await.context("enrolling")?;
     if !enrolled.status.success() {
         let said = String::from_utf8_lossy(&enrolled.stderr).into_owned();
         if enrolled.status.code() == Some(99) || said.contains("Operation not permitted") {

@@ -15,7 +15,7 @@ pub(crate) trait Subject: Sized {
     const DEEDS: u64;
     /// A process begins on this disk.
     fn begin(disk: Disk) -> io::Result<Self>;
-    /// `Ok` says that it stays.
+    /// `Ok` says that it stays. What was cut short is done again, whether or not it is there.
     fn perform(&self, deed: u64) -> io::Result<()>;
     /// Which deeds are there, byte for byte.
     ///
@@ -55,7 +55,7 @@ fn on(disk: &Simulated) -> Disk {
 }
 
 /// Everything that was said to be done is there, and nothing beyond what was being done.
-fn settle<S: Subject>(disk: &Simulated, done: u64) -> Result<u64, String> {
+fn settle<S: Subject>(disk: &Simulated, done: u64) -> Result<(), String> {
     let subject = S::begin(on(disk)).map_err(|error| format!("the next process cannot begin: {error}"))?;
     let present = subject.present()?;
     if let Some(gone) = (0..done).find(|deed| !present.contains(deed)) {
@@ -63,7 +63,7 @@ fn settle<S: Subject>(disk: &Simulated, done: u64) -> Result<u64, String> {
     }
     match present.iter().find(|deed| **deed > done) {
         Some(strange) => Err(format!("deed {strange} is there and was never begun")),
-        None => Ok(present.len() as u64),
+        None => Ok(()),
     }
 }
 
@@ -91,9 +91,9 @@ fn cut_everywhere<S: Subject>(ignore: Option<&str>) -> Tally {
             let how = |verdict: String| format!("after {crash:?} at {}: {verdict}", at.as_deref().unwrap_or("the end"));
             match settle::<S>(&next, life.done) {
                 Err(verdict) => tally.lost.push(how(verdict)),
-                // A process that died left names that no later one may take for safe.
-                Ok(there) => {
-                    let rest = live::<S>(&next, there, &mut tally);
+                // A process that died left names that no later one may take for safe: what was not acknowledged is done again.
+                Ok(()) => {
+                    let rest = live::<S>(&next, life.done, &mut tally);
                     if let Some(why) = &rest.why {
                         tally.lost.push(how(format!("the next process cannot go on: {why}")));
                     }

@@ -98,7 +98,8 @@ async fn a_failing_schedule_reaches_the_backend_with_its_past_and_once_more_wher
     assert!(agent.log().contains("the backend lost 1 of the bundles"), "{}", agent.log());
     let spool = agent.netsonde(stage, &["spool", "list"]).await.unwrap();
     assert!(spool.contains("delivered"), "{spool}");
-    backend.kill().await.unwrap();
+    // It ends what it is about to acknowledge.
+    assert!(backend.stop().await.unwrap().success());
     let verified = Command::new(program("netsonde-backend").unwrap()).arg("verify").arg("--data").arg(&live).output().unwrap();
     assert!(verified.status.success() && text(&verified).contains("1 bundles ("), "{}", text(&verified));
 }

@@ -1,7 +1,7 @@
 use super::storage::Storage;
 use jiff::Timestamp;
 use netsonde_contract::history::{Change, CheckHistory, History, MAX_SAMPLES, SCHEMA, Sample, Series};
-use netsonde_disk::Disk;
+use netsonde_disk::{Disk, OpenFile};
 use redb::{Database, DatabaseError, ReadableDatabase, ReadableTable, ReadableTableMetadata, TableDefinition};
 use std::collections::BTreeMap;
 use std::io;
@@ -11,6 +11,7 @@ use std::time::Duration;
 
 const FILE: &str = "history.redb";
 const DAMAGED: &str = "history.damaged";
+const UNFINISHED_FILE: &str = ".history.redb.new";
 /// Two weeks of ten checks a minute, in some thirty megabytes.
 const KEPT_SAMPLES: u64 = 200_000;
 /// Changes are rare; a check that flaps once a minute for a week stays within.
@@ -118,24 +119,41 @@ impl Ring {
     }
 
     fn open(&self) -> Result<Database, Trouble> {
-        let mut tries = 0;
-        let file = self.disk.files().open(&self.folder.join(FILE)).map_err(Trouble::Io)?;
-        while !file.try_lock().map_err(Trouble::Io)? {
-            if tries == TRIES {
-                return Err(Trouble::Io(io::Error::new(io::ErrorKind::WouldBlock, "another process holds it")));
+        let path = self.folder.join(FILE);
+        // An empty file is what a version that made the ring in its place left when it was killed.
+        match self.disk.files().length(&path) {
+            Err(error) if error.kind() == io::ErrorKind::NotFound => self.begin(&path)?,
+            Ok(0) => self.begin(&path)?,
+            length => drop(length.map_err(Trouble::Io)?),
+        }
+        let file = self.locked(&path)?;
+        database_over(file)
+    }
+
+    /// Makes an empty ring beside its place and moves it there: whoever is killed meanwhile leaves none, and not half of one.
+    fn begin(&self, path: &Path) -> Result<(), Trouble> {
+        let unfinished = self.folder.join(UNFINISHED_FILE);
+        let file = self.disk.files().create(&unfinished).map_err(Trouble::Io)?;
+        let database = database_over(file)?;
+        let first = database.begin_write().map_err(trouble)?;
+        first.open_table(SERIES).map_err(trouble)?;
+        first.open_table(SAMPLES).map_err(trouble)?;
+        first.open_table(CHANGES).map_err(trouble)?;
+        first.commit().map_err(trouble)?;
+        drop(database);
+        self.disk.move_to(&unfinished, path).map_err(Trouble::Io)
+    }
+
+    /// Other processes have it for milliseconds.
+    fn locked(&self, path: &Path) -> Result<Box<dyn OpenFile>, Trouble> {
+        let file = self.disk.files().open(path).map_err(Trouble::Io)?;
+        for _ in 0..TRIES {
+            if file.try_lock().map_err(Trouble::Io)? {
+                return Ok(file);
             }
-            tries += 1;
             std::thread::sleep(BETWEEN_TRIES);
         }
-        // Its name must outlive what is committed into it.
-        if file.length().map_err(Trouble::Io)? == 0 {
-            self.disk.files().sync_folder(&self.folder).map_err(Trouble::Io)?;
-        }
-        let opened = Database::builder().set_cache_size(CACHE_BYTES).create_with_backend(Storage::over(file));
-        match opened {
-            Err(DatabaseError::UpgradeRequired(version)) => Err(Trouble::Damaged(format!("its format is version {version}"))),
-            other => other.map_err(trouble),
-        }
+        Err(Trouble::Io(io::Error::new(io::ErrorKind::WouldBlock, "another process holds it")))
     }
 
     fn write(&self, database: &Database, samples: &[(Series, Sample)], changes: &[Change]) -> Result<(), Trouble> {
@@ -173,6 +191,13 @@ impl Ring {
             }
         }
         batch.commit().map_err(trouble)
+    }
+}
+
+fn database_over(file: Box<dyn OpenFile>) -> Result<Database, Trouble> {
+    match Database::builder().set_cache_size(CACHE_BYTES).create_with_backend(Storage::over(file)) {
+        Err(DatabaseError::UpgradeRequired(version)) => Err(Trouble::Damaged(format!("its format is version {version}"))),
+        other => other.map_err(trouble),
     }
 }
 

@@ -65,6 +65,8 @@ pub(crate) struct Running {
     _lock: std::fs::File,
 }
 
+/// For the database to fold its log into its file, at the end; a kill instead costs nothing but the next start's time.
+const CLOSING: Duration = Duration::from_secs(5);
 /// Between two sweeps of what nobody continued.
 const SWEEP_EVERY: Duration = Duration::from_secs(3600);
 
@@ -175,6 +177,9 @@ impl Running {
         app.tasks.close();
         if tokio::time::timeout(app.limits.drain, app.tasks.wait()).await.is_err() {
             tracing::warn!("a bundle was still being stored; nothing that was acknowledged is lost");
+        }
+        if tokio::time::timeout(CLOSING, app.store.close()).await.is_err() {
+            tracing::warn!("the database was still at work; its log is read at the next start");
         }
     }
 }

@@ -57,6 +57,8 @@ pub(crate) enum StoreError {
 pub(crate) trait Store: FleetStore + HealthStore {
     /// Reads and writes something, so that a full disk or a lost file shows.
     async fn check(&self) -> Result<(), StoreError>;
+    /// Ends all use of the database, at the end of a server's life: what was logged is folded into its file.
+    async fn close(&self);
     /// What the database finds wrong with itself, in its own words.
     async fn faults(&self) -> Result<Vec<String>, StoreError>;
 

@@ -114,7 +114,16 @@ impl Sqlite {
     }
 
     async fn begin(&self) -> sqlx::Result<Transaction<'static, sqlx::Sqlite>> {
-        self.writer.begin_with("BEGIN IMMEDIATE").await
+        const BEGIN: &str = "BEGIN IMMEDIATE";
+        match self.writer.begin_with(BEGIN).await {
+            // Where the disk is full or broken, SQLite itself ends a transaction, of which the connection's own count does not hear: that connection
+            // would begin none ever again.
+            Err(sqlx::Error::InvalidSavePointStatement) => {
+                self.writer.acquire().await?.close().await?;
+                self.writer.begin_with(BEGIN).await
+            }
+            begun => begun,
+        }
     }
 }
 
@@ -142,6 +151,11 @@ fn migrations() -> Vec<Migration> {
 impl Store for Sqlite {
     async fn check(&self) -> Result<(), StoreError> {
         doing!("answer a check", settings::check(self))
+    }
+
+    async fn close(&self) {
+        self.reader.close().await;
+        self.writer.close().await;
     }
 
     async fn faults(&self) -> Result<Vec<String>, StoreError> {
@@ -246,6 +260,38 @@ mod tests {
         let folder = tempfile::tempdir().unwrap();
         let file = folder.path().join("netsonde.db");
         crate::store::conformance::run(async || Sqlite::open(&file).await.unwrap()).await;
+    }
+
+    #[tokio::test]
+    async fn a_disk_that_was_full_is_written_to_again_once_there_is_room() {
+        let folder = tempfile::tempdir().unwrap();
+        let store = Sqlite::open(&folder.path().join("netsonde.db")).await.unwrap();
+        store.set(Setting::Place, "before").await.unwrap();
+        // The database may grow no more, which SQLite tells as it tells a full disk.
+        let pages: i64 = sqlx::query_scalar("PRAGMA page_count").fetch_one(&store.writer).await.unwrap();
+        let bound = |pages: i64| sqlx::AssertSqlSafe(format!("PRAGMA max_page_count = {pages}"));
+        sqlx::query(bound(pages)).execute(&store.writer).await.unwrap();
+        for _ in 0..3 {
+            let error = store.set(Setting::PasswordHash, &"x".repeat(1 << 20)).await.unwrap_err();
+            assert_eq!(Trouble::of(&error), Trouble::Full, "{error:?}");
+            assert_eq!(store.setting(Setting::Place).await.unwrap().as_deref(), Some("before"));
+            // A new connection knows nothing of the bound.
+            sqlx::query(bound(pages)).execute(&store.writer).await.unwrap();
+        }
+        sqlx::query(bound(1_000_000)).execute(&store.writer).await.unwrap();
+        store.set(Setting::Place, "after").await.unwrap();
+        assert_eq!(store.setting(Setting::Place).await.unwrap().as_deref(), Some("after"));
+    }
+
+    #[tokio::test]
+    async fn a_stop_leaves_all_in_one_file() {
+        let folder = tempfile::tempdir().unwrap();
+        let file = folder.path().join("netsonde.db");
+        let store = Sqlite::open(&file).await.unwrap();
+        store.set(Setting::Place, "here").await.unwrap();
+        store.close().await;
+        assert!(!folder.path().join("netsonde.db-wal").exists());
+        assert_eq!(Sqlite::open(&file).await.unwrap().setting(Setting::Place).await.unwrap().as_deref(), Some("here"));
     }
 
     #[tokio::test]
