@@ -91,6 +91,15 @@ impl Keeper {
         self.spool.delivered(&self.ready(number)?, receipt, at(number))
     }
 
+    /// Delivers once more what a backend had lost.
+    ///
+    /// # Errors
+    /// Where the newer receipt is not on the disk.
+    pub fn deliver_again(&self, number: u64, receipt: &[u8]) -> io::Result<()> {
+        let entry = self.spool.find(Stage::Sent, &id(number)).ok_or(io::ErrorKind::NotFound)?;
+        self.spool.delivered_again(&Entry { delivered: Some(at(number + 1)), ..entry }, receipt)
+    }
+
     /// # Errors
     /// Where the failure is not on the disk.
     pub fn fail(&self, number: u64) -> io::Result<()> {

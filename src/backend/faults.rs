@@ -20,6 +20,7 @@ impl Vault {
     /// # Errors
     /// Where what an earlier process left unfinished cannot be swept.
     pub async fn begin(disk: Disk) -> io::Result<Self> {
+        disk.make_folder(Path::new("data"))?;
         let blobs = Blobs::in_folder(Path::new("data/blobs"), disk.clone());
         blobs.sweep_unfinished().await.map_err(io::Error::other)?;
         Ok(Self { blobs, staging: Staging::in_folder(Path::new("data/uploads"), disk) })

@@ -10,6 +10,7 @@ use crate::spool::{Chance, Depth, Entry, Maker, Stage};
 use crate::state::chance;
 use crate::stop::Stop;
 use crate::{policy_file, terminal};
+use ed25519_dalek::VerifyingKey;
 use netsonde_contract::api::fleet::{DeliveryState, StateReport, WorkItem};
 use netsonde_contract::id::OrderId;
 use netsonde_contract::order::{MerkleProof, Refusal, RefusalCode, Verified};
@@ -311,17 +312,22 @@ impl Daemon {
 
     /// A bundle that waits, on its way.
     pub(super) fn dispatch(&self, entry: Entry, cancel: CancellationToken) -> Dispatch {
-        let listed = self.anchor.iter().flat_map(|anchor| anchor.receipt_keys().copied());
         Dispatch {
             client: self.client.clone(),
             state: self.state.path().to_owned(),
             entry,
             stage: Stage::Ready,
             key: self.key.verifying_key(),
-            receipt_keys: [*self.identity.receipt_key.key()].into_iter().chain(listed).collect(),
+            receipt_keys: self.receipt_keys(),
             pace: self.uplink.pace(),
             cancel,
         }
+    }
+
+    /// The keys that may sign a receipt of this organisation's.
+    pub(super) fn receipt_keys(&self) -> Vec<VerifyingKey> {
+        let listed = self.anchor.iter().flat_map(|anchor| anchor.receipt_keys().copied());
+        [*self.identity.receipt_key.key()].into_iter().chain(listed).collect()
     }
 
     pub(super) fn sent(&mut self, sent: Sent) {

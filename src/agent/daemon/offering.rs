@@ -11,7 +11,7 @@ use crate::terminal;
 use futures_util::FutureExt;
 use futures_util::future::BoxFuture;
 use netsonde_contract::id::BundleId;
-use std::collections::{BTreeSet, VecDeque};
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::sync::Arc;
 use std::time::Duration;
 use tokio_util::sync::CancellationToken;
@@ -44,6 +44,8 @@ pub(super) struct Offering {
     failed: u32,
     /// The backend refused them; only a person can do something about it.
     refused: BTreeSet<BundleId>,
+    /// When each was sent again. A backend that asks for the same ones over and over gets them once a day.
+    again: BTreeMap<BundleId, Duration>,
     under_way: Option<BundleId>,
 }
 
@@ -72,7 +74,9 @@ impl Offering {
         match offered {
             Offered::Wanted(wanted) => {
                 self.failed = 0;
-                self.wanted = wanted.into_iter().filter(|bundle| !self.refused.contains(bundle)).collect();
+                self.again.retain(|_, at| now.saturating_sub(*at) < EVERY);
+                let may = |bundle: &BundleId| !self.refused.contains(bundle) && !self.again.contains_key(bundle);
+                self.wanted = wanted.into_iter().filter(may).collect();
             }
             Offered::Later(hint) => self.due = now + self.wait(hint, chance),
         }
@@ -111,7 +115,7 @@ impl Daemon {
     /// Tells the backend what it should have.
     pub(super) fn offer(&mut self) -> BoxFuture<'static, Offered> {
         self.offering.offered(self.clock.now());
-        sending::offer(Arc::clone(&self.client), self.state.path().to_owned()).boxed()
+        sending::offer(Arc::clone(&self.client), self.state.path().to_owned(), self.receipt_keys()).boxed()
     }
 
     pub(super) fn offered(&mut self, offered: Offered) {
@@ -165,6 +169,7 @@ impl Daemon {
             }
             Sent::Delivered(entry, delivered) => {
                 self.offering.is_done(&entry.bundle);
+                self.offering.again.insert(entry.bundle.clone(), now);
                 let wall = self.clock.wall();
                 let kept = self.state.lock().and_then(|_lock| {
                     self.state.spool().delivered_again(&Entry { delivered: Some(wall), ..entry.clone() }, &delivered.envelope)
@@ -229,6 +234,12 @@ mod tests {
         offering.refused.insert(id(1));
         offering.is_done(&id(2));
         offering.heard(Offered::Wanted(vec![id(1), id(2)]), seconds(99), 0.0);
+        assert_eq!(offering.wanted, [id(2)]);
+        offering.is_done(&id(2));
+        offering.again.insert(id(2), seconds(100));
+        offering.heard(Offered::Wanted(vec![id(2)]), seconds(200), 0.0);
+        assert!(offering.wanted.is_empty(), "not twice a day");
+        offering.heard(Offered::Wanted(vec![id(2)]), seconds(100) + EVERY, 0.0);
         assert_eq!(offering.wanted, [id(2)]);
     }
 }

@@ -12,6 +12,7 @@ use netsonde_contract::agent_config::UploadWhen;
 use netsonde_contract::api::fleet::{Progress, StateReport};
 use netsonde_contract::api::have::MAX_IDS;
 use netsonde_contract::id::{BundleId, OrderId};
+use netsonde_contract::receipt::Receipt;
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
@@ -95,11 +96,18 @@ pub(super) enum Offered {
     Later(Option<Duration>),
 }
 
-/// Tells the backend which delivered bundles are still here. Those that a person sent are not among them: only a ticket would get them there again.
-pub(super) async fn offer(client: Arc<Client>, state: PathBuf) -> Offered {
+/// Tells the backend which delivered bundles are still here. Those that a person sent are not among them: only a ticket would get them there again; nor
+/// those that another organisation gave its receipt for, with whom the machine was enrolled before.
+pub(super) async fn offer(client: Arc<Client>, state: PathBuf, receipt_keys: Vec<VerifyingKey>) -> Offered {
     let looking = tokio::task::spawn_blocking(move || {
-        let mut sent = StateDirectory::existing(Some(&state)).map(|state| state.spool().delivered_entries()).unwrap_or_default();
-        sent.retain(|entry| entry.sending() != UploadWhen::Never);
+        let Some(state) = StateDirectory::existing(Some(&state)) else { return Vec::new() };
+        let spool = state.spool();
+        let is_ours = |entry: &Entry| {
+            let receipt = spool.receipt(&entry.bundle).unwrap_or_default();
+            receipt_keys.iter().any(|key| Receipt::verify(&receipt, key).is_ok_and(|receipt| receipt.bundle == entry.bundle))
+        };
+        let mut sent = spool.delivered_entries();
+        sent.retain(|entry| entry.sending() != UploadWhen::Never && is_ours(entry));
         sent.sort_by_key(|entry| std::cmp::Reverse(entry.delivered));
         sent.into_iter().map(|entry| entry.bundle).collect::<Vec<_>>()
     });

@@ -157,6 +157,8 @@ impl Ring {
     }
 
     fn write(&self, database: &Database, samples: &[(Series, Sample)], changes: &[Change]) -> Result<(), Trouble> {
+        // An earlier process may have made the ring and died before its name was safe.
+        self.disk.files().sync_folder(&self.folder).map_err(Trouble::Io)?;
         let batch = database.begin_write().map_err(trouble)?;
         {
             let mut series = batch.open_table(SERIES).map_err(trouble)?;

@@ -236,10 +236,6 @@ impl Spool {
     }
 
     /// The receipt of a delivered bundle.
-    #[cfg_attr(
-        not(any(test, feature = "faults")),
-        expect(dead_code, reason = "a backend that was restored asks for bundles, not for receipts")
-    )]
     pub(crate) fn receipt(&self, bundle: &BundleId) -> io::Result<Vec<u8>> {
         self.disk.files().read(&self.folder(Stage::Sent, bundle).join(RECEIPT_FILE))
     }
