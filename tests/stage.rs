@@ -74,6 +74,59 @@ impl Backend {
         Ok(Self { desk_token: token.encode().to_string(), ..backend })
     }
 
+    /// A backend that somebody else started, from the file that it wrote when it was ready; it ends with the process that is given.
+    ///
+    /// # Errors
+    /// Where it is not ready in time.
+    pub async fn attach(process: Child, ready: &Path) -> Result<Self> {
+        let waiting = until_ready(ready);
+        let ready = tokio::time::timeout(START_LIMIT, waiting).await.context("the backend did not start")?;
+        let listens = ready.url.rsplit('/').next().unwrap_or_default().to_owned();
+        Self::of(process, ready, listens)
+    }
+
+    /// Asks the backend to end, as a service manager does.
+    ///
+    /// # Errors
+    /// Where it cannot be asked, or goes on.
+    pub async fn stop(&mut self) -> Result<std::process::ExitStatus> {
+        let id = self.process.id().context("no backend runs")?;
+        let mut kill = Command::new("kill");
+        kill.args(["-TERM", &id.to_string()]);
+        succeed(kill).await?;
+        self.ended().await
+    }
+
+    /// Whether it has ended, and how it did, within a while.
+    ///
+    /// # Errors
+    /// Where it goes on.
+    async fn ended(&mut self) -> Result<std::process::ExitStatus> {
+        let ended = tokio::time::timeout(START_LIMIT, self.process.wait()).await.context("the backend goes on")?;
+        ended.context("waiting for the backend")
+    }
+
+    /// Starts a backend that agents reach under this name. The desk goes to its address, as it does on the same machine.
+    ///
+    /// # Errors
+    /// Where it does not start; its log is in the error.
+    pub async fn start_named(stage: &Stage, name: &str) -> Result<Self> {
+        let free = std::net::TcpListener::bind("127.0.0.1:0").context("looking for a free port")?;
+        let listens = free.local_addr().context("the free port has no address")?;
+        drop(free);
+        let url = format!("https://{name}:{}", listens.port());
+        let (process, ready) = serve(stage, &["--listen", &listens.to_string(), "--public-url", &url]).await?;
+        let backend = Self::of(process, ready, listens.to_string())?;
+        let token = DeskToken::parse(&backend.desk_token).context("reading the desk token")?;
+        let token = DeskToken { backend: format!("https://{listens}"), ..token };
+        Ok(Self { desk_token: token.encode().to_string(), ..backend })
+    }
+
+    /// The process, for whoever measures it.
+    pub fn process_id(&self) -> Option<u32> {
+        self.process.id()
+    }
+
     fn of(process: Child, ready: Ready, listens: String) -> Result<Self> {
         Ok(Self {
             url: ready.url,
@@ -122,21 +175,22 @@ async fn serve(stage: &Stage, arguments: &[&str]) -> Result<(Child, Ready)> {
         .kill_on_drop(true)
         .spawn()
         .context("starting netsonde-backend")?;
-    let waiting = async {
-        loop {
-            if let Ok(text) = tokio::fs::read(&ready).await
-                && let Ok(ready) = serde_json::from_slice::<Ready>(&text)
-            {
-                return ready;
-            }
-            tokio::time::sleep(Duration::from_millis(20)).await;
-        }
-    };
-    let Ok(ready) = tokio::time::timeout(START_LIMIT, waiting).await else {
+    let Ok(ready) = tokio::time::timeout(START_LIMIT, until_ready(&ready)).await else {
         let log = tokio::fs::read_to_string(stage.folder().join("backend.log")).await.unwrap_or_default();
         bail!("netsonde-backend did not start within {} s:\n{log}", START_LIMIT.as_secs());
     };
     Ok((process, ready))
+}
+
+async fn until_ready(file: &Path) -> Ready {
+    loop {
+        if let Ok(text) = tokio::fs::read(file).await
+            && let Ok(ready) = serde_json::from_slice::<Ready>(&text)
+        {
+            return ready;
+        }
+        tokio::time::sleep(Duration::from_millis(20)).await;
+    }
 }
 
 impl Stage {

@@ -20,6 +20,7 @@ pub fn environment(version: &str, clock: &Clock) -> Environment {
         ping_sockets: rights.ping_sockets,
         elevated: rights.administrator,
         began: clock.wall(),
+        confinement: None,
     }
 }
 

@@ -3,7 +3,7 @@
 use crate::interruption::Interruption;
 use crate::stop::Stop;
 use crate::terminal;
-use crate::upload::{self, Backend, Errand, Failure, NoAnswer, NotDelivered, Parcel, TlsTrust};
+use crate::upload::{self, Backend, Errand, Failure, NoAnswer, NotDelivered, Pace, Parcel, TlsTrust};
 use bytes::Bytes;
 use ed25519_dalek::VerifyingKey;
 use netsonde_contract::api::{self, ProblemCode, TicketStateName};
@@ -105,7 +105,7 @@ impl<'a> Route<'a> {
                 return Err(Failure::Untrusted);
             };
             let backend = Backend::new(self.ticket, trust, self.proxy).map_err(Failure::Unreachable)?;
-            match upload::send(&backend, &parcel, interruption).await {
+            match upload::send(&backend, &parcel, &Pace::FREE, interruption).await {
                 Ok(delivered) => return Ok(delivered),
                 Err(NotDelivered::Failed(failure)) => return Err(failure),
                 Err(NotDelivered::PinMismatch) => self.ask_for_trust(),

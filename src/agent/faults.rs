@@ -1,16 +1,21 @@
-//! The agent's own spool on a disk of the caller's, for `cargo faults`: what is kept, delivered, tried and dropped here goes the way that it goes
+//! The agent's own spool and flight recorder on a disk of the caller's, for `cargo faults`: what is kept, delivered, tried and dropped here goes the way that it goes
 //! in the agent.
 
+use crate::history::{Ring, Wanted};
 use crate::spool::{Chance, Depth, Entry, Link, Queue, Spool, Stage};
 use jiff::Timestamp;
 use netsonde_contract::agent_config::UploadWhen;
+use netsonde_contract::history::{Sample, Series, Verdict};
 use netsonde_contract::id::BundleId;
+use netsonde_contract::kind::Kind;
 use netsonde_disk::Disk;
+use std::collections::BTreeMap;
 use std::io;
 use std::path::PathBuf;
 
 /// Where the spool lies on the disk.
 pub const SPOOL: &str = "state/spool";
+const STATE: &str = "state";
 /// A file of the state directory, which holds a number.
 pub const STATE_FILE: &str = "state/number.json";
 
@@ -86,6 +91,15 @@ impl Keeper {
         self.spool.delivered(&self.ready(number)?, receipt, at(number))
     }
 
+    /// Delivers once more what a backend had lost.
+    ///
+    /// # Errors
+    /// Where the newer receipt is not on the disk.
+    pub fn deliver_again(&self, number: u64, receipt: &[u8]) -> io::Result<()> {
+        let entry = self.spool.find(Stage::Sent, &id(number)).ok_or(io::ErrorKind::NotFound)?;
+        self.spool.delivered_again(&Entry { delivered: Some(at(number + 1)), ..entry }, receipt)
+    }
+
     /// # Errors
     /// Where the failure is not on the disk.
     pub fn fail(&self, number: u64) -> io::Result<()> {
@@ -131,6 +145,48 @@ impl Keeper {
 
     fn ready(&self, number: u64) -> io::Result<Entry> {
         self.spool.find_ready(&id(number)).ok_or_else(|| io::ErrorKind::NotFound.into())
+    }
+}
+
+/// The flight recorder of one process.
+pub struct Recorder(Ring);
+
+impl Recorder {
+    /// # Errors
+    /// Where the disk refuses the state directory.
+    pub fn begin(disk: Disk) -> io::Result<Self> {
+        disk.make_folder(STATE.as_ref())?;
+        Ok(Self(Ring::on(disk, STATE.as_ref())))
+    }
+
+    /// Notes one measurement of this number. True where the ring was damaged and a new one was begun.
+    ///
+    /// # Errors
+    /// Where it is not noted.
+    pub fn note(&self, number: u64) -> io::Result<bool> {
+        let series =
+            Series { schedule: "shop".to_owned(), check: "connect".to_owned(), kind: Kind::Tcp, target: None, required: true };
+        let sample = Sample {
+            at: at(number),
+            verdict: Verdict::Good,
+            took_us: number,
+            rtt_us: None,
+            phases: BTreeMap::new(),
+            failure: None,
+            path: None,
+            chain: None,
+            expires: None,
+        };
+        self.0.append(&[(series, sample)], &[]).map(|begun| begun.is_some())
+    }
+
+    /// The numbers that are there.
+    ///
+    /// # Errors
+    /// Where the ring cannot be read.
+    pub fn noted(&self) -> io::Result<Vec<u64>> {
+        let recorded = self.0.read(&Wanted::default())?;
+        Ok(recorded.checks.iter().flat_map(|check| check.samples.iter().map(|sample| sample.took_us)).collect())
     }
 }
 

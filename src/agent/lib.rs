@@ -17,6 +17,8 @@ mod changes;
 mod clock;
 /// One file a command, and what they all share.
 mod command;
+/// What the service gives up before it begins.
+mod confinement;
 /// When the backend last heard of the checks.
 mod contact;
 /// Asks for orders and carries out what the policy allows.

@@ -1,6 +1,7 @@
 //! From a plan to one document: measure, diagnose, put together.
 
 use crate::bundling::user_names;
+use crate::confinement;
 use crate::follow_up::{self, Told};
 use crate::format::Format;
 use crate::interruption::Interruption;
@@ -147,7 +148,10 @@ impl Began {
     /// # Errors
     /// Where the system gives no random bytes for the run's id.
     pub(crate) fn now(clock: Clock) -> Result<Self, Stop> {
-        let environment = netsonde_probes::environment(env!("CARGO_PKG_VERSION"), &clock);
+        let environment = Environment {
+            confinement: confinement::reached(),
+            ..netsonde_probes::environment(env!("CARGO_PKG_VERSION"), &clock)
+        };
         let id = run_id(environment.began)?;
         Ok(Self { clock, environment, id })
     }

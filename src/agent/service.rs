@@ -3,7 +3,7 @@
 //! Either is reason enough to run. Neither waits for the other: a backend that cannot be reached costs no schedule a run.
 
 use crate::daemon::Scheduled;
-use crate::identity::Home;
+use crate::identity::{Home, Identity};
 use crate::interruption::Interruption;
 use crate::notify::Notify;
 use crate::rounds::{Files, Rounds};
@@ -18,6 +18,8 @@ use tokio::sync::mpsc::unbounded_channel;
 
 /// Only one agent works with a state directory.
 const LOCK_FILE: &str = "agent.lock";
+/// How often an agent that runs for its schedules alone looks whether the machine was enrolled meanwhile: seldom enough to cost nothing.
+const LOOK_EVERY: Duration = Duration::from_secs(5);
 
 /// After this time nothing that starting needed is needed any more.
 const SETTLED: Duration = Duration::from_secs(5);
@@ -33,6 +35,7 @@ pub(crate) async fn run(state: StateDirectory, files: Files, interruption: &Inte
     let (tell, made) = unbounded_channel();
     let rounds = Rounds::open(StateDirectory::open(Some(state.path()))?, files.clone(), tell)?;
     let scheduled = Scheduled { made, uplink: Arc::clone(&rounds.uplink) };
+    let enrolled = Arc::clone(&rounds.enrolled);
     if identity.is_none() && !rounds.has_work() {
         return Err(Stop::usage(format!(
             "there is nothing to do: this machine is not enrolled with a support organisation, and {} asks for no measurements",
@@ -44,22 +47,18 @@ pub(crate) async fn run(state: StateDirectory, files: Files, interruption: &Inte
         )));
     }
     if let Some(identity) = &identity {
-        terminal::say(&format!(
-            "netsonde: agent {} of {}, at {}; orders: {orders}{}",
-            identity.agent.short(),
-            identity.organisation,
-            identity.backend,
-            if Home::of(&state).is_paused() { " (paused)" } else { "" }
-        ));
+        say_whose(identity, &state, orders);
     }
     terminal::say(&format!("netsonde: schedules of {}: {}", files.config.display(), rounds.describe()));
     let notify = Notify::of_environment();
     notify.ready();
     let orders = async {
-        match identity {
-            Some(_) => daemon::run(state, files.policy, scheduled, interruption).await,
-            None => Ok(()),
+        if identity.is_none() {
+            let Some(identity) = until_enrolled(&state, interruption).await else { return Ok(()) };
+            say_whose(&identity, &state, orders_as_the_policy_says(&files.policy));
+            enrolled.notify_one();
         }
+        daemon::run(state, files.policy, scheduled, interruption).await
     };
     let rounds = async {
         rounds.run(interruption).await;
@@ -87,6 +86,30 @@ fn orders_as_the_policy_says(policy: &Path) -> &'static str {
         Err(stop) => {
             terminal::say_stop(&stop);
             "none, until the policy is right"
+        }
+    }
+}
+
+fn say_whose(identity: &Identity, state: &StateDirectory, orders: &str) {
+    terminal::say(&format!(
+        "netsonde: agent {} of {}, at {}; orders: {orders}{}",
+        identity.agent.short(),
+        identity.organisation,
+        identity.backend,
+        if Home::of(state).is_paused() { " (paused)" } else { "" }
+    ));
+}
+
+/// Waits until somebody enrols the machine; none where the agent is to end before. An identity that is damaged is said by whoever makes one.
+async fn until_enrolled(state: &StateDirectory, interruption: &Interruption) -> Option<Identity> {
+    loop {
+        if let Ok(Some(identity)) = Home::of(state).identity() {
+            return Some(identity);
+        }
+        tokio::select! {
+            biased;
+            () = interruption.came() => return None,
+            () = tokio::time::sleep(LOOK_EVERY) => {}
         }
     }
 }

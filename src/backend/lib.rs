@@ -21,6 +21,9 @@ mod body;
 mod clock;
 /// The program's commands.
 pub mod command;
+/// What holds bundles' bytes, for the fault suite.
+#[cfg(feature = "faults")]
+pub mod faults;
 /// Enrolled agents: whose request it is, who listens, what waits for them.
 mod fleet;
 /// How scheduled checks are, and whose silence hides it.

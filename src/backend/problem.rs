@@ -1,11 +1,14 @@
 //! Refusals: what the caller may read, and what only the log keeps.
 
 use crate::random::NoRandomness;
-use crate::store::StoreError;
+use crate::store::{DAMAGED, StoreError, Trouble};
 use axum::http::{HeaderName, HeaderValue, StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use netsonde_contract::api::{PROBLEM_MEDIA_TYPE, Problem, ProblemCode};
 use netsonde_contract::bundle::Refusal;
+
+/// People make room, not time: longer than any sender keeps a person waiting for.
+const WHEN_FULL_SECONDS: u32 = 300;
 
 /// A request that is not granted. Its problem document goes to the caller; its cause, if any, only to the log.
 pub(crate) struct Refused {
@@ -24,12 +27,28 @@ impl Refused {
     }
 
     /// A fault of this program or its disk. The caller learns no more than that.
+    ///
+    /// A disk that is full is said: whoever sends keeps what it has and comes again.
     pub(crate) fn internal(cause: impl Into<Box<dyn std::error::Error + Send + Sync>>) -> Self {
-        let mut refused =
-            Self::new(ProblemCode::Internal, "The server failed to do this; its log says why. Nothing was acknowledged.")
-                .next_step("Try again in a minute; if it stays, tell whoever runs the support backend.");
-        refused.cause = Some(cause.into());
+        let cause = cause.into();
+        let trouble = Trouble::of(&*cause);
+        if trouble == Trouble::Damaged {
+            tracing::error!("{DAMAGED}");
+        }
+        let mut refused = if trouble == Trouble::Full { Self::full() } else { Self::fault() };
+        refused.cause = Some(cause);
         refused
+    }
+
+    fn full() -> Self {
+        Self::new(ProblemCode::StorageFull, "The server's disk is full. Nothing was acknowledged.")
+            .next_step("Keep it and try again later; whoever runs the support backend has to make room.")
+            .header(header::RETRY_AFTER, HeaderValue::from(WHEN_FULL_SECONDS))
+    }
+
+    fn fault() -> Self {
+        Self::new(ProblemCode::Internal, "The server failed to do this; its log says why. Nothing was acknowledged.")
+            .next_step("Try again in a minute; if it stays, tell whoever runs the support backend.")
     }
 
     pub(crate) fn next_step(mut self, step: impl Into<String>) -> Self {
@@ -97,5 +116,23 @@ impl IntoResponse for Refused {
         response.headers_mut().extend(self.headers);
         response.extensions_mut().insert(*self.problem);
         response
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_full_disk_is_said_with_a_time_to_come_again_wherever_it_was_met() {
+        for kind in [std::io::ErrorKind::StorageFull, std::io::ErrorKind::QuotaExceeded] {
+            let source = std::io::Error::from(kind);
+            let error = crate::blobs::BlobError::Store { doing: "write", digest: "d".to_owned(), source };
+            let response = Refused::internal(error).into_response();
+            assert_eq!(response.status(), StatusCode::INSUFFICIENT_STORAGE);
+            assert_eq!(response.headers()[header::RETRY_AFTER], "300");
+        }
+        let other = Refused::internal(std::io::Error::from(std::io::ErrorKind::PermissionDenied));
+        assert_eq!((other.problem.status, other.headers.len()), (500, 0));
     }
 }

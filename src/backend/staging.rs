@@ -4,21 +4,22 @@
 //! came between a part's fsync and its commit; the next part overwrites that
 //! tail. It is never shorter.
 
+use bytes::Bytes;
+use netsonde_disk::Disk;
 use std::io;
 use std::path::{Path, PathBuf};
-use tokio::fs::{File, OpenOptions};
-use tokio::io::{AsyncReadExt, AsyncSeekExt, AsyncWriteExt, SeekFrom};
 
 #[derive(Clone)]
 pub(crate) struct Staging {
     folder: PathBuf,
+    disk: Disk,
 }
 
 const SUFFIX: &str = ".part";
 
 impl Staging {
-    pub(crate) fn in_folder(folder: &Path) -> Self {
-        Self { folder: folder.to_owned() }
+    pub(crate) fn in_folder(folder: &Path, disk: Disk) -> Self {
+        Self { folder: folder.to_owned(), disk }
     }
 
     /// An id that this program makes: what stands in a path must be one.
@@ -31,35 +32,46 @@ impl Staging {
     }
 
     /// Writes a part at its place, cuts what lay behind, and returns once it is on the disk.
-    pub(crate) async fn append(&self, id: &str, offset: u64, part: &[u8]) -> io::Result<()> {
-        let mut options = OpenOptions::new();
-        options.create(true).truncate(false).write(true);
-        #[cfg(unix)]
-        options.mode(0o600);
-        let mut file = options.open(self.file(id)).await?;
-        if file.metadata().await?.len() < offset {
-            return Err(io::Error::new(io::ErrorKind::InvalidData, "the staged file is shorter than what was acknowledged"));
-        }
-        file.set_len(offset).await?;
-        file.seek(SeekFrom::Start(offset)).await?;
-        file.write_all(part).await?;
-        file.flush().await?;
-        file.sync_data().await?;
-        // The first part made the name, which must be on the disk too. Only Unix can sync a folder.
-        if offset == 0 && cfg!(unix) { File::open(&self.folder).await?.sync_all().await } else { Ok(()) }
+    pub(crate) async fn append(&self, id: &str, offset: u64, part: Bytes) -> io::Result<()> {
+        let file = self.file(id);
+        self.apart(move |staging| {
+            // The first part makes the name, which must be on the disk too.
+            if offset == 0 {
+                staging.disk.make_folder(&staging.folder)?;
+            }
+            let mut opened = staging.disk.files().open(&file)?;
+            if opened.length()? < offset {
+                return Err(io::Error::new(io::ErrorKind::InvalidData, "the staged file is shorter than what was acknowledged"));
+            }
+            opened.set_length(offset)?;
+            opened.write_at(offset, &part)?;
+            opened.sync()?;
+            if offset == 0 { staging.disk.files().sync_folder(&staging.folder) } else { Ok(()) }
+        })
+        .await
     }
 
     /// The first `length` bytes.
     pub(crate) async fn read(&self, id: &str, length: u64) -> io::Result<Vec<u8>> {
-        let size = usize::try_from(length).map_err(io::Error::other)?;
-        let mut bytes = vec![0; size];
-        File::open(self.file(id)).await?.read_exact(&mut bytes).await?;
-        Ok(bytes)
+        let (file, size) = (self.file(id), usize::try_from(length).map_err(io::Error::other)?);
+        self.apart(move |staging| {
+            let mut bytes = staging.disk.files().read(&file)?;
+            if bytes.len() < size {
+                return Err(io::Error::new(
+                    io::ErrorKind::UnexpectedEof,
+                    "the staged file is shorter than what was acknowledged",
+                ));
+            }
+            bytes.truncate(size);
+            Ok(bytes)
+        })
+        .await
     }
 
     /// Removes an upload's file; it may be gone, or never have been.
     pub(crate) async fn remove(&self, id: &str) {
-        match tokio::fs::remove_file(self.file(id)).await {
+        let file = self.file(id);
+        match self.apart(move |staging| staging.disk.files().remove_file(&file)).await {
             Err(error) if error.kind() != io::ErrorKind::NotFound => {
                 tracing::warn!(%error, "a staged upload could not be removed; the next sweep tries again");
             }
@@ -69,13 +81,14 @@ impl Staging {
 
     /// The ids of all staged files.
     pub(crate) async fn list(&self) -> io::Result<Vec<String>> {
-        let mut entries = tokio::fs::read_dir(&self.folder).await?;
-        let mut ids = Vec::new();
-        while let Some(entry) = entries.next_entry().await? {
-            let name = entry.file_name();
-            ids.extend(name.to_str().and_then(|name| name.strip_suffix(SUFFIX)).map(str::to_owned));
-        }
-        Ok(ids)
+        let names = self.apart(|staging| staging.disk.files().names(&staging.folder)).await?;
+        Ok(names.iter().filter_map(|name| name.strip_suffix(SUFFIX)).map(str::to_owned).collect())
+    }
+
+    /// Where waiting for the disk holds nobody up.
+    async fn apart<T: Send + 'static>(&self, work: impl FnOnce(&Self) -> io::Result<T> + Send + 'static) -> io::Result<T> {
+        let staging = self.clone();
+        tokio::task::spawn_blocking(move || work(&staging)).await.map_err(io::Error::other)?
     }
 }
 
@@ -86,12 +99,12 @@ mod tests {
     #[tokio::test]
     async fn a_tail_that_was_never_acknowledged_is_overwritten() {
         let folder = tempfile::tempdir().unwrap();
-        let staging = Staging::in_folder(folder.path());
-        staging.append("a", 0, b"first-and-a-lost-tail").await.unwrap();
-        staging.append("a", 5, b"!").await.unwrap();
+        let staging = Staging::in_folder(folder.path(), Disk::system());
+        staging.append("a", 0, Bytes::from_static(b"first-and-a-lost-tail")).await.unwrap();
+        staging.append("a", 5, Bytes::from_static(b"!")).await.unwrap();
         assert_eq!(staging.read("a", 6).await.unwrap(), b"first!");
         assert!(staging.read("a", 7).await.is_err());
-        assert!(staging.append("a", 9, b"gap").await.is_err());
+        assert!(staging.append("a", 9, Bytes::from_static(b"gap")).await.is_err());
         assert_eq!(staging.list().await.unwrap(), ["a"]);
         staging.remove("a").await;
         staging.remove("a").await;

@@ -23,4 +23,18 @@ pub struct Environment {
     pub elevated: bool,
     /// The wall clock when the run began.
     pub began: Timestamp,
+    /// What an agent's service gave up before it began; a person's run gives up nothing.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub confinement: Option<Confinement>,
+}
+
+/// Rights that a process gave up for good.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub struct Confinement {
+    /// What keeps it from writing outside its own directory and from executing anything, such as `Landlock`; none where nothing does.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub files: Option<String>,
+    /// The capabilities that it kept, in lower case, such as `cap_net_raw`.
+    #[serde(default)]
+    pub capabilities: Vec<String>,
 }

@@ -193,12 +193,15 @@ fn apply(names: &mut BTreeMap<String, usize>, naming: &Naming) {
     }
 }
 
-/// Whole, half, zeros in its place, or nothing.
+/// Whole, half, zeros where nothing was before, or nothing. What was there before is there, or what was written over it: no disk makes zeros of either.
 fn tear(bytes: &mut Vec<u8>, change: Change, chance: &mut Chance) {
     match (change, chance.below(4)) {
         (_, 0) => {}
         (Change::Length(length), _) => bytes.resize(length, 0),
-        (Change::Write { offset, bytes: written }, 1) => write(bytes, offset, &vec![0; written.len()]),
+        (Change::Write { offset, bytes: written }, 1) => {
+            let length = bytes.len().max(offset + written.len());
+            bytes.resize(length, 0);
+        }
         (Change::Write { offset, bytes: written }, 2) => {
             let some = chance.below(written.len() as u64 + 1) as usize;
             write(bytes, offset, written.get(..some).unwrap_or_default());
@@ -484,6 +487,20 @@ impl OpenFile for Opened {
 
     fn length(&self) -> io::Result<u64> {
         Ok(self.disk.world().file(self.node)?.0.len() as u64)
+    }
+
+    fn read_at(&self, offset: u64, bytes: &mut [u8]) -> io::Result<()> {
+        let mut world = self.disk.world();
+        let begin = usize::try_from(offset).map_err(io::Error::other)?;
+        let whole = world.file(self.node)?.0;
+        let part = begin.checked_add(bytes.len()).and_then(|end| whole.get(begin..end));
+        bytes.copy_from_slice(part.ok_or(io::ErrorKind::UnexpectedEof)?);
+        Ok(())
+    }
+
+    /// All that happens on this disk happens in one process.
+    fn try_lock(&self) -> io::Result<bool> {
+        Ok(true)
     }
 
     fn sync(&mut self) -> io::Result<()> {

@@ -10,7 +10,7 @@ pub trait Files: Debug + Send + Sync {
     /// What the disk says; so for all of these.
     fn create(&self, path: &Path) -> io::Result<Box<dyn OpenFile>>;
 
-    /// Opens a file for writing as it is, making it where it is not there.
+    /// Opens a file for writing and reading as it is, making it where it is not there.
     fn open(&self, path: &Path) -> io::Result<Box<dyn OpenFile>>;
 
     fn read(&self, path: &Path) -> io::Result<Vec<u8>>;
@@ -38,7 +38,7 @@ pub trait Files: Debug + Send + Sync {
     fn sync_folder(&self, folder: &Path) -> io::Result<()>;
 }
 
-/// A file that is being written.
+/// A file that is open for writing and reading.
 pub trait OpenFile: Debug + Send {
     /// Writes all bytes from this place on.
     ///
@@ -49,6 +49,12 @@ pub trait OpenFile: Debug + Send {
     fn set_length(&mut self, length: u64) -> io::Result<()>;
 
     fn length(&self) -> io::Result<u64>;
+
+    /// Fills `bytes` from this place on; a file that ends before is an error.
+    fn read_at(&self, offset: u64, bytes: &mut [u8]) -> io::Result<()>;
+
+    /// Keeps other processes that lock the file away for as long as it is open. False where one of them has it.
+    fn try_lock(&self) -> io::Result<bool>;
 
     /// Returns once the file's bytes are on the disk.
     fn sync(&mut self) -> io::Result<()>;

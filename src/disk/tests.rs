@@ -31,3 +31,20 @@ fn a_folder_that_a_file_stands_in_the_way_of_is_told() {
     assert!(disk.make_folder(&folder.path().join("file")).is_err());
     assert!(disk.make_folder(&folder.path().join("file/below")).is_err());
 }
+
+#[test]
+fn a_file_is_read_where_it_was_written_and_locked_by_one_alone() {
+    let folder = tempfile::tempdir().unwrap();
+    let (disk, path) = (Disk::system(), folder.path().join("file"));
+    let mut file = disk.files().create(&path).unwrap();
+    file.write_at(3, b"abc").unwrap();
+    let mut bytes = [1; 4];
+    file.read_at(2, &mut bytes).unwrap();
+    assert_eq!(&bytes, b"\0abc");
+    assert!(file.read_at(3, &mut bytes).is_err(), "it ends before");
+    assert!(file.try_lock().unwrap());
+    let other = disk.files().open(&path).unwrap();
+    assert!(!other.try_lock().unwrap());
+    drop(file);
+    assert!(other.try_lock().unwrap());
+}

@@ -19,6 +19,7 @@ const SEED: u64 = 0x6e65_7473;
 enum Deed {
     Keep { number: u64, size: u16, schedule: bool },
     Deliver(u64),
+    Again(u64),
     Fail(u64),
     Remove(u64),
     State(u64),
@@ -53,6 +54,11 @@ impl Said {
                     must.receipt = Some(receipt(number));
                 }
             }
+            Deed::Again(number) => {
+                if let Some(must) = after.bundles.get_mut(&number) {
+                    must.receipt = Some(newer_receipt(number));
+                }
+            }
             Deed::Fail(number) => {
                 if let Some(must) = after.bundles.get_mut(&number) {
                     must.failed += 1;
@@ -70,6 +76,7 @@ impl Said {
         match deed {
             Deed::Keep { number, .. } => !self.bundles.contains_key(&number),
             Deed::Deliver(number) | Deed::Fail(number) | Deed::Remove(number) => waits(&number),
+            Deed::Again(number) => self.bundles.get(&number).is_some_and(|must| must.receipt.is_some()),
             Deed::State(_) => true,
         }
     }
@@ -123,10 +130,15 @@ fn receipt(number: u64) -> Vec<u8> {
     format!("receipt of {number}").into_bytes()
 }
 
+fn newer_receipt(number: u64) -> Vec<u8> {
+    format!("newer receipt of {number}").into_bytes()
+}
+
 fn perform(keeper: &Keeper, deed: Deed) -> io::Result<()> {
     match deed {
         Deed::Keep { number, size, schedule } => keeper.keep(number, &bytes(number, size), schedule),
         Deed::Deliver(number) => keeper.deliver(number, &receipt(number)),
+        Deed::Again(number) => keeper.deliver_again(number, &newer_receipt(number)),
         Deed::Fail(number) => keeper.fail(number),
         Deed::Remove(number) => keeper.remove(number),
         Deed::State(number) => keeper.write_state(number),
@@ -181,7 +193,7 @@ fn settle(disk: &Simulated, life: &Life, was_full: bool) -> Result<Said, Verdict
 }
 
 /// A history in which every kind of deed comes, on an empty spool and on one that holds something.
-const HISTORY: [Deed; 11] = [
+const HISTORY: [Deed; 12] = [
     Deed::Keep { number: 1, size: 900, schedule: false },
     Deed::State(7),
     Deed::Fail(1),
@@ -192,6 +204,7 @@ const HISTORY: [Deed; 11] = [
     Deed::Remove(2),
     Deed::State(8),
     Deed::Deliver(3),
+    Deed::Again(1),
     Deed::Keep { number: 4, size: 10, schedule: false },
 ];
 
@@ -288,6 +301,7 @@ fn any_deed() -> impl Strategy<Value = Deed> {
     prop_oneof![
         3 => (number.clone(), 0..2_000_u16, any::<bool>()).prop_map(|(number, size, schedule)| Deed::Keep { number, size, schedule }),
         2 => number.clone().prop_map(Deed::Deliver),
+        1 => number.clone().prop_map(Deed::Again),
         1 => number.clone().prop_map(Deed::Fail),
         1 => number.prop_map(Deed::Remove),
         1 => any::<u64>().prop_map(Deed::State),

@@ -29,6 +29,11 @@ impl World {
     pub(crate) async fn new() -> Result<Self> {
         let stage = Stage::new()?;
         let backend = Backend::start(&stage).await?;
+        Self::with(stage, backend).await
+    }
+
+    /// The same with a backend that stands already.
+    pub(crate) async fn with(stage: Stage, backend: Backend) -> Result<Self> {
         let target = TcpListener::bind("127.0.0.1:0").await.context("listening on loopback")?;
         Ok(Self { stage, backend, target, parcels: 0 })
     }

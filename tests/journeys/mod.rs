@@ -26,5 +26,7 @@ mod remote_serving;
 mod schedules;
 /// Ticket, run, upload, receipt, case.
 mod ticket;
+/// A schedule's fault on its way to the backend, and to one that lost it.
+mod watched;
 /// Starting programs and reading what they say.
 mod world;

@@ -5,7 +5,7 @@ use crate::interruption::Interruption;
 use crate::rounds::Files;
 use crate::state::StateDirectory;
 use crate::stop::Stop;
-use crate::{agent_file, exit, policy_file, service};
+use crate::{agent_file, confinement, exit, policy_file, service, terminal};
 use clap::{Args, Subcommand, ValueEnum};
 use std::path::PathBuf;
 
@@ -60,6 +60,12 @@ impl AgentCommand {
         }
         let state = StateDirectory::existing(self.state.path()).map_or_else(|| StateDirectory::open(self.state.path()), Ok)?;
         let files = Files { config: agent_file::path(self.config.as_deref()), policy: policy_file::path(self.policy.path()) };
+        // Whoever asks how the agent is reads it from here.
+        let confinement = confinement::confine(state.path());
+        terminal::say(&format!("netsonde: rights: {}", confinement::words(&confinement)));
+        if let Err(error) = confinement::note(&state, &confinement) {
+            terminal::say(&format!("netsonde: writing to {} failed: {error}", state.path().display()));
+        }
         super::block_on_one_thread(async { service::run(state, files, &Interruption::listen()).await })?;
         Ok(exit::AS_EXPECTED)
     }

@@ -6,10 +6,11 @@ use crate::schedule::{Reading, Scheduler};
 use crate::spool::Depth;
 use crate::state::StateDirectory;
 use crate::stop::Stop;
-use crate::{agent_file, contact, exit, health, policy_file, schedule, service, terminal};
+use crate::{agent_file, confinement, contact, exit, health, policy_file, schedule, service, terminal};
 use clap::{Args, ValueEnum};
 use jiff::Timestamp;
 use netsonde_contract::agent_config::UploadWhen;
+use netsonde_contract::environment::Confinement;
 use netsonde_contract::history::Health;
 use netsonde_contract::id::AgentId;
 use serde::Serialize;
@@ -47,6 +48,9 @@ struct Status {
     version: &'static str,
     /// An agent works with this state directory now.
     running: bool,
+    /// What it gave up before it began.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    rights: Option<Confinement>,
     #[serde(skip_serializing_if = "Option::is_none")]
     enrolment: Option<Enrolment>,
     /// What keeps `agent.toml` from being read.
@@ -126,6 +130,7 @@ impl StatusCommand {
             schema: "netsonde.status/1",
             version: env!("CARGO_PKG_VERSION"),
             running: false,
+            rights: None,
             enrolment: None,
             config_error,
             schedules: Vec::new(),
@@ -141,6 +146,7 @@ impl StatusCommand {
                     .next("read it as the user that the agent runs as")
             };
             status.running = service::is_running(state);
+            status.rights = confinement::noted(state).filter(|_| status.running);
             status.enrolment = self.enrolment(state)?;
             book = health::load(state).map_err(failed)?;
             let scan = state.lock().map(|_lock| state.spool().scan(Depth::Entries)).map_err(failed)?;
@@ -193,6 +199,9 @@ impl StatusCommand {
 
 fn human(status: &Status) -> String {
     let mut text = format!("netsonde {}: {}\n", status.version, if status.running { "the agent runs" } else { "no agent runs" });
+    if let Some(rights) = &status.rights {
+        text += &format!("rights       {}\n", confinement::words(rights));
+    }
     match &status.enrolment {
         Some(enrolment) => {
             let paused = if enrolment.paused { ", paused" } else { "" };

@@ -6,10 +6,11 @@ use crate::audit::Entry as Note;
 use crate::identity::Home;
 use crate::orders::{About, Answer, Judgement, MAX_WAITING, Machine, Record, bounds_for, judge, place};
 use crate::proxied::proxies;
-use crate::spool::{Chance, Depth, Entry, Maker};
+use crate::spool::{Chance, Depth, Entry, Maker, Stage};
 use crate::state::chance;
 use crate::stop::Stop;
 use crate::{policy_file, terminal};
+use ed25519_dalek::VerifyingKey;
 use netsonde_contract::api::fleet::{DeliveryState, StateReport, WorkItem};
 use netsonde_contract::id::OrderId;
 use netsonde_contract::order::{MerkleProof, Refusal, RefusalCode, Verified};
@@ -304,21 +305,35 @@ impl Daemon {
             }
             return None;
         };
-        let listed = self.anchor.iter().flat_map(|anchor| anchor.receipt_keys().copied());
-        let receipt_keys = [*self.identity.receipt_key.key()].into_iter().chain(listed).collect();
         let cancel = CancellationToken::new();
         self.uploading = entry.order.clone().map(|order| (order, cancel.clone()));
-        Some(Dispatch {
+        Some(self.dispatch(entry, cancel))
+    }
+
+    /// A bundle that waits, on its way.
+    pub(super) fn dispatch(&self, entry: Entry, cancel: CancellationToken) -> Dispatch {
+        Dispatch {
             client: self.client.clone(),
             state: self.state.path().to_owned(),
             entry,
+            stage: Stage::Ready,
             key: self.key.verifying_key(),
-            receipt_keys,
+            receipt_keys: self.receipt_keys(),
+            pace: self.uplink.pace(),
             cancel,
-        })
+        }
+    }
+
+    /// The keys that may sign a receipt of this organisation's.
+    pub(super) fn receipt_keys(&self) -> Vec<VerifyingKey> {
+        let listed = self.anchor.iter().flat_map(|anchor| anchor.receipt_keys().copied());
+        [*self.identity.receipt_key.key()].into_iter().chain(listed).collect()
     }
 
     pub(super) fn sent(&mut self, sent: Sent) {
+        if self.is_sent_again(sent.bundle()) {
+            return self.sent_again(sent);
+        }
         match sent {
             // Support cancelled the order meanwhile.
             Sent::Later { entry, .. } if self.state.spool().find_ready(&entry.bundle).is_none() => {

@@ -8,6 +8,8 @@
 mod answering;
 /// What becomes of each order.
 mod casework;
+/// What was delivered, for a backend that lost it.
+mod offering;
 /// One run, apart from everything else.
 mod running;
 /// Reports, progress and bundles on their way.
@@ -37,8 +39,9 @@ use netsonde_contract::id::OrderId;
 use netsonde_contract::order::Epochs;
 use netsonde_contract::trust::Anchor;
 use netsonde_probes::clock::Clock;
+use offering::Offering;
 use running::{RunEvent, Running};
-use sending::Sent;
+use sending::{Offered, Sent};
 use std::collections::VecDeque;
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -81,6 +84,8 @@ struct Daemon {
     uploading: Option<(OrderId, CancellationToken)>,
     /// Bundles that wait to be sent.
     queue: Queue,
+    /// Delivered bundles that the backend may have lost.
+    offering: Offering,
     /// Whether what can wait may be sent now.
     uplink: Arc<Uplink>,
     /// Reports that no record stands for, such as those of replayed orders.
@@ -103,6 +108,7 @@ struct Outbox {
     notice: Option<BoxFuture<'static, bool>>,
     progress: Option<BoxFuture<'static, ()>>,
     bundle: Option<BoxFuture<'static, Sent>>,
+    offer: Option<BoxFuture<'static, Offered>>,
 }
 
 /// What schedules make, which is sent beside what orders make.
@@ -146,6 +152,7 @@ pub(crate) async fn run(
                 // The run that made it is over, and mostly there is nothing to do now for hours.
                 platform::give_back();
             }
+            offered = ended(&mut outbox.offer) => daemon.offered(offered),
             Some(entry) = scheduled.made.recv() => daemon.queue.put(&entry),
             () = tokio::time::sleep(until_next_bundle), if outbox.bundle.is_none() => {}
             () = tokio::time::sleep(ANSWERS_EVERY), if daemon.somebody_is_asked() => daemon.look_for_answers(),
@@ -195,6 +202,7 @@ impl Daemon {
             running: None,
             uploading: None,
             queue: Queue::default(),
+            offering: Offering::default(),
             uplink,
             notices: VecDeque::new(),
             complaint: None,
@@ -283,9 +291,13 @@ impl Daemon {
                 self.complain(&format!("{fault}; orders are refused while the clock stands before what was signed"));
                 Event::Corrected
             }
-            Fault::NoAnswer(_) if held >= HELD_AT_ALL => Event::Cut { held },
+            Fault::NoAnswer(_) if held >= HELD_AT_ALL => {
+                self.offering.unanswered();
+                Event::Cut { held }
+            }
             Fault::NotNow { retry_after, .. } => Event::Failed { retry_after },
             fault => {
+                self.offering.unanswered();
                 self.complain(&fault.to_string());
                 Event::Failed { retry_after: None }
             }
@@ -300,6 +312,7 @@ impl Daemon {
     }
 
     fn heard(&mut self) {
+        self.offering.answered(self.clock.now(), chance());
         if self.complaint.take().is_some() {
             terminal::say("netsonde: the backend answers again");
         }
@@ -365,7 +378,12 @@ impl Daemon {
             outbox.progress = Some(sending::progress(Arc::clone(&self.client), run.id.clone(), progress).boxed());
         }
         if outbox.bundle.is_none() {
-            outbox.bundle = self.next_bundle().map(|dispatch| sending::bundle(dispatch).boxed());
+            // What was never delivered goes before what the backend lost.
+            let next = self.next_bundle().or_else(|| self.next_wanted());
+            outbox.bundle = next.map(|dispatch| sending::bundle(dispatch).boxed());
+        }
+        if outbox.offer.is_none() && self.said.is_some() && self.offering.is_due(self.clock.now()) {
+            outbox.offer = Some(self.offer());
         }
     }
 
@@ -374,7 +392,9 @@ impl Daemon {
         let now = self.clock.wall();
         let wait = self.queue.wake(now, self.uplink.now()).map(|at| at.duration_since(now).unsigned_abs());
         // One that is due now and does not go has something in its way that time alone does not move.
-        wait.filter(|wait| !wait.is_zero()).unwrap_or(BUNDLES_EVERY).min(BUNDLES_EVERY)
+        let offer = Some(self.offering.wait_from(self.clock.now()));
+        let waits = [wait, offer].into_iter().flatten().filter(|wait| !wait.is_zero());
+        waits.min().unwrap_or(BUNDLES_EVERY).min(BUNDLES_EVERY)
     }
 
     /// Ends the run that goes on, and lets what is on its way arrive.

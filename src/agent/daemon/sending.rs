@@ -5,11 +5,14 @@ use crate::interruption::Interruption;
 use crate::spool::{Entry, Maker, Stage, Unreadable};
 use crate::state::{StateDirectory, chance};
 use crate::transport::{Client, Fault};
-use crate::upload::{self, Delivered, Errand, Failure, NotDelivered, Parcel};
+use crate::upload::{self, Delivered, Errand, Failure, NotDelivered, Pace, Parcel};
 use bytes::Bytes;
 use ed25519_dalek::VerifyingKey;
+use netsonde_contract::agent_config::UploadWhen;
 use netsonde_contract::api::fleet::{Progress, StateReport};
-use netsonde_contract::id::OrderId;
+use netsonde_contract::api::have::MAX_IDS;
+use netsonde_contract::id::{BundleId, OrderId};
+use netsonde_contract::receipt::Receipt;
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
@@ -62,15 +65,65 @@ pub(super) enum Sent {
     },
 }
 
+impl Sent {
+    pub(super) fn bundle(&self) -> &BundleId {
+        let (Self::Delivered(entry, _) | Self::Refused { entry, .. } | Self::Later { entry, .. }) = self;
+        &entry.bundle
+    }
+}
+
 /// A bundle on its way.
 pub(super) struct Dispatch {
     pub(super) client: Arc<Client>,
     pub(super) state: PathBuf,
     pub(super) entry: Entry,
+    /// Where it lies in the spool.
+    pub(super) stage: Stage,
     pub(super) key: VerifyingKey,
     pub(super) receipt_keys: Vec<VerifyingKey>,
+    /// How fast it may go.
+    pub(super) pace: Pace,
     /// Support cancelled the order meanwhile.
     pub(super) cancel: CancellationToken,
+}
+
+/// What the backend made of the delivered bundles that it was told of.
+#[derive(Debug)]
+pub(super) enum Offered {
+    /// It has lost these.
+    Wanted(Vec<BundleId>),
+    /// It could not be told; no sooner than it asked for.
+    Later(Option<Duration>),
+}
+
+/// Tells the backend which delivered bundles are still here. Those that a person sent are not among them: only a ticket would get them there again; nor
+/// those that another organisation gave its receipt for, with whom the machine was enrolled before.
+pub(super) async fn offer(client: Arc<Client>, state: PathBuf, receipt_keys: Vec<VerifyingKey>) -> Offered {
+    let looking = tokio::task::spawn_blocking(move || {
+        let Some(state) = StateDirectory::existing(Some(&state)) else { return Vec::new() };
+        let spool = state.spool();
+        let is_ours = |entry: &Entry| {
+            let receipt = spool.receipt(&entry.bundle).unwrap_or_default();
+            receipt_keys.iter().any(|key| Receipt::verify(&receipt, key).is_ok_and(|receipt| receipt.bundle == entry.bundle))
+        };
+        let mut sent = spool.delivered_entries();
+        sent.retain(|entry| entry.sending() != UploadWhen::Never && is_ours(entry));
+        sent.sort_by_key(|entry| std::cmp::Reverse(entry.delivered));
+        sent.into_iter().map(|entry| entry.bundle).collect::<Vec<_>>()
+    });
+    let Ok(delivered) = looking.await else { return Offered::Later(None) };
+    let mut wanted = Vec::new();
+    for some in delivered.chunks(MAX_IDS) {
+        match client.have(some.to_vec()).await {
+            // What was not told is not sent, whoever asks for it.
+            Ok(answer) => wanted.extend(answer.bundles.into_iter().filter(|bundle| some.contains(bundle))),
+            Err(fault) => {
+                tracing::debug!(%fault, "the backend was not told which bundles are still here");
+                return Offered::Later(if let Fault::NotNow { retry_after, .. } = fault { retry_after } else { None });
+            }
+        }
+    }
+    Offered::Wanted(wanted)
 }
 
 pub(super) async fn bundle(dispatch: Dispatch) -> Sent {
@@ -83,8 +136,8 @@ pub(super) async fn bundle(dispatch: Dispatch) -> Sent {
 }
 
 async fn deliver(dispatch: Dispatch) -> Sent {
-    let Dispatch { client, state, entry, key, receipt_keys, .. } = dispatch;
-    let (bytes, entry) = match read(state, entry).await {
+    let Dispatch { client, state, entry, stage, key, receipt_keys, pace, .. } = dispatch;
+    let (bytes, entry) = match read(state, stage, entry).await {
         Ok(read) => read,
         Err((entry, Unreadable::Disk(error))) if error.kind() != std::io::ErrorKind::NotFound => {
             return Sent::Later { entry, hint: None, reason: format!("it cannot be read: {error}") };
@@ -98,7 +151,7 @@ async fn deliver(dispatch: Dispatch) -> Sent {
     };
     let parcel = Parcel { errand, bundle: &entry.bundle, bytes: Bytes::from(bytes), key };
     let never = Interruption::of(CancellationToken::new());
-    match upload::send(client.backend(), &parcel, &never).await {
+    match upload::send(client.backend(), &parcel, &pace, &never).await {
         Ok(delivered) => Sent::Delivered(entry, Box::new(delivered)),
         Err(NotDelivered::Failed(Failure::Refused(problem))) => {
             Sent::Refused { entry, code: "upload_refused", why: problem.to_string() }
@@ -115,13 +168,13 @@ async fn deliver(dispatch: Dispatch) -> Sent {
 }
 
 /// The bytes, checked where blocking is allowed; a damaged bundle is put aside.
-async fn read(state: PathBuf, entry: Entry) -> Result<(Vec<u8>, Entry), (Entry, Unreadable)> {
+async fn read(state: PathBuf, stage: Stage, entry: Entry) -> Result<(Vec<u8>, Entry), (Entry, Unreadable)> {
     let kept = entry.clone();
     let reading = tokio::task::spawn_blocking(move || {
         let gone = || std::io::Error::from(std::io::ErrorKind::NotFound);
         let directory = StateDirectory::existing(Some(&state)).ok_or_else(gone)?;
         let _lock = directory.lock()?;
-        directory.spool().read(Stage::Ready, &entry)
+        directory.spool().read(stage, &entry)
     });
     match reading.await {
         Ok(Ok(bytes)) => Ok((bytes, kept)),

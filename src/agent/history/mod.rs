@@ -4,6 +4,8 @@
 mod compact;
 /// The ring on disk.
 mod ring;
+/// The ring's file, over the steps of a disk.
+mod storage;
 
 pub(crate) use compact::{place, samples};
 pub(crate) use ring::{Recorded, Ring, Wanted};

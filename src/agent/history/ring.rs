@@ -1,5 +1,7 @@
+use super::storage::Storage;
 use jiff::Timestamp;
 use netsonde_contract::history::{Change, CheckHistory, History, MAX_SAMPLES, SCHEMA, Sample, Series};
+use netsonde_disk::{Disk, OpenFile};
 use redb::{Database, DatabaseError, ReadableDatabase, ReadableTable, ReadableTableMetadata, TableDefinition};
 use std::collections::BTreeMap;
 use std::io;
@@ -9,6 +11,7 @@ use std::time::Duration;
 
 const FILE: &str = "history.redb";
 const DAMAGED: &str = "history.damaged";
+const UNFINISHED_FILE: &str = ".history.redb.new";
 /// Two weeks of ten checks a minute, in some thirty megabytes.
 const KEPT_SAMPLES: u64 = 200_000;
 /// Changes are rare; a check that flaps once a minute for a week stays within.
@@ -30,6 +33,7 @@ const CHANGES: TableDefinition<'_, u64, &[u8]> = TableDefinition::new("changes")
 /// takes; asynchronous code calls them where blocking is allowed.
 pub(crate) struct Ring {
     folder: PathBuf,
+    disk: Disk,
     kept_samples: u64,
 }
 
@@ -57,7 +61,11 @@ enum Trouble {
 
 impl Ring {
     pub(crate) fn at(state: &Path) -> Self {
-        Self { folder: state.to_owned(), kept_samples: KEPT_SAMPLES }
+        Self::on(Disk::system(), state)
+    }
+
+    pub(crate) fn on(disk: Disk, state: &Path) -> Self {
+        Self { folder: state.to_owned(), disk, kept_samples: KEPT_SAMPLES }
     }
 
     /// Adds measurements and changes; the oldest make room. A damaged ring is put aside as `history.damaged`, and a new one begun: its
@@ -83,7 +91,8 @@ impl Ring {
     /// # Errors
     /// Where the ring cannot be read. A damaged one is put aside, so that the next batch begins a new one. A ring that is not there is an empty one.
     pub(crate) fn read(&self, wanted: &Wanted) -> io::Result<Recorded> {
-        if !self.folder.join(FILE).exists() {
+        let length = self.disk.files().length(&self.folder.join(FILE));
+        if length.is_err_and(|error| error.kind() == io::ErrorKind::NotFound) {
             return Ok(Recorded::default());
         }
         self.guarded(|database| read(database, wanted)).map_err(|trouble| match trouble {
@@ -96,7 +105,7 @@ impl Ring {
     }
 
     fn put_aside(&self) -> io::Result<()> {
-        std::fs::rename(self.folder.join(FILE), self.folder.join(DAMAGED))
+        self.disk.move_to(&self.folder.join(FILE), &self.folder.join(DAMAGED))
     }
 
     /// The library promises no result for a damaged file, and may panic over one: that is caught here.
@@ -110,26 +119,46 @@ impl Ring {
     }
 
     fn open(&self) -> Result<Database, Trouble> {
-        let mut tries = 0;
-        loop {
-            let opened = Database::builder().set_cache_size(CACHE_BYTES).create(self.folder.join(FILE));
-            match opened {
-                Err(DatabaseError::DatabaseAlreadyOpen) if tries < TRIES => {
-                    tries += 1;
-                    std::thread::sleep(BETWEEN_TRIES);
-                }
-                Err(DatabaseError::DatabaseAlreadyOpen) => {
-                    return Err(Trouble::Io(io::Error::new(io::ErrorKind::WouldBlock, "another process holds it")));
-                }
-                Err(DatabaseError::UpgradeRequired(version)) => {
-                    return Err(Trouble::Damaged(format!("its format is version {version}")));
-                }
-                other => return other.map_err(trouble),
-            }
+        let path = self.folder.join(FILE);
+        // An empty file is what a version that made the ring in its place left when it was killed.
+        match self.disk.files().length(&path) {
+            Err(error) if error.kind() == io::ErrorKind::NotFound => self.begin(&path)?,
+            Ok(0) => self.begin(&path)?,
+            length => drop(length.map_err(Trouble::Io)?),
         }
+        let file = self.locked(&path)?;
+        database_over(file)
+    }
+
+    /// Makes an empty ring beside its place and moves it there: whoever is killed meanwhile leaves none, and not half of one.
+    fn begin(&self, path: &Path) -> Result<(), Trouble> {
+        let unfinished = self.folder.join(UNFINISHED_FILE);
+        let file = self.disk.files().create(&unfinished).map_err(Trouble::Io)?;
+        let database = database_over(file)?;
+        let first = database.begin_write().map_err(trouble)?;
+        first.open_table(SERIES).map_err(trouble)?;
+        first.open_table(SAMPLES).map_err(trouble)?;
+        first.open_table(CHANGES).map_err(trouble)?;
+        first.commit().map_err(trouble)?;
+        drop(database);
+        self.disk.move_to(&unfinished, path).map_err(Trouble::Io)
+    }
+
+    /// Other processes have it for milliseconds.
+    fn locked(&self, path: &Path) -> Result<Box<dyn OpenFile>, Trouble> {
+        let file = self.disk.files().open(path).map_err(Trouble::Io)?;
+        for _ in 0..TRIES {
+            if file.try_lock().map_err(Trouble::Io)? {
+                return Ok(file);
+            }
+            std::thread::sleep(BETWEEN_TRIES);
+        }
+        Err(Trouble::Io(io::Error::new(io::ErrorKind::WouldBlock, "another process holds it")))
     }
 
     fn write(&self, database: &Database, samples: &[(Series, Sample)], changes: &[Change]) -> Result<(), Trouble> {
+        // An earlier process may have made the ring and died before its name was safe.
+        self.disk.files().sync_folder(&self.folder).map_err(Trouble::Io)?;
         let batch = database.begin_write().map_err(trouble)?;
         {
             let mut series = batch.open_table(SERIES).map_err(trouble)?;
@@ -164,6 +193,13 @@ impl Ring {
             }
         }
         batch.commit().map_err(trouble)
+    }
+}
+
+fn database_over(file: Box<dyn OpenFile>) -> Result<Database, Trouble> {
+    match Database::builder().set_cache_size(CACHE_BYTES).create_with_backend(Storage::over(file)) {
+        Err(DatabaseError::UpgradeRequired(version)) => Err(Trouble::Damaged(format!("its format is version {version}"))),
+        other => other.map_err(trouble),
     }
 }
 

@@ -34,7 +34,7 @@ pub(crate) use printed::{Printed, remark};
 pub(crate) use series::{scheduled_without_names, without_names};
 
 use netsonde_contract::document::{Document, Run};
-use netsonde_contract::environment::Environment;
+use netsonde_contract::environment::{Confinement, Environment};
 use netsonde_contract::failure::{Failure, FailureCode, IcmpError};
 use netsonde_contract::observation::Observation;
 use netsonde_contract::outcome::{Note, Outcome};
@@ -278,6 +278,10 @@ impl<'a> Redactor<'a> {
             kernel: self.text(&environment.kernel),
             architecture: self.word(&environment.architecture),
             hostname: self.name(&environment.hostname),
+            confinement: environment.confinement.as_ref().map(|confinement| Confinement {
+                files: confinement.files.as_ref().map(|how| self.text(how)),
+                capabilities: confinement.capabilities.iter().map(|name| self.word(name)).collect(),
+            }),
             ..environment.clone()
         }
     }

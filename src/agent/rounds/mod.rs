@@ -46,8 +46,8 @@ use std::path::{Path, PathBuf};
 use std::sync::{Arc, PoisonError, RwLock};
 use std::thread::JoinHandle;
 use std::time::Duration;
-use tokio::sync::Semaphore;
 use tokio::sync::mpsc::UnboundedSender;
+use tokio::sync::{Notify, Semaphore};
 use tokio_util::sync::CancellationToken;
 
 /// Runs that go on at the same time. Each has a thread and up to eight checks; a machine that is measured from is there for something else.
@@ -91,6 +91,8 @@ pub(crate) struct Rounds {
     /// Told of each bundle that is made.
     made: UnboundedSender<Entry>,
     pub(crate) uplink: Arc<Uplink>,
+    /// The machine was enrolled while the agent runs.
+    pub(crate) enrolled: Arc<Notify>,
     /// What the metrics are made of.
     source: Arc<Source>,
     /// Where they are served.
@@ -153,6 +155,7 @@ impl Rounds {
             packed: BTreeMap::new(),
             made,
             uplink: Arc::default(),
+            enrolled: Arc::default(),
             source: Arc::new(source),
             serving: None,
             complaints: BTreeMap::new(),
@@ -175,6 +178,7 @@ impl Rounds {
     pub(crate) async fn run(mut self, interruption: &Interruption) {
         let mut hangup = Hangup::listen();
         let mut outbox = Outbox::default();
+        let enrolled = Arc::clone(&self.enrolled);
         self.serve();
         loop {
             let wait = self.take_due();
@@ -184,12 +188,21 @@ impl Rounds {
                 biased;
                 () = interruption.came() => break,
                 () = hangup.came() => self.reload(),
+                () = enrolled.notified() => self.enrol(),
                 Some(ended) = self.under_way.next(), if !self.under_way.is_empty() => self.ended(ended),
                 reported = ended(&mut outbox.report) => self.reported(reported),
                 () = tokio::time::sleep(wait) => {}
             }
         }
         self.stop().await;
+    }
+
+    /// From here on the backend is told.
+    fn enrol(&mut self) {
+        match Reporter::open(&self.state, self.clock) {
+            Ok(reporter) => self.reporter = reporter,
+            Err(stop) => terminal::say_stop(&stop),
+        }
     }
 
     /// Puts the next of each kind on its way, and tells how long nothing more is.
@@ -358,13 +371,11 @@ impl Rounds {
             return;
         }
         self.next_tick = self.clock.now() + BETWEEN_TICKS;
-        let is_later = |schedule: &&Schedule| schedule.upload == UploadWhen::Later;
-        let later: Vec<&str> = self.config.schedules.iter().filter(is_later).map(|schedule| schedule.name.as_str()).collect();
-        if !later.is_empty() {
-            let now = self.clock.wall();
-            let quiet = later.iter().any(|name| self.scheduler.is_quiet(name, now));
-            self.uplink.note(Link { quiet, metered: uplink::is_metered() });
-        }
+        let now = self.clock.wall();
+        let mut later = self.config.schedules.iter().filter(|schedule| schedule.upload == UploadWhen::Later);
+        let quiet = self.scheduler.are_uploads_quiet(now) || later.any(|schedule| self.scheduler.is_quiet(&schedule.name, now));
+        self.uplink.note(Link { quiet, metered: uplink::costs(self.config.upload.metered) });
+        self.uplink.limit(self.config.upload.max_rate, self.clock);
         match recording::tick(&self.state, &self.config, self.clock.wall()) {
             Ok(noted) => self.changed(&noted),
             Err(error) => self.complain("", &unusable(&self.state, &error).message),
@@ -381,6 +392,7 @@ impl Rounds {
         match read {
             Ok((config, scheduler)) => {
                 (self.config, self.scheduler) = (Arc::new(config), scheduler);
+                self.next_tick = Duration::ZERO;
                 self.waiting.retain(|job| self.config.schedule(&job.schedule.name).is_some());
                 self.complaints.clear();
                 *self.source.config.write().unwrap_or_else(PoisonError::into_inner) = Arc::clone(&self.config);

@@ -199,7 +199,7 @@ impl Machine {
 }
 
 /// The time of the week on the zone's clock.
-fn local(at: Timestamp, zone: &TimeZone) -> Option<LocalTime> {
+pub(super) fn local(at: Timestamp, zone: &TimeZone) -> Option<LocalTime> {
     let local = at.to_zoned(zone.clone());
     let day = u8::try_from(local.weekday().to_monday_zero_offset()).ok()?;
     let minute = u16::try_from(i32::from(local.hour()) * 60 + i32::from(local.minute())).ok()?;

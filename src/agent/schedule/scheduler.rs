@@ -1,10 +1,11 @@
 use super::Reading;
 use super::elapsed::{Elapsed, Noticed};
-use super::machine::{Due, Kept, Machine, Now, Slot};
+use super::machine::{Due, Kept, Machine, Now, Slot, local};
 use crate::stop::Stop;
 use jiff::Timestamp;
 use jiff::tz::TimeZone;
 use netsonde_contract::agent_config::{AgentConfig, Schedule};
+use netsonde_contract::policy::Hours;
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
 use std::time::Duration;
@@ -18,6 +19,9 @@ const LONGEST_WAIT: Duration = Duration::from_secs(30);
 pub(crate) struct Scheduler {
     elapsed: Elapsed,
     machines: BTreeMap<String, Machine>,
+    /// When nothing is sent that can wait.
+    uploads_quiet: Vec<Hours>,
+    uploads_zone: TimeZone,
 }
 
 /// What stays on disk of all schedules. It is written before a slot is run: a crash then costs that slot and never runs it twice.
@@ -52,10 +56,13 @@ impl Scheduler {
         let present = Now { wall: now.wall, elapsed: ahead.total() };
         let machine = |schedule: &Schedule| {
             let kept = kept.get(&schedule.name).cloned();
-            Ok((schedule.name.clone(), Machine::new(schedule, zone(schedule)?, agent, kept, present)))
+            let about = || format!("the schedule `{}` in line {}", schedule.name, schedule.line);
+            let zone = zone(schedule.zone.as_deref(), about)?;
+            Ok((schedule.name.clone(), Machine::new(schedule, zone, agent, kept, present)))
         };
         let machines = config.schedules.iter().map(machine).collect::<Result<_, Stop>>()?;
-        Ok(Self { elapsed, machines })
+        let uploads_zone = zone(config.upload.zone.as_deref(), || "[upload]".to_owned())?;
+        Ok(Self { elapsed, machines, uploads_quiet: config.upload.quiet.clone(), uploads_zone })
     }
 
     /// What is to run now. A schedule whose last run still goes on is `busy`: its slots wait, and run once.
@@ -75,6 +82,11 @@ impl Scheduler {
             }
         }
         polled
+    }
+
+    /// Whether these are the hours in which nothing is sent that can wait.
+    pub(crate) fn are_uploads_quiet(&self, now: Timestamp) -> bool {
+        local(now, &self.uploads_zone).is_some_and(|time| self.uploads_quiet.iter().any(|hours| hours.contain(time)))
     }
 
     /// Whether these are the schedule's quiet hours.
@@ -111,17 +123,14 @@ impl Scheduler {
     }
 }
 
-/// The zone of a schedule's clock.
+/// The zone of a clock, the machine's own where none is named.
 ///
 /// # Errors
 /// Where this machine does not know it.
-fn zone(schedule: &Schedule) -> Result<TimeZone, Stop> {
-    let Some(name) = &schedule.zone else { return Ok(TimeZone::try_system().unwrap_or(TimeZone::UTC)) };
+fn zone(name: Option<&str>, about: impl FnOnce() -> String) -> Result<TimeZone, Stop> {
+    let Some(name) = name else { return Ok(TimeZone::try_system().unwrap_or(TimeZone::UTC)) };
     TimeZone::get(name).map_err(|_| {
-        Stop::usage(format!(
-            "this machine does not know the time zone `{name}` of the schedule `{}` in line {}",
-            schedule.name, schedule.line
-        ))
-        .next("write an IANA name such as Europe/Berlin or UTC; Debian has them in the package tzdata")
+        Stop::usage(format!("this machine does not know the time zone `{name}` of {}", about()))
+            .next("write an IANA name such as Europe/Berlin or UTC; Debian has them in the package tzdata")
     })
 }

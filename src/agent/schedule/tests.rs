@@ -250,3 +250,17 @@ proptest! {
 fn distinct(slots: &[Slot]) -> bool {
     slots.windows(2).all(|pair| pair[0].number < pair[1].number)
 }
+
+#[test]
+fn hours_in_which_nothing_is_sent_are_those_of_their_own_zone() {
+    let text = "version = 1\n[upload]\nquiet = [\"mon-fri 08:00-18:00\"]\nzone = \"Europe/Berlin\"\n";
+    let config = AgentConfig::parse("agent.toml", text).unwrap();
+    let scheduler = Scheduler::new(&config, "agent", None, &Reading::now()).unwrap();
+    let quiet = |at: &str| scheduler.are_uploads_quiet(at.parse().unwrap());
+    assert!(quiet("2027-01-04T07:30:00Z") && !quiet("2027-01-04T06:30:00Z"), "winter time is an hour ahead");
+    assert!(quiet("2027-07-05T06:30:00Z") && !quiet("2027-07-05T16:30:00Z"), "summer time two");
+    assert!(!quiet("2027-01-02T12:00:00Z"), "a Saturday");
+    let unknown = AgentConfig::parse("agent.toml", &text.replace("Berlin", "Nowhere")).unwrap();
+    let stop = Scheduler::new(&unknown, "agent", None, &Reading::now()).err().unwrap();
+    assert!(stop.message.contains("Europe/Nowhere") && stop.message.contains("[upload]"), "{stop:?}");
+}

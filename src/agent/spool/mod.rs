@@ -189,6 +189,19 @@ impl Spool {
         self.disk.move_to(&folder, &sent)
     }
 
+    /// Notes that a backend that had lost a delivered bundle has it again, with its newer receipt.
+    pub(crate) fn delivered_again(&self, entry: &Entry, receipt: &[u8]) -> io::Result<()> {
+        let folder = self.folder(Stage::Sent, &entry.bundle);
+        self.disk.replace(&folder.join(RECEIPT_FILE), receipt)?;
+        self.disk.replace(&folder.join(ENTRY_FILE), &entry.json()?)
+    }
+
+    /// What was delivered and is still here. Nothing is put aside: a damaged one is told when it is read.
+    pub(crate) fn delivered_entries(&self) -> Vec<Entry> {
+        let read = |folder: &PathBuf| self.read_entry(folder).ok().filter(|entry| entry.delivered.is_some());
+        self.folders(Stage::Sent.folder()).iter().filter_map(read).collect()
+    }
+
     /// Notes that sending failed: when it is tried again is on the disk, so that a restart does not try everything at once.
     pub(crate) fn tried(&self, entry: &Entry, tries: Tries) -> io::Result<()> {
         let folder = self.folder(Stage::Ready, &entry.bundle);
@@ -197,7 +210,11 @@ impl Spool {
 
     /// The entry of a bundle that waits to be sent or was never meant to be.
     pub(crate) fn find_ready(&self, bundle: &BundleId) -> Option<Entry> {
-        self.read_entry(&self.folder(Stage::Ready, bundle)).ok()
+        self.find(Stage::Ready, bundle)
+    }
+
+    pub(crate) fn find(&self, stage: Stage, bundle: &BundleId) -> Option<Entry> {
+        self.read_entry(&self.folder(stage, bundle)).ok()
     }
 
     /// How many wait to be sent, or were never meant to be: the folders are counted, and nothing is read.
@@ -219,10 +236,6 @@ impl Spool {
     }
 
     /// The receipt of a delivered bundle.
-    #[cfg_attr(
-        not(any(test, feature = "faults")),
-        expect(dead_code, reason = "a backend that was restored asks for bundles, not for receipts")
-    )]
     pub(crate) fn receipt(&self, bundle: &BundleId) -> io::Result<Vec<u8>> {
         self.disk.files().read(&self.folder(Stage::Sent, bundle).join(RECEIPT_FILE))
     }

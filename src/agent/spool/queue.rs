@@ -16,7 +16,7 @@ pub(crate) struct Link {
 }
 
 impl Link {
-    fn allows(self, sending: UploadWhen) -> bool {
+    pub(crate) fn allows(self, sending: UploadWhen) -> bool {
         match sending {
             UploadWhen::Now => true,
             UploadWhen::Later => !self.metered && !self.quiet,

@@ -2,10 +2,11 @@ use crate::identity::Identity;
 use crate::stop::Stop;
 use crate::upload::{Backend, NoAnswer, Reply, RequestSigner};
 use netsonde_contract::api::fleet::{CheckIn, CheckedIn, Introduce, Introduced, Progress, StateReport, Work};
+use netsonde_contract::api::have::{Have, Wanted};
 use netsonde_contract::api::health::{HealthHeard, HealthReport};
 use netsonde_contract::api::protocol::TooOld;
 use netsonde_contract::api::{Problem, ProblemCode, path};
-use netsonde_contract::id::OrderId;
+use netsonde_contract::id::{BundleId, OrderId};
 use netsonde_contract::trust::Anchor;
 use netsonde_probes::clock::Clock;
 use netsonde_probes::context::ProxyChoice;
@@ -130,6 +131,11 @@ impl Client {
     /// How the scheduled checks are, and what changed.
     pub(crate) async fn health(&self, report: &HealthReport) -> Result<HealthHeard, Fault> {
         self.ask(Method::POST, path::OWN_HEALTH, Some(report), PATIENCE).await
+    }
+
+    /// Which of these delivered bundles the backend has lost.
+    pub(crate) async fn have(&self, bundles: Vec<BundleId>) -> Result<Wanted, Fault> {
+        self.ask(Method::POST, path::HAVE, Some(&Have { bundles }), PATIENCE).await
     }
 
     async fn tell(&self, path: &str, body: &impl Serialize) -> Result<(), Fault> {

@@ -1,4 +1,5 @@
 use super::answer::{Answer, Body};
+use super::retry_after;
 use super::signer::RequestSigner;
 use crate::stop::with_causes;
 use netsonde_contract::api::{self, Problem, TicketState};
@@ -7,8 +8,9 @@ use netsonde_contract::pin::{self, Pin};
 use netsonde_contract::receipt;
 use netsonde_contract::target::{Target, TargetForm};
 use netsonde_contract::ticket::Ticket;
+use netsonde_probes::clock::Clock;
 use netsonde_probes::context::ProxyChoice;
-use reqwest::header::{CONTENT_TYPE, HeaderMap, RETRY_AFTER};
+use reqwest::header::{CONTENT_TYPE, DATE, HeaderMap, RETRY_AFTER};
 use reqwest::{Client, Method, Proxy, RequestBuilder, Response, redirect};
 use std::error::Error;
 use std::net::IpAddr;
@@ -19,6 +21,9 @@ use std::time::Duration;
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(8);
 /// Between two pieces of an answer. The backend verifies and stores a whole bundle before its last answer.
 const READ_TIMEOUT: Duration = Duration::from_secs(60);
+/// For one request of an upload, from its first byte to the answer's last: a part's time at the backend, and its verification. What answers byte
+/// by byte for ever is left then.
+const LONGEST: Duration = Duration::from_secs(180);
 /// For the question whether a ticket is still good, which must not hold up a run.
 const STATE_TIMEOUT: Duration = Duration::from_secs(6);
 /// Answers are receipts and problem documents; what is longer is neither.
@@ -32,6 +37,8 @@ pub(crate) struct Backend {
     client: Client,
     /// Signs every request, where an enrolled agent sends it.
     signer: Option<Arc<RequestSigner>>,
+    /// The bound on one request of an upload.
+    longest: Duration,
 }
 
 /// What became of an agent's request.
@@ -101,7 +108,13 @@ impl Backend {
             }
         };
         let client = builder.build().map_err(|error| format!("the HTTP client cannot be made: {}", with_causes(&error)))?;
-        Ok(Self { base: base.to_owned(), client, signer: None })
+        Ok(Self { base: base.to_owned(), client, signer: None, longest: LONGEST })
+    }
+
+    /// The same with less patience.
+    #[cfg(test)]
+    pub(super) fn hurried(self, longest: Duration) -> Self {
+        Self { longest, ..self }
     }
 
     /// The same, with every request signed.
@@ -124,7 +137,7 @@ impl Backend {
         let headers = response.headers().clone();
         let bytes = bounded(response, MAX_REPLY_BYTES).await?;
         let problem = is_problem(&headers).then(|| serde_json::from_slice(&bytes).ok()).flatten();
-        let retry_after = number(&headers, RETRY_AFTER.as_str()).map(Duration::from_secs);
+        let retry_after = wanted_rest(&headers);
         Ok(Reply { status, retry_after, problem, bytes })
     }
 
@@ -155,7 +168,7 @@ impl Backend {
 
     /// Sends an upload's request and reads the parts of the answer that matter.
     pub(crate) async fn answer(&self, request: RequestBuilder) -> Result<Answer, NoAnswer> {
-        let response = self.send(request).await?;
+        let response = self.send(request.timeout(self.longest)).await?;
         let status = response.status().as_u16();
         let headers = response.headers().clone();
         let bytes = bounded(response, MAX_ANSWER_BYTES).await?;
@@ -172,7 +185,7 @@ impl Backend {
             offset: number(&headers, api::header::UPLOAD_OFFSET),
             complete: text(&headers, api::header::UPLOAD_COMPLETE) == Some("?1"),
             max_append: text(&headers, api::header::UPLOAD_LIMIT).and_then(max_append),
-            retry_after: number(&headers, RETRY_AFTER.as_str()).map(Duration::from_secs),
+            retry_after: wanted_rest(&headers),
             body,
         })
     }
@@ -224,6 +237,12 @@ fn certificate_refused(error: &(dyn Error + 'static)) -> bool {
 pub(crate) fn is_loopback(base: &str) -> bool {
     Target::parse(base, TargetForm::Url)
         .is_ok_and(|target| target.host == "localhost" || target.address().is_some_and(|address| address.is_loopback()))
+}
+
+/// `Retry-After`, by the clock of whoever answered.
+fn wanted_rest(headers: &HeaderMap) -> Option<Duration> {
+    let wanted = text(headers, RETRY_AFTER.as_str())?;
+    retry_after::parse(wanted, text(headers, DATE.as_str()), Clock::start().wall())
 }
 
 fn text<'a>(headers: &'a HeaderMap, name: &str) -> Option<&'a str> {

@@ -11,6 +11,8 @@ use std::time::Duration;
 const MAX_FAILURES: u32 = 6;
 /// Before it ever answered: the machine most likely cannot reach it, and a person waits for the result.
 const MAX_FAILURES_UNHEARD: u32 = 3;
+/// A part that got no answer twice is sent again in smaller ones, down to this: on the slowest line it is through in less than a minute.
+const SMALLEST_PART: u64 = 64 << 10;
 /// Requests in all. The largest bundle takes sixteen appends; a backend that leads in circles is left here.
 const MAX_REQUESTS: u32 = 200;
 const FIRST_DELAY: Duration = Duration::from_secs(1);
@@ -63,6 +65,9 @@ pub(crate) struct Machine {
     length: u64,
     location: Option<String>,
     max_append: u64,
+    /// A part is never longer, whatever the backend takes.
+    most_append: u64,
+    most_requests: u32,
     state: State,
     failures: u32,
     heard: bool,
@@ -78,12 +83,27 @@ impl Machine {
             length,
             location: None,
             max_append: MAX_APPEND_BYTES,
+            most_append: MAX_APPEND_BYTES,
+            most_requests: MAX_REQUESTS,
             state: State::Creating,
             failures: 0,
             heard: false,
             requests: 0,
             chance,
         }
+    }
+
+    /// The same in parts of so many bytes at most, of which there may be many.
+    pub(crate) fn in_parts_of(self, most: u64) -> Self {
+        let mut machine = self;
+        machine.limit_parts(most.clamp(1, MAX_APPEND_BYTES));
+        machine
+    }
+
+    fn limit_parts(&mut self, most: u64) {
+        let more = u32::try_from(self.length / most.max(1)).unwrap_or(u32::MAX);
+        (self.most_append, self.most_requests) = (most, MAX_REQUESTS.saturating_add(more));
+        self.max_append = self.max_append.min(most);
     }
 
     pub(crate) fn next(&self) -> Action {
@@ -105,6 +125,11 @@ impl Machine {
             Event::Waited => self.resume(),
             Event::Unanswered(reason) => {
                 self.count_request();
+                // A line may be too slow for a whole part within the time that either side waits; one that was cut once is not.
+                let is_slow = matches!(self.state, State::Appending { .. }) && self.failures > 0;
+                if is_slow && self.max_append > SMALLEST_PART {
+                    self.limit_parts((self.max_append / 4).max(SMALLEST_PART));
+                }
                 self.retry(None, reason);
             }
             Event::Answered(answer) => {
@@ -120,7 +145,7 @@ impl Machine {
             (State::Ended(_), ..) => {}
             (_, 200, Body::Receipt(receipt)) => self.end(Action::Done(receipt.clone())),
             (State::Creating, 201, _) => {
-                self.max_append = answer.max_append.unwrap_or(MAX_APPEND_BYTES).clamp(1, MAX_APPEND_BYTES);
+                self.max_append = answer.max_append.unwrap_or(MAX_APPEND_BYTES).clamp(1, self.most_append);
                 match answer.location {
                     Some(location) => {
                         self.location = Some(location);
@@ -165,7 +190,7 @@ impl Machine {
                 self.retry(None, problem.to_string());
             }
             (Some(Code::NotFound), _) if appending => self.doubt(State::Creating, "the upload is forgotten again and again"),
-            (Some(Code::RateLimited | Code::Internal | Code::Unavailable), _) => {
+            (Some(Code::RateLimited | Code::Internal | Code::Unavailable | Code::StorageFull), _) => {
                 self.retry(answer.retry_after, problem.to_string())
             }
             (None, _) if problem.status == 429 || problem.status >= 500 => self.retry(answer.retry_after, problem.to_string()),
@@ -214,8 +239,8 @@ impl Machine {
 
     fn count_request(&mut self) {
         self.requests += 1;
-        if self.requests >= MAX_REQUESTS {
-            let reason = format!("{MAX_REQUESTS} requests did not deliver it");
+        if self.requests >= self.most_requests {
+            let reason = format!("{} requests did not deliver it", self.requests);
             self.fail(Failure::GaveUp { reason, retry_after: None });
         }
     }

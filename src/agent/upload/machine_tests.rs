@@ -192,3 +192,31 @@ fn nonsense_is_an_end_and_not_a_loop() {
         assert!(matches!(machine.next(), Action::Failed(Failure::Unexpected(_))), "{event:?}");
     }
 }
+
+#[test]
+fn a_line_that_is_too_slow_for_a_part_is_given_smaller_ones() {
+    let megabytes = 8 << 20;
+    let mut machine = Machine::new(megabytes, || 0.0);
+    machine.handle(Event::Answered(Answer { location: Some(HERE.into()), offset: Some(0), ..status(201) }));
+    let mut lengths = Vec::new();
+    for _ in 0..5 {
+        match machine.next() {
+            Action::Append { length, .. } => lengths.push(length >> 10),
+            other => panic!("{other:?}"),
+        }
+        machine.handle(lost());
+        machine.handle(Event::Waited);
+        machine.handle(Event::Answered(Answer { offset: Some(0), ..status(204) }));
+    }
+    assert_eq!(lengths, [4_096, 4_096, 1_024, 256, 64]);
+    // Many small parts are no circle.
+    let mut offset = 0;
+    while let Action::Append { length, .. } = machine.next() {
+        offset += length;
+        machine.handle(Event::Answered(Answer { offset: Some(offset), ..status(204) }));
+        if offset == megabytes {
+            break;
+        }
+    }
+    assert_eq!(offset, megabytes);
+}

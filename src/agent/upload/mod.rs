@@ -7,11 +7,16 @@ mod answer;
 mod backend;
 /// Answers in, requests out.
 mod machine;
+/// How fast a bundle may go.
+mod pace;
+/// How long a backend wants to be left alone.
+mod retry_after;
 /// An enrolled agent's signature on its requests.
 mod signer;
 
 pub(crate) use answer::Failure;
 pub(crate) use backend::{Backend, NoAnswer, Reply, TlsTrust, is_loopback};
+pub(crate) use pace::Pace;
 pub(crate) use signer::RequestSigner;
 
 use crate::interruption::Interruption;
@@ -25,7 +30,7 @@ use netsonde_contract::bundle::hexadecimal;
 use netsonde_contract::id::BundleId;
 use netsonde_contract::receipt::Receipt;
 use netsonde_contract::ticket::Ticket;
-use reqwest::header::CONTENT_TYPE;
+use reqwest::header::{CONTENT_LENGTH, CONTENT_TYPE};
 use reqwest::{Method, RequestBuilder};
 use sha2::{Digest, Sha256};
 
@@ -66,23 +71,31 @@ pub(crate) enum NotDelivered {
 }
 
 /// Sends the parcel until there is a valid receipt, a refusal, or no use in trying on.
-pub(crate) async fn send(backend: &Backend, parcel: &Parcel<'_>, interruption: &Interruption) -> Result<Delivered, NotDelivered> {
+pub(crate) async fn send(
+    backend: &Backend,
+    parcel: &Parcel<'_>,
+    pace: &Pace,
+    interruption: &Interruption,
+) -> Result<Delivered, NotDelivered> {
     tokio::select! {
         biased;
         () = interruption.came() => Err(NotDelivered::Failed(Failure::Interrupted)),
-        sent = drive(backend, parcel) => sent,
+        sent = drive(backend, parcel, pace) => sent,
     }
 }
 
-async fn drive(backend: &Backend, parcel: &Parcel<'_>) -> Result<Delivered, NotDelivered> {
-    let mut machine = Machine::new(u64::try_from(parcel.bytes.len()).unwrap_or(u64::MAX), crate::state::chance);
+async fn drive(backend: &Backend, parcel: &Parcel<'_>, pace: &Pace) -> Result<Delivered, NotDelivered> {
+    let length = u64::try_from(parcel.bytes.len()).unwrap_or(u64::MAX);
+    let mut machine = Machine::new(length, crate::state::chance).in_parts_of(pace.most_in_a_part());
     loop {
         let request = match machine.next() {
             Action::Create => create(backend, parcel),
             Action::Ask { location } => {
                 backend.request(Method::HEAD, &location).header(header::DRAFT_INTEROP, api::DRAFT_INTEROP_VERSION)
             }
-            Action::Append { location, offset, length, last } => append(backend, parcel, &location, offset, length, last),
+            Action::Append { location, offset, length, last } => {
+                append(backend, parcel, pace, &location, Piece { offset, length, last })
+            }
             Action::Wait(delay) => {
                 tokio::time::sleep(delay).await;
                 machine.handle(Event::Waited);
@@ -113,11 +126,21 @@ fn create(backend: &Backend, parcel: &Parcel<'_>) -> RequestBuilder {
             let proof = ticket.proof_key().proof(&ticket.id, &parcel.key, &ticket.receipt_key);
             request.header(header::TICKET, ticket.id.as_str()).header(header::PROOF, proof)
         }
-        Errand::Order { .. } | Errand::Scheduled { .. } => request,
+        Errand::Order { .. } => request,
+        // What goes beyond the day's bounds is then refused before it is sent.
+        Errand::Scheduled { .. } => request.header(header::SCHEDULED, "?1"),
     }
 }
 
-fn append(backend: &Backend, parcel: &Parcel<'_>, location: &str, offset: u64, length: u64, last: bool) -> RequestBuilder {
+/// One part of the bundle.
+struct Piece {
+    offset: u64,
+    length: u64,
+    last: bool,
+}
+
+fn append(backend: &Backend, parcel: &Parcel<'_>, pace: &Pace, location: &str, piece: Piece) -> RequestBuilder {
+    let Piece { offset, length, last } = piece;
     // The machine keeps both within the parcel's length, which is one of memory.
     let begin = usize::try_from(offset).unwrap_or(usize::MAX).min(parcel.bytes.len());
     let end = begin.saturating_add(usize::try_from(length).unwrap_or(usize::MAX)).min(parcel.bytes.len());
@@ -129,7 +152,9 @@ fn append(backend: &Backend, parcel: &Parcel<'_>, location: &str, offset: u64, l
         .header(header::UPLOAD_OFFSET, offset)
         .header(header::UPLOAD_COMPLETE, if last { "?1" } else { "?0" })
         .header(header::CONTENT_DIGEST, format!("sha-256=:{}:", STANDARD.encode(Sha256::digest(&part))))
-        .body(part)
+        // A body that comes piece by piece does not tell its length itself.
+        .header(CONTENT_LENGTH, part.len())
+        .body(pace.body(part))
 }
 
 /// Holds the receipt against what was sent: signed by a key that may, for this very file and this ticket.

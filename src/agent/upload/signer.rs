@@ -32,7 +32,12 @@ impl RequestSigner {
     /// # Errors
     /// In words, where the system gives no random bytes or the request has no host.
     pub(super) fn sign(&self, request: &mut Request) -> Result<(), String> {
-        let digest = content_digest(request.body().and_then(|body| body.as_bytes()).unwrap_or_default());
+        // Whoever sends a body piece by piece has said its digest already.
+        let said = request.headers().get(netsonde_contract::api::header::CONTENT_DIGEST).and_then(|value| value.to_str().ok());
+        let digest = match said {
+            Some(digest) => digest.to_owned(),
+            None => content_digest(request.body().and_then(|body| body.as_bytes()).unwrap_or_default()),
+        };
         let url = request.url();
         let host = url.host_str().ok_or("the request has no host")?.to_ascii_lowercase();
         let authority = url.port().map_or(host.clone(), |port| format!("{host}:{port}"));

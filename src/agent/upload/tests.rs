@@ -1,8 +1,10 @@
 use super::*;
 use crate::ticket::tests::sample;
 use ed25519_dalek::SigningKey;
+use netsonde_contract::agent_config::Rate;
 use netsonde_contract::id::CaseId;
 use netsonde_contract::receipt;
+use netsonde_probes::clock::Clock;
 use netsonde_probes::context::ProxyChoice;
 use std::io::{BufRead, BufReader, Read, Write};
 use std::net::{TcpListener, TcpStream};
@@ -83,6 +85,7 @@ struct Scene {
     ticket: Ticket,
     bundle: BundleId,
     agent: SigningKey,
+    pace: Pace,
 }
 
 const BYTES: &[u8] = b"a small bundle";
@@ -91,7 +94,7 @@ impl Scene {
     fn new() -> Self {
         let _ = rustls::crypto::aws_lc_rs::default_provider().install_default();
         let ticket = sample(&SigningKey::from_bytes(&[1; 32]));
-        Self { ticket, bundle: BundleId::new("ab".repeat(32)), agent: SigningKey::from_bytes(&[2; 32]) }
+        Self { ticket, bundle: BundleId::new("ab".repeat(32)), agent: SigningKey::from_bytes(&[2; 32]), pace: Pace::FREE }
     }
 
     fn receipt_by(&self, signer: u8) -> Vec<u8> {
@@ -108,7 +111,7 @@ impl Scene {
             bytes: Bytes::from_static(BYTES),
             key: self.agent.verifying_key(),
         };
-        let sent = drive(&backend, &parcel).await;
+        let sent = drive(&backend, &parcel, &self.pace).await;
         let seen = seen.lock().unwrap().clone();
         (sent, seen)
     }
@@ -162,4 +165,39 @@ async fn a_refusal_is_told_in_the_backends_words() {
     let Err(NotDelivered::Failed(failure)) = sent else { panic!("{sent:?}") };
     assert_eq!(failure.to_string(), "the backend refused it: used on Monday (ticket_used)");
     assert_eq!(seen.len(), 1, "a refusal is not tried again");
+}
+
+#[tokio::test]
+async fn a_capped_bundle_goes_piece_by_piece_with_its_length_and_digest_said_before() {
+    let mut scene = Scene::new();
+    scene.pace = Pace::of(Rate::new(1_000), Clock::start());
+    let script = vec![created(), answer("204 No Content\r\nUpload-Offset: 10", b""), scene.receipt_by(1)];
+    let (sent, seen) = scene.send(script).await;
+    sent.unwrap();
+    assert_eq!((seen[1].body.as_slice(), seen[1].header("content-length")), (&BYTES[..10], Some("10")));
+    assert_eq!((seen[2].body.as_slice(), seen[2].header("transfer-encoding")), (&BYTES[10..], None));
+    let digest = format!("sha-256=:{}:", STANDARD.encode(Sha256::digest(&BYTES[10..])));
+    assert_eq!(seen[2].header(header::CONTENT_DIGEST), Some(digest.as_str()));
+}
+
+#[tokio::test]
+async fn an_answer_that_drips_in_for_ever_is_left() {
+    let _ = rustls::crypto::aws_lc_rs::default_provider().install_default();
+    let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let base = format!("http://{}", listener.local_addr().unwrap());
+    tokio::spawn(async move {
+        while let Ok((mut stream, _)) = listener.accept().await {
+            tokio::spawn(async move {
+                use tokio::io::AsyncWriteExt;
+                let _ = stream.write_all(b"HTTP/1.1 200 OK\r\nContent-Length: 100000\r\n\r\n").await;
+                let mut drip = tokio::time::interval(std::time::Duration::from_millis(20));
+                while stream.write_all(b".").await.is_ok() {
+                    drip.tick().await;
+                }
+            });
+        }
+    });
+    let backend = Backend::at(&base, None, &ProxyChoice::None).unwrap().hurried(std::time::Duration::from_millis(300));
+    let asked = backend.answer(backend.request(Method::POST, api::path::UPLOADS).body(Bytes::new())).await;
+    assert!(matches!(asked, Err(NoAnswer::Unreachable(_))), "{asked:?}");
 }

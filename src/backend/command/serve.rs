@@ -14,6 +14,7 @@ use crate::store::{Setting, Sqlite, Store};
 use crate::{accept, health};
 use anyhow::{Context, bail};
 use clap::Args;
+use netsonde_disk::Disk;
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -64,6 +65,8 @@ pub(crate) struct Running {
     _lock: std::fs::File,
 }
 
+/// For the database to fold its log into its file, at the end; a kill instead costs nothing but the next start's time.
+const CLOSING: Duration = Duration::from_secs(5);
 /// Between two sweeps of what nobody continued.
 const SWEEP_EVERY: Duration = Duration::from_secs(3600);
 
@@ -113,6 +116,7 @@ impl Running {
         let lock = home.lock()?;
         // Before the receipt key is made: what belongs to a database must never be there without one.
         let store = Sqlite::open(&home.database()).await?;
+        store.expect_whole().await?;
         expect_own_database(&home, &store).await?;
         let receipt_key = home.receipt_key()?;
         let listener = TcpListener::bind(listen).await.with_context(|| format!("cannot listen on {listen}"))?;
@@ -123,8 +127,8 @@ impl Running {
         let tls = tls.map(TlsFiles::server_config).transpose().context("the TLS key does not work")?;
         let app = App::new(Parts {
             store: Arc::new(store),
-            blobs: Blobs::in_folder(&home.blobs())?,
-            staging: Staging::in_folder(&home.uploads()),
+            blobs: Blobs::in_folder(&home.blobs(), Disk::system()),
+            staging: Staging::in_folder(&home.uploads(), Disk::system()),
             clock,
             limits,
             place: Place { url, tls_pin },
@@ -173,6 +177,9 @@ impl Running {
         app.tasks.close();
         if tokio::time::timeout(app.limits.drain, app.tasks.wait()).await.is_err() {
             tracing::warn!("a bundle was still being stored; nothing that was acknowledged is lost");
+        }
+        if tokio::time::timeout(CLOSING, app.store.close()).await.is_err() {
+            tracing::warn!("the database was still at work; its log is read at the next start");
         }
     }
 }

@@ -10,6 +10,7 @@ use ed25519_dalek::VerifyingKey;
 use netsonde_contract::bundle;
 use netsonde_contract::id::AgentId;
 use netsonde_contract::receipt::Receipt;
+use netsonde_disk::Disk;
 use std::io::Write;
 use std::process::ExitCode;
 
@@ -38,8 +39,8 @@ impl Verify {
         let home = Home::existing(&self.data.path()?)?;
         let store = Sqlite::open_to_read(&home.database()).await?;
         let receipt_key = home.existing_receipt_key()?.verifying_key();
-        let staging = Staging::in_folder(&home.uploads());
-        let mut report = verify(&store, &Blobs::in_folder(&home.blobs())?, &staging, &receipt_key).await?;
+        let staging = Staging::in_folder(&home.uploads(), Disk::system());
+        let mut report = verify(&store, &Blobs::in_folder(&home.blobs(), Disk::system()), &staging, &receipt_key).await?;
         if store.setting(Setting::Installation).await? != home.installation()? {
             report.faults.push(("database".into(), "it belongs to another installation than its directory".into()));
         }

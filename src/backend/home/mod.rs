@@ -15,6 +15,7 @@ pub(crate) use tls_files::TlsFiles;
 use ed25519_dalek::SigningKey;
 use ed25519_dalek::pkcs8::spki::der::pem::LineEnding;
 use ed25519_dalek::pkcs8::{DecodePrivateKey, EncodePrivateKey};
+use netsonde_disk::Disk;
 use std::fs::{File, OpenOptions, TryLockError};
 use std::path::{Path, PathBuf};
 
@@ -51,7 +52,8 @@ impl Home {
         let home = Self { root: root.to_owned() };
         home.refuse_lost_database()?;
         for folder in [home.root.clone(), home.blobs(), home.uploads(), home.tls()] {
-            private_file::create_folder(&folder).map_err(|source| HomeError::File { path: folder, source })?;
+            let made = private_file::create_folder(&folder).and_then(|()| Disk::system().make_folder(&folder));
+            made.map_err(|source| HomeError::File { path: folder, source })?;
         }
         // SQLite gives its own files the permissions of the database, which is readable by all where SQLite itself makes it.
         let database = home.database();

@@ -51,8 +51,7 @@ async fn append_whole(app: Arc<App>, turn: Turn, part: Part) -> Result<Progress,
         .next_step("Send the rest, and only the last part with Upload-Complete: ?1."));
     }
     if !bytes.is_empty() {
-        app.staging.append(&upload.id, offset, &bytes).await.map_err(Refused::internal)?;
-        drop(bytes);
+        app.staging.append(&upload.id, offset, bytes).await.map_err(Refused::internal)?;
         if !app.store.advance_upload(&upload.id, offset, end, app.clock.now()).await? {
             return Err(fenced());
         }

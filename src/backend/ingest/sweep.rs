@@ -20,6 +20,7 @@ pub(crate) struct Swept {
 /// stored.
 pub(crate) async fn sweep_at_start(app: &App) -> Result<Swept, Refused> {
     let mut swept = sweep_stale(app).await?;
+    app.blobs.sweep_unfinished().await.map_err(Refused::internal)?;
     take_back(app).await?;
     for digest in app.blobs.list().await.map_err(Refused::internal)? {
         if app.store.names_blob(&digest).await? {

@@ -18,6 +18,7 @@ mod health;
 mod health_rows;
 mod rows;
 mod sqlite;
+mod trouble;
 mod waves;
 
 pub(crate) use fleet::FleetStore;
@@ -32,6 +33,7 @@ pub(crate) use health_rows::{
 };
 pub(crate) use rows::{Accepted, BundleRow, CaseRow, Origin, Sender, SessionRow, Setting, TicketRow, TicketStatus, UploadRow};
 pub(crate) use sqlite::Sqlite;
+pub(crate) use trouble::{DAMAGED, Trouble};
 pub(crate) use waves::assign as assign_waves;
 
 use async_trait::async_trait;
@@ -45,6 +47,8 @@ pub(crate) enum StoreError {
     Database { doing: &'static str, source: sqlx::Error },
     #[error("the database has shape {found} and this version reads {expected}; use the netsonde-backend that last served it")]
     OtherVersion { found: i64, expected: i64 },
+    #[error("{DAMAGED} ({found})")]
+    Damaged { found: String },
     #[error("the database could not be brought to this version's shape")]
     Migration(#[source] sqlx::migrate::MigrateError),
 }
@@ -53,6 +57,8 @@ pub(crate) enum StoreError {
 pub(crate) trait Store: FleetStore + HealthStore {
     /// Reads and writes something, so that a full disk or a lost file shows.
     async fn check(&self) -> Result<(), StoreError>;
+    /// Ends all use of the database, at the end of a server's life: what was logged is folded into its file.
+    async fn close(&self);
     /// What the database finds wrong with itself, in its own words.
     async fn faults(&self) -> Result<Vec<String>, StoreError>;
 

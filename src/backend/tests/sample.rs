@@ -146,6 +146,7 @@ fn document(ticket: &Ticket) -> Document {
             ping_sockets: true,
             elevated: false,
             began,
+            confinement: None,
         },
         state: State::AsExpected,
         bundle: None,

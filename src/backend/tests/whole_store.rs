@@ -5,6 +5,7 @@ use crate::command::{Report, verify_store};
 use crate::ingest::sweep_stale;
 use crate::staging::Staging;
 use netsonde_contract::api::{CaseSummary, path};
+use netsonde_disk::Disk;
 use std::time::Duration;
 
 #[tokio::test]
@@ -28,7 +29,7 @@ async fn a_restart_keeps_everything_and_sweeps_what_nobody_was_promised() {
 
 impl Server {
     async fn verified(&self) -> Report {
-        let (app, staging) = (&self.app, Staging::in_folder(&self.data("uploads")));
+        let (app, staging) = (&self.app, Staging::in_folder(&self.data("uploads"), Disk::system()));
         verify_store(&*app.store, &app.blobs, &staging, &app.receipt_key.verifying_key()).await.unwrap()
     }
 

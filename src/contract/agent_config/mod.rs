@@ -7,9 +7,11 @@ mod cron;
 mod parse;
 #[cfg(test)]
 mod tests;
+mod upload;
 
 pub use cron::{Cron, CronError};
 pub use parse::TEMPLATE;
+pub use upload::{Metered, Rate, Upload};
 
 use crate::config_error::ConfigError;
 use crate::policy::{Hours, NamePattern};
@@ -40,6 +42,7 @@ pub struct AgentConfig {
     pub schedules: Vec<Schedule>,
     pub silences: Vec<Silence>,
     pub metrics: Option<Metrics>,
+    pub upload: Upload,
 }
 
 /// `[metrics]`: what is served on this machine, to this machine.

@@ -2,7 +2,7 @@
 
 use super::{
     AgentConfig, Cron, CronError, LONGEST_INTERVAL, LONGEST_JITTER, LONGEST_SPLAY, MAX_BYTES, MAX_SCHEDULES, MAX_SILENCES,
-    Metrics, Probes, SHORTEST_INTERVAL, Schedule, Silence, Thresholds, Timing, UploadWhen,
+    Metered, Metrics, Probes, Rate, SHORTEST_INTERVAL, Schedule, Silence, Thresholds, Timing, Upload, UploadWhen,
 };
 use crate::config_error::{ConfigError, Source};
 use crate::config_table::Table;
@@ -14,7 +14,8 @@ use std::net::SocketAddr;
 use std::time::Duration;
 use toml::de::DeTable;
 
-const TABLES: [&str; 4] = ["version", "schedule", "silence", "metrics"];
+const TABLES: [&str; 5] = ["version", "schedule", "silence", "metrics", "upload"];
+const UPLOAD: [&str; 4] = ["max_rate", "metered", "quiet", "zone"];
 const METRICS: [&str; 3] = ["listen", "probe", "allow"];
 /// More patterns than this nobody reads.
 const MAX_ALLOWED: usize = 256;
@@ -62,7 +63,27 @@ pub(super) fn parse(origin: &str, text: &str) -> Result<AgentConfig, ConfigError
     if let Some(value) = root.table.get("metrics") {
         config.metrics = Some(metrics(&root.sub(value, "metrics")?)?);
     }
+    if let Some(value) = root.table.get("upload") {
+        config.upload = upload(&root.sub(value, "upload")?)?;
+    }
     Ok(config)
+}
+
+fn upload(table: &Table<'_>) -> Result<Upload, ConfigError> {
+    table.refuse_unknown_keys("key", &UPLOAD)?;
+    let rate = || {
+        let (text, span) = table.spanned_text("max_rate")?;
+        text.parse::<Rate>().map_err(|()| {
+            let help = "write it as \"250kB/s\", \"2MB/s\", \"2000kbit/s\" or \"16Mbit/s\"; from 1 kB/s to 1250 MB/s";
+            table.source.error(span, format!("`{text}` is no rate")).with_help(help)
+        })
+    };
+    Ok(Upload {
+        max_rate: table.table.get("max_rate").map(|_| rate()).transpose()?,
+        metered: table.optional_word("metered", "answer", &Metered::ALL)?.unwrap_or_default(),
+        quiet: quiet(table)?,
+        zone: table.table.get("zone").map(|_| filled(table, "zone")).transpose()?,
+    })
 }
 
 fn metrics(table: &Table<'_>) -> Result<Metrics, ConfigError> {

@@ -213,6 +213,7 @@ problem_codes! {
     RateLimited "rate_limited" 429 "Too many requests",
     Internal "internal" 500 "Something went wrong on the server",
     Unavailable "unavailable" 503 "The server cannot take this now",
+    StorageFull "storage_full" 507 "The server has no room for this",
 }
 
 impl ProblemCode {

@@ -51,6 +51,7 @@ fn document() -> Document {
             ping_sockets: true,
             elevated: false,
             began,
+            confinement: None,
         },
         state: State::AsExpected,
         bundle: None,

@@ -158,6 +158,7 @@ impl Bundle {
             ping_sockets: false,
             elevated: false,
             began: self.predicate.clocks.began,
+            confinement: None,
         }
     }
 }

@@ -38,6 +38,7 @@ impl Scene {
             ping_sockets: false,
             elevated: false,
             began: timestamp("2026-05-15T12:00:00Z"),
+            confinement: None,
         };
         Self { outcomes: Vec::new(), environment, target: Some(parse(target)) }
     }

@@ -28,7 +28,7 @@ mod tickets;
 mod uploads;
 mod work;
 
-use super::{Accepted, BundleRow, CaseRow, SessionRow, Setting, Store, StoreError, TicketRow, UploadRow};
+use super::{Accepted, BundleRow, CaseRow, SessionRow, Setting, Store, StoreError, TicketRow, Trouble, UploadRow};
 use async_trait::async_trait;
 use jiff::Timestamp;
 use netsonde_contract::id::{BundleId, CaseId, TicketId};
@@ -61,10 +61,13 @@ impl Sqlite {
             .synchronous(SqliteSynchronous::Full)
             .foreign_keys(true)
             .busy_timeout(BUSY);
-        let database = |doing| move |source| StoreError::Database { doing, source };
+        let database = |doing| move |source| damaged_or(doing, source);
         let writer =
             SqlitePoolOptions::new().max_connections(1).connect_with(options.clone()).await.map_err(database("open its file"))?;
-        Migrator::with_migrations(migrations()).run(&writer).await.map_err(StoreError::Migration)?;
+        Migrator::with_migrations(migrations()).run(&writer).await.map_err(|error| match Trouble::of(&error) {
+            Trouble::Damaged => StoreError::Damaged { found: error.to_string() },
+            _ => StoreError::Migration(error),
+        })?;
         let reader = SqlitePoolOptions::new()
             .max_connections(READERS)
             .connect_with(options.read_only(true).create_if_missing(false))
@@ -96,8 +99,38 @@ impl Sqlite {
         Ok(Self { writer: reader.clone(), reader })
     }
 
+    /// Looks at every page once, before anybody relies on them.
+    ///
+    /// # Errors
+    /// Where one is damaged.
+    pub(crate) async fn expect_whole(&self) -> Result<(), StoreError> {
+        // The first thing that is wrong is reason enough.
+        let found: Result<String, _> = sqlx::query_scalar("PRAGMA quick_check(1)").fetch_one(&self.reader).await;
+        match found {
+            Ok(found) if found == "ok" => Ok(()),
+            Ok(found) => Err(StoreError::Damaged { found }),
+            Err(error) => Err(damaged_or("check itself", error)),
+        }
+    }
+
     async fn begin(&self) -> sqlx::Result<Transaction<'static, sqlx::Sqlite>> {
-        self.writer.begin_with("BEGIN IMMEDIATE").await
+        const BEGIN: &str = "BEGIN IMMEDIATE";
+        match self.writer.begin_with(BEGIN).await {
+            // Where the disk is full or broken, SQLite itself ends a transaction, of which the connection's own count does not hear: that connection
+            // would begin none ever again.
+            Err(sqlx::Error::InvalidSavePointStatement) => {
+                self.writer.acquire().await?.close().await?;
+                self.writer.begin_with(BEGIN).await
+            }
+            begun => begun,
+        }
+    }
+}
+
+fn damaged_or(doing: &'static str, source: sqlx::Error) -> StoreError {
+    match Trouble::of(&source) {
+        Trouble::Damaged => StoreError::Damaged { found: source.to_string() },
+        _ => StoreError::Database { doing, source },
     }
 }
 
@@ -118,6 +151,11 @@ fn migrations() -> Vec<Migration> {
 impl Store for Sqlite {
     async fn check(&self) -> Result<(), StoreError> {
         doing!("answer a check", settings::check(self))
+    }
+
+    async fn close(&self) {
+        self.reader.close().await;
+        self.writer.close().await;
     }
 
     async fn faults(&self) -> Result<Vec<String>, StoreError> {
@@ -222,6 +260,62 @@ mod tests {
         let folder = tempfile::tempdir().unwrap();
         let file = folder.path().join("netsonde.db");
         crate::store::conformance::run(async || Sqlite::open(&file).await.unwrap()).await;
+    }
+
+    #[tokio::test]
+    async fn a_disk_that_was_full_is_written_to_again_once_there_is_room() {
+        let folder = tempfile::tempdir().unwrap();
+        let store = Sqlite::open(&folder.path().join("netsonde.db")).await.unwrap();
+        store.set(Setting::Place, "before").await.unwrap();
+        // The database may grow no more, which SQLite tells as it tells a full disk.
+        let pages: i64 = sqlx::query_scalar("PRAGMA page_count").fetch_one(&store.writer).await.unwrap();
+        let bound = |pages: i64| sqlx::AssertSqlSafe(format!("PRAGMA max_page_count = {pages}"));
+        sqlx::query(bound(pages)).execute(&store.writer).await.unwrap();
+        for round in ["first", "second"] {
+            sqlx::query(bound(pages)).execute(&store.writer).await.unwrap();
+            let error = store.set(Setting::PasswordHash, &"x".repeat(1 << 20)).await.unwrap_err();
+            assert_eq!(Trouble::of(&error), Trouble::Full, "{error:?}");
+            assert!(store.setting(Setting::Place).await.unwrap().is_some(), "what was there is there");
+            // The next one begins anew, on a connection that knows nothing of the bound.
+            store.set(Setting::Place, round).await.unwrap();
+            assert_eq!(store.setting(Setting::Place).await.unwrap().as_deref(), Some(round));
+        }
+    }
+
+    #[tokio::test]
+    async fn a_stop_leaves_all_in_one_file() {
+        let folder = tempfile::tempdir().unwrap();
+        let file = folder.path().join("netsonde.db");
+        let store = Sqlite::open(&file).await.unwrap();
+        store.set(Setting::Place, "here").await.unwrap();
+        store.close().await;
+        assert!(!folder.path().join("netsonde.db-wal").exists());
+        assert_eq!(Sqlite::open(&file).await.unwrap().setting(Setting::Place).await.unwrap().as_deref(), Some("here"));
+    }
+
+    #[tokio::test]
+    async fn a_damaged_page_is_said_before_anybody_relies_on_it() {
+        let folder = tempfile::tempdir().unwrap();
+        let file = folder.path().join("netsonde.db");
+        let store = Sqlite::open(&file).await.unwrap();
+        store.expect_whole().await.unwrap();
+        store.writer.close().await;
+        store.reader.close().await;
+        let whole = std::fs::read(&file).unwrap();
+        const PAGE: usize = 4096;
+        let mut noticed = 0;
+        for page in 1..whole.len() / PAGE {
+            let mut damaged = whole.clone();
+            damaged[page * PAGE..(page + 1) * PAGE].fill(0xa5);
+            std::fs::write(&file, damaged).unwrap();
+            let found = async { Sqlite::open(&file).await?.expect_whole().await }.await;
+            if let Err(error) = found {
+                assert!(error.to_string().contains("damaged") && error.to_string().contains("backup"), "page {page}: {error}");
+                noticed += 1;
+            }
+        }
+        // A page that nothing uses may hold anything.
+        assert!(noticed * 10 >= (whole.len() / PAGE - 1) * 9, "{noticed} of {} pages", whole.len() / PAGE - 1);
     }
 
     #[tokio::test]
