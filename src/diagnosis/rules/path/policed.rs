@@ -45,8 +45,8 @@ const HIGHEST_WITH_HOLES: u64 = 12_500_000;
 const NO_PROCESSORS_LIMIT: u64 = 1_250_000;
 
 /// Round trips that grow by no more than this, in microseconds, and by no more than some packets take, have no queue behind them.
-const NO_QUEUE_US: u64 = 8_000;
-const NO_QUEUE_BYTES: u64 = 8_000;
+const NO_QUEUE_US: u64 = 25_000;
+const NO_QUEUE_BYTES: u64 = 6_000;
 
 /// Of a transfer to this machine, one segment in so many came behind one that was lost.
 const LEAST_HOLES: u64 = 200;
