@@ -162,14 +162,6 @@ fn every_scenario_expects_a_cause_that_has_a_rule() {
 
 /// Rules that no network of the lab brings about, each with the reason. They are proven on facts only.
 const WITHOUT_SCENARIO: &[(&str, &str)] = &[
-    (
-        "host.permission_denied",
-        "needs a security policy (seccomp, AppArmor, SELinux): no link, route or packet filter answers so",
-    ),
-    ("cloud.metadata_unreachable", "needs the clouds' own addresses; `cloud.rs` puts them into a namespace of its own"),
-    ("cloud.platform_address_unreachable", "needs the clouds' own addresses; `cloud.rs` puts them into a namespace of its own"),
-    ("host.overloaded", "a machine that is overloaded on purpose would spoil every other trial"),
-    ("path.policed", "on two busy processors TCP behind a limit is no more even than a machine that is merely busy"),
     ("host.conntrack_full", "the kernel's limit holds for all namespaces together"),
     (
         "host.buffers_exhausted",

@@ -44,6 +44,10 @@ const HIGHEST_WITH_HOLES: u64 = 12_500_000;
 /// No processor that is merely busy holds a transfer below this rate, in bytes a second.
 const NO_PROCESSORS_LIMIT: u64 = 1_250_000;
 
+/// Round trips that grow by no more than this, in microseconds, and by no more than some packets take, have no queue behind them.
+const NO_QUEUE_US: u64 = 25_000;
+const NO_QUEUE_BYTES: u64 = 6_000;
+
 /// Of a transfer to this machine, one segment in so many came behind one that was lost.
 const LEAST_HOLES: u64 = 200;
 
@@ -97,6 +101,7 @@ fn cut_off(load: &Load, phase: &LoadedPhase) -> Option<Cut> {
     if let Some(rate) = ceiling(slices).filter(|rate| *rate < HIGHEST_WITH_HOLES)
         && has_holes(&phase.at_close, slices.len())
         && !load.idle.as_ref().is_some_and(loses_idle)
+        && !fills_a_queue(load, phase, rate)
     {
         return Some(Cut { rate, burst: starts_fast(slices, rate), by_holes: rate < NO_PROCESSORS_LIMIT });
     }
@@ -142,16 +147,33 @@ fn policed(evidence: &Evidence<'_>, load: &Seen<'_, Load>, phase: &LoadedPhase) 
 /// and nothing makes it rise.
 pub(super) fn ceiling(slices: &[u64]) -> Option<u64> {
     let later = slices.get(LEAST_SLICES / 2..slices.len().checked_sub(1)?)?;
-    let mut windows: Vec<u64> = later.chunks_exact(WINDOW_SLICES).map(|window| window.iter().sum()).collect();
+    let windows: Vec<u64> = later.chunks_exact(WINDOW_SLICES).map(|window| window.iter().sum()).collect();
     if slices.len() < LEAST_SLICES || windows.len() < LEAST_WINDOWS {
         return None;
     }
-    windows.sort_unstable();
-    let (usual, most) = (windows[windows.len() / 2] as f64, windows[windows.len() - 1] as f64);
+    let mut sorted = windows.clone();
+    sorted.sort_unstable();
+    let (usual, most) = (sorted[sorted.len() / 2] as f64, sorted[sorted.len() - 1] as f64);
+    let is_above = |window: &u64| *window as f64 > usual * ABOVE;
+    // What a pause held back comes at once, and the rate is as before; a rate that rises ends above.
+    let rises = windows.last().is_some_and(is_above);
     let near = windows.iter().filter(|window| **window as f64 >= usual * NEAR).count();
-    let above = windows.iter().filter(|window| **window as f64 > usual * ABOVE).count();
-    let held = usual > 0.0 && above <= 1 && most <= usual * HELD_BACK && near as f64 >= windows.len() as f64 * SHARE_NEAR;
+    let above = windows.iter().filter(|window| is_above(window)).count();
+    let held =
+        usual > 0.0 && !rises && above <= 1 && most <= usual * HELD_BACK && near as f64 >= windows.len() as f64 * SHARE_NEAR;
     held.then_some((usual * 10.0 / WINDOW_SLICES as f64) as u64)
+}
+
+/// What a packet waits longer than idle, at this rate, is what lies in a queue: a short one that overflows makes holes and a ceiling, too.
+fn fills_a_queue(load: &Load, phase: &LoadedPhase, rate: u64) -> bool {
+    let idle = load.idle.as_ref().and_then(|idle| idle.rtt.as_ref()).map(|rtt| rtt.median_us);
+    let grown_us = idle.zip(phase.latency.rtt.as_ref()).map(|(idle_us, rtt)| rtt.median_us.saturating_sub(idle_us));
+    grown_us.is_none_or(|grown_us| is_queue(grown_us, rate))
+}
+
+/// Round trips that grew by so much at this rate have a queue behind them.
+pub(super) fn is_queue(grown_us: u64, rate: u64) -> bool {
+    grown_us > NO_QUEUE_US || grown_us * rate / 1_000_000 > NO_QUEUE_BYTES
 }
 
 /// Segments were lost on their way to this machine all the time of so many slices.

@@ -1,6 +1,6 @@
 //! A page or a file that comes below a ceiling: what a limit on the way does to a download that somebody really makes.
 
-use super::policed::{ceiling, has_holes, starts_fast};
+use super::policed::{ceiling, has_holes, is_queue, starts_fast};
 use crate::candidate::Candidate;
 use crate::evidence::{Evidence, Seen, host_of};
 use crate::spot::Spot;
@@ -13,9 +13,6 @@ const CONFIDENCE: f64 = 0.75;
 
 /// Bytes a second from which on nobody feels a limit while a page loads.
 const FELT_BELOW: u64 = 1_250_000;
-
-/// Round trips that grow by no more than this, in microseconds, have no queue behind them at rates at which one is felt.
-const NO_QUEUE_US: u64 = 8_000;
 
 /// Where every segment behind a hole waits for one that is sent again, the data's own round trips grow by this time, and no further.
 const SENT_AGAIN_US: u64 = 200_000;
@@ -36,7 +33,7 @@ fn of_exchange(evidence: &Evidence<'_>, exchange: &Seen<'_, Exchange>) -> Option
     let loaded_us = u64::from(state.receive_rtt_us?);
     let idle_us =
         evidence.path_rtt(address.ip()).map(|(rtt_us, _)| rtt_us).into_iter().chain(exchange.phases.connect_us).min()?;
-    if !has_holes(std::slice::from_ref(state), slices.len()) || queues(evidence, exchange, idle_us, loaded_us) {
+    if !has_holes(std::slice::from_ref(state), slices.len()) || queues(evidence, exchange, rate, (idle_us, loaded_us)) {
         return None;
     }
     let pings = evidence.lost_calmly(address.ip()).and(evidence.lost_in_bursts(address.ip()));
@@ -67,12 +64,13 @@ fn of_exchange(evidence: &Evidence<'_>, exchange: &Seen<'_, Exchange>) -> Option
 
 /// Packets wait in a queue while the data comes. Pings of the same time tell; without any, the data's own round trips, which segments that
 /// are sent again make longer too, so that they have to stay short.
-fn queues(evidence: &Evidence<'_>, exchange: &Seen<'_, Exchange>, idle_us: u64, loaded_us: u64) -> bool {
+fn queues(evidence: &Evidence<'_>, exchange: &Seen<'_, Exchange>, rate: u64, (idle_us, loaded_us): (u64, u64)) -> bool {
+    let grown_us = loaded_us.saturating_sub(idle_us);
     let mut meanwhile = evidence.round_trips_during(exchange);
     meanwhile.sort_unstable();
     match meanwhile.get(meanwhile.len() / 2).filter(|_| meanwhile.len() >= LEAST_PINGS as usize) {
-        Some(usual_us) => *usual_us > idle_us + NO_QUEUE_US || loaded_us > idle_us + SENT_AGAIN_US,
-        None => loaded_us > idle_us + NO_QUEUE_US.max(idle_us / 2),
+        Some(usual_us) => is_queue(usual_us.saturating_sub(idle_us), rate) || grown_us > SENT_AGAIN_US,
+        None => is_queue(grown_us, rate),
     }
 }
 
