@@ -14,7 +14,8 @@ const NOISE_COUNT: u64 = 6;
 /// What a process holds at a moment.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Held {
-    resident_kib: u64,
+    /// Its own memory; what of its program is in memory is the kernel's choice, and grows with what else runs the same file.
+    memory_kib: u64,
     descriptors: u64,
     threads: u64,
     /// Processor time since it began, in ticks of 10 ms.
@@ -36,7 +37,7 @@ impl Held {
         let tick = |place: usize| words.get(place).and_then(|word| word.parse::<u64>().ok()).unwrap_or_default();
         let descriptors = std::fs::read_dir(format!("/proc/{process}/fd")).context("counting its descriptors")?.count();
         Ok(Self {
-            resident_kib: number("VmRSS:")?,
+            memory_kib: number("RssAnon:")?,
             threads: number("Threads:")?,
             descriptors: descriptors as u64,
             ticks: tick(11) + tick(12),
@@ -76,7 +77,7 @@ impl Series {
     /// What grew, in words.
     pub(crate) fn growths(&self) -> Vec<String> {
         let mut growths = Vec::new();
-        let (first, last) = self.ends(|held| held.resident_kib);
+        let (first, last) = self.ends(|held| held.memory_kib);
         if last > first + NOISE_KIB.max((first as f64 * MORE_MEMORY) as u64) {
             growths.push(format!("the {}'s memory, from {first} to {last} KiB", self.name));
         }
@@ -100,7 +101,7 @@ fn median(values: &[u64]) -> u64 {
 impl fmt::Display for Series {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
         let (memory, descriptors, threads) =
-            (self.ends(|held| held.resident_kib), self.ends(|held| held.descriptors), self.ends(|held| held.threads));
+            (self.ends(|held| held.memory_kib), self.ends(|held| held.descriptors), self.ends(|held| held.threads));
         let share = match (self.samples.first(), self.samples.last()) {
             (Some((began, first)), Some((ended, last))) if ended > began => {
                 (last.ticks - first.ticks) as f64 / (*ended - *began).as_secs_f64()
@@ -127,7 +128,7 @@ mod tests {
 
     #[test]
     fn what_grows_is_told_and_what_only_warms_up_is_not() {
-        let held = |resident_kib, descriptors, threads| Held { resident_kib, descriptors, threads, ticks: 0 };
+        let held = |memory_kib, descriptors, threads| Held { memory_kib, descriptors, threads, ticks: 0 };
         assert!(series(|second| held(10_000 + second.min(20) * 500, 12, 4)).growths().is_empty(), "a warm-up");
         assert!(series(|second| held(10_000 + second % 7 * 100, 12 + second % 4, 4 + second % 3)).growths().is_empty(), "noise");
         assert_eq!(series(|second| held(10_000 + second * 60, 12, 4)).growths().len(), 1);

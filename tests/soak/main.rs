@@ -65,7 +65,7 @@ async fn run(long: Duration) -> Result<bool> {
     let (clock, mut series) = (Clock::start(), [Series::of("agent"), Series::of("backend")]);
     while clock.now() < long {
         tokio::time::sleep(BETWEEN_SAMPLES).await;
-        unsteady.set_up((clock.now().as_secs() / UP_OR_DOWN.as_secs()) % 2 == 0);
+        unsteady.set_up((clock.now().as_secs() / UP_OR_DOWN.as_secs()).is_multiple_of(2));
         scrape(metrics).await.context("the agent's metrics do not answer")?;
         for (series, process) in series.iter_mut().zip(processes) {
             series.add(clock.now(), Held::by(process).with_context(|| format!("the {} ended", series.name()))?);

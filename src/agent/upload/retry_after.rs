@@ -24,7 +24,7 @@ pub(super) fn parse(value: &str, date: Option<&str>, now: Timestamp) -> Option<D
 
 fn http_date(text: &str) -> Option<Timestamp> {
     let parsed = |form: &&str| BrokenDownTime::parse(form, text.trim()).ok()?.to_datetime().ok();
-    let time: DateTime = FORMS.iter().find_map(|form| parsed(&form))?;
+    let time: DateTime = FORMS.iter().find_map(parsed)?;
     Some(time.to_zoned(TimeZone::UTC).ok()?.timestamp())
 }
 
