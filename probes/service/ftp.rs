@@ -62,7 +62,7 @@ fn tls(bytes: &[u8]) -> Reading {
     reading(bytes, |reply: &Reply| match reply.code {
         234 => Some(Heard { tls_offered: Some(true), tls_agreed: true, ..Heard::default() }),
         421 => Some(reply.refusal()),
-        _ => Some(Heard { tls_offered: Some(false), ..Heard::default() }),
+        _ => Some(reply.without_tls()),
     })
 }
 

@@ -190,10 +190,12 @@ fn tls(bytes: &[u8]) -> Reading {
     };
     let mut parts = Reader::new(message);
     let response = parts.next_of(2).and_then(|_| parts.next_of(EXTENDED)).and_then(result);
-    Reading::or_not_this(response.map(|(code, _)| {
-        let (agreed, tls_too_early) = (code == 0, code == OPERATIONS_ERROR);
-        let tls_offered = Some(agreed || tls_too_early);
-        Reading::done(Heard { tls_agreed: agreed, tls_offered, tls_too_early, ..Heard::default() }, whole.len())
+    Reading::or_not_this(response.map(|(code, words)| {
+        let (tls_agreed, tls_too_early) = (code == 0, code == OPERATIONS_ERROR);
+        let tls_offered = (tls_agreed || tls_too_early).then_some(true);
+        let refused = || format!("{} {words}", name_of(code)).trim_end().to_owned();
+        let tls_refused = tls_offered.is_none().then(refused);
+        Reading::done(Heard { tls_agreed, tls_offered, tls_too_early, tls_refused, ..Heard::default() }, whole.len())
     }))
 }
 
@@ -242,7 +244,7 @@ mod tests {
         let again = |heard: &Heard| ask_tls_again(&Asking { heard, random: &[0; 64], port: 389, tls: true }).is_some();
         assert!(again(&heard) && !heard.tls_agreed);
         let Reading::Done(heard, _) = tls(&answer(2)) else { panic!() };
-        assert!(!again(&heard) && heard.tls_offered == Some(false));
+        assert!(!again(&heard) && heard.tls_refused.as_deref() == Some("protocolError"));
     }
 
     proptest! {

@@ -109,6 +109,12 @@ fn note(fact: &mut Service, heard: &Heard) {
         let upgrade = fact.tls_upgrade.get_or_insert_with(TlsUpgrade::default);
         (upgrade.offered, upgrade.required) = (offered, heard.tls_required);
     }
+    if let Some(words) = &heard.tls_refused {
+        let text = format!("the service offers TLS and refuses it when it is asked for: {words}");
+        let failure = Failure::new(FailureCode::Other("starttls_refused".into()), Stage::Handshake, text);
+        fact.tls_upgrade.get_or_insert_default().failure = Some(failure.clone());
+        fact.failure = Some(failure);
+    }
     if let Some(refusal) = &heard.refusal {
         let text = format!("the service refuses: {} {}", refusal.code, refusal.text);
         fact.failure = Some(Failure::new(FailureCode::Other("service_refused".into()), Stage::Receive, text));

@@ -111,6 +111,8 @@ pub(super) struct Heard {
     pub(super) tls_required: bool,
     /// TLS begins with the next byte.
     pub(super) tls_agreed: bool,
+    /// The service's answer where it was asked for TLS and said no, in its own words.
+    pub(super) tls_refused: Option<String>,
     /// The question for TLS came too early and may be asked again.
     pub(super) tls_too_early: bool,
     pub(super) refusal: Option<ServiceRefusal>,
@@ -132,6 +134,12 @@ impl Heard {
         self.tls_required |= later.tls_required;
         self.tls_agreed |= later.tls_agreed;
         self.tls_too_early = later.tls_too_early;
+        // Whoever never said that there is TLS only says now that there is none; whoever did goes back on it.
+        match later.tls_refused {
+            Some(_) if self.tls_offered != Some(true) => self.tls_offered = Some(false),
+            Some(words) => self.tls_refused = Some(words),
+            None => {}
+        }
         self.refusal = self.refusal.take().or(later.refusal);
     }
 }

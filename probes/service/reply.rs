@@ -56,6 +56,11 @@ impl Reply {
         self.lines.first().cloned().unwrap_or_default()
     }
 
+    /// The service was asked for TLS and says no.
+    pub(super) fn without_tls(&self) -> Heard {
+        Heard { tls_refused: Some(format!("{} {}", self.code, self.lines.join(" "))), ..Heard::default() }
+    }
+
     /// The service says no: in its own code and words.
     pub(super) fn refusal(&self) -> Heard {
         Heard::refused(self.code.to_string(), self.lines.join(" "))

@@ -68,7 +68,7 @@ fn tls(bytes: &[u8]) -> Reading {
     reading(bytes, |reply| match reply.code {
         220 => Some(Heard { tls_agreed: true, ..Heard::default() }),
         421 => Some(reply.refusal()),
-        _ => Some(Heard { tls_offered: Some(false), ..Heard::default() }),
+        _ => Some(reply.without_tls()),
     })
 }
 

@@ -64,6 +64,33 @@ async fn a_living_mail_server_is_known_with_the_time_of_each_step() {
 }
 
 #[tokio::test]
+async fn tls_that_is_offered_and_then_refused_fails_in_the_services_own_words() {
+    let smtp: &'static [&'static [u8]] =
+        &[b"220 mx.test ESMTP\r\n", b"250-mx.test\r\n250 STARTTLS\r\n", b"454 TLS not available\r\n"];
+    let ftp: &'static [&'static [u8]] =
+        &[b"220 (vsFTPd 3.0.3)\r\n", b"211-Features:\r\n AUTH TLS\r\n211 End\r\n", b"431 no such mechanism\r\n"];
+    for (protocol, says, words) in
+        [(ServiceProtocol::Smtp, smtp, "454 TLS not available"), (ServiceProtocol::Ftp, ftp, "431 no such mechanism")]
+    {
+        let (ending, service) = ask(server(true, says).await, protocol).await;
+        assert_eq!((ending, service.reached), (Ending::Failed, ServiceReach::Understood), "{service:?}");
+        let upgrade = service.tls_upgrade.unwrap();
+        assert!(upgrade.offered && upgrade.failure.unwrap().text.contains(words), "{protocol:?}");
+        assert_eq!(service.failure.unwrap().code, FailureCode::Other("starttls_refused".into()));
+    }
+}
+
+#[tokio::test]
+async fn a_file_server_that_never_offered_tls_and_has_none_is_well() {
+    let address = server(true, &[b"220 (vsFTPd 3.0.3)\r\n", b"530 Please login\r\n", b"530 Please login\r\n"]).await;
+    let (ending, service) = ask(address, ServiceProtocol::Ftp).await;
+    assert_eq!(
+        (ending, service.failure, service.tls_upgrade.map(|upgrade| upgrade.offered)),
+        (Ending::AsExpected, None, Some(false))
+    );
+}
+
+#[tokio::test]
 async fn a_port_that_only_listens_is_no_living_service() {
     let tcp = ServiceProtocol::ALL.iter().filter(|protocol| protocol.transport() == ServiceTransport::Tcp);
     let asked = tcp.map(|protocol| async move { (protocol, ask(server(false, &[]).await, *protocol).await) });

@@ -1,3 +1,4 @@
+use super::words::words;
 use netsonde_contract::failure::{Failure, FailureCode, Step};
 use rustls::{AlertDescription, Error};
 use std::io;
@@ -8,7 +9,7 @@ pub(crate) fn from_io(error: &io::Error, during: Step) -> Failure {
         Some(Error::AlertReceived(alert)) => {
             Failure::new(FailureCode::TlsAlert, during, format!("the peer sent the TLS alert {}", alert_name(*alert)))
         }
-        Some(error) => Failure::new(FailureCode::ProtocolError, during, error.to_string()),
+        Some(error) => Failure::new(FailureCode::ProtocolError, during, words(error)),
         None => Failure::from_io(error, during),
     }
 }

@@ -56,6 +56,8 @@ mod variant;
 mod verdict;
 /// A stream that notes what passes over it.
 pub(crate) mod wire;
+/// A verifier's reasons in words.
+mod words;
 
 use crate::context::{Context, Ending, NotMeasurable};
 use base64::Engine;

@@ -6,6 +6,7 @@
 //! beside it, in the chain and in the name's own verdict.
 
 use super::certificate;
+use super::words::words;
 use jiff::Timestamp;
 use netsonde_contract::observation::{Certificate, NameVerdict, TrustReason, TrustStore, TrustVerdict};
 use rustls::client::danger::ServerCertVerifier;
@@ -76,7 +77,7 @@ fn verify(
     if is_authority_as_leaf(&error) {
         return as_authority(judged, named, at, &error);
     }
-    Err((reason(&error), error.to_string()))
+    Err((reason(&error), words(&error)))
 }
 
 /// A self-signed certificate which calls itself an authority, as `openssl req -x509` makes it. The verifier refuses it as a server's
@@ -87,7 +88,7 @@ fn as_authority(
     at: Timestamp,
     error: &Error,
 ) -> Result<(), (TrustReason, String)> {
-    let Some(leaf) = judged.read.first() else { return Err((TrustReason::Other, error.to_string())) };
+    let Some(leaf) = judged.read.first() else { return Err((TrustReason::Other, words(error))) };
     if !named.contains(judged.leaf) {
         return Err(match judged.self_signed() {
             true => (TrustReason::UnknownIssuer, "the certificate is signed by itself and is not in this store".to_owned()),

@@ -63,7 +63,13 @@ mod tests {
     fn the_first_code_that_applies_wins() {
         use BundleFate::{InPlace, NotKept, NotUploaded};
         use Severity::{Degraded, Notice, Problem};
-        let failure = |required| Unexplained { check: CheckId::new("c"), required, what: String::new(), ruled_out: Vec::new() };
+        let failure = |required| Unexplained {
+            check: CheckId::new("c"),
+            required,
+            what: String::new(),
+            ruled_out: Vec::new(),
+            next_step: None,
+        };
         let gap = |required| NotMeasured { check: CheckId::new("c"), required, why: String::new(), grant: None };
         type Case = (Vec<Severity>, Vec<Unexplained>, Vec<NotMeasured>, BundleFate, u8);
         let cases: Vec<Case> = vec![

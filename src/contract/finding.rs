@@ -129,6 +129,9 @@ pub struct Unexplained {
     /// What was seen.
     pub what: String,
     pub ruled_out: Vec<Rejected>,
+    /// What to do about it; none in what an older version stored.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub next_step: Option<NextStep>,
 }
 
 /// A check without a measurement.

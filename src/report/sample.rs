@@ -368,6 +368,7 @@ pub(crate) fn silent() -> Value {
             "unexplained": [{
                 "check": "path", "required": true, "what": "203.0.113.50 does not answer, and nothing shows whether it is off or filtered.",
                 "ruled_out": [{"cause": "path.routing_loop", "reason": "no router appears twice", "evidence": ["path/1", "path/2", "path/3"]}],
+                "next_step": {"who": "support", "action": "Hand this run to support: what was seen and what is ruled out stand in it."},
             }],
             "not_measured": [{
                 "check": "echo", "required": false, "why": "this user may not send echo requests",

@@ -89,9 +89,6 @@ impl Right {
         match (self, system) {
             // Ping sockets are the smaller right: they send echo requests and nothing else. The IPv4 setting rules over both families.
             (Self::Ping, System::Linux) => "sudo sysctl -w net.ipv4.ping_group_range=\"0 2147483647\"",
-            (Self::RawSockets, System::Linux) => {
-                "sudo setcap cap_net_raw=ep \"$(command -v netsonde)\", or run the same command with sudo"
-            }
             (_, System::Windows) => "run the same command as administrator",
             _ => "run the same command with sudo",
         }

@@ -3,6 +3,11 @@
 use super::{Means, Right, Rights, SIGHTS, Seen, Sight, System};
 use std::fmt::Write;
 
+/// The way that outlasts one command, which is not among the advice of a run: it gives the right to more than the run.
+const LASTING: &str = "\nOn Linux, `sudo setcap cap_net_raw=ep FILE` gives raw sockets to everybody who may start that file, and not to one command alone. Do so only \
+     with a file\nof your own making that only administrators may start, never with one that every user may. The packaged service needs none of it: it has \
+     the right by its unit.\n";
+
 /// The whole table as markdown: `docs/capabilities.md`.
 pub fn markdown() -> String {
     let mut text = String::from(
@@ -27,6 +32,7 @@ pub fn markdown() -> String {
         }
         text.push('\n');
     }
+    text.push_str(LASTING);
     text
 }
 

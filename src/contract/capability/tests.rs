@@ -39,7 +39,9 @@ fn raw_sockets_include_the_right_to_ping() {
 fn what_does_nearly_as_well_is_named_before_the_right() {
     let missing = MTU_TCP.missing(System::Linux, Rights::NONE).unwrap();
     assert!(missing.why.contains("raw sockets"), "{missing:?}");
-    assert!(missing.grant.unwrap().starts_with("take transport \"udp\", which needs no right, or sudo setcap"));
+    assert!(
+        missing.grant.unwrap().starts_with("take transport \"udp\", which needs no right, or run the same command with sudo")
+    );
     assert_eq!(MTU_TCP.missing(System::Macos, Rights::NONE).unwrap().grant, None);
 }
 

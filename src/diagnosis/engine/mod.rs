@@ -5,6 +5,8 @@
 //! The findings of all targets are then ranked together, and each failed check that none of them covers is said to be
 //! unexplained.
 
+/// What to do about failures without a cause.
+mod advice;
 /// What could not be measured.
 mod gaps;
 /// One finding for the same fault at several addresses.

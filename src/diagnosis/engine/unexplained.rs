@@ -1,4 +1,4 @@
-use super::Hypothesis;
+use super::{Hypothesis, advice};
 use crate::evidence::{Evidence, Symptom, host_of};
 use crate::layer::Layer;
 use crate::spot::Spot;
@@ -27,6 +27,7 @@ pub(super) fn of(evidence: &Evidence<'_>, hypotheses: &[Hypothesis]) -> (Vec<Une
                 required: outcome.required,
                 what: what(outcome, &symptoms),
                 ruled_out: ruled_out(evidence, outcome, &symptoms),
+                next_step: Some(advice::of(evidence, outcome, &symptoms)),
             });
         }
     }

@@ -214,6 +214,16 @@ impl<'a> Attempt<'a> {
         self.connected() && late
     }
 
+    /// How often its SYN was sent again: as the system counted, or as its time tells (after 1 s and 3 s, RFC 6298 section 2).
+    pub(crate) fn sent_again(&self) -> u32 {
+        let by_time = match self.took_us {
+            ..SYN_RETRY_US => 0,
+            took_us if took_us < 3 * SYN_RETRY_US => 1,
+            _ => 2,
+        };
+        self.syn_retransmits.unwrap_or(by_time)
+    }
+
     /// What the ICMP error that ended the attempt means, where one did.
     pub(crate) fn icmp_meaning(&self) -> Option<IcmpMeaning> {
         self.failure?.icmp.as_ref().map(|icmp| icmp.meaning())

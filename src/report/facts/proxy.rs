@@ -30,7 +30,10 @@ fn sign_in(proxy: &Proxy) -> Option<String> {
     let by = if names.is_empty() { String::new() } else { format!(" ({})", names.join(", ")) };
     match (proxy.lets_in_anybody?, proxy.signed_in) {
         (true, _) => Some("no sign-in needed".to_owned()),
-        (false, true) => Some(format!("wants a sign-in{by}, which was given")),
+        (false, true) if [&proxy.connect, &proxy.get].into_iter().flatten().any(|answer| answer.status == Some(407)) => {
+            Some(format!("wants a sign-in{by}, and does not take the one that was given"))
+        }
+        (false, true) => Some(format!("wants a sign-in{by}, and takes the one that was given")),
         (false, false) => Some(format!("wants a sign-in{by}")),
     }
 }

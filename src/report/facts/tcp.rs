@@ -2,7 +2,9 @@ use super::{failure, of, tcp_grouped};
 use crate::clean::shortened;
 use crate::units;
 use netsonde_contract::failure::FailureCode;
-use netsonde_contract::observation::{Connect, ConnectAttempt, Fact, Hold, PortState, PortSweep, Race, SeenSegment, TcpState};
+use netsonde_contract::observation::{
+    Banner, Connect, ConnectAttempt, Fact, Hold, PortState, PortSweep, Race, SeenSegment, TcpState,
+};
 use netsonde_contract::outcome::Outcome;
 use std::net::SocketAddr;
 
@@ -10,6 +12,8 @@ use std::net::SocketAddr;
 const MAX_BANNER_CHARS: usize = 120;
 /// Addresses with a result of their own each; more stand together by result.
 const MAX_ADDRESSES: usize = 10;
+/// In the check's own line.
+const MAX_BANNER_IN_LINE: usize = 60;
 
 /// Each address with its result: `192.0.2.7:443 in 11 ms; [2001:db8::7]:443 refused after 1.2 ms`.
 pub(super) fn outcome(outcome: &Outcome) -> String {
@@ -26,7 +30,8 @@ pub(super) fn outcome(outcome: &Outcome) -> String {
     };
     let of_address = |address: &SocketAddr| {
         let attempts: Vec<&Connect> = connects.iter().copied().filter(|connect| connect.address == *address).collect();
-        format!("{address} {}{}", attempts_at_one(&attempts), lost(&attempts))
+        let said = attempts.iter().find_map(|connect| connect.banner.as_ref()).map(said).unwrap_or_default();
+        format!("{address} {}{said}{}", attempts_at_one(&attempts), lost(&attempts))
     };
     let grouped = || {
         let result = |address: &SocketAddr| {
@@ -55,11 +60,30 @@ fn attempts_at_one(attempts: &[&Connect]) -> String {
     let good: Vec<&&Connect> = attempts.iter().filter(|connect| connect.failure.is_none()).collect();
     let failed = attempts.iter().find_map(|connect| Some((connect, connect.failure.as_ref()?)));
     let tally = if attempts.len() > 1 { format!(", {} of {} attempts", good.len(), attempts.len()) } else { String::new() };
+    let tally = tally + &sent_again(&good);
     match (units::median(good.iter().map(|connect| connect.took_us)), failed) {
         (Some(took_us), None) => format!("in {}{tally}", units::duration(took_us)),
         (Some(took_us), Some((_, found))) => format!("in {}{tally}, else {}", units::duration(took_us), failure::short(found)),
         (None, Some((connect, found))) => format!("{} after {}{tally}", failure::short(found), units::duration(connect.took_us)),
         (None, None) => "not tried".to_owned(),
+    }
+}
+
+/// What was asked for with a number of bytes belongs into the line.
+fn said(banner: &Banner) -> String {
+    match banner.bytes {
+        0 => ", says nothing by itself".to_owned(),
+        _ => format!(", says \"{}\"", shortened(&banner.text, MAX_BANNER_IN_LINE)),
+    }
+}
+
+/// Why connections took a second or more: their first packet stayed without an answer.
+fn sent_again(good: &[&&Connect]) -> String {
+    let again = good.iter().filter(|connect| connect.syn_retransmits.is_some_and(|count| count > 0)).count();
+    match (again, good.len()) {
+        (0, _) => String::new(),
+        (_, 1) => ", after its SYN was sent again".to_owned(),
+        (again, _) => format!(", {again} of them after their SYN was sent again"),
     }
 }
 
@@ -230,4 +254,33 @@ pub(super) fn port_sweep_details(sweep: &PortSweep) -> Vec<String> {
     }
     lines.extend(others.into_iter().map(|(words, ports)| format!("{words}: {}", tcp_grouped::ports(ports.into_iter()))));
     lines
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use serde_json::json;
+
+    fn connect(took_us: u64, syn_retransmits: u32) -> Connect {
+        serde_json::from_value(json!({"host": "shop.example", "address": "192.0.2.7:443", "attempt": 1, "took_us": took_us,
+            "syn_retransmits": syn_retransmits}))
+        .unwrap()
+    }
+
+    #[test]
+    fn a_second_that_a_connection_took_is_told_with_its_reason() {
+        let (late, quick) = (connect(1_010_000, 1), connect(10_000, 0));
+        assert_eq!(attempts_at_one(&[&late]), "in 1.01 s, after its SYN was sent again");
+        assert!(
+            attempts_at_one(&[&late, &late, &quick]).ends_with(", 3 of 3 attempts, 2 of them after their SYN was sent again")
+        );
+        assert_eq!(attempts_at_one(&[&quick]), "in 10 ms");
+    }
+
+    #[test]
+    fn a_greeting_that_was_asked_for_stands_in_the_line() {
+        let banner = |text: &str| serde_json::from_value(json!({"bytes": text.len(), "text": text})).unwrap();
+        assert_eq!(said(&banner("220 mail.example ESMTP")), ", says \"220 mail.example ESMTP\"");
+        assert_eq!(said(&banner("")), ", says nothing by itself");
+    }
 }

@@ -2,7 +2,7 @@ use super::checks::anchor;
 use super::write::Writer;
 use crate::{compared, words};
 use netsonde_contract::document::Document;
-use netsonde_contract::finding::{Finding, NotMeasured, Rejected, Severity, Unexplained};
+use netsonde_contract::finding::{Finding, NextStep, NotMeasured, Rejected, Severity, Unexplained};
 use netsonde_contract::id::ObservationId;
 
 pub(super) fn write(html: &mut Writer, document: &Document) {
@@ -30,13 +30,7 @@ fn finding(html: &mut Writer, document: &Document, finding: &Finding) {
             html.text(" ");
             html.element("span", &[("class", "ns-sentence")], |html| html.prose(&finding.sentence));
         });
-        html.element("p", &[("class", "ns-next")], |html| {
-            html.leaf("strong", &[], "Next step");
-            html.text(" for ");
-            html.leaf("em", &[], words::who(finding.next_step.who));
-            html.text(": ");
-            html.prose(&finding.next_step.action);
-        });
+        next_step(html, &finding.next_step);
         html.pairs(&told(document, finding));
         rejected(html, document, &finding.rejected);
         html.element("p", &[("class", "ns-basis")], |html| {
@@ -51,6 +45,16 @@ fn finding(html: &mut Writer, document: &Document, finding: &Finding) {
             }
             html.text(".");
         });
+    });
+}
+
+fn next_step(html: &mut Writer, step: &NextStep) {
+    html.element("p", &[("class", "ns-next")], |html| {
+        html.leaf("strong", &[], "Next step");
+        html.text(" for ");
+        html.leaf("em", &[], words::who(step.who));
+        html.text(": ");
+        html.prose(&step.action);
     });
 }
 
@@ -111,6 +115,9 @@ fn unexplained(html: &mut Writer, document: &Document, failure: &Unexplained) {
             html.text(" ");
             html.element("span", &[("class", "ns-sentence")], |html| html.prose(&format!("{}: {}", failure.check, failure.what)));
         });
+        if let Some(step) = &failure.next_step {
+            next_step(html, step);
+        }
         rejected(html, document, &failure.ruled_out);
     });
 }

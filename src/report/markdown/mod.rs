@@ -3,7 +3,7 @@ pub(crate) mod span;
 use crate::path::{self, Path};
 use crate::{compared, facts, shown, units, words};
 use netsonde_contract::document::Document;
-use netsonde_contract::finding::{Finding, Rejected};
+use netsonde_contract::finding::{Finding, NextStep, Rejected};
 use netsonde_contract::id::ObservationId;
 use netsonde_contract::observation::{Fact, Handshake};
 use netsonde_contract::outcome::Status;
@@ -58,8 +58,7 @@ fn finding(lines: &mut Vec<String>, document: &Document, finding: &Finding) {
         lines.push(format!("- where: {}", code(&place)));
     }
     lines.push(format!("- confidence: {}", words::confidence(finding.confidence)));
-    let (who, action) = (words::who(finding.next_step.who), prose(&finding.next_step.action));
-    lines.push(format!("- **next step** for {who}: {action}"));
+    lines.push(next_step(&finding.next_step));
     rejected(lines, &finding.rejected);
     lines.extend(finding.control.iter().map(|says| format!("- control: {}", prose(&compared::says(says)))));
     if !finding.suppressed.is_empty() {
@@ -71,6 +70,10 @@ fn finding(lines: &mut Vec<String>, document: &Document, finding: &Finding) {
         lines.push(format!("- evidence: {}", ids(&finding.evidence)));
     }
     lines.push(format!("- more: {}", code(&format!("netsonde explain {}", finding.cause))));
+}
+
+fn next_step(step: &NextStep) -> String {
+    format!("- **next step** for {}: {}", words::who(step.who), prose(&step.action))
 }
 
 fn rejected(lines: &mut Vec<String>, rejected: &[Rejected]) {
@@ -88,9 +91,10 @@ fn unexplained(lines: &mut Vec<String>, document: &Document) {
     for failure in &document.unexplained {
         section(lines, &format!("UNEXPLAINED: {}", code(failure.check.as_str())));
         lines.push(prose(&failure.what));
-        if !failure.ruled_out.is_empty() {
+        if !failure.ruled_out.is_empty() || failure.next_step.is_some() {
             lines.push(String::new());
         }
+        lines.extend(failure.next_step.iter().map(next_step));
         rejected(lines, &failure.ruled_out);
     }
 }

@@ -56,6 +56,9 @@ pub(super) fn unexplained(sheet: &mut Sheet, document: &Document, evidence: bool
         sheet.blank();
         let paint = if failure.required { RED.bold() } else { YELLOW.bold() };
         marked(sheet, "UNEXPLAINED", paint, &format!("{}: {}", failure.check, failure.what));
+        if let Some(step) = &failure.next_step {
+            line(sheet, "next step", &format!("{}: {}", words::who(step.who), step.action));
+        }
         ruled_out(sheet, &failure.ruled_out, evidence);
     }
 }

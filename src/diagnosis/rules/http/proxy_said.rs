@@ -27,6 +27,10 @@ pub(in crate::rules) const UPSTREAM_FAILED_RULE: Rule = Rule {
 /// Whoever answers CONNECT or asks for a proxy's sign-in is the proxy (RFC 9110 sections 9.3.6 and 15.5.8).
 const ANSWERED: f64 = 0.95;
 
+/// To a plain request, a proxy's own 502 or 504 looks like one that it hands on; it is the nearest gateway that such an answer can be of
+/// (RFC 9110 sections 15.6.3 and 15.6.5).
+const PERHAPS_HANDED_ON: f64 = 0.6;
+
 /// It says that something is not available, and not whether that is the host or the proxy itself (RFC 9110 section 15.6.4).
 const UNAVAILABLE: f64 = 0.7;
 
@@ -73,6 +77,13 @@ const UPSTREAM_FAILED: Said = Said {
     action: "Run netsonde where the proxy runs, or ask whoever runs it to look for this host in its log: the fault lies behind the proxy.",
 };
 
+impl Said {
+    /// Whether a gateway says so of whatever lies behind it.
+    fn is_of_gateway(&self, status: u16) -> bool {
+        self.statuses.contains(&status) && matches!(status, 502 | 504)
+    }
+}
+
 /// One word of the proxy's.
 struct Heard<'a> {
     id: &'a ObservationId,
@@ -83,6 +94,28 @@ struct Heard<'a> {
     word: String,
     /// The ways to sign in that it offers, where it was asked.
     methods: Vec<&'a str>,
+    /// The answer may be one that the proxy hands on.
+    perhaps_handed_on: bool,
+    /// The user name and password of the setting were sent, and it still says so.
+    signed_in: bool,
+}
+
+impl Heard<'_> {
+    /// What a sign-in that was given and not taken means, and what to do: a password is only good where the proxy asks for one.
+    fn refused_sign_in(&self) -> Option<(&'static str, &'static str)> {
+        let takes_password = |name: &&str| ["basic", "digest", "password"].contains(&name.to_ascii_lowercase().as_str());
+        match (self.signed_in, self.methods.is_empty() || self.methods.iter().any(takes_password)) {
+            (false, _) => None,
+            (true, true) => Some((
+                "does not accept the user name and password that were given",
+                "Check the user name and password that are set for the proxy, and ask whoever runs it whether that account is locked or may not use it.",
+            )),
+            (true, false) => Some((
+                "takes no user name and password, which were given",
+                "Ask whoever runs the proxy to let this machine in without a sign-in, or to offer Basic: the ways that it offers need a sign-in by the system.",
+            )),
+        }
+    }
 }
 
 fn answered(evidence: &Evidence<'_>, said: &Said) -> Vec<Candidate> {
@@ -102,27 +135,50 @@ fn answered(evidence: &Evidence<'_>, said: &Said) -> Vec<Candidate> {
 fn of_answer<'a>(seen: &Seen<'a, Proxy>, said: &Said) -> Option<Heard<'a>> {
     let fact = seen.fact;
     let by_connect = fact.connect.as_ref().and_then(|answer| answer.status);
-    let by_get = fact.get.as_ref().and_then(|answer| answer.status).filter(|_| !said.to_connect_only);
+    let by_get = fact.get.as_ref().and_then(|answer| answer.status);
+    let by_get = by_get.filter(|status| !said.to_connect_only || said.is_of_gateway(*status));
     let status = [by_connect, by_get].into_iter().flatten().find(|status| said.statuses.contains(status));
     let socks = fact.socks.as_ref().filter(|socks| (said.by_socks)(socks));
     let word = status.map(|status| format!("status {status}")).or_else(|| Some(socks?.words().to_owned()))?;
     let methods = fact.methods.iter().map(|method| method.name.as_str()).collect();
-    Some(Heard { id: seen.id, proxy: &fact.proxy, url: &fact.url, address: fact.address, word, methods })
+    let signed_in = fact.signed_in && said.statuses.contains(&407);
+    let perhaps_handed_on = said.to_connect_only && socks.is_none() && status != by_connect;
+    Some(Heard {
+        id: seen.id,
+        proxy: &fact.proxy,
+        url: &fact.url,
+        address: fact.address,
+        word,
+        methods,
+        perhaps_handed_on,
+        signed_in,
+    })
 }
 
 fn of_exchange<'a>(seen: &Seen<'a, Exchange>, said: &Said) -> Option<Heard<'a>> {
     let exchange = seen.fact;
     let to_connect = exchange.method == "CONNECT";
     let status = exchange.status.filter(|status| said.statuses.contains(status) && !exchange.expected);
-    let status = status.filter(|_| to_connect || !said.to_connect_only);
+    let by_plain = |status: u16| exchange.url.starts_with("http://") && said.is_of_gateway(status);
+    let status = status.filter(|status| to_connect || !said.to_connect_only || by_plain(*status));
+    let perhaps_handed_on = said.to_connect_only && !to_connect && status.is_some();
     let socks = exchange.socks.as_ref().filter(|socks| (said.by_socks)(socks));
     let word = status.map(|status| format!("status {status}")).or_else(|| Some(socks?.words().to_owned()))?;
     let proxy = exchange.proxy.as_deref()?;
-    Some(Heard { id: seen.id, proxy, url: &exchange.url, address: exchange.address, word, methods: Vec::new() })
+    Some(Heard {
+        id: seen.id,
+        proxy,
+        url: &exchange.url,
+        address: exchange.address,
+        word,
+        methods: Vec::new(),
+        perhaps_handed_on,
+        signed_in: false,
+    })
 }
 
 fn candidate(heard: &Heard<'_>, said: &Said) -> Candidate {
-    let Heard { id, proxy, url, address, word, methods } = heard;
+    let Heard { id, proxy, url, address, word, methods, .. } = heard;
     let offered = if methods.is_empty() { String::new() } else { format!(" It offers {}.", methods.join(", ")) };
     let unclear = said.statuses.contains(&503) && word == "status 503";
     let (meaning, confidence, action) = match unclear {
@@ -133,6 +189,15 @@ fn candidate(heard: &Heard<'_>, said: &Said) -> Candidate {
         ),
         false => (said.meaning, ANSWERED, said.action),
     };
+    let (meaning, action) = heard.refused_sign_in().unwrap_or((meaning, action));
+    let (meaning, confidence, action) = match heard.perhaps_handed_on {
+        true => (
+            "answers that it got nothing usable from behind it: it does not reach the host, or hands on the answer of one in front of it",
+            PERHAPS_HANDED_ON,
+            "Look for this request in the log of the proxy: it names the host that it could not reach; if it did reach it, look at the log of the host.",
+        ),
+        false => (meaning, confidence, action),
+    };
     let sentence = format!("The proxy {proxy} was asked for {} and {meaning} ({word}).{offered}", host_of(url));
     let reason = "The proxy itself answered: the request never came to the server.";
     let place = Place {
@@ -142,11 +207,13 @@ fn candidate(heard: &Heard<'_>, said: &Said) -> Candidate {
         port: address.map(|address| address.port()),
         ..Place::default()
     };
+    // An answer that may be handed on rejects nobody.
+    let own = (!heard.perhaps_handed_on).then_some(*id);
     Candidate::new(Severity::Problem, confidence, sentence)
         .at(place)
         .about(Spot::Url((*url).to_owned()))
         .resting_on([*id])
-        .rejecting(said.neighbour, reason, [*id])
+        .rejecting(said.neighbour, reason, own)
         .next(said.who, action)
 }
 
@@ -179,6 +246,22 @@ mod tests {
         let finding = scene.finds("http.proxy_auth_required");
         assert!(finding.sentence.ends_with("(status 407). It offers Negotiate, Basic."), "{}", finding.sentence);
         assert_eq!(finding.evidence.len(), 2);
+    }
+
+    #[test]
+    fn a_sign_in_that_was_given_is_not_advised() {
+        for (methods, words, advice) in [
+            (&["Negotiate", "Basic"][..], "does not accept the user name and password", "Check the user name"),
+            (&["Negotiate", "NTLM"], "takes no user name and password", "without a sign-in"),
+        ] {
+            let fact = proxy(URL, |proxy| {
+                (proxy.lets_in_anybody, proxy.signed_in) = (Some(false), true);
+                proxy.methods = methods.iter().map(|name| ProxyMethod { name: (*name).into(), realm: None }).collect();
+                proxy.connect.as_mut().unwrap().status = Some(407);
+            });
+            let finding = Scene::new(URL).check(Kind::Proxy, [fact]).finds("http.proxy_auth_required");
+            assert!(finding.sentence.contains(words) && finding.next_step.action.contains(advice), "{}", finding.sentence);
+        }
     }
 
     #[test]
@@ -221,6 +304,20 @@ mod tests {
     fn an_error_that_the_proxy_only_hands_on_is_the_servers() {
         Scene::new(URL).check(Kind::Http, [through_proxy("GET", 403)]).finds("http.client_error");
         Scene::new(URL).check(Kind::Http, [through_proxy("GET", 502)]).finds("http.server_error");
+    }
+
+    #[test]
+    fn a_gateways_error_to_a_plain_request_is_laid_to_the_nearest_gateway_and_left_open() {
+        let plain = "http://shop.example/";
+        for status in [502, 504] {
+            let fact = exchange(plain, |exchange| {
+                (exchange.method, exchange.proxy) = ("GET".into(), Some(PROXY.into()));
+                (exchange.status, exchange.expected) = (Some(status), false);
+            });
+            let finding = Scene::new(plain).check(Kind::Http, [fact]).finds("http.proxy_upstream_failed");
+            assert!(finding.confidence < 0.7 && finding.sentence.contains("or hands on"), "{}", finding.sentence);
+            assert!(finding.rejected.iter().all(|rejected| rejected.cause != "http.server_error"));
+        }
     }
 
     #[test]

@@ -18,10 +18,15 @@ fn evaluate(evidence: &Evidence<'_>) -> Vec<Candidate> {
 fn refused(service: &Seen<'_, Service>) -> Option<Candidate> {
     let refusal = service.refusal.as_ref()?;
     let (host, port, label) = (&service.host, service.address.port(), service.protocol.label());
-    let words = match refusal.text.is_empty() {
-        true => refusal.code.clone(),
-        false => format!("{} \"{}\"", refusal.code, refusal.text),
+    // A service without codes closes with a sentence, and `closed` stands in the code's place.
+    let code = (refusal.code != "closed").then_some(refusal.code.as_str());
+    let words = match (code, refusal.text.is_empty()) {
+        (Some(code), true) => code.to_owned(),
+        (Some(code), false) => format!("{code} \"{}\"", refusal.text),
+        (None, true) => "it closes the connection".to_owned(),
+        (None, false) => format!("\"{}\"", refusal.text),
     };
+    let look_up = code.map_or_else(|| words.clone(), str::to_owned);
     let sentence = format!("The {label} service at port {port} of {host} refuses this client before any sign-in: {words}.");
     let candidate = Candidate::new(Severity::Problem, CONFIDENCE, sentence)
         .at(place(service))
@@ -30,7 +35,7 @@ fn refused(service: &Seen<'_, Service>) -> Option<Candidate> {
         .rejecting("tcp.reset_midstream", "The service answered in its own protocol.", [service.id])
         .next(
             Who::Server,
-            format!("Look up {} for {label}: allow this client's address, raise the limit that it ran into, or use TLS where the service wants it.", refusal.code),
+            format!("Look up {look_up} for {label}: allow this client's address, raise the limit that it ran into, or use TLS where the service wants it."),
         );
     Some(candidate)
 }
@@ -56,6 +61,14 @@ mod tests {
         let finding = scene(Some(refusal)).finds("service.refused_by_policy");
         assert!(finding.sentence.contains("554 \"5.7.1 no service for you\""), "{}", finding.sentence);
         assert!(finding.rejected.iter().any(|rejected| rejected.cause == "tcp.reset_midstream"));
+    }
+
+    #[test]
+    fn a_service_without_codes_is_quoted() {
+        let refusal = ServiceRefusal { code: "closed".into(), text: "Exceeded MaxStartups".into() };
+        let finding = scene(Some(refusal)).finds("service.refused_by_policy");
+        assert!(finding.sentence.ends_with("before any sign-in: \"Exceeded MaxStartups\"."), "{}", finding.sentence);
+        assert!(finding.next_step.action.starts_with("Look up \"Exceeded MaxStartups\" for"), "{}", finding.next_step.action);
     }
 
     #[test]

@@ -25,6 +25,10 @@ const BY_TRACE: f64 = 0.7;
 /// that limits how many connections begin in a second drops the same packets.
 const APART: f64 = 0.85;
 
+/// Nothing but the connections themselves shows it: nearly all first packets stayed without an answer, and nearly all that were sent again
+/// got one. Loss of the way takes no account of which packet it is; a limit on new connections in a second does.
+const BY_RETRIES: f64 = 0.65;
+
 /// So many connections stood late; one of them may have lost its first packet by chance.
 const LEAST_LATE: usize = 2;
 
@@ -37,7 +41,9 @@ fn full(evidence: &Evidence<'_>, endpoint: &Endpoint<'_>) -> Option<Candidate> {
     let late: Vec<&Attempt<'_>> = endpoint.attempts.iter().filter(|attempt| attempt.connected_late()).collect();
     let silent = endpoint.attempts.iter().filter(|attempt| attempt.silent()).count();
     let (pings, probes) = (evidence.lost_calmly(address), evidence.lost_at_target(address));
+    let not_at_once = Share { cases: count(late.len() + silent), of: count(endpoint.attempts.len()), ids: Vec::new() };
     let (clean, confidence) = match (pings.of, probes.of) {
+        (0, 0) if spares_retries(endpoint, &not_at_once) => (Share::default(), BY_RETRIES),
         (0, 0) => return None,
         (0, _) => (probes, BY_TRACE),
         _ => (pings.clone(), WITHOUT_LOSS),
@@ -45,19 +51,26 @@ fn full(evidence: &Evidence<'_>, endpoint: &Endpoint<'_>) -> Option<Candidate> {
     if late.is_empty() || late.len() + silent < LEAST_LATE || clean.cases > 0 {
         return None;
     }
-    let not_at_once = Share { cases: count(late.len() + silent), of: count(endpoint.attempts.len()), ids: Vec::new() };
     let apart = pings.of > 0 && not_at_once.interval().0 > pings.interval().1;
     let confidence = if apart { APART } else { confidence };
     let slowest = late.iter().map(|attempt| attempt.took_us).max()?;
     let (host, port) = (named(endpoint.host(), address), endpoint.address.port());
     let and_silent = if silent > 0 { format!(", and {silent} not at all") } else { String::new() };
+    let ids: Vec<&ObservationId> = late.iter().map(|attempt| attempt.id).collect();
+    let (meanwhile, lossless, witnesses) = match clean.ids.is_empty() {
+        true => (
+            "and nearly every packet that was sent again was answered",
+            "A way that loses so many first packets would lose as many of those that are sent again.",
+            ids.clone(),
+        ),
+        false => ("while the way loses nothing", "No other packet to the address was lost.", clean.ids.clone()),
+    };
     let sentence = format!(
-        "{host} does not accept connections on port {port} as fast as they come: {} of {} stood only after they had asked again (up to {}){and_silent}, while the way loses nothing.",
+        "{host} does not accept connections on port {port} as fast as they come: {} of {} stood only after they had asked again (up to {}){and_silent}, {meanwhile}.",
         late.len(),
         endpoint.attempts.len(),
         duration(slowest)
     );
-    let ids: Vec<&ObservationId> = late.iter().map(|attempt| attempt.id).collect();
     let candidate = Candidate::new(Severity::Degraded, confidence, sentence)
         .at(Place { address: Some(address), port: Some(port), ..Place::default() })
         .about(Spot::Endpoint(endpoint.address))
@@ -65,12 +78,20 @@ fn full(evidence: &Evidence<'_>, endpoint: &Endpoint<'_>) -> Option<Candidate> {
         .resting_on(clean.ids.iter().copied())
         .rejecting("tcp.filtered", "Some connections stand.", ids.iter().copied())
         .rejecting("path.ecmp_member_bad", "Connections stand on a later try of the same flow.", ids)
-        .rejecting("path.loss", "No other packet to the address was lost.", clean.ids)
+        .rejecting("path.loss", lossless, witnesses)
         .next(
             Who::Server,
             format!("Look at the program behind port {port}: it accepts too slowly (overload, too few workers), or its listen backlog is too short. If its listen drops do not grow, look for a firewall in front of it that limits new connections in a second."),
         );
     Some(candidate)
+}
+
+/// First packets stay unanswered far more often than those that are sent again: their 95 % intervals lie apart.
+fn spares_retries(endpoint: &Endpoint<'_>, not_at_once: &Share<'_>) -> bool {
+    let again: u32 = endpoint.attempts.iter().map(|attempt| attempt.sent_again()).sum();
+    let answered = count(endpoint.attempts.iter().filter(|attempt| attempt.connected_late()).count());
+    let lost_again = Share { cases: again.saturating_sub(answered), of: again, ids: Vec::new() };
+    again > 0 && not_at_once.interval().0 > lost_again.interval().1
 }
 
 fn count(number: usize) -> u32 {
@@ -109,6 +130,26 @@ mod tests {
     #[test]
     fn on_a_path_that_loses_pings_too_the_server_is_not_blamed() {
         busy().check(Kind::Icmp, [echo_series("192.0.2.1", 20, 5, |_| {})]).finds("path.loss");
+    }
+
+    /// A burst of connections with nothing beside it.
+    fn burst(at_once: usize, late: usize, never: usize) -> Scene {
+        let facts = (0..at_once).map(|_| connected(AT)).chain((0..late).map(|_| connected_late(AT)));
+        Scene::new("shop.example").check(Kind::Tcp, facts.chain((0..never).map(|_| silent(AT))).collect::<Vec<_>>())
+    }
+
+    #[test]
+    fn a_burst_that_stands_almost_wholly_on_its_second_try_needs_no_pings_beside_it() {
+        let finding = burst(3, 47, 0).finds("tcp.accept_queue_full");
+        assert!(finding.sentence.contains("47 of 50") && !finding.sentence.contains("loses nothing"), "{}", finding.sentence);
+        assert!(finding.confidence < 0.7 && finding.rejected.iter().any(|other| other.cause == "path.loss"));
+        assert!(finding.settled_by.unwrap().contains("limits how many connections"));
+    }
+
+    #[test]
+    fn where_what_is_sent_again_is_lost_as_often_the_way_may_lose_it() {
+        assert!(!burst(20, 15, 15).names("tcp.accept_queue_full"));
+        assert!(!burst(47, 3, 0).names("tcp.accept_queue_full"));
     }
 
     #[test]

@@ -1,14 +1,15 @@
 //! Connections that stood, carried a request, and ended before its answer was complete: reset, or closed.
 
+use super::idle_timeout::LEAST_IDLE_US;
 use crate::candidate::Candidate;
 use crate::evidence::{Endpoint, Evidence, Seen, host_of};
 use crate::rule::Rule;
 use crate::rules::http::{last_exchanges, place};
 use crate::spot::Spot;
-use crate::wording::named;
+use crate::wording::{duration, named};
 use netsonde_contract::failure::{Failure, FailureCode, Step};
 use netsonde_contract::finding::{Place, Severity, Who};
-use netsonde_contract::observation::Exchange;
+use netsonde_contract::observation::{Connect, Exchange, Hold};
 
 pub(in crate::rules) const RESET_RULE: Rule = Rule {
     settled_by: Some(
@@ -25,7 +26,7 @@ pub(in crate::rules) const RESET_RULE: Rule = Rule {
 
 pub(in crate::rules) const CLOSED_RULE: Rule = Rule {
     settled_by: Some("the server's log for this request, and the same request with TLS where the port may expect it"),
-    ..Rule::new("tcp.closed_early", &["http.protocol_error", "tcp.reset_midstream"], closed)
+    ..Rule::new("tcp.closed_early", &["http.protocol_error", "tcp.reset_midstream", "tcp.idle_timeout"], closed)
 };
 
 /// The connection's end was seen; who ended it, and why, was not.
@@ -51,7 +52,9 @@ fn reset(evidence: &Evidence<'_>) -> Vec<Candidate> {
         Some(candidate)
     };
     let at_once = evidence.endpoints().iter().filter_map(|endpoint| reset_at_once(endpoint)).collect::<Vec<_>>();
-    last_exchanges(evidence).iter().filter_map(of_exchange).chain(at_once).collect()
+    let held =
+        ended_while_held(evidence, &FailureCode::Reset, "resets", "tcp.closed_early", "A reset ended it, and not a close.");
+    last_exchanges(evidence).iter().filter_map(of_exchange).chain(at_once).chain(held).collect()
 }
 
 /// Connections that stood and were reset before a request was sent. Bare connections of a tcp check may be over before their reset comes.
@@ -100,7 +103,46 @@ fn closed(evidence: &Evidence<'_>) -> Vec<Candidate> {
             );
         Some(candidate)
     };
-    last_exchanges(evidence).iter().filter_map(of_exchange).collect()
+    let in_order = "It was closed in order, and not reset.";
+    let held = ended_while_held(evidence, &FailureCode::Closed, "closes", "tcp.reset_midstream", in_order);
+    last_exchanges(evidence).iter().filter_map(of_exchange).chain(held).collect()
+}
+
+/// Connections that were to be held open without traffic and were ended sooner than anything forgets them, one of each address.
+fn ended_while_held(
+    evidence: &Evidence<'_>,
+    code: &FailureCode,
+    does: &str,
+    neighbour: &'static str,
+    reason: &'static str,
+) -> Vec<Candidate> {
+    let hasty = |hold: &Hold| hold.idle_us < LEAST_IDLE_US && hold.failure.as_ref().is_some_and(|failure| failure.code == *code);
+    let mut found: Vec<&Seen<'_, Connect>> = Vec::new();
+    for connect in &evidence.connects {
+        if connect.hold.as_deref().is_some_and(hasty) && found.iter().all(|known| known.address != connect.address) {
+            found.push(connect);
+        }
+    }
+    let candidate = |connect: &&Seen<'_, Connect>| {
+        let (address, port) = (connect.address.ip(), connect.address.port());
+        let host = named(&connect.host, address);
+        let after = connect.hold.as_ref().map_or(0, |hold| hold.idle_us);
+        let sentence = format!(
+            "{host} accepts connections on port {port} and {does} them after {}, before anything is asked.",
+            duration(after)
+        );
+        Candidate::new(Severity::Degraded, AT_ONCE, sentence)
+            .at(Place { address: Some(address), port: Some(port), ..Place::default() })
+            .about(Spot::Endpoint(connect.address))
+            .resting_on([connect.id])
+            .rejecting("tcp.idle_timeout", "It ends too soon to have been forgotten.", [connect.id])
+            .rejecting(neighbour, reason, [connect.id])
+            .next(
+                Who::Server,
+                format!("Look at the log of {host} for port {port} at the time of the run: a list of allowed addresses, a limit of connections, or a time that a client has to speak first."),
+            )
+    };
+    found.iter().map(candidate).collect()
 }
 
 /// The failure of an exchange whose request was on its way, handshake included.
