@@ -33,6 +33,8 @@ mod name_sources;
 mod options;
 /// A lookup that a deadline cannot lose.
 mod pending;
+/// DNSSEC records as text.
+mod presentation;
 /// The question, and whether a message is the reply to it.
 mod query;
 /// Resource records in presentation format.
@@ -83,7 +85,8 @@ pub(crate) async fn run(context: &Context, params: &DnsParams) -> Result<Ending,
         if params.reverse {
             side::reverse(context, params, &answered).await;
         }
-        answered.iter().any(|(_, lookup)| gave_records(lookup))
+        let lookups: Vec<Lookup> = answered.into_iter().map(|(_, lookup)| lookup).collect();
+        verdict(params, &lookups)
     };
     let beside = async {
         tokio::join!(
@@ -101,9 +104,9 @@ pub(crate) async fn run(context: &Context, params: &DnsParams) -> Result<Ending,
             system::library(context, &params.name).await;
         }
     };
-    let (by_a_server, by_the_system, (), ()) = tokio::join!(asked, system, library, beside);
-    let resolved = if params.system { by_the_system } else { by_a_server };
-    Ok(if resolved { Ending::AsExpected } else { Ending::Failed })
+    let (by_servers, by_the_system, (), ()) = tokio::join!(asked, system, library, beside);
+    let as_expected = by_servers && (by_the_system || !params.system);
+    Ok(if as_expected { Ending::AsExpected } else { Ending::Failed })
 }
 
 /// The question for an address's own name (RFC 1035 section 3.5, RFC 3596 section 2.5). What applications ask the system for is another
@@ -142,6 +145,21 @@ async fn questions<'a>(
         Some((server, lookup))
     });
     join_all(asked).await.into_iter().flatten().collect()
+}
+
+/// Whether the servers answered what only they were asked: each type by one of them at least. Where the system is asked for the addresses,
+/// what it gives decides on them. An answer over TLS from somebody whom nobody vouches for is none to a strict client (RFC 8310).
+fn verdict(params: &DnsParams, lookups: &[Lookup]) -> bool {
+    let unanswered = Lookup::unanswered_types(lookups);
+    let is_address = |record_type: &str| matches!(record_type.to_ascii_uppercase().as_str(), "A" | "AAAA");
+    let nobody_asked = lookups.is_empty() && !params.types.iter().all(|record_type| is_address(record_type));
+    if nobody_asked || !lookups.iter().all(Lookup::is_vouched_for) {
+        return false;
+    }
+    match params.system {
+        true => unanswered.iter().all(|record_type| is_address(record_type)),
+        false => unanswered.is_empty() && lookups.iter().any(gave_records),
+    }
 }
 
 /// The server knows the name and gave records.

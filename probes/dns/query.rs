@@ -143,7 +143,10 @@ impl Query {
             Ok(message) => message,
             Err(error) => match cut_message(bytes) {
                 Some(message) => message,
-                None => return Verdict::Ignored(format!("a message of {} bytes does not parse: {error}", bytes.len())),
+                None => {
+                    let why = plain(&error.to_string());
+                    return Verdict::Ignored(format!("a message of {} bytes does not parse: {why}", bytes.len()));
+                }
             },
         };
         if message.id != self.id {
@@ -170,6 +173,11 @@ impl Query {
         }
         Verdict::Reply(message)
     }
+}
+
+/// The codec's words, but for what names that point to themselves are called in it.
+fn plain(error: &str) -> String {
+    if error.contains("label points") { "a name in it points forward or to itself".to_owned() } else { error.to_owned() }
 }
 
 /// The header and question of a truncated message: servers may cut in the middle of a record (RFC 2181 section 9).

@@ -1,5 +1,6 @@
 //! Resource records in presentation format (RFC 1035 section 5.1).
 
+use super::presentation;
 use hickory_proto::rr::{RData, Record as Parsed, RecordType};
 use hickory_proto::serialize::binary::{BinEncodable, BinEncoder, NameEncoding};
 use netsonde_contract::observation::Record;
@@ -58,9 +59,10 @@ fn data(data: &RData) -> String {
             let [flags, services, regexp] = [&naptr.flags, &naptr.services, &naptr.regexp].map(|part| quoted(part));
             format!("{} {} {flags} {services} {regexp} {}", naptr.order, naptr.preference, naptr.replacement.to_ascii())
         }
-        RData::NULL(null) | RData::Unknown { rdata: null, .. } => unknown(&null.anything),
-        // As numbers, which hold everything: a key or signature in its own form is no easier to read.
-        RData::DNSSEC(_) => wire(data).map_or_else(String::new, |bytes| unknown(&bytes)),
+        RData::NULL(null) => unknown(&null.anything),
+        RData::Unknown { code, rdata } => presentation::of(*code, &rdata.anything).unwrap_or_else(|| unknown(&rdata.anything)),
+        RData::DNSSEC(_) => wire(data)
+            .map_or_else(String::new, |bytes| presentation::of(data.record_type(), &bytes).unwrap_or_else(|| unknown(&bytes))),
         other => shown(other),
     }
 }
@@ -118,6 +120,7 @@ mod tests {
             (RData::MX(MX::new(10, name)), "10 xn--e1afmkfd.example."),
             (RData::TXT(TXT::from_bytes(vec![b"v=spf1 -all", b"a\"\\\x1b\xff"])), r#""v=spf1 -all" "a\"\\\027\255""#),
             (RData::Unknown { code: RecordType::RRSIG, rdata: NULL::with(vec![1, 0xab]) }, "\\# 2 01ab"),
+            (RData::Unknown { code: RecordType::DS, rdata: NULL::with(vec![0xec, 0x45, 5, 1, 0x2b]) }, "60485 5 1 2B"),
             (RData::Unknown { code: RecordType::Unknown(999), rdata: NULL::new() }, "\\# 0"),
             (RData::A(A::new(192, 0, 2, 1)), "192.0.2.1"),
         ];

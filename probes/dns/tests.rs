@@ -543,6 +543,60 @@ async fn over_tls_the_answer_comes_with_the_servers_chain_and_what_is_wrong_with
 }
 
 #[tokio::test]
+async fn an_answer_of_somebody_whom_nobody_vouches_for_is_not_as_expected() {
+    let (known, foreign) = (Authority::new("unit authority"), Authority::new("another authority"));
+    let serve = async |authority: &Authority| {
+        servers::listen_tls(servers::LOOPBACK, authority.issue(&["dns.example"]).config(), |stream| {
+            answering::converse(stream, &|question: &Message, _| vec![good(question).to_vec().unwrap()])
+        })
+        .await
+    };
+    let address = serve(&foreign).await;
+    let (ending, lookup) = secured(&format!("tls://{address}#dns.example"), &known, |_| {}).await;
+    assert_eq!((ending, lookup.addresses.len()), (Ending::Failed, 1), "what it said is kept");
+    let address = serve(&known).await;
+    let (ending, _) = secured(&format!("tls://{address}#other.example"), &known, |_| {}).await;
+    assert_eq!(ending, Ending::Failed);
+}
+
+/// Answers for addresses, and as `others` says for every other type.
+async fn beside_addresses(types: &[&str], system: bool, others: Option<ResponseCode>) -> Ending {
+    let server = Server::start(move |question: &Message, _| {
+        if question.queries[0].query_type() == RecordType::A {
+            return vec![good(question).to_vec().unwrap()];
+        }
+        let Some(code) = others else { return Vec::new() };
+        let mut reply = reply_to(question);
+        reply.metadata.response_code = code;
+        vec![reply.to_vec().unwrap()]
+    })
+    .await;
+    let name = if system { "localhost" } else { "www.example" };
+    let params = DnsParams {
+        name: name.to_owned(),
+        types: types.iter().map(|name| (*name).to_owned()).collect(),
+        servers: vec![server.address.to_string()],
+        system,
+        attempts: 1,
+        timeout_ms: 1_000,
+        edns: EdnsUse::Always,
+        ..from_defaults()
+    };
+    run(&context(Limits::PERSON), &params).await.unwrap()
+}
+
+#[tokio::test]
+async fn a_type_that_nobody_answered_for_fails_the_check_whatever_else_was_answered() {
+    for system in [false, true] {
+        let ending = async |types: &[&str], others| beside_addresses(types, system, others).await;
+        assert_eq!(ending(&["A", "MX"], Some(ResponseCode::ServFail)).await, Ending::Failed, "system: {system}");
+        assert_eq!(ending(&["A", "TXT"], None).await, Ending::Failed);
+        assert_eq!(ending(&["A", "MX"], Some(ResponseCode::NoError)).await, Ending::AsExpected, "there is none");
+        assert_eq!(ending(&["A", "AAAA"], None).await, Ending::AsExpected, "the name has an address");
+    }
+}
+
+#[tokio::test]
 async fn a_server_that_does_not_speak_tls_fails_in_the_handshake() {
     let address = servers::listen(servers::LOOPBACK, |mut stream| async move {
         let _ = tokio::io::AsyncWriteExt::write_all(&mut stream, b"220 mail.example ready\r\n").await;

@@ -20,7 +20,7 @@ use crate::tls::draft::{Draft, Drafted};
 use futures_util::future::join_all;
 use netsonde_contract::failure::{Failure, FailureCode, Step};
 use netsonde_contract::kind::NtpParams;
-use netsonde_contract::observation::{Fact, Leap, TimeOffset, TimeSample};
+use netsonde_contract::observation::{Fact, Leap, TimeMessage, TimeOffset, TimeSample};
 use packet::Answer;
 use socket2::{Domain, Protocol, SockRef, Socket, Type};
 use std::io;
@@ -69,6 +69,7 @@ async fn measure(context: &Context, params: &NtpParams, host: &str, address: Soc
         offset_us: None,
         delay_us: None,
         server: None,
+        others: Vec::new(),
         wall: context.clock.wall(),
         failure: None,
     };
@@ -117,10 +118,18 @@ async fn ask(context: &Context, params: &NtpParams, socket: &UdpSocket, draft: &
     socket.send(&packet::question(cookie)).await.map_err(|error| failed(socket, &error, Step::Send))?;
     draft.step = Step::Receive;
     let timeout = Duration::from_millis(params.timeout_ms);
-    let (answer, received_at) = match tokio::time::timeout(timeout, receive(context, socket, cookie)).await {
+    let asking = Asking { cookie, sent_at };
+    let others = draft.others.len();
+    let (answer, received_at) = match tokio::time::timeout(timeout, receive(context, socket, &asking, &mut draft.others)).await {
         Ok(result) => result?,
         Err(_) => {
-            let text = format!("no answer within {} ms", timeout.as_millis());
+            let text = match draft.others.get(others) {
+                None => format!("no answer within {} ms", timeout.as_millis()),
+                Some(TimeMessage { size_bytes, why, .. }) => format!(
+                    "no answer to the question within {} ms; a message of {size_bytes} bytes came, and {why}",
+                    timeout.as_millis()
+                ),
+            };
             return Err(Failure::new(FailureCode::TimedOut, Step::Receive, text));
         }
     };
@@ -159,16 +168,36 @@ fn sample(sent_us: i64, received_us: i64, answer: &Answer) -> TimeSample {
     }
 }
 
-/// The answer to this question, with the time on the run's clock.
-async fn receive(context: &Context, socket: &UdpSocket, cookie: u64) -> Result<(Answer, Duration), Failure> {
+/// The question that is open.
+struct Asking {
+    cookie: u64,
+    sent_at: Duration,
+}
+
+/// The answer to this question, with the time on the run's clock. What came beside it is kept.
+async fn receive(
+    context: &Context,
+    socket: &UdpSocket,
+    asking: &Asking,
+    others: &mut Vec<TimeMessage>,
+) -> Result<(Answer, Duration), Failure> {
     let mut wrong = None;
     for _ in 0..MAX_STRAY {
         let mut buffer = [0_u8; 512];
         let count = socket.recv(&mut buffer).await.map_err(|error| failed(socket, &error, Step::Receive))?;
         let at = context.clock.now();
-        match packet::read(&buffer[..count], cookie) {
+        match packet::read(&buffer[..count], asking.cookie) {
             Ok(answer) => return Ok((answer, at)),
-            Err(why) => wrong = Some(why),
+            Err(why) => {
+                wrong = Some(why);
+                if others.len() < TimeOffset::MAX_OTHERS {
+                    others.push(TimeMessage {
+                        after_us: microseconds(at.saturating_sub(asking.sent_at)),
+                        size_bytes: u32::try_from(count).unwrap_or(u32::MAX),
+                        why: why.to_owned(),
+                    });
+                }
+            }
         }
     }
     let text = wrong.map_or_else(String::new, |why| format!("no answer fits the question: {why}"));

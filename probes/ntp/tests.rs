@@ -81,7 +81,30 @@ async fn a_forged_answer_is_waited_out() {
     let context = context(&[]);
     let address = server(context.clock, 0, |answer| answer[24] ^= 1);
     assert_eq!(run(&context, &params(address, 1)).await.unwrap(), Ending::Failed);
-    assert_eq!(recorded(&context).failure.unwrap().code, FailureCode::TimedOut);
+    let offset = recorded(&context);
+    let failure = offset.failure.unwrap();
+    assert_eq!(failure.code, FailureCode::TimedOut);
+    assert!(failure.text.contains("48 bytes came, and it answers another question"), "{}", failure.text);
+    assert_eq!(offset.others[0].why, "it answers another question");
+}
+
+#[tokio::test]
+async fn an_answer_that_is_cut_is_kept_as_what_it_is() {
+    let context = context(&[]);
+    let socket = UdpSocket::bind("127.0.0.1:0").unwrap();
+    let address = socket.local_addr().unwrap();
+    std::thread::spawn(move || {
+        let mut question = [0_u8; 512];
+        while let Ok((_, from)) = socket.recv_from(&mut question) {
+            for _ in 0..2 * TimeOffset::MAX_OTHERS {
+                socket.send_to(&question[..20], from).unwrap();
+            }
+        }
+    });
+    assert_eq!(run(&context, &params(address, 1)).await.unwrap(), Ending::Failed);
+    let offset = recorded(&context);
+    assert_eq!((offset.others.len(), offset.others[0].size_bytes), (TimeOffset::MAX_OTHERS, 20));
+    assert_eq!(offset.others[0].why, "it is shorter than 48 bytes");
 }
 
 #[tokio::test]

@@ -96,7 +96,7 @@ async fn series_and_sizes(context: &Context, params: &ReflectParams, draft: &mut
     draft.clock_moved_us = moved / 1_000;
     outcome?;
     if draft.received == 0 {
-        let text = "no packet was answered, so that nothing tells which way they were lost";
+        let text = unanswered(key.is_some());
         return Err(Failure::new(FailureCode::TimedOut, Step::Receive, text));
     }
     if params.mtu {
@@ -106,6 +106,16 @@ async fn series_and_sizes(context: &Context, params: &ReflectParams, draft: &mut
         search(context, params, &mut wire, draft).await?;
     }
     Ok(())
+}
+
+/// A reflector answers nothing that is not sealed with its key, and one without a key answers no sealed packet as it should: both look like
+/// a silent one.
+fn unanswered(sealed: bool) -> &'static str {
+    if sealed {
+        "no packet was answered, so that nothing tells which way they were lost; a reflector that has no key, or another one, leaves sealed packets unanswered: give it the same file with `netsonde reflect --key FILE`"
+    } else {
+        "no packet was answered, so that nothing tells which way they were lost; a reflector that was started with --key leaves packets without a seal unanswered: give this end the same file with `--reflector-key FILE`"
+    }
 }
 
 /// The series, and what follows it until the last losses are told.

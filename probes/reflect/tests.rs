@@ -78,9 +78,19 @@ async fn a_reflector_with_another_key_answers_nothing() {
     let other = ReflectorKey::new(b"fedcba9876543210").unwrap();
     let (ending, fact, summary) = measured("127.0.0.1", Some(key()), Some(other), json!({"count": 3})).await;
     assert_eq!((ending, fact.received), (Ending::Failed, 0));
-    assert_eq!(fact.failure.unwrap().code, FailureCode::TimedOut);
+    let failure = fact.failure.unwrap();
+    assert_eq!(failure.code, FailureCode::TimedOut);
+    assert!(failure.text.contains("netsonde reflect --key FILE"), "{}", failure.text);
     assert_eq!((fact.forward.lost, fact.reverse.lost, fact.lost_unknown), (None, None, 3));
     assert_eq!((summary.answered, summary.refused), (0, vec![("not sealed with the key", 3)]));
+}
+
+#[tokio::test]
+async fn a_key_at_the_other_end_only_is_thought_of() {
+    let (ending, fact, _) = measured("127.0.0.1", None, Some(key()), json!({"count": 3})).await;
+    assert_eq!((ending, fact.received), (Ending::Failed, 0));
+    let failure = fact.failure.unwrap();
+    assert!(failure.text.contains("--reflector-key FILE"), "{}", failure.text);
 }
 
 #[tokio::test]

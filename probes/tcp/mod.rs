@@ -32,7 +32,7 @@ use std::net::{IpAddr, SocketAddr};
 use std::time::Duration;
 use tokio::net::TcpStream;
 
-/// Ends as expected where any attempt connected and, where it was to be held, stood.
+/// Ends as expected where any attempt connected and, where it was to be held, stood, and where each further target has an open port.
 ///
 /// # Errors
 /// Where the host gives no address to connect to.
@@ -51,10 +51,8 @@ pub(crate) async fn run(context: &Context, params: &TcpParams) -> Result<Ending,
     if !params.ports.is_empty() {
         join_all(addresses.iter().map(|address| ports::sweep(context, params, *address))).await;
     }
-    if !params.targets.is_empty() {
-        targets::sweep(context, params).await;
-    }
-    let stood = series.iter().any(|series| series.stood);
+    let listed = params.targets.is_empty() || targets::sweep(context, params).await;
+    let stood = listed && series.iter().any(|series| series.stood);
     Ok(if stood { Ending::AsExpected } else { Ending::Failed })
 }
 

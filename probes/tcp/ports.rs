@@ -4,6 +4,7 @@ use futures_util::stream::{FuturesUnordered, StreamExt};
 use netsonde_contract::failure::{Failure, FailureCode};
 use netsonde_contract::kind::TcpParams;
 use netsonde_contract::observation::{Fact, PortState, PortSweep};
+use std::collections::HashSet;
 use std::net::{IpAddr, SocketAddr};
 use std::time::Duration;
 use tokio::time;
@@ -41,8 +42,13 @@ pub(super) async fn sweep(context: &Context, params: &TcpParams, address: IpAddr
     try_all(context, params, vec![Sweep::begin(context, found)], pairs).await;
 }
 
-/// Tries each pair of a sweep, by its place, and a port, in their order.
-pub(super) async fn try_all(context: &Context, params: &TcpParams, mut sweeps: Vec<Sweep<'_>>, pairs: Vec<(usize, u16)>) {
+/// Tries each pair of a sweep, by its place, and a port, in their order. Gives the addresses with a port that is open.
+pub(super) async fn try_all(
+    context: &Context,
+    params: &TcpParams,
+    mut sweeps: Vec<Sweep<'_>>,
+    pairs: Vec<(usize, u16)>,
+) -> HashSet<IpAddr> {
     let began = context.clock.now();
     let gap = Duration::from_secs(1) / params.rate.max(1);
     let timeout = Duration::from_millis(params.timeout_ms);
@@ -82,6 +88,8 @@ pub(super) async fn try_all(context: &Context, params: &TcpParams, mut sweeps: V
     while let Some(state) = under_way.next().await {
         note(&mut sweeps, state);
     }
+    let is_open = |sweep: &&Sweep<'_>| sweep.found.ports.iter().any(|state| state.failure.is_none());
+    sweeps.iter().filter(is_open).map(|sweep| sweep.found.address).collect()
 }
 
 fn note(sweeps: &mut [Sweep<'_>], (place, state): (usize, PortState)) {

@@ -111,6 +111,20 @@ async fn further_ports_are_open_or_closed_each_once() {
 }
 
 #[tokio::test]
+async fn of_listed_targets_each_must_have_an_open_port_and_of_a_range_any() {
+    let everywhere = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+    let port = everywhere.local_addr().unwrap().port();
+    let beside = std::net::TcpListener::bind(("127.0.0.2", port)).unwrap();
+    let ending = async |targets: &[&str]| {
+        measure(json!({"host": "127.0.0.1", "port": port, "targets": targets, "timeout_ms": 500})).await.0
+    };
+    assert_eq!(ending(&["127.0.0.2", "127.0.0.1-127.0.0.9"]).await, Ending::AsExpected);
+    assert_eq!(ending(&["127.0.0.2", "127.0.0.3"]).await, Ending::Failed);
+    assert_eq!(ending(&["127.0.0.3-127.0.0.9"]).await, Ending::Failed);
+    drop(beside);
+}
+
+#[tokio::test]
 async fn every_port_of_every_further_target_is_tried_once() {
     let (_first, open) = listener();
     let (closed_listener, closed) = listener();
@@ -118,7 +132,7 @@ async fn every_port_of_every_further_target_is_tried_once() {
     let targets = json!(["127.0.0.2-127.0.0.4", "127.0.0.3"]);
     let (ending, facts) =
         measure(json!({"host": "127.0.0.1", "port": open, "ports": [closed], "targets": targets, "rate": 1_000})).await;
-    assert_eq!(ending, Ending::AsExpected);
+    assert_eq!(ending, Ending::Failed, "127.0.0.3 was listed, and has no port that is open");
     let swept: Vec<(String, u32, Vec<u16>)> = facts
         .iter()
         .filter_map(|fact| if let Fact::PortSweep(sweep) = fact { Some(sweep) } else { None })

@@ -166,9 +166,34 @@ impl TrustAnchor {
 }
 
 /// The record types that can be asked for by name; any other by its number, as `TYPE64`.
-pub const RECORD_TYPES: [&str; 24] = [
-    "A", "AAAA", "ANY", "CAA", "CDNSKEY", "CDS", "CERT", "CNAME", "DNAME", "DNSKEY", "DS", "HINFO", "HTTPS", "MX", "NAPTR", "NS",
-    "NSEC", "PTR", "SOA", "SRV", "SSHFP", "SVCB", "TLSA", "TXT",
+pub const RECORD_TYPES: [&str; 27] = [
+    "A",
+    "AAAA",
+    "ANY",
+    "CAA",
+    "CDNSKEY",
+    "CDS",
+    "CERT",
+    "CNAME",
+    "DNAME",
+    "DNSKEY",
+    "DS",
+    "HINFO",
+    "HTTPS",
+    "MX",
+    "NAPTR",
+    "NS",
+    "NSEC",
+    "NSEC3",
+    "NSEC3PARAM",
+    "PTR",
+    "RRSIG",
+    "SOA",
+    "SRV",
+    "SSHFP",
+    "SVCB",
+    "TLSA",
+    "TXT",
 ];
 
 /// Types that stand for more than one question or for no record: OPT, TKEY, TSIG, IXFR and AXFR (RFC 6895 section 3.1).

@@ -1,4 +1,4 @@
-use super::Handshake;
+use super::{Handshake, TrustReason, TrustVerdict};
 use crate::failure::Failure;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
@@ -65,6 +65,51 @@ impl Lookup {
             failure: None,
         }
     }
+
+    /// What was asked and answered by nobody, of the questions of one name: the types for which no server gave records or said that there
+    /// are none. The two types of addresses are one question, which the system's own answer settles too.
+    pub fn unanswered_types<'a>(lookups: impl IntoIterator<Item = &'a Self>) -> Vec<&'a str> {
+        let questions: Vec<&Self> = lookups.into_iter().filter(|lookup| lookup.purpose.is_question()).collect();
+        let by_server = || questions.iter().filter(|lookup| matches!(lookup.source, LookupSource::Server { .. }));
+        let by_system = || questions.iter().filter(|lookup| lookup.source == LookupSource::System);
+        let addresses = by_system().any(|lookup| !lookup.addresses.is_empty());
+        let mut types: Vec<&str> = Vec::new();
+        for lookup in by_server() {
+            let of_addresses = is_address_type(&lookup.record_type);
+            let same = |other: &Self| match of_addresses {
+                true => is_address_type(&other.record_type),
+                false => other.record_type == lookup.record_type,
+            };
+            let settled = (of_addresses && addresses) || by_server().any(|other| same(other) && other.is_answered());
+            if !settled && !types.contains(&lookup.record_type.as_str()) {
+                types.push(&lookup.record_type);
+            }
+        }
+        types
+    }
+
+    /// Over TLS: whoever answered is who was asked, as a strict client wants it (RFC 8310 section 5.1). Where the server was given without a
+    /// name, its certificate may be for any.
+    pub fn is_vouched_for(&self) -> bool {
+        let Some(handshake) = self.tls.as_deref().filter(|handshake| handshake.failure.is_none()) else { return true };
+        let by_name = handshake.server_name.is_some();
+        let only_the_name = |verdict: &TrustVerdict| !by_name && verdict.reason == Some(TrustReason::NameMismatch);
+        let named = !by_name || handshake.name.as_ref().is_none_or(|name| name.fits);
+        named && handshake.deciding_verdict().is_none_or(|verdict| verdict.trusted || only_the_name(verdict))
+    }
+
+    /// The server gave records, or said that there are none.
+    pub fn is_answered(&self) -> bool {
+        const NOERROR: u16 = 0;
+        const NXDOMAIN: u16 = 3;
+        let answers =
+            |reply: &DnsReply| matches!(reply.rcode_number, NOERROR | NXDOMAIN) && (!reply.flags.tc || !reply.answers.is_empty());
+        self.failure.is_none() && self.reply.as_deref().is_some_and(answers)
+    }
+}
+
+fn is_address_type(record_type: &str) -> bool {
+    matches!(record_type, "A" | "AAAA")
 }
 
 /// What a lookup is for. Only those of [`Purpose::Question`] decide how a check ends.
@@ -298,4 +343,46 @@ pub struct Record {
     pub ttl_s: u32,
     /// The data in presentation format.
     pub data: String,
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use serde_json::{Value, json};
+
+    fn lookup(record_type: &str, source: &str, reply: Value) -> Lookup {
+        serde_json::from_value(json!({
+            "name": "a.example", "record_type": record_type, "source": source, "server": "192.0.2.53:53", "transport": "udp", "took_us": 1,
+            "addresses": if source == "system" { json!(["192.0.2.1"]) } else { json!([]) }, "reply": reply,
+        }))
+        .unwrap()
+    }
+
+    fn reply(rcode_number: u16) -> Value {
+        json!({
+            "id": 1, "flags": {"aa": false, "tc": false, "rd": true, "ra": true, "ad": false, "cd": false}, "rcode": "X", "rcode_number": rcode_number,
+            "answers": [], "authority": [], "additional": [], "size_bytes": 40, "from": "192.0.2.53:53",
+        })
+    }
+
+    #[test]
+    fn a_type_that_every_server_fails_at_is_unanswered_and_one_without_records_is_not() {
+        let asked = [
+            lookup("A", "server", reply(0)),
+            lookup("AAAA", "server", Value::Null),
+            lookup("MX", "server", reply(2)),
+            lookup("TXT", "server", Value::Null),
+            lookup("TXT", "server", reply(3)),
+            lookup("NS", "server", Value::Null),
+        ];
+        assert_eq!(Lookup::unanswered_types(&asked), ["MX", "NS"]);
+    }
+
+    #[test]
+    fn what_the_system_answers_settles_addresses_alone() {
+        let asked = [lookup("A", "server", reply(5)), lookup("MX", "server", reply(5))];
+        assert_eq!(Lookup::unanswered_types(&asked), ["A", "MX"]);
+        let [address, mail] = asked;
+        assert_eq!(Lookup::unanswered_types(&[address, mail, lookup("ADDRESS", "system", Value::Null)]), ["MX"]);
+    }
 }

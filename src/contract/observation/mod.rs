@@ -49,7 +49,7 @@ pub use icmp::{
 pub use load::{LatencySeries, Load, LoadedPhase};
 pub use mtu::{Mtu, MtuAnswer, MtuLimit, MtuProbe, MtuTransport};
 pub use name_sources::{HostsLine, NameSources};
-pub use ntp::{Leap, TimeOffset, TimeSample, TimeServer};
+pub use ntp::{Leap, TimeMessage, TimeOffset, TimeSample, TimeServer};
 pub use proxy::{Proxy, ProxyAnswer, ProxyMethod, ProxyProtocol, SocksAnswer};
 pub use quic::{Quic, QuicClose, QuicParameters};
 pub use reflect::{DirectionMtu, ReflectDirection, ReflectSample, Reflection, ReflectorKind};

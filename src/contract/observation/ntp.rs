@@ -26,10 +26,29 @@ pub struct TimeOffset {
     /// What the server says of itself, in its last answer.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub server: Option<TimeServer>,
+    /// Messages that came from the server's address and port and answer no question, the first [`TimeOffset::MAX_OTHERS`] of them.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub others: Vec<TimeMessage>,
     /// The machine's wall clock when the first question was sent.
     pub wall: Timestamp,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub failure: Option<Failure>,
+}
+
+impl TimeOffset {
+    /// An honest server sends none; this bounds what a flood of forged ones leaves in the bundle.
+    pub const MAX_OTHERS: usize = 8;
+}
+
+/// A message from a time server's address and port that is no answer to a question.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub struct TimeMessage {
+    /// After the question that was open when it came.
+    pub after_us: u64,
+    /// Its size, in bytes.
+    pub size_bytes: u32,
+    /// Why it is no answer.
+    pub why: String,
 }
 
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]

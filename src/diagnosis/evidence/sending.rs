@@ -26,7 +26,7 @@ impl<'a> Sending<'a> {
 
     pub(super) fn of_time(seen: Seen<'a, TimeOffset>) -> Self {
         let offset = seen.fact;
-        let answered = offset.server.is_some() || offset.offset_us.is_some();
+        let answered = offset.server.is_some() || offset.offset_us.is_some() || !offset.others.is_empty();
         Self { id: seen.id, host: Some(&offset.host), address: offset.address, failure: offset.failure.as_ref(), answered }
     }
 

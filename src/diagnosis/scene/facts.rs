@@ -399,6 +399,7 @@ pub(crate) fn time_offset(address: &str, seconds: i64) -> Fact {
         offset_us: Some(seconds * 1_000_000),
         delay_us: Some(20_000),
         server: None,
+        others: Vec::new(),
         wall: timestamp("2026-05-15T12:00:00Z"),
         failure: None,
     }))
