@@ -19,6 +19,8 @@ const SENT_AGAIN_US: u64 = 200_000;
 
 /// So many pings that all came back show that nothing but the transfer loses packets.
 const LEAST_PINGS: u32 = 10;
+/// The same of connections that stood at once, where nobody may ping.
+const LEAST_CONNECTIONS: usize = 6;
 
 /// Bodies that were cut off at a rate.
 pub(super) fn cut_off(evidence: &Evidence<'_>) -> Vec<Candidate> {
@@ -39,7 +41,10 @@ fn of_exchange(evidence: &Evidence<'_>, exchange: &Seen<'_, Exchange>) -> Option
     let pings = evidence.lost_calmly(address.ip()).and(evidence.lost_in_bursts(address.ip()));
     let burst = starts_fast(slices, rate);
     // Where pings are lost too, only the cut after a fast start tells a limit from a path that loses by chance.
-    if !burst && (pings.cases > 0 || pings.of < LEAST_PINGS) {
+    let attempts = || evidence.attempts().iter().filter(|attempt| attempt.address.ip() == address.ip());
+    let at_once =
+        attempts().count() >= LEAST_CONNECTIONS && attempts().all(|attempt| attempt.connected() && !attempt.connected_late());
+    if !burst && (pings.cases > 0 || (pings.of < LEAST_PINGS && !at_once)) {
         return None;
     }
     let how = if burst { "after a fast start" } else { "with segments lost all the time" };
