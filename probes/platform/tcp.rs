@@ -1,4 +1,5 @@
 use netsonde_contract::observation::TcpState;
+#[cfg(not(windows))]
 use socket2::Socket;
 use std::io;
 use std::time::Duration;
@@ -7,8 +8,8 @@ use std::time::Duration;
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct TcpInfo {
     pub(crate) state: TcpState,
-    /// Since the peer last acknowledged anything, to the millisecond.
-    pub(crate) since_acknowledged: Duration,
+    /// Since the peer last acknowledged anything, to the millisecond; Windows does not tell.
+    pub(crate) since_acknowledged: Option<Duration>,
 }
 
 /// Reads `TCP_INFO` (tcp(7)); nothing where the system has no such thing.
@@ -32,7 +33,10 @@ pub(crate) fn info(socket: &Socket) -> Option<TcpInfo> {
     layout::read(bytes.get(..usize::try_from(length).ok()?)?)
 }
 
-#[cfg(not(target_os = "linux"))]
+#[cfg(windows)]
+pub(crate) use super::windows::tcp::info;
+
+#[cfg(not(any(target_os = "linux", windows)))]
 pub(crate) fn info(_socket: &Socket) -> Option<TcpInfo> {
     None
 }
@@ -103,7 +107,8 @@ pub(super) mod layout {
             window_limited_us: long(WINDOW_LIMITED),
             buffer_limited_us: long(BUFFER_LIMITED),
         };
-        Some(TcpInfo { state, since_acknowledged: Duration::from_millis(word(LAST_ACK_RECEIVED_MS)?.into()) })
+        let since_acknowledged = Some(Duration::from_millis(word(LAST_ACK_RECEIVED_MS)?.into()));
+        Some(TcpInfo { state, since_acknowledged })
     }
 }
 
