@@ -59,6 +59,8 @@ mod metrics;
 mod notify;
 /// Orders: decided, kept, taken once.
 mod orders;
+/// System calls of the agent itself.
+mod platform;
 /// The customer's policy on this machine.
 mod policy_file;
 /// What a run would do and cost, without doing it.
@@ -77,6 +79,8 @@ mod runner;
 mod schedule;
 /// `netsonde agent`: orders and rounds in one loop.
 mod service;
+/// The agent as a service of the system.
+mod service_control;
 /// Bundles on disk: written, ready, sent.
 mod spool;
 /// The state directory: key, sequence, spool.
