@@ -23,6 +23,11 @@ pub(super) trait Asking {
     /// For the facts.
     fn name(&self) -> &'static str;
 
+    /// Replies come in the order in which the network brought them.
+    fn tells_order(&self) -> bool {
+        true
+    }
+
     /// Sends one request and waits for what comes of it.
     fn ask(&self, address: IpAddr, request: Request<'_>) -> impl Future<Output = Answer>;
 
@@ -39,6 +44,7 @@ pub(super) struct Series<'c> {
     at_us: u64,
     echo: Echo,
     ended: bool,
+    tells_order: bool,
 }
 
 /// What became of one request.
@@ -67,7 +73,7 @@ impl<'c> Series<'c> {
             statistics: None,
             failure: None,
         };
-        Self { context, params, at_us: context.clock.now_us(), echo, ended: false }
+        Self { context, params, at_us: context.clock.now_us(), echo, ended: false, tells_order: true }
     }
 
     /// Keeps why nothing more can be sent; the first reason counts.
@@ -99,7 +105,7 @@ impl Series<'_> {
             lost: losses.lost,
             jitter_us: jitter_us(&rtts),
             rtt: distribution(rtts),
-            reordered: reordered(self.echo.replies.iter().map(|reply| reply.sequence)),
+            reordered: if self.tells_order { reordered(self.echo.replies.iter().map(|reply| reply.sequence)) } else { 0 },
             loss_periods: losses.periods,
             longest_loss: losses.longest,
             least_loss_distance: losses.least_distance,
@@ -122,6 +128,7 @@ impl Drop for Series<'_> {
 /// Sends the requests at their interval without waiting for the replies of earlier ones. The address, where it answered.
 pub(super) async fn run(mut series: Series<'_>, client: impl Asking) -> Option<IpAddr> {
     let (context, params, address) = (series.context, series.params, series.echo.address);
+    series.tells_order = client.tells_order();
     series.echo.socket = Some(client.name().to_owned());
     let payload = vec![0; usize::try_from(params.size_bytes).unwrap_or_default()];
     let timeout = Duration::from_millis(params.timeout_ms);

@@ -1,5 +1,5 @@
 //! Series by the ICMP interface of Windows, which any user may use: the system sends and matches, and names who sent an error. The times
-//! are the program's own, around each call; beside each stands what the system tells in whole milliseconds.
+//! are the program's own, around each call, and end no later than the millisecond that the system tells, which stands beside each.
 
 use super::Answered;
 use super::series::{self, Answer, Asking, Request, Series};
@@ -47,6 +47,11 @@ impl Asking for System {
         "system"
     }
 
+    /// Each answer wakes a thread of its own, and which of them runs first says nothing of the network.
+    fn tells_order(&self) -> bool {
+        false
+    }
+
     async fn ask(&self, address: IpAddr, request: Request<'_>) -> Answer {
         let echo = EchoRequest {
             target: address,
@@ -76,7 +81,7 @@ fn answer(address: IpAddr, request: Request<'_>, asked: &Asked) -> Answer {
         Ok(found) => found,
         Err(error) => return Answer::Unsent(Failure::from_io(error, Step::Send)),
     };
-    let rtt = asked.ended.saturating_sub(asked.began);
+    let rtt = asked.answered_by().saturating_sub(asked.began);
     match verdict(found.status, found.from) {
         // The system's own time-out runs by its own ticks.
         Verdict::Reply if rtt > request.timeout => Answer::Silence,

@@ -22,6 +22,15 @@ pub(crate) struct Asked {
     pub(crate) result: io::Result<EchoAnswer>,
 }
 
+impl Asked {
+    /// When the answer was there at the latest: the program's own stamp holds the waking of its thread, and the system says in which
+    /// millisecond the round trip ended.
+    pub(crate) fn answered_by(&self) -> Duration {
+        let told = self.result.as_ref().ok().map(|found| Duration::from_millis(u64::from(found.system_rtt_ms) + 1));
+        told.map_or(self.ended, |told| self.ended.min(self.began + told))
+    }
+}
+
 /// Leave to have one request more under way.
 pub(crate) struct Turn(SemaphorePermit<'static>);
 

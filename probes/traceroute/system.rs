@@ -85,7 +85,7 @@ fn heard(probe: ProbeNumber, asked: &Asked) -> Vec<Heard> {
     let answer = |icmp| Heard::Answer {
         probe,
         answer: Answer { ttl: found.ttl, ..Answer::plain(found.from, icmp) },
-        at: Some(asked.ended),
+        at: Some(asked.answered_by()),
     };
     let left = Heard::Left { probe, at: asked.began };
     match verdict(found.status, found.from) {

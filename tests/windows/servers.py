@@ -1,4 +1,4 @@
-"""Servers on the loopback for tests/stages/windows: HTTP with any status, TLS with two certificates, names, and a port that resets."""
+"""Servers on the loopback for tests/stages/windows: HTTP with any status, TLS with two certificates and names."""
 import http.server
 import socket
 import ssl
@@ -47,18 +47,8 @@ def names():
         server.sendto(head + question + answer, client)
 
 
-def resets():
-    server = socket.create_server(("127.0.0.1", 8085))
-    while True:
-        client, _ = server.accept()
-        client.recv(1)
-        client.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
-        client.close()
-
-
 web(8080)
 web(8443, "good")
 web(8444, "expired")
-threading.Thread(target=resets, daemon=True).start()
 print("ready", flush=True)
 names()

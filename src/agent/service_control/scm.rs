@@ -26,7 +26,11 @@ pub(crate) fn install(program: &Path) -> Result<Vec<String>, Stop> {
     let state = folder.join("state");
     std::fs::create_dir_all(&state).map_err(failed("the folder for its data cannot be made"))?;
     private_data::close_to_others(&folder).map_err(failed("the folder for its data cannot be kept from others"))?;
-    let line = format!("\"{program}\" agent --service --log-format json --state-dir \"{}\"", state.display());
+    // A service's environment may name other folders than that of who installs it.
+    let (config, policy) = (folder.join("agent.toml"), folder.join("policy.toml"));
+    let files =
+        format!("--config \"{}\" --policy \"{}\" --state-dir \"{}\"", config.display(), policy.display(), state.display());
+    let line = format!("\"{program}\" agent --service --log-format json {files}");
     // A package of a newer version finds the service of the one before, with the same program and the same settings.
     match scm::install(NAME, DISPLAY, DESCRIPTION, &line) {
         Err(error) if error.raw_os_error() == Some(EXISTS) => {}
