@@ -79,12 +79,12 @@ fn unsafe_code_lives_in_platform_folders_only() {
 }
 
 #[test]
-fn the_agent_starts_no_child_process() {
+fn the_agent_starts_no_child_process_but_the_systems_program_for_services() {
     for folder in ["src/agent", "probes"] {
-        assert_eq!(
-            places(folder, &["process::Command", "tokio::process", "libc::fork", "nix::unistd::fork"]),
-            Vec::<String>::new()
-        );
+        let found =
+            places(folder, &["process::{Command", "process::Command", "tokio::process", "libc::fork", "nix::unistd::fork"]);
+        let others: Vec<String> = found.into_iter().filter(|place| !place.contains("service_control/manager.rs")).collect();
+        assert_eq!(others, Vec::<String>::new());
     }
 }
 

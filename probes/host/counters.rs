@@ -95,6 +95,8 @@ pub(super) fn read() -> Option<Counters> {
     let mut counters: Vec<Counter> =
         FILES.iter().filter_map(|path| read::text(path).ok()).flat_map(|text| paired(&text)).collect();
     counters.extend(read::text(FILE_V6).ok().iter().flat_map(|text| listed(text)));
+    #[cfg(windows)]
+    counters.extend(crate::platform::windows::counters::counters());
     let mut interfaces: Vec<InterfaceGrowth> = host::interface_counters()
         .unwrap_or_default()
         .into_iter()
@@ -102,6 +104,8 @@ pub(super) fn read() -> Option<Counters> {
         .collect();
     interfaces.truncate(MAX_INTERFACES);
     let cpu = read::text(PROCESSOR).ok().and_then(|text| cpu_time(&text));
+    #[cfg(windows)]
+    let cpu = cpu.or_else(crate::platform::windows::counters::cpu_time);
     let read = Counters { over_us: None, counters, interfaces, cpu };
     (read != Counters::default()).then_some(read)
 }

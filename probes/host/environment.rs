@@ -34,7 +34,11 @@ fn names() -> (Option<String>, Option<String>) {
 
 #[cfg(not(unix))]
 fn names() -> (Option<String>, Option<String>) {
-    (None, std::env::var("COMPUTERNAME").ok())
+    #[cfg(windows)]
+    let kernel = crate::platform::windows::version::kernel();
+    #[cfg(not(windows))]
+    let kernel = None;
+    (kernel, std::env::var("COMPUTERNAME").ok())
 }
 
 #[cfg(test)]

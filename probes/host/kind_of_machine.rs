@@ -31,6 +31,11 @@ const CLOUDS: [(&str, &str, &str); 8] = [
 pub(super) fn read() -> Option<Machine> {
     let name = |path: &str| read::text(path).ok().map(|text| text.trim().chars().take(MAX_NAME).collect::<String>());
     let (vendor, product) = (name(VENDOR).filter(|name| !name.is_empty()), name(PRODUCT).filter(|name| !name.is_empty()));
+    #[cfg(windows)]
+    let (vendor, product) = {
+        let found = crate::platform::firmware::read();
+        (found.vendor.or(vendor), found.product.or(product))
+    };
     let found = Machine {
         cloud: vendor.as_deref().and_then(|vendor| cloud(vendor, product.as_deref().unwrap_or_default())),
         vendor,

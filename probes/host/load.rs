@@ -7,6 +7,10 @@ const MEMORY: &str = "/proc/meminfo";
 
 /// How busy the machine is; nothing where the system does not tell. Blocks on files.
 pub(super) fn read() -> Option<SystemLoad> {
+    #[cfg(windows)]
+    if let Some(found) = crate::platform::windows::load::load() {
+        return Some(found);
+    }
     let average = read::text(AVERAGE).ok();
     let memory = read::text(MEMORY).unwrap_or_default();
     let processors = read::text(PROCESSORS).map_or(0, |text| processors(&text));

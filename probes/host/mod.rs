@@ -29,6 +29,9 @@ mod routes;
 mod sockets;
 /// Proxies that files of the system set.
 mod system_proxies;
+/// Proxies of Windows.
+#[cfg(windows)]
+mod windows_proxies;
 
 pub use counters::closing_reading;
 pub use environment::environment;
@@ -36,7 +39,7 @@ pub use environment::environment;
 use crate::context::{Context, Ending, NotMeasurable};
 use crate::platform::{self, host};
 use netsonde_contract::kind::HostParams;
-use netsonde_contract::observation::{Clock, Fact, Interface, Neighbour, Neighbours, Resolvers, Route};
+use netsonde_contract::observation::{Clock, Fact, Interface, Neighbour, Neighbours, Proxies, Resolvers, Route};
 use sockets::Viewer;
 use std::net::IpAddr;
 
@@ -62,7 +65,7 @@ pub(crate) async fn run(context: &Context, params: &HostParams) -> Result<Ending
     }
     let machine = async {
         if !params.only_route {
-            machine(context).await;
+            machine(context, params.target.as_deref()).await;
         }
         if params.duplicates {
             duplicates::record(context).await;
@@ -73,18 +76,13 @@ pub(crate) async fn run(context: &Context, params: &HostParams) -> Result<Ending
 }
 
 /// Records what is the same whatever the target.
-async fn machine(context: &Context) {
+async fn machine(context: &Context, target: Option<&str>) {
     let recorder = context.recorder.clone();
     let clock = context.clock;
     recorder.record(clock.now_us(), Fact::Clock(wall_clock(context)));
+    record_proxies(context, target).await;
     let read = tokio::task::spawn_blocking(move || {
         let at_us = clock.now_us();
-        let mut found = proxies::proxies(|name| std::env::var(name).ok());
-        found.of_system = system_proxies::of_system();
-        let desktop = desktop_proxies::of_user(|name| std::env::var(name).ok());
-        found.of_system.extend(desktop.settings);
-        found.unread = desktop.unread;
-        recorder.record(at_us, Fact::Proxies(found));
         let mut resolvers = Resolvers::from(host::system_resolvers());
         resolvers.behind = resolver_files::behind(&resolvers);
         recorder.record(at_us, Fact::Resolvers(resolvers));
@@ -109,6 +107,38 @@ async fn machine(context: &Context) {
     if let Err(error) = read.await {
         tracing::warn!(%error, "the machine's configuration could not be read");
     }
+}
+
+/// Records the proxies of the process, of the system and of the user; where a script chooses, what it says for the target.
+async fn record_proxies(context: &Context, target: Option<&str>) {
+    let at_us = context.clock.now_us();
+    let read = tokio::task::spawn_blocking(|| {
+        let mut found = proxies::proxies(|name| std::env::var(name).ok());
+        found.of_system = system_proxies::of_system();
+        let desktop = desktop_proxies::of_user(|name| std::env::var(name).ok());
+        found.of_system.extend(desktop.settings);
+        found.unread = desktop.unread;
+        #[cfg(windows)]
+        {
+            let (settings, unread) = windows_proxies::settings();
+            found.of_system.extend(settings);
+            found.unread = unread.or(found.unread);
+        }
+        found
+    });
+    let Ok(found) = read.await else { return };
+    context.recorder.record(at_us, Fact::Proxies(asked_of_script(context, found, target).await));
+}
+
+#[cfg(windows)]
+async fn asked_of_script(context: &Context, mut found: Proxies, target: Option<&str>) -> Proxies {
+    windows_proxies::evaluate(context, &mut found, target).await;
+    found
+}
+
+#[cfg(not(windows))]
+async fn asked_of_script(_context: &Context, found: Proxies, _target: Option<&str>) -> Proxies {
+    found
 }
 
 /// Records what is about the target: routes, its next hops, its lines in the hosts file and the connections to it. Says whether an

@@ -20,12 +20,21 @@ pub(super) const MAX_WORDS: usize = 32;
 
 /// The files that name other servers than the system's own list does. Blocks on files.
 pub(super) fn behind(own: &Resolvers) -> Vec<ResolverSource> {
+    #[cfg(windows)]
+    let by_system =
+        [crate::platform::windows::name_rules::name_rules(), crate::platform::windows::adapters::resolvers_by_adapter()];
+    #[cfg(not(windows))]
+    let by_system = [Vec::new(), Vec::new()];
     let global = FILES.iter().filter_map(|path| Some(resolv_conf(path, &read::text(path).ok()?)));
     let links = std::fs::read_dir(LINKS).ok().into_iter().flatten().flatten().take(MAX_LINKS).filter_map(|entry| {
         let index: u32 = entry.file_name().to_str()?.parse().ok()?;
         link(&read::text(entry.path().to_str()?).ok()?, name_of(index))
     });
-    global.chain(links).filter(|source| !source.servers.is_empty() && source.servers != own.servers).collect()
+    global
+        .chain(links)
+        .filter(|source| !source.servers.is_empty() && source.servers != own.servers)
+        .chain(by_system.into_iter().flatten())
+        .collect()
 }
 
 #[cfg(unix)]

@@ -1,15 +1,20 @@
 //! Echo series: one to every address of a host, all addresses at once; or a sweep over thousands.
 //!
-//! The own engine takes timestamps of the kernel where the system has any. Elsewhere, and where it is asked for, the portable engine
-//! measures.
+//! The own engine takes timestamps of the kernel where the system has any. On Windows the system's own interface sends, which needs no
+//! right. Elsewhere, and where it is asked for, the portable engine measures.
 
 /// Kernel timestamps, and many targets on a few sockets.
 #[cfg(target_os = "linux")]
 mod engine;
 /// A library's sockets, one for each address.
 mod portable;
+/// One series to one address.
+mod series;
 /// Distributions, jitter, reordering, patterns of loss.
 pub(crate) mod statistics;
+/// The interface of Windows.
+#[cfg(windows)]
+mod system;
 /// Which addresses to ask.
 mod targets;
 
@@ -55,7 +60,15 @@ async fn own_engine(context: &Context, params: &IcmpParams, aims: &[Aim]) -> Res
     }
 }
 
-#[cfg(not(target_os = "linux"))]
+#[cfg(windows)]
+async fn own_engine(context: &Context, params: &IcmpParams, aims: &[Aim]) -> Result<Option<Answered>, NotMeasurable> {
+    if params.engine == netsonde_contract::kind::EchoEngine::Portable {
+        return Ok(None);
+    }
+    system::run(context, params, aims).await.map(Some)
+}
+
+#[cfg(not(any(target_os = "linux", windows)))]
 async fn own_engine(_context: &Context, _params: &IcmpParams, _aims: &[Aim]) -> Result<Option<Answered>, NotMeasurable> {
     Ok(None)
 }

@@ -5,6 +5,12 @@
 
 /// Probes to bytes.
 pub(crate) mod craft;
+/// Echo requests by the system's own interface.
+#[cfg(windows)]
+pub(crate) mod echo_asking;
+/// What that interface says, as ICMP.
+#[cfg(any(windows, test))]
+pub(crate) mod echo_status;
 /// What errors carry behind their quote.
 pub(crate) mod extension;
 /// TCP segments of the target.

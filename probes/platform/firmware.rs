@@ -21,7 +21,10 @@ pub(crate) fn read() -> Firmware {
     Firmware { vendor: entry("sys_vendor"), product: entry("product_name"), chassis_tag: entry("chassis_asset_tag") }
 }
 
-#[cfg(not(target_os = "linux"))]
+#[cfg(windows)]
+pub(crate) use super::windows::version::firmware as read;
+
+#[cfg(not(any(target_os = "linux", windows)))]
 pub(crate) fn read() -> Firmware {
     Firmware::default()
 }

@@ -5,16 +5,22 @@ use std::net::SocketAddr;
 
 #[cfg(target_os = "linux")]
 pub(crate) use super::host_linux::{clock_state, interface_counters, interfaces, os_release, system_resolvers};
-#[cfg(not(target_os = "linux"))]
+#[cfg(not(any(target_os = "linux", windows)))]
 pub(crate) use super::host_other::{
-    clock_state, default_routes, firewall, interface_counters, interfaces, neighbours, os_release, route, system_resolvers,
+    default_routes, interface_counters, interfaces, neighbours, os_release, route, system_resolvers,
 };
+#[cfg(not(target_os = "linux"))]
+pub(crate) use super::host_unread::{clock_state, firewall};
 #[cfg(target_os = "linux")]
 pub(crate) use super::neighbours_linux::neighbours;
 #[cfg(target_os = "linux")]
 pub(crate) use super::nftables::firewall;
 #[cfg(target_os = "linux")]
 pub(crate) use super::routes_linux::{default_routes, route};
+#[cfg(windows)]
+pub(crate) use super::windows::{
+    default_routes, interface_counters, interfaces, neighbours, os_release, route, system_resolvers,
+};
 
 /// Where name servers listen (RFC 1035 section 4.2).
 pub(crate) const DNS_PORT: u16 = 53;

@@ -1,8 +1,7 @@
 //! The machine's own network where no code of our own reads it: what the portable libraries tell.
 
-use super::host::{ClockState, DNS_PORT, SystemResolvers};
-use netsonde_contract::observation::{Firewall, Interface, InterfaceCounters, Neighbour, Route};
-use netsonde_contract::outcome::Note;
+use super::host::{DNS_PORT, SystemResolvers};
+use netsonde_contract::observation::{Interface, InterfaceCounters, Neighbour, Route};
 use std::io;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, UdpSocket};
 
@@ -73,15 +72,6 @@ pub(crate) fn interface_counters() -> io::Result<Vec<(String, InterfaceCounters)
 /// `Unsupported`: no code of this program reads them here.
 pub(crate) fn neighbours() -> io::Result<Vec<Neighbour>> {
     Err(io::ErrorKind::Unsupported.into())
-}
-
-pub(crate) fn firewall() -> Firewall {
-    let why = format!("the packet filter of {} cannot be read by this version", std::env::consts::OS);
-    Firewall { unread: Some(Note { why, grant: None }), ..Firewall::default() }
-}
-
-pub(crate) fn clock_state() -> Option<ClockState> {
-    None
 }
 
 pub(crate) fn os_release() -> Option<String> {

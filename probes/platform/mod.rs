@@ -25,14 +25,16 @@ pub(crate) mod firmware;
 #[cfg(all(target_os = "linux", any(test, feature = "fuzzing")))]
 pub(crate) mod fuzzing;
 /// Hardware addresses in words.
-#[cfg(target_os = "linux")]
+#[cfg(any(target_os = "linux", windows))]
 pub(crate) mod hardware_address;
 /// The machine's own network.
 pub(crate) mod host;
 #[cfg(target_os = "linux")]
 mod host_linux;
-#[cfg(not(target_os = "linux"))]
+#[cfg(not(any(target_os = "linux", windows)))]
 mod host_other;
+#[cfg(not(target_os = "linux"))]
+mod host_unread;
 /// Which ICMP messages a raw socket gets.
 pub(crate) mod icmp_filter;
 /// Whom the kernel knows on its links.
@@ -63,6 +65,9 @@ pub(crate) mod stamped;
 pub(crate) mod tcp;
 /// Sockets of a traceroute: answers with their stamps, TTLs and quotes.
 pub(crate) mod trace_socket;
+/// Windows by its own interfaces.
+#[cfg(windows)]
+pub(crate) mod windows;
 
 pub(crate) use borrowed::borrowed;
 pub(crate) use dont_fragment::dont_fragment;

@@ -1,4 +1,5 @@
 use netsonde_contract::observation::TcpState;
+#[cfg(not(windows))]
 use socket2::Socket;
 use std::io;
 use std::time::Duration;
@@ -7,8 +8,8 @@ use std::time::Duration;
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct TcpInfo {
     pub(crate) state: TcpState,
-    /// Since the peer last acknowledged anything, to the millisecond.
-    pub(crate) since_acknowledged: Duration,
+    /// Since the peer last acknowledged anything, to the millisecond; Windows does not tell.
+    pub(crate) since_acknowledged: Option<Duration>,
 }
 
 /// Reads `TCP_INFO` (tcp(7)); nothing where the system has no such thing.
@@ -32,7 +33,10 @@ pub(crate) fn info(socket: &Socket) -> Option<TcpInfo> {
     layout::read(bytes.get(..usize::try_from(length).ok()?)?)
 }
 
-#[cfg(not(target_os = "linux"))]
+#[cfg(windows)]
+pub(crate) use super::windows::tcp::info;
+
+#[cfg(not(any(target_os = "linux", windows)))]
 pub(crate) fn info(_socket: &Socket) -> Option<TcpInfo> {
     None
 }
@@ -108,7 +112,8 @@ pub(super) mod layout {
             receive_rtt_us: word(RECEIVE_RTT).filter(|rtt| *rtt > 0),
             out_of_order: word(OUT_OF_ORDER),
         };
-        Some(TcpInfo { state, since_acknowledged: Duration::from_millis(word(LAST_ACK_RECEIVED_MS)?.into()) })
+        let since_acknowledged = Some(Duration::from_millis(word(LAST_ACK_RECEIVED_MS)?.into()));
+        Some(TcpInfo { state, since_acknowledged })
     }
 }
 

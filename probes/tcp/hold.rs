@@ -65,7 +65,7 @@ async fn unanswered(stream: &TcpStream, clock: Clock) -> Option<Failure> {
         if let Some(failure) = ended(stream, LOOK).await {
             return Some(failure);
         }
-        let since = attempt::info(stream).map(|info| info.since_acknowledged)?;
+        let since = attempt::info(stream).and_then(|info| info.since_acknowledged)?;
         // To the millisecond, rounded down.
         if since + Duration::from_millis(1) < clock.now().saturating_sub(began) {
             return None;

@@ -125,7 +125,19 @@ impl Trust {
         let verifier = Verifier::new_with_extra_roots(extra.iter().cloned(), Arc::clone(&self.provider));
         let mut named = platform_certificates();
         named.extend_from_slice(extra);
-        Store { verifier: verifier.map(|verifier| Arc::new(verifier) as _).map_err(|error| error.to_string()), named }
+        match verifier {
+            Ok(verifier) => Store { verifier: Ok(Arc::new(verifier)), named },
+            // What was given counts also where the platform has no store to add it to.
+            Err(_) if !extra.is_empty() => self.load_alone(extra),
+            Err(error) => Store { verifier: Err(error.to_string()), named },
+        }
+    }
+
+    fn load_alone(&self, given: &[CertificateDer<'static>]) -> Store {
+        let mut roots = RootCertStore::empty();
+        roots.add_parsable_certificates(given.iter().cloned());
+        let built = WebPkiServerVerifier::builder_with_provider(Arc::new(roots), Arc::clone(&self.provider)).build();
+        Store { verifier: built.map(|verifier| verifier as _).map_err(|error| error.to_string()), named: given.to_vec() }
     }
 
     fn load_mozilla(&self) -> Store {

@@ -13,6 +13,9 @@ mod raw;
 mod statistics;
 /// SYN probes from ordinary sockets.
 mod syn;
+/// ICMP probes by the interface of Windows.
+#[cfg(windows)]
+mod system;
 /// The machine's commands carried out on a wire.
 mod trace;
 /// UDP probes from an ordinary socket.
@@ -24,7 +27,7 @@ use crate::capability::{require, rights};
 use crate::context::{Context, Ending, NotMeasurable};
 use crate::packet::session::Session;
 use futures_util::future::join_all;
-use netsonde_contract::capability::{Rights, Sight, System, TRACEROUTE_ICMP, TRACEROUTE_SESSION, TRACEROUTE_UDP};
+use netsonde_contract::capability::{Rights, Sight, System, TRACEROUTE_ICMP, TRACEROUTE_SESSION, TRACEROUTE_TCP, TRACEROUTE_UDP};
 use netsonde_contract::failure::{Failure, Step};
 use netsonde_contract::kind::{FlowChoice, TracerouteParams, TracerouteProtocol};
 use netsonde_contract::observation::TraceProtocol;
@@ -45,9 +48,11 @@ struct Way {
 /// # Errors
 /// Where the host gives no address, raw sockets are needed and not allowed, or the system offers no way to trace.
 pub(crate) async fn run(context: &Context, params: &TracerouteParams) -> Result<Ending, NotMeasurable> {
-    require(&TRACEROUTE_UDP)?;
     let rights = rights();
-    let raw = rights.raw_sockets;
+    let raw = rights.raw_sockets && !by_system();
+    if by_system() && (params.dscp != 0 || params.ecn) {
+        return Err(NotMeasurable::new("the ICMP interface of Windows sends every probe unmarked: leave dscp and ecn out"));
+    }
     let way = way(by_default(params, raw), rights)?;
     let addresses = context.names.resolve(&context.gate, &params.host).await;
     let addresses = addresses.map_err(|failure| NotMeasurable::unresolved(&params.host, &failure))?;
@@ -74,6 +79,7 @@ pub(crate) async fn run(context: &Context, params: &TracerouteParams) -> Result<
 /// cannot be told apart.
 fn by_default(params: &TracerouteParams, raw: bool) -> TracerouteProtocol {
     match params.protocol {
+        given if by_system() => given,
         TracerouteProtocol::Auto if params.multipath && (raw || params.names_tcp_port()) => TracerouteProtocol::Tcp,
         TracerouteProtocol::Auto if params.multipath => TracerouteProtocol::Udp,
         given => given,
@@ -90,13 +96,24 @@ fn further(params: &TracerouteParams, way: Way) -> Vec<(TraceProtocol, bool)> {
     tries.into_iter().filter(|(wanted, ..)| *wanted).map(|(_, protocol, multipath)| (protocol, multipath)).collect()
 }
 
+/// The system's own interface sends, which knows ICMP alone, needs no right and shows hops that its packet filter hides from raw sockets.
+fn by_system() -> bool {
+    System::here() == System::Windows
+}
+
 fn way(wanted: TracerouteProtocol, rights: Rights) -> Result<Way, NotMeasurable> {
+    if by_system() {
+        return match wanted {
+            TracerouteProtocol::Auto | TracerouteProtocol::Icmp => Ok(Way { protocol: TraceProtocol::Icmp, raw: false }),
+            TracerouteProtocol::Udp => Err(unmeasurable(&TRACEROUTE_UDP, rights)),
+            TracerouteProtocol::Tcp => Err(unmeasurable(&TRACEROUTE_TCP, rights)),
+            TracerouteProtocol::TcpSession => Err(unmeasurable(&TRACEROUTE_SESSION, rights)),
+        };
+    }
+    require(&TRACEROUTE_UDP)?;
     let raw = rights.raw_sockets;
     let with = |protocol| Ok(Way { protocol, raw });
-    let without = |sight: &Sight| {
-        let note = sight.missing(System::here(), rights);
-        Err(note.map_or_else(|| NotMeasurable::new(format!("{} is not possible here", sight.what)), NotMeasurable))
-    };
+    let without = |sight: &Sight| Err(unmeasurable(sight, rights));
     match (wanted, raw) {
         (TracerouteProtocol::Icmp | TracerouteProtocol::Auto, true) => with(TraceProtocol::Icmp),
         (TracerouteProtocol::Udp, _) | (TracerouteProtocol::Auto, false) => with(TraceProtocol::Udp),
@@ -107,11 +124,21 @@ fn way(wanted: TracerouteProtocol, rights: Rights) -> Result<Way, NotMeasurable>
     }
 }
 
+fn unmeasurable(sight: &Sight, rights: Rights) -> NotMeasurable {
+    let note = sight.missing(System::here(), rights);
+    note.map_or_else(|| NotMeasurable::new(format!("{} is not possible here", sight.what)), NotMeasurable)
+}
+
 async fn trace(context: &Context, params: &TracerouteParams, target: IpAddr, way: Way) -> bool {
     let mut tracing = Tracing::begin(context, params, target, way.protocol);
     let class = params.dscp << 2 | if params.ecn { ECT_0 } else { 0 };
     let each_flow = params.flow == FlowChoice::Each;
     match (way.protocol, way.raw) {
+        #[cfg(windows)]
+        (TraceProtocol::Icmp, false) => {
+            let timeout = std::time::Duration::from_millis(params.timeout_ms);
+            trace_on(tracing, Ok(system::open(target, timeout, context.clock))).await
+        }
         (TraceProtocol::Udp, false) => trace_on(tracing, udp::open(target, params.first_port, each_flow, class)).await,
         (TraceProtocol::Tcp, false) => trace_on(tracing, Ok(syn::open(target, params.tcp_port, class))).await,
         (protocol, _) => {

@@ -10,7 +10,7 @@ use super::wire::{Heard, Packet, Traits, Wire};
 use crate::clock::microseconds;
 use crate::context::Context;
 use crate::neighbour_search::GIVEN_UP;
-use netsonde_contract::failure::{Failure, Step};
+use netsonde_contract::failure::{Failure, FailureCode, Step};
 use netsonde_contract::kind::{FlowChoice, TracerouteParams};
 use netsonde_contract::observation::{
     Fact, Hop, HopName, Multipath, Trace, TraceClock, TraceIds, TraceLacks, TracePath, TraceProtocol,
@@ -274,7 +274,7 @@ impl<'c> Tracing<'c> {
         }
         let now = self.context.clock.now();
         for heard in wire.hear(&self.context.clock) {
-            let (Heard::Left { probe, .. } | Heard::Answer { probe, .. }) = heard else {
+            let (Heard::Left { probe, .. } | Heard::Answer { probe, .. } | Heard::Unsent { probe, .. }) = heard else {
                 self.unmatched = self.unmatched.saturating_add(1);
                 continue;
             };
@@ -288,6 +288,13 @@ impl<'c> Tracing<'c> {
                 Heard::Answer { probe, answer, at } => {
                     self.stamped.1 |= at.is_some();
                     self.part(part).handle_answer(probe, answer, at.unwrap_or(now));
+                }
+                Heard::Unsent { probe, failure } if part == Part::Sizes && failure.code == FailureCode::MessageTooLong => {
+                    self.part(part).handle_too_long(probe);
+                }
+                Heard::Unsent { failure, .. } => {
+                    self.fail(failure);
+                    self.part(part).stop_sending();
                 }
                 Heard::Unmatched => {}
             }
@@ -346,7 +353,8 @@ impl<'c> Tracing<'c> {
 
     /// Where the times were really taken.
     fn clock(&self) -> Option<TraceClock> {
-        self.traits.as_ref().map(|_| match self.stamped {
+        self.traits.as_ref().map(|traits| match self.stamped {
+            _ if traits.clock == TraceClock::Process => TraceClock::Process,
             (true, true) => TraceClock::KernelRxTx,
             (false, true) => TraceClock::KernelRx,
             (_, false) => TraceClock::Process,

@@ -1,6 +1,7 @@
 use super::machine::{Answer, ProbeNumber};
 use crate::capture::flow::Flow;
 use crate::clock::Clock;
+use netsonde_contract::failure::Failure;
 use netsonde_contract::observation::{TraceClock, TraceIds, TraceLacks};
 use std::future::Future;
 use std::io;
@@ -28,6 +29,9 @@ pub(super) enum Heard {
     Answer { probe: ProbeNumber, answer: Answer, at: Option<Duration> },
     /// About this trace, and nobody can say which probe.
     Unmatched,
+    /// The system says afterwards that the probe did not leave this machine.
+    #[cfg_attr(not(windows), expect(dead_code, reason = "other systems say so at once"))]
+    Unsent { probe: ProbeNumber, failure: Failure },
 }
 
 /// What a wire can do, for the facts.

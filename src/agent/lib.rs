@@ -61,7 +61,7 @@ mod metrics;
 mod notify;
 /// Orders: decided, kept, taken once.
 mod orders;
-/// System calls.
+/// System calls of the agent itself.
 mod platform;
 /// The customer's policy on this machine.
 mod policy_file;
@@ -81,6 +81,8 @@ mod runner;
 mod schedule;
 /// `netsonde agent`: orders and rounds in one loop.
 mod service;
+/// The agent as a service of the system.
+mod service_control;
 /// Bundles on disk: written, ready, sent.
 mod spool;
 /// The state directory: key, sequence, spool.

@@ -4,6 +4,7 @@
 //! each other's unfinished files away.
 
 use crate::disk::{create_private_folder, replace_file, write_private_once};
+use crate::platform::private_data::{opened, sealed};
 use crate::redaction::MappingKey;
 use crate::spool::Spool;
 use crate::stop::Stop;
@@ -58,6 +59,8 @@ impl StateDirectory {
             Stop::usage(format!("the state directory {} cannot be used: {error}", path.display()))
                 .next("name another one with --state-dir DIR")
         };
+        #[cfg(windows)]
+        close_machine_folder(&path).map_err(failed)?;
         create_private_folder(&path).map_err(failed)?;
         OpenOptions::new().create(true).truncate(false).write(true).open(path.join(LOCK_FILE)).map_err(failed)?;
         Ok(Self { path })
@@ -92,14 +95,15 @@ impl StateDirectory {
             Stop::usage(format!("the agent's key {} cannot be used: {cause}", path.display()))
                 .next("restore it from a backup, or move it away: the next run makes a new key, which support does not know yet")
         };
-        match fs::read_to_string(&path) {
+        match read_key(&path) {
             Ok(pem) => SigningKey::from_pkcs8_pem(&pem).map_err(|error| broken(error.to_string())),
             Err(error) if error.kind() == io::ErrorKind::NotFound => {
                 let key = new_signing_key()?;
                 let pem = key.to_pkcs8_pem(LineEnding::LF).map_err(|error| broken(error.to_string()))?;
-                write_private_once(&path, pem.as_bytes()).map_err(|error| broken(error.to_string()))?;
+                let stored = sealed(pem.as_bytes(), &path).map_err(|error| broken(error.to_string()))?;
+                write_private_once(&path, &stored).map_err(|error| broken(error.to_string()))?;
                 // Another process may have been first; its key is the one that stands.
-                let pem = fs::read_to_string(&path).map_err(|error| broken(error.to_string()))?;
+                let pem = read_key(&path).map_err(|error| broken(error.to_string()))?;
                 SigningKey::from_pkcs8_pem(&pem).map_err(|error| broken(error.to_string()))
             }
             Err(error) => Err(broken(error.to_string())),
@@ -111,7 +115,8 @@ impl StateDirectory {
         let path = self.path.join(KEY_FILE);
         let failed = |cause: String| Stop::usage(format!("the agent's key {} cannot be replaced: {cause}", path.display()));
         let pem = key.to_pkcs8_pem(LineEnding::LF).map_err(|error| failed(error.to_string()))?;
-        replace_file(&path, pem.as_bytes()).map_err(|error| failed(error.to_string()))
+        let stored = sealed(pem.as_bytes(), &path).map_err(|error| failed(error.to_string()))?;
+        replace_file(&path, &stored).map_err(|error| failed(error.to_string()))
     }
 
     /// The key of strict redaction, made on first use. It stays with the customer, who alone can tell what a token stands for.
@@ -119,9 +124,10 @@ impl StateDirectory {
         let path = self.path.join(MAPPING_KEY_FILE);
         let broken = |cause: String| Stop::usage(format!("the redaction key {} cannot be used: {cause}", path.display()));
         if !path.exists() {
-            write_private_once(&path, &random::<32>()?).map_err(|error| broken(error.to_string()))?;
+            let stored = sealed(&random::<32>()?, &path).map_err(|error| broken(error.to_string()))?;
+            write_private_once(&path, &stored).map_err(|error| broken(error.to_string()))?;
         }
-        let bytes = fs::read(&path).map_err(|error| broken(error.to_string()))?;
+        let bytes = fs::read(&path).and_then(opened).map_err(|error| broken(error.to_string()))?;
         let bytes = bytes.try_into().map_err(|_| broken("it is not 32 bytes long".to_owned()))?;
         Ok(MappingKey::from_bytes(bytes))
     }
@@ -186,7 +192,24 @@ pub(crate) fn chance() -> f64 {
     random::<4>().map_or(0.5, |bytes| f64::from(u32::from_le_bytes(bytes)) / f64::from(u32::MAX))
 }
 
-/// `/var/lib/netsonde` for root, the XDG state directory for others, the local application data on Windows.
+/// Makes the machine's own folder, where the directory is in it, and keeps others out before anything secret is there.
+#[cfg(windows)]
+fn close_machine_folder(path: &Path) -> io::Result<()> {
+    let folder = crate::service_control::machine_folder();
+    if path.starts_with(&folder) && !folder.exists() {
+        fs::create_dir_all(&folder)?;
+        crate::platform::private_data::close_to_others(&folder)?;
+    }
+    Ok(())
+}
+
+/// The key in a file, as text.
+fn read_key(path: &Path) -> io::Result<String> {
+    String::from_utf8(opened(fs::read(path)?)?).map_err(io::Error::other)
+}
+
+/// `/var/lib/netsonde` for root, the XDG state directory for others; on Windows the machine's own folder for administrators, so that it is the
+/// service's too, and the local application data for others.
 fn default_path() -> Option<PathBuf> {
     #[cfg(unix)]
     if nix::unistd::geteuid().is_root() {
@@ -194,6 +217,9 @@ fn default_path() -> Option<PathBuf> {
     }
     let variable = |name: &str| std::env::var_os(name).filter(|value| !value.is_empty()).map(PathBuf::from);
     if cfg!(windows) {
+        if netsonde_probes::platform::elevated() {
+            return Some(crate::service_control::machine_folder().join("state"));
+        }
         return Some(variable("LOCALAPPDATA")?.join("netsonde"));
     }
     let state = variable("XDG_STATE_HOME").filter(|path| path.is_absolute());

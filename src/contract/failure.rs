@@ -142,12 +142,12 @@ impl FailureCode {
         }
     }
 
-    /// Linux and macOS numbers that `ErrorKind` has no stable name for.
+    /// Numbers of Linux, macOS and Windows (from 10,000) that `ErrorKind` has no stable name for.
     fn from_errno(number: Option<i32>) -> Option<Self> {
         match number? {
-            23 | 24 => Some(Self::DescriptorsExhausted),
-            55 | 105 => Some(Self::BuffersExhausted),
-            40 | 90 => Some(Self::MessageTooLong),
+            23 | 24 | 10_024 => Some(Self::DescriptorsExhausted),
+            55 | 105 | 10_055 => Some(Self::BuffersExhausted),
+            40 | 90 | 10_040 => Some(Self::MessageTooLong),
             _ => None,
         }
     }

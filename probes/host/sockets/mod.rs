@@ -4,6 +4,9 @@
 mod line;
 /// Which program holds a socket.
 mod processes;
+/// Windows' own list.
+#[cfg(windows)]
+mod windows;
 
 use super::read;
 use line::{Line, STATES};
@@ -32,6 +35,10 @@ pub(super) struct Viewer {
 
 /// What the system lists now; nothing where it has no such lists. Blocks on files.
 pub(super) fn read(targets: &[IpAddr], viewer: Viewer) -> Option<Sockets> {
+    #[cfg(windows)]
+    if let Some(found) = windows::read(targets) {
+        return Some(found);
+    }
     let tcp: Vec<String> = TCP.iter().filter_map(|path| read::text(path).ok()).collect();
     if tcp.is_empty() {
         return None;

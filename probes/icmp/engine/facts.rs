@@ -58,6 +58,7 @@ pub(super) fn echo(host: &str, target: &Target, timeout: Duration, now: Duration
             corrupt: answer.is_some_and(|answer| answer.corrupt),
             from: answer.map(|answer| answer.from).filter(|from| *from != target.address),
             clock: Some(reply.timing.clock).filter(|own| *own != clock),
+            system_rtt_ms: None,
         }
     };
     Echo {
@@ -230,7 +231,7 @@ mod tests {
         assert_eq!((echo.sent, echo.replies.len(), echo.clock.as_str()), (8, 5, "kernel_rx_tx"));
         assert_eq!(
             echo.replies[3],
-            EchoReply { sequence: 3, rtt_us: 4_000, ttl: Some(61), corrupt: true, from: None, clock: None }
+            EchoReply { sequence: 3, rtt_us: 4_000, ttl: Some(61), corrupt: true, ..EchoReply::default() }
         );
         let found = echo.statistics.unwrap();
         assert_eq!((found.received, found.lost, found.late, found.corrupt, found.reordered), (5, 3, 1, 1, 1));

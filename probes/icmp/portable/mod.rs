@@ -2,16 +2,16 @@
 
 /// A socket to ping one address with.
 mod client;
-/// One series to one address.
-mod series;
+/// One request by the library.
+mod pinging;
 
 use super::Answered;
+use super::series::{self, Series};
 use super::targets::Aim;
 use crate::context::{Context, NotMeasurable};
 use client::NoClient;
 use futures_util::future::join_all;
 use netsonde_contract::kind::IcmpParams;
-use series::Series;
 
 /// Each address has a socket and a task of its own; with several hundred the library loses replies.
 const MAX_TARGETS: usize = 64;

@@ -29,6 +29,9 @@ pub(super) struct AgentCommand {
     /// How the agent writes what it says.
     #[arg(long, value_enum, default_value_t)]
     log_format: LogFormat,
+    /// The service control manager of Windows started this process.
+    #[arg(long, hide = true)]
+    service: bool,
     #[command(flatten)]
     state: StateOption,
 }
@@ -58,6 +61,29 @@ impl AgentCommand {
         if let Some(What::Status(status)) = self.what {
             return status.execute();
         }
+        if self.service {
+            return self.serve();
+        }
+        self.work(Interruption::listen)?;
+        Ok(exit::AS_EXPECTED)
+    }
+
+    #[cfg(windows)]
+    fn serve(self) -> Result<u8, Stop> {
+        let work = move |token| self.work(move || Interruption::of(token));
+        crate::platform::windows_service::serve(crate::service_control::NAME, work).map_err(|error| {
+            Stop::usage(format!("only Windows itself starts a service: {error}")).next("netsonde service install")
+        })?;
+        Ok(exit::AS_EXPECTED)
+    }
+
+    #[cfg(not(windows))]
+    fn serve(self) -> Result<u8, Stop> {
+        Err(Stop::usage("only Windows starts services this way").next("netsonde service install"))
+    }
+
+    /// Until the interruption, which is made within the runtime.
+    fn work(self, interruption: impl FnOnce() -> Interruption) -> Result<(), Stop> {
         let state = StateDirectory::existing(self.state.path()).map_or_else(|| StateDirectory::open(self.state.path()), Ok)?;
         let files = Files { config: agent_file::path(self.config.as_deref()), policy: policy_file::path(self.policy.path()) };
         // Whoever asks how the agent is reads it from here.
@@ -66,7 +92,6 @@ impl AgentCommand {
         if let Err(error) = confinement::note(&state, &confinement) {
             terminal::say(&format!("netsonde: writing to {} failed: {error}", state.path().display()));
         }
-        super::block_on_one_thread(async { service::run(state, files, &Interruption::listen()).await })?;
-        Ok(exit::AS_EXPECTED)
+        super::block_on_one_thread(async { service::run(state, files, &interruption()).await })
     }
 }

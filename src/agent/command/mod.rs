@@ -17,6 +17,7 @@ mod key;
 mod measuring;
 mod metrics;
 mod orders;
+mod own;
 mod pause;
 mod policy;
 mod probe;
@@ -25,6 +26,7 @@ mod run;
 mod schedule;
 mod schema;
 mod send;
+mod service;
 mod sets;
 /// Slips that have a better word than the parser's.
 mod slip;
@@ -116,6 +118,12 @@ enum Command {
     /// Lists, sends, removes or copies the bundles that are kept on this machine.
     #[command(subcommand)]
     Spool(Box<spool::SpoolCommand>),
+    /// Makes a service of this program that starts with the system, shows how it is, and removes it.
+    #[command(subcommand)]
+    Service(service::ServiceCommand),
+    /// Removes netsonde from this machine.
+    #[command(name = "self", subcommand)]
+    Own(own::OwnCommand),
     /// Prints completions for a shell.
     Completions(completions::CompletionsCommand),
     /// Prints the JSON Schema of the document that --format json prints.
@@ -161,6 +169,8 @@ pub(crate) fn dispatch(arguments: impl IntoIterator<Item = OsString>) -> u8 {
         Command::History(command) => command.execute(),
         Command::Metrics(command) => command.execute(),
         Command::Spool(command) => command.execute(),
+        Command::Service(command) => command.execute(),
+        Command::Own(command) => command.execute(),
         Command::Completions(command) => command.execute(),
         Command::Schema(command) => command.execute(),
     };
@@ -173,6 +183,13 @@ pub(crate) fn dispatch(arguments: impl IntoIterator<Item = OsString>) -> u8 {
 /// The whole command line, for completions.
 fn command_line() -> clap::Command {
     Cli::command()
+}
+
+/// Where this program is, links followed.
+fn own_program() -> Result<std::path::PathBuf, Stop> {
+    let path = std::env::current_exe();
+    let path = if cfg!(windows) { path } else { path.and_then(std::fs::canonicalize) };
+    path.map_err(|error| Stop::usage(format!("the system does not tell where this program is: {error}")))
 }
 
 /// A runtime for what waits on the network.

@@ -5,7 +5,7 @@ use std::path::Path;
 /// Where the agent keeps what stays on this machine.
 #[derive(Args)]
 pub(super) struct StateOption {
-    /// Where key, sequence number and bundles are kept [default: /var/lib/netsonde for root, else $XDG_STATE_HOME/netsonde].
+    /// Where key, sequence number and bundles are kept [default: /var/lib/netsonde for root, else $XDG_STATE_HOME/netsonde; on Windows %ProgramData%\netsonde\state for administrators, else %LOCALAPPDATA%\netsonde].
     #[arg(long, env = "NETSONDE_STATE_DIR", value_name = "DIR", help_heading = "Bundle", value_parser = clap::value_parser!(OsString))]
     state_dir: Option<OsString>,
 }

@@ -60,7 +60,7 @@ pub(crate) fn full_document() -> Value {
         {"fact": "port_sweep", "host": "shop.example", "address": "203.0.113.7", "asked": 1, "took_us": 1,
          "ports": [{"port": 1, "took_us": 1, "failure": failure}], "failure": failure},
         {"fact": "echo", "host": "shop.example", "address": "203.0.113.7", "sent": 1,
-         "replies": [{"sequence": 0, "rtt_us": 5, "ttl": 60, "from": "203.0.113.8"}],
+         "replies": [{"sequence": 0, "rtt_us": 5, "ttl": 60, "from": "203.0.113.8", "system_rtt_ms": 0}],
          "errors": [failure["icmp"]], "size_bytes": 56, "clock": "process", "socket": "raw",
          "extra": [{"sequence": 0, "kind": "duplicate", "rtt_us": 6}], "failure": failure},
         {"fact": "sweep", "targets": 2, "asked": 2, "answered": 1, "sent": 2, "received": 1, "silent": ["203.0.113.9"],

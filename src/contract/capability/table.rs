@@ -5,6 +5,8 @@ use Right::{Administrator, Ping, RawSockets};
 
 const EVERYWHERE: [Means; 3] = [Free, Free, Free];
 const LINUX: [Means; 3] = [Free, Unbuilt, Unbuilt];
+/// Built for Linux and Windows, and for either without any right.
+const BUT_MACOS: [Means; 3] = [Free, Free, Unbuilt];
 const LINUX_RAW: [Means; 3] = [With(RawSockets), Unbuilt, Unbuilt];
 
 const fn sight(name: &'static str, kind: Kind, means: [Means; 3], what: &'static str) -> Sight {
@@ -24,17 +26,17 @@ sights! {
     DNS_SYSTEM = sight("dns.system", Kind::Dns, EVERYWHERE, "the system's own answer, its hosts file and its resolvers");
     DNS_REJECTED = sight("dns.rejected", Kind::Dns, LINUX, "the router that rejected a question");
     TCP_CONNECT = sight("tcp.connect", Kind::Tcp, EVERYWHERE, "connections, their times and their failures");
-    TCP_INFO = sight("tcp.info", Kind::Tcp, LINUX, "the kernel's own figures of a connection");
+    TCP_INFO = sight("tcp.info", Kind::Tcp, BUT_MACOS, "the kernel's own figures of a connection");
     TCP_REJECTED = sight("tcp.rejected", Kind::Tcp, LINUX, "the router that rejected a connection");
     TCP_ANSWER = sight("tcp.answer", Kind::Tcp, LINUX_RAW, "the TTL of the packet that answers a connection attempt");
-    ICMP_ECHO = sight("icmp.echo", Kind::Icmp, [With(Ping), With(RawSockets), Free], "echo replies, their times and loss");
+    ICMP_ECHO = sight("icmp.echo", Kind::Icmp, [With(Ping), Free, Free], "echo replies, their times and loss");
     ICMP_STAMPS = sight("icmp.stamps", Kind::Icmp, [With(Ping), Unbuilt, Unbuilt], "the kernel's stamps of sending and receiving");
-    ICMP_ERRORS = sight("icmp.errors", Kind::Icmp, [With(Ping), Unbuilt, Unbuilt], "the router that rejected an echo request");
+    ICMP_ERRORS = sight("icmp.errors", Kind::Icmp, [With(Ping), Free, Unbuilt], "the router that rejected an echo request");
     TRACEROUTE_UDP = sight("traceroute.udp", Kind::Traceroute, LINUX, "tracing with UDP");
     TRACEROUTE_TCP = sight("traceroute.tcp", Kind::Traceroute, LINUX, "tracing with SYNs");
     TRACEROUTE_ICMP = Sight {
         instead: Some("take protocol \"udp\", which needs no right"),
-        ..sight("traceroute.icmp", Kind::Traceroute, LINUX_RAW, "tracing with ICMP")
+        ..sight("traceroute.icmp", Kind::Traceroute, [With(RawSockets), Free, Unbuilt], "tracing with ICMP")
     };
     TRACEROUTE_SESSION = Sight {
         instead: Some("take protocol \"tcp\", which needs no right"),
@@ -64,10 +66,10 @@ sights! {
     SERVICE_GREETING = sight("service.greeting", Kind::Service, EVERYWHERE, "whether a living service of a protocol answers");
     SERVICE_DHCP = sight("service.dhcp", Kind::Service, [With(Administrator), With(Administrator), With(Administrator)], "what a DHCP server offers");
     HOST_INTERFACES = sight("host.interfaces", Kind::Host, EVERYWHERE, "interfaces, resolvers and proxies");
-    HOST_ROUTES = sight("host.routes", Kind::Host, LINUX, "routes, rules and neighbours");
-    HOST_SOCKETS = sight("host.sockets", Kind::Host, LINUX, "sockets by state, with one's own programs");
-    HOST_OWNERS = sight("host.owners", Kind::Host, [With(Administrator), Unbuilt, Unbuilt], "other users' programs behind sockets");
-    HOST_COUNTERS = sight("host.counters", Kind::Host, LINUX, "what the kernel counts, before and after the run");
+    HOST_ROUTES = sight("host.routes", Kind::Host, BUT_MACOS, "routes, rules and neighbours");
+    HOST_SOCKETS = sight("host.sockets", Kind::Host, BUT_MACOS, "sockets by state, with one's own programs");
+    HOST_OWNERS = sight("host.owners", Kind::Host, [With(Administrator), With(Administrator), Unbuilt], "other users' programs behind sockets");
+    HOST_COUNTERS = sight("host.counters", Kind::Host, BUT_MACOS, "what the kernel counts, before and after the run");
     HOST_FIREWALL = sight("host.firewall", Kind::Host, [With(Administrator), Unbuilt, Unbuilt], "the packet filter's rules and counters");
     HOST_DUPLICATES = sight("host.duplicates", Kind::Host, LINUX_RAW, "other machines with this machine's addresses");
     /// A part of any run.

@@ -22,7 +22,7 @@ pub struct Echo {
     /// Where the RTTs were stamped: `kernel_rx_tx` (both ends in the kernel), `kernel_rx` (only the reply) or `process` (in the
     /// program, after the wake-up). A reply that was stamped otherwise says so itself.
     pub clock: String,
-    /// What sent them: `raw` or `ping` (datagram ICMP) sockets.
+    /// What sent them: `raw` or `ping` (datagram ICMP) sockets, or `system`, the ICMP interface of Windows.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub socket: Option<String>,
     /// The requests were forbidden to be fragmented.
@@ -60,6 +60,10 @@ pub struct EchoReply {
     /// Where this RTT was stamped, where that is not what the series says.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub clock: Option<EchoClock>,
+    /// The round trip as Windows itself tells it, cut to whole milliseconds: the true one lies between it and `rtt_us`, which the program
+    /// stamped around the call and which holds the waking of its thread.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub system_rtt_ms: Option<u32>,
 }
 
 /// Where an RTT was stamped.

@@ -147,7 +147,7 @@ pub struct Trace {
     /// Where times were taken.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub clock: Option<TraceClock>,
-    /// What could not be had for want of a right: run with sudo to have it.
+    /// What could not be had for want of a right, which sudo gives, or, on Windows, of the system's means.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub lacks: Vec<TraceLacks>,
     /// ICMP errors about the trace that quote too little to tell which probe they answer; `flow = "each"` helps.

@@ -89,12 +89,13 @@ pub struct SeenSegment {
     pub at_us: u64,
 }
 
-/// What the kernel knows of a connection (TCP_INFO of tcp(7)). What an older kernel does not tell is absent.
+/// What the kernel knows of a connection (TCP_INFO of tcp(7), SIO_TCP_INFO of Windows, which counts retransmissions and window in bytes
+/// that are given here in segments). What an older kernel does not tell is absent.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct TcpState {
     /// Smoothed RTT (RFC 6298).
     pub rtt_us: u32,
-    /// Mean deviation of the RTT.
+    /// Mean deviation of the RTT; 0 on Windows, which does not tell.
     pub rtt_deviation_us: u32,
     /// The smallest RTT of the connection.
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -103,7 +104,7 @@ pub struct TcpState {
     pub retransmits: u32,
     /// The largest segment that will be sent, in bytes.
     pub mss_bytes: u32,
-    /// The path MTU that the kernel believes in.
+    /// The path MTU that the kernel believes in; 0 on Windows, which does not tell.
     pub path_mtu_bytes: u32,
     /// The congestion window in segments.
     pub congestion_window: u32,

@@ -1,7 +1,7 @@
 //! What could not be measured: whole checks, and parts of checks that measured the rest.
 
 use netsonde_contract::finding::NotMeasured;
-use netsonde_contract::observation::{Fact, Trace, TraceLacks};
+use netsonde_contract::observation::{Fact, Trace, TraceLacks, TraceProtocol};
 use netsonde_contract::outcome::{Note, Outcome, Status};
 
 /// The check where it could not measure, else each part that it left out. One that was skipped was not meant to run, and has no gap.
@@ -39,7 +39,9 @@ fn left_out(fact: &Fact) -> Option<Note> {
         }
         Fact::Trace(trace) if !trace.privileged && !trace.lacks.is_empty() => {
             let why = format!("the path was traced without raw sockets, which leaves out {}", lost(trace));
-            Some(Note { why, grant: Some(Note::WITH_SUDO.to_owned()) })
+            // Only the ICMP interface of Windows sends echo requests without raw sockets, and no right makes it tell more.
+            let grant = (trace.protocol != TraceProtocol::Icmp).then(|| Note::WITH_SUDO.to_owned());
+            Some(Note { why, grant })
         }
         Fact::Connect(connect) => {
             let hold = connect

@@ -186,7 +186,8 @@ fn state(state: &TcpState) -> String {
     if let Some(min) = state.min_rtt_us {
         facts.push(format!("smallest {}", units::duration(min.into())));
     }
-    facts.push(format!("MSS {}, path MTU {}", state.mss_bytes, state.path_mtu_bytes));
+    let path_mtu = if state.path_mtu_bytes > 0 { format!(", path MTU {}", state.path_mtu_bytes) } else { String::new() };
+    facts.push(format!("MSS {}{path_mtu}", state.mss_bytes));
     facts.push(format!("window of {} segments", state.congestion_window));
     if state.retransmits > 0 {
         facts.push(units::counted(state.retransmits as usize, "segment sent again", "segments sent again"));

@@ -1,0 +1,30 @@
+//! The agent as a service of the system that this program runs on: `netsonde service`, and what `netsonde self remove` takes away.
+
+/// The one child process of the agent: the system's own program for services.
+#[cfg(unix)]
+mod manager;
+/// What netsonde leaves on a machine.
+pub(crate) mod traces;
+
+#[cfg(target_os = "macos")]
+#[path = "launchd.rs"]
+mod system;
+#[cfg(windows)]
+#[path = "scm.rs"]
+mod system;
+#[cfg(all(unix, not(target_os = "macos")))]
+#[path = "systemd.rs"]
+mod system;
+
+pub(crate) use system::{install, state, uninstall};
+
+use std::path::PathBuf;
+
+/// The service's name on every system but macOS, which wants a domain's.
+pub(crate) const NAME: &str = "netsonde-agent";
+
+/// Where the machine's own files are on Windows: configuration, policy and state.
+pub(crate) fn machine_folder() -> PathBuf {
+    let programs = std::env::var_os("ProgramData").filter(|folder| !folder.is_empty());
+    PathBuf::from(programs.unwrap_or_else(|| r"C:\ProgramData".into())).join("netsonde")
+}

@@ -1,0 +1,99 @@
+//! All that netsonde leaves on a machine, and its removal.
+
+use crate::stop::Stop;
+use std::io;
+use std::path::{Path, PathBuf};
+
+/// Something that is there.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Trace {
+    pub(crate) path: PathBuf,
+    pub(crate) what: &'static str,
+}
+
+/// The folders that are there: configuration, state, and what systemd keeps of a service with a user of its own.
+pub(crate) fn folders(state: Option<&Path>) -> Vec<Trace> {
+    let mut all: Vec<(PathBuf, &'static str)> = Vec::new();
+    all.extend(state.map(|path| (path.to_owned(), "keys, bundles and history")));
+    if cfg!(windows) {
+        all.push((super::machine_folder(), "configuration, policy, keys, bundles and history"));
+    } else {
+        all.push(("/etc/netsonde".into(), "configuration and policy"));
+        all.push(("/var/lib/netsonde".into(), "keys, bundles and history"));
+        all.push(("/var/lib/private/netsonde".into(), "the service's keys, bundles and history"));
+    }
+    let mut found: Vec<Trace> = Vec::new();
+    for (path, what) in all {
+        let known = found.iter().any(|trace| trace.path == path);
+        if !known && path.symlink_metadata().is_ok() {
+            found.push(Trace { path, what });
+        }
+    }
+    found
+}
+
+/// Removes a folder with all that is in it, or a link without what it leads to.
+///
+/// # Errors
+/// The system's own.
+pub(crate) fn remove(path: &Path) -> io::Result<()> {
+    match path.symlink_metadata() {
+        // A folder below one that was removed before is gone already.
+        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(()),
+        Err(error) => Err(error),
+        Ok(found) if found.is_dir() => std::fs::remove_dir_all(path),
+        Ok(_) => std::fs::remove_file(path),
+    }
+}
+
+/// Who brought this program, where a package did: its files are the package's to remove.
+pub(crate) fn package(program: &Path) -> Option<&'static str> {
+    const LISTS: [(&str, &str); 2] =
+        [("/var/lib/dpkg/info/netsonde.list", "apt purge netsonde"), ("/usr/lib/sysimage/rpm", "dnf remove netsonde")];
+    let is_packaged = program == Path::new("/usr/bin/netsonde");
+    LISTS.iter().find(|(path, _)| is_packaged && Path::new(path).exists()).map(|(_, command)| *command)
+}
+
+/// Removes this program's own file.
+///
+/// # Errors
+/// The system's own.
+pub(crate) fn remove_program(path: &Path) -> Result<&'static str, Stop> {
+    let failed = |error: io::Error| Stop::usage(format!("this program, {}, cannot be removed: {error}", path.display()));
+    #[cfg(windows)]
+    {
+        crate::platform::windows_service::remove_at_next_start(path).map_err(failed)?;
+        Ok("is removed when Windows starts the next time")
+    }
+    #[cfg(not(windows))]
+    {
+        std::fs::remove_file(path).map_err(failed)?;
+        Ok("is removed")
+    }
+}
+
+#[cfg(all(test, unix))]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_link_is_removed_without_what_it_leads_to_and_a_folder_with_all_of_it() {
+        let top = tempfile::tempdir().unwrap();
+        let (kept, link, deep) = (top.path().join("kept"), top.path().join("link"), top.path().join("deep"));
+        std::fs::write(&kept, "kept").unwrap();
+        std::os::unix::fs::symlink(&kept, &link).unwrap();
+        std::fs::create_dir_all(deep.join("er")).unwrap();
+        for path in [&link, &deep, &deep.join("er")] {
+            remove(path).unwrap();
+        }
+        assert!(kept.exists() && link.symlink_metadata().is_err() && !deep.exists());
+    }
+
+    #[test]
+    fn what_is_there_is_listed_once() {
+        let state = tempfile::tempdir().unwrap();
+        let found = folders(Some(state.path()));
+        assert_eq!(found.iter().filter(|trace| trace.path == state.path()).count(), 1);
+        assert!(folders(Some(&state.path().join("absent"))).iter().all(|trace| !trace.path.ends_with("absent")));
+    }
+}
