@@ -20,7 +20,6 @@ use crate::platform::packet_tap::{PacketTap, Tapped, interface_name, lacks_right
 use headers::Transport;
 use netsonde_contract::capability::CAPTURE;
 use pcapng::{Packet, Writer};
-use std::collections::HashSet;
 use std::net::IpAddr;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -136,7 +135,6 @@ fn concerns(packet: &[u8], gate: &Gate) -> bool {
 fn write(held: &Held, gate: &Gate) -> Captured {
     let mut writer = Writer::new(concat!("netsonde ", env!("CARGO_PKG_VERSION")), "The run's own flows; headers only.");
     let mut interfaces: Vec<u32> = Vec::new();
-    let mut named: HashSet<String> = HashSet::new();
     let (mut packets, mut lost) = (0, held.lost);
     for (tapped, bytes) in &held.packets {
         let Some(check) = gate.flows().check_of(bytes) else { continue };
@@ -154,8 +152,8 @@ fn write(held: &Held, gate: &Gate) -> Captured {
             continue;
         }
         packets += 1;
-        // Said with the first packet of each check; a comment on every packet would be most of the file.
-        let comment = named.insert(check.as_str().to_owned()).then(|| format!("check {check}"));
+        // Checks run beside each other, so that only a packet's own comment tells whose it is.
+        let comment = Some(format!("check {check}"));
         writer.packet(&Packet {
             interface: u32::try_from(place).unwrap_or_default(),
             at_ns: tapped.at_ns,

@@ -40,7 +40,15 @@ pub(crate) fn describe(plan: &Plan, level: Level, ticket: Option<&Ticket>, will_
 /// What a measurement under load transfers at most, which a person may pay for: said before it begins. Nothing where nothing is loaded.
 pub(crate) fn load_ahead(plan: &Plan) -> Vec<String> {
     let loads = plan.checks.iter().filter(|check| check.params.kind() == Kind::Load);
-    loads.map(|check| format!("netsonde: {} loads the path: {} (--max-bytes sets the bound)", check.id, cost(check))).collect()
+    loads
+        .map(|check| {
+            format!(
+                "netsonde: the check `{}` fills the way to its target: {} (--max-bytes sets the bound)",
+                check.id,
+                cost(check)
+            )
+        })
+        .collect()
 }
 
 fn leaving(level: Level, ticket: Option<&Ticket>, will_upload: bool) -> String {
@@ -66,6 +74,16 @@ mod tests {
     use super::*;
     use netsonde_contract::set::{Request, built_in};
     use netsonde_contract::target::TargetForm;
+
+    /// The deadline of a check is no measure of how long it loads a line that somebody pays for.
+    #[test]
+    fn a_load_is_announced_with_its_own_time() {
+        let set = built_in().iter().map(|set| set.parse().unwrap()).find(|set| set.name == "load").unwrap();
+        let plan = set.plan(&Request { targets: vec!["https://shop.example/".to_owned()], ..Request::default() }).unwrap();
+        let [line] = &load_ahead(&plan)[..] else { panic!() };
+        assert!(line.starts_with("netsonde: the check `load` fills the way to its target: at most 1"), "{line}");
+        assert!(line.contains("110 small measurements (11 s)"), "{line}");
+    }
 
     #[test]
     fn every_check_is_named_with_what_it_sends() {

@@ -10,7 +10,11 @@ use netsonde_contract::set::PlannedCheck;
 
 /// What one check sends at most, in one line.
 pub fn cost(check: &PlannedCheck) -> String {
-    let deadline = check.deadline.as_secs_f64();
+    let deadline = match &check.params {
+        // It says itself how long it takes; the deadline of a single check is only the longest that any may take.
+        Params::Load(params) => check.deadline.min(std::time::Duration::from_secs(load_s(params))).as_secs_f64(),
+        _ => check.deadline.as_secs_f64(),
+    };
     let what = match &check.params {
         Params::Dns(params) => {
             let types = params.types.len().min(DnsParams::MAX_TYPES);
@@ -184,15 +188,21 @@ fn beside_the_request(params: &HttpParams) -> String {
 
 fn load(params: &LoadParams) -> String {
     let up = params.upload_url.as_ref().unwrap_or(&params.url);
-    let (directions, way) = match params.direction {
-        LoadDirection::Download => (1, format!("down from {}", without_query(&params.url))),
-        LoadDirection::Upload => (1, format!("up to {}", without_query(up))),
-        LoadDirection::Both => (2, format!("down from {} and up to {}", without_query(&params.url), without_query(up))),
+    let way = match params.direction {
+        LoadDirection::Download => format!("down from {}", without_query(&params.url)),
+        LoadDirection::Upload => format!("up to {}", without_query(up)),
+        LoadDirection::Both => format!("down from {} and up to {}", without_query(&params.url), without_query(up)),
     };
-    let measurements = (params.idle_s + directions * params.load_s) * 1_000 / params.interval_ms.max(1);
+    let measurements = load_s(params) * 1_000 / params.interval_ms.max(1);
     let connections = count(params.connections.into(), "connection");
     let most = units::size(params.max_bytes);
     format!("at most {most} {way} over {connections}, and {measurements} small measurements")
+}
+
+/// The seconds that it measures: idle once, and under load in each direction.
+fn load_s(params: &LoadParams) -> u64 {
+    let directions = if params.direction == LoadDirection::Both { 2 } else { 1 };
+    params.idle_s + directions * params.load_s
 }
 
 fn count(number: u64, what: &str) -> String {

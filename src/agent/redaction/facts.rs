@@ -13,9 +13,6 @@ use netsonde_contract::observation::{
 use serde_json::Value;
 use std::collections::BTreeMap;
 
-/// Record types whose data is a name, which stays like every name; the data of others (`TXT` …) is a text.
-const NAME_RECORDS: [&str; 5] = ["CNAME", "DNAME", "NS", "PTR", "ANAME"];
-
 impl Redactor<'_> {
     pub(super) fn observation(&mut self, observation: &Observation) -> Observation {
         let fact = match &observation.fact {
@@ -180,15 +177,6 @@ impl Redactor<'_> {
         let rcode = self.word(&reply.rcode);
         let edns = reply.edns.as_ref().map(|edns| self.edns(edns));
         DnsReply { rcode, edns, extended_errors, answers, authority, additional, from: self.socket(reply.from), ..reply.clone() }
-    }
-
-    fn record(&mut self, record: &Record) -> Record {
-        let data = if NAME_RECORDS.contains(&record.record_type.as_str()) {
-            self.name(record.data.trim_end_matches('.'))
-        } else {
-            self.text(&record.data)
-        };
-        Record { name: self.name(&record.name), record_type: self.word(&record.record_type), ttl_s: record.ttl_s, data }
     }
 
     fn connect(&mut self, fact: &Connect) -> Connect {
@@ -371,8 +359,8 @@ impl Redactor<'_> {
             subject: self.public_name(&certificate.subject),
             issuer: self.public_name(&certificate.issuer),
             names: self.names(&certificate.names),
-            key: self.word(&certificate.key),
-            signature: self.word(&certificate.signature),
+            key: self.algorithm(&certificate.key),
+            signature: self.algorithm(&certificate.signature),
             sha256: self.digest(&certificate.sha256),
             der_base64: certificate.der_base64.clone().filter(|_| !self.is_strict()),
             ..certificate.clone()
@@ -521,15 +509,6 @@ impl Redactor<'_> {
             refusal,
             failure: fact.failure.as_ref().map(|failure| self.failure(failure)),
             ..fact.clone()
-        }
-    }
-
-    /// Names of SSH algorithms end in the domain of whoever made them, which is nobody's mail address (RFC 4251 section 6).
-    fn capability(&mut self, capability: &str) -> String {
-        let makers = ["@openssh.com", "@libssh.org"];
-        match makers.iter().find_map(|maker| Some((capability.strip_suffix(maker)?, maker))) {
-            Some((algorithm, maker)) => format!("{}{maker}", self.word(algorithm)),
-            None => self.text(capability),
         }
     }
 

@@ -20,6 +20,8 @@ mod mapping;
 mod parameters;
 /// What goes to the terminal.
 mod printed;
+/// Words of standards and data of the public DNS, which only look like secrets.
+mod public;
 /// How scheduled checks are.
 mod series;
 /// Texts written by systems, libraries and servers.

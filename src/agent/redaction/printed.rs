@@ -32,7 +32,27 @@ impl Printed {
 pub(crate) fn remark(report: &RedactionReport) -> Option<String> {
     let count: u64 = report.removed.values().sum();
     let values = if count == 1 { "value was" } else { "values were" };
+    let which: Vec<String> =
+        report.removed.iter().map(|(reason, count)| format!("{} {count}", reason.replace('_', " "))).collect();
     (count > 0).then(|| {
-        format!("netsonde: {count} {values} left out that may be secret, such as queries and cookies; --redact none prints all")
+        let which = which.join(", ");
+        format!("netsonde: {count} {values} left out that may be secret ({which}); --redact none prints all")
     })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use netsonde_contract::redaction::Level;
+
+    #[test]
+    fn what_was_left_out_is_said_by_its_kind() {
+        let removed = [("banner".to_owned(), 1), ("query_string".to_owned(), 2)].into();
+        let said = remark(&RedactionReport { level: Level::Default, removed }).unwrap();
+        assert_eq!(
+            said,
+            "netsonde: 3 values were left out that may be secret (banner 1, query string 2); --redact none prints all"
+        );
+        assert_eq!(remark(&RedactionReport { level: Level::Default, removed: [].into() }), None);
+    }
 }

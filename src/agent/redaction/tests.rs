@@ -85,7 +85,7 @@ pub(crate) fn full_document() -> Value {
          "rtt": {"min_us": 1, "median_us": 2, "max_us": 3}}]}},
         {"fact": "handshake", "host": "shop.example", "address": "203.0.113.7:443", "server_name": "shop.example", "connect_us": 1, "attempts": attempts, "took_us": 1,
          "protocol": "TLSv1.3", "cipher": "c", "group": "g", "alpn": "h2", "chain": [{"subject": "CN=shop.example", "issuer": "CN=ca",
-         "names": ["shop.example"], "not_before": "2026-01-01T00:00:00Z", "not_after": "2027-01-01T00:00:00Z", "key": "k", "signature": "s",
+         "names": ["shop.example"], "not_before": "2026-01-01T00:00:00Z", "not_after": "2027-01-01T00:00:00Z", "key": "k", "signature": "sha256WithRSAEncryption",
          "is_ca": false, "self_signed": false, "sha256": "ab".repeat(32), "der_base64": "MIIB"}],
          "name": {"wanted": "shop.example", "fits": true},
          "trust": [{"store": "platform", "trusted": false, "reason": "expired", "text": "expired"}],
@@ -105,7 +105,7 @@ pub(crate) fn full_document() -> Value {
          "connections": 3, "took_us": 1, "failure": failure},
         {"fact": "fetched_issuer", "url": "http://ca.example/ca.crt", "address": "203.0.113.8:80", "took_us": 1, "certificate":
          {"subject": "CN=ca", "issuer": "CN=root", "names": ["ca.example"], "not_before": "2026-01-01T00:00:00Z",
-         "not_after": "2027-01-01T00:00:00Z", "key": "k", "signature": "s", "is_ca": true, "self_signed": false, "sha256": "ab".repeat(32),
+         "not_after": "2027-01-01T00:00:00Z", "key": "k", "signature": "sha256WithRSAEncryption", "is_ca": true, "self_signed": false, "sha256": "ab".repeat(32),
          "der_base64": "MIIB"}, "fits": true, "trust": [{"store": "platform", "trusted": false, "reason": "expired", "text": "expired"}],
          "failure": failure},
         {"fact": "revocation", "host": "shop.example", "server": "203.0.113.7:443", "by": "ocsp", "url": "http://ocsp.ca.example/abc",
@@ -448,6 +448,31 @@ fn at_the_strict_level_no_address_of_the_run_gets_out() {
         }
     }
     assert!(report.removed["address"] > 0 && report.removed["name"] > 0 && report.removed["certificate"] == 2, "{report:?}");
+}
+
+/// The algorithm of a signature looks like a key and is none: the cause must be the same with and without redaction.
+#[test]
+fn a_certificate_signed_with_sha1_is_named_whatever_is_taken_out() {
+    let mut document = full_document();
+    let observations = document["outcomes"][0]["observations"].as_array_mut().unwrap();
+    observations.retain(|observation| observation["fact"] == "handshake");
+    let handshake = observations[0].as_object_mut().unwrap();
+    handshake.retain(|field, _| {
+        !["failure", "ocsp", "pin", "plain_reply", "certificate_request", "starttls", "built"].contains(&field.as_str())
+    });
+    handshake["trust"] = json!([{"store": "platform", "trusted": false, "reason": "other", "text": "not accepted"}]);
+    handshake["chain"][0]["key"] = "RSA 2048".into();
+    handshake["chain"][0]["signature"] = "sha1WithRSAEncryption".into();
+    let parsed: Document = serde_json::from_value(document).unwrap();
+    for redaction in [Redaction::None, Redaction::Default, Redaction::Strict(&MappingKey::from_bytes([3; 32]))] {
+        let is_none = matches!(redaction, Redaction::None);
+        let (mut redacted, _) = redact(&parsed, redaction, &[]);
+        if is_none {
+            redacted.findings = netsonde_diagnosis::diagnose(&redacted.outcomes, &redacted.environment).findings;
+        }
+        let weak = redacted.findings.iter().find(|finding| finding.cause == "tls.weak_certificate");
+        assert!(weak.is_some_and(|finding| finding.sentence.contains("SHA-1")), "{:?}", redacted.findings);
+    }
 }
 
 /// What is looked for in a page is a part of the page.

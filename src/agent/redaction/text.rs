@@ -1,5 +1,6 @@
 use super::Redactor;
 use super::label;
+use super::public::is_algorithm;
 use super::token::{LEAST_IN_TEXT, looks_secret};
 use std::net::{IpAddr, SocketAddr};
 
@@ -99,7 +100,7 @@ impl Redactor<'_> {
         } else if let Some((_, host)) = inner.rsplit_once('@') {
             self.count("user_info");
             format!("[redacted]@{}", self.text_word(host))
-        } else if looks_secret(inner, LEAST_IN_TEXT) && inner.parse::<IpAddr>().is_err() {
+        } else if looks_secret(inner, LEAST_IN_TEXT) && inner.parse::<IpAddr>().is_err() && !is_algorithm(inner) {
             self.count("token_in_text");
             "[redacted]".to_owned()
         } else if let Some(at) = encoded_sign(inner) {
@@ -193,6 +194,13 @@ mod tests {
             ("goto%3Fcode%3Dhunter2", "goto[redacted]"),
             ("is it up?", "is it up?"),
             ("tunnel: http://proxy.example:3128, refused", "tunnel: http://proxy.example:3128, refused"),
+            (
+                "run again with --proxy http://host:port, or set HTTPS_PROXY",
+                "run again with --proxy http://host:port, or set HTTPS_PROXY",
+            ),
+            ("write it as https://host:port or socks5h://host:port", "write it as https://host:port or socks5h://host:port"),
+            ("--proxy http://host:hunter2", "--proxy [redacted]"),
+            ("signed with sha1WithRSAEncryption, which", "signed with sha1WithRSAEncryption, which"),
             ("no route to 2001:db8:1111:2222:3333:4444:5555:6666", "no route to 2001:db8:1111:2222:3333:4444:5555:6666"),
         ];
         for (given, expected) in cases {

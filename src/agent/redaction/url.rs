@@ -4,6 +4,9 @@ use super::text::encoded_sign;
 use super::token::{LEAST_IN_PATH, looks_secret};
 use netsonde_contract::target::bracketed;
 
+/// What advice has in the place of somebody's host and port: "run again with --proxy http://host:port".
+const IN_ADVICE: &str = "host:port";
+
 impl Redactor<'_> {
     /// A URL without user info, query, fragment and token-like path segments; that there was a query or a fragment is kept.
     pub(super) fn url(&mut self, url: &str) -> String {
@@ -11,6 +14,9 @@ impl Redactor<'_> {
             return self.text(url);
         }
         let Some((scheme, rest)) = url.split_once("://") else { return self.path(url) };
+        if rest == IN_ADVICE {
+            return format!("{}://{IN_ADVICE}", self.word(scheme));
+        }
         let (authority, path) = rest.find(['/', '?', '#']).map_or((rest, ""), |at| rest.split_at(at));
         let host_and_port = match authority.rsplit_once('@') {
             Some((_, host_and_port)) => {

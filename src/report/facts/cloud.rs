@@ -12,7 +12,12 @@ pub(super) fn outcome(outcome: &Outcome) -> String {
     }
     // Where one cloud answers, the silence of the others goes without saying.
     let telling = metadata.iter().filter(|metadata| metadata.recognised || !answering);
-    telling.map(|metadata| line(metadata)).chain(platform.into_iter().map(address)).collect::<Vec<_>>().join("; ")
+    let of_this_cloud = |address: &&PlatformAddress| {
+        let mut known = metadata.iter().filter(|metadata| metadata.recognised).peekable();
+        known.peek().is_none() || known.any(|metadata| metadata.provider == address.provider)
+    };
+    let platform = platform.into_iter().filter(of_this_cloud);
+    telling.map(|metadata| line(metadata)).chain(platform.map(address)).collect::<Vec<_>>().join("; ")
 }
 
 pub(super) fn hint(hint: &CloudHint) -> String {
@@ -44,5 +49,28 @@ pub(super) fn address(address: &PlatformAddress) -> String {
         (Some(found), _) => format!("{what}: {}", failure::short(found)),
         (None, Some(us)) => format!("{what} in {}", units::duration(us)),
         (None, None) => what,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use serde_json::json;
+
+    #[test]
+    fn beside_a_cloud_that_answers_the_addresses_of_another_say_nothing() {
+        let silent = json!({"fact": "platform_address", "id": "c/2", "check": "c", "at_us": 1, "provider": "azure", "address": "168.63.129.16:80",
+            "service": "agent", "recognised": false, "failure": {"code": "timed_out", "during": "connect", "text": "no answer"}});
+        let of = |provider: &str| -> Outcome {
+            let metadata = json!({"fact": "cloud_metadata", "id": "c/1", "check": "c", "at_us": 1, "provider": provider,
+                "address": "169.254.169.254:80", "recognised": true, "fields": {"region": "eu-west-1"}, "took_us": 1});
+            serde_json::from_value(
+                json!({"check": "c", "kind": "cloud", "required": true, "parameters": {}, "status": "succeeded",
+                "began_us": 0, "took_us": 1, "observations": [metadata, silent]}),
+            )
+            .unwrap()
+        };
+        assert_eq!(outcome(&of("aws")), "AWS metadata at 169.254.169.254: region eu-west-1");
+        assert!(outcome(&of("azure")).contains("168.63.129.16"), "{}", outcome(&of("azure")));
     }
 }
