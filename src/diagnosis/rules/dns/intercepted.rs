@@ -125,12 +125,15 @@ mod tests {
 
     #[test]
     fn whoever_answers_under_a_name_that_is_not_the_servers_is_somebody_else() {
-        assert_eq!(over_tls(false, TrustReason::UnknownIssuer).is_healthy(), ["dns.intercepted"]);
+        let diagnosis = over_tls(false, TrustReason::UnknownIssuer).diagnose();
+        let severity = |cause: &str| diagnosis.findings.iter().find(|finding| finding.cause == cause).map(|finding| finding.severity);
+        assert_eq!(severity("dns.intercepted"), Some(Severity::Degraded));
+        assert_eq!(severity("tls.name_mismatch"), Some(Severity::Problem));
     }
 
     #[test]
     fn a_trusted_certificate_for_another_name_is_a_server_that_was_asked_by_the_wrong_one() {
-        assert!(over_tls(false, TrustReason::NameMismatch).is_healthy().is_empty());
+        over_tls(false, TrustReason::NameMismatch).finds("tls.name_mismatch");
         assert!(over_tls(true, TrustReason::UnknownIssuer).is_healthy().is_empty());
     }
 
