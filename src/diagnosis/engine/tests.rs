@@ -202,6 +202,15 @@ fn a_check_that_saw_only_good_things_until_its_time_was_over_is_not_measured() {
 }
 
 #[test]
+fn a_budget_that_leaves_no_time_is_no_fault_of_the_network() {
+    let mut scene = Scene::new(NAME).ended(Kind::Icmp, Status::TimedOut, [echo("192.0.2.1", &[])]).required();
+    scene.outcomes_mut()[0].took_us = 1_000;
+    let diagnosis = scene.diagnose();
+    assert!(diagnosis.unexplained.is_empty(), "{diagnosis:?}");
+    assert!(diagnosis.not_measured[0].grant.as_deref().unwrap().contains("--budget"));
+}
+
+#[test]
 fn a_delay_elsewhere_does_not_explain_a_check_that_ran_out_of_time() {
     let tcp = [refused("[2001:db8::1]:443", 9_000), connected("192.0.2.1:443")];
     let diagnosis = Scene::new(URL).check(Kind::Tcp, tcp).ended(Kind::Http, Status::TimedOut, []).diagnose();

@@ -14,6 +14,13 @@ pub(super) fn of(evidence: &Evidence<'_>, hypotheses: &[Hypothesis]) -> (Vec<Une
         let symptoms = Evidence::symptoms(outcome);
         if !symptoms.is_empty() && symptoms.iter().all(|symptom| symptom.not_measured) {
             not_measured.push(held_back(outcome, &symptoms));
+        } else if ended_at_once(outcome) {
+            not_measured.push(NotMeasured {
+                check: outcome.check.clone(),
+                required: outcome.required,
+                why: "its time was over before anything could answer".to_owned(),
+                grant: Some("give it more time with --budget".to_owned()),
+            });
         } else if was_only_cut_short(outcome, &symptoms) {
             not_measured.push(NotMeasured {
                 check: outcome.check.clone(),
@@ -39,6 +46,13 @@ fn is_failure(outcome: &Outcome) -> bool {
     matches!(outcome.status, Status::Failed | Status::TimedOut) && outcome.separates.is_empty()
 }
 
+/// No deadline of a check is so short, and no network is expected to be so fast: it is the run's own budget that leaves no time.
+const TOO_SHORT_US: u64 = 50_000;
+
+fn ended_at_once(outcome: &Outcome) -> bool {
+    outcome.status == Status::TimedOut && (1..TOO_SHORT_US).contains(&outcome.took_us)
+}
+
 /// It saw something, none of it failed, and its time was over: that is a matter of its time, not of the network.
 fn was_only_cut_short(outcome: &Outcome, symptoms: &[Symptom<'_>]) -> bool {
     outcome.status == Status::TimedOut && symptoms.is_empty() && !outcome.observations.is_empty()
@@ -46,7 +60,8 @@ fn was_only_cut_short(outcome: &Outcome, symptoms: &[Symptom<'_>]) -> bool {
 
 fn held_back(outcome: &Outcome, symptoms: &[Symptom<'_>]) -> NotMeasured {
     let why = symptoms.first().map(|symptom| sentence(symptom.what.clone())).unwrap_or_default();
-    NotMeasured { check: outcome.check.clone(), required: outcome.required, why, grant: None }
+    let grant = symptoms.iter().find_map(|symptom| symptom.grant).map(str::to_owned);
+    NotMeasured { check: outcome.check.clone(), required: outcome.required, why, grant }
 }
 
 /// A check is covered when a hypothesis rests on one of its symptoms, or stops the traffic that one is made of. A check that ran

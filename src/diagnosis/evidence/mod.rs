@@ -20,7 +20,7 @@ mod symptom;
 pub(crate) use endpoint::{Attempt, Endpoint, host_of};
 pub(crate) use machine::{is_barred, is_private, is_without_route};
 pub(crate) use naming::{Answer, NXDOMAIN, NameView, REFUSED, SERVFAIL, ServerView, went_out};
-pub(crate) use path::{IcmpSeen, LARGE_ECHO_BYTES, LARGE_ECHOES};
+pub(crate) use path::{IcmpSeen, LARGE_ECHO_BYTES, LARGE_ECHOES, Stopped, stopped};
 use sending::Sending;
 pub(crate) use series::{Share, is_fragmented};
 pub(crate) use symptom::{Symptom, sets_cookie};
@@ -274,7 +274,12 @@ impl<'a> Evidence<'a> {
             }
             Fact::Service(fact) if !of_target => self.attempts_elsewhere.extend(Attempt::of_service(seen!(fact.as_ref()))),
             _ if !of_target => {}
-            Fact::Lookup(fact) if fact.purpose == Purpose::Question => self.lookups.push(seen!(fact)),
+            Fact::Lookup(fact) if fact.purpose == Purpose::Question => {
+                // Whoever answers over TLS has to show who it is, as any server.
+                let doubtful = fact.tls.as_deref().filter(|_| !fact.is_vouched_for());
+                self.handshakes.extend(doubtful.map(|handshake| seen!(handshake)));
+                self.lookups.push(seen!(fact));
+            }
             Fact::Lookup(fact) if fact.purpose == Purpose::CheckingDisabled => {
                 self.unchecked.push(seen!(fact));
                 self.lookups_beside.push(seen!(fact));

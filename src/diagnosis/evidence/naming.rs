@@ -182,6 +182,12 @@ impl<'a> NameView<'a> {
         self.servers.iter().flat_map(of_server).collect()
     }
 
+    /// What was asked for and nobody answered, neither with records nor by saying that there are none.
+    pub(crate) fn unanswered_types(&self) -> Vec<&'a str> {
+        let by_servers = self.servers.iter().flat_map(|server| &server.lookups);
+        Lookup::unanswered_types(self.system.iter().chain(by_servers).map(|lookup| lookup.fact))
+    }
+
     /// The system's own failure, which rests on what the servers said.
     pub(crate) fn system_failures(&self) -> impl Iterator<Item = &'a ObservationId> + '_ {
         self.system.iter().filter(|lookup| lookup.addresses.is_empty()).map(|lookup| lookup.id)

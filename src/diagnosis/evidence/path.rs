@@ -2,7 +2,8 @@ use super::{Evidence, Seen};
 use netsonde_contract::failure::{FailureCode, IcmpError, IcmpMeaning};
 use netsonde_contract::finding::Severity;
 use netsonde_contract::id::ObservationId;
-use netsonde_contract::observation::{Echo, Hop, Mtu, MtuLimit, PortState, ReplyKind, Route, Trace};
+use netsonde_contract::observation::{Echo, Fact, Hop, Mtu, MtuLimit, PortState, ReplyKind, Route, Trace};
+use netsonde_contract::outcome::{Outcome, Status};
 use std::net::IpAddr;
 
 /// An echo payload, and a body, from which on the answer takes packets near the usual size.
@@ -22,14 +23,46 @@ pub(crate) struct IcmpSeen<'a> {
     pub(crate) ttl: Option<u8>,
 }
 
+/// Paths on the Internet have seldom more routers, and a trace that is not told otherwise looks so far.
+const USUAL_HOPS: u8 = 30;
+/// So many distances of silence behind the last router that answered are the target's silence, and no end that was set too early.
+const SILENT_HOPS: u8 = 10;
+
+/// Why a trace ended before the target could be heard of.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Stopped {
+    /// It was to look at so many distances only.
+    AtLimit(u8),
+    /// Its time was over.
+    OutOfTime,
+}
+
+/// Why the trace says nothing of its target; none where it does, or failed by itself.
+pub(crate) fn stopped(outcome: &Outcome, trace: &Trace) -> Option<Stopped> {
+    if trace.arrived || trace.failure.is_some() {
+        return None;
+    }
+    if outcome.status == Status::TimedOut {
+        return Some(Stopped::OutOfTime);
+    }
+    let answered = |fact: &Fact| match fact {
+        Fact::Hop(hop) if hop.target == trace.target && !hop.addresses().is_empty() => Some(hop.ttl),
+        _ => None,
+    };
+    let last = outcome.observations.iter().filter_map(|seen| answered(&seen.fact)).max().unwrap_or(0);
+    let early = trace.max_ttl < USUAL_HOPS && trace.max_ttl < last.saturating_add(SILENT_HOPS);
+    early.then_some(Stopped::AtLimit(trace.max_ttl))
+}
+
 impl<'a> Evidence<'a> {
     pub(crate) fn echoes_of(&self, address: IpAddr) -> impl Iterator<Item = &Seen<'a, Echo>> {
         self.echoes.iter().filter(move |echo| echo.address == address)
     }
 
-    /// Traces that were really made: those that could not be sent at all show nothing of the path.
+    /// Traces that were really made: those that could not be sent at all, or that ended before they could tell, show nothing of the target.
     pub(crate) fn traces_of(&self, address: IpAddr) -> impl Iterator<Item = &Seen<'a, Trace>> {
-        self.traces.iter().filter(move |trace| trace.target == address && (trace.failure.is_none() || trace.arrived))
+        let made = |trace: &Seen<'_, Trace>| trace.failure.is_none() && stopped(trace.outcome, trace.fact).is_none();
+        self.traces.iter().filter(move |trace| trace.target == address && (trace.arrived || made(trace)))
     }
 
     /// The distances on the way to the address, the nearest first.

@@ -28,7 +28,18 @@ impl<'a> Evidence<'a> {
     pub(crate) fn host_at(&self, address: IpAddr) -> String {
         let of_redirect = |attempt: &&Attempt<'_>| attempt.address.ip() == address && !attempt.by_follow_up;
         let redirected = self.is_redirected(address).then(|| self.attempts.iter().find(of_redirect)).flatten();
-        redirected.map_or_else(|| self.host(), |attempt| attempt.host.to_owned())
+        let by_redirect = redirected.map(|attempt| attempt.host.to_owned());
+        by_redirect.or_else(|| self.listed_as(address)).unwrap_or_else(|| self.host())
+    }
+
+    /// What the address was listed as, where a sweep asked for it beside the target: it is no address of the target's.
+    fn listed_as(&self, address: IpAddr) -> Option<String> {
+        let target = self.target?;
+        let echoes = self.echoes.iter().filter(|echo| echo.address == address).map(|echo| &echo.host);
+        let sweeps = self.port_sweeps.iter().filter(|sweep| sweep.address == address).map(|sweep| &sweep.host);
+        let is_target = |host: &str| host.trim_end_matches('.').eq_ignore_ascii_case(target.host.trim_end_matches('.'));
+        let hosts: Vec<&String> = echoes.chain(sweeps).collect();
+        hosts.first().filter(|_| !hosts.iter().any(|host| is_target(host))).map(|host| (*host).clone())
     }
 
     /// Other attempts that went to the same host as those to this address did, at other addresses of it.

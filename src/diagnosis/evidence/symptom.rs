@@ -1,12 +1,13 @@
 use super::Evidence;
 use super::endpoint::host_of;
+use super::path::{Stopped, stopped};
 use crate::layer::Layer;
 use crate::spot::Spot;
 use netsonde_contract::failure::{Failure, FailureCode, Step};
 use netsonde_contract::id::ObservationId;
 use netsonde_contract::observation::{
-    Connect, Echo, Exchange, ExchangePurpose, Fact, Handshake, Load, Lookup, LookupSource, Mtu, MtuLimit, MtuTransport, Proxy,
-    Purpose, Quic, Service, TimeOffset, Trace,
+    Connect, Echo, Exchange, ExchangePurpose, Fact, Handshake, Load, Lookup, LookupSource, Mtu, MtuLimit, MtuTransport,
+    PortSweep, Proxy, Purpose, Quic, Service, TimeOffset, Trace,
 };
 use netsonde_contract::outcome::Outcome;
 
@@ -19,6 +20,8 @@ pub(crate) struct Symptom<'a> {
     pub(crate) what: String,
     /// netsonde's own limits kept it from being measured: policy, budget, or what netsonde does not do.
     pub(crate) not_measured: bool,
+    /// What would have it measured.
+    pub(crate) grant: Option<&'static str>,
 }
 
 impl Evidence<'_> {
@@ -28,6 +31,11 @@ impl Evidence<'_> {
             .observations
             .iter()
             .any(|observation| matches!(&observation.fact, Fact::Lookup(Lookup { source: LookupSource::System, .. })));
+        let lookups = || {
+            outcome.observations.iter().filter_map(|seen| if let Fact::Lookup(lookup) = &seen.fact { Some(lookup) } else { None })
+        };
+        let unanswered = Lookup::unanswered_types(lookups());
+        let gave_records = lookups().any(|lookup| lookup.reply.as_ref().is_some_and(|reply| !reply.answers.is_empty()));
         let keeps_no_cookies =
             |exchange: &Exchange| matches!(exchange.redirect_stopped.as_deref(), Some("loop" | "limit")) && sets_cookie(outcome);
         let answers = |fact: &Fact| matches!(fact, Fact::CloudMetadata(metadata) if metadata.recognised);
@@ -35,8 +43,19 @@ impl Evidence<'_> {
         let of_fact = |fact: &Fact| match fact {
             // Where the system was asked, what it said decides; the servers' replies are the reason.
             Fact::Lookup(lookup) if lookup.purpose != Purpose::Question => None,
-            Fact::Lookup(lookup) if !system_was_asked || lookup.source == LookupSource::System => of_lookup(lookup),
+            Fact::Lookup(lookup) if lookup.source == LookupSource::System => of_lookup(lookup),
+            Fact::Lookup(lookup) if !lookup.is_vouched_for() => {
+                let (layer, spot, what) = lookup.tls.as_deref().and_then(of_handshake)?;
+                Some((layer, spot, format!("asking a name server over TLS: {what}")))
+            }
+            Fact::Lookup(lookup) if unanswered.contains(&lookup.record_type.as_str()) => {
+                let of_system = system_was_asked && matches!(lookup.record_type.as_str(), "A" | "AAAA");
+                if of_system { None } else { of_lookup(lookup) }
+            }
+            // What is wrong is what nobody answered; that a name has no record of some type is as it is where it has others.
+            Fact::Lookup(lookup) if !system_was_asked && unanswered.is_empty() && !gave_records => of_lookup(lookup),
             Fact::Connect(connect) => of_connect(connect),
+            Fact::PortSweep(sweep) => of_listed(outcome, sweep),
             Fact::Echo(Echo { address, .. }) | Fact::Trace(Trace { target: address, .. }) if address.is_unspecified() => {
                 let what = format!("{address} is the address of no machine: what is sent there says nothing of a path");
                 Some((Layer::Path, Spot::Address(*address), what))
@@ -57,6 +76,15 @@ impl Evidence<'_> {
                 let first = sweep.silent.first().copied()?;
                 let which = if silent == 1 { first.to_string() } else { format!("first {first}") };
                 Some((Layer::Path, Spot::Address(first), format!("ping to {} addresses: {what}, {which}", sweep.targets)))
+            }
+            Fact::Trace(trace) if let Some(stopped) = stopped(outcome, trace) => {
+                let how = match stopped {
+                    Stopped::AtLimit(1) => "it looked at one hop only, as it was told".to_owned(),
+                    Stopped::AtLimit(hops) => format!("it looked at {hops} hops only, as it was told"),
+                    Stopped::OutOfTime => "its time was over before the target could answer".to_owned(),
+                };
+                let what = format!("traceroute to {}: {how}; whether the target answers is not known", trace.target);
+                Some((Layer::Path, Spot::Address(trace.target), what))
             }
             Fact::Trace(trace) if !trace.arrived => {
                 let what = words(trace.failure.as_ref(), || "the target did not answer".to_owned());
@@ -116,7 +144,7 @@ impl Evidence<'_> {
             let not_measured = observation.fact.failure().is_some_and(held_back)
                 || match &observation.fact {
                     Fact::Echo(echo) => echo.address.is_unspecified() || too_long(echo),
-                    Fact::Trace(trace) => trace.target.is_unspecified(),
+                    Fact::Trace(trace) => trace.target.is_unspecified() || stopped(outcome, trace).is_some(),
                     Fact::Exchange(exchange) => keeps_no_cookies(exchange),
                     // Most hosts answer no UDP packet to a closed port: nothing was measured, and nothing is wrong.
                     // A router that says why is another matter.
@@ -124,7 +152,14 @@ impl Evidence<'_> {
                     Fact::Mtu(mtu) => mtu.passed_bytes.is_none() || mtu.limit == MtuLimit::Unknown,
                     _ => false,
                 };
-            Some(Symptom { id: &observation.id, layer, spot, what, not_measured })
+            let grant = match &observation.fact {
+                Fact::Trace(trace) => stopped(outcome, trace).map(|stopped| match stopped {
+                    Stopped::AtLimit(_) => "let it look further with --max-ttl",
+                    Stopped::OutOfTime => "give it more time with --budget, or ask for less",
+                }),
+                _ => None,
+            };
+            Some(Symptom { id: &observation.id, layer, spot, what, not_measured, grant })
         };
         outcome.observations.iter().filter_map(symptom).collect()
     }
@@ -183,6 +218,22 @@ fn of_connect(connect: &Connect) -> Option<Found> {
         spot,
         format!("the connection to {} was lost after {idle_s} s without traffic: {}", connect.address, failure.text),
     ))
+}
+
+/// A further target of which no port is open. More ports of the check's own target are tried to know them, and not to find them open.
+fn of_listed(outcome: &Outcome, sweep: &PortSweep) -> Option<Found> {
+    let is_own = |fact: &Fact| matches!(fact, Fact::Connect(connect) if connect.address.ip() == sweep.address);
+    if outcome.observations.iter().any(|seen| is_own(&seen.fact)) || sweep.ports.iter().any(|state| state.failure.is_none()) {
+        return None;
+    }
+    let first = sweep.ports.iter().find_map(|state| Some((state.port, state.failure.as_ref()?)));
+    let what = match (first, &sweep.failure) {
+        (Some((port, failure)), _) => format!("connecting to {}, port {port}: {}", sweep.address, failure.text),
+        (None, failure) => {
+            format!("connecting to {}: {}", sweep.address, words(failure.as_ref(), || "it was not tried".to_owned()))
+        }
+    };
+    Some((Layer::Tcp, Spot::Address(sweep.address), what))
 }
 
 fn of_mtu(mtu: &Mtu) -> Option<Found> {

@@ -1,12 +1,13 @@
 use super::{delegation, failure, of, tls};
 use crate::clean::shortened;
 use crate::units;
+use netsonde_contract::failure::FailureCode;
 use netsonde_contract::observation::{
     DnsFlags, DnsReply, Edns, Fact, Lookup, LookupSource, NameSources, OtherMessage, Purpose, QueryReason, SentQuery, Transport,
 };
 use netsonde_contract::outcome::Outcome;
 use std::collections::BTreeMap;
-use std::net::{IpAddr, SocketAddr};
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 
 /// The standard port, left out where a server is shown.
 const DNS_PORT: u16 = 53;
@@ -14,12 +15,18 @@ const DNS_PORT: u16 = 53;
 /// Longest extra text of an extended error shown; a server may send kilobytes.
 const MAX_TEXT_CHARS: usize = 160;
 
+/// Records of one type shown in a check's line: more than most names have, and few enough to read.
+const MAX_RECORDS_SHOWN: usize = 5;
+
+/// Hexadecimal digits of an IPv6 address.
+const NIBBLES: usize = 32;
+
 /// Name and addresses, who gave them, and what each server that did not give a good reply said instead.
 pub(super) fn outcome(outcome: &Outcome) -> String {
     let all = of(outcome, |fact| if let Fact::Lookup(lookup) = fact { Some(lookup) } else { None });
     let lookups: Vec<&Lookup> = all.iter().copied().filter(|lookup| lookup.purpose.is_question()).collect();
     let Some(name) = lookups.first().map(|lookup| lookup.name.as_str()) else { return String::new() };
-    let mut parts = vec![answer(name, &lookups)];
+    let mut parts = answers(name, &lookups);
     let servers = by_server(&lookups);
     if !servers.is_empty() {
         let good = servers.values().filter(|lookups| lookups.iter().all(|lookup| is_good(lookup))).count();
@@ -33,6 +40,7 @@ pub(super) fn outcome(outcome: &Outcome) -> String {
     for sources in of(outcome, |fact| if let Fact::NameSources(sources) = fact { Some(sources) } else { None }) {
         parts.extend(hosts(sources));
     }
+    parts.extend(all.iter().filter(|lookup| lookup.purpose == Purpose::Reverse).map(|lookup| named_back(lookup)));
     parts.extend(all.iter().filter(|lookup| compares(lookup.purpose)).map(|lookup| compared(lookup)));
     parts.extend(delegation::outcome(outcome));
     parts.join("; ")
@@ -87,6 +95,79 @@ pub(crate) fn remark(lookup: &Lookup) -> Option<String> {
     (!remarks.is_empty()).then(|| remarks.join(", "))
 }
 
+/// The name's addresses where they were asked for, then the records of every other type.
+fn answers(name: &str, lookups: &[&Lookup]) -> Vec<String> {
+    let is_address = |lookup: &&&Lookup| matches!(lookup.record_type.as_str(), "A" | "AAAA" | "ADDRESS");
+    let for_addresses: Vec<&Lookup> = lookups.iter().filter(is_address).copied().collect();
+    let others: Vec<&Lookup> = lookups.iter().filter(|lookup| !is_address(lookup)).copied().collect();
+    let mut types: Vec<&str> = Vec::new();
+    for lookup in &others {
+        if !types.contains(&lookup.record_type.as_str()) {
+            types.push(&lookup.record_type);
+        }
+    }
+    let mut parts: Vec<String> = (!for_addresses.is_empty()).then(|| answer(name, &for_addresses)).into_iter().collect();
+    let subject = if parts.is_empty() { named_by_address(name).unwrap_or_else(|| name.to_owned()) + " " } else { String::new() };
+    let each = types.into_iter().enumerate().map(|(at, record_type)| {
+        let asked: Vec<&Lookup> = others.iter().filter(|lookup| lookup.record_type == record_type).copied().collect();
+        format!("{}{}", if at == 0 { subject.as_str() } else { "" }, records(record_type, &asked))
+    });
+    parts.extend(each);
+    parts
+}
+
+/// `MX 10 mail.example., 20 spare.example.`, or why there is none.
+fn records(record_type: &str, asked: &[&Lookup]) -> String {
+    let of_type = |lookup: &&Lookup| {
+        let records = lookup.reply.iter().flat_map(|reply| &reply.answers);
+        let mut data: Vec<String> =
+            records.filter(|record| record.record_type == record_type).map(|record| record.data.clone()).collect();
+        data.sort();
+        data
+    };
+    let given: Vec<Vec<String>> = asked.iter().map(of_type).filter(|data| !data.is_empty()).collect();
+    let Some(first) = given.first() else {
+        return match asked.iter().find(|lookup| lookup.is_answered()) {
+            Some(lookup) if lookup.reply.as_ref().is_some_and(|reply| reply.rcode_number == 0) => {
+                format!("no {record_type} record")
+            }
+            Some(_) => format!("{record_type}: no such name"),
+            None => format!("no answer for {record_type}"),
+        };
+    };
+    let more = first.len().saturating_sub(MAX_RECORDS_SHOWN);
+    let shown: Vec<String> =
+        first.iter().take(MAX_RECORDS_SHOWN).map(|data| shortened(data, MAX_TEXT_CHARS).into_owned()).collect();
+    let more = if more > 0 { format!(" and {more} more") } else { String::new() };
+    let differ = if given.iter().any(|data| data != first) { " (another server says otherwise)" } else { "" };
+    format!("{record_type} {}{more}{differ}", shown.join(", "))
+}
+
+/// `192.0.2.1 is called shop.example.`
+fn named_back(lookup: &Lookup) -> String {
+    let address = named_by_address(&lookup.name).unwrap_or_else(|| lookup.name.clone());
+    let names = lookup.reply.iter().flat_map(|reply| &reply.answers).filter(|record| record.record_type == "PTR");
+    let names: Vec<String> =
+        names.take(MAX_RECORDS_SHOWN).map(|record| shortened(&record.data, MAX_TEXT_CHARS).into_owned()).collect();
+    if names.is_empty() {
+        format!("{address} has no name of its own")
+    } else {
+        format!("{address} is called {}", names.join(", "))
+    }
+}
+
+/// The address that a name in the reverse tree stands for (RFC 1035 section 3.5, RFC 3596 section 2.5).
+fn named_by_address(name: &str) -> Option<String> {
+    let name = name.trim_end_matches('.').to_ascii_lowercase();
+    if let Some(labels) = name.strip_suffix(".in-addr.arpa") {
+        let labels: Vec<&str> = labels.split('.').rev().collect();
+        return labels.join(".").parse::<Ipv4Addr>().ok().map(|address| address.to_string());
+    }
+    let nibbles: String = name.strip_suffix(".ip6.arpa")?.split('.').rev().collect();
+    let number = u128::from_str_radix(&nibbles, 16).ok().filter(|_| nibbles.len() == NIBBLES)?;
+    Some(Ipv6Addr::from(number).to_string())
+}
+
 fn answer(name: &str, lookups: &[&Lookup]) -> String {
     let given_by = |wanted: fn(&LookupSource) -> bool| {
         let mut seen: Vec<IpAddr> = Vec::new();
@@ -128,7 +209,7 @@ fn by_server<'a>(lookups: &[&'a Lookup]) -> BTreeMap<SocketAddr, Vec<&'a Lookup>
 }
 
 fn is_good(lookup: &Lookup) -> bool {
-    lookup.failure.is_none() && lookup.reply.as_ref().is_none_or(|reply| reply.rcode == "NOERROR")
+    lookup.failure.is_none() && lookup.is_vouched_for() && lookup.reply.as_ref().is_none_or(|reply| reply.rcode == "NOERROR")
 }
 
 pub(super) fn server_name(server: SocketAddr) -> String {
@@ -156,7 +237,12 @@ pub(crate) fn source(source: &LookupSource) -> String {
 /// What came back, in a few words: response code with extended errors, or the failure, or the addresses.
 pub(crate) fn verdict(lookup: &Lookup) -> String {
     if let Some(found) = &lookup.failure {
-        return failure::short(found);
+        let unusable =
+            lookup.others.iter().find(|other| !other.second_reply).filter(|_| found.code == FailureCode::ProtocolError);
+        return match unusable {
+            Some(other) => format!("no reply that can be used: {}", shortened(&other.why, MAX_TEXT_CHARS)),
+            None => failure::short(found),
+        };
     }
     let Some(reply) = &lookup.reply else {
         return match lookup.addresses.len() {
@@ -164,7 +250,14 @@ pub(crate) fn verdict(lookup: &Lookup) -> String {
             count => units::counted(count, "address", "addresses"),
         };
     };
-    verdict_of(reply)
+    let doubt = match &lookup.tls {
+        Some(shown) if !lookup.is_vouched_for() => match shown.deciding_verdict().filter(|verdict| !verdict.trusted) {
+            Some(verdict) => format!(", with a certificate that is {}", tls::trust(verdict)),
+            None => ", with a certificate for another name".to_owned(),
+        },
+        _ => String::new(),
+    };
+    verdict_of(reply) + &doubt
 }
 
 /// The response code, how many answers, and the extended errors.

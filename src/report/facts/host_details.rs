@@ -106,13 +106,14 @@ pub(super) fn sockets(sockets: &Sockets) -> Vec<String> {
     list("listening", sockets.listening.iter().map(listener).collect());
     if let Some(ports) = &sockets.ephemeral {
         lines.push(format!("the system chooses local ports from {} to {}", ports.low, ports.high));
-        lines.extend(
-            ports
-                .towards
-                .iter()
-                .take(MAX_LISTED)
-                .map(|each| format!("{} of them are used towards port {} of {}", each.in_use, each.port, each.address)),
-        );
+        lines.extend(ports.towards.iter().take(MAX_LISTED).map(|each| {
+            format!(
+                "{} used towards port {} of {}",
+                units::counted(each.in_use as usize, "of them is", "of them are"),
+                each.port,
+                each.address
+            )
+        }));
     }
     if !sockets.complete {
         lines.push("there are more sockets than were read".to_owned());

@@ -218,6 +218,44 @@ mod tests {
         );
     }
 
+    /// The records that a server gave for a type.
+    fn records(name: &str, record_type: &str, data: &[&str]) -> Value {
+        let mut fact = lookup("udp", "NOERROR", false);
+        let each = data.iter().map(|data| json!({"name": name, "record_type": record_type, "ttl_s": 60, "data": data}));
+        let each: Vec<Value> = each.collect();
+        (fact["name"], fact["record_type"], fact["addresses"]) = (json!(name), json!(record_type), json!([]));
+        fact["reply"]["answers"] = json!(each);
+        fact
+    }
+
+    #[test]
+    fn the_records_that_were_asked_for_are_shown_and_not_that_there_is_no_address() {
+        let mail = records("a.example", "MX", &["20 b.example.", "10 c.example."]);
+        assert_eq!(line("dns", vec![mail.clone()]), "a.example MX 10 c.example., 20 b.example.; 1 of 1 server");
+        let address = lookup("udp", "NOERROR", false);
+        let text = records("a.example", "TXT", &[]);
+        assert_eq!(
+            line("dns", vec![address, mail, text]),
+            "a.example → 192.0.2.1; MX 10 c.example., 20 b.example.; no TXT record; 1 of 1 server"
+        );
+        let mut silent = records("a.example", "MX", &[]);
+        silent["reply"] = Value::Null;
+        silent["failure"] = json!({"code": "timed_out", "during": "receive", "text": "x"});
+        assert_eq!(line("dns", vec![silent]), "a.example no answer for MX; 0 of 1 server; 192.0.2.53: timed out");
+    }
+
+    #[test]
+    fn an_address_that_was_looked_up_is_shown_with_its_name() {
+        let reverse = |name: &str| records(name, "PTR", &["b.example."]);
+        assert_eq!(line("dns", vec![reverse("9.113.0.203.in-addr.arpa")]), "203.0.113.9 PTR b.example.; 1 of 1 server");
+        let nibbles = format!("1.{}8.b.d.0.1.0.0.2.ip6.arpa", "0.".repeat(23));
+        assert_eq!(line("dns", vec![reverse(&nibbles)]), "2001:db8::1 PTR b.example.; 1 of 1 server");
+        let mut beside = reverse("1.2.0.192.in-addr.arpa");
+        beside["purpose"] = json!("reverse");
+        let shown = line("dns", vec![lookup("udp", "NOERROR", false), beside]);
+        assert_eq!(shown, "a.example → 192.0.2.1; 1 of 1 server; 192.0.2.1 is called b.example.");
+    }
+
     #[test]
     fn an_expired_authority_is_named_where_the_leaf_is_valid() {
         let certificate = |subject: &str, not_after: &str| {
@@ -241,6 +279,20 @@ mod tests {
         let connects = vec![attempt(1, Value::Null), attempt(2, failure)];
         let expected = "192.0.2.1:80 in 3.0 ms, 1 of 2 attempts, else timed out (administratively prohibited from 10.0.0.1)";
         assert_eq!(line("tcp", connects), expected);
+    }
+
+    #[test]
+    fn a_sweep_names_the_router_that_forbids_and_counts_one_as_one() {
+        let icmp = json!({"offender": "10.0.0.1", "type": 3, "code": 13});
+        let failure = json!({"code": "host_unreachable", "during": "connect", "text": "x", "icmp": icmp});
+        let refused = json!({"code": "refused", "during": "connect", "text": "x"});
+        let sweep = |ports: Value| json!({"fact": "port_sweep", "host": "192.0.2.9", "address": "192.0.2.9", "asked": ports.as_array().unwrap().len(), "ports": ports, "took_us": 1});
+        let forbidden = sweep(json!([{"port": 80, "took_us": 1, "failure": failure}]));
+        let expected =
+            "192.0.2.9: of 1 port 0 open, 0 refused, 0 silent, 1 host unreachable (administratively prohibited from 10.0.0.1)";
+        assert_eq!(line("tcp", vec![forbidden]), expected);
+        let both = sweep(json!([{"port": 80, "took_us": 1, "failure": refused}, {"port": 81, "took_us": 1}]));
+        assert_eq!(line("tcp", vec![both]), "192.0.2.9: of 2 ports 1 open, 1 refused, 0 silent");
     }
 
     #[test]
@@ -301,6 +353,17 @@ mod tests {
         assert_eq!(line("mtu", vec![mtu("told", told)]), refused);
         let swallowed = "192.0.2.1 packets up to 1400 bytes pass; larger ones vanish without a word";
         assert_eq!(line("mtu", vec![mtu("untold", Value::Null)]), swallowed);
+    }
+
+    #[test]
+    fn a_time_server_whose_message_does_not_fit_is_not_called_silent() {
+        let offset = json!({
+            "fact": "time_offset", "host": "t", "address": "192.0.2.123:123", "sent": 1, "wall": "2026-10-11T00:00:00Z",
+            "others": [{"after_us": 900, "size_bytes": 20, "why": "it is shorter than 48 bytes"}],
+            "failure": {"code": "timed_out", "during": "receive", "text": "x"},
+        });
+        let expected = "192.0.2.123:123 timed out, 1 message came that is no answer (it is shorter than 48 bytes)";
+        assert_eq!(line("ntp", vec![offset]), expected);
     }
 
     #[test]

@@ -1,6 +1,6 @@
 use super::{failure, of};
 use crate::units;
-use netsonde_contract::observation::{Fact, Leap, TimeOffset, TimeServer};
+use netsonde_contract::observation::{Fact, Leap, TimeMessage, TimeOffset, TimeServer};
 use netsonde_contract::outcome::Outcome;
 
 pub(super) fn outcome(outcome: &Outcome) -> String {
@@ -30,12 +30,21 @@ pub(super) fn line(offset: &TimeOffset) -> String {
     if let Some(found) = offset.failure.as_ref().filter(|_| offset.offset_us.is_none() && !said) {
         parts.push(failure::short(found));
     }
+    if let Some(first) = offset.others.first().filter(|_| offset.offset_us.is_none() && offset.server.is_none()) {
+        let count = units::counted(offset.others.len(), "message came that is no answer", "messages came that are no answers");
+        parts.push(format!("{count} ({})", first.why));
+    }
     format!("{} {}", offset.address, parts.join(", "))
 }
 
 pub(super) fn details(offset: &TimeOffset) -> Vec<String> {
     let mut lines = failure::details(offset.failure.as_ref());
     lines.extend(offset.server.as_ref().map(server));
+    let other = |message: &TimeMessage| {
+        let (after, size) = (units::duration(message.after_us), units::size(message.size_bytes.into()));
+        format!("another message at {after}, {size}: {}", message.why)
+    };
+    lines.extend(offset.others.iter().map(other));
     if offset.sent > 1 {
         let each = offset.samples.iter().map(|sample| {
             let sign = if sample.offset_us < 0 { "-" } else { "+" };

@@ -28,7 +28,11 @@ fn summary(trace: &Trace, last: Option<&Hop>) -> String {
         (true, None, _) => format!("{target} reached"),
         (false, _, Some(hop)) => {
             let from = hop.addresses().first().map(ToString::to_string).unwrap_or_default();
-            format!("{target} not reached, last answer from {from} at hop {}", hop.ttl)
+            let within = match hop.ttl == trace.max_ttl {
+                true => format!(" within the {} asked for", units::counted(hop.ttl.into(), "hop", "hops")),
+                false => String::new(),
+            };
+            format!("{target} not reached{within}, last answer from {from} at hop {}", hop.ttl)
         }
         (false, _, None) => match &trace.failure {
             Some(found) => format!("{target} not reached, {}", failure::short(found)),

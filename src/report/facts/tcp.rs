@@ -6,6 +6,7 @@ use netsonde_contract::observation::{
     Banner, Connect, ConnectAttempt, Fact, Hold, PortState, PortSweep, Race, SeenSegment, TcpState,
 };
 use netsonde_contract::outcome::Outcome;
+use std::collections::BTreeMap;
 use std::net::SocketAddr;
 
 /// Longest banner shown; the whole stands in the bundle.
@@ -14,6 +15,8 @@ const MAX_BANNER_CHARS: usize = 120;
 const MAX_ADDRESSES: usize = 10;
 /// In the check's own line.
 const MAX_BANNER_IN_LINE: usize = 60;
+/// Reasons other than these that are told in a sweep's line.
+const MAX_REASONS: usize = 3;
 
 /// Each address with its result: `192.0.2.7:443 in 11 ms; [2001:db8::7]:443 refused after 1.2 ms`.
 pub(super) fn outcome(outcome: &Outcome) -> String {
@@ -226,12 +229,25 @@ pub(super) fn port_sweep(sweep: &PortSweep) -> String {
     let counted = |is: &dyn Fn(&PortState) -> bool| sweep.ports.iter().filter(|state| is(state)).count();
     let code = |state: &PortState| state.failure.as_ref().map(|failure| failure.code.clone());
     let open = counted(&|state| state.failure.is_none());
-    let refused = counted(&|state| code(state) == Some(FailureCode::Refused));
-    let silent = counted(&|state| code(state) == Some(FailureCode::TimedOut));
-    let other = sweep.ports.len() - open - refused - silent;
-    let mut line = format!("{}: of {} ports {open} open, {refused} refused, {silent} silent", sweep.address, sweep.asked);
-    if other > 0 {
-        line.push_str(&format!(", {other} otherwise"));
+    let by_icmp = |state: &PortState| state.failure.as_ref().is_some_and(|found| found.icmp.is_some());
+    let is_refused = |state: &PortState| code(state) == Some(FailureCode::Refused) && !by_icmp(state);
+    let is_silent = |state: &PortState| code(state) == Some(FailureCode::TimedOut) && !by_icmp(state);
+    let (refused, silent) = (counted(&is_refused), counted(&is_silent));
+    // Whoever says why is named: a router's word is another thing than the host's.
+    let mut others: BTreeMap<String, usize> = BTreeMap::new();
+    for state in sweep.ports.iter().filter(|state| !is_refused(state) && !is_silent(state)) {
+        if let Some(found) = &state.failure {
+            *others.entry(failure::short(found)).or_default() += 1;
+        }
+    }
+    let asked = units::counted(sweep.asked as usize, "port", "ports");
+    let mut line = format!("{}: of {asked} {open} open, {refused} refused, {silent} silent", sweep.address);
+    for (words, count) in others.iter().take(MAX_REASONS) {
+        line.push_str(&format!(", {count} {words}"));
+    }
+    let untold: usize = others.values().skip(MAX_REASONS).sum();
+    if untold > 0 {
+        line.push_str(&format!(", {untold} otherwise"));
     }
     if let Some(found) = &sweep.failure {
         line.push_str(&format!(", {}", failure::short(found)));

@@ -28,7 +28,7 @@ fn evaluate(evidence: &Evidence<'_>) -> Vec<Candidate> {
             None => found.push(candidate(evidence, lookup, server)),
         }
     }
-    let by_name = evidence.lookups.iter().chain(&evidence.lookups_beside).filter_map(|lookup| another_name(evidence, lookup));
+    let by_name = evidence.lookups.iter().chain(&evidence.lookups_beside).filter_map(another_name);
     for candidate in by_name {
         match found.iter_mut().find(|known| known.place.resolver == candidate.place.resolver) {
             Some(known) => *known = known.clone().resting_on(&candidate.evidence),
@@ -42,7 +42,7 @@ fn evaluate(evidence: &Evidence<'_>) -> Vec<Candidate> {
 ///
 /// What servers call themselves in the clear (NSID, `id.server`) proves nothing: one server has several addresses, and the two
 /// addresses of a public service are often the same machine.
-fn another_name(evidence: &Evidence<'_>, lookup: &Seen<'_, Lookup>) -> Option<Candidate> {
+fn another_name(lookup: &Seen<'_, Lookup>) -> Option<Candidate> {
     let LookupSource::Server { server, .. } = lookup.source else { return None };
     let handshake = lookup.tls.as_deref().filter(|_| lookup.reply.is_some())?;
     let name = handshake.name.as_ref().filter(|name| !name.fits && handshake.server_name.is_some())?;
@@ -52,7 +52,6 @@ fn another_name(evidence: &Evidence<'_>, lookup: &Seen<'_, Lookup>) -> Option<Ca
     if trusted || only_the_name {
         return None;
     }
-    let felt = evidence.names().iter().any(|view| !view.resolved());
     let sentence = format!(
         "Whoever answers as the name server {} at {} shows a certificate of {}, which {} did not issue to that name: most likely somebody on the way answers in its place.",
         name.wanted,
@@ -60,7 +59,9 @@ fn another_name(evidence: &Evidence<'_>, lookup: &Seen<'_, Lookup>) -> Option<Ca
         leaf.subject,
         leaf.issuer
     );
-    let candidate = Candidate::new(if felt { Severity::Degraded } else { Severity::Notice }, ANOTHER_NAME, sentence)
+    // Whoever asks for the name goes no further (RFC 8310 section 5.1).
+    let severity = if lookup.purpose.is_question() { Severity::Degraded } else { Severity::Notice };
+    let candidate = Candidate::new(severity, ANOTHER_NAME, sentence)
         .at(resolver(&lookup.name, server.ip()))
         .resting_on([lookup.id])
         .next(Who::Network, "Compare the certificate with the one that the server shows to another network; do not trust answers of this one until it is known whose it is.");
@@ -124,12 +125,15 @@ mod tests {
 
     #[test]
     fn whoever_answers_under_a_name_that_is_not_the_servers_is_somebody_else() {
-        assert_eq!(over_tls(false, TrustReason::UnknownIssuer).is_healthy(), ["dns.intercepted"]);
+        let diagnosis = over_tls(false, TrustReason::UnknownIssuer).diagnose();
+        let severity = |cause: &str| diagnosis.findings.iter().find(|finding| finding.cause == cause).map(|finding| finding.severity);
+        assert_eq!(severity("dns.intercepted"), Some(Severity::Degraded));
+        assert_eq!(severity("tls.name_mismatch"), Some(Severity::Problem));
     }
 
     #[test]
     fn a_trusted_certificate_for_another_name_is_a_server_that_was_asked_by_the_wrong_one() {
-        assert!(over_tls(false, TrustReason::NameMismatch).is_healthy().is_empty());
+        over_tls(false, TrustReason::NameMismatch).finds("tls.name_mismatch");
         assert!(over_tls(true, TrustReason::UnknownIssuer).is_healthy().is_empty());
     }
 

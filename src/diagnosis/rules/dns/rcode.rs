@@ -48,7 +48,7 @@ fn servfail(evidence: &Evidence<'_>) -> Vec<Candidate> {
         candidate.sentence = format!(
             "The name server {} could not find out what {} is: it, or a server that it asks in turn, is not working.",
             list(&servers),
-            view.name
+            asked_for(view)
         );
         if let Some(reason) = reasons.first() {
             let text = if reason.text.is_empty() { String::new() } else { format!(" ({})", reason.text) };
@@ -100,7 +100,7 @@ fn refused(evidence: &Evidence<'_>) -> Vec<Candidate> {
         let servers = list(&servers(&replies));
         candidate.sentence = format!(
             "The name server {servers} refuses to answer for {}: it does not serve this machine, or not this name.",
-            view.name
+            asked_for(view)
         );
         let reason = "The server answered that it will not, not that it could not.";
         let candidate = candidate.rejecting("dns.servfail", reason, replies.iter().map(|lookup| lookup.id));
@@ -117,7 +117,8 @@ fn other(evidence: &Evidence<'_>) -> Vec<Candidate> {
         let (mut candidate, replies) = with_code(view, |code| !matches!(code, SERVFAIL | NXDOMAIN | REFUSED))?;
         let servers = list(&servers(&replies));
         let code = replies.first().and_then(|lookup| lookup.fact.reply.as_ref()).map_or("an error", |reply| reply.rcode.as_str());
-        candidate.sentence = format!("The name server {servers} answered the question for {} with the error {code}.", view.name);
+        candidate.sentence =
+            format!("The name server {servers} answered the question for {} with the error {code}.", asked_for(view));
         candidate.confidence = WITHOUT_REASON;
         let reason = format!("The code is {code}.");
         let candidate = candidate.rejecting("dns.servfail", reason, replies.iter().map(|lookup| lookup.id));
@@ -134,14 +135,26 @@ fn with_code<'a>(view: &NameView<'a>, wanted: impl Fn(u16) -> bool) -> Option<(C
     let replies = view.answers(|answer| matches!(answer, Answer::Code(code) if wanted(code)));
     let resolver = replies.first()?.0.ip();
     let replies: Vec<Seen<'a, Lookup>> = replies.into_iter().map(|(_, lookup)| lookup).collect();
-    let severity = severity(view, &servers(&replies))?;
+    let mut missed: Vec<&str> = view.unanswered_types();
+    missed.retain(|record_type| replies.iter().any(|lookup| lookup.record_type == **record_type));
+    // The name may well have its addresses: whoever asks for the other records gets nothing.
+    let severity = if missed.is_empty() { severity(view, &servers(&replies))? } else { Severity::Problem };
     let mut candidate = Candidate::new(severity, PLAIN, "")
         .at(Place { name: Some(view.name.to_owned()), resolver: Some(resolver), ..Place::default() })
         .resting_on(replies.iter().map(|lookup| lookup.id));
-    if severity == Severity::Problem {
+    if severity == Severity::Problem && !view.resolved() {
         candidate = candidate.about(Spot::Name(view.name.to_owned())).stopping().resting_on(view.system_failures());
     }
     Some((candidate, replies))
+}
+
+/// `shop.example`, or `the MX record of shop.example` where the name is known otherwise.
+fn asked_for(view: &NameView<'_>) -> String {
+    match view.unanswered_types().as_slice() {
+        [] => view.name.to_owned(),
+        _ if !view.resolved() => view.name.to_owned(),
+        types => format!("the {} record of {}", list(types), view.name),
+    }
 }
 
 /// How much is felt of servers that answer with an error: all of it where no other server helps out, nothing where the system
@@ -182,6 +195,7 @@ mod tests {
     use netsonde_contract::finding::Severity;
     use netsonde_contract::kind::Kind;
     use netsonde_contract::observation::{ExtendedError, Fact};
+    use netsonde_contract::outcome::Status;
 
     const NAME: &str = "shop.example";
 
@@ -236,6 +250,29 @@ mod tests {
         let broken = rcode("10.0.0.53", NAME, "AAAA", 2, &[]);
         let facts = [answer("10.0.0.53", NAME, &["192.0.2.1"]), broken, system(NAME, &["192.0.2.1"])];
         assert_eq!(Scene::new(NAME).check(Kind::Dns, facts).is_healthy(), ["dns.servfail"]);
+    }
+
+    #[test]
+    fn records_that_nobody_answered_for_are_a_problem_though_the_name_has_its_address() {
+        let mail = rcode("10.0.0.53", NAME, "MX", 2, &[]);
+        let asked = |with_system: bool| {
+            let system = with_system.then(|| system(NAME, &["192.0.2.1"]));
+            let facts = [answer("10.0.0.53", NAME, &["192.0.2.1"]), mail.clone()].into_iter().chain(system);
+            Scene::new(NAME).ended(Kind::Dns, Status::Failed, facts).finds("dns.servfail")
+        };
+        for with_system in [false, true] {
+            let finding = asked(with_system);
+            assert_eq!(finding.severity, Severity::Problem);
+            assert!(finding.sentence.contains("what the MX record of shop.example is"), "{}", finding.sentence);
+        }
+    }
+
+    #[test]
+    fn records_that_a_second_server_gave_are_missed_by_nobody() {
+        let mail = |server: &str, number: u16| rcode(server, NAME, "MX", number, &[]);
+        let facts =
+            [mail("10.0.0.53", 2), mail("10.0.0.54", 0), answer("10.0.0.54", NAME, &["192.0.2.1"]), system(NAME, &["192.0.2.1"])];
+        assert_eq!(Scene::new(NAME).check(Kind::Dns, facts).finds("dns.servfail").severity, Severity::Degraded);
     }
 
     #[test]

@@ -94,7 +94,9 @@ fn edns_dropped(evidence: &Evidence<'_>) -> Vec<Candidate> {
         let lost = sent().filter(|sent| sent.edns && sent.rcode.is_none()).count();
         // A reply to any query with EDNS shows that such queries get through, and a plain one that is lost, that loss is by chance.
         let by_chance = sent().any(|sent| sent.edns == sent.rcode.is_some());
-        if times < LEAST_ALTERNATIONS || by_chance {
+        // What was answered, if in a way that cannot be taken, was not dropped.
+        let answered = over_udp().any(|lookup| unusable(lookup).is_some());
+        if times < LEAST_ALTERNATIONS || by_chance || answered {
             return None;
         }
         let ids: Vec<&ObservationId> = concerned.iter().map(|lookup| lookup.id).collect();
@@ -126,26 +128,58 @@ fn alternations(lookup: &Lookup) -> usize {
     times
 }
 
+/// Why the first message that came beside the replies is none.
+fn unusable(lookup: &Lookup) -> Option<&str> {
+    lookup.others.iter().find(|other| !other.second_reply).map(|other| other.why.as_str())
+}
+
 fn malformed(evidence: &Evidence<'_>) -> Vec<Candidate> {
-    each_server(evidence, |view, server| {
-        let unread = |lookup: &&Seen<'_, Lookup>| lookup.reply.is_none() && !lookup.others.is_empty();
-        let concerned: Vec<Seen<'_, Lookup>> = server.lookups.iter().filter(unread).copied().collect();
-        let why = concerned.first()?.others.first().map(|other| other.why.clone())?;
-        if !server.answers().is_empty() {
-            return None;
-        }
-        let ids: Vec<&ObservationId> = concerned.iter().map(|lookup| lookup.id).collect();
-        let address = server.server.ip();
-        let sentence =
-            format!("What comes back from the name server {address} for {} is no reply that can be used: {why}.", view.name);
-        let candidate = Candidate::new(severity(view), UNREADABLE, sentence)
-            .at(resolver(view.name, address))
-            .resting_on(ids.iter().copied())
-            .rejecting("dns.resolver_unreachable", "Something answers.", ids.iter().copied())
-            .rejecting("dns.spoofed", "No good reply came beside it.", ids)
-            .next(Who::Network, format!("Look at what is between this machine and {address}, such as a router's DNS proxy, and update it; ask another name server meanwhile."));
-        Some(felt(candidate, view))
-    })
+    let mut candidates = each_server(evidence, wholly_malformed);
+    candidates.extend(each_server(evidence, malformed_with_extensions));
+    candidates
+}
+
+/// Questions with extensions got messages that are no replies to them, and those without were answered: a server or box that spoils what it
+/// does not know, or somebody who forges replies and cannot see the questions.
+fn malformed_with_extensions(view: &NameView<'_>, server: &ServerView<'_>) -> Option<Candidate> {
+    let spoilt = |lookup: &&Seen<'_, Lookup>| {
+        let plain_only = lookup.sent.iter().all(|sent| sent.edns != sent.rcode.is_some());
+        alternations(lookup) > 0 && plain_only && unusable(lookup.fact).is_some()
+    };
+    let concerned: Vec<Seen<'_, Lookup>> = server.lookups.iter().filter(spoilt).copied().collect();
+    let why = unusable(concerned.first()?.fact)?;
+    let ids: Vec<&ObservationId> = concerned.iter().map(|lookup| lookup.id).collect();
+    let address = server.server.ip();
+    let sentence = format!(
+        "What the name server {address} sends to questions with extensions (EDNS) for {} cannot be used: {why}. Only those without are answered, and every program that uses extensions waits first.",
+        view.name
+    );
+    let candidate = Candidate::new(severity(view), UNREADABLE, sentence)
+        .at(resolver(view.name, address))
+        .resting_on(ids.iter().copied())
+        .rejecting("dns.resolver_unreachable", "It answers the question without extensions.", ids)
+        .next(Who::Network, format!("Update the name server {address}, or what stands in front of it such as a router's DNS proxy; where neither is at fault, somebody sends replies in its place."));
+    Some(felt(candidate, view))
+}
+
+fn wholly_malformed(view: &NameView<'_>, server: &ServerView<'_>) -> Option<Candidate> {
+    let unread = |lookup: &&Seen<'_, Lookup>| lookup.reply.is_none() && !lookup.others.is_empty();
+    let concerned: Vec<Seen<'_, Lookup>> = server.lookups.iter().filter(unread).copied().collect();
+    let why = concerned.first()?.others.first().map(|other| other.why.clone())?;
+    if !server.answers().is_empty() {
+        return None;
+    }
+    let ids: Vec<&ObservationId> = concerned.iter().map(|lookup| lookup.id).collect();
+    let address = server.server.ip();
+    let sentence =
+        format!("What comes back from the name server {address} for {} is no reply that can be used: {why}.", view.name);
+    let candidate = Candidate::new(severity(view), UNREADABLE, sentence)
+        .at(resolver(view.name, address))
+        .resting_on(ids.iter().copied())
+        .rejecting("dns.resolver_unreachable", "Something answers.", ids.iter().copied())
+        .rejecting("dns.spoofed", "No good reply came beside it.", ids)
+        .next(Who::Network, format!("Look at what is between this machine and {address}, such as a router's DNS proxy, and update it; ask another name server meanwhile."));
+    Some(felt(candidate, view))
 }
 
 #[cfg(test)]
@@ -217,6 +251,22 @@ mod tests {
     #[test]
     fn one_answer_with_edns_shows_that_it_gets_through() {
         assert!(scene([plain_only(Some("NOERROR")), system(NAME, &["192.0.2.1"])]).is_healthy().is_empty());
+    }
+
+    #[test]
+    fn replies_with_a_cookie_that_was_not_sent_are_spoilt_and_not_dropped() {
+        let spoilt = with_lookup(plain_only(None), |lookup| {
+            lookup.others = vec![other_message(false, None, "it has a DNS cookie that was not sent")];
+        });
+        let finding = scene([spoilt, system(NAME, &["192.0.2.1"])]).finds("dns.malformed_reply");
+        assert!(finding.sentence.contains("a DNS cookie that was not sent"), "{}", finding.sentence);
+        assert_eq!(finding.severity, Severity::Degraded);
+    }
+
+    #[test]
+    fn a_second_reply_beside_dropped_extensions_is_none_to_them() {
+        let doubled = with_lookup(plain_only(None), |lookup| lookup.others = vec![other_message(true, None, "")]);
+        scene([doubled, system(NAME, &["192.0.2.1"])]).finds("dns.edns_dropped");
     }
 
     #[test]

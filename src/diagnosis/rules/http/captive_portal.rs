@@ -32,6 +32,11 @@ fn foreign_answer(exchange: &Seen<'_, Exchange>) -> Option<Candidate> {
     }
     let known = host_of(&exchange.url);
     let away = exchange.location.as_deref().filter(|location| host_of(location) != known);
+    // Whoever owns the known server gives such an answer while it is down; portals answer as if they were it, or send on.
+    let down = (500..600).contains(&status) && status != SIGN_IN_STATUS;
+    if down && away.is_none() {
+        return None;
+    }
     let how = match (away, unmet) {
         (Some(location), _) => format!("it sends on to {}", host_of(location)),
         (None, Some(unmet)) if exchange.expected => unmet.words(),
@@ -82,6 +87,19 @@ mod tests {
         scene.outcomes_mut()[0].status = netsonde_contract::outcome::Status::Failed;
         let finding = scene.finds("http.captive_portal");
         assert!(finding.sentence.contains("sends on to login.hotel.example"), "{}", finding.sentence);
+    }
+
+    #[test]
+    fn a_known_server_that_is_down_is_no_portal() {
+        let down = |status: u16| {
+            let mut scene = scene(|exchange| (exchange.status, exchange.expected) = (Some(status), false), true);
+            scene.outcomes_mut()[0].status = netsonde_contract::outcome::Status::Failed;
+            scene
+        };
+        let finding = down(503).finds("http.server_error");
+        assert!(finding.sentence.starts_with("known.example, whose answer is known,"), "{}", finding.sentence);
+        down(511).finds("http.captive_portal");
+        down(200).finds("http.captive_portal");
     }
 
     #[test]

@@ -6,7 +6,7 @@ use crate::evidence::{Evidence, Seen, host_of};
 use crate::rule::Rule;
 use crate::spot::Spot;
 use netsonde_contract::finding::{Severity, Who};
-use netsonde_contract::observation::Exchange;
+use netsonde_contract::observation::{Exchange, ExchangePurpose};
 
 pub(in crate::rules) const SERVER_ERROR_RULE: Rule = Rule {
     settled_by: Some("the same request without the proxy"),
@@ -22,10 +22,41 @@ pub(in crate::rules) const CLIENT_ERROR_RULE: Rule = Rule {
 const DIRECT: f64 = 0.95;
 /// A proxy stands between, which may have made the answer itself.
 const THROUGH_PROXY: f64 = 0.7;
+/// Whoever answers in a server's place may say that it is down.
+const KNOWN_DOWN: f64 = 0.8;
+/// Network Authentication Required (RFC 6585 section 6): a portal's own.
+const SIGN_IN_STATUS: u16 = 511;
 /// Filters answer with 403 as well.
 const FORBIDDEN: f64 = 0.8;
 
 fn server_error(evidence: &Evidence<'_>) -> Vec<Candidate> {
+    let known = evidence.beside.iter().filter_map(known_server_down);
+    of_server_errors(evidence).into_iter().chain(known).collect()
+}
+
+/// The server whose answer is known is down, so that it tells nothing of the network.
+fn known_server_down(exchange: &Seen<'_, Exchange>) -> Option<Candidate> {
+    let (status, mut candidate) = with_status(exchange, 500..600).filter(|(status, _)| *status != SIGN_IN_STATUS)?;
+    let own = exchange.location.as_deref().is_none_or(|location| host_of(location) == host_of(&exchange.url));
+    if exchange.purpose != ExchangePurpose::KnownAnswer || exchange.method == "CONNECT" || !own {
+        return None;
+    }
+    let host = host_of(&exchange.fact.url);
+    candidate.severity = Severity::Degraded;
+    candidate.confidence = candidate.confidence.min(KNOWN_DOWN);
+    candidate.sentence = format!(
+        "{host}, whose answer is known, answers with the error {status} instead{}: it is that server that is down, and whether the network wants a sign-in is not known from it.",
+        answered_by(exchange)
+    );
+    let direct = exchange.proxy.is_none().then_some(exchange.id);
+    Some(
+        candidate
+            .rejecting("http.proxy_upstream_failed", "No proxy stood between.", direct)
+            .next(Who::Customer, format!("Take another URL whose answer is known, or look at the log of {host}.")),
+    )
+}
+
+fn of_server_errors(evidence: &Evidence<'_>) -> Vec<Candidate> {
     let of_exchange = |exchange: Seen<'_, Exchange>| {
         let (status, candidate) = with_status(&exchange, 500..600)?;
         // The nearest gateway is the proxy, which reads plain requests and answers them itself: another cause, which leaves this one open.

@@ -25,6 +25,8 @@ fn towards(evidence: &Evidence<'_>, address: IpAddr) -> Option<Candidate> {
     if !evidence.is_silent(address) || !evidence.silence_matters(address) || goes_round(evidence, address) {
         return None;
     }
+    // The last router of a trace that was to go no further says nothing of what is behind it.
+    evidence.traces_of(address).next()?;
     let (hop, router, id) = evidence.last_router(address)?;
     let beyond = passes_on(evidence, address, router)?;
     let host = named(&evidence.host_at(address), address);

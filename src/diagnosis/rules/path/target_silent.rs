@@ -109,6 +109,8 @@ mod tests {
     use crate::scene::{Scene, connected, echo, route, silent, trace};
     use netsonde_contract::finding::Severity;
     use netsonde_contract::kind::Kind;
+    use netsonde_contract::observation::Fact;
+    use netsonde_contract::outcome::Status;
 
     const STOPS: [&str; 6] = ["10.0.1.1", "10.0.2.1", "10.0.3.1", "*", "*", "*"];
 
@@ -119,6 +121,42 @@ mod tests {
         let finding = scene.check(Kind::Traceroute, trace("192.0.2.1", &STOPS)).finds("path.target_silent");
         assert_eq!(finding.place.hop, Some(3));
         assert!(finding.sentence.contains("connections to port 443, ping and traceroute"), "{}", finding.sentence);
+    }
+
+    /// A trace that was to look at so many distances.
+    fn limited(hops: &[&str], max_ttl: u8) -> Vec<Fact> {
+        let mut facts = trace("192.0.2.1", hops);
+        for fact in &mut facts {
+            if let Fact::Trace(trace) = fact {
+                trace.max_ttl = max_ttl;
+            }
+        }
+        facts
+    }
+
+    #[test]
+    fn a_trace_that_was_to_stop_before_the_target_says_nothing_of_it() {
+        let scene = Scene::new("shop.example").check(Kind::Traceroute, limited(&STOPS[..2], 2)).required();
+        let diagnosis = scene.diagnose();
+        assert_eq!((diagnosis.findings.len(), diagnosis.unexplained.len()), (0, 0), "{diagnosis:#?}");
+        assert!(diagnosis.not_measured[0].why.contains("looked at 2 hops only"), "{diagnosis:#?}");
+        assert!(diagnosis.not_measured[0].grant.as_deref().unwrap().contains("--max-ttl"));
+        let tried = scene.check(Kind::Tcp, [silent("192.0.2.1:443")]).finds("path.target_silent");
+        assert!(!tried.sentence.contains("traceroute"), "{}", tried.sentence);
+    }
+
+    #[test]
+    fn long_silence_within_a_limit_is_the_targets() {
+        let scene = Scene::new("shop.example").check(Kind::Traceroute, limited(&STOPS, 20)).required();
+        scene.finds("path.target_silent");
+    }
+
+    #[test]
+    fn a_trace_whose_time_was_over_says_nothing_of_the_target() {
+        let scene = Scene::new("shop.example").ended(Kind::Traceroute, Status::TimedOut, trace("192.0.2.1", &STOPS)).required();
+        let diagnosis = scene.diagnose();
+        assert!(diagnosis.findings.is_empty() && diagnosis.unexplained.is_empty(), "{diagnosis:#?}");
+        assert!(diagnosis.not_measured[0].grant.as_deref().unwrap().contains("--budget"));
     }
 
     #[test]

@@ -192,10 +192,11 @@ fn ids<'a>(errors: &[IcmpSeen<'a>]) -> Vec<&'a ObservationId> {
 
 #[cfg(test)]
 mod tests {
-    use crate::scene::{Scene, connected, echo_error, failure, icmp, icmp_ended, mtu, silent, trace, trace_after};
+    use crate::scene::{Scene, connected, echo, echo_error, failure, icmp, icmp_ended, mtu, silent, trace, trace_after};
     use netsonde_contract::failure::{FailureCode, Step};
     use netsonde_contract::kind::Kind;
     use netsonde_contract::observation::{Fact, MtuAnswer, MtuLimit, MtuProbe};
+    use netsonde_contract::outcome::Status;
 
     #[test]
     fn a_router_without_a_route_is_named_with_its_hop() {
@@ -262,6 +263,18 @@ mod tests {
             let scene = Scene::new("shop.example");
             scene.check(Kind::Tcp, [icmp_ended("[2001:db8::1]:443", 9_000, FailureCode::HostUnreachable, error)]).finds(cause);
         }
+    }
+
+    #[test]
+    fn a_listed_address_that_is_missing_is_not_said_to_be_the_targets() {
+        let mut missing = echo_error("192.0.2.77", icmp("10.0.3.1", 3, 1));
+        if let Fact::Echo(echo) = &mut missing {
+            echo.host = "192.0.2.77".into();
+        }
+        let scene = Scene::new("192.0.2.1").ended(Kind::Icmp, Status::Failed, [echo("192.0.2.1", &[9_000]), missing]);
+        let finding = scene.finds("path.target_down");
+        assert!(finding.sentence.starts_with("192.0.2.77 does not exist"), "{}", finding.sentence);
+        assert!(!finding.next_step.action.contains("192.0.2.1 "), "{}", finding.next_step.action);
     }
 
     #[test]
