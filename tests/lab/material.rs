@@ -11,6 +11,7 @@ pub(crate) fn make(folder: &Path, pki: &Pki, port: u16, names: &[String], materi
     fs::write(folder.join("root.key"), pki.root_key_pem()).context("writing the root's key")?;
     let script = match material {
         Material::WeakCertificate => weak(port, names),
+        Material::OldSignature => old_signature(port, names),
         Material::Revocation => statement(port, "R\\t351231235959Z\\t260101000000Z,keyCompromise"),
         Material::GoodStanding => statement(port, "V\\t351231235959Z\\t"),
     };
@@ -29,6 +30,21 @@ fn weak(port: u16, names: &[String]) -> String {
          echo subjectAltName={} > weak.ext
          openssl x509 -req -sha1 -in weak.csr -CA root.pem -CAkey root.key -CAcreateserial -days 60 -extfile weak.ext -out weak.pem
          cat weak.pem weak.key > {port}.pem",
+        names.join(",")
+    )
+}
+
+/// A leaf with a key that nobody objects to, signed with SHA-1 by an authority below the root whose own certificate is in order.
+fn old_signature(port: u16, names: &[String]) -> String {
+    let names: Vec<String> = names.iter().map(|name| format!("DNS:{name}")).collect();
+    format!(
+        "openssl req -newkey rsa:2048 -nodes -keyout oldmiddle.key -out oldmiddle.csr -subj /CN=authority
+         printf 'basicConstraints=critical,CA:TRUE\nkeyUsage=critical,keyCertSign\n' > oldmiddle.ext
+         openssl x509 -req -sha256 -in oldmiddle.csr -CA root.pem -CAkey root.key -CAcreateserial -days 60 -extfile oldmiddle.ext -out oldmiddle.pem
+         openssl req -newkey rsa:2048 -nodes -keyout old.key -out old.csr -subj /CN=old
+         echo subjectAltName={} > old.ext
+         openssl x509 -req -sha1 -in old.csr -CA oldmiddle.pem -CAkey oldmiddle.key -CAcreateserial -days 60 -extfile old.ext -out old.pem
+         cat old.pem oldmiddle.pem old.key > {port}.pem",
         names.join(",")
     )
 }

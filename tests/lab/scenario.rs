@@ -204,6 +204,8 @@ pub(crate) enum ServiceKind {
     Unruly,
     /// Accepts one connection in as many milliseconds as `text` says.
     Busy,
+    /// Accepts, says nothing, and closes in order as many milliseconds later as `text` says.
+    Hasty,
     /// A time server, as many seconds wrong as `text` says.
     Time,
     /// What the cloud that `text` names (azure, aws, gcp) gives every machine at its own addresses, which the router then has: metadata,
@@ -224,6 +226,8 @@ impl ServiceKind {
 pub(crate) enum Material {
     /// A certificate of the lab's root with an RSA key of 1024 bits, signed with SHA-1.
     WeakCertificate,
+    /// A certificate with an RSA key of 2048 bits, signed with SHA-1 by an RSA authority below the lab's root.
+    OldSignature,
     /// The root's statement that the certificate was revoked, in `PORT.ocsp`.
     Revocation,
     /// The root's statement that it was not, in the same place.

@@ -72,6 +72,7 @@ async fn start(service: &Service, address: IpAddr, directory: &Path) -> Result<S
         ServiceKind::Silence => servers::serve_silence(address).await,
         ServiceKind::Banner => servers::serve_banner(address, service.text.clone()).await,
         ServiceKind::Unruly => servers::serve_unruly(address).await,
+        ServiceKind::Hasty => servers::serve_hasty(address, service.text.parse().context("the time in milliseconds")?).await,
         ServiceKind::Busy => servers::serve_busy(address, service.text.parse().context("the pause in milliseconds")?).await,
         ServiceKind::Time => servers::serve_time(address, service.text.parse().context("the seconds")?).await,
         ServiceKind::Proxy => servers::serve_proxy(address, service.text.clone()).await,

@@ -253,8 +253,11 @@ impl Bench {
             platform::deny_connections(&mut command)?;
         }
         command.args(ask.iter().map(|argument| fill(argument, family)));
-        // Evidence is what was measured, before anything is taken out.
-        command.args(["--format", "json", "--redact", "none"]);
+        command.args(["--format", "json"]);
+        // Evidence is what was measured, before anything is taken out; unless what is left of it is the matter of the scenario.
+        if !ask.iter().any(|argument| argument == "--redact") {
+            command.args(["--redact", "none"]);
+        }
         // A single probe keeps and sends nothing.
         if ask.first().is_some_and(|first| first == "run") {
             command.args(["--no-upload", "--state-dir"]).arg(state.path());

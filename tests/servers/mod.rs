@@ -18,7 +18,7 @@ pub use http::serve_http;
 pub use inspecting::{Seen, serve_inspecting_proxy};
 pub use mail::serve_mail;
 pub use openssl::serve_openssl;
-pub use plain::{serve_banner, serve_file, serve_silence};
+pub use plain::{serve_banner, serve_file, serve_hasty, serve_silence};
 pub use proxy::serve_proxy;
 pub use quic::serve_quic;
 pub use tls::{mutual_server_config, serve_https, serve_name_filter, serve_small_hellos, server_config};

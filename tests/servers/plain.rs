@@ -1,6 +1,7 @@
 use super::{Server, serve_connections};
 use anyhow::Result;
 use std::net::SocketAddr;
+use std::time::Duration;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 
 /// Accepts, reads and never says a word.
@@ -11,6 +12,18 @@ pub async fn serve_silence(address: SocketAddr) -> Result<Server> {
     serve_connections(address, |mut stream| async move {
         let mut swallowed = [0; 4096];
         while matches!(stream.read(&mut swallowed).await, Ok(1..)) {}
+    })
+    .await
+}
+
+/// Accepts, says nothing, and closes in order so many milliseconds later.
+///
+/// # Errors
+/// Where the address cannot be listened on.
+pub async fn serve_hasty(address: SocketAddr, after_ms: u64) -> Result<Server> {
+    serve_connections(address, move |stream| async move {
+        tokio::time::sleep(Duration::from_millis(after_ms)).await;
+        drop(stream);
     })
     .await
 }

@@ -9,12 +9,11 @@ use netsonde_contract::observation::Fact;
 use netsonde_contract::outcome::Outcome;
 
 pub(super) fn of(evidence: &Evidence<'_>, outcome: &Outcome, symptoms: &[Symptom<'_>]) -> NextStep {
-    let failed = symptoms.iter().filter_map(|symptom| {
+    let mut failed = symptoms.iter().filter_map(|symptom| {
         outcome.observations.iter().find(|observation| observation.id == *symptom.id).map(|observation| &observation.fact)
     });
     let (who, action) = failed
-        .filter_map(of_fact)
-        .next()
+        .find_map(of_fact)
         .or_else(|| of_kind(outcome))
         .or_else(|| measure_more(evidence, outcome))
         .unwrap_or_else(for_support);
@@ -41,13 +40,13 @@ fn of_fact(fact: &Fact) -> Option<Advice> {
         let action = "Check the resolver's URL, and ask whoever runs it whether this machine may use it: a web server answered, and no resolver.";
         return Some((Who::Server, action.to_owned()));
     }
-    of_failure(fact, fact.failure()?)
+    of_failure(fact.failure()?)
 }
 
-fn of_failure(fact: &Fact, failure: &Failure) -> Option<Advice> {
-    let advice = match (&failure.code, fact) {
-        (FailureCode::TooLarge, _) => (Who::Server, "Look at what the server sends there: it is more than any client reads."),
-        (FailureCode::Other(code), _) => match code.as_str() {
+fn of_failure(failure: &Failure) -> Option<Advice> {
+    let advice = match &failure.code {
+        FailureCode::TooLarge => (Who::Server, "Look at what the server sends there: it is more than any client reads."),
+        FailureCode::Other(code) => match code.as_str() {
             "kiss_of_death" => (
                 Who::Customer,
                 "Let this machine ask that time server less often, or name another: it refuses whoever asks too often or is not on its list.",
