@@ -126,7 +126,8 @@ mod tests {
     #[test]
     fn whoever_answers_under_a_name_that_is_not_the_servers_is_somebody_else() {
         let diagnosis = over_tls(false, TrustReason::UnknownIssuer).diagnose();
-        let severity = |cause: &str| diagnosis.findings.iter().find(|finding| finding.cause == cause).map(|finding| finding.severity);
+        let severity =
+            |cause: &str| diagnosis.findings.iter().find(|finding| finding.cause == cause).map(|finding| finding.severity);
         assert_eq!(severity("dns.intercepted"), Some(Severity::Degraded));
         assert_eq!(severity("tls.name_mismatch"), Some(Severity::Problem));
     }
