@@ -1,7 +1,8 @@
 //! A name server whose first label says how it behaves, over UDP and TCP:
 //! `nx…` NXDOMAIN with its SOA · `servfail…` SERVFAIL with an extended error · `refused…` REFUSED · `notimp…` NOTIMP · `nodata…` NOERROR
 //! without records · `circle…` an alias of itself · `truncated…` TC over UDP, whole over TCP · `silent…` never answers · `slow…` answers
-//! after a while · `noedns…` never answers a query with EDNS · `noaaaa…` never one for IPv6 addresses · `garbled…` with rubbish ·
+//! after a while · `noedns…` never answers a query with EDNS · `noaaaa…` never one for IPv6 addresses · `garbled…` with rubbish · `cookie…` one with EDNS
+//! with a cookie that was not sent ·
 //! `injected…` NXDOMAIN without a zone over UDP, whole over TCP · `twice…` with a false address and then the true one · `bogon…` with the
 //! client's own address · `differs…` with another address without EDNS · `stale…` with an old address where recursion is asked for ·
 //! `bogus…` SERVFAIL unless checking is disabled ·
@@ -167,6 +168,12 @@ fn answer(packet: &[u8], addresses: &[IpAddr], over_udp: bool) -> Option<Vec<u8>
         if reply.answers.is_empty() {
             reply.add_authority(soa(question.name()));
         }
+    }
+    if behaves("cookie") && edns {
+        let mut edns = Edns::new();
+        // RFC 7873 section 4: the client's eight bytes, which nobody sent, and the server's.
+        edns.options_mut().insert(EdnsOption::Unknown(u16::from(EdnsCode::Cookie), vec![0xaa; 16]));
+        reply.set_edns(edns);
     }
     reply.add_query(question);
     reply.to_vec().ok()
