@@ -39,7 +39,9 @@ impl<'a> Evidence<'a> {
         let sweeps = self.port_sweeps.iter().filter(|sweep| sweep.address == address).map(|sweep| &sweep.host);
         let is_target = |host: &str| host.trim_end_matches('.').eq_ignore_ascii_case(target.host.trim_end_matches('.'));
         let hosts: Vec<&String> = echoes.chain(sweeps).collect();
-        hosts.first().filter(|_| !hosts.iter().any(|host| is_target(host))).map(|host| (*host).clone())
+        // What is asked further is asked by address: where the target's name led there, it is the target's all the same.
+        let own = self.attempts.iter().any(|attempt| attempt.address.ip() == address && is_target(attempt.host));
+        hosts.first().filter(|_| !own && !hosts.iter().any(|host| is_target(host))).map(|host| (*host).clone())
     }
 
     /// Other attempts that went to the same host as those to this address did, at other addresses of it.
