@@ -72,7 +72,7 @@ fn check(scenario: &Scenario) -> Result<()> {
         bail!("`families` and `users` may not be empty: leave them out to ask over v4 and v6, and as root and nobody");
     }
     nodes(scenario)?;
-    scenario.service.iter().try_for_each(|service| service_is_possible(service))?;
+    scenario.service.iter().try_for_each(service_is_possible)?;
     causes(scenario)
 }
 

@@ -164,7 +164,7 @@ fn show(record: &Record, own: Option<&AgentId>) -> String {
         line("bundle", bundle.as_str());
     }
     if let Some(order) = record.envelope.as_deref().and_then(order_of) {
-        text.push_str(&netsonde_contract::harmless::clean_lines(&plan(order, own).unwrap_or_default()).to_string());
+        text.push_str(&netsonde_contract::harmless::clean_lines(&plan(order, own).unwrap_or_default()));
     }
     if record.state == DeliveryState::Asked {
         let _ = writeln!(text, "Answer it: netsonde orders approve {0}, or netsonde orders refuse {0}", record.id.short());
