@@ -1,5 +1,4 @@
 use netsonde_contract::observation::TcpState;
-#[cfg(not(windows))]
 use socket2::Socket;
 use std::io;
 use std::time::Duration;
