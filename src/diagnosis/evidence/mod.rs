@@ -20,7 +20,7 @@ mod symptom;
 pub(crate) use endpoint::{Attempt, Endpoint, host_of};
 pub(crate) use machine::{is_barred, is_private, is_without_route};
 pub(crate) use naming::{Answer, NXDOMAIN, NameView, REFUSED, SERVFAIL, ServerView, went_out};
-pub(crate) use path::{IcmpSeen, LARGE_ECHO_BYTES, LARGE_ECHOES, Stopped, stopped};
+pub(crate) use path::{IcmpSeen, LARGE_ECHO_BYTES, LARGE_ECHOES};
 use sending::Sending;
 pub(crate) use series::{Share, is_fragmented};
 pub(crate) use symptom::{Symptom, sets_cookie};
