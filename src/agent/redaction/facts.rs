@@ -7,8 +7,8 @@ use netsonde_contract::observation::{
     LookupSource, Mtu, NameSources, NameVerdict, Observation, OtherMessage, PinVerdict, PlatformAddress, PortState, PortSweep,
     Proxy, ProxyAnswer, ProxyMethod, Quic, QuicClose, Quoted, Race, RangeAnswer, Record, Reflection, Revocation, RouteChange,
     SentQuery, ServerTiming, Service, ServiceRefusal, ServiceStep, Signature, StartTls, SubnetScope, Sweep, SweepError,
-    SweepTarget, TimeOffset, TimeServer, TlsSupport, TlsUpgrade, Trace, TrustVerdict, VersionSupport, ZoneSecurity, ZoneServer,
-    type_and_size,
+    SweepTarget, TimeMessage, TimeOffset, TimeServer, TlsSupport, TlsUpgrade, Trace, TrustVerdict, VersionSupport, ZoneSecurity,
+    ZoneServer, type_and_size,
 };
 use serde_json::Value;
 use std::collections::BTreeMap;
@@ -482,7 +482,10 @@ impl Redactor<'_> {
             ..server.clone()
         };
         let server = fact.server.as_ref().map(server);
+        let other = |message: &TimeMessage| TimeMessage { why: self.text(&message.why), ..message.clone() };
+        let others = fact.others.iter().map(other).collect();
         TimeOffset {
+            others,
             host: self.name(&fact.host),
             address: self.socket(fact.address),
             server,
