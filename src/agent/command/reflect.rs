@@ -37,7 +37,7 @@ impl ReflectCommand {
         let key = self.key.as_deref().map(read_reflector_key).transpose()?;
         let rules = ReflectorRules { allowed: self.allow, key, answers: None };
         let sealed = if rules.key.is_some() { "packets sealed with the key" } else { "test packets" };
-        let open = rules.allowed.is_empty();
+        let (open, sealed_only) = (rules.allowed.is_empty(), rules.key.is_some());
         let summary = super::block_on(async {
             let interruption = Interruption::listen();
             let reflector =
@@ -46,7 +46,8 @@ impl ReflectCommand {
                 terminal::say(&format!("netsonde: answering {sealed} at {address} (UDP); Ctrl-C ends it"));
             }
             if open {
-                terminal::say("netsonde: everybody is answered; --allow CIDR bounds it");
+                let whom = if sealed_only { "everybody who has the key" } else { "everybody" };
+                terminal::say(&format!("netsonde: {whom} is answered; --allow CIDR bounds it"));
             }
             tokio::select! {
                 () = reflector.run() => {}
@@ -81,7 +82,9 @@ fn parse_network(text: &str) -> Result<(IpAddr, u8), String> {
 }
 
 fn words(summary: &ReflectorSummary) -> String {
-    let mut text = format!("{} packets answered in {} sessions\n", summary.answered, summary.sessions.len());
+    let counted = |count: u64, one: &str| if count == 1 { format!("1 {one}") } else { format!("{count} {one}s") };
+    let sessions = counted(summary.sessions.len() as u64, "session");
+    let mut text = format!("{} answered in {sessions}\n", counted(summary.answered, "packet"));
     for session in summary.sessions.iter().take(MAX_SHOWN) {
         text.push_str(&format!(
             "  {}  {} received, {} answered, {} lost on the way here\n",
@@ -115,7 +118,7 @@ mod tests {
         let session =
             netsonde_probes::ReflectorSession { peer: "192.0.2.7:40000".parse().unwrap(), received: 48, sent: 48, missing: 2 };
         let summary = ReflectorSummary { answered: 48, sessions: vec![session], refused: vec![("faster than the bound", 3)] };
-        let expected = "48 packets answered in 1 sessions\n  192.0.2.7:40000  48 received, 48 answered, 2 lost on the way here\n3 not answered: faster than the bound\n";
+        let expected = "48 packets answered in 1 session\n  192.0.2.7:40000  48 received, 48 answered, 2 lost on the way here\n3 not answered: faster than the bound\n";
         assert_eq!(words(&summary), expected);
     }
 }

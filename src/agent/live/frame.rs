@@ -84,8 +84,13 @@ fn title(view: &View, now: Duration) -> String {
         (None, true) => "  paused",
         (None, false) => "",
     };
-    let rounds = if view.rounds == 1 { "round" } else { "rounds" };
-    format!(" {} {}  {} {rounds}, {seconds} s{state}", view.kind.name(), clean(&view.host), view.rounds)
+    let rounds = match view.rounds {
+        // With parallel ways to look for, a round takes many seconds.
+        0 if !view.routes.is_empty() => "first round".to_owned(),
+        1 => "1 round".to_owned(),
+        many => format!("{many} rounds"),
+    };
+    format!(" {} {}  {rounds}, {seconds} s{state}", view.kind.name(), clean(&view.host))
 }
 
 fn keys(view: &View) -> &'static str {

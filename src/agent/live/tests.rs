@@ -193,6 +193,39 @@ fn loss_at_one_router_alone_is_its_limit() {
 }
 
 #[test]
+fn a_router_that_answers_nine_of_ten_is_not_said_to_answer_rarely() {
+    let seldom = |hops: &'static [u8]| {
+        let view = traced("10.0.9.9", 4, 20, |round, ttl| routers(ttl).filter(|_| !hops.contains(&ttl) || round % 10 != 0));
+        words::of(&view).concat()
+    };
+    assert!(seldom(&[2]).starts_with("Only hop 2 leaves some probes unanswered; later hops do not"), "{}", seldom(&[2]));
+    assert!(seldom(&[1, 2]).starts_with("Hops 1 and 2 leave some probes unanswered"), "{}", seldom(&[1, 2]));
+}
+
+#[test]
+fn one_probe_does_not_show_that_nothing_is_lost() {
+    let traced = |rounds| words::of(&traced("10.0.9.9", 4, rounds, |_, ttl| routers(ttl))).concat();
+    assert!(traced(1).starts_with("Every hop and the target have answered the first probes"), "{}", traced(1));
+    assert!(traced(3).contains("nothing is lost"));
+    let pinged = |sent: u32| {
+        let mut view = View::new(Kind::Icmp, "10.0.9.9", false, Duration::ZERO);
+        view.observe(&echo("10.0.9.9", sent, &(0..sent as u16).collect::<Vec<_>>()));
+        words::of(&view).concat()
+    };
+    assert!(pinged(1).starts_with("The first request is answered"), "{}", pinged(1));
+    assert!(pinged(3).starts_with("Nothing is lost"));
+}
+
+#[test]
+fn a_long_first_round_is_not_called_none() {
+    let mut view = View::new(Kind::Traceroute, "10.0.9.9", true, Duration::ZERO);
+    view.observe(&hop("10.0.9.9", 1, Some("10.0.1.1"), 500));
+    assert!(text(&view, 80, 24).contains("first round, 13 s"));
+    view.round_ended();
+    assert!(text(&view, 80, 24).contains("1 round, 13 s"));
+}
+
+#[test]
 fn loss_at_the_target_alone_is_told_as_such() {
     let view = traced("10.0.9.9", 4, 40, |round, ttl| routers(ttl).filter(|_| ttl < 4 || round % 4 != 0));
     let said = words::of(&view).concat();

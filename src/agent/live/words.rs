@@ -37,6 +37,10 @@ fn echo(route: &Route) -> String {
     }
     match (track.answered(), track.lost()) {
         (0, _) => no_answer("The target", track),
+        (answered, 0) if track.sent() < FEW => {
+            let requests = if answered == 1 { "The first request is answered" } else { "The first requests are answered" };
+            format!("{requests}{}.", median(track))
+        }
         (_, 0) => format!("Nothing is lost: {} of {} requests are answered{}.", track.answered(), track.sent(), median(track)),
         _ => format!("{} of the requests to the target are lost{}.", share(track.loss()), few(track)),
     }
@@ -81,18 +85,34 @@ fn trace(route: &Route) -> String {
     let before = || route.hops().filter(|(ttl, _)| Some(*ttl) != route.distance);
     let pick = |silent: bool| -> Vec<u8> {
         let wanted = |track: &Track| track.lost() > 0 && (track.answered() == 0) == silent;
-        let enough = |track: &Track| track.sent() >= FEW || !silent;
+        let enough = |track: &Track| track.sent() >= FEW;
         before().filter(|(_, stop)| wanted(&stop.track) && enough(&stop.track)).map(|(ttl, _)| ttl).collect()
     };
-    let waiting = before().any(|(_, stop)| stop.track.answered() == 0 && (1..FEW).contains(&stop.track.sent()));
+    let waiting = before().any(|(_, stop)| stop.track.lost() > 0 && (1..FEW).contains(&stop.track.sent()));
+    let often = |hops: &[u8]| {
+        let mut tracks = hops.iter().filter_map(|ttl| route.stop(*ttl)).map(|stop| &stop.track);
+        tracks.any(|track| track.answered() >= track.lost())
+    };
     let (rare, silent) = (pick(false), pick(true));
     match (&rare[..], &silent[..]) {
         ([], []) if waiting => format!("The target answers, and not every hop has yet{}.", median(&target.track)),
+        ([], []) if target.track.sent() < FEW => {
+            format!("Every hop and the target have answered the first probes{}.", median(&target.track))
+        }
         ([], []) => format!("Every hop and the target answer; nothing is lost{}.", median(&target.track)),
+        ([one], _) if often(&rare) => {
+            format!("Only hop {one} leaves some probes unanswered; later hops do not: it limits its answers, nothing is lost.")
+        }
         ([one], _) => format!("Only hop {one} answers rarely; later hops do not: it limits its answers, nothing is lost."),
         ([], [one]) => format!("Hop {one} never answers, and what lies behind it does: it keeps silent, nothing is lost."),
         ([], many) => {
             format!("Hops {} never answer, and what lies behind them does: they keep silent, nothing is lost.", list(many))
+        }
+        (many, _) if often(many) => {
+            format!(
+                "Hops {} leave some probes unanswered, the target does not: they limit their answers, nothing is lost.",
+                list(many)
+            )
         }
         (many, _) => {
             format!("Hops {} answer rarely, the target does not: they limit their answers, nothing is lost.", list(many))

@@ -470,12 +470,13 @@ impl Redactor<'_> {
             ..server.clone()
         };
         let server = fact.server.as_ref().map(server);
-        let others = fact.others.iter().map(|other| TimeMessage { why: self.text(&other.why), ..other.clone() }).collect();
+        let other = |message: &TimeMessage| TimeMessage { why: self.text(&message.why), ..message.clone() };
+        let others = fact.others.iter().map(other).collect();
         TimeOffset {
+            others,
             host: self.name(&fact.host),
             address: self.socket(fact.address),
             server,
-            others,
             failure: fact.failure.as_ref().map(|failure| self.failure(failure)),
             ..fact.clone()
         }

@@ -4,7 +4,7 @@
 use super::endpoint::host_of;
 use super::{Attempt, Evidence};
 use crate::spot::Spot;
-use netsonde_contract::observation::Exchange;
+use netsonde_contract::observation::{Echo, Exchange};
 use std::net::IpAddr;
 
 impl<'a> Evidence<'a> {
@@ -35,7 +35,9 @@ impl<'a> Evidence<'a> {
     /// What the address was listed as, where a sweep asked for it beside the target: it is no address of the target's.
     fn listed_as(&self, address: IpAddr) -> Option<String> {
         let target = self.target?;
-        let echoes = self.echoes.iter().filter(|echo| echo.address == address).map(|echo| &echo.host);
+        // What follows a check up names the address alone.
+        let asked = |echo: &&super::Seen<'_, Echo>| echo.address == address && echo.outcome.separates.is_empty();
+        let echoes = self.echoes.iter().filter(asked).map(|echo| &echo.fact.host);
         let sweeps = self.port_sweeps.iter().filter(|sweep| sweep.address == address).map(|sweep| &sweep.host);
         let is_target = |host: &str| host.trim_end_matches('.').eq_ignore_ascii_case(target.host.trim_end_matches('.'));
         let hosts: Vec<&String> = echoes.chain(sweeps).collect();
