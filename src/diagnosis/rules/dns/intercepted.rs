@@ -47,7 +47,8 @@ fn another_name(lookup: &Seen<'_, Lookup>) -> Option<Candidate> {
     let handshake = lookup.tls.as_deref().filter(|_| lookup.reply.is_some())?;
     let name = handshake.name.as_ref().filter(|name| !name.fits && handshake.server_name.is_some())?;
     let trusted = handshake.deciding_verdict()?.trusted;
-    let only_the_name = handshake.trust.iter().all(|verdict| verdict.reason == Some(TrustReason::NameMismatch));
+    // Where one store vouches for the chain, the name alone is wrong: most likely the one that was asked for.
+    let only_the_name = handshake.trust.iter().any(|verdict| verdict.reason == Some(TrustReason::NameMismatch));
     let leaf = handshake.chain.first()?;
     if trusted || only_the_name {
         return None;
@@ -136,6 +137,18 @@ mod tests {
     fn a_trusted_certificate_for_another_name_is_a_server_that_was_asked_by_the_wrong_one() {
         over_tls(false, TrustReason::NameMismatch).finds("tls.name_mismatch");
         assert!(over_tls(true, TrustReason::UnknownIssuer).is_healthy().is_empty());
+    }
+
+    #[test]
+    fn a_chain_that_one_store_vouches_for_is_nobody_elses() {
+        let mut scene = over_tls(false, TrustReason::UnknownIssuer);
+        let Fact::Lookup(lookup) = &mut scene.outcomes_mut()[0].observations[0].fact else { unreachable!() };
+        let shown = lookup.tls.as_mut().unwrap();
+        shown.trust.truncate(1);
+        shown.trust.push(shown.trust[0].clone());
+        shown.trust[0].reason = Some(TrustReason::NameMismatch);
+        let causes: Vec<_> = scene.diagnose().findings.into_iter().map(|finding| finding.cause).collect();
+        assert_eq!(causes, ["tls.name_mismatch"]);
     }
 
     #[test]
