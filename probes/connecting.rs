@@ -1,5 +1,6 @@
 use crate::capture::flow::Flow;
 use crate::context::Context;
+use crate::counted::Counted;
 use crate::platform::error_queue;
 use crate::platform::tcp::{is_in_progress, limit_segments};
 use netsonde_contract::failure::{Failure, Step};
@@ -9,12 +10,16 @@ use std::net::{SocketAddr, TcpStream as StdStream};
 use tokio::io::Interest;
 use tokio::net::TcpStream;
 
+/// A connection of which the budget leaves no more than this has the kernel take in no more than is left: what the kernel took in beyond it would
+/// have come for nothing.
+const NEARLY_USED_UP: u64 = 1 << 20;
+
 impl Context {
     /// Connects. The flow is noted before its first packet is answered, so that a capture keeps what a refusal looked like.
     ///
     /// # Errors
     /// The system's own, with the ICMP error behind it where one ended the attempt.
-    pub(crate) async fn connect(&self, address: SocketAddr) -> Result<TcpStream, Failure> {
+    pub(crate) async fn connect(&self, address: SocketAddr) -> Result<Counted, Failure> {
         self.connect_noting(address, &mut None).await
     }
 
@@ -22,11 +27,15 @@ impl Context {
     ///
     /// # Errors
     /// As there.
-    pub(crate) async fn connect_noting(&self, address: SocketAddr, local_port: &mut Option<u16>) -> Result<TcpStream, Failure> {
+    pub(crate) async fn connect_noting(&self, address: SocketAddr, local_port: &mut Option<u16>) -> Result<Counted, Failure> {
         let open = |error: io::Error| Failure::from_io(&error, Step::Open);
         let socket = socket(address).map_err(open)?;
         if let Some(bytes) = self.max_segment_bytes {
             limit_segments(&socket, bytes).map_err(open)?;
+        }
+        if let Some(left) = Some(self.gate.bytes_left()).filter(|left| *left < NEARLY_USED_UP) {
+            // A system that refuses this lets more come in before the end is seen.
+            let _ = socket.set_recv_buffer_size(usize::try_from(left).unwrap_or(usize::MAX));
         }
         let begun = match socket.connect(&address.into()) {
             Err(error) if !is_in_progress(&error) => Err(error),
@@ -41,7 +50,7 @@ impl Context {
         decided(&stream).await.map_err(|error| failed(&error, &SockRef::from(&stream)))?;
         // What comes later is the connection's own: with a queue every passing ICMP error would end a read that waits.
         error_queue::disable(&SockRef::from(&stream), address.ip());
-        Ok(stream)
+        Ok(Counted::new(stream, &self.gate))
     }
 
     /// Notes that what is exchanged with `remote` from this local address is this check's.

@@ -78,6 +78,8 @@ impl NotMeasurable {
     pub(crate) fn unresolved(host: &str, failure: &Failure) -> Self {
         match failure.code {
             FailureCode::NotAllowed => Self::new(failure.text.clone()),
+            // An address, whose link is not there.
+            FailureCode::AddressNotAvailable => Self::new(failure.text.clone()),
             _ => Self::new(format!("{host} did not resolve: {}", failure.text)),
         }
     }

@@ -15,6 +15,8 @@ mod cloud;
 mod connecting;
 /// What a probe gets: gate, clock, names, trust, and the place to record what it sees.
 pub mod context;
+/// Connections whose bytes count against the run's budget.
+mod counted;
 /// DNS questions, raw and through the system.
 mod dns;
 /// Servers that never come to an end.
@@ -55,16 +57,20 @@ mod quic;
 mod reflect;
 /// Services of many protocols, before anybody signs in.
 mod service;
+/// Turns that many machines take at one address.
+pub mod slots;
 /// Connections to TCP ports.
 mod tcp;
 /// TLS handshakes with a verifier that records.
 mod tls;
 /// The routers on the way.
 mod traceroute;
+/// On which link a link-local address is.
+mod zone;
 
 pub use context::{Context, Ending, NotMeasurable, Recorder};
 pub use host::{closing_reading, environment, system_resolvers};
-pub use http::proxy_of;
+pub use http::{proxy_of, proxy_url_of};
 pub use icmp::of_requests;
 pub use reflect::{Reflector, ReflectorKey, ReflectorRules, ReflectorSession, ReflectorSummary};
 pub use tls::trust::{Trust, TrustError};

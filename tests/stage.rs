@@ -59,6 +59,16 @@ impl Backend {
         Self::of(process, ready, listens)
     }
 
+    /// Starts a backend on loopback with more arguments for `serve`.
+    ///
+    /// # Errors
+    /// Where it does not start; its log is in the error.
+    pub async fn start_with(stage: &Stage, more: &[&str]) -> Result<Self> {
+        let (process, ready) = serve(stage, &[&["--listen", "127.0.0.1:0"], more].concat()).await?;
+        let listens = ready.url.rsplit('/').next().unwrap_or_default().to_owned();
+        Self::of(process, ready, listens)
+    }
+
     /// Starts a backend that something else speaks TLS for, at this URL. The desk goes past that, as it does on the same machine.
     ///
     /// # Errors
@@ -197,7 +207,15 @@ impl Stage {
     /// # Errors
     /// Where no folder can be made.
     pub fn new() -> Result<Self> {
-        let folder = tempfile::Builder::new().prefix("netsonde-stage-").tempdir().context("making a folder")?;
+        Self::within(&std::env::temp_dir())
+    }
+
+    /// The same with its folder in another place, such as a file system in memory.
+    ///
+    /// # Errors
+    /// Where no folder can be made there.
+    pub fn within(place: &Path) -> Result<Self> {
+        let folder = tempfile::Builder::new().prefix("netsonde-stage-").tempdir_in(place).context("making a folder")?;
         Ok(Self { folder, namespace: Mutex::default() })
     }
 

@@ -54,7 +54,7 @@ async fn exchange(
     times: &mut Times,
     step: &mut Step,
 ) -> Result<Answer, Failure> {
-    context.gate.packet(address).await?;
+    context.gate.packet(address, 0).await?;
     let began = context.clock.now();
     let since = || microseconds(context.clock.now().saturating_sub(began));
     let stream = context.connect(address).await?;

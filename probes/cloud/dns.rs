@@ -1,6 +1,8 @@
 use crate::clock::microseconds;
 use crate::context::Context;
+use crate::gate::Destination;
 use netsonde_contract::failure::{Failure, FailureCode, Step};
+use netsonde_contract::policy::Question;
 use std::net::SocketAddr;
 use std::time::Duration;
 use tokio::net::UdpSocket;
@@ -14,19 +16,21 @@ const MAX_STRAY: usize = 16;
 /// # Errors
 /// Where none answered.
 pub(super) async fn ask(context: &Context, address: SocketAddr, timeout: Duration) -> Result<(u16, u64), Failure> {
-    context.gate.packet(address).await?;
     let id = rand::random::<u16>();
+    let question = question(id);
+    context.gate.packet(Destination::question(address, Question::Plain), question.len()).await?;
     let io = |step| move |error: std::io::Error| Failure::from_io(&error, step);
     let local: SocketAddr = if address.is_ipv4() { ([0, 0, 0, 0], 0).into() } else { ([0_u16; 8], 0).into() };
     let socket = UdpSocket::bind(local).await.map_err(io(Step::Open))?;
     socket.connect(address).await.map_err(io(Step::Connect))?;
     context.datagrams(socket.local_addr(), address);
     let began = context.clock.now();
-    socket.send(&question(id)).await.map_err(io(Step::Send))?;
+    socket.send(&question).await.map_err(io(Step::Send))?;
     let answer = async {
         let mut buffer = [0_u8; 2_048];
         for _ in 0..MAX_STRAY {
             let count = socket.recv(&mut buffer).await.map_err(io(Step::Receive))?;
+            context.gate.received(count);
             if let Some(code) = response_code(&buffer[..count], id) {
                 return Ok(code);
             }

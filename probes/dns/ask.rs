@@ -8,8 +8,9 @@ use super::{https, record, reply, stream, udp};
 use crate::clock::microseconds;
 use crate::context::Context;
 use hickory_proto::rr::{Name, RecordType};
+use netsonde_contract::failure::Failure;
 #[cfg(not(feature = "doq"))]
-use netsonde_contract::failure::{Failure, FailureCode, Step};
+use netsonde_contract::failure::{FailureCode, Step};
 use netsonde_contract::kind::{DnsTransport, NameServer, Speaks};
 use netsonde_contract::observation::{Lookup, LookupSource, Purpose, QueryReason, Transport};
 
@@ -50,7 +51,14 @@ pub(super) async fn ask(context: &Context, question: &Question, server: &NameSer
     }
 }
 
-/// The question over one transport, without a record of it.
+/// Records a question that the gate lets nobody be asked.
+pub(super) fn refused(context: &Context, question: &Question, server: &NameServer, manner: Manner, refusal: Failure) {
+    let transport = first_transport(server, manner.transport);
+    let mut lookup = Pending::new(context, blank(question, server, transport));
+    lookup.failure = Some(refusal);
+}
+
+/// The question over one transport, without a record of it. What the policy denies is asked of nobody.
 pub(super) async fn exchange(
     context: &Context,
     query: Query,
@@ -59,6 +67,9 @@ pub(super) async fn exchange(
     why: QueryReason,
     patience: Patience,
 ) -> Exchange {
+    if let Err(refusal) = context.gate.question(&query.name()) {
+        return Exchange::begin(context.clock, server.address, refusal);
+    }
     let query = if matches!(transport, Transport::Https | Transport::Quic) { query.without_id() } else { query };
     let asking = Asking::new(query, why, patience.attempts, patience.fallback);
     let address = server.address;

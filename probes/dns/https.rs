@@ -34,7 +34,7 @@ pub(super) struct Resource<'a> {
 
 pub(super) async fn ask(context: &Context, mut asking: Asking, resource: Resource<'_>, patience: Patience) -> Exchange {
     entropy::ready(context).await;
-    let (mut exchange, stream) = connect(context, resource.address, patience).await;
+    let (mut exchange, stream) = connect(context, resource.address.into(), resource.address, patience).await;
     let Some(stream) = stream else { return exchange };
     let (address, name) = (resource.address, resource.name);
     let stream = match secure::shake(context, stream, address, name, &["h2", "http/1.1"], patience.timeout, &mut exchange).await {

@@ -33,6 +33,8 @@ mod name_sources;
 mod options;
 /// A lookup that a deadline cannot lose.
 mod pending;
+/// The name of an address, for other probes.
+mod pointer;
 /// DNSSEC records as text.
 mod presentation;
 /// The question, and whether a message is the reply to it.
@@ -57,6 +59,7 @@ mod walk;
 use crate::context::{Context, Ending, NotMeasurable};
 use crate::platform::host::{SystemResolvers, system_resolvers};
 pub(crate) use name_sources::of as name_sources;
+pub(crate) use pointer::{name_of, system_servers};
 
 use ask::{Manner, Question};
 use exchange::Patience;
@@ -68,7 +71,6 @@ use netsonde_contract::observation::{Fact, Lookup, Purpose};
 use query::{Offer, Shape};
 use std::net::IpAddr;
 use std::time::Duration;
-pub(crate) use system::resolver;
 
 /// RFC 1035 section 4.1.1.
 const SERVFAIL: u16 = 2;

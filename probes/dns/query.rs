@@ -121,6 +121,11 @@ impl Query {
         self
     }
 
+    /// The name that is asked for, as text.
+    pub(super) fn name(&self) -> String {
+        self.question.name().to_ascii()
+    }
+
     pub(super) fn id(&self) -> u16 {
         self.id
     }

@@ -6,6 +6,7 @@
 use super::exchange::Exchange;
 use super::stream::Local;
 use crate::context::{Context, Recorder};
+use crate::counted::Counted;
 use crate::tls::draft::Draft;
 use crate::tls::handshake;
 use crate::tls::trust::server_name;
@@ -17,7 +18,6 @@ use std::pin::Pin;
 use std::task::Poll;
 use std::time::Duration;
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
-use tokio::net::TcpStream;
 use tokio_rustls::client::TlsStream;
 
 /// A secured connection, with the address it was opened from.
@@ -29,7 +29,7 @@ pub(super) struct Secured {
 /// Makes the handshake and notes it in the exchange, its failure included.
 pub(super) async fn shake(
     context: &Context,
-    stream: TcpStream,
+    stream: Counted,
     server: SocketAddr,
     name: Option<&str>,
     alpn: &[&str],

@@ -1,7 +1,7 @@
 //! Questions beside the check's own, each asked only where a parameter wants it: who a server is, what another server says, which names
 //! the addresses have, and what the search list makes of the name. None of them decides how the check ends.
 
-use super::ask::{Manner, Question, ask};
+use super::ask::{Manner, Question, ask, refused};
 use super::exchange::Patience;
 use super::name_sources::search_list;
 use super::query::Shape;
@@ -59,7 +59,7 @@ pub(super) async fn unserved(context: &Context, params: &DnsParams, name: &Name,
     join_all(asked).await;
 }
 
-/// Each address's name, asked of the first server that gave the address.
+/// Each address's name, asked of the first server that gave the address, where the policy lets the address that the name led to be measured.
 pub(super) async fn reverse(context: &Context, params: &DnsParams, answered: &[(&NameServer, Lookup)]) {
     let mut addresses: Vec<(IpAddr, &NameServer)> = Vec::new();
     for (server, lookup) in answered {
@@ -72,7 +72,10 @@ pub(super) async fn reverse(context: &Context, params: &DnsParams, answered: &[(
     let asked = addresses.into_iter().map(|(address, server)| async move {
         let question =
             Question { name: Name::from(address), record_type: RecordType::PTR, shape: shape(params), purpose: Purpose::Reverse };
-        ask(context, &question, server, manner_beside(params)).await;
+        match context.gate.reverse(address, Some(&params.name)) {
+            Ok(()) => drop(ask(context, &question, server, manner_beside(params)).await),
+            Err(refusal) => refused(context, &question, server, manner_beside(params), refusal),
+        }
     });
     join_all(asked).await;
 }

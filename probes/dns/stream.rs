@@ -5,13 +5,15 @@ use super::asking::{Asking, Received};
 use super::exchange::{Exchange, Patience, broken};
 use super::secure;
 use crate::context::Context;
+use crate::counted::Counted;
+use crate::gate::Destination;
 use crate::tls::entropy;
 use netsonde_contract::failure::{Failure, FailureCode, Step};
+use netsonde_contract::policy::Question;
 use std::io;
 use std::net::SocketAddr;
 use std::time::Duration;
 use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
-use tokio::net::TcpStream;
 use tokio::time::timeout;
 
 /// A server that sends this many other messages first will not send the reply.
@@ -22,7 +24,7 @@ pub(super) type Name<'a> = Option<&'a str>;
 
 /// Over TCP. Connects once: TCP itself repeats what is lost. The patience counts for the connection and again for each reply.
 pub(super) async fn ask(context: &Context, asking: Asking, server: SocketAddr, patience: Patience) -> Exchange {
-    let (exchange, stream) = connect(context, server, patience).await;
+    let (exchange, stream) = connect(context, Destination::question(server, Question::Plain), server, patience).await;
     match stream {
         Some(stream) => converse(stream, exchange, asking, patience).await,
         None => exchange,
@@ -38,7 +40,7 @@ pub(super) async fn ask_secured(
     patience: Patience,
 ) -> Exchange {
     entropy::ready(context).await;
-    let (mut exchange, stream) = connect(context, server, patience).await;
+    let (mut exchange, stream) = connect(context, Destination::question(server, Question::OverTls), server, patience).await;
     let Some(stream) = stream else { return exchange };
     match secure::shake(context, stream, server, name, &["dot"], patience.timeout, &mut exchange).await {
         Ok(stream) => converse(stream, exchange, asking, patience).await,
@@ -46,9 +48,14 @@ pub(super) async fn ask_secured(
     }
 }
 
-/// A connection that passed the gate, or the exchange with its failure.
-pub(super) async fn connect(context: &Context, server: SocketAddr, patience: Patience) -> (Exchange, Option<TcpStream>) {
-    let refused = context.gate.packet(server).await.err();
+/// A connection to `server` that passed the gate as what it is for, or the exchange with its failure.
+pub(super) async fn connect(
+    context: &Context,
+    purpose: Destination,
+    server: SocketAddr,
+    patience: Patience,
+) -> (Exchange, Option<Counted>) {
+    let refused = context.gate.packet(purpose, 0).await.err();
     let mut exchange = Exchange::begin(context.clock, server, silent(Step::Connect, patience.timeout));
     if let Some(refusal) = refused {
         return (exchange.failed(refusal), None);
@@ -131,7 +138,7 @@ pub(super) trait Local: AsyncRead + AsyncWrite + Unpin {
     fn local(&self) -> Option<SocketAddr>;
 }
 
-impl Local for TcpStream {
+impl Local for Counted {
     fn local(&self) -> Option<SocketAddr> {
         self.local_addr().ok()
     }

@@ -6,12 +6,14 @@
 use super::pending::Pending;
 use crate::clock::microseconds;
 use crate::context::Context;
+use crate::gate::{Destination, LOOKUP_BYTES, Sources};
 use hickory_resolver::TokioResolver;
 use hickory_resolver::config::LookupIpStrategy;
 use hickory_resolver::net::NetError;
 use netsonde_contract::failure::{Failure, FailureCode, Step};
 use netsonde_contract::observation::{Lookup, LookupSource};
-use std::net::IpAddr;
+use netsonde_contract::policy::Question;
+use std::net::{IpAddr, SocketAddr};
 use std::time::Duration;
 
 /// The record type of a lookup that asks for addresses of both families.
@@ -24,7 +26,7 @@ const LIBRARY_PATIENCE: Duration = Duration::from_secs(3);
 /// Records what getaddrinfo gives; says whether it gave an address, which is all that the checks behind this one need.
 pub(super) async fn getaddrinfo(context: &Context, name: &str) -> bool {
     let mut pending = pending(context, name, LookupSource::System);
-    let answer = context.names.answer(name).await;
+    let answer = context.names.answer(&context.gate, name).await;
     let given = answer.addresses.is_ok();
     note(&mut pending, answer.addresses, microseconds(answer.took));
     if given {
@@ -38,7 +40,13 @@ pub(super) async fn library(context: &Context, name: &str) {
     let mut pending = pending(context, name, LookupSource::Library);
     let began = context.clock.now();
     let asked = async {
-        match resolver(context).await?.lookup_ip(name).await {
+        if context.gate.lookup(name)? == Sources::HostsFile {
+            let text = "the policy lets no resolver be asked (`targets.resolvers`)";
+            return Err(Failure::new(FailureCode::NotAllowed, Step::Resolve, text));
+        }
+        let resolver = resolver(context).await?;
+        context.gate.library(LOOKUP_BYTES)?;
+        match resolver.lookup_ip(name).await {
             Ok(found) => Ok(found.iter().collect()),
             Err(error) => Err(failure(&error)),
         }
@@ -63,15 +71,22 @@ async fn within<T>(patience: Duration, asked: impl Future<Output = Result<T, Fai
     tokio::time::timeout(patience, asked).await.unwrap_or_else(|_| Err(silence()))
 }
 
-/// A resolver on the system's configuration, whose servers have all passed the gate: it sends on its own.
-pub(crate) async fn resolver(context: &Context) -> Result<TokioResolver, Failure> {
+/// A resolver on the system's configuration, whose servers have all passed the gate: it sends on its own. Its questions for the addresses of
+/// both families are counted.
+async fn resolver(context: &Context) -> Result<TokioResolver, Failure> {
     let unusable = |text: String| Failure::new(FailureCode::ResolveFailed, Step::Open, text);
     let (config, mut options) = tokio::task::spawn_blocking(hickory_resolver::system_conf::read_system_conf)
         .await
         .map_err(|error| unusable(error.to_string()))?
         .map_err(|error| unusable(error.to_string()))?;
+    let question = |ip: IpAddr| Destination::question(SocketAddr::new(ip, Question::Plain.port()), Question::Plain);
     for server in &config.name_servers {
-        context.gate.address(server.ip)?;
+        context.gate.address(question(server.ip))?;
+    }
+    if let Some(server) = config.name_servers.first() {
+        for _family in 0..2 {
+            context.gate.packet(question(server.ip), 0).await?;
+        }
     }
     // One server after the other, as the C library asks; the library would ask two at once. Its choice by statistics stays: it is what
     // leads a repeated question away from a dead server.

@@ -7,8 +7,10 @@ use super::asking::{Asking, Received};
 use super::exchange::{Exchange, Patience};
 use crate::capture::flow::Flow;
 use crate::context::Context;
+use crate::gate::Destination;
 use crate::platform::{datagram, error_queue};
 use netsonde_contract::failure::{Failure, FailureCode, Step};
+use netsonde_contract::policy::Question;
 use socket2::SockRef;
 use std::io;
 use std::net::{Ipv4Addr, Ipv6Addr, SocketAddr};
@@ -30,7 +32,9 @@ pub(super) async fn ask(context: &Context, mut asking: Asking, server: SocketAdd
     }
     let mut buffer = vec![0; MAX_DATAGRAM];
     loop {
-        if let Err(refusal) = context.gate.packet(server).await {
+        if let Err(refusal) =
+            context.gate.packet(Destination::question(server, Question::Plain), asking.current().0.bytes().len()).await
+        {
             return exchange.failed(refusal);
         }
         if exchange.attempts == 0 {
@@ -42,12 +46,12 @@ pub(super) async fn ask(context: &Context, mut asking: Asking, server: SocketAdd
         if let Err(error) = socket.send(query.bytes()).await {
             return exchange.failed(failure(&socket, &error, Step::Send));
         }
-        match tokio::time::timeout(patience.timeout, receive(&socket, &asking, &mut buffer, &mut exchange)).await {
+        match tokio::time::timeout(patience.timeout, receive(context, &socket, &asking, &mut buffer, &mut exchange)).await {
             Ok(Ok(received)) => {
                 exchange.replied(&received);
                 if let Some(reply) = asking.replied(received) {
                     exchange.outcome = Ok(reply);
-                    listen(&socket, &asking, &mut buffer, &mut exchange, patience.listen).await;
+                    listen(context, &socket, &asking, &mut buffer, &mut exchange, patience.listen).await;
                     return exchange;
                 }
             }
@@ -71,9 +75,16 @@ async fn connected(server: SocketAddr) -> Result<UdpSocket, (Step, io::Error)> {
 }
 
 /// Waits for the reply, and notes everything that is not.
-async fn receive(socket: &UdpSocket, asking: &Asking, buffer: &mut [u8], exchange: &mut Exchange) -> io::Result<Received> {
+async fn receive(
+    context: &Context,
+    socket: &UdpSocket,
+    asking: &Asking,
+    buffer: &mut [u8],
+    exchange: &mut Exchange,
+) -> io::Result<Received> {
     loop {
         let (size, ip_ttl) = datagram::receive(socket, buffer).await?;
+        context.gate.received(size);
         match asking.take(&buffer[..size], ip_ttl) {
             Ok(received) => return Ok(received),
             Err(_) => exchange.other(asking, &buffer[..size], ip_ttl),
@@ -82,12 +93,20 @@ async fn receive(socket: &UdpSocket, asking: &Asking, buffer: &mut [u8], exchang
 }
 
 /// Notes what comes after the reply. Errors of the socket end it: they take nothing from what was answered.
-async fn listen(socket: &UdpSocket, asking: &Asking, buffer: &mut [u8], exchange: &mut Exchange, time: Duration) {
+async fn listen(
+    context: &Context,
+    socket: &UdpSocket,
+    asking: &Asking,
+    buffer: &mut [u8],
+    exchange: &mut Exchange,
+    time: Duration,
+) {
     if time.is_zero() {
         return;
     }
     let note = async {
         while let Ok((size, ip_ttl)) = datagram::receive(socket, buffer).await {
+            context.gate.received(size);
             exchange.other(asking, &buffer[..size], ip_ttl);
         }
     };

@@ -21,7 +21,7 @@ pub(super) async fn addresses(context: &Context, target: &str) -> Result<Vec<IpA
     let without = |why: &str| {
         NotMeasurable::new(format!("the routes and connections to {target} could not be read, because it did not resolve: {why}"))
     };
-    let answer = tokio::time::timeout(NAME_PATIENCE, context.names.answer(target)).await;
+    let answer = tokio::time::timeout(NAME_PATIENCE, context.names.answer(&context.gate, target)).await;
     let answer = answer.map_err(|_| without(&format!("no answer within {} s", NAME_PATIENCE.as_secs())))?;
     let mut addresses = answer.addresses.map_err(|failure| without(&failure.text))?;
     addresses.truncate(Names::MAX_ADDRESSES);

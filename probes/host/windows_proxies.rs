@@ -3,6 +3,7 @@
 use super::proxies::plain;
 use crate::context::Context;
 use crate::platform::windows::proxies::{ProxyConfiguration, by_script, of_services, of_user};
+use netsonde_contract::kind::ProxyParams;
 use netsonde_contract::observation::{Proxies, ProxySetting};
 use netsonde_contract::outcome::Note;
 use std::time::Duration;
@@ -12,6 +13,8 @@ const USER: &str = "Internet settings (user)";
 const BY_SCRIPT: &str = "WinHTTP, by the script for the target";
 /// For each step of fetching the script. The whole evaluation is waited for as long as four of them.
 const PATIENCE: Duration = Duration::from_secs(2);
+/// The library fetches the script by itself, from the first address that answers; each counts as much as a script may have.
+const SCRIPT_BYTES: usize = ProxyParams::MAX_SCRIPT_BYTES as usize;
 /// A script may list many proxies to be tried one after the other.
 const MAX_PROXIES: usize = 8;
 
@@ -68,7 +71,7 @@ pub(super) async fn evaluate(context: &Context, found: &mut Proxies, target: Opt
         }
     };
     for address in addresses {
-        if let Err(failure) = context.gate.packet(address).await {
+        if let Err(failure) = context.gate.packet(address, SCRIPT_BYTES).await {
             found.unread = unread(failure.text);
             return;
         }

@@ -1,3 +1,4 @@
+use super::arrivals::Arrivals;
 use super::failure;
 use super::meter::Ledger;
 use super::request::Request;
@@ -8,15 +9,16 @@ use http_body_util::BodyExt;
 use hyper::body::{Body, Incoming};
 use netsonde_contract::bundle::hexadecimal;
 use netsonde_contract::failure::Failure;
-use netsonde_contract::observation::{Exchange, TransferEnd};
+use netsonde_contract::observation::{Exchange, Transfer, TransferEnd};
 use sha2::{Digest, Sha256};
+use socket2::Socket;
 use std::time::Duration;
 
 /// Reads the body up to the bounds. Each piece has the time that a first byte has: a transfer that goes on is not cut off here.
 pub(super) async fn read(
     request: &Request<'_>,
     mut body: Incoming,
-    notes: &Notes,
+    (notes, socket): (&Notes, Option<&Socket>),
     draft: &mut Draft<Exchange>,
     sought: &mut Sought,
 ) -> Result<(), Failure> {
@@ -26,9 +28,17 @@ pub(super) async fn read(
     let _carrying = ledger.carrying();
     let mut digest = Sha256::new();
     let announced = body.size_hint().exact();
+    let clock = request.context.clock;
+    // What several requests share is counted over all of them.
+    let mut arrivals = Arrivals::begin(socket.filter(|_| request.ledger.is_none()), clock.now());
+    let mut patience = request.timeout();
     let result = loop {
-        let patience = request.timeout().min(ledger.remaining());
-        let frame = match tokio::time::timeout(patience, body.frame()).await {
+        let now = clock.now();
+        arrivals.note(now);
+        let wait = patience.min(ledger.remaining());
+        let wait = arrivals.wait(now).map_or(wait, |next| wait.min(next));
+        patience = patience.saturating_sub(wait);
+        let frame = match tokio::time::timeout(wait, body.frame()).await {
             Ok(None) => break Ok(()),
             Ok(Some(Ok(frame))) => frame,
             Ok(Some(Err(error))) => break Err(failure::of_body(&error, notes, draft.body_bytes, announced)),
@@ -36,8 +46,10 @@ pub(super) async fn read(
                 draft.body_cut = true;
                 break Ok(());
             }
+            Err(_) if !patience.is_zero() => continue,
             Err(_) => break Err(failure::stalled(request.params.timeout_ms)),
         };
+        patience = request.timeout();
         let Ok(data) = frame.into_data() else { continue };
         let kept = ledger.take(data.len());
         // What several requests share the counting of is load, and no content.
@@ -54,7 +66,8 @@ pub(super) async fn read(
     draft.body_sha256 = request.ledger.is_none().then(|| hexadecimal(&digest.finalize()));
     if draft.body_bytes > 0 {
         let end = if result.is_ok() { TransferEnd::Complete } else { TransferEnd::Broken };
-        draft.transfer = Some(Box::new(ledger.transfer(end)));
+        let arrived = arrivals.finish(clock.now());
+        draft.transfer = Some(Box::new(Transfer { arrived, ..ledger.transfer(end) }));
     }
     result
 }

@@ -9,18 +9,18 @@ use std::net::SocketAddr;
 use url::Url;
 
 /// Makes one request to this address, the proxy's where there is one, whose body counts into the ledger, which several of them share, and ends with it. Nothing is recorded: it is part
-/// of another measurement.
+/// of another measurement. An upload posts so many bytes.
 pub(crate) async fn once(
     context: &Context,
     params: &HttpParams,
     url: &Url,
     route: &Route,
     address: SocketAddr,
-    is_upload: bool,
+    upload: Option<u64>,
     ledger: &Ledger,
 ) -> Exchange {
     let apart = context.aside();
-    let post = if is_upload { Post::WhileItLasts } else { Post::Nothing };
+    let post = upload.map_or(Post::Nothing, Post::Exactly);
     let request = Request {
         post,
         ledger: Some(ledger.clone()),

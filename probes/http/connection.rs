@@ -32,7 +32,7 @@ impl Link {
     pub(super) fn of(connected: Connected) -> Self {
         let Connected { stream, address, .. } = connected;
         let local = stream.local_addr().ok();
-        let socket = SockRef::from(&stream).try_clone().ok();
+        let socket = SockRef::from(&*stream).try_clone().ok();
         Self { wire: Box::new(stream), address, local, socket, trusted: true }
     }
 }

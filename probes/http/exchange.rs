@@ -11,11 +11,14 @@ use crate::tls::connect::{self, Connected};
 use crate::tls::draft::Draft;
 use crate::tls::wire::{Notes, Wire};
 use crate::tls::{entropy, handshake, is_healthy, trust};
+use crate::zone;
 use http::Version;
 use http::header::HeaderMap;
 use netsonde_contract::failure::{Failure, FailureCode, Step};
 use netsonde_contract::kind::HttpMethod;
 use netsonde_contract::observation::{Exchange, Header, TransferEnd};
+use netsonde_contract::set::ProxyAddress;
+use socket2::Socket;
 use std::net::{IpAddr, SocketAddr};
 
 /// An exchange that is over, not recorded yet.
@@ -59,7 +62,7 @@ async fn perform(
     };
     *trusted &= proxy_is_trusted;
     (draft.address, draft.local) = (Some(address), local);
-    let result = speak(request, wire, address, draft, trusted, sought).await;
+    let result = speak(request, wire, (address, socket.as_ref()), draft, trusted, sought).await;
     draft.at_close = socket.and_then(|socket| tcp::info(&socket)).map(|info| Box::new(info.state));
     result
 }
@@ -68,14 +71,14 @@ async fn perform(
 async fn speak(
     request: &Request<'_>,
     mut wire: Wire,
-    address: SocketAddr,
+    peer: (SocketAddr, Option<&Socket>),
     draft: &mut Draft<Exchange>,
     trusted: &mut bool,
     sought: &mut Sought,
 ) -> Result<(), Failure> {
     let mut version = Version::HTTP_11;
     if request.url.scheme() == "https" {
-        (wire, version) = secure(request, wire, address, draft, trusted).await?;
+        (wire, version) = secure(request, wire, peer, draft, trusted).await?;
     }
     let message = request
         .message(version)
@@ -94,7 +97,7 @@ async fn speak(
         drop(response);
         draft.transfer = request.ledger.as_ref().map(|ledger| Box::new(ledger.transfer(TransferEnd::Complete)));
     } else if request.params.method == HttpMethod::Get {
-        result = body::read(request, response.into_body(), &notes, draft, sought).await;
+        result = body::read(request, response.into_body(), (&notes, peer.1), draft, sought).await;
         draft.phases.body_us = Some(microseconds(clock.now().saturating_sub(read_at)));
     } else {
         drop(response);
@@ -118,7 +121,8 @@ pub(super) async fn reach(request: &Request<'_>, draft: &mut Draft<Exchange>) ->
         None => (request.host(), request.port()),
     };
     if let Some(proxy) = &request.route.proxy {
-        gate.through_proxy(&proxy.host, &request.host(), request.port())?;
+        let own = ProxyAddress { host: proxy.host.clone(), port: proxy.port };
+        gate.through_proxy(&own, &request.host(), request.port())?;
     }
     if let Some(address) = request.address {
         return again(request, address, draft).await;
@@ -131,7 +135,7 @@ pub(super) async fn reach(request: &Request<'_>, draft: &mut Draft<Exchange>) ->
     }
     let addresses = addresses?;
     draft.step = Step::Connect;
-    draft.address = addresses.first().map(|address| SocketAddr::new(*address, port));
+    draft.address = addresses.first().map(|address| zone::socket(*address, port));
     match connect::first_noting(request.context, &addresses, port, request.timeout(), &mut draft.attempts).await {
         Ok(connected) => {
             draft.address = Some(connected.address);
@@ -160,7 +164,7 @@ async fn again(request: &Request<'_>, address: SocketAddr, draft: &mut Draft<Exc
 async fn secure(
     request: &Request<'_>,
     wire: Wire,
-    address: SocketAddr,
+    (address, socket): (SocketAddr, Option<&Socket>),
     draft: &mut Draft<Exchange>,
     trusted: &mut bool,
 ) -> Result<(Wire, Version), Failure> {
@@ -174,6 +178,7 @@ async fn secure(
     handshake.connect_us = draft.phases.connect_us.unwrap_or(0);
     let offered = ["h2".to_owned(), "http/1.1".to_owned()];
     let secured = handshake::shake(context, wire, &name, &offered, request.timeout(), &mut handshake).await;
+    handshake::note_state(socket, &mut handshake);
     let handshake = handshake.finish();
     draft.phases.tls_us = Some(handshake.took_us);
     *trusted &= is_healthy(&handshake);

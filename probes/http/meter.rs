@@ -10,10 +10,10 @@ use std::time::Duration;
 const STALL: Duration = Duration::from_millis(200);
 
 /// Long enough that a slice holds many packets, short enough to show a burst.
-const SLICE: Duration = Duration::from_millis(100);
+pub(super) const SLICE: Duration = Duration::from_millis(100);
 
 /// Thirty seconds of slices.
-const MAX_SLICES: usize = 300;
+pub(super) const MAX_SLICES: usize = 300;
 
 /// Below this the time is that of buffers, and a rate would be fantasy.
 const MIN_TIMED: Duration = Duration::from_millis(5);
@@ -64,7 +64,8 @@ impl Meter {
             .and_then(|rate| u64::try_from(rate).ok());
         let slices = if self.slices.len() > 1 { self.slices.clone() } else { Vec::new() };
         let longest_pause_us = microseconds(self.longest);
-        Transfer { bytes: self.bytes, took_us, waiting_us, rate, stalls: self.stalls, longest_pause_us, slices, ended }
+        let (bytes, stalls) = (self.bytes, self.stalls);
+        Transfer { bytes, took_us, waiting_us, rate, stalls, longest_pause_us, slices, arrived: Vec::new(), ended }
     }
 }
 
@@ -83,6 +84,8 @@ struct State {
     meter: Meter,
     /// Bodies under way.
     carrying: u32,
+    /// Bytes that bodies under way have announced, those that have come through included.
+    reserved: u64,
     /// Since when there is none, where waiting is counted.
     idle_since: Option<Duration>,
 }
@@ -90,11 +93,30 @@ struct State {
 /// A body is under way while this is held.
 pub(crate) struct Carrying(Ledger);
 
+/// Bytes that were announced, of which nobody else announces any while this is held.
+pub(crate) struct Reserved {
+    ledger: Ledger,
+    bytes: u64,
+}
+
+impl Reserved {
+    pub(crate) fn bytes(&self) -> u64 {
+        self.bytes
+    }
+}
+
+impl Drop for Reserved {
+    fn drop(&mut self) {
+        let mut state = self.ledger.state();
+        state.reserved = state.reserved.saturating_sub(self.bytes);
+    }
+}
+
 impl Ledger {
     /// For `bytes` within `time` from now.
     pub(crate) fn open(clock: Clock, bytes: u64, time: Duration) -> Self {
         let now = clock.now();
-        let state = State { left: bytes, ended: None, meter: Meter::begin(now), carrying: 0, idle_since: None };
+        let state = State { left: bytes, ended: None, meter: Meter::begin(now), carrying: 0, reserved: 0, idle_since: None };
         Self { clock, until: now + time, state: Arc::new(Mutex::new(state)) }
     }
 
@@ -149,6 +171,14 @@ impl Ledger {
     /// Until its time is over.
     pub(crate) fn remaining(&self) -> Duration {
         self.until.saturating_sub(self.clock.now())
+    }
+
+    /// Sets apart as many of these bytes as its bound lets through and nobody else has announced, until the guard is dropped.
+    pub(crate) fn reserve(&self, wanted: u64) -> Reserved {
+        let mut state = self.state();
+        let bytes = wanted.min(state.left.saturating_sub(state.reserved));
+        state.reserved += bytes;
+        Reserved { ledger: self.clone(), bytes }
     }
 
     pub(crate) fn bytes(&self) -> u64 {

@@ -4,6 +4,8 @@
 //! A certificate that is not trusted does not end the exchange: nothing but a GET or HEAD without credentials or cookies is ever
 //! sent, and what the server answers is evidence. The handshake is recorded beside the exchange, and the check then fails.
 
+/// What reaches this machine of a body, and when.
+mod arrivals;
 /// Questions beside the check's own: a known answer, an echo of headers, a part of the body, an upload.
 mod beside;
 /// Pages of filters.
@@ -55,11 +57,12 @@ pub(crate) mod tunnel;
 mod way;
 
 use crate::context::{Context, Ending, NotMeasurable};
+use crate::zone;
 use beside::Beside;
 use netsonde_contract::kind::HttpParams;
 use netsonde_contract::observation::ExchangePurpose;
 use netsonde_contract::target::{Target, TargetForm};
-pub use proxy::proxy_of;
+pub use proxy::{proxy_of, proxy_url_of};
 use url::Url;
 
 /// Asks for the URL and whatever the parameters ask beside it.
@@ -86,7 +89,9 @@ pub(crate) async fn run(context: &Context, params: &HttpParams) -> Result<Ending
 }
 
 pub(crate) fn first_url(text: &str) -> Result<Url, NotMeasurable> {
-    let url = Url::parse(text).map_err(|error| NotMeasurable::new(format!("the URL cannot be read: {error}")))?;
+    // No reader of URLs takes a zone.
+    let plain = zone::out_of_url(text).map_err(|failure| NotMeasurable::new(failure.text))?;
+    let url = Url::parse(&plain).map_err(|error| NotMeasurable::new(format!("the URL cannot be read: {error}")))?;
     if !matches!(url.scheme(), "http" | "https") || url.host_str().is_none_or(str::is_empty) {
         return Err(NotMeasurable::new("the URL is neither http:// nor https:// with a host"));
     }

@@ -14,8 +14,8 @@ pub(super) struct Payload(Option<Generated>);
 
 struct Generated {
     ledger: Ledger,
-    /// What is still to come where the length was announced.
-    left: Option<u64>,
+    /// What is still to come of the length that was announced.
+    left: u64,
 }
 
 impl Payload {
@@ -25,29 +25,22 @@ impl Payload {
 
     /// So many bytes, as announced in the head. Where the ledger's time ends before, so does the request.
     pub(super) fn exactly(bytes: u64, ledger: Ledger) -> Self {
-        Self(Some(Generated { ledger, left: Some(bytes) }))
-    }
-
-    /// Bytes without an end of their own: as many as the ledger gives.
-    pub(super) fn endless(ledger: Ledger) -> Self {
-        Self(Some(Generated { ledger, left: None }))
+        Self(Some(Generated { ledger, left: bytes }))
     }
 }
 
 impl Generated {
     fn next(&mut self) -> Option<io::Result<Bytes>> {
-        let wanted = self.left.map_or(PIECE, |left| usize::try_from(left).unwrap_or(PIECE).min(PIECE));
+        let wanted = usize::try_from(self.left).unwrap_or(PIECE).min(PIECE);
         if wanted == 0 {
             return None;
         }
         let granted = self.ledger.take(wanted);
-        if let Some(left) = &mut self.left {
-            if granted == 0 {
-                return Some(Err(io::Error::new(io::ErrorKind::TimedOut, "the upload's time is over")));
-            }
-            *left -= granted as u64;
+        if granted == 0 {
+            return Some(Err(io::Error::new(io::ErrorKind::TimedOut, "the upload's time is over")));
         }
-        (granted > 0).then(|| Ok(piece().slice(..granted)))
+        self.left -= granted as u64;
+        Some(Ok(piece().slice(..granted)))
     }
 }
 
@@ -70,14 +63,13 @@ impl Body for Payload {
     }
 
     fn is_end_stream(&self) -> bool {
-        self.0.as_ref().is_none_or(|generated| generated.left == Some(0))
+        self.0.as_ref().is_none_or(|generated| generated.left == 0)
     }
 
     fn size_hint(&self) -> SizeHint {
         match &self.0 {
             None => SizeHint::with_exact(0),
-            Some(Generated { left: Some(left), .. }) => SizeHint::with_exact(*left),
-            Some(_) => SizeHint::new(),
+            Some(generated) => SizeHint::with_exact(generated.left),
         }
     }
 }

@@ -104,6 +104,13 @@ pub fn proxy_of(choice: &ProxyChoice, url: &str) -> Option<ProxyAddress> {
     Some(ProxyAddress { host, port })
 }
 
+/// The same as `scheme://host:port`, for whoever has to name it: without credentials.
+pub fn proxy_url_of(choice: &ProxyChoice, url: &str) -> Option<String> {
+    let intercept = matcher(choice)?.intercept(&url.parse().ok()?)?;
+    let (host, port) = place(intercept.uri());
+    Some(format!("{}://{}:{port}", intercept.uri().scheme_str().unwrap_or("http"), bracketed(&host)))
+}
+
 fn matcher(choice: &ProxyChoice) -> Option<Matcher> {
     match choice {
         ProxyChoice::None => None,

@@ -42,7 +42,6 @@ pub(super) struct Request<'a> {
 pub(super) enum Post {
     Nothing,
     Exactly(u64),
-    WhileItLasts,
 }
 
 impl<'a> Request<'a> {
@@ -92,7 +91,7 @@ impl<'a> Request<'a> {
 
     pub(super) fn method(&self) -> &'static str {
         match (self.post, self.params.method) {
-            (Post::Exactly(_) | Post::WhileItLasts, _) => "POST",
+            (Post::Exactly(_), _) => "POST",
             (Post::Nothing, HttpMethod::Get) => "GET",
             (Post::Nothing, HttpMethod::Head) => "HEAD",
         }
@@ -126,7 +125,6 @@ impl<'a> Request<'a> {
         }
         let payload = match (self.post, &self.ledger) {
             (Post::Exactly(bytes), Some(ledger)) => Payload::exactly(bytes, ledger.clone()),
-            (Post::WhileItLasts, Some(ledger)) => Payload::endless(ledger.clone()),
             _ => return message.body(Payload::none()),
         };
         message.header(CONTENT_TYPE, "application/octet-stream").body(payload)

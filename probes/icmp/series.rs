@@ -138,7 +138,7 @@ pub(super) async fn run(mut series: Series<'_>, client: impl Asking) -> Option<I
         let due = began + Duration::from_millis(params.interval_ms) * sequence;
         let turn = async {
             tokio::time::sleep(due.saturating_sub(context.clock.now())).await;
-            context.gate.packet(address).await
+            context.gate.packet(address, payload.len()).await
         };
         tokio::pin!(turn);
         let admitted = loop {

@@ -1,7 +1,8 @@
 use super::Direction;
+use super::portion::Portion;
 use crate::context::Context;
 use crate::http::carry;
-use crate::http::meter::Ledger;
+use crate::http::meter::{Ledger, Reserved};
 use futures_util::future::join_all;
 use netsonde_contract::failure::{Failure, FailureCode, Step};
 use netsonde_contract::kind::{HttpParams, LoadDirection, LoadParams};
@@ -25,6 +26,8 @@ struct State {
     at_close: Vec<TcpState>,
     /// The first request that failed, where one did.
     failure: Option<Failure>,
+    /// What is left of the time is too little for another body.
+    time_used_up: bool,
 }
 
 impl Carried {
@@ -44,9 +47,13 @@ impl Carried {
         self.state().failure.clone()
     }
 
-    /// How the load ended where neither its bytes nor its time did.
+    /// How the load ended.
     pub(super) fn ended(&self) -> TransferEnd {
+        let bound = self.ledger.ended();
         let state = self.state();
+        if let Some(bound) = bound.or(state.time_used_up.then_some(TransferEnd::TimeLimit)) {
+            return bound;
+        }
         let used_up = state.failure.is_none() && state.requests >= LoadParams::MAX_REQUESTS;
         if used_up { TransferEnd::RequestLimit } else { TransferEnd::Complete }
     }
@@ -85,10 +92,32 @@ pub(super) async fn carry(context: &Context, params: &LoadParams, direction: &Di
 async fn connection(context: &Context, http: &HttpParams, direction: &Direction, address: SocketAddr, carried: &Carried) {
     let ledger = &carried.ledger;
     let is_upload = direction.way == LoadDirection::Upload;
-    while carried.may_ask() {
-        let before = ledger.bytes();
-        let exchange = carry::once(context, http, &direction.url, &direction.route, address, is_upload, ledger).await;
+    let mut portion = Portion::FIRST;
+    loop {
+        let (before, began) = (ledger.bytes(), context.clock.now());
+        let wanted = portion.within(ledger.remaining());
+        if is_upload && wanted.is_none() {
+            carried.state().time_used_up = true;
+            return;
+        }
+        let reserved = wanted.filter(|_| is_upload).map(|wanted| ledger.reserve(wanted));
+        let upload = reserved.as_ref().map(Reserved::bytes);
+        // Where nothing could be set apart, the other connections have announced all that is left.
+        if upload == Some(0) || !carried.may_ask() {
+            return;
+        }
+        let exchange = carry::once(context, http, &direction.url, &direction.route, address, upload, ledger).await;
+        let took = context.clock.now().saturating_sub(began);
         let mut failure = exchange.failure.clone().or_else(|| refused(&exchange, is_upload));
+        if is_upload && failure.is_some() && ledger.ended().is_some() && exchange.status.is_none() {
+            // The load's bounds cut the body off, as they are meant to.
+            failure = None;
+        } else if let Some(smaller) = portion.refused().filter(|_| is_too_large(&exchange, failure.as_ref())) {
+            carried.note(exchange.at_close.as_deref().copied(), None);
+            portion = smaller;
+            continue;
+        }
+        portion = portion.taken(upload.unwrap_or_default(), took);
         if failure.is_none() && ledger.bytes() == before && ledger.ended().is_none() {
             let text = "the answers have no body, so that nothing loads the path: name the URL of a large file";
             failure = Some(Failure::new(FailureCode::Other("empty_body".into()), Step::Receive, text));
@@ -99,6 +128,15 @@ async fn connection(context: &Context, http: &HttpParams, direction: &Direction,
             return;
         }
     }
+}
+
+/// The server takes no body of this length (RFC 9110 section 15.5.14).
+const CONTENT_TOO_LARGE: u16 = 413;
+
+/// The server says that the body is too large, or hangs up in its midst, as some do instead.
+fn is_too_large(exchange: &Exchange, failure: Option<&Failure>) -> bool {
+    let hung_up = |failure: &Failure| matches!(failure.code, FailureCode::Reset | FailureCode::Closed);
+    exchange.status == Some(CONTENT_TOO_LARGE) || (exchange.status.is_none() && failure.is_some_and(hung_up))
 }
 
 /// A status that carries no load, and what to do about it.

@@ -119,11 +119,11 @@ async fn connects(
 /// The round trip of one handshake: as the kernel measured it where it tells (nothing that keeps this program waiting is in it),
 /// else as it took here. A SYN that had to be sent again has no kernel measurement (RFC 6298 section 3), and counts with its wait.
 async fn connect(context: &Context, address: SocketAddr, timeout: Duration) -> Option<Duration> {
-    context.gate.packet(address).await.ok()?;
+    context.gate.packet(address, 0).await.ok()?;
     let began = context.clock.now();
     let stream = tokio::time::timeout(timeout, context.connect(address)).await.ok()?.ok()?;
     let took = context.clock.now().saturating_sub(began);
-    let kernel = tcp::info(&SockRef::from(&stream)).map(|info| info.state);
+    let kernel = tcp::info(&SockRef::from(&*stream)).map(|info| info.state);
     let kernel = kernel.filter(|state| state.rtt_us > 0 && state.retransmits == 0);
     Some(kernel.map_or(took, |state| Duration::from_micros(state.rtt_us.into())))
 }

@@ -12,6 +12,8 @@ mod latency;
 mod measuring;
 /// The machine's own delays.
 mod own;
+/// How much each request of an upload posts.
+mod portion;
 #[cfg(test)]
 mod tests;
 

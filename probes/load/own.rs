@@ -53,8 +53,8 @@ async fn pair(context: &Context) -> io::Result<(UdpSocket, UdpSocket)> {
 
 async fn round_trip(context: &Context, (near, far): &(UdpSocket, UdpSocket)) -> Option<Duration> {
     // There and back are two datagrams.
-    context.gate.packet(LOOPBACK).await.ok()?;
-    context.gate.packet(LOOPBACK).await.ok()?;
+    context.gate.packet(LOOPBACK, 1).await.ok()?;
+    context.gate.packet(LOOPBACK, 1).await.ok()?;
     let began = context.clock.now();
     let trip = async {
         let mut byte = [0_u8; 1];

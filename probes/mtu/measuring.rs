@@ -82,7 +82,7 @@ fn wait(slowest: Option<Duration>, patience: Duration) -> Duration {
 async fn exchange<W: Wire>(context: &Context, wire: &mut W, size: u32, wait: Duration) -> Result<(Event, Duration), Failure> {
     loop {
         wire.ready().await?;
-        context.gate.packet(wire.target()).await?;
+        context.gate.packet(wire.target(), size as usize).await?;
         let sent = context.clock.now();
         let heard = match wire.send(size) {
             Ok(()) => tokio::time::timeout(wait, wire.answer()).await.unwrap_or(Ok(Heard::Event(Event::Silent))),

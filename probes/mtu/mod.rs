@@ -24,12 +24,13 @@ mod wire;
 
 use crate::capability::require;
 use crate::context::{Context, Ending, NotMeasurable};
+use crate::zone;
 use futures_util::future::join_all;
 use measuring::measure;
 use netsonde_contract::capability::{MTU_TCP, MTU_UDP};
 use netsonde_contract::kind::MtuParams;
 use netsonde_contract::observation::{Mtu, MtuLimit, MtuTransport};
-use std::net::{IpAddr, SocketAddr};
+use std::net::IpAddr;
 
 /// Measures every address of the host, all at once. Ends as expected where any address answers, and none lies behind a path that
 /// swallows large packets without a word: a router that tells its limit does what it should.
@@ -64,7 +65,7 @@ async fn over_udp(context: &Context, params: &MtuParams, addresses: Vec<IpAddr>)
 
 async fn over_tcp(context: &Context, params: &MtuParams, addresses: Vec<IpAddr>) -> Vec<Mtu> {
     let measured = addresses.into_iter().map(|address| {
-        let opened = tcp::open(context, SocketAddr::new(address, params.port()));
+        let opened = tcp::open(context, zone::socket(address, params.port()));
         measure(context, params, address, opened)
     });
     join_all(measured).await

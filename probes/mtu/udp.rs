@@ -4,6 +4,7 @@ use crate::capture::flow::Flow;
 use crate::context::Context;
 use crate::platform::dont_fragment;
 use crate::platform::error_queue::{self, QueuedError};
+use crate::zone;
 use netsonde_contract::failure::{Failure, IcmpMeaning};
 use socket2::{Domain, Protocol, SockRef, Socket, Type};
 use std::io;
@@ -58,7 +59,7 @@ impl Wire for UdpWire {
         let payload = vec![0_u8; usize::try_from(size_bytes.saturating_sub(headers)).unwrap_or(0)];
         // Port 0 is nobody's.
         self.port = self.port.checked_add(1).unwrap_or(1);
-        let destination = SocketAddr::new(self.target, self.port);
+        let destination = zone::socket(self.target, self.port);
         let mut tries = 1;
         loop {
             // Not tokio's own send, which would fail where the writability was never awaited.

@@ -17,6 +17,7 @@ use crate::clock::microseconds;
 use crate::context::{Context, Ending, NotMeasurable};
 use crate::platform::error_queue;
 use crate::tls::draft::{Draft, Drafted};
+use crate::zone;
 use futures_util::future::join_all;
 use netsonde_contract::failure::{Failure, FailureCode, Step};
 use netsonde_contract::kind::NtpParams;
@@ -52,7 +53,7 @@ pub(crate) async fn run(context: &Context, params: &NtpParams) -> Result<Ending,
     if let (true, Some(reason)) = (servers.is_empty(), unresolved) {
         return Err(reason);
     }
-    let asked = servers.into_iter().map(|(host, address)| measure(context, params, host, SocketAddr::new(address, params.port)));
+    let asked = servers.into_iter().map(|(host, address)| measure(context, params, host, zone::socket(address, params.port)));
     let facts = join_all(asked).await;
     let bound_us = params.max_offset_ms.saturating_mul(1_000);
     let offsets: Vec<i64> = facts.iter().filter_map(|fact| fact.offset_us).collect();
@@ -109,7 +110,7 @@ fn open(address: SocketAddr) -> io::Result<UdpSocket> {
 /// One question and its answer.
 async fn ask(context: &Context, params: &NtpParams, socket: &UdpSocket, draft: &mut Draft<TimeOffset>) -> Result<(), Failure> {
     draft.step = Step::Send;
-    context.gate.packet(draft.address).await?;
+    context.gate.packet(draft.address, packet::LENGTH).await?;
     // A random number in place of the time of sending: it tells nothing of the machine, and nobody can answer without having seen it.
     let cookie: u64 = rand::random::<u64>().max(1);
     let wall = context.clock.wall();
@@ -186,6 +187,7 @@ async fn receive(
         let mut buffer = [0_u8; 512];
         let count = socket.recv(&mut buffer).await.map_err(|error| failed(socket, &error, Step::Receive))?;
         let at = context.clock.now();
+        context.gate.received(count);
         match packet::read(&buffer[..count], asking.cookie) {
             Ok(answer) => return Ok((answer, at)),
             Err(why) => {

@@ -4,7 +4,7 @@ use jiff::Timestamp;
 use netsonde_contract::observation::{Leap, TimeServer};
 use std::net::Ipv4Addr;
 
-const LENGTH: usize = 48;
+pub(super) const LENGTH: usize = 48;
 /// No leap warning, version 4, mode 3 (client).
 const CLIENT: u8 = 0x23;
 const SERVER_MODE: u8 = 4;

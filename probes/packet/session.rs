@@ -1,17 +1,18 @@
 use super::segment::{self, Segment};
 use super::socket::{segments, take};
 use crate::context::Context;
+use crate::counted::Counted;
 use netsonde_contract::failure::{Failure, FailureCode, Step};
 use std::net::{IpAddr, SocketAddr};
 use std::time::Duration;
 use tokio::io::Interest;
-use tokio::net::{TcpStream, UdpSocket};
+use tokio::net::UdpSocket;
 
 /// An established connection as both kernels number it. Its probes carry bytes from before its beginning: the target answers each with
 /// what it expects instead (RFC 9293 section 3.10.7.4), and names the duplicate (RFC 2883); neither program sees anything.
 pub(crate) struct Session {
     /// Open for as long as the probes are sent.
-    _held: TcpStream,
+    _held: Counted,
     local: SocketAddr,
     /// What the target has acknowledged: the number of the byte that would come next.
     next: u32,
@@ -31,7 +32,7 @@ impl Session {
     pub(crate) async fn connect(context: &Context, target: SocketAddr) -> Result<Self, Failure> {
         let open = |error: std::io::Error| Failure::from_io(&error, Step::Open);
         let segments = segments(target.ip()).map_err(open)?;
-        context.gate.packet(target).await?;
+        context.gate.packet(target, 0).await?;
         let silence = || Failure::new(FailureCode::TimedOut, Step::Connect, "no connection within 4 s");
         let connecting = tokio::time::timeout(Self::LIMIT, context.connect(target));
         let stream = connecting.await.map_err(|_| silence())??;

@@ -1,5 +1,6 @@
 use crate::platform::trace_socket::{prepare, receive};
 use crate::platform::{dont_fragment, icmp_filter, icmp_socket};
+use crate::zone;
 use socket2::{Domain, Protocol, SockRef, Socket, Type};
 use std::io;
 use std::net::{IpAddr, SocketAddr, UdpSocket as StdSocket};
@@ -47,7 +48,7 @@ pub(crate) fn errors(target: IpAddr) -> io::Result<UdpSocket> {
 pub(crate) fn segments(target: IpAddr) -> io::Result<UdpSocket> {
     let domain = Domain::for_address(SocketAddr::new(target, 0));
     let socket = Socket::new(domain, Type::RAW, Some(Protocol::TCP))?;
-    socket.connect(&SocketAddr::new(target, 0).into())?;
+    socket.connect(&zone::socket(target, 0).into())?;
     prepare(&socket, target, false, false)?;
     asynchronous(socket)
 }

@@ -8,6 +8,7 @@
 
 use super::icmp_filter;
 use super::icmp_socket;
+use crate::zone;
 use nix::libc;
 use socket2::{SockAddr, Socket, Type};
 use std::io;
@@ -181,7 +182,7 @@ impl EchoSocket {
     /// # Errors
     /// The system's own; on a ping socket also the error number of an earlier request's ICMP error.
     pub(crate) fn send(&self, message: &[u8], to: IpAddr) -> io::Result<()> {
-        self.sending.send_to(message, &SockAddr::from(SocketAddr::new(to, 0))).map(|_| ())
+        self.sending.send_to(message, &SockAddr::from(zone::socket(to, 0))).map(|_| ())
     }
 
     /// Packets that the kernel dropped because the socket's buffer was full.

@@ -75,3 +75,14 @@ pub(crate) use dont_fragment::dont_fragment;
 pub(crate) use dont_fragment::known_mtu;
 pub(crate) use rights::icmp_socket;
 pub use rights::{elevated, ping_sockets, raw_sockets};
+
+/// The number of the interface with this name; none where there is none, and where the system names its interfaces by numbers alone.
+pub(crate) fn interface_index(name: &str) -> Option<u32> {
+    #[cfg(unix)]
+    return nix::net::if_::if_nametoindex(name).ok();
+    #[cfg(not(unix))]
+    {
+        let _ = name;
+        None
+    }
+}

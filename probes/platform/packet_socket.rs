@@ -9,6 +9,8 @@ pub(crate) use super::packet_socket_other::PacketSocket;
 pub(crate) const IPV4: u16 = 0x0800;
 pub(crate) const ARP: u16 = 0x0806;
 pub(crate) const IPV6: u16 = 0x86dd;
+/// Every protocol, and only so what this machine sends as well (`ETH_P_ALL` of linux/if_ether.h).
+pub(crate) const ALL: u16 = 0x0003;
 
 /// One packet without the header of its link.
 #[derive(Debug)]

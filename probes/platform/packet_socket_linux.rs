@@ -85,10 +85,19 @@ impl PacketSocket {
 
     /// The next packet that came in, if one waits. Packets of this machine itself are passed over.
     pub(crate) fn receive(&self) -> Option<LinkPacket> {
+        self.next(false)
+    }
+
+    /// The next packet that this machine sent, if one waits: only a socket for all protocols hears of it.
+    pub(crate) fn receive_sent(&self) -> Option<LinkPacket> {
+        self.next(true)
+    }
+
+    fn next(&self, outgoing: bool) -> Option<LinkPacket> {
         loop {
             let mut bytes = vec![0_u8; MAX_BYTES];
             let (length, from) = self.receive_from(&mut bytes)?;
-            if from.sll_pkttype == OUTGOING {
+            if (from.sll_pkttype == OUTGOING) != outgoing {
                 continue;
             }
             bytes.truncate(length);

@@ -18,4 +18,8 @@ impl PacketSocket {
     pub(crate) fn receive(&self) -> Option<LinkPacket> {
         match self.0 {}
     }
+
+    pub(crate) fn receive_sent(&self) -> Option<LinkPacket> {
+        match self.0 {}
+    }
 }

@@ -9,6 +9,8 @@ pub(crate) struct TcpInfo {
     pub(crate) state: TcpState,
     /// Since the peer last acknowledged anything, to the millisecond; Windows does not tell.
     pub(crate) since_acknowledged: Option<Duration>,
+    /// Segments with data that came in, in whatever order and however often; only newer kernels of Linux tell.
+    pub(crate) data_segments: Option<u32>,
 }
 
 /// Reads `TCP_INFO` (tcp(7)); nothing where the system has no such thing.
@@ -50,6 +52,7 @@ pub(super) mod layout {
     const OPTIONS: usize = 5;
     const WINDOW_SCALES: usize = 6;
     const SEND_MSS: usize = 16;
+    const SACKED: usize = 28;
     const LAST_ACK_RECEIVED_MS: usize = 56;
     const PATH_MTU: usize = 60;
     const RTT: usize = 68;
@@ -57,14 +60,17 @@ pub(super) mod layout {
     const CONGESTION_WINDOW: usize = 80;
     const RECEIVE_RTT: usize = 92;
     const TOTAL_RETRANSMITS: usize = 100;
+    const BYTES_ACKNOWLEDGED: usize = 120;
     const BYTES_RECEIVED: usize = 128;
     const MIN_RTT: usize = 148;
+    const DATA_SEGMENTS_IN: usize = 152;
     const DELIVERY_RATE: usize = 160;
     const BUSY: usize = 168;
     const WINDOW_LIMITED: usize = 176;
     const BUFFER_LIMITED: usize = 184;
     const CONGESTION_MARKS: usize = 196;
     const BYTES_SENT: usize = 200;
+    const BYTES_RESENT: usize = 208;
     const OUT_OF_ORDER: usize = 224;
     const PEER_WINDOW: usize = 228;
     /// Bits of the options.
@@ -103,6 +109,10 @@ pub(super) mod layout {
             peer_window_bytes: word(PEER_WINDOW),
             delivery_rate: long(DELIVERY_RATE).filter(|rate| *rate > 0),
             bytes_sent: long(BYTES_SENT),
+            bytes_resent: long(BYTES_RESENT),
+            // The kernel counts the SYN as one.
+            bytes_acknowledged: long(BYTES_ACKNOWLEDGED).map(|bytes| bytes.saturating_sub(1)),
+            segments_sacked: word(SACKED),
             bytes_received: long(BYTES_RECEIVED),
             busy_us: long(BUSY),
             window_limited_us: long(WINDOW_LIMITED),
@@ -112,7 +122,7 @@ pub(super) mod layout {
             out_of_order: word(OUT_OF_ORDER),
         };
         let since_acknowledged = Some(Duration::from_millis(word(LAST_ACK_RECEIVED_MS)?.into()));
-        Some(TcpInfo { state, since_acknowledged })
+        Some(TcpInfo { state, since_acknowledged, data_segments: word(DATA_SEGMENTS_IN) })
     }
 }
 
@@ -162,6 +172,8 @@ mod tests {
         // Both sides of one machine agree, and a newer kernel counts bytes.
         assert_eq!(state.bytes_received.unwrap_or(6), 6);
         assert_eq!(state.bytes_sent.unwrap_or(5_000), 5_000);
+        assert_eq!(state.bytes_acknowledged.unwrap_or(5_000), 5_000);
+        assert_eq!(state.bytes_resent.unwrap_or(0), 0);
         assert!(state.min_rtt_us.is_none_or(|min| min <= state.rtt_us + state.rtt_deviation_us), "{state:?}");
     }
 

@@ -144,7 +144,7 @@ impl QuicConnection {
                 let text = format!("the connection took more than {} packets", self.max_packets);
                 return Err(Failure::new(FailureCode::BudgetExhausted, Step::Send, text));
             }
-            self.context.gate.packet(self.server).await?;
+            self.context.gate.packet(self.server, transmit.size).await?;
             if self.seen.sent == 0 {
                 self.began = self.context.clock.now();
             }
@@ -195,6 +195,7 @@ impl QuicConnection {
     fn take(&mut self, size: usize) {
         let datagram = &self.buffer[..size];
         self.seen.received += 1;
+        self.context.gate.received(size);
         let after_us = microseconds(self.context.clock.now().saturating_sub(self.began));
         self.seen.first_reply_us.get_or_insert(after_us);
         self.seen.retry |= versions::is_retry(datagram);

@@ -26,6 +26,7 @@ use crate::context::{Context, Ending, NotMeasurable};
 use crate::tls;
 use crate::tls::draft::{Draft, Drafted};
 use crate::tls::handshake::blank;
+use crate::zone;
 use connection::{QuicConnection, Wish};
 use futures_util::future::join_all;
 use netsonde_contract::failure::{Failure, FailureCode, Step};
@@ -62,7 +63,7 @@ pub(crate) async fn run(context: &Context, params: &QuicParams) -> Result<Ending
         .await
         .map_err(|failure| NotMeasurable::unresolved(&params.host, &failure))?;
     let asked = addresses.into_iter().take(QuicParams::MAX_ADDRESSES);
-    let facts = join_all(asked.map(|address| measure(context, params, &name, SocketAddr::new(address, params.port)))).await;
+    let facts = join_all(asked.map(|address| measure(context, params, &name, zone::socket(address, params.port)))).await;
     Ok(if facts.iter().any(is_healthy) { Ending::AsExpected } else { Ending::Failed })
 }
 

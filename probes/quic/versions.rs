@@ -45,7 +45,7 @@ pub(super) async fn ask(context: &Context, server: SocketAddr, patience: Duratio
     let question = Question::new(rand::random(), rand::random(), rand::random());
     let mut sent = 0;
     for _ in 0..ATTEMPTS {
-        context.gate.packet(server).await?;
+        context.gate.packet(server, question.bytes.len()).await?;
         sent += 1;
         if socket.send(&question.bytes).await.is_err() {
             break;
@@ -54,6 +54,7 @@ pub(super) async fn ask(context: &Context, server: SocketAddr, patience: Duratio
         let answer = async {
             loop {
                 let Ok(size) = socket.recv(&mut buffer).await else { return None };
+                context.gate.received(size);
                 if let Some(listed) = question.answer(&buffer[..size]) {
                     return Some(listed);
                 }

@@ -32,6 +32,7 @@ use crate::clock::microseconds;
 use crate::context::{Context, Ending, NotMeasurable};
 use crate::platform::stamped::STAMPED_BY;
 use crate::tls::draft::{Draft, Drafted};
+use crate::zone;
 use account::Heard;
 use futures_util::future::join_all;
 use netsonde_contract::failure::{Failure, FailureCode, Step};
@@ -65,7 +66,7 @@ const LEAST_WAIT: Duration = Duration::from_millis(100);
 pub(crate) async fn run(context: &Context, params: &ReflectParams) -> Result<Ending, NotMeasurable> {
     let addresses = context.names.resolve(&context.gate, &params.host).await;
     let addresses = addresses.map_err(|failure| NotMeasurable::unresolved(&params.host, &failure))?;
-    let measured = addresses.into_iter().map(|address| measure(context, params, SocketAddr::new(address, params.port)));
+    let measured = addresses.into_iter().map(|address| measure(context, params, zone::socket(address, params.port)));
     let facts = join_all(measured).await;
     let any = facts.iter().any(|fact| fact.received > 0);
     let whole = |fact: &Reflection| fact.received == 0 || fact.received == fact.sent;
@@ -131,7 +132,7 @@ async fn series(
     for number in 0..params.count {
         let due = began + interval * number;
         listen(context, wire, draft, &mut heard, due, |_| false).await?;
-        context.gate.packet(draft.address).await?;
+        context.gate.packet(draft.address, params.payload_bytes as usize).await?;
         wire.send(params.payload_bytes as usize).map_err(|error| wire.failed(&error, Step::Send))?;
         draft.sent += 1;
         if number % CONCLUDE_EVERY == 0 {
@@ -146,7 +147,7 @@ async fn series(
         if heard.is_empty() || heard.iter().any(|reply| reply.sequence >= last) {
             break;
         }
-        context.gate.packet(draft.address).await?;
+        context.gate.packet(draft.address, params.payload_bytes as usize).await?;
         wire.send(params.payload_bytes as usize).map_err(|error| wire.failed(&error, Step::Send))?;
         let until = context.clock.now() + patience(draft, wait);
         listen(context, wire, draft, &mut heard, until, |heard| heard.iter().any(|reply| reply.sequence > last)).await?;
@@ -249,7 +250,7 @@ impl Bench<'_> {
 
     /// One large packet, and where its reply does not come, a small one that tells whether it was seen. None where that was lost, too.
     async fn once(&mut self, wire: &mut Wire<'_>, size: u32) -> Result<Option<Trial>, Failure> {
-        self.context.gate.packet(self.address).await?;
+        self.context.gate.packet(self.address, size.saturating_sub(self.headers) as usize).await?;
         let number = match wire.send(size.saturating_sub(self.headers) as usize) {
             Ok(number) => number,
             Err(error) => {
@@ -265,7 +266,7 @@ impl Bench<'_> {
             return Ok(Some(Trial::Both));
         }
         for witness in 0..WITNESSES {
-            self.context.gate.packet(self.address).await?;
+            self.context.gate.packet(self.address, 0).await?;
             let small = wire.send(0).map_err(|error| wire.failed(&error, Step::Send))?;
             if let Some(seen) = self.reply(wire, small).await? {
                 // The witness that answered is one of those seen; of earlier ones nothing is known.

@@ -33,7 +33,7 @@ async fn measured(
     theirs: Option<ReflectorKey>,
     more: serde_json::Value,
 ) -> (Ending, Reflection, ReflectorSummary) {
-    let rules = ReflectorRules { allowed: Vec::new(), key: theirs, answers: None };
+    let rules = ReflectorRules { allowed: Vec::new(), key: theirs, answers: None, bytes: None };
     let reflector = Reflector::open(&[format!("{address}:0").parse().unwrap()], rules, Clock::start()).unwrap();
     let port = reflector.addresses()[0].port();
     let mut params =

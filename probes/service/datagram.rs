@@ -104,7 +104,7 @@ async fn exchange(
     let began = context.clock.now();
     for _ in 0..ServiceParams::MAX_DATAGRAMS {
         draft.step = Stage::Send;
-        context.gate.packet(draft.address).await?;
+        context.gate.packet(draft.address, question.len()).await?;
         let sent = match socket.peer_addr() {
             Ok(_) => socket.send(question).await,
             Err(_) => socket.send_to(question, draft.address).await,
@@ -132,6 +132,7 @@ async fn receive(
     let mut buffer = vec![0_u8; MAX_DATAGRAM];
     for _ in 0..MAX_STRAY {
         let (count, _) = socket.recv_from(&mut buffer).await.map_err(|error| failed(socket, &error, Stage::Receive))?;
+        context.gate.received(count);
         let datagram = buffer.get(..count).unwrap_or_default();
         let reading = read(datagram);
         // Without a connection the answer is known by the number that the question chose.

@@ -39,6 +39,7 @@ mod tests;
 
 use crate::context::{Context, Ending, NotMeasurable};
 use crate::tls::draft::{Draft, Drafted};
+use crate::zone;
 use futures_util::future::join_all;
 use netsonde_contract::failure::{Failure, FailureCode, Step as Stage};
 use netsonde_contract::kind::{ServiceParams, ServiceProtocol, ServiceTransport};
@@ -57,7 +58,7 @@ pub(crate) async fn run(context: &Context, params: &ServiceParams) -> Result<End
     let addresses = context.names.resolve(&context.gate, &params.host).await;
     let addresses = addresses.map_err(|failure| NotMeasurable::unresolved(&params.host, &failure))?;
     let asked = addresses.iter().take(ServiceParams::MAX_ADDRESSES).map(|address| async move {
-        let address = SocketAddr::new(*address, params.port());
+        let address = zone::socket(*address, params.port());
         let mut draft = Draft::begin(context, Stage::Connect, blank(&params.host, address, params.protocol));
         match params.protocol.transport() {
             ServiceTransport::Tcp => stream::talk(context, params, protocol, &mut draft).await,

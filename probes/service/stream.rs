@@ -80,9 +80,7 @@ pub(super) async fn talk(context: &Context, params: &ServiceParams, protocol: &P
             return;
         }
         if talk.heard.tls_agreed && params.tls {
-            if secure(context, params, talk.stream, draft).await.is_some() {
-                draft.reached = ServiceReach::Secured;
-            }
+            agreed(context, params, talk.stream, draft).await;
             return;
         }
         if talk.heard.refusal.is_some() {
@@ -213,6 +211,27 @@ impl Talk<'_> {
             not_this(draft, answer);
         }
     }
+}
+
+/// The service agreed to TLS: a handshake that fails then, or a connection that the service ends with it, is the service's failure, as it
+/// is that of every client that asks for TLS.
+async fn agreed(context: &Context, params: &ServiceParams, stream: Wire, draft: &mut Draft<Service>) {
+    draft.step = Stage::Handshake;
+    let failure = match secure(context, params, stream, draft).await {
+        Some(mut secured) => {
+            let wait = handshake::a_round_trip(draft.connect_us.unwrap_or_default());
+            let ended = handshake::early_end(&mut secured, wait, "").await;
+            if let (Some(failure), Some(upgrade)) = (&ended, &mut draft.tls_upgrade) {
+                upgrade.failure = Some(failure.clone());
+            }
+            ended
+        }
+        None => draft.tls_upgrade.as_ref().and_then(|upgrade| upgrade.failure.clone()),
+    };
+    if failure.is_none() {
+        draft.reached = ServiceReach::Secured;
+    }
+    draft.failure = failure;
 }
 
 /// Both sides agreed, or begin so: makes the handshake, which judges no certificate. That is the kind `tls`.

@@ -1,7 +1,7 @@
 use super::protocol::PROTOCOLS;
 use super::run;
 use crate::context::{Context, Ending};
-use crate::tls::servers::context;
+use crate::tls::servers::{Authority, LOOPBACK, context, listen};
 use futures_util::future::join_all;
 use netsonde_contract::failure::FailureCode;
 use netsonde_contract::kind::{ServiceParams, ServiceProtocol, ServiceTransport};
@@ -77,6 +77,38 @@ async fn tls_that_is_offered_and_then_refused_fails_in_the_services_own_words() 
         let upgrade = service.tls_upgrade.unwrap();
         assert!(upgrade.offered && upgrade.failure.unwrap().text.contains(words), "{protocol:?}");
         assert_eq!(service.failure.unwrap().code, FailureCode::Other("starttls_refused".into()));
+    }
+}
+
+/// A mail server that agrees to TLS, makes it where it `can`, and then ends the connection.
+async fn agreeing_mail_server(can: bool) -> SocketAddr {
+    let config = std::sync::Arc::new(Authority::new("own").issue(&["127.0.0.1"]).config());
+    listen(LOOPBACK, move |mut stream| {
+        let acceptor = tokio_rustls::TlsAcceptor::from(std::sync::Arc::clone(&config));
+        async move {
+            let mut buffer = [0_u8; 1_024];
+            for words in [&b"220 mx.test ESMTP\r\n"[..], b"250-mx.test\r\n250 STARTTLS\r\n", b"220 go ahead\r\n"] {
+                let _ = stream.write_all(words).await;
+                if !words.starts_with(b"220 go") {
+                    let _ = stream.read(&mut buffer).await;
+                }
+            }
+            if can {
+                drop(acceptor.accept(stream).await);
+            }
+        }
+    })
+    .await
+}
+
+#[tokio::test]
+async fn tls_that_is_agreed_to_and_then_not_made_or_ended_at_once_is_no_living_service() {
+    for can in [false, true] {
+        let (ending, service) = ask(agreeing_mail_server(can).await, ServiceProtocol::Smtp).await;
+        assert_eq!((ending, service.reached), (Ending::Failed, ServiceReach::Understood), "{service:?}");
+        let upgrade = service.tls_upgrade.unwrap();
+        assert_eq!((upgrade.version.is_some(), upgrade.failure.as_ref()), (can, service.failure.as_ref()), "{upgrade:?}");
+        assert!(upgrade.failure.is_some());
     }
 }
 

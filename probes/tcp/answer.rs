@@ -1,8 +1,9 @@
-//! The packets that answered SYNs, read beside the sockets: the kernel keeps neither the TTL nor the identification of a reset.
+//! The packets that answered SYNs, read beside the sockets: the kernel keeps neither the TTL nor the identification of a reset. And the SYNs
+//! themselves as they leave, which those never do that this machine's own filter drops.
 
 use crate::clock::Clock;
 use crate::platform::host;
-use crate::platform::packet_socket::{IPV4, IPV6, Instruction, LinkPacket, PacketSocket};
+use crate::platform::packet_socket::{ALL, IPV4, IPV6, Instruction, LinkPacket, PacketSocket};
 use netsonde_contract::capability::TCP_ANSWER;
 use netsonde_contract::observation::SeenSegment;
 use netsonde_contract::outcome::Note;
@@ -11,6 +12,7 @@ use pnet::packet::ip::IpNextHeaderProtocols;
 use pnet::packet::ipv4::Ipv4Packet;
 use pnet::packet::ipv6::Ipv6Packet;
 use pnet::packet::tcp::{TcpFlags, TcpPacket};
+use std::collections::HashMap;
 use std::io;
 use std::net::{IpAddr, SocketAddr};
 use std::sync::{Mutex, PoisonError};
@@ -23,6 +25,14 @@ pub(crate) struct Answers {
     socket: PacketSocket,
     remote: SocketAddr,
     seen: Mutex<Vec<Answer>>,
+    leaving: Option<Leaving>,
+}
+
+/// Reads which SYNs to the port leave by an interface.
+struct Leaving {
+    socket: PacketSocket,
+    /// How many SYNs left from each local port.
+    left: Mutex<HashMap<u16, u32>>,
 }
 
 /// What answered the attempts of one local port.
@@ -46,8 +56,33 @@ impl Answers {
     /// Why answers cannot be read, and what would grant it.
     pub(crate) fn of(remote: SocketAddr) -> Result<Self, Note> {
         let protocol = if remote.is_ipv4() { IPV4 } else { IPV6 };
-        let socket = PacketSocket::open(protocol, None, &filter(remote)).map_err(|error| unread(&error))?;
-        Ok(Self { socket, remote, seen: Mutex::default() })
+        let socket = PacketSocket::open(protocol, None, &filter(remote, Way::Back)).map_err(|error| unread(&error))?;
+        Ok(Self { socket, remote, seen: Mutex::default(), leaving: None })
+    }
+
+    /// As [`Self::of`], and counts the SYNs that leave.
+    ///
+    /// # Errors
+    /// As there.
+    pub(crate) fn and_syns_of(remote: SocketAddr) -> Result<Self, Note> {
+        let socket = PacketSocket::open(ALL, None, &filter(remote, Way::Out));
+        let leaving = socket.ok().map(|socket| Leaving { socket, left: Mutex::default() });
+        Ok(Self { leaving, ..Self::of(remote)? })
+    }
+
+    /// SYNs that have left from the local port so far; none where they are not counted.
+    pub(crate) fn syns_left(&self, local_port: u16) -> Option<u32> {
+        let leaving = self.leaving.as_ref()?;
+        let mut left = leaving.left.lock().unwrap_or_else(PoisonError::into_inner);
+        while let Some(packet) = leaving.socket.receive_sent() {
+            if let Some(from) =
+                read_syn(&packet.bytes, self.remote).filter(|from| left.len() < MAX_KEPT || left.contains_key(from))
+            {
+                let count = left.entry(from).or_default();
+                *count = count.saturating_add(1);
+            }
+        }
+        Some(left.get(&local_port).copied().unwrap_or_default())
     }
 
     /// What has answered the local port so far; the first of each kind.
@@ -107,17 +142,46 @@ fn read(packet: &LinkPacket, remote: SocketAddr, clock: Clock) -> Option<Answer>
     })
 }
 
+/// The local port of a SYN to the port; nothing for anything else.
+fn read_syn(bytes: &[u8], remote: SocketAddr) -> Option<u16> {
+    let payload = match (remote.ip(), bytes.first()? >> 4) {
+        (IpAddr::V4(to), 4) => {
+            let ip = Ipv4Packet::new(bytes)?;
+            let is_there = ip.get_destination() == to && ip.get_next_level_protocol() == IpNextHeaderProtocols::Tcp;
+            is_there.then(|| ip.payload().to_vec())?
+        }
+        (IpAddr::V6(to), 6) => {
+            let ip = Ipv6Packet::new(bytes)?;
+            let is_there = ip.get_destination() == to && ip.get_next_header() == IpNextHeaderProtocols::Tcp;
+            is_there.then(|| ip.payload().to_vec())?
+        }
+        _ => return None,
+    };
+    let tcp = TcpPacket::new(&payload).filter(|tcp| tcp.get_destination() == remote.port())?;
+    let is_syn = tcp.get_flags() & (TcpFlags::SYN | TcpFlags::ACK) == TcpFlags::SYN;
+    is_syn.then(|| tcp.get_source())
+}
+
 /// For fuzzing: what the bytes of a packet are read as.
 #[cfg(any(test, feature = "fuzzing"))]
 pub(super) fn fuzz(bytes: &[u8], remote: SocketAddr, clock: Clock) {
     for stamp_ns in [None, Some(i64::MIN), Some(i64::MAX)] {
         let packet = LinkPacket { bytes: bytes.to_vec(), sender: None, stamp_ns };
-        let _ = read(&packet, remote, clock);
+        let _ = (read(&packet, remote, clock), read_syn(bytes, remote));
     }
 }
 
+/// Of which segments a filter lets through.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Way {
+    /// From the port.
+    Back,
+    /// To the port.
+    Out,
+}
+
 /// Lets only TCP segments of the port through that have RST or SYN set, so that data costs nothing.
-fn filter(remote: SocketAddr) -> Vec<Instruction> {
+fn filter(remote: SocketAddr, way: Way) -> Vec<Instruction> {
     // Loads of a word, half a word and a byte at a place, and behind the header whose length is in the register; comparisons; the end
     // (linux/bpf_common.h).
     const WORD: u16 = 0x20;
@@ -135,17 +199,19 @@ fn filter(remote: SocketAddr) -> Vec<Instruction> {
     // Each test is a load, a comparison, its operand, and whether it must hold.
     let mut tests: Vec<(Instruction, u16, u32, bool)> = Vec::new();
     let port = u32::from(remote.port());
+    // Source and destination stand beside each other, of addresses as of ports.
+    let (v4_at, v6_at, port_at) = if way == Way::Back { (12, 8, 0) } else { (16, 24, 2) };
     match remote.ip() {
         IpAddr::V4(v4) => {
             tests.push(((BYTE, 0, 0, 9), EQUALS, TCP, true));
-            tests.push(((WORD, 0, 0, 12), EQUALS, v4.to_bits(), true));
+            tests.push(((WORD, 0, 0, v4_at), EQUALS, v4.to_bits(), true));
             tests.push(((HALF, 0, 0, 6), HAS_BITS, FRAGMENT_OFFSET, false));
         }
         IpAddr::V6(v6) => {
             tests.push(((BYTE, 0, 0, 6), EQUALS, TCP, true));
             let octets = v6.octets();
             let words = octets.chunks_exact(4).map(|four| four.iter().fold(0, |word, byte| word << 8 | u32::from(*byte)));
-            tests.extend((8..).step_by(4).zip(words).map(|(at, word)| ((WORD, 0, 0, at), EQUALS, word, true)));
+            tests.extend((v6_at..).step_by(4).zip(words).map(|(at, word)| ((WORD, 0, 0, at), EQUALS, word, true)));
         }
     }
     let mut filter: Vec<Instruction> = Vec::new();
@@ -157,11 +223,11 @@ fn filter(remote: SocketAddr) -> Vec<Instruction> {
     tests.into_iter().for_each(&mut add);
     if remote.is_ipv4() {
         filter.push((HEADER_LENGTH, 0, 0, 0));
-        filter.push((HALF_BEHIND, 0, 0, 0));
+        filter.push((HALF_BEHIND, 0, 0, port_at));
         filter.push((EQUALS, 0, u8::MAX, port));
         filter.push((BYTE_BEHIND, 0, 0, 13));
     } else {
-        filter.push((HALF, 0, 0, 40));
+        filter.push((HALF, 0, 0, 40 + port_at));
         filter.push((EQUALS, 0, u8::MAX, port));
         filter.push((BYTE, 0, 0, 53));
     }
@@ -216,7 +282,7 @@ mod tests {
         for loopback in ["127.0.0.1", "::1"] {
             let listener = TcpListener::bind((loopback, 0)).unwrap();
             let open = listener.local_addr().unwrap();
-            let Ok(answers) = Answers::of(open) else {
+            let Ok(answers) = Answers::and_syns_of(open) else {
                 eprintln!("skipped: answers to connections, whose reading needs raw sockets");
                 return;
             };
@@ -224,6 +290,8 @@ mod tests {
             let answered = answers.to(stream.local_addr().unwrap().port(), clock);
             assert_eq!(answered.syn_ack.map(|segment| segment.ttl), Some(64), "{loopback}");
             assert_eq!(answered.reset, None);
+            let port = stream.local_addr().unwrap().port();
+            assert_eq!((answers.syns_left(port), answers.syns_left(port ^ 1)), (Some(1), Some(0)), "{loopback}");
             drop((stream, listener));
             let socket = socket2::Socket::new(socket2::Domain::for_address(open), socket2::Type::STREAM, None).unwrap();
             socket.bind(&SocketAddr::new(open.ip(), 0).into()).unwrap();

@@ -1,4 +1,4 @@
-use crate::clock::Clock;
+use crate::context::Context;
 use crate::tls::failure::printable;
 use netsonde_contract::kind::TcpParams;
 use netsonde_contract::observation::Banner;
@@ -12,7 +12,8 @@ const MORE: Duration = Duration::from_millis(200);
 
 /// Reads what the server says without being asked, up to the bytes and the time that the parameters give. The time counts for all of it:
 /// a server that drips would hold the check for as long as it likes.
-pub(super) async fn read(stream: &TcpStream, params: &TcpParams, clock: Clock) -> Banner {
+pub(super) async fn read(context: &Context, stream: &TcpStream, params: &TcpParams) -> Banner {
+    let clock = context.clock;
     let limit = usize::try_from(params.banner_bytes).unwrap_or_default();
     let began_us = clock.now_us();
     let ends = clock.now() + Duration::from_millis(params.timeout_ms);
@@ -23,6 +24,7 @@ pub(super) async fn read(stream: &TcpStream, params: &TcpParams, clock: Clock) -
         let mut buffer = vec![0; limit - bytes.len()];
         match time::timeout(patience.min(ends.saturating_sub(clock.now())), receive(stream, &mut buffer)).await {
             Ok(Ok(count)) if count > 0 => {
+                context.gate.received(count);
                 first_byte_us.get_or_insert_with(|| clock.now_us().saturating_sub(began_us));
                 bytes.extend(buffer.iter().take(count));
                 patience = patience.min(MORE);

@@ -20,6 +20,7 @@ mod targets;
 
 use crate::context::{Context, Ending, NotMeasurable};
 use crate::platform::host;
+use crate::zone;
 use answer::{Answered, Answers};
 use attempt::Seen;
 use futures_util::future::join_all;
@@ -42,7 +43,7 @@ pub(crate) async fn run(context: &Context, params: &TcpParams) -> Result<Ending,
     let interfaces = host::interfaces().unwrap_or_default();
     let began_us = context.clock.now_us();
     let work = Work { context, params, interfaces: &interfaces };
-    let series = addresses.iter().map(|address| work.connect_repeatedly(SocketAddr::new(*address, params.port)));
+    let series = addresses.iter().map(|address| work.connect_repeatedly(zone::socket(*address, params.port)));
     let series = join_all(series).await;
     let firsts: Vec<First> = series.iter().filter_map(|series| series.first).collect();
     if let Some(race) = race::race(&params.host, &firsts) {
@@ -90,10 +91,13 @@ impl Work<'_> {
     /// have ended.
     async fn connect_repeatedly(&self, address: SocketAddr) -> Series {
         let mut series = Series::default();
-        let answers = Answers::of(address);
+        let answers = Answers::and_syns_of(address);
         let numbers: Vec<u32> = (1..=self.params.attempts).collect();
         for group in numbers.chunks(usize::try_from(self.params.concurrent.max(1)).unwrap_or(1)) {
-            let attempts = join_all(group.iter().map(|number| self.attempt(address, *number, answers.as_ref()))).await;
+            let attempts = join_all(
+                group.iter().zip(0..).map(|(number, nth)| self.attempt_in_turn(address, *number, nth, answers.as_ref())),
+            )
+            .await;
             for (first, open) in &attempts {
                 series.first = series.first.or(*first);
                 series.stood |= open.is_some();
@@ -106,6 +110,20 @@ impl Work<'_> {
         series
     }
 
+    /// The attempt at its place among those that are made at once.
+    async fn attempt_in_turn(
+        &self,
+        address: SocketAddr,
+        attempt: u32,
+        nth: u32,
+        answers: Result<&Answers, &Note>,
+    ) -> (Option<First>, Option<TcpStream>) {
+        if self.params.spread_ms > 0 {
+            tokio::time::sleep(Duration::from_millis(self.params.spread_ms) * nth).await;
+        }
+        self.attempt(address, attempt, answers).await
+    }
+
     /// The attempt's result, and the connection where it stands; no result where the gate refused.
     async fn attempt(
         &self,
@@ -114,7 +132,7 @@ impl Work<'_> {
         answers: Result<&Answers, &Note>,
     ) -> (Option<First>, Option<TcpStream>) {
         let clock = self.context.clock;
-        let refusal = self.context.gate.packet(address).await.err();
+        let refusal = self.context.gate.packet(address, 0).await.err();
         let at_us = clock.now_us();
         let is_refused = refusal.is_some();
         let seen = match refusal {
@@ -124,6 +142,7 @@ impl Work<'_> {
         let woken_us = clock.now_us().saturating_sub(at_us);
         let local_port = seen.local.map(|local| local.port());
         let answered = answers.ok().zip(local_port).map_or_else(Answered::default, |(answers, port)| answers.to(port, clock));
+        let syns_left = answers.ok().zip(local_port).and_then(|(answers, port)| answers.syns_left(port));
         let took_us = decided_us(at_us, woken_us, &seen, &answered);
         let first = (!is_refused).then_some(First { address, took_us, connected: seen.failure.is_none() });
         let by_reset = |failure: &Failure| failure.code == FailureCode::Refused && failure.icmp.is_none();
@@ -148,13 +167,14 @@ impl Work<'_> {
             reset: answered.reset,
             gateway,
             syn_ack: answered.syn_ack,
+            syns_left,
             answer_unread: answers.err().filter(|_| refused).cloned(),
             failure: seen.failure,
         };
         let mut record = Record { context: self.context, at_us, connect };
         if let Some(stream) = &seen.stream {
             if self.params.banner_bytes > 0 {
-                record.connect.banner = Some(banner::read(stream, self.params, clock).await);
+                record.connect.banner = Some(banner::read(self.context, stream, self.params).await);
             }
             if self.params.hold_s > 0 {
                 record.connect.hold = Some(Box::new(hold::hold(stream, self.params, clock).await));

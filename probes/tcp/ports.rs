@@ -1,5 +1,6 @@
 use super::attempt;
 use crate::context::Context;
+use crate::zone;
 use futures_util::stream::{FuturesUnordered, StreamExt};
 use netsonde_contract::failure::{Failure, FailureCode};
 use netsonde_contract::kind::TcpParams;
@@ -63,7 +64,7 @@ pub(super) async fn try_all(
         turns += 1;
         let turn = async {
             time::sleep(due.saturating_sub(context.clock.now())).await;
-            context.gate.packet(SocketAddr::new(address, port)).await
+            context.gate.packet(zone::socket(address, port), 0).await
         };
         tokio::pin!(turn);
         let admitted: Result<(), Failure> = loop {
@@ -83,7 +84,7 @@ pub(super) async fn try_all(
             }
             continue;
         }
-        under_way.push(one(context, place, SocketAddr::new(address, port), timeout));
+        under_way.push(one(context, place, zone::socket(address, port), timeout));
     }
     while let Some(state) = under_way.next().await {
         note(&mut sweeps, state);

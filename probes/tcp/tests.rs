@@ -94,6 +94,16 @@ async fn connections_made_at_once_have_source_ports_of_their_own() {
 }
 
 #[tokio::test]
+async fn connections_that_are_spread_begin_one_after_the_other_without_waiting_for_each_other() {
+    let (_listener, port) = listener();
+    let parameters = json!({"host": "127.0.0.1", "port": port, "attempts": 4, "concurrent": 4, "spread_ms": 30});
+    let clock = Clock::start();
+    let (ending, facts) = measure(parameters).await;
+    assert_eq!((ending, connects(&facts).len()), (Ending::AsExpected, 4));
+    assert!(clock.now_us() >= 90_000);
+}
+
+#[tokio::test]
 async fn further_ports_are_open_or_closed_each_once() {
     let (_first, open) = listener();
     let (_second, also_open) = listener();

@@ -1,13 +1,15 @@
 use crate::clock::microseconds;
 use crate::context::Context;
+use crate::counted::Counted;
+use crate::gate::Destination;
 use crate::tcp::answer::{self, Answered, Answers};
+use crate::zone;
 use futures_util::StreamExt;
 use futures_util::stream::FuturesUnordered;
 use netsonde_contract::failure::{Failure, FailureCode, Step};
 use netsonde_contract::observation::ConnectAttempt;
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::time::Duration;
-use tokio::net::TcpStream;
 
 /// The next address is tried when the one before has not answered for so long: RFC 8305 section 5 recommends 250 ms.
 const NEXT_ADDRESS_AFTER: Duration = Duration::from_millis(250);
@@ -15,7 +17,7 @@ const NEXT_ADDRESS_AFTER: Duration = Duration::from_millis(250);
 /// A connection that stands.
 #[derive(Debug)]
 pub(crate) struct Connected {
-    pub(crate) stream: TcpStream,
+    pub(crate) stream: Counted,
     pub(crate) address: SocketAddr,
     /// Since the first attempt began, at whichever address: what a program waits that needs a connection.
     pub(crate) took_us: u64,
@@ -30,11 +32,20 @@ pub(crate) struct NotConnected {
     pub(crate) failure: Failure,
 }
 
+/// How each attempt is made.
+#[derive(Clone, Copy)]
+struct Manner {
+    /// The packet that answers is read beside it, where the process may.
+    reads: bool,
+    /// What it is to the gate.
+    to: fn(SocketAddr) -> Destination,
+}
+
 /// An attempt that is over.
 struct Ended {
     position: usize,
     attempt: ConnectAttempt,
-    stream: Option<TcpStream>,
+    stream: Option<Counted>,
 }
 
 /// Connects to the first address that accepts, in their order and each at its turn, as applications do (RFC 8305). Every attempt
@@ -48,7 +59,20 @@ pub(crate) async fn first(
     port: u16,
     timeout: Duration,
 ) -> Result<Connected, NotConnected> {
-    race(context, addresses, port, timeout, false, &mut Vec::new()).await
+    race(context, addresses, port, timeout, Manner { reads: false, to: Destination::from }, &mut Vec::new()).await
+}
+
+/// As [`first`], for a fetch from where a certificate says.
+///
+/// # Errors
+/// As [`first`].
+pub(crate) async fn first_of_certificate(
+    context: &Context,
+    addresses: &[IpAddr],
+    port: u16,
+    timeout: Duration,
+) -> Result<Connected, NotConnected> {
+    race(context, addresses, port, timeout, Manner { reads: false, to: Destination::of_certificate }, &mut Vec::new()).await
 }
 
 /// As [`first`], and notes every attempt in `attempts` as it ends, so that a deadline keeps them: all of them where there was more than one or
@@ -64,7 +88,7 @@ pub(crate) async fn first_noting(
     timeout: Duration,
     attempts: &mut Vec<ConnectAttempt>,
 ) -> Result<Connected, NotConnected> {
-    race(context, addresses, port, timeout, true, attempts).await
+    race(context, addresses, port, timeout, Manner { reads: true, to: Destination::from }, attempts).await
 }
 
 async fn race(
@@ -72,12 +96,12 @@ async fn race(
     addresses: &[IpAddr],
     port: u16,
     timeout: Duration,
-    reads: bool,
+    manner: Manner,
     attempts: &mut Vec<ConnectAttempt>,
 ) -> Result<Connected, NotConnected> {
     let began = context.clock.now();
     let since = || microseconds(context.clock.now().saturating_sub(began));
-    let mut waiting = addresses.iter().map(|address| SocketAddr::new(*address, port)).enumerate();
+    let mut waiting = addresses.iter().map(|address| zone::socket(*address, port)).enumerate();
     let mut running = FuturesUnordered::new();
     let mut open: Vec<(usize, SocketAddr, u64)> = Vec::new();
     let mut more = true;
@@ -86,7 +110,7 @@ async fn race(
             match waiting.next() {
                 Some((position, address)) => {
                     open.push((position, address, since()));
-                    running.push(attempt(context, position, address, began, timeout, reads));
+                    running.push(attempt(context, position, address, began, timeout, manner));
                 }
                 None => more = false,
             }
@@ -155,16 +179,16 @@ async fn attempt(
     address: SocketAddr,
     series: Duration,
     timeout: Duration,
-    reads: bool,
+    manner: Manner,
 ) -> Ended {
     let clock = context.clock;
     let mut noted = ConnectAttempt { address, began_us: 0, took_us: 0, reset: None, gateway: None, failure: None };
-    if let Err(failure) = context.gate.packet(address).await {
+    if let Err(failure) = context.gate.packet((manner.to)(address), 0).await {
         noted.began_us = microseconds(clock.now().saturating_sub(series));
         noted.failure = Some(failure);
         return Ended { position, attempt: noted, stream: None };
     }
-    let answers = Reading(reads.then(|| Answers::of(address).ok()).flatten());
+    let answers = Reading(manner.reads.then(|| Answers::of(address).ok()).flatten());
     let began = clock.now();
     noted.began_us = microseconds(began.saturating_sub(series));
     let mut local_port = None;

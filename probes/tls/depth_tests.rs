@@ -2,7 +2,7 @@
 
 use super::ocsp::tests::{response, revoked};
 use super::run;
-use super::servers::{Authority, LOOPBACK, NUMBER, context, listen, listen_tls};
+use super::servers::{Authority, LOOPBACK, NUMBER, context, listen, listen_tls, stay};
 use crate::context::{Context, Ending};
 use crate::gate::{Gate, Limits};
 use netsonde_contract::bundle::hexadecimal;
@@ -55,7 +55,7 @@ fn facts(context: &Context) -> Facts {
 #[tokio::test]
 async fn a_plain_check_makes_one_connection_and_one_fact() {
     let authority = Authority::new("own");
-    let address = listen_tls(LOOPBACK, authority.issue(&["shop.test"]).config(), |_| async {}).await;
+    let address = listen_tls(LOOPBACK, authority.issue(&["shop.test"]).config(), stay).await;
     let context = context(&[&authority]);
     run(&context, &params(address, json!({}))).await.unwrap();
     assert_eq!((context.gate.sent(), context.recorder.observations().len()), (1, 1));
@@ -116,7 +116,7 @@ async fn a_server_without_sessions_gives_no_ticket_and_gets_no_second_handshake(
     let authority = Authority::new("own");
     let mut config = authority.issue(&["shop.test"]).config();
     config.send_tls13_tickets = 0;
-    let address = listen_tls(LOOPBACK, config, |_| async {}).await;
+    let address = listen_tls(LOOPBACK, config, stay).await;
     let context = context(&[&authority]);
     run(&context, &params(address, json!({"resumption": true}))).await.unwrap();
     let facts = facts(&context);
@@ -126,7 +126,7 @@ async fn a_server_without_sessions_gives_no_ticket_and_gets_no_second_handshake(
 #[tokio::test]
 async fn another_name_and_no_name_are_asked_for_beside_the_own() {
     let authority = Authority::new("own");
-    let address = listen_tls(LOOPBACK, authority.issue(&["shop.test"]).config(), |_| async {}).await;
+    let address = listen_tls(LOOPBACK, authority.issue(&["shop.test"]).config(), stay).await;
     let context = context(&[&authority]);
     run(&context, &params(address, json!({"compare_names": ["other.test", "none"]}))).await.unwrap();
     let facts = facts(&context);
@@ -139,7 +139,7 @@ async fn another_name_and_no_name_are_asked_for_beside_the_own() {
 #[tokio::test]
 async fn versions_and_suites_are_found_one_by_one() {
     let authority = Authority::new("own");
-    let address = listen_tls(LOOPBACK, authority.issue(&["shop.test"]).config(), |_| async {}).await;
+    let address = listen_tls(LOOPBACK, authority.issue(&["shop.test"]).config(), stay).await;
     let context = context(&[&authority]);
     run(&context, &params(address, json!({"versions": true, "ciphers": true}))).await.unwrap();
     let support = facts(&context).supports.remove(0);
@@ -156,7 +156,7 @@ async fn versions_and_suites_are_found_one_by_one() {
 #[tokio::test]
 async fn a_budget_ends_the_questions_and_keeps_what_was_learnt() {
     let authority = Authority::new("own");
-    let address = listen_tls(LOOPBACK, authority.issue(&["shop.test"]).config(), |_| async {}).await;
+    let address = listen_tls(LOOPBACK, authority.issue(&["shop.test"]).config(), stay).await;
     let mut context = context(&[&authority]);
     context.gate = Arc::new(Gate::new(Limits { packets: 4, ..Limits::PERSON }, context.clock));
     run(&context, &params(address, json!({"ciphers": true}))).await.unwrap();
@@ -172,7 +172,7 @@ async fn a_stapled_revocation_is_read_beside_a_chain_that_is_trusted() {
     let serial = x509_parser::parse_x509_certificate(identity.leaf()).unwrap().1.raw_serial().to_vec();
     let stapled = response(&serial, &revoked(), authority.key(), None);
     let identity = identity.stapling(stapled).followed_by(&authority.der);
-    let address = listen_tls(LOOPBACK, identity.config(), |_| async {}).await;
+    let address = listen_tls(LOOPBACK, identity.config(), stay).await;
     let context = context(&[&authority]);
     run(&context, &params(address, json!({}))).await.unwrap();
     let handshake = facts(&context).handshakes.remove(0);
@@ -201,7 +201,7 @@ async fn a_missing_intermediate_is_fetched_only_where_that_is_allowed_and_then_t
     let middle = root.subordinate("middle");
     let place = web(middle.der.to_vec()).await;
     let url = format!("http://{place}/middle.der");
-    let address = listen_tls(LOOPBACK, middle.issue_naming(&["shop.test"], &url).config(), |_| async {}).await;
+    let address = listen_tls(LOOPBACK, middle.issue_naming(&["shop.test"], &url).config(), stay).await;
     for allowed in [false, true] {
         let context = context(&[&root]);
         let ending = run(&context, &params(address, json!({"fetch_issuers": allowed}))).await.unwrap();
@@ -225,7 +225,7 @@ async fn an_address_that_a_certificate_names_passes_the_gate_like_any_other() {
     let root = Authority::new("root");
     let middle = root.subordinate("middle");
     let identity = middle.issue_naming(&["shop.test"], "http://127.0.0.1:9/middle.der");
-    let address = listen_tls(LOOPBACK, identity.config(), |_| async {}).await;
+    let address = listen_tls(LOOPBACK, identity.config(), stay).await;
     let mut context = context(&[&root]);
     context.gate = Arc::new(Gate::new(Limits { packets: 1, ..Limits::PERSON }, context.clock));
     run(&context, &params(address, json!({"fetch_issuers": true}))).await.unwrap();
@@ -239,7 +239,7 @@ async fn what_is_no_certificate_and_what_is_another_one_are_not_taken_for_the_is
     for body in [vec![b'x'; 100_000], b"rubbish".to_vec(), Authority::new("middle").der.to_vec()] {
         let place = web(body).await;
         let url = format!("http://{place}/");
-        let address = listen_tls(LOOPBACK, middle.issue_naming(&["shop.test"], &url).config(), |_| async {}).await;
+        let address = listen_tls(LOOPBACK, middle.issue_naming(&["shop.test"], &url).config(), stay).await;
         let context = context(&[&root]);
         run(&context, &params(address, json!({"fetch_issuers": true}))).await.unwrap();
         let fetched = facts(&context).fetched.remove(0);
@@ -251,7 +251,7 @@ async fn what_is_no_certificate_and_what_is_another_one_are_not_taken_for_the_is
 /// A server whose certificate names this place for its revocation; the issuer's certificate is sent along.
 async fn naming(root: &Authority, responder: Option<&str>, list: Option<&str>) -> SocketAddr {
     let identity = root.issue_with_places(&["shop.test"], responder, list);
-    listen_tls(LOOPBACK, identity.config(), |_| async {}).await
+    listen_tls(LOOPBACK, identity.config(), stay).await
 }
 
 #[tokio::test]
@@ -304,7 +304,7 @@ async fn a_certificate_other_than_the_expected_one_fails_however_trusted() {
     let authority = Authority::new("own");
     let identity = authority.issue(&["shop.test"]);
     let (right, key) = (hexadecimal(&Sha256::digest(identity.leaf())), Pin::of_certificate(identity.leaf()).unwrap());
-    let address = listen_tls(LOOPBACK, identity.config(), |_| async {}).await;
+    let address = listen_tls(LOOPBACK, identity.config(), stay).await;
     for (pin, fits) in [(right, true), (key.to_string(), true), ("ab".repeat(32), false)] {
         let context = context(&[&authority]);
         let ending = run(&context, &params(address, json!({"pin": pin}))).await.unwrap();
@@ -324,7 +324,7 @@ async fn the_authorities_that_a_server_accepts_of_clients_are_listed() {
     let verifier = rustls::server::WebPkiClientVerifier::builder_with_provider(Arc::new(roots), provider);
     let verifier = verifier.allow_unauthenticated().build().unwrap();
     let config = authority.issue(&["shop.test"]).config_with(rustls::ALL_VERSIONS, verifier);
-    let address = listen_tls(LOOPBACK, config, |_| async {}).await;
+    let address = listen_tls(LOOPBACK, config, stay).await;
     let context = context(&[&authority]);
     run(&context, &params(address, json!({}))).await.unwrap();
     let request = facts(&context).handshakes.remove(0).certificate_request.unwrap();
@@ -344,7 +344,9 @@ async fn a_mail_server_is_led_to_tls_and_one_that_refuses_is_told_from_a_broken_
             stream.write_all(b"250-mail.test\r\n250 STARTTLS\r\n").await.unwrap();
             let _ = stream.read(&mut said).await;
             stream.write_all(b"220 go ahead\r\n").await.unwrap();
-            let _ = acceptor.accept(stream).await;
+            if let Ok(stream) = acceptor.accept(stream).await {
+                stay(stream).await;
+            }
         }
     })
     .await;

@@ -3,6 +3,7 @@
 
 use super::connect;
 use crate::context::Context;
+use crate::counted;
 use bytes::Bytes;
 use http_body_util::{BodyExt, Full, Limited};
 use hyper::client::conn::http1;
@@ -49,16 +50,15 @@ async fn exchange(context: &Context, request: &Request<'_>, note: Note<'_>) -> R
     let parsed = Url::parse(request.url).map_err(|error| wrong(format!("{}: {error}", request.url)))?;
     let host = parsed.host_str().unwrap_or_default();
     let host = host.trim_start_matches('[').trim_end_matches(']');
-    context.gate.of_certificate(host)?;
-    let addresses = context.names.resolve(&context.gate, host).await?;
+    let addresses = context.names.of_certificate(&context.gate, host).await?;
     note(Step::Connect, None);
     let port = parsed.port_or_known_default().unwrap_or(80);
-    let connected = connect::first(context, &addresses, port, request.timeout).await.map_err(|not_connected| {
+    let connected = connect::first_of_certificate(context, &addresses, port, request.timeout).await.map_err(|not_connected| {
         note(Step::Connect, Some(not_connected.address));
         not_connected.failure
     })?;
     note(Step::Receive, Some(connected.address));
-    let failed = |error: hyper::Error| wrong(error.to_string());
+    let failed = |error: hyper::Error| counted::used_up(&error, Step::Receive).unwrap_or_else(|| wrong(error.to_string()));
     let (mut sender, connection) = http1::handshake(TokioIo::new(connected.stream)).await.map_err(failed)?;
     let message = message(&parsed, request.question.as_ref()).map_err(|error| wrong(error.to_string()))?;
     let answer = async {
@@ -67,7 +67,8 @@ async fn exchange(context: &Context, request: &Request<'_>, note: Note<'_>) -> R
             return Err(wrong(format!("the answer has the status {}", response.status().as_u16())));
         }
         let body = Limited::new(response.into_body(), request.most_bytes).collect().await;
-        body.map(http_body_util::Collected::to_bytes).map_err(|error| wrong(error.to_string()))
+        body.map(http_body_util::Collected::to_bytes)
+            .map_err(|error| counted::used_up(error.as_ref(), Step::Receive).unwrap_or_else(|| wrong(error.to_string())))
     };
     // The connection is driven beside the request, and dropped with it.
     tokio::pin!(answer);

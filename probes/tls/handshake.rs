@@ -9,18 +9,23 @@ use super::verdict::{Judged, fits, read_chain};
 use super::wire::{Notes, Watched, Wire};
 use crate::clock::microseconds;
 use crate::context::Context;
+use crate::platform::tcp;
 use netsonde_contract::failure::{Failure, FailureCode, Step};
 use netsonde_contract::observation::{BuiltChain, CertificateTimestamp, Handshake, Ocsp, Tickets};
 use rustls::crypto::CryptoProvider;
 use rustls::{ClientConfig, ClientConnection, ProtocolVersion};
 use rustls_pki_types::{CertificateDer, ServerName};
+use socket2::Socket;
 use std::io;
 use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
-use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::io::{AsyncRead, AsyncReadExt, AsyncWriteExt};
 use tokio_rustls::TlsConnector;
 use tokio_rustls::client::TlsStream;
+
+/// A server that ends the connection as soon as the handshake is complete does so within a round trip, and what it takes to wake up.
+const WAKING: Duration = Duration::from_millis(50);
 
 /// How long a server may take to refuse a client without a certificate. In TLS 1.3 the refusal comes after the handshake, one round
 /// trip later (RFC 8446 section 4.4.2.4), so that only a longer wait than any round trip can tell.
@@ -79,6 +84,7 @@ pub(crate) fn blank(host: &str, address: SocketAddr, name: &ServerName<'static>)
         tickets: None,
         starttls: None,
         plain_reply: None,
+        at_close: None,
         failure: None,
     }
 }
@@ -128,6 +134,12 @@ pub(super) async fn shake_offering(
     draft.certificate_request = recording.certificate_request();
     judge(context, recording.presented(), name, draft).await;
     stream.map(|stream| Secured { stream, certificate_requested: draft.certificate_request.is_some(), config })
+}
+
+/// Of a handshake that failed, what the kernel knows of the connection: `socket` is the same one once more, which the library has closed.
+pub(crate) fn note_state(socket: Option<&Socket>, draft: &mut Handshake) {
+    let known = socket.filter(|_| draft.failure.is_some()).and_then(tcp::info);
+    draft.at_close = known.map(|info| Box::new(info.state));
 }
 
 /// Makes one handshake with this configuration and times it from its first byte: making the hello, with its keys and random numbers, is
@@ -203,15 +215,41 @@ pub(super) async fn tickets(secured: &mut Secured, tickets: &TicketBox) -> Ticke
     tickets.seen()
 }
 
-/// The failure that the server sends after the handshake where it wants a certificate of the client; none where it does not mind.
-pub(crate) async fn late_refusal(secured: &mut Secured) -> Option<Failure> {
-    if !secured.certificate_requested || secured.stream.get_ref().1.protocol_version() != Some(ProtocolVersion::TLSv1_3) {
-        return None;
-    }
+/// How the server ended the connection once the handshake was complete and before anything was asked of it; none where it did not.
+/// `round_trip_us` is what connecting took.
+pub(super) async fn late_refusal(secured: &mut Secured, round_trip_us: u64) -> Option<Failure> {
+    let may_want_certificate =
+        secured.certificate_requested && secured.stream.get_ref().1.protocol_version() == Some(ProtocolVersion::TLSv1_3);
+    let wait = if may_want_certificate { REFUSAL_WAIT } else { a_round_trip(round_trip_us) };
+    let asked = if secured.certificate_requested { ", having asked for a certificate of the client" } else { "" };
+    early_end(&mut secured.stream, wait, asked).await
+}
+
+/// Long enough for whatever a server sends as soon as the handshake is complete.
+pub(crate) fn a_round_trip(round_trip_us: u64) -> Duration {
+    (WAKING + 2 * Duration::from_micros(round_trip_us)).min(REFUSAL_WAIT)
+}
+
+/// The alert, the reset or the end that comes within `wait` on a connection over which nothing was asked yet. A server that speaks first
+/// ends nothing.
+pub(crate) async fn early_end<S: AsyncRead + Unpin>(stream: &mut S, wait: Duration, having: &str) -> Option<Failure> {
+    let closed = || {
+        let text = format!("the handshake was complete, and the server ended the connection before anything was asked{having}");
+        Failure::new(FailureCode::Closed, Step::Receive, text)
+    };
     let mut byte = [0_u8; 1];
-    match tokio::time::timeout(REFUSAL_WAIT, secured.stream.read(&mut byte)).await {
-        Ok(Err(error)) if error.kind() != io::ErrorKind::UnexpectedEof => Some(from_io(&error, Step::Handshake)),
-        _ => None,
+    match tokio::time::timeout(wait, stream.read(&mut byte)).await {
+        Ok(Ok(0)) => Some(closed()),
+        // Without the protocol's own farewell (RFC 8446 section 6.1).
+        Ok(Err(error)) if error.kind() == io::ErrorKind::UnexpectedEof => Some(closed()),
+        Ok(Err(error)) => {
+            let failure = from_io(&error, Step::Handshake);
+            let is_reset = failure.code == FailureCode::Reset;
+            let text =
+                format!("the handshake was complete, and the server reset the connection before anything was asked{having}");
+            Some(if is_reset { Failure { text, during: Step::Receive, ..failure } } else { failure })
+        }
+        Ok(Ok(_)) | Err(_) => None,
     }
 }
 

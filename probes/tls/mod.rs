@@ -60,23 +60,33 @@ pub(crate) mod wire;
 mod words;
 
 use crate::context::{Context, Ending, NotMeasurable};
+use crate::zone;
 use base64::Engine;
 use draft::Draft;
 use handshake::Secured;
-use netsonde_contract::failure::Step;
+use netsonde_contract::failure::{FailureCode, Step};
 use netsonde_contract::kind::{StartTlsProtocol, TlsParams};
 use netsonde_contract::observation::Handshake;
 use netsonde_contract::pin::{ExpectedCertificate, ExpectedCertificateError};
 use recording::Offer;
 use rustls::ClientConfig;
 use rustls_pki_types::{CertificateDer, ServerName};
+use socket2::SockRef;
 use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
 use std::time::Duration;
 use tickets::TicketBox;
+use tokio::sync::{Semaphore, SemaphorePermit};
 
 /// The word among `compare_names` that stands for sending no name.
 const NO_NAME: &str = "none";
+
+/// Behind a hello that met with silence for its whole time each further one waits only so long, several round trips and segments sent again:
+/// a server or a way that is silent to all would else hold the verdict up for half a minute.
+const AFTER_SILENCE: Duration = Duration::from_secs(2);
+
+/// Connections beside the check's own that are made side by side: as many as a browser makes, which no server minds.
+const SIDE_BY_SIDE: usize = 6;
 
 /// The server that a check's connections go to.
 struct Server<'a> {
@@ -85,6 +95,16 @@ struct Server<'a> {
     name: &'a ServerName<'static>,
     address: SocketAddr,
     timeout: Duration,
+    /// Whoever makes a further connection holds one.
+    seats: Semaphore,
+}
+
+impl Server<'_> {
+    /// Waits for one of the connections side by side to be over.
+    async fn seat(&self) -> Option<SemaphorePermit<'_>> {
+        // It is never closed.
+        self.seats.acquire().await.ok()
+    }
 }
 
 /// Parameters that were looked at as a whole.
@@ -126,11 +146,17 @@ pub(crate) async fn run(context: &Context, params: &TlsParams) -> Result<Ending,
         return Err(NotMeasurable::new(format!("{} did not resolve to an address", params.host)));
     };
     let timeout = Duration::from_millis(params.timeout_ms);
-    let mut server = Server { params, name: &checked.name, address: SocketAddr::new(*first, params.port), timeout };
+    // MySQL counts connections that end in the handshake and then blocks their sender: it is asked one thing at a time.
+    let seats = Semaphore::new(if params.spoken_first() == StartTlsProtocol::Mysql { 1 } else { SIDE_BY_SIDE });
+    let address = zone::socket(*first, params.port);
+    let mut server = Server { params, name: &checked.name, address, timeout, seats };
     let tickets = params.resumption.then(Arc::<TicketBox>::default);
     let (handshake, completed) = measure(context, &mut server, &addresses, &checked, tickets.as_ref()).await;
     let connected = !handshake.failure.as_ref().is_some_and(|failure| failure.during == Step::Connect);
     if connected {
+        if is_silent(&handshake) {
+            server.timeout = server.timeout.min(AFTER_SILENCE);
+        }
         further(context, &server, &checked, &handshake, completed.as_ref()).await;
     }
     let expected = handshake.pin.as_ref().is_none_or(|pin| pin.fits);
@@ -182,10 +208,13 @@ async fn measure(
         return (draft.finish(), None);
     }
     let offer = Offer { alpn: &params.alpn, tickets: tickets.cloned(), ..Offer::default() };
+    let socket = SockRef::from(&*connected.stream).try_clone().ok();
     let wire = Box::new(connected.stream);
     let mut secured = handshake::shake_offering(context, wire, &checked.name, &offer, timeout, &mut draft).await;
+    handshake::note_state(socket.as_ref(), &mut draft);
+    drop(socket);
     if let Some(secured) = &mut secured {
-        draft.failure = handshake::late_refusal(secured).await;
+        draft.failure = handshake::late_refusal(secured, connected.took_us).await;
         if let Some(tickets) = tickets.filter(|_| draft.failure.is_none()) {
             draft.tickets = Some(handshake::tickets(secured, tickets).await);
         }
@@ -203,7 +232,7 @@ async fn measure(
     (handshake, Some(completed))
 }
 
-/// The further connections that the parameters ask for, each a fact of its own.
+/// The further connections that the parameters ask for, each a fact of its own. None waits for what another one tells.
 async fn further(
     context: &Context,
     server: &Server<'_>,
@@ -212,28 +241,47 @@ async fn further(
     completed: Option<&Completed>,
 ) {
     let params = server.params;
-    if params.compare_groups {
-        variant::with_classic_groups(context, server).await;
-    }
-    if let Some(completed) = completed {
-        if handshake.tickets.as_ref().is_some_and(|tickets| tickets.count > 0) {
-            variant::with_ticket(context, server, &completed.config).await;
+    let hellos = async {
+        if params.compare_groups {
+            variant::with_classic_groups(context, server).await;
         }
-        if params.revocation {
-            revocation::ask(context, server, &completed.chain).await;
+        for name in &checked.compare_names {
+            variant::with_name(context, server, name.as_ref()).await;
         }
-        let lacks_issuer = handshake.built.as_ref().filter(|built| built.missing_issuer.is_some());
-        if let (true, Some(built)) = (params.fetch_issuers, lacks_issuer) {
-            let last = built.path.last().and_then(|position| usize::try_from(*position).ok()).unwrap_or(0);
-            issuer::fetch(context, &completed.chain, last, server.name, server.timeout).await;
+    };
+    let of_session = async {
+        if let Some(completed) = completed {
+            with_session(context, server, handshake, completed).await;
         }
+    };
+    let support = async {
+        if params.versions || params.ciphers {
+            support::run(context, server).await;
+        }
+    };
+    tokio::join!(hellos, of_session, support);
+}
+
+/// What needs what the check's own handshake left: the session's ticket and the certificates.
+async fn with_session(context: &Context, server: &Server<'_>, handshake: &Handshake, completed: &Completed) {
+    let params = server.params;
+    if handshake.tickets.as_ref().is_some_and(|tickets| tickets.count > 0) {
+        variant::with_ticket(context, server, &completed.config).await;
     }
-    for name in &checked.compare_names {
-        variant::with_name(context, server, name.as_ref()).await;
+    if params.revocation {
+        revocation::ask(context, server, &completed.chain).await;
     }
-    if params.versions || params.ciphers {
-        support::run(context, server).await;
+    let lacks_issuer = handshake.built.as_ref().filter(|built| built.missing_issuer.is_some());
+    if let (true, Some(built)) = (params.fetch_issuers, lacks_issuer) {
+        let last = built.path.last().and_then(|position| usize::try_from(*position).ok()).unwrap_or(0);
+        issuer::fetch(context, &completed.chain, last, server.name, server.timeout).await;
     }
+}
+
+/// The server said nothing to the hello.
+fn is_silent(handshake: &Handshake) -> bool {
+    let failure = handshake.failure.as_ref();
+    failure.is_some_and(|failure| failure.code == FailureCode::TimedOut && failure.during == Step::Handshake)
 }
 
 /// Completed, trusted by the store that decides, and for this name.

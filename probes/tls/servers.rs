@@ -18,6 +18,7 @@ use rustls::server::danger::ClientCertVerifier;
 use rustls_pki_types::{CertificateDer, PrivateKeyDer};
 use std::net::SocketAddr;
 use std::sync::Arc;
+use tokio::io::{AsyncRead, AsyncReadExt};
 use tokio::net::{TcpListener, TcpStream};
 use tokio_rustls::TlsAcceptor;
 
@@ -199,6 +200,12 @@ where
 }
 
 /// A TLS server which gives each connection, once secured, to `serve`.
+/// Says nothing, and stays until the client goes.
+pub(crate) async fn stay<T: AsyncRead + Unpin>(mut stream: T) {
+    let mut sink = [0_u8; 1_024];
+    while stream.read(&mut sink).await.is_ok_and(|count| count > 0) {}
+}
+
 pub(crate) async fn listen_tls<S, F>(address: &str, config: ServerConfig, serve: S) -> SocketAddr
 where
     S: Fn(tokio_rustls::server::TlsStream<TcpStream>) -> F + Send + Sync + 'static,

@@ -1,5 +1,5 @@
 use super::run;
-use super::servers::{Authority, Identity, LOOPBACK, context, listen, listen_tls};
+use super::servers::{Authority, Identity, LOOPBACK, context, listen, listen_tls, stay};
 use crate::context::{Context, Ending};
 use netsonde_contract::failure::{FailureCode, Step};
 use netsonde_contract::kind::TlsParams;
@@ -30,7 +30,7 @@ async fn probe(context: &Context, params: &TlsParams) -> (Ending, Handshake) {
 
 /// The handshake with a server of this identity, asked for by the name.
 async fn against(identity: Identity, name: Option<&str>, given: &[&Authority]) -> (Ending, Handshake) {
-    let address = listen_tls(LOOPBACK, identity.config(), |_| async {}).await;
+    let address = listen_tls(LOOPBACK, identity.config(), stay).await;
     probe(&context(given), &params(address, name)).await
 }
 
@@ -83,7 +83,11 @@ async fn a_slow_start_of_our_own_is_neither_the_handshakes_time_nor_a_wait_of_th
     let address = listen(LOOPBACK, move |stream| {
         seen.store(SLOW_RANDOM.0.load(Ordering::SeqCst), Ordering::SeqCst);
         let acceptor = tokio_rustls::TlsAcceptor::from(Arc::clone(&config));
-        async move { drop(acceptor.accept(stream).await) }
+        async move {
+            if let Ok(stream) = acceptor.accept(stream).await {
+                stay(stream).await;
+            }
+        }
     })
     .await;
     let provider = CryptoProvider { secure_random: &SLOW_RANDOM, ..rustls::crypto::aws_lc_rs::default_provider() };
@@ -136,7 +140,7 @@ async fn silence_before_tls_is_no_silence_of_a_handshake() {
 async fn the_version_before_is_spoken_too() {
     let authority = Authority::new("own");
     let config = authority.issue(&["127.0.0.1"]).config_with(&[&rustls::version::TLS12], Arc::new(rustls::server::NoClientAuth));
-    let address = listen_tls(LOOPBACK, config, |_| async {}).await;
+    let address = listen_tls(LOOPBACK, config, stay).await;
     let (ending, handshake) = probe(&context(&[&authority]), &params(address, None)).await;
     assert_eq!((ending, handshake.protocol.as_deref()), (Ending::AsExpected, Some("TLSv1.2")));
     assert_eq!(handshake.cipher.as_deref(), Some("TLS_ECDHE_ECDSA_WITH_AES_256_GCM_SHA384"));
@@ -191,7 +195,7 @@ async fn a_wrong_name_is_told_apart_from_trust() {
 async fn an_address_is_looked_for_among_the_addresses_and_not_sent_as_a_name() {
     let authority = Authority::new("own");
     for (listen_at, name) in [(LOOPBACK, "127.0.0.1"), ("[::1]:0", "::1")] {
-        let address = listen_tls(listen_at, authority.issue(&[name]).config(), |_| async {}).await;
+        let address = listen_tls(listen_at, authority.issue(&[name]).config(), stay).await;
         let (ending, handshake) = probe(&context(&[&authority]), &params(address, None)).await;
         assert_eq!(ending, Ending::AsExpected, "{handshake:?}");
         assert_eq!((handshake.server_name, handshake.address), (None, address));
@@ -204,7 +208,7 @@ async fn an_address_is_looked_for_among_the_addresses_and_not_sent_as_a_name() {
 async fn a_self_signed_certificate_is_unknown_until_it_is_given_itself() {
     for calls_itself_authority in [false, true] {
         let (identity, pem) = Identity::self_signed(&["shop.test"], calls_itself_authority);
-        let address = listen_tls(LOOPBACK, identity.config(), |_| async {}).await;
+        let address = listen_tls(LOOPBACK, identity.config(), stay).await;
         let (ending, handshake) = probe(&context(&[]), &params(address, Some("shop.test"))).await;
         assert_eq!(ending, Ending::Failed);
         assert!(handshake.chain[0].self_signed);
@@ -284,11 +288,30 @@ async fn closing_and_resetting_within_the_handshake_have_codes_of_their_own() {
 async fn an_alert_is_named() {
     let mut config = Authority::new("own").issue(&["shop.test"]).config();
     config.alpn_protocols = vec![b"other".to_vec()];
-    let address = listen_tls(LOOPBACK, config, |_| async {}).await;
+    let address = listen_tls(LOOPBACK, config, stay).await;
     let (_, handshake) = probe(&context(&[]), &params(address, Some("shop.test"))).await;
     let failure = handshake.failure.unwrap();
     assert_eq!(failure.code, FailureCode::TlsAlert);
     assert!(failure.text.contains("no_application_protocol (120)"), "{}", failure.text);
+}
+
+#[tokio::test]
+async fn a_server_that_ends_the_connection_with_the_handshake_is_not_well() {
+    use tokio::io::AsyncWriteExt;
+    let authority = Authority::new("own");
+    for says_farewell in [false, true] {
+        let config = authority.issue(&["shop.test"]).config();
+        let address = listen_tls(LOOPBACK, config, move |mut stream| async move {
+            if says_farewell {
+                let _ = stream.shutdown().await;
+            }
+        });
+        let (ending, handshake) = probe(&context(&[&authority]), &params(address.await, Some("shop.test"))).await;
+        let failure = handshake.failure.unwrap();
+        assert_eq!((ending, failure.code, failure.during), (Ending::Failed, FailureCode::Closed, Step::Receive));
+        assert!(failure.text.contains("before anything was asked"), "{}", failure.text);
+        assert!(handshake.protocol.is_some() && handshake.trust[0].trusted, "what was agreed on stays");
+    }
 }
 
 #[tokio::test]
@@ -300,7 +323,7 @@ async fn a_server_that_insists_on_a_client_certificate_is_heard_after_the_handsh
     let provider = Arc::new(rustls::crypto::aws_lc_rs::default_provider());
     let verifier = rustls::server::WebPkiClientVerifier::builder_with_provider(Arc::new(roots), provider).build().unwrap();
     let config = identity.config_with(rustls::ALL_VERSIONS, verifier);
-    let address = listen_tls(LOOPBACK, config, |_| async {}).await;
+    let address = listen_tls(LOOPBACK, config, stay).await;
     let (ending, handshake) = probe(&context(&[&authority]), &params(address, Some("shop.test"))).await;
     assert_eq!(ending, Ending::Failed);
     assert!(handshake.failure.unwrap().text.contains("certificate_required (116)"));

@@ -10,6 +10,7 @@
 
 use super::verdict::{Judged, judge};
 use crate::reflect::ReflectorKey;
+use crate::zone;
 use jiff::Timestamp;
 use netsonde_contract::observation::{TrustReason, TrustStore, TrustVerdict};
 use rustls::RootCertStore;
@@ -197,7 +198,7 @@ impl fmt::Debug for Trust {
 /// # Errors
 /// Where the text is neither.
 pub(crate) fn server_name(host: &str) -> Result<ServerName<'static>, String> {
-    ServerName::try_from(host.to_owned()).map_err(|_| format!("{host} cannot be a TLS server name"))
+    ServerName::try_from(zone::without(host).to_owned()).map_err(|_| format!("{host} cannot be a TLS server name"))
 }
 
 #[cfg(test)]

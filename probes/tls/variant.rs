@@ -78,6 +78,7 @@ async fn shake(
     config: &Arc<ClientConfig>,
     draft: &mut Draft<HandshakeVariant>,
 ) {
+    let _seat = server.seat().await;
     let connected = connect::first(context, &[server.address.ip()], server.address.port(), server.timeout).await;
     let mut connected = match connected {
         Ok(connected) => connected,

@@ -26,13 +26,14 @@ mod wire;
 use crate::capability::{require, rights};
 use crate::context::{Context, Ending, NotMeasurable};
 use crate::packet::session::Session;
+use crate::zone;
 use futures_util::future::join_all;
 use netsonde_contract::capability::{Rights, Sight, System, TRACEROUTE_ICMP, TRACEROUTE_SESSION, TRACEROUTE_TCP, TRACEROUTE_UDP};
 use netsonde_contract::failure::{Failure, Step};
 use netsonde_contract::kind::{FlowChoice, TracerouteParams, TracerouteProtocol};
 use netsonde_contract::observation::TraceProtocol;
 use raw::Manner;
-use std::net::{IpAddr, SocketAddr};
+use std::net::IpAddr;
 use trace::Tracing;
 use wire::Wire;
 
@@ -143,7 +144,7 @@ async fn trace(context: &Context, params: &TracerouteParams, target: IpAddr, way
         (TraceProtocol::Tcp, false) => trace_on(tracing, Ok(syn::open(target, params.tcp_port, class))).await,
         (protocol, _) => {
             let session = match protocol {
-                TraceProtocol::TcpSession => match Session::connect(context, SocketAddr::new(target, params.tcp_port)).await {
+                TraceProtocol::TcpSession => match Session::connect(context, zone::socket(target, params.tcp_port)).await {
                     Ok(session) => Some(session),
                     Err(failure) => {
                         tracing.fail(failure);

@@ -13,6 +13,7 @@ use crate::packet::session::Session;
 use crate::packet::socket::{self, MAX_PACKETS_HEARD, RECEIVE_BYTES, asynchronous, take};
 use crate::packet::{Body, Quote, TCP, UDP, parse_v4, parse_v6, word};
 use crate::platform::trace_socket::{What, prepare, receive};
+use crate::zone;
 use netsonde_contract::observation::{Changed, Quoted, TraceClock, TraceIds, TraceProtocol};
 use socket2::{Domain, Protocol, Socket, Type};
 use std::collections::HashMap;
@@ -79,7 +80,7 @@ pub(super) fn open(manner: Manner, source: IpAddr, session: Option<Session>) -> 
         TraceProtocol::Icmp => None,
         TraceProtocol::Udp => {
             let socket = Socket::new(Domain::for_address(SocketAddr::new(target, 0)), Type::DGRAM, Some(Protocol::UDP))?;
-            socket.bind(&SocketAddr::new(source, 0).into())?;
+            socket.bind(&zone::socket(source, 0).into())?;
             prepare(&socket, target, false, false)?;
             Some(asynchronous(socket)?)
         }
@@ -103,9 +104,9 @@ pub(super) fn open(manner: Manner, source: IpAddr, session: Option<Session>) -> 
 /// The address that packets to the target are sent from. Nothing is sent.
 pub(super) fn source_towards(target: IpAddr) -> io::Result<IpAddr> {
     let socket = Socket::new(Domain::for_address(SocketAddr::new(target, 0)), Type::DGRAM, Some(Protocol::UDP))?;
-    socket.connect(&SocketAddr::new(target, 9).into())?;
+    socket.connect(&zone::socket(target, 9).into())?;
     let local = socket.local_addr()?.as_socket();
-    local.map(|local| local.ip()).ok_or_else(|| io::ErrorKind::AddrNotAvailable.into())
+    local.inspect(|local| zone::heard(*local)).map(|local| local.ip()).ok_or_else(|| io::ErrorKind::AddrNotAvailable.into())
 }
 
 fn protocol_number(manner: Manner) -> u8 {
@@ -144,7 +145,7 @@ impl Wire for RawWire {
 
     fn flows(&self) -> Vec<Flow> {
         let Manner { protocol, target, port, .. } = self.manner;
-        let remote = SocketAddr::new(target, port);
+        let remote = zone::socket(target, port);
         match protocol {
             TraceProtocol::Icmp => vec![Flow::Echo { identifier: self.identifier }],
             TraceProtocol::Udp => {
@@ -161,7 +162,7 @@ impl Wire for RawWire {
         let (sent, transport) = self.craft(packet)?;
         let protocol = protocol_number(self.manner);
         let travel = Travel { ttl: packet.ttl, traffic_class: self.manner.class, identification: mark(packet.probe) };
-        let to = SocketAddr::new(self.manner.target, 0).into();
+        let to = zone::socket(self.manner.target, 0).into();
         match craft::ipv4(self.ends, protocol, travel, &transport) {
             Some(whole) => self.sending.send_to(&whole, &to)?,
             None => {
@@ -261,7 +262,7 @@ impl RawWire {
             return Ok(*port);
         }
         let socket = Socket::new(Domain::for_address(SocketAddr::new(self.ends.source, 0)), Type::STREAM, Some(Protocol::TCP))?;
-        socket.bind(&SocketAddr::new(self.ends.source, 0).into())?;
+        socket.bind(&zone::socket(self.ends.source, 0).into())?;
         let port = socket.local_addr()?.as_socket().map(|local| local.port()).ok_or(io::ErrorKind::AddrNotAvailable)?;
         self.ports.insert(flow, (port, socket));
         Ok(port)

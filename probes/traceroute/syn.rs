@@ -9,6 +9,7 @@ use crate::packet::extension;
 use crate::packet::socket::RECEIVE_BYTES;
 use crate::platform::tcp::is_in_progress;
 use crate::platform::trace_socket::{What, prepare, receive};
+use crate::zone;
 use netsonde_contract::observation::{TraceClock, TraceIds, TraceLacks};
 use socket2::{Domain, Protocol, SockRef, Socket, Type};
 use std::collections::HashMap;
@@ -34,7 +35,7 @@ pub(super) struct SynWire {
 }
 
 pub(super) fn open(target: IpAddr, port: u16, class: u8) -> SynWire {
-    SynWire { target: SocketAddr::new(target, port), class, under_way: Vec::new(), ports: HashMap::new(), at_once: Vec::new() }
+    SynWire { target: zone::socket(target, port), class, under_way: Vec::new(), ports: HashMap::new(), at_once: Vec::new() }
 }
 
 impl Wire for SynWire {

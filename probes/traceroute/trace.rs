@@ -227,7 +227,7 @@ impl<'c> Tracing<'c> {
                     self.hear_or(wire, wait).await;
                 }
                 Command::Send { probe, ttl, flow, size } => {
-                    let turn = context.gate.packet(self.target);
+                    let turn = context.gate.packet(self.target, usize::from(size));
                     tokio::pin!(turn);
                     let admitted = loop {
                         if let Some(admitted) = self.hear_or(wire, turn.as_mut()).await {

@@ -9,6 +9,7 @@ use crate::packet::extension;
 use crate::packet::socket::{MAX_PACKETS_HEARD, RECEIVE_BYTES, asynchronous};
 use crate::platform::dont_fragment;
 use crate::platform::trace_socket::{What, prepare, receive};
+use crate::zone;
 use netsonde_contract::observation::{TraceClock, TraceIds, TraceLacks};
 use socket2::{Domain, Protocol, SockRef, Socket, Type};
 use std::io;
@@ -67,7 +68,7 @@ impl Wire for UdpWire {
 
     fn send(&mut self, packet: Packet) -> io::Result<()> {
         set_ttl(&SockRef::from(&self.socket), self.target, packet.ttl)?;
-        let destination = SocketAddr::new(self.target, self.first_port.saturating_add(packet.flow));
+        let destination = zone::socket(self.target, self.first_port.saturating_add(packet.flow));
         let headers = if self.target.is_ipv4() { 28 } else { 48 };
         let mut payload = vec![0; usize::from(packet.size).saturating_sub(headers).max(PAYLOAD)];
         if let Some(tag) = payload.first_chunk_mut() {

@@ -2,6 +2,9 @@
 //!
 //! On Linux its files are closed by Landlock, as far as the kernel has it: it reads, writes below its state directory alone, and executes nothing. Of its
 //! capabilities it keeps the one for raw sockets, where it has it. What was reached is told, and stands in every bundle.
+//!
+//! A process that Landlock binds may look into no other one, so that who owns a socket is hidden from it. The kernel knows no exception from that: whoever wants the
+//! owners leaves the files open ([`Wanted::SocketOwners`]).
 
 use crate::disk::{read_json, write_json};
 use crate::state::StateDirectory;
@@ -13,6 +16,21 @@ use std::sync::OnceLock;
 
 const FILE: &str = "confinement.json";
 
+/// What a process needs to see who owns the sockets of other users' programs (ptrace(2), proc_pid_fd(5)).
+#[cfg(target_os = "linux")]
+const LOOKING: [caps::Capability; 2] = [caps::Capability::CAP_SYS_PTRACE, caps::Capability::CAP_DAC_READ_SEARCH];
+/// The name of the first of them, as a [`Confinement`] has it.
+const MAY_LOOK: &str = "cap_sys_ptrace";
+
+/// What the service is to be able to do.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Wanted {
+    /// As little as possible.
+    Least,
+    /// To see which program owns a socket.
+    SocketOwners,
+}
+
 static REACHED: OnceLock<Confinement> = OnceLock::new();
 
 /// What this process gave up, where it did.
@@ -22,12 +40,13 @@ pub(crate) fn reached() -> Option<Confinement> {
 
 /// Gives up what the service does not need. To be called before there is a second thread: only threads that come later are bound by it. What cannot be
 /// given up is said and costs nothing.
-pub(crate) fn confine(state: &Path) -> Confinement {
-    let capabilities = drop_capabilities().unwrap_or_else(|why| {
+pub(crate) fn confine(state: &Path, wanted: Wanted) -> Confinement {
+    let capabilities = drop_capabilities(wanted).unwrap_or_else(|why| {
         terminal::say(&format!("netsonde: the agent keeps its capabilities: {why}"));
         held()
     });
-    let files = close_files(state).unwrap_or_else(|why| {
+    let closed = if wanted == Wanted::SocketOwners { Ok(None) } else { close_files(state) };
+    let files = closed.unwrap_or_else(|why| {
         terminal::say(&format!("netsonde: the agent's files stay open to it: {why}"));
         None
     });
@@ -54,6 +73,19 @@ pub(crate) fn words(confinement: &Confinement) -> String {
     match confinement.capabilities.as_slice() {
         [] => format!("{files}; no capability"),
         some => format!("{files}; {}", some.join(", ")),
+    }
+}
+
+/// What is lost by it, with what brings it back; nothing where nothing is.
+pub(crate) fn lost(confinement: &Confinement) -> Option<String> {
+    if !cfg!(target_os = "linux") {
+        return None;
+    }
+    let instead = "start it as root with `netsonde agent --socket-owners`, which leaves its files open";
+    match (&confinement.files, confinement.capabilities.iter().any(|name| name == MAY_LOOK)) {
+        (Some(how), _) => Some(format!("{how} hides from it which program owns a socket; to see it, {instead}")),
+        (None, false) => Some(format!("which of other users' programs owns a socket is hidden from it; to see it, {instead}")),
+        (None, true) => None,
     }
 }
 
@@ -91,19 +123,21 @@ fn close_files(state: &Path) -> Result<Option<String>, String> {
 const KEPT: caps::Capability = caps::Capability::CAP_NET_RAW;
 
 #[cfg(target_os = "linux")]
-fn drop_capabilities() -> Result<Vec<String>, String> {
+fn drop_capabilities(wanted: Wanted) -> Result<Vec<String>, String> {
     use caps::{CapSet, CapsHashSet};
     let failed = |error: caps::errors::CapsError| error.to_string();
     let permitted = caps::read(None, CapSet::Permitted).map_err(failed)?;
-    if permitted.iter().all(|capability| *capability == KEPT) {
+    let is_kept =
+        |capability: &caps::Capability| *capability == KEPT || wanted == Wanted::SocketOwners && LOOKING.contains(capability);
+    if permitted.iter().all(is_kept) {
         // Whoever started it has seen to that, as the packaged unit does, and may have closed the way to more.
         return Ok(held());
     }
-    let kept: CapsHashSet = permitted.into_iter().filter(|capability| *capability == KEPT).collect();
+    let kept: CapsHashSet = permitted.into_iter().filter(is_kept).collect();
     // The bounding set takes a right that is given up right after.
     if caps::has_cap(None, CapSet::Effective, caps::Capability::CAP_SETPCAP).map_err(failed)? {
         for capability in caps::runtime::thread_all_supported() {
-            if capability != KEPT {
+            if !is_kept(&capability) {
                 caps::drop(None, CapSet::Bounding, capability).map_err(failed)?;
             }
         }
@@ -130,7 +164,7 @@ fn close_files(_: &Path) -> Result<Option<String>, String> {
 }
 
 #[cfg(not(target_os = "linux"))]
-fn drop_capabilities() -> Result<Vec<String>, String> {
+fn drop_capabilities(_: Wanted) -> Result<Vec<String>, String> {
     Ok(Vec::new())
 }
 
@@ -153,6 +187,41 @@ mod tests {
         assert_eq!(noted(&state), None);
         note(&state, &closed).unwrap();
         assert_eq!(noted(&state), Some(closed));
+    }
+
+    #[test]
+    #[cfg(target_os = "linux")]
+    fn what_is_hidden_is_said_with_the_one_switch_that_shows_it() {
+        let of = |files: Option<&str>, capabilities: &[&str]| {
+            let capabilities = capabilities.iter().map(|name| (*name).to_owned()).collect();
+            lost(&Confinement { files: files.map(str::to_owned), capabilities })
+        };
+        for (files, capabilities) in
+            [(Some("Landlock"), &["cap_sys_ptrace"][..]), (Some("Landlock"), &[]), (None, &["cap_net_raw"])]
+        {
+            assert!(of(files, capabilities).unwrap().contains("netsonde agent --socket-owners"), "{files:?}");
+        }
+        assert_eq!(of(None, &["cap_net_raw", "cap_sys_ptrace"]), None);
+    }
+
+    /// In a thread, which takes what it gave up with it.
+    #[test]
+    #[cfg(target_os = "linux")]
+    fn landlock_hides_the_files_that_another_process_holds() {
+        let folder = tempfile::tempdir().unwrap();
+        let mut other = std::process::Command::new("sleep").arg("60").spawn().unwrap();
+        let held = format!("/proc/{}/fd/0", other.id());
+        let before = std::fs::read_link(&held);
+        let state = folder.path().to_owned();
+        let after = std::thread::spawn(move || close_files(&state).unwrap().map(|_| std::fs::read_link(&held))).join().unwrap();
+        other.kill().unwrap();
+        other.wait().unwrap();
+        let Some(after) = after else {
+            println!("skipped: landlock_hides_the_files_that_another_process_holds: the kernel has no Landlock");
+            return;
+        };
+        assert!(before.is_ok(), "{before:?}");
+        assert_eq!(after.unwrap_err().kind(), io::ErrorKind::PermissionDenied);
     }
 
     /// In a thread, which takes what it gave up with it.
@@ -185,9 +254,12 @@ mod tests {
     #[cfg(target_os = "linux")]
     fn no_capability_but_the_one_for_raw_sockets_is_kept() {
         std::thread::spawn(|| {
-            let kept = drop_capabilities().unwrap();
+            let looking = drop_capabilities(Wanted::SocketOwners).unwrap();
+            let known = ["cap_dac_read_search", "cap_net_raw", "cap_sys_ptrace"];
+            assert!(looking.iter().all(|name| known.contains(&name.as_str())), "{looking:?}");
+            let kept = drop_capabilities(Wanted::Least).unwrap();
             assert!(kept.iter().all(|name| name == "cap_net_raw"), "{kept:?}");
-            assert_eq!(drop_capabilities().unwrap(), kept, "a second time changes nothing");
+            assert_eq!(drop_capabilities(Wanted::Least).unwrap(), kept, "a second time changes nothing");
         })
         .join()
         .unwrap();

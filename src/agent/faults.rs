@@ -3,15 +3,17 @@
 
 use crate::history::{Ring, Wanted};
 use crate::spool::{Chance, Depth, Entry, Link, Queue, Spool, Stage};
-use jiff::Timestamp;
+use crate::state::StateDirectory;
+use jiff::{SignedDuration, Timestamp};
 use netsonde_contract::agent_config::UploadWhen;
+use netsonde_contract::bundle::{self, Contents, Predicate, file_name};
 use netsonde_contract::history::{Sample, Series, Verdict};
 use netsonde_contract::id::BundleId;
 use netsonde_contract::kind::Kind;
 use netsonde_disk::Disk;
 use std::collections::BTreeMap;
 use std::io;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 /// Where the spool lies on the disk.
 pub const SPOOL: &str = "state/spool";
@@ -195,6 +197,49 @@ pub fn waiting(keeper: &Keeper) -> (usize, bool) {
     let mut queue = Queue::default();
     keeper.spool.scan(Depth::Bytes).ready.iter().for_each(|entry| queue.put(entry));
     (queue.len(), queue.next(at(0), Link::default()).is_some())
+}
+
+/// Makes so many more of a bundle that an agent's schedule left in its spool: whole bundles, signed with the agent's own key, each with a number of its own, ready to be
+/// sent. The digest of each file, in lower-case hexadecimal.
+///
+/// # Errors
+/// In words, where there is no such bundle, or the disk refuses.
+pub fn multiply(state: &Path, count: u64) -> Result<Vec<String>, String> {
+    let state = StateDirectory::existing(Some(state)).ok_or("there is no state directory")?;
+    let key = state.signing_key().map_err(|stop| stop.message)?;
+    let spool = state.spool();
+    let scan = spool.scan(Depth::Entries);
+    let found = scan.ready.first().map(|entry| (Stage::Ready, entry)).or(scan.sent.first().map(|entry| (Stage::Sent, entry)));
+    let (stage, model) = found.ok_or("there is no bundle to copy")?;
+    let bytes = spool.read(stage, model).map_err(|error| error.to_string())?;
+    let bundle = bundle::verify(&bytes).map_err(|refusal| refusal.to_string())?;
+    let own = [
+        file_name::MANIFEST,
+        file_name::ENVELOPE,
+        file_name::SSH_SIGNATURE,
+        file_name::SSH_PUBLIC_KEY,
+        file_name::PEM_PUBLIC_KEY,
+        file_name::DIGESTS,
+        file_name::README,
+    ];
+    let files: BTreeMap<_, _> = bundle.files.into_iter().filter(|(name, _)| !own.contains(&name.as_str())).collect();
+    let one = |number: u64| -> Result<String, String> {
+        let locked = state.lock().map_err(|error| error.to_string())?;
+        let sequence = locked.next_number().map_err(|error| error.to_string())?;
+        let predicate = Predicate { sequence: sequence.number, previous: sequence.previous.clone(), ..bundle.predicate.clone() };
+        let packed = bundle::pack(Contents { files: files.clone() }, predicate, &key).map_err(|error| error.to_string())?;
+        let later = SignedDuration::from_millis(i64::try_from(number).unwrap_or_default());
+        let entry = Entry {
+            schedule: model.schedule.clone(),
+            upload: model.upload,
+            made: model.made.and_then(|made| made.checked_add(later).ok()),
+            ..Entry::of(&packed.id, model.file.clone(), &packed.bytes)
+        };
+        spool.put(&entry, &packed.bytes).map_err(|error| error.to_string())?;
+        locked.note_bundle(&packed.id).map_err(|error| error.to_string())?;
+        Ok(entry.sha256)
+    };
+    (1..=count).map(one).collect()
 }
 
 fn id(number: u64) -> BundleId {

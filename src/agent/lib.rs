@@ -61,6 +61,8 @@ mod metrics;
 mod notify;
 /// Orders: decided, kept, taken once.
 mod orders;
+/// That nobody else could have put a file where it is.
+mod others_hands;
 /// System calls of the agent itself.
 mod platform;
 /// The customer's policy on this machine.
@@ -85,6 +87,8 @@ mod service;
 mod service_control;
 /// Bundles on disk: written, ready, sent.
 mod spool;
+/// Orders that this machine repeats.
+mod standing;
 /// The state directory: key, sequence, spool.
 mod state;
 /// What a command that stops says: what was attempted, why it failed, what to do next.

@@ -6,7 +6,7 @@
 use crate::bundling;
 use crate::identity::{Enrolling, Identity, accept, anchor_of};
 use crate::stop::Stop;
-use crate::transport::{Client, Event, Fault, Machine, Next};
+use crate::transport::{Asker, Client, Event, Fault, Machine, Next};
 use crate::upload::Backend;
 use ed25519_dalek::SigningKey;
 use jiff::SignedDuration;
@@ -73,7 +73,7 @@ pub struct Agent {
     identity: Identity,
     anchor: Anchor,
     epochs: Epochs,
-    instance: String,
+    asker: Asker,
     protocol: Protocol,
     link: Option<String>,
     clock: Clock,
@@ -114,7 +114,7 @@ impl Agent {
             identity,
             anchor,
             epochs,
-            instance,
+            asker: Asker::new(instance),
             protocol,
             link,
             clock,
@@ -145,7 +145,7 @@ impl Agent {
     }
 
     async fn check_in(&mut self, hear: &mut impl FnMut(Heard)) -> Event {
-        let about = check_in(&self.epochs.current, &self.instance, self.protocol, self.link.clone());
+        let about = check_in(&self.epochs.current, &self.asker.instance, self.protocol, self.link.clone());
         match self.client.check_in(&about).await {
             Ok(answer) => {
                 self.link = Some(answer.link);
@@ -158,7 +158,8 @@ impl Agent {
     async fn ask(&mut self, wait: u32, hear: &mut impl FnMut(Heard)) -> Event {
         hear(Heard::Asks);
         let began = self.clock.now();
-        let answer = self.client.work(self.cursor, wait, Some(&self.anchor)).await;
+        let asker = self.asker.next();
+        let answer = self.client.work(self.cursor, wait, Some(&self.anchor), &asker).await;
         let held = self.clock.now().saturating_sub(began);
         match answer {
             Ok(work) => {

@@ -9,7 +9,7 @@ use crate::redaction::{Printed, Stream};
 use crate::runner::{self, Journal, Means, Progress, Ran};
 use crate::stop::Stop;
 use crate::terminal;
-use netsonde_contract::document::{Document, Run, SCHEMA};
+use netsonde_contract::document::{Asked, Document, Run, SCHEMA};
 use netsonde_contract::environment::Environment;
 use netsonde_contract::history::History;
 use netsonde_contract::id::{CaseId, CheckId, RunId, TicketId};
@@ -41,6 +41,8 @@ pub(crate) struct Settings {
     pub(crate) ticket: Option<TicketId>,
     /// Capture the run's own packets.
     pub(crate) capture: bool,
+    /// What the run was asked beside its set and targets, for whoever repeats it.
+    pub(crate) asked: Option<Asked>,
     /// Ask further where what was planned leaves several causes possible.
     pub(crate) follow_up: bool,
     pub(crate) bounds: Bounds,
@@ -62,10 +64,12 @@ impl Bounds {
     /// For a person at the keyboard.
     pub(crate) const PERSON: Self = Self { limits: Limits::PERSON, reach: None, at_once: runner::MAX_AT_ONCE };
 
-    fn gate(&self, clock: Clock) -> Gate {
+    /// For a plan, whose own bytes may be fewer.
+    fn gate(&self, plan: &Plan, clock: Clock) -> Gate {
+        let limits = Limits { bytes: plan.bytes.map_or(self.limits.bytes, |bytes| bytes.min(self.limits.bytes)), ..self.limits };
         match &self.reach {
-            Some(reach) => Gate::within(reach.clone(), self.limits, clock),
-            None => Gate::new(self.limits, clock),
+            Some(reach) => Gate::within(reach.clone(), limits, clock),
+            None => Gate::new(limits, clock),
         }
     }
 }
@@ -102,8 +106,13 @@ pub(crate) async fn measure(plan: &Plan, settings: &Settings, interruption: &Int
         }
         _ => (None, None),
     };
-    let means =
-        Means { context: context(settings, clock), measure: runner::with_probes, watcher, at_once: settings.bounds.at_once };
+    let means = Means {
+        context: context(plan, settings, clock),
+        measure: runner::with_probes,
+        watcher,
+        at_once: settings.bounds.at_once,
+    };
+    means.context.names.learn_translators(&means.context.gate).await;
     let capture = settings.capture.then(|| begin_capture(&means.context.gate, &mut journal, &clock)).flatten();
     let mut told = Told {
         progress: settings.watcher.is_none().then(|| Progress::of(plan)),
@@ -158,9 +167,9 @@ impl Began {
 }
 
 /// What the run's checks share: one gate above all.
-pub(crate) fn context(settings: &Settings, clock: Clock) -> Context {
+pub(crate) fn context(plan: &Plan, settings: &Settings, clock: Clock) -> Context {
     Context {
-        gate: Arc::new(settings.bounds.gate(clock)),
+        gate: Arc::new(settings.bounds.gate(plan, clock)),
         clock,
         names: Arc::new(Names::with_origins(settings.origins.clone())),
         trust: Arc::clone(&settings.trust),
@@ -192,6 +201,7 @@ pub(crate) fn conclude(
         took_us: clock.now_us(),
         interrupted: ran.interrupted,
         limits_hit: ran.limits_hit,
+        asked: settings.asked.clone().map(Box::new),
     };
     let document = Document {
         schema: SCHEMA.to_owned(),

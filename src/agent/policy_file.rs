@@ -1,5 +1,6 @@
 //! The customer's `policy.toml` on this machine: where it is, and that nobody else could have written it.
 
+use crate::others_hands;
 use crate::stop::Stop;
 use netsonde_contract::policy::{LocalTime, MAX_BYTES, Policy};
 use std::fs::File;
@@ -28,8 +29,10 @@ pub(crate) fn load(path: &Path) -> Result<Policy, Stop> {
             .map_err(|error| Stop::usage(error.to_string()).next("netsonde policy check tells when it is right")),
         Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(Policy::absent()),
         Err(error) if error.kind() == io::ErrorKind::PermissionDenied && error.get_ref().is_some() => {
-            Err(Stop::usage(format!("the policy {} counts for nothing: {error}", path.display()))
-                .next(format!("chown root {0} && chmod 644 {0}, and the same for its folder", path.display())))
+            Err(Stop::usage(format!("the policy {} counts for nothing: {error}", path.display())).next(format!(
+                "chown root {0} && chmod 644 {0}; and chown root && chmod 755 for each folder on the way to it",
+                path.display()
+            )))
         }
         Err(error) => Err(Stop::usage(format!("the policy {} cannot be read: {error}", path.display()))
             .next("make it readable for the user that netsonde runs as")),
@@ -38,38 +41,11 @@ pub(crate) fn load(path: &Path) -> Result<Policy, Stop> {
 
 fn read(path: &Path) -> io::Result<String> {
     let file = File::open(path)?;
-    refuse_others_hands(path, &file)?;
+    others_hands::refuse(path, &file)?;
     let mut text = String::new();
     // One byte more than may be: the parser tells that it is too long.
     file.take(MAX_BYTES as u64 + 1).read_to_string(&mut text)?;
     Ok(text)
-}
-
-/// The file, as it was opened, and its folder belong to root or to whom netsonde runs as, and nobody else may write them.
-#[cfg(unix)]
-fn refuse_others_hands(path: &Path, file: &File) -> io::Result<()> {
-    use std::os::unix::fs::MetadataExt;
-    const OTHERS_WRITE: u32 = 0o022;
-    let owner = nix::unistd::geteuid().as_raw();
-    let refuse = |what: &str, found: &std::fs::Metadata| {
-        let words = if found.uid() != 0 && found.uid() != owner {
-            format!("{what} belongs to user {}", found.uid())
-        } else if found.mode() & OTHERS_WRITE != 0 {
-            format!("{what} can be written by others (mode {:o})", found.mode() & 0o7777)
-        } else {
-            return Ok(());
-        };
-        Err(io::Error::new(io::ErrorKind::PermissionDenied, words))
-    };
-    refuse("it", &file.metadata()?)?;
-    let folder = path.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new("."));
-    refuse("its folder", &std::fs::metadata(folder)?)
-}
-
-/// Who may write below `ProgramData` is for the access lists there, which the installation sets.
-#[cfg(not(unix))]
-fn refuse_others_hands(_: &Path, _: &File) -> io::Result<()> {
-    Ok(())
 }
 
 /// The time on the clock of the policy's zone; nothing where that zone is unknown here.
@@ -106,7 +82,49 @@ mod tests {
         }
         mode(&path, 0o644);
         mode(folder.path(), 0o777);
-        assert!(load(&path).unwrap_err().message.contains("its folder"));
+        assert!(load(&path).unwrap_err().message.contains("can be written by others (mode 777)"));
+    }
+
+    /// Whoever may write a folder on the way has a policy of their own in its place.
+    #[cfg(unix)]
+    #[test]
+    fn a_link_into_a_folder_of_others_counts_for_nothing() {
+        use std::os::unix::fs::{PermissionsExt, symlink};
+        let mode = |path: &Path, mode| std::fs::set_permissions(path, std::fs::Permissions::from_mode(mode)).unwrap();
+        let root = tempfile::tempdir().unwrap();
+        let folder = |name: &str| {
+            let path = root.path().join(name);
+            std::fs::create_dir_all(&path).unwrap();
+            mode(&path, 0o755);
+            path
+        };
+        let write = |path: &Path| {
+            std::fs::write(path, "[orders]\nremote = \"allow\"\n").unwrap();
+            mode(path, 0o644);
+        };
+        let (own, loose, within) = (folder("own"), folder("loose"), folder("loose/within"));
+        write(&own.join("real.toml"));
+        write(&loose.join("policy.toml"));
+        write(&within.join("policy.toml"));
+        symlink("real.toml", own.join("near.toml")).unwrap();
+        symlink(loose.join("policy.toml"), own.join("file.toml")).unwrap();
+        symlink("../loose/within", own.join("folder")).unwrap();
+        symlink(own.join("real.toml"), loose.join("back.toml")).unwrap();
+        symlink(loose.join("back.toml"), own.join("twice.toml")).unwrap();
+        symlink(own.join("round.toml"), own.join("round.toml")).unwrap();
+        let links = ["near.toml", "file.toml", "folder/policy.toml", "twice.toml"].map(|name| own.join(name));
+        for link in &links {
+            assert_eq!(load(link).unwrap().remote.name(), "allow", "{}", link.display());
+        }
+        for open in [0o777, 0o775] {
+            mode(&loose, open);
+            assert!(load(&links[0]).is_ok(), "nothing on its way is loose");
+            for link in &links[1..] {
+                let stop = load(link).unwrap_err();
+                assert!(stop.message.contains("loose") && stop.message.contains("written by others"), "{stop:?}");
+            }
+        }
+        assert!(load(&own.join("round.toml")).is_err());
     }
 
     #[test]

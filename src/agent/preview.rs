@@ -4,6 +4,7 @@ use crate::follow_up::{MAX_FOLLOW_UPS, MAX_PACKETS};
 use netsonde_contract::kind::Kind;
 use netsonde_contract::redaction::Level;
 use netsonde_contract::set::Plan;
+use netsonde_contract::size;
 use netsonde_contract::ticket::Ticket;
 use netsonde_report::cost::cost;
 use std::fmt::Write;
@@ -17,7 +18,8 @@ pub(crate) fn describe(plan: &Plan, level: Level, ticket: Option<&Ticket>, will_
     if !targets.is_empty() {
         let _ = writeln!(text, "  targets   {}", targets.join(", "));
     }
-    let _ = writeln!(text, "  takes     at most {} s", plan.budget.as_secs_f64());
+    let bytes = plan.bytes.map_or_else(String::new, |bytes| format!(", and sends and receives at most {}", size::words(bytes)));
+    let _ = writeln!(text, "  takes     at most {} s{bytes}", plan.budget.as_secs_f64());
     if let Some(ticket) = ticket {
         let _ = writeln!(text, "  case      {}", ticket.case);
         let _ = writeln!(text, "  ticket    {}, valid until {}", ticket.id, ticket.expires);

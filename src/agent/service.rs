@@ -32,9 +32,9 @@ pub(crate) async fn run(state: StateDirectory, files: Files, interruption: &Inte
     let _lock = claim(&state)?;
     let identity = Home::of(&state).identity()?;
     let orders = orders_as_the_policy_says(&files.policy);
-    let (tell, made) = unbounded_channel();
+    let (tell, words) = unbounded_channel();
     let rounds = Rounds::open(StateDirectory::open(Some(state.path()))?, files.clone(), tell)?;
-    let scheduled = Scheduled { made, uplink: Arc::clone(&rounds.uplink) };
+    let mut scheduled = Scheduled { words, uplink: Arc::clone(&rounds.uplink), reshelved: Arc::clone(&rounds.reshelved) };
     let enrolled = Arc::clone(&rounds.enrolled);
     if identity.is_none() && !rounds.has_work() {
         return Err(Stop::usage(format!(
@@ -46,19 +46,28 @@ pub(crate) async fn run(state: StateDirectory, files: Files, interruption: &Inte
             files.config.display()
         )));
     }
-    if let Some(identity) = &identity {
-        say_whose(identity, &state, orders);
-    }
     terminal::say(&format!("netsonde: schedules of {}: {}", files.config.display(), rounds.describe()));
     let notify = Notify::of_environment();
     notify.ready();
     let orders = async {
-        if identity.is_none() {
-            let Some(identity) = until_enrolled(&state, interruption).await else { return Ok(()) };
-            say_whose(&identity, &state, orders_as_the_policy_says(&files.policy));
+        let mut known = identity.map(|identity| (identity, orders));
+        loop {
+            let (identity, orders) = match known.take() {
+                Some(known) => known,
+                None => {
+                    let Some(identity) = until_enrolled(&state, interruption).await else { return Ok(()) };
+                    enrolled.notify_one();
+                    (identity, orders_as_the_policy_says(&files.policy))
+                }
+            };
+            say_whose(&identity, &state, orders);
+            let state = StateDirectory::open(Some(state.path()))?;
+            if daemon::run(state, files.policy.clone(), &mut scheduled, interruption).await? == daemon::Ended::Interrupted {
+                return Ok(());
+            }
+            // Whoever tells the backend of the schedules has nobody to tell any more.
             enrolled.notify_one();
         }
-        daemon::run(state, files.policy, scheduled, interruption).await
     };
     let rounds = async {
         rounds.run(interruption).await;

@@ -71,6 +71,8 @@ impl Default for Limits {
     }
 }
 
+/// An agent's spool holds no more: so many empty it in a day.
+pub(crate) const MOST_SCHEDULED_BUNDLES: u64 = 16_384;
 /// Bytes a second of a body that has come for a while: a tenth of the slowest link that a part still fits through in time.
 pub(crate) const MIN_BODY_RATE: u64 = 4 * 1024;
 /// A case page shows raw facts of a bundle with this much JSON in its outcomes; more than that no browser scrolls through.

@@ -1,6 +1,7 @@
 //! A table of a TOML text that a person wrote, read key by key; every error knows its line and column.
 
 use crate::config_error::{ConfigError, Source};
+use crate::size;
 use serde_json::Value;
 use std::ops::Range;
 use std::time::Duration;
@@ -117,6 +118,17 @@ impl<'a> Table<'a> {
                 .source
                 .error(value.span(), format!("`{key}` is not a duration"))
                 .with_help("write it as \"10s\" or \"500ms\"")),
+        }
+    }
+
+    /// An amount of bytes, such as "100MB".
+    pub(crate) fn size(&self, key: &str, maximum: u64) -> Result<Option<u64>, ConfigError> {
+        let Some(value) = self.table.get(key) else { return Ok(None) };
+        let text = self.as_text(value, key)?;
+        match size::parse(&text) {
+            Some(bytes) if bytes <= maximum => Ok(Some(bytes)),
+            Some(_) => Err(self.source.error(value.span(), format!("`{key}` is more than {}", size::words(maximum)))),
+            None => Err(self.source.error(value.span(), format!("`{key}` is no amount of bytes")).with_help(size::HELP)),
         }
     }
 

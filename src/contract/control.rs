@@ -69,6 +69,8 @@ pub enum DifferenceAbout {
     Path,
     /// The largest packet that passes to an address.
     Mtu,
+    /// How many of the packets to an address are lost.
+    Loss,
     /// How a check ended, where nothing narrower says why.
     Check,
     #[serde(other)]
@@ -87,6 +89,7 @@ impl DifferenceAbout {
             Self::RoundTrip => "round trip",
             Self::Path => "path",
             Self::Mtu => "largest packet",
+            Self::Loss => "loss",
             Self::Check => "check",
             Self::Other => "other",
         }

@@ -7,6 +7,7 @@ use crate::target::Target;
 use jiff::Timestamp;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
+use std::collections::BTreeMap;
 
 /// The version of [`Document`]'s shape; a new field does not change it, a changed meaning does.
 pub const SCHEMA: &str = "netsonde.run/1";
@@ -47,6 +48,46 @@ pub struct Run {
     /// Bounds that were reached, in words.
     #[serde(default)]
     pub limits_hit: Vec<String>,
+    /// What it was asked beside its set and its targets; none where an older version ran it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub asked: Option<Box<Asked>>,
+}
+
+/// What a run was asked beside its set and targets, as far as it was not left to its defaults: whoever repeats it without measures
+/// something else. It holds no secret.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub struct Asked {
+    /// The set's parameters that were given.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub parameters: BTreeMap<String, String>,
+    /// The statuses that were given as expected.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub expect_status: Vec<String>,
+    /// The name servers that were given in place of the system's, each with its port where one was given.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub resolvers: Vec<String>,
+    /// The time for everything together, where one was given.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub budget_us: Option<u64>,
+    /// The proxy of the targets, given or of the environment, without credentials; `none` where the environment's was declined.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub proxy: Option<String>,
+    /// Files with certificates to trust were given.
+    #[serde(default, skip_serializing_if = "is_false")]
+    pub trust: bool,
+    /// A file with the key that a reflector and this machine share was given.
+    #[serde(default, skip_serializing_if = "is_false")]
+    pub reflector_key: bool,
+    /// A file that names networks was given.
+    #[serde(default, skip_serializing_if = "is_false")]
+    pub networks: bool,
+    /// Nothing was to be asked beyond the set.
+    #[serde(default, skip_serializing_if = "is_false")]
+    pub no_follow_up: bool,
+}
+
+fn is_false(value: &bool) -> bool {
+    !value
 }
 
 /// Which probe set was run: its name and the digest of its exact text.

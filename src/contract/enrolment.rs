@@ -10,7 +10,7 @@ use crate::id::{AgentId, TicketId};
 use crate::pasted::{self, PasteError};
 use crate::pin::Pin;
 use crate::ticket::tag;
-use crate::trust::PublicKey;
+use crate::trust::{PublicKey, fingerprint};
 use base64::Engine;
 use base64::engine::general_purpose::{STANDARD, URL_SAFE_NO_PAD};
 use ed25519_dalek::{SigningKey, VerifyingKey};
@@ -46,6 +46,13 @@ pub struct Enrolment {
     pub receipt_key: VerifyingKey,
     pub expires: Timestamp,
     pub code: EnrolmentCode,
+}
+
+impl Enrolment {
+    /// The two keys that the string pins, as desk and machine both show them to be compared: a line each, the same on either side.
+    pub fn fingerprints(&self) -> String {
+        format!("  root      {}\n  receipts  {}\n", self.root, fingerprint(&self.receipt_key))
+    }
 }
 
 /// The 128 secret bits of an enrolment.

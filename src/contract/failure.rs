@@ -137,6 +137,7 @@ impl FailureCode {
             K::AddrNotAvailable => Self::AddressNotAvailable,
             K::AddrInUse => Self::AddressInUse,
             K::NetworkDown => Self::NetworkDown,
+            K::QuotaExceeded => Self::BudgetExhausted,
             K::OutOfMemory => Self::BuffersExhausted,
             kind => Self::from_errno(error.raw_os_error()).unwrap_or_else(|| Self::Other(format!("{kind:?}").to_lowercase())),
         }

@@ -75,6 +75,8 @@ pub mod reference;
 pub mod request_signature;
 /// Probe sets: the file format, the built-in catalogue, the resolved plan.
 pub mod set;
+/// Amounts of bytes as people write them.
+pub mod size;
 /// What a check is aimed at: a URL, a host and port, a host.
 pub mod target;
 /// Tickets: a one-off invitation to run one set for one case.

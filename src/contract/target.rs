@@ -3,7 +3,7 @@ use crate::internationalized::{readable, to_ascii};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use std::fmt;
-use std::net::IpAddr;
+use std::net::{IpAddr, Ipv6Addr};
 
 /// What a run is aimed at, as a person writes it: `https://shop.example/pay`, `db.example:5432`, `192.0.2.1`, `[2001:db8::1]:443`.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
@@ -12,7 +12,8 @@ pub struct Target {
     pub text: String,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub scheme: Option<Scheme>,
-    /// A host name in ASCII lower case without a final dot, or an address without brackets.
+    /// A host name in ASCII lower case without a final dot, or an address without brackets; a link-local one may have its zone, as in
+    /// `fe80::1%eth0`.
     pub host: String,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub port: Option<u16>,
@@ -119,9 +120,9 @@ impl Target {
         Ok(target)
     }
 
-    /// The host where it is an address.
+    /// The host where it is an address, without its zone.
     pub fn address(&self) -> Option<IpAddr> {
-        self.host.parse().ok()
+        self.host.split('%').next()?.parse().ok()
     }
 
     /// As [`fmt::Display`] has it, and the host as people write it where that is another form.
@@ -137,7 +138,7 @@ impl Target {
         let scheme = self.scheme?;
         let port = self.port.filter(|port| *port != scheme.default_port()).map_or(String::new(), |port| format!(":{port}"));
         let path = self.path.as_deref().unwrap_or("/");
-        Some(format!("{}://{}{port}{path}", scheme.as_str(), bracketed(&self.host)))
+        Some(format!("{}://{}{port}{path}", scheme.as_str(), bracketed(&self.host).replace('%', "%25")))
     }
 }
 
@@ -190,16 +191,20 @@ fn split_port(authority: &str) -> Result<(&str, Option<u16>), &'static str> {
     Ok((host, port))
 }
 
+/// The system would not know where to send.
+const NO_LINK: &str = "it is link-local and names no link: the interface stands behind it, as in fe80::1%eth0";
+
 /// Turns a name beyond ASCII into the form that the network carries, and checks a host name (RFC 1123 section 2.1, with underscores as service names have them) or an address.
 fn normal_host(host: &str) -> Result<String, &'static str> {
     if host.is_empty() {
         return Err("it names no host");
     }
     if let Ok(address) = host.parse::<IpAddr>() {
-        return Ok(address.to_string());
+        let is_on_a_link = matches!(address, IpAddr::V6(v6) if v6.is_unicast_link_local());
+        return if is_on_a_link { Err(NO_LINK) } else { Ok(address.to_string()) };
     }
-    if host.contains(':') && host.contains('%') {
-        return Err("it names a zone of IPv6, such as %eth0, and zones are not supported");
+    if let Some((address, zone)) = host.split_once('%').filter(|(address, _)| address.contains(':')) {
+        return with_zone(address, zone);
     }
     if host.contains(':') {
         return Err("it is not a valid IPv6 address");
@@ -223,6 +228,23 @@ fn normal_host(host: &str) -> Result<String, &'static str> {
         return Err("its host name has an impossible label");
     }
     Ok(name.to_owned())
+}
+
+/// A link-local address with the link that it is on (RFC 4007 section 11): the interface's name or number. In a URL the sign between them
+/// is written `%25` (RFC 6874 section 2), which is taken everywhere.
+fn with_zone(address: &str, zone: &str) -> Result<String, &'static str> {
+    /// Linux' names of interfaces have fewer bytes (IFNAMSIZ), those of Windows are numbers.
+    const MAX_ZONE_BYTES: usize = 15;
+    let Ok(address) = address.parse::<Ipv6Addr>() else { return Err("it is not a valid IPv6 address") };
+    if !address.is_unicast_link_local() {
+        return Err("it names a link, such as %eth0, which only link-local addresses (fe80::…) have");
+    }
+    let zone = zone.strip_prefix("25").filter(|rest| !rest.is_empty()).unwrap_or(zone);
+    let fits = |byte: u8| byte.is_ascii_alphanumeric() || b"._-".contains(&byte);
+    if zone.is_empty() || zone.len() > MAX_ZONE_BYTES || !zone.bytes().all(fits) {
+        return Err("what follows its % is no interface, such as eth0");
+    }
+    Ok(format!("{address}%{zone}"))
 }
 
 /// The last label is a number, decimal or hexadecimal: browsers and resolvers read such a host as an IPv4 address (WHATWG URL,
@@ -251,6 +273,9 @@ mod tests {
             ("db.example.", TargetForm::Host, "db.example"),
             ("http://bücher.example/straße", TargetForm::Url, "http://xn--bcher-kva.example/straße"),
             ("Bücher.example.:53", TargetForm::Endpoint, "xn--bcher-kva.example:53"),
+            ("fe80::1%eth0", TargetForm::Host, "fe80::1%eth0"),
+            ("[FE80::1%25eth0.7]:443", TargetForm::Endpoint, "[fe80::1%eth0.7]:443"),
+            ("http://[fe80::1%2]:8080/", TargetForm::Url, "http://[fe80::1%252]:8080/"),
         ];
         for (text, form, shown) in cases {
             assert_eq!(Target::parse(text, form).unwrap().to_string(), shown, "{text}");
@@ -278,8 +303,11 @@ mod tests {
             ("http://0x7f000001", "IPv4"),
             ("1.2.3.0x4:80", "IPv4"),
             ("shop.1:80", "IPv4"),
-            ("fe80::1%eth0", "zones are not supported"),
-            ("[fe80::1%25eth0]:443", "zones are not supported"),
+            ("2001:db8::1%eth0", "only link-local"),
+            ("[fe80::1%]:443", "no interface"),
+            ("[fe80::1%eth0;x]:443", "no interface"),
+            ("fe80::x%eth0", "not a valid IPv6"),
+            ("[fe80::1]:443", "names no link"),
             ("a b", "white space"),
             ("https://u:p@x/", "password"),
             ("-x.example", "impossible label"),

@@ -126,7 +126,8 @@ async fn revoke(backend: &Backend, id: &str, yes: bool) -> Result<(), Stop> {
     }
     backend.tell("ending the enrolment", Method::POST, &path::agent_revoke(&agent.id), &serde_json::json!({})).await?;
     terminal::output(&format!(
-        "Agent {}{host} is no longer enrolled. To come back it needs a new enrolment string.\n",
+        "Agent {}{host} is no longer enrolled; its orders are over, schedules too, with its next request. To come back it needs a key of its own \
+         (netsonde identity forget --copy, on the machine) and a new enrolment string.\n",
         agent.id.short()
     ))
 }

@@ -1,6 +1,6 @@
 use netsonde_contract::api::MAX_TICKET_SECONDS;
 
-const UNITS: [(char, u64); 4] = [('m', 60), ('h', 3600), ('d', 24 * 3600), ('w', 7 * 24 * 3600)];
+const UNITS: [(char, u64); 5] = [('s', 1), ('m', 60), ('h', 3600), ('d', 24 * 3600), ('w', 7 * 24 * 3600)];
 
 /// Seconds of a ticket's life, or what is wrong with it.
 pub(crate) fn ticket_seconds(text: &str) -> Result<u64, String> {
@@ -9,7 +9,7 @@ pub(crate) fn ticket_seconds(text: &str) -> Result<u64, String> {
 
 /// Seconds of a time such as `30m`, `12h`, `7d` or `2w`, of at most `most`, or what is wrong with it.
 pub(crate) fn seconds(text: &str, what: &str, most: u64) -> Result<u64, String> {
-    let written = format!("`{text}` is no time: write it as a number and m, h, d or w, such as 12h or 7d");
+    let written = format!("`{text}` is no time: write it as a number and s, m, h, d or w, such as 12h or 7d");
     let split = text.char_indices().next_back().map(|(at, unit)| (&text[..at], unit));
     let (number, unit) = split.ok_or_else(|| written.clone())?;
     let (_, seconds) = UNITS.into_iter().find(|(letter, _)| *letter == unit).ok_or_else(|| written.clone())?;

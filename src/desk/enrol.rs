@@ -55,14 +55,15 @@ async fn string(backend: &Backend, own: &Organisation, wish: &EnrolWish, format:
         if wish.uses == 1 { "once".to_owned() } else { format!("{} times", wish.uses) },
         table::moment(enrolment.expires)
     ));
-    terminal::output(&message(&enrolment, &receipt, &text))
+    terminal::output(&message(&enrolment, &text))
 }
 
 /// What goes to the customer.
-fn message(enrolment: &Enrolment, receipt: &str, text: &str) -> String {
+fn message(enrolment: &Enrolment, text: &str) -> String {
     let mut message = format!(
-        "Please run one command on the machine that is to be enrolled with {}. It shows two fingerprints; they must be these:\n\n    root      {}\n    receipts  {receipt}\n\n",
-        enrolment.organisation, enrolment.root
+        "Please run one command on the machine that is to be enrolled with {}. It shows two fingerprints; they must be these:\n\n{}\n",
+        enrolment.organisation,
+        enrolment.fingerprints()
     );
     for (system, command) in COMMANDS {
         message += &format!("{system}:\n\n    {command} {text}\n\n");
@@ -74,7 +75,7 @@ fn message(enrolment: &Enrolment, receipt: &str, text: &str) -> String {
 
 /// The string's parts from the desk's own pinned root, with a code that is still missing.
 fn compose(backend: &Backend, own: &Organisation, expires: Timestamp) -> Result<Enrolment, Stop> {
-    let list = own.anchor.live_list(clock::now()).map_err(|error| {
+    let list = own.live_list(clock::now()).map_err(|error| {
         Stop::failed(format!("no agent could follow the organisation: {error}"))
             .next("netsonde-desk org sign-list, then org publish")
     })?;
@@ -142,8 +143,10 @@ mod tests {
         assert_eq!(read.root, own.fingerprint);
         assert_eq!(Some(&read.receipt_key), own.anchor.receipt_keys().next());
         let receipt = fingerprint(&read.receipt_key);
-        let message = message(&enrolment, &receipt, "nse1_abc");
-        for expected in [own.fingerprint.as_str(), &receipt, "sudo netsonde enroll nse1_abc", "Windows"] {
+        let message = message(&enrolment, "nse1_abc");
+        for expected in
+            [own.fingerprint.as_str(), &receipt, &enrolment.fingerprints(), "sudo netsonde enroll nse1_abc", "Windows"]
+        {
             assert!(message.contains(expected), "{expected} in {message}");
         }
         let wish = EnrolWish { uses: 1, labels: Vec::new(), hours: 72, request: None, yes: true };

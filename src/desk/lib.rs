@@ -65,8 +65,8 @@ use std::ffi::OsString;
 use std::process::ExitCode;
 use stop::Stop;
 
-/// Runs one command line, the program's name first, and says how it went: 0 done, 1 not done, 2 the command line is wrong, 4 an agent
-/// refused an order.
+/// Runs one command line, the program's name first, and says how it went: 0 done, 1 not done, 2 the command line is wrong, 3 an order is
+/// signed and needs more signatures before it is submitted, 4 an agent refused an order.
 pub fn run(arguments: impl IntoIterator<Item = OsString>) -> ExitCode {
     let arguments = match Arguments::try_parse_from(arguments) {
         Ok(arguments) => arguments,

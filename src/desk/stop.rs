@@ -2,7 +2,8 @@
 pub(crate) const FAILED: u8 = 1;
 /// The command line cannot be used.
 pub(crate) const USAGE: u8 = 2;
-
+/// The order is signed and was not submitted: more engineers must sign it.
+pub(crate) const NOT_SUBMITTED: u8 = 3;
 /// An agent refused the order.
 pub(crate) const REFUSED: u8 = 4;
 

@@ -77,6 +77,19 @@ pub(crate) fn confirm(question: &str) -> Result<bool, Stop> {
         .map_err(|error| Stop::failed(format!("reading the answer failed: {error}")).next("run the command again"))
 }
 
+/// The answer to a question, or what is offered where the person just presses Enter; none where there is nobody to ask.
+pub(crate) fn ask(question: &str, offered: &str) -> Result<Option<String>, Stop> {
+    if !(io::stdin().is_terminal() && io::stderr().is_terminal()) {
+        return Ok(None);
+    }
+    let answer: String = dialoguer::Input::new()
+        .with_prompt(question)
+        .default(offered.to_owned())
+        .interact_text()
+        .map_err(|error| Stop::failed(format!("reading the answer failed: {error}")).next("run the command again"))?;
+    Ok(Some(answer))
+}
+
 pub(crate) fn output_colour() -> bool {
     anstream::AutoStream::choice(&io::stdout()) != anstream::ColorChoice::Never
 }

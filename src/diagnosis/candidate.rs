@@ -1,6 +1,7 @@
 use crate::spot::Spot;
 use netsonde_contract::finding::{NextStep, Place, Rejected, Severity, Who};
 use netsonde_contract::id::ObservationId;
+use std::net::IpAddr;
 
 /// What one rule proposes for one place. The engine turns those that stand into findings.
 #[derive(Clone, Debug, PartialEq)]
@@ -17,6 +18,9 @@ pub(crate) struct Candidate {
     pub(crate) settled_by: Option<String>,
     /// What it is about; a failed check with a symptom within it is explained by it.
     pub(crate) about: Vec<Spot>,
+    /// Addresses that it finds out of reach, whatever is between: a fault of the way to all of them is what it follows from, though it
+    /// is met earlier.
+    pub(crate) towards: Vec<IpAddr>,
     /// Nothing gets through there, so that every later layer at the same spot is a consequence.
     pub(crate) stops: bool,
 }
@@ -33,6 +37,7 @@ impl Candidate {
             next_step: NextStep { who: Who::Support, action: String::new() },
             settled_by: None,
             about: Vec::new(),
+            towards: Vec::new(),
             stops: false,
         }
     }
@@ -46,6 +51,12 @@ impl Candidate {
         if !self.about.contains(&spot) {
             self.about.push(spot);
         }
+        self
+    }
+
+    /// It follows from whatever keeps packets from these addresses.
+    pub(crate) fn towards(mut self, addresses: impl IntoIterator<Item = IpAddr>) -> Self {
+        self.towards = addresses.into_iter().collect();
         self
     }
 

@@ -24,6 +24,9 @@ const FETCH: &str =
     "leave to fetch the issuer's certificate from the address that the server's own names: netsonde run tls --param fetch=true";
 const AT_TARGET: &str = "a look at the target itself, or a connection to it from its own network";
 const RESET_TTL: &str = "show how many routers the reset passed";
+const SYNS_LEAVE: &str = "show whether its connections leave this machine";
+const IN_THE_SERVER: &str =
+    "a look at the server: `ss -ltn` shows Recv-Q at Send-Q where its queue is full, and its own firewall counts what it drops";
 const CONTROL: &str = "another name server to compare with, one that is not on the same way";
 
 /// By cause and neighbour; of several lines the first that was missing counts. What is not here is settled as the rule itself says.
@@ -31,6 +34,9 @@ const TABLE: &[(&str, &str, Needs)] = &[
     ("tcp.refused", "tcp.rejected_by_middlebox", RawSockets(RESET_TTL)),
     ("tcp.refused", "tcp.rejected_by_middlebox", Other("a connection to the port from the target's own network")),
     ("tcp.refused", "host.firewall_local", OwnFilter),
+    ("tcp.filtered", "host.firewall_local", RawSockets(SYNS_LEAVE)),
+    ("tcp.filtered", "host.firewall_local", OwnFilter),
+    ("tcp.filtered", "tcp.accept_queue_full", Other(IN_THE_SERVER)),
     ("tcp.reset_midstream", "tcp.idle_timeout", RawSockets(RESET_TTL)),
     ("tcp.snat_exhausted", "host.ephemeral_ports_exhausted", Other("as many connections from a machine behind another gateway")),
     (
@@ -75,7 +81,16 @@ pub(crate) fn remaining(
     };
     // What is wrong with a name server is no neighbour of what was seen elsewhere.
     let is_near = |neighbour: &&&str| cause::area(neighbour) != "dns" || rule.area() == "dns" || place.resolver.is_some();
-    rule.neighbours.iter().filter(is_near).filter(is_open).filter_map(of).collect()
+    // A handshake of TLS that hangs is no neighbour of a page without TLS, a limit on pings none of questions over UDP, and a listen queue one
+    // of what is seen at a port only.
+    let plain = place.url.as_deref().is_some_and(|url| url.starts_with("http://"));
+    let is_there = |neighbour: &&&str| match **neighbour {
+        "tls.handshake_timeout" => !plain,
+        "path.icmp_rate_limited" => place.resolver.is_none(),
+        "tcp.accept_queue_full" => rule.area() == "tcp" || place.port.is_some(),
+        _ => true,
+    };
+    rule.neighbours.iter().filter(is_near).filter(is_there).filter(is_open).filter_map(of).collect()
 }
 
 fn would_take(cause: &str, neighbour: &str, environment: &Environment) -> Option<String> {
@@ -136,7 +151,8 @@ mod tests {
         let scene = Scene::new("shop.example")
             .check(Kind::Tcp, [silent("192.0.2.1:443"), silent("192.0.2.1:443"), silent("192.0.2.1:443")])
             .check(Kind::Icmp, [echo("192.0.2.1", &[9_000])]);
-        assert!(scene.finds("tcp.filtered").could_not_separate.is_empty());
+        let open = scene.finds("tcp.filtered").could_not_separate;
+        assert!(open.iter().all(|open| open.cause != "path.blackhole" && open.cause != "tcp.refused"), "{open:?}");
         let silent = Scene::new("shop.example")
             .check(Kind::Tcp, [silent("192.0.2.1:443")])
             .check(Kind::Traceroute, trace("192.0.2.1", &["10.0.1.1", "*"]));

@@ -63,6 +63,9 @@ def build_network():
 
 
 def remove_network():
+    # Whoever asks again while it ends leaves nothing behind either.
+    for asked in (signal.SIGTERM, signal.SIGHUP, signal.SIGINT):
+        signal.signal(asked, signal.SIG_IGN)
     for name in (NEAR, FAR):
         run("ip", "netns", "delete", name, check=False)
 
@@ -255,6 +258,9 @@ def main():
         sys.exit(f"{netsonde} is no program: cargo build --release -p netsonde-agent builds it, or give --netsonde FILE")
     if os.geteuid() != 0:
         sys.exit("network namespaces need root")
+    # A signal ends the run as an error does, so that the namespaces go with it.
+    for asked in (signal.SIGTERM, signal.SIGHUP):
+        signal.signal(asked, lambda number, _: sys.exit(128 + number))
     tools = {"netsonde": by_netsonde(netsonde, "auto"), "netsonde portable": by_netsonde(netsonde, "portable"), "ping": by_ping}
     if shutil.which("fping"):
         tools["fping"] = by_fping

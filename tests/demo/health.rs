@@ -82,7 +82,11 @@ async fn delivered(stage: &Stage, agent: &Agent) -> Result<()> {
 async fn evidence(stage: &Stage, agent: &Agent) -> Result<()> {
     let folder: PathBuf = stage.folder().join("exported");
     std::fs::create_dir_all(&folder).context("making a folder")?;
-    agent.netsonde(stage, &["spool", "export", "--all", "--to", &folder.to_string_lossy()]).await?;
+    // `--all` is what waits; this one was delivered.
+    let listed = agent.netsonde(stage, &["spool", "list"]).await?;
+    let line = listed.lines().find(|line| line.contains("delivered")).context("the bundle is not on the list")?;
+    let bundle = line.split_whitespace().next().context("the line names no bundle")?;
+    agent.netsonde(stage, &["spool", "export", bundle, "--to", &folder.to_string_lossy()]).await?;
     let file = std::fs::read_dir(&folder).context("reading the folder")?.flatten().next().context("nothing was exported")?.path();
     let sent = bundle::verify(&std::fs::read(&file).context("reading the bundle")?).context("the bundle is not intact")?;
     let scheduled = sent.predicate.scheduled.context("the bundle does not say why it was made")?;

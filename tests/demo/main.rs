@@ -11,11 +11,13 @@ use clap::Parser;
 use netsonde_contract::document::Document;
 use netsonde_contract::finding::Severity;
 use netsonde_tests::certificates::{Flaw, Pki};
+use netsonde_tests::programs::program;
 use netsonde_tests::servers::{self, Server};
 use netsonde_tests::stage::{Backend, Stage};
 use std::net::{Ipv4Addr, SocketAddr};
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
+use std::time::Duration;
 
 /// Starts a support backend, makes a ticket, runs the `web` probe set on it against the targets, uploads the signed bundle, verifies it
 /// and shows where the case can be read.
@@ -55,8 +57,7 @@ async fn main() -> Result<ExitCode> {
 }
 
 async fn show(arguments: &Arguments) -> Result<ExitCode> {
-    println!("Building the three programs …");
-    build().await?;
+    have_programs().await?;
     if arguments.remote {
         return show_remote(arguments).await;
     }
@@ -119,11 +120,47 @@ async fn endpoint(pki: &Pki, flaw: Flaw) -> Result<Server> {
     servers::serve_https(SocketAddr::from((Ipv4Addr::LOCALHOST, 0)), config).await
 }
 
-/// Builds the programs, which `cargo run` does not: they belong to other packages.
+/// The programs that the demo shows, which belong to other packages.
+const PROGRAMS: [&str; 3] = ["netsonde", "netsonde-desk", "netsonde-backend"];
+/// One build links the programs one after the other; what is older than the demo by more was built from something else.
+const ONE_BUILD: Duration = Duration::from_secs(15 * 60);
+
+/// Uses the programs beside this one, of the same build. Where one is missing, it builds all three, which `cargo run` does not.
+async fn have_programs() -> Result<()> {
+    let missing: Vec<&str> = PROGRAMS.into_iter().filter(|name| program(name).is_err()).collect();
+    if !missing.is_empty() {
+        println!("Building the programs, since there is no {} beside this one …", missing.join(", no "));
+        build().await?;
+    }
+    let first = program(PROGRAMS[0])?;
+    println!("The programs are those in {}", first.parent().unwrap_or(&first).display());
+    let changed = |path: &Path| path.metadata().and_then(|metadata| metadata.modified()).ok();
+    let own = std::env::current_exe().ok().and_then(|own| changed(&own));
+    for name in PROGRAMS {
+        let age = own.zip(changed(&program(name)?)).and_then(|(own, built)| own.duration_since(built).ok());
+        if let Some(age) = age.filter(|age| *age > ONE_BUILD) {
+            println!("  {name} is {} min older than this demo: cargo build --workspace --bins", age.as_secs() / 60);
+        }
+    }
+    Ok(())
+}
+
+/// Builds them as this program was built, and where it lies.
 async fn build() -> Result<()> {
+    let own = std::env::current_exe().context("finding this program's own path")?;
+    let folder = own.parent().context("this program lies in no folder")?;
+    let profile = match folder.file_name().and_then(|name| name.to_str()) {
+        Some("debug") | None => "dev",
+        Some(other) => other,
+    };
     let cargo = std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into());
     let mut command = tokio::process::Command::new(cargo);
-    command.args(["build", "--quiet", "--workspace", "--bins"]).current_dir(Path::new(env!("CARGO_MANIFEST_DIR")).join(".."));
+    command.args(["build", "--quiet", "--profile", profile]);
+    for name in ["netsonde-agent", "netsonde-desk", "netsonde-backend"] {
+        command.args(["--package", name]);
+    }
+    command.arg("--bins").arg("--target-dir").arg(folder.parent().unwrap_or(folder));
+    command.current_dir(Path::new(env!("CARGO_MANIFEST_DIR")).join(".."));
     if !command.status().await.context("running cargo build")?.success() {
         bail!("cargo build failed; its messages are above");
     }

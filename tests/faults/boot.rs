@@ -78,7 +78,7 @@ pub(crate) async fn run() -> Result<Tally> {
     std::fs::write(machine.file("policy.toml"), "version = 1\n[orders]\nremote = \"deny\"\n").context("writing")?;
     machine.resolve(true)?;
     let policy = machine.file("policy.toml").to_string_lossy().into_owned();
-    let enrolled = machine.netsonde(&["enroll", &string, "--policy", &policy])?.output().await.context("enrolling")?;
+    let enrolled = machine.netsonde(&["enroll", "--yes", &string, "--policy", &policy])?.output().await.context("enrolling")?;
     if !enrolled.status.success() {
         let said = String::from_utf8_lossy(&enrolled.stderr).into_owned();
         if enrolled.status.code() == Some(99) || said.contains("Operation not permitted") {

@@ -2,8 +2,12 @@
 //! lost; anything lost, twice there, or not tried is a failure.
 #![expect(clippy::print_stdout, reason = "what the suite prints is what it is for")]
 
+/// Ten thousand bundles that wait, delivered by the real agent.
+mod backlog;
 /// A machine whose names do not resolve when it starts.
 mod boot;
+/// The clocks of a process that runs, moved for it alone.
+mod clocks;
 /// Ten thousand bundles that wait.
 mod crowd;
 /// What writes to a disk, cut at each of its steps.
@@ -14,12 +18,16 @@ mod damage;
 mod disks;
 /// The backend on a disk that becomes full.
 mod full;
+/// Clocks that jump, and a machine that sleeps.
+mod jumps;
 /// The real programs, killed at random times.
 mod kills;
 /// The agent's spool on a disk that is cut at every step.
 mod model;
 /// Paths that are cut, and answers that are no backend's.
 mod paths;
+/// A backend that is asked to end while uploads are under way.
+mod restarts;
 /// The agent's flight recorder on a disk that is cut at every step.
 mod ring;
 /// What was done, and what came of it.
@@ -67,6 +75,12 @@ enum Part {
     Boot,
     /// Ten thousand bundles that wait
     Crowd,
+    /// Ten thousand bundles that wait, delivered by the real agent to the real backend
+    Backlog,
+    /// Clocks that are set by hours, and eight hours of sleep, under the real agent
+    Jumps,
+    /// A real backend that is asked to end while uploads are under way
+    Restarts,
 }
 
 fn main() -> ExitCode {
@@ -121,6 +135,21 @@ fn run(arguments: &Arguments) -> Result<Tally> {
         let boot = runtime.block_on(boot::run())?;
         println!("a name server that is dead at boot: {boot}");
         tally.add(boot);
+    }
+    if matches!(arguments.part, None | Some(Part::Restarts)) {
+        let restarts = runtime.block_on(restarts::run())?;
+        println!("a backend that is asked to end: {restarts}");
+        tally.add(restarts);
+    }
+    if matches!(arguments.part, None | Some(Part::Jumps)) {
+        let jumps = runtime.block_on(jumps::run())?;
+        println!("clocks that jump, and sleep: {jumps}");
+        tally.add(jumps);
+    }
+    if matches!(arguments.part, None | Some(Part::Backlog)) {
+        let backlog = runtime.block_on(backlog::run(if arguments.quick { 500 } else { 10_000 }))?;
+        println!("a backlog: {backlog}");
+        tally.add(backlog);
     }
     if matches!(arguments.part, None | Some(Part::Kills)) {
         let wanted = arguments.kills.unwrap_or(if arguments.quick { 60 } else { 1_000 });

@@ -20,6 +20,8 @@ mod remote_page;
 mod remote_pair;
 /// The way to the backend leads through a proxy that asks for a sign-in and looks into TLS.
 mod remote_proxy;
+/// An order that is a schedule.
+mod remote_schedules;
 /// One agent answers another under one order, with each direction's loss, delay and MTU.
 mod remote_serving;
 /// What a machine measures by itself.

@@ -64,12 +64,40 @@ async fn a_copied_machine_is_noticed_gets_no_order_and_is_told_apart() {
     let made = remote::desk(stage, &backend, &["enrol", "--format", "json"]).await.unwrap();
     let made: serde_json::Value = serde_json::from_str(&made).unwrap();
     let policy = copied.policy().to_string_lossy().into_owned();
-    copied.netsonde(stage, &["enroll", made["enrolment"].as_str().unwrap(), "--policy", &policy]).await.unwrap();
+    copied.netsonde(stage, &["enroll", "--yes", made["enrolment"].as_str().unwrap(), "--policy", &policy]).await.unwrap();
     copied.id = copied.own_id(stage).await.unwrap();
     assert_ne!(copied.id, original.id);
     copied.start(stage).unwrap();
     copied.until_online(stage, &backend).await.unwrap();
     assert!(!listed(stage, &backend, &original).await.cloned && !listed(stage, &backend, &copied).await.cloned);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_copy_that_runs_beside_the_original_is_noticed_within_a_minute() {
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let target = listener.local_addr().unwrap().to_string();
+    let (world, backend) = founded("C-3", std::slice::from_ref(&target)).await;
+    let stage = &world.stage;
+    let mut original = machine(&world, &backend, "oslo", ALLOW).await;
+    // Restarts alone make no copy of a machine.
+    for _ in 0..4 {
+        original.kill().await.unwrap();
+        original.start(stage).unwrap();
+        original.until_online(stage, &backend).await.unwrap();
+    }
+    assert!(!listed(stage, &backend, &original).await.cloned, "{}", original.log());
+    copy(&stage.folder().join("oslo"), &stage.folder().join("copy"));
+    let mut copied = Agent::on(stage, "copy", ALLOW, Some(&world.root)).unwrap();
+    copied.start(stage).unwrap();
+    let noticed = async {
+        while !listed(stage, &backend, &original).await.cloned {
+            tokio::time::sleep(Duration::from_millis(200)).await;
+        }
+    };
+    tokio::time::timeout(Duration::from_secs(60), noticed).await.expect("the copy is noticed");
+    for agent in [&original, &copied] {
+        agent.until_says("Another machine uses this agent's identity").await.unwrap();
+    }
 }
 
 #[tokio::test(flavor = "multi_thread")]

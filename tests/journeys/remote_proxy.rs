@@ -2,6 +2,7 @@ use super::remote::ALLOW;
 use super::world::World;
 use netsonde_contract::api::fleet::DeliveryState as State;
 use netsonde_contract::enrolment::Enrolment;
+use netsonde_contract::pin::Pin;
 use netsonde_tests::certificates::Flaw;
 use netsonde_tests::programs::program;
 use netsonde_tests::remote;
@@ -28,9 +29,14 @@ async fn office() -> (World, Backend, Server, Seen) {
 
 /// `netsonde` on a machine that has nothing but this proxy, and trusts the authority that the proxy signs with.
 fn netsonde(world: &World, proxy: &str, arguments: &[&str]) -> Command {
+    by_policy(world, proxy, ALLOW, arguments)
+}
+
+/// The same with a policy of its own.
+fn by_policy(world: &World, proxy: &str, text: &str, arguments: &[&str]) -> Command {
     let mut command = Command::new(program("netsonde").unwrap());
     let policy = world.stage.folder().join("policy.toml");
-    std::fs::write(&policy, ALLOW).unwrap();
+    std::fs::write(&policy, text).unwrap();
     command.args(arguments).arg("--policy").arg(policy).arg("--state-dir").arg(world.stage.folder().join("state"));
     for variable in ["http_proxy", "HTTP_PROXY", "all_proxy", "ALL_PROXY", "no_proxy", "NO_PROXY", "HTTPS_PROXY"] {
         command.env_remove(variable);
@@ -53,7 +59,7 @@ async fn an_agent_behind_a_proxy_that_asks_for_a_sign_in_and_looks_into_tls_gets
     let (world, backend, proxy, seen) = office().await;
     let proxy = format!("http://asha:s3cret@{}", proxy.address);
     let string = string(&world, &backend).await;
-    let enrolled = netsonde(&world, &proxy, &["enroll", &string]).output().await.unwrap();
+    let enrolled = netsonde(&world, &proxy, &["enroll", "--yes", &string]).output().await.unwrap();
     assert!(enrolled.status.success(), "{}", remote::said(&enrolled));
     let mut agent = netsonde(&world, &proxy, &["agent"]);
     let _agent = agent.stdout(Stdio::null()).stderr(Stdio::null()).spawn().unwrap();
@@ -76,14 +82,51 @@ async fn a_wrong_sign_in_at_the_proxy_is_said_and_so_is_an_authority_that_is_not
     let (world, backend, proxy, seen) = office().await;
     let string = string(&world, &backend).await;
     let stranger = format!("http://asha:wrong@{}", proxy.address);
-    let refused = netsonde(&world, &stranger, &["enroll", &string]).output().await.unwrap();
+    let refused = netsonde(&world, &stranger, &["enroll", "--yes", &string]).output().await.unwrap();
     let said = remote::said(&refused);
     assert!(!refused.status.success() && said.to_lowercase().contains("proxy"), "{said}");
     let known = format!("http://asha:s3cret@{}", proxy.address);
     let nobody = world.stage.folder().join("nobody.pem");
     std::fs::write(&nobody, netsonde_tests::certificates::Pki::new().unwrap().root_pem()).unwrap();
-    let refused = netsonde(&world, &known, &["enroll", &string]).env("SSL_CERT_FILE", nobody).output().await.unwrap();
+    let refused = netsonde(&world, &known, &["enroll", "--yes", &string]).env("SSL_CERT_FILE", nobody).output().await.unwrap();
     let said = remote::said(&refused);
     assert!(!refused.status.success() && said.contains("next:"), "{said}");
     assert!(seen.lock().unwrap().is_empty(), "nothing was asked of whom the agent does not trust");
+}
+
+/// The backend has a key of its own, which the enrolment names; the proxy shows another.
+#[tokio::test(flavor = "multi_thread")]
+async fn whether_a_proxy_may_stand_in_for_the_backends_own_key_is_for_the_policy() {
+    let (world, backend, proxy, seen) = office().await;
+    let pin = Pin::of_public_key_info(b"the backend's own");
+    let plain = Enrolment::parse(&string(&world, &backend).await).unwrap();
+    let pinned = Enrolment { tls_pin: Some(pin.clone()), ..plain }.encode().to_string();
+    let proxy = format!("http://asha:s3cret@{}", proxy.address);
+    let refused = netsonde(&world, &proxy, &["enroll", "--yes", &pinned]).output().await.unwrap();
+    let said = remote::said(&refused);
+    assert!(!refused.status.success() && said.contains("upload.accept_inspection = true"), "{said}");
+    assert!(seen.lock().unwrap().is_empty(), "nothing was asked of whom the enrolment does not name");
+
+    let accepts = format!("{ALLOW}[upload]\naccept_inspection = true\n");
+    let enrolled = by_policy(&world, &proxy, &accepts, &["enroll", "--yes", &pinned]).output().await.unwrap();
+    assert!(enrolled.status.success(), "{}", remote::said(&enrolled));
+    let mut agent = by_policy(&world, &proxy, &accepts, &["agent"]);
+    let mut agent = agent.stdout(Stdio::null()).stderr(Stdio::null()).spawn().unwrap();
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let target = listener.local_addr().unwrap().to_string();
+    world.stage.ticket(&backend, "R-9", "port", std::slice::from_ref(&target)).await.unwrap();
+    let wanted = ["port", "--label", "name=oslo", "--target", &target, "--case", "R-9"];
+    let id = remote::trigger(&world.stage, &backend, &wanted).await.unwrap();
+    remote::until(&world.stage, &backend, &id, State::Uploaded).await.unwrap();
+
+    let audit = std::fs::read_to_string(world.stage.folder().join("state/audit.jsonl")).unwrap();
+    let line = |what: &str| audit.lines().find(|line| line.contains(what)).unwrap_or_else(|| panic!("{what}: {audit}"));
+    assert!(line("\"enrolled\"").contains(&pin.to_string()), "{audit}");
+    assert!(line("inspection_accepted").contains("upload.accept_inspection"), "{audit}");
+    agent.kill().await.unwrap();
+    // Without the key it asks nobody: the pin was kept.
+    let before = seen.lock().unwrap().len();
+    let rotated = netsonde(&world, &proxy, &["identity", "rotate"]).output().await.unwrap();
+    assert!(!rotated.status.success(), "{}", remote::said(&rotated));
+    assert!(seen.lock().unwrap()[before..].iter().all(|(_, asked)| !asked.starts_with("/v1/agents/self")));
 }

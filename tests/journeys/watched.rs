@@ -56,7 +56,7 @@ async fn a_failing_schedule_reaches_the_backend_with_its_past_and_once_more_wher
     let made = remote::desk(stage, &backend, &["enrol", "--format", "json"]).await.unwrap();
     let made: serde_json::Value = serde_json::from_str(&made).unwrap();
     let policy = agent.policy().to_string_lossy().into_owned();
-    agent.netsonde(stage, &["enroll", made["enrolment"].as_str().unwrap(), "--policy", &policy]).await.unwrap();
+    agent.netsonde(stage, &["enroll", "--yes", made["enrolment"].as_str().unwrap(), "--policy", &policy]).await.unwrap();
     agent.id = agent.own_id(stage).await.unwrap();
     agent.until_says("of Contoso support, at").await.unwrap();
     agent.until_online(stage, &backend).await.unwrap();

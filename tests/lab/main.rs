@@ -42,12 +42,16 @@ use anyhow::{Context, Result, bail};
 use clap::{Parser, Subcommand};
 use scenario::Scenario;
 use std::collections::{BTreeMap, VecDeque};
-use std::path::PathBuf;
+use std::io::Write;
+use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Instant;
 use trial::{Stage, Trial};
+
+/// What a command ends with that was not understood, as those of clap do.
+const USAGE: u8 = 2;
 
 const EXAMPLES: &str = "Examples:
   cargo lab                                  every scenario
@@ -139,8 +143,7 @@ fn main() -> Result<ExitCode> {
         None => reading::all(arguments.scenarios.as_deref(), arguments.filter.as_deref())?,
     };
     if scenarios.is_empty() {
-        let folder = arguments.scenarios.unwrap_or_else(|| PathBuf::from("tests/lab/scenarios"));
-        bail!("no scenario is called like that; the files are those of {} that end in .toml", folder.display());
+        return unknown(arguments.scenarios.as_deref(), arguments.filter.as_deref());
     }
     if arguments.generate.is_some() && arguments.show {
         for scenario in &scenarios {
@@ -189,6 +192,26 @@ fn main() -> Result<ExitCode> {
     println!("\ntime {:.1} s", began.elapsed().as_secs_f64());
     println!("{} passed, {failed} failed, 0 skipped", trials.len() - failed);
     Ok(if failed == 0 && complete { ExitCode::SUCCESS } else { ExitCode::FAILURE })
+}
+
+/// No scenario is called like that: a slip of whoever asked, and no failure of the lab's.
+fn unknown(folder: Option<&Path>, filter: Option<&str>) -> Result<ExitCode> {
+    let shown = folder.unwrap_or(Path::new("tests/lab/scenarios")).display();
+    let all = reading::all(folder, None)?;
+    let said = match filter {
+        _ if all.is_empty() => format!("error: {shown} has no scenario: no file in it ends in .toml"),
+        None => format!("error: {shown} has no scenario"),
+        Some(filter) => {
+            let near = reading::nearest_names(filter, all.iter().map(|scenario| scenario.name.as_str()));
+            let hint = match near.is_empty() {
+                true => "`cargo lab --list` names them all".to_owned(),
+                false => format!("did you mean {}? `cargo lab --list` names them all", near.join(", ")),
+            };
+            format!("error: no scenario of {shown} has {filter:?} in its name; {hint}")
+        }
+    };
+    writeln!(std::io::stderr(), "{said}").context("saying that there is no such scenario")?;
+    Ok(ExitCode::from(USAGE))
 }
 
 fn attack(filter: Option<&str>, jobs: usize, list: bool, show: bool) -> Result<ExitCode> {

@@ -17,6 +17,8 @@ use std::time::Duration;
 pub(crate) const SERVER_V4: &str = "10.99.0.1";
 pub(crate) const SERVER_V6: &str = "fd99::1";
 const PREFIX: &str = "nsl";
+/// In a network that nothing holds up a packet is there and back within a millisecond; a busy machine takes longer.
+const ANSWER_WITHIN: Duration = Duration::from_millis(250);
 /// The unprivileged user of the lab: `nobody` on every Linux.
 const NOBODY: &str = "65534";
 /// What the lab calls, and the Debian package that has it.
@@ -59,6 +61,8 @@ pub(crate) struct Network {
     servers: Vec<Child>,
     /// What carries the cables, where there are any.
     carrier: Option<Carrier>,
+    /// How long cables hold a packet up there and back, at most, before anything is broken.
+    held_up: Duration,
 }
 
 /// A router, from 1, as the client sees it.
@@ -104,8 +108,9 @@ impl Network {
             std::iter::once("c".into()).chain((1..=scenario.routers).map(|i| format!("r{i}"))).chain(["s".into()]).collect();
         let firmware = scenario.firmware.clone();
         let undisturbed = scenario.undisturbed;
+        let held_up = scenario.cable.iter().map(Impairment::longest).sum::<Duration>() * 2;
         let mut network =
-            Self { prefix, firmware, undisturbed, nodes: Vec::new(), beside: None, servers: Vec::new(), carrier: None };
+            Self { prefix, firmware, undisturbed, nodes: Vec::new(), beside: None, servers: Vec::new(), carrier: None, held_up };
         for node in &nodes {
             run(Command::new("ip").args(["netns", "add", &network.namespace(node)]))?;
             network.nodes.push(node.clone());
@@ -207,14 +212,15 @@ impl Network {
     }
 
     /// Waits until both families carry a packet from client to server, and from a second router to its neighbours: a fresh link is
-    /// dead for up to a second.
+    /// dead for up to a second. Each packet is waited for as long as the cables take with it.
     pub(crate) fn settle(&self) -> Result<()> {
+        let patience = format!("-W{:.3}", (ANSWER_WITHIN + self.held_up).as_secs_f64());
         let to_server = [SERVER_V4, SERVER_V6].map(|server| ("c", server.to_owned()));
         let of_twin = self.beside.iter().flat_map(|twin| self.beside_neighbours().into_iter().map(move |to| (twin.as_str(), to)));
         for (from, to) in to_server.into_iter().chain(of_twin) {
             let carried = (0..40).any(|_| {
                 let mut ping = self.command(from, User::Root, "ping");
-                ping.args(["-n", "-c1", "-W0.25", &to]).stdout(Stdio::null()).stderr(Stdio::null());
+                ping.args(["-n", "-c1", &patience, &to]).stdout(Stdio::null()).stderr(Stdio::null());
                 ping.status().is_ok_and(|status| status.success())
             });
             if !carried {
@@ -240,6 +246,7 @@ impl Network {
             self.nft(&fault.node, &fault.nft)?;
         }
         fault.ip.iter().try_for_each(|line| self.ip(&fault.node, line))?;
+        fault.tc.iter().try_for_each(|line| self.tc(&fault.node, line))?;
         for impairment in &fault.cable {
             self.impair(impairment)?;
         }
@@ -249,6 +256,11 @@ impl Network {
     /// One command of `ip` in a node.
     pub(crate) fn ip(&self, node: &str, line: &str) -> Result<()> {
         run(Command::new("ip").args(["-n", &self.namespace(node)]).args(line.split_whitespace())).map(drop)
+    }
+
+    /// One command of `tc` in a node.
+    fn tc(&self, node: &str, line: &str) -> Result<()> {
+        run(Command::new("tc").args(["-n", &self.namespace(node)]).args(line.split_whitespace())).map(drop)
     }
 
     /// Sets what a cable does from now on.

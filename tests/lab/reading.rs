@@ -5,14 +5,23 @@ use super::certain;
 use super::scenario::{STEAL_PERIOD_MS, Scenario, Service, ServiceKind};
 use anyhow::{Context, Result, bail};
 use netsonde_contract::cause::CAUSES;
+use netsonde_contract::nearest::nearest;
 use netsonde_contract::observation::CloudProvider;
 use std::collections::BTreeSet;
 use std::path::Path;
+use std::time::Duration;
 
 /// Routers that `{r1}` to `{r9}` of the arguments can name.
 const MOST_ROUTERS: u8 = 9;
+/// A packet to the moon and back is quicker. The lab waits for forty of them until it gives a network up.
+const LONGEST_DELAY: Duration = Duration::from_secs(2);
 /// Some time must be left to get anything done.
 const MOST_STOLEN_MS: u64 = STEAL_PERIOD_MS - 10;
+
+/// Shorter parts of a name, such as `of`, are in too many others.
+const LEAST_WORD: usize = 3;
+/// More names than this nobody reads.
+const MOST_NEAR: usize = 5;
 
 /// The scenarios of this folder whose name contains `filter`, by name; none reads those of the lab itself.
 ///
@@ -38,6 +47,20 @@ pub(crate) fn all(folder: Option<&Path>, filter: Option<&str>) -> Result<Vec<Sce
     }
     scenarios.sort_by(|a, b| a.name.cmp(&b.name));
     Ok(scenarios)
+}
+
+/// The names that were probably meant, the likeliest first: the one that differs by a slip of the finger, then those that have the most of
+/// the words.
+pub(crate) fn nearest_names<'a>(meant: &str, names: impl Iterator<Item = &'a str> + Clone) -> Vec<&'a str> {
+    let words: Vec<&str> = meant.split('_').filter(|word| word.len() >= LEAST_WORD).collect();
+    let shared = |name: &str| words.iter().filter(|word| name.contains(**word)).count();
+    let mut by_words: Vec<&str> = names.clone().filter(|name| shared(name) > 0).collect();
+    by_words.sort_by_key(|name| std::cmp::Reverse(shared(name)));
+    let mut near: Vec<&str> = nearest(meant, names).into_iter().collect();
+    by_words.retain(|name| !near.contains(name));
+    near.extend(by_words);
+    near.truncate(MOST_NEAR);
+    near
 }
 
 fn read(path: &Path) -> Result<Scenario> {
@@ -108,6 +131,13 @@ fn nodes(scenario: &Scenario) -> Result<()> {
                 impairment.between
             );
         }
+        if !(Duration::ZERO..=LONGEST_DELAY).contains(&impairment.longest()) || impairment.delay_ms < 0.0 {
+            bail!(
+                "`cable.delay_ms = {}`, jitter and queue with it: a cable holds a packet up for 0 to {} ms each way",
+                impairment.delay_ms,
+                LONGEST_DELAY.as_millis()
+            );
+        }
     }
     Ok(())
 }
@@ -158,6 +188,15 @@ mod tests {
     }
 
     #[test]
+    fn a_name_that_is_none_is_told_the_nearest_ones() {
+        let names = ["path_policed", "path_policed_near", "path_loss", "dns_servfail"];
+        let near = |meant| nearest_names(meant, names.into_iter());
+        assert_eq!(near("path_polised")[0], "path_policed", "one slip");
+        assert_eq!(near("loss_on_path"), ["path_loss", "path_policed", "path_policed_near"]);
+        assert_eq!(near("zebra"), [""; 0]);
+    }
+
+    #[test]
     fn a_file_that_a_reader_wrote_is_read_by_its_name() {
         assert_eq!(said(""), "mine");
         assert_eq!(
@@ -176,6 +215,10 @@ mod tests {
             ("routers = 12", &["mine.toml", "routers = 12", "1 to 9"]),
             ("[[fault]]\nnode = \"r4\"", &["fault.node", "r4", "c, r1, r2, r3, s"]),
             ("[[fault]]\ncable = [{ between = [\"r1\", \"r2\"], down = true }]", &["cable.between", "cable = true"]),
+            (
+                "[[link]]\nbetween = [\"r1\", \"r2\"]\ncable = true\n[[cable]]\nbetween = [\"r1\", \"r2\"]\ndelay_ms = 2500",
+                &["cable.delay_ms = 2500", "0 to 2000 ms each way"],
+            ),
             ("[[link]]\nbetween = [\"r2\", \"r1\"]", &["link.between", "nearer to the client first"]),
             ("[[service]]\nkind = \"htttp\"\nport = 80", &["mine.toml", "htttp", "`http`"]),
             ("[[service]]\nkind = \"http\"", &["port"]),

@@ -172,7 +172,7 @@ pub(crate) struct Service {
     /// For `openssl`: what it needs beside its own arguments.
     #[serde(default)]
     pub material: Option<Material>,
-    /// For `banner`: what it says. For `name_filter`: how blocked names begin. For `openssl`: its arguments. For `cloud`: which one. For `proxy`: the name and password that it wants, as `name:password`.
+    /// For `banner`: what it says. For `name_filter`: how blocked names begin. For `openssl`: its arguments. For `cloud`: which one. For `quic`: its application protocols (ALPN), `h3` where none is given. For `proxy`: the name and password that it wants, as `name:password`.
     #[serde(default)]
     pub text: String,
 }
@@ -204,6 +204,8 @@ pub(crate) enum ServiceKind {
     Unruly,
     /// Accepts one connection in as many milliseconds as `text` says.
     Busy,
+    /// Listens, never accepts, and its queue is full: the system drops every connection.
+    Hung,
     /// Accepts, says nothing, and closes in order as many milliseconds later as `text` says.
     Hasty,
     /// A time server, as many seconds wrong as `text` says.
@@ -266,6 +268,9 @@ pub(crate) struct Fault {
     /// Arguments of `ip` in the node, one command a line.
     #[serde(default)]
     pub ip: Vec<String>,
+    /// Arguments of `tc` in the node, one command a line: queues that are too short.
+    #[serde(default)]
+    pub tc: Vec<String>,
     /// Kernel settings, such as `net.ipv4.icmp_ratelimit=1000`.
     #[serde(default)]
     pub sysctl: Vec<String>,

@@ -45,7 +45,10 @@ async fn start(service: &Service, address: IpAddr, directory: &Path) -> Result<S
             let config = if service.mutual { servers::mutual_server_config(identity) } else { servers::server_config(identity) };
             servers::serve_https(address, config?).await
         }
-        ServiceKind::Quic => servers::serve_quic(address, read_identity(&directory.join(format!("{}.pem", service.port)))?).await,
+        ServiceKind::Quic => {
+            let identity = read_identity(&directory.join(format!("{}.pem", service.port)))?;
+            servers::serve_quic(address, identity, &service.text).await
+        }
         ServiceKind::NameFilter => {
             let config = servers::server_config(read_identity(&directory.join(format!("{}.pem", service.port)))?)?;
             servers::serve_name_filter(address, config, service.text.clone()).await
@@ -74,6 +77,7 @@ async fn start(service: &Service, address: IpAddr, directory: &Path) -> Result<S
         ServiceKind::Unruly => servers::serve_unruly(address).await,
         ServiceKind::Hasty => servers::serve_hasty(address, service.text.parse().context("the time in milliseconds")?).await,
         ServiceKind::Busy => servers::serve_busy(address, service.text.parse().context("the pause in milliseconds")?).await,
+        ServiceKind::Hung => servers::serve_hung(address).await,
         ServiceKind::Time => servers::serve_time(address, service.text.parse().context("the seconds")?).await,
         ServiceKind::Proxy => servers::serve_proxy(address, service.text.clone()).await,
         ServiceKind::Cloud => bail!("a cloud has addresses of its own"),

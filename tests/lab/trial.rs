@@ -6,6 +6,7 @@ use super::scenario::{Expect, Family, STEAL_PERIOD_MS, Scenario, Service, Servic
 use anyhow::{Context, Result};
 use netsonde_contract::document::Document;
 use netsonde_contract::finding::Severity;
+use netsonde_contract::kind::Kind;
 use netsonde_tests::certificates::Pki;
 use netsonde_tests::programs::program;
 use nix::sys::signal::{Signal, kill};
@@ -262,7 +263,9 @@ impl Bench {
         if ask.first().is_some_and(|first| first == "run") {
             command.args(["--no-upload", "--state-dir"]).arg(state.path());
         }
-        command.arg("--trust").arg(self.folder.path().join("root.pem"));
+        if heeds_trust(ask) {
+            command.arg("--trust").arg(self.folder.path().join("root.pem"));
+        }
         for variable in [
             "HTTP_PROXY",
             "HTTPS_PROXY",
@@ -280,6 +283,12 @@ impl Bench {
         command.env("HOME", state.path());
         run_bounded(command, state.path(), pressure.stolen_ms)
     }
+}
+
+/// A probe of a kind that judges no certificate takes no roots.
+fn heeds_trust(ask: &[String]) -> bool {
+    let kind = ask.get(1).filter(|_| ask.first().is_some_and(|first| first == "probe")).and_then(|name| Kind::from_name(name));
+    kind.is_none_or(|kind| Kind::JUDGING_CERTIFICATES.contains(&kind))
 }
 
 /// What the machine keeps from netsonde.

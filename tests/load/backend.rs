@@ -6,12 +6,13 @@ use netsonde_contract::api::fleet::{
 };
 use netsonde_contract::api::path;
 use netsonde_contract::desk_token::DeskToken;
-use netsonde_contract::id::OrderId;
+use netsonde_contract::id::{AgentId, OrderId};
 use netsonde_contract::pin::{self, Pin};
 use netsonde_tests::programs::program;
 use reqwest::RequestBuilder;
 use serde::Deserialize;
 use serde::de::DeserializeOwned;
+use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 use std::process::Stdio;
 use std::time::Duration;
@@ -95,9 +96,10 @@ impl Backend {
     }
 
     /// How many agents hold a request, by the backend's own word.
-    pub(crate) async fn online(&self) -> Result<usize> {
+    /// The agents that ask for work at this moment. Each is between two questions for some milliseconds a minute: of ten thousand, one mostly is.
+    pub(crate) async fn online(&self) -> Result<BTreeSet<AgentId>> {
         let agents: Vec<AgentSummary> = json(self.signed_in(self.client.get(self.at(path::AGENTS)))).await?;
-        Ok(agents.iter().filter(|agent| agent.online).count())
+        Ok(agents.into_iter().filter(|agent| agent.online).map(|agent| agent.id).collect())
     }
 
     pub(crate) async fn order(&self, order: &OrderId) -> Result<OrderDetail> {

@@ -41,7 +41,7 @@ pub(crate) async fn run(folder: &Path, watched: Duration) -> Result<Figures> {
     let agent = start(&backend, &organisation, folder).await?;
     let process = agent.id().context("the agent has ended")?;
     let held = tokio::time::timeout(HELD_LIMIT, async {
-        while backend.online().await? == 0 {
+        while backend.online().await?.is_empty() {
             tokio::time::sleep(LOOK_EVERY).await;
         }
         Ok::<_, anyhow::Error>(())
@@ -51,7 +51,7 @@ pub(crate) async fn run(folder: &Path, watched: Duration) -> Result<Figures> {
     let (before, began) = (Use::of(process)?, clock.now());
     tokio::time::sleep(watched).await;
     let (after, seconds) = (Use::of(process)?, (clock.now() - began).as_secs_f64());
-    if backend.online().await? != 1 {
+    if backend.online().await?.len() != 1 {
         bail!("the agent held no request at the end");
     }
     Ok(Figures {
@@ -75,7 +75,7 @@ async fn start(backend: &Backend, organisation: &Organisation, folder: &Path) ->
         command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(log.try_clone()?).kill_on_drop(true);
         Ok(command)
     };
-    if !netsonde(&["enroll", &string])?.status().await.context("running netsonde enroll")?.success() {
+    if !netsonde(&["enroll", "--yes", &string])?.status().await.context("running netsonde enroll")?.success() {
         bail!("netsonde enroll failed:\n{}", std::fs::read_to_string(folder.join("agent.log")).unwrap_or_default());
     }
     netsonde(&["agent"])?.spawn().context("starting netsonde agent")

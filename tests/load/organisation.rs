@@ -68,6 +68,9 @@ impl Organisation {
             reason: "to see how fast it comes".into(),
             signatures: 1,
             serve: None,
+            repeat: None,
+            bytes: None,
+            deep: None,
         };
         let envelope = signed(order.envelope(), &[2, 3]);
         Ok(SubmitOrder { envelope, agents, waves: Vec::new(), stop_at_failed_percent: None, draft: None })

@@ -125,7 +125,7 @@ async fn hold(figures: &mut Figures, backend: &Backend, fleet: &mut Fleet) -> Re
     figures.bytes_per_agent = figures.resident.saturating_sub(empty) / all.max(1) as u64;
     (figures.backend_descriptors, figures.generator_descriptors) = (machine::descriptors(process)?, machine::descriptors(own)?);
     // Only now: the list itself takes memory.
-    figures.held = backend.online().await?;
+    figures.held = seen_online(backend, fleet.len()).await?;
     Ok(())
 }
 
@@ -196,7 +196,7 @@ async fn crash(figures: &mut Figures, backend: &mut Backend, organisation: &Orga
     until(BACK_LIMIT, || back() && fleet.log.started(&id) == fleet.len()).await;
     figures.back = clock.now().saturating_sub(killed + HELD);
     figures.back_lost = fleet.len() - fleet.log.started(&id);
-    figures.back_missing = fleet.len().saturating_sub(backend.online().await?);
+    figures.back_missing = fleet.len().saturating_sub(seen_online(backend, fleet.len()).await?);
     figures.not_now = fleet.log.tally().not_now.values().sum::<usize>() - refused_before;
     let detail = backend.order(&id).await?;
     let running = detail.order.states.get("running").copied().unwrap_or_default();
@@ -205,6 +205,21 @@ async fn crash(figures: &mut Figures, backend: &mut Backend, organisation: &Orga
         bail!("the backend knows nothing of the order");
     }
     Ok(())
+}
+
+/// How many of so many agents the backend shows as online in one of a few looks.
+async fn seen_online(backend: &Backend, agents: usize) -> Result<usize> {
+    /// An agent that is between two questions now is not in the next look.
+    const LOOKS: usize = 5;
+    let mut seen = backend.online().await?;
+    for _ in 1..LOOKS {
+        if seen.len() >= agents {
+            break;
+        }
+        tokio::time::sleep(LOOK_EVERY).await;
+        seen.extend(backend.online().await?);
+    }
+    Ok(seen.len())
 }
 
 /// Looks until it is so, or the time is over; the figures say which.

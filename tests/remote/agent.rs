@@ -37,7 +37,7 @@ impl Agent {
         let mut agent = Self::on(stage, name, policy, root)?;
         let made: serde_json::Value = json(stage, backend, &["enrol", "--label", &format!("name={name}")]).await?;
         let string = made["enrolment"].as_str().context("the desk made no enrolment string")?;
-        agent.netsonde(stage, &["enroll", string, "--policy", &agent.policy().to_string_lossy()]).await?;
+        agent.netsonde(stage, &["enroll", "--yes", string, "--policy", &agent.policy().to_string_lossy()]).await?;
         agent.id = agent.own_id(stage).await?;
         Ok(agent)
     }
@@ -87,6 +87,11 @@ impl Agent {
         self.folder.join("agent.toml")
     }
 
+    /// Its state directory.
+    pub fn state(&self) -> PathBuf {
+        self.folder.join("state")
+    }
+
     /// The first digits of the agent's id.
     pub fn short(&self) -> &str {
         self.id.short()
@@ -97,7 +102,7 @@ impl Agent {
     /// # Errors
     /// Where it does not.
     pub async fn netsonde(&self, stage: &Stage, arguments: &[&str]) -> Result<String> {
-        let state = self.folder.join("state").to_string_lossy().into_owned();
+        let state = self.state().to_string_lossy().into_owned();
         let output = stage.netsonde(&[arguments, &["--state-dir", &state]].concat()).await?;
         if !output.status.success() {
             bail!("netsonde {}: {}", arguments.join(" "), said(&output));
@@ -119,7 +124,7 @@ impl Agent {
             .arg("--policy")
             .arg(self.policy())
             .arg("--state-dir")
-            .arg(self.folder.join("state"));
+            .arg(self.state());
         if let Some(root) = &self.root {
             command.env("SSL_CERT_FILE", root);
         }
@@ -220,7 +225,7 @@ impl Agent {
 
     /// What the agent's audit log has of an order.
     pub fn audited(&self, order: &OrderId) -> Vec<Audited> {
-        let text = std::fs::read_to_string(self.folder.join("state").join("audit.jsonl")).unwrap_or_default();
+        let text = std::fs::read_to_string(self.state().join("audit.jsonl")).unwrap_or_default();
         let lines = text.lines().filter_map(|line| serde_json::from_str::<Audited>(line).ok());
         lines.filter(|line| line.order.as_ref() == Some(order)).collect()
     }

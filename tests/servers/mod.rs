@@ -22,7 +22,7 @@ pub use plain::{serve_banner, serve_file, serve_hasty, serve_silence};
 pub use proxy::serve_proxy;
 pub use quic::serve_quic;
 pub use tls::{mutual_server_config, serve_https, serve_name_filter, serve_small_hellos, server_config};
-pub use unruly::{serve_busy, serve_time, serve_unruly};
+pub use unruly::{serve_busy, serve_hung, serve_time, serve_unruly};
 
 use anyhow::{Context, Result};
 use std::future::Future;

@@ -5,13 +5,15 @@ use quinn::crypto::rustls::QuicServerConfig;
 use std::net::SocketAddr;
 use std::sync::Arc;
 
-/// Makes QUIC handshakes as a server of HTTP/3 does, and keeps each connection until the client ends it.
+/// Makes QUIC handshakes as a server of HTTP/3 does, or of the application protocols named instead (ALPN), and keeps each connection until
+/// the client ends it.
 ///
 /// # Errors
 /// Where the address cannot be listened on, or chain and key do not fit.
-pub async fn serve_quic(address: SocketAddr, identity: Identity) -> Result<Server> {
+pub async fn serve_quic(address: SocketAddr, identity: Identity, protocols: &str) -> Result<Server> {
     let mut tls = rustls::ServerConfig::clone(super::server_config(identity)?.as_ref());
-    tls.alpn_protocols = vec![b"h3".to_vec()];
+    let protocols = if protocols.is_empty() { "h3" } else { protocols };
+    tls.alpn_protocols = protocols.split_whitespace().map(|protocol| protocol.as_bytes().to_vec()).collect();
     let crypto = QuicServerConfig::try_from(tls).context("using the certificate for QUIC")?;
     let config = quinn::ServerConfig::with_crypto(Arc::new(crypto));
     let endpoint = quinn::Endpoint::server(config, address).with_context(|| format!("listening on {address} over UDP"))?;

@@ -81,6 +81,23 @@ pub async fn serve_busy(address: SocketAddr, pause_ms: u64) -> Result<Server> {
     Ok(Server { address, tasks: vec![task] })
 }
 
+/// Listens and never accepts, and its queue is full from the beginning: the system drops every connection that begins.
+///
+/// # Errors
+/// Where the address cannot be listened on.
+pub async fn serve_hung(address: SocketAddr) -> Result<Server> {
+    let socket = if address.is_ipv4() { TcpSocket::new_v4() } else { TcpSocket::new_v6() }.context("opening a socket")?;
+    socket.bind(address).with_context(|| format!("taking {address}"))?;
+    // Linux lets one wait even so, and this is it.
+    let listener = socket.listen(0).with_context(|| format!("listening on {address}"))?;
+    let waiting = TcpStream::connect(address).await.with_context(|| format!("filling the queue of {address}"))?;
+    let task = tokio::spawn(async move {
+        std::future::pending::<()>().await;
+        drop((listener, waiting));
+    });
+    Ok(Server { address, tasks: vec![task] })
+}
+
 /// An NTP server (RFC 5905) whose clock is so many seconds wrong.
 ///
 /// # Errors

@@ -70,7 +70,7 @@ async fn ask(context: &Context, interface: String, hardware: [u8; 6], address: I
     };
     let (to, bytes) = packet::question(hardware, address);
     for _ in 0..PROBES {
-        if let Err(failure) = context.gate.packet(address).await {
+        if let Err(failure) = context.gate.packet(address, bytes.len()).await {
             record.fact.failure = Some(failure);
             return;
         }

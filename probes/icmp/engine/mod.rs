@@ -160,7 +160,7 @@ impl<'c> Sending<'c> {
     }
 
     async fn send(&mut self, place: Place, address: IpAddr) -> Result<(), Failure> {
-        self.context.gate.packet(address).await?;
+        self.context.gate.packet(address, usize::try_from(self.params.size_bytes).unwrap_or_default()).await?;
         let shared = Arc::clone(&self.shared);
         let of_family = |socket: &EchoSocket| socket.is_v4() == address.is_ipv4();
         let Some(at) = shared.sockets.iter().position(of_family) else {

@@ -18,6 +18,7 @@ use crate::packet::session::Session;
 use crate::packet::socket::{self, MAX_PACKETS_HEARD, RECEIVE_BYTES, take};
 use crate::packet::{self, IPV4_HEADER, IPV6_HEADER, TCP};
 use crate::platform::trace_socket::receive;
+use crate::zone;
 use heard::Sent;
 use netsonde_contract::failure::{Failure, FailureCode, Step};
 use netsonde_contract::kind::MtuParams;
@@ -111,7 +112,7 @@ impl Wire for TcpWire<'_> {
         let travel = Travel { ttl: TTL, traffic_class: 0, identification: self.number };
         self.last = Some(Sent { ports, expected, acknowledgment, sequence, end });
         let whole = craft::ipv4(ends, TCP, travel, &bytes).unwrap_or(bytes);
-        self.sending.send_to(&whole, &SocketAddr::new(self.target.ip(), 0).into()).map(|_| ())
+        self.sending.send_to(&whole, &zone::socket(self.target.ip(), 0).into()).map(|_| ())
     }
 
     async fn answer(&mut self) -> io::Result<Heard> {

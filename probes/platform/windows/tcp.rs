@@ -9,8 +9,12 @@ use windows_sys::Win32::Networking::WinSock::{SIO_TCP_INFO, TCP_INFO_v0, TCP_INF
 /// None where the system has no such thing, or the socket is no connection.
 pub(crate) fn info(socket: &Socket) -> Option<TcpInfo> {
     match ask::<TCP_INFO_v1>(socket, 1) {
-        Some(found) => Some(TcpInfo { state: state_v1(&found), since_acknowledged: None }),
-        None => ask::<TCP_INFO_v0>(socket, 0).map(|found| TcpInfo { state: state(&found), since_acknowledged: None }),
+        Some(found) => Some(TcpInfo { state: state_v1(&found), since_acknowledged: None, data_segments: None }),
+        None => ask::<TCP_INFO_v0>(socket, 0).map(|found| TcpInfo {
+            state: state(&found),
+            since_acknowledged: None,
+            data_segments: None,
+        }),
     }
 }
 
@@ -40,6 +44,7 @@ fn state(found: &TCP_INFO_v0) -> TcpState {
         timestamps: found.TimestampsEnabled,
         peer_window_bytes: Some(found.SndWnd),
         bytes_sent: Some(found.BytesOut),
+        bytes_resent: Some(found.BytesRetrans.into()),
         bytes_received: Some(found.BytesIn),
         ..TcpState::default()
     }

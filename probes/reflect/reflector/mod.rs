@@ -38,6 +38,8 @@ pub struct ReflectorRules {
     pub key: Option<ReflectorKey>,
     /// Answers at most, in all; as many as the rates allow where there is nothing.
     pub answers: Option<u64>,
+    /// Bytes of packets that are answered, and of their answers, in all.
+    pub bytes: Option<u64>,
 }
 
 /// Sockets that listen.
@@ -45,6 +47,7 @@ pub struct Reflector {
     sockets: Vec<UdpSocket>,
     key: Option<ReflectorKey>,
     answers: Option<u64>,
+    bytes: Option<u64>,
     clock: Clock,
     sessions: Mutex<Sessions>,
 }
@@ -83,6 +86,7 @@ impl Reflector {
             sockets,
             key: rules.key,
             answers: rules.answers,
+            bytes: rules.bytes,
             clock,
             sessions: Mutex::new(Sessions::new(rules.allowed, ports)),
         })
@@ -126,6 +130,11 @@ impl Reflector {
         if self.answers.is_some_and(|most| sessions.count() >= most) {
             return Err(Refusal::Spent);
         }
+        // The answer is as large as what it answers.
+        let carried = 2 * arrived.bytes as u64;
+        if self.bytes.is_some_and(|most| sessions.bytes() + carried > most) {
+            return Err(Refusal::Spent);
+        }
         let many = |to: IpAddr| to.is_multicast() || to == IpAddr::V4(std::net::Ipv4Addr::BROADCAST);
         if arrived.bytes > MAX_BYTES || arrived.to.is_some_and(many) {
             return Err(Refusal::Malformed);
@@ -157,7 +166,7 @@ impl Reflector {
         let class = asked.unwrap_or(0) << 2;
         match stamped::send(socket, bytes, peer, arrived.to, class) {
             Ok(()) => {
-                sessions.answered(peer, request.session);
+                sessions.answered(peer, request.session, carried);
                 Ok(())
             }
             Err(error) => {

@@ -78,6 +78,8 @@ pub(super) struct Sessions {
     over: Vec<(SocketAddr, Session)>,
     refused: BTreeMap<Refusal, u64>,
     answered: u64,
+    /// Of what was answered, and of the answers.
+    bytes: u64,
 }
 
 impl Sessions {
@@ -92,6 +94,7 @@ impl Sessions {
             over: Vec::new(),
             refused: BTreeMap::new(),
             answered: 0,
+            bytes: 0,
         }
     }
 
@@ -139,8 +142,9 @@ impl Sessions {
         Ok(Numbers { sequence: number, received: session.received, sent: session.sent })
     }
 
-    pub(super) fn answered(&mut self, peer: SocketAddr, id: u16) {
+    pub(super) fn answered(&mut self, peer: SocketAddr, id: u16, carried: u64) {
         self.answered += 1;
+        self.bytes = self.bytes.saturating_add(carried);
         if let Some(session) = self.sessions.get_mut(&(peer, id)) {
             session.sent = session.sent.wrapping_add(1);
         }
@@ -164,6 +168,11 @@ impl Sessions {
     /// Packets that were answered so far.
     pub(super) fn count(&self) -> u64 {
         self.answered
+    }
+
+    /// Bytes of what was answered so far, and of the answers.
+    pub(super) fn bytes(&self) -> u64 {
+        self.bytes
     }
 
     /// Replies sent, sessions, and packets that were not answered.

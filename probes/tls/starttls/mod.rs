@@ -10,12 +10,12 @@ mod postgres;
 mod smtp;
 
 use super::failure::printable;
+use crate::counted::Counted;
 use netsonde_contract::failure::{Failure, FailureCode, Step};
 use netsonde_contract::kind::StartTlsProtocol;
 use netsonde_contract::observation::StartTls;
 use std::time::Duration;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
-use tokio::net::TcpStream;
 
 /// Each protocol with its name and its machine.
 pub(super) const PROTOCOLS: [(StartTlsProtocol, &str, Begin); 5] = [
@@ -61,7 +61,7 @@ pub(super) enum Next {
 /// Where the server refuses, breaks off, says nothing or speaks something else; what was seen stands in the first part.
 pub(super) async fn speak(
     clock: crate::clock::Clock,
-    stream: &mut TcpStream,
+    stream: &mut Counted,
     protocol: StartTlsProtocol,
     timeout: Duration,
 ) -> (Option<StartTls>, Result<(), Failure>) {
@@ -101,7 +101,7 @@ struct Heard {
     bytes: usize,
 }
 
-async fn converse(stream: &mut TcpStream, name: &str, mut talk: Box<dyn Talk>, heard: &mut Heard) -> Result<(), Failure> {
+async fn converse(stream: &mut Counted, name: &str, mut talk: Box<dyn Talk>, heard: &mut Heard) -> Result<(), Failure> {
     let broken = |text: String| Failure::new(FailureCode::ProtocolError, Step::Handshake, text);
     let send_failed = |error: std::io::Error| Failure::from_io(&error, Step::Send);
     let mut received = Vec::new();

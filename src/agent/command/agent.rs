@@ -1,11 +1,12 @@
 use super::policy::PolicyOption;
 use super::state_option::StateOption;
 use super::status::StatusCommand;
+use crate::confinement::Wanted;
 use crate::interruption::Interruption;
 use crate::rounds::Files;
 use crate::state::StateDirectory;
 use crate::stop::Stop;
-use crate::{agent_file, confinement, exit, policy_file, service, terminal};
+use crate::{agent_file, confinement, exit, platform, policy_file, service, terminal};
 use clap::{Args, Subcommand, ValueEnum};
 use std::path::PathBuf;
 
@@ -26,6 +27,9 @@ pub(super) struct AgentCommand {
     config: Option<PathBuf>,
     #[command(flatten)]
     policy: PolicyOption,
+    /// See which program owns a socket (Linux, as root): for that the agent's files stay open to it, and it keeps CAP_SYS_PTRACE and CAP_DAC_READ_SEARCH.
+    #[arg(long)]
+    socket_owners: bool,
     /// How the agent writes what it says.
     #[arg(long, value_enum, default_value_t)]
     log_format: LogFormat,
@@ -84,10 +88,12 @@ impl AgentCommand {
 
     /// Until the interruption, which is made within the runtime.
     fn work(self, interruption: impl FnOnce() -> Interruption) -> Result<(), Stop> {
+        platform::share_one_heap();
         let state = StateDirectory::existing(self.state.path()).map_or_else(|| StateDirectory::open(self.state.path()), Ok)?;
         let files = Files { config: agent_file::path(self.config.as_deref()), policy: policy_file::path(self.policy.path()) };
         // Whoever asks how the agent is reads it from here.
-        let confinement = confinement::confine(state.path());
+        let wanted = if self.socket_owners { Wanted::SocketOwners } else { Wanted::Least };
+        let confinement = confinement::confine(state.path(), wanted);
         terminal::say(&format!("netsonde: rights: {}", confinement::words(&confinement)));
         if let Err(error) = confinement::note(&state, &confinement) {
             terminal::say(&format!("netsonde: writing to {} failed: {error}", state.path().display()));

@@ -35,6 +35,9 @@ impl AuditCommand {
             Self::Verify { .. } => {
                 let checked = audit.verify()?;
                 terminal::output(&format!("{} entries, unbroken\n", checked.entries))?;
+                if checked.dropped > 0 {
+                    terminal::output(&format!("{} older entries were dropped as the log had become long\n", checked.dropped))?;
+                }
                 if let Some(head) = checked.head {
                     terminal::output(&format!("head {head}\n"))?;
                 }

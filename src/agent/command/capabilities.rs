@@ -18,6 +18,10 @@ pub(super) struct CapabilitiesCommand {
     json: bool,
 }
 
+/// A person's run gives up nothing.
+const OF_THE_SERVICE: &str =
+    "\nThe agent's service gives up more than this command does: `netsonde agent status` says what it does not see.\n";
+
 impl CapabilitiesCommand {
     pub(super) fn execute(self) -> Result<u8, Stop> {
         let (system, rights) = (System::here(), rights());
@@ -26,7 +30,7 @@ impl CapabilitiesCommand {
         } else if self.json {
             format!("{:#}\n", as_json(system, rights))
         } else {
-            capability::plain(system, rights)
+            capability::plain(system, rights) + OF_THE_SERVICE
         };
         terminal::output(&text)?;
         Ok(exit::AS_EXPECTED)

@@ -11,6 +11,7 @@ use netsonde_contract::api::fleet::{CheckIn, Introduced};
 use netsonde_contract::bundle::hexadecimal;
 use netsonde_contract::enrolment::Enrolment;
 use netsonde_contract::harmless::clean;
+use netsonde_contract::policy::Policy;
 use netsonde_contract::trust::fingerprint;
 use netsonde_probes::clock::Clock;
 use std::io::{self, BufRead, Read};
@@ -19,7 +20,7 @@ use std::path::{Path, PathBuf};
 const EXAMPLES: &str = "\
 Examples:
   netsonde enroll                              asks for the string (or reads it from standard input)
-  echo \"$STRING\" | netsonde enroll -           in a script
+  echo \"$STRING\" | netsonde enroll - --yes     in a script, which compares no fingerprints
   netsonde enroll - --offline request.json     where the backend cannot be reached: hand the file to support …
   netsonde enroll --answer answer.json         … and give their answer here
 Enrolling alone lets nobody do anything: what may be asked is for the policy (netsonde policy init).";
@@ -44,9 +45,13 @@ pub(super) struct EnrollCommand {
     /// Tell support what this machine calls itself.
     #[arg(long)]
     host_name: bool,
-    /// Where something on the way opens TLS: rely on what this machine trusts. It could read what is sent, and change none of it.
+    /// Where something on the way opens TLS: rely on what this machine trusts, from now on. It could read what is sent, and change none of it.
+    /// The policy's `upload.accept_inspection` says the same, for as long as it stands there.
     #[arg(long)]
     accept_inspection: bool,
+    /// Do not ask whether the fingerprints are support's: where nobody can be asked, or they were compared already.
+    #[arg(long)]
+    yes: bool,
     #[command(flatten)]
     policy: PolicyOption,
     #[command(flatten)]
@@ -70,19 +75,19 @@ impl EnrollCommand {
         }
         let key = state.signing_key()?;
         terminal::say(&format!(
-            "Enrolling with {}\n  backend       {}\n  their root    {}\n  this machine  {}\nSupport can tell you the root's fingerprint by another way than this string.",
+            "Enrolling with {} at {}\n{}  machine   {}\nRoot and receipts must be what support's message shows; they can tell you both by another way than this string.",
             enrolment.organisation,
             enrolment.backend,
-            enrolment.root,
+            enrolment.fingerprints(),
             fingerprint(&key.verifying_key())
         ));
-        if terminal::can_ask() && !terminal::ask("Enrol this machine?", true) {
-            return Err(Stop::refused("nothing was enrolled"));
-        }
+        self.agree()?;
         let host_name = self.host_name.then(|| netsonde_probes::environment("", &Clock::start()).hostname);
         let mut enrolling = Enrolling::begin(&home, &enrolment, &key, host_name)?;
         enrolling.identity.tls_pin = enrolment.tls_pin.clone();
-        let about = about(&home, &policy_file::path(self.policy.path()))?;
+        let policy_path = policy_file::path(self.policy.path());
+        let policy = policy_file::load(&policy_path).ok();
+        let about = about(&home, policy.as_ref())?;
         if let Some(file) = &self.offline {
             disk::write_json(file, &enrolling.body(about))
                 .map_err(|error| Stop::usage(format!("the request cannot be written to {}: {error}", file.display())))?;
@@ -94,17 +99,31 @@ impl EnrollCommand {
         }
         let introduce = enrolling.body(about);
         let answer = super::block_on(async {
-            let client = Client::new(&enrolling.identity, Clock::start())?;
+            let client = Client::new(&enrolling.identity.clone().by_policy(policy.as_ref()), Clock::start())?;
             client.introduce(&introduce).await.map_err(|fault| not_enrolled(&fault))
         })?;
         finish(&state, enrolling, &answer)
     }
+
+    /// Somebody has compared the fingerprints, or has said beforehand that nobody need.
+    fn agree(&self) -> Result<(), Stop> {
+        if self.yes {
+            return Ok(());
+        }
+        if !terminal::can_ask() {
+            return Err(Stop::refused("nothing was enrolled: nobody can be asked whether these fingerprints are support's")
+                .next("compare them, and agree on the command line with --yes"));
+        }
+        if terminal::ask("Are root and receipts what support's message shows?", false) {
+            return Ok(());
+        }
+        Err(Stop::refused("nothing was enrolled").next("ask support for their fingerprints by another way, and for a new string"))
+    }
 }
 
-fn about(home: &Home<'_>, policy: &Path) -> Result<CheckIn, Stop> {
+fn about(home: &Home<'_>, policy: Option<&Policy>) -> Result<CheckIn, Stop> {
     let epochs = held_epochs(home)?;
-    let policy = policy_file::load(policy).ok();
-    Ok(check_in(home, &epochs.current, policy.as_ref(), &hexadecimal(&random::<16>()?)))
+    Ok(check_in(home, &epochs.current, policy, &hexadecimal(&random::<16>()?)))
 }
 
 fn finish_offline(state: &StateDirectory, file: &Path) -> Result<u8, Stop> {
@@ -126,7 +145,11 @@ fn finish_offline(state: &StateDirectory, file: &Path) -> Result<u8, Stop> {
 fn finish(state: &StateDirectory, enrolling: Enrolling, answer: &Introduced) -> Result<u8, Stop> {
     let home = Home::of(state);
     let (identity, anchor) = enrolling.finish(&home, answer)?;
-    let entry = Entry::new(Clock::start().wall(), "enrolled").decided(&format!("root {}", identity.root));
+    let by = match &identity.tls_pin {
+        Some(pin) => format!("the key {pin} vouches for the backend's TLS, unless upload.accept_inspection is set"),
+        None => "what this machine trusts vouches for the backend's TLS".to_owned(),
+    };
+    let entry = Entry::new(Clock::start().wall(), "enrolled").decided(&format!("root {}; {by}", identity.root));
     if let Err(error) = Audit::of(state).append(entry) {
         terminal::say(&format!("netsonde: the audit log cannot be written: {error}"));
     }
@@ -143,7 +166,7 @@ fn not_enrolled(fault: &Fault) -> Stop {
     let stop = Stop::usage(format!("this machine was not enrolled: {fault}"));
     match fault {
         Fault::Untrusted => stop.next(
-            "something on the way opens TLS, such as an inspecting proxy: netsonde enroll --accept-inspection relies on what this machine trusts",
+            "something on the way opens TLS, such as an inspecting proxy: with --accept-inspection, or upload.accept_inspection = true in the policy, what this machine trusts vouches for the backend",
         ),
         Fault::Refused(problem) => {
             let own = problem.next_step.clone();

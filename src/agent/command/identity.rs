@@ -5,13 +5,14 @@ use crate::identity::{Home, Rotation, check_in, held_epochs};
 use crate::state::{StateDirectory, new_signing_key, random};
 use crate::stop::Stop;
 use crate::transport::Client;
-use crate::{exit, policy_file, terminal};
+use crate::{daemon, exit, policy_file, service, terminal};
 use clap::{Args, Subcommand};
 use jiff::Timestamp;
 use netsonde_contract::bundle::hexadecimal;
 use netsonde_contract::trust::fingerprint;
 use netsonde_probes::clock::Clock;
 use std::fmt::Write;
+use std::path::{Path, PathBuf};
 
 #[derive(Args)]
 #[command(
@@ -97,11 +98,11 @@ fn rotate(state: &StateDirectory, bundle_key: bool, policy: &PolicyOption) -> Re
     let identity = home.enrolled()?;
     let rotation = Rotation::begin(&home, &identity, &state.signing_key()?, bundle_key)?;
     let epochs = held_epochs(&home)?;
-    let policy = policy_file::load(&policy_file::path(policy.path())).ok();
+    let policy = policy_file::load(&policy_in_force(&home, policy.path())).ok();
     let about = check_in(&home, &epochs.current, policy.as_ref(), &hexadecimal(&random::<16>()?));
     let body = rotation.body(about);
     let answer = super::block_on(async {
-        let client = Client::new(&identity, Clock::start())?;
+        let client = Client::new(&identity.clone().by_policy(policy.as_ref()), Clock::start())?;
         client.introduce(&body).await.map_err(|fault| {
             Stop::usage(format!("the keys were not changed: {fault}"))
                 .next("the old ones still count; netsonde identity rotate tries again with the same new ones")
@@ -113,18 +114,34 @@ fn rotate(state: &StateDirectory, bundle_key: bool, policy: &PolicyOption) -> Re
     Ok(exit::AS_EXPECTED)
 }
 
+/// The policy that the agent goes by, which may be another than the machine's own: the backend shows what it is told last.
+fn policy_in_force(home: &Home<'_>, given: Option<&Path>) -> PathBuf {
+    let of_agent = || if given.is_none() { home.policy_path() } else { None };
+    of_agent().unwrap_or_else(|| policy_file::path(given))
+}
+
 fn forget(state: &StateDirectory, copy: bool) -> Result<u8, Stop> {
     let home = Home::of(state);
-    let identity = home.enrolled()?;
-    if terminal::can_ask() && !terminal::ask(&format!("End the enrolment with {}?", identity.organisation), false) {
+    // A copy that is enrolled with nobody yet, or no more, may still want a key of its own.
+    let identity = if copy { home.identity()? } else { Some(home.enrolled()?) };
+    let question = match &identity {
+        Some(identity) => format!("End the enrolment with {}?", identity.organisation),
+        None => "Make a new bundle key? What was sent with the old one can be told from what comes.".to_owned(),
+    };
+    if terminal::can_ask() && !terminal::ask(&question, false) {
         return Err(Stop::refused("nothing was changed"));
     }
-    home.forget()
-        .map_err(|error| Stop::usage(format!("removing the identity from {} failed: {error}", state.path().display())))?;
+    let disk = |error| Stop::usage(format!("removing the identity from {} failed: {error}", state.path().display()));
+    home.forget().map_err(disk)?;
+    // An agent that runs sees it by itself, ends what goes on, and has the state directory meanwhile.
+    if !service::is_running(state) {
+        daemon::end_orders_at_rest(state).map_err(disk)?;
+    }
     if copy {
         state.replace_signing_key(&new_signing_key()?)?;
     }
-    note(state, "forgotten", &format!("agent {}", identity.agent));
+    let words = identity.map_or_else(|| "a new key".to_owned(), |identity| format!("agent {}", identity.agent));
+    note(state, "forgotten", &words);
     terminal::say("This machine is enrolled with nobody. Support may be told to take the agent off their list.");
     Ok(exit::AS_EXPECTED)
 }
@@ -133,5 +150,22 @@ fn note(state: &StateDirectory, what: &str, words: &str) {
     let now: Timestamp = Clock::start().wall();
     if let Err(error) = Audit::of(state).append(Entry::new(now, what).decided(words)) {
         terminal::say(&format!("netsonde: the audit log cannot be written: {error}"));
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_rotation_tells_of_the_policy_that_the_agent_goes_by() {
+        let folder = tempfile::tempdir().unwrap();
+        let state = StateDirectory::open(Some(folder.path())).unwrap();
+        let home = Home::of(&state);
+        assert_eq!(policy_in_force(&home, None), policy_file::path(None), "no agent has run");
+        let (own, other) = (folder.path().join("own.toml"), folder.path().join("other.toml"));
+        home.save_policy_path(&own).unwrap();
+        assert_eq!(policy_in_force(&home, None), own);
+        assert_eq!(policy_in_force(&home, Some(&other)), other);
     }
 }

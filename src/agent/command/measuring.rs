@@ -1,9 +1,11 @@
 use crate::disk;
 use crate::format::Format;
 use crate::measurement::Measured;
+use crate::proxied;
 use crate::stop::Stop;
 use crate::terminal;
 use clap::Args;
+use netsonde_contract::document::Asked;
 use netsonde_contract::set::MAX_BUDGET;
 use netsonde_contract::target::{Target, TargetForm};
 use netsonde_probes::context::ProxyChoice;
@@ -116,6 +118,18 @@ impl MeasuringOptions {
         }
         let text = std::fs::read_to_string(path).map_err(|error| failed(error.to_string()))?;
         Origins::parse(&text).map_err(|error| failed(error.to_string()))
+    }
+
+    /// What these options change of what is measured, without secrets.
+    pub(super) fn asked(&self, targets: &[Target]) -> Asked {
+        Asked {
+            budget_us: self.budget.map(|budget| u64::try_from(budget.as_micros()).unwrap_or(u64::MAX)),
+            proxy: proxied::asked(&self.proxy(), targets),
+            trust: !self.trust.is_empty(),
+            reflector_key: self.reflector_key.is_some(),
+            networks: self.networks.is_some(),
+            ..Asked::default()
+        }
     }
 
     pub(super) fn proxy(&self) -> ProxyChoice {

@@ -35,7 +35,7 @@ mod spool;
 mod state_option;
 mod status;
 
-pub(crate) use sets::load as load_set;
+pub(crate) use sets::{load as load_set, wanted_by};
 
 use crate::stop::Stop;
 use crate::terminal;
@@ -136,9 +136,9 @@ pub(crate) fn dispatch(arguments: impl IntoIterator<Item = OsString>) -> u8 {
     let cli = match Cli::try_parse_from(&arguments) {
         Ok(cli) => cli,
         Err(error) => {
-            match slip::of(&error, &arguments) {
+            match slip::of(&error, &arguments).or_else(|| slip::in_own_words(&error, &arguments)) {
                 Some(stop) => terminal::say_stop(&stop),
-                // Help goes to standard output, errors to standard error; a reader that went away wants neither.
+                // Help goes to standard output; a reader that went away does not want it.
                 None => drop(error.print()),
             }
             return u8::try_from(error.exit_code()).unwrap_or(crate::exit::USAGE);

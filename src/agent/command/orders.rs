@@ -2,6 +2,7 @@ use super::state_option::StateOption;
 use crate::identity::Home;
 use crate::orders::{Answer, Answers, Book, Record};
 use crate::preview;
+use crate::standing::Shelf;
 use crate::state::StateDirectory;
 use crate::stop::Stop;
 use crate::{exit, terminal};
@@ -12,7 +13,7 @@ use netsonde_contract::harmless::clean;
 use netsonde_contract::id::AgentId;
 use netsonde_contract::order::{Order, RefusalCode};
 use netsonde_contract::redaction::Level;
-use netsonde_contract::set::{ProbeSet, Request};
+use netsonde_contract::set::{ProbeSet, Request, Way};
 use std::fmt::Write;
 
 /// Words to the engineer are a line.
@@ -42,7 +43,15 @@ pub(super) enum OrdersCommand {
         #[command(flatten)]
         state: StateOption,
     },
-    /// Refuses an order that waits for an answer.
+    /// Ends an order that runs, once or as a schedule; support hears of it.
+    #[command(after_help = "Example:\n  netsonde orders stop 0f3a9c21")]
+    Stop {
+        /// The order's id, or its first digits.
+        order: String,
+        #[command(flatten)]
+        state: StateOption,
+    },
+    /// Refuses an order that waits for an answer, and ends one that runs.
     #[command(after_help = "Example:\n  netsonde orders refuse 0f3a9c21 --reason \"not during the sale\"")]
     Refuse {
         /// The order's id, or its first digits.
@@ -68,9 +77,10 @@ impl OrdersCommand {
                 terminal::output(&show(find(&book, &order)?, own.as_ref()))?;
             }
             Self::Approve { order, state } => answer(&order, &state, &Answer { approved: true, words: String::new() })?,
+            Self::Stop { order, state } => end(&order, &state, String::new())?,
             Self::Refuse { order, reason, state } => {
                 let words = clean(&reason).to_string().chars().take(MAX_WORDS).collect();
-                answer(&order, &state, &Answer { approved: false, words })?;
+                refuse(&order, &state, words)?;
             }
         }
         Ok(exit::AS_EXPECTED)
@@ -95,6 +105,35 @@ fn find<'a>(book: &'a Book, given: &str) -> Result<&'a Record, Stop> {
     }
 }
 
+/// Refuses what waits, and ends what runs.
+fn refuse(given: &str, state: &StateOption, words: String) -> Result<(), Stop> {
+    let (_, book) = open(state)?;
+    if find(&book, given)?.state == DeliveryState::Running {
+        return end(given, state, words);
+    }
+    answer(given, state, &Answer { approved: false, words })
+}
+
+fn end(given: &str, state: &StateOption, words: String) -> Result<(), Stop> {
+    let (state, book) = open(state)?;
+    let record = find(&book, given)?;
+    let removed = Shelf::of(&state).remove(&record.id).map_err(|error| {
+        Stop::usage(format!("the schedule cannot be ended: {error}")).next("end it as the user that the agent runs as")
+    })?;
+    let is_measuring = record.state == DeliveryState::Running && record.bundle.is_none();
+    if !removed && is_measuring {
+        give(&state, record, &Answer { approved: false, words })?;
+        terminal::say(&format!("Order {} ends within seconds; the agent tells support.", record.id.short()));
+        return Ok(());
+    }
+    if !removed {
+        return Err(Stop::usage(format!("order {} does not run: it is {}", record.id.short(), record.state.name()))
+            .next("netsonde orders list shows which do; netsonde pause stops everything that was ordered"));
+    }
+    terminal::say(&format!("Order {} is repeated no more; the agent tells support within a minute.", record.id.short()));
+    Ok(())
+}
+
 fn answer(given: &str, state: &StateOption, answer: &Answer) -> Result<(), Stop> {
     let (state, book) = open(state)?;
     let record = find(&book, given)?;
@@ -102,12 +141,16 @@ fn answer(given: &str, state: &StateOption, answer: &Answer) -> Result<(), Stop>
         return Err(Stop::usage(format!("order {} waits for no answer: it is {}", record.id.short(), record.state.name()))
             .next("netsonde orders list shows which do"));
     }
-    Answers::of(&state).give(&record.id, answer).map_err(|error| {
-        Stop::usage(format!("the answer cannot be written: {error}")).next("answer as the user that the agent runs as")
-    })?;
+    give(&state, record, answer)?;
     let done = if answer.approved { "approved; the agent runs it within seconds" } else { "refused" };
     terminal::say(&format!("Order {} is {done}.", record.id.short()));
     Ok(())
+}
+
+fn give(state: &StateDirectory, record: &Record, answer: &Answer) -> Result<(), Stop> {
+    Answers::of(state).give(&record.id, answer).map_err(|error| {
+        Stop::usage(format!("the answer cannot be written: {error}")).next("answer as the user that the agent runs as")
+    })
 }
 
 fn list(book: &Book) -> String {
@@ -181,17 +224,34 @@ fn order_of(envelope: &str) -> Option<Order> {
 fn plan(order: Order, own: Option<&AgentId>) -> Option<String> {
     let set = ProbeSet::parse("the order's set", &order.set).ok()?;
     let request = Request { targets: order.targets, parameters: order.parameters, ..Request::default() };
-    let mut plan = set.plan(&request).ok()?;
+    let mut plan = set.plan(&request).ok()?.of_at_most(order.bytes);
+    // Whether the agent's proxies are used is not for this command to know.
+    let (checks, ways): (Vec<_>, Vec<_>) = set.either_way(&request).ok()?.into_iter().unzip();
+    let named = |wanted: Way| {
+        let ids = checks.iter().zip(&ways).filter(|(_, way)| **way == wanted).map(|(check, _)| check.id.as_str());
+        ids.collect::<Vec<_>>().join(", ")
+    };
+    let of_ways =
+        [(named(Way::Proxied), "only where a proxy of this machine's is used"), (named(Way::Direct), "only where none is")];
+    plan.checks = checks.clone();
     let mut text = String::new();
+    let mut is_serving = false;
+    if let Some(repeat) = &order.repeat {
+        let _ = writeln!(text, "  repeated   {}; each run is put before the policy anew", repeat.in_words());
+    }
     if let Some(serve) = &order.serve {
         let _ = writeln!(text, "  answers    {}", serve.in_words(own));
         if own == Some(&serve.agent) {
             plan = serve.plan(plan);
+            is_serving = true;
         }
     }
     let described = preview::describe(&plan, Level::Default, None, false, false);
     // What is said there of files and uploads is for people's own runs.
     text.push_str(described.split("The result is one signed file:").next()?);
+    for (ids, when) in of_ways.iter().filter(|(ids, _)| !ids.is_empty() && !is_serving) {
+        let _ = writeln!(text, "  {when}: {ids}");
+    }
     Some(text)
 }
 
@@ -222,6 +282,9 @@ mod tests {
             reason: String::new(),
             signatures: 1,
             serve,
+            repeat: None,
+            bytes: None,
+            deep: None,
         }
     }
 

@@ -8,7 +8,7 @@ use clap::Args;
 use netsonde_probes::clock::Clock;
 
 #[derive(Args)]
-#[command(after_help = "Example:\n  netsonde pause     no order runs until: netsonde resume")]
+#[command(after_help = "Example:\n  netsonde pause     no order runs until: netsonde resume; what runs for one ends")]
 pub(super) struct PauseCommand {
     #[command(flatten)]
     state: StateOption,
@@ -33,7 +33,7 @@ impl ResumeCommand {
     }
 }
 
-/// A pause holds for the next order; a run that goes on is ended by stopping the agent.
+/// The agent looks every second while an order runs, and ends that run; the next orders are refused.
 fn set(state: &StateOption, paused: bool) -> Result<u8, Stop> {
     let state = StateDirectory::open(state.path())?;
     let failed = |error: std::io::Error| Stop::usage(format!("writing to {} failed: {error}", state.path().display()));
@@ -43,7 +43,9 @@ fn set(state: &StateOption, paused: bool) -> Result<u8, Stop> {
         Audit::of(&state).append(Entry::new(Clock::start().wall(), what)).map_err(failed)?;
     }
     terminal::say(match (paused, changed) {
-        (true, true) => "Orders are paused: every one that comes is refused until `netsonde resume`.",
+        (true, true) => {
+            "Orders are paused: one that runs ends within seconds, and every one that comes is refused until `netsonde resume`."
+        }
         (true, false) => "Orders were paused already; `netsonde resume` takes them again.",
         (false, true) => "Orders are taken again, as far as the policy lets them.",
         (false, false) => "Orders were not paused.",

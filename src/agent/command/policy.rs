@@ -1,6 +1,6 @@
 use super::state_option::StateOption;
 use crate::identity::{Home, held_epochs};
-use crate::orders::{Judgement, Machine, Taken, judge, place};
+use crate::orders::{Here, Judgement, Machine, Taken, judge, place};
 use crate::state::StateDirectory;
 use crate::stop::Stop;
 use crate::{exit, policy_file, terminal};
@@ -9,7 +9,9 @@ use netsonde_contract::dsse::Envelope;
 use netsonde_contract::kind::Kind;
 use netsonde_contract::order::{MAX_BYTES, Order, Refusal, RefusalCode};
 use netsonde_contract::policy::{Policy, TEMPLATE, Verdict};
+use netsonde_contract::size;
 use netsonde_probes::clock::Clock;
+use netsonde_probes::context::ProxyChoice;
 use std::fmt::Write as _;
 use std::io::{Read, Write};
 use std::ops::RangeInclusive;
@@ -110,22 +112,62 @@ fn describe(path: &Path, policy: &Policy) -> String {
     // Writing to a text cannot fail.
     let _ = writeln!(text, "  orders    {}", policy.remote.name());
     let _ = writeln!(text, "  signers   {}", list(policy.signers.clone(), "all whom the organisation lists"));
+    let _ = writeln!(text, "  signed by {} of them at least", policy.signatures);
     let _ = writeln!(text, "  kinds     {}", texts(policy.kinds.iter().map(|kind| kind.name().to_owned()).collect()));
     let _ = writeln!(text, "  hours     {}", list(policy.hours.iter().map(ToString::to_string).collect(), "always"));
     let _ = writeln!(text, "  names     {}", texts(policy.names.iter().map(ToString::to_string).collect()));
     let _ = writeln!(text, "  networks  {}", texts(policy.networks.iter().map(ToString::to_string).collect()));
+    let denied =
+        policy.denied_names.iter().map(ToString::to_string).chain(policy.denied_networks.iter().map(ToString::to_string));
+    let _ = writeln!(text, "  never     {}", texts(denied.collect()));
+    let _ = writeln!(text, "  ports     {}", list(policy.ports.iter().map(port_range).collect(), "every port"));
+    let resolvers = if policy.resolvers {
+        "this machine's own are asked for names"
+    } else {
+        "none is asked: names have their addresses from the hosts file"
+    };
+    let _ = writeln!(text, "  resolvers {resolvers}");
+    let _ = writeln!(text, "  proxied   {}", texts(policy.proxied.iter().map(ToString::to_string).collect()));
     let _ = writeln!(
         text,
-        "  budget    {} s, {} packets, {} a second to one target, {} checks at once",
+        "  nat64     {}",
+        list(
+            policy.nat64.iter().map(ToString::to_string).collect(),
+            "the well-known prefixes, and what this network's resolver tells (RFC 7050) to refuse by"
+        )
+    );
+    let certificates = if policy.certificate_urls { "what they name may be asked" } else { "what they name is not asked" };
+    let _ = writeln!(text, "  certificates {certificates}");
+    let _ = writeln!(
+        text,
+        "  budget    {} s, {} packets, {}, {} packets a second to one target, {} checks at once",
         budget.time.as_secs(),
         budget.packets,
+        size::words(budget.bytes),
         budget.per_target_rate,
         budget.concurrency
     );
+    let _ = writeln!(text, "  schedules {}", schedules(policy));
     let _ = writeln!(text, "  answers   {}", answers(policy));
+    let _ = writeln!(text, "  bundles   go to {}", list(policy.backends.clone(), "the backend that this machine enrolled with"));
+    let vouches = if policy.accept_inspection {
+        "what this machine trusts: inspection is accepted"
+    } else {
+        "the key that the enrolment names, if any"
+    };
+    let _ = writeln!(text, "  TLS       by {vouches}");
     let _ = writeln!(text, "  redacted  {}", policy.redaction.name());
     let _ = writeln!(text, "  digest    {}", policy.sha256());
     text
+}
+
+/// What an order may ask to be repeated.
+fn schedules(policy: &Policy) -> String {
+    let words = |time: std::time::Duration| format!("{:#}", jiff::SignedDuration::try_from(time).unwrap_or_default());
+    match policy.schedules.life {
+        Some(life) => format!("repeated every {} or less often, for {} at most", words(policy.schedules.every), words(life)),
+        None => "nothing is repeated".to_owned(),
+    }
 }
 
 /// Whose test packets an order may have this machine answer.
@@ -166,10 +208,13 @@ fn explain(order: &Path, policy_path: &Path, state: &StateOption) -> Result<u8, 
         agent: &identity.agent,
         epochs: &epochs,
         policy: &policy,
-        resolvers: &netsonde_probes::system_resolvers(),
-        paused: home.is_paused(),
-        backend: &identity.backend,
-        now: Clock::start().wall(),
+        here: Here {
+            resolvers: &netsonde_probes::system_resolvers(),
+            paused: home.is_paused(),
+            proxy: &ProxyChoice::Environment,
+            backend: &identity.backend,
+            now: Clock::start().wall(),
+        },
     };
     // A proof of one agent's place among many travels beside an order, and does not stand in its file.
     match judge(&envelope, None, &machine, &|id| taken.contains(id)) {
@@ -190,7 +235,11 @@ fn explain(order: &Path, policy_path: &Path, state: &StateOption) -> Result<u8, 
                 .serve
                 .as_ref()
                 .map_or_else(String::new, |serve| format!("asks that {}\n", serve.in_words(Some(&identity.agent))));
-            terminal::output(&format!("signed by {}\n{serving}", signers.join(", ")))?;
+            let repeat = verified.order.repeat.as_ref();
+            let repeated = repeat.map_or_else(String::new, |repeat| format!("asks to be run {}\n", repeat.in_words()));
+            let bytes =
+                verified.plan.bytes.map_or_else(String::new, |bytes| format!("asks for {} at most\n", size::words(bytes)));
+            terminal::output(&format!("signed by {}\n{serving}{repeated}{bytes}", signers.join(", ")))?;
             let (verdict, code) = match &decision.verdict {
                 Verdict::Run => ("it would run".to_owned(), exit::AS_EXPECTED),
                 Verdict::Ask => ("somebody here would be asked".to_owned(), exit::AS_EXPECTED),
@@ -229,6 +278,26 @@ fn read_order(path: &Path) -> Result<Vec<u8>, Stop> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn whatever_a_policy_says_is_shown() {
+        let text = "[orders]\nsignatures = 2\n[targets]\ndeny = [\"pay.shop.example\"]\ndeny_networks = [\"10.1.9.0/24\"]\nports = [\"443\", \"8000-8100\"]\nresolvers = false\nproxied = [\"*.shop.example\"]\ncertificate_urls = true\nnat64 = [\"2001:db8:64::/96\"]\n[upload]\nbackends = [\"https://support.example\"]\naccept_inspection = true\n[budget]\nbytes = \"25MB\"\n";
+        let shown = describe(Path::new("policy.toml"), &Policy::parse("policy.toml", text).unwrap());
+        for line in [
+            "signed by 2 of them at least",
+            "never     pay.shop.example, 10.1.9.0/24",
+            "ports     443, 8000-8100",
+            "resolvers none is asked",
+            "proxied   *.shop.example",
+            "nat64     2001:db8:64::/96",
+            "10000 packets, 25 MB, 20 packets a second to one target",
+            "TLS       by what this machine trusts: inspection is accepted",
+            "certificates what they name may be asked",
+            "bundles   go to https://support.example",
+        ] {
+            assert!(shown.contains(line), "{line}: {shown}");
+        }
+    }
 
     fn answers_of(text: &str) -> String {
         let policy = Policy::parse("policy.toml", text).unwrap();

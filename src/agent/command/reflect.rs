@@ -35,7 +35,7 @@ pub(super) struct ReflectCommand {
 impl ReflectCommand {
     pub(super) fn execute(self) -> Result<u8, Stop> {
         let key = self.key.as_deref().map(read_reflector_key).transpose()?;
-        let rules = ReflectorRules { allowed: self.allow, key, answers: None };
+        let rules = ReflectorRules { allowed: self.allow, key, answers: None, bytes: None };
         let sealed = if rules.key.is_some() { "packets sealed with the key" } else { "test packets" };
         let (open, sealed_only) = (rules.allowed.is_empty(), rules.key.is_some());
         let summary = super::block_on(async {

@@ -40,7 +40,7 @@ impl SetsCommand {
             }
             Self::Check { file } => {
                 let (origin, text) = read_text(&file)?;
-                let set = ProbeSet::parse_whole(&origin, &text).map_err(|mistakes| all_of(&mistakes))?;
+                let set = ProbeSet::check_whole(&origin, &text).map_err(|mistakes| all_of(&mistakes))?;
                 terminal::say(&format!("{file}: in order ({} version {}, {} checks)", set.name, set.version, set.checks.len()));
             }
         }
@@ -60,6 +60,17 @@ pub(crate) fn load(given: &str) -> Result<ProbeSet, Stop> {
 fn read(file: &str) -> Result<ProbeSet, Stop> {
     let (origin, text) = read_text(file)?;
     ProbeSet::parse(&origin, &text).map_err(|error| Stop::usage(error.to_string()))
+}
+
+/// Where it is told what the set wants: a built-in one is shown, one's own is a file that is there to be read.
+pub(crate) fn wanted_by(given: &str, set: &ProbeSet) -> String {
+    match find_built_in(given) {
+        Some(_) => format!("netsonde sets show {} tells what the set wants", set.name),
+        None if given == "-" => "the set on standard input says in [parameters] and [[check]] what it wants".to_owned(),
+        None => {
+            format!("{given} says in [parameters] and [[check]] what the set wants; netsonde sets check {given} looks it over")
+        }
+    }
 }
 
 /// Every mistake on a line of its own.

@@ -51,6 +51,9 @@ struct Status {
     /// What it gave up before it began.
     #[serde(skip_serializing_if = "Option::is_none")]
     rights: Option<Confinement>,
+    /// What that hides from it, and the switch that shows it.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    not_seen: Option<String>,
     #[serde(skip_serializing_if = "Option::is_none")]
     enrolment: Option<Enrolment>,
     /// What keeps `agent.toml` from being read.
@@ -131,6 +134,7 @@ impl StatusCommand {
             version: env!("CARGO_PKG_VERSION"),
             running: false,
             rights: None,
+            not_seen: None,
             enrolment: None,
             config_error,
             schedules: Vec::new(),
@@ -147,6 +151,7 @@ impl StatusCommand {
             };
             status.running = service::is_running(state);
             status.rights = confinement::noted(state).filter(|_| status.running);
+            status.not_seen = status.rights.as_ref().and_then(confinement::lost);
             status.enrolment = self.enrolment(state)?;
             book = health::load(state).map_err(failed)?;
             let scan = state.lock().map(|_lock| state.spool().scan(Depth::Entries)).map_err(failed)?;
@@ -201,6 +206,9 @@ fn human(status: &Status) -> String {
     let mut text = format!("netsonde {}: {}\n", status.version, if status.running { "the agent runs" } else { "no agent runs" });
     if let Some(rights) = &status.rights {
         text += &format!("rights       {}\n", confinement::words(rights));
+    }
+    if let Some(not_seen) = &status.not_seen {
+        text += &format!("not seen     {not_seen}\n");
     }
     match &status.enrolment {
         Some(enrolment) => {

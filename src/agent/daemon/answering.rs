@@ -36,6 +36,7 @@ impl Answering {
             allowed: serve.peers.iter().map(|peer| whole(peer.to_canonical())).collect(),
             key: Some(ReflectorKey::new(serve.key.as_bytes())?),
             answers: Some(policy.budget.packets),
+            bytes: Some(policy.budget.bytes),
         };
         let reflector = Reflector::open(&addresses, rules, clock)
             .map_err(|(address, error)| format!("this machine does not let the agent listen at {address} (UDP): {error}"))?;

@@ -1,12 +1,12 @@
-use super::Daemon;
 use super::answering::{Answering, CODE};
-use super::running::{Assignment, RunEvent, Running};
+use super::running::{Assignment, EndedBy, RunEvent, Running};
 use super::sending::{Dispatch, Sent};
+use super::{ANSWERS_EVERY, Daemon};
 use crate::audit::Entry as Note;
 use crate::identity::Home;
-use crate::orders::{About, Answer, Judgement, MAX_WAITING, Machine, Record, bounds_for, judge, place};
-use crate::proxied::proxies;
+use crate::orders::{About, Answer, Here, Judgement, MAX_WAITING, Machine, Record, Turn, bounds_for, judge, place};
 use crate::spool::{Chance, Depth, Entry, Maker, Stage};
+use crate::standing::{End, MAX_HELD, Over, Shelf, Shelved, name_of};
 use crate::state::chance;
 use crate::stop::Stop;
 use crate::{policy_file, terminal};
@@ -15,12 +15,15 @@ use netsonde_contract::api::fleet::{DeliveryState, StateReport, WorkItem};
 use netsonde_contract::id::OrderId;
 use netsonde_contract::order::{MerkleProof, Refusal, RefusalCode, Verified};
 use netsonde_contract::policy::{Decision, Policy, Verdict};
-use netsonde_contract::set::Request;
 use netsonde_probes::context::ProxyChoice;
+use std::path::Path;
+use std::time::Duration;
 use tokio_util::sync::CancellationToken;
 
 /// Reports beside the records; the oldest go where a backend sends the same orders again and again.
 const MAX_NOTICES: usize = 64;
+/// The code of an agent's report that an order runs as a schedule.
+const REPEATED: &str = "repeated";
 
 impl Daemon {
     /// What an earlier process left: a run that was cut off has failed, a bundle that was packed is still to be sent.
@@ -41,7 +44,7 @@ impl Daemon {
             } else if let Some(bundle) = of(&scan.sent, &id) {
                 // The receipt came, and the end came before it was noted here.
                 self.keep(Record { bundle: Some(bundle), ..record }.ended(DeliveryState::Uploaded, None));
-            } else {
+            } else if !Shelf::of(&self.state).has(&id) {
                 let why = "the agent ended while it ran; an order runs at most once";
                 self.end(&id, DeliveryState::Failed, "agent_stopped", why);
             }
@@ -115,10 +118,13 @@ impl Daemon {
             agent: &self.identity.agent,
             epochs: &self.epochs,
             policy: &policy,
-            resolvers: &resolvers,
-            paused: Home::of(&self.state).is_paused(),
-            backend: &self.identity.backend,
-            now: self.clock.wall(),
+            here: Here {
+                resolvers: &resolvers,
+                paused: Home::of(&self.state).is_paused(),
+                proxy: &ProxyChoice::Environment,
+                backend: &self.identity.backend,
+                now: self.clock.wall(),
+            },
         };
         let judgement = judge(envelope, proof, &machine, &|id| once && self.taken.contains(id));
         (judgement, policy)
@@ -156,12 +162,39 @@ impl Daemon {
         self.note(Note::new(self.clock.wall(), what).of_order(id).decided(words).by_policy(decision.key, decision.line));
     }
 
-    pub(super) fn somebody_is_asked(&self) -> bool {
-        !self.book.in_state(DeliveryState::Asked).is_empty()
+    /// An order waits for somebody at the machine, or runs, which they may end.
+    pub(super) fn somebody_may_say(&self) -> bool {
+        self.running.is_some() || self.uploading.is_some() || !self.book.in_state(DeliveryState::Asked).is_empty()
+    }
+
+    pub(super) fn until_look(&self) -> Duration {
+        self.next_look.saturating_sub(self.clock.now())
+    }
+
+    /// What somebody at the machine said since the last look. It has a time of its own, so that a run that tells much does not put it off.
+    pub(super) fn look_at_machine(&mut self) {
+        if !self.somebody_may_say() || !self.until_look().is_zero() {
+            return;
+        }
+        self.next_look = self.clock.now() + ANSWERS_EVERY;
+        self.look_at_identity();
+        self.look_for_end();
+        self.look_for_answers();
+    }
+
+    /// Whether the order that runs is to end at once.
+    fn look_for_end(&mut self) {
+        let paused = Home::of(&self.state).is_paused();
+        let Some(run) = self.running.as_mut().filter(|run| run.ended_by.is_none()) else { return };
+        let said = self.answers.take(&run.id).filter(|answer| !answer.approved);
+        let by = if paused { Some(EndedBy::Pause) } else { said.map(|answer| EndedBy::Machine(answer.words)) };
+        if let Some(by) = by.or_else(|| changed_under(run.policy.as_ref(), &self.policy_path)) {
+            run.end(by);
+        }
     }
 
     /// Orders that wait for a person: answered, or too late.
-    pub(super) fn look_for_answers(&mut self) {
+    fn look_for_answers(&mut self) {
         for id in self.book.in_state(DeliveryState::Asked) {
             let Some(record) = self.book.get(&id).cloned() else { continue };
             let late = record.about.as_ref().is_some_and(|about| about.expires <= self.clock.wall());
@@ -185,7 +218,12 @@ impl Daemon {
 
     pub(super) fn cancel(&mut self, id: &OrderId) {
         if let Some(run) = self.running.as_mut().filter(|run| run.id == *id) {
-            run.cancel();
+            run.end(EndedBy::Support);
+        } else if Shelf::of(&self.state).has(id) {
+            self.end(id, DeliveryState::Cancelled, "cancelled", "support ended the schedule");
+            let gone = Shelf::of(&self.state).remove(id).map(drop);
+            self.warn(gone);
+            self.reshelved.notify_one();
         } else if self.book.get(id).is_some_and(Record::is_waiting) {
             self.end(id, DeliveryState::Cancelled, "cancelled", "support cancelled it before it ran");
         } else if let Some(bundle) =
@@ -230,6 +268,9 @@ impl Daemon {
                 (_, Err(stop)) => return self.refuse(record, &RefusalCode::OrdersOff.because(stop.message), None),
             },
         };
+        if verified.order.repeat.is_some() {
+            return self.shelve(record, &verified, envelope);
+        }
         // What is not on the disk as begun does not begin: a crash must leave no order that could run twice.
         let answering = match verified.order.serve.as_ref().filter(|_| verified.serves) {
             Some(serve) => match Answering::open(serve, &policy, self.clock) {
@@ -252,17 +293,57 @@ impl Daemon {
         }
     }
 
-    fn assignment(&self, verified: Verified, policy: Policy, envelope: Vec<u8>) -> Assignment {
-        let Verified { order, set, plan, serves, .. } = verified;
-        // The same plan, with what the machine's own proxies make of it.
-        let request = Request {
-            proxies: proxies(&set, &order.targets, &ProxyChoice::Environment),
-            targets: order.targets.clone(),
-            parameters: order.parameters.clone(),
-            ..Request::default()
+    /// Hands an order that is repeated over to the schedules. It is on the shelf before it counts as running, or a crash between the two would
+    /// leave one that nobody runs.
+    fn shelve(&mut self, record: Record, verified: &Verified, envelope: Vec<u8>) {
+        let (id, now) = (record.id.clone(), self.clock.wall());
+        let shelf = Shelf::of(&self.state);
+        if shelf.all().len() >= MAX_HELD {
+            let refusal = RefusalCode::OverBudget.because(format!("{MAX_HELD} orders are repeated on this machine already"));
+            return self.refuse(record, &refusal, None);
+        }
+        // Two ids that begin alike would keep one state and history; a desk draws the id, so that the next order has another.
+        if shelf.all().iter().any(|held| name_of(&held.id) == name_of(&id)) {
+            let words =
+                format!("the schedule {} is kept on this machine already, for another order; sign this one anew", name_of(&id));
+            return self.refuse(record, &RefusalCode::ScheduleNotAllowed.because(words), None);
+        }
+        let words = verified.order.repeat.map_or_else(String::new, |repeat| repeat.in_words());
+        let envelope = String::from_utf8_lossy(&envelope).into_owned();
+        let begun = Record {
+            state: DeliveryState::Running,
+            envelope: None,
+            proof: None,
+            code: Some(REPEATED.to_owned()),
+            detail: Some(format!("it runs {words}")),
+            ..record
         };
-        let plan = if serves { plan } else { set.plan(&request).unwrap_or(plan) };
-        let bounds = bounds_for(&policy, &order, &netsonde_probes::system_resolvers());
+        let note = Note::new(now, "schedule_began").of_order(&id).decided(&words);
+        let approved = begun.approved;
+        let shelved = Shelved { id: id.clone(), envelope, taken: now, approved, began_ms: None };
+        let kept = shelf.put(&shelved).and_then(|()| self.audit.append(note)).and_then(|()| self.book.put(begun));
+        if let Err(error) = kept {
+            self.warn(shelf.remove(&id).map(drop));
+            return self.end(&id, DeliveryState::Failed, "not_kept", &format!("the state directory cannot be written: {error}"));
+        }
+        terminal::say(&format!("netsonde: order {} runs {words}, as the schedule {}", id.short(), name_of(&id)));
+        self.reshelved.notify_one();
+    }
+
+    /// An order that the schedules run no more.
+    pub(super) fn repeated_no_more(&mut self, over: Over) {
+        let (code, why) = over.end.in_words();
+        if self.book.get(&over.id).is_some_and(|record| !record.state.is_final()) {
+            let state = if over.end == End::LifeOver { DeliveryState::Expired } else { DeliveryState::Cancelled };
+            self.end(&over.id, state, code, why);
+        }
+    }
+
+    fn assignment(&self, verified: Verified, policy: Policy, envelope: Vec<u8>) -> Assignment {
+        // The very plan that the policy was asked about.
+        let Verified { order, plan, place, .. } = verified;
+        let turn = Turn { place, now: self.clock.wall() };
+        let bounds = bounds_for(&policy, &order, &plan, &netsonde_probes::system_resolvers(), turn);
         let state = self.state.path().to_owned();
         Assignment { order, envelope, plan, policy, bounds, state, server_time: self.server_time, answering: None }
     }
@@ -278,7 +359,17 @@ impl Daemon {
             }
             return;
         }
-        let Some(id) = self.running.take().map(|run| run.id) else { return };
+        let Some((id, ended_by)) = self.running.take().map(|run| (run.id, run.ended_by)) else { return };
+        if let Some(by) = ended_by {
+            let (code, why) = by.in_words();
+            self.end(&id, DeliveryState::Cancelled, code, why);
+            // It was packed before the run heard that nobody wants it any more.
+            if let RunEvent::Packed(entry) = event {
+                let gone = self.state.lock().and_then(|_lock| self.state.spool().forget(&entry.bundle));
+                self.warn(gone);
+            }
+            return;
+        }
         match event {
             RunEvent::Packed(entry) => {
                 self.queue.put(&entry);
@@ -287,15 +378,19 @@ impl Daemon {
                     self.keep(Record { bundle: Some(entry.bundle), ..record });
                 }
             }
-            RunEvent::Cancelled => self.end(&id, DeliveryState::Cancelled, "cancelled", "support cancelled it while it ran"),
             RunEvent::Failed(why) => self.end(&id, DeliveryState::Failed, "run_failed", &why),
-            RunEvent::Outcome(_) | RunEvent::Answered(_) => {}
+            // Whoever ends a run says who they are.
+            RunEvent::Cancelled | RunEvent::Outcome(_) | RunEvent::Answered(_) => {}
         }
     }
 
     /// The next bundle that is to be sent.
     pub(super) fn next_bundle(&mut self) -> Option<Dispatch> {
         let bundle = self.queue.next(self.clock.wall(), self.uplink.now())?.clone();
+        self.look_at_identity();
+        if self.is_forgotten {
+            return None;
+        }
         let Some(entry) = self.state.spool().find_ready(&bundle) else {
             // It was dropped by hand, or is damaged.
             self.queue.remove(&bundle);
@@ -393,4 +488,15 @@ impl Daemon {
         let kept = self.book.put(record);
         self.warn(kept);
     }
+}
+
+/// The customer has other limits now than those that a run goes by. Nobody can tell whether it would have been let go on under the new ones:
+/// addresses are found out by measuring.
+fn changed_under(policy: Option<&Policy>, path: &Path) -> Option<EndedBy> {
+    let words = match policy_file::load(path) {
+        Ok(now) if policy?.rules_as(&now) => return None,
+        Ok(_) => "the policy was changed while it ran",
+        Err(_) => "the policy counts for nothing since it was changed, while it ran",
+    };
+    policy.map(|_| EndedBy::Policy(words.to_owned()))
 }

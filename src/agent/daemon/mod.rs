@@ -8,6 +8,8 @@
 mod answering;
 /// What becomes of each order.
 mod casework;
+/// Whether this machine is still the agent that this process works as.
+mod enrolment;
 /// What was delivered, for a backend that lost it.
 mod offering;
 /// One run, apart from everything else.
@@ -17,23 +19,25 @@ mod sending;
 #[cfg(test)]
 pub(crate) mod tests;
 
-use crate::audit::{self, Audit};
+pub(crate) use enrolment::end_orders_at_rest;
+
+use crate::audit::{self, Audit, Entry};
 use crate::clock::UpTime;
 use crate::identity::{Home, Identity, accept, check_in, current_epochs};
 use crate::interruption::Interruption;
 use crate::orders::{Answers, Book, Taken};
-use crate::rounds::Uplink;
-use crate::spool::{Entry, Queue};
+use crate::rounds::{Uplink, Word};
+use crate::spool::Queue;
 use crate::state::{StateDirectory, chance, random};
 use crate::stop::Stop;
 use crate::terminal;
-use crate::transport::{Client, Event, Fault, Machine, Next};
+use crate::transport::{Asker, Client, Event, Fault, Machine, Next};
 use crate::{platform, policy_file};
 use ed25519_dalek::SigningKey;
 use futures_util::FutureExt;
 use futures_util::future::BoxFuture;
 use jiff::Timestamp;
-use netsonde_contract::api::fleet::{CheckIn, CheckedIn, DeliveryState, Progress, StateReport, TrustDocuments, Work};
+use netsonde_contract::api::fleet::{CheckIn, CheckedIn, DeliveryState, StateReport, TrustDocuments, Work};
 use netsonde_contract::bundle::hexadecimal;
 use netsonde_contract::id::OrderId;
 use netsonde_contract::order::Epochs;
@@ -46,15 +50,18 @@ use std::collections::VecDeque;
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
+use tokio::sync::Notify;
 use tokio::sync::mpsc::UnboundedReceiver;
 use tokio_util::sync::CancellationToken;
 
-/// How often answers are looked for while an order waits for one.
+/// How often it is looked what somebody at the machine says, by an answer or a pause, while an order waits or runs.
 const ANSWERS_EVERY: Duration = Duration::from_secs(1);
 /// A connection that ended sooner was not cut for being silent.
 const HELD_AT_ALL: Duration = Duration::from_secs(5);
 /// How often it is looked whether a bundle may be sent, where none waits for a time of its own.
 const BUNDLES_EVERY: Duration = Duration::from_secs(60);
+/// After the last event: for what follows from it to be done.
+const SETTLED: Duration = Duration::from_secs(2);
 /// At the end: for what is on its way to be heard.
 const LAST_WORDS: Duration = Duration::from_secs(3);
 
@@ -68,7 +75,7 @@ struct Daemon {
     clock: Clock,
     anchor: Option<Anchor>,
     epochs: Epochs,
-    instance: String,
+    asker: Asker,
     book: Book,
     taken: Taken,
     audit: Audit,
@@ -88,10 +95,25 @@ struct Daemon {
     offering: Offering,
     /// Whether what can wait may be sent now.
     uplink: Arc<Uplink>,
+    /// Told where an order that is repeated came or went.
+    reshelved: Arc<Notify>,
     /// Reports that no record stands for, such as those of replayed orders.
     notices: VecDeque<(OrderId, StateReport)>,
     /// What was last said of the backend, so that it is said once.
     complaint: Option<String>,
+    /// When it is next looked what somebody at the machine says.
+    next_look: Duration,
+    /// The enrolment that this daemon works for is no more.
+    is_forgotten: bool,
+}
+
+/// Why a daemon works no more.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Ended {
+    /// The agent is to stop.
+    Interrupted,
+    /// The enrolment was ended, or there is another one.
+    Forgotten,
 }
 
 /// What the question that is under way came to.
@@ -106,36 +128,46 @@ enum Stepped {
 struct Outbox {
     state: Option<BoxFuture<'static, (OrderId, DeliveryState, bool)>>,
     notice: Option<BoxFuture<'static, bool>>,
+    announcement: Option<BoxFuture<'static, ()>>,
     progress: Option<BoxFuture<'static, ()>>,
     bundle: Option<BoxFuture<'static, Sent>>,
     offer: Option<BoxFuture<'static, Offered>>,
 }
 
-/// What schedules make, which is sent beside what orders make.
+/// What schedules and orders have to do with each other.
 pub(crate) struct Scheduled {
-    /// Bundles, as they are made.
-    pub(crate) made: UnboundedReceiver<Entry>,
+    /// What the schedules tell, such as the bundles that they make.
+    pub(crate) words: UnboundedReceiver<Word>,
     pub(crate) uplink: Arc<Uplink>,
+    /// To be told where an order that is repeated came or went.
+    pub(crate) reshelved: Arc<Notify>,
 }
 
-/// Works until it is interrupted.
+/// Works until it is interrupted, or the machine is enrolled with nobody any more, or with somebody else.
 ///
 /// # Errors
 /// Where the machine is not enrolled, or the state directory cannot be used.
 pub(crate) async fn run(
     state: StateDirectory,
     policy_path: PathBuf,
-    mut scheduled: Scheduled,
+    scheduled: &mut Scheduled,
     interruption: &Interruption,
-) -> Result<(), Stop> {
-    let mut daemon = Daemon::open(state, policy_path, Arc::clone(&scheduled.uplink))?;
+) -> Result<Ended, Stop> {
+    let mut daemon = Daemon::open(state, policy_path, scheduled)?;
     daemon.recover();
     let mut outbox = Outbox::default();
     let mut step = daemon.step();
+    let mut is_untidy = true;
     loop {
+        daemon.look_at_machine();
         daemon.start_next();
         daemon.fill(&mut outbox);
-        let until_next_bundle = daemon.until_next_bundle();
+        if daemon.is_forgotten {
+            drop(step);
+            daemon.leave(&mut outbox).await;
+            return Ok(Ended::Forgotten);
+        }
+        let (until_next_bundle, until_look) = (daemon.until_next_bundle(), daemon.until_look());
         tokio::select! {
             biased;
             () = interruption.came() => break,
@@ -146,30 +178,42 @@ pub(crate) async fn run(
             }
             (order, state, heard) = ended(&mut outbox.state) => if heard { daemon.reported(&order, state) },
             heard = ended(&mut outbox.notice) => if heard { daemon.notices.pop_front(); },
+            () = ended(&mut outbox.announcement) => {}
             () = ended(&mut outbox.progress) => {}
-            sent = ended(&mut outbox.bundle) => {
-                daemon.sent(sent);
-                // The run that made it is over, and mostly there is nothing to do now for hours.
-                platform::give_back();
-            }
+            sent = ended(&mut outbox.bundle) => daemon.sent(sent),
             offered = ended(&mut outbox.offer) => daemon.offered(offered),
-            Some(entry) = scheduled.made.recv() => daemon.queue.put(&entry),
+            Some(word) = scheduled.words.recv() => match word {
+                Word::Bundle(entry) => daemon.queue.put(&entry),
+                Word::Over(over) => daemon.repeated_no_more(over),
+            },
             () = tokio::time::sleep(until_next_bundle), if outbox.bundle.is_none() => {}
-            () = tokio::time::sleep(ANSWERS_EVERY), if daemon.somebody_is_asked() => daemon.look_for_answers(),
+            () = tokio::time::sleep(until_look), if daemon.somebody_may_say() => {}
+            () = tokio::time::sleep(SETTLED), if is_untidy => {
+                // Mostly there is nothing to do now until the backend says something.
+                platform::give_back();
+                is_untidy = false;
+                continue;
+            }
         }
+        is_untidy = true;
     }
     daemon.stop(&mut outbox).await;
-    Ok(())
+    Ok(Ended::Interrupted)
 }
 
 impl Daemon {
-    fn open(state: StateDirectory, policy_path: PathBuf, uplink: Arc<Uplink>) -> Result<Self, Stop> {
+    fn open(state: StateDirectory, policy_path: PathBuf, scheduled: &Scheduled) -> Result<Self, Stop> {
         let disk = |error: std::io::Error| {
             Stop::usage(format!("the state directory {} cannot be used: {error}", state.path().display()))
         };
         let home = Home::of(&state);
         let clock = Clock::start();
-        let identity = home.enrolled()?;
+        let enrolled = home.enrolled()?;
+        let policy = policy_file::load(&policy_path).ok();
+        let is_pinned = enrolled.tls_pin.is_some();
+        let identity = enrolled.by_policy(policy.as_ref());
+        // What commands tell the backend of the policy is then this one.
+        home.save_policy_path(&policy_path).map_err(disk)?;
         let anchor = home.anchor()?;
         let epochs = current_epochs(&home, &UpTime::read())?;
         let damaged = |error: std::io::Error| {
@@ -181,10 +225,18 @@ impl Daemon {
         };
         let taken = Taken::open(&state).map_err(damaged)?;
         let (book, audit, answers) = (Book::open(&state).map_err(disk)?, Audit::of(&state), Answers::of(&state));
+        if let Some(policy) = policy.filter(|policy| is_pinned && policy.accept_inspection) {
+            let words = "what this machine trusts vouches for the backend's TLS, not the key that the enrolment names";
+            terminal::say(&format!("netsonde: warning: {words} (upload.accept_inspection)"));
+            let key = "upload.accept_inspection";
+            audit
+                .append(Entry::new(clock.wall(), "inspection_accepted").decided(words).by_policy(key, policy.line(key)))
+                .map_err(disk)?;
+        }
         Ok(Self {
             key: state.signing_key()?,
             client: Arc::new(Client::new(&identity, clock)?),
-            instance: hexadecimal(&random::<16>()?),
+            asker: Asker::new(hexadecimal(&random::<16>()?)),
             state,
             policy_path,
             identity,
@@ -203,9 +255,12 @@ impl Daemon {
             uploading: None,
             queue: Queue::default(),
             offering: Offering::default(),
-            uplink,
+            uplink: Arc::clone(&scheduled.uplink),
+            reshelved: Arc::clone(&scheduled.reshelved),
             notices: VecDeque::new(),
             complaint: None,
+            next_look: Duration::ZERO,
+            is_forgotten: false,
         })
     }
 
@@ -226,10 +281,10 @@ impl Daemon {
             }
             .boxed(),
             Next::Ask { wait } => {
-                let (clock, after, anchor) = (self.clock, self.cursor, self.anchor.clone());
+                let (clock, after, anchor, asker) = (self.clock, self.cursor, self.anchor.clone(), self.asker.next());
                 async move {
                     let began = clock.now();
-                    let answer = Box::new(client.work(after, wait, anchor.as_ref()).await);
+                    let answer = Box::new(client.work(after, wait, anchor.as_ref(), &asker).await);
                     Stepped::Work { wait, held: clock.now().saturating_sub(began), answer }
                 }
                 .boxed()
@@ -239,25 +294,27 @@ impl Daemon {
 
     /// What changes with time, or by somebody's hand while the agent works: the epoch, and the keys.
     fn renew(&mut self) {
-        let home = Home::of(&self.state);
-        match current_epochs(&home, &UpTime::read()) {
+        self.look_at_identity();
+        if self.is_forgotten {
+            return;
+        }
+        match current_epochs(&Home::of(&self.state), &UpTime::read()) {
             Ok(epochs) => self.epochs = epochs,
             Err(stop) => terminal::say_stop(&stop),
-        }
-        let Ok(Some(identity)) = home.identity() else { return };
-        if identity.number != self.identity.number
-            && let (Ok(client), Ok(key)) = (Client::new(&identity, self.clock), self.state.signing_key())
-        {
-            (self.client, self.key, self.identity) = (Arc::new(client), key, identity);
         }
     }
 
     fn about(&self) -> CheckIn {
         let policy = policy_file::load(&self.policy_path).ok();
-        check_in(&Home::of(&self.state), &self.epochs.current, policy.as_ref(), &self.instance)
+        check_in(&Home::of(&self.state), &self.epochs.current, policy.as_ref(), &self.asker.instance)
     }
 
     fn stepped(&mut self, stepped: Stepped) {
+        // What was asked for by an agent that is no more is nobody's: nothing of it is kept.
+        self.look_at_identity();
+        if self.is_forgotten {
+            return;
+        }
         let event = match stepped {
             Stepped::Rested => Event::Rested,
             Stepped::CheckedIn(about, Ok(answer)) => {
@@ -284,6 +341,9 @@ impl Daemon {
     fn event_of(&mut self, fault: Fault, held: Duration) -> Event {
         if fault.is_final() {
             self.complain(&format!("the backend takes nothing from this agent: {fault}; next: {}", fault.next_step()));
+            if fault.is_revocation() {
+                self.revoked();
+            }
             return Event::Shut;
         }
         match fault {
@@ -319,6 +379,7 @@ impl Daemon {
     }
 
     fn take(&mut self, work: Work) {
+        self.warn(self.audit.write_counts(self.clock.wall(), self.clock.now()));
         if let Some(documents) = &work.trust {
             self.take_trust(documents);
         }
@@ -365,16 +426,17 @@ impl Daemon {
         }
         // The backend hears that it runs before it hears how it goes on.
         let told = |id: &OrderId| self.book.get(id).is_some_and(|record| record.is_reported());
+        // How many checks there are is told before the first of them ends, and holds up no outcome.
+        if outbox.announcement.is_none()
+            && let Some(run) = self.running.as_mut().filter(|run| !run.is_announced && run.untold.is_empty() && told(&run.id))
+        {
+            let progress = run.next_progress();
+            outbox.announcement = Some(sending::progress(Arc::clone(&self.client), run.id.clone(), progress).boxed());
+        }
         if outbox.progress.is_none()
             && let Some(run) = self.running.as_mut().filter(|run| !run.untold.is_empty() && told(&run.id))
         {
-            run.sequence += 1;
-            let progress = Progress {
-                sequence: run.sequence,
-                checks_planned: run.planned,
-                checks_done: run.done,
-                outcomes: run.next_outcomes(),
-            };
+            let progress = run.next_progress();
             outbox.progress = Some(sending::progress(Arc::clone(&self.client), run.id.clone(), progress).boxed());
         }
         if outbox.bundle.is_none() {
@@ -401,11 +463,22 @@ impl Daemon {
     async fn stop(&mut self, outbox: &mut Outbox) {
         if let Some(run) = &mut self.running {
             run.cancel();
-            while !matches!(run.next().await, RunEvent::Cancelled | RunEvent::Failed(_) | RunEvent::Packed(_)) {}
-            let id = run.id.clone();
-            self.running = None;
-            self.end(&id, DeliveryState::Failed, "agent_stopped", "the agent was stopped while it ran");
+            let last = loop {
+                match run.next().await {
+                    RunEvent::Outcome(_) | RunEvent::Answered(_) => {}
+                    last => break last,
+                }
+            };
+            let (id, was_ended) = (run.id.clone(), run.ended_by.is_some());
+            // What was packed in the last moment is sent when the agent is back.
+            if was_ended || matches!(last, RunEvent::Packed(_)) {
+                self.heard_of_run(last);
+            } else {
+                self.running = None;
+                self.end(&id, DeliveryState::Failed, "agent_stopped", "the agent was stopped while it ran");
+            }
         }
+        self.warn(self.audit.write_all_counts(self.clock.wall()));
         outbox.bundle = None;
         let last = async {
             loop {
@@ -425,7 +498,7 @@ impl Daemon {
 
     /// An entry that cannot be written is said; what depends on it asks for more than this.
     fn note(&self, entry: audit::Entry) {
-        self.warn(self.audit.append(entry));
+        self.warn(self.audit.note(entry, self.clock.now()));
     }
 
     fn warn(&self, done: std::io::Result<()>) {

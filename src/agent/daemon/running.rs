@@ -10,9 +10,10 @@ use crate::spool::{Entry, NotKept};
 use crate::state::StateDirectory;
 use crate::stop::Stop;
 use netsonde_contract::agent_config::UploadWhen;
+use netsonde_contract::api::fleet::Progress;
 use netsonde_contract::bundle::Consent;
 use netsonde_contract::id::OrderId;
-use netsonde_contract::order::{Order, Serve};
+use netsonde_contract::order::{Order, RefusalCode, Serve};
 use netsonde_contract::outcome::Outcome;
 use netsonde_contract::policy::Policy;
 use netsonde_contract::redaction::Level;
@@ -66,15 +67,52 @@ pub(super) enum RunEvent {
     Failed(String),
 }
 
+/// Who ended a run before its time.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) enum EndedBy {
+    Support,
+    /// `netsonde pause`, which stops everything that was ordered.
+    Pause,
+    /// `netsonde orders refuse` or `stop`, in the words of whoever said so.
+    Machine(String),
+    /// The customer changed what may run, to these words.
+    Policy(String),
+    /// `netsonde identity forget`.
+    Forgotten,
+    /// Support took the agent off their list.
+    Revoked,
+}
+
+impl EndedBy {
+    /// For the engineer: a stable code, and one sentence.
+    pub(super) fn in_words(&self) -> (&'static str, &str) {
+        match self {
+            Self::Support => ("cancelled", "support cancelled it while it ran"),
+            Self::Pause => (RefusalCode::Paused.as_str(), "somebody at the machine ran `netsonde pause` while it ran"),
+            Self::Machine(words) if words.is_empty() => (RefusalCode::Declined.as_str(), "somebody at the machine ended it"),
+            Self::Machine(words) => (RefusalCode::Declined.as_str(), words),
+            Self::Policy(words) => ("policy_changed", words),
+            Self::Forgotten => ("forgotten", "somebody at the machine ended the enrolment while it ran"),
+            Self::Revoked => ("agent_revoked", "support took this agent off their list while it ran"),
+        }
+    }
+}
+
 /// A run that goes on, in a thread and a runtime of its own: whatever hangs or panics there, the agent goes on.
 pub(super) struct Running {
     pub(super) id: OrderId,
     pub(super) planned: u32,
     pub(super) done: u32,
+    /// The backend was told how many checks there are.
+    pub(super) is_announced: bool,
     /// Outcomes that the backend has not been told.
     pub(super) untold: Vec<Outcome>,
     /// Of the last progress report.
-    pub(super) sequence: u64,
+    sequence: u64,
+    /// Why it is to end before its time, where it is: whatever it still comes to is nobody's any more.
+    pub(super) ended_by: Option<EndedBy>,
+    /// What it goes by; none is looked for anew where absent.
+    pub(super) policy: Option<Policy>,
     cancel: CancellationToken,
     events: UnboundedReceiver<RunEvent>,
     deadline: Pin<Box<Sleep>>,
@@ -89,13 +127,33 @@ impl Running {
         let id = assignment.order.id.clone();
         let planned = u32::try_from(assignment.plan.checks.len()).unwrap_or(u32::MAX);
         let deadline = Box::pin(tokio::time::sleep(longest(&assignment) + GRACE));
-        let token = cancel.clone();
+        let (token, policy) = (cancel.clone(), Some(assignment.policy.clone()));
         std::thread::Builder::new().name("order".to_owned()).spawn(move || work(&assignment, &token, &tell))?;
-        Ok(Self { id, planned, done: 0, untold: Vec::new(), sequence: 0, cancel, events, deadline })
+        Ok(Self {
+            id,
+            planned,
+            done: 0,
+            is_announced: false,
+            untold: Vec::new(),
+            sequence: 0,
+            ended_by: None,
+            policy,
+            cancel,
+            events,
+            deadline,
+        })
+    }
+
+    /// How far the run is, with the next outcomes that the backend was not told.
+    pub(super) fn next_progress(&mut self) -> Progress {
+        self.is_announced = true;
+        self.sequence += 1;
+        let (sequence, checks_planned, checks_done) = (self.sequence, self.planned, self.done);
+        Progress { sequence, checks_planned, checks_done, outcomes: self.next_outcomes() }
     }
 
     /// The next outcomes to tell the backend; the rest comes with the report after.
-    pub(super) fn next_outcomes(&mut self) -> Vec<Outcome> {
+    fn next_outcomes(&mut self) -> Vec<Outcome> {
         let mut bytes = 0;
         let fits = self.untold.iter().take_while(|outcome| {
             bytes += length(outcome);
@@ -105,6 +163,15 @@ impl Running {
         self.untold.drain(..count).collect()
     }
 
+    /// Ends it for good: a bundle that it makes nevertheless is thrown away. Who says so first is the one whose words count.
+    pub(super) fn end(&mut self, by: EndedBy) {
+        if self.ended_by.is_none() {
+            self.ended_by = Some(by);
+            self.cancel();
+        }
+    }
+
+    /// Has it let go. What it had already made stays.
     pub(super) fn cancel(&mut self) {
         self.cancel.cancel();
         self.deadline = Box::pin(tokio::time::sleep(LETTING_GO));
@@ -128,6 +195,32 @@ impl Running {
     }
 }
 
+#[cfg(test)]
+impl Running {
+    /// A run of which the test itself tells.
+    pub(super) fn told_by(id: &OrderId) -> (Self, UnboundedSender<RunEvent>) {
+        let (tell, events) = unbounded_channel();
+        let deadline = Box::pin(tokio::time::sleep(GRACE));
+        let (untold, cancel) = (Vec::new(), CancellationToken::new());
+        (
+            Self {
+                id: id.clone(),
+                planned: 1,
+                done: 0,
+                is_announced: false,
+                untold,
+                sequence: 0,
+                ended_by: None,
+                policy: None,
+                cancel,
+                events,
+                deadline,
+            },
+            tell,
+        )
+    }
+}
+
 /// The plan's own time, and that of answering.
 fn longest(assignment: &Assignment) -> Duration {
     let serve = assignment.order.serve.as_ref().filter(|_| assignment.answering.is_some());
@@ -145,12 +238,19 @@ fn work(assignment: &Assignment, cancel: &CancellationToken, tell: &UnboundedSen
         }
         Err(error) => Err(Stop::usage(format!("the system gives no threads or timers: {error}"))),
     };
-    // An agent that has given the run up wants to hear nothing of it.
-    let _ = tell.send(match end {
+    let made = end.as_ref().ok().and_then(|entry| entry.as_ref()).map(|entry| entry.bundle.clone());
+    let told = tell.send(match end {
         Ok(Some(entry)) => RunEvent::Packed(Box::new(entry)),
         Ok(None) => RunEvent::Cancelled,
         Err(stop) => RunEvent::Failed(stop.message),
     });
+    // An agent that has given the run up wants to hear nothing of it, and nobody would ever send or remove what it made.
+    if let (Err(_), Some(bundle), Some(state)) = (told, made, StateDirectory::existing(Some(&assignment.state))) {
+        let gone = state.lock().and_then(|_lock| state.spool().forget(&bundle));
+        if let Err(error) = gone {
+            tracing::warn!(%error, bundle = bundle.short(), "the bundle of a run that was given up stays in the spool");
+        }
+    }
 }
 
 /// None where the run was cancelled.
@@ -182,6 +282,7 @@ async fn carry_out(
         case: Some(assignment.order.case.clone()),
         ticket: None,
         capture: false,
+        asked: None,
         // What runs is what was signed, and nothing beside it.
         follow_up: false,
         bounds: assignment.bounds.clone(),

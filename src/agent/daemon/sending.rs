@@ -151,8 +151,19 @@ async fn deliver(dispatch: Dispatch) -> Sent {
     };
     let parcel = Parcel { errand, bundle: &entry.bundle, bytes: Bytes::from(bytes), key };
     let never = Interruption::of(CancellationToken::new());
-    match upload::send(client.backend(), &parcel, &pace, &never).await {
+    let mut sent = upload::send(client.backend(), &parcel, &pace, &never).await;
+    // A clock that was set since the last request is no reason to keep the bundle.
+    if let Err(NotDelivered::Failed(Failure::Refused(problem))) = &sent
+        && client.is_set_right_by(problem)
+    {
+        sent = upload::send(client.backend(), &parcel, &pace, &never).await;
+    }
+    match sent {
         Ok(delivered) => Sent::Delivered(entry, Box::new(delivered)),
+        // It was set once more on the way.
+        Err(NotDelivered::Failed(Failure::Refused(problem))) if client.is_set_right_by(&problem) => {
+            Sent::Later { entry, hint: None, reason: problem.to_string() }
+        }
         Err(NotDelivered::Failed(Failure::Refused(problem))) => {
             Sent::Refused { entry, code: "upload_refused", why: problem.to_string() }
         }

@@ -4,9 +4,10 @@ use super::*;
 use crate::identity::Enrolling;
 use crate::orders::Answer;
 use crate::rounds::Files;
+use crate::standing::{Shelf, Shelved};
 use ed25519_dalek::Signer;
 use jiff::SignedDuration;
-use netsonde_contract::api::fleet::{Introduce, Introduced, WorkItem};
+use netsonde_contract::api::fleet::{Introduce, Introduced, Progress, WorkItem};
 use netsonde_contract::api::health::{HealthHeard, HealthReport};
 use netsonde_contract::api::protocol::Protocol;
 use netsonde_contract::api::{PROBLEM_MEDIA_TYPE, Problem, ProblemCode};
@@ -15,6 +16,7 @@ use netsonde_contract::dsse::Envelope;
 use netsonde_contract::enrolment::{Enrolment, EnrolmentCode, Introduction};
 use netsonde_contract::id::{CaseId, TicketId};
 use netsonde_contract::order::{Addressee, Addressees, Epoch, Order};
+use netsonde_contract::policy::Policy;
 use netsonde_contract::receipt::{self, Receipt};
 use netsonde_contract::request_signature::{Covered, Headers, content_digest};
 use netsonde_contract::trust::{KeyList, PublicKey, RoleKeys, RootStatement};
@@ -443,6 +445,9 @@ impl World {
             reason: String::new(),
             signatures: 1,
             serve: None,
+            repeat: None,
+            bytes: None,
+            deep: None,
         }
     }
 
@@ -474,6 +479,7 @@ fn an_order_that_the_policy_allows_runs_once_and_its_bundle_proves_it() {
             "{states:?}"
         );
         assert_eq!(told.progress.iter().map(|progress| progress.outcomes.len()).sum::<usize>(), 1);
+        assert!(told.progress[0].checks_planned > 0, "how many checks there are is told from the first");
         let bundle = bundle::verify(&told.bundles[0]).unwrap();
         assert_eq!((bundle.predicate.order.as_ref(), report.bundle.as_ref()), (Some(&order.id), Some(&bundle.id)));
         assert_eq!(bundle.files["order.dsse.json"], signed(order.envelope(), ENGINEER).into_bytes());
@@ -595,6 +601,164 @@ fn a_run_that_is_cancelled_ends_within_a_second_and_sends_no_bundle() {
     // The one that waited for its turn runs now.
     world.backend.wait_state(&next, DeliveryState::Uploaded);
     assert_eq!(world.backend.told.lock().unwrap().bundles.len(), 1);
+}
+
+/// Somebody at the machine has the last word, over what runs too.
+#[test]
+fn a_pause_and_a_refusal_at_the_machine_end_the_run_that_goes_on() {
+    let world = World::new("allow");
+    let _agent = world.agent();
+    let set = LONG.replace("PORT", &world.target.local_addr().unwrap().port().to_string());
+    let (one, two, three) = (world.order_of(1, &set, "127.0.0.1"), world.order_of(2, &set, "127.0.0.1"), world.order(3));
+    let ended = |order: &Order, code: &str| {
+        let began = Clock::start();
+        let report = world.backend.wait_state(order, DeliveryState::Cancelled);
+        assert_eq!(report.code.as_deref(), Some(code));
+        // A second to the next look, and one to let go.
+        assert!(began.now() < Duration::from_millis(3_000), "{:?}", began.now());
+        report.detail.unwrap_or_default()
+    };
+    world.backend.deliver(&one, ENGINEER);
+    world.backend.wait_state(&one, DeliveryState::Running);
+    let words = "not during the sale".to_owned();
+    Answers::of(&world.state()).give(&one.id, &Answer { approved: false, words }).unwrap();
+    assert_eq!(ended(&one, "declined"), "not during the sale");
+    world.backend.deliver(&two, ENGINEER);
+    world.backend.wait_state(&two, DeliveryState::Running);
+    Home::of(&world.state()).set_paused(true).unwrap();
+    ended(&two, "paused");
+    Home::of(&world.state()).set_paused(false).unwrap();
+    world.backend.deliver(&three, ENGINEER);
+    world.backend.wait_state(&three, DeliveryState::Uploaded);
+    assert_eq!(world.backend.told.lock().unwrap().bundles.len(), 1, "only that of the one that nobody ended");
+}
+
+/// What a customer writes into the policy holds for what runs, too.
+#[test]
+fn a_policy_that_is_changed_ends_the_run_that_goes_by_the_old_one_and_a_comment_does_not() {
+    let world = World::new("allow");
+    let _agent = world.agent();
+    let set = LONG.replace("PORT", &world.target.local_addr().unwrap().port().to_string());
+    let order = world.order_of(1, &set, "127.0.0.1");
+    world.backend.deliver(&order, ENGINEER);
+    world.backend.wait_state(&order, DeliveryState::Running);
+    let rules = "[orders]\nremote = \"allow\"\n[targets]\nnetworks = [\"127.0.0.0/8\"]\n";
+    let (before, now_denied) = (Policy::parse("before", rules).unwrap(), format!("{rules}deny_networks = [\"127.0.0.2\"]\n"));
+    assert!(before.rules_as(&Policy::parse("comment", &format!("# of today\n{rules}")).unwrap()));
+    assert!(!before.rules_as(&Policy::parse("denied", &now_denied).unwrap()));
+    world.policy(&now_denied);
+    let report = world.backend.wait_state(&order, DeliveryState::Cancelled);
+    assert_eq!(report.code.as_deref(), Some("policy_changed"));
+    assert!(world.backend.told.lock().unwrap().bundles.is_empty());
+}
+
+/// The enrolment is ended while a run goes on and another order waits for a person.
+#[test]
+fn an_enrolment_that_is_forgotten_ends_what_was_ordered_and_the_next_one_begins_anew() {
+    let world = World::new("allow");
+    let _agent = world.agent();
+    let set = LONG.replace("PORT", &world.target.local_addr().unwrap().port().to_string());
+    let (running, waiting) = (world.order_of(1, &set, "127.0.0.1"), world.order(2));
+    world.backend.deliver(&running, ENGINEER);
+    world.backend.wait_state(&running, DeliveryState::Running);
+    world.backend.deliver(&waiting, ENGINEER);
+    world.backend.wait_state(&waiting, DeliveryState::Accepted);
+    Home::of(&world.state()).forget().unwrap();
+    let began = Clock::start();
+    while !Book::open(&world.state()).unwrap().open_but(None).is_empty() {
+        assert!(began.now() < Duration::from_secs(10), "what was ordered goes on");
+        std::thread::yield_now();
+    }
+    let book = Book::open(&world.state()).unwrap();
+    for order in [&running, &waiting] {
+        let record = book.get(&order.id).unwrap();
+        assert_eq!((record.state, record.code.as_deref()), (DeliveryState::Cancelled, Some("forgotten")));
+    }
+    assert!(world.state().spool().scan(crate::spool::Depth::Entries).ready.is_empty());
+    world.backend.told.lock().unwrap().transport = None;
+    world.enrol();
+    let next = world.order(3);
+    world.backend.deliver(&next, ENGINEER);
+    world.backend.wait_state(&next, DeliveryState::Uploaded);
+    let told = world.backend.told.lock().unwrap();
+    assert!(told.unsigned().is_empty(), "the old enrolment's key was used");
+    assert_eq!(told.bundles.len(), 1, "only that of the new enrolment");
+}
+
+#[test]
+fn an_agent_that_support_took_off_their_list_runs_nothing_of_theirs_any_more() {
+    let world = World::new("allow");
+    let agent = world.agent();
+    let set = LONG.replace("PORT", &world.target.local_addr().unwrap().port().to_string());
+    let order = world.order_of(1, &set, "127.0.0.1");
+    let schedule = OrderId::from_bytes([9; 16]);
+    world.backend.deliver(&order, ENGINEER);
+    world.backend.wait_state(&order, DeliveryState::Running);
+    let shelf = Shelf::of(&world.state());
+    let kept = Shelved { id: schedule.clone(), envelope: "{}".into(), taken: now(), approved: false, began_ms: None };
+    shelf.put(&kept).unwrap();
+    let revoked = Problem::new(ProblemCode::AgentRevoked, "its enrolment was ended");
+    world.backend.give(|told| told.problems = vec![revoked]);
+    let over = || Book::open(&world.state()).unwrap().get(&order.id).is_some_and(|record| record.state.is_final());
+    let began = Clock::start();
+    while !over() || shelf.has(&schedule) {
+        assert!(began.now() < Duration::from_secs(10), "what was ordered goes on");
+        std::thread::yield_now();
+    }
+    assert_eq!(Book::open(&world.state()).unwrap().get(&order.id).unwrap().code.as_deref(), Some("agent_revoked"));
+    drop(agent);
+    assert!(world.audit().contains("agent_revoked"));
+}
+
+#[test]
+fn an_enrolment_that_is_forgotten_while_no_agent_runs_leaves_no_order_to_the_next_one() {
+    let world = World::new("allow");
+    let (order, state) = (world.order(1), world.state());
+    Book::open(&state).unwrap().put(crate::orders::Record::new(&order.id, DeliveryState::Accepted, now())).unwrap();
+    end_orders_at_rest(&state).unwrap();
+    assert_eq!(Book::open(&state).unwrap().get(&order.id).unwrap().state, DeliveryState::Cancelled);
+}
+
+/// The run packs in a thread of its own and may be done with it when the word comes that nobody wants it any more.
+#[tokio::test]
+async fn an_order_that_is_cancelled_while_its_bundle_is_packed_sends_none_and_leaves_none() {
+    let world = tokio::task::spawn_blocking(|| World::new("allow")).await.unwrap();
+    let scheduled =
+        || Scheduled { words: tokio::sync::mpsc::unbounded_channel().1, uplink: Arc::default(), reshelved: Arc::default() };
+    let entry = |daemon: &Daemon, id: &OrderId| {
+        let bundle = netsonde_contract::id::BundleId::new(hexadecimal(&Sha256::digest(b"a bundle")));
+        let entry = crate::spool::Entry {
+            order: Some(id.clone()),
+            ..crate::spool::Entry::of(&bundle, "a.tar.gz".to_owned(), b"a bundle")
+        };
+        let _lock = daemon.state.lock().unwrap();
+        daemon.state.spool().keep(&entry, b"a bundle", now()).unwrap();
+        entry
+    };
+    for (number, is_stop) in [(1, false), (2, true)] {
+        let id = OrderId::from_bytes([number; 16]);
+        let mut daemon = Daemon::open(world.state(), world.policy_path(), &scheduled()).unwrap();
+        daemon.book.put(crate::orders::Record::new(&id, DeliveryState::Running, now())).unwrap();
+        let (running, tell) = Running::told_by(&id);
+        daemon.running = Some(running);
+        let entry = entry(&daemon, &id);
+        let bundle = entry.bundle.clone();
+        assert!(tell.send(RunEvent::Packed(Box::new(entry))).is_ok());
+        if !is_stop {
+            daemon.cancel(&id);
+            let event = next_event(&mut daemon.running).await;
+            daemon.heard_of_run(event);
+            assert_eq!(daemon.book.get(&id).unwrap().state, DeliveryState::Cancelled);
+            assert!(daemon.state.spool().find_ready(&bundle).is_none());
+            assert!(daemon.next_bundle().is_none(), "nothing waits to be sent");
+        } else {
+            // An agent that stops keeps what it had, and sends it when it is back.
+            daemon.stop(&mut Outbox::default()).await;
+            let record = daemon.book.get(&id).unwrap();
+            assert_eq!((record.state, record.bundle.as_ref()), (DeliveryState::Running, Some(&bundle)));
+            assert!(daemon.state.spool().find_ready(&bundle).is_some());
+        }
+    }
 }
 
 #[test]

@@ -59,7 +59,9 @@ fn plan(budget: Duration) -> Plan {
         question: String::new(),
         targets: Vec::new(),
         repeated: Vec::new(),
+        proxies: Vec::new(),
         budget,
+        bytes: None,
         checks: vec![check],
     }
 }

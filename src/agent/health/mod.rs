@@ -85,6 +85,11 @@ impl HealthBook {
         self.checks.iter().map(|watched| (&watched.series, watched.state.health, watched.state.since))
     }
 
+    /// When a check was measured last.
+    pub(crate) fn measured(&self, series: &Series) -> Option<Timestamp> {
+        self.checks.iter().find(|watched| watched.series == *series).map(|watched| watched.state.last)
+    }
+
     /// The worst state of a target's required checks.
     pub(crate) fn target(&self, schedule: &str, target: Option<&str>) -> Health {
         let of_target = |series: &Series| series.required && series.schedule == schedule && series.target.as_deref() == target;

@@ -19,7 +19,8 @@ pub(super) struct State {
     /// The last measurements' failures, the newest in the lowest bit.
     failures: u32,
     streak: Streak,
-    last: Timestamp,
+    /// When it was last measured.
+    pub(super) last: Timestamp,
 }
 
 /// Measurements of one kind in a row.

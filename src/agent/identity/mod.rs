@@ -28,11 +28,12 @@ use base64::engine::general_purpose::STANDARD;
 use ed25519_dalek::SigningKey;
 use netsonde_contract::id::AgentId;
 use netsonde_contract::pin::Pin;
+use netsonde_contract::policy::Policy;
 use netsonde_contract::trust::{Anchor, PublicKey};
 use serde::{Deserialize, Serialize};
 use std::fs;
 use std::io;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use zeroize::Zeroizing;
 
 const IDENTITY_FILE: &str = "identity.json";
@@ -41,6 +42,8 @@ const ANCHOR_FILE: &str = "anchor.json";
 const EPOCHS_FILE: &str = "epochs.json";
 const LINK_FILE: &str = "link.json";
 const PAUSE_FILE: &str = "paused";
+/// Which policy the agent that runs here goes by.
+const POLICY_FILE: &str = "policy-in-force.json";
 
 /// An enrolled agent. It has no `Debug`, for the key's sake.
 #[derive(Clone, Serialize, Deserialize)]
@@ -59,6 +62,24 @@ pub(crate) struct Identity {
     /// Of the last introduction.
     pub(crate) number: u64,
     pub(crate) transport: TransportKey,
+}
+
+impl Identity {
+    pub(crate) fn is_same_as(&self, other: &Self) -> bool {
+        (self.number, &self.agent, &self.root) == (other.number, &other.agent, &other.root)
+            && *self.transport.0 == *other.transport.0
+    }
+
+    /// It is `other` with newer keys, and not another enrolment.
+    pub(crate) fn succeeds(&self, other: &Self) -> bool {
+        (&self.root, &self.backend) == (&other.root, &other.backend) && self.number > other.number
+    }
+
+    /// Without the backend's own key where the policy accepts that something on the way opens TLS.
+    #[must_use]
+    pub(crate) fn by_policy(self, policy: Option<&Policy>) -> Self {
+        if policy.is_some_and(|policy| policy.accept_inspection) { Self { tls_pin: None, ..self } } else { self }
+    }
 }
 
 /// The transport key's 32 secret bytes, in base64.
@@ -136,6 +157,16 @@ impl<'a> Home<'a> {
         write_json(&self.file(LINK_FILE), &link)
     }
 
+    /// Where the policy is that the agent goes by, as that agent wrote it down; none where none has run.
+    pub(crate) fn policy_path(&self) -> Option<PathBuf> {
+        read_json(&self.file(POLICY_FILE)).ok().flatten()
+    }
+
+    pub(crate) fn save_policy_path(&self, path: &Path) -> io::Result<()> {
+        let path = std::path::absolute(path)?;
+        if self.policy_path().as_deref() == Some(&path) { Ok(()) } else { write_json(&self.file(POLICY_FILE), &path) }
+    }
+
     pub(crate) fn is_paused(&self) -> bool {
         self.file(PAUSE_FILE).exists()
     }
@@ -157,7 +188,7 @@ impl<'a> Home<'a> {
 
     /// Ends the enrolment on this machine: no key of it stays that could ask the backend for anything. The bundle key and the audit log stay.
     pub(crate) fn forget(&self) -> io::Result<()> {
-        for name in [IDENTITY_FILE, ENROLLING_FILE, ANCHOR_FILE, EPOCHS_FILE, LINK_FILE] {
+        for name in [IDENTITY_FILE, ENROLLING_FILE, rotating::ROTATING_FILE, ANCHOR_FILE, EPOCHS_FILE, LINK_FILE] {
             match fs::remove_file(self.file(name)) {
                 Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error),
                 _ => {}

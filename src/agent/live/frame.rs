@@ -84,9 +84,9 @@ fn title(view: &View, now: Duration) -> String {
         (None, true) => "  paused",
         (None, false) => "",
     };
-    let rounds = match view.rounds {
-        // With parallel ways to look for, a round takes many seconds.
-        0 if !view.routes.is_empty() => "first round".to_owned(),
+    // With parallel ways to look for, a round takes many seconds, and its figures come in while it goes on.
+    let rounds = match view.rounds_in_figures() {
+        1 if view.rounds == 0 => "first round".to_owned(),
         1 => "1 round".to_owned(),
         many => format!("{many} rounds"),
     };

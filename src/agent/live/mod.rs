@@ -79,7 +79,7 @@ pub(crate) async fn measure(
     let clock = Clock::start();
     let began = measurement::Began::now(clock)?;
     let (sender, observations) = unbounded_channel();
-    let context = measurement::context(settings, clock);
+    let context = measurement::context(plan, settings, clock);
     let mut live = Live {
         view: View::new(check.params.kind(), &host(check), has_paths(&check.params), clock.now()),
         context,

@@ -223,6 +223,8 @@ fn a_long_first_round_is_not_called_none() {
     assert!(text(&view, 80, 24).contains("first round, 13 s"));
     view.round_ended();
     assert!(text(&view, 80, 24).contains("1 round, 13 s"));
+    view.observe(&hop("10.0.9.9", 1, Some("10.0.1.1"), 500));
+    assert!(text(&view, 80, 24).contains("2 rounds, 13 s"), "the figures hold the second round's probes already");
 }
 
 #[test]
@@ -256,7 +258,7 @@ fn a_target_that_misses_a_probe_does_not_grow_a_second_line() {
     view.observe(&trace("10.0.9.9", Some(5), None));
     let text = text(&view, 80, 24);
     assert_eq!(text.lines().skip(1).filter(|line| line.contains(" 10.0.9.9 ")).count(), 1, "{text}");
-    assert!(words::of(&view).concat().contains("a single probe so far"));
+    assert!(words::of(&view).concat().contains("one of 6 probes so far"), "{}", words::of(&view).concat());
 }
 
 #[test]

@@ -126,6 +126,13 @@ impl View {
         self.routes.values_mut().for_each(|route| route.counted.clear());
     }
 
+    /// Rounds whose probes are in the figures: those that ended, and the one under way once something of it is known.
+    pub(super) fn rounds_in_figures(&self) -> u32 {
+        let first = self.rounds == 0 && !self.routes.is_empty();
+        let under_way = first || self.routes.values().any(|route| !route.counted.is_empty());
+        self.rounds.saturating_add(u32::from(under_way))
+    }
+
     /// A target gives no sign, and no router has said why: the next round is worth a longer wait.
     pub(super) fn awaits_word(&self) -> bool {
         let in_turn = self.rounds < PATIENT_ROUNDS || self.rounds.is_multiple_of(PATIENT_EVERY);

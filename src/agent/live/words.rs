@@ -190,8 +190,13 @@ pub(super) fn share(share: Share) -> String {
     format!("{} % ({}–{})", percent(share.share), percent(share.low), percent(share.high))
 }
 
-fn few(track: &Track) -> &'static str {
-    if track.lost() == 1 { ", a single probe so far" } else { "" }
+/// A share that rests on one lost probe alone is told with what it is a share of.
+fn few(track: &Track) -> String {
+    match (track.lost(), track.sent()) {
+        (1, 1) => ", a single probe so far".to_owned(),
+        (1, sent) => format!(", one of {sent} probes so far"),
+        _ => String::new(),
+    }
 }
 
 fn median(track: &Track) -> String {

@@ -1,17 +1,30 @@
 use std::fmt::Write;
 
-/// A page in the text format. A family without samples is left out.
-#[derive(Default)]
+/// Families of samples, as every reader of metrics has them. A family without samples is left out.
+#[derive(Debug, Default)]
 pub(super) struct Exposition {
-    text: String,
-    /// The family that samples belong to, and its head, until its first sample is there.
-    name: &'static str,
-    head: Option<String>,
+    families: Vec<Family>,
 }
 
-#[derive(Clone, Copy)]
+/// Samples of one name.
+#[derive(Debug)]
+pub(super) struct Family {
+    pub(super) name: &'static str,
+    pub(super) kind: Kind,
+    pub(super) help: &'static str,
+    pub(super) samples: Vec<Sample>,
+}
+
+#[derive(Debug)]
+pub(super) struct Sample {
+    pub(super) labels: Vec<(&'static str, String)>,
+    pub(super) value: f64,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Kind {
     Gauge,
+    /// Since the agent began.
     Counter,
 }
 
@@ -25,26 +38,37 @@ impl Kind {
 }
 
 impl Exposition {
-    /// Begins a family; all its samples follow, as the format wants it.
-    pub(super) fn family(&mut self, name: &'static str, kind: Kind, help: &str) {
-        self.name = name;
-        let help = help.replace('\\', "\\\\").replace('\n', "\\n");
-        self.head = Some(format!("# HELP {name} {help}\n# TYPE {name} {}\n", kind.name()));
+    /// Begins a family; all its samples follow.
+    pub(super) fn family(&mut self, name: &'static str, kind: Kind, help: &'static str) {
+        self.families.push(Family { name, kind, help, samples: Vec::new() });
     }
 
-    pub(super) fn sample(&mut self, labels: &[(&str, &str)], value: f64) {
-        if let Some(head) = self.head.take() {
-            self.text += &head;
+    pub(super) fn sample(&mut self, labels: &[(&'static str, &str)], value: f64) {
+        let labels = labels.iter().map(|(name, value)| (*name, (*value).to_owned())).collect();
+        if let Some(family) = self.families.last_mut() {
+            family.samples.push(Sample { labels, value });
         }
-        let label = |(name, value): &(&str, &str)| format!("{name}=\"{}\"", escaped(value));
-        let labels = labels.iter().map(label).collect::<Vec<_>>().join(",");
-        let labels = if labels.is_empty() { labels } else { format!("{{{labels}}}") };
-        // Writing to a text cannot fail.
-        let _ = writeln!(self.text, "{}{labels} {value}", self.name);
     }
 
+    pub(super) fn into_families(self) -> Vec<Family> {
+        self.families.into_iter().filter(|family| !family.samples.is_empty()).collect()
+    }
+
+    /// As a page in Prometheus' text format.
     pub(super) fn into_text(self) -> String {
-        self.text
+        let mut text = String::new();
+        for family in self.into_families() {
+            let help = family.help.replace('\\', "\\\\").replace('\n', "\\n");
+            // Writing to a text cannot fail.
+            let _ = writeln!(text, "# HELP {0} {help}\n# TYPE {0} {1}", family.name, family.kind.name());
+            for sample in family.samples {
+                let label = |(name, value): &(&str, String)| format!("{name}=\"{}\"", escaped(value));
+                let labels = sample.labels.iter().map(label).collect::<Vec<_>>().join(",");
+                let labels = if labels.is_empty() { labels } else { format!("{{{labels}}}") };
+                let _ = writeln!(text, "{}{labels} {}", family.name, sample.value);
+            }
+        }
+        text
     }
 }
 

@@ -5,6 +5,13 @@
 mod exposition;
 /// What was measured last, in memory.
 mod latest;
+/// The same families as OpenTelemetry has them.
+#[cfg(feature = "otlp")]
+mod otlp;
+/// Where no OpenTelemetry is built in.
+#[cfg(not(feature = "otlp"))]
+#[path = "no_otlp.rs"]
+mod otlp;
 /// `/probe`.
 mod probe;
 /// The loopback's HTTP.
@@ -18,6 +25,7 @@ use netsonde_contract::history::{CheckHistory, Health, Sample, Series, Verdict};
 use netsonde_contract::kind::Kind as Probe;
 
 pub(crate) use latest::{Latest, Runs};
+pub(crate) use otlp::export;
 pub(crate) use probe::MOST_PROBES;
 pub(crate) use server::{Source, serve};
 
@@ -30,6 +38,10 @@ pub(crate) struct Figures {
 
 /// The last measurement of each check, the states of health, and where an agent runs what it counts.
 pub(crate) fn render(version: &str, checks: &[CheckHistory], book: &HealthBook, figures: Option<&Figures>) -> String {
+    expose(version, checks, book, figures).into_text()
+}
+
+fn expose(version: &str, checks: &[CheckHistory], book: &HealthBook, figures: Option<&Figures>) -> Exposition {
     let mut page = Exposition::default();
     let last: Vec<(&Series, &Sample)> = checks.iter().filter_map(|check| Some((&check.series, check.samples.last()?))).collect();
 
@@ -66,7 +78,7 @@ pub(crate) fn render(version: &str, checks: &[CheckHistory], book: &HealthBook, 
     }
     page.family("netsonde_build_info", Kind::Gauge, "The agent's version.");
     page.sample(&[("version", version)], 1.0);
-    page.into_text()
+    page
 }
 
 fn phases(page: &mut Exposition, name: &'static str, probe: Probe, last: &[(&Series, &Sample)]) {

@@ -1,8 +1,9 @@
 //! Metrics over HTTP on the loopback: as little of HTTP/1.1 as a scraper needs, each answer on a connection of its own.
 
+use super::exposition::Exposition;
 use super::latest::Latest;
 use super::probe::{self, Asked};
-use super::{Figures, render};
+use super::{Figures, expose};
 use crate::health;
 use crate::state::StateDirectory;
 use netsonde_contract::agent_config::AgentConfig;
@@ -175,10 +176,15 @@ fn names_loopback(host: &str) -> bool {
 }
 
 fn metrics(source: &Source) -> String {
+    present(source).into_text()
+}
+
+/// What is known now.
+pub(super) fn present(source: &Source) -> Exposition {
     let state = StateDirectory::existing(Some(&source.state));
     let book = state.as_ref().and_then(|state| health::load(state).ok()).unwrap_or_default();
     let figures = Figures { runs: source.latest.runs(), waiting: state.as_ref().map(|state| state.spool().count_ready()) };
-    render(env!("CARGO_PKG_VERSION"), &source.latest.checks(), &book, Some(&figures))
+    expose(env!("CARGO_PKG_VERSION"), &source.latest.checks(), &book, Some(&figures))
 }
 
 #[cfg(test)]

@@ -162,6 +162,11 @@ impl Book {
         all
     }
 
+    /// All that is not over, but for one of them.
+    pub(crate) fn open_but(&self, except: Option<&OrderId>) -> Vec<Record> {
+        self.records.values().filter(|record| !record.state.is_final() && Some(&record.id) != except).cloned().collect()
+    }
+
     /// Orders in `state`, in the order in which they came.
     pub(crate) fn in_state(&self, state: DeliveryState) -> Vec<OrderId> {
         let mut found: Vec<&Record> = self.records.values().filter(|record| record.state == state).collect();

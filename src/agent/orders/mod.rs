@@ -17,6 +17,6 @@ mod taken;
 
 pub(crate) use answer::{Answer, Answers};
 pub(crate) use book::{About, Book, MAX_WAITING, Record};
-pub(crate) use intake::{Judgement, Machine, judge, place};
-pub(crate) use limits::bounds_for;
+pub(crate) use intake::{Here, Judgement, Machine, decide, judge, place};
+pub(crate) use limits::{Turn, bounds_for};
 pub(crate) use taken::Taken;

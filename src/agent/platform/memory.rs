@@ -8,6 +8,13 @@ pub(crate) fn give_back() {
     linux::give_back();
 }
 
+/// Has all threads share one heap, to be called before there is a second thread. The C library of GNU would give each thread that runs at the same time a heap of its own, of
+/// which runs that come and go leave more and more half used; one that is used for seconds a minute is never waited for. Other libraries have one heap.
+pub(crate) fn share_one_heap() {
+    #[cfg(all(target_os = "linux", target_env = "gnu"))]
+    linux::share_one_heap();
+}
+
 #[cfg(target_os = "linux")]
 mod linux {
     #![expect(unsafe_code, reason = "neither the program's segments nor what the allocator keeps have a safe call")]
@@ -15,6 +22,14 @@ mod linux {
     use nix::libc::{MADV_DONTNEED, PF_W, PT_LOAD, c_int, c_void, dl_iterate_phdr, dl_phdr_info, madvise, size_t};
     use nix::unistd::{SysconfVar, sysconf};
     use std::ops::Range;
+
+    #[cfg(target_env = "gnu")]
+    pub(super) fn share_one_heap() {
+        // SAFETY: mallopt takes two numbers, and there is no second thread yet that might allocate meanwhile.
+        unsafe {
+            nix::libc::mallopt(nix::libc::M_ARENA_MAX, 1);
+        }
+    }
 
     pub(super) fn give_back() {
         // SAFETY: malloc_trim takes nothing but its padding, and only returns free pages of the heap to the system.

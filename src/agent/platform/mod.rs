@@ -8,7 +8,7 @@ pub(crate) mod private_data;
 #[cfg(windows)]
 pub(crate) mod windows_service;
 
-pub(crate) use memory::give_back;
+pub(crate) use memory::{give_back, share_one_heap};
 
 /// A text in UTF-16 with the zero that ends it.
 #[cfg(windows)]

@@ -20,6 +20,8 @@ const LOOK: Duration = Duration::from_millis(200);
 /// A crash is answered after these times, the third and each later one after the last; a quiet day forgets them.
 const RESTART_AFTER_MS: [u32; 3] = [10_000, 10_000, 60_000];
 const FORGET_AFTER_S: u32 = 86_400;
+/// While anything else is being installed or started, the manager may keep its database to itself.
+const LOCKED: i32 = 1_055;
 /// Any account would do for the event log's one message.
 const EVENT: u32 = 1;
 
@@ -229,14 +231,27 @@ pub(crate) fn install(name: &str, display: &str, description: &str, command_line
     Ok(())
 }
 
+/// Starts the service, after a while where the manager is busy with another.
+///
 /// # Errors
 /// The system's own.
 pub(crate) fn start(name: &str) -> io::Result<()> {
     let service = Handle::service(name, scm::SERVICE_START)?.ok_or(io::ErrorKind::NotFound)?;
-    #[expect(unsafe_code, reason = "the interface is one of C")]
-    // SAFETY: the handle is open, and there are no arguments.
-    let started = unsafe { scm::StartServiceW(service.0, 0, std::ptr::null()) };
-    if started == 0 { Err(io::Error::last_os_error()) } else { Ok(()) }
+    let mut left = PATIENCE;
+    loop {
+        #[expect(unsafe_code, reason = "the interface is one of C")]
+        // SAFETY: the handle is open, and there are no arguments.
+        let started = unsafe { scm::StartServiceW(service.0, 0, std::ptr::null()) };
+        if started != 0 {
+            return Ok(());
+        }
+        let error = io::Error::last_os_error();
+        if error.raw_os_error() != Some(LOCKED) || left.is_zero() {
+            return Err(error);
+        }
+        left = left.saturating_sub(LOOK);
+        std::thread::sleep(LOOK);
+    }
 }
 
 /// Ends the service and waits until it has ended. Says whether there was one.

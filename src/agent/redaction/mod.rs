@@ -4,11 +4,15 @@
 //! vocabulary or a text, and each of these has its own file here. Conclusions are not redacted but drawn again from the redacted
 //! facts, so that no sentence can carry what its fact has lost. What was taken out is counted by reason.
 
+/// What a run was asked.
+mod asked;
+/// The first words of other protocols.
+mod banner;
 /// `NO_PROXY`.
 mod exclusion;
 /// Facts of the machine and of each kind of measurement.
 mod facts;
-/// Response headers and banners.
+/// Response headers.
 mod header;
 /// Facts about the machine itself.
 mod host;
@@ -72,7 +76,7 @@ pub(crate) fn redact(document: &Document, redaction: Redaction<'_>, user_names: 
     }
     let environment = redactor.environment(&document.environment);
     let outcomes: Vec<Outcome> = document.outcomes.iter().map(|outcome| redactor.outcome(outcome)).collect();
-    let run = redactor.run(&document.run);
+    let run = redactor.run(&document.run, &outcomes);
     let diagnosis = netsonde_diagnosis::diagnose(&outcomes, &environment);
     let redacted = Document {
         schema: document.schema.clone(),
@@ -264,10 +268,12 @@ impl<'a> Redactor<'a> {
         Target { text: redacted.to_string(), ..redacted }
     }
 
-    fn run(&mut self, run: &Run) -> Run {
+    /// `outcomes` are redacted already.
+    fn run(&mut self, run: &Run, outcomes: &[Outcome]) -> Run {
         Run {
             targets: run.targets.iter().map(|target| self.target(target)).collect(),
             limits_hit: run.limits_hit.iter().map(|limit| self.text(limit)).collect(),
+            asked: run.asked.as_deref().map(|asked| Box::new(self.asked(asked, outcomes))),
             ..run.clone()
         }
     }

@@ -14,7 +14,10 @@ impl Redactor<'_> {
             Params::Dns(params) => {
                 params.name = self.name(&params.name);
                 params.types = params.types.iter().map(|word| self.word(word)).collect();
-                params.servers = params.servers.iter().map(|server| self.text(server)).collect();
+                params.servers = params.servers.iter().map(|server| self.name_server(server)).collect();
+                params.control = params.control.as_deref().map(|server| self.name_server(server));
+                params.roots = params.roots.iter().map(|server| self.text(server)).collect();
+                params.client_subnet = params.client_subnet.as_deref().map(|subnet| self.subnet(subnet));
                 params.unserved = params.unserved.as_deref().map(|server| self.text(server));
                 params.expect = params.expect.iter().map(|address| self.text(address)).collect();
             }
@@ -69,6 +72,23 @@ impl Redactor<'_> {
         params.to_value()
     }
 
+    /// `tls://192.0.2.53#dns.example`: what stands behind the sign is the name that its certificate must have, and no fragment of a URL.
+    fn name_server(&mut self, server: &str) -> String {
+        match server.rsplit_once('#') {
+            Some((address, name)) => format!("{}#{}", self.text(address), self.name(name)),
+            None => self.text(server),
+        }
+    }
+
+    /// An address with the length of its prefix.
+    fn subnet(&mut self, subnet: &str) -> String {
+        let apart = subnet.split_once('/').and_then(|(address, length)| Some((address.parse().ok()?, length)));
+        match apart {
+            Some((address, length)) => format!("{}/{length}", self.address(address)),
+            None => self.text(subnet),
+        }
+    }
+
     fn http(&mut self, params: &mut HttpParams) {
         params.url = self.url(&params.url);
         for url in [&mut params.known_url, &mut params.echo_url, &mut params.upload_url] {
@@ -115,5 +135,24 @@ impl Redactor<'_> {
             }
             TargetSpan::Addresses(..) => Some(text.to_owned()),
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use crate::redaction::tests::redactor;
+    use crate::redaction::{MappingKey, Redactor};
+    use netsonde_contract::kind::Kind;
+    use serde_json::json;
+
+    #[test]
+    fn the_name_that_a_name_server_must_have_stays_and_no_address_of_one_leaves_at_the_strict_level() {
+        let given = json!({"name": "shop.example", "servers": ["quic://192.0.2.53#dns.example"], "control": "tls://192.0.2.54#dns.example",
+            "roots": ["192.0.2.55"], "client_subnet": "192.0.2.0/24"});
+        let kept = redactor().parameters(Kind::Dns, &given);
+        assert_eq!(kept["servers"], json!(["quic://192.0.2.53#dns.example"]));
+        let key = MappingKey::from_bytes([3; 32]);
+        let strict = Redactor::new(Some(&key), &[]).parameters(Kind::Dns, &given).to_string();
+        assert!(!strict.contains("192.0.2.") && !strict.contains("dns.example"), "{strict}");
     }
 }

@@ -67,7 +67,7 @@ mod tests {
         let report = HealthReport {
             at,
             next_within_seconds: 300,
-            checks: vec![CheckState { series, health: Health::Failing, since: at, silenced: false }],
+            checks: vec![CheckState { series, health: Health::Failing, since: at, measured: Some(at), silenced: false }],
             changes: vec![NumberedChange { number: 1, change, bundle: None }],
         };
         let bare = without_names(&report, &key);

@@ -20,6 +20,8 @@ pub(crate) fn full_document() -> Value {
     let dropped = ["x-thing", "link", "set-cookie", "etag", "x-request-idea"];
     let attempts = json!([{"address": "203.0.113.7:443", "began_us": 0, "took_us": 1, "reset": {"ttl": 64, "ip_id": 1, "at_us": 1},
         "gateway": "203.0.113.1", "failure": failure}]);
+    let tcp_state = json!({"rtt_us": 1, "rtt_deviation_us": 1, "retransmits": 1, "mss_bytes": 1, "path_mtu_bytes": 1, "congestion_window": 1, "ecn": false,
+        "ecn_seen": false, "timestamps": true, "sack": true, "bytes_sent": 1, "bytes_resent": 1, "bytes_acknowledged": 0, "segments_sacked": 0});
     let headers: Vec<Value> = kept_names().chain(dropped).map(|name| json!({"name": name, "value": "v"})).collect();
     let reply = json!({"id": 1, "flags": {"aa": true, "tc": false, "rd": true, "ra": true, "ad": false, "cd": false}, "rcode": "NOERROR",
         "rcode_number": 0, "edns": {"version": 0, "udp_size_bytes": 1232, "dnssec_ok": false, "nsid": "ns1.fra",
@@ -52,7 +54,7 @@ pub(crate) fn full_document() -> Value {
          "server": "203.0.113.55:53", "verdict": "secure", "why": "why", "key_tag": 1}], "verified_at": "2026-01-01T00:00:00Z"},
         {"fact": "connect", "host": "shop.example", "address": "203.0.113.7:443", "attempt": 1, "local": "203.0.113.200:5000",
          "interface": "eth0", "took_us": 1, "kernel_rtt_us": 1,
-         "reset": {"ttl": 57, "ip_id": 1, "at_us": 1}, "gateway": "203.0.113.1", "syn_ack": {"ttl": 57, "at_us": 1}, "answer_unread": {"why": "because", "grant": "sudo x"}, "syn_retransmits": 0,
+         "reset": {"ttl": 57, "ip_id": 1, "at_us": 1}, "gateway": "203.0.113.1", "syn_ack": {"ttl": 57, "at_us": 1}, "answer_unread": {"why": "because", "grant": "sudo x"}, "syn_retransmits": 0, "syns_left": 0,
          "banner": {"bytes": 8, "text": "220", "first_byte_us": 1},
          "hold": {"asked_s": 1, "keepalive_s": 0, "idle_us": 1, "answered": false, "failure": failure}, "failure": failure},
         {"fact": "race", "host": "shop.example", "order": ["203.0.113.7:443"], "attempt_delay_us": 1, "winner": "203.0.113.7:443",
@@ -89,7 +91,7 @@ pub(crate) fn full_document() -> Value {
          "is_ca": false, "self_signed": false, "sha256": "ab".repeat(32), "der_base64": "MIIB"}],
          "name": {"wanted": "shop.example", "fits": true},
          "trust": [{"store": "platform", "trusted": false, "reason": "expired", "text": "expired"}],
-         "verified_at": "2026-01-01T00:00:00Z", "ocsp_stapled": true, "plain_reply": "220 mail", "failure": failure,
+         "verified_at": "2026-01-01T00:00:00Z", "ocsp_stapled": true, "plain_reply": "220 mail", "at_close": tcp_state, "failure": failure,
          "ocsp": {"status": "revoked", "about_leaf": true, "signature_valid": true, "produced": "2026-01-01T00:00:00Z",
          "this_update": "2026-01-01T00:00:00Z", "next_update": "2026-01-08T00:00:00Z", "revoked_at": "2025-12-01T00:00:00Z", "revocation_reason": 1},
          "built": {"path": [0], "in_order": true, "ends_in_root": false, "missing_issuer": "CN=ca", "issuer_url": "http://ca.example/ca.crt"},
@@ -220,7 +222,8 @@ pub(crate) fn full_document() -> Value {
     first["observations"] = with_ids.collect();
     json!({"schema": SCHEMA, "state": "explained", "bundle": {"id": "ab".repeat(32), "path": "/x", "case_url": "https://x.example"},
         "run": {"id": "r", "set": {"name": "web", "version": 1, "sha256": "ab".repeat(32)}, "targets": [target], "case": "4711",
-            "ticket": "t", "began": "2026-01-01T00:00:00Z", "took_us": 1, "interrupted": false, "limits_hit": ["limit"]},
+            "ticket": "t", "began": "2026-01-01T00:00:00Z", "took_us": 1, "interrupted": false, "limits_hit": ["limit"],
+            "asked": {"parameters": {"word": "text"}, "expect_status": ["2xx"], "resolvers": ["203.0.113.53"], "proxy": "http://proxy.example:3128"}},
         "environment": {"version": "0.1.0", "os": "linux", "os_release": "r", "kernel": "k", "architecture": "x86_64", "hostname": "vm",
             "raw_sockets": true, "ping_sockets": true, "elevated": true, "began": "2026-01-01T00:00:00Z",
             "confinement": {"files": "f", "capabilities": ["c"]}},

@@ -11,6 +11,8 @@ mod planning;
 mod reporting;
 /// One run, apart from everything else.
 mod running;
+/// Orders that are repeated, among the customer's own schedules.
+mod standing;
 #[cfg(test)]
 mod tests;
 /// Whether what can wait may be sent.
@@ -18,23 +20,26 @@ mod uplink;
 
 pub(crate) use planning::{plan, plan_once, set};
 pub(crate) use running::{measure_apart, settings};
+pub(crate) use standing::{signed, together};
 pub(crate) use uplink::Uplink;
 
 use crate::daemon::ended;
 use crate::hangup::Hangup;
 use crate::interruption::Interruption;
-use crate::metrics::{Latest, MOST_PROBES, Source, serve};
+use crate::measurement::Bounds;
+use crate::metrics::{Latest, MOST_PROBES, Source, export, serve};
 use crate::recording::{self, Noted};
 use crate::schedule::{Noticed, Persisted, Reading, Scheduler, save};
 use crate::spool::{Entry, Link};
+use crate::standing::{Held, Over};
 use crate::state::{StateDirectory, chance};
 use crate::stop::Stop;
 use crate::{agent_file, platform, schedule, terminal};
 use futures_util::StreamExt;
 use futures_util::future::BoxFuture;
 use futures_util::stream::FuturesUnordered;
-use netsonde_contract::agent_config::{AgentConfig, Schedule, UploadWhen};
-use netsonde_contract::id::AgentId;
+use netsonde_contract::agent_config::{AgentConfig, Otlp, Schedule, UploadWhen};
+use netsonde_contract::id::{AgentId, OrderId};
 use netsonde_contract::set::Plan;
 use netsonde_probes::clock::Clock;
 use planning::{plan_of, targets_at};
@@ -58,6 +63,8 @@ const MOST_THREADS: usize = 12;
 const BETWEEN_TICKS: Duration = Duration::from_secs(60);
 /// Between two bundles of one target: one that flaps is told of each time, and packed not more often than this.
 const BETWEEN_BUNDLES: Duration = Duration::from_secs(300);
+/// How often it is looked whether a run that was ordered is to end, while there is one.
+const ORDERED_EVERY: Duration = Duration::from_secs(1);
 /// A run that was cancelled lets go within a second; one that does not is given up.
 const LETTING_GO: Duration = Duration::from_millis(1_500);
 
@@ -68,10 +75,23 @@ pub(crate) struct Files {
     pub(crate) policy: PathBuf,
 }
 
+/// What the rounds tell whoever talks to the backend.
+pub(crate) enum Word {
+    /// A bundle was made.
+    Bundle(Box<Entry>),
+    /// An order is repeated no more.
+    Over(Over),
+}
+
 /// All schedules of one agent, and their runs.
 pub(crate) struct Rounds {
     state: StateDirectory,
     files: Files,
+    /// What the customer wrote.
+    file: AgentConfig,
+    /// Orders that are repeated, by their schedules' names.
+    standing: BTreeMap<String, Arc<Held>>,
+    /// Both together.
     config: Arc<AgentConfig>,
     /// Tells this agent's place in a splay from all others'.
     agent: String,
@@ -82,14 +102,18 @@ pub(crate) struct Rounds {
     under_way: FuturesUnordered<BoxFuture<'static, Ended>>,
     /// Names of the schedules whose slots run.
     busy: Vec<String>,
+    /// The runs that an order asks for, by schedule and whether it is a slot's, and what ends each.
+    ordered: BTreeMap<(String, bool), (OrderId, CancellationToken)>,
     threads: Vec<JoinHandle<()>>,
     work: Work,
     cancel: CancellationToken,
     next_tick: Duration,
     /// When a bundle was last made of each schedule's targets.
     packed: BTreeMap<(String, Option<String>), Duration>,
-    /// Told of each bundle that is made.
-    made: UnboundedSender<Entry>,
+    /// Tells whoever talks to the backend.
+    words: UnboundedSender<Word>,
+    /// An order that is repeated came or went.
+    pub(crate) reshelved: Arc<Notify>,
     pub(crate) uplink: Arc<Uplink>,
     /// The machine was enrolled while the agent runs.
     pub(crate) enrolled: Arc<Notify>,
@@ -97,6 +121,8 @@ pub(crate) struct Rounds {
     source: Arc<Source>,
     /// Where they are served.
     serving: Option<(SocketAddr, CancellationToken)>,
+    /// Where they are sent.
+    exporting: Option<(Otlp, CancellationToken)>,
     /// What was last said of each schedule, so that it is said once.
     complaints: BTreeMap<String, String>,
     /// Where the machine is enrolled.
@@ -112,24 +138,28 @@ struct Outbox {
 impl Rounds {
     /// # Errors
     /// Where `agent.toml` is there and something in it is wrong, or the state directory cannot be used.
-    pub(crate) fn open(state: StateDirectory, files: Files, made: UnboundedSender<Entry>) -> Result<Self, Stop> {
+    pub(crate) fn open(state: StateDirectory, files: Files, words: UnboundedSender<Word>) -> Result<Self, Stop> {
         let agent = AgentId::of(&state.signing_key()?.verifying_key()).as_str().to_owned();
         let kept = schedule::load(&state).map_err(|error| unusable(&state, &error))?;
         let config = agent_file::load_if_there(&files.config)?.unwrap_or_default();
-        Self::over(state, files, made, agent, config, kept)
+        Self::over_file(state, files, words, agent, config, kept)
     }
 
-    fn over(
+    fn over_file(
         state: StateDirectory,
         files: Files,
-        made: UnboundedSender<Entry>,
+        words: UnboundedSender<Word>,
         agent: String,
         config: AgentConfig,
         kept: Option<Persisted>,
     ) -> Result<Self, Stop> {
-        let scheduler = checked(&files.config, &config, &agent, kept)?;
+        check(&files.config, &config)?;
+        // Slots of signed schedules are counted on from the start; whether they still run is looked at before the first.
+        let standing = signed(&state);
+        let scheduler = Scheduler::new(&together(&config, &standing), &agent, kept, &Reading::now())?;
         let clock = Clock::start();
-        let config = Arc::new(config);
+        let file = config.clone();
+        let config = Arc::new(together(&config, &standing));
         let source = Source {
             config: RwLock::new(Arc::clone(&config)),
             config_path: files.config.clone(),
@@ -137,10 +167,12 @@ impl Rounds {
             latest: Latest::default(),
             probes: Semaphore::new(MOST_PROBES),
         };
-        let reporter = Reporter::open(&state, clock)?;
+        let reporter = Reporter::open(&state, &files.policy, clock)?;
         Ok(Self {
             state,
             files,
+            file,
+            standing,
             config,
             agent,
             scheduler,
@@ -148,16 +180,19 @@ impl Rounds {
             waiting: VecDeque::new(),
             under_way: FuturesUnordered::new(),
             busy: Vec::new(),
+            ordered: BTreeMap::new(),
             threads: Vec::new(),
             work: running::work,
             cancel: CancellationToken::new(),
             next_tick: Duration::ZERO,
             packed: BTreeMap::new(),
-            made,
+            words,
+            reshelved: Arc::default(),
             uplink: Arc::default(),
             enrolled: Arc::default(),
             source: Arc::new(source),
             serving: None,
+            exporting: None,
             complaints: BTreeMap::new(),
             reporter,
         })
@@ -165,7 +200,7 @@ impl Rounds {
 
     /// There is something to do.
     pub(crate) fn has_work(&self) -> bool {
-        !self.config.schedules.is_empty() || self.config.metrics.is_some()
+        !self.config.schedules.is_empty() || self.config.metrics.is_some() || self.config.otlp.is_some()
     }
 
     /// In a few words, for the first line that the agent says.
@@ -178,17 +213,21 @@ impl Rounds {
     pub(crate) async fn run(mut self, interruption: &Interruption) {
         let mut hangup = Hangup::listen();
         let mut outbox = Outbox::default();
-        let enrolled = Arc::clone(&self.enrolled);
+        let (enrolled, reshelved) = (Arc::clone(&self.enrolled), Arc::clone(&self.reshelved));
         self.serve();
+        self.export();
+        self.look_at_shelf();
         loop {
             let wait = self.take_due();
             self.begin();
+            let wait = wait.min(self.look_at_ordered());
             let wait = wait.min(self.fill(&mut outbox));
             tokio::select! {
                 biased;
                 () = interruption.came() => break,
                 () = hangup.came() => self.reload(),
                 () = enrolled.notified() => self.enrol(),
+                () = reshelved.notified() => self.look_at_shelf(),
                 Some(ended) = self.under_way.next(), if !self.under_way.is_empty() => self.ended(ended),
                 reported = ended(&mut outbox.report) => self.reported(reported),
                 () = tokio::time::sleep(wait) => {}
@@ -199,7 +238,7 @@ impl Rounds {
 
     /// From here on the backend is told.
     fn enrol(&mut self) {
-        match Reporter::open(&self.state, self.clock) {
+        match Reporter::open(&self.state, &self.files.policy, self.clock) {
             Ok(reporter) => self.reporter = reporter,
             Err(stop) => terminal::say_stop(&stop),
         }
@@ -243,14 +282,24 @@ impl Rounds {
             self.complain("", &unusable(&self.state, &error).message);
             return polled.wait;
         }
+        if polled.due.iter().any(|(name, _)| self.standing.contains_key(name)) {
+            self.look_at_shelf();
+        }
         for (name, slot) in polled.due {
             tracing::debug!(schedule = name, slot.missed, late = ?slot.late, "a slot is due");
             let Some(schedule) = self.config.schedule(&name).cloned() else { continue };
-            match plan(&self.files.config, &schedule, &schedule.set) {
-                Ok(plan) => {
+            let held = self.standing.get(&name).map(Arc::clone);
+            let planned = match &held {
+                Some(held) => held.plan().and_then(|plan| self.weighed(held, plan)),
+                None => plan(&self.files.config, &schedule, &schedule.set).map(|plan| Some((plan, Bounds::PERSON))),
+            };
+            match planned {
+                Ok(Some((plan, bounds))) => {
                     let may_pack = self.may_pack(&name, None);
-                    self.waiting.push_back(self.job(&schedule, plan, Purpose::Slot { may_pack }));
+                    let job = self.job(&schedule, plan, Purpose::Slot { may_pack });
+                    self.waiting.push_back(Job { bounds, held, ..job });
                 }
+                Ok(None) => {}
                 Err(stop) => self.complain(&name, &stop.message),
             }
         }
@@ -266,6 +315,8 @@ impl Rounds {
             purpose,
             state: self.state.path().to_owned(),
             policy: self.files.policy.clone(),
+            bounds: Bounds::PERSON,
+            held: None,
         }
     }
 
@@ -284,8 +335,10 @@ impl Rounds {
             }
             let Some(job) = self.waiting.pop_front() else { return };
             let (name, is_slot) = (job.schedule.name.clone(), job.is_slot());
-            match running::start(job, self.work, self.cancel.child_token()) {
+            let (cancel, order) = (self.cancel.child_token(), job.held.as_ref().map(|held| held.order.id.clone()));
+            match running::start(job, self.work, cancel.clone()) {
                 Ok((thread, ended)) => {
+                    self.ordered.extend(order.map(|order| ((name.clone(), is_slot), (order, cancel))));
                     self.threads.push(thread);
                     self.under_way.push(ended);
                     self.busy.extend(is_slot.then_some(name));
@@ -300,6 +353,7 @@ impl Rounds {
         if was_slot {
             self.busy.retain(|busy| *busy != schedule);
         }
+        self.ordered.remove(&(schedule.clone(), was_slot));
         match told {
             Told::Measured { noted, samples, packed } => {
                 self.source.latest.measured(&schedule, samples);
@@ -330,6 +384,9 @@ impl Rounds {
         let Some(deep) = schedule.deep.as_deref().filter(|_| self.may_pack(&schedule.name, fault.target.as_deref())) else {
             return;
         };
+        if let Some(held) = self.standing.get(&schedule.name).map(Arc::clone) {
+            return self.look_deep_for(&held, fault);
+        }
         let targets = targets_at(&self.files.config, &schedule, fault.target.as_deref());
         match plan_of(&self.files.config, &schedule, deep, &targets) {
             Ok(plan) => {
@@ -352,7 +409,7 @@ impl Rounds {
             reporter.hurry();
         }
         // Where nobody sends, the spool has it.
-        let _ = self.made.send(*entry);
+        let _ = self.words.send(Word::Bundle(entry));
     }
 
     /// What changed is said at once, here and to the backend.
@@ -371,6 +428,7 @@ impl Rounds {
             return;
         }
         self.next_tick = self.clock.now() + BETWEEN_TICKS;
+        self.look_at_shelf();
         let now = self.clock.wall();
         let mut later = self.config.schedules.iter().filter(|schedule| schedule.upload == UploadWhen::Later);
         let quiet = self.scheduler.are_uploads_quiet(now) || later.any(|schedule| self.scheduler.is_quiet(&schedule.name, now));
@@ -386,18 +444,19 @@ impl Rounds {
     fn reload(&mut self) {
         let read = agent_file::load_if_there(&self.files.config).and_then(|config| {
             let config = config.unwrap_or_default();
-            let scheduler = checked(&self.files.config, &config, &self.agent, Some(self.scheduler.persisted()))?;
-            Ok((config, scheduler))
+            check(&self.files.config, &config)?;
+            let both = together(&config, &self.standing);
+            let scheduler = Scheduler::new(&both, &self.agent, Some(self.scheduler.persisted()), &Reading::now())?;
+            Ok((config, both, scheduler))
         });
         match read {
-            Ok((config, scheduler)) => {
-                (self.config, self.scheduler) = (Arc::new(config), scheduler);
+            Ok((config, both, scheduler)) => {
+                (self.file, self.scheduler) = (config, scheduler);
                 self.next_tick = Duration::ZERO;
-                self.waiting.retain(|job| self.config.schedule(&job.schedule.name).is_some());
                 self.complaints.clear();
-                *self.source.config.write().unwrap_or_else(PoisonError::into_inner) = Arc::clone(&self.config);
-                self.source.latest.retain(|schedule| self.config.schedule(schedule).is_some());
+                self.put_in_force(both);
                 self.serve();
+                self.export();
                 terminal::say(&format!(
                     "netsonde: {} was read anew; schedules: {}",
                     self.files.config.display(),
@@ -409,6 +468,13 @@ impl Rounds {
                 terminal::say("netsonde: what was read before stays in force");
             }
         }
+    }
+
+    fn put_in_force(&mut self, config: AgentConfig) {
+        self.config = Arc::new(config);
+        self.waiting.retain(|job| self.config.schedule(&job.schedule.name).is_some());
+        *self.source.config.write().unwrap_or_else(PoisonError::into_inner) = Arc::clone(&self.config);
+        self.source.latest.retain(|schedule| self.config.schedule(schedule).is_some());
     }
 
     /// Serves the metrics where the file has them, and nowhere else.
@@ -428,6 +494,25 @@ impl Rounds {
                 self.serving = Some((listen, stop));
             }
             Err(error) => self.complain("", &format!("no metrics are served: {listen} cannot be had: {error}")),
+        }
+    }
+
+    /// Sends the metrics where the file has it, and nowhere else.
+    fn export(&mut self) {
+        if self.exporting.as_ref().map(|(to, _)| to) == self.config.otlp.as_ref() {
+            return;
+        }
+        if let Some((_, stop)) = self.exporting.take() {
+            stop.cancel();
+        }
+        let Some(to) = self.config.otlp.clone() else { return };
+        let stop = self.cancel.child_token();
+        match export(to.clone(), Arc::clone(&self.source), stop.clone()) {
+            Ok(()) => {
+                terminal::say(&format!("netsonde: metrics go to {} every {} s", to.endpoint, to.every.as_secs()));
+                self.exporting = Some((to, stop));
+            }
+            Err(why) => self.complain("", &format!("no metrics are exported: {why}")),
         }
     }
 
@@ -451,15 +536,15 @@ impl Rounds {
     }
 }
 
-/// The schedules of a file in which everything is right: a set that is missing is better known now than when its slot comes.
-fn checked(path: &Path, config: &AgentConfig, agent: &str, kept: Option<Persisted>) -> Result<Scheduler, Stop> {
+/// Whether everything in the file is right: a set that is missing is better known now than when its slot comes.
+fn check(path: &Path, config: &AgentConfig) -> Result<(), Stop> {
     for schedule in &config.schedules {
         plan(path, schedule, &schedule.set)?;
         if let Some(deep) = &schedule.deep {
             plan(path, schedule, deep)?;
         }
     }
-    Scheduler::new(config, agent, kept, &Reading::now())
+    Ok(())
 }
 
 fn unusable(state: &StateDirectory, error: &std::io::Error) -> Stop {

@@ -2,7 +2,7 @@
 
 use super::running::Job;
 use crate::audit::Audit;
-use crate::bundling::{self, Agreement, Because, Signer};
+use crate::bundling::{self, Agreement, Because, Obeyed, Signer};
 use crate::changes::Untold;
 use crate::history::{Ring, Wanted};
 use crate::identity::Home;
@@ -32,10 +32,13 @@ pub(super) fn pack(job: &Job, state: &StateDirectory, mut measured: Measured, sc
     let disk = |error: io::Error| Stop::usage(format!("no bundle was made: writing to the state directory failed: {error}"));
     let now = measured.clock.wall();
     measured.history = past(job, state, now);
+    measured.document.run.case = job.held.as_ref().map(|held| held.order.case.clone());
     // A policy that counts for nothing lets nothing out that it might have kept in.
     let policy = policy_file::load(&job.policy).ok();
     let level = policy.as_ref().map_or(Level::Strict, |policy| policy.redaction);
-    let policy_sha256 = policy.filter(|policy| !policy.text.is_empty()).map(|policy| policy.sha256());
+    let policy_sha256 = policy.as_ref().filter(|policy| !policy.text.is_empty()).map(|policy| policy.sha256());
+    let obeyed = job.held.as_deref().zip(policy.as_ref());
+    let order = obeyed.map(|(held, policy)| Obeyed { id: &held.order.id, envelope: held.shelved.envelope.as_bytes(), policy });
     let upload = job.schedule.upload;
     let locked = state.lock().map_err(disk)?;
     let signer = Signer { key: state.signing_key()?, sequence: locked.next_number().map_err(disk)? };
@@ -43,7 +46,7 @@ pub(super) fn pack(job: &Job, state: &StateDirectory, mut measured: Measured, sc
         consent: if upload == UploadWhen::Never { Consent::None } else { Consent::Policy },
         ticket: None,
         level,
-        order: None,
+        order,
         because: Some(Because { scheduled, policy_sha256 }),
         audit_head: Audit::of(state).head().map_err(disk)?,
         server_time: None,
@@ -51,6 +54,7 @@ pub(super) fn pack(job: &Job, state: &StateDirectory, mut measured: Measured, sc
     let (document, packed) = bundling::make(measured, &agreement, &signer, Some(state))?;
     let entry = Entry {
         schedule: Some(job.schedule.name.clone()),
+        case: job.held.as_ref().map(|held| held.order.case.clone()),
         upload,
         made: Some(now),
         ..Entry::of(&packed.id, keeping::file_name(&packed, &document), &packed.bytes)

@@ -1,5 +1,5 @@
 use crate::agent_file;
-use crate::command::load_set;
+use crate::command::{load_set, wanted_by};
 use crate::history;
 use crate::proxied::proxies;
 use crate::stop::Stop;
@@ -25,7 +25,8 @@ pub(crate) fn plan_of(config: &Path, schedule: &Schedule, set: &str, targets: &[
         message: format!("{}:{}: schedule `{}`: {}", config.display(), schedule.line, schedule.name, stop.message),
         ..stop
     };
-    let set = self::set(config, set).map_err(place)?;
+    let named = agent_file::set_name(config, set);
+    let set = load_set(&named).map_err(place)?;
     // Another set than the schedule's own has parameters of its own.
     let own = |name: &String| set.parameters.iter().any(|parameter| parameter.name == *name);
     let parameters = schedule.parameters.iter().filter(|(name, _)| set.name == schedule.set || own(name));
@@ -35,9 +36,7 @@ pub(crate) fn plan_of(config: &Path, schedule: &Schedule, set: &str, targets: &[
         parameters: parameters.map(|(name, value)| (name.clone(), value.clone())).collect(),
         ..Request::default()
     };
-    let wrong = |error: PlanError| {
-        place(Stop::usage(error.to_string()).next(format!("netsonde sets show {} tells what the set wants", set.name)))
-    };
+    let wrong = |error: PlanError| place(Stop::usage(error.to_string()).next(wanted_by(&named, &set)));
     let mut plan = set.plan(&request).map_err(wrong)?;
     if let Some(budget) = schedule.budget {
         plan.budget = plan.budget.min(budget);

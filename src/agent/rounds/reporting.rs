@@ -58,8 +58,9 @@ impl Reporter {
     ///
     /// # Errors
     /// Where the identity cannot be used.
-    pub(super) fn open(state: &StateDirectory, clock: Clock) -> Result<Option<Self>, Stop> {
+    pub(super) fn open(state: &StateDirectory, policy: &Path, clock: Clock) -> Result<Option<Self>, Stop> {
         let Some(identity) = Home::of(state).identity()? else { return Ok(None) };
+        let identity = identity.by_policy(policy_file::load(policy).ok().as_ref());
         let client = Arc::new(Client::new(&identity, clock)?);
         Ok(Some(Self { identity, client, clock, due: Duration::ZERO, failed: 0, complaint: None }))
     }
@@ -85,7 +86,7 @@ impl Reporter {
         if !self.rest().is_zero() {
             return None;
         }
-        self.renew(state);
+        self.renew(state, policy);
         let next_within = silence(config);
         match self.report(state, config, policy, next_within) {
             Ok(Some((report, told))) => {
@@ -111,11 +112,11 @@ impl Reporter {
         }
     }
 
-    fn renew(&mut self, state: &StateDirectory) {
+    fn renew(&mut self, state: &StateDirectory, policy: &Path) {
         let Ok(Some(identity)) = Home::of(state).identity() else { return };
-        if identity.number != self.identity.number
-            && let Ok(client) = Client::new(&identity, self.clock)
-        {
+        let identity = identity.by_policy(policy_file::load(policy).ok().as_ref());
+        let is_other = identity.number != self.identity.number || identity.tls_pin != self.identity.tls_pin;
+        if is_other && let Ok(client) = Client::new(&identity, self.clock) {
             (self.client, self.identity) = (Arc::new(client), identity);
         }
     }
@@ -136,6 +137,7 @@ impl Reporter {
         let checks: Vec<CheckState> = known
             .take(MAX_CHECKS)
             .map(|(series, health, since)| CheckState {
+                measured: book.measured(series),
                 series: series.clone(),
                 health,
                 since,
@@ -271,7 +273,8 @@ mod tests {
             required: true,
         };
         let at = Timestamp::UNIX_EPOCH;
-        let check = |number| CheckState { series: series(number), health: Health::Failing, since: at, silenced: false };
+        let check =
+            |number| CheckState { series: series(number), health: Health::Failing, since: at, measured: None, silenced: false };
         let change = |number: usize| NumberedChange {
             number: number as u64,
             change: Change {

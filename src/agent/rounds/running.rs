@@ -6,6 +6,7 @@ use crate::measurement::{Bounds, Measured, Settings, measure};
 use crate::recording::{Noted, record};
 use crate::redaction::Printed;
 use crate::spool::Entry;
+use crate::standing::Held;
 use crate::state::StateDirectory;
 use crate::stop::Stop;
 use futures_util::FutureExt;
@@ -41,6 +42,9 @@ pub(super) struct Job {
     pub(super) policy: PathBuf,
     /// A run that is not done then is given up.
     pub(super) longest: Duration,
+    pub(super) bounds: Bounds,
+    /// The order that asks for it; none where the customer's own file does.
+    pub(super) held: Option<Arc<Held>>,
 }
 
 /// Why it runs, and what is done with it.
@@ -134,7 +138,7 @@ pub(super) fn start(
 
 /// Measures, and does with it what the job is for.
 pub(super) fn work(job: &Job, cancel: &CancellationToken) -> Told {
-    let measured = match measured(&job.plan, cancel) {
+    let measured = match measured(&job.plan, &job.bounds, cancel) {
         Ok(measured) => measured,
         Err(stop) => return Told::Failed(stop.message),
     };
@@ -209,7 +213,8 @@ pub(crate) async fn measure_apart(plan: Plan, cancel: CancellationToken) -> Resu
     let (tell, heard) = oneshot::channel();
     let longest = plan.budget + GRACE;
     let work = move || {
-        let _ = tell.send(measured(&plan, &cancel).map(|measured| measured.document).map_err(|stop| stop.message));
+        let _ =
+            tell.send(measured(&plan, &Bounds::PERSON, &cancel).map(|measured| measured.document).map_err(|stop| stop.message));
     };
     let thread = std::thread::Builder::new().name("probe".to_owned()).spawn(work);
     thread.map_err(|error| format!("the system gives no thread: {error}"))?;
@@ -219,14 +224,14 @@ pub(crate) async fn measure_apart(plan: Plan, cancel: CancellationToken) -> Resu
     }
 }
 
-fn measured(plan: &Plan, cancel: &CancellationToken) -> Result<Measured, Stop> {
+fn measured(plan: &Plan, bounds: &Bounds, cancel: &CancellationToken) -> Result<Measured, Stop> {
     let runtime = tokio::runtime::Builder::new_current_thread()
         .enable_all()
         .build()
         .map_err(|error| Stop::usage(format!("the system gives no timers: {error}")))?;
     // Nobody watches: the outcomes are read from the document, and no terminal is written to.
     let (watcher, _) = unbounded_channel();
-    let settings = Settings { watcher: Some(watcher), format: Format::Json, ..settings() };
+    let settings = Settings { watcher: Some(watcher), format: Format::Json, bounds: bounds.clone(), ..settings() };
     let measured = runtime.block_on(measure(plan, &settings, &Interruption::of(cancel.clone())));
     // A name lookup that hangs in the system holds nobody up.
     runtime.shutdown_background();
@@ -245,6 +250,7 @@ pub(crate) fn settings() -> Settings {
         case: None,
         ticket: None,
         capture: false,
+        asked: None,
         // A schedule measures the same each time, or its history could not be compared.
         follow_up: false,
         bounds: Bounds::PERSON,

@@ -23,7 +23,7 @@ fn rounds(state: StateDirectory, files: Files, text: &str) -> Rounds {
     for schedule in &mut config.schedules {
         schedule.timing = Timing::Every(Duration::from_millis(20));
     }
-    Rounds::over(state, files, tokio::sync::mpsc::unbounded_channel().0, "agent".into(), config, None).unwrap()
+    Rounds::over_file(state, files, tokio::sync::mpsc::unbounded_channel().0, "agent".into(), config, None).unwrap()
 }
 
 fn place(folder: &Path) -> (StateDirectory, Files) {
@@ -72,6 +72,34 @@ fn a_run_that_hangs_or_panics_takes_no_other_along_and_holds_no_stop_up() {
     let recorded = Ring::at(&folder.path().join("state")).read(&Wanted::default()).unwrap();
     assert_eq!(recorded.checks.len(), 1);
     assert!(recorded.checks[0].samples.len() >= 3, "{recorded:?}");
+}
+
+#[test]
+fn a_pause_ends_the_run_of_a_signed_schedule() {
+    let folder = tempfile::tempdir().unwrap();
+    let (state, files) = place(folder.path());
+    let shelf = crate::standing::Shelf::of(&state);
+    let text = schedule("own", "127.0.0.1:1");
+    let mut rounds = rounds(state, files, &text);
+    assert_eq!(rounds.look_at_ordered(), Duration::MAX, "nothing was ordered");
+    let token = CancellationToken::new;
+    let (stays, stopped) = (OrderId::from_bytes([1; 16]), OrderId::from_bytes([2; 16]));
+    let slot = |name: &str| (name.to_owned(), true);
+    rounds.ordered = [(slot("a"), (stays.clone(), token())), (slot("b"), (stopped.clone(), token()))].into();
+    let ended = |rounds: &Rounds| ["a", "b"].map(|name| rounds.ordered[&slot(name)].1.is_cancelled());
+    for id in [&stays, &stopped] {
+        let envelope = "{}".to_owned();
+        let taken = jiff::Timestamp::UNIX_EPOCH;
+        shelf.put(&crate::standing::Shelved { id: id.clone(), envelope, taken, approved: false, began_ms: None }).unwrap();
+    }
+    assert!(rounds.look_at_ordered() <= Duration::from_secs(1));
+    assert_eq!(ended(&rounds), [false, false]);
+    assert!(shelf.remove(&stopped).unwrap());
+    rounds.look_at_ordered();
+    assert_eq!(ended(&rounds), [false, true], "what was stopped by hand");
+    crate::identity::Home::of(&rounds.state).set_paused(true).unwrap();
+    rounds.look_at_ordered();
+    assert_eq!(ended(&rounds), [true, true]);
 }
 
 #[test]

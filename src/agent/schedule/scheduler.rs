@@ -117,6 +117,13 @@ impl Scheduler {
         times
     }
 
+    /// Time that passed since the schedules began, sleep included; nobody who sets a clock moves it while the machine is up.
+    pub(crate) fn passed(&self, now: &Reading) -> Duration {
+        let mut ahead = self.elapsed.clone();
+        ahead.advance(now);
+        ahead.total()
+    }
+
     pub(crate) fn persisted(&self) -> Persisted {
         let schedules = self.machines.iter().map(|(name, machine)| (name.clone(), machine.kept().clone())).collect();
         Persisted { elapsed: self.elapsed.clone(), schedules }

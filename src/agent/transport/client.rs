@@ -52,6 +52,11 @@ impl Fault {
         }
     }
 
+    /// Support took the agent off their list.
+    pub(crate) fn is_revocation(&self) -> bool {
+        matches!(self, Self::Refused(problem) if problem.known_code() == Some(ProblemCode::AgentRevoked))
+    }
+
     /// What that person can do.
     pub(crate) fn next_step(&self) -> &str {
         match self {
@@ -59,8 +64,31 @@ impl Fault {
             Self::Refused(problem) if problem.known_code() == Some(ProblemCode::ProtocolTooOld) => {
                 "install a newer netsonde on this machine; the enrolment stays as it is"
             }
+            Self::Refused(problem) if problem.known_code() == Some(ProblemCode::AgentRevoked) => {
+                "ask support; to enrol anew, netsonde identity forget --copy makes a new key first"
+            }
             _ => "ask support, or netsonde identity forget and enrol anew",
         }
+    }
+}
+
+/// Which process asks for work, and how often it has: two machines with one identity are told apart by it.
+#[derive(Clone, Debug)]
+pub(crate) struct Asker {
+    /// As the check-in has it.
+    pub(crate) instance: String,
+    turn: u64,
+}
+
+impl Asker {
+    pub(crate) fn new(instance: String) -> Self {
+        Self { instance, turn: 0 }
+    }
+
+    /// For the next question, whose number is one more than the last one's.
+    pub(crate) fn next(&mut self) -> Self {
+        self.turn += 1;
+        self.clone()
     }
 }
 
@@ -96,6 +124,17 @@ impl Client {
         self.signer.correct(time);
     }
 
+    /// Whether the backend refused for this machine's clock alone. From here on requests are signed by the backend's.
+    pub(crate) fn is_set_right_by(&self, problem: &Problem) -> bool {
+        match (problem.known_code(), problem.server_time) {
+            (Some(ProblemCode::ClockSkew), Some(server_time)) => {
+                self.signer.correct(server_time);
+                true
+            }
+            _ => false,
+        }
+    }
+
     /// For uploads over the same connection.
     pub(crate) fn backend(&self) -> &Backend {
         &self.backend
@@ -114,9 +153,10 @@ impl Client {
     }
 
     /// Work after the cursor, held for `wait` seconds where there is none.
-    pub(crate) async fn work(&self, after: u64, wait: u32, anchor: Option<&Anchor>) -> Result<Work, Fault> {
+    pub(crate) async fn work(&self, after: u64, wait: u32, anchor: Option<&Anchor>, asker: &Asker) -> Result<Work, Fault> {
         let (root, list) = anchor.map_or((0, 0), Anchor::versions);
-        let path = format!("{}?after={after}&wait={wait}&root={root}&list={list}", path::WORK);
+        let Asker { instance, turn } = asker;
+        let path = format!("{}?after={after}&wait={wait}&root={root}&list={list}&instance={instance}&turn={turn}", path::WORK);
         self.ask(Method::GET, &path, None::<&()>, Duration::from_secs(u64::from(wait)) + SLACK).await
     }
 
@@ -175,13 +215,12 @@ impl Client {
             // A portal or a proxy answers for the backend: it may be gone in a moment.
             return Err(Fault::NotNow { what: format!("HTTP status {}", reply.status), retry_after: reply.retry_after });
         };
-        match (problem.known_code(), problem.server_time) {
-            (Some(ProblemCode::ClockSkew), Some(server_time)) => {
-                self.signer.correct(server_time);
-                Err(Fault::Skewed)
-            }
+        if self.is_set_right_by(&problem) {
+            return Err(Fault::Skewed);
+        }
+        match problem.known_code() {
             // Where two requests met by chance, the next one has another nonce.
-            (Some(ProblemCode::NonceUsed | ProblemCode::RateLimited | ProblemCode::Internal | ProblemCode::Unavailable), _) => {
+            Some(ProblemCode::NonceUsed | ProblemCode::RateLimited | ProblemCode::Internal | ProblemCode::Unavailable) => {
                 Err(Fault::NotNow { what: problem.to_string(), retry_after: reply.retry_after })
             }
             _ if reply.status == 429 || reply.status >= 500 => {

@@ -12,7 +12,8 @@ const MAX_REST: Duration = Duration::from_secs(60);
 const AFTER_CUT: Duration = Duration::from_secs(3);
 /// A backend that asks for more than this is asked again all the same.
 const MAX_HINT: Duration = Duration::from_secs(3600);
-/// Where the backend knows the agent no longer, a person has to do something; it is asked now and then whether they have.
+/// Where the backend knows the agent no longer, a person has to do something; it is asked now and then whether they have, after 1 to 2 times
+/// this.
 const SHUT_REST: Duration = Duration::from_secs(1800);
 /// What the agent says of itself is said anew after this time.
 const CHECK_IN_EVERY: Duration = Duration::from_secs(3600);

@@ -8,5 +8,5 @@ mod client;
 /// What came of the last request in, what to do next out.
 mod machine;
 
-pub(crate) use client::{Client, Fault};
+pub(crate) use client::{Asker, Client, Fault};
 pub(crate) use machine::{Event, Machine, Next};

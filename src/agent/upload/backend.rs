@@ -213,9 +213,40 @@ async fn bounded(mut response: Response, most: usize) -> Result<Vec<u8>, NoAnswe
     Ok(bytes)
 }
 
+/// What a person is told where a connection that was there ended: by a backend that restarts, or by something on the way.
+const CUT: &str = "the connection was cut before the answer was there";
+
 fn no_answer(error: reqwest::Error) -> NoAnswer {
-    if certificate_refused(&error) { NoAnswer::PinMismatch } else { NoAnswer::Unreachable(with_causes(&error.without_url())) }
+    if certificate_refused(&error) {
+        return NoAnswer::PinMismatch;
+    }
+    // What the libraries say of it names their own innards.
+    let is_cut = !error.is_connect() && was_cut(&error);
+    NoAnswer::Unreachable(if is_cut { CUT.to_owned() } else { with_causes(&error.without_url()) })
 }
+
+/// Looks for the end of a connection among the causes; an I/O error hides its own cause from `source`.
+fn was_cut(error: &(dyn Error + 'static)) -> bool {
+    use std::io::ErrorKind::{BrokenPipe, ConnectionAborted, ConnectionReset, UnexpectedEof};
+    let mut cause = Some(error);
+    while let Some(error) = cause {
+        if let Some(error) = error.downcast_ref::<std::io::Error>()
+            && (matches!(error.kind(), BrokenPipe | ConnectionAborted | ConnectionReset | UnexpectedEof)
+                || error.get_ref().is_some_and(|inner| was_cut(inner)))
+        {
+            return true;
+        }
+        // The HTTP library has no kind for an answer that breaks off.
+        if error.source().is_none() && ENDS.iter().any(|end| error.to_string().contains(end)) {
+            return true;
+        }
+        cause = error.source();
+    }
+    false
+}
+
+/// How hyper says that a connection ended within or before an answer.
+const ENDS: [&str; 2] = ["connection closed before message completed", "end of file before message length reached"];
 
 /// Looks for a refused certificate among the causes; an I/O error hides its own cause from `source`.
 fn certificate_refused(error: &(dyn Error + 'static)) -> bool {
@@ -276,6 +307,37 @@ mod tests {
         for elsewhere in ["https://evil.example/v1", "//evil.example/v1", "http://127.0.0.1:10/v1", "v1"] {
             assert_eq!(backend.own_path(elsewhere), None, "{elsewhere}");
         }
+    }
+
+    /// A backend that restarts ends its answers in their midst.
+    #[tokio::test]
+    async fn a_connection_that_is_cut_is_told_in_plain_words() {
+        use tokio::io::{AsyncReadExt, AsyncWriteExt};
+        let _ = rustls::crypto::aws_lc_rs::default_provider().install_default();
+        for answer in [
+            "",
+            "HTTP/1.1 200 OK\r\ncontent-length: 9\r\n\r\nhalf",
+            "HTTP/1.1 200 OK\r\ntransfer-encoding: chunked\r\n\r\n9\r\nhalf",
+        ] {
+            let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
+            let base = format!("http://{}", listener.local_addr().unwrap());
+            tokio::spawn(async move {
+                let (mut stream, _) = listener.accept().await.unwrap();
+                let _ = stream.read(&mut [0; 4096]).await;
+                stream.write_all(answer.as_bytes()).await.unwrap();
+            });
+            let backend = Backend::at(&base, None, &ProxyChoice::None).unwrap();
+            let Err(NoAnswer::Unreachable(words)) = backend.reply(backend.request(Method::GET, "/v1/work")).await else {
+                panic!()
+            };
+            assert_eq!(words, CUT, "{answer:?}");
+        }
+        let cut = std::io::Error::new(
+            std::io::ErrorKind::UnexpectedEof,
+            "peer closed connection without sending TLS close_notify: https://docs.rs/",
+        );
+        assert!(was_cut(&std::io::Error::other(cut)));
+        assert!(!was_cut(&std::io::Error::other("no route to host")));
     }
 
     #[test]

@@ -100,8 +100,9 @@ pub(super) async fn label(
 
 pub(super) async fn revoke(_: Desk, State(app): State<Arc<App>>, Path(id): Path<String>) -> Result<StatusCode, Refused> {
     let id = AgentId::parse(&id).ok_or_else(unknown_agent)?;
-    let done = done(app.store.revoke_agent(&id, app.clock.now()).await?)?;
-    app.presence.ring([&id]);
+    let woken = app.store.revoke_agent(&id, app.clock.now()).await?;
+    let done = done(woken.is_some())?;
+    app.presence.ring(woken.iter().flatten().chain([&id]));
     Ok(done)
 }
 

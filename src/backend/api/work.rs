@@ -1,9 +1,9 @@
 use crate::accept::{LaterBody, WaitingRoom};
 use crate::app::App;
 use crate::clock::moment_in;
-use crate::fleet::{FromAgent, Listening, check_enrolled, check_served, check_single, unknown_order};
+use crate::fleet::{Asker, FromAgent, Listening, check_enrolled, check_served, check_single, identity_twice, unknown_order};
 use crate::problem::Refused;
-use crate::store::{Note, Noted};
+use crate::store::{Member, Note, Noted};
 use axum::body::Body;
 use axum::extract::{Path, Query, State};
 use axum::http::{StatusCode, header};
@@ -35,6 +35,19 @@ pub(super) struct Wanted {
     root: u64,
     #[serde(default)]
     list: u64,
+    /// The agent's process, as [`netsonde_contract::api::fleet::CheckIn::instance`] has it, and how often that process has asked. Older agents do
+    /// not say.
+    #[serde(default)]
+    instance: Option<String>,
+    #[serde(default)]
+    turn: u64,
+}
+
+impl Wanted {
+    fn asker(&self) -> Option<Asker> {
+        let instance = u128::from_str_radix(self.instance.as_deref()?, 16).ok()?;
+        Some(Asker { instance, turn: self.turn })
+    }
 }
 
 /// `GET /v1/work`: what the agent was not told yet; held until there is something, or the time is over.
@@ -48,6 +61,7 @@ pub(super) async fn read(
     from: FromAgent,
 ) -> Result<Response, Refused> {
     let agent = from.agent;
+    check_alone(&app, &agent, &wanted).await?;
     let until = moment_in(Duration::from_secs(wanted.wait.min(MAX_WAIT_SECONDS).into()));
     let listening = app.presence.listen(&agent.id);
     let work = look(&app, &agent.id, &wanted).await?;
@@ -56,6 +70,20 @@ pub(super) async fn read(
     }
     let held = LaterBody::new(room.map(|Extension(room)| room), hold(app, agent.id, wanted, listening, until));
     Ok(([(header::CONTENT_TYPE, "application/json")], Body::new(held)).into_response())
+}
+
+/// # Errors
+/// Where two processes ask with the identity, of which nobody can say which would run an order: from now on neither gets any.
+async fn check_alone(app: &App, agent: &Member, wanted: &Wanted) -> Result<(), Refused> {
+    check_single(agent.standing)?;
+    let now = app.clock.now();
+    let Some(asker) = wanted.asker().filter(|asker| app.presence.is_twice(&agent.id, *asker, now)) else { return Ok(()) };
+    tracing::warn!(agent = agent.id.short(), "two running processes share this agent's identity");
+    let detail = format!("two processes ask for work with it at once, instance {:032x} one of them", asker.instance);
+    app.store.share_agent(&agent.id, &detail, now).await?;
+    // The other one, too, asks anew and hears why it gets none.
+    app.presence.ring([&agent.id]);
+    Err(identity_twice())
 }
 
 fn has_news(work: &Work) -> bool {

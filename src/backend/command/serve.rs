@@ -7,7 +7,7 @@ use crate::clock::Clock;
 use crate::fleet::{Trust, flush_seen, tend};
 use crate::home::{Home, TlsFiles};
 use crate::ingest::{sweep_at_start, sweep_stale};
-use crate::limits::Limits;
+use crate::limits::{Limits, MOST_SCHEDULED_BUNDLES};
 use crate::router::router;
 use crate::staging::Staging;
 use crate::store::{Setting, Sqlite, Store};
@@ -38,6 +38,10 @@ pub(super) struct Serve {
     /// Who is told of changes, and how [default: alerts.toml in the data directory, where it is there]
     #[arg(long, value_name = "FILE", env = "NETSONDE_BACKEND_ALERTS")]
     alerts: Option<PathBuf>,
+    /// Bundles of schedules that are taken of one agent in 24 hours; more for agents that come back with what they kept for long
+    #[arg(long, value_name = "COUNT", default_value_t = Limits::default().scheduled_bundles, env = "NETSONDE_BACKEND_SCHEDULED_BUNDLES",
+        value_parser = clap::value_parser!(u64).range(1..=MOST_SCHEDULED_BUNDLES))]
+    scheduled_bundles: u64,
     /// Write the address, and on the first run the secrets, to this file as JSON, readable by its owner only
     #[arg(long, value_name = "FILE")]
     ready_file: Option<PathBuf>,
@@ -78,7 +82,7 @@ impl Serve {
             public_url: self.public_url,
             plain: self.plain,
             alerts: self.alerts,
-            limits: Limits::default(),
+            limits: Limits { scheduled_bundles: self.scheduled_bundles, ..Limits::default() },
             clock: Clock::system(),
         };
         raise_descriptor_limit();

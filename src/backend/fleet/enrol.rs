@@ -152,7 +152,7 @@ fn not_enrolled(outcome: &Enrolled, enrolment: &EnrolmentRow, now: Timestamp) ->
         _ => (ProblemCode::AgentRevoked, "Support ended the enrolment of this very key.".to_owned()),
     };
     let step = match code {
-        ProblemCode::AgentRevoked => "Remove the agent's state, so that it makes a new key, and enrol again.",
+        ProblemCode::AgentRevoked => "Run netsonde identity forget --copy, which makes a new key, and enrol again.",
         _ => "Ask support for a new enrolment string.",
     };
     let problem = Problem::new(code, words).with_next_step(step);

@@ -2,7 +2,8 @@
 //!
 //! Nothing here decides whether an agent runs anything: an order is signed at an engineer's desk and verified at the agent, and this program
 //! carries it from one to the other. What it does decide is whose request it answers: `signed` holds every one of an agent's requests against the
-//! key that the agent introduced. `presence` knows who is listening at this moment and rings for them; `register` looks up and `notebook`
+//! key that the agent introduced. `presence` knows who is listening at this moment and rings for them, and `twins`
+//! notices where two do with one identity; `register` looks up and `notebook`
 //! keeps what comes often, for many agents at a time.
 
 mod enrol;
@@ -15,16 +16,18 @@ mod submit;
 mod tend;
 mod together;
 mod trust;
+mod twins;
 
 pub(crate) use enrol::{Entry, enter, hand_in};
 pub(crate) use notebook::Notebook;
 pub(crate) use presence::{Listening, Presence};
 pub(crate) use register::Register;
-pub(crate) use signed::{FromAgent, check_enrolled, check_served, check_single, unknown_agent};
+pub(crate) use signed::{FromAgent, check_enrolled, check_served, check_single, identity_twice, unknown_agent};
 pub(crate) use submit::{submit, unknown_order};
 pub(crate) use tend::{flush_seen, tend};
 pub(crate) use together::Together;
 pub(crate) use trust::{Trust, publish};
+pub(crate) use twins::Asker;
 
 use sha2::{Digest, Sha256};
 

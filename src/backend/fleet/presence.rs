@@ -1,3 +1,4 @@
+use super::twins::{Asker, Twins};
 use jiff::Timestamp;
 use netsonde_contract::id::AgentId;
 use std::collections::HashMap;
@@ -21,6 +22,7 @@ pub(crate) struct Presence {
 struct State {
     listening: HashMap<AgentId, Listener>,
     seen: HashMap<AgentId, Timestamp>,
+    twins: Twins,
     number: u64,
     /// Who was rung for in their turn and has not asked again since.
     turns: HashMap<AgentId, OwnedSemaphorePermit>,
@@ -101,6 +103,11 @@ impl Presence {
 
     pub(crate) fn is_online(&self, agent: &AgentId) -> bool {
         self.state().listening.contains_key(agent)
+    }
+
+    /// Whether this request shows that two running processes have the agent's identity.
+    pub(crate) fn is_twice(&self, agent: &AgentId, asker: Asker, now: Timestamp) -> bool {
+        self.state().twins.ask(agent, asker, now)
     }
 
     pub(crate) fn saw(&self, agent: &AgentId, at: Timestamp) {

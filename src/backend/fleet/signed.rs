@@ -132,7 +132,7 @@ pub(crate) fn check_enrolled(agent: Standing, now: Timestamp) -> Result<(), Refu
     if agent.revoked || is_over {
         let why = if agent.revoked { "Support ended this agent's enrolment." } else { "The agent has another bundle key now." };
         return Err(Refused::new(ProblemCode::AgentRevoked, why).next_step(
-            "Enrol the machine anew with a string from support, or remove the agent: netsonde enroll, netsonde leave.",
+            "To enrol the machine anew: netsonde identity forget --copy, and netsonde enroll with a string from support.",
         ));
     }
     Ok(())

@@ -97,6 +97,11 @@ async fn take_whole(app: Arc<App>, arrival: Arrival) -> Result<BundleRow, Refuse
                 (None, Some(scheduled)) if checked.bundle.predicate.order.is_none() => {
                     scheduled_check::place(&app, &checked.bundle, scheduled, (&agent, bytes.len() as u64)).await?
                 }
+                // A schedule that an engineer signed: the order names its case.
+                (None, Some(scheduled)) => {
+                    let ordered = order_check::check_belongs(&app, &checked.bundle, &agent).await?;
+                    scheduled_check::ordered(&app, ordered, scheduled, (&agent, bytes.len() as u64)).await?
+                }
                 (None, _) => order_check::check_belongs(&app, &checked.bundle, &agent).await?,
             }
         }

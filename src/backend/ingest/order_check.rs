@@ -4,7 +4,10 @@ use crate::problem::Refused;
 use crate::store::Origin;
 use netsonde_contract::api::ProblemCode;
 use netsonde_contract::bundle::Bundle;
-use netsonde_contract::id::AgentId;
+use netsonde_contract::dsse::Envelope;
+use netsonde_contract::id::{AgentId, OrderId};
+use netsonde_contract::order::Order;
+use netsonde_contract::set::ProbeSet;
 
 /// Whether the bundle is this agent's.
 ///
@@ -35,10 +38,22 @@ pub(super) async fn check_belongs(app: &App, bundle: &Bundle, agent: &AgentId) -
             .next_step("Send the bundle to the backend that the order came from.")
     })?;
     if bundle.predicate.set.sha256 != place.set_sha256 {
+        if let Some(set) = deep_set(app, bundle, order).await? {
+            return Ok(Belongs { origin: Origin::Order { order: order.clone(), agent: agent.clone() }, case: place.case, set });
+        }
         let words = format!("The order asks for the probe set {} and the bundle holds a run of another.", place.set);
         return Err(Refused::new(ProblemCode::TicketWrongSet, words).next_step("Run exactly what the order says."));
     }
     Ok(Belongs { origin: Origin::Order { order: order.clone(), agent: agent.clone() }, case: place.case, set: place.set })
+}
+
+/// The name of the deep set of an order that is a schedule, where this is what the bundle holds a run of.
+async fn deep_set(app: &App, bundle: &Bundle, order: &OrderId) -> Result<Option<String>, Refused> {
+    let row = app.store.order(order).await?.filter(|_| bundle.predicate.scheduled.is_some());
+    let envelope = row.and_then(|row| Envelope::from_json(row.envelope.as_bytes()).ok());
+    let text = envelope.and_then(|envelope| Order::unverified(&envelope).ok()).and_then(|order| order.deep);
+    let set = text.and_then(|text| ProbeSet::parse("the order's deep set", &text).ok());
+    Ok(set.filter(|set| set.reference().sha256 == bundle.predicate.set.sha256).map(|set| set.name))
 }
 
 pub(super) fn has_another() -> Refused {

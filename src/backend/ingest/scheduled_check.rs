@@ -39,6 +39,20 @@ pub(super) async fn place(
     Ok(Belongs { origin: Origin::Scheduled { agent: agent.clone(), scheduled }, case, set: harmless_set(bundle) })
 }
 
+/// The same for a schedule that an engineer signed: it belongs to the order's case, and the order may have as many as the agent's bounds allow.
+///
+/// # Errors
+/// Where the agent's scheduled bundles of a day are beyond their bounds.
+pub(super) async fn ordered(
+    app: &App,
+    ordered: Belongs,
+    scheduled: &Scheduled,
+    (agent, bytes): (&AgentId, u64),
+) -> Result<Belongs, Refused> {
+    check_bounds(app, agent, bytes).await?;
+    Ok(Belongs { origin: Origin::Scheduled { agent: agent.clone(), scheduled: health::tidy(scheduled) }, ..ordered })
+}
+
 /// # Errors
 /// Where one more bundle of so many bytes is too much.
 pub(crate) async fn check_bounds(app: &App, agent: &AgentId, bytes: u64) -> Result<(), Refused> {

@@ -233,7 +233,7 @@ mod tests {
 
     fn check(name: &str, health: Health, required: bool) -> CheckRow {
         let series = Series { schedule: "s".into(), check: name.into(), kind: Kind::Tcp, target: None, required };
-        CheckRow { agent: agent().id, series, health, since: from_micros(5), silenced: false }
+        CheckRow { agent: agent().id, series, health, since: from_micros(5), measured: None, silenced: false }
     }
 
     fn told(silent_after: i64) -> HeardRow {

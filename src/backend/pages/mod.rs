@@ -15,6 +15,7 @@ mod order;
 mod order_form;
 mod password;
 mod problem_page;
+mod schedules;
 mod session;
 mod shown;
 mod sign_in;
@@ -58,6 +59,7 @@ pub(crate) fn routes() -> Router<Arc<App>> {
         .route("/health", get(health::page))
         .route("/alerts", get(alerts::page))
         .route("/alerts/{id}/retry", post(alerts::retry))
+        .route("/schedules", get(schedules::page))
         .route("/agents", get(fleet::list))
         .route("/agents/{id}", get(fleet::page))
         .route("/orders", get(order::list))

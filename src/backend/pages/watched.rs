@@ -262,7 +262,8 @@ mod tests {
     }
 
     fn states(health: Health, since: i64, changes: &[TimedChange], silent: Option<i64>) -> Vec<(i64, Health)> {
-        let check = CheckRow { agent: AgentId::new("a"), series: series(), health, since: at(since), silenced: false };
+        let check =
+            CheckRow { agent: AgentId::new("a"), series: series(), health, since: at(since), measured: None, silenced: false };
         let steps = steps(&check, changes, at(100), silent.map(at));
         steps.into_iter().map(|(at, health)| (at.as_second(), health)).collect()
     }

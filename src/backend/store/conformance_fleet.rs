@@ -14,8 +14,8 @@ use netsonde_contract::audit::follow;
 use netsonde_contract::bundle::key_id;
 use netsonde_contract::enrolment::CodeProofKey;
 use netsonde_contract::finding::Diagnosis;
-use netsonde_contract::id::{AgentId, BundleId, CaseId, OrderId, TicketId};
-use netsonde_contract::order::Epoch;
+use netsonde_contract::id::{AgentId, BundleId, CaseId, OrderId, OrganisationId, TicketId};
+use netsonde_contract::order::{Addressees, Epoch, Order, Repeat};
 
 pub(super) async fn run(store: &dyn Store) {
     codes_are_counted_and_an_agent_may_ask_again(store).await;
@@ -38,6 +38,7 @@ pub(super) async fn run_after_restart(store: &dyn Store) {
     let again = told_to(store, (&agent_id(1), u64::MAX), time(30), 16).await;
     assert_eq!(again.orders, work.orders, "a cursor of a later life of the store is none");
     assert_eq!(store.note(&[nonce("one")]).await.unwrap().0, [Noted::Old], "a nonce stays spent");
+    whoever_falls_silent_in_a_run_has_failed_until_its_bundle_comes(store).await;
     the_audit_log_follows(store).await;
 }
 
@@ -66,9 +67,9 @@ async fn codes_are_counted_and_an_agent_may_ask_again(store: &dyn Store) {
     assert_eq!(store.agent(agent_id(1).as_str()).await.unwrap(), Some(agent(1)));
     assert_eq!(store.agent(&key_id(&agent(2).transport_key)).await.unwrap(), Some(agent(2)));
     assert!(store.agent(agent_id(6).as_str()).await.unwrap().is_none());
-    assert!(store.revoke_agent(&agent_id(5), time(2)).await.unwrap());
-    assert!(store.revoke_agent(&agent_id(5), time(2)).await.unwrap(), "it is known, and ended already");
-    assert!(!store.revoke_agent(&agent_id(6), time(2)).await.unwrap());
+    assert!(store.revoke_agent(&agent_id(5), time(2)).await.unwrap().is_some());
+    assert!(store.revoke_agent(&agent_id(5), time(2)).await.unwrap().is_some(), "it is known, and ended already");
+    assert!(store.revoke_agent(&agent_id(6), time(2)).await.unwrap().is_none());
     assert_eq!(store.enrol(&agent(5), &code(), time(3)).await.unwrap(), Enrolled::Revoked);
     let labels = [("site".to_owned(), "bergen".to_owned())].into();
     assert!(store.set_labels(&agent_id(4), &labels, time(3)).await.unwrap());
@@ -113,6 +114,9 @@ async fn of_two_machines_with_one_identity_one_is_found_out(store: &dyn Store) {
     assert_eq!(given(5, 109).await, LinkShown::Superseded, "a copy shows what was superseded");
     assert!(store.settle_agent(&id, time(7)).await.unwrap());
     assert!(!store.agent(id.as_str()).await.unwrap().unwrap().cloned);
+    store.share_agent(&id, "both ask at once", time(8)).await.unwrap();
+    assert!(store.agent(id.as_str()).await.unwrap().unwrap().cloned);
+    assert!(store.settle_agent(&id, time(9)).await.unwrap());
 }
 
 async fn a_nonce_is_spent_once(store: &dyn Store) {
@@ -222,6 +226,62 @@ async fn what_nobody_took_expires(store: &dyn Store) {
     let states = store.order_states(&order_id(5)).await.unwrap();
     assert_eq!(states, [("expired", 2), ("running", 1)].map(|(name, count)| (name.to_owned(), count)).into());
     assert_eq!(store.note(&[nonce("one")]).await.unwrap().0, [Noted::Old], "it is not forgotten yet");
+}
+
+async fn whoever_falls_silent_in_a_run_has_failed_until_its_bundle_comes(store: &dyn Store) {
+    let minute = 60;
+    let set = "name = \"x\"\nversion = 1\nquestion = \"Q?\"\nbudget = \"60s\"\n[[check]]\nid = \"h\"\nkind = \"host\"\n";
+    let signed = |number, repeat| Order {
+        organisation: OrganisationId::new("0".repeat(64)),
+        id: order_id(number),
+        set: set.into(),
+        targets: Vec::new(),
+        parameters: [].into(),
+        agents: Addressees::Listed(Vec::new()),
+        not_before: time(2_000),
+        expires: time(2_100),
+        case: case(),
+        requester: "asha".into(),
+        reason: String::new(),
+        signatures: 1,
+        serve: None,
+        repeat,
+        bytes: None,
+        deep: None,
+    };
+    for (number, repeat) in [(40, None), (41, Some(Repeat { every_seconds: 300, life_seconds: 86_400 }))] {
+        let mut envelope = signed(number, repeat).envelope();
+        envelope.add_signature(&key(1).verifying_key(), [0; 64]);
+        let envelope = String::from_utf8(envelope.to_json()).unwrap();
+        let row = OrderRow { envelope, submitted: time(2_000), expires: time(2_100), ..order(number) };
+        store.add_order(&row, &[delivery(number, 1, 0), delivery(number, 2, 0)]).await.unwrap().unwrap();
+        for agent in [1, 2] {
+            let report = StateReport { state: State::Running, code: None, detail: None, bundle: None };
+            store
+                .note(&[Note::State { order: order_id(number), agent: agent_id(agent), report, at: time(2_010) }])
+                .await
+                .unwrap();
+        }
+    }
+    let states = async |number| -> Vec<(State, Option<String>)> {
+        store.deliveries(&order_id(number), 9).await.unwrap().into_iter().map(|one| (one.state, one.code)).collect()
+    };
+    let silent = || (State::Failed, Some("agent_silent".to_owned()));
+    let running = || (State::Running, None);
+    // Two minutes beyond the longest that the run may take.
+    let last = 2_100 + i64::try_from(signed(40, None).longest_run().as_secs()).unwrap() + 2 * minute;
+    store.note(&[Note::Seen { agent: agent_id(2), at: time(last) }]).await.unwrap();
+    store.sweep_fleet(time(last - 1)).await.unwrap();
+    assert_eq!(states(40).await, [running(), running()], "its time is not over");
+    store.sweep_fleet(time(last)).await.unwrap();
+    assert_eq!(states(40).await, [silent(), running()], "the other one is there, and may still send it");
+    store.sweep_fleet(time(last + 120 * minute)).await.unwrap();
+    assert_eq!(states(40).await, [silent(), silent()]);
+    assert_eq!(states(41).await, [running(), running()], "a schedule goes on");
+    let open = store.open_orders(100).await.unwrap();
+    assert!(open.iter().any(|row| row.id == order_id(41)) && open.iter().all(|row| row.id != order_id(40)));
+    assert!(matches!(store.accept(&bundle(94, 40, 1), None).await.unwrap(), Accepted::Stored(_)));
+    assert_eq!(states(40).await, [(State::Uploaded, None), silent()], "late is not lost");
 }
 
 async fn drafts_are_kept_until_they_are_signed(store: &dyn Store) {

@@ -175,6 +175,7 @@ fn report(agent: u8, at: i64, checks: &[(&str, Health)], changes: Vec<NumberedCh
         series: series(check),
         health: *health,
         since: time(90),
+        measured: None,
         silenced: false,
     };
     ReportRow {

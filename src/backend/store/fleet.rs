@@ -36,7 +36,10 @@ pub(crate) trait FleetStore: Send + Sync + 'static {
     ) -> Result<LinkShown, StoreError>;
     /// Whether there is such an agent, as with the next two.
     async fn set_labels(&self, agent: &AgentId, labels: &Labels, now: Timestamp) -> Result<bool, StoreError>;
-    async fn revoke_agent(&self, agent: &AgentId, now: Timestamp) -> Result<bool, StoreError>;
+    /// Ends an enrolment and whatever the agent was given to do. None where nobody knows it; else who has new work by that.
+    async fn revoke_agent(&self, agent: &AgentId, now: Timestamp) -> Result<Option<Vec<AgentId>>, StoreError>;
+    /// Two machines share the identity: neither gets orders.
+    async fn share_agent(&self, agent: &AgentId, detail: &str, now: Timestamp) -> Result<(), StoreError>;
     /// Only one machine is left of those that shared the identity: the next link is taken whatever it is.
     async fn settle_agent(&self, agent: &AgentId, now: Timestamp) -> Result<bool, StoreError>;
 
@@ -54,6 +57,8 @@ pub(crate) trait FleetStore: Send + Sync + 'static {
     async fn order(&self, id: &OrderId) -> Result<Option<OrderRow>, StoreError>;
     /// Of a case, or all; the latest first.
     async fn orders(&self, case: Option<&CaseId>, count: u32) -> Result<Vec<OrderRow>, StoreError>;
+    /// Those of which something may still come; the latest first.
+    async fn open_orders(&self, count: u32) -> Result<Vec<OrderRow>, StoreError>;
     /// How many deliveries are in each state.
     async fn order_states(&self, id: &OrderId) -> Result<BTreeMap<String, u32>, StoreError>;
     async fn deliveries(&self, order: &OrderId, count: u32) -> Result<Vec<DeliveryRow>, StoreError>;

@@ -41,6 +41,8 @@ pub(crate) struct CheckRow {
     pub(crate) series: Series,
     pub(crate) health: Health,
     pub(crate) since: Timestamp,
+    /// When it was measured last, by the agent's clock; none where the agent does not say.
+    pub(crate) measured: Option<Timestamp>,
     pub(crate) silenced: bool,
 }
 

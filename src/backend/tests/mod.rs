@@ -24,6 +24,8 @@ mod pages;
 mod problems;
 /// A bundle as an agent makes it.
 mod sample;
+/// Schedules that engineers signed, on their page.
+mod schedules;
 /// The server under test.
 mod server;
 /// What a key reaches that was stolen from one agent.

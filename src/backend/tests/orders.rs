@@ -166,9 +166,13 @@ async fn an_order_outlives_a_restart_and_its_states_go_forward() {
         assert_eq!(sent.status(), 204);
     }
     assert_eq!(server.detail(&order_id(1)).await.deliveries[0].checks_done, 2, "a repeated report is dropped");
-    server.advance(Duration::from_secs(2 * 3600));
+    server.advance(Duration::from_secs(3600));
     server.app.store.sweep_fleet(server.app.clock.now()).await.unwrap();
     assert_eq!(server.detail(&order_id(1)).await.deliveries[0].state, State::Running, "what runs goes on");
+    server.advance(Duration::from_secs(3600));
+    server.app.store.sweep_fleet(server.app.clock.now()).await.unwrap();
+    let delivery = server.detail(&order_id(1)).await.deliveries.remove(0);
+    assert_eq!((delivery.state, delivery.code.as_deref()), (State::Failed, Some("agent_silent")), "nobody will hear of it");
 }
 
 #[tokio::test]
@@ -304,6 +308,9 @@ async fn a_bundle_of_an_order_is_known_and_goes_to_its_case() {
     assert_eq!(refused.known_code(), Some(ProblemCode::AgentUnknown), "signed by another's transport key");
     let ended = server.post(&path::agent_revoke(&revoked.id())).bearer_auth(&server.desk_token).send().await.unwrap();
     assert_eq!(ended.status(), 204);
+    // Nobody would ever hear what became of it.
+    let over = server.detail(&order_id(1)).await.deliveries.into_iter().find(|one| one.agent == revoked.id()).unwrap();
+    assert_eq!((over.state, over.code.as_deref()), (State::Cancelled, Some("agent_revoked")));
     let late = revoked.bundle(&server, Some(&order_id(1))).await;
     let refused = problem(revoked.begin(&server, &late).await).await;
     assert_eq!(refused.known_code(), Some(ProblemCode::AgentRevoked));

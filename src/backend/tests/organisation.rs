@@ -231,6 +231,9 @@ impl Server {
             reason: "it is slow".into(),
             signatures: 1,
             serve: None,
+            repeat: None,
+            bytes: None,
+            deep: None,
         };
         SubmitOrder {
             // Many agents take two engineers.

@@ -104,6 +104,7 @@ fn document(ticket: &Ticket) -> Document {
         reset: None,
         gateway: None,
         syn_ack: None,
+        syns_left: None,
         answer_unread: None,
         failure: Some(Failure::new(FailureCode::Refused, Step::Connect, "Connection refused (os error 111)")),
     };
@@ -134,6 +135,7 @@ fn document(ticket: &Ticket) -> Document {
             took_us: 1000,
             interrupted: false,
             limits_hit: Vec::new(),
+            asked: None,
         },
         environment: Environment {
             version: "0.1.0".into(),

@@ -19,12 +19,15 @@ use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
 use std::net::SocketAddr;
+use std::path::PathBuf;
 use std::time::Duration;
 
 /// The file's text may be this long at most.
 pub const MAX_BYTES: usize = 256 * 1024;
 /// Each schedule costs a state file and a share of the ring; a machine that needs more is measured from another one.
 pub const MAX_SCHEDULES: usize = 64;
+/// How the names of schedules begin that engineers signed, which no schedule of the file may have.
+pub const SIGNED_PREFIX: &str = "order-";
 /// Silences are for maintenance that is known; old ones are to be removed.
 pub const MAX_SILENCES: usize = 256;
 /// Nothing runs more often: a run takes seconds, and a target is somebody's server.
@@ -42,6 +45,7 @@ pub struct AgentConfig {
     pub schedules: Vec<Schedule>,
     pub silences: Vec<Silence>,
     pub metrics: Option<Metrics>,
+    pub otlp: Option<Otlp>,
     pub upload: Upload,
 }
 
@@ -52,6 +56,17 @@ pub struct Metrics {
     pub listen: SocketAddr,
     /// `/probe`, where `probe = true`.
     pub probes: Option<Probes>,
+}
+
+/// `[otlp]`: where the same metrics are sent to, by the OpenTelemetry protocol over HTTP (OTLP 1.x, protobuf).
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Otlp {
+    /// The collector's base URL, to which `/v1/metrics` is added (OTLP specification, "OTLP/HTTP Request").
+    pub endpoint: String,
+    /// Between two exports, 5 s to an hour.
+    pub every: Duration,
+    /// A file of lines `Name: value` that are sent along, such as a token; it is read anew for each export.
+    pub headers_file: Option<PathBuf>,
 }
 
 /// What `/probe` measures beside the targets of schedules.

@@ -2,7 +2,8 @@
 
 use super::{
     AgentConfig, Cron, CronError, LONGEST_INTERVAL, LONGEST_JITTER, LONGEST_SPLAY, MAX_BYTES, MAX_SCHEDULES, MAX_SILENCES,
-    Metered, Metrics, Probes, Rate, SHORTEST_INTERVAL, Schedule, Silence, Thresholds, Timing, Upload, UploadWhen,
+    Metered, Metrics, Otlp, Probes, Rate, SHORTEST_INTERVAL, SIGNED_PREFIX, Schedule, Silence, Thresholds, Timing, Upload,
+    UploadWhen,
 };
 use crate::config_error::{ConfigError, Source};
 use crate::config_table::Table;
@@ -14,8 +15,13 @@ use std::net::SocketAddr;
 use std::time::Duration;
 use toml::de::DeTable;
 
-const TABLES: [&str; 5] = ["version", "schedule", "silence", "metrics", "upload"];
+const TABLES: [&str; 6] = ["version", "schedule", "silence", "metrics", "otlp", "upload"];
 const UPLOAD: [&str; 4] = ["max_rate", "metered", "quiet", "zone"];
+const OTLP: [&str; 3] = ["endpoint", "every", "headers_file"];
+/// A collector is somebody's server; what is older than an hour is read from the history.
+const SHORTEST_EXPORT: Duration = Duration::from_secs(5);
+const LONGEST_EXPORT: Duration = Duration::from_secs(3_600);
+const USUAL_EXPORT: Duration = Duration::from_secs(60);
 const METRICS: [&str; 3] = ["listen", "probe", "allow"];
 /// More patterns than this nobody reads.
 const MAX_ALLOWED: usize = 256;
@@ -63,6 +69,9 @@ pub(super) fn parse(origin: &str, text: &str) -> Result<AgentConfig, ConfigError
     if let Some(value) = root.table.get("metrics") {
         config.metrics = Some(metrics(&root.sub(value, "metrics")?)?);
     }
+    if let Some(value) = root.table.get("otlp") {
+        config.otlp = Some(otlp(&root.sub(value, "otlp")?)?);
+    }
     if let Some(value) = root.table.get("upload") {
         config.upload = upload(&root.sub(value, "upload")?)?;
     }
@@ -86,6 +95,20 @@ fn upload(table: &Table<'_>) -> Result<Upload, ConfigError> {
     })
 }
 
+fn otlp(table: &Table<'_>) -> Result<Otlp, ConfigError> {
+    table.refuse_unknown_keys("key", &OTLP)?;
+    let (text, span) = table.spanned_text("endpoint")?;
+    let wrong = || table.source.error(span.clone(), format!("`{text}` is no base URL of a collector"));
+    let endpoint =
+        crate::pasted::base_url(&text).ok_or_else(|| wrong().with_help("write it as \"https://collector.example:4318\""))?;
+    let every = table.duration("every", USUAL_EXPORT, LONGEST_EXPORT)?;
+    if every < SHORTEST_EXPORT {
+        return Err(table.at("every", format!("`every` is shorter than {} s", SHORTEST_EXPORT.as_secs())));
+    }
+    let headers_file = table.table.get("headers_file").map(|_| filled(table, "headers_file")).transpose()?;
+    Ok(Otlp { endpoint, every, headers_file: headers_file.map(Into::into) })
+}
+
 fn metrics(table: &Table<'_>) -> Result<Metrics, ConfigError> {
     table.refuse_unknown_keys("key", &METRICS)?;
     let (text, span) = table.spanned_text("listen")?;
@@ -107,6 +130,16 @@ fn metrics(table: &Table<'_>) -> Result<Metrics, ConfigError> {
     Ok(Metrics { listen, probes: probe.then_some(Probes { allow }) })
 }
 
+/// A name that no schedule which an engineer signed can have: state and history are kept under it.
+fn own_name(table: &Table<'_>) -> Result<String, ConfigError> {
+    let name = table.word("name")?;
+    if name.starts_with(SIGNED_PREFIX) {
+        let words = format!("names that begin with `{SIGNED_PREFIX}` are those of schedules that engineers signed");
+        return Err(table.at("name", words).with_help("choose another one: its state and history begin anew"));
+    }
+    Ok(name)
+}
+
 fn schedule(table: &Table<'_>) -> Result<Schedule, ConfigError> {
     table.refuse_unknown_keys("key", &SCHEDULE)?;
     let timing = timing(table)?;
@@ -126,7 +159,7 @@ fn schedule(table: &Table<'_>) -> Result<Schedule, ConfigError> {
         Timing::Cron(_) => Duration::ZERO,
     };
     Ok(Schedule {
-        name: table.word("name")?,
+        name: own_name(table)?,
         line: table.source.error(table.span.clone(), "").line,
         set: filled(table, "set")?,
         targets: targets(table)?,

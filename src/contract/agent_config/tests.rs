@@ -86,6 +86,11 @@ fn each_slip_is_reported_at_its_place_with_what_was_meant() {
         ("failing_after = 4", "failing_after = 0", "agent.toml:16:17: `failing_after` is not between 1 and 1000"),
         ("30 2 * * *", "30 2 30 2 *", "`30 2 30 2 *` is no time: no such day ever comes"),
         ("30 2 * * *", "30 26 * * *", "agent.toml:23:8: `30 26 * * *` is no time"),
+        (
+            "name = \"night\"",
+            "name = \"order-0f3a9c21\"",
+            "names that begin with `order-` are those of schedules that engineers signed",
+        ),
         ("name = \"night\"", "name = \"shop\"", "`shop` is the name of the schedule in line 3 already"),
         ("schedule = \"shop\"", "schedule = \"shpo\"", "unknown schedule `shpo` (did you mean `shop`?)"),
         ("until = \"2027-03-28T06", "until = \"2027-03-27T06", "`until` is not after `from`"),
@@ -95,6 +100,22 @@ fn each_slip_is_reported_at_its_place_with_what_was_meant() {
         assert!(GOOD.contains(from), "{from}");
         let error = AgentConfig::parse("agent.toml", &GOOD.replacen(from, to, 1)).unwrap_err().to_string();
         assert!(error.contains(expected), "{to}: {error}");
+    }
+}
+
+#[test]
+fn metrics_are_sent_where_the_file_says_and_not_more_often_than_is_decent() {
+    let read = |text: &str| AgentConfig::parse("agent.toml", &format!("[otlp]\n{text}"));
+    let otlp = read("endpoint = \"https://collector.example:4318/otel/\"\n").unwrap().otlp.unwrap();
+    assert_eq!((otlp.endpoint.as_str(), otlp.every.as_secs()), ("https://collector.example:4318/otel", 60));
+    assert_eq!(otlp.headers_file, None);
+    for wrong in [
+        "endpoint = \"collector.example\"\n",
+        "",
+        "endpoint = \"http://c.example\"\nevery = \"4s\"\n",
+        "endpoint = \"http://c.example?token=1\"\n",
+    ] {
+        assert!(read(wrong).is_err(), "{wrong}");
     }
 }
 

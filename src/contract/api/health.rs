@@ -37,6 +37,9 @@ pub struct CheckState {
     pub series: Series,
     pub health: Health,
     pub since: Timestamp,
+    /// When it was measured last; agents of older versions do not say.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub measured: Option<Timestamp>,
     /// Known maintenance: nobody is told.
     #[serde(default)]
     pub silenced: bool,

@@ -39,6 +39,7 @@ fn document() -> Document {
             took_us: 5,
             interrupted: false,
             limits_hit: Vec::new(),
+            asked: None,
         },
         environment: Environment {
             version: "0.1.0".into(),

@@ -142,6 +142,7 @@ impl Bundle {
             took_us: predicate.clocks.elapsed_us,
             interrupted: false,
             limits_hit: predicate.limits_hit.clone(),
+            asked: None,
         };
         RunFile { schema: SCHEMA.to_owned(), run }
     }

@@ -31,6 +31,21 @@ pub enum FieldType {
 }
 
 impl FieldType {
+    /// The value in the field's own type where it says the same in another one: what a name in braces stands for was typed by whoever
+    /// gave it, and `"443"` is a port as well as `443` is. What says nothing in the field's type stays as it is, to be refused.
+    pub(crate) fn fitted(&self, value: Value) -> Value {
+        match (self, value) {
+            (Self::Integer, Value::String(text)) => text.parse::<i64>().map_or(Value::String(text), Value::from),
+            (Self::Boolean, Value::String(text)) => text.parse::<bool>().map_or(Value::String(text), Value::from),
+            (Self::Text | Self::Choice(_), value @ (Value::Number(_) | Value::Bool(_))) => Value::String(value.to_string()),
+            (Self::TextList, Value::Array(items)) => items.into_iter().map(|item| Self::Text.fitted(item)).collect(),
+            (Self::TextList | Self::SpanList, value @ (Value::Number(_) | Value::String(_))) => {
+                self.fitted(Value::Array(vec![value]))
+            }
+            (_, other) => other,
+        }
+    }
+
     pub fn words(&self) -> String {
         match self {
             Self::Text => "a text".into(),
@@ -155,5 +170,31 @@ fn check_value(field: &Field, value: &Value) -> Result<(), ParameterError> {
             Err(ParameterError::of(&field.name, format!("`{}` is {number}, but must be at most {maximum}", field.name)))
         }
         _ => Ok(()),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use serde_json::json;
+
+    #[test]
+    fn a_value_of_another_type_that_says_the_same_fits_and_any_other_stays() {
+        let choice = FieldType::Choice(vec!["1".into()]);
+        for (field, given, fitted) in [
+            (FieldType::Integer, json!("82"), json!(82)),
+            (FieldType::Integer, json!("x"), json!("x")),
+            (FieldType::Integer, json!(true), json!(true)),
+            (FieldType::Boolean, json!("false"), json!(false)),
+            (FieldType::Boolean, json!("no"), json!("no")),
+            (FieldType::Text, json!(82), json!("82")),
+            (choice, json!(1), json!("1")),
+            (FieldType::TextList, json!([1, "h2"]), json!(["1", "h2"])),
+            (FieldType::TextList, json!("h2"), json!(["h2"])),
+            (FieldType::SpanList, json!("8000-8010"), json!(["8000-8010"])),
+            (FieldType::SpanList, json!(443), json!([443])),
+        ] {
+            assert_eq!(field.fitted(given.clone()), fitted, "{field:?} {given}");
+        }
     }
 }

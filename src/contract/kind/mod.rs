@@ -6,12 +6,14 @@
 
 mod alpn;
 mod cloud;
+mod destinations;
 pub mod dns;
 mod expect;
 mod field;
 mod host;
 mod http;
 mod icmp;
+mod least;
 mod load;
 mod mtu;
 mod name_server;
@@ -149,6 +151,9 @@ impl Params {
 }
 
 impl Kind {
+    /// The kinds that judge certificates, and so heed further roots that somebody trusts.
+    pub const JUDGING_CERTIFICATES: &'static [Self] = &[Self::Dns, Self::Tls, Self::Http, Self::Proxy, Self::Load, Self::Quic];
+
     pub fn from_name(name: &str) -> Option<Self> {
         Self::ALL.iter().copied().find(|kind| kind.name() == name)
     }

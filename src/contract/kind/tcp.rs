@@ -23,6 +23,10 @@ pub struct TcpParams {
     #[serde(default = "one")]
     #[schemars(range(min = 1, max = 500))]
     pub concurrent: u32,
+    /// Milliseconds between the beginnings of attempts that are made at once: over a while they meet what one moment may miss.
+    #[serde(default)]
+    #[schemars(range(min = 0, max = 1_000))]
+    pub spread_ms: u64,
     /// Bytes to read from a server that speaks first.
     #[serde(default)]
     #[schemars(range(min = 0, max = 1_024))]

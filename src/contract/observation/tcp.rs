@@ -49,6 +49,9 @@ pub struct Connect {
     /// The SYN-ACK that answered, as it came in, where the process may read packets.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub syn_ack: Option<SeenSegment>,
+    /// SYNs of the attempt that left by an interface, where the process may read packets: 0 where this machine itself kept all of them in.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub syns_left: Option<u32>,
     /// Why the answer's own packet was not read, where the connection was refused.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub answer_unread: Option<Note>,
@@ -131,6 +134,15 @@ pub struct TcpState {
     /// Bytes sent.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub bytes_sent: Option<u64>,
+    /// Of the bytes sent, those that were sent again.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub bytes_resent: Option<u64>,
+    /// Bytes that the peer acknowledged; a FIN that it acknowledged counts as one.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub bytes_acknowledged: Option<u64>,
+    /// Segments that the peer has although one before them is missing (RFC 2018).
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub segments_sacked: Option<u32>,
     /// Bytes received.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub bytes_received: Option<u64>,

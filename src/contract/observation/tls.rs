@@ -1,4 +1,4 @@
-use super::tcp::ConnectAttempt;
+use super::tcp::{ConnectAttempt, TcpState};
 use crate::failure::Failure;
 use jiff::Timestamp;
 use schemars::JsonSchema;
@@ -75,6 +75,9 @@ pub struct Handshake {
     /// The first bytes of a reply that is not TLS, as printable ASCII, at most 128 of them.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub plain_reply: Option<String>,
+    /// Of a handshake that failed, what the kernel knew of the connection then: whether the hello was acknowledged, and what was sent again.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub at_close: Option<Box<TcpState>>,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub failure: Option<Failure>,
 }

@@ -22,6 +22,10 @@ pub struct Transfer {
     /// Bytes in each successive tenth of a second, as far as they are kept: shows a rate that is cut after a burst.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub slices: Vec<u64>,
+    /// Segments with data that reached this machine in each of these tenths of a second, those behind a hole and those sent again among
+    /// them, where the system tells: shows what the way let through, which a program sees only when every hole before it is filled.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub arrived: Vec<u32>,
     /// How it ended.
     pub ended: TransferEnd,
 }

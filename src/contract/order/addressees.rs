@@ -1,4 +1,4 @@
-use super::{Epoch, MerkleTree};
+use super::{Epoch, MerkleProof, MerkleTree};
 use crate::id::AgentId;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
@@ -34,6 +34,14 @@ impl Addressees {
         }
         let tree = MerkleTree::new(addressees.iter().map(Addressee::leaf));
         (Self::Tree { root: tree.root(), count: addressees.len() as u64 }, Some(tree))
+    }
+
+    /// The agent's place among them, from 0; `proof` says it where they are leaves of a tree.
+    pub fn place(&self, agent: &AgentId, proof: Option<&MerkleProof>) -> u64 {
+        match self {
+            Self::Listed(agents) => agents.iter().position(|one| one.agent == *agent).unwrap_or_default() as u64,
+            Self::Tree { .. } => proof.map_or(0, |proof| proof.index),
+        }
     }
 
     /// How many agents the order is for: each divides the rate towards a target by it.

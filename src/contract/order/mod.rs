@@ -9,34 +9,42 @@
 //! current again. Clocks may only refuse: a machine whose clock stands before anything that it has seen signed takes no orders, and says why.
 
 mod addressees;
+mod deep;
 mod epoch;
 mod merkle;
 mod refusal;
+mod repeat;
 mod serve;
 mod verify;
 
 pub use addressees::{Addressee, Addressees, MAX_LISTED};
+pub use deep::Deep;
 pub use epoch::{EPOCH_LIFE, Epoch, Epochs};
 pub use merkle::{MerkleProof, MerkleTree};
 pub use refusal::{Refusal, RefusalCode};
+pub use repeat::{LONGEST_LIFE, LONGEST_REPEAT, Repeat, SHORTEST_REPEAT, schedule_name};
 pub use serve::{MAX_PEERS, MAX_SERVE_SECONDS, SERVING, Serve};
 pub use verify::{Situation, Verified, verify};
 
 use crate::dsse::Envelope;
 use crate::id::{CaseId, OrderId, OrganisationId};
+use crate::set::{MAX_BUDGET, ProbeSet, Request};
 use jiff::{SignedDuration, Timestamp};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
+use std::time::Duration;
 
 /// The DSSE payload type of an order.
 pub const MEDIA_TYPE: &str = "application/vnd.netsonde.order+json";
 /// From not-before to expiry.
 pub const MAX_WINDOW: SignedDuration = SignedDuration::from_hours(24);
-/// An envelope may be this large: the largest set, a hundred listed agents and their signatures fit.
+/// An envelope may be this large: the largest set and a deep one, a hundred listed agents and their signatures fit.
 pub const MAX_BYTES: usize = 512 * 1024;
 /// An order to more agents than this needs the signatures of two engineers.
 pub const AGENTS_OF_ONE_SIGNATURE: u64 = 20;
+/// What the backend says of a run whose time is over, and of which the agent says nothing.
+pub const AGENT_SILENT: &str = "agent_silent";
 /// No order asks for more signatures than this.
 pub const MAX_SIGNATURES: usize = 4;
 
@@ -53,6 +61,9 @@ pub struct Order {
     /// Values of the set's parameters; the set gives them their types and bounds.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     pub parameters: BTreeMap<String, String>,
+    /// What each agent may send and receive for it at most; where absent, what the set and the agent's policy allow.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub bytes: Option<u64>,
     pub agents: Addressees,
     pub not_before: Timestamp,
     pub expires: Timestamp,
@@ -67,6 +78,12 @@ pub struct Order {
     /// One agent answers the others' test packets while they measure.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub serve: Option<Serve>,
+    /// The order is a schedule.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub repeat: Option<Repeat>,
+    /// The exact text (TOML) of the set that is run at once for a target of the schedule that becomes failing.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub deep: Option<String>,
 }
 
 impl Order {
@@ -79,6 +96,14 @@ impl Order {
     pub fn needed_signatures(&self) -> usize {
         let many = if self.agents.count() > AGENTS_OF_ONE_SIGNATURE { 2 } else { 1 };
         self.signatures.max(many)
+    }
+
+    /// How long an agent may be busy with one run of it: the plan's budget, and the time of answering. Of what makes no plan, the longest that any may
+    /// take.
+    pub fn longest_run(&self) -> Duration {
+        let request = Request { targets: self.targets.clone(), parameters: self.parameters.clone(), ..Request::default() };
+        let plan = ProbeSet::parse("the order's set", &self.set).ok().and_then(|set| set.plan(&request).ok());
+        plan.map_or(MAX_BUDGET, |plan| plan.budget) + self.serve.as_ref().map_or(Duration::ZERO, Serve::time)
     }
 
     /// The order in an envelope that nobody has vouched for: for showing it.

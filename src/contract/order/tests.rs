@@ -1,6 +1,6 @@
 use super::*;
 use crate::id::OrganisationId;
-use crate::order::{Addressee, Epoch, MAX_WINDOW};
+use crate::order::{Addressee, Epoch, MAX_WINDOW, Repeat};
 use crate::trust::{KeyList, RoleKeys, RootStatement};
 use ed25519_dalek::{Signer, SigningKey};
 
@@ -76,6 +76,9 @@ fn order() -> Order {
         reason: String::new(),
         signatures: 1,
         serve: None,
+        repeat: None,
+        bytes: None,
+        deep: None,
     }
 }
 
@@ -179,6 +182,30 @@ fn a_demand_that_this_version_does_not_know_is_refused() {
         let json = signed(Envelope::unsigned(MEDIA_TYPE, serde_json::to_vec(&value).unwrap()), &[10]);
         assert_eq!(judged_at(&json, None, 10).err(), Some(RefusalCode::Malformed), "{extra}");
     }
+}
+
+#[test]
+fn an_order_that_is_repeated_is_over_before_it_begins_again() {
+    let repeated = |every_seconds, life_seconds| Order { repeat: Some(Repeat { every_seconds, life_seconds }), ..order() };
+    let budget = u32::try_from(judged(&order(), &[10]).unwrap().plan.budget.as_secs()).unwrap();
+    assert!(judged(&repeated(budget, 86_400), &[10]).is_ok());
+    assert_eq!(judged(&repeated(budget - 1, 86_400), &[10]).unwrap_err(), RefusalCode::UnusableSet);
+    assert_eq!(judged(&repeated(budget, 31 * 86_400), &[10]).unwrap_err(), RefusalCode::Malformed);
+}
+
+#[test]
+fn a_deep_set_is_a_schedules_and_fits_its_targets() {
+    let repeat = Some(Repeat { every_seconds: 300, life_seconds: 86_400 });
+    let deep = |text: &str| Some(text.to_owned());
+    let tls = crate::set::find_built_in("tls").unwrap().text;
+    let good = Order { repeat, deep: deep(tls), ..order() };
+    let verified = judged(&good, &[10]).unwrap();
+    let as_deep = verified.as_deep().unwrap();
+    assert_eq!((as_deep.plan.set.name.as_str(), as_deep.order == verified.order), ("tls", true));
+    assert!(as_deep.as_deep().is_none() && judged(&order(), &[10]).unwrap().as_deep().is_none());
+    assert_eq!(judged(&Order { repeat: None, ..good.clone() }, &[10]).err(), Some(RefusalCode::Malformed));
+    assert_eq!(judged(&Order { deep: deep("no set"), ..good.clone() }, &[10]).err(), Some(RefusalCode::UnusableSet));
+    assert_eq!(judged(&Order { deep: deep(&"x".repeat(MAX_SET_BYTES + 1)), ..good }, &[10]).err(), Some(RefusalCode::Malformed));
 }
 
 #[test]

@@ -1,13 +1,15 @@
 use super::{
-    Addressee, Addressees, Epochs, MAX_BYTES, MAX_LISTED, MAX_SIGNATURES, MAX_WINDOW, MEDIA_TYPE, MerkleProof, Order, Refusal,
-    RefusalCode,
+    Addressee, Addressees, Deep, Epochs, MAX_BYTES, MAX_LISTED, MAX_SIGNATURES, MAX_WINDOW, MEDIA_TYPE, MerkleProof, Order,
+    Refusal, RefusalCode,
 };
 use crate::dsse::Envelope;
 use crate::harmless::is_clean;
 use crate::id::{AgentId, CaseId, OrderId};
 use crate::set::{MAX_SET_BYTES, Plan, ProbeSet, Request};
+use crate::size::MAX_RUN_BYTES;
 use crate::trust::{Anchor, PublicKey, Role, TrustError, fingerprint};
 use jiff::{SignedDuration, Timestamp};
+use std::collections::BTreeMap;
 
 /// A clock may be this far behind what it has seen signed: other people's clocks are not right to the second either.
 const CLOCK_TOLERANCE: SignedDuration = SignedDuration::from_mins(5);
@@ -30,12 +32,16 @@ pub struct Situation<'a> {
 pub struct Verified {
     pub order: Order,
     pub set: ProbeSet,
-    /// What it comes to without the machine's own proxies.
+    /// What it comes to: without the machine's own proxies, until whoever knows them has planned with them.
     pub plan: Plan,
+    /// What it runs besides for a target that becomes failing.
+    pub deep: Option<Deep>,
     /// Who signed, of those whose signatures count.
     pub signers: Vec<PublicKey>,
     /// This is the agent that serves: what it sends are answers only.
     pub serves: bool,
+    /// The agent's place among the order's, from 0.
+    pub place: u64,
 }
 
 /// Whether the order in `json` may be put before the machine's policy.
@@ -60,13 +66,26 @@ pub fn verify(json: &[u8], proof: Option<&MerkleProof>, situation: &Situation<'_
     let unusable = |what: String| Code::UnusableSet.because(what);
     let set = ProbeSet::parse("the order's set", &order.set).map_err(|error| unusable(error.to_string()))?;
     let request = Request { targets: order.targets.clone(), parameters: order.parameters.clone(), ..Request::default() };
-    let plan = set.plan(&request).map_err(|error| unusable(error.to_string()))?;
+    let plan = set.plan(&request).map_err(|error| unusable(error.to_string()))?.of_at_most(order.bytes);
+    if let Some(repeat) = &order.repeat {
+        repeat.check_plan(&plan).map_err(unusable)?;
+    }
+    let deep = Deep::of(&order, &order.targets, |_| BTreeMap::new()).map_err(unusable)?;
     let serves = order.serve.as_ref().is_some_and(|serve| serve.agent == *situation.agent);
     let plan = match &order.serve {
         Some(serve) if serves => serve.plan(plan),
         _ => plan,
     };
-    Ok(Verified { order, set, plan, signers, serves })
+    let place = order.agents.place(situation.agent, proof);
+    Ok(Verified { order, set, plan, deep, signers, serves, place })
+}
+
+impl Verified {
+    /// The same order as if its deep set were all that it asks for, to be judged like the other.
+    pub fn as_deep(&self) -> Option<Self> {
+        let Deep { set, plan } = self.deep.clone()?;
+        Some(Self { set, plan, deep: None, ..self.clone() })
+    }
 }
 
 /// The order, once enough keys of the live list are seen to have signed these very bytes.
@@ -122,8 +141,14 @@ fn check_form(order: &Order) -> Result<(), Refusal> {
     if order.signatures == 0 || order.signatures > MAX_SIGNATURES {
         return malformed("the order asks for an impossible number of signatures");
     }
-    if order.set.len() > MAX_SET_BYTES {
+    if order.bytes.is_some_and(|bytes| bytes == 0 || bytes > MAX_RUN_BYTES) {
+        return malformed("the order asks for an impossible number of bytes");
+    }
+    if order.set.len() > MAX_SET_BYTES || order.deep.as_ref().is_some_and(|deep| deep.len() > MAX_SET_BYTES) {
         return malformed("the order's set is too long");
+    }
+    if order.deep.is_some() && order.repeat.is_none() {
+        return malformed("only an order that is repeated has a deep set");
     }
     let mut words = order
         .targets
@@ -135,6 +160,11 @@ fn check_form(order: &Order) -> Result<(), Refusal> {
     }
     if let Some(serve) = &order.serve
         && let Err(why) = serve.check(&order.agents)
+    {
+        return malformed(why);
+    }
+    if let Some(repeat) = &order.repeat
+        && let Err(why) = repeat.check(&order.agents, order.serve.is_some())
     {
         return malformed(why);
     }

@@ -1,7 +1,8 @@
 use super::{Hours, LocalTime, Policy, Reach, Remote};
-use crate::kind::{Kind, Params};
-use crate::order::{Refusal, RefusalCode, Verified};
-use crate::set::PlannedCheck;
+use crate::kind::Params;
+use crate::order::{Refusal, RefusalCode, Repeat, Verified};
+use crate::set::{Plan, PlannedCheck};
+use crate::size;
 
 /// What the machine knows when a policy is asked.
 pub struct Local<'a> {
@@ -62,8 +63,12 @@ impl Policy {
         }
         // Who serves sends nothing of its own to the targets.
         if let Some(serve) = verified.order.serve.as_ref().filter(|_| verified.serves) {
-            let checks = || verified.plan.checks.iter().find_map(|check| self.object_to_check(check, local.reach));
+            let checks =
+                || verified.plan.checks.iter().find_map(|check| self.object_to_check(check, &verified.plan, local.reach));
             return self.object_to_serving(serve).or_else(checks);
+        }
+        if let Some(refused) = verified.order.repeat.as_ref().and_then(|repeat| self.object_to_repeat(repeat)) {
+            return Some(refused);
         }
         if verified.plan.budget > self.budget.time {
             let words = format!(
@@ -73,12 +78,23 @@ impl Policy {
             );
             return object("budget.time", Code::OverBudget, words);
         }
+        if let Some(bytes) = verified.plan.bytes.filter(|bytes| *bytes > self.budget.bytes) {
+            let words = format!(
+                "it may send and receive {}, and the policy gives {}",
+                size::words(bytes),
+                size::words(self.budget.bytes)
+            );
+            return object("budget.bytes", Code::OverBudget, words);
+        }
+        if let Some(refusal) = self.object_to_share(verified) {
+            return Some(("budget.per_target_rate", refusal));
+        }
         verified
             .plan
             .targets
             .iter()
             .find_map(|target| object_to(local.reach, &target.host, target.port))
-            .or_else(|| verified.plan.checks.iter().find_map(|check| self.object_to_check(check, local.reach)))
+            .or_else(|| verified.plan.checks.iter().find_map(|check| self.object_to_check(check, &verified.plan, local.reach)))
     }
 
     fn object_to_signers(&self, verified: &Verified) -> Option<(&'static str, Refusal)> {
@@ -107,49 +123,65 @@ impl Policy {
         Some(("orders.hours", RefusalCode::OutsideHours.because(words)))
     }
 
-    fn object_to_check(&self, check: &PlannedCheck, reach: &Reach) -> Option<(&'static str, Refusal)> {
+    fn object_to_repeat(&self, repeat: &Repeat) -> Option<(&'static str, Refusal)> {
+        let object = |key, words: String| Some((key, RefusalCode::ScheduleNotAllowed.because(words)));
+        let asked = repeat.in_words();
+        match self.schedules.life {
+            None => object("schedules.life", format!("it asks to be run {asked}, and the policy lets nothing be repeated")),
+            Some(life) if repeat.life() > life => {
+                object("schedules.life", format!("it asks to be run {asked}, and the policy gives {} s", life.as_secs()))
+            }
+            Some(_) if repeat.every() < self.schedules.every => {
+                let least = self.schedules.every.as_secs();
+                object("schedules.every", format!("it asks to be run {asked}, and the policy wants {least} s between two runs"))
+            }
+            Some(_) => None,
+        }
+    }
+
+    fn object_to_check(&self, check: &PlannedCheck, plan: &Plan, reach: &Reach) -> Option<(&'static str, Refusal)> {
         let kind = check.params.kind();
         if !self.kinds.contains(&kind) {
             let words = format!("check `{}` is of kind {}, which the policy does not name", check.id, kind.name());
             return Some(("orders.kinds", RefusalCode::KindNotAllowed.because(words)));
         }
-        let named = named_hosts(&check.params);
+        if let Params::Dns(asked) = &check.params {
+            let measured = check.target.as_ref().map(|target| target.host.as_str());
+            let refusal = reach.records(&asked.name, measured).err()?;
+            return Some((key_of(&refusal), refusal.code.because(format!("check `{}`: {}", check.id, refusal.detail))));
+        }
+        let named = check.params.named_hosts();
         named
             .iter()
-            .find_map(|(host, port)| object_to(reach, host, *port))
+            .find_map(|(host, port)| object_to_proxy(reach, plan, host, *port).unwrap_or_else(|| object_to(reach, host, *port)))
             .map(|(key, refusal)| (key, refusal.code.because(format!("check `{}`: {}", check.id, refusal.detail))))
     }
 }
 
 fn object_to(reach: &Reach, host: &str, port: Option<u16>) -> Option<(&'static str, Refusal)> {
-    let refusal = reach.host(host).err().or_else(|| {
-        let address = host.parse().unwrap_or(std::net::IpAddr::V4(std::net::Ipv4Addr::UNSPECIFIED));
-        port.and_then(|port| reach.port(address, port).err())
-    })?;
-    let key = match refusal.code {
-        RefusalCode::PortNotAllowed => "targets.ports",
-        RefusalCode::AddressNotAllowed => "targets.networks",
-        _ => "targets.names",
-    };
-    Some((key, refusal))
+    let refusal = reach.host(host).err().or_else(|| port.and_then(|port| reach.port(port).err()))?;
+    Some((key_of(&refusal), refusal))
 }
 
-/// Hosts that a check names by itself, with a port where it names one. What it finds out on its way, the gate holds against the policy.
-fn named_hosts(params: &Params) -> Vec<(String, Option<u16>)> {
-    let value = params.to_value();
-    let text = |key: &str| value.get(key).and_then(|found| found.as_str()).map(str::to_owned);
-    let number = |key: &str| value.get(key).and_then(serde_json::Value::as_u64).and_then(|port| u16::try_from(port).ok());
-    let mut hosts = Vec::new();
-    if let Some(host) = text("host") {
-        hosts.push((host, number("port")));
+/// What speaks against connecting to one of this machine's own proxies, which the policy need not name; none where the host is no such proxy.
+fn object_to_proxy(reach: &Reach, plan: &Plan, host: &str, port: Option<u16>) -> Option<Option<(&'static str, Refusal)>> {
+    let own: Vec<_> = plan.proxies.iter().filter(|own| own.proxy.host == host && Some(own.proxy.port) == port).collect();
+    let first = own.first()?;
+    if reach.proxies().contains(&first.proxy) {
+        return Some(None);
     }
-    let url = text("url").and_then(|url| crate::target::Target::parse(&url, crate::target::TargetForm::Url).ok());
-    hosts.extend(url.map(|target| (target.host, target.port)));
-    if params.kind() == Kind::Dns {
-        // Which name is asked for sends no packet to it; which server is asked does, and the gate sees that address.
-        hosts.clear();
+    let refusal = reach.through_proxy(&first.proxy.host, &first.target.host, first.port()).err();
+    Some(refusal.map(|refusal| (key_of(&refusal), refusal)))
+}
+
+/// The key of the policy that a target was refused by.
+fn key_of(refusal: &Refusal) -> &'static str {
+    match refusal.code {
+        RefusalCode::PortNotAllowed => "targets.ports",
+        RefusalCode::AddressNotAllowed => "targets.networks",
+        RefusalCode::CannotBeChecked => "targets.proxied",
+        _ => "targets.names",
     }
-    hosts
 }
 
 #[cfg(test)]

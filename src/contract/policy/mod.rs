@@ -8,22 +8,26 @@ mod address;
 mod hours;
 mod judge;
 mod name_pattern;
+mod ordered;
 mod parse;
 mod reach;
+mod reverse_name;
 mod serving;
+mod share;
 
-pub use address::{plain, special};
+pub use address::{plain, special, translators};
 pub use hours::{Hours, LocalTime};
 pub use judge::{Decision, Local, Verdict};
 pub use name_pattern::NamePattern;
 pub use parse::TEMPLATE;
-pub use reach::Reach;
+pub use reach::{Question, Reach};
+pub use reverse_name::reverse_name;
 pub use serving::Serving;
 
 use crate::config_error::ConfigError;
 use crate::kind::Kind;
 use crate::redaction::Level;
-use ipnet::IpNet;
+use ipnet::{IpNet, Ipv6Net};
 use sha2::{Digest, Sha256};
 use std::collections::BTreeMap;
 use std::ops::RangeInclusive;
@@ -59,6 +63,8 @@ impl Remote {
 pub struct Budget {
     pub time: Duration,
     pub packets: u64,
+    /// Sent and received.
+    pub bytes: u64,
     /// Packets a second to one address, divided by the number of agents that the order is for.
     pub per_target_rate: u32,
     /// Checks that run at the same time.
@@ -66,9 +72,25 @@ pub struct Budget {
 }
 
 impl Default for Budget {
-    /// A quarter of what a person may do, at a tenth of the rate: somebody else's machine is at work here.
+    /// A fifth of the packets that a person may send, at a tenth of the rate: somebody else's machine is at work here. 100 MB are the largest
+    /// download that a check may ask for at once, and more than any set but a load takes.
     fn default() -> Self {
-        Self { time: Duration::from_secs(300), packets: 10_000, per_target_rate: 20, concurrency: 8 }
+        Self { time: Duration::from_secs(300), packets: 10_000, bytes: 100_000_000, per_target_rate: 20, concurrency: 8 }
+    }
+}
+
+/// What an order may ask to be repeated.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Schedules {
+    /// For so long at most; nothing is repeated where absent.
+    pub life: Option<Duration>,
+    /// Not more often than this.
+    pub every: Duration,
+}
+
+impl Default for Schedules {
+    fn default() -> Self {
+        Self { life: None, every: Duration::from_secs(300) }
     }
 }
 
@@ -94,17 +116,23 @@ pub struct Policy {
     pub denied_networks: Vec<IpNet>,
     /// Empty for every port.
     pub ports: Vec<RangeInclusive<u16>>,
-    /// The machine's own resolvers may be asked, wherever they are.
+    /// The machine's own resolvers may be asked for names, wherever they are: at port 53, or at 853 over TLS.
     pub resolvers: bool,
     /// Names that may be asked for through a proxy, behind which nobody here sees the address.
     pub proxied: Vec<NamePattern>,
     /// Addresses that a certificate names (AIA, OCSP) may be asked.
     pub certificate_urls: bool,
+    /// Prefixes of this network's own NAT64, whose addresses are held against the policy as the IPv4 addresses that they stand for.
+    pub nat64: Vec<Ipv6Net>,
     pub budget: Budget,
+    /// Whether an order may be repeated.
+    pub schedules: Schedules,
     /// Whose test packets this machine may be asked to answer.
     pub serve: Serving,
     /// Base URLs to which bundles of orders may go; empty for the one that the agent enrolled with.
     pub backends: Vec<String>,
+    /// Whatever this machine trusts vouches for the backend's TLS, although the enrolment names its key: something on the way opens TLS.
+    pub accept_inspection: bool,
     /// Bundles of orders are redacted at least so far.
     pub redaction: Level,
     /// The exact text, which the digest covers.
@@ -131,9 +159,12 @@ impl Policy {
             resolvers: true,
             proxied: Vec::new(),
             certificate_urls: false,
+            nat64: Vec::new(),
             budget: Budget::default(),
+            schedules: Schedules::default(),
             serve: Serving::default(),
             backends: Vec::new(),
+            accept_inspection: false,
             redaction: Level::Default,
             text: String::new(),
             lines: BTreeMap::new(),
@@ -146,6 +177,12 @@ impl Policy {
     /// The first thing that is wrong, with line, column and the nearest known word.
     pub fn parse(origin: &str, text: &str) -> Result<Self, ConfigError> {
         parse::parse(origin, text)
+    }
+
+    /// It lets and forbids the same, however it is laid out and whatever its comments say.
+    pub fn rules_as(&self, other: &Self) -> bool {
+        let rules = |policy: &Self| Self { text: String::new(), lines: BTreeMap::new(), ..policy.clone() };
+        rules(self) == rules(other)
     }
 
     /// SHA-256 of the text, lower-case hexadecimal, as bundles name the policy that was in force.

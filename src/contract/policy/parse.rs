@@ -1,22 +1,26 @@
 //! From a policy's text to a [`Policy`], keeping the line of every key.
 
-use super::{Budget, Hours, MAX_BYTES, NamePattern, Policy, Remote, Serving};
+use super::address::translates;
+use super::{Budget, Hours, MAX_BYTES, NamePattern, Policy, Remote, Schedules, Serving};
 use crate::config_error::{ConfigError, Source};
 use crate::config_table::Table;
 use crate::kind::Kind;
-use crate::order::{MAX_SERVE_SECONDS, MAX_SIGNATURES};
+use crate::order::{LONGEST_LIFE, LONGEST_REPEAT, MAX_SERVE_SECONDS, MAX_SIGNATURES};
 use crate::redaction::Level;
 use crate::set::MAX_BUDGET;
-use ipnet::IpNet;
+use crate::size::MAX_RUN_BYTES;
+use ipnet::{IpNet, Ipv6Net};
 use std::net::IpAddr;
 use std::ops::RangeInclusive;
 use std::time::Duration;
 use toml::de::DeTable;
 
-const TABLES: [&str; 7] = ["version", "orders", "targets", "budget", "serve", "upload", "redaction"];
+const TABLES: [&str; 8] = ["version", "orders", "targets", "budget", "schedules", "serve", "upload", "redaction"];
 const ORDERS: [&str; 6] = ["remote", "signers", "signatures", "kinds", "hours", "zone"];
-const TARGETS: [&str; 8] = ["names", "networks", "deny", "ports", "resolvers", "proxied", "certificate_urls", "deny_networks"];
-const BUDGET: [&str; 4] = ["time", "packets", "per_target_rate", "concurrency"];
+const TARGETS: [&str; 9] =
+    ["names", "networks", "deny", "ports", "resolvers", "proxied", "certificate_urls", "deny_networks", "nat64"];
+const BUDGET: [&str; 5] = ["time", "packets", "bytes", "per_target_rate", "concurrency"];
+const SCHEDULES: [&str; 2] = ["life", "every"];
 const SERVE: [&str; 3] = ["peers", "time", "ports"];
 /// No policy lists more entries under one key.
 const MAX_ENTRIES: usize = 1_000;
@@ -51,6 +55,7 @@ pub(super) fn parse(origin: &str, text: &str) -> Result<Policy, ConfigError> {
             "orders" => orders(&table, &mut policy)?,
             "targets" => targets(&table, &mut policy)?,
             "budget" => policy.budget = budget(&table)?,
+            "schedules" => policy.schedules = schedules(&table)?,
             "serve" => policy.serve = serve(&table)?,
             "upload" => upload(&table, &mut policy)?,
             _ => redaction(&table, &mut policy)?,
@@ -91,6 +96,9 @@ fn targets(table: &Table<'_>, policy: &mut Policy) -> Result<(), ConfigError> {
     policy.resolvers = table.boolean("resolvers")?.unwrap_or(true);
     policy.proxied = texts(table, "proxied", "\"shop.example\", \"*.shop.example\" or \"*\"", name)?;
     policy.certificate_urls = table.boolean("certificate_urls")?.unwrap_or(false);
+    policy.nat64 = texts(table, "nat64", "\"2001:db8:64::/96\" (a length of 32, 40, 48, 56, 64 or 96)", |text| {
+        text.parse::<Ipv6Net>().ok().map(|prefix| prefix.trunc()).filter(translates)
+    })?;
     Ok(())
 }
 
@@ -100,8 +108,18 @@ fn budget(table: &Table<'_>) -> Result<Budget, ConfigError> {
     Ok(Budget {
         time: table.duration("time", default.time, MAX_BUDGET)?,
         packets: bounded(table, "packets", 1, MAX_PACKETS)?.map_or(default.packets, |number| number as u64),
+        bytes: table.size("bytes", MAX_RUN_BYTES)?.unwrap_or(default.bytes),
         per_target_rate: bounded(table, "per_target_rate", 1, MAX_RATE)?.map_or(default.per_target_rate, |number| number as u32),
         concurrency: bounded(table, "concurrency", 1, MAX_CONCURRENCY)?.map_or(default.concurrency, |number| number as u32),
+    })
+}
+
+fn schedules(table: &Table<'_>) -> Result<Schedules, ConfigError> {
+    table.refuse_unknown_keys("key", &SCHEDULES)?;
+    let life = table.duration("life", Duration::ZERO, LONGEST_LIFE)?;
+    Ok(Schedules {
+        life: Some(life).filter(|life| !life.is_zero()),
+        every: table.duration("every", Schedules::default().every, LONGEST_REPEAT)?,
     })
 }
 
@@ -116,8 +134,9 @@ fn serve(table: &Table<'_>) -> Result<Serving, ConfigError> {
 }
 
 fn upload(table: &Table<'_>, policy: &mut Policy) -> Result<(), ConfigError> {
-    table.refuse_unknown_keys("key", &["backends"])?;
+    table.refuse_unknown_keys("key", &["backends", "accept_inspection"])?;
     policy.backends = texts(table, "backends", "\"https://support.example\"", crate::pasted::base_url)?;
+    policy.accept_inspection = table.boolean("accept_inspection")?.unwrap_or(false);
     Ok(())
 }
 

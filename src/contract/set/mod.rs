@@ -4,8 +4,8 @@
 //! parameters and yields a [`Plan`], the flat list of checks that the runner walks. Text in a check's `with` may name values in
 //! braces: `{target.host}`, `{target.port}`, `{target.url}`, `{target.scheme}` and each parameter, `{count}`; `{proxy.host}` and
 //! `{proxy.port}` of the proxy that the target's URL is asked for through; and `{contact.host}`, the host that this machine itself
-//! connects to: the proxy's, or the target's where there is none. A text that is one such name takes the value's own type, and a
-//! key whose name has no value is left out.
+//! connects to: the proxy's, or the target's where there is none. A text that is one such name takes the type that the
+//! kind's parameter has, where it says the same in it, and a key whose name has no value is left out.
 //!
 //! A check's `when` lists conditions that must all hold, or it is left out: `named`, `tls`, `port` and `no_port` tell of the target,
 //! `direct` and `proxied` of the way to it, `given:PARAMETER` of the set's own parameters, and `failed:CHECK`, `succeeded:CHECK` and `unless:CHECK` of what an earlier check came to.
@@ -18,12 +18,13 @@ mod catalogue;
 mod condition;
 mod parse;
 mod plan;
+mod rehearsal;
 mod repetition;
 mod template;
 
 pub use catalogue::{BuiltIn, built_in, find_built_in};
 pub use condition::Condition;
-pub use plan::{Plan, PlanError, PlannedCheck, ProxyAddress, Request};
+pub use plan::{Plan, PlanError, PlannedCheck, Proxied, ProxyAddress, Request, Way};
 pub use repetition::Samples;
 
 use crate::config_error::ConfigError;
@@ -43,6 +44,8 @@ pub struct ProbeSet {
     pub question: String,
     /// The whole run's time budget.
     pub budget: Duration,
+    /// What a run sends and receives at most; where none is given, what whoever runs it allows.
+    pub bytes: Option<u64>,
     /// What the set needs as targets; none where it takes no target.
     pub target: Option<TargetForm>,
     pub parameters: Vec<SetParameter>,
@@ -130,6 +133,17 @@ impl ProbeSet {
     /// All mistakes that do not follow from one another, some dozens at most.
     pub fn parse_whole(origin: &str, text: &str) -> Result<Self, Vec<ConfigError>> {
         parse::parse_whole(origin, text)
+    }
+
+    /// As [`Self::parse_whole`], and what a run with this set would refuse whatever it is aimed at: each check is filled in as a run
+    /// fills it in, with the parameters' defaults, each item of its `for_each`, and a target that stands for any.
+    ///
+    /// # Errors
+    /// As [`Self::parse_whole`].
+    pub fn check_whole(origin: &str, text: &str) -> Result<Self, Vec<ConfigError>> {
+        let set = parse::parse_whole(origin, text)?;
+        let refused = rehearsal::refused(&set);
+        if refused.is_empty() { Ok(set) } else { Err(parse::at_checks(origin, text, refused)) }
     }
 
     pub fn reference(&self) -> SetReference {

@@ -2,18 +2,19 @@
 
 use super::{
     Condition, MAX_BUDGET, MAX_CHECKS, MAX_DEADLINE, MAX_EACH, MAX_SET_BYTES, ProbeSet, SetCheck, SetParameter, SetParameterType,
-    repetition, template,
+    rehearsal::Refused, repetition, template,
 };
 use crate::config_error::{ConfigError, Source};
 use crate::config_table::Table;
 use crate::kind::{Field, Kind};
+use crate::size::MAX_RUN_BYTES;
 use crate::target::TargetForm;
 use serde_json::{Map, Value};
 use std::ops::Range;
 use std::time::Duration;
 use toml::de::DeTable;
 
-const SET_KEYS: [&str; 7] = ["name", "version", "question", "budget", "target", "parameters", "check"];
+const SET_KEYS: [&str; 8] = ["name", "version", "question", "budget", "bytes", "target", "parameters", "check"];
 const CHECK_KEYS: [&str; 10] = ["id", "kind", "required", "needs", "when", "deadline", "for_each", "samples", "every", "with"];
 const PARAMETER_KEYS: [&str; 5] = ["help", "type", "default", "minimum", "maximum"];
 const TARGET_NAMES: [&str; 8] =
@@ -67,6 +68,22 @@ pub(super) fn parse_whole(origin: &str, text: &str) -> Result<ProbeSet, Vec<Conf
     }
 }
 
+/// The mistakes of checks by their place among the checks, at the parameter that each names.
+pub(super) fn at_checks(origin: &str, text: &str, refused: Vec<Refused>) -> Vec<ConfigError> {
+    let source = Source { origin, text };
+    let Ok(document) = DeTable::parse(text) else { return Vec::new() };
+    let root = Table { source, span: 0..0, table: document.get_ref() };
+    let checks = root.list("check").unwrap_or_default();
+    let error = |refused: Refused| {
+        let check = checks.get(refused.place).and_then(|value| root.sub(value, "check").ok());
+        let with = || check.as_ref()?.sub(check.as_ref()?.table.get("with")?, "with").ok();
+        let own = refused.key.as_deref().and_then(|key| Some(with()?.table.get(key)?.span()));
+        let span = own.or_else(|| check.as_ref().map(|check| check.span.clone())).unwrap_or(0..0);
+        source.error(span, format!("check `{}`: {}", refused.check, refused.message))
+    };
+    refused.into_iter().take(MAX_MISTAKES).map(error).collect()
+}
+
 fn set(root: &Table<'_>, text: &str, mistakes: &mut Mistakes) -> Option<ProbeSet> {
     root.unknown_keys("key", &SET_KEYS).for_each(|mistake| mistakes.add(mistake));
     let target = mistakes.keep(root.optional_word("target", "target form", &TargetForm::ALL));
@@ -90,6 +107,7 @@ fn set(root: &Table<'_>, text: &str, mistakes: &mut Mistakes) -> Option<ProbeSet
         checks.extend(check(&table, &mut earlier, &parameters, has_target, mistakes));
     }
     let budget = mistakes.keep(root.duration("budget", DEFAULT_BUDGET, MAX_BUDGET));
+    let bytes = mistakes.keep(root.size("bytes", MAX_RUN_BYTES));
     let version = root.integer("version").map(|version| version.unwrap_or(1));
     let version = version
         .and_then(|version| u32::try_from(version).map_err(|_| root.at("version", "the version is not a small whole number")));
@@ -100,6 +118,7 @@ fn set(root: &Table<'_>, text: &str, mistakes: &mut Mistakes) -> Option<ProbeSet
         version: version?,
         question: question?,
         budget: budget?,
+        bytes: bytes?,
         target: target?,
         parameters,
         checks,
@@ -185,9 +204,19 @@ fn kind(table: &Table<'_>) -> Result<Kind, ConfigError> {
 
 fn needs(table: &Table<'_>, earlier: &[String], mistakes: &mut Mistakes) -> Vec<String> {
     let mut needs = Vec::new();
-    for value in mistakes.keep(table.list("needs")).unwrap_or_default() {
+    let listed =
+        table.list("needs").map_err(|error| error.with_help("write it as needs = [\"connect\"], with ids of earlier checks"));
+    for value in mistakes.keep(listed).unwrap_or_default() {
         let Some(name) = mistakes.keep(table.as_text(value, "needs")) else { continue };
-        if !earlier.contains(&name) {
+        let is_known = |id: &str| earlier.iter().any(|earlier| earlier == id);
+        if Condition::parse(&name).is_some() && !is_known(&name) {
+            let text = format!("`needs` lists checks, and `{name}` is a condition");
+            mistakes.add(table.source.error(value.span(), text).with_help("move it to `when`"));
+        } else if let Some((whole, _)) = name.rsplit_once('.').filter(|(whole, _)| is_known(whole)) {
+            let text = format!("`needs` names whole checks, and `{name}` is one item of `{whole}`");
+            let help = format!("write `{whole}`: with the same `for_each` each item waits for its own");
+            mistakes.add(table.source.error(value.span(), text).with_help(help));
+        } else if !is_known(&name) {
             mistakes.add(table.source.unknown(value.span(), "earlier check", &name, earlier.iter().map(String::as_str)));
         }
         needs.push(name);
@@ -328,6 +357,8 @@ with = { host = "{target.host}", port = "{target.port}" }
             ("{target.port}", "{target.prot}", "unknown value `target.prot` (did you mean `target.port`?)"),
             ("required = true", "deadline = \"10h\"", "longer than 120 s"),
             ("required = true", "needs = [\"resolve\"]", "unknown earlier check `resolve` (there is none yet)"),
+            ("required = true", "needs = \"resolve\"", "`needs` is not a list (write it as needs = [\"connect\"]"),
+            ("required = true", "needs = [\"failed:resolve\"]", "is a condition (move it to `when`)"),
             ("\"{target.port}\"", "70000", "at most 65535"),
             ("name = \"example\"", "name = ", "x.toml:2"),
         ];
@@ -359,6 +390,14 @@ with = { host = "{target.host}", port = "{target.port}" }
             assert!(mistakes.iter().any(|mistake| mistake.contains(words)), "{words}: {mistakes:#?}");
         }
         assert_eq!(parse("x.toml", &bad).unwrap_err().to_string(), mistakes[0]);
+    }
+
+    #[test]
+    fn a_check_that_needs_one_item_of_another_is_told_to_name_the_whole() {
+        let one = GOOD.replace("required = true", "for_each = [1, 2]")
+            + "\n[[check]]\nid = \"path\"\nkind = \"icmp\"\nneeds = [\"connect.1\"]\nwith = { host = \"x\" }\n";
+        let told = parse("x.toml", &one).unwrap_err().to_string();
+        assert!(told.contains("`connect.1` is one item of `connect` (write `connect`"), "{told}");
     }
 
     #[test]

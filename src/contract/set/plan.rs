@@ -26,11 +26,35 @@ pub struct Request {
 }
 
 /// Where a proxy is, without what it is told.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub struct ProxyAddress {
     /// A name, or an address without brackets.
     pub host: String,
     pub port: u16,
+}
+
+/// A target that is asked for through one of this machine's own proxies.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Proxied {
+    pub target: Target,
+    pub proxy: ProxyAddress,
+}
+
+impl Proxied {
+    /// The port that the proxy is asked to go to.
+    pub fn port(&self) -> u16 {
+        self.target.port.unwrap_or_else(|| self.target.scheme.unwrap_or(Scheme::Https).default_port())
+    }
+}
+
+/// Which of the two ways to a target a check is meant for. Only the machine that measures knows which it has.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Way {
+    Either,
+    /// No proxy is used (`direct`).
+    Direct,
+    /// A proxy is (`proxied`).
+    Proxied,
 }
 
 /// Everything that a run will do.
@@ -41,7 +65,11 @@ pub struct Plan {
     pub targets: Vec<Target>,
     /// What was given although the same target had been given before: it is measured once.
     pub repeated: Vec<Target>,
+    /// The targets among them that are asked for through a proxy.
+    pub proxies: Vec<Proxied>,
     pub budget: Duration,
+    /// What the run may send and receive at most, where the set or the order says so.
+    pub bytes: Option<u64>,
     /// In an order in which each check comes after those that it waits for.
     pub checks: Vec<PlannedCheck>,
 }
@@ -85,6 +113,14 @@ pub enum PlanError {
     Check { check: String, error: ParameterError },
 }
 
+impl Plan {
+    /// The same with no more bytes than these, where some are given.
+    #[must_use]
+    pub fn of_at_most(self, bytes: Option<u64>) -> Self {
+        Self { bytes: [self.bytes, bytes].into_iter().flatten().min(), ..self }
+    }
+}
+
 impl ProbeSet {
     /// # Errors
     /// Where a target does not parse or is missing, or a parameter is unknown, missing or out of bounds.
@@ -105,7 +141,40 @@ impl ProbeSet {
         // The set's budget is for measuring; what a check waits between its samples comes on top.
         let waiting = checks.iter().map(|check| check.samples.span()).max().unwrap_or_default();
         let budget = (self.budget + waiting).min(MAX_BUDGET);
-        Ok(Plan { set: self.reference(), question: self.question.clone(), targets, repeated, budget, checks })
+        let proxied = |target: &Target| {
+            let proxy = request.proxies.get(&target.text)?.clone();
+            Some(Proxied { target: target.clone(), proxy })
+        };
+        let proxies = targets.iter().filter_map(proxied).collect();
+        Ok(Plan {
+            set: self.reference(),
+            question: self.question.clone(),
+            targets,
+            repeated,
+            proxies,
+            budget,
+            bytes: self.bytes,
+            checks,
+        })
+    }
+
+    /// Every check that a machine may come to run for the request, whichever way it has to the targets: what is shown to people who do not know that
+    /// way. Those that a proxy alone brings come last, with a made-up name in the proxy's place.
+    ///
+    /// # Errors
+    /// As [`Self::plan`].
+    pub fn either_way(&self, request: &Request) -> Result<Vec<(PlannedCheck, Way)>, PlanError> {
+        let direct = self.plan(&Request { proxies: BTreeMap::new(), ..request.clone() })?.checks;
+        let stand_in = ProxyAddress { host: "proxy.invalid".to_owned(), port: 3128 };
+        let proxies = request.targets.iter().map(|target| (target.clone(), stand_in.clone())).collect();
+        let proxied = self.plan(&Request { proxies, ..request.clone() })?.checks;
+        let has = |checks: &[PlannedCheck], id: &CheckId| checks.iter().any(|check| check.id == *id);
+        let first = direct.iter().map(|check| {
+            let way = if has(&proxied, &check.id) { Way::Either } else { Way::Direct };
+            (check.clone(), way)
+        });
+        let rest = proxied.iter().filter(|check| !has(&direct, &check.id)).map(|check| (check.clone(), Way::Proxied));
+        Ok(first.chain(rest).collect())
     }
 
     fn targets(&self, given: &[String]) -> Result<Vec<Target>, PlanError> {
@@ -204,11 +273,11 @@ impl ProbeSet {
 }
 
 /// What one instance of the set's checks is aimed at.
-struct Aim<'a> {
-    target: Option<&'a Target>,
+pub(super) struct Aim<'a> {
+    pub(super) target: Option<&'a Target>,
     /// Among the targets, from 0.
-    place: usize,
-    proxy: Option<&'a ProxyAddress>,
+    pub(super) place: usize,
+    pub(super) proxy: Option<&'a ProxyAddress>,
 }
 
 /// The id of what a check became for one item, from 1: `connect.2`.
@@ -233,7 +302,7 @@ fn once_each(given: Vec<Target>) -> (Vec<Target>, Vec<Target>) {
 }
 
 /// Conditions on the target, the way to it and the set's parameters; those on other checks are the runner's.
-fn holds(condition: &Condition, aim: &Aim<'_>, parameters: &Map<String, Value>) -> bool {
+pub(super) fn holds(condition: &Condition, aim: &Aim<'_>, parameters: &Map<String, Value>) -> bool {
     let target = aim.target;
     match condition {
         Condition::Named => target.is_some_and(|target| target.address().is_none()),
@@ -253,7 +322,8 @@ fn holds(condition: &Condition, aim: &Aim<'_>, parameters: &Map<String, Value>) 
     }
 }
 
-fn fill(
+/// A check's parameters with every name filled in, as they are measured with.
+pub(super) fn fill(
     check: &SetCheck,
     aim: &Aim<'_>,
     each: Option<&Value>,
@@ -276,12 +346,15 @@ fn fill(
             _ => parameters.get(name).cloned().unwrap_or(Value::Null),
         }
     };
-    let mut with: Map<String, Value> = check
-        .with
-        .iter()
-        .map(|(key, value)| (key.clone(), template::fill(value, &look_up)))
-        .filter(|(_, value)| !value.is_null())
-        .collect();
+    let fields = check.kind.fields();
+    // What is written out has the type that it is written in; what a name stands for takes the parameter's.
+    let filled = |key: &String, value: &Value| {
+        let filled = template::fill(value, &look_up);
+        let field = fields.iter().find(|field| field.name == *key).filter(|_| filled != *value);
+        field.map_or_else(|| filled.clone(), |field| field.kind.fitted(filled.clone()))
+    };
+    let mut with: Map<String, Value> =
+        check.with.iter().map(|(key, value)| (key.clone(), filled(key, value))).filter(|(_, value)| !value.is_null()).collect();
     use crate::kind::Kind;
     if check.kind == Kind::Http && !request.expect_status.is_empty() {
         with.insert("expect_status".into(), request.expect_status.clone().into());
@@ -366,6 +439,15 @@ mod tests {
         assert_eq!(machine.params.to_value()["target"], "proxy.example");
         assert_eq!((&proxy.params.to_value()["host"], &proxy.params.to_value()["port"]), (&"proxy.example".into(), &3128.into()));
         assert!(proxy.required && http.required && http.needs == [CheckId::new("proxy")], "{http:?}");
+    }
+
+    #[test]
+    fn what_only_a_proxy_brings_is_shown_as_such() {
+        let set = find_built_in("web").unwrap().parse().unwrap();
+        let request = Request { targets: vec!["https://shop.example/".into()], ..Request::default() };
+        let all = set.either_way(&request).unwrap();
+        let way = |id: &str| all.iter().find(|(check, _)| check.id.as_str() == id).map(|(_, way)| *way);
+        assert_eq!((way("http"), way("connect"), way("proxy")), (Some(Way::Either), Some(Way::Direct), Some(Way::Proxied)));
     }
 
     #[test]

@@ -99,7 +99,7 @@ pub(crate) enum Command {
     },
     /// Runs a probe set on enrolled agents: shows what will run, signs the order, and follows it to its findings.
     ///
-    /// Exit code: 0 as expected, 1 a problem was found or a run failed, 4 an agent refused the order.
+    /// Exit code: 0 as expected, 1 a problem was found or a run failed, 3 more engineers must sign and nothing was submitted, 4 an agent refused the order.
     Trigger(Box<TriggerWish>),
     /// Shows and signs a draft that was made on a page, or adds a signature to an order's file.
     Sign {

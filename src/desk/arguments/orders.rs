@@ -46,6 +46,18 @@ pub(crate) struct TriggerWish {
     /// Until when agents may begin, such as 30m or 4h; 24h at most.
     #[arg(long, value_name = "TIME", default_value = "1h")]
     pub(crate) expires: String,
+    /// What each agent may send and receive for it at most, such as 10MB; otherwise what the set and the agent's policy say.
+    #[arg(long, value_name = "SIZE")]
+    pub(crate) bytes: Option<String>,
+    /// Run it again and again, such as every 5m, as a schedule that the agents keep; a bundle comes where its health changes to failing.
+    #[arg(long, value_name = "TIME", requires = "repeat_for", conflicts_with_all = ["with", "waves"])]
+    pub(crate) every: Option<String>,
+    /// For so long, such as 7d; 30d at most.
+    #[arg(long = "for", id = "repeat_for", value_name = "TIME", requires = "every")]
+    pub(crate) repeat_for: Option<String>,
+    /// Of a schedule: the set that is run at once for a target that becomes failing; a name of the catalogue, or a file whose name ends in .toml.
+    #[arg(long, value_name = "SET|FILE.toml", requires = "every")]
+    pub(crate) deep: Option<String>,
     #[command(flatten)]
     pub(crate) how: SignWish,
 }
@@ -65,7 +77,7 @@ pub(crate) struct SignWish {
     /// Wait for what becomes of the order, which is done anyway.
     #[arg(long, conflicts_with = "no_follow")]
     pub(crate) follow: bool,
-    /// Write the signed order to this file and submit nothing.
+    /// Write the signed order to this file and submit nothing. Where more engineers must sign, the file that they are handed.
     #[arg(long, value_name = "FILE")]
     pub(crate) output: Option<PathBuf>,
 }

@@ -42,6 +42,9 @@ pub(crate) enum OrganisationCommand {
         /// So many engineers must sign every order.
         #[arg(long, value_name = "NUMBER")]
         order_threshold: Option<usize>,
+        /// Sign a list without a receipt key: agents then know no receipt of the backend's, and nobody can be enrolled.
+        #[arg(long)]
+        without_receipts: bool,
         /// A private root key; those in root-keys/ and in the ssh-agent otherwise. May be given several times.
         #[arg(long = "root-key", value_name = "FILE")]
         root_keys: Vec<PathBuf>,

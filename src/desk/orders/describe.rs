@@ -2,9 +2,11 @@ use super::Prepared;
 use crate::signing::Signer;
 use crate::table;
 use crate::terminal::harmless;
-use netsonde_contract::order::AGENTS_OF_ONE_SIGNATURE;
-use netsonde_contract::set::PlannedCheck;
+use netsonde_contract::order::{AGENTS_OF_ONE_SIGNATURE, Deep, Order};
+use netsonde_contract::set::{PlannedCheck, ProbeSet, Request, Way};
+use netsonde_contract::size;
 use netsonde_report::cost::cost;
+use std::collections::BTreeMap;
 use std::fmt::Write;
 
 /// So many agents are named; more are counted.
@@ -31,7 +33,21 @@ pub(crate) fn describe(prepared: &Prepared, organisation: &str, signer: &Signer)
         let _ = writeln!(text, "  reason    {}", harmless(&order.reason));
     }
     let _ = writeln!(text, "  window    {} to {}", table::moment(order.not_before), table::moment(order.expires));
-    let _ = writeln!(text, "  takes     at most {} s on each agent", plan.budget.as_secs_f64());
+    let bytes = plan.bytes.map_or_else(String::new, |bytes| format!(", and at most {} sent and received", size::words(bytes)));
+    let _ = writeln!(text, "  takes     at most {} s on each agent{bytes}", plan.budget.as_secs_f64());
+    if let Some(repeat) = &order.repeat {
+        let _ = writeln!(text, "  repeated  {}; a bundle comes where its health changes to failing", repeat.in_words());
+    }
+    let deep = Deep::of(order, &order.targets, |_| BTreeMap::new()).ok().flatten();
+    if let Some(Deep { set, plan }) = &deep {
+        let (name, longest) = (harmless(&set.name), plan.budget.as_secs_f64());
+        let _ = writeln!(
+            text,
+            "  deep      {name} (version {}) at once for a target that becomes failing, at most {longest} s",
+            set.version
+        );
+        let _ = writeln!(text, "  sha256    {}", plan.set.sha256);
+    }
     text += &agents(prepared);
     if let Some(serve) = &order.serve {
         let peers: Vec<String> = serve.peers.iter().map(ToString::to_string).collect();
@@ -43,8 +59,14 @@ pub(crate) fn describe(prepared: &Prepared, organisation: &str, signer: &Signer)
         );
     }
     text.push_str("Checks, and what each agent sends for each at most, as far as its policy allows:\n");
-    for check in &plan.checks {
-        text += &line(check);
+    for (check, way) in either_way(order, &order.set, &plan.checks) {
+        text += &line(&check, way);
+    }
+    if let Some(deep) = &deep {
+        text.push_str("The same of the deep set:\n");
+        for (check, way) in either_way(order, &deep.set.text, &deep.plan.checks) {
+            text += &line(&check, way);
+        }
     }
     for warning in &prepared.warnings {
         let _ = writeln!(text, "warning: {warning}");
@@ -69,10 +91,23 @@ fn agents(prepared: &Prepared) -> String {
     text
 }
 
-fn line(check: &PlannedCheck) -> String {
+/// Every check that an agent may come to run: which of them a proxy of its own brings or leaves out, nobody here knows.
+fn either_way(order: &Order, set: &str, planned: &[PlannedCheck]) -> Vec<(PlannedCheck, Way)> {
+    let request = Request { targets: order.targets.clone(), parameters: order.parameters.clone(), ..Request::default() };
+    let set = ProbeSet::parse("the order's set", set).ok();
+    let all = set.and_then(|set| set.either_way(&request).ok());
+    all.unwrap_or_else(|| planned.iter().map(|check| (check.clone(), Way::Either)).collect())
+}
+
+fn line(check: &PlannedCheck, way: Way) -> String {
+    let only = match way {
+        Way::Either => "",
+        Way::Direct => "; only where no proxy is used",
+        Way::Proxied => "; only where the agent uses a proxy",
+    };
     let need = if check.required { "required" } else { "supporting" };
     let id = harmless(check.id.as_str());
-    format!("  {id:<12} {:<10} {need:<10} {}\n", check.params.kind().name(), harmless(&cost(check)))
+    format!("  {id:<12} {:<10} {need:<10} {}{only}\n", check.params.kind().name(), harmless(&cost(check)))
 }
 
 fn signatures(prepared: &Prepared, signer: &Signer) -> String {

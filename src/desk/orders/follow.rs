@@ -126,7 +126,9 @@ async fn until_final(backend: &Backend, id: &OrderId) -> Result<OrderDetail, Sto
 
 fn progress(delivery: &Delivery) -> String {
     let checks = match delivery.state {
-        DeliveryState::Running => format!(" {}/{} checks", delivery.checks_done, delivery.checks_planned),
+        DeliveryState::Running if delivery.checks_planned > 0 => {
+            format!(" {}/{} checks", delivery.checks_done, delivery.checks_planned)
+        }
         _ => String::new(),
     };
     let why = why(delivery);

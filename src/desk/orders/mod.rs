@@ -22,13 +22,13 @@ pub(crate) use describe::describe;
 pub(crate) use listing::{orders, states};
 pub(crate) use prepare::{Prepared, prepare};
 pub(crate) use signed::{Outcome, finish};
-pub(crate) use wish::{Wish, case, known_set, life};
+pub(crate) use wish::{Wish, known_set};
 
 use crate::arguments::{Format, SignWish, TriggerWish};
 use crate::backend::Backend;
 use crate::organisation::{Folder, Organisation};
 use crate::signing::{self, Passphrases, Signer};
-use crate::stop::Stop;
+use crate::stop::{NOT_SUBMITTED, Stop};
 use crate::{clock, private_file, terminal};
 use netsonde_contract::api::fleet::{KeptDraft, SubmitOrder};
 use netsonde_contract::api::path;
@@ -46,7 +46,7 @@ pub(crate) async fn trigger(backend: &Backend, place: Option<PathBuf>, wish: Tri
     let signer = signer(&own, how.key.as_deref())?;
     let wanted = Wish::of(&wish, &signer)?;
     let prepared = prepare(backend, &own, wanted, clock::now()).await?;
-    carry_on(backend, &own, prepared, &signer, how, format).await
+    carry_on(backend, &own, prepared, &signer, (how, None), format).await
 }
 
 /// `sign`: a draft from a page, or an order that another engineer signed.
@@ -60,19 +60,20 @@ pub(crate) async fn sign(
 ) -> Result<(), Stop> {
     let own = Folder::at(place)?.open()?;
     let signer = signer(&own, how.key.as_deref())?;
-    let prepared = match TicketId::parse(draft) {
+    let (prepared, file) = match TicketId::parse(draft) {
         Some(id) => {
             let kept: KeptDraft = backend.get("reading the draft", &path::draft(&id)).await?;
-            prepare(backend, &own, Wish::of_draft(kept, expires, &signer)?, clock::now()).await?
+            (prepare(backend, &own, Wish::of_draft(kept, expires, &signer)?, clock::now()).await?, None)
         }
-        None => from_file(Path::new(draft), &own)?,
+        // Where a third engineer must sign, the file is the same one.
+        None => (from_file(Path::new(draft), &own)?, Some(Path::new(draft))),
     };
-    carry_on(backend, &own, prepared, &signer, &how, format).await
+    carry_on(backend, &own, prepared, &signer, (&how, file), format).await
 }
 
 /// The key that signs, which must be one that counts now.
 pub(crate) fn signer(own: &Organisation, key: Option<&str>) -> Result<Signer, Stop> {
-    let list = own.anchor.live_list(clock::now()).map_err(|error| {
+    let list = own.live_list(clock::now()).map_err(|error| {
         Stop::failed(format!("no agent would take an order: {error}")).next("netsonde-desk org sign-list, then org publish")
     })?;
     signing::choose(key, &list.role(Role::Order).keys, &mut Passphrases::default())
@@ -92,19 +93,26 @@ async fn carry_on(
     own: &Organisation,
     prepared: Prepared,
     signer: &Signer,
-    how: &SignWish,
+    (how, file): (&SignWish, Option<&Path>),
     format: Format,
 ) -> Result<(), Stop> {
+    signed::refuse_twice(&prepared, signer)?;
     terminal::say(&describe(&prepared, &own.anchor.root().name, signer));
+    let output = place_of_file(own, &prepared, how.output.as_deref(), file)?;
     if !how.yes && !terminal::confirm("Sign this order?")? {
         return Err(Stop::failed("nothing was signed").next("change what you asked for"));
     }
     let id = prepared.order.id.clone();
-    match finish(backend, own, prepared, signer, how.output.as_deref()).await? {
-        Outcome::Kept { file, signed, needed } => terminal::output(&format!(
-            "{signed} of {needed} signatures: the order is in {0}. A second engineer shows and signs it before it expires: netsonde-desk sign {0}\n",
-            file.display()
-        )),
+    match finish(backend, own, prepared, signer, output.as_deref()).await? {
+        Outcome::Kept { file, signed, needed } => {
+            let file = file.display();
+            terminal::output(&format!("{file}\n"))?;
+            Err(Stop {
+                exit: NOT_SUBMITTED,
+                ..Stop::failed(format!("nothing was submitted: the order has {signed} of {needed} signatures and is in {file}"))
+            }
+            .next(format!("before it expires, another engineer shows, signs and submits it: netsonde-desk sign {file}")))
+        }
         Outcome::Written { file } => {
             terminal::output(&format!("The signed order is in {}; nothing was submitted.\n", file.display()))
         }
@@ -116,6 +124,28 @@ async fn carry_on(
             follow::follow(backend, &id, format).await
         }
     }
+}
+
+/// Where the order's file goes that more engineers must sign; none where this signature is the last one, and no file was asked for.
+fn place_of_file(
+    own: &Organisation,
+    prepared: &Prepared,
+    output: Option<&Path>,
+    came_from: Option<&Path>,
+) -> Result<Option<PathBuf>, Stop> {
+    let signed = signed::signed_with_this(own, prepared)?;
+    if signed >= prepared.needed || output.is_some() {
+        return Ok(output.map(Path::to_owned));
+    }
+    if let Some(file) = came_from {
+        return Ok(Some(file.to_owned()));
+    }
+    let offered = format!("order-{}.json", prepared.order.id.short());
+    let asked = terminal::ask("More engineers must sign. Write the order to", &offered)?;
+    asked.map(|file| Some(PathBuf::from(file))).ok_or_else(|| {
+        Stop::usage(format!("this would be signature {signed} of {}: the order goes to a file", prepared.needed))
+            .next(format!("say where: --output {offered}"))
+    })
 }
 
 #[cfg(test)]

@@ -9,16 +9,20 @@ use netsonde_contract::api::fleet::{AgentSummary, SubmitOrder};
 use netsonde_contract::api::{CaseDetail, CaseSummary, path};
 use netsonde_contract::dsse::Envelope;
 use netsonde_contract::harmless::is_clean;
-use netsonde_contract::id::{CaseId, OrderId};
-use netsonde_contract::order::{Addressee, Addressees, MAX_WINDOW, Order, Serve};
-use netsonde_contract::set::{Plan, ProbeSet, Request};
+use netsonde_contract::id::OrderId;
+use netsonde_contract::order::{Addressee, Addressees, Deep, MAX_WINDOW, Order};
+use netsonde_contract::policy::Policy;
+use netsonde_contract::set::{Plan, ProbeSet, Request, built_in};
+use netsonde_contract::target::{Target, TargetForm};
 use netsonde_contract::trust::Role;
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 
 /// Two engineers must agree where a target is none of the case's.
 const FOR_FOREIGN_TARGETS: usize = 2;
 /// Words to the person at the machine are a line each, as agents bound them.
 const MAX_WORDS: usize = 500;
+/// So many foreign targets are named in the warning.
+const MAX_FOREIGN: usize = 8;
 
 /// An order that is ready to be shown and signed: what is signed are the bytes of this `envelope`.
 pub(crate) struct Prepared {
@@ -46,18 +50,35 @@ const STOP_AT: u8 = 20;
 pub(crate) async fn prepare(backend: &Backend, own: &Organisation, wish: Wish, now: Timestamp) -> Result<Prepared, Stop> {
     check_words(&wish)?;
     let plan = plan(&wish.set, &wish)?;
+    let deep =
+        wish.deep.as_deref().map(|text| Deep::parse(text, &wish.targets, &wish.parameters, |_| BTreeMap::new())).transpose();
+    let deep = deep.map_err(|why| Stop::usage(harmless(&why)).next("see what the set asks for: netsonde sets show NAME"))?;
     let all = agents::all(backend).await?;
     let (chosen, mut warnings) = choose(&all, &wish)?;
     let serve = serving::serve(&wish, &all, &chosen, &plan)?;
     warnings.extend(chosen.iter().filter_map(|agent| hindrance(agent, &plan)));
-    let foreign = foreign_targets(backend, &wish.case, &plan).await?;
+    let mut foreign = foreign_targets(backend, &wish, &wish.set, &plan).await?;
+    if let Some(deep) = &deep {
+        warnings
+            .extend(chosen.iter().filter_map(|agent| missing(agent, &deep.plan)).map(|why| format!("{why} for the deep set")));
+        let more = foreign_targets(backend, &wish, &deep.set.text, &deep.plan).await?;
+        foreign.extend(more.into_iter().filter(|target| !foreign.contains(target)).collect::<Vec<_>>());
+    }
     let addressees: Vec<Addressee> =
         chosen.iter().map(|agent| Addressee { agent: agent.id.clone(), epoch: agent.check_in.epoch.clone() }).collect();
     let signatures = if foreign.is_empty() { 1 } else { FOR_FOREIGN_TARGETS };
     if !foreign.is_empty() {
-        warnings.push(format!("no ticket of case {} is for {}: two engineers must sign", wish.case, foreign.join(", ")));
+        warnings.push(format!("no ticket of case {} is for {}: two engineers must sign", wish.case, named(&foreign)));
     }
     let not_before = now.round(Unit::Second).unwrap_or(now);
+    if let Some(repeat) = wish.repeat.filter(|repeat| plan.budget > repeat.every()) {
+        let words = format!(
+            "a run may take {} s, which is longer than the {} s between two",
+            plan.budget.as_secs(),
+            repeat.every_seconds
+        );
+        return Err(Stop::usage(words).next("give a longer --every, or a set with a smaller budget"));
+    }
     let order = Order {
         organisation: own.anchor.organisation().clone(),
         id: OrderId::from_bytes(random::bytes()?),
@@ -72,9 +93,14 @@ pub(crate) async fn prepare(backend: &Backend, own: &Organisation, wish: Wish, n
         reason: wish.reason,
         signatures,
         serve,
+        repeat: wish.repeat,
+        bytes: wish.bytes,
+        deep: wish.deep,
     };
+    warnings.extend(crowding(&order, &plan));
     let words = chosen.iter().map(|agent| in_words(agent)).collect();
-    let (waves, stop_at) = waves(&wish.waves, wish.stop_at, order.serve.as_ref(), addressees.len());
+    let together = order.serve.is_some() || order.repeat.is_some();
+    let (waves, stop_at) = waves(&wish.waves, wish.stop_at, together, addressees.len());
     let submitted =
         SubmitOrder { envelope: String::new(), agents: addressees, waves, stop_at_failed_percent: stop_at, draft: wish.draft };
     let envelope = order.envelope();
@@ -84,12 +110,13 @@ pub(crate) async fn prepare(backend: &Backend, own: &Organisation, wish: Wish, n
 }
 
 /// In which waves the agents get the order, and at which share of failures the next one waits. What goes wrong goes wrong for few, also where
-/// nobody thought of it; an engineer who wants all at once says so.
-pub(super) fn waves(asked: &[u32], stop_at: Option<u8>, serve: Option<&Serve>, agents: usize) -> (Vec<u32>, Option<u8>) {
+/// nobody thought of it; an engineer who wants all at once says so. Agents that measure each other go `together`, and those of a schedule, which
+/// is not over before days have passed.
+pub(super) fn waves(asked: &[u32], stop_at: Option<u8>, together: bool, agents: usize) -> (Vec<u32>, Option<u8>) {
     if !asked.is_empty() {
         return (asked.iter().copied().filter(|size| *size > 0).collect(), stop_at);
     }
-    if serve.is_some() || agents <= WAVES.iter().sum::<u32>() as usize {
+    if together || agents <= WAVES.iter().sum::<u32>() as usize {
         return (Vec::new(), None);
     }
     (WAVES.to_vec(), Some(STOP_AT))
@@ -112,7 +139,7 @@ pub(super) fn of_submitted(submitted: SubmitOrder, own: &Organisation) -> Result
     }
     let request = Request { targets: order.targets.clone(), parameters: order.parameters.clone(), ..Request::default() };
     let set = ProbeSet::parse("the order's set", &order.set).map_err(|error| unusable(&error.to_string()))?;
-    let plan = set.plan(&request).map_err(|error| unusable(&error.to_string()))?;
+    let plan = set.plan(&request).map_err(|error| unusable(&error.to_string()))?.of_at_most(order.bytes);
     Ok(assemble(order, envelope, plan, submitted, own))
 }
 
@@ -137,7 +164,11 @@ fn plan(set: &str, wish: &Wish) -> Result<Plan, Stop> {
         Stop::usage(harmless(&error.to_string())).next("see what the set asks for: netsonde sets show NAME")
     };
     let request = Request { targets: wish.targets.clone(), parameters: wish.parameters.clone(), ..Request::default() };
-    ProbeSet::parse("the set", set).map_err(|error| wrong(&error))?.plan(&request).map_err(|error| wrong(&error))
+    ProbeSet::parse("the set", set)
+        .map_err(|error| wrong(&error))?
+        .plan(&request)
+        .map(|plan| plan.of_at_most(wish.bytes))
+        .map_err(|error| wrong(&error))
 }
 
 /// The agents that are named and those that carry the labels, each once; revoked, cloned and too old ones are left out, and named in a warning.
@@ -166,43 +197,71 @@ fn in_words(agent: &AgentSummary) -> String {
     format!("{}{host}", agent.id.short())
 }
 
+/// That so many agents share the rate towards one target that nothing would come of any run: said before the order is signed, since all of them
+/// would refuse it alike. What rate their policies give, nobody here knows; most give the usual one.
+fn crowding(order: &Order, plan: &Plan) -> Option<String> {
+    let refusal = Policy::absent().crowded(order, plan)?;
+    Some(format!(
+        "every agent with the usual policy will refuse it ({}): {}; or have the customer's `budget.per_target_rate` be higher, or choose a set that sends less or takes longer",
+        refusal.code, refusal.detail
+    ))
+}
+
 /// Why an agent will probably not run it, as far as it has said.
 fn hindrance(agent: &AgentSummary, plan: &Plan) -> Option<String> {
     let said = &agent.check_in;
-    let missing: BTreeSet<&str> = plan
-        .checks
-        .iter()
-        .map(|check| check.params.kind())
-        .filter(|kind| !said.kinds.contains(kind))
-        .map(|kind| kind.name())
-        .collect();
     let why = match said.policy.remote.as_str() {
-        _ if said.policy.paused => "is paused".to_owned(),
-        "deny" => "takes no orders, by its policy".to_owned(),
-        "ask" => "will ask the person at the machine first".to_owned(),
-        _ if !missing.is_empty() => format!("cannot measure {}", missing.into_iter().collect::<Vec<_>>().join(", ")),
-        _ => return None,
+        _ if said.policy.paused => "is paused",
+        "deny" => "takes no orders, by its policy",
+        "ask" => "will ask the person at the machine first",
+        _ => return missing(agent, plan),
     };
     Some(format!("{} {why}", in_words(agent)))
 }
 
-/// Targets that no ticket of the case names.
-async fn foreign_targets(backend: &Backend, case: &CaseId, plan: &Plan) -> Result<Vec<String>, Stop> {
-    if plan.targets.is_empty() {
+/// The kinds of the plan that an agent does not have.
+fn missing(agent: &AgentSummary, plan: &Plan) -> Option<String> {
+    let kinds = plan.checks.iter().map(|check| check.params.kind()).filter(|kind| !agent.check_in.kinds.contains(kind));
+    let missing: BTreeSet<&str> = kinds.map(|kind| kind.name()).collect();
+    let all = missing.iter().copied().collect::<Vec<_>>().join(", ");
+    (!missing.is_empty()).then(|| format!("{} cannot measure {all}", in_words(agent)))
+}
+
+/// Targets, and hosts that the checks name by themselves, that no ticket of the case names. What a set of the catalogue names in its own text is
+/// nobody's choice.
+async fn foreign_targets(backend: &Backend, wish: &Wish, set: &str, plan: &Plan) -> Result<Vec<String>, Stop> {
+    let destinations: BTreeSet<String> = plan.checks.iter().flat_map(|check| check.params.destinations()).collect();
+    if plan.targets.is_empty() && destinations.is_empty() {
         return Ok(Vec::new());
     }
     let cases: Vec<CaseSummary> = backend.get("looking for the case", path::CASES).await?;
-    let tickets = match cases.iter().any(|known| known.id == *case) {
-        true => backend.get::<CaseDetail>("reading the case", &path::case(case)).await?.tickets,
+    let tickets = match cases.iter().any(|known| known.id == wish.case) {
+        true => backend.get::<CaseDetail>("reading the case", &path::case(&wish.case)).await?.tickets,
         false => Vec::new(),
     };
     let known: BTreeSet<&str> = tickets.iter().flat_map(|ticket| &ticket.targets).map(String::as_str).collect();
     // A ticket keeps what was typed; the plan has it in its own spelling as well.
-    let foreign = plan
-        .targets
-        .iter()
-        .filter(|target| !known.contains(target.text.as_str()) && !known.contains(target.to_string().as_str()));
-    Ok(foreign.map(|target| harmless(&target.to_string())).collect())
+    let is_known = |target: &&Target| known.contains(target.text.as_str()) || known.contains(target.to_string().as_str());
+    let foreign = plan.targets.iter().filter(|target| !is_known(target)).map(|target| harmless(&target.to_string()));
+    let host = |text: &&str| Target::parse(text, TargetForm::Url).ok().map(|target| target.host);
+    let mut hosts: BTreeSet<String> = known.iter().filter_map(host).collect();
+    // Of a target that is foreign, its host is not told once more.
+    hosts.extend(plan.targets.iter().map(|target| target.host.clone()));
+    let in_catalogue = |host: &String| is_in_catalogue(set, host);
+    let named = destinations.iter().filter(|host| !hosts.contains(*host) && !in_catalogue(host)).map(|host| harmless(host));
+    Ok(foreign.chain(named).collect())
+}
+
+/// Whether the set is the catalogue's own, and gives the host as the default of a parameter.
+fn is_in_catalogue(set: &str, host: &str) -> bool {
+    built_in().iter().any(|known| known.text == set) && set.contains(&format!("\"{host}\""))
+}
+
+/// The first few, and how many more.
+fn named(foreign: &[String]) -> String {
+    let shown = foreign.iter().take(MAX_FOREIGN).cloned().collect::<Vec<_>>().join(", ");
+    let more = foreign.len().saturating_sub(MAX_FOREIGN);
+    if more == 0 { shown } else { format!("{shown} and {more} more") }
 }
 
 fn check_words(wish: &Wish) -> Result<(), Stop> {

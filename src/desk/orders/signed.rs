@@ -13,6 +13,7 @@ use netsonde_contract::trust::Role;
 use std::path::{Path, PathBuf};
 
 /// What became of a signed order.
+#[derive(Debug)]
 pub(crate) enum Outcome {
     Submitted,
     /// More engineers must sign.
@@ -36,6 +37,7 @@ pub(crate) async fn finish(
     signer: &Signer,
     output: Option<&Path>,
 ) -> Result<Outcome, Stop> {
+    refuse_twice(&prepared, signer)?;
     let now = clock::now();
     if prepared.order.expires <= now {
         return Err(
@@ -61,6 +63,8 @@ pub(crate) async fn finish(
     let is_enough = signed >= needed;
     if !is_enough || output.is_some() {
         let file = output.map_or_else(|| PathBuf::from(format!("order-{}.json", prepared.order.id.short())), Path::to_owned);
+        // A page shows it to somebody who does not see in which folder the program runs.
+        let file = std::path::absolute(&file).unwrap_or(file);
         private_file::replace(&file, Format::json(&submit)?.as_bytes())?;
         return Ok(if is_enough { Outcome::Written { file } } else { Outcome::Kept { file, signed, needed } });
     }
@@ -71,9 +75,26 @@ pub(crate) async fn finish(
     Ok(Outcome::Submitted)
 }
 
+/// A second signature by the same key counts for nothing, and is another engineer's to give.
+///
+/// # Errors
+/// Where the key has signed these bytes already.
+pub(super) fn refuse_twice(prepared: &Prepared, signer: &Signer) -> Result<(), Stop> {
+    match prepared.envelope.verify(MEDIA_TYPE, signer.public().key()) {
+        Ok(_) => Err(Stop::failed(format!("{} has signed this order already, and another engineer must", signer.name()))
+            .next("hand the file to a second engineer, who runs netsonde-desk sign FILE with a key of their own")),
+        Err(_) => Ok(()),
+    }
+}
+
+/// So many will have signed once this key has.
+pub(super) fn signed_with_this(own: &Organisation, prepared: &Prepared) -> Result<usize, Stop> {
+    Ok(count(own, prepared)? + 1)
+}
+
 /// How many engineers whose keys count have signed these bytes.
 fn count(own: &Organisation, prepared: &Prepared) -> Result<usize, Stop> {
-    let list = own.anchor.live_list(clock::now()).map_err(|error| {
+    let list = own.live_list(clock::now()).map_err(|error| {
         Stop::failed(format!("no agent would take the order: {error}")).next("netsonde-desk org sign-list, then org publish")
     })?;
     let (_, signers) = prepared

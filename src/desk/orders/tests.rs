@@ -23,6 +23,9 @@ fn wish(target: &str, agents: &[&str]) -> Wish {
         waves: Vec::new(),
         stop_at: None,
         with: None,
+        bytes: None,
+        repeat: None,
+        deep: None,
         draft: None,
     }
 }
@@ -79,13 +82,95 @@ async fn a_foreign_target_and_a_fleet_need_a_second_engineer() {
     let file = place.path().join("order.json");
     let outcome = finish(&backend, &own, prepared, &asha, Some(&file)).await.unwrap();
     assert!(matches!(outcome, Outcome::Kept { signed: 1, needed: 2, .. }));
-    // The first engineer again is still one engineer.
-    let again = finish(&backend, &own, from_file(&file, &own).unwrap(), &asha, Some(&file)).await.unwrap();
-    assert!(matches!(again, Outcome::Kept { signed: 1, .. }));
+    // The first engineer again is still one engineer, and is told.
+    let again = finish(&backend, &own, from_file(&file, &own).unwrap(), &asha, Some(&file)).await.unwrap_err();
+    assert!(again.message.contains("asha has signed this order already"), "{again:?}");
     assert!(kept.lock().unwrap().submitted.is_empty());
     finish(&backend, &own, from_file(&file, &own).unwrap(), &bo, None).await.unwrap();
     let submitted = kept.lock().unwrap().submitted.pop().unwrap();
     assert_eq!(as_agent(&own, &submitted, 77).unwrap().signers.len(), 2);
+}
+
+#[tokio::test]
+async fn more_agents_than_can_share_a_targets_rate_are_told_before_anybody_signs() {
+    let place = tempfile::tempdir().unwrap();
+    let asha = key(place.path(), "asha");
+    let own = founded(place.path(), &[&asha]);
+    let (backend, _) = start(Kept { agents: (1..=101).map(agent).collect(), ..Kept::default() }).await;
+    let set = "name = \"seven\"\nversion = 1\nquestion = \"Q?\"\nbudget = \"60s\"\ntarget = \"url\"\n[[check]]\nid = \"a\"\nkind = \"tcp\"\ndeadline = \"30s\"\nwith = { host = \"{target.host}\", port = 443, attempts = 7 }\n";
+    let of = |count: usize| {
+        let agents = (1..=count).map(|number| format!("vm{number}")).collect();
+        Wish { set: set.to_owned(), agents, ..wish(TARGET, &[]) }
+    };
+    let fits = prepare(&backend, &own, of(85), clock::now()).await.unwrap();
+    assert_eq!(fits.warnings, Vec::<String>::new());
+    let crowded = prepare(&backend, &own, of(101), clock::now()).await.unwrap();
+    let text = describe(&crowded, "Contoso", &asha);
+    for expected in ["over_budget", "check `a` sends 7", "the 101 agents", "of 85 agents at most", "budget.per_target_rate"] {
+        assert!(text.contains(expected), "{expected} in {text}");
+    }
+}
+
+#[tokio::test]
+async fn a_host_that_stands_in_the_set_itself_is_foreign_as_well() {
+    let place = tempfile::tempdir().unwrap();
+    let asha = key(place.path(), "asha");
+    let own = founded(place.path(), &[&asha]);
+    let (backend, _) = start(Kept { agents: vec![agent(1)], ..Kept::default() }).await;
+    let set = |with: &str| {
+        format!(
+            "name = \"fixed\"\nversion = 1\nquestion = \"Q?\"\nbudget = \"60s\"\n[[check]]\nid = \"c\"\nkind = \"icmp\"\nwith = {{ {with} }}\n"
+        )
+    };
+    for (with, foreign) in [
+        ("host = \"10.9.0.77\"", Some("10.9.0.77")),
+        ("host = \"shop.example\"", None),
+        ("host = \"shop.example\", targets = [\"192.0.2.0/28\"]", Some("192.0.2.0/28")),
+    ] {
+        let fixed = Wish { set: set(with), targets: Vec::new(), ..wish(TARGET, &["vm1"]) };
+        let prepared = prepare(&backend, &own, fixed, clock::now()).await.unwrap();
+        assert_eq!(prepared.needed, if foreign.is_some() { 2 } else { 1 }, "{with}");
+        assert!(foreign.is_none_or(|host| prepared.warnings[0].contains(host)), "{:?}", prepared.warnings);
+    }
+    // The catalogue's own hosts are nobody's choice; what a parameter puts in their place is.
+    let cloud = |parameters: &[(&str, &str)]| Wish {
+        set: find_built_in("azure-vm").unwrap().text.to_owned(),
+        targets: Vec::new(),
+        parameters: parameters.iter().map(|(name, value)| ((*name).to_owned(), (*value).to_owned())).collect(),
+        ..wish(TARGET, &["vm1"])
+    };
+    assert_eq!(prepare(&backend, &own, cloud(&[]), clock::now()).await.unwrap().needed, 1);
+    let other = prepare(&backend, &own, cloud(&[("time_server", "10.9.0.77")]), clock::now()).await.unwrap();
+    assert!(other.needed == 2 && other.warnings[0].contains("10.9.0.77"), "{:?}", other.warnings);
+}
+
+#[tokio::test]
+async fn an_order_that_waits_for_a_second_engineer_is_not_submitted_and_says_so() {
+    let place = tempfile::tempdir().unwrap();
+    let (asha, bo) = (key(place.path(), "asha"), key(place.path(), "bo"));
+    let own = founded(place.path(), &[&asha, &bo]);
+    let (backend, kept) = start(Kept { agents: vec![agent(1)], ..Kept::default() }).await;
+    let foreign = async || prepare(&backend, &own, wish("https://other.example/", &["vm1"]), clock::now()).await.unwrap();
+    let how = |output: Option<&Path>| SignWish {
+        key: None,
+        yes: true,
+        no_follow: true,
+        follow: false,
+        output: output.map(Path::to_owned),
+    };
+    // Nobody can be asked where the file is to go: nothing is signed then.
+    let stop = carry_on(&backend, &own, foreign().await, &asha, (&how(None), None), Format::Human).await.unwrap_err();
+    assert!(stop.exit == crate::stop::USAGE && stop.next.unwrap().contains("--output"), "{}", stop.message);
+    let file = place.path().join("order.json");
+    let stop = carry_on(&backend, &own, foreign().await, &asha, (&how(Some(&file)), None), Format::Human).await.unwrap_err();
+    assert_eq!(stop.exit, NOT_SUBMITTED);
+    assert!(stop.message.contains("1 of 2 signatures"), "{}", stop.message);
+    let again = from_file(&file, &own).unwrap();
+    let stop = carry_on(&backend, &own, again, &asha, (&how(None), Some(&file)), Format::Human).await.unwrap_err();
+    assert!(stop.exit == FAILED && stop.message.contains("already"), "{}", stop.message);
+    assert!(kept.lock().unwrap().submitted.is_empty());
+    carry_on(&backend, &own, from_file(&file, &own).unwrap(), &bo, (&how(None), Some(&file)), Format::Human).await.unwrap();
+    assert_eq!(kept.lock().unwrap().submitted.len(), 1);
 }
 
 #[tokio::test]
@@ -160,7 +245,7 @@ async fn refusals_and_failures_end_the_command_with_their_reason() {
 
 #[test]
 fn a_group_goes_in_waves_unless_the_engineer_wants_it_at_once() {
-    let of = |asked: &[u32], stop_at, agents| prepare::waves(asked, stop_at, None, agents);
+    let of = |asked: &[u32], stop_at, agents| prepare::waves(asked, stop_at, false, agents);
     assert_eq!(of(&[], None, 11), (Vec::new(), None), "two waves would be all of it");
     assert_eq!(of(&[], None, 12), (vec![1, 10], Some(20)));
     assert_eq!(of(&[0], None, 500), (Vec::new(), None));

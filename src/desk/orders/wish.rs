@@ -7,8 +7,9 @@ use jiff::SignedDuration;
 use netsonde_contract::api::fleet::{KeptDraft, Labels};
 use netsonde_contract::id::CaseId;
 use netsonde_contract::nearest::nearest;
-use netsonde_contract::order::MAX_WINDOW;
+use netsonde_contract::order::{LONGEST_LIFE, LONGEST_REPEAT, MAX_WINDOW, Repeat, SHORTEST_REPEAT};
 use netsonde_contract::set::{MAX_SET_BYTES, built_in, find_built_in};
+use netsonde_contract::size;
 use std::collections::BTreeMap;
 use std::net::IpAddr;
 use std::path::Path;
@@ -31,6 +32,12 @@ pub(crate) struct Wish {
     pub(crate) stop_at: Option<u8>,
     /// Which agent answers the others, and which addresses.
     pub(crate) with: Option<(String, Vec<IpAddr>)>,
+    /// What each agent may send and receive at most.
+    pub(crate) bytes: Option<u64>,
+    /// Run as a schedule.
+    pub(crate) repeat: Option<Repeat>,
+    /// The exact text of the schedule's deep set.
+    pub(crate) deep: Option<String>,
     /// The draft that it comes from.
     pub(crate) draft: Option<String>,
 }
@@ -50,6 +57,9 @@ impl Wish {
             waves: wish.waves.clone(),
             stop_at: wish.stop_at,
             with: wish.with.clone().map(|agent| (agent, wish.answering.clone())),
+            bytes: wish.bytes.as_deref().map(bytes).transpose()?,
+            repeat: repeat(wish.every.as_deref(), wish.repeat_for.as_deref())?,
+            deep: wish.deep.as_deref().map(set_text).transpose()?,
             draft: None,
         })
     }
@@ -70,6 +80,9 @@ impl Wish {
             waves: Vec::new(),
             stop_at: None,
             with: None,
+            bytes: None,
+            repeat: None,
+            deep: None,
             draft: Some(kept.id),
         })
     }
@@ -96,15 +109,40 @@ pub(crate) fn known_set(name: &str) -> Result<String, Stop> {
     })
 }
 
-pub(crate) fn case(text: &str) -> Result<CaseId, Stop> {
+fn case(text: &str) -> Result<CaseId, Stop> {
     CaseId::parse(text).ok_or_else(|| {
         Stop::usage(format!("`{}` is no case number", harmless(text)))
             .next("use 1 to 64 letters, digits, `-`, `_` and `.`, not beginning with a dot")
     })
 }
 
-pub(crate) fn life(text: &str) -> Result<SignedDuration, Stop> {
+fn life(text: &str) -> Result<SignedDuration, Stop> {
     let seconds = duration::seconds(text, "an order", MAX_WINDOW.as_secs().unsigned_abs())
         .map_err(|why| Stop::usage(why).next("give --expires 1h"))?;
     Ok(SignedDuration::from_secs(i64::try_from(seconds).unwrap_or(0)))
+}
+
+fn bytes(text: &str) -> Result<u64, Stop> {
+    size::parse(text).filter(|bytes| *bytes <= size::MAX_RUN_BYTES).ok_or_else(|| {
+        Stop::usage(format!("`{}` is no amount of bytes up to {}", harmless(text), size::words(size::MAX_RUN_BYTES)))
+            .next(size::HELP)
+    })
+}
+
+fn repeat(every: Option<&str>, life: Option<&str>) -> Result<Option<Repeat>, Stop> {
+    let (Some(every), Some(life)) = (every, life) else { return Ok(None) };
+    let next = "give --every 5m --for 7d";
+    let seconds = |text: &str, what: &str, most: u64| {
+        let seconds = duration::seconds(text, what, most).map_err(|why| Stop::usage(why).next(next))?;
+        u32::try_from(seconds).map_err(|error| Stop::usage(error.to_string()))
+    };
+    let repeat = Repeat {
+        every_seconds: seconds(every, "the time between two runs", LONGEST_REPEAT.as_secs())?,
+        life_seconds: seconds(life, "a schedule", LONGEST_LIFE.as_secs())?,
+    };
+    if repeat.every() < SHORTEST_REPEAT || repeat.life() < repeat.every() {
+        let words = format!("`{every}` for `{life}`: a schedule runs every 10s or less often, and for one such time at least");
+        return Err(Stop::usage(words).next(next));
+    }
+    Ok(Some(repeat))
 }

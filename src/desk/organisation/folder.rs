@@ -2,9 +2,10 @@ use super::next_list::NextList;
 use crate::arguments::Format;
 use crate::stop::Stop;
 use crate::{private_file, sign_in};
+use jiff::Timestamp;
 use netsonde_contract::api::fleet::TrustDocuments;
 use netsonde_contract::dsse::Envelope;
-use netsonde_contract::trust::{Anchor, RootStatement, TrustError};
+use netsonde_contract::trust::{Anchor, KeyList, RootStatement, TrustError};
 use std::path::{Path, PathBuf};
 
 /// A root of 16 keys and a list of 1,000 are far smaller.
@@ -24,6 +25,23 @@ pub(crate) struct Organisation {
     pub(crate) fingerprint: String,
     /// All roots and the newest list, as they are published.
     pub(crate) documents: TrustDocuments,
+}
+
+impl Organisation {
+    /// The list of keys that counts now.
+    ///
+    /// # Errors
+    /// In words, where none does.
+    pub(crate) fn live_list(&self, now: Timestamp) -> Result<&KeyList, String> {
+        self.anchor.live_list(now).map_err(|error| match (&error, &self.documents.list) {
+            (TrustError::NoList, Some(list)) => format!(
+                "the list of keys is one that root version {} signed, and root version {} stands: a list counts under the root that signed it",
+                signed_by(list).unwrap_or_default(),
+                self.anchor.versions().0
+            ),
+            _ => error.to_string(),
+        })
+    }
 }
 
 impl Folder {
@@ -110,6 +128,11 @@ impl Folder {
     }
 
     /// Documents that more keys must sign.
+    /// A file as it is named from within the folder.
+    pub(super) fn inside(&self, file: &Path) -> PathBuf {
+        self.path.join(file)
+    }
+
     pub(super) fn pending(&self) -> Vec<PathBuf> {
         files(&self.path.join("pending"))
     }
@@ -132,7 +155,11 @@ fn fingerprint_of(root: &str) -> Result<String, TrustError> {
 }
 
 fn of_older_root(list: &str, root: u64) -> bool {
+    signed_by(list).is_some_and(|signer| signer < root)
+}
+
+/// The version of the root that signed the list, as the list says it.
+fn signed_by(list: &str) -> Option<u64> {
     let payload = Envelope::from_json(list.as_bytes()).ok().map(|envelope| envelope.unverified().to_vec());
-    let list = payload.and_then(|payload| serde_json::from_slice::<netsonde_contract::trust::KeyList>(&payload).ok());
-    list.is_some_and(|list| list.root < root)
+    payload.and_then(|payload| serde_json::from_slice::<KeyList>(&payload).ok()).map(|list| list.root)
 }

@@ -49,8 +49,9 @@ pub(crate) async fn organisation(
         Command::AddSigner { key } => keys::add_signer(&folder, &key),
         Command::RemoveSigner { key, forget } => keys::remove_signer(&folder, &key, forget),
         Command::ReceiptKey { key, replace, yes } => keys::receipt_key(&folder, key.as_deref(), replace, yes, backend).await,
-        Command::SignList { life, root_keys, order_threshold } => {
-            list::sign_list(&folder, &life, order_threshold, &root_keys, passphrases)
+        Command::SignList { life, root_keys, order_threshold, without_receipts } => {
+            let wanted = list::Wanted { life: &life, order_threshold, without_receipts };
+            list::sign_list(&folder, &wanted, &root_keys, passphrases)
         }
         Command::Sign { file, root_keys } => settle::sign(&folder, &file, &root_keys, passphrases),
         Command::RotateRoot(wish) => rotate::rotate(&folder, &wish, passphrases),

@@ -8,7 +8,7 @@ use reqwest::Method;
 /// Hands the signed documents to the backend, which gives them to the agents. It can withhold them, and nothing else.
 pub(super) async fn publish(folder: &Folder, backend: &Backend) -> Result<(), Stop> {
     let own = folder.open()?;
-    own.anchor.live_list(clock::now()).map_err(|error| {
+    own.live_list(clock::now()).map_err(|error| {
         Stop::failed(format!("the list of keys cannot be published: {error}")).next("sign one: netsonde-desk org sign-list")
     })?;
     backend.tell("publishing the organisation's documents", Method::PUT, path::TRUST, &own.documents).await?;

@@ -51,8 +51,11 @@ pub(super) fn settle(folder: &Folder, mut envelope: Envelope, signers: &[Signer]
     }
 }
 
-/// `org sign FILE`: another root key's signature on a pending document, wherever the file was carried.
+/// `org sign FILE`: another root key's signature on a pending document, wherever the file was carried: `pending/keys-8.json` is
+/// looked for here, and in the organisation's folder.
 pub(super) fn sign(folder: &Folder, file: &Path, given: &[PathBuf], passphrases: &mut Passphrases) -> Result<(), Stop> {
+    let inside = folder.inside(file);
+    let file = if file.exists() || !inside.exists() { file } else { &inside };
     let bytes = private_file::read(file, MAX_DOCUMENT_BYTES)?;
     let envelope = Envelope::from_json(&bytes).map_err(|error| {
         Stop::usage(format!("{} is no document to sign: {error}", file.display())).next("give a file from the folder's pending/")

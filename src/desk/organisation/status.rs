@@ -64,7 +64,10 @@ pub(super) fn warnings(folder: &Folder, own: &Organisation, next: &NextList, now
                 table::moment(at)
             ));
         }
-        Err(error) => warnings.push(format!("{error}: agents refuse orders until one is signed (org sign-list) and published")),
+        Err(_) => {
+            let words = own.live_list(now).err().unwrap_or_default();
+            warnings.push(format!("{words}; agents refuse orders until one is signed (org sign-list) and published"));
+        }
         Ok(list) if list.expires.duration_since(now) < SOON => {
             warnings.push(format!("the list of keys expires at {}: sign the next one", table::moment(list.expires)));
         }

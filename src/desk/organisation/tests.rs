@@ -29,7 +29,8 @@ fn line(signer: &Signer) -> String {
 }
 
 fn sign_list(folder: &Folder, given: &[PathBuf]) -> Result<(), Stop> {
-    list::sign_list(folder, "90d", None, given, &mut Passphrases::default())
+    let wanted = list::Wanted { life: "90d", order_threshold: None, without_receipts: true };
+    list::sign_list(folder, &wanted, given, &mut Passphrases::default())
 }
 
 fn signers(own: &Organisation) -> Vec<String> {
@@ -119,6 +120,8 @@ fn a_root_is_replaced_and_the_list_after_it_counts_on() {
     let before = folder.open().unwrap();
     rotate::rotate(&folder, &wish(1, &[]), passphrases).unwrap();
     let own = folder.open().unwrap();
+    let words = own.live_list(own.anchor.latest_issue()).unwrap_err();
+    assert!(words.contains("root version 1 signed") && words.contains("version 2 stands"), "{words}");
     assert_eq!(own.anchor.organisation(), before.anchor.organisation());
     assert_ne!(own.fingerprint, before.fingerprint);
     assert!(own.anchor.live_list(own.anchor.latest_issue()).is_err(), "the new root has signed no list");
@@ -132,6 +135,20 @@ fn a_root_is_replaced_and_the_list_after_it_counts_on() {
     agent.accept_root(own.documents.roots[1].as_bytes()).unwrap();
     agent.accept_list(own.documents.list.unwrap().as_bytes()).unwrap();
     assert_eq!(agent.versions(), (2, 2));
+}
+
+#[test]
+fn a_list_without_a_receipt_key_is_signed_only_where_that_is_meant() {
+    let place = tempfile::tempdir().unwrap();
+    let folder = folder(place.path());
+    init::init(&folder, &wish(1, &[]), &mut Passphrases::default()).unwrap();
+    keys::add_signer(&folder, &line(&key(place.path(), "asha"))).unwrap();
+    let wanted = list::Wanted { life: "90d", order_threshold: None, without_receipts: false };
+    let stop = list::sign_list(&folder, &wanted, &[], &mut Passphrases::default()).unwrap_err();
+    assert!(stop.message.contains("receipt key") && stop.next.unwrap().contains("--without-receipts"), "{}", stop.message);
+    let own = folder.open().unwrap();
+    assert_eq!(own.anchor.versions(), (1, 0), "nothing was signed");
+    assert!(own.live_list(own.anchor.latest_issue()).unwrap_err().contains("no list of keys yet"));
 }
 
 #[test]

@@ -5,6 +5,8 @@
 //! another site knows neither. What is signed is what was shown: an order is composed once, kept here under its id, and the form that signs names
 //! only that id. The pages need no scripts and may run none.
 
+/// What is wanted by a form.
+mod form;
 /// Which requests are answered.
 mod guard;
 /// What the pages say.

@@ -40,6 +40,20 @@ pub(super) fn start(token: &str, drafts: &[KeptDraft], known: &[AgentSummary]) -
     document("Orders", "", &body)
 }
 
+/// What is seldom filled in: as the options of `trigger`.
+const MORE: [(&str, &str); 10] = [
+    ("expires", "Until when agents may begin, such as 30m or 4h; 24h at most, 1h unless given"),
+    ("requester", "Who asks, for the person at the machine; the key's comment unless given"),
+    ("waves", "Waves: how many agents at first, then, and so on, such as 1 10; the rest comes last, 0 is all at once"),
+    ("stop_at", "The next wave waits where more than this share of the last one failed, in percent"),
+    ("bytes", "What each agent may send and receive at most, such as 10MB"),
+    ("every", "A schedule: run it again and again, such as every 5m"),
+    ("for", "… for so long, such as 7d; 30d at most"),
+    ("deep", "… with this set at once for a target that becomes failing: a name of the catalogue"),
+    ("with", "This agent answers the test packets of the others meanwhile (set reflect)"),
+    ("answering", "… of these addresses only: the measuring agents', as it sees them"),
+];
+
 fn form(token: &str, known: &[AgentSummary]) -> String {
     let sets: String = built_in().iter().map(|set| format!("<option>{}</option>", escape(set.name))).collect();
     let row = |agent: &AgentSummary| {
@@ -54,9 +68,10 @@ fn form(token: &str, known: &[AgentSummary]) -> String {
     };
     let rows: String = known.iter().filter(|agent| !agent.revoked).take(MAX_LISTED).map(row).collect();
     let field = |name: &str, title: &str| format!("<label>{title}<input name=\"{name}\" autocomplete=\"off\"></label>");
+    let more: String = MORE.iter().map(|(name, title)| field(name, title)).collect();
     format!(
         "<h2>New order</h2><form method=\"post\" action=\"/{token}/orders\"><input type=\"hidden\" name=\"token\" value=\"{token}\">\
-         <label>Probe set<select name=\"set\">{sets}</select></label>{}{}{}{}{}{rows}<button>Show what will run</button></form>",
+         <label>Probe set<select name=\"set\">{sets}</select></label>{}{}{}{}{}{rows}<details><summary>Expiry, waves, schedule, two agents</summary>{more}</details><button>Show what will run</button></form>",
         field("case", "Case"),
         field("targets", "Targets, with spaces between"),
         field("parameters", "Parameters as NAME=VALUE, with spaces between"),

@@ -1,3 +1,4 @@
+use super::form::Form;
 use super::guard::Guard;
 use super::page;
 use super::shown::Shown;
@@ -6,7 +7,7 @@ use crate::orders::{self, Outcome, Wish};
 use crate::organisation::Organisation;
 use crate::signing::Signer;
 use crate::stop::Stop;
-use crate::{agents, clock, labels};
+use crate::{agents, clock};
 use bytes::Bytes;
 use http_body_util::{BodyExt, Full, Limited};
 use hyper::body::Incoming;
@@ -22,8 +23,8 @@ use std::time::Duration;
 const MAX_FORM_BYTES: usize = 16 * 1024;
 /// A browser on the same machine sends a form at once.
 const FORM_TIME: Duration = Duration::from_secs(10);
-/// Drafts are signed from a page for this long.
-const LIFE: &str = "1h";
+/// Orders from a page live so long unless the form says otherwise.
+pub(super) const LIFE: &str = "1h";
 /// Nothing but the page's own text and style: no scripts, no frames, forms only to here.
 const CONTENT_POLICY: &str =
     "default-src 'none'; style-src 'unsafe-inline'; form-action 'self'; frame-ancestors 'none'; base-uri 'none'";
@@ -95,7 +96,7 @@ impl Site {
             return Ok(None);
         }
         match rest {
-            "orders" => self.show(self.wish(form)?).await,
+            "orders" => self.show(form.wish(&self.signer)?).await,
             "sign" => self.sign(form).await.map(Some),
             _ => Ok(None),
         }
@@ -121,27 +122,6 @@ impl Site {
         })
     }
 
-    fn wish(&self, form: &Form) -> Result<Wish, Stop> {
-        let words = |name: &str| form.get(name).split_whitespace().map(str::to_owned).collect::<Vec<String>>();
-        let mut agents = words("agents");
-        agents.extend(form.all("agent"));
-        Ok(Wish {
-            set: orders::known_set(form.get("set"))?,
-            targets: words("targets"),
-            parameters: labels::pairs("the parameter", &words("parameters"))?,
-            agents,
-            labels: labels::pairs("the label", &words("labels"))?,
-            case: orders::case(form.get("case").trim())?,
-            requester: self.signer.name(),
-            reason: form.get("reason").trim().to_owned(),
-            life: orders::life(LIFE)?,
-            waves: Vec::new(),
-            stop_at: None,
-            with: None,
-            draft: None,
-        })
-    }
-
     async fn form(&self, request: Request<Incoming>) -> Result<Form, StatusCode> {
         let kind = request.headers().get(header::CONTENT_TYPE).map(HeaderValue::as_bytes);
         if kind != Some(b"application/x-www-form-urlencoded") {
@@ -150,20 +130,7 @@ impl Site {
         let body = Limited::new(request.into_body(), MAX_FORM_BYTES).collect();
         let body = tokio::time::timeout(FORM_TIME, body).await.map_err(|_| StatusCode::REQUEST_TIMEOUT)?;
         let bytes = body.map_err(|_| StatusCode::PAYLOAD_TOO_LARGE)?.to_bytes();
-        Ok(Form(url::form_urlencoded::parse(&bytes).into_owned().collect()))
-    }
-}
-
-/// The fields of a form.
-struct Form(Vec<(String, String)>);
-
-impl Form {
-    fn get(&self, name: &str) -> &str {
-        self.0.iter().find(|(field, _)| field == name).map_or("", |(_, value)| value)
-    }
-
-    fn all(&self, name: &str) -> impl Iterator<Item = String> {
-        self.0.iter().filter(move |(field, _)| field == name).map(|(_, value)| value.clone())
+        Ok(Form::parse(&bytes))
     }
 }
 

@@ -1,5 +1,6 @@
 use super::pairing::{check_of, handshakes_of, same_name};
-use crate::evidence::{Attempt, Endpoint, Evidence, NameView, Seen};
+use crate::evidence::{Attempt, Endpoint, Evidence, NameView, Seen, Share};
+use crate::rules::pings;
 use crate::wording::{date, duration, list};
 use netsonde_contract::control::{ControlRelation, Difference, DifferenceAbout};
 use netsonde_contract::failure::FailureCode;
@@ -26,6 +27,7 @@ pub(super) fn of(here: &Evidence<'_>, there: &Evidence<'_>, relation: ControlRel
         round_trips(&mut list, here, there, address);
         paths(&mut list, here, there, address, relation);
         packets(&mut list, here, there, address);
+        losses(&mut list, here, there, address);
     }
     checks(&mut list, here, there);
     (list.count, list.differences)
@@ -255,6 +257,22 @@ fn packets(list: &mut Compared, here: &Evidence<'_>, there: &Evidence<'_>, addre
     };
     if let (Some(own), Some(theirs)) = (side(here), side(there)) {
         list.hold(DifferenceAbout::Mtu, address.to_string(), own, theirs);
+    }
+}
+
+/// What the path loses, and what is lost of pings alone; two shares that chance explains are the same.
+fn losses(list: &mut Compared, here: &Evidence<'_>, there: &Evidence<'_>, address: IpAddr) {
+    let (own, theirs) = (pings::of(here, address).even, pings::of(there, address).even);
+    if own.of == 0 || theirs.of == 0 {
+        return;
+    }
+    list.count += 1;
+    if own.least_above(&theirs) > 0.0 || theirs.least_above(&own) > 0.0 {
+        let side = |share: &Share<'_>| -> Side {
+            let words = format!("{} of {} pings lost", share.cases, share.of);
+            (words, share.ids.iter().map(|id| (*id).clone()).collect())
+        };
+        list.add(DifferenceAbout::Loss, address.to_string(), side(&own), side(&theirs));
     }
 }
 

@@ -56,7 +56,7 @@ fn found(
         evidence,
         rejects: Vec::new(),
     };
-    Some(Hypothesis { rule, candidate, suppressed: Vec::new(), control: Some(control) })
+    Some(Hypothesis { rule, candidate, suppressed: Vec::new(), from: rule.layer(), control: Some(control) })
 }
 
 /// A target that is silent here and answers elsewhere is not off: the way from here loses the traffic.

@@ -325,3 +325,40 @@ fn the_same_name_server_that_answers_elsewhere_is_there() {
     let (other, _) = elsewhere(here(), there("10.9.9.53"));
     assert_eq!(effect(&other.findings[0]), None, "another name server says nothing of this one");
 }
+
+fn lossy(sent: u32, lost: u32) -> Scene {
+    shop().check(Kind::Tcp, [connected(AT)]).check(Kind::Icmp, [echo_series(ADDRESS, sent, lost, |_| {})])
+}
+
+#[test]
+fn loss_that_the_control_does_not_have_counts_each_packet_once_and_leaves_open_what_nothing_rules_out() {
+    let (diagnosis, control) = elsewhere(lossy(20, 15), lossy(20, 0));
+    let finding = &diagnosis.findings[0];
+    let says = finding.control.as_ref().unwrap();
+    assert!(finding.cause == "path.loss" && says.text.contains("lost 0 of 20 packets"), "{finding:#?}");
+    assert!(finding.could_not_separate.iter().any(|open| open.cause == "path.icmp_rate_limited"), "{finding:#?}");
+    let difference = control.differences.iter().find(|difference| difference.about == DifferenceAbout::Loss).unwrap();
+    assert_eq!((difference.here.as_str(), difference.there.as_str()), ("15 of 20 pings lost", "0 of 20 pings lost"));
+}
+
+#[test]
+fn loss_that_both_have_is_no_difference_and_too_few_packets_say_nothing() {
+    let (same, control) = elsewhere(lossy(20, 5), lossy(20, 6));
+    let text = &same.findings[0].control.as_ref().unwrap().text;
+    assert!(text.contains("6 of 20") && text.contains("too") && control.differences.is_empty(), "{text} {control:#?}");
+    let (few, _) = elsewhere(lossy(20, 5), lossy(5, 0));
+    assert_eq!(effect(&few.findings[0]), Some(ControlEffect::Unchanged), "{few:#?}");
+}
+
+#[test]
+fn a_limit_on_pings_that_both_meet_stays_a_limit() {
+    let limited = || {
+        let way = [("10.0.1.1", "++++++++++"), (ADDRESS, "++++++++++")];
+        let scene = shop().check(Kind::Tcp, (0..22).map(|_| connected(AT))).check(Kind::Traceroute, trace_rounds(ADDRESS, &way));
+        scene.check(Kind::Icmp, [echo_series(ADDRESS, 20, 15, |_| {})])
+    };
+    let (diagnosis, control) = elsewhere(limited(), limited());
+    let causes: Vec<_> = diagnosis.findings.iter().map(|finding| finding.cause.as_str()).collect();
+    assert_eq!(causes, ["path.icmp_rate_limited"], "{diagnosis:#?}");
+    assert!(diagnosis.state == State::AsExpected && control.differences.is_empty(), "{control:#?}");
+}

@@ -3,8 +3,10 @@ use super::pairing::{handshakes_of, same_name};
 use super::{Pair, history, same_place, sides};
 use crate::candidate::Candidate;
 use crate::engine::Hypothesis;
-use crate::evidence::{Answer, NXDOMAIN, host_of};
+use crate::evidence::{Answer, NXDOMAIN, Share, host_of};
+use crate::rules::pings;
 use crate::spot::Spot;
+use crate::threshold::BAD_SHARE;
 use netsonde_contract::control::{ControlEffect, ControlRelation, ControlSays};
 use netsonde_contract::finding::{Finding, NextStep, Who};
 use netsonde_contract::id::ObservationId;
@@ -19,6 +21,9 @@ const CONTRADICTED: f64 = 0.5;
 
 /// The control speaks against the far side, and what was seen here stands.
 const LESS_LIKELY: f64 = 0.7;
+
+/// Another place loses nothing on its way to the same target.
+const SPARED_ELSEWHERE: f64 = 0.92;
 
 /// What the control adds to a hypothesis.
 pub(super) struct Weight {
@@ -128,7 +133,11 @@ pub(super) fn addresses(candidate: &Candidate) -> Vec<IpAddr> {
         Spot::Endpoint(endpoint) => Some(endpoint.ip()),
         _ => None,
     };
-    candidate.about.iter().filter_map(address).chain(candidate.place.address).collect()
+    let mut addresses: Vec<IpAddr> = candidate.about.iter().filter_map(address).chain(candidate.place.address).collect();
+    // What it is about is mostly its place as well.
+    addresses.sort_unstable();
+    addresses.dedup();
+    addresses
 }
 
 /// How the control's attempts at the same endpoints went.
@@ -281,22 +290,35 @@ fn on_the_way(pair: &Pair<'_, '_>, candidate: &Candidate) -> Option<Weight> {
 
 fn lossy(pair: &Pair<'_, '_>, candidate: &Candidate) -> Option<Weight> {
     let from = pair.vantage.name();
-    let shares: Vec<_> = addresses(candidate).into_iter().map(|address| pair.there.lost_calmly(address)).collect();
-    let ids: Vec<ObservationId> = shares.iter().flat_map(|share| share.ids.iter().map(|id| (*id).clone())).collect();
-    let (lost, of) = shares.iter().fold((0, 0), |(lost, of), share| (lost + share.cases, of + share.of));
-    if of == 0 {
+    let (mut here, mut there) = (Share::default(), Share::default());
+    for address in addresses(candidate) {
+        here = here.and(pings::of(pair.here, address).even);
+        there = there.and(pings::of(pair.there, address).even);
+    }
+    let ids: Vec<ObservationId> = there.ids.iter().map(|id| (*id).clone()).collect();
+    let counts = format!("{} of {} packets", there.cases, there.of);
+    if there.of == 0 {
         return None;
     }
-    if lost == 0 {
+    if there.exceeds(BAD_SHARE) {
         let text = format!(
-            "{from} lost none of {of} packets to the same address: the fault is on the part of the way that only this machine uses."
+            "{from} lost {counts} to the same address, too: the fault is on the part of the way that both share, or at the target."
         );
-        return Weight::new(raised(candidate, 0.92), text, ids);
+        return Weight::new(candidate.confidence, text, ids);
     }
-    let text = format!(
-        "{from} lost {lost} of {of} packets to the same address, too: the fault is on the part of the way that both share, or at the target."
-    );
+    if here.least_above(&there) > 0.0 {
+        let text =
+            format!("{from} lost {counts} to the same address: the fault is on the part of the way that only this machine uses.");
+        return Weight::new(more_likely(candidate), text, ids);
+    }
+    let text = format!("{from} lost {counts} to the same address, which are too few to tell whether it meets the same.");
     Weight::new(candidate.confidence, text, ids)
+}
+
+/// That another place is spared shows where the fault lies; what looks like it from here looks so on as long as nothing rules it out.
+fn more_likely(candidate: &Candidate) -> f64 {
+    let told_apart = candidate.rejected.iter().any(|rejected| rejected.cause == "path.icmp_rate_limited");
+    raised(candidate, if told_apart { SPARED_ELSEWHERE } else { candidate.confidence })
 }
 
 fn small_only(pair: &Pair<'_, '_>, candidate: &Candidate) -> Option<Weight> {

@@ -51,6 +51,7 @@ fn join(group: Vec<Hypothesis>) -> Option<Hypothesis> {
             joined.candidate = joined.candidate.about(spot);
         }
         join_rejected(&mut joined, other.rejected);
+        joined.from = joined.from.min(hypothesis.from);
         joined
             .suppressed
             .extend(hypothesis.suppressed.into_iter().filter(|code| !joined.suppressed.contains(code)).collect::<Vec<_>>());

@@ -23,10 +23,14 @@ mod suppression;
 mod tests;
 /// Failed checks without a cause, and what was ruled out for them.
 mod unexplained;
+/// Runs whose name server cannot be reached because of the way to it.
+#[cfg(test)]
+mod ways;
 
 use crate::article;
 use crate::candidate::Candidate;
 use crate::evidence::Evidence;
+use crate::layer::Layer;
 use crate::rule::Rule;
 use crate::rules::{self, RULES};
 use crate::separation;
@@ -47,6 +51,8 @@ pub(crate) struct Hypothesis {
     pub(crate) candidate: Candidate,
     /// Causes further down that follow from it.
     pub(crate) suppressed: Vec<String>,
+    /// The first layer whose failures it explains: its own, or that of a consequence that is met earlier.
+    pub(crate) from: Layer,
     /// What another run says of it, where there is one.
     pub(crate) control: Option<ControlSays>,
 }
@@ -115,11 +121,11 @@ fn hypothesis(rule: &'static Rule, mut candidate: Candidate, environment: &Envir
     if !environment.raw_sockets {
         candidate.confidence = candidate.confidence.min(rule.unprivileged_cap);
     }
-    Hypothesis { rule, candidate, suppressed: Vec::new(), control: None }
+    Hypothesis { rule, candidate, suppressed: Vec::new(), from: rule.layer(), control: None }
 }
 
 fn finding(hypothesis: Hypothesis, target: Option<&Target>, environment: &Environment) -> Finding {
-    let Hypothesis { rule, candidate, suppressed, control } = hypothesis;
+    let Hypothesis { rule, candidate, suppressed, control, .. } = hypothesis;
     let open = candidate.confidence < SETTLED;
     let settled_by = candidate.settled_by.or_else(|| rule.settled_by.map(str::to_owned)).filter(|_| open);
     let by_control = |cause: &str| control.iter().flat_map(|control| &control.rejects).any(|rejected| rejected.cause == cause);

@@ -1,9 +1,66 @@
 use super::Hypothesis;
+use crate::layer::Layer;
+use crate::spot::Spot;
+use std::net::IpAddr;
 
 /// Drops what a narrower cause says more precisely, then what follows from a fault further up. The fault keeps the codes of its
 /// consequences.
 pub(super) fn suppress(hypotheses: Vec<Hypothesis>) -> Vec<Hypothesis> {
-    consequences(refined(hypotheses))
+    out_of_reach(consequences(refined(hypotheses)))
+}
+
+/// From this confidence on a fault of the way takes the place of what cannot be reached because of it. Below it both are told.
+const SURE_OF_THE_WAY: f64 = 0.8;
+
+/// A name server or a proxy that cannot be reached is a consequence of what is wrong with the way to it. That fault then explains what the
+/// consequence explained, and is felt as it is.
+fn out_of_reach(hypotheses: Vec<Hypothesis>) -> Vec<Hypothesis> {
+    let (unreached, mut standing): (Vec<_>, Vec<_>) =
+        hypotheses.into_iter().partition(|hypothesis| !hypothesis.candidate.towards.is_empty());
+    for hypothesis in unreached {
+        let breaks = |upstream: &Hypothesis, address: IpAddr| {
+            upstream.rule.layer() == Layer::Path
+                && upstream.candidate.stops
+                && upstream.candidate.confidence >= SURE_OF_THE_WAY
+                && upstream.candidate.about.iter().any(|spot| is_at(spot, address))
+        };
+        let towards = &hypothesis.candidate.towards;
+        if towards.iter().all(|address| standing.iter().any(|upstream| breaks(upstream, *address))) {
+            let of_it = |upstream: &&mut Hypothesis| towards.iter().any(|address| breaks(upstream, *address));
+            standing.iter_mut().filter(of_it).for_each(|upstream| take_over(upstream, &hypothesis));
+        } else {
+            standing.push(hypothesis);
+        }
+    }
+    standing.sort_by_key(|hypothesis| hypothesis.rule.layer());
+    standing
+}
+
+/// The spot is the address, or a port of it.
+fn is_at(spot: &Spot, address: IpAddr) -> bool {
+    match spot {
+        Spot::Address(of) => *of == address,
+        Spot::Endpoint(endpoint) => endpoint.ip() == address,
+        Spot::Everything | Spot::Name(_) | Spot::Url(_) => false,
+    }
+}
+
+fn take_over(upstream: &mut Hypothesis, consequence: &Hypothesis) {
+    let taken = &consequence.candidate;
+    for code in std::iter::once(consequence.rule.code).chain(consequence.suppressed.iter().map(String::as_str)) {
+        if !upstream.suppressed.iter().any(|known| known == code) {
+            upstream.suppressed.push(code.to_owned());
+        }
+    }
+    let mut candidate = upstream.candidate.clone().resting_on(&taken.evidence);
+    for spot in &taken.about {
+        candidate = candidate.about(spot.clone());
+    }
+    candidate.severity = candidate.severity.max(taken.severity);
+    candidate.place.resolver = candidate.place.resolver.or(taken.place.resolver);
+    candidate.sentence.push_str(&format!(" {}", taken.sentence));
+    upstream.candidate = candidate;
+    upstream.from = upstream.from.min(consequence.from);
 }
 
 fn refined(hypotheses: Vec<Hypothesis>) -> Vec<Hypothesis> {

@@ -71,7 +71,7 @@ fn is_covered(outcome: &Outcome, symptoms: &[Symptom<'_>], hypotheses: &[Hypothe
         let further_up = |hypothesis: &Hypothesis| {
             hypothesis.candidate.stops
                 && hypothesis.candidate.severity == Severity::Problem
-                && hypothesis.rule.layer() <= Layer::of_kind(outcome.kind)
+                && hypothesis.from <= Layer::of_kind(outcome.kind)
         };
         return outcome.status == Status::TimedOut && hypotheses.iter().any(further_up);
     }
@@ -80,7 +80,7 @@ fn is_covered(outcome: &Outcome, symptoms: &[Symptom<'_>], hypotheses: &[Hypothe
 
 fn covers(hypothesis: &Hypothesis, symptom: &Symptom<'_>) -> bool {
     let candidate = &hypothesis.candidate;
-    let layer = hypothesis.rule.layer();
+    let layer = hypothesis.from;
     let within = candidate.about.iter().any(|spot| spot.contains(&symptom.spot));
     let follows = within && ((candidate.stops && layer <= symptom.layer) || layer == symptom.layer);
     candidate.evidence.contains(symptom.id) || follows

@@ -40,6 +40,10 @@ pub(crate) struct Attempt<'a> {
     pub(crate) reset: Option<SeenSegment>,
     /// The next hop of the own route to the address, where a reset was read and there is one.
     pub(crate) gateway: Option<IpAddr>,
+    /// The SYN-ACK that came in, where it was read, whether or not the system took it.
+    pub(crate) syn_ack: Option<SeenSegment>,
+    /// How many of its SYNs left this machine, where that was watched.
+    pub(crate) syns_left: Option<u32>,
 }
 
 impl<'a> Attempt<'a> {
@@ -59,6 +63,8 @@ impl<'a> Attempt<'a> {
             by_tcp_check: true,
             reset: connect.reset,
             gateway: connect.gateway,
+            syn_ack: connect.syn_ack,
+            syns_left: connect.syns_left,
         })
         .filter(Self::was_made)
     }
@@ -80,6 +86,8 @@ impl<'a> Attempt<'a> {
             by_tcp_check: false,
             reset: None,
             gateway: None,
+            syn_ack: None,
+            syns_left: None,
         })
         .map(|attempt| attempt.by_itself(&handshake.attempts))
         .filter(Self::was_made)
@@ -102,6 +110,8 @@ impl<'a> Attempt<'a> {
             by_tcp_check: false,
             reset: None,
             gateway: None,
+            syn_ack: None,
+            syns_left: None,
         })
         .map(|attempt| attempt.by_itself(&service.attempts))
         .filter(Self::was_made)
@@ -129,6 +139,8 @@ impl<'a> Attempt<'a> {
             by_tcp_check: false,
             reset: None,
             gateway: None,
+            syn_ack: None,
+            syns_left: None,
         })
         .map(|attempt| attempt.by_itself(&exchange.attempts))
         .filter(Self::was_made)
@@ -151,6 +163,8 @@ impl<'a> Attempt<'a> {
             by_tcp_check: false,
             reset: None,
             gateway: None,
+            syn_ack: None,
+            syns_left: None,
         })
         .map(|attempt| attempt.by_itself(&load.attempts))
         .filter(Self::was_made)

@@ -1,7 +1,7 @@
 use super::{Attempt, Evidence, Seen};
 use netsonde_contract::failure::{Failure, FailureCode, IcmpMeaning, Step};
 use netsonde_contract::id::ObservationId;
-use netsonde_contract::observation::{Clock, Counters, Echo, Firewall, Interface};
+use netsonde_contract::observation::{Chain, Clock, Counters, Echo, Firewall, Interface};
 use std::net::IpAddr;
 
 impl<'a> Evidence<'a> {
@@ -86,6 +86,26 @@ impl<'a> Evidence<'a> {
         let rejects =
             |firewall: &Firewall| firewall.tables.iter().flat_map(|table| &table.chains).any(|chain| chain.reject_rules > 0);
         self.firewalls.iter().filter(read).find(|firewall| !rejects(firewall)).map(|firewall| firewall.id)
+    }
+
+    /// The observation that shows a rule or policy of this machine's own packet filter which drops, at one of these hooks or in a chain that
+    /// others call. Of the older iptables only its tables are known, and any may.
+    pub(crate) fn own_filter_drops(&self, hooks: &[&str]) -> Option<&'a ObservationId> {
+        let at_hook = |chain: &Chain| chain.hook.as_deref().is_none_or(|hook| hooks.contains(&hook));
+        let drops = |chain: &Chain| at_hook(chain) && (chain.drop_rules > 0 || chain.policy.as_deref() == Some("drop"));
+        let any = |firewall: &Firewall| {
+            !firewall.legacy_tables.is_empty() || firewall.tables.iter().flat_map(|table| &table.chains).any(drops)
+        };
+        self.firewalls.iter().find(|firewall| any(firewall)).map(|firewall| firewall.id)
+    }
+
+    /// The observation that shows a rule of it which rejects.
+    pub(crate) fn own_filter_rejects(&self) -> Option<&'a ObservationId> {
+        let any = |firewall: &Firewall| {
+            let chains = || firewall.tables.iter().flat_map(|table| &table.chains);
+            !firewall.legacy_tables.is_empty() || chains().any(|chain| chain.reject_rules > 0)
+        };
+        self.firewalls.iter().find(|firewall| any(firewall)).map(|firewall| firewall.id)
     }
 
     /// How much the kernel's counters grew during the run, where they were read at both ends.

@@ -1,5 +1,9 @@
 //! The indexed view that rules read: every fact of one target, by its type, and the questions that several rules ask.
 
+/// What became of packets to an address that are no pings.
+mod beside_pings;
+/// What a run sends to beside its target.
+mod destination;
 /// Attempts to connect, whichever check made them.
 mod endpoint;
 /// What the machine knows of itself.
@@ -12,18 +16,25 @@ mod path;
 mod redirect;
 /// What was sent beside connections.
 mod sending;
+/// What connections had to send again.
+mod sent_again;
 /// What a series of echo requests shows of the way.
 mod series;
 /// What made a check fail, and where.
 mod symptom;
+/// How far connections to one port get.
+mod syn_trace;
 
+pub(crate) use beside_pings::{BesidePings, ENOUGH_MOMENTS};
 pub(crate) use endpoint::{Attempt, Endpoint, host_of};
 pub(crate) use machine::{is_barred, is_private, is_without_route};
 pub(crate) use naming::{Answer, NXDOMAIN, NameView, REFUSED, SERVFAIL, ServerView, went_out};
 pub(crate) use path::{IcmpSeen, LARGE_ECHO_BYTES, LARGE_ECHOES};
 use sending::Sending;
-pub(crate) use series::{Share, is_fragmented};
+pub(crate) use sent_again::{Order, SentAgain, data_resent};
+pub(crate) use series::{CALM_INTERVAL_MS, Share, is_fragmented};
 pub(crate) use symptom::{Symptom, sets_cookie};
+pub(crate) use syn_trace::{Router, replies};
 
 use netsonde_contract::environment::Environment;
 use netsonde_contract::id::ObservationId;
@@ -36,7 +47,7 @@ use netsonde_contract::observation::{
 };
 use netsonde_contract::outcome::Outcome;
 use netsonde_contract::target::Target;
-use std::net::IpAddr;
+use std::net::{IpAddr, SocketAddr};
 use std::ops::Deref;
 
 /// The check of a set that connects to the proxy in force instead of the target; `proxy#2` is the second target's.
@@ -45,6 +56,14 @@ const PROXY_CHECK: &str = "proxy";
 /// Whether the check connects to the proxy.
 pub(crate) fn is_of_proxy(outcome: &Outcome) -> bool {
     outcome.check.as_str().split('#').next() == Some(PROXY_CHECK)
+}
+
+/// The proxy behind whose tunnel an http check speaks at this address, and the URL that it asks for there.
+pub(crate) fn proxy_towards(outcome: &Outcome, at: SocketAddr) -> Option<(&str, &str)> {
+    outcome.observations.iter().find_map(|observation| match &observation.fact {
+        Fact::Exchange(exchange) if exchange.address == Some(at) => Some((exchange.proxy.as_deref()?, exchange.url.as_str())),
+        _ => None,
+    })
 }
 
 /// Bytes of data in one segment at most, where the check held its connections to that.

@@ -2,7 +2,7 @@ use super::{Evidence, Seen, Share};
 use netsonde_contract::failure::{Failure, FailureCode};
 use netsonde_contract::id::ObservationId;
 use netsonde_contract::observation::{DnsReply, Lookup, LookupSource, Purpose, QueryReason, Record, Transport, ZoneServer};
-use std::net::SocketAddr;
+use std::net::{IpAddr, SocketAddr};
 
 /// All that was asked about one name, by whom it was answered.
 #[derive(Debug)]
@@ -149,8 +149,8 @@ pub(crate) fn went_out(failure: &Failure) -> bool {
         | FailureCode::Reset
         | FailureCode::Closed
         | FailureCode::HostUnreachable => true,
-        FailureCode::NetworkUnreachable => failure.icmp.is_some(),
-        _ => false,
+        // Whatever the system makes of it: of a filter's word over IPv6 it says that it was not allowed.
+        _ => failure.icmp.is_some(),
     }
 }
 
@@ -203,6 +203,13 @@ impl<'a> Evidence<'a> {
     pub(crate) fn beside_of(&self, wanted: SocketAddr) -> Vec<Seen<'a, Lookup>> {
         let same = |lookup: &&Seen<'_, Lookup>| matches!(lookup.source, LookupSource::Server { server, .. } if server == wanted);
         self.lookups_beside.iter().filter(same).copied().collect()
+    }
+
+    /// Questions over UDP to a name server at the address that got no answer, where the same were answered at another time.
+    pub(crate) fn lost_questions_to(&self, address: IpAddr) -> Share<'a> {
+        let names = self.names();
+        let servers = names.iter().flat_map(|view| &view.servers).filter(|server| server.server.ip() == address);
+        servers.map(ServerView::lost_questions).fold(Share::default(), Share::and)
     }
 
     /// What the server that is asked for comparison says of the name.

@@ -139,9 +139,9 @@ impl<'a> Evidence<'a> {
     /// The smallest round trip to the address that ICMP showed, and where: TCP's own times are what it is compared with.
     pub(crate) fn path_rtt(&self, address: IpAddr) -> Option<(u64, &'a ObservationId)> {
         let echoes = self.echoes_of(address).filter_map(|echo| Some((echo.min_rtt_us()?, echo.id)));
-        let hops = self.hops_of(address).into_iter().flat_map(|hop| {
-            let replies = hop.fact.probes.iter().filter_map(|probe| probe.reply.as_ref());
-            replies.filter(|reply| reply.kind == ReplyKind::Arrived).map(move |reply| (reply.rtt_us, hop.id))
+        let hops = self.plain_hops(address).flat_map(|hop| {
+            let arrived = super::replies(hop.fact).filter(|reply| reply.kind == ReplyKind::Arrived);
+            arrived.map(move |reply| (reply.rtt_us, hop.id))
         });
         echoes.chain(hops).min_by_key(|(rtt, _)| *rtt)
     }
@@ -194,6 +194,7 @@ impl<'a> Evidence<'a> {
                 errors.push(IcmpSeen { id: sending.id, error, came_us: None, ttl: None });
             }
         }
+        errors.extend(self.icmp_errors_between(address));
         errors.retain(|seen| seen.error.meaning() == meaning);
         errors
     }
@@ -273,6 +274,14 @@ impl<'a> Evidence<'a> {
 
     /// How much of a fault at one address is felt: less where another address of the target works.
     pub(crate) fn severity_at(&self, address: IpAddr) -> Severity {
+        // Nothing else says that the clock cannot be compared.
+        if self.is_between(address).is_some() && self.is_beside_for_time(address) {
+            return Severity::Degraded;
+        }
+        // How it is felt that a name server or a proxy cannot be reached is for the cause that is told of it to say.
+        if self.is_between(address).is_some() {
+            return Severity::Notice;
+        }
         let works = if self.attempts().is_empty() {
             self.addresses().into_iter().any(|other| other != address && !self.answered(other).is_empty())
         } else {

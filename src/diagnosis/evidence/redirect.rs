@@ -29,7 +29,8 @@ impl<'a> Evidence<'a> {
         let of_redirect = |attempt: &&Attempt<'_>| attempt.address.ip() == address && !attempt.by_follow_up;
         let redirected = self.is_redirected(address).then(|| self.attempts.iter().find(of_redirect)).flatten();
         let by_redirect = redirected.map(|attempt| attempt.host.to_owned());
-        by_redirect.or_else(|| self.listed_as(address)).unwrap_or_else(|| self.host())
+        let between = || self.is_between(address).map(str::to_owned);
+        by_redirect.or_else(|| self.listed_as(address)).or_else(between).unwrap_or_else(|| self.host())
     }
 
     /// What the address was listed as, where a sweep asked for it beside the target: it is no address of the target's.

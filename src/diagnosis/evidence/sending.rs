@@ -1,9 +1,9 @@
 use super::{Evidence, Seen};
-use netsonde_contract::failure::Failure;
+use netsonde_contract::failure::{Failure, FailureCode};
 use netsonde_contract::id::ObservationId;
 use netsonde_contract::kind::ServiceTransport;
 use netsonde_contract::observation::{CloudMetadata, PlatformAddress, Quic, Reflection, Service, TimeOffset};
-use std::net::SocketAddr;
+use std::net::{IpAddr, SocketAddr};
 
 /// What was sent to one port and is no connection of its own fact: questions over UDP, and those to the cloud's own addresses.
 #[derive(Clone, Copy, Debug)]
@@ -15,19 +15,35 @@ pub(crate) struct Sending<'a> {
     pub(crate) failure: Option<&'a Failure>,
     /// Something came back.
     pub(crate) answered: bool,
+    /// It asked a time server, of which a run may ask some beside its target.
+    pub(crate) is_time: bool,
 }
 
 impl<'a> Sending<'a> {
     pub(super) fn of_quic(seen: Seen<'a, Quic>) -> Self {
         let quic = seen.fact;
         let answered = quic.first_reply_us.is_some();
-        Self { id: seen.id, host: Some(&quic.host), address: quic.address, failure: quic.failure.as_ref(), answered }
+        Self {
+            id: seen.id,
+            host: Some(&quic.host),
+            address: quic.address,
+            failure: quic.failure.as_ref(),
+            answered,
+            is_time: false,
+        }
     }
 
     pub(super) fn of_time(seen: Seen<'a, TimeOffset>) -> Self {
         let offset = seen.fact;
         let answered = offset.server.is_some() || offset.offset_us.is_some() || !offset.others.is_empty();
-        Self { id: seen.id, host: Some(&offset.host), address: offset.address, failure: offset.failure.as_ref(), answered }
+        Self {
+            id: seen.id,
+            host: Some(&offset.host),
+            address: offset.address,
+            failure: offset.failure.as_ref(),
+            answered,
+            is_time: true,
+        }
     }
 
     pub(super) fn of_reflection(seen: Seen<'a, Reflection>) -> Self {
@@ -38,6 +54,7 @@ impl<'a> Sending<'a> {
             address: reflection.address,
             failure: reflection.failure.as_ref(),
             answered: reflection.received > 0,
+            is_time: false,
         }
     }
 
@@ -50,19 +67,20 @@ impl<'a> Sending<'a> {
             address: service.address,
             failure: service.failure.as_ref(),
             answered: service.first_byte_us.is_some(),
+            is_time: false,
         })
     }
 
     pub(super) fn of_metadata(seen: Seen<'a, CloudMetadata>) -> Self {
         let metadata = seen.fact;
         let answered = metadata.connect_us.is_some();
-        Self { id: seen.id, host: None, address: metadata.address, failure: metadata.failure.as_ref(), answered }
+        Self { id: seen.id, host: None, address: metadata.address, failure: metadata.failure.as_ref(), answered, is_time: false }
     }
 
     pub(super) fn of_platform(seen: Seen<'a, PlatformAddress>) -> Self {
         let platform = seen.fact;
         let answered = platform.connect_us.is_some() || platform.answer_us.is_some();
-        Self { id: seen.id, host: None, address: platform.address, failure: platform.failure.as_ref(), answered }
+        Self { id: seen.id, host: None, address: platform.address, failure: platform.failure.as_ref(), answered, is_time: false }
     }
 }
 
@@ -75,6 +93,22 @@ impl<'a> Evidence<'a> {
             (Some(host), Some(target)) => host == target,
             (Some(_), None) => true,
         })
+    }
+
+    /// Time servers of which nothing came back but silence or a router's word.
+    pub(crate) fn unheard_time_servers(&self) -> Vec<IpAddr> {
+        let unheard = |sending: &&Sending<'a>| {
+            let silent = |failure: &Failure| failure.code == FailureCode::TimedOut && failure.icmp.is_none();
+            sending.is_time
+                && !sending.answered
+                && sending.failure.is_some_and(|failure| silent(failure) || self.is_told(failure))
+        };
+        let heard = |address: IpAddr| self.sendings.iter().any(|sending| sending.answered && sending.address.ip() == address);
+        let mut all: Vec<IpAddr> = self.sendings.iter().filter(unheard).map(|sending| sending.address.ip()).collect();
+        all.sort_unstable();
+        all.dedup();
+        all.retain(|address| !heard(*address));
+        all
     }
 
     /// What was sent to hosts beside the target: further time servers, and the cloud's own addresses.

@@ -6,7 +6,7 @@ use std::net::IpAddr;
 
 /// Requests that follow each other faster than this meet the limits that hosts and routers set to ICMP, so that their loss alone
 /// proves nothing: the strictest that are common answer ten to twenty a second.
-const CALM_INTERVAL_MS: u64 = 50;
+pub(crate) const CALM_INTERVAL_MS: u64 = 50;
 
 /// Where the parameters do not tell the interval.
 const DEFAULT_INTERVAL_MS: u64 = 200;
@@ -56,6 +56,13 @@ impl<'a> Share<'a> {
     /// One case says nothing; several do where the lower end of the interval is above the bound.
     pub(crate) fn exceeds(&self, bound: f64) -> bool {
         self.cases >= 2 && self.interval().0 > bound
+    }
+
+    /// The lower end of the 95 % interval by which it is larger than the other one (Newcombe's hybrid score interval); below zero where
+    /// chance explains the difference.
+    pub(crate) fn least_above(&self, other: &Share<'_>) -> f64 {
+        let (high, low) = (self.percent() / 100.0, other.percent() / 100.0);
+        high - low - (high - self.interval().0).hypot(other.interval().1 - low)
     }
 
     pub(crate) fn percent(&self) -> f64 {
@@ -139,6 +146,15 @@ impl<'a> Evidence<'a> {
         Self::lost_of(self.answered_series(address).filter(|echo| is_calm(echo)))
     }
 
+    /// What was lost of the pings of each pace, in milliseconds from one to the next, the slowest first.
+    pub(crate) fn lost_by_pace(&self, address: IpAddr) -> Vec<(u64, Share<'a>)> {
+        let mut paces: Vec<u64> = self.answered_series(address).map(interval_ms).collect();
+        paces.sort_unstable();
+        paces.dedup();
+        let at = |pace: u64| Self::lost_of(self.answered_series(address).filter(|echo| interval_ms(echo) == pace));
+        paces.into_iter().rev().map(|pace| (pace, at(pace))).collect()
+    }
+
     /// Round trips of pings to the address of an exchange, in microseconds, while its body came.
     pub(crate) fn round_trips_during(&self, exchange: &Seen<'_, Exchange>) -> Vec<u64> {
         let Some(address) = exchange.address else { return Vec::new() };
@@ -158,6 +174,17 @@ impl<'a> Evidence<'a> {
         };
         let calm = || self.answered_series(address).filter(|echo| is_calm(echo));
         (Self::lost_of(calm().filter(|echo| own(echo))), Self::lost_of(calm().filter(|echo| !own(echo))))
+    }
+
+    /// Pings, probes and connections that went out while netsonde itself moved much data: what they waited for may be its own doing.
+    pub(crate) fn beside_own_load(&self) -> Vec<&'a ObservationId> {
+        let large = |exchange: &&Seen<'a, Exchange>| exchange.body_bytes >= OWN_LOAD_BYTES && exchange.proxy.is_none();
+        let loads: Vec<(u64, u64)> = self.exchanges.iter().filter(large).map(body_span).collect();
+        let meets = |(from, to): (u64, u64)| loads.iter().any(|load| from < load.1 && load.0 <= to);
+        let pings = self.echoes.iter().filter(|echo| meets(span(echo))).map(|echo| echo.id);
+        let hops = self.hops.iter().filter(|hop| meets((hop.at_us, hop.at_us))).map(|hop| hop.id);
+        let of_attempt = |attempt: &&super::Attempt<'a>| meets((attempt.at_us, attempt.at_us + attempt.took_us));
+        pings.chain(hops).chain(self.attempts().iter().filter(of_attempt).map(|attempt| attempt.id)).collect()
     }
 
     /// The same of series that send fast.
@@ -207,6 +234,14 @@ mod tests {
         let share = Share { cases: 2, of: 10, ids: Vec::new() };
         let (low, high) = share.interval();
         assert!((low - 0.0567).abs() < 0.001 && (high - 0.5098).abs() < 0.001, "{low} {high}");
+    }
+
+    #[test]
+    fn a_difference_that_chance_explains_is_none() {
+        let share = |cases, of| Share { cases, of, ids: Vec::new() };
+        assert!(share(15, 20).least_above(&share(0, 22)) > 0.4);
+        assert!(share(4, 20).least_above(&share(0, 6)) < 0.0);
+        assert!(share(0, 20).least_above(&share(0, 22)) < 0.0);
     }
 
     #[test]

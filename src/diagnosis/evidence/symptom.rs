@@ -1,6 +1,6 @@
-use super::Evidence;
 use super::endpoint::host_of;
 use super::path::{Stopped, stopped};
+use super::{Evidence, proxy_towards};
 use crate::layer::Layer;
 use crate::spot::Spot;
 use netsonde_contract::failure::{Failure, FailureCode, Step};
@@ -92,7 +92,10 @@ impl Evidence<'_> {
             }
             Fact::Mtu(mtu) => of_mtu(mtu),
             Fact::TimeOffset(offset) => of_time(outcome, offset),
-            Fact::Handshake(handshake) => of_handshake(handshake),
+            Fact::Handshake(handshake) => match proxy_towards(outcome, handshake.address) {
+                Some((proxy, _)) => of_tunnelled(handshake, proxy),
+                None => of_handshake(handshake),
+            },
             Fact::Exchange(exchange) if keeps_no_cookies(exchange) => {
                 let url = &exchange.url;
                 let what = format!(
@@ -288,6 +291,17 @@ fn of_handshake(handshake: &Handshake) -> Option<Found> {
     }
     let misnamed = handshake.name.as_ref().is_some_and(|name| !name.fits);
     misnamed.then(|| (Layer::Tls, spot, format!("the certificate of {at} is not for {}", handshake.host)))
+}
+
+/// Within a proxy's tunnel the handshake is with the target: the address is the proxy's, and what fails there is no symptom of it.
+fn of_tunnelled(handshake: &Handshake, proxy: &str) -> Option<Found> {
+    let (layer, _, what) = of_handshake(handshake)?;
+    let spot = Spot::Name(handshake.host.clone());
+    let what = match &handshake.failure {
+        Some(failure) => format!("TLS handshake with {} through the proxy {proxy}: {}", handshake.host, failure.text),
+        None => what,
+    };
+    Some((layer, spot, what))
 }
 
 /// A QUIC connection that failed, or one whose certificate is not what it should be.

@@ -1,9 +1,15 @@
 use crate::engine::SETTLED;
 use crate::evidence::Evidence;
 use crate::layer::Layer;
+use crate::rules::{is_doubtful, unplaced};
+use crate::threshold::BAD_SHARE;
 use netsonde_contract::finding::{Diagnosis, Finding, Severity};
 use netsonde_contract::id::ObservationId;
 use netsonde_contract::outcome::Outcome;
+use std::net::IpAddr;
+
+/// Of so many pings a share that matters loses two nearly always: a tenth does 19 times in 20.
+const ENOUGH_PINGS: u32 = 45;
 
 /// What is open about one target, and the evidence so far.
 pub(super) struct Doubt<'e, 'a> {
@@ -51,10 +57,23 @@ impl<'e, 'a> Doubt<'e, 'a> {
         is_open.then_some(doubt)
     }
 
-    /// Connections stood late or only some stood, or some questions of a name server were lost and others answered, though no check
-    /// failed for it.
+    /// A single packet was lost, connections stood late or only some stood, or where they end is not known, some questions of a name server
+    /// were lost and others answered, a name server is slow or far away, a router said why one cannot be reached, or a time server is silent.
     pub(super) fn hesitates(&self) -> bool {
-        self.connects_unevenly() || self.loses_questions()
+        let in_names = || self.loses_questions() || !unplaced(self.evidence).is_empty();
+        let lost_once = || self.evidence.addresses().into_iter().any(|address| self.lost_once(address));
+        self.connects_unevenly() || self.stands_unproven() || in_names() || !self.broken_ways().is_empty() || lost_once()
+    }
+
+    /// Name servers and proxies that nothing came back from but a router's word, and time servers that nothing else came back from, the way
+    /// to which was not looked at.
+    pub(super) fn broken_ways(&self) -> Vec<IpAddr> {
+        let seen = |address: &IpAddr| self.evidence.traces.iter().any(|trace| trace.target == *address);
+        let mut all: Vec<IpAddr> = self.evidence.broken_off().into_iter().map(|socket| socket.ip()).collect();
+        all.extend(self.evidence.unheard_time_servers());
+        all.dedup();
+        all.retain(|address| !seen(address));
+        all
     }
 
     fn loses_questions(&self) -> bool {
@@ -62,6 +81,20 @@ impl<'e, 'a> Doubt<'e, 'a> {
         let silent = |server: &crate::evidence::ServerView<'_>| server.silent_types().iter().any(|of| *of != "AAAA");
         let names = self.evidence.names();
         names.iter().flat_map(|view| &view.servers).any(|server| server.lost_questions().cases > 0 || silent(server))
+    }
+
+    /// A connection stands that may have ended before the target.
+    fn stands_unproven(&self) -> bool {
+        self.evidence.endpoints().iter().any(|endpoint| is_doubtful(self.evidence, endpoint))
+    }
+
+    /// Too few of the packets to the address were lost to say that the way loses any, and too few were sent to say that it does not: a ping
+    /// or two got no answer, or the first packet of one connection.
+    pub(super) fn lost_once(&self, address: IpAddr) -> bool {
+        let pings = self.evidence.lost_calmly(address);
+        let few = pings.cases > 0 && pings.of < ENOUGH_PINGS && !pings.exceeds(BAD_SHARE);
+        let late = self.evidence.attempts().iter().filter(|attempt| attempt.address.ip() == address && attempt.connected_late());
+        !address.is_loopback() && (few || late.count() == 1)
     }
 
     /// Connections stood late, or only some stood.

@@ -12,8 +12,15 @@ use serde_json::json;
 use std::net::IpAddr;
 use std::time::Duration;
 
-const HALTED: &[&str] =
-    &["tls.handshake_timeout", "tls.sni_blocked", "tls.large_hello_blocked", "path.mtu_blackhole", "tcp.reset_midstream"];
+const HALTED: &[&str] = &[
+    "tls.handshake_timeout",
+    "tls.sni_blocked",
+    "tls.large_hello_blocked",
+    "path.mtu_blackhole",
+    "tcp.reset_midstream",
+    "tcp.closed_early",
+];
+const UNHEARD: &[&str] = &["path.udp_blocked", "path.mtu_blackhole"];
 const REFUSED_OFFER: &[&str] = &["tls.handshake_rejected", "tls.cipher_unsupported", "tls.version_unsupported"];
 const NO_REPLY: &[&str] = &["http.timeout", "path.mtu_blackhole"];
 const SLOW: &[&str] = &["http.slow_server", "http.slow_network", "path.loss"];
@@ -22,6 +29,9 @@ pub(super) fn questions(doubt: &Doubt<'_, '_>) -> Vec<Question> {
     let mut questions: Vec<Question> = Vec::new();
     for handshake in &doubt.evidence.handshakes {
         questions.extend(of_handshake(doubt, handshake));
+    }
+    for quic in doubt.evidence.quics.iter().filter(|quic| doubt.is_open_on(UNHEARD, [quic.id])) {
+        questions.extend(large_packets(doubt, quic.address.ip(), UNHEARD));
     }
     for exchange in &doubt.evidence.exchanges {
         let Some(address) = exchange.address.filter(|_| exchange.proxy.is_none()).map(|at| at.ip()) else { continue };

@@ -3,7 +3,8 @@
 
 use super::doubt::Doubt;
 use super::{Question, params};
-use crate::evidence::Endpoint;
+use crate::evidence::{ENOUGH_MOMENTS, Endpoint};
+use crate::rules::Numbers;
 use netsonde_contract::kind::Kind;
 use serde_json::json;
 use std::net::IpAddr;
@@ -11,15 +12,27 @@ use std::time::Duration;
 
 const LOST: &[&str] = &["path.loss", "path.icmp_rate_limited"];
 const UNEVEN: &[&str] = &["tcp.accept_queue_full", "path.ecmp_member_bad", "path.loss"];
+const LIMITED: &[&str] = &["tcp.snat_exhausted", "path.ecmp_member_bad"];
 const OF_FLOWS: &[&str] = &["path.ecmp_member_bad", "path.loss"];
 
 /// Connections that show whether silence goes with the flow, with chance or with their number.
 const FLOWS: u32 = 16;
+/// Connections one after the other, of which each that is lost costs its wait. They wait until a SYN was sent again (RFC 6298 section 2),
+/// as the end of the one before may still be on its way to whoever counts them.
+const ONE_BY_ONE: u32 = 5;
+const ONE_TIMEOUT_MS: u64 = 1_200;
+/// Connections that begin so many milliseconds apart, over more than a second: of a fifth that is lost four meet it.
+const IN_TURN: u32 = 20;
+const SPREAD_MS: u64 = 60;
 /// Pings after which none lost means few: the upper end of the interval is then below one in ten.
 const PINGS: u32 = 40;
+/// Pings of which not one was answered: a way that loses nine in ten lets some of so many through, nine times in ten.
+const DARK: u32 = 20;
 /// Pings slow enough for every limit on answers that is common; enough of them that none lost is below one in eight.
 const SLOW_PINGS: u32 = 25;
-const SLOW_INTERVAL_MS: u32 = 200;
+const SLOW_INTERVAL_MS: u64 = 200;
+/// They are asked for slower than that: at the very pace of a limit the least delay of one ping drops the next.
+const ASKED_INTERVAL_MS: u64 = 250;
 /// Pings at a quiet time of which none lost is below one in eight.
 const QUIET_PINGS: u32 = 25;
 /// Rounds of a trace that show from which hop on packets are lost.
@@ -31,10 +44,16 @@ pub(super) fn questions(doubt: &Doubt<'_, '_>) -> Vec<Question> {
     for address in doubt.open(LOST).filter_map(|finding| finding.place.address) {
         // A finding may name the router at which the loss begins; the way is that to the target.
         let of_target = |endpoint: &&Endpoint<'_>| endpoint.connected();
-        questions.extend(endpoints.iter().find(of_target).and_then(|endpoint| connects(endpoint, LOST, 0.6)));
+        let at_address = endpoints.iter().filter(|endpoint| endpoint.address.ip() == address);
+        questions.extend(at_address.filter(of_target).take(1).filter_map(|endpoint| connects_in_turn(doubt, endpoint)));
         questions.extend(long_trace(doubt, address));
         questions.extend(slow_pings(doubt, address));
         questions.extend(quiet_pings(doubt, address));
+    }
+    for address in doubt.evidence.addresses().into_iter().filter(|address| doubt.lost_once(*address)) {
+        questions.extend(calm_pings(doubt, address, LOST));
+        let at_address = endpoints.iter().filter(|endpoint| endpoint.address.ip() == address && endpoint.connected());
+        questions.extend(at_address.take(1).filter_map(|endpoint| connects_in_turn(doubt, endpoint)));
     }
     for endpoint in &endpoints {
         let address = endpoint.address.ip();
@@ -42,9 +61,19 @@ pub(super) fn questions(doubt: &Doubt<'_, '_>) -> Vec<Question> {
         if address.is_loopback() || !endpoint.connected() || uneven == 0 {
             continue;
         }
+        // More at once would only be more of the same, and would be counted with those that are made one after the other.
+        match Numbers::of(doubt.evidence, endpoint) {
+            Some(numbers) if numbers.wants_turns() => {
+                questions.extend(connects_one_by_one(endpoint));
+                questions.extend(calm_pings(doubt, address, UNEVEN));
+                continue;
+            }
+            Some(numbers) if numbers.are_limited() => continue,
+            _ => {}
+        }
         let open = doubt.is_open_on(UNEVEN, endpoint.ids()) || endpoint.ids().any(|id| doubt.is_unexplained(id));
         if open || (doubt.connects_unevenly() && uneven > 1) {
-            questions.extend(calm_pings(doubt, address));
+            questions.extend(calm_pings(doubt, address, UNEVEN));
             questions.extend(connects(endpoint, UNEVEN, 0.6));
         }
         if doubt.is_open_on(&["path.ecmp_member_bad"], endpoint.ids()) {
@@ -52,6 +81,16 @@ pub(super) fn questions(doubt: &Doubt<'_, '_>) -> Vec<Question> {
         }
     }
     questions
+}
+
+/// Connections one after the other, each closed before the next begins: a limit on their number lets them all stand.
+fn connects_one_by_one(endpoint: &Endpoint<'_>) -> Option<Question> {
+    let value = json!({
+        "host": endpoint.address.ip().to_string(), "port": endpoint.address.port(),
+        "attempts": ONE_BY_ONE, "concurrent": 1, "timeout_ms": ONE_TIMEOUT_MS
+    });
+    let time = Duration::from_millis(u64::from(ONE_BY_ONE) * ONE_TIMEOUT_MS);
+    Some(Question::new(params(Kind::Tcp, value)?, LIMITED, 0.9, ONE_BY_ONE * 2, time))
 }
 
 /// More connections at once, each from a source port of its own. So many were made where a check brought as many.
@@ -66,14 +105,29 @@ fn connects(endpoint: &Endpoint<'_>, between: &'static [&'static str], separatio
     Some(Question::new(params(Kind::Tcp, value)?, between, separation, FLOWS * 2, Duration::from_millis(3_500)))
 }
 
+/// Connections that begin one after the other for about as long as a series of pings: a limit on pings leaves them alone, and an outage
+/// that pings met does not.
+fn connects_in_turn(doubt: &Doubt<'_, '_>, endpoint: &Endpoint<'_>) -> Option<Question> {
+    if doubt.evidence.beside_pings(endpoint.address.ip()).moments >= ENOUGH_MOMENTS {
+        return None;
+    }
+    let value = json!({
+        "host": endpoint.address.ip().to_string(), "port": endpoint.address.port(),
+        "attempts": IN_TURN, "concurrent": IN_TURN, "spread_ms": SPREAD_MS, "timeout_ms": 3_500
+    });
+    Some(Question::new(params(Kind::Tcp, value)?, LOST, 0.9, IN_TURN * 2, Duration::from_millis(4_500)))
+}
+
 /// Pings slow enough that no limit on ICMP explains what is lost of them.
-fn calm_pings(doubt: &Doubt<'_, '_>, address: IpAddr) -> Option<Question> {
+fn calm_pings(doubt: &Doubt<'_, '_>, address: IpAddr, between: &'static [&'static str]) -> Option<Question> {
     let had = doubt.evidence.lost_calmly(address).of;
-    if !doubt.can_ping || had >= PINGS {
+    // Whoever answered none of many answers none of more.
+    let dark = doubt.evidence.echoes_of(address).any(|echo| echo.sent >= DARK && echo.replies.is_empty());
+    if !doubt.can_ping || had >= PINGS || dark {
         return None;
     }
     let value = json!({"host": address.to_string(), "count": PINGS, "interval_ms": 50});
-    Some(Question::new(params(Kind::Icmp, value)?, UNEVEN, 0.7, PINGS, Duration::from_secs(3)))
+    Some(Question::new(params(Kind::Icmp, value)?, between, 0.7, PINGS, Duration::from_secs(3)))
 }
 
 /// Pings while nothing is fetched, where those that were lost came beside a transfer of netsonde's own.
@@ -86,14 +140,16 @@ fn quiet_pings(doubt: &Doubt<'_, '_>, address: IpAddr) -> Option<Question> {
     Some(Question::new(params(Kind::Icmp, value)?, LOST, 0.9, QUIET_PINGS, Duration::from_secs(2)))
 }
 
-/// The same pings slowly, where only fast ones were lost.
+/// The same pings slowly, where only faster ones were lost.
 fn slow_pings(doubt: &Doubt<'_, '_>, address: IpAddr) -> Option<Question> {
-    let had = doubt.evidence.lost_calmly(address).of;
-    if !doubt.can_ping || had >= SLOW_PINGS || doubt.evidence.lost_in_bursts(address).cases == 0 {
+    let paces = doubt.evidence.lost_by_pace(address);
+    let (slow, faster): (Vec<_>, Vec<_>) = paces.into_iter().partition(|(pace, _)| *pace >= SLOW_INTERVAL_MS);
+    let had: u32 = slow.iter().map(|(_, share)| share.of).sum();
+    if !doubt.can_ping || had >= SLOW_PINGS || faster.iter().all(|(_, share)| share.cases == 0) {
         return None;
     }
-    let value = json!({"host": address.to_string(), "count": SLOW_PINGS, "interval_ms": SLOW_INTERVAL_MS});
-    Some(Question::new(params(Kind::Icmp, value)?, LOST, 0.8, SLOW_PINGS, Duration::from_secs(6)))
+    let value = json!({"host": address.to_string(), "count": SLOW_PINGS, "interval_ms": ASKED_INTERVAL_MS});
+    Some(Question::new(params(Kind::Icmp, value)?, LOST, 0.8, SLOW_PINGS, Duration::from_secs(7)))
 }
 
 /// Loss that begins at a hop and stays until the target.

@@ -2,8 +2,10 @@
 //! question to the same server tells; no other server is asked.
 
 use super::doubt::Doubt;
+use super::reach::{ping, trace};
 use super::{Question, changed, params};
 use crate::evidence::{Answer, NameView, SERVFAIL, Seen, ServerView, host_of};
+use crate::rules::unplaced;
 use netsonde_contract::failure::Step;
 use netsonde_contract::kind::Kind;
 use netsonde_contract::observation::{Exchange, LookupSource, Purpose, Transport};
@@ -27,10 +29,22 @@ const ENOUGH_PACKETS: usize = 12;
 /// Packets of one server with and without EDNS after which chance is ruled out.
 const FEW_PACKETS: usize = 5;
 
+const OF_THE_WAY: &[&str] =
+    &["path.routing_loop", "path.no_route", "path.target_down", "path.admin_prohibited", "dns.resolver_unreachable"];
+const FAR_OR_SLOW: &[&str] = &["dns.resolver_slow", "path.congestion"];
+
 const MISSING: &[&str] = &["dns.nxdomain", "dns.resolver_unreachable", "dns.servfail"];
 
 pub(super) fn questions(doubt: &Doubt<'_, '_>) -> Vec<Question> {
-    of_servers(doubt).into_iter().chain(of_other_hosts(doubt)).collect()
+    of_servers(doubt).into_iter().chain(of_other_hosts(doubt)).chain(of_ways(doubt)).collect()
+}
+
+/// The way to a name server or a proxy that a router said something of, and how far a slow name server is.
+fn of_ways(doubt: &Doubt<'_, '_>) -> Vec<Question> {
+    let far = unplaced(doubt.evidence).into_iter();
+    let distance =
+        far.filter_map(|server| ping(doubt, server, FAR_OR_SLOW, 0.9).or_else(|| trace(doubt, server, FAR_OR_SLOW, 0.8)));
+    distance.chain(doubt.broken_ways().into_iter().filter_map(|to| trace(doubt, to, OF_THE_WAY, 0.8))).take(MAX_SERVERS).collect()
 }
 
 /// The name that a redirect led to and that did not resolve: nobody has asked a name server for it yet.

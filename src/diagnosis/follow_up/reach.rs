@@ -4,6 +4,7 @@
 use super::doubt::Doubt;
 use super::{Question, params};
 use crate::evidence::Endpoint;
+use crate::rules::is_doubtful;
 use netsonde_contract::kind::Kind;
 use netsonde_contract::observation::{LookupSource, Transport};
 use serde_json::json;
@@ -11,10 +12,15 @@ use std::net::IpAddr;
 use std::time::Duration;
 
 const SILENT: &[&str] = &["tcp.filtered", "path.target_silent", "path.blackhole"];
+const DROPPED: &[&str] = &["tcp.filtered", "host.firewall_local", "tcp.accept_queue_full"];
+const TAKEN: &[&str] = &["tcp.transparent_proxy", "path.target_silent"];
+const UNVOUCHED: &[&str] = &["tls.self_signed", "tls.unknown_issuer", "tls.intercepted"];
 const REFUSED: &[&str] = &["tcp.refused", "tcp.rejected_by_middlebox"];
 
 /// Below so many attempts a full queue or a loss may be what silences them all.
 const ENOUGH_ATTEMPTS: usize = 3;
+/// No longer way is looked at.
+const MOST_HOPS: u8 = 30;
 /// Ports that machines are reached on most: remote shells, web servers.
 const OTHER_PORTS: [u16; 3] = [22, 80, 443];
 /// Ways to other addresses that are looked at, to see what the last router passes on.
@@ -32,16 +38,39 @@ pub(super) fn questions(doubt: &Doubt<'_, '_>) -> Vec<Question> {
         if endpoint.silent() && open(SILENT) {
             questions.extend(of_silence(doubt, &endpoint));
         }
+        if is_doubtful(doubt.evidence, &endpoint) && !address.is_loopback() && !doubt.evidence.is_own(address) {
+            questions.extend(syns(&endpoint, last_seen(doubt, address), TAKEN, 0.5));
+        }
+        questions.extend(who_shows_the_certificate(doubt, &endpoint));
         let refused = endpoint.attempts.iter().any(|attempt| attempt.refused_by_reset());
         if refused && !address.is_loopback() && open(REFUSED) {
             questions.extend(ping(doubt, address, REFUSED, 0.6));
             questions.extend(trace(doubt, address, REFUSED, 0.4));
+            questions.extend(before_the_target(doubt, &endpoint, REFUSED));
             if !endpoint.attempts.iter().any(|attempt| attempt.by_tcp_check) {
                 questions.extend(connect(&endpoint, 2, &["tcp.refused", "path.admin_prohibited"], 0.6));
             }
         }
     }
     questions
+}
+
+/// A certificate that nobody vouches for: the server's, or of a box that takes the connection before it?
+fn who_shows_the_certificate(doubt: &Doubt<'_, '_>, endpoint: &Endpoint<'_>) -> Option<Question> {
+    let address = endpoint.address.ip();
+    let shown = doubt.evidence.handshakes.iter().filter(|handshake| handshake.address == endpoint.address);
+    if address.is_loopback() || doubt.evidence.is_own(address) || !doubt.is_open_on(UNVOUCHED, shown.map(|shown| shown.id)) {
+        return None;
+    }
+    before_the_target(doubt, endpoint, UNVOUCHED)
+}
+
+/// SYNs that do not reach as far as the target: what answers them is on the way.
+fn before_the_target(doubt: &Doubt<'_, '_>, endpoint: &Endpoint<'_>, between: &'static [&'static str]) -> Option<Question> {
+    let evidence = doubt.evidence;
+    let distance = evidence.plain_distance(endpoint.address.ip()).filter(|distance| *distance > 1)?;
+    let unseen = evidence.syn_trace(endpoint.address).is_none();
+    syns(endpoint, distance - 1, between, 0.6).filter(|_| unseen)
 }
 
 fn of_silence(doubt: &Doubt<'_, '_>, endpoint: &Endpoint<'_>) -> Vec<Question> {
@@ -60,7 +89,28 @@ fn of_silence(doubt: &Doubt<'_, '_>, endpoint: &Endpoint<'_>) -> Vec<Question> {
         questions.extend(trace_to_port(doubt, endpoint));
         questions.extend(neighbours(doubt, address));
     }
+    if others_asked && !evidence.answered(address).is_empty() && !address.is_loopback() {
+        let unseen = evidence.syn_trace(endpoint.address).is_none();
+        // A router or two may be silent; the target itself is known to be.
+        let max_ttl = evidence.plain_distance(address).unwrap_or_else(|| last_seen(doubt, address).saturating_add(2));
+        questions.extend(syns(endpoint, max_ttl, DROPPED, 0.6).filter(|_| unseen));
+    }
     questions
+}
+
+/// The farthest distance from which a router answered; where none did, as far as a way has routers.
+fn last_seen(doubt: &Doubt<'_, '_>, address: IpAddr) -> u8 {
+    doubt.evidence.plain_last_router(address).map_or(MOST_HOPS, |router| router.hop)
+}
+
+/// How far SYNs to the port get, and who answers them there.
+fn syns(endpoint: &Endpoint<'_>, max_ttl: u8, between: &'static [&'static str], separation: f64) -> Option<Question> {
+    let value = json!({
+        "host": endpoint.address.ip().to_string(), "protocol": "tcp", "tcp_port": endpoint.address.port(),
+        "rounds": 2, "timeout_ms": 600, "max_ttl": max_ttl.clamp(1, MOST_HOPS)
+    });
+    let packets = 2 * u32::from(max_ttl.clamp(1, MOST_HOPS));
+    Some(Question::new(params(Kind::Traceroute, value)?, between, separation, packets, Duration::from_secs(2)))
 }
 
 /// An echo of the same address.
@@ -78,7 +128,12 @@ pub(super) fn ping(
 }
 
 /// The routers on the way to the address.
-fn trace(doubt: &Doubt<'_, '_>, address: IpAddr, between: &'static [&'static str], separation: f64) -> Option<Question> {
+pub(super) fn trace(
+    doubt: &Doubt<'_, '_>,
+    address: IpAddr,
+    between: &'static [&'static str],
+    separation: f64,
+) -> Option<Question> {
     if doubt.evidence.traces.iter().any(|trace| trace.target == address) {
         return None;
     }

@@ -45,9 +45,9 @@ fn without_the_right_to_ping_no_ping_is_asked_for() {
 
 #[test]
 fn what_is_settled_or_healthy_asks_nothing() {
-    let settled = silent_port().check(Kind::Tcp, [silent("192.0.2.1:443"), silent("192.0.2.1:443")]);
-    let settled = settled.check(Kind::Icmp, [echo("192.0.2.1", &[9_000])]);
-    assert_eq!(settled.finds("tcp.filtered").confidence, 0.9);
+    let own = icmp_ended("192.0.2.1:443", 60, FailureCode::Refused, icmp("10.0.0.100", 3, 3));
+    let settled = Scene::new("shop.example").check(Kind::Host, [interface("10.0.0.100/24")]).check(Kind::Tcp, [own]);
+    assert!(settled.finds("host.firewall_local").confidence >= 0.9);
     assert_eq!(ask(&can_ping(settled)), []);
     assert_eq!(ask(&can_ping(Scene::new("shop.example").check(Kind::Tcp, [connected("192.0.2.1:443")]))), []);
     assert_eq!(ask(&Scene::new("shop.example").check(Kind::Host, [no_route("192.0.2.1")])), []);
@@ -230,4 +230,51 @@ fn connections_that_stand_late_ask_for_pings_and_more_connections() {
 fn give_parameters(scene: &mut Scene, value: serde_json::Value) {
     let outcome = scene.outcomes_mut().last_mut().unwrap();
     outcome.parameters = netsonde_contract::kind::Params::parse(outcome.kind, value).unwrap().to_value();
+}
+
+fn pings_lost() -> Scene {
+    let mut scene = Scene::new("shop.example:443").check(Kind::Tcp, (0..6).map(|_| connected("192.0.2.1:443")));
+    // All at once, as sets make them.
+    scene.outcomes_mut()[0].observations.iter_mut().for_each(|seen| seen.at_us = 0);
+    can_ping(paced(scene.check(Kind::Icmp, [echo_series("192.0.2.1", 20, 15, |_| {})]), 50))
+}
+
+#[test]
+fn pings_that_are_lost_ask_for_connections_one_after_the_other_slower_pings_and_a_longer_trace() {
+    let asked = ask(&pings_lost());
+    let spread = asked.iter().find(|follow_up| follow_up.params.kind() == Kind::Tcp).unwrap();
+    assert_eq!((parameter(spread, "spread_ms"), parameter(spread, "attempts")), (60.into(), 20.into()));
+    let slow = asked.iter().find(|follow_up| follow_up.params.kind() == Kind::Icmp).unwrap();
+    assert_eq!(parameter(slow, "interval_ms"), 250);
+    assert!(asked.iter().any(|follow_up| parameter(follow_up, "rounds") == 10), "{asked:#?}");
+}
+
+#[test]
+fn one_packet_that_was_lost_asks_for_more_before_it_is_called_chance() {
+    let stood = || Scene::new("shop.example:443").check(Kind::Tcp, (0..6).map(|_| connected("192.0.2.1:443")));
+    let pings = |lost, of| can_ping(paced(stood().check(Kind::Icmp, [echo_series("192.0.2.1", of, lost, |_| {})]), 50));
+    let (none, one) = (pings(0, 20), pings(1, 20));
+    assert!(one.is_healthy().is_empty());
+    assert_eq!(kinds(&none), []);
+    assert!(kinds(&one).contains(&Kind::Icmp) && kinds(&one).contains(&Kind::Tcp), "{:?}", kinds(&one));
+    assert!(!kinds(&pings(1, 60)).contains(&Kind::Icmp), "so many show that it was chance");
+    let late = stood().check(Kind::Tcp, [connected_late("192.0.2.1:443")]);
+    assert!(kinds(&late).contains(&Kind::Tcp), "without the right to ping, connections");
+}
+
+#[test]
+fn what_the_answers_show_is_counted_and_not_asked_again() {
+    let mut scene = pings_lost();
+    for at in 0..20 {
+        scene = scene.check(Kind::Tcp, [connected("192.0.2.1:443")]);
+        scene.outcomes_mut().last_mut().unwrap().observations[0].at_us = at * 60_000;
+    }
+    assert_eq!(scene.is_healthy(), ["path.icmp_rate_limited"]);
+    assert_eq!(ask(&scene), []);
+    // Nor does a finding name a measurement that was made.
+    let clean = "++++++++++";
+    let way = [("10.0.1.1", clean), ("192.0.2.1", "+-+++-++++")];
+    let traced = pings_lost().check(Kind::Traceroute, trace_rounds("192.0.2.1", &way));
+    let finding = traced.finds("path.loss");
+    assert!(finding.could_not_separate.iter().all(|open| !open.would_take.contains("ten rounds")), "{finding:#?}");
 }

@@ -12,8 +12,17 @@ mod udp;
 
 use crate::rule::Rule;
 
+/// Name servers that are slow, or far away.
+pub(crate) use dns::resolver_slow::unplaced;
 /// Measurements that a busy machine made too late to be judged.
 pub(crate) use path::policed::held_back;
+/// Connections that are silent at once, and perhaps not one after the other.
+pub(crate) use tcp::at_once::Numbers;
+/// A connection of which nobody knows where it ends.
+pub(crate) use tcp::transparent_proxy::is_doubtful;
+
+/// What a path loses.
+pub(crate) use path::pings;
 
 /// Every rule, by layer. The order decides nothing but the order of findings that are equal in all else.
 pub const RULES: &[Rule] = &[

@@ -276,6 +276,7 @@ pub(crate) fn connect(address: &str, took_us: u64, failure: Option<Failure>) -> 
         reset: None,
         gateway: None,
         syn_ack: None,
+        syns_left: None,
         answer_unread: None,
         failure,
     })
@@ -501,6 +502,19 @@ pub(crate) fn trace_after(target: &str, hops: &[&str], hop_us: u64) -> Vec<Fact>
     facts
 }
 
+/// The same with SYNs to port 443.
+pub(crate) fn syn_trace(target: &str, hops: &[&str]) -> Vec<Fact> {
+    let mut facts = trace(target, hops);
+    for fact in &mut facts {
+        match fact {
+            Fact::Hop(hop) => hop.protocol = TraceProtocol::Tcp,
+            Fact::Trace(trace) => trace.protocol = TraceProtocol::Tcp,
+            _ => {}
+        }
+    }
+    facts
+}
+
 /// A traceroute of several rounds: each hop with `+` for a probe that it answered and `-` for one that it did not.
 pub(crate) fn trace_rounds(target: &str, hops: &[(&str, &str)]) -> Vec<Fact> {
     let addresses: Vec<&str> = hops.iter().map(|(address, _)| *address).collect();
@@ -569,6 +583,7 @@ pub(crate) fn handshake(change: impl FnOnce(&mut Handshake)) -> Fact {
         tickets: None,
         starttls: None,
         plain_reply: None,
+        at_close: None,
         failure: None,
     };
     change(&mut handshake);

@@ -51,6 +51,14 @@ pub(crate) fn answered_with(mut fact: Fact, ttl: u8) -> Fact {
     fact
 }
 
+/// The same connection of which so many SYNs were seen to leave.
+pub(crate) fn with_syns(mut fact: Fact, left: u32) -> Fact {
+    if let Fact::Connect(connect) = &mut fact {
+        connect.syns_left = Some(left);
+    }
+    fact
+}
+
 /// The same echo series with what its replies had left of their TTL.
 pub(crate) fn with_ttl(mut fact: Fact, ttl: u8) -> Fact {
     if let Fact::Echo(echo) = &mut fact {

@@ -13,6 +13,11 @@ use netsonde_contract::finding::{Finding, Severity};
 use netsonde_contract::id::ObservationId;
 use netsonde_contract::outcome::{Outcome, Status};
 
+/// The exact commands that repeat the run, each one line for a POSIX shell.
+pub fn commands(document: &Document) -> Vec<String> {
+    commands::of(document)
+}
+
 /// One part of the note.
 struct Section {
     title: &'static str,

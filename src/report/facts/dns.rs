@@ -1,4 +1,4 @@
-use super::{delegation, failure, of, tls};
+use super::{delegation, dnssec, failure, of, tls};
 use crate::clean::shortened;
 use crate::units;
 use netsonde_contract::failure::FailureCode;
@@ -41,8 +41,10 @@ pub(super) fn outcome(outcome: &Outcome) -> String {
         parts.extend(hosts(sources));
     }
     parts.extend(all.iter().filter(|lookup| lookup.purpose == Purpose::Reverse).map(|lookup| named_back(lookup)));
-    parts.extend(all.iter().filter(|lookup| compares(lookup.purpose)).map(|lookup| compared(lookup)));
+    parts.extend(all.iter().filter(|lookup| compares(lookup.purpose)).map(|lookup| compared(lookup, &lookups)));
     parts.extend(delegation::outcome(outcome));
+    let chains = of(outcome, |fact| if let Fact::DnssecChain(chain) = fact { Some(&**chain) } else { None });
+    parts.extend(chains.into_iter().map(dnssec::line));
     parts.join("; ")
 }
 
@@ -57,8 +59,20 @@ fn compares(purpose: Purpose) -> bool {
     matches!(purpose, Purpose::CheckingDisabled | Purpose::Control)
 }
 
-fn compared(lookup: &Lookup) -> String {
-    format!("{} {}, {}: {}", lookup.record_type, purpose(lookup.purpose), source(&lookup.source), verdict(lookup))
+fn compared(lookup: &Lookup, questions: &[&Lookup]) -> String {
+    let differs = differs(lookup, questions).unwrap_or_default();
+    format!("{} {}, {}: {}{differs}", lookup.record_type, purpose(lookup.purpose), source(&lookup.source), verdict(lookup))
+}
+
+/// What the control server says of the same question, where both sides gave addresses.
+fn differs(lookup: &Lookup, questions: &[&Lookup]) -> Option<String> {
+    let same_question = |other: &&&Lookup| other.record_type == lookup.record_type && other.name == lookup.name;
+    let own: Vec<_> = questions.iter().filter(same_question).flat_map(|other| &other.addresses).collect();
+    if lookup.purpose != Purpose::Control || own.is_empty() || lookup.addresses.is_empty() {
+        return None;
+    }
+    let others: Vec<String> = lookup.addresses.iter().filter(|address| !own.contains(address)).map(ToString::to_string).collect();
+    Some(if others.is_empty() { ", the same".to_owned() } else { format!(", which differs: {}", others.join(", ")) })
 }
 
 /// What a lookup is for, in words; nothing for the question of the check itself.

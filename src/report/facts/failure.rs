@@ -2,6 +2,10 @@ use netsonde_contract::failure::{Failure, FailureCode, Step};
 
 /// The failure in a few words, with the ICMP error that caused it: `refused`, `no route to the network (network unreachable from 192.0.2.1)`.
 pub(crate) fn short(failure: &Failure) -> String {
+    // Which alert it was is what there is to know.
+    if let (FailureCode::TlsAlert, Some((_, alert))) = (&failure.code, failure.text.split_once("the TLS alert ")) {
+        return format!("TLS alert {alert}");
+    }
     let words = match &failure.code {
         FailureCode::Refused => "refused",
         FailureCode::TimedOut => "timed out",

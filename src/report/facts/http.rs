@@ -131,6 +131,7 @@ pub(super) fn kernel(state: &TcpState) -> String {
     let mut parts = vec![format!("RTT {}", units::duration(state.rtt_us.into()))];
     parts.extend(state.min_rtt_us.map(|us| format!("least {}", units::duration(us.into()))));
     parts.push(units::counted(state.retransmits as usize, "segment sent again", "segments sent again"));
+    parts.extend(tcp::unheard(state));
     parts.extend(state.delivery_rate.map(|bytes| format!("delivered at {}", rate(bytes))));
     parts.join(", ")
 }

@@ -257,6 +257,36 @@ mod tests {
     }
 
     #[test]
+    fn a_control_server_that_says_something_else_and_the_verdict_of_a_chain_stand_in_the_line() {
+        let control = |address: &str| {
+            let mut fact = lookup("udp", "NOERROR", false);
+            (fact["purpose"], fact["server"], fact["addresses"]) = (json!("control"), json!("192.0.2.54:53"), json!([address]));
+            line("dns", vec![lookup("udp", "NOERROR", false), fact])
+        };
+        assert!(control("192.0.2.9").ends_with(", which differs: 192.0.2.9"), "{}", control("192.0.2.9"));
+        assert!(control("192.0.2.1").ends_with(", the same"), "{}", control("192.0.2.1"));
+        let chain = json!({"fact": "dnssec_chain", "name": "a.example", "record_type": "A", "verdict": "bogus", "why": "why", "zones": [],
+            "verified_at": "2026-10-11T00:00:00Z"});
+        let shown = line("dns", vec![lookup("udp", "NOERROR", false), chain]);
+        assert!(shown.ends_with("DNSSEC of a.example (A): bogus: why"), "{shown}");
+    }
+
+    #[test]
+    fn what_ends_tls_once_it_is_agreed_is_told_as_such() {
+        let handshake = |code: &str, text: &str| {
+            let failure = json!({"code": code, "during": "receive", "text": text});
+            line(
+                "tls",
+                vec![json!({"fact": "handshake", "host": "a", "address": "192.0.2.1:443", "connect_us": 1, "took_us": 1,
+                "protocol": "TLSv1.3", "chain": [], "trust": [], "failure": failure})],
+            )
+        };
+        assert_eq!(handshake("closed", "x"), "192.0.2.1:443 TLSv1.3 agreed, then closed by the server");
+        let alert = handshake("tls_alert", "the peer sent the TLS alert certificate_required (116)");
+        assert_eq!(alert, "192.0.2.1:443 TLSv1.3 agreed, then TLS alert certificate_required (116)");
+    }
+
+    #[test]
     fn an_expired_authority_is_named_where_the_leaf_is_valid() {
         let certificate = |subject: &str, not_after: &str| {
             json!({

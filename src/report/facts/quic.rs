@@ -71,6 +71,9 @@ fn path(quic: &Quic) -> Option<String> {
     (!parts.is_empty()).then(|| parts.join(", "))
 }
 
+/// A million gigabytes: whoever grants as much sets no bound.
+const ENDLESS_BYTES: u64 = 1 << 50;
+
 fn parameters(parameters: &QuicParameters) -> String {
     let idle = match parameters.max_idle_timeout_ms {
         0 => "no idle limit".to_owned(),
@@ -78,7 +81,10 @@ fn parameters(parameters: &QuicParameters) -> String {
     };
     let mut parts = vec![
         idle,
-        format!("{} before it grants more", units::size(parameters.initial_max_data_bytes)),
+        match parameters.initial_max_data_bytes {
+            ENDLESS_BYTES.. => "any number of bytes".to_owned(),
+            bytes => format!("{} before it grants more", units::size(bytes)),
+        },
         format!("{} and {} streams", parameters.initial_max_streams_bidi, parameters.initial_max_streams_uni),
     ];
     parts.extend(parameters.max_udp_payload_bytes.map(|bytes| format!("payloads up to {bytes} bytes")));

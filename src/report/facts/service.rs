@@ -39,7 +39,8 @@ pub(super) fn line(service: &Service) -> String {
 
 fn tls(upgrade: &TlsUpgrade) -> String {
     match (upgrade.offered, &upgrade.version, &upgrade.failure) {
-        (_, Some(version), _) => format!("TLS offered and made ({version})"),
+        (_, Some(version), None) => format!("TLS offered and made ({version})"),
+        (_, Some(version), Some(found)) => format!("TLS made ({version}), then {}", failure::short(found)),
         (true, None, Some(found)) if found.code == FailureCode::Other("starttls_refused".into()) => {
             let words = found.text.rsplit_once(": ").map_or(found.text.as_str(), |(_, words)| words);
             format!("TLS offered, and refused when it was asked for ({words})")

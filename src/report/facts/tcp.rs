@@ -117,6 +117,7 @@ pub(super) fn details(connect: &Connect) -> Vec<String> {
     lines.extend(connect.reset.as_ref().map(|reset| segment("reset", reset)));
     lines.extend(connect.gateway.map(|gateway| format!("this machine's route to it leads over {gateway}")));
     lines.extend(connect.syn_ack.as_ref().map(|syn_ack| segment("SYN-ACK", syn_ack)));
+    lines.extend(connect.syns_left.filter(|left| *left == 0).map(|_| "no SYN of it left this machine".to_owned()));
     lines.extend(connect.answer_unread.as_ref().map(|note| format!("TTL of the answer: {}", note.why)));
     if let Some(banner) = &connect.banner {
         lines.push(match banner.bytes {
@@ -195,6 +196,7 @@ fn state(state: &TcpState) -> String {
     if state.retransmits > 0 {
         facts.push(units::counted(state.retransmits as usize, "segment sent again", "segments sent again"));
     }
+    facts.extend(unheard(state));
     if let Some(holes) = state.out_of_order.filter(|holes| *holes > 0) {
         facts.push(format!("{} out of order", units::counted(holes as usize, "segment came", "segments came")));
     }
@@ -206,6 +208,13 @@ fn state(state: &TcpState) -> String {
         facts.push(marks.map_or_else(|| "ECN".to_owned(), |marks| format!("ECN, {marks} congestion marks")));
     }
     facts.join(", ")
+}
+
+/// What was sent and never acknowledged; nothing where all was, or where the system does not tell.
+pub(super) fn unheard(state: &TcpState) -> Option<String> {
+    let sent = state.bytes_sent?.saturating_sub(state.bytes_resent.unwrap_or_default());
+    let missing = sent.saturating_sub(state.bytes_acknowledged?);
+    (missing > 0).then(|| format!("{missing} of {sent} bytes not acknowledged"))
 }
 
 /// `racing applications reach 192.0.2.7:443 after 261 ms, others after 3.0 s`.
@@ -292,6 +301,18 @@ mod tests {
             attempts_at_one(&[&late, &late, &quick]).ends_with(", 3 of 3 attempts, 2 of them after their SYN was sent again")
         );
         assert_eq!(attempts_at_one(&[&quick]), "in 10 ms");
+    }
+
+    #[test]
+    fn what_was_never_acknowledged_is_counted_without_what_was_sent_again() {
+        let state = |acknowledged| TcpState {
+            bytes_sent: Some(1_600),
+            bytes_resent: Some(1_200),
+            bytes_acknowledged: acknowledged,
+            ..TcpState::default()
+        };
+        assert_eq!(unheard(&state(Some(100))).as_deref(), Some("300 of 400 bytes not acknowledged"));
+        assert_eq!((unheard(&state(Some(400))), unheard(&state(None))), (None, None));
     }
 
     #[test]

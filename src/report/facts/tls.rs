@@ -1,8 +1,8 @@
-use super::{failure, of, tcp};
+use super::{failure, http, of, tcp};
 use crate::clean::shortened;
 use crate::units;
 use jiff::Timestamp;
-use netsonde_contract::failure::Step;
+use netsonde_contract::failure::{FailureCode, Step};
 use netsonde_contract::inspection;
 use netsonde_contract::observation::{Certificate, Fact, Handshake, Ocsp, OcspStatus, TrustReason, TrustStore, TrustVerdict};
 use netsonde_contract::outcome::Outcome;
@@ -25,6 +25,11 @@ pub(super) fn outcome(outcome: &Outcome) -> String {
 fn summary(handshake: &Handshake) -> String {
     if let Some(found) = &handshake.failure {
         let plain = plain(handshake).map_or(String::new(), |what| format!(": {what}"));
+        // What came after the handshake was complete is no failure to agree.
+        if let Some(protocol) = &handshake.protocol {
+            let then = if found.code == FailureCode::Closed { "closed by the server".to_owned() } else { failure::short(found) };
+            return format!("{} {protocol} agreed, then {then}", handshake.address);
+        }
         return format!("{} {}{plain}", handshake.address, failure::short(found));
     }
     let mut parts = Vec::new();
@@ -134,8 +139,10 @@ pub(crate) fn validity(certificate: &Certificate, at: Timestamp) -> String {
 
 pub(super) fn line(handshake: &Handshake) -> String {
     let name = handshake.server_name.as_deref().unwrap_or("no server name");
-    let took = units::duration(handshake.took_us);
-    format!("{} ({name}) in {took}: {}", handshake.address, summary(handshake))
+    // Where nothing connected, no handshake took any time.
+    let took = Some(handshake.took_us).filter(|took_us| *took_us > 0);
+    let took = took.map_or(String::new(), |took_us| format!(" in {}", units::duration(took_us)));
+    format!("{} ({name}){took}: {}", handshake.address, summary(handshake))
 }
 
 /// What the handshake showed beside the certificates themselves.
@@ -214,11 +221,14 @@ pub(super) fn details(handshake: &Handshake) -> Vec<String> {
     }
     let stapled = if handshake.ocsp_stapled { "; OCSP response stapled" } else { "" };
     let connected = units::duration(handshake.connect_us);
-    lines.push(match handshake.failure.as_ref().map(|failure| failure.during) {
-        Some(Step::Open | Step::Connect) => format!("not connected after {connected}"),
-        _ => format!("connected in {connected}{stapled}"),
+    lines.extend(match handshake.failure.as_ref().map(|failure| failure.during) {
+        Some(Step::Open | Step::Connect) => Some(format!("not connected after {connected}")),
+        // Within QUIC there is no connection before the handshake.
+        _ if handshake.connect_us == 0 => (!stapled.is_empty()).then(|| "OCSP response stapled".to_owned()),
+        _ => Some(format!("connected in {connected}{stapled}")),
     });
     lines.extend(tcp::attempts(&handshake.attempts));
+    lines.extend(handshake.at_close.as_deref().map(|known| format!("the kernel at the end: {}", http::kernel(known))));
     if let Some(reply) = &handshake.plain_reply {
         lines.push(format!("the reply begins \"{reply}\""));
     }

@@ -51,6 +51,8 @@ pub(super) fn support_details(fact: &TlsSupport) -> Vec<String> {
         };
         let verdict = match (&version.failure, version.accepted) {
             (_, true) => format!("accepted with {}{order}", version.ciphers.join(", ")),
+            // An alert is named already.
+            (Some(found), false) if found.code == FailureCode::TlsAlert => failure::short(found),
             (Some(found), false) => format!("{}: {}", failure::short(found), found.words()),
             (None, false) => "not accepted".to_owned(),
         };

@@ -73,6 +73,9 @@ impl<'a> Run<'a> {
         if let Some(mode) = &self.case.agent.policy_mode {
             self.machine.open_policy(mode)?;
         }
+        if self.case.agent.policy_link {
+            self.machine.link_policy()?;
+        }
         let sent = match self.case.deliver {
             Deliver::Altered | Deliver::BeforeItsTwin => altered(self.case, &self.addressed(), &self.id("attack"))?,
             _ => self.again()?,
@@ -175,12 +178,24 @@ impl<'a> Run<'a> {
         Ok(())
     }
 
-    /// No packet may have left but to where the case lets it.
+    /// No packet may have left but to where the case lets it, and no name may have been asked for but those.
     fn nothing_left(&self) -> Result<()> {
         std::thread::sleep(AFTERWARDS);
         let stray = |packet: &&Packet| !self.case.may_reach.contains(&packet.to);
         if let Some(packet) = self.ground.capture.packets().iter().find(stray) {
             bail!("ACCEPTED: a packet left: {packet}");
+        }
+        let may_run = matches!(self.case.expect, Expect::Runs | Expect::NotDelivered);
+        let resolvers_off = self.case.agent.policy.as_ref().is_some_and(|policy| policy.contains("resolvers = false"));
+        // Of which every run asks that may ask for names, before it sends anything else (RFC 7050).
+        let asks_for_translators = |name: &String| name == "ipv4only.arpa" && !resolvers_off;
+        let may_ask = |name: &String| may_run && (self.case.may_ask.contains(name) || asks_for_translators(name));
+        if let Some(name) = self.ground.capture.names().iter().find(|name| !may_ask(name)) {
+            bail!("ACCEPTED: the name server was asked for {name}");
+        }
+        let received = self.ground.capture.received();
+        if let Some(most) = self.case.most_bytes.filter(|most| received > *most || received == 0) {
+            bail!("{received} bytes came, and {most} may");
         }
         let connections = self.ground.capture.connections();
         match self.case.most_connections {
@@ -281,6 +296,7 @@ impl<'a> Run<'a> {
         for packet in self.ground.capture.packets() {
             let _ = writeln!(transcript, "  packet {packet}");
         }
+        let _ = writeln!(transcript, "  names {:?}", self.ground.capture.names());
         let _ = writeln!(
             transcript,
             "  progress {}\n  log {}\n  audit {}",

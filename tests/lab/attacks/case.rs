@@ -1,5 +1,5 @@
 use anyhow::{Context, Result, bail};
-use netsonde_contract::order::RefusalCode;
+use netsonde_contract::order::{RefusalCode, Repeat};
 use serde::Deserialize;
 use std::collections::BTreeMap;
 use std::fmt;
@@ -21,8 +21,13 @@ pub(super) struct Case {
     /// Where packets of the attack may go; nowhere where nothing is said.
     #[serde(default)]
     pub may_reach: Vec<std::net::IpAddr>,
+    /// Names that the attack may ask the machine's own name server for, where it runs; none where it does not.
+    #[serde(default = "the_shop")]
+    pub may_ask: Vec<String>,
     /// Connections of the attack at most.
     pub most_connections: Option<usize>,
+    /// What may come to the agent's machine of the attack at most, headers included, in bytes.
+    pub most_bytes: Option<u64>,
     /// How the attack comes.
     #[serde(default)]
     pub deliver: Deliver,
@@ -141,6 +146,9 @@ pub(super) struct OrderChange {
     pub parameters: BTreeMap<String, String>,
     /// One agent is to answer others.
     pub serve: Option<ServeChange>,
+    pub bytes: Option<u64>,
+    /// The order is to be run as a schedule.
+    pub repeat: Option<Repeat>,
     /// Further keys of the payload, or other values of known ones.
     #[serde(default)]
     pub extra: toml::Table,
@@ -158,6 +166,10 @@ pub(super) struct ServeChange {
     /// Another agent than this one is to answer.
     #[serde(default)]
     pub by_another: bool,
+}
+
+fn the_shop() -> Vec<String> {
+    vec!["shop.example".to_owned()]
 }
 
 fn usual_port() -> u16 {
@@ -308,6 +320,9 @@ pub(super) struct Agent {
     pub policy: Option<String>,
     /// The file's mode once the agent runs, in octal.
     pub policy_mode: Option<String>,
+    /// Once the agent runs, the policy is a link into a folder that everybody may write.
+    #[serde(default)]
+    pub policy_link: bool,
     #[serde(default)]
     pub no_policy: bool,
     #[serde(default)]

@@ -140,6 +140,9 @@ fn order(change: &OrderChange, to: &Addressed<'_>, id_of: &str) -> Result<(Order
         reason: change.reason.clone().unwrap_or_default(),
         signatures: change.signatures.unwrap_or(1),
         serve,
+        repeat: change.repeat,
+        bytes: change.bytes,
+        deep: None,
     };
     Ok((order, proofs))
 }

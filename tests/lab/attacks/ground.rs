@@ -110,6 +110,8 @@ impl Ground {
         within(&network.namespace("c"), move || {
             servers::serve_names(UdpSocket::bind((NAME_SERVER, 53))?, own);
             servers::serve_silence(TcpListener::bind(("127.0.0.1", LOCAL_PORT))?);
+            // Another program at the resolver's address.
+            servers::serve_redirects(TcpListener::bind((NAME_SERVER, 8080))?);
             server.listen(TcpListener::bind(("127.0.0.1", PORT))?, TcpListener::bind(("127.0.0.1", TLS_PORT))?);
             Ok(())
         })?;

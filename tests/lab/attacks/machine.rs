@@ -53,7 +53,7 @@ pub(super) fn try_to_enrol(ground: &Ground, how: Enrolled, organisation: &Organi
         _ => (format!("http://127.0.0.1:{PORT}"), None),
     };
     let mut command = ground.netsonde()?;
-    command.args(["enroll", &organisation.enrolment(&backend, pin)?, "--state-dir"]).arg(state);
+    command.args(["enroll", "--yes", &organisation.enrolment(&backend, pin)?, "--state-dir"]).arg(state);
     command.args(["--policy", "/nonexistent/policy.toml"]);
     let output = command.output().context("running netsonde enroll")?;
     Ok(format!("exit {}\n{}", output.status.code().unwrap_or(-1), String::from_utf8_lossy(&output.stderr)))
@@ -96,6 +96,18 @@ impl Machine {
     pub(super) fn open_policy(&self, mode: &str) -> Result<()> {
         let mode = u32::from_str_radix(mode, 8).context("reading a mode")?;
         fs::set_permissions(self.policy(), Permissions::from_mode(mode)).context("setting the policy's mode")
+    }
+
+    /// Puts the policy, unaltered, into a folder that everybody may write, and a link in its place.
+    ///
+    /// # Errors
+    /// Where that cannot be done.
+    pub(super) fn link_policy(&self) -> Result<()> {
+        let open = self.folder.join("open");
+        fs::create_dir_all(&open).context("making an open folder")?;
+        fs::set_permissions(&open, Permissions::from_mode(0o777)).context("opening a folder")?;
+        fs::rename(self.policy(), open.join("policy.toml")).context("moving the policy")?;
+        std::os::unix::fs::symlink(open.join("policy.toml"), self.policy()).context("linking the policy")
     }
 
     fn policy(&self) -> PathBuf {

@@ -114,7 +114,7 @@ fn answer_each(socket: UdpSocket, answer: impl Fn(&Question) -> Vec<u8> + Send +
     });
 }
 
-/// `/to/URL` redirects to that URL; anything else says hello.
+/// `/bytes/NUMBER` answers with so many; `/to/URL` redirects to that URL; anything else says hello.
 pub(super) fn serve_redirects(listener: TcpListener) {
     std::thread::spawn(move || {
         for stream in listener.incoming().flatten() {
@@ -132,6 +132,10 @@ fn redirect(mut stream: TcpStream) -> std::io::Result<()> {
         header.clear();
     }
     let path = line.split(' ').nth(1).unwrap_or_default();
+    if let Some(count) = path.strip_prefix("/bytes/").and_then(|count| count.parse::<u64>().ok()) {
+        write!(stream, "HTTP/1.1 200 OK\r\nContent-Length: {count}\r\nConnection: close\r\n\r\n")?;
+        return std::io::copy(&mut std::io::repeat(b'x').take(count), &mut stream).map(drop);
+    }
     let (status, location) = match path.strip_prefix("/to/") {
         Some(url) => ("302 Found", format!("Location: {url}\r\n")),
         None => ("200 OK", String::new()),

@@ -1,5 +1,6 @@
 use super::super::scenario::Family;
 use serde::{Deserialize, Serialize};
+use std::time::Duration;
 
 /// What a cable does to the packets that it carries, one direction or both. Neighbour discovery (ARP, ICMPv6 133 to 137) always passes
 /// at once, so that a fault stays the same and does not turn into an unreachable neighbour after half a minute.
@@ -96,6 +97,13 @@ impl Impairment {
     /// The shares of packets to which something happens by dice.
     pub(crate) fn shares(&self) -> [f64; 4] {
         [self.loss, self.duplicate, self.reorder, self.corrupt]
+    }
+
+    /// How long a packet takes one way at the most, a limited rate aside.
+    pub(crate) fn longest(&self) -> Duration {
+        let ms = self.delay_ms.max(0.0) + self.jitter_ms.max(0.0) + self.queue_ms.max(0.0);
+        // A longer one than any is refused where the file is read.
+        Duration::try_from_secs_f64(ms / 1_000.0).unwrap_or(Duration::MAX / 4)
     }
 
     /// How long a packet waits in the queue that comes at this time, in milliseconds.

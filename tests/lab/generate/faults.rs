@@ -236,7 +236,8 @@ pub(super) const FAULTS: &[Fault] = &[
             &["path.mtu_blackhole"],
         )
     },
-    Fault::packets("packets are lost", &[Web, Port, Path], place::loss, &["path.loss"]),
+    // Connections show it where nobody answers to ping.
+    Fault { without: &[], ..Fault::packets("packets are lost", &[Web, Port, Path], place::loss, &["path.loss"]) },
     Fault::packets("packets are lost in bursts", &[Path], place::loss_in_bursts, &["path.loss"]),
     Fault::packets("packets arrive twice", &[Path], place::duplicates, &["path.duplicates"]),
     Fault::packets("packets overtake each other", &[Path], place::disorder, &["path.reordered"]),
@@ -247,7 +248,7 @@ pub(super) const FAULTS: &[Fault] = &[
     Fault {
         routers: 3,
         alone: true,
-        without: &[Oddity::IcmpFiltered, Oddity::PingDropped, Oddity::Twin],
+        without: &[Oddity::Twin],
         ..Fault::packets("one of two routers is bad", &[Web, Port], place::bad_member, &["path.ecmp_member_bad"])
     },
     Fault {
@@ -290,7 +291,7 @@ pub(super) const FAULTS: &[Fault] = &[
         quiet_s: 4,
         alone: true,
         // Over a cable the SYNs arrive at once, before the first of them can fill the queue.
-        without: &[Oddity::IcmpFiltered, Oddity::PingDropped, Oddity::Delay, Oddity::Twin],
+        without: &[Oddity::Delay, Oddity::Twin],
         ..Fault::new(
             "the accept queue is full",
             Stage::Connection,
@@ -332,12 +333,6 @@ pub(super) const FAULTS: &[Fault] = &[
     Fault::unruly("/short", &["tcp.closed_early"]),
     Fault::unruly("/drip", &["http.slow_transfer"]),
     Fault::unruly("/blocked", &["http.blocked_page"]),
-    Fault {
-        without: &[Oddity::Delay],
-        stops: false,
-        // Only a page that came shows how long it took.
-        ..Fault::new("the way takes 400 ms", Stage::Page, &[Web], Breaks::Network(place::far_away), &["http.slow_network"])
-    },
     Fault {
         secure: Some(true),
         named: Some(true),

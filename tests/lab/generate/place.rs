@@ -185,13 +185,6 @@ pub(super) fn queue(plot: &mut Plot, dice: &mut Dice) {
     cable(plot, dice, |cable, dice| (cable.delay_ms, cable.jitter_ms) = (100.0, dice.between(150.0, 220.0)));
 }
 
-pub(super) fn far_away(plot: &mut Plot, dice: &mut Dice) {
-    let link = plot.link(0, dice);
-    let mut impairment = plot.cable(link, dice.whole(1, 1_000));
-    impairment.delay_ms = dice.between(180.0, 240.0);
-    plot.fault(Fault { cable: vec![impairment], ..at("s".into()) });
-}
-
 pub(super) fn bad_member(plot: &mut Plot, dice: &mut Dice) {
     let twin = u8::try_from(dice.whole(2, plot.routers().into())).unwrap_or(2);
     plot.twin = Some(twin);

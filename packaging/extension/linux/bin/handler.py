@@ -170,7 +170,7 @@ def start_service(public, enrolment):
             if checked.returncode != 0:
                 raise Unusable("the setting %s: %s" % (key, checked.stderr.decode(errors="replace").strip()))
     if enrolment is not None and not is_enrolled():
-        done = subprocess.run([PROGRAM, "enroll", "-", "--state-dir", STATES[0]], input=enrolment.encode(), stdout=subprocess.PIPE, stderr=subprocess.PIPE)
+        done = subprocess.run([PROGRAM, "enroll", "-", "--yes", "--state-dir", STATES[0]], input=enrolment.encode(), stdout=subprocess.PIPE, stderr=subprocess.PIPE)
         if done.returncode != 0:
             raise Unusable("enrolling failed: %s" % done.stderr.decode(errors="replace").strip())
     unit = open(os.path.join(HERE, "netsonde-agent.service")).read().replace("/usr/bin/netsonde", PROGRAM)

@@ -6,7 +6,8 @@ use clap::{ArgMatches, Command};
 use netsonde_contract::kind::Kind;
 
 /// Options by their names within the program, as they are written, and the kinds that heed them.
-const OPTIONS: [(&str, &str, &[Kind]); 3] = [
+const OPTIONS: [(&str, &str, &[Kind]); 4] = [
+    ("trust", "--trust", Kind::JUDGING_CERTIFICATES),
     ("proxy", "--proxy", &[Kind::Http, Kind::Proxy, Kind::Load]),
     ("networks", "--networks", &[Kind::Traceroute]),
     ("reflector_key", "--reflector-key", &[Kind::Reflect]),

@@ -77,6 +77,7 @@ impl ProbeCommand {
             origins: self.options.origins()?,
             format: self.options.format,
             printed: self.printed.clone(),
+            asked: Some(self.options.asked(&plan.targets)),
             case: None,
             ticket: None,
             capture: self.options.capture.is_some(),
@@ -103,7 +104,7 @@ impl ProbeCommand {
     }
 
     /// A plan of one required check.
-    fn plan(&self) -> Result<Plan, Stop> {
+    pub(super) fn plan(&self) -> Result<Plan, Stop> {
         let next = || format!("netsonde probe {} --help lists what it takes", self.kind.name());
         let mut parameters = self.parameters.clone();
         if self.live.is_some() {
@@ -132,7 +133,9 @@ impl ProbeCommand {
             question: self.kind.summary().to_owned(),
             targets: target.into_iter().collect(),
             repeated: Vec::new(),
+            proxies: Vec::new(),
             budget,
+            bytes: None,
             checks: vec![check],
         })
     }
@@ -369,6 +372,20 @@ mod tests {
     }
 
     #[test]
+    fn a_link_local_address_keeps_its_link_for_every_kind_that_names_a_host() {
+        for (arguments, parameter, value) in [
+            (&["icmp", "fe80::1%eth0"][..], "host", "fe80::1%eth0"),
+            (&["traceroute", "fe80::1%eth0"], "host", "fe80::1%eth0"),
+            (&["tcp", "[fe80::1%eth0]:443"], "host", "fe80::1%eth0"),
+            (&["tls", "[fe80::1%25eth0]:443"], "host", "fe80::1%eth0"),
+            (&["http", "http://[fe80::1%eth0]:8080/a"], "url", "http://[fe80::1%25eth0]:8080/a"),
+        ] {
+            let plan = parse(arguments).unwrap().plan().unwrap_or_else(|stop| panic!("{arguments:?}: {stop:?}"));
+            assert_eq!(plan.checks[0].params.to_value()[parameter], value, "{arguments:?}");
+        }
+    }
+
+    #[test]
     fn what_is_no_target_ends_before_anything_is_measured() {
         let wrong: [(&[&str], &str); 9] = [
             (&["tcp", "db.example"], "port"),
@@ -378,7 +395,7 @@ mod tests {
             (&["http", "ftp://x"], "scheme"),
             (&["http", "http://0x7f000001/"], "IPv4"),
             (&["icmp", "db.example:5432"], "port"),
-            (&["traceroute", "fe80::1%eth0"], "zones"),
+            (&["traceroute", "2001:db8::1%eth0"], "only link-local"),
             (&["dns", "https://shop.example/"], "URL"),
         ];
         for (arguments, words) in wrong {

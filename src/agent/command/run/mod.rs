@@ -23,6 +23,7 @@ use clap::Args;
 use closing::Closing;
 use ed25519_dalek::SigningKey;
 use netsonde_contract::bundle::Consent;
+use netsonde_contract::document::Asked;
 use netsonde_contract::id::CaseId;
 use netsonde_contract::kind::dns::parse_server;
 use netsonde_contract::redaction::Level;
@@ -67,7 +68,7 @@ pub(super) struct RunCommand {
     #[arg(long, help_heading = "Measuring")]
     no_follow_up: bool,
     #[command(flatten)]
-    measuring: MeasuringOptions,
+    pub(super) measuring: MeasuringOptions,
     /// The support case that this belongs to; a ticket names its own.
     #[arg(long, value_name = "ID", value_parser = parse_case, conflicts_with = "ticket", help_heading = "Bundle")]
     case: Option<CaseId>,
@@ -133,7 +134,7 @@ impl RunCommand {
         let origins = self.measuring.origins()?;
         self.check_out()?;
         let kept = self.open_state(ticket.is_none())?;
-        let settings = self.settings(trust, origins, ticket.as_ref(), self.printed(&kept)?);
+        let settings = self.settings(trust, origins, ticket.as_ref(), self.printed(&kept)?, &plan);
         let Some(ticket) = &ticket else {
             return super::block_on(self.run(&plan, &settings, None, Sending::No, kept));
         };
@@ -148,7 +149,19 @@ impl RunCommand {
         done
     }
 
-    fn settings(&self, trust: Arc<Trust>, origins: Origins, ticket: Option<&Ticket>, printed: Printed) -> Settings {
+    /// What whoever repeats the run has to ask beside the set and its targets.
+    pub(super) fn asked(&self, ticket: Option<&Ticket>, plan: &Plan) -> Asked {
+        let given = || self.param.iter().cloned().collect();
+        Asked {
+            parameters: ticket.map_or_else(given, |ticket| ticket.parameters.clone()),
+            expect_status: self.expect_status.clone(),
+            resolvers: self.resolver.clone(),
+            no_follow_up: self.no_follow_up,
+            ..self.measuring.asked(&plan.targets)
+        }
+    }
+
+    fn settings(&self, trust: Arc<Trust>, origins: Origins, ticket: Option<&Ticket>, printed: Printed, plan: &Plan) -> Settings {
         Settings {
             trust,
             proxy: self.measuring.proxy(),
@@ -158,6 +171,7 @@ impl RunCommand {
             case: ticket.map(|ticket| ticket.case.clone()).or(self.case.clone()),
             ticket: ticket.map(|ticket| ticket.id.clone()),
             capture: self.measuring.capture.is_some(),
+            asked: Some(self.asked(ticket, plan)),
             follow_up: !self.no_follow_up,
             bounds: Bounds::PERSON,
             watcher: None,
@@ -289,7 +303,7 @@ impl RunCommand {
         Ok(if will_upload { Sending::Agreed(Consent::Prompt) } else { Sending::No })
     }
 
-    fn plan(&self, ticket: Option<&Ticket>) -> Result<Plan, Stop> {
+    pub(super) fn plan(&self, ticket: Option<&Ticket>) -> Result<Plan, Stop> {
         let set = match ticket {
             Some(ticket) => ticket::probe_set(ticket)?,
             None => super::sets::load(self.set.as_deref().ok_or_else(super::sets::none_given)?)?,
@@ -305,7 +319,7 @@ impl RunCommand {
             expect_status: self.expect_status.clone(),
             resolvers: self.resolver.clone(),
         };
-        let mut plan = set.plan(&request).map_err(|error| refuse(&set, &error))?;
+        let mut plan = set.plan(&request).map_err(|error| refuse(self.set.as_deref(), &set, &error))?;
         for target in &plan.repeated {
             terminal::say(&format!("netsonde: {target} was given more than once; it is measured once"));
         }
@@ -351,8 +365,9 @@ fn agreement(will_upload: bool, upload: bool, yes: bool, can_ask: bool) -> Optio
     }
 }
 
-fn refuse(set: &ProbeSet, error: &netsonde_contract::set::PlanError) -> Stop {
-    Stop::usage(error.to_string()).next(format!("netsonde sets show {} tells what the set wants", set.name))
+/// `given` is what the set was named by; a ticket names none but those that are built in.
+fn refuse(given: Option<&str>, set: &ProbeSet, error: &netsonde_contract::set::PlanError) -> Stop {
+    Stop::usage(error.to_string()).next(super::sets::wanted_by(given.unwrap_or(&set.name), set))
 }
 
 fn parse_parameter(text: &str) -> Result<(String, String), String> {

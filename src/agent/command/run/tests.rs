@@ -66,6 +66,11 @@ fn what_is_mistyped_is_refused_before_anything_is_sent() {
     }
     let stop = parse(&["web", "--target", "ftp://x"]).unwrap().plan(None).unwrap_err();
     assert!(stop.message.contains("scheme") && stop.next.unwrap().contains("sets show web"));
+    let folder = tempfile::tempdir().unwrap();
+    let file = folder.path().join("mine.toml").display().to_string();
+    std::fs::write(&file, netsonde_contract::set::find_built_in("web").unwrap().text).unwrap();
+    let next = parse(&[&file, "--target", "ftp://x"]).unwrap().plan(None).unwrap_err().next.unwrap();
+    assert!(next.starts_with(&file) && !next.contains("sets show"), "a file is no built-in set: {next}");
     assert_eq!(parse(&["web", "--upload", "--target", "x"]).unwrap().execute().unwrap_err().exit, exit::USAGE);
     assert!(parse(&["web", "--out", "/nowhere/b.tar.gz"]).unwrap().check_out().is_err());
 }

@@ -68,7 +68,7 @@ impl WatchCommand {
             Level::Strict => self.run.open_state(true)?,
             _ => Place { state: None, key: None },
         };
-        let settings = self.run.settings(trust, origins, None, self.run.printed(&kept)?);
+        let settings = self.run.settings(trust, origins, None, self.run.printed(&kept)?, &plan);
         crate::command::block_on(self.watch(&plan, settings))
     }
 

@@ -2,7 +2,7 @@
 mod running;
 
 use super::state_option::StateOption;
-use crate::rounds::plan;
+use crate::rounds::{self, plan};
 use crate::schedule::{Reading, Scheduler};
 use crate::state::StateDirectory;
 use crate::stop::Stop;
@@ -92,6 +92,13 @@ impl Files {
     fn load(&self) -> Result<AgentConfig, Stop> {
         agent_file::load(&self.path())
     }
+
+    /// What the file has, and what engineers signed; the file may be missing where there is some of the latter.
+    fn load_all(&self, state: Option<&StateDirectory>) -> Result<AgentConfig, Stop> {
+        let signed = state.map(rounds::signed).unwrap_or_default();
+        let file = if signed.is_empty() { self.load()? } else { agent_file::load_if_there(&self.path())?.unwrap_or_default() };
+        Ok(rounds::together(&file, &signed))
+    }
 }
 
 /// The schedules as they stand on disk. Places in the splay hang on the agent's key; where there is none yet, on no key at all.
@@ -113,8 +120,8 @@ fn unreadable(state: &StateDirectory, error: &std::io::Error) -> Stop {
 }
 
 fn list(files: &Files) -> Result<u8, Stop> {
-    let config = files.load()?;
     let state = StateDirectory::existing(files.state.path());
+    let config = files.load_all(state.as_ref())?;
     let now = Reading::now();
     let scheduler = scheduler(&config, state.as_ref(), &now)?;
     let mut text = String::new();
@@ -160,8 +167,8 @@ fn when(schedule: &Schedule) -> String {
 }
 
 fn next(name: Option<&str>, count: u32, files: &Files) -> Result<u8, Stop> {
-    let config = files.load()?;
     let state = StateDirectory::existing(files.state.path());
+    let config = files.load_all(state.as_ref())?;
     let now = Reading::now();
     let scheduler = scheduler(&config, state.as_ref(), &now)?;
     if let Some(name) = name {

@@ -1,11 +1,11 @@
 use super::audit::{self, Deed};
-use super::{Sqlite, column};
+use super::{Sqlite, column, orders};
 use crate::store::{AgentRow, Enrolled, EnrolmentRow, LinkDigest, LinkShown, ShownLink};
 use jiff::Timestamp;
 use netsonde_contract::api::fleet::{CheckIn, Labels, TrustDocuments};
 use netsonde_contract::bundle::key_id;
 use netsonde_contract::enrolment::CodeProofKey;
-use netsonde_contract::id::{AgentId, TicketId};
+use netsonde_contract::id::{AgentId, OrderId, TicketId};
 use sqlx::sqlite::SqliteRow;
 use sqlx::{Row, SqliteConnection};
 
@@ -188,10 +188,8 @@ pub(super) async fn check_in(
         }
         None => None,
         Some(_) => {
-            sqlx::query("UPDATE agents SET cloned = 1 WHERE id = ?").bind(agent.as_str()).execute(&mut *transaction).await?;
             let detail = format!("a link that was superseded, instance {}", check_in.instance);
-            let deed = Deed { actor: "backend", action: "agent.cloned", subject: agent.as_str(), detail: &detail };
-            audit::append(&mut transaction, now, deed).await?;
+            shared(&mut transaction, agent, &detail, now).await?;
             transaction.commit().await?;
             return Ok(LinkShown::Superseded);
         }
@@ -225,7 +223,8 @@ pub(super) async fn set_labels(store: &Sqlite, agent: &AgentId, labels: &Labels,
     Ok(changed > 0)
 }
 
-pub(super) async fn revoke(store: &Sqlite, agent: &AgentId, now: Timestamp) -> sqlx::Result<bool> {
+/// Ends an enrolment, and with it everything that the agent was given to do. None where nobody knows the agent; else who has new work by it.
+pub(super) async fn revoke(store: &Sqlite, agent: &AgentId, now: Timestamp) -> sqlx::Result<Option<Vec<AgentId>>> {
     let mut transaction = store.begin().await?;
     let revoked: Option<bool> = sqlx::query_scalar("SELECT revoked FROM agents WHERE id = ?")
         .bind(agent.as_str())
@@ -236,8 +235,41 @@ pub(super) async fn revoke(store: &Sqlite, agent: &AgentId, now: Timestamp) -> s
         let deed = Deed { actor: "desk", action: "agent.revoked", subject: agent.as_str(), detail: "" };
         audit::append(&mut transaction, now, deed).await?;
     }
+    let woken = if revoked == Some(false) { end_deliveries(&mut transaction, agent, now).await? } else { Vec::new() };
     transaction.commit().await?;
-    Ok(revoked.is_some())
+    Ok(revoked.map(|_| woken))
+}
+
+/// The agent is heard no more, so that it would never say itself what became of its orders.
+async fn end_deliveries(connection: &mut SqliteConnection, agent: &AgentId, now: Timestamp) -> sqlx::Result<Vec<AgentId>> {
+    let ended: Vec<String> = sqlx::query_scalar(
+        "UPDATE deliveries SET state = 'cancelled', changed = ?2, code = 'agent_revoked', detail = 'the agent''s enrolment was ended'
+         WHERE agent_id = ?1 AND state IN ('queued', 'delivered', 'asked', 'accepted', 'running') RETURNING order_id",
+    )
+    .bind(agent.as_str())
+    .bind(now.as_microsecond())
+    .fetch_all(&mut *connection)
+    .await?;
+    let actor = format!("agent {agent}");
+    let deed = |order| (now, Deed { actor: &actor, action: "delivery.cancelled", subject: order, detail: "agent_revoked" });
+    audit::append_all(&mut *connection, ended.iter().map(|order| deed(order.as_str()))).await?;
+    let mut woken = Vec::new();
+    for order in ended {
+        woken.extend(orders::advance(connection, &OrderId::new(order), now).await?);
+    }
+    Ok(woken)
+}
+
+pub(super) async fn share(store: &Sqlite, agent: &AgentId, detail: &str, now: Timestamp) -> sqlx::Result<()> {
+    let mut transaction = store.begin().await?;
+    shared(&mut transaction, agent, detail, now).await?;
+    transaction.commit().await
+}
+
+async fn shared(connection: &mut SqliteConnection, agent: &AgentId, detail: &str, now: Timestamp) -> sqlx::Result<()> {
+    sqlx::query("UPDATE agents SET cloned = 1 WHERE id = ?").bind(agent.as_str()).execute(&mut *connection).await?;
+    let deed = Deed { actor: "backend", action: "agent.cloned", subject: agent.as_str(), detail };
+    audit::append(connection, now, deed).await
 }
 
 pub(super) async fn settle(store: &Sqlite, agent: &AgentId, now: Timestamp) -> sqlx::Result<bool> {

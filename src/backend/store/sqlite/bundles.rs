@@ -2,6 +2,7 @@ use super::audit::{self, Deed};
 use super::{Sqlite, column, orders};
 use crate::store::{Accepted, BundleRow, Origin};
 use netsonde_contract::id::{AgentId, BundleId, CaseId, OrderId, TicketId};
+use netsonde_contract::order::AGENT_SILENT;
 use sqlx::sqlite::SqliteRow;
 use sqlx::{Row, SqliteConnection};
 
@@ -99,14 +100,18 @@ async fn fill_delivery(
 ) -> sqlx::Result<bool> {
     let filled = sqlx::query(
         "UPDATE deliveries SET bundle_id = ?3,
-             changed = CASE WHEN state IN ('queued', 'delivered', 'asked', 'accepted', 'running') THEN ?4 ELSE changed END,
-             state = CASE WHEN state IN ('queued', 'delivered', 'asked', 'accepted', 'running') THEN 'uploaded' ELSE state END
+             changed = CASE WHEN state IN ('queued', 'delivered', 'asked', 'accepted', 'running') OR code = ?5 THEN ?4 ELSE changed END,
+             state = CASE WHEN state IN ('queued', 'delivered', 'asked', 'accepted', 'running') OR code = ?5 THEN 'uploaded' ELSE state END,
+             detail = CASE WHEN code = ?5 THEN NULL ELSE detail END,
+             code = CASE WHEN code = ?5 THEN NULL ELSE code END
          WHERE order_id = ?1 AND agent_id = ?2 AND bundle_id IS NULL",
     )
     .bind(order.as_str())
     .bind(agent.as_str())
     .bind(bundle.id.as_str())
     .bind(bundle.received.as_microsecond())
+    // Only the backend has said so, and was wrong.
+    .bind(AGENT_SILENT)
     .execute(&mut *connection)
     .await?;
     // The bundle has all of it.

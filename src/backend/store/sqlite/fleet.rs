@@ -51,8 +51,12 @@ impl FleetStore for Sqlite {
         doing!("label an agent", agents::set_labels(self, agent, labels, now))
     }
 
-    async fn revoke_agent(&self, agent: &AgentId, now: Timestamp) -> Result<bool, StoreError> {
+    async fn revoke_agent(&self, agent: &AgentId, now: Timestamp) -> Result<Option<Vec<AgentId>>, StoreError> {
         doing!("revoke an agent", agents::revoke(self, agent, now))
+    }
+
+    async fn share_agent(&self, agent: &AgentId, detail: &str, now: Timestamp) -> Result<(), StoreError> {
+        doing!("note that two machines share an agent's identity", agents::share(self, agent, detail, now))
     }
 
     async fn settle_agent(&self, agent: &AgentId, now: Timestamp) -> Result<bool, StoreError> {
@@ -85,6 +89,10 @@ impl FleetStore for Sqlite {
 
     async fn orders(&self, case: Option<&CaseId>, count: u32) -> Result<Vec<OrderRow>, StoreError> {
         doing!("list orders", orders::list(self, case, count))
+    }
+
+    async fn open_orders(&self, count: u32) -> Result<Vec<OrderRow>, StoreError> {
+        doing!("list open orders", orders::open(self, count))
     }
 
     async fn order_states(&self, id: &OrderId) -> Result<BTreeMap<String, u32>, StoreError> {

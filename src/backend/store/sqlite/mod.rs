@@ -23,6 +23,7 @@ mod notes;
 mod orders;
 mod sessions;
 mod settings;
+mod silent;
 mod states;
 mod tickets;
 mod uploads;
@@ -144,6 +145,7 @@ fn migrations() -> Vec<Migration> {
         change(2, "summary", include_str!("migrations/2-summary.sql")),
         change(3, "fleet", include_str!("migrations/3-fleet.sql")),
         change(4, "health", include_str!("migrations/4-health.sql")),
+        change(5, "measured", include_str!("migrations/5-measured.sql")),
     ]
 }
 
@@ -330,7 +332,7 @@ mod tests {
         assert_eq!(reading.setting(Setting::Place).await.unwrap().as_deref(), Some("here"));
         assert!(reading.set(Setting::Place, "there").await.is_err());
         drop(reading);
-        sqlx::query("UPDATE _sqlx_migrations SET version = 99 WHERE version = 4").execute(&store.writer).await.unwrap();
+        sqlx::query("UPDATE _sqlx_migrations SET version = 99 WHERE version = 5").execute(&store.writer).await.unwrap();
         let refused = Sqlite::open_to_read(&file).await.err().unwrap();
         assert!(matches!(refused, StoreError::OtherVersion { found: 99, .. }), "{refused}");
     }
@@ -340,7 +342,7 @@ mod tests {
         let folder = tempfile::tempdir().unwrap();
         let options = SqliteConnectOptions::new().filename(folder.path().join("old.db")).create_if_missing(true);
         let old = SqlitePoolOptions::new().max_connections(1).connect_with(options).await.unwrap();
-        let [first, second, third, fourth]: [Migration; 4] = migrations().try_into().unwrap();
+        let [first, later @ ..]: [Migration; 5] = migrations().try_into().unwrap();
         sqlx::raw_sql(first.sql).execute(&old).await.unwrap();
         let backend = r#"{"state":"explained","findings":[{"cause":"tcp.refused"},{"cause":"x"}]}"#;
         let fill = "INSERT INTO cases VALUES ('c', 1, 1);
@@ -351,9 +353,9 @@ mod tests {
             let query = if statement.contains('?') { query.bind(backend) } else { query };
             query.execute(&old).await.unwrap();
         }
-        sqlx::raw_sql(second.sql).execute(&old).await.unwrap();
-        sqlx::raw_sql(third.sql).execute(&old).await.unwrap();
-        sqlx::raw_sql(fourth.sql).execute(&old).await.unwrap();
+        for change in later {
+            sqlx::raw_sql(change.sql).execute(&old).await.unwrap();
+        }
         let summary: (String, String) = sqlx::query_as("SELECT state, cause FROM bundles").fetch_one(&old).await.unwrap();
         assert_eq!(summary, ("explained".to_owned(), "tcp.refused".to_owned()));
         let ticket: String = sqlx::query_scalar("SELECT ticket_id FROM bundles").fetch_one(&old).await.unwrap();

@@ -2,7 +2,7 @@
 
 use super::audit::{self, Deed};
 use super::states::{self, Told};
-use super::{Sqlite, column, orders};
+use super::{Sqlite, column, orders, silent};
 use crate::clock::earlier;
 use crate::store::{DraftRow, Note, Noted, Reported};
 use jiff::Timestamp;
@@ -144,6 +144,7 @@ pub(super) async fn sweep(store: &Sqlite, now: Timestamp) -> sqlx::Result<()> {
         .execute(&mut *transaction)
         .await?;
     orders::sweep(&mut transaction, now).await?;
+    silent::end(&mut transaction, now).await?;
     transaction.commit().await
 }
 

@@ -201,6 +201,19 @@ pub(super) async fn list(store: &Sqlite, case: Option<&CaseId>, count: u32) -> s
     rows.iter().map(read).collect()
 }
 
+pub(super) async fn open(store: &Sqlite, count: u32) -> sqlx::Result<Vec<OrderRow>> {
+    let open: Vec<&str> = DeliveryState::ALL.iter().filter(|(_, state)| !state.is_final()).map(|(name, _)| *name).collect();
+    let rows = sqlx::query(
+        "SELECT * FROM orders WHERE id IN (SELECT order_id FROM deliveries WHERE state IN (SELECT value FROM json_each(?)))
+         ORDER BY submitted DESC, id LIMIT ?",
+    )
+    .bind(column::to_json(&open)?)
+    .bind(count)
+    .fetch_all(&store.reader)
+    .await?;
+    rows.iter().map(read).collect()
+}
+
 pub(super) async fn states(store: &Sqlite, id: &OrderId) -> sqlx::Result<BTreeMap<String, u32>> {
     let states: Vec<(String, u32)> = sqlx::query_as("SELECT state, count(*) FROM deliveries WHERE order_id = ? GROUP BY state")
         .bind(id.as_str())

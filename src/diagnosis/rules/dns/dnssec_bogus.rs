@@ -18,11 +18,47 @@ pub(in crate::rules) const RULE: Rule = Rule {
 const VERIFIED: f64 = 0.98;
 /// The server's own behaviour alone.
 const UNVERIFIED: f64 = 0.9;
+/// netsonde finds the fault alone, and a server vouches for the very records.
+const VOUCHED: f64 = 0.5;
 /// netsonde finds the signatures in order: then it is the server that judges wrongly, by its clock or its trust anchor.
 const CONTRADICTED: f64 = 0.7;
 
 fn evaluate(evidence: &Evidence<'_>) -> Vec<Candidate> {
-    evidence.names().iter().filter_map(|view| bogus(evidence, view)).collect()
+    let mut candidates: Vec<Candidate> = evidence.names().iter().filter_map(|view| bogus(evidence, view)).collect();
+    let is_told = |chain: &&Seen<'_, DnssecChain>| {
+        candidates.iter().any(|candidate| candidate.place.name.as_deref().is_some_and(|name| same_name(name, &chain.name)))
+    };
+    let untold: Vec<_> = evidence.chains.iter().filter(|chain| chain.verdict == Security::Bogus && !is_told(chain)).collect();
+    candidates.extend(untold.into_iter().map(|chain| walked(evidence, chain)));
+    candidates
+}
+
+/// The walk down the delegations finds the signatures broken, and the name servers that were asked hand the records out all the same:
+/// those that validate will not.
+fn walked(evidence: &Evidence<'_>, chain: &Seen<'_, DnssecChain>) -> Candidate {
+    let vouched = evidence.names().iter().filter(|view| same_name(view.name, &chain.name)).any(|view| {
+        let lookups = view.servers.iter().flat_map(|server| &server.lookups);
+        lookups.into_iter().any(|lookup| lookup.reply.as_ref().is_some_and(|reply| reply.flags.ad))
+    });
+    let why = chain.why.as_deref().unwrap_or("the signatures do not verify");
+    let but = if vouched {
+        "; a name server that was asked says that it verified them, so that the keys that the walk was told to trust may be others than its own"
+    } else {
+        "; name servers that validate refuse the name"
+    };
+    let sentence = format!("The DNSSEC signatures of {} ({}) do not fit: {why}{but}.", chain.name, chain.record_type);
+    let (severity, confidence) = if vouched { (Severity::Notice, VOUCHED) } else { (Severity::Degraded, UNVERIFIED) };
+    Candidate::new(severity, confidence, sentence)
+        .at(Place { name: Some(chain.name.trim_end_matches('.').to_owned()), ..Place::default() })
+        .resting_on([chain.id])
+        .settled_by("the word of another name server that validates, with checking enabled and disabled (`delv NAME`)")
+        .next(
+            Who::Server,
+            format!(
+                "Have the operator of the zone of {} renew its signatures, and compare its DS record at the zone above with its keys.",
+                chain.name
+            ),
+        )
 }
 
 fn bogus(evidence: &Evidence<'_>, view: &NameView<'_>) -> Option<Candidate> {
@@ -133,6 +169,25 @@ mod tests {
     fn a_server_that_fails_either_way_is_not_validating() {
         let scene = refused_with([unchecked(rcode(SERVER, NAME, "A", 2, &[]))]);
         assert!(scene.names("dns.servfail") && !scene.names("dns.dnssec_bogus"));
+    }
+
+    #[test]
+    fn a_chain_that_only_the_walk_finds_broken_is_told_and_a_server_that_vouches_weighs_against_it() {
+        use crate::scene::with_lookup;
+        let scene = |vouches: bool| {
+            let reply = with_lookup(answer(SERVER, NAME, &["192.0.2.1"]), |lookup| {
+                if let Some(reply) = &mut lookup.reply {
+                    reply.flags.ad = vouches;
+                }
+            });
+            let chain = dnssec_chain(NAME, Security::Bogus, Some("no key of . is one that the zone above vouches for"));
+            let diagnosis = Scene::new(NAME).check(Kind::Dns, [system(NAME, &["192.0.2.1"]), reply, chain]).diagnose();
+            diagnosis.findings.into_iter().find(|finding| finding.cause == "dns.dnssec_bogus").unwrap()
+        };
+        let (alone, vouched) = (scene(false), scene(true));
+        assert_eq!((alone.severity, vouched.severity), (Severity::Degraded, Severity::Notice));
+        assert!(alone.sentence.contains("no key of .") && vouched.sentence.contains("told to trust"), "{}", vouched.sentence);
+        assert!(vouched.confidence <= 0.5 && alone.confidence > 0.8);
     }
 
     #[test]

@@ -123,8 +123,11 @@ fn loses_questions(evidence: &Evidence<'_>, view: &NameView<'_>, server: &Server
     // What nobody waited for this time is felt by others, where it is many questions for sure.
     let often = share.of >= ENOUGH && share.interval().0 > FELT_SHARE;
     let severity = severity(view).max(if often { Severity::Degraded } else { Severity::Notice });
-    // What nobody waits for is felt by nobody; and where pings of the address are lost too, the same loss is told of all packets to it.
-    if severity < Severity::Degraded || loss::share(evidence, address).is_some() {
+    // What nobody waits for is felt by nobody; and where pings of the address are lost too, or connections lose packets, the
+    // same loss is told of all packets to it.
+    let told = loss::share_of_pings(evidence, address).is_some()
+        || (severity < Severity::Problem && loss::share(evidence, address).is_some());
+    if severity < Severity::Degraded || told {
         return None;
     }
     let sentence = format!(

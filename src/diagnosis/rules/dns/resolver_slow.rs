@@ -1,11 +1,12 @@
 use crate::candidate::Candidate;
 use crate::evidence::{Evidence, NameView, Seen, ServerView};
 use crate::rule::Rule;
-use crate::threshold::{SLOW_LOOKUP_US, SLOW_RESOLVER_US};
+use crate::threshold::{FAR_ROUND_TRIP_US, SLOW_LOOKUP_US, SLOW_RESOLVER_US};
 use crate::wording::duration;
 use netsonde_contract::finding::{Place, Severity, Who};
 use netsonde_contract::id::ObservationId;
 use netsonde_contract::observation::{Lookup, LookupSource, Transport};
+use std::net::IpAddr;
 
 pub(in crate::rules) const RULE: Rule = Rule {
     settled_by: Some("a ping to the name server, which tells its distance from its own time"),
@@ -14,7 +15,7 @@ pub(in crate::rules) const RULE: Rule = Rule {
 
 /// The server's distance is known, so that the rest is its own time.
 const WITH_DISTANCE: f64 = 0.92;
-/// A slow path would look the same.
+/// A way that is as long would look the same: it is only worth a word until the distance is known.
 const WITHOUT_DISTANCE: f64 = 0.7;
 
 fn evaluate(evidence: &Evidence<'_>) -> Vec<Candidate> {
@@ -23,26 +24,39 @@ fn evaluate(evidence: &Evidence<'_>) -> Vec<Candidate> {
     each.filter_map(|(view, server)| slow(evidence, view, server)).collect()
 }
 
-fn slow(evidence: &Evidence<'_>, view: &NameView<'_>, server: &ServerView<'_>) -> Option<Candidate> {
+/// Name servers that took long for an answer and never answered anything sooner, and that nothing shows the distance of.
+pub(crate) fn unplaced(evidence: &Evidence<'_>) -> Vec<IpAddr> {
+    let names = evidence.names();
+    let is_open = |server: &&ServerView<'_>| {
+        slowest(server).is_some_and(|(took_us, lookup)| {
+            took_us.saturating_sub(far_us(evidence)) > SLOW_RESOLVER_US && distance(evidence, server, &lookup, took_us).is_none()
+        })
+    };
+    names.iter().flat_map(|view| &view.servers).filter(is_open).map(|server| server.server.ip()).collect()
+}
+
+/// The longest that an answer to the first packet took.
+fn slowest<'a>(server: &ServerView<'a>) -> Option<(u64, Seen<'a, Lookup>)> {
     // A query that was sent again was lost, which is another matter. One over a connection takes several round trips.
     let prompt = |lookup: &&Seen<'_, Lookup>| lookup.attempts <= 1 && lookup.reply.is_some() && over_udp(lookup);
-    let (took_us, lookup) = server
-        .lookups
-        .iter()
-        .filter(prompt)
-        .filter_map(|lookup| Some((lookup.took_us?, lookup)))
-        .max_by_key(|(took, _)| *took)?;
-    let distance = distance(evidence, server, lookup, took_us);
-    let own_us = took_us.saturating_sub(distance.map_or(0, |(rtt_us, _)| rtt_us));
+    let prompt = server.lookups.iter().filter(prompt);
+    prompt.filter_map(|lookup| Some((lookup.took_us?, *lookup))).max_by_key(|(took, _)| *took)
+}
+
+fn slow(evidence: &Evidence<'_>, view: &NameView<'_>, server: &ServerView<'_>) -> Option<Candidate> {
+    let (took_us, lookup) = slowest(server)?;
+    let distance = distance(evidence, server, &lookup, took_us);
+    let own_us = took_us.saturating_sub(distance.map_or(0, |(rtt_us, _)| rtt_us).max(far_us(evidence)));
     if own_us <= SLOW_RESOLVER_US {
         return None;
     }
     let felt = view.system.iter().any(|system| system.took_us.is_some_and(|took_us| took_us > SLOW_LOOKUP_US));
     let address = server.server.ip();
+    let whose = if distance.is_some() { " of its own" } else { ", itself or the way to it," };
     let sentence =
-        format!("The name server {address} answers, but took {} of its own to answer for {}.", duration(own_us), view.name);
+        format!("The name server {address} answers, but took {}{whose} to answer for {}.", duration(own_us), view.name);
     let candidate = Candidate::new(
-        if felt { Severity::Degraded } else { Severity::Notice },
+        if felt && distance.is_some() { Severity::Degraded } else { Severity::Notice },
         if distance.is_some() { WITH_DISTANCE } else { WITHOUT_DISTANCE },
         sentence,
     )
@@ -59,6 +73,13 @@ fn slow(evidence: &Evidence<'_>, view: &NameView<'_>, server: &ServerView<'_>) -
     })
 }
 
+/// Where even the target is far away, a name server that is near has to ask others as far away.
+fn far_us(evidence: &Evidence<'_>) -> u64 {
+    let of_target = evidence.addresses().into_iter().filter(|address| evidence.is_between(*address).is_none());
+    let nearest_us = of_target.filter_map(|address| evidence.distance_of(address)).map(|(rtt_us, _)| rtt_us).min();
+    nearest_us.filter(|rtt_us| *rtt_us >= FAR_ROUND_TRIP_US).unwrap_or_default()
+}
+
 fn over_udp(lookup: &Lookup) -> bool {
     matches!(lookup.source, LookupSource::Server { transport: Transport::Udp, .. })
 }
@@ -71,18 +92,18 @@ fn distance<'a>(
     slow: &Seen<'_, Lookup>,
     took_us: u64,
 ) -> Option<(u64, &'a ObservationId)> {
-    let echoes = evidence.echoes_of(server.server.ip());
-    let echoes = echoes.filter_map(|echo| Some((echo.replies.iter().map(|reply| reply.rtt_us).min()?, echo.id)));
+    let beside_names = evidence.distance_of(server.server.ip());
     let beside = evidence.beside_of(server.server);
     let all = beside.into_iter().chain(server.lookups.iter().copied()).filter(|lookup| lookup.id != slow.id);
     let lookups = all.filter(|lookup| lookup.reply.is_some() && lookup.attempts <= 1);
     let lookups = lookups.filter_map(|lookup| Some((lookup.took_us?, lookup.id))).filter(|(quick_us, _)| *quick_us < took_us / 2);
-    echoes.chain(lookups).min_by_key(|(took_us, _)| *took_us)
+    lookups.chain(beside_names).min_by_key(|(took_us, _)| *took_us)
 }
 
 #[cfg(test)]
 mod tests {
-    use crate::scene::{Scene, answer, echo, rcode, slowly, system, with_lookup};
+    use crate::follow_up::follow_ups;
+    use crate::scene::{Scene, answer, connect, echo, rcode, slowly, system, with_lookup};
     use netsonde_contract::finding::Severity;
     use netsonde_contract::kind::Kind;
     use netsonde_contract::observation::{Fact, LookupSource, Transport};
@@ -117,7 +138,11 @@ mod tests {
     fn a_server_that_is_slow_with_everything_may_be_far_away() {
         let slow = taking(rcode("10.0.0.53", NAME, "AAAA", 0, &[]), 880_000);
         let facts = [a(900_000), slow, slowly(system(NAME, &["192.0.2.1"]))];
-        assert!(Scene::new(NAME).check(Kind::Dns, facts).finds("dns.resolver_slow").confidence < 0.75);
+        let scene = Scene::new(NAME).check(Kind::Dns, facts);
+        assert_eq!(scene.is_healthy(), ["dns.resolver_slow"]);
+        assert!(scene.diagnose().findings[0].confidence < 0.75);
+        let asks: Vec<_> = follow_ups(scene.outcomes(), &scene.environment(), &scene.diagnose());
+        assert!(asks.iter().any(|ask| ask.between.contains(&"dns.resolver_slow")), "{asks:?}");
     }
 
     #[test]
@@ -125,6 +150,15 @@ mod tests {
         let facts = [a(900_000), slowly(system(NAME, &["192.0.2.1"]))];
         let scene = Scene::new(NAME).check(Kind::Dns, facts).check(Kind::Icmp, [echo("10.0.0.53", &[600_000])]);
         assert!(scene.is_healthy().is_empty());
+    }
+
+    #[test]
+    fn a_near_server_that_asks_others_over_a_satellite_is_not_slow() {
+        let facts = [a(640_000), slowly(system(NAME, &["192.0.2.1"]))];
+        let near = Scene::new(NAME).check(Kind::Dns, facts.clone()).check(Kind::Icmp, [echo("10.0.0.53", &[900])]);
+        near.finds("dns.resolver_slow");
+        let facts = Scene::new(NAME).check(Kind::Dns, facts).check(Kind::Tcp, [connect("192.0.2.1:443", 620_000, None)]);
+        assert!(facts.is_healthy().is_empty());
     }
 
     #[test]

@@ -75,6 +75,7 @@ fn unreachable(evidence: &Evidence<'_>, names: &[NameView<'_>], view: &NameView<
     let mut candidate =
         Candidate::new(severity, confidence, sentence(view, &dead, severity, alive.map(|server| server.server.ip())))
             .at(Place { resolver: Some(resolver), name: Some(view.name.to_owned()), ..Place::default() })
+            .towards(servers.iter().copied())
             .resting_on(ids.iter().copied())
             .rejecting(
                 "dns.tcp_blocked",

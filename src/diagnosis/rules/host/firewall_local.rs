@@ -23,12 +23,13 @@ const EACCES: i32 = 13;
 /// Datagrams are refused by our own filter, and connections to the same address stay silent: most likely by the same.
 const WITH_SILENT_TCP: f64 = 0.85;
 
-const ACTION: &str = "Look at the firewall rules of this machine (`nft list ruleset`, Windows Defender Firewall) for outgoing traffic to this address.";
+pub(super) const ACTION: &str = "Look at the firewall rules of this machine (`nft list ruleset`, Windows Defender Firewall) for outgoing traffic to this address.";
 
 fn evaluate(evidence: &Evidence<'_>) -> Vec<Candidate> {
     let mut candidates: Vec<Candidate> =
         evidence.addresses().into_iter().filter_map(|address| towards(evidence, address)).collect();
     candidates.extend(towards_resolver(evidence));
+    candidates.extend(super::kept_in::candidates(evidence));
     candidates
 }
 

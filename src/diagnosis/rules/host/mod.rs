@@ -6,6 +6,8 @@ pub(super) mod firewall_local;
 pub(super) mod gateway_unresolved;
 pub(super) mod hosts_file_override;
 pub(super) mod interface_errors;
+/// What this machine's own firewall drops without a word.
+mod kept_in;
 pub(super) mod link_down;
 pub(super) mod no_resolver;
 pub(super) mod no_route;

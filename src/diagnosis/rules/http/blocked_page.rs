@@ -41,6 +41,14 @@ fn evaluate(evidence: &Evidence<'_>) -> Vec<Candidate> {
     last_exchanges(evidence).iter().filter_map(blocked).collect()
 }
 
+/// A filter's mark is on the answer, sure enough to name the filter or not.
+pub(super) fn is_marked(exchange: &Exchange) -> bool {
+    let by_header = |(name, part, _, _): &(&str, &str, &str, f64)| {
+        exchange.header(name).is_some_and(|value| value.to_ascii_lowercase().contains(part))
+    };
+    exchange.block_page.is_some() || HEADERS.iter().any(by_header)
+}
+
 fn blocked(exchange: &Seen<'_, Exchange>) -> Option<Candidate> {
     let status = exchange.status.filter(|status| *status != 407 && (!exchange.expected || exchange.unmet().next().is_some()))?;
     let by_page = exchange.block_page.clone().map(|filter| (filter, NAMED, "the words of its page"));

@@ -161,6 +161,7 @@ fn candidate(evidence: &Evidence<'_>, found: &Failed<'_>) -> Candidate {
     Candidate::new(Severity::Problem, if *silent { SILENT } else { SAID }, sentence)
         .at(place)
         .about(Spot::Everything)
+        .towards(address.map(|address| address.ip()))
         .stopping()
         .resting_on([*id])
         .resting_on(setting.map(|(_, id)| id))

@@ -1,8 +1,9 @@
-use super::place;
+use super::{place, waits_for};
 use crate::candidate::Candidate;
-use crate::evidence::{Evidence, Seen, host_of};
+use crate::evidence::{Evidence, Seen, data_resent, host_of};
 use crate::rule::Rule;
-use crate::threshold::SLOW_FIRST_BYTE_US;
+use crate::rules::path::loss;
+use crate::threshold::{FAR_ROUND_TRIP_US, SLOW_FIRST_BYTE_US};
 use crate::wording::duration;
 use netsonde_contract::finding::{Severity, Who};
 use netsonde_contract::observation::Exchange;
@@ -16,16 +17,42 @@ pub(in crate::rules) const RULE: Rule = Rule {
 const CONFIDENCE: f64 = 0.85;
 /// None of many pings was lost: nothing had to be sent again that would explain the wait.
 const NOTHING_LOST: f64 = 0.92;
+/// Systems send again after 200 ms at the least, and some of that more on the ways that most have; where the first packet of the connection
+/// was lost, no round trip is known and they begin with a second (RFC 6298 section 2).
+const SENT_AGAIN_US: u64 = 300_000;
+const AFTER_A_LOST_FIRST_US: u64 = 1_000_000;
+/// So often in a row the server's own packets are lost now and then where a quarter of all is.
+const UNSEEN: u32 = 3;
+/// No program waits longer than this many doublings.
+const MOST_TIMES: u32 = 10;
 /// Pings after which no loss means little loss.
 const ENOUGH_PINGS: u32 = 20;
 
 fn evaluate(evidence: &Evidence<'_>) -> Vec<Candidate> {
     let slow = evidence.exchanges.iter().filter_map(|exchange| Some((exchange, wait_us(evidence, exchange)?)));
-    let slowest = slow.filter(|(_, (wait_us, _))| *wait_us > SLOW_FIRST_BYTE_US).max_by_key(|(_, (wait_us, _))| *wait_us);
+    let slow = slow.filter(|(exchange, (wait_us, _))| wait_us.saturating_sub(lost_us(evidence, exchange)) > SLOW_FIRST_BYTE_US);
+    let slowest = slow.max_by_key(|(_, (wait_us, _))| *wait_us);
     slowest.map(|(exchange, (wait_us, rtt_us))| candidate(evidence, exchange, wait_us, rtt_us)).into_iter().collect()
 }
 
-/// The wait for the first byte with one round trip taken off, and that round trip. An error that came late is the error's business.
+/// What packets that were lost explain of the wait: the request was sent again, or on a way that loses packets, and shows no pings, the
+/// first packets of the answer may have been.
+fn lost_us(evidence: &Evidence<'_>, exchange: &Seen<'_, Exchange>) -> u64 {
+    let state = exchange.fact.at_close.as_deref();
+    let resent = state.map_or(0, data_resent);
+    let first_too = state.is_some_and(|state| state.retransmits > resent);
+    let of_request = waited_us(resent, if first_too { AFTER_A_LOST_FIRST_US } else { SENT_AGAIN_US });
+    let address = exchange.address.map(|address| address.ip());
+    let unseen = address.is_some_and(|address| loss::share_of_connections(evidence, address).is_some());
+    of_request + if unseen { waited_us(UNSEEN, SENT_AGAIN_US) } else { 0 }
+}
+
+/// How long a sender waits that sends again so many times: each time twice as long as before (RFC 6298 section 5.5).
+fn waited_us(times: u32, first_us: u64) -> u64 {
+    first_us.saturating_mul(2_u64.saturating_pow(times.min(MOST_TIMES)).saturating_sub(1))
+}
+
+/// The wait for the first byte with the round trips that it needs taken off, and one of them. An error that came late is the error's business.
 fn wait_us(evidence: &Evidence<'_>, exchange: &Seen<'_, Exchange>) -> Option<(u64, u64)> {
     let status = exchange.status?;
     if status >= 400 && !exchange.expected {
@@ -41,23 +68,27 @@ fn wait_us(evidence: &Evidence<'_>, exchange: &Seen<'_, Exchange>) -> Option<(u6
         .filter(|attempt| attempt.connected() && attempt.address == address)
         .map(|attempt| attempt.took_us);
     let rtt_us = by_connections.chain(by_path).chain(exchange.phases.connect_us).min()?;
-    Some((first_byte_us.saturating_sub(rtt_us), rtt_us))
+    Some((first_byte_us.saturating_sub(rtt_us * waits_for(exchange)), rtt_us))
 }
 
 fn candidate(evidence: &Evidence<'_>, exchange: &Seen<'_, Exchange>, wait_us: u64, rtt_us: u64) -> Candidate {
     let host = host_of(&exchange.url);
-    let sentence = format!(
-        "{host} takes {} to begin its answer, while the network's round trip is only {}: the server is slow, and the network is not.",
-        duration(wait_us),
-        duration(rtt_us)
-    );
+    let (wait, round_trip) = (duration(wait_us), duration(rtt_us));
+    let sentence = match rtt_us < FAR_ROUND_TRIP_US {
+        true => format!(
+            "{host} takes {wait} to begin its answer, while the network's round trip is only {round_trip}: the server is slow, and the network is not."
+        ),
+        false => format!(
+            "{host} takes {wait} of its own to begin its answer, beside the round trips of {round_trip} that it needs: the server is slow, and far away as well."
+        ),
+    };
     let pings = exchange.address.map(|address| evidence.lost_calmly(address.ip())).unwrap_or_default();
     let clean = pings.of >= ENOUGH_PINGS && pings.cases == 0;
     Candidate::new(Severity::Degraded, if clean { NOTHING_LOST } else { CONFIDENCE }, sentence)
         .at(place(exchange))
         .resting_on([exchange.id])
         .resting_on(pings.ids.into_iter().filter(|_| clean))
-        .rejecting("http.slow_network", format!("The connection took {}.", duration(rtt_us)), [exchange.id])
+        .rejecting("http.slow_network", format!("The connection took {round_trip}."), [exchange.id])
         .rejecting("path.mtu_blackhole", "The answer came; in a black hole it would not.", [exchange.id])
         .next(Who::Server, format!("Look for what {host} does before it answers: database, other services, a cold start."))
 }
@@ -66,7 +97,7 @@ fn candidate(evidence: &Evidence<'_>, exchange: &Seen<'_, Exchange>, wait_us: u6
 mod tests {
     use crate::scene::{Scene, echo_series, exchange};
     use netsonde_contract::kind::Kind;
-    use netsonde_contract::observation::{Fact, Phases};
+    use netsonde_contract::observation::{Fact, Phases, TcpState};
 
     const URL: &str = "https://shop.example/";
 
@@ -93,6 +124,30 @@ mod tests {
     #[test]
     fn a_first_byte_just_within_the_limit_is_no_fault() {
         assert!(Scene::new(URL).check(Kind::Http, [timed(20_000, 770_000)]).is_healthy().is_empty());
+    }
+
+    /// A first byte after 830 ms, with so many segments that were sent again.
+    fn sent_again(first_byte_us: u64, resent: u32) -> Scene {
+        let fact = exchange(URL, |exchange| {
+            exchange.phases = Phases { connect_us: Some(300), first_byte_us: Some(first_byte_us), ..Phases::default() };
+            let bytes = 76 * u64::from(resent);
+            let (sent, resent_bytes) = (Some(76 + bytes), Some(bytes));
+            exchange.at_close = Some(Box::new(TcpState {
+                retransmits: resent,
+                mss_bytes: 1_448,
+                bytes_sent: sent,
+                bytes_resent: resent_bytes,
+                ..TcpState::default()
+            }));
+        });
+        Scene::new(URL).check(Kind::Http, [fact])
+    }
+
+    #[test]
+    fn a_request_that_had_to_be_sent_again_explains_the_wait() {
+        assert!(!sent_again(830_000, 3).names("http.slow_server"));
+        assert!(sent_again(830_000, 0).names("http.slow_server"));
+        assert!(sent_again(5_000_000, 1).names("http.slow_server"), "one of them explains no five seconds");
     }
 
     #[test]

@@ -1,4 +1,4 @@
-use super::{last_exchanges, place};
+use super::{last_exchanges, place, slow_line};
 use crate::candidate::Candidate;
 use crate::evidence::{Evidence, Seen, host_of};
 use crate::rule::Rule;
@@ -34,7 +34,7 @@ fn slow(evidence: &Evidence<'_>, exchange: &Seen<'_, Exchange>) -> Option<Candid
     if body_us < SLOW_BODY_US || body_us < expected_us * 4 || first_byte_us.saturating_sub(rtt_us) > SLOW_FIRST_BYTE_US {
         return None;
     }
-    if loss::share(evidence, address.ip()).is_some() {
+    if loss::share(evidence, address.ip()).is_some() || slow_line::of(evidence, exchange).is_some() {
         return None;
     }
     let bytes = exchange.body_bytes;

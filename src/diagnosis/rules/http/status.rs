@@ -1,11 +1,12 @@
 //! Responses with an error status that was not expected: 5xx of the server, 4xx for the request.
 
-use super::{last_exchanges, place};
+use super::{blocked_page, last_exchanges, place};
 use crate::candidate::Candidate;
 use crate::evidence::{Evidence, Seen, host_of};
 use crate::rule::Rule;
 use crate::spot::Spot;
 use netsonde_contract::finding::{Severity, Who};
+use netsonde_contract::id::ObservationId;
 use netsonde_contract::observation::{Exchange, ExchangePurpose};
 
 pub(in crate::rules) const SERVER_ERROR_RULE: Rule = Rule {
@@ -52,6 +53,7 @@ fn known_server_down(exchange: &Seen<'_, Exchange>) -> Option<Candidate> {
     Some(
         candidate
             .rejecting("http.proxy_upstream_failed", "No proxy stood between.", direct)
+            .rejecting("http.blocked_page", "Neither its headers nor its page are known as a filter's.", no_filter(exchange))
             .next(Who::Customer, format!("Take another URL whose answer is known, or look at the log of {host}.")),
     )
 }
@@ -76,6 +78,7 @@ fn of_server_errors(evidence: &Evidence<'_>) -> Vec<Candidate> {
         let direct = exchange.proxy.is_none().then_some(exchange.id);
         let candidate = candidate
             .rejecting("http.proxy_upstream_failed", "No proxy stood between.", direct)
+            .rejecting("http.blocked_page", "Neither its headers nor its page are known as a filter's.", no_filter(&exchange))
             .next(Who::Server, format!("Look at the log of {host} for this request, at the time of the run."));
         Some(candidate)
     };
@@ -128,6 +131,11 @@ fn with_status(exchange: &Seen<'_, Exchange>, range: std::ops::Range<u16>) -> Op
         .about(Spot::Url(exchange.url.clone()))
         .resting_on([exchange.id]);
     Some((status, candidate))
+}
+
+/// The answer came from the server itself, and bears no mark of a filter.
+fn no_filter<'a>(exchange: &Seen<'a, Exchange>) -> Option<&'a ObservationId> {
+    (exchange.proxy.is_none() && !blocked_page::is_marked(exchange)).then_some(exchange.id)
 }
 
 /// Who made the answer, as far as its headers tell.

@@ -1,12 +1,13 @@
 use crate::candidate::Candidate;
-use crate::evidence::{Endpoint, Evidence, IcmpSeen};
+use crate::evidence::{Endpoint, Evidence, IcmpSeen, Seen};
 use crate::rule::Rule;
 use crate::spot::Spot;
-use crate::wording::named;
+use crate::wording::{list, named};
 use netsonde_contract::failure::{IcmpError, IcmpMeaning};
 use netsonde_contract::finding::{Place, Severity, Who};
 use netsonde_contract::id::ObservationId;
-use std::net::IpAddr;
+use netsonde_contract::observation::PortSweep;
+use std::net::{IpAddr, SocketAddr};
 
 pub(in crate::rules) const RULE: Rule = Rule {
     settled_by: Some("a trace with TCP packets to the same port"),
@@ -21,13 +22,19 @@ const ANSWERED_OTHERS: f64 = 0.8;
 fn evaluate(evidence: &Evidence<'_>) -> Vec<Candidate> {
     let connections = evidence.endpoints();
     let mut candidates: Vec<Candidate> = connections.iter().filter_map(|endpoint| of_connection(evidence, endpoint)).collect();
+    candidates.extend(evidence.broken_off().into_iter().filter_map(|server| of_server(evidence, server)));
     candidates.extend(evidence.addresses().into_iter().filter_map(|address| of_address(evidence, address)));
+    candidates.extend(evidence.port_sweeps.iter().filter_map(|sweep| of_sweep(evidence, sweep)));
     candidates
 }
 
-/// A filter's reject in answer to a SYN. A closed port answers with a reset, never with port unreachable (RFC 9293 section 3.10.7.1).
+/// The error is a filter's reject of a SYN. A closed port answers with a reset, never with port unreachable (RFC 9293 section 3.10.7.1).
+fn rejects(meaning: IcmpMeaning) -> bool {
+    matches!(meaning, IcmpMeaning::AdministrativelyProhibited | IcmpMeaning::PortUnreachable)
+}
+
+/// A filter's reject in answer to a SYN.
 fn of_connection(evidence: &Evidence<'_>, endpoint: &Endpoint<'_>) -> Option<Candidate> {
-    let rejects = |meaning| matches!(meaning, IcmpMeaning::AdministrativelyProhibited | IcmpMeaning::PortUnreachable);
     let rejected = endpoint.attempts.iter().filter(|attempt| attempt.icmp_meaning().is_some_and(rejects));
     let errors: Vec<(&IcmpError, &ObservationId)> =
         rejected.filter_map(|attempt| Some((attempt.failure?.icmp.as_ref()?, attempt.id))).collect();
@@ -60,6 +67,74 @@ fn of_connection(evidence: &Evidence<'_>, endpoint: &Endpoint<'_>) -> Option<Can
     .next(Who::Network, format!("Ask whoever runs {} to allow TCP port {port} to {address} from this machine.", error.offender));
     // Where nothing else of the address answers either, the filter is what silences it.
     Some(if evidence.answered(address).is_empty() { candidate.about(Spot::Address(address)) } else { candidate })
+}
+
+/// A further target of which no port is open, and a filter answered for it. An address that a connection went to by itself is
+/// [`of_connection`]'s.
+fn of_sweep(evidence: &Evidence<'_>, sweep: &Seen<'_, PortSweep>) -> Option<Candidate> {
+    let address = sweep.address;
+    if evidence.tried_tcp(address) || sweep.fact.ports.iter().any(|state| state.failure.is_none()) {
+        return None;
+    }
+    let errors = sweep.fact.ports.iter().filter_map(|state| Some((state.port, state.failure.as_ref()?.icmp.as_ref()?)));
+    let errors: Vec<(u16, &IcmpError)> = errors.filter(|(_, error)| rejects(error.meaning())).collect();
+    let (port, error) = *errors.first()?;
+    if evidence.is_own(error.offender) {
+        return None;
+    }
+    let ports: Vec<u16> = errors.iter().map(|(port, _)| *port).collect();
+    let ports = format!("{} {}", if ports.len() == 1 { "port" } else { "ports" }, list(&ports));
+    let sentence = format!(
+        "{} forbids connections to {} on {ports}: it answers them with \"{}\".",
+        filter(evidence, address, error.offender),
+        named(&sweep.fact.host, address),
+        error.words()
+    );
+    let candidate = Candidate::new(evidence.severity_at(address), ANSWERED_SYN, sentence)
+        .at(Place {
+            hop: evidence.hop_of_offender(address, error.offender),
+            address: Some(error.offender),
+            port: Some(port),
+            ..Place::default()
+        })
+        .about(Spot::Address(address))
+        .stopping()
+        .resting_on([sweep.id])
+        .rejecting("tcp.filtered", "The filter does not drop silently: it says that it forbids.", [sweep.id])
+        .rejecting("tcp.refused", "An ICMP error answered, and not a reset of the target.", [sweep.id])
+        .next(Who::Network, format!("Ask whoever runs {} to allow TCP {ports} to {address} from this machine.", error.offender));
+    Some(candidate)
+}
+
+/// A filter's word in answer to the very packets that a name server or a proxy was sent, whatever else its machine answers.
+fn of_server(evidence: &Evidence<'_>, server: SocketAddr) -> Option<Candidate> {
+    let address = server.ip();
+    let mut errors = evidence.icmp_errors(address, IcmpMeaning::AdministrativelyProhibited);
+    errors.retain(|seen| !evidence.is_own(seen.error.offender) && seen.ttl.is_none());
+    let first = errors.first()?;
+    let ids: Vec<&ObservationId> = errors.iter().map(|seen: &IcmpSeen<'_>| seen.id).collect();
+    let offender = first.error.offender;
+    let sentence = format!(
+        "{} forbids traffic to {} on port {}: it answers with \"{}\".",
+        filter(evidence, address, offender),
+        named(&evidence.host_at(address), address),
+        server.port(),
+        first.error.words()
+    );
+    let candidate = Candidate::new(evidence.severity_at(address), ANSWERED_SYN, sentence)
+        .at(Place {
+            hop: evidence.hop_of_error(address, first),
+            address: Some(offender),
+            port: Some(server.port()),
+            ..Place::default()
+        })
+        .about(Spot::Endpoint(server))
+        .stopping()
+        .resting_on(ids.iter().copied())
+        .rejecting("tcp.filtered", "The filter does not drop silently: it says that it forbids.", ids.iter().copied())
+        .rejecting("tcp.refused", "An ICMP error of a filter answered.", ids)
+        .next(Who::Network, format!("Ask whoever runs {offender} to allow port {} of {address} to this machine.", server.port()));
+    Some(candidate)
 }
 
 /// Nothing of the address answers, and a filter on the way says of other packets that it forbids them.
@@ -103,8 +178,9 @@ fn filter(evidence: &Evidence<'_>, address: IpAddr, offender: IpAddr) -> String 
 #[cfg(test)]
 mod tests {
     use crate::scene::{Scene, connected, echo, echo_error, icmp, icmp_ended, silent, trace};
-    use netsonde_contract::failure::FailureCode;
+    use netsonde_contract::failure::{Failure, FailureCode, Step};
     use netsonde_contract::kind::Kind;
+    use netsonde_contract::observation::Fact;
 
     fn rejected(offender: &str, code: u8) -> Scene {
         let error = icmp(offender, 3, code);
@@ -141,6 +217,36 @@ mod tests {
         let scene = Scene::new("shop.example").check(Kind::Tcp, [silent("192.0.2.1:443")]);
         let finding = scene.check(Kind::Icmp, [echo_error("192.0.2.1", icmp("10.0.3.1", 3, 13))]).finds("path.admin_prohibited");
         assert!(finding.confidence < 0.9 && finding.settled_by.is_some());
+    }
+
+    /// What a sweep found at a further target: each port with the ICMP error that answered it, or a reset where there is none.
+    fn swept(address: &str, ports: &[(u16, Option<netsonde_contract::failure::IcmpError>)]) -> Fact {
+        let state = |(port, icmp): &(u16, Option<netsonde_contract::failure::IcmpError>)| {
+            let failure = Failure { icmp: icmp.clone(), ..crate::scene::failure(FailureCode::Refused, Step::Connect) };
+            serde_json::json!({"port": port, "took_us": 900, "failure": failure})
+        };
+        let ports: Vec<_> = ports.iter().map(state).collect();
+        serde_json::from_value(serde_json::json!({
+            "fact": "port_sweep", "host": address, "address": address, "asked": ports.len(), "ports": ports, "took_us": 1_000,
+        }))
+        .unwrap()
+    }
+
+    #[test]
+    fn a_sweeps_further_target_that_a_filter_answers_for_is_explained() {
+        let reject = || Some(icmp("10.0.3.1", 3, 13));
+        let scene = Scene::new("shop.example")
+            .check(Kind::Tcp, [connected("192.0.2.1:443"), swept("192.0.2.7", &[(443, reject()), (8443, reject())])]);
+        let finding = scene.finds("path.admin_prohibited");
+        assert!(finding.sentence.contains("192.0.2.7 on ports 443 and 8443"), "{}", finding.sentence);
+        assert_eq!(finding.place.address, Some("10.0.3.1".parse().unwrap()));
+        assert!(scene.diagnose().unexplained.is_empty());
+    }
+
+    #[test]
+    fn a_sweeps_further_target_that_refuses_by_a_reset_is_forbidden_by_nobody() {
+        let scene = Scene::new("shop.example").check(Kind::Tcp, [connected("192.0.2.1:443"), swept("192.0.2.7", &[(443, None)])]);
+        assert!(scene.diagnose().findings.iter().all(|finding| finding.cause != "path.admin_prohibited"));
     }
 
     #[test]

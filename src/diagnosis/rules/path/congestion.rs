@@ -1,11 +1,12 @@
 use super::loaded;
 use crate::candidate::Candidate;
-use crate::evidence::{Evidence, Share};
+use crate::evidence::{Attempt, Evidence, Share};
 use crate::rule::Rule;
 use crate::spot::Spot;
 use crate::threshold::{CONGESTED_TIMES, CONGESTED_WAIT_US};
 use crate::wording::{duration, named};
 use netsonde_contract::finding::{Place, Severity, Who};
+use netsonde_contract::id::ObservationId;
 use std::net::IpAddr;
 
 pub(in crate::rules) const RULE: Rule = Rule {
@@ -18,6 +19,9 @@ const CONFIDENCE: f64 = 0.7;
 
 /// With fewer round trips their spread is chance.
 const LEAST_ROUND_TRIPS: u32 = 10;
+
+/// So many connections all find a full queue empty by no chance.
+const SEVERAL: usize = 4;
 
 /// A queue that fills and empties lets not every packet wait: the lower end of the 95 % interval of those that do is above this part.
 const LEAST_WAITING: f64 = 0.25;
@@ -59,8 +63,11 @@ pub(in crate::rules) struct Waits<'a> {
 
 /// All round trips of pings, of traces and of connections together, as one series alone has few; none where they do not wait that much.
 pub(in crate::rules) fn waits<'a>(evidence: &Evidence<'a>, address: IpAddr) -> Option<Waits<'a>> {
-    let seen = evidence.round_trips(address);
+    let mut seen = evidence.round_trips(address);
     let least_us = seen.iter().map(|(rtt_us, _)| *rtt_us).min()?;
+    // Whoever fills a line waits in its queue: that is no other traffic.
+    let own = evidence.beside_own_load();
+    seen.retain(|(_, id)| !own.contains(id));
     let does = |rtt_us: u64| rtt_us >= least_us * CONGESTED_TIMES && rtt_us - least_us >= CONGESTED_WAIT_US;
     let mut waiting = Share::default();
     let mut times = Vec::new();
@@ -75,13 +82,26 @@ pub(in crate::rules) fn waits<'a>(evidence: &Evidence<'a>, address: IpAddr) -> O
     }
     times.sort_unstable();
     let usual_us = times.get(times.len() / 2).copied()?;
+    if connections_pass_by(evidence, address, &does) {
+        return None;
+    }
     let many = waiting.of >= LEAST_ROUND_TRIPS && waiting.interval().0 > LEAST_WAITING;
     many.then_some(Waits { waiting, usual_us, least_us })
 }
 
+/// Not one of several connections waits, and everything else does: ICMP takes another way, and no packet stands in a queue behind others.
+fn connections_pass_by(evidence: &Evidence<'_>, address: IpAddr, waits: &dyn Fn(u64) -> bool) -> bool {
+    let stood = |attempt: &&Attempt<'_>| attempt.address.ip() == address && attempt.by_tcp_check && attempt.connected();
+    let connections: Vec<_> = evidence.attempts().iter().filter(stood).collect();
+    let quick = connections.iter().all(|attempt| !attempt.connected_late() && !waits(attempt.took_us));
+    let is_connection = |id: &ObservationId| connections.iter().any(|attempt| attempt.id == id);
+    let others = || evidence.round_trips(address).into_iter().filter(|(_, id)| !is_connection(id));
+    connections.len() >= SEVERAL && quick && others().next().is_some() && others().all(|(rtt_us, _)| waits(rtt_us))
+}
+
 #[cfg(test)]
 mod tests {
-    use crate::scene::{Scene, connected, echo};
+    use crate::scene::{Scene, connected, echo, exchange};
     use netsonde_contract::kind::Kind;
     use netsonde_contract::observation::Fact;
 
@@ -115,6 +135,26 @@ mod tests {
         };
         let scene = Scene::new("shop.example").check(Kind::Tcp, (0..12).map(|_| late("192.0.2.1:443")));
         assert!(!scene.check(Kind::Icmp, [echo("192.0.2.1", &[20; 4])]).names("path.congestion"));
+    }
+
+    #[test]
+    fn pings_that_take_a_slow_way_beside_quick_connections_are_in_no_queue() {
+        let scene =
+            Scene::new("shop.example").check(Kind::Tcp, (0..6).map(|_| crate::scene::connect("192.0.2.1:443", 300, None)));
+        assert!(!scene.check(Kind::Icmp, [echo("192.0.2.1", &[80_000; 20])]).names("path.congestion"));
+    }
+
+    #[test]
+    fn a_queue_that_netsonde_itself_fills_is_not_other_traffic() {
+        let page = exchange("http://192.0.2.1/", |exchange| {
+            (exchange.body_bytes, exchange.phases.body_us) = (800_000, Some(13_000_000));
+        });
+        let scene = |body| {
+            let connected = Scene::new("http://192.0.2.1/").check(Kind::Tcp, [connected("192.0.2.1:80")]);
+            connected.check(Kind::Icmp, [echo("192.0.2.1", &[440_000; 20])]).check(Kind::Http, body)
+        };
+        assert!(!scene(vec![page]).names("path.congestion"));
+        assert!(scene(Vec::new()).names("path.congestion"));
     }
 
     #[test]

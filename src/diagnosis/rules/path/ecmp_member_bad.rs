@@ -2,7 +2,8 @@ use crate::candidate::Candidate;
 use crate::evidence::{Attempt, Endpoint, Evidence};
 use crate::rule::Rule;
 use crate::rules::path::{loss, lossy_way};
-use crate::rules::tcp::snat_exhausted;
+use crate::rules::tcp::accept_queue_full;
+use crate::rules::tcp::at_once::Numbers;
 use crate::spot::Spot;
 use crate::wording::named;
 use netsonde_contract::finding::{Place, Severity, Who};
@@ -14,13 +15,19 @@ pub(in crate::rules) const RULE: Rule = Rule {
     settled_by: Some(
         "connecting again from the same source ports: the same ones stay silent where a flow always takes the same way",
     ),
-    ..Rule::new("path.ecmp_member_bad", &["path.loss", "tcp.accept_queue_full", "tcp.backend_unhealthy"], evaluate)
+    ..Rule::new(
+        "path.ecmp_member_bad",
+        &["path.loss", "tcp.accept_queue_full", "tcp.backend_unhealthy", "tcp.snat_exhausted"],
+        evaluate,
+    )
 };
 
 /// Several connections stay silent however often they ask, and the others stand at once: what is lost goes with the connection.
 const SEVERAL: f64 = 0.75;
 /// A search for all parallel ways found one that loses everything while another loses nothing.
 const BY_WAYS: f64 = 0.93;
+/// The silent ones are those that were made last: a limit on their number does the same, until they are made one after the other.
+const MAY_BE_LIMITED: f64 = 0.5;
 /// Only one did, and pings show that chance does not explain it.
 const ONE: f64 = 0.6;
 
@@ -46,8 +53,12 @@ fn towards(evidence: &Evidence<'_>, endpoint: &Endpoint<'_>) -> Option<Candidate
     if stood.is_empty() || !all_at_once || !enough || endpoint.attempts.len() < LEAST_ATTEMPTS {
         return None;
     }
+    let numbers = Numbers::of(evidence, endpoint);
     // Silence of all after the last that stood goes with their number, not with their flow.
-    if loss::share(evidence, address).is_some() || snat_exhausted::in_order(evidence, endpoint).is_some() {
+    if loss::share(evidence, address).is_some()
+        || numbers.as_ref().is_some_and(|numbers| numbers.clone().limit().is_some())
+        || accept_queue_full::stopped(endpoint).is_some()
+    {
         return None;
     }
     let sentence = format!(
@@ -61,9 +72,11 @@ fn towards(evidence: &Evidence<'_>, endpoint: &Endpoint<'_>) -> Option<Candidate
     let ways = dead_way(evidence, address);
     let confidence = match (ways, silent.len()) {
         (Some(_), _) => BY_WAYS,
+        (None, _) if numbers.as_ref().is_some_and(Numbers::may_be_limited) => MAY_BE_LIMITED,
         (None, 1) => ONE,
         (None, _) => SEVERAL,
     };
+    let in_turn = numbers.filter(|_| ways.is_none()).map(|numbers| numbers.silent_in_turn()).unwrap_or_default();
     let reason = "Of the parallel ways one loses every packet and another none.";
     let candidate = Candidate::new(Severity::Degraded, confidence, sentence)
         .at(Place { address: Some(address), port: Some(endpoint.address.port()), ..Place::default() })
@@ -72,6 +85,8 @@ fn towards(evidence: &Evidence<'_>, endpoint: &Endpoint<'_>) -> Option<Candidate
         .resting_on(endpoint.ids())
         .resting_on(ways)
         .rejecting("tcp.backend_unhealthy", reason, ways)
+        .rejecting("tcp.snat_exhausted", reason, ways)
+        .rejecting("tcp.snat_exhausted", "One after the other, some stay silent as well.", in_turn)
         .rejecting("tcp.accept_queue_full", "The connections that stand do so at once, none on a later try.", endpoint.ids())
         .next(
             Who::Network,

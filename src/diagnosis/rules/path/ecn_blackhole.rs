@@ -1,10 +1,10 @@
 use crate::candidate::Candidate;
-use crate::evidence::{Evidence, Seen};
+use crate::evidence::{Evidence, Seen, Share};
 use crate::rule::Rule;
 use crate::wording::named;
 use netsonde_contract::finding::{Place, Severity, Who};
 use netsonde_contract::id::ObservationId;
-use netsonde_contract::observation::{ReplyKind, Trace};
+use netsonde_contract::observation::{Hop, ReplyKind, Trace, TraceProtocol};
 use std::net::IpAddr;
 
 pub(in crate::rules) const RULE: Rule = Rule {
@@ -27,7 +27,7 @@ fn towards(evidence: &Evidence<'_>, address: IpAddr) -> Option<Candidate> {
     let lost = marked.iter().find(|trace| !trace.arrived)?;
     // The same kind of packet, of which the mark is all that differs.
     let plain = evidence.traces_of(address).find(|plain| plain.arrived && plain.protocol == lost.protocol)?;
-    if marked.iter().any(|trace| trace.arrived) {
+    if marked.iter().any(|trace| trace.arrived) || !by_the_mark(evidence, lost, plain) {
         return None;
     }
     let last = evidence
@@ -59,9 +59,36 @@ fn towards(evidence: &Evidence<'_>, address: IpAddr) -> Option<Candidate> {
     Some(candidate)
 }
 
+/// Where packets without the mark are lost as well, by the path or by a limit on pings, only clearly more of those with it are lost to it.
+fn by_the_mark(evidence: &Evidence<'_>, lost: &Seen<'_, Trace>, plain: &Seen<'_, Trace>) -> bool {
+    let address = lost.target;
+    let hops = evidence.hops_of(address);
+    let arrives = |hop: &&Seen<'_, Hop>| {
+        let mut replies = hop.probes.iter().filter_map(|probe| probe.reply.as_ref());
+        hop.protocol == plain.protocol && replies.any(|reply| reply.kind == ReplyKind::Arrived)
+    };
+    let mut without = counted(hops.iter().filter(arrives));
+    if plain.protocol == TraceProtocol::Icmp {
+        without = without.and(evidence.lost_calmly(address)).and(evidence.lost_in_bursts(address));
+    }
+    let distance = hops.iter().filter(arrives).map(|hop| hop.ttl).min().unwrap_or_default();
+    let behind = |hop: &&Seen<'_, Hop>| hop.target == address && hop.ttl >= distance;
+    without.cases == 0 || counted(evidence.marked_hops.iter().filter(behind)).least_above(&without) > 0.0
+}
+
+/// Probes of these distances that got no answer.
+fn counted<'a: 's, 's>(hops: impl Iterator<Item = &'s Seen<'a, Hop>>) -> Share<'a> {
+    let mut share = Share::default();
+    for hop in hops {
+        let lost = hop.probes.iter().filter(|probe| probe.reply.is_none()).count();
+        share.add(u32::try_from(lost).unwrap_or(u32::MAX), u32::try_from(hop.probes.len()).unwrap_or(u32::MAX), hop.id);
+    }
+    share
+}
+
 #[cfg(test)]
 mod tests {
-    use crate::scene::{Scene, trace};
+    use crate::scene::{Scene, trace, trace_rounds};
     use netsonde_contract::kind::Kind;
 
     const AT: &str = "192.0.2.1";
@@ -79,6 +106,20 @@ mod tests {
             scene(&["10.0.0.1", "10.1.0.1", "*", "*"], &["10.0.0.1", "10.1.0.1", "10.2.0.1", AT]).finds("path.ecn_blackhole");
         assert_eq!(finding.place.hop, Some(2), "{finding:#?}");
         assert!(finding.rejected.iter().any(|rejected| rejected.cause == "path.loss"));
+    }
+
+    #[test]
+    fn a_few_marked_packets_that_are_lost_where_others_are_lost_too_are_not_lost_to_the_mark() {
+        let marked = ["10.0.0.1", "10.1.0.1", "10.2.0.1", "*"];
+        let plain = |rounds| {
+            let way = [("10.0.0.1", "+++"), ("10.1.0.1", "+++"), ("10.2.0.1", rounds), (AT, rounds)];
+            let scene = Scene::new("shop.example").check(Kind::Traceroute, trace_rounds(AT, &way));
+            let mut scene = scene.check(Kind::Traceroute, trace(AT, &marked));
+            scene.outcomes_mut()[1].parameters = serde_json::json!({"ecn": true});
+            scene
+        };
+        assert!(plain("+++").names("path.ecn_blackhole"));
+        assert!(!plain("+--").names("path.ecn_blackhole"));
     }
 
     #[test]

@@ -1,8 +1,9 @@
 use crate::candidate::Candidate;
 use crate::evidence::{Evidence, Seen, is_fragmented};
 use crate::rule::Rule;
-use crate::rules::path::loss;
+use crate::rules::path::pings;
 use crate::spot::Spot;
+use crate::threshold::BAD_SHARE;
 use crate::wording::named;
 use netsonde_contract::finding::{Place, Severity, Who};
 use netsonde_contract::id::ObservationId;
@@ -34,7 +35,7 @@ fn towards(evidence: &Evidence<'_>, address: IpAddr) -> Option<Candidate> {
         mtu.limit == MtuLimit::Untold && mtu.stopped_bytes.is_some_and(|stopped| !evidence.carries(address, stopped))
     };
     let swallowed = evidence.mtus_of(address).any(vanished);
-    if !large.replies.is_empty() || small.is_empty() || swallowed || loss::share(evidence, address).is_some() {
+    if !large.replies.is_empty() || small.is_empty() || swallowed || !pings_pass(evidence, address) {
         return None;
     }
     let wide: Vec<&ObservationId> =
@@ -57,6 +58,12 @@ fn towards(evidence: &Evidence<'_>, address: IpAddr) -> Option<Candidate> {
             ),
         );
     Some(candidate)
+}
+
+/// A few large pings that are lost show nothing where small ones are lost as well, by the path or by a limit on pings.
+fn pings_pass(evidence: &Evidence<'_>, address: IpAddr) -> bool {
+    let pings = pings::of(evidence, address);
+    pings.lost().is_none() && !pings.limited() && !pings.faster.exceeds(BAD_SHARE)
 }
 
 #[cfg(test)]

@@ -1,10 +1,12 @@
 use crate::candidate::Candidate;
 use crate::evidence::{Evidence, LARGE_ECHO_BYTES, is_fragmented};
 use crate::rule::Rule;
+use crate::rules::tcp::transparent_proxy;
 use crate::wording::{list, named};
 use netsonde_contract::failure::IcmpError;
 use netsonde_contract::finding::{Place, Severity, Who};
 use netsonde_contract::id::ObservationId;
+use netsonde_contract::observation::{Trace, TraceProtocol};
 use std::net::IpAddr;
 
 pub(in crate::rules) const RULE: Rule = Rule::new("path.icmp_unsupported", &["path.blackhole", "path.target_silent"], evaluate);
@@ -28,13 +30,24 @@ fn towards(evidence: &Evidence<'_>, address: IpAddr) -> Option<Candidate> {
     if address.is_unspecified() {
         return None;
     }
+    // A connection that somebody else took in its place is no answer of the address.
+    if echoed.is_empty() && !evidence.is_heard_of(address) && transparent_proxy::takes(evidence, address) {
+        return None;
+    }
     let unanswered = |echo: &&crate::evidence::Seen<'_, netsonde_contract::observation::Echo>| {
         // Large pings in pieces are dropped more often than pings are, and whole ones where large packets are lost.
         let small = !is_fragmented(echo.fact) && (echoed.is_empty() || echo.fact.size_bytes < LARGE_ECHO_BYTES);
-        small && echo.fact.replies.is_empty() && echo.fact.failure.as_ref().is_none_or(|failure| failure.icmp.is_some())
+        // One series that came back shows that pings pass, whatever kept another one.
+        let told_by_others = echoed.is_empty() || !tcp.is_empty();
+        small
+            && told_by_others
+            && echo.fact.replies.is_empty()
+            && echo.fact.failure.as_ref().is_none_or(|failure| failure.icmp.is_some())
     };
     let pings: Vec<_> = evidence.echoes_of(address).filter(unanswered).collect();
-    let traces: Vec<_> = evidence.traces_of(address).filter(|trace| !trace.fact.arrived).collect();
+    // SYNs are no diagnostic packets: a port that is filtered is another matter.
+    let is_plain = |trace: &Trace| matches!(trace.protocol, TraceProtocol::Udp | TraceProtocol::Icmp);
+    let traces: Vec<_> = evidence.traces_of(address).filter(|trace| !trace.fact.arrived && is_plain(trace.fact)).collect();
     let mut silent = Vec::new();
     if !pings.is_empty() {
         silent.push("ping");

@@ -27,8 +27,10 @@ fn towards(evidence: &Evidence<'_>, address: IpAddr) -> Option<Candidate> {
     if loss::share(evidence, address).is_some() || congestion::waits(evidence, address).is_some() {
         return None;
     }
-    let (echo, spread_us) =
-        evidence.answered_series(address).filter_map(|echo| Some((echo, spread_us(echo)?))).max_by_key(|(_, spread)| *spread)?;
+    // Pings that wait behind netsonde's own download vary by its doing.
+    let own = evidence.beside_own_load();
+    let series = evidence.answered_series(address).filter(|echo| !own.contains(&echo.id));
+    let (echo, spread_us) = series.filter_map(|echo| Some((echo, spread_us(echo)?))).max_by_key(|(_, spread)| *spread)?;
     if spread_us <= JITTER_US {
         return None;
     }

@@ -4,6 +4,7 @@
 //! worse than the best one are left out. What remains is one hop, or a stretch of the way.
 
 use crate::evidence::{Evidence, Share};
+use crate::rules::path::pings;
 use netsonde_contract::id::ObservationId;
 use netsonde_contract::observation::ReplyKind;
 use std::net::IpAddr;
@@ -35,7 +36,12 @@ struct Distance<'a> {
 
 /// None where no trace asked often enough, or its counts do not tell.
 pub(in crate::rules) fn begins<'a>(evidence: &Evidence<'a>, address: IpAddr) -> Option<Begins<'a>> {
-    let distances = distances(evidence, address);
+    let mut distances = distances(evidence, address);
+    let pings = pings::of(evidence, address);
+    // What pings lose, the probes for the target's own distance lose: together they show how much a lossy distance has to lose.
+    if let Some(last) = distances.last_mut().filter(|last| last.is_target && !pings.limited() && pings.faster.of == 0) {
+        last.lost = last.lost.clone().and(pings.calm);
+    }
     let target = distances.last().filter(|last| last.is_target && last.lost.cases > 0)?;
     let fits: Vec<f64> =
         (0..distances.len()).map(|split| fits_whole(&distances[..split]) + fits_lossy(&distances[split..])).collect();
@@ -76,7 +82,19 @@ fn distances<'a>(evidence: &Evidence<'a>, address: IpAddr) -> Vec<Distance<'a>> 
         }
     }
     distances.retain(|distance| distance.lost.of >= LEAST_PROBES);
-    distances
+    without_limited(distances)
+}
+
+/// Without the routers that lose clearly more than distances behind them that answered every probe: those had to pass the router, which
+/// only limits its own answers.
+fn without_limited(distances: Vec<Distance<'_>>) -> Vec<Distance<'_>> {
+    let is_limited = |at: usize| {
+        let whole = distances.iter().skip(at + 1).filter(|later| later.lost.cases == 0);
+        let whole = whole.fold(Share::default(), |sum, later| sum.and(later.lost.clone()));
+        distances.get(at).is_some_and(|distance| whole.of > 0 && distance.lost.least_above(&whole) > 0.0)
+    };
+    let limited: Vec<bool> = (0..distances.len()).map(is_limited).collect();
+    distances.into_iter().zip(limited).filter(|(_, limited)| !limited).map(|(distance, _)| distance).collect()
 }
 
 fn pooled<'a>(distances: &[Distance<'a>]) -> Share<'a> {
@@ -106,12 +124,18 @@ fn counts(distances: &[Distance<'_>]) -> (f64, f64) {
 mod tests {
     use super::begins;
     use crate::evidence::Evidence;
-    use crate::scene::{Scene, trace_rounds};
+    use crate::scene::{Scene, echo_series, trace_rounds};
     use netsonde_contract::kind::Kind;
     use std::net::IpAddr;
 
     fn found(hops: &[(&str, &str)]) -> Option<(Option<u8>, u8)> {
+        found_beside(hops, (0, 0))
+    }
+
+    /// The same where so many pings were sent and lost.
+    fn found_beside(hops: &[(&str, &str)], (sent, lost): (u32, u32)) -> Option<(Option<u8>, u8)> {
         let scene = Scene::new("shop.example").check(Kind::Traceroute, trace_rounds("192.0.2.1", hops));
+        let scene = if sent == 0 { scene } else { scene.check(Kind::Icmp, [echo_series("192.0.2.1", sent, lost, |_| {})]) };
         let environment = scene.environment();
         let target = scene.outcomes()[0].target.clone();
         let evidence = Evidence::of(scene.outcomes(), target.as_ref(), &environment);
@@ -136,6 +160,16 @@ mod tests {
         assert!(after <= Some(3) && upto == 4, "{after:?} {upto}");
         assert_eq!(found(&[("10.0.1.1", CLEAN), ("192.0.2.1", CLEAN)]), None);
         assert_eq!(found(&[("10.0.1.1", "+-"), ("192.0.2.1", "--+")]), None, "too few probes");
+    }
+
+    #[test]
+    fn a_router_before_others_that_answer_all_only_limits_its_answers() {
+        let (half, clean, lossy) = ("+-+-+-+-+-", "++++++++++", "+-+-++-+++");
+        let way = [("10.0.1.1", half), ("10.0.2.1", clean), ("10.0.3.1", clean), ("10.0.4.1", clean), ("192.0.2.1", lossy)];
+        assert_eq!(found(&way), Some((Some(3), 5)), "ten answers of the fourth may be chance");
+        assert_eq!(found_beside(&way, (50, 17)), Some((Some(4), 5)));
+        let first = [("10.0.1.1", half), ("10.0.2.1", clean), ("10.0.3.1", lossy), ("192.0.2.1", lossy)];
+        assert_eq!(found_beside(&first, (50, 17)), Some((Some(2), 3)));
     }
 
     #[test]

@@ -28,7 +28,9 @@ pub(super) fn towards(evidence: &Evidence<'_>, address: IpAddr) -> Option<Candid
                 Who::Network,
                 "Look for errors, drops and full queues in that direction on the links in between: the two directions may take different ways.",
             );
-        candidate.rejecting("path.icmp_rate_limited", "The packets are UDP to a service that answers each of them.", [seen.id])
+        candidate
+            .rejecting("path.icmp_rate_limited", "The packets are UDP to a service that answers each of them.", [seen.id])
+            .rejecting("tcp.accept_queue_full", "The packets are UDP, which waits in no listen queue.", [seen.id])
     })
 }
 

@@ -72,13 +72,7 @@ fn confidence(lossy: &Share<'_>, others: &Share<'_>, ways: usize) -> Option<f64>
         return Some(APART);
     }
     // Among many ways the worst differs by chance alone: then the intervals have to be apart.
-    (ways == 2 && lossy.cases >= LEAST_LOST && least_difference(lossy, others) > 0.0).then_some(DIFFERENT)
-}
-
-/// The lower end of the 95 % interval of the difference of two shares (Newcombe's hybrid score interval).
-fn least_difference(more: &Share<'_>, less: &Share<'_>) -> f64 {
-    let (high, low) = (more.percent() / 100.0, less.percent() / 100.0);
-    high - low - (high - more.interval().0).hypot(less.interval().1 - low)
+    (ways == 2 && lossy.cases >= LEAST_LOST && lossy.least_above(others) > 0.0).then_some(DIFFERENT)
 }
 
 fn share(path: &TracePath) -> Share<'static> {

@@ -1,9 +1,10 @@
 //! Paths that pass only smaller packets than usual: with a word, or without.
 
 use crate::candidate::Candidate;
-use crate::evidence::{Evidence, Seen};
+use crate::evidence::{Evidence, Seen, Share};
 use crate::rule::Rule;
-use crate::rules::path::{loss, mtu_segments};
+use crate::rules::path::mtu_spared::{Spared, spared};
+use crate::rules::path::{loss, mtu_segments, udp_blocked};
 use crate::spot::Spot;
 use crate::threshold::USUAL_MTU_BYTES;
 use crate::wording::named;
@@ -17,9 +18,21 @@ use std::net::IpAddr;
 pub(in crate::rules) const LOWERED_RULE: Rule = Rule::new("path.mtu_lowered", &["path.mtu_blackhole"], lowered);
 
 pub(in crate::rules) const BLACKHOLE_RULE: Rule = Rule {
-    refines: &["http.timeout", "tls.handshake_timeout", "tls.large_hello_blocked"],
+    // A transfer that goes on in small segments only, after long pauses, looks as even as one below a limit.
+    refines: &["http.timeout", "tls.handshake_timeout", "tls.large_hello_blocked", "path.policed"],
     settled_by: Some("the same transfer with the interface's MTU set to the size that passes: if it works, this is the cause"),
-    ..Rule::new("path.mtu_blackhole", &["path.mtu_lowered", "http.slow_server", "path.loss"], blackhole)
+    ..Rule::new(
+        "path.mtu_blackhole",
+        &[
+            "path.mtu_lowered",
+            "http.slow_server",
+            "path.loss",
+            "tls.handshake_timeout",
+            "tls.large_hello_blocked",
+            "http.timeout",
+        ],
+        blackhole,
+    )
 };
 
 /// A router named the size, and packets of that size pass.
@@ -38,8 +51,15 @@ const ON_THE_WAY_BACK: f64 = 0.85;
 /// The same over UDP and over TCP.
 const BOTH_WAYS: f64 = 0.95;
 
-/// So many large packets that vanish are no chance where a quarter of all is lost: one case in four thousand.
-const VANISHED_ON_LOSSY_PATH: usize = 6;
+/// Why what came to a halt is not the server's doing.
+const ANY_LARGE: &str = "Large packets vanish on the way, whatever they carry and whatever the server does with them.";
+const LARGE_PINGS_TOO: &str = "The target's answers to large pings are lost as well, which no server program has a part in.";
+
+/// Large packets that vanish together are no chance where that happens in one case of so many: of a path that loses a quarter of all six
+/// have to, of one that loses a third eight.
+const ONE_CASE_IN: f64 = 4_000.0;
+/// Packets of which the share that is lost is known well enough to reckon with.
+const MANY: u32 = 20;
 
 fn lowered(evidence: &Evidence<'_>) -> Vec<Candidate> {
     let of_mtu = |mtu: &Seen<'_, Mtu>| {
@@ -106,6 +126,11 @@ fn blackhole(evidence: &Evidence<'_>) -> Vec<Candidate> {
     found
 }
 
+/// Large packets to the address vanish, which brings exchanges to a halt by itself.
+pub(super) fn swallows(evidence: &Evidence<'_>, address: IpAddr) -> bool {
+    blackhole(evidence).iter().any(|candidate| candidate.about.contains(&Spot::Address(address)))
+}
+
 /// Large packets reach the address, small pings come back, and no large one does, where an exchange came to a halt as well. That the
 /// host answers no large pings would look alike, but for the halt.
 fn swallowed_on_the_way_back(evidence: &Evidence<'_>, address: IpAddr) -> Option<Candidate> {
@@ -126,6 +151,9 @@ fn swallowed_on_the_way_back(evidence: &Evidence<'_>, address: IpAddr) -> Option
         .resting_on(evidence.passes_large(address))
         .rejecting("path.loss", "Small pings come back.", small.iter().copied())
         .rejecting("http.slow_server", "The target answers small packets at once.", small)
+        .rejecting("http.timeout", LARGE_PINGS_TOO, lost.iter().copied())
+        .rejecting("tls.handshake_timeout", LARGE_PINGS_TOO, lost.iter().copied())
+        .rejecting("tls.large_hello_blocked", "Packets as large as such a hello reach the target.", evidence.passes_large(address))
         .settled_by("the same transfer with the interface's MTU at 1000 bytes, which makes the server send small segments: if it works, this is the cause")
         .next(
             Who::Network,
@@ -142,19 +170,27 @@ fn swallowed_on_the_way(evidence: &Evidence<'_>, target: IpAddr) -> Option<Candi
         return None;
     }
     let router = hop.addresses().first().copied();
+    let spared = spared(evidence, target, passed);
+    let severity = if spared.is_some() { Severity::Notice } else { Severity::Degraded };
     let before = hops.iter().rev().find(|other| other.ttl < hop.ttl && other.mtu_bytes.is_some_and(|bytes| bytes >= silent));
     let sentence = format!(
-        "Large packets to {} vanish without a word before hop {}: there is no answer above {passed} bytes, and no router says so. Connections come to a halt as soon as they send more than a little.",
+        "Large packets to {} vanish without a word before hop {}: there is no answer above {passed} bytes, and no router says so. {}",
         named(&evidence.host_at(target), target),
-        hop.ttl
+        hop.ttl,
+        effect(false, spared.as_ref())
     );
-    let candidate = Candidate::new(Severity::Degraded, BY_TRACE, sentence)
+    let candidate = Candidate::new(severity, BY_TRACE, sentence)
         .at(Place { hop: Some(hop.ttl), address: router.or(Some(target)), ..Place::default() })
         .about(Spot::Address(target))
         .resting_on([hop.id])
         .resting_on(before.map(|other| other.id))
+        .resting_on(spared.into_iter().flat_map(|spared| spared.ids))
         .rejecting("path.mtu_lowered", "No router tells the limit.", [hop.id])
         .rejecting("path.loss", "Smaller packets to the same distance are answered.", [hop.id])
+        .rejecting("http.slow_server", "It is a router on the way that larger packets do not reach.", [hop.id])
+        .rejecting("http.timeout", ANY_LARGE, [hop.id])
+        .rejecting("tls.handshake_timeout", ANY_LARGE, [hop.id])
+        .rejecting("tls.large_hello_blocked", ANY_LARGE, [hop.id])
         .settled_by(format!("measuring the sizes that the target itself answers to: netsonde probe mtu {target}"))
         .next(
             Who::Network,
@@ -176,6 +212,11 @@ fn first_of_each_address<'a>(evidence: &Evidence<'a>, propose: impl Fn(&Seen<'a,
     proposed.into_iter().map(|(_, candidate)| candidate).collect()
 }
 
+/// The part of all packets that the path loses; as many as it may well be, where few were counted.
+fn likely(lost: &Share<'_>) -> f64 {
+    if lost.of >= MANY { lost.percent() / 100.0 } else { lost.interval().1 }
+}
+
 fn swallowed(evidence: &Evidence<'_>, mtu: &Seen<'_, Mtu>) -> Option<Candidate> {
     let (passed, stopped) = (mtu.passed_bytes?, mtu.stopped_bytes?);
     // What drops packets of one kind by their size, and not those of another, is no path that is too narrow.
@@ -184,25 +225,30 @@ fn swallowed(evidence: &Evidence<'_>, mtu: &Seen<'_, Mtu>) -> Option<Candidate> 
     }
     // On a path that loses packets some sizes vanish by chance: then more of them must, and not one of them may have passed.
     let vanished = mtu.probes.iter().filter(|probe| probe.size_bytes > passed && probe.answer == MtuAnswer::Silent).count();
-    if loss::share(evidence, mtu.address).is_some() && vanished < VANISHED_ON_LOSSY_PATH {
+    let by_chance = |lost: &Share<'_>| likely(lost).powi(i32::try_from(vanished).unwrap_or(i32::MAX)) > 1.0 / ONE_CASE_IN;
+    if loss::share(evidence, mtu.address).as_ref().is_some_and(by_chance) {
         return None;
     }
-    let stalled = stalled(evidence, mtu.address);
+    let mut stalled = stalled(evidence, mtu.address);
+    let only_quic = stalled.is_empty();
+    stalled.extend(udp_blocked::too_large(evidence, mtu));
     let again: Vec<&Seen<'_, Mtu>> = evidence.mtus_of(mtu.address).filter(|other| other.limit == MtuLimit::Untold).collect();
     let both = again.iter().any(|other| other.transport != mtu.transport);
-    let (severity, confidence) =
-        if stalled.is_empty() { (Severity::Degraded, WITHOUT_STALL) } else { (Severity::Problem, WITH_STALL) };
+    // Segments that fit keep connections going, and what else is large may be sent by nobody here.
+    let spared = spared(evidence, mtu.address, passed).filter(|_| stalled.is_empty());
+    let (severity, confidence) = match (stalled.is_empty(), &spared) {
+        (false, _) => (Severity::Problem, WITH_STALL),
+        (true, None) => (Severity::Degraded, WITHOUT_STALL),
+        (true, Some(_)) => (Severity::Notice, WITHOUT_STALL),
+    };
     let confidence = if both { BOTH_WAYS } else { confidence };
-    // The host, or a router that lowers what it says, keeps segments small enough.
-    let announced = evidence.mtus_of(mtu.address).find_map(|other| other.announced_bytes()).filter(|bytes| *bytes <= passed);
-    let effect = match announced {
-        _ if !stalled.is_empty() => "That is why the connection stands and then comes to a halt.".to_owned(),
-        Some(bytes) => format!("TCP connections are held to {bytes} bytes and go on; QUIC, VPNs and other large packets do not."),
-        None => "Connections come to a halt as soon as they send more than a little.".to_owned(),
+    let effect = match only_quic && !stalled.is_empty() {
+        true => "That is why QUIC, whose first packets are larger, gets no answer.".to_owned(),
+        false => effect(!stalled.is_empty(), spared.as_ref()),
     };
     let sentence = format!(
         "Large packets to {} vanish without a word: {passed} bytes pass, {stopped} do not, and no router says so. {effect}",
-        named(&mtu.host, mtu.address)
+        named(&evidence.host_at(mtu.address), mtu.address)
     );
     let answered = evidence.answered(mtu.address);
     let candidate = Candidate::new(severity, confidence, sentence)
@@ -211,9 +257,13 @@ fn swallowed(evidence: &Evidence<'_>, mtu: &Seen<'_, Mtu>) -> Option<Candidate> 
         .resting_on([mtu.id])
         .resting_on(again.into_iter().map(|other| other.id))
         .resting_on(stalled)
+        .resting_on(spared.into_iter().flat_map(|spared| spared.ids))
         .rejecting("path.mtu_lowered", "No router tells the limit.", [mtu.id])
         .rejecting("path.loss", "Small packets sent right after the large ones are answered.", [mtu.id])
         .rejecting("http.slow_server", "The target answers small packets at once.", answered)
+        .rejecting("http.timeout", ANY_LARGE, [mtu.id])
+        .rejecting("tls.handshake_timeout", ANY_LARGE, [mtu.id])
+        .rejecting("tls.large_hello_blocked", ANY_LARGE, [mtu.id])
         .next(
             Who::Network,
             format!(
@@ -222,6 +272,20 @@ fn swallowed(evidence: &Evidence<'_>, mtu: &Seen<'_, Mtu>) -> Option<Candidate> 
             ),
         );
     Some(candidate)
+}
+
+/// What whoever uses the path feels of it.
+fn effect(stalled: bool, spared: Option<&Spared<'_>>) -> String {
+    match spared {
+        _ if stalled => "That is why the connection stands and then comes to a halt.".to_owned(),
+        Some(Spared { packet_bytes, body_bytes: Some(whole), .. }) => format!(
+            "TCP connections keep to packets of {packet_bytes} bytes, and {whole} bytes arrived whole; QUIC, VPNs and other large packets do not."
+        ),
+        Some(Spared { packet_bytes, body_bytes: None, .. }) => {
+            format!("TCP connections are held to {packet_bytes} bytes and go on; QUIC, VPNs and other large packets do not.")
+        }
+        None => "Connections come to a halt as soon as they send more than a little.".to_owned(),
+    }
 }
 
 /// Exchanges and handshakes with the address that stood, and then came to a halt.
@@ -252,7 +316,7 @@ mod tests {
     use netsonde_contract::failure::{FailureCode, Step};
     use netsonde_contract::finding::Severity;
     use netsonde_contract::kind::Kind;
-    use netsonde_contract::observation::MtuLimit;
+    use netsonde_contract::observation::{MtuLimit, TcpState};
 
     const URL: &str = "http://shop.example/";
 
@@ -269,7 +333,8 @@ mod tests {
         for status in [None, Some(200)] {
             let finding =
                 halted(status).check(Kind::Mtu, [mtu(MtuLimit::Untold, 1_300, Some(1_301))]).finds("path.mtu_blackhole");
-            assert_eq!((finding.severity, finding.refines.len()), (Severity::Problem, 3));
+            assert_eq!(finding.severity, Severity::Problem);
+            assert!(["http.timeout", "path.policed"].iter().all(|code| finding.refines.iter().any(|refined| refined == code)));
             assert!(finding.sentence.contains("1300 bytes pass, 1301 do not"), "{}", finding.sentence);
         }
     }
@@ -327,8 +392,48 @@ mod tests {
     fn a_host_that_is_silent_over_udp_is_measured_over_tcp() {
         let silent = mtu(MtuLimit::Unknown, 576, None);
         let scene = Scene::new(URL).check(Kind::Mtu, [silent, tcp_mtu(MtuLimit::Untold, 1_300, Some(1_301), 1_240)]);
-        let finding = scene.finds("path.mtu_blackhole");
+        assert_eq!(scene.is_healthy(), ["path.mtu_blackhole"], "connections go on");
+        let finding = scene.diagnose().findings.remove(0);
         assert!(finding.sentence.contains("held to 1280 bytes"), "{}", finding.sentence);
+    }
+
+    /// A page that arrived whole over segments of this size, where packets above 1300 bytes vanish.
+    fn page_over(mss_bytes: u32, body: u64) -> Scene {
+        let fact = exchange(URL, |exchange| {
+            exchange.body_bytes = body;
+            exchange.at_close = Some(Box::new(TcpState { mss_bytes, timestamps: true, ..TcpState::default() }));
+        });
+        Scene::new(URL).check(Kind::Http, [fact]).check(Kind::Mtu, [mtu(MtuLimit::Untold, 1_300, Some(1_301))])
+    }
+
+    #[test]
+    fn connections_that_a_router_clamps_are_in_order_where_larger_packets_vanish() {
+        let clamped = page_over(1_188, 200_000);
+        assert_eq!(clamped.is_healthy(), ["path.mtu_blackhole"]);
+        let finding = clamped.diagnose().findings.remove(0);
+        assert!(finding.sentence.contains("packets of 1240 bytes, and 200000 bytes arrived whole"), "{}", finding.sentence);
+        assert_eq!(
+            page_over(1_288, 200_000).finds("path.mtu_blackhole").severity,
+            Severity::Degraded,
+            "segments that do not fit"
+        );
+        assert_eq!(page_over(1_188, 900).finds("path.mtu_blackhole").severity, Severity::Degraded, "too little to tell");
+    }
+
+    #[test]
+    fn what_a_black_hole_is_mistaken_for_is_ruled_out_in_each_way_of_telling_it() {
+        let by_size = halted(None).check(Kind::Mtu, [mtu(MtuLimit::Untold, 1_300, Some(1_301))]);
+        let back = halted(None)
+            .check(Kind::Mtu, [mtu(MtuLimit::None, 1_500, None)])
+            .check(Kind::Icmp, [echo_series("192.0.2.1", 5, 0, |_| {}), sized(echo_series("192.0.2.1", 5, 5, |_| {}), 1_400)]);
+        for scene in [by_size, back] {
+            let finding = scene.finds("path.mtu_blackhole");
+            for neighbour in super::BLACKHOLE_RULE.neighbours {
+                let rejected = finding.rejected.iter().any(|rejected| rejected.cause == *neighbour);
+                let open = finding.could_not_separate.iter().any(|open| open.cause == *neighbour);
+                assert!(rejected || open, "{neighbour} beside {finding:#?}");
+            }
+        }
     }
 
     #[test]

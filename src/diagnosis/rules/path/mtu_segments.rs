@@ -31,6 +31,16 @@ pub(super) fn swallowed(evidence: &Evidence<'_>, address: IpAddr) -> Option<Cand
     if halted.is_empty() || all().any(|(outcome, id)| usual(outcome) && is_like(evidence, id, &halted)) {
         return None;
     }
+    // Where much is lost, one that comes to a halt and one that does not are chance.
+    if halted.len() == 1 && loss::halts(evidence, address) {
+        return None;
+    }
+    // An exchange over TLS has its handshake beside it.
+    let handshake = evidence
+        .handshakes
+        .iter()
+        .find(|handshake| handshake.address.ip() == address && handshake.failure.is_none() && !usual(handshake.outcome));
+    let handshake = handshake.map(|handshake| handshake.id);
     let confidence = match (halted.len() > 1, loss::share(evidence, address).is_some()) {
         (_, true) => BY_TRACE,
         (true, false) => SMALL_WORKS_AGAIN,
@@ -48,6 +58,9 @@ pub(super) fn swallowed(evidence: &Evidence<'_>, address: IpAddr) -> Option<Cand
         .rejecting("path.mtu_lowered", "No router tells a limit.", [works])
         .rejecting("http.slow_server", "It answers at once over small segments.", [works])
         .rejecting("path.loss", "Over small segments nothing is missing.", [works])
+        .rejecting("http.timeout", "What is asked over small segments is answered.", [works])
+        .rejecting("tls.handshake_timeout", "Over small segments the same handshake completes.", handshake)
+        .rejecting("tls.large_hello_blocked", "The same hello passes where small segments carry it.", handshake)
         .next(
             Who::Network,
             format!("Look for what drops large packets of TCP on the way to {address}: a tunnel or VPN that is too narrow, a firewall that filters \"packet too big\" messages (ICMP 3/4, ICMPv6 2) or reassembles segments. Until then clamp the MSS to {bytes}."),

@@ -172,16 +172,22 @@ fn fills_a_queue(load: &Load, phase: &LoadedPhase, rate: u64) -> bool {
 }
 
 /// Round trips that grew by so much at this rate have a queue behind them.
-pub(super) fn is_queue(grown_us: u64, rate: u64) -> bool {
+pub(in crate::rules) fn is_queue(grown_us: u64, rate: u64) -> bool {
     grown_us > NO_QUEUE_US || grown_us * rate / 1_000_000 > NO_QUEUE_BYTES
 }
 
 /// Segments were lost on their way to this machine all the time of so many slices.
 pub(super) fn has_holes(states: &[TcpState], slices: usize) -> bool {
+    holes(states, slices, 0)
+}
+
+/// The same, where so many losses more show themselves otherwise.
+pub(super) fn holes(states: &[TcpState], slices: usize, besides: u64) -> bool {
     let holes: u64 = states.iter().filter_map(|state| state.out_of_order).map(u64::from).sum();
     let segment = |state: &TcpState| u64::from(state.mss_bytes.max(1));
     let segments: u64 = states.iter().filter_map(|state| Some(state.bytes_received? / segment(state))).sum();
-    holes >= LOSSES_A_SECOND * (slices as u64 / 10).max(1) && holes * LEAST_HOLES >= segments
+    let losses = holes + besides;
+    holes > 0 && losses >= LOSSES_A_SECOND * (slices as u64 / 10).max(1) && losses * LEAST_HOLES >= segments
 }
 
 /// The first second carries much more than the rate that follows.

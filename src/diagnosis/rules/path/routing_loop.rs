@@ -32,7 +32,7 @@ struct Circle<'a> {
 }
 
 fn evaluate(evidence: &Evidence<'_>) -> Vec<Candidate> {
-    evidence.addresses().into_iter().filter_map(|address| towards(evidence, address)).collect()
+    evidence.destinations().into_iter().filter_map(|address| towards(evidence, address)).collect()
 }
 
 fn towards(evidence: &Evidence<'_>, address: IpAddr) -> Option<Candidate> {

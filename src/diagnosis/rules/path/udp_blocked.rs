@@ -5,17 +5,23 @@ use crate::wording::named;
 use netsonde_contract::failure::{FailureCode, IcmpError, IcmpMeaning};
 use netsonde_contract::finding::{Place, Severity, Who};
 use netsonde_contract::id::ObservationId;
-use netsonde_contract::observation::{Exchange, Quic};
+use netsonde_contract::observation::{Exchange, Mtu, MtuLimit, MtuTransport, Quic};
 
 pub(in crate::rules) const RULE: Rule = Rule {
     settled_by: Some("the same QUIC handshake from another network: where it succeeds, a filter on this way drops UDP"),
-    ..Rule::new("path.udp_blocked", &["path.target_silent", "path.admin_prohibited"], evaluate)
+    ..Rule::new("path.udp_blocked", &["path.target_silent", "path.admin_prohibited", "path.mtu_blackhole"], evaluate)
 };
 
 /// A filter says itself that it lets the packets not pass.
 const TOLD: f64 = 0.95;
-/// The server says over TCP that it speaks QUIC at this port, and nothing comes back over UDP.
+/// The server says over TCP that it speaks QUIC at this port, and nothing comes back over UDP, in which packets of that size pass elsewhere.
 const CLAIMED: f64 = 0.9;
+/// Whether it is UDP that does not pass, or packets as large as QUIC's first ones, was not looked at.
+const OF_ANY_SIZE: f64 = 0.85;
+/// Smaller packets over UDP pass, and TCP carries larger ones: what drops them looks at both.
+const BY_SIZE: f64 = 0.85;
+/// The first packets of QUIC have this many bytes at least, headers aside (RFC 9000 section 14.1).
+const FIRST_BYTES: u32 = 1_200;
 /// A server without QUIC behind a filter of its own is as silent.
 const NOT_CLAIMED: f64 = 0.5;
 
@@ -42,6 +48,9 @@ fn blocked(evidence: &Evidence<'_>, quic: &Seen<'_, Quic>) -> Option<Candidate> 
     connected.first()?;
     let claims: Vec<&ObservationId> =
         evidence.exchanges.iter().filter(|exchange| offers_quic(exchange)).map(|exchange| exchange.id).collect();
+    if let Some(mtu) = evidence.mtus.iter().find(|mtu| mtu.address == address && is_too_narrow(mtu)) {
+        return by_size(evidence, quic, mtu, &connected);
+    }
     let (host, port) = (named(&quic.host, address), quic.address.port());
     let seen = match (filter, claims.is_empty()) {
         (Some(icmp), _) => format!("{} answers instead: {}", icmp.offender, icmp.words()),
@@ -51,8 +60,12 @@ fn blocked(evidence: &Evidence<'_>, quic: &Seen<'_, Quic>) -> Option<Candidate> 
     let sentence = format!(
         "UDP does not get through to {host} on port {port}, where TCP connects: {seen}. Applications fall back to TCP, if they can."
     );
+    let large =
+        evidence.mtus.iter().filter(|mtu| mtu.address == address && passes_quic(mtu)).map(|mtu| mtu.id).collect::<Vec<_>>();
+    let told = filter.map(|_| quic.id);
     let confidence = match (filter, claims.is_empty()) {
         (Some(_), _) => TOLD,
+        (None, false) if large.is_empty() => OF_ANY_SIZE,
         (None, false) => CLAIMED,
         (None, true) => NOT_CLAIMED,
     };
@@ -66,8 +79,68 @@ fn blocked(evidence: &Evidence<'_>, quic: &Seen<'_, Quic>) -> Option<Candidate> 
             .resting_on(connected.iter().copied())
             .resting_on(claims)
             .rejecting("path.target_silent", "TCP connects to the same port.", connected)
+            .rejecting("path.mtu_blackhole", "A filter answers, and not silence.", told)
+            .rejecting(
+                "path.mtu_blackhole",
+                "Packets as large over UDP reach the address.",
+                large.into_iter().filter(|_| filter.is_none()),
+            )
             .next(Who::Network, action),
     )
+}
+
+/// Packets over UDP that are as large as QUIC's first ones vanish, and smaller ones pass.
+fn by_size(
+    evidence: &Evidence<'_>,
+    quic: &Seen<'_, Quic>,
+    mtu: &Seen<'_, Mtu>,
+    connected: &[&ObservationId],
+) -> Option<Candidate> {
+    let (passed, stopped) = (mtu.passed_bytes?, mtu.stopped_bytes?);
+    // Where nothing as large is known to pass, it is the path that is too narrow.
+    if !evidence.carries(mtu.address, stopped) {
+        return None;
+    }
+    let (host, address) = (named(&quic.host, mtu.address), mtu.address);
+    let sentence = format!(
+        "UDP packets as large as QUIC's do not get through to {host}: {passed} bytes pass, {stopped} do not, and no router says so, while TCP carries packets as large. Applications fall back to TCP, if they can."
+    );
+    let severity = if quic.outcome.required { Severity::Problem } else { Severity::Degraded };
+    let candidate = Candidate::new(severity, BY_SIZE, sentence)
+        .at(Place { address: Some(address), port: Some(quic.address.port()), ..Place::default() })
+        .resting_on([quic.id, mtu.id])
+        .resting_on(connected.iter().copied())
+        .rejecting("path.target_silent", "TCP connects to the same port.", connected.iter().copied())
+        .rejecting("path.mtu_blackhole", "Packets as large pass over TCP.", [mtu.id])
+        .next(
+            Who::Network,
+            format!("Look for a filter that drops large UDP packets on the way to {address}: a guard against floods or amplification, whose limit has to be 1,280 bytes or more for QUIC."),
+        );
+    Some(candidate)
+}
+
+/// Unanswered handshakes of QUIC that a path on which packets of so many bytes pass is too narrow for.
+pub(super) fn too_large<'a>(evidence: &Evidence<'a>, mtu: &Mtu) -> Vec<&'a ObservationId> {
+    let silent = |quic: &Quic| {
+        let timed_out = quic.failure.as_ref().is_some_and(|failure| failure.code == FailureCode::TimedOut);
+        timed_out && quic.first_reply_us.is_none() && quic.address.ip() == mtu.address
+    };
+    let narrow = is_too_narrow(mtu);
+    evidence.quics.iter().filter(|quic| narrow && silent(quic)).map(|quic| quic.id).collect()
+}
+
+/// The first packets of QUIC with the headers of IP and UDP.
+fn of_quic_bytes(mtu: &Mtu) -> u32 {
+    FIRST_BYTES + if mtu.address.is_ipv4() { 28 } else { 48 }
+}
+
+fn is_too_narrow(mtu: &Mtu) -> bool {
+    let passed = mtu.passed_bytes.is_some_and(|bytes| bytes < of_quic_bytes(mtu));
+    mtu.transport == MtuTransport::Udp && mtu.limit == MtuLimit::Untold && passed
+}
+
+fn passes_quic(mtu: &Mtu) -> bool {
+    mtu.transport == MtuTransport::Udp && mtu.passed_bytes.is_some_and(|bytes| bytes >= of_quic_bytes(mtu))
 }
 
 /// An error that a filter sends. A closed port of a machine answers "port unreachable" itself, from its own address.
@@ -86,10 +159,10 @@ fn offers_quic(exchange: &Exchange) -> bool {
 
 #[cfg(test)]
 mod tests {
-    use crate::scene::{Scene, connected, exchange, failure, header, icmp, quic, silent};
+    use crate::scene::{Scene, connected, exchange, failure, header, icmp, mtu, quic, silent, tcp_mtu};
     use netsonde_contract::failure::{FailureCode, Step};
     use netsonde_contract::kind::Kind;
-    use netsonde_contract::observation::Quic;
+    use netsonde_contract::observation::{MtuLimit, Quic};
 
     const AT: &str = "192.0.2.1:443";
 
@@ -108,7 +181,27 @@ mod tests {
     #[test]
     fn silence_over_udp_at_a_port_that_offers_quic_over_tcp_is_a_block() {
         let finding = offering().check(Kind::Quic, [quic(AT, unanswered)]).finds("path.udp_blocked");
-        assert_eq!((finding.confidence, finding.place.port), (0.9, Some(443)));
+        assert!(finding.confidence > 0.8 && finding.place.port == Some(443));
+    }
+
+    #[test]
+    fn whether_it_is_udp_or_the_size_of_its_packets_is_open_until_sizes_were_tried() {
+        let silent = || offering().check(Kind::Quic, [quic(AT, unanswered)]);
+        let open = silent().finds("path.udp_blocked").could_not_separate;
+        assert!(open.iter().any(|open| open.cause == "path.mtu_blackhole"), "{open:?}");
+        let finding = silent().check(Kind::Mtu, [mtu(MtuLimit::None, 1_500, None)]).finds("path.udp_blocked");
+        assert!(finding.confidence >= 0.9 && finding.rejected.iter().any(|other| other.cause == "path.mtu_blackhole"));
+    }
+
+    #[test]
+    fn small_packets_over_udp_that_pass_show_that_the_large_ones_are_dropped() {
+        let narrow =
+            || offering().check(Kind::Quic, [quic(AT, unanswered)]).check(Kind::Mtu, [mtu(MtuLimit::Untold, 1_220, Some(1_221))]);
+        let finding = narrow().finds("path.mtu_blackhole");
+        assert!(finding.sentence.contains("QUIC, whose first packets are larger"), "{}", finding.sentence);
+        assert!(!narrow().names("path.udp_blocked"));
+        let finding = narrow().check(Kind::Mtu, [tcp_mtu(MtuLimit::None, 1_500, None, 1_460)]).finds("path.udp_blocked");
+        assert!(finding.sentence.contains("1220 bytes pass, 1221 do not"), "{}", finding.sentence);
     }
 
     #[test]

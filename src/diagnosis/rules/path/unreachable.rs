@@ -68,12 +68,12 @@ fn no_route(evidence: &Evidence<'_>) -> Vec<Candidate> {
         };
         Some(candidate)
     };
-    evidence.addresses().into_iter().filter_map(of_address).collect()
+    evidence.destinations().into_iter().filter_map(of_address).collect()
 }
 
 fn target_down(evidence: &Evidence<'_>) -> Vec<Candidate> {
     let of_address = |address: IpAddr| on_own_link(evidence, address).or_else(|| behind_router(evidence, address));
-    evidence.addresses().into_iter().filter_map(of_address).collect()
+    evidence.destinations().into_iter().filter_map(of_address).collect()
 }
 
 fn behind_router(evidence: &Evidence<'_>, address: IpAddr) -> Option<Candidate> {

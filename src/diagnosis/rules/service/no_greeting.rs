@@ -66,7 +66,8 @@ fn silence(failure: &Failure) -> Option<(f64, &'static str)> {
     }
     match failure.code {
         FailureCode::TimedOut => Some((SILENT, "then says nothing")),
-        FailureCode::Closed | FailureCode::Reset => Some((CLOSED, "closes it without a word")),
+        FailureCode::Closed => Some((CLOSED, "closes it without a word")),
+        FailureCode::Reset => Some((CLOSED, "resets it without a word")),
         _ => None,
     }
 }
@@ -115,6 +116,8 @@ mod tests {
         assert!(silent.rejected.iter().any(|rejected| rejected.cause == "tcp.filtered"));
         let closed = scene(FailureCode::Closed, 0).finds("service.no_greeting");
         assert!(closed.confidence < silent.confidence && closed.sentence.contains("closes it"), "{}", closed.sentence);
+        let reset = scene(FailureCode::Reset, 0).finds("service.no_greeting");
+        assert!(reset.sentence.contains("resets it without a word"), "{}", reset.sentence);
     }
 
     #[test]

@@ -1,14 +1,17 @@
 //! Connections that stood, carried a request, and ended before its answer was complete: reset, or closed.
 
+use super::cut_hello;
 use super::idle_timeout::LEAST_IDLE_US;
 use crate::candidate::Candidate;
 use crate::evidence::{Endpoint, Evidence, Seen, host_of};
 use crate::rule::Rule;
+use crate::rules::http::at_proxy::{AtProxy, is_with_proxy};
 use crate::rules::http::{last_exchanges, place};
 use crate::spot::Spot;
 use crate::wording::{duration, named};
 use netsonde_contract::failure::{Failure, FailureCode, Step};
 use netsonde_contract::finding::{Place, Severity, Who};
+use netsonde_contract::id::ObservationId;
 use netsonde_contract::observation::{Connect, Exchange, Hold};
 
 pub(in crate::rules) const RESET_RULE: Rule = Rule {
@@ -19,14 +22,33 @@ pub(in crate::rules) const RESET_RULE: Rule = Rule {
     unprivileged_cap: 0.85,
     ..Rule::new(
         "tcp.reset_midstream",
-        &["tls.sni_blocked", "tcp.idle_timeout", "tcp.closed_early", "service.refused_by_policy", "tcp.backend_unhealthy"],
+        &[
+            "tls.sni_blocked",
+            "tls.large_hello_blocked",
+            "tls.handshake_timeout",
+            "tcp.idle_timeout",
+            "tcp.closed_early",
+            "service.refused_by_policy",
+            "tcp.backend_unhealthy",
+        ],
         reset,
     )
 };
 
 pub(in crate::rules) const CLOSED_RULE: Rule = Rule {
     settled_by: Some("the server's log for this request, and the same request with TLS where the port may expect it"),
-    ..Rule::new("tcp.closed_early", &["http.protocol_error", "tcp.reset_midstream", "tcp.idle_timeout"], closed)
+    ..Rule::new(
+        "tcp.closed_early",
+        &[
+            "http.protocol_error",
+            "tcp.reset_midstream",
+            "tcp.idle_timeout",
+            "tls.sni_blocked",
+            "tls.large_hello_blocked",
+            "tls.handshake_timeout",
+        ],
+        closed,
+    )
 };
 
 /// The connection's end was seen; who ended it, and why, was not.
@@ -42,7 +64,6 @@ fn reset(evidence: &Evidence<'_>) -> Vec<Candidate> {
         let host = host_of(&exchange.url);
         let sentence = format!("The connection to {host} is reset {}.{}", phase(exchange), hint(exchange, failure));
         let candidate = found(exchange, failure, sentence)
-            .rejecting("tls.sni_blocked", "The TLS handshake was complete, or none was made.", [exchange.id])
             .rejecting("tcp.idle_timeout", "The connection was in use.", [exchange.id])
             .rejecting("tcp.closed_early", "A reset ended it, and not a close.", [exchange.id])
             .next(
@@ -51,10 +72,25 @@ fn reset(evidence: &Evidence<'_>) -> Vec<Candidate> {
             );
         Some(candidate)
     };
+    let at_proxy = by_proxy(
+        evidence,
+        |code| *code == FailureCode::Reset,
+        "resets",
+        "tcp.closed_early",
+        "A reset ended it, and not a close.",
+    );
     let at_once = evidence.endpoints().iter().filter_map(|endpoint| reset_at_once(endpoint)).collect::<Vec<_>>();
     let held =
         ended_while_held(evidence, &FailureCode::Reset, "resets", "tcp.closed_early", "A reset ended it, and not a close.");
-    last_exchanges(evidence).iter().filter_map(of_exchange).chain(at_once).chain(held).collect()
+    let in_handshakes = cut_hello::ended(evidence, &FailureCode::Reset);
+    with_servers(evidence)
+        .iter()
+        .filter_map(of_exchange)
+        .chain(at_once)
+        .chain(held)
+        .chain(in_handshakes)
+        .chain(at_proxy)
+        .collect()
 }
 
 /// Connections that stood and were reset before a request was sent. Bare connections of a tcp check may be over before their reset comes.
@@ -74,8 +110,8 @@ fn reset_at_once(endpoint: &Endpoint<'_>) -> Option<Candidate> {
         .at(Place { address: Some(address), port: Some(port), ..Place::default() })
         .about(Spot::Endpoint(endpoint.address))
         .stopping()
-        .resting_on(endpoint.ids())
-        .rejecting("tls.sni_blocked", "It ends before a name is sent.", ids.iter().copied())
+        .resting_on(endpoint.ids());
+    let candidate = without_hello(candidate, "It ends before a hello is sent.", &ids)
         .rejecting("tcp.idle_timeout", "It ends at once.", ids.iter().copied())
         .rejecting("tcp.closed_early", "A reset ended it, and not a close.", ids)
         .next(
@@ -104,8 +140,45 @@ fn closed(evidence: &Evidence<'_>) -> Vec<Candidate> {
         Some(candidate)
     };
     let in_order = "It was closed in order, and not reset.";
+    let cut = |code: &FailureCode| matches!(code, FailureCode::Closed | FailureCode::Incomplete);
+    let at_proxy = by_proxy(evidence, cut, "closes", "tcp.reset_midstream", in_order);
     let held = ended_while_held(evidence, &FailureCode::Closed, "closes", "tcp.reset_midstream", in_order);
-    last_exchanges(evidence).iter().filter_map(of_exchange).chain(held).collect()
+    let in_handshakes = cut_hello::ended(evidence, &FailureCode::Closed);
+    with_servers(evidence).iter().filter_map(of_exchange).chain(held).chain(in_handshakes).chain(at_proxy).collect()
+}
+
+/// The last exchanges of the checks but those that a proxy itself had to answer.
+fn with_servers<'a>(evidence: &Evidence<'a>) -> Vec<Seen<'a, Exchange>> {
+    let mut last = last_exchanges(evidence);
+    last.retain(|exchange| !is_with_proxy(exchange));
+    last
+}
+
+/// The proxy took the connection and the request, and ended it without a word.
+fn by_proxy(
+    evidence: &Evidence<'_>,
+    is_end: impl Fn(&FailureCode) -> bool,
+    does: &str,
+    neighbour: &'static str,
+    reason: &'static str,
+) -> Vec<Candidate> {
+    let all = AtProxy::all(evidence);
+    let of_proxy = |at_proxy: &AtProxy<'_>| {
+        let (proxy, host) = (at_proxy.proxy, at_proxy.host());
+        let sentence = format!(
+            "The proxy {proxy} accepts the connection, and {does} it without a word when it is asked for {host}. {host} itself was not reached."
+        );
+        let candidate = at_proxy
+            .candidate(CONFIDENCE, sentence)
+            .rejecting(neighbour, reason, at_proxy.ids.iter().copied())
+            .rejecting("tcp.idle_timeout", "The connection was in use.", at_proxy.ids.iter().copied())
+            .next(
+                Who::Network,
+                format!("Look at the log of the proxy at the time of the run: whether it lets in this machine's address, and what it does when it is asked for {host}; and whether the port is the proxy's."),
+            );
+        without_hello(candidate, "No handshake with the host had begun.", &at_proxy.ids)
+    };
+    all.iter().filter(|at_proxy| is_end(&at_proxy.failure.code)).map(of_proxy).collect()
 }
 
 /// Connections that were to be held open without traffic and were ended sooner than anything forgets them, one of each address.
@@ -131,10 +204,11 @@ fn ended_while_held(
             "{host} accepts connections on port {port} and {does} them after {}, before anything is asked.",
             duration(after)
         );
-        Candidate::new(Severity::Degraded, AT_ONCE, sentence)
+        let candidate = Candidate::new(Severity::Degraded, AT_ONCE, sentence)
             .at(Place { address: Some(address), port: Some(port), ..Place::default() })
             .about(Spot::Endpoint(connect.address))
-            .resting_on([connect.id])
+            .resting_on([connect.id]);
+        without_hello(candidate, "Nothing was sent on it.", &[connect.id])
             .rejecting("tcp.idle_timeout", "It ends too soon to have been forgotten.", [connect.id])
             .rejecting(neighbour, reason, [connect.id])
             .next(
@@ -173,10 +247,18 @@ fn hint(exchange: &Exchange, failure: &Failure) -> &'static str {
 
 fn found(exchange: &Seen<'_, Exchange>, failure: &Failure, sentence: String) -> Candidate {
     let confidence = if may_be_tls(exchange, failure) { MAY_BE_TLS } else { CONFIDENCE };
-    Candidate::new(Severity::Problem, confidence, sentence)
+    let candidate = Candidate::new(Severity::Problem, confidence, sentence)
         .at(place(exchange))
         .about(Spot::Url(exchange.url.clone()))
-        .resting_on([exchange.id])
+        .resting_on([exchange.id]);
+    without_hello(candidate, "The TLS handshake was complete, or none was made.", &[exchange.id])
+}
+
+/// It did not end over a ClientHello, so that nothing in one is the reason.
+fn without_hello(candidate: Candidate, reason: &str, ids: &[&ObservationId]) -> Candidate {
+    ["tls.sni_blocked", "tls.large_hello_blocked", "tls.handshake_timeout"]
+        .into_iter()
+        .fold(candidate, |candidate, cause| candidate.rejecting(cause, reason, ids.iter().copied()))
 }
 
 #[cfg(test)]
@@ -227,6 +309,32 @@ mod tests {
         assert!(finding.sentence.contains("resets them at once"), "{}", finding.sentence);
         let open: Vec<_> = finding.could_not_separate.iter().map(|open| open.cause.as_str()).collect();
         assert_eq!(open, ["service.refused_by_policy", "tcp.backend_unhealthy"]);
+    }
+
+    #[test]
+    fn a_proxy_that_ends_the_connection_without_a_word_is_named_and_not_the_host() {
+        for (code, cause) in [(FailureCode::Reset, "tcp.reset_midstream"), (FailureCode::Closed, "tcp.closed_early")] {
+            for (url, method) in [(URL, "CONNECT"), ("http://shop.example/", "GET")] {
+                let fact = exchange(url, |exchange| {
+                    (exchange.method, exchange.status) = (method.into(), None);
+                    exchange.proxy = Some("http://proxy.example:3128".into());
+                    exchange.failure = Some(failure(code.clone(), Step::Receive));
+                });
+                let finding = Scene::new(url).check(Kind::Http, [fact]).finds(cause);
+                assert!(finding.sentence.starts_with("The proxy http://proxy.example:3128 accepts"), "{}", finding.sentence);
+                assert_eq!(finding.place.name.as_deref(), Some("proxy.example"));
+            }
+        }
+    }
+
+    #[test]
+    fn an_end_behind_an_open_tunnel_is_the_hosts() {
+        let fact = exchange(URL, |exchange| {
+            (exchange.status, exchange.proxy) = (None, Some("http://proxy.example:3128".into()));
+            exchange.failure = Some(failure(FailureCode::Reset, Step::Receive));
+        });
+        let finding = Scene::new(URL).check(Kind::Http, [fact]).finds("tcp.reset_midstream");
+        assert!(finding.sentence.starts_with("The connection to shop.example"), "{}", finding.sentence);
     }
 
     #[test]

@@ -1,5 +1,7 @@
 pub(super) mod accept_queue_full;
+pub(super) mod at_once;
 pub(super) mod backend_unhealthy;
+mod cut_hello;
 pub(super) mod cut_off;
 pub(super) mod data_dropped;
 pub(super) mod filtered;

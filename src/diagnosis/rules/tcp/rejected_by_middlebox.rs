@@ -52,6 +52,19 @@ fn passed(ttl: u8) -> u8 {
     [64, 128, u8::MAX].into_iter().find(|began| *began >= ttl).unwrap_or(u8::MAX) - ttl
 }
 
+/// Somebody answered SYNs that do not reach as far as the target answers other packets: at which distance, the target's, and what shows it.
+fn answered_before<'a>(evidence: &Evidence<'a>, endpoint: &Endpoint<'_>) -> Option<(u8, u8, &'a ObservationId)> {
+    let (syns, targets) = (evidence.syn_trace(endpoint.address)?, evidence.plain_distance(endpoint.address.ip())?);
+    let hop = syns.arrived.filter(|hop| *hop < targets)?;
+    Some((hop, targets, syns.id))
+}
+
+/// SYNs that reach as far as the last router before the target, and nobody answered them.
+pub(super) fn nobody_before<'a>(evidence: &Evidence<'a>, endpoint: &Endpoint<'_>) -> Option<&'a ObservationId> {
+    let (syns, targets) = (evidence.syn_trace(endpoint.address)?, evidence.plain_distance(endpoint.address.ip())?);
+    syns.arrived.is_none_or(|hop| hop >= targets).then_some(syns.id)
+}
+
 /// Compares the resets from one port with all other replies from its address.
 pub(super) fn origin<'a>(evidence: &Evidence<'a>, endpoint: &Endpoint<'a>) -> Origin<'a> {
     let of_port: Vec<u8> = resets(endpoint).map(|(_, reset)| passed(reset.ttl)).collect();
@@ -124,7 +137,17 @@ fn rejected<'a>(evidence: &Evidence<'a>, endpoint: &Endpoint<'a>) -> Option<Cand
         .filter(|(rtt_us, _)| *rtt_us >= RTT_NOISE_US && (slowest.took_us as f64) < *rtt_us as f64 * TOO_EARLY_FOR_TARGET);
     let (host, port) = (named(endpoint.host(), address), endpoint.address.port());
     let origin = origin(evidence, endpoint);
+    let before = answered_before(evidence, endpoint);
     let (confidence, why, hop, shown_by) = match (origin, early) {
+        (Origin::Target(_) | Origin::Untold | Origin::OnTheLink { .. }, _) if let Some((hop, targets, id)) = before => {
+            let why = format!(
+                "it refuses packets too that end {} away, and the target is {} away",
+                count(hop.into(), "hop"),
+                count(targets.into(), "hop")
+            );
+            // A router looks at a packet's time before its rules for what it forwards: the last that passed it on may be the one.
+            (nearer(early.is_some(), targets - hop), why, Some(hop.saturating_sub(1).max(1)), id)
+        }
         (Origin::Target(_), _) | (Origin::Untold | Origin::OnTheLink { .. }, None) => return None,
         (Origin::Nearer { passed, targets, shown_by }, _) => {
             let why = format!(
@@ -149,7 +172,9 @@ fn rejected<'a>(evidence: &Evidence<'a>, endpoint: &Endpoint<'a>) -> Option<Cand
         }
     };
     let router = hop.and_then(|hop| router_at(evidence, address, hop));
+    let by_syns = before.is_some_and(|(_, _, id)| id == shown_by);
     let at = match (hop, router) {
+        (Some(hop), Some((router, _))) if by_syns => format!(" at hop {hop} ({router}) or right behind it"),
         (Some(hop), Some((router, _))) => format!(" at hop {hop} ({router})"),
         (Some(hop), None) => format!(" at about hop {hop}"),
         (None, _) => String::new(),
@@ -192,7 +217,7 @@ fn router_at<'a>(evidence: &Evidence<'a>, address: IpAddr, distance: u8) -> Opti
 
 #[cfg(test)]
 mod tests {
-    use crate::scene::{Scene, answered_with, connected, echo, refused, trace, with_ttl};
+    use crate::scene::{Scene, answered_with, connected, echo, refused, syn_trace, trace, with_ttl};
     use netsonde_contract::kind::Kind;
 
     const AT: &str = "192.0.2.1:443";
@@ -233,6 +258,16 @@ mod tests {
         let finding = scene.check(Kind::Icmp, [echo("192.0.2.1", &[20_000])]).finds("tcp.rejected_by_middlebox");
         assert_eq!(finding.confidence, 0.75);
         assert!(finding.settled_by.is_some());
+    }
+
+    #[test]
+    fn a_reset_to_a_syn_that_does_not_reach_the_target_is_from_before_it_whatever_its_ttl_says() {
+        let disguised = |syns: &[&str]| scene(61, 20_500).check(Kind::Traceroute, syn_trace("192.0.2.1", syns));
+        let finding = disguised(&["10.0.0.1", "10.9.0.1", "192.0.2.1"]).finds("tcp.rejected_by_middlebox");
+        assert!(finding.place.hop == Some(2) && finding.sentence.contains("end 3 hops away"), "{finding:#?}");
+        assert!(finding.sentence.contains("at hop 2 (10.9.0.1) or right behind it"), "{}", finding.sentence);
+        let finding = disguised(&["10.0.0.1", "10.9.0.1", "10.9.1.1"]).finds("tcp.refused");
+        assert!(finding.rejected.iter().any(|rejected| rejected.cause == "tcp.rejected_by_middlebox"));
     }
 
     #[test]

@@ -1,102 +1,82 @@
+use super::at_once::Numbers;
 use crate::candidate::Candidate;
-use crate::evidence::{Endpoint, Evidence, Seen};
+use crate::evidence::{Endpoint, Evidence};
 use crate::rule::Rule;
 use crate::spot::Spot;
 use crate::wording::named;
-use netsonde_contract::failure::FailureCode;
 use netsonde_contract::finding::{Place, Severity, Who};
-use netsonde_contract::id::ObservationId;
-use netsonde_contract::observation::Connect;
 
 pub(in crate::rules) const RULE: Rule = Rule {
     settled_by: Some(
         "the translator's own count of used ports, or the same number of connections from a machine that does not go through it",
     ),
-    ..Rule::new("tcp.snat_exhausted", &["host.ephemeral_ports_exhausted", "path.ecmp_member_bad"], evaluate)
+    ..Rule::new(
+        "tcp.snat_exhausted",
+        &["host.ephemeral_ports_exhausted", "path.ecmp_member_bad", "tcp.accept_queue_full"],
+        evaluate,
+    )
 };
 
 /// A server that stops to accept after so many looks the same from here: without another place to try from, no more may be said.
 const CONFIDENCE: f64 = 0.6;
 
-/// Of all pairs of a silent attempt and one that stood, at most one in so many may have the silent one first: translators look for a
-/// free port at random, and miss the last ones now and then.
-const LEAST_IN_ORDER: u64 = 8;
-/// So many standard deviations from what chance gives (Mann and Whitney's U): less than once in two hundred times.
-const DEVIATIONS: f64 = 2.6;
-
 fn evaluate(evidence: &Evidence<'_>) -> Vec<Candidate> {
     evidence.endpoints().iter().filter_map(|endpoint| towards(evidence, endpoint)).collect()
 }
 
-/// How many stood, and all attempts of the one check at the endpoint, which were kept open at once: the first ones stood and the
-/// later ones stayed silent.
-pub(in crate::rules) fn in_order<'a>(
-    evidence: &Evidence<'a>,
-    endpoint: &Endpoint<'_>,
-) -> Option<(usize, Vec<&'a ObservationId>)> {
-    let mut attempts: Vec<Seen<'a, Connect>> =
-        evidence.connects.iter().filter(|seen| seen.fact.address == endpoint.address).copied().collect();
-    let check = attempts.first()?.outcome;
-    let at_once = check.parameters.get("concurrent").and_then(serde_json::Value::as_u64).unwrap_or(1);
-    attempts.sort_by_key(|seen| seen.fact.attempt);
-    let is_silent = |seen: &Seen<'_, Connect>| {
-        seen.fact.failure.as_ref().is_some_and(|failure| failure.code == FailureCode::TimedOut && failure.icmp.is_none())
-    };
-    let silent: Vec<bool> = attempts.iter().map(is_silent).collect();
-    let told = attempts.iter().zip(&silent).all(|(seen, silent)| *silent || seen.fact.failure.is_none());
-    let alone = attempts.iter().all(|seen| seen.outcome.check == check.check) && at_once >= attempts.len() as u64;
-    let stood = silent.iter().filter(|silent| !**silent).count();
-    (told && alone && goes_with_number(&silent)).then(|| (stood, attempts.iter().map(|seen| seen.id).collect()))
-}
-
-/// The silent attempts come after those that stood, more clearly than chance orders them.
-fn goes_with_number(silent: &[bool]) -> bool {
-    let mut silent_before = 0_u64;
-    let mut out_of_order = 0_u64;
-    for is_silent in silent {
-        if *is_silent {
-            silent_before += 1;
-        } else {
-            out_of_order += silent_before;
-        }
-    }
-    let stood = silent.len() as u64 - silent_before;
-    let pairs = stood * silent_before;
-    let deviation = (pairs as f64 * (silent.len() as f64 + 1.0) / 12.0).sqrt();
-    pairs > 0 && out_of_order * LEAST_IN_ORDER <= pairs && pairs as f64 / 2.0 - out_of_order as f64 >= DEVIATIONS * deviation
-}
-
 fn towards(evidence: &Evidence<'_>, endpoint: &Endpoint<'_>) -> Option<Candidate> {
-    let (stood, ids) = in_order(evidence, endpoint)?;
+    let limit = Numbers::of(evidence, endpoint)?.limit()?;
     let free = evidence.sockets.iter().find_map(|sockets| {
         let ports = sockets.fact.ephemeral.as_ref()?;
         (ports.in_use.saturating_mul(2) < ports.size()).then_some(sockets.id)
     });
     let (address, port) = (endpoint.address.ip(), endpoint.address.port());
+    let one_by_one = match &limit.in_turn {
+        Some(in_turn) => format!(", while {} that were made one after the other all stand", in_turn.stood),
+        None => String::new(),
+    };
     let sentence = format!(
-        "Only {stood} connections to {} on port {port} stand at the same time: {} more stay without any answer. Most likely an address translator on the way (NAT gateway, firewall, load balancer) has no port left for this place.",
+        "Only {} connections to {} on port {port} stand at the same time: {} more stay without any answer{one_by_one}. Most likely an address translator on the way (NAT gateway, firewall, load balancer) has no port left for this place, or a firewall lets only so many of one client stand.",
+        limit.stood,
         named(endpoint.host(), address),
-        ids.len() - stood
+        limit.silent
     );
     let pings = evidence.lost_calmly(address);
     let clean = pings.of > 0 && pings.cases == 0;
     let candidate = Candidate::new(Severity::Degraded, CONFIDENCE, sentence)
         .at(Place { address: Some(address), port: Some(port), ..Place::default() })
         .about(Spot::Endpoint(endpoint.address))
-        .resting_on(ids.iter().copied())
+        .resting_on(limit.ids.iter().copied())
         .resting_on(pings.ids.into_iter().filter(|_| clean))
         .rejecting("host.ephemeral_ports_exhausted", "Most of this machine's own local ports are free.", free)
-        .rejecting("path.ecmp_member_bad", "The silent connections come after those that stand, in an order that chance hardly makes.", ids)
         .next(
             Who::Network,
-            "Look at the translator's used ports towards this address and port (in Azure: SNAT connection count of the load balancer or NAT gateway), and give it more addresses; let programs reuse their connections.",
+            "Look at the translator's used ports towards this address and port (in Azure: SNAT connection count of the load balancer or NAT gateway), and give it more addresses; look for a limit of connections of one client in the firewalls on the way; let programs reuse their connections.",
         );
+    let candidate = match &limit.in_turn {
+        Some(in_turn) => candidate
+            .rejecting(
+                "path.ecmp_member_bad",
+                "One after the other, connections of as many flows all stand.",
+                in_turn.ids.iter().copied(),
+            )
+            .rejecting(
+                "tcp.accept_queue_full",
+                "One after the other, the server takes all of them at once.",
+                in_turn.ids.iter().copied(),
+            )
+            .resting_on(in_turn.ids.iter().copied()),
+        None => candidate.rejecting(
+            "path.ecmp_member_bad",
+            "The silent connections come after those that stand, in an order that chance hardly makes.",
+            limit.ids,
+        ),
+    };
     Some(candidate)
 }
 
 #[cfg(test)]
 mod tests {
-    use super::goes_with_number;
     use crate::scene::{Scene, connected, ports, silent};
     use netsonde_contract::kind::Kind;
     use netsonde_contract::observation::Fact;
@@ -140,8 +120,60 @@ mod tests {
 
     #[test]
     fn a_translator_that_missed_its_last_free_ports_once_or_twice_is_still_seen() {
-        let seen = |text: &str| goes_with_number(&text.chars().map(|mark| mark == '-').collect::<Vec<_>>());
+        let seen = |attempts: &str| scene(attempts, 30).names("tcp.snat_exhausted");
         assert!(seen("++++-++--++---------"));
-        assert!(!seen("+-+-+-+-+-+-+-+-+-+-") && !seen("--------++++++++++++") && !seen("++++") && !seen("----"));
+        for other in ["+-+-+-+-+-+-+-+-+-+-", "--------++++++++++++", "++++", "----"] {
+            assert!(!seen(other), "{other}");
+        }
+    }
+
+    /// A few at once, and then the same one after the other.
+    fn then_in_turn(at_once: &str, in_turn: &str) -> Scene {
+        let first = scene(at_once, 16);
+        let marks = in_turn.chars().map(|mark| if mark == '+' { connected(AT) } else { silent(AT) });
+        let mut both = first.check(Kind::Tcp, marks);
+        both.outcomes_mut().last_mut().unwrap().parameters = serde_json::json!({"concurrent": 1});
+        both
+    }
+
+    #[test]
+    fn a_few_that_are_silent_at_once_and_stand_one_after_the_other_are_limited_in_number() {
+        for at_once in ["++----", "+++-------", "+-+---"] {
+            let finding = then_in_turn(at_once, "+++++").finds("tcp.snat_exhausted");
+            assert!(finding.sentence.contains("5 that were made one after the other all stand"), "{}", finding.sentence);
+            for neighbour in ["path.ecmp_member_bad", "tcp.accept_queue_full"] {
+                assert!(finding.rejected.iter().any(|rejected| rejected.cause == neighbour), "{finding:#?}");
+            }
+        }
+    }
+
+    #[test]
+    fn what_lets_in_connections_that_ask_again_beside_those_that_stand_does_not_count_them() {
+        let mut scene = scene("++--------", 10);
+        let facts = (0..5).map(|_| connected(AT));
+        if let Fact::Connect(connect) = &mut scene.outcomes_mut().last_mut().unwrap().observations[1].fact {
+            connect.syn_retransmits = Some(1);
+        }
+        assert!(!scene.check(Kind::Tcp, facts.collect::<Vec<_>>()).names("tcp.snat_exhausted"));
+    }
+
+    #[test]
+    fn where_some_are_silent_one_after_the_other_as_well_flows_differ() {
+        let finding = then_in_turn("++----", "+-+--+-+").finds("path.ecmp_member_bad");
+        assert!(finding.rejected.iter().any(|rejected| rejected.cause == "tcp.snat_exhausted"), "{finding:#?}");
+    }
+
+    #[test]
+    fn a_limit_that_nothing_but_the_order_shows_stays_open_beside_a_broken_way() {
+        let finding = scene("++----", 6).finds("path.ecmp_member_bad");
+        let open = finding.could_not_separate.iter().any(|open| open.cause == "tcp.snat_exhausted");
+        assert!(open && finding.confidence <= 0.5, "{finding:#?}");
+    }
+
+    #[test]
+    fn three_of_ten_that_stand_before_all_others_are_a_limit() {
+        let finding = scene("+++-------", 10).finds("tcp.snat_exhausted");
+        let open = finding.could_not_separate.iter().any(|open| open.cause == "tcp.accept_queue_full");
+        assert!(open && finding.confidence <= 0.6, "{finding:#?}");
     }
 }

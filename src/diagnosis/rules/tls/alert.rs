@@ -1,4 +1,5 @@
-//! Servers that end the handshake with an alert (RFC 8446 section 6.2): which one, and which other offer they would have taken.
+//! Servers that end the handshake with an alert (RFC 8446 section 6.2), over TCP or within QUIC (RFC 9001 section 4.8): which one, and
+//! which other offer they would have taken.
 
 use super::place;
 use crate::candidate::Candidate;
@@ -7,8 +8,8 @@ use crate::rule::Rule;
 use crate::spot::Spot;
 use crate::wording::list;
 use netsonde_contract::failure::{Failure, FailureCode};
-use netsonde_contract::finding::{Severity, Who};
-use netsonde_contract::observation::{Handshake, TlsSupport, VersionSupport};
+use netsonde_contract::finding::{Place, Severity, Who};
+use netsonde_contract::observation::{Handshake, Quic, TlsSupport, VersionSupport};
 
 const EACH_OFFER: &str = "asking for each version and each cipher suite by itself (`netsonde run tls`)";
 
@@ -72,6 +73,10 @@ const MEANINGS: [(u8, &str); 14] = [
 fn alert(failure: Option<&Failure>) -> Option<u8> {
     let failure = failure.filter(|failure| failure.code == FailureCode::TlsAlert)?;
     failure.text.rsplit([' ', '(', ')']).find(|word| !word.is_empty())?.parse().ok()
+}
+
+fn meaning(number: u8) -> Option<&'static str> {
+    MEANINGS.iter().find(|(known, _)| *known == number).map(|(_, meaning)| *meaning)
 }
 
 /// `handshake_failure (40)`.
@@ -164,8 +169,37 @@ fn cipher(evidence: &Evidence<'_>) -> Vec<Candidate> {
     })
 }
 
+/// The handshakes within QUIC that the server ended with an alert, and the alert's number: RFC 9001 section 4.8 adds it to 0x0100.
+fn within_quic<'e, 'a>(evidence: &'e Evidence<'a>) -> impl Iterator<Item = (&'e Seen<'a, Quic>, u8)> {
+    evidence.quics.iter().filter_map(|quic| {
+        let close = quic.fact.close.as_ref().filter(|close| !close.application && quic.fact.failure.is_some())?;
+        let [high, number] = u16::try_from(close.code).ok()?.to_be_bytes();
+        (high == 1).then_some((quic, number))
+    })
+}
+
+fn quic_candidate(quic: &Seen<'_, Quic>, confidence: f64, sentence: String) -> Candidate {
+    let place = Place {
+        address: Some(quic.address.ip()),
+        port: Some(quic.address.port()),
+        name: Some(quic.host.clone()),
+        ..Place::default()
+    };
+    Candidate::new(Severity::Problem, confidence, sentence)
+        .at(place)
+        .about(Spot::Endpoint(quic.address))
+        .stopping()
+        .resting_on([quic.id])
+}
+
+/// `CRYPTO_ERROR no_application_protocol (120)` without the words before the alert's own name.
+fn quic_name(quic: &Quic, number: u8) -> String {
+    let name = quic.close.as_ref().and_then(|close| close.name.as_deref());
+    name.and_then(|name| name.strip_prefix("CRYPTO_ERROR ")).map_or_else(|| number.to_string(), str::to_owned)
+}
+
 fn alpn(evidence: &Evidence<'_>) -> Vec<Candidate> {
-    each(evidence, |handshake, failure| {
+    let mut found = each(evidence, |handshake, failure| {
         alert(Some(failure)).filter(|number| *number == NO_APPLICATION_PROTOCOL)?;
         let host = &handshake.fact.host;
         let sentence = format!(
@@ -177,17 +211,31 @@ fn alpn(evidence: &Evidence<'_>) -> Vec<Candidate> {
                 .rejecting("tls.version_unsupported", "The alert names the application protocol.", [handshake.id])
                 .next(Who::Server, format!("Check that {host} is a server for this protocol; if it is, turn on HTTP/1.1 or HTTP/2 (`http/1.1`, `h2`) in its TLS settings.")),
         )
-    })
+    });
+    found.extend(within_quic(evidence).filter(|(_, number)| *number == NO_APPLICATION_PROTOCOL).map(|(quic, number)| {
+        let host = &quic.fact.host;
+        let sentence = format!(
+            "{host} speaks QUIC, but none of the application protocols that were offered (ALPN): it ended the handshake with the alert {}.",
+            quic_name(quic.fact, number)
+        );
+        quic_candidate(quic, ONE_MEANING, sentence)
+            .rejecting("tls.version_unsupported", "The alert names the application protocol.", [quic.id])
+            .next(
+                Who::Server,
+                format!("Check that {host} is a server for this protocol over QUIC; if it is, turn on HTTP/3 (`h3`) in its settings."),
+            )
+    }));
+    found
 }
 
 fn rejected(evidence: &Evidence<'_>) -> Vec<Candidate> {
-    each(evidence, |handshake, failure| {
+    let mut found = each(evidence, |handshake, failure| {
         if failure.code != FailureCode::TlsAlert || alert(Some(failure)) == Some(CERTIFICATE_REQUIRED) {
             return None;
         }
         let number = alert(Some(failure));
         let host = &handshake.fact.host;
-        let meaning = number.and_then(|number| MEANINGS.iter().find(|(known, _)| *known == number)).map(|(_, meaning)| *meaning);
+        let meaning = number.and_then(meaning);
         let asked = handshake.fact.certificate_request.is_some();
         let mut sentence = format!("{host} refuses the TLS handshake with the alert {}", name(failure));
         if let Some(meaning) = meaning {
@@ -206,15 +254,24 @@ fn rejected(evidence: &Evidence<'_>) -> Vec<Candidate> {
             format!("Look into the TLS log of {host} at this time: it says which part of the offer was refused.")
         };
         Some(candidate(handshake, if general { GENERAL } else { NAMED }, sentence).next(Who::Server, action))
-    })
+    });
+    found.extend(within_quic(evidence).filter(|(_, number)| *number != CERTIFICATE_REQUIRED).map(|(quic, number)| {
+        let meaning = meaning(number).map(|meaning| format!(": {meaning}")).unwrap_or_default();
+        let host = &quic.fact.host;
+        let sentence =
+            format!("{host} refuses the TLS handshake within QUIC with the alert {}{meaning}.", quic_name(quic.fact, number));
+        quic_candidate(quic, if number == HANDSHAKE_FAILURE { GENERAL } else { NAMED }, sentence)
+            .next(Who::Server, format!("Look into the log of {host} at this time: it says which part of the offer was refused."))
+    }));
+    found
 }
 
 #[cfg(test)]
 mod tests {
-    use crate::scene::{Scene, handshake, support};
+    use crate::scene::{Scene, handshake, quic, support};
     use netsonde_contract::failure::{Failure, FailureCode, Step};
     use netsonde_contract::kind::Kind;
-    use netsonde_contract::observation::{CertificateRequest, Fact, Handshake};
+    use netsonde_contract::observation::{CertificateRequest, Fact, Handshake, QuicClose};
 
     fn refused(name: &str, change: impl FnOnce(&mut Handshake)) -> Fact {
         handshake(|handshake| {
@@ -265,6 +322,30 @@ mod tests {
     #[test]
     fn no_common_application_protocol_has_an_alert_of_its_own() {
         scene([refused("no_application_protocol (120)", |_| {})]).finds("tls.alpn_mismatch");
+    }
+
+    /// A server that ended the handshake within QUIC, with a code of the transport or of the application.
+    fn closed(code: u64, name: &str, application: bool) -> Scene {
+        let fact = quic("192.0.2.80:443", |quic| {
+            let text = format!("the server closed the connection: {name}");
+            quic.failure = Some(Failure::new(FailureCode::TlsAlert, Step::Handshake, text));
+            quic.close = Some(QuicClose { application, code, name: Some(name.to_owned()), reason: String::new() });
+        });
+        Scene::new("shop.example").check(Kind::Quic, [fact])
+    }
+
+    #[test]
+    fn an_alert_within_quic_means_what_it_means_over_tcp() {
+        let finding = closed(0x0178, "CRYPTO_ERROR no_application_protocol (120)", false).finds("tls.alpn_mismatch");
+        assert!(finding.sentence.ends_with("the alert no_application_protocol (120)."), "{}", finding.sentence);
+        let finding = closed(0x0170, "CRYPTO_ERROR unrecognised_name (112)", false).finds("tls.handshake_rejected");
+        assert!(finding.sentence.ends_with("it knows no site of this name."), "{}", finding.sentence);
+    }
+
+    #[test]
+    fn an_applications_own_code_is_no_alert() {
+        assert!(!closed(0x0178, "own", true).names("tls.alpn_mismatch"));
+        assert!(!closed(0x0278, "own", false).names("tls.alpn_mismatch"));
     }
 
     #[test]

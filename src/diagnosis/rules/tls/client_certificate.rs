@@ -37,7 +37,14 @@ fn evaluate(evidence: &Evidence<'_>) -> Vec<Candidate> {
         let candidate = candidate(host, exchange.id).at(place).about(Spot::Url(exchange.url.clone()));
         address.into_iter().fold(candidate, |candidate, address| candidate.about(Spot::Endpoint(address)))
     });
-    let mut candidates: Vec<Candidate> = handshakes.chain(exchanges).collect();
+    // A service that agreed to TLS says it once the handshake is complete.
+    let services = evidence.services.iter().filter(|service| says_so(&service.failure)).map(|service| {
+        let (address, host) = (service.address, &service.host);
+        let place =
+            Place { address: Some(address.ip()), port: Some(address.port()), name: Some(host.clone()), ..Place::default() };
+        candidate(host, service.id).at(place).about(Spot::Endpoint(address))
+    });
+    let mut candidates: Vec<Candidate> = handshakes.chain(exchanges).chain(services).collect();
     // One server says the same to the handshake and to the request.
     let mut joined: Vec<Candidate> = Vec::new();
     for candidate in candidates.drain(..) {
@@ -84,6 +91,19 @@ mod tests {
         });
         let scene = Scene::new(URL).check(Kind::Tls, [handshake(|_| {})]).check(Kind::Http, [request]);
         assert_eq!(scene.finds("tls.client_certificate_required").place.port, Some(443));
+    }
+
+    #[test]
+    fn a_service_that_wants_one_after_it_agreed_to_tls_is_told() {
+        let failure = alert("certificate_required (116)", Step::Handshake);
+        let fact = serde_json::from_value(serde_json::json!({
+            "fact": "service", "host": "mail.example", "address": "192.0.2.1:25", "protocol": "smtp", "reached": "understood",
+            "steps": [], "received_bytes": 40, "tls_upgrade": {"offered": true, "version": "TLSv1.3", "failure": failure},
+            "failure": failure,
+        }));
+        let scene = Scene::new("mail.example").check(Kind::Service, [fact.unwrap()]);
+        assert_eq!(scene.finds("tls.client_certificate_required").place.port, Some(25));
+        assert!(scene.diagnose().unexplained.is_empty());
     }
 
     #[test]

@@ -9,11 +9,15 @@ use crate::wording::duration;
 use netsonde_contract::failure::{FailureCode, Step};
 use netsonde_contract::finding::{Severity, Who};
 use netsonde_contract::kind::Kind;
-use netsonde_contract::observation::{Handshake, HandshakeVariant, Variant};
+use netsonde_contract::observation::{Handshake, HandshakeVariant, TcpState, Variant};
 
 pub(in crate::rules) const RULE: Rule = Rule {
     settled_by: Some("the same handshake with a small ClientHello and small segments, and a large ping that may not be split"),
-    ..Rule::new("tls.handshake_timeout", &["path.mtu_blackhole", "tls.large_hello_blocked", "tls.not_tls"], evaluate)
+    ..Rule::new(
+        "tls.handshake_timeout",
+        &["path.mtu_blackhole", "tls.large_hello_blocked", "tls.not_tls", "tcp.data_dropped"],
+        evaluate,
+    )
 };
 
 /// The connection stands and the server is silent. That larger packets vanish on the way looks the same until small ones were tried.
@@ -67,6 +71,7 @@ fn slow(evidence: &Evidence<'_>) -> Option<Candidate> {
         .about(Spot::Endpoint(address))
         .resting_on([slowest.id, quickest.id])
         .rejecting("tls.not_tls", "The handshake completes.", [quickest.id])
+        .rejecting("tcp.data_dropped", "The handshake completes.", [quickest.id])
         .next(
             Who::Server,
             format!("Look for what the TLS server of {host} waits for in a handshake: a key store or signing service, a lookup of the client's name, an overloaded processor, too few workers."),
@@ -119,10 +124,21 @@ fn silence(evidence: &Evidence<'_>, handshake: &Seen<'_, Handshake>) -> Option<C
             "Over small segments, which no path is too narrow for, it is silent as well.",
             over_small,
         )
+        .rejecting(
+            "tcp.data_dropped",
+            "The server's system acknowledged the whole hello.",
+            handshake.at_close.as_deref().filter(|state| is_acknowledged(state)).map(|_| handshake.id),
+        )
         .resting_on(out)
         .resting_on(back)
         .next(Who::Server, action);
     Some(candidate)
+}
+
+/// All that was sent arrived at the other side's system.
+fn is_acknowledged(state: &TcpState) -> bool {
+    let sent = state.bytes_sent.unwrap_or_default().saturating_sub(state.bytes_resent.unwrap_or_default());
+    sent > 0 && state.bytes_acknowledged.is_some_and(|bytes| bytes >= sent)
 }
 
 #[cfg(test)]
@@ -207,6 +223,6 @@ mod tests {
 
     #[test]
     fn a_reset_is_no_silence() {
-        scene(FailureCode::Reset, Step::Handshake).is_unexplained();
+        assert!(!scene(FailureCode::Reset, Step::Handshake).names("tls.handshake_timeout"));
     }
 }

@@ -3,20 +3,25 @@ use super::place;
 use crate::candidate::Candidate;
 use crate::evidence::{Evidence, Seen};
 use crate::rule::Rule;
+use crate::rules::tcp::transparent_proxy::{Taker, taker};
 use crate::spot::Spot;
-use netsonde_contract::finding::{Severity, Who};
+use netsonde_contract::finding::{Place, Severity, Who};
 use netsonde_contract::observation::{Handshake, TrustReason, TrustStore};
 
 pub(in crate::rules) const RULE: Rule = Rule {
-    refines: &["tls.unknown_issuer", "tls.chain_incomplete", "tls.pin_mismatch"],
+    refines: &["tls.unknown_issuer", "tls.self_signed", "tls.chain_incomplete", "tls.pin_mismatch", "tls.name_mismatch"],
     settled_by: Some("the same server from another network: interception shows another certificate there"),
-    ..Rule::new("tls.intercepted", &["tls.unknown_issuer"], evaluate)
+    ..Rule::new("tls.intercepted", &["tls.unknown_issuer", "tls.self_signed"], evaluate)
 };
 
 /// The issuer carries the name of a product that opens TLS, and no public list knows it.
 const PRODUCT: f64 = 0.93;
 /// Hosts of different owners share an issuer that no public list knows.
 const SHARED_ISSUER: f64 = 0.85;
+
+/// Somebody nearer than the target takes the connection, and shows a certificate that nobody vouches for. The operator of the server may
+/// have put that box there.
+const TAKEN_BEFORE: f64 = 0.75;
 
 /// Words in the issuer of certificates that products make up as they open connections. Each is the maker's name for the product, and no
 /// public authority carries it.
@@ -56,7 +61,31 @@ const PRODUCTS: [(&str, &str); 32] = [
 ];
 
 fn evaluate(evidence: &Evidence<'_>) -> Vec<Candidate> {
-    evidence.handshakes.iter().filter_map(|handshake| intercepted(evidence, handshake)).collect()
+    let opened = |handshake| intercepted(evidence, handshake).or_else(|| taken_before(evidence, handshake));
+    evidence.handshakes.iter().filter_map(opened).collect()
+}
+
+/// SYNs are answered before the target, and whoever answers them cannot show that it may speak for the host.
+fn taken_before(evidence: &Evidence<'_>, handshake: &Seen<'_, Handshake>) -> Option<Candidate> {
+    let verdict = handshake.fact.deciding_verdict().filter(|verdict| !verdict.trusted)?;
+    let of_issuer = matches!(verdict.reason, Some(TrustReason::UnknownIssuer | TrustReason::Other) | None);
+    let Taker::Before { hop, ids } = taker(evidence, handshake.address).filter(|_| of_issuer)? else { return None };
+    let host = &handshake.host;
+    let away = if hop == 1 { "one hop".to_owned() } else { format!("{hop} hops") };
+    let sentence = format!(
+        "Something {away} away takes the TLS connections to {host} in the target's place, and shows a certificate (\"{}\") that no authority known here vouches for: most likely it is not the server's own.",
+        handshake.fact.chain.first()?.subject
+    );
+    let candidate = Candidate::new(Severity::Problem, TAKEN_BEFORE, sentence)
+        .at(Place { hop: Some(hop), ..place(handshake) })
+        .about(Spot::Endpoint(handshake.address))
+        .resting_on([handshake.id])
+        .resting_on(ids)
+        .next(
+            Who::Network,
+            format!("Ask whoever runs the network what takes connections to {host}: a portal that wants a sign-in, a TLS inspection, or a load balancer of the server's own, which then needs a certificate that is trusted."),
+        );
+    Some(candidate)
 }
 
 fn intercepted(evidence: &Evidence<'_>, handshake: &Seen<'_, Handshake>) -> Option<Candidate> {

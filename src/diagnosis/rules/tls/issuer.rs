@@ -4,8 +4,10 @@ use super::place;
 use crate::candidate::Candidate;
 use crate::evidence::{Evidence, Seen};
 use crate::rule::Rule;
+use crate::rules::tcp::transparent_proxy::{Taker, taker};
 use crate::spot::Spot;
 use netsonde_contract::finding::{Severity, Who};
+use netsonde_contract::id::ObservationId;
 use netsonde_contract::observation::{Handshake, TrustReason, TrustStore};
 
 pub(in crate::rules) const UNKNOWN_ISSUER_RULE: Rule = Rule {
@@ -21,8 +23,10 @@ pub(in crate::rules) const SELF_SIGNED_RULE: Rule = Rule {
     ..Rule::new("tls.self_signed", &["tls.intercepted", "tls.chain_incomplete"], self_signed)
 };
 
-/// The certificate vouches for itself, and its own key proves it.
+/// The certificate vouches for itself, and its own key proves it; nobody on the way makes it up.
 const SELF_SIGNED: f64 = 0.95;
+/// Who makes it up is not seen: boxes that open connections show such certificates too, in the host's own name.
+const BY_WHOM_UNSEEN: f64 = 0.89;
 /// The server sent the whole chain up to a root, and the root is not known here.
 const WITH_ROOT: f64 = 0.9;
 /// The public list knows the issuer, and this machine's own list does not.
@@ -78,10 +82,10 @@ fn of_unknown_issuer(handshake: &Seen<'_, Handshake>) -> Option<Candidate> {
 }
 
 fn self_signed(evidence: &Evidence<'_>) -> Vec<Candidate> {
-    evidence.handshakes.iter().filter_map(of_self_signed).collect()
+    evidence.handshakes.iter().filter_map(|handshake| of_self_signed(evidence, handshake)).collect()
 }
 
-fn of_self_signed(handshake: &Seen<'_, Handshake>) -> Option<Candidate> {
+fn of_self_signed(evidence: &Evidence<'_>, handshake: &Seen<'_, Handshake>) -> Option<Candidate> {
     let verdict = handshake.fact.deciding_verdict()?;
     let leaf = handshake.fact.chain.first().filter(|leaf| leaf.self_signed)?;
     // Verifiers word a leaf that is its own authority in several ways; dates, names and revocation are other causes.
@@ -94,18 +98,38 @@ fn of_self_signed(handshake: &Seen<'_, Handshake>) -> Option<Candidate> {
         "The certificate of {host} is signed by itself (\"{}\"): no authority vouches for it, and this machine does not trust it.",
         leaf.subject
     );
-    let candidate = Candidate::new(Severity::Problem, SELF_SIGNED, sentence)
+    let own = not_on_the_way(evidence, handshake);
+    let confidence = if own.is_some() { SELF_SIGNED } else { BY_WHOM_UNSEEN };
+    let (why, shown_by) = own.unzip();
+    let candidate = Candidate::new(Severity::Problem, confidence, sentence)
         .at(place(handshake))
         .about(Spot::Endpoint(handshake.address))
         .resting_on([handshake.id])
+        .resting_on(shown_by)
         .rejecting("tls.chain_incomplete", "The certificate is its own issuer: nothing is missing.", [handshake.id])
+        .rejecting("tls.intercepted", why.unwrap_or_default(), shown_by)
         .next(Who::Server, format!("Give {host} a certificate of an authority that its users trust; until then, they can trust this one by name (`--trust FILE`)."));
     Some(candidate)
 }
 
+/// Why the certificate is the server's own, and not of a box on the way that opens connections.
+fn not_on_the_way<'a>(evidence: &Evidence<'a>, handshake: &Seen<'a, Handshake>) -> Option<(&'static str, &'a ObservationId)> {
+    let address = handshake.address.ip();
+    if handshake.fact.pin.as_ref().is_some_and(|pin| pin.fits) {
+        return Some(("It is the certificate that was expected.", handshake.id));
+    }
+    if address.is_loopback() || evidence.is_own(address) {
+        return Some(("The address is this machine itself: nothing lies between.", handshake.id));
+    }
+    match taker(evidence, handshake.address)? {
+        Taker::NobodyBefore { id } => Some(("Nobody nearer than the target takes connections to the port.", id)),
+        Taker::Before { .. } => None,
+    }
+}
+
 #[cfg(test)]
 mod tests {
-    use crate::scene::{Scene, certificate, distrust, handshake};
+    use crate::scene::{Scene, certificate, distrust, handshake, syn_trace, trace};
     use netsonde_contract::kind::Kind;
     use netsonde_contract::observation::{Certificate, Fact, TrustReason, TrustStore, TrustVerdict};
 
@@ -150,6 +174,28 @@ mod tests {
             let fact = untrusted(vec![certificate("CN=shop.example", "CN=shop.example")], reason);
             assert_eq!(scene(fact).finds("tls.self_signed").refines, ["tls.unknown_issuer"]);
         }
+    }
+
+    fn signed_itself() -> Fact {
+        untrusted(vec![certificate("CN=shop.example", "CN=shop.example")], TrustReason::UnknownIssuer)
+    }
+
+    #[test]
+    fn who_made_up_a_self_signed_certificate_stays_open_until_it_is_seen_who_takes_the_connection() {
+        let finding = scene(signed_itself()).finds("tls.self_signed");
+        let open = |finding: &netsonde_contract::finding::Finding| {
+            finding.could_not_separate.iter().any(|open| open.cause == "tls.intercepted")
+        };
+        assert!(finding.confidence < 0.9 && open(&finding), "{finding:#?}");
+        let way = ["10.0.1.1", "10.0.2.1", "192.0.2.1"];
+        let seen = |syns: &[&str]| {
+            let scene = scene(signed_itself()).check(Kind::Traceroute, trace("192.0.2.1", &way));
+            scene.check(Kind::Traceroute, syn_trace("192.0.2.1", syns))
+        };
+        let finding = seen(&["10.0.1.1", "10.0.2.1"]).finds("tls.self_signed");
+        assert!(finding.confidence >= 0.9 && finding.rejected.iter().any(|other| other.cause == "tls.intercepted"));
+        let finding = seen(&["192.0.2.1"]).finds("tls.intercepted");
+        assert!(finding.sentence.contains("one hop away") && finding.refines.contains(&"tls.self_signed".to_owned()));
     }
 
     #[test]

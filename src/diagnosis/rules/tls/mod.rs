@@ -13,17 +13,13 @@ pub(super) mod revoked;
 pub(super) mod validity;
 pub(super) mod weak_certificate;
 
-use crate::evidence::Seen;
+use crate::evidence::{Seen, proxy_towards};
 use netsonde_contract::finding::Place;
-use netsonde_contract::observation::{Fact, Handshake};
+use netsonde_contract::observation::Handshake;
 
 /// Where a finding about a handshake stands. Through a proxy's tunnel the address is the proxy's, and says nothing.
-fn place(handshake: &Seen<'_, Handshake>) -> Place {
-    let through_proxy = handshake.outcome.observations.iter().any(|observation| match &observation.fact {
-        Fact::Exchange(exchange) => exchange.proxy.is_some() && exchange.address == Some(handshake.address),
-        _ => false,
-    });
-    let direct = Some(handshake.address).filter(|_| !through_proxy);
+pub(in crate::rules) fn place(handshake: &Seen<'_, Handshake>) -> Place {
+    let direct = Some(handshake.address).filter(|at| proxy_towards(handshake.outcome, *at).is_none());
     Place {
         address: direct.map(|address| address.ip()),
         port: direct.map(|address| address.port()),

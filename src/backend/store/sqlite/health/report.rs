@@ -183,6 +183,8 @@ impl<'a> Hearing<'a> {
             series: check.series.clone(),
             health: check.health,
             since: check.since.min(self.row.received),
+            // A machine's clock may be ahead; nothing was measured later than it was told.
+            measured: check.measured.map(|at| at.min(self.row.received)),
             silenced: check.silenced,
         });
         let told: BTreeMap<Series, CheckRow> = told.map(|check| (check.series.clone(), check)).collect();
@@ -275,8 +277,8 @@ impl<'a> Hearing<'a> {
 
 async fn keep(connection: &mut SqliteConnection, check: &CheckRow) -> sqlx::Result<()> {
     sqlx::query(
-        "INSERT INTO health_checks (agent_id, schedule, name, target, kind, required, health, since, silenced)
-         VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?) ON CONFLICT DO NOTHING",
+        "INSERT INTO health_checks (agent_id, schedule, name, target, kind, required, health, since, silenced, measured)
+         VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?) ON CONFLICT DO NOTHING",
     )
     .bind(check.agent.as_str())
     .bind(&check.series.schedule)
@@ -287,6 +289,7 @@ async fn keep(connection: &mut SqliteConnection, check: &CheckRow) -> sqlx::Resu
     .bind(check.health.name())
     .bind(check.since.as_microsecond())
     .bind(check.silenced)
+    .bind(check.measured.map(Timestamp::as_microsecond))
     .execute(connection)
     .await
     .map(drop)

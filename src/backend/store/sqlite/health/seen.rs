@@ -1,6 +1,7 @@
 //! What is read of it, for pages and for whoever sends.
 
 use super::super::{Sqlite, column};
+use crate::clock::from_micros;
 use crate::store::{CheckRow, HeardRow, Spent, TimedChange, WatchedRow, What};
 use jiff::Timestamp;
 use netsonde_contract::history::Series;
@@ -99,6 +100,7 @@ fn read_check(row: &SqliteRow) -> sqlx::Result<CheckRow> {
         health: column::word(row, "health")?.unwrap_or_default(),
         since: column::time(row, "since")?,
         silenced: row.try_get("silenced")?,
+        measured: row.try_get::<Option<i64>, _>("measured")?.map(from_micros),
     })
 }
 

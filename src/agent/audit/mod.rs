@@ -2,10 +2,18 @@
 //!
 //! `audit.jsonl` is only ever appended to. Each line holds the SHA-256 of the line before it, so that nothing in the middle can be changed or
 //! left out unseen, and the head (the last line's digest) is written into every bundle, which is where a shortened end shows. A log that
-//! has become long is put aside under a number, and the next one goes on with the chain.
+//! has become long is put aside under a number, and the next one goes on with the chain: its first line says how many entries went before it,
+//! so that a beginning which is missing for another reason shows.
+
+/// Whether a log is whole.
+mod chain;
+/// What is counted rather than written each time.
+mod folding;
 
 use crate::state::StateDirectory;
 use crate::stop::Stop;
+use chain::{check, written};
+use folding::Folding;
 use jiff::Timestamp;
 use netsonde_contract::bundle::hexadecimal;
 use netsonde_contract::id::OrderId;
@@ -14,13 +22,19 @@ use sha2::{Digest, Sha256};
 use std::fs::{self, File, OpenOptions};
 use std::io::{self, Read, Seek, SeekFrom, Write};
 use std::path::{Path, PathBuf};
+use std::sync::{Mutex, PoisonError};
+use std::time::Duration;
+
+pub(crate) use chain::Checked;
 
 const FILE: &str = "audit.jsonl";
 const LOCK_FILE: &str = "audit.lock";
 /// Ten thousand entries or so: small enough to be mailed.
 const MAX_BYTES: u64 = 4 << 20;
-/// Logs that were put aside. The oldest goes, and the chain begins where the next one begins.
+/// Logs that were put aside. The oldest goes, and the next one's first line says how many entries went with it.
 const MAX_ASIDE: u32 = 4;
+/// What the first line of a log is that goes on after others.
+const CONTINUES: &str = "log_continues";
 /// One line is far shorter, so that the last one is in the file's end.
 const MAX_LINE_BYTES: u64 = 16 << 10;
 /// Words of an entry are cut here.
@@ -48,6 +62,12 @@ pub(crate) struct Entry {
     /// Its line.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub(crate) line: Option<usize>,
+    /// So many more that say the same are counted here.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(crate) count: Option<u64>,
+    /// In the first line of a log that goes on after others: how many entries went before it, the last of which `previous` names.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(crate) before: Option<u64>,
     /// SHA-256 of the line before, lower-case hexadecimal.
     #[serde(default)]
     pub(crate) previous: String,
@@ -55,7 +75,17 @@ pub(crate) struct Entry {
 
 impl Entry {
     pub(crate) fn new(at: Timestamp, what: &str) -> Self {
-        Self { at, what: what.to_owned(), order: None, decision: None, key: None, line: None, previous: String::new() }
+        Self {
+            at,
+            what: what.to_owned(),
+            order: None,
+            decision: None,
+            key: None,
+            line: None,
+            count: None,
+            before: None,
+            previous: String::new(),
+        }
     }
 
     pub(crate) fn of_order(self, order: &OrderId) -> Self {
@@ -71,20 +101,34 @@ impl Entry {
     }
 }
 
-/// What a check of the whole log came to.
-#[derive(Debug, PartialEq, Eq)]
-pub(crate) struct Checked {
-    pub(crate) entries: usize,
-    pub(crate) head: Option<String>,
-}
-
 pub(crate) struct Audit {
     folder: PathBuf,
+    most_bytes: u64,
+    folding: Mutex<Folding>,
 }
 
 impl Audit {
     pub(crate) fn of(state: &StateDirectory) -> Self {
-        Self { folder: state.path().to_owned() }
+        Self { folder: state.path().to_owned(), most_bytes: MAX_BYTES, folding: Mutex::default() }
+    }
+
+    /// Appends an entry, or counts it where the backend brought about many that say the same; counts are written when their time is over. `now` is
+    /// any clock that goes forward.
+    pub(crate) fn note(&self, entry: Entry, now: Duration) -> io::Result<()> {
+        let due = self.folding.lock().unwrap_or_else(PoisonError::into_inner).take(entry, now);
+        due.into_iter().try_for_each(|entry| self.append(entry))
+    }
+
+    /// Writes the counts whose time is over.
+    pub(crate) fn write_counts(&self, at: Timestamp, now: Duration) -> io::Result<()> {
+        let due = self.folding.lock().unwrap_or_else(PoisonError::into_inner).due(at, now);
+        due.into_iter().try_for_each(|entry| self.append(entry))
+    }
+
+    /// Writes all counts: the agent ends.
+    pub(crate) fn write_all_counts(&self, at: Timestamp) -> io::Result<()> {
+        let due = self.folding.lock().unwrap_or_else(PoisonError::into_inner).all(at);
+        due.into_iter().try_for_each(|entry| self.append(entry))
     }
 
     /// Appends one entry; it is on the disk when this returns.
@@ -94,18 +138,24 @@ impl Audit {
         let mut file = OpenOptions::new().create(true).truncate(false).read(true).write(true).open(&path)?;
         drop_torn_line(&mut file)?;
         let head = last_line(&mut file)?.map(|line| digest(&line));
-        let previous = match head {
+        let mut previous = match head {
             Some(head) => head,
             None => self.last_of_aside()?.unwrap_or_else(nothing),
         };
-        if file.metadata()?.len() >= MAX_BYTES {
+        if file.metadata()?.len() >= self.most_bytes {
             self.put_aside()?;
             file = OpenOptions::new().create(true).truncate(false).read(true).write(true).open(&path)?;
         }
-        let mut line = serde_json::to_vec(&Entry { previous, ..entry }).map_err(io::Error::other)?;
-        line.push(b'\n');
+        let mut lines = Vec::new();
+        if file.metadata()?.len() == 0 && previous != nothing() {
+            let before = Some(written(&self.export()?));
+            let line = line_of(&Entry { before, previous, ..Entry::new(entry.at, CONTINUES) })?;
+            previous = digest(line.trim_ascii_end());
+            lines.extend(line);
+        }
+        lines.extend(line_of(&Entry { previous, ..entry })?);
         file.seek(SeekFrom::End(0))?;
-        file.write_all(&line)?;
+        file.write_all(&lines)?;
         file.sync_all()
     }
 
@@ -116,7 +166,8 @@ impl Audit {
                 Some(line) => Ok(Some(digest(&line))),
                 None => self.last_of_aside(),
             },
-            Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
+            // It was put aside, and nothing was written since.
+            Err(error) if error.kind() == io::ErrorKind::NotFound => self.last_of_aside(),
             Err(error) => Err(error),
         }
     }
@@ -138,10 +189,14 @@ impl Audit {
     /// Follows the chain through all that is still there.
     ///
     /// # Errors
-    /// Names the first line that does not follow the one before it.
+    /// Names the first line that does not follow the one before it, or says that the beginning is missing.
     pub(crate) fn verify(&self) -> Result<Checked, Stop> {
-        let log = self.export().map_err(|error| Stop::usage(format!("the audit log cannot be read: {error}")))?;
-        check(&log).map_err(Stop::found)
+        let unreadable = |error: io::Error| Stop::usage(format!("the audit log cannot be read: {error}"));
+        // Nothing is put aside meanwhile. A lock that is not there is not made here, in the name of whoever looks.
+        let _lock = File::open(self.folder.join(LOCK_FILE)).and_then(|lock| lock.lock().map(|()| lock)).ok();
+        let log = self.export().map_err(unreadable)?;
+        let is_full = (1..=MAX_ASIDE).all(|number| fs::metadata(self.aside(number)).is_ok_and(|aside| aside.len() > 0));
+        check(&log, is_full).map_err(Stop::found)
     }
 
     fn lock(&self) -> io::Result<File> {
@@ -177,23 +232,10 @@ fn last_of(path: &Path) -> io::Result<Option<String>> {
     }
 }
 
-/// Pure: the whole log's lines, the oldest first.
-fn check(log: &[u8]) -> Result<Checked, String> {
-    let mut head: Option<String> = None;
-    let mut entries = 0;
-    for (place, line) in log.split(|byte| *byte == b'\n').enumerate().filter(|(_, line)| !line.is_empty()) {
-        let number = place + 1;
-        let entry: Entry =
-            serde_json::from_slice(line).map_err(|error| format!("line {number} of the audit log is no entry: {error}"))?;
-        if head.as_ref().is_some_and(|head| *head != entry.previous) {
-            return Err(format!(
-                "line {number} of the audit log does not follow the line before it: something was changed or left out"
-            ));
-        }
-        head = Some(digest(line));
-        entries += 1;
-    }
-    Ok(Checked { entries, head })
+fn line_of(entry: &Entry) -> io::Result<Vec<u8>> {
+    let mut line = serde_json::to_vec(entry).map_err(io::Error::other)?;
+    line.push(b'\n');
+    Ok(line)
 }
 
 fn digest(line: &[u8]) -> String {
@@ -227,70 +269,4 @@ fn tail(file: &mut File) -> io::Result<Vec<u8>> {
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-
-    fn log() -> (tempfile::TempDir, Audit) {
-        let folder = tempfile::tempdir().unwrap();
-        let audit = Audit { folder: folder.path().to_owned() };
-        (folder, audit)
-    }
-
-    fn entry(what: &str) -> Entry {
-        Entry::new(Timestamp::UNIX_EPOCH, what)
-    }
-
-    #[test]
-    fn a_changed_or_missing_line_is_found() {
-        let (folder, audit) = log();
-        assert_eq!(audit.head().unwrap(), None);
-        for what in ["enrolled", "order_refused", "order_accepted"] {
-            audit.append(entry(what).decided("words")).unwrap();
-        }
-        let checked = audit.verify().unwrap();
-        assert_eq!((checked.entries, &checked.head), (3, &audit.head().unwrap()));
-        let path = folder.path().join(FILE);
-        let text = fs::read_to_string(&path).unwrap();
-        for tampered in [
-            text.replace("order_refused", "order_accepted"),
-            text.lines().enumerate().filter(|(place, _)| *place != 1).map(|(_, line)| format!("{line}\n")).collect(),
-        ] {
-            fs::write(&path, tampered).unwrap();
-            assert!(audit.verify().unwrap_err().message.contains("does not follow"));
-        }
-    }
-
-    #[test]
-    fn a_line_that_a_crash_cut_off_does_not_break_the_chain() {
-        let (folder, audit) = log();
-        audit.append(entry("enrolled")).unwrap();
-        let path = folder.path().join(FILE);
-        let whole = fs::read(&path).unwrap();
-        fs::write(&path, [&whole[..], b"{\"at\":\"19"].concat()).unwrap();
-        audit.append(entry("paused")).unwrap();
-        assert_eq!(audit.verify().unwrap().entries, 2);
-    }
-
-    #[test]
-    fn a_long_log_is_put_aside_and_the_chain_goes_on() {
-        let (folder, audit) = log();
-        audit.append(entry("enrolled")).unwrap();
-        let path = folder.path().join(FILE);
-        let first = fs::read(&path).unwrap();
-        // Lines that say the same do follow one another only where each names the one before.
-        let mut long = first.clone();
-        while long.len() < MAX_BYTES as usize {
-            let last = long.split(|byte| *byte == b'\n').rev().nth(1).unwrap();
-            let next = Entry { previous: digest(last), ..entry("order_refused").decided(&"x".repeat(900)) };
-            long.extend(serde_json::to_vec(&next).unwrap());
-            long.push(b'\n');
-        }
-        fs::write(&path, long).unwrap();
-        audit.append(entry("paused")).unwrap();
-        assert!(folder.path().join("audit.1.jsonl").exists());
-        assert!(fs::metadata(&path).unwrap().len() < 1_000);
-        let checked = audit.verify().unwrap();
-        assert_eq!(checked.head, audit.head().unwrap());
-        assert!(checked.entries > 1_000);
-    }
-}
+mod tests;

@@ -1,0 +1,190 @@
+use crate::{Failure, clock};
+use serde::Deserialize;
+use serde_json::json;
+use std::fs;
+use std::io::Write;
+use std::path::{Path, PathBuf};
+use std::thread::sleep;
+use std::time::Duration;
+
+/// The guest agent may be writing the file at this moment: 0.2 s, 0.4 s and so on, about six seconds in all.
+const READS: u32 = 5;
+const FIRST_PAUSE: Duration = Duration::from_millis(200);
+/// The portal shows a few lines; what is longer is cut.
+const MAX_MESSAGE_CHARS: usize = 4_000;
+
+/// What the portal shows of an operation.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Status {
+    Transitioning,
+    Success,
+    Error,
+}
+
+/// The folders that the guest agent gave this handler.
+pub(crate) struct Folders {
+    /// Where the package was unpacked.
+    pub(crate) own: PathBuf,
+    given: Given,
+}
+
+#[derive(Deserialize)]
+#[serde(rename_all = "camelCase")]
+struct Given {
+    log_folder: PathBuf,
+    config_folder: PathBuf,
+    status_folder: PathBuf,
+}
+
+#[derive(Deserialize)]
+#[serde(rename_all = "camelCase")]
+struct Environment {
+    handler_environment: Given,
+}
+
+/// The agent writes a list of one; older ones wrote the one.
+#[derive(Deserialize)]
+#[serde(untagged)]
+enum Written {
+    List(Vec<Environment>),
+    One(Environment),
+}
+
+impl Folders {
+    /// Those that `HandlerEnvironment.json` names, above the folder of this program.
+    ///
+    /// # Errors
+    /// Where that file is not there or not what the guest agent writes.
+    pub(crate) fn find() -> Result<Self, Failure> {
+        let program = std::env::current_exe().map_err(Failure::of("finding this program's own folder"))?;
+        let own = program.parent().and_then(Path::parent).map(Path::to_owned);
+        let own = own.ok_or_else(|| Failure::Failed(format!("{} lies in no package", program.display())))?;
+        let path = own.join("HandlerEnvironment.json");
+        let mut pause = FIRST_PAUSE;
+        for attempt in 1.. {
+            match fs::read_to_string(&path).map_err(|error| error.to_string()).and_then(|text| parsed(&text)) {
+                Ok(given) => return Ok(Self { own, given }),
+                Err(error) if attempt == READS => {
+                    return Err(Failure::Failed(format!("{} cannot be read: {error}", path.display())));
+                }
+                Err(_) => sleep(pause),
+            }
+            pause *= 2;
+        }
+        Err(Failure::Failed(format!("{} cannot be read", path.display())))
+    }
+
+    /// The number of the newest settings.
+    pub(crate) fn latest_number(&self) -> Option<u64> {
+        let files = fs::read_dir(&self.given.config_folder).ok()?;
+        files.filter_map(|file| file.ok()?.file_name().to_str()?.strip_suffix(".settings")?.parse().ok()).max()
+    }
+
+    /// The text of the settings with this number; empty where there are none.
+    pub(crate) fn settings(&self, number: Option<u64>) -> Result<String, Failure> {
+        let Some(number) = number else { return Ok(String::new()) };
+        let path = self.given.config_folder.join(format!("{number}.settings"));
+        fs::read_to_string(&path).map_err(Failure::of(format!("reading {}", path.display())))
+    }
+
+    /// The file whose presence says that these settings' run has taken place.
+    pub(crate) fn ran(&self, number: Option<u64>) -> PathBuf {
+        self.given.config_folder.join(format!("{}.ran", number.unwrap_or_default()))
+    }
+
+    /// Writes the status file whole, so that the guest agent never reads half of one.
+    ///
+    /// # Errors
+    /// Where it cannot be written.
+    pub(crate) fn report(
+        &self,
+        number: Option<u64>,
+        operation: &str,
+        status: Status,
+        message: &str,
+        code: u8,
+    ) -> Result<(), Failure> {
+        let Some(number) = number else { return Ok(()) };
+        let path = self.given.status_folder.join(format!("{number}.status"));
+        let new = path.with_extension("status.new");
+        fs::write(&new, status_text(operation, status, message, code, &clock::now()))
+            .and_then(|()| fs::rename(&new, &path))
+            .map_err(Failure::of(format!("writing {}", path.display())))
+    }
+
+    /// A log that cannot be written stops nothing.
+    pub(crate) fn log(&self, line: &str) {
+        let file = fs::OpenOptions::new().create(true).append(true).open(self.given.log_folder.join("handler.log"));
+        if let Ok(mut file) = file {
+            let _ = writeln!(file, "{} {line}", clock::now());
+        }
+    }
+}
+
+fn parsed(text: &str) -> Result<Given, String> {
+    match serde_json::from_str(without_mark(text)).map_err(|error| error.to_string())? {
+        Written::One(environment) => Ok(environment.handler_environment),
+        Written::List(list) => match list.into_iter().next() {
+            Some(environment) => Ok(environment.handler_environment),
+            None => Err("the list is empty".to_owned()),
+        },
+    }
+}
+
+/// Text without the byte order mark that programs of Windows like to begin with.
+pub(crate) fn without_mark(text: &str) -> &str {
+    text.trim_start_matches('\u{feff}')
+}
+
+fn status_text(operation: &str, status: Status, message: &str, code: u8, now: &str) -> String {
+    let message: String = message.chars().take(MAX_MESSAGE_CHARS).collect();
+    let name = match status {
+        Status::Transitioning => "transitioning",
+        Status::Success => "success",
+        Status::Error => "error",
+    };
+    let mut body = json!({
+        "name": "netsonde",
+        "operation": operation,
+        "status": name,
+        "code": code,
+        "formattedMessage": {"lang": "en-US", "message": message},
+    });
+    if status == Status::Success {
+        body["configurationAppliedTime"] = now.into();
+    }
+    json!([{"version": 1.0, "timestampUTC": now, "status": body}]).to_string()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const FOLDERS: &str = r#"{"version":1.0,"handlerEnvironment":{"logFolder":"C:\\L","configFolder":"C:\\C","statusFolder":"C:\\S","heartbeatFile":"h"}}"#;
+
+    #[test]
+    fn the_environment_is_read_as_a_list_alone_and_behind_a_byte_order_mark() {
+        for text in [FOLDERS.to_owned(), format!("[{FOLDERS}]"), format!("\u{feff}[{FOLDERS}]")] {
+            assert_eq!(parsed(&text).unwrap().config_folder, Path::new("C:\\C"));
+        }
+        assert!(parsed("[]").is_err() && parsed("").is_err() && parsed(&FOLDERS[..40]).is_err());
+    }
+
+    #[test]
+    fn the_newest_settings_are_those_of_the_greatest_number() {
+        let folder = tempfile::tempdir().unwrap();
+        let given =
+            Given { log_folder: folder.path().into(), config_folder: folder.path().into(), status_folder: folder.path().into() };
+        let folders = Folders { own: folder.path().into(), given };
+        assert_eq!(folders.latest_number(), None);
+        for name in ["9.settings", "10.settings", "11.status", "x.settings"] {
+            fs::write(folder.path().join(name), "").unwrap();
+        }
+        assert_eq!(folders.latest_number(), Some(10));
+        folders.report(Some(10), "enable", Status::Success, &"ä".repeat(5_000), 0).unwrap();
+        let written: serde_json::Value =
+            serde_json::from_str(&fs::read_to_string(folder.path().join("10.status")).unwrap()).unwrap();
+        assert_eq!(written[0]["status"]["status"], "success");
+        assert_eq!(written[0]["status"]["formattedMessage"]["message"].as_str().unwrap().chars().count(), MAX_MESSAGE_CHARS);
+    }
+}

@@ -1,0 +1,114 @@
+//! The handler of netsonde's extension for Azure VMs with Windows: what the VM's guest agent calls to install, enable, disable, update and
+//! uninstall.
+//!
+//! Folders, settings and status files are the guest agent's, and the words of the settings are those of the handler for Linux:
+//!
+//! ```text
+//! public      {"run": {"set": "web", "targets": ["https://shop.example/"]}}     one run, whose findings become the status
+//!             {"agent": "…agent.toml…", "policy": "…policy.toml…"}              the service, with these files
+//! protected   {"ticket": "nst1_…"}                                              one run, sent to support
+//!             {"enrolment": "nse1_…"}                                           enrols the machine, for orders that the policy allows
+//! ```
+//!
+//! The settings are the words of whoever may manage the VM, so what they ask for is agreed to.
+
+/// The time of day, for status files and the log.
+mod clock;
+/// The guest agent's folders, and what is told there.
+mod folders;
+/// The five operations.
+mod operation;
+/// Where netsonde's files go, and whose they are.
+mod placement;
+/// What only Windows can decrypt.
+mod platform;
+/// Calls of `netsonde.exe`.
+mod program;
+/// What whoever manages the VM asks for.
+mod settings;
+
+use folders::Folders;
+use operation::Operation;
+use std::io::Write;
+use std::process::ExitCode;
+
+/// Why an operation was not carried out. The codes are of the guest agent's convention.
+#[derive(Debug, PartialEq, Eq)]
+enum Failure {
+    /// The settings, or this machine as it is, cannot be used; the text says which and why.
+    Unusable(String),
+    /// Something failed that might not fail another time.
+    Failed(String),
+}
+
+impl Failure {
+    /// From what was attempted.
+    fn of(attempt: impl Into<String>) -> impl FnOnce(std::io::Error) -> Self {
+        let attempt = attempt.into();
+        move |error| Self::Failed(format!("{attempt}: {error}"))
+    }
+
+    fn words(&self) -> &str {
+        match self {
+            Self::Unusable(words) | Self::Failed(words) => words,
+        }
+    }
+
+    fn code(&self) -> u8 {
+        match self {
+            Self::Unusable(_) => 53,
+            Self::Failed(_) => 1,
+        }
+    }
+}
+
+fn main() -> ExitCode {
+    let given: Vec<String> = std::env::args().skip(1).collect();
+    let operation = match given.as_slice() {
+        [one] => Operation::named(one),
+        _ => None,
+    };
+    let Some(operation) = operation else {
+        return ended("usage: netsonde-extension install|enable|disable|update|uninstall", 2);
+    };
+    match Folders::find() {
+        Ok(folders) => carry_out(operation, &folders),
+        Err(failure) => ended(failure.words(), failure.code()),
+    }
+}
+
+fn carry_out(operation: Operation, folders: &Folders) -> ExitCode {
+    let (name, number) = (operation.name(), folders.latest_number());
+    folders.log(name);
+    match operation.carry_out(folders, number) {
+        Ok(said) => {
+            folders.log(&match &said {
+                Some(said) => format!("{name} is done: {said}"),
+                None => format!("{name} is done"),
+            });
+            match said {
+                Some(said) if operation == Operation::Enable => {
+                    told(folders.report(number, name, folders::Status::Success, &said, 0))
+                }
+                _ => ExitCode::SUCCESS,
+            }
+        }
+        Err(failure) => {
+            folders.log(&format!("{name} failed: {}", failure.words()));
+            let _ = folders.report(number, name, folders::Status::Error, failure.words(), failure.code());
+            ended(failure.words(), failure.code())
+        }
+    }
+}
+
+fn told(result: Result<(), Failure>) -> ExitCode {
+    match result {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(failure) => ended(failure.words(), failure.code()),
+    }
+}
+
+fn ended(words: &str, code: u8) -> ExitCode {
+    let _ = writeln!(std::io::stderr(), "netsonde: {words}");
+    ExitCode::from(code)
+}
