@@ -22,8 +22,8 @@ pub(crate) const MAX_FOLLOW_UPS: usize = 8;
 const MAX_AT_ONCE: usize = 3;
 /// Packets of all follow-ups together, as they are reckoned beforehand: what a path set sends.
 pub(crate) const MAX_PACKETS: u32 = 500;
-/// All follow-ups together take no longer: somebody waits for the verdict.
-const MAX_TIME: Duration = Duration::from_secs(10);
+/// All follow-ups together take no longer: somebody waits for the verdict. Slow pings, and a long trace after them, are within it.
+const MAX_TIME: Duration = Duration::from_secs(13);
 /// With less time left than this no measurement comes to an end.
 const LEAST_TIME: Duration = Duration::from_secs(1);
 /// Above what a measurement usually takes: one that meets silence everywhere waits for all of it.
@@ -103,7 +103,8 @@ fn choose(ranked: Vec<FollowUp>, allowance: &mut Allowance) -> Vec<FollowUp> {
     }
     for follow_up in ranked {
         let fits = follow_up.cost.packets <= allowance.packets && follow_up.cost.time <= allowance.time;
-        if fits && chosen.len() < MAX_AT_ONCE.min(allowance.checks) {
+        let alone = !chosen.iter().any(|other: &FollowUp| other.disturbs(&follow_up));
+        if fits && alone && chosen.len() < MAX_AT_ONCE.min(allowance.checks) {
             allowance.packets -= follow_up.cost.packets;
             chosen.push(follow_up);
         }

@@ -275,15 +275,27 @@ fn run_all(scenarios: Vec<Scenario>, jobs: usize, bench: &trial::Bench, stopped:
 fn report(trials: &[Trial], show: bool) {
     println!("{:<52} {:<28} {:>7}  verdict", "trial", "said first", "time");
     for trial in trials {
-        let verdict = trial.fault().unwrap_or_else(|| "ok".to_owned());
-        println!("{:<52} {:<28} {:>5.1} s  {verdict}", trial.name(), trial.said(), trial.seconds);
-        if show && trial.fault().is_some() {
-            println!("{}", trial.transcript);
-        }
+        print_row(trial, trial.fault());
     }
     print_confusion(trials);
     losses::print(trials);
     print_times(trials);
+    // Behind all tables, where a log that is cut short still has it.
+    let failed: Vec<_> = trials.iter().filter_map(|trial| Some((trial, trial.fault()?))).collect();
+    if !failed.is_empty() {
+        println!("\nwhat failed");
+    }
+    for (trial, fault) in failed {
+        print_row(trial, Some(fault));
+        if show {
+            println!("{}", trial.transcript);
+        }
+    }
+}
+
+fn print_row(trial: &Trial, fault: Option<String>) {
+    let verdict = fault.unwrap_or_else(|| "ok".to_owned());
+    println!("{:<52} {:<28} {:>5.1} s  {verdict}", trial.name(), trial.said(), trial.seconds);
 }
 
 /// What was wrong and what was said first, and how often.

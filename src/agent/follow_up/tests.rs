@@ -142,6 +142,21 @@ fn what_is_chosen_stays_within_every_bound() {
 }
 
 #[test]
+fn slow_pings_and_a_trace_of_the_same_way_are_made_one_after_the_other() {
+    let made = |kind, value| FollowUp { params: Params::parse(kind, value).unwrap(), ..follow_up(30, 5) };
+    let slow = || made(Kind::Icmp, json!({"host": "192.0.2.1", "interval_ms": 250}));
+    let chosen = |beside: FollowUp| {
+        let mut allowance = Allowance { checks: MAX_FOLLOW_UPS, packets: 100, time: Duration::from_secs(9) };
+        choose(vec![slow(), beside], &mut allowance).len()
+    };
+    assert_eq!(chosen(made(Kind::Traceroute, json!({"host": "192.0.2.1"}))), 1);
+    assert_eq!(chosen(made(Kind::Icmp, json!({"host": "192.0.2.1", "interval_ms": 50}))), 1);
+    assert_eq!(chosen(made(Kind::Traceroute, json!({"host": "192.0.2.9"}))), 2, "another way");
+    assert_eq!(chosen(made(Kind::Traceroute, json!({"host": "192.0.2.1", "protocol": "tcp"}))), 2, "no pings");
+    assert_eq!(chosen(made(Kind::Tcp, json!({"host": "192.0.2.1", "port": 443}))), 2);
+}
+
+#[test]
 fn a_person_reads_what_is_asked_and_why() {
     assert_eq!(apart(&follow_up(1, 1).between), "tcp.filtered from path.target_silent or path.blackhole");
     let round = round(&plan(Duration::from_secs(30)), &[follow_up(1, 1)], 4, Duration::from_secs(9));

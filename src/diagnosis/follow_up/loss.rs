@@ -5,7 +5,7 @@ use super::doubt::Doubt;
 use super::{Question, params};
 use crate::evidence::{ENOUGH_MOMENTS, Endpoint};
 use crate::rules::Numbers;
-use netsonde_contract::kind::Kind;
+use netsonde_contract::kind::{IcmpParams, Kind};
 use serde_json::json;
 use std::net::IpAddr;
 use std::time::Duration;
@@ -150,6 +150,11 @@ fn slow_pings(doubt: &Doubt<'_, '_>, address: IpAddr) -> Option<Question> {
     }
     let value = json!({"host": address.to_string(), "count": SLOW_PINGS, "interval_ms": ASKED_INTERVAL_MS});
     Some(Question::new(params(Kind::Icmp, value)?, LOST, 0.8, SLOW_PINGS, Duration::from_secs(7)))
+}
+
+/// So slow that a common limit lets them all through.
+pub(super) fn is_slow(pings: &IcmpParams) -> bool {
+    pings.interval_ms >= SLOW_INTERVAL_MS
 }
 
 /// Loss that begins at a hop and stays until the target.

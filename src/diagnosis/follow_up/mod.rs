@@ -22,7 +22,7 @@ use crate::evidence::Evidence;
 use doubt::Doubt;
 use netsonde_contract::environment::Environment;
 use netsonde_contract::finding::Diagnosis;
-use netsonde_contract::kind::{Kind, Params};
+use netsonde_contract::kind::{Kind, Params, TracerouteProtocol};
 use netsonde_contract::outcome::Outcome;
 use netsonde_contract::target::Target;
 use serde_json::Value;
@@ -59,6 +59,16 @@ impl FollowUp {
     fn worth(&self) -> f64 {
         let cost = self.cost.time.as_secs_f64() + f64::from(self.cost.packets) / PACKETS_A_SECOND;
         self.separation / (cost + LEAST_COST_S)
+    }
+
+    /// Beside each other they would meet a limit on pings that slow ones alone do not: both send some to the same host, one slowly.
+    pub fn disturbs(&self, other: &Self) -> bool {
+        let pings = |follow_up: &Self| match &follow_up.params {
+            Params::Icmp(echo) => Some((echo.host.clone(), loss::is_slow(echo))),
+            Params::Traceroute(trace) if trace.protocol == TracerouteProtocol::Auto => Some((trace.host.clone(), false)),
+            _ => None,
+        };
+        pings(self).zip(pings(other)).is_some_and(|((host, slow), (others, theirs))| host == others && (slow || theirs))
     }
 }
 

@@ -4,7 +4,7 @@ use crate::scene::*;
 use netsonde_contract::failure::{FailureCode, Step};
 use netsonde_contract::id::CheckId;
 use netsonde_contract::kind::Kind;
-use netsonde_contract::observation::QueryReason;
+use netsonde_contract::observation::{QueryReason, TcpState};
 use netsonde_contract::outcome::{Outcome, Status};
 
 fn ask(scene: &Scene) -> Vec<FollowUp> {
@@ -249,6 +249,10 @@ fn pings_that_are_lost_ask_for_connections_one_after_the_other_slower_pings_and_
     assert!(asked.iter().any(|follow_up| parameter(follow_up, "rounds") == 10), "{asked:#?}");
 }
 
+fn sent_again_once() -> TcpState {
+    TcpState { retransmits: 1, mss_bytes: 1_448, bytes_sent: Some(152), bytes_resent: Some(76), ..TcpState::default() }
+}
+
 #[test]
 fn one_packet_that_was_lost_asks_for_more_before_it_is_called_chance() {
     let stood = || Scene::new("shop.example:443").check(Kind::Tcp, (0..6).map(|_| connected("192.0.2.1:443")));
@@ -260,6 +264,14 @@ fn one_packet_that_was_lost_asks_for_more_before_it_is_called_chance() {
     assert!(!kinds(&pings(1, 60)).contains(&Kind::Icmp), "so many show that it was chance");
     let late = stood().check(Kind::Tcp, [connected_late("192.0.2.1:443")]);
     assert!(kinds(&late).contains(&Kind::Tcp), "without the right to ping, connections");
+    let resent = |scene: Scene| {
+        scene.check(
+            Kind::Http,
+            [exchange("https://shop.example/", |exchange| exchange.at_close = Some(Box::new(sent_again_once())))],
+        )
+    };
+    assert!(kinds(&resent(stood())).contains(&Kind::Tcp), "a segment that was sent again, where no ping tells");
+    assert_eq!(kinds(&resent(none)), []);
 }
 
 #[test]

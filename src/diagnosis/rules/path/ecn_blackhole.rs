@@ -1,6 +1,8 @@
 use crate::candidate::Candidate;
 use crate::evidence::{Evidence, Seen, Share};
 use crate::rule::Rule;
+use crate::rules::path::pings;
+use crate::threshold::BAD_SHARE;
 use crate::wording::named;
 use netsonde_contract::finding::{Place, Severity, Who};
 use netsonde_contract::id::ObservationId;
@@ -69,6 +71,11 @@ fn by_the_mark(evidence: &Evidence<'_>, lost: &Seen<'_, Trace>, plain: &Seen<'_,
     };
     let mut without = counted(hops.iter().filter(arrives));
     if plain.protocol == TraceProtocol::Icmp {
+        // A limit on pings drops whichever come while others use it up.
+        let pings = pings::of(evidence, address);
+        if pings.limited() || pings.faster.exceeds(BAD_SHARE) {
+            return false;
+        }
         without = without.and(evidence.lost_calmly(address)).and(evidence.lost_in_bursts(address));
     }
     let distance = hops.iter().filter(arrives).map(|hop| hop.ttl).min().unwrap_or_default();
@@ -88,8 +95,9 @@ fn counted<'a: 's, 's>(hops: impl Iterator<Item = &'s Seen<'a, Hop>>) -> Share<'
 
 #[cfg(test)]
 mod tests {
-    use crate::scene::{Scene, trace, trace_rounds};
+    use crate::scene::{Scene, echo_series, paced, trace, trace_rounds};
     use netsonde_contract::kind::Kind;
+    use netsonde_contract::observation::{Fact, TraceProtocol};
 
     const AT: &str = "192.0.2.1";
 
@@ -120,6 +128,25 @@ mod tests {
         };
         assert!(plain("+++").names("path.ecn_blackhole"));
         assert!(!plain("+--").names("path.ecn_blackhole"));
+    }
+
+    #[test]
+    fn a_limit_on_pings_may_have_taken_every_marked_one() {
+        let paced_pings = |lost| {
+            let way = ["10.0.0.1", "10.1.0.1", "10.2.0.1", AT];
+            let mut scene = scene(&["10.0.0.1", "10.1.0.1", "*", "*"], &way);
+            for observation in scene.outcomes_mut().iter_mut().flat_map(|outcome| &mut outcome.observations) {
+                match &mut observation.fact {
+                    Fact::Hop(hop) => hop.protocol = TraceProtocol::Icmp,
+                    Fact::Trace(trace) => trace.protocol = TraceProtocol::Icmp,
+                    _ => {}
+                }
+            }
+            let scene = paced(scene.check(Kind::Icmp, [echo_series(AT, 50, lost, |_| {})]), 10);
+            paced(scene.check(Kind::Icmp, [echo_series(AT, 25, 0, |_| {})]), 250)
+        };
+        assert!(paced_pings(0).names("path.ecn_blackhole"));
+        assert_eq!(paced_pings(45).is_healthy(), ["path.icmp_rate_limited"]);
     }
 
     #[test]
