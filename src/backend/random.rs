@@ -10,8 +10,12 @@ pub(crate) struct NoRandomness(#[source] getrandom::Error);
 
 pub(crate) fn bytes<const N: usize>() -> Result<[u8; N], NoRandomness> {
     let mut bytes = [0; N];
-    getrandom::fill(&mut bytes).map_err(NoRandomness)?;
+    fill(&mut bytes)?;
     Ok(bytes)
+}
+
+pub(crate) fn fill(bytes: &mut [u8]) -> Result<(), NoRandomness> {
+    getrandom::fill(bytes).map_err(NoRandomness)
 }
 
 /// A secret of 256 bits as 43 characters that need no escaping anywhere.

@@ -5,6 +5,7 @@
 use crate::agent_config::{
     AgentConfig, LONGEST_INTERVAL, LONGEST_JITTER, LONGEST_SPLAY, MAX_SCHEDULES, MAX_SILENCES, SHORTEST_INTERVAL, Timing,
 };
+use crate::audit::{Excerpt, Reading};
 use crate::bundle::fuzzing as bundle;
 use crate::desk_token::DeskToken;
 use crate::dsse::Envelope;
@@ -33,6 +34,7 @@ pub type Parser = (&'static str, fn(&[u8]));
 /// The one list.
 pub const PARSERS: &[Parser] = &[
     ("agent_config", agent_config),
+    ("audit_excerpt", audit_excerpt),
     ("bundle_archive", bundle::archive),
     ("bundle_files", bundle::files),
     ("bundle_manifest", bundle::manifest),
@@ -90,6 +92,20 @@ fn signed_receipt(bytes: &[u8]) {
     let _ = Receipt::verify(bytes, &verifying);
     let signed = Envelope::sign(receipt::MEDIA_TYPE, bytes.to_vec(), &key());
     let _ = Receipt::verify(&signed.to_json(), &verifying);
+}
+
+/// An excerpt as it comes, and one whose first line is signed by the key that it names.
+fn audit_excerpt(bytes: &[u8]) {
+    let mut lines = bytes.split(|byte| *byte == b'\n');
+    let first = lines.next().unwrap_or_default();
+    let excerpt = serde_json::from_slice::<Excerpt>(first).ok();
+    let signed = excerpt.map(|excerpt| Excerpt { key: PublicKey::new(key().verifying_key(), ""), ..excerpt }.sign(&key()));
+    for first in [Some(first.to_vec()), signed].into_iter().flatten() {
+        let Ok(mut reading) = Reading::begin(&first) else { continue };
+        if lines.clone().all(|line| reading.take(line).is_ok()) {
+            let _ = reading.end();
+        }
+    }
 }
 
 /// As it is pasted, and behind a checksum that holds; what an agent says of itself, as it comes and signed.

@@ -3,6 +3,7 @@ use netsonde_contract::api::fleet::DeliveryState as State;
 use netsonde_contract::bundle;
 use netsonde_contract::id::OrderId;
 use netsonde_tests::certificates::Flaw;
+use netsonde_tests::programs::program;
 use netsonde_tests::remote::{self, Agent};
 use netsonde_tests::stage::Backend;
 use std::time::Duration;
@@ -87,6 +88,19 @@ async fn an_order_leads_from_the_desk_to_findings_that_are_shown() {
     assert_eq!(verified.predicate.order.as_ref(), Some(&id), "the bundle names its order");
     assert_eq!(netsonde_contract::id::AgentId::of(&verified.key), agent.id);
     agent.netsonde(&world.stage, &["audit", "verify"]).await.unwrap();
+
+    let file = world.stage.folder().join("excerpt.jsonl").to_string_lossy().into_owned();
+    let data = world.stage.folder().join("backend").to_string_lossy().into_owned();
+    let arguments = ["audit", "export", "--agent", agent.short(), &file, "--data", &data];
+    let exported = tokio::process::Command::new(program("netsonde-backend").unwrap()).args(arguments).output().await.unwrap();
+    assert_eq!(code(&exported), 0, "{}", text(&exported));
+    let checked = agent.netsonde(&world.stage, &["audit", "verify", &file]).await.unwrap();
+    for words in [format!("{} (this machine)", agent.id), "receipts that it fits: 1".into(), "as the receipts of".into()] {
+        assert!(checked.contains(&words), "{words} in {checked}");
+    }
+    let cut = std::fs::read_to_string(&file).unwrap().trim_end().rsplit_once('\n').unwrap().0.to_owned();
+    std::fs::write(&file, cut).unwrap();
+    assert!(agent.netsonde(&world.stage, &["audit", "verify", &file]).await.is_err(), "its last line is gone");
 }
 
 #[tokio::test(flavor = "multi_thread")]

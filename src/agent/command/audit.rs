@@ -1,3 +1,4 @@
+use super::excerpt;
 use super::state_option::StateOption;
 use crate::audit::Audit;
 use crate::state::StateDirectory;
@@ -8,9 +9,16 @@ use std::path::PathBuf;
 
 #[derive(Subcommand)]
 pub(super) enum AuditCommand {
-    /// Follows the chain of lines and prints its head, which every bundle of an order names.
-    #[command(after_help = "Example:\n  netsonde audit verify")]
+    /// Follows the chain of lines and prints its head, which every bundle of an order names; or checks what support gave of its own log.
+    #[command(
+        after_help = "Examples:\n  netsonde audit verify\n  netsonde audit verify acme-audit.jsonl     what `netsonde-backend audit export` wrote\n  netsonde audit verify acme-audit.jsonl --receipt receipt.dsse.json"
+    )]
     Verify {
+        /// An excerpt of the backend's log. It is held against this machine's enrolment and the receipts of its bundles, where there are some.
+        file: Option<PathBuf>,
+        /// A receipt, which names where the backend's log stood; as often as there are receipts.
+        #[arg(long = "receipt", value_name = "FILE", requires = "file")]
+        receipts: Vec<PathBuf>,
         #[command(flatten)]
         state: StateOption,
     },
@@ -26,8 +34,12 @@ pub(super) enum AuditCommand {
 
 impl AuditCommand {
     pub(super) fn execute(self) -> Result<u8, Stop> {
-        let (Self::Verify { state } | Self::Export { state, .. }) = &self;
-        let Some(state) = StateDirectory::existing(state.path()) else {
+        let (Self::Verify { state, .. } | Self::Export { state, .. }) = &self;
+        let state = StateDirectory::existing(state.path());
+        if let Self::Verify { file: Some(file), receipts, .. } = &self {
+            return excerpt::verify(file, receipts, state.as_ref());
+        }
+        let Some(state) = state else {
             return Err(Stop::usage("there is no state directory here, and so no audit log").next("name it with --state-dir DIR"));
         };
         let audit = Audit::of(&state);

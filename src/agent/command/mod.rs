@@ -9,6 +9,7 @@ mod completions;
 mod diagnose;
 mod enroll;
 mod escalate;
+mod excerpt;
 mod explain;
 mod history;
 mod identity;

@@ -15,7 +15,7 @@ use std::process::ExitCode;
 use tracing_subscriber::EnvFilter;
 
 #[cfg(test)]
-pub(crate) use audit::follow_whole as follow_audit;
+pub(crate) use audit::{Wanted, export as export_audit, follow_whole as follow_audit};
 #[cfg(test)]
 pub(crate) use new_desk_token::renew as renew_desk_token;
 #[cfg(test)]

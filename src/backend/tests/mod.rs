@@ -8,6 +8,8 @@ mod alerts;
 mod altered;
 /// Tickets, cases and the desk's token.
 mod desk;
+/// One customer's part of the audit log.
+mod excerpt;
 /// The first run's secrets, and whose directory it is.
 mod first_run;
 /// Enrolment, check-ins, and requests that no enrolled agent signed.

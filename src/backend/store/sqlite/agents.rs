@@ -1,4 +1,4 @@
-use super::audit::{self, Deed};
+use super::audit::{self, About, Deed};
 use super::{Sqlite, column, orders};
 use crate::store::{AgentRow, Enrolled, EnrolmentRow, LinkDigest, LinkShown, ShownLink};
 use jiff::Timestamp;
@@ -21,7 +21,8 @@ pub(super) async fn add_enrolment(store: &Sqlite, enrolment: &EnrolmentRow) -> s
         .execute(&mut *transaction)
         .await?;
     let detail = format!("{} uses until {}", enrolment.uses, enrolment.expires);
-    let deed = Deed { actor: "desk", action: "enrolment.made", subject: enrolment.id.as_str(), detail: &detail };
+    let id = enrolment.id.as_str();
+    let deed = Deed { actor: "desk", action: "enrolment.made", subject: id, detail: &detail, about: About::One(id) };
     audit::append(&mut transaction, enrolment.created, deed).await?;
     transaction.commit().await
 }
@@ -75,7 +76,8 @@ pub(super) async fn enrol(store: &Sqlite, agent: &AgentRow, code: &TicketId, now
             .await?;
         let actor = format!("agent {}", agent.id);
         let detail = format!("with the code {code}");
-        let deed = Deed { actor: &actor, action: "agent.enrolled", subject: agent.id.as_str(), detail: &detail };
+        let id = agent.id.as_str();
+        let deed = Deed { actor: &actor, action: "agent.enrolled", subject: id, detail: &detail, about: About::One(id) };
         audit::append(&mut transaction, now, deed).await?;
     }
     transaction.commit().await?;
@@ -104,7 +106,8 @@ pub(super) async fn introduce(store: &Sqlite, agent: &AgentRow, former: &AgentId
     }
     let actor = format!("agent {former}");
     let detail = format!("introduction {number}, transport key {}", key_id(&agent.transport_key));
-    let deed = Deed { actor: &actor, action: "agent.new_key", subject: agent.id.as_str(), detail: &detail };
+    let about = About::Both(former.as_str(), agent.id.as_str());
+    let deed = Deed { actor: &actor, action: "agent.new_key", subject: agent.id.as_str(), detail: &detail, about };
     audit::append(&mut transaction, now, deed).await?;
     transaction.commit().await?;
     Ok(true)
@@ -182,7 +185,8 @@ pub(super) async fn check_in(
                 "a link given at {}, which the database does not know: it was put back to an older state",
                 given.unwrap_or(now)
             );
-            let deed = Deed { actor: "backend", action: "agent.link_ahead", subject: agent.as_str(), detail: &detail };
+            let about = About::One(agent.as_str());
+            let deed = Deed { actor: "backend", action: "agent.link_ahead", subject: agent.as_str(), detail: &detail, about };
             audit::append(&mut transaction, now, deed).await?;
             Some(current)
         }
@@ -216,7 +220,8 @@ pub(super) async fn set_labels(store: &Sqlite, agent: &AgentId, labels: &Labels,
         .await?
         .rows_affected();
     if changed > 0 {
-        let deed = Deed { actor: "desk", action: "agent.labelled", subject: agent.as_str(), detail: &json };
+        let about = About::One(agent.as_str());
+        let deed = Deed { actor: "desk", action: "agent.labelled", subject: agent.as_str(), detail: &json, about };
         audit::append(&mut transaction, now, deed).await?;
     }
     transaction.commit().await?;
@@ -232,7 +237,8 @@ pub(super) async fn revoke(store: &Sqlite, agent: &AgentId, now: Timestamp) -> s
         .await?;
     if revoked == Some(false) {
         sqlx::query("UPDATE agents SET revoked = 1 WHERE id = ?").bind(agent.as_str()).execute(&mut *transaction).await?;
-        let deed = Deed { actor: "desk", action: "agent.revoked", subject: agent.as_str(), detail: "" };
+        let about = About::One(agent.as_str());
+        let deed = Deed { actor: "desk", action: "agent.revoked", subject: agent.as_str(), detail: "", about };
         audit::append(&mut transaction, now, deed).await?;
     }
     let woken = if revoked == Some(false) { end_deliveries(&mut transaction, agent, now).await? } else { Vec::new() };
@@ -251,7 +257,9 @@ async fn end_deliveries(connection: &mut SqliteConnection, agent: &AgentId, now:
     .fetch_all(&mut *connection)
     .await?;
     let actor = format!("agent {agent}");
-    let deed = |order| (now, Deed { actor: &actor, action: "delivery.cancelled", subject: order, detail: "agent_revoked" });
+    let about = About::One(agent.as_str());
+    let deed =
+        |order| (now, Deed { actor: &actor, action: "delivery.cancelled", subject: order, detail: "agent_revoked", about });
     audit::append_all(&mut *connection, ended.iter().map(|order| deed(order.as_str()))).await?;
     let mut woken = Vec::new();
     for order in ended {
@@ -268,7 +276,8 @@ pub(super) async fn share(store: &Sqlite, agent: &AgentId, detail: &str, now: Ti
 
 async fn shared(connection: &mut SqliteConnection, agent: &AgentId, detail: &str, now: Timestamp) -> sqlx::Result<()> {
     sqlx::query("UPDATE agents SET cloned = 1 WHERE id = ?").bind(agent.as_str()).execute(&mut *connection).await?;
-    let deed = Deed { actor: "backend", action: "agent.cloned", subject: agent.as_str(), detail };
+    let about = About::One(agent.as_str());
+    let deed = Deed { actor: "backend", action: "agent.cloned", subject: agent.as_str(), detail, about };
     audit::append(connection, now, deed).await
 }
 
@@ -280,7 +289,8 @@ pub(super) async fn settle(store: &Sqlite, agent: &AgentId, now: Timestamp) -> s
         .await?
         .rows_affected();
     if changed > 0 {
-        let deed = Deed { actor: "desk", action: "agent.single", subject: agent.as_str(), detail: "" };
+        let about = About::One(agent.as_str());
+        let deed = Deed { actor: "desk", action: "agent.single", subject: agent.as_str(), detail: "", about };
         audit::append(&mut transaction, now, deed).await?;
     }
     transaction.commit().await?;
@@ -301,7 +311,8 @@ pub(super) async fn set_trust(store: &Sqlite, documents: &TrustDocuments, what: 
         .bind(column::to_json(documents)?)
         .execute(&mut *transaction)
         .await?;
-    let deed = Deed { actor: "desk", action: "trust.published", subject: "organisation", detail: what };
+    let about = About::Everybody;
+    let deed = Deed { actor: "desk", action: "trust.published", subject: "organisation", detail: what, about };
     audit::append(&mut transaction, now, deed).await?;
     transaction.commit().await
 }

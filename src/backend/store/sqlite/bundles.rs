@@ -1,4 +1,4 @@
-use super::audit::{self, Deed};
+use super::audit::{self, About, Deed};
 use super::{Sqlite, column, orders};
 use crate::store::{Accepted, BundleRow, Origin};
 use netsonde_contract::id::{AgentId, BundleId, CaseId, OrderId, TicketId};
@@ -62,7 +62,12 @@ pub(super) async fn accept(store: &Sqlite, bundle: &BundleRow, upload: Option<&s
         sqlx::query("DELETE FROM uploads WHERE id = ?").bind(upload).execute(&mut *transaction).await?;
     }
     let detail = format!("case {}, {} bytes, sha256 {}", bundle.case, bundle.size_bytes, bundle.file_sha256);
-    let deed = Deed { actor: &actor, action: "bundle.stored", subject: bundle.id.as_str(), detail: &detail };
+    let about = About::One(match &bundle.origin {
+        Origin::Ticket(ticket) => ticket.as_str(),
+        Origin::Order { agent, .. } | Origin::Scheduled { agent, .. } => agent.as_str(),
+        Origin::Brought => bundle.id.as_str(),
+    });
+    let deed = Deed { actor: &actor, action: "bundle.stored", subject: bundle.id.as_str(), detail: &detail, about };
     audit::append(&mut transaction, bundle.received, deed).await?;
     let woken = match order {
         Some(order) => orders::advance(&mut transaction, order, bundle.received).await?,

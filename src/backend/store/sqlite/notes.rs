@@ -1,6 +1,6 @@
 //! Many small writes in one transaction, and what is over.
 
-use super::audit::{self, Deed};
+use super::audit::{self, About, Deed};
 use super::states::{self, Told};
 use super::{Sqlite, column, orders, silent};
 use crate::clock::earlier;
@@ -157,8 +157,9 @@ pub(super) async fn add_draft(store: &Sqlite, draft: &DraftRow, actor: &str) -> 
         .execute(&mut *transaction)
         .await?;
     let detail = format!("case {}, set {}", draft.draft.case, draft.draft.set);
-    audit::append(&mut transaction, draft.made, Deed { actor, action: "draft.made", subject: &draft.id, detail: &detail })
-        .await?;
+    let about = About::One(&draft.id);
+    let deed = Deed { actor, action: "draft.made", subject: &draft.id, detail: &detail, about };
+    audit::append(&mut transaction, draft.made, deed).await?;
     transaction.commit().await
 }
 

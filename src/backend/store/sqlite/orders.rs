@@ -1,4 +1,4 @@
-use super::audit::{self, Deed};
+use super::audit::{self, About, Deed};
 use super::{Sqlite, column};
 use crate::store::waves::{self, Next};
 use crate::store::{DeliveryPlace, DeliveryRow, OrderRow};
@@ -36,7 +36,8 @@ pub(super) async fn add(store: &Sqlite, order: &OrderRow, deliveries: &[Delivery
     }
     let signers = order.signers.join(", ");
     let detail = format!("case {}, set {}, {} agents, signed by {signers}", order.case, order.set, deliveries.len());
-    let deed = Deed { actor: "desk", action: "order.submitted", subject: order.id.as_str(), detail: &detail };
+    let id = order.id.as_str();
+    let deed = Deed { actor: "desk", action: "order.submitted", subject: id, detail: &detail, about: About::One(id) };
     audit::append(&mut transaction, order.submitted, deed).await?;
     let woken = advance(&mut transaction, &order.id, order.submitted).await?;
     transaction.commit().await?;
@@ -127,7 +128,9 @@ pub(super) async fn advance(connection: &mut SqliteConnection, order: &OrderId, 
             Next::Stop => {
                 sqlx::query("UPDATE orders SET stopped = 1 WHERE id = ?").bind(order.as_str()).execute(&mut *connection).await?;
                 let detail = format!("before wave {}: too many of the one before failed", wave + 1);
-                let deed = Deed { actor: "backend", action: "order.stopped", subject: order.as_str(), detail: &detail };
+                let id = order.as_str();
+                let deed =
+                    Deed { actor: "backend", action: "order.stopped", subject: id, detail: &detail, about: About::One(id) };
                 audit::append(connection, now, deed).await?;
                 return Ok(woken);
             }
@@ -173,7 +176,9 @@ pub(super) async fn resume(store: &Sqlite, id: &OrderId, actor: &str, now: Times
     let Some(wave) = waiting.filter(|_| stopped > 0) else { return Ok(None) };
     let mut woken = hand_out(&mut transaction, id, wave).await?;
     let detail = format!("with wave {}, {} agents", wave + 1, woken.len());
-    audit::append(&mut transaction, now, Deed { actor, action: "order.resumed", subject: id.as_str(), detail: &detail }).await?;
+    let about = About::One(id.as_str());
+    let deed = Deed { actor, action: "order.resumed", subject: id.as_str(), detail: &detail, about };
+    audit::append(&mut transaction, now, deed).await?;
     // A wave of agents that are known not to run it is over at once.
     woken.extend(advance(&mut transaction, id, now).await?);
     transaction.commit().await?;
@@ -294,7 +299,9 @@ pub(super) async fn cancel(store: &Sqlite, id: &OrderId, actor: &str, now: Times
     .bind(now.as_microsecond())
     .execute(&mut *transaction)
     .await?;
-    audit::append(&mut transaction, now, Deed { actor, action: "order.cancelled", subject: id.as_str(), detail: "" }).await?;
+    let about = About::One(id.as_str());
+    let deed = Deed { actor, action: "order.cancelled", subject: id.as_str(), detail: "", about };
+    audit::append(&mut transaction, now, deed).await?;
     transaction.commit().await?;
     Ok(Some(told.into_iter().map(AgentId::new).collect()))
 }
@@ -323,8 +330,9 @@ pub(super) async fn sweep(connection: &mut SqliteConnection, now: Timestamp) -> 
         .await?
         .rows_affected();
         let detail = format!("{expired} agents had not taken it");
-        audit::append(connection, now, Deed { actor: "backend", action: "order.expired", subject: &order, detail: &detail })
-            .await?;
+        let about = About::One(&order);
+        let deed = Deed { actor: "backend", action: "order.expired", subject: &order, detail: &detail, about };
+        audit::append(connection, now, deed).await?;
     }
     Ok(())
 }

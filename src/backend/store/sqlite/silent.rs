@@ -1,6 +1,6 @@
 //! Runs of which nobody will hear any more.
 
-use super::audit::{self, Deed};
+use super::audit::{self, About, Deed};
 use crate::clock::{earlier, from_micros, later};
 use jiff::Timestamp;
 use netsonde_contract::dsse::Envelope;
@@ -56,6 +56,8 @@ async fn end_one(connection: &mut SqliteConnection, order: &str, whoever: bool, 
     .fetch_all(&mut *connection)
     .await?;
     let details: Vec<String> = ended.iter().map(|agent| format!("{AGENT_SILENT}: agent {agent}")).collect();
-    let deeds = details.iter().map(|detail| (now, Deed { actor: "backend", action: "delivery.failed", subject: order, detail }));
+    let deeds = ended.iter().zip(&details).map(|(agent, detail)| {
+        (now, Deed { actor: "backend", action: "delivery.failed", subject: order, detail, about: About::One(agent) })
+    });
     audit::append_all(connection, deeds).await
 }

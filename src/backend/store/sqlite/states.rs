@@ -1,6 +1,6 @@
 //! What agents report of orders, many reports at a time.
 
-use super::audit::{self, Deed};
+use super::audit::{self, About, Deed};
 use super::{column, orders};
 use crate::store::Noted;
 use jiff::Timestamp;
@@ -97,7 +97,8 @@ async fn end(connection: &mut SqliteConnection, ended: &[&Told<'_>]) -> sqlx::Re
         ended.iter().map(|one| (format!("agent {}", one.agent), format!("delivery.{}", one.report.state.name()))).collect();
     let deeds = ended.iter().zip(&words).map(|(one, (actor, action))| {
         let detail = one.report.code.as_deref().unwrap_or_default();
-        (one.at, Deed { actor, action, subject: one.order.as_str(), detail })
+        let about = About::One(one.agent.as_str());
+        (one.at, Deed { actor, action, subject: one.order.as_str(), detail, about })
     });
     audit::append_all(connection, deeds).await
 }

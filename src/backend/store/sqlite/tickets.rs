@@ -1,4 +1,4 @@
-use super::audit::{self, Deed};
+use super::audit::{self, About, Deed};
 use super::{Sqlite, column};
 use crate::store::{TicketRow, TicketStatus};
 use jiff::Timestamp;
@@ -39,7 +39,8 @@ pub(super) async fn add(store: &Sqlite, ticket: &TicketRow) -> sqlx::Result<()> 
     .execute(&mut *transaction)
     .await?;
     let detail = format!("case {}, set {}", ticket.case, ticket.set);
-    let deed = Deed { actor: "desk", action: "ticket.issued", subject: ticket.id.as_str(), detail: &detail };
+    let id = ticket.id.as_str();
+    let deed = Deed { actor: "desk", action: "ticket.issued", subject: id, detail: &detail, about: About::One(id) };
     audit::append(&mut transaction, ticket.created, deed).await?;
     transaction.commit().await
 }
@@ -66,7 +67,8 @@ pub(super) async fn revoke(store: &Sqlite, id: &TicketId, actor: &str, now: Time
         .await?
         .rows_affected();
     if changed > 0 {
-        let deed = Deed { actor, action: "ticket.revoked", subject: id.as_str(), detail: "" };
+        let about = About::One(id.as_str());
+        let deed = Deed { actor, action: "ticket.revoked", subject: id.as_str(), detail: "", about };
         audit::append(&mut transaction, now, deed).await?;
     }
     transaction.commit().await?;

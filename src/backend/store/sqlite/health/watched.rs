@@ -1,6 +1,6 @@
 //! Cases that are opened by themselves, one that is open for each agent, schedule and target.
 
-use super::super::audit::{self, Deed};
+use super::super::audit::{self, About, Deed};
 use super::super::{Sqlite, column};
 use crate::store::{PlaceOf, WatchedRow, WatchedState};
 use jiff::Timestamp;
@@ -148,18 +148,17 @@ pub(super) async fn inherit(connection: &mut SqliteConnection, agent: &AgentId) 
 
 pub(super) async fn close(store: &Sqlite, case: &CaseId, now: Timestamp) -> sqlx::Result<bool> {
     let mut transaction = store.begin().await?;
-    let closed = sqlx::query("UPDATE health_cases SET state = 'closed', since = ?2 WHERE case_id = ?1 AND state <> 'closed'")
-        .bind(case.as_str())
-        .bind(now.as_microsecond())
-        .execute(&mut *transaction)
-        .await?
-        .rows_affected();
-    if closed > 0 {
-        let deed = Deed { actor: "engineer", action: "case.closed", subject: case.as_str(), detail: "" };
+    const CLOSE: &str =
+        "UPDATE health_cases SET state = 'closed', since = ?2 WHERE case_id = ?1 AND state <> 'closed' RETURNING agent_id";
+    let closed: Option<String> =
+        sqlx::query_scalar(CLOSE).bind(case.as_str()).bind(now.as_microsecond()).fetch_optional(&mut *transaction).await?;
+    if let Some(agent) = &closed {
+        let about = About::One(agent);
+        let deed = Deed { actor: "engineer", action: "case.closed", subject: case.as_str(), detail: "", about };
         audit::append(&mut transaction, now, deed).await?;
     }
     transaction.commit().await?;
-    Ok(closed > 0)
+    Ok(closed.is_some())
 }
 
 /// The case of the change that the bundle was made for; else the one that is open; else the one that was closed after the run; else a new one.
@@ -224,7 +223,8 @@ async fn open(
         .execute(&mut *connection)
         .await?;
     let detail = format!("agent {}, schedule {}, {}", subject.agent.short(), subject.schedule, state.name());
-    let deed = Deed { actor: "backend", action: "case.opened", subject: case.as_str(), detail: &detail };
+    let about = About::One(subject.agent.as_str());
+    let deed = Deed { actor: "backend", action: "case.opened", subject: case.as_str(), detail: &detail, about };
     audit::append(connection, now, deed).await?;
     Ok(case)
 }

@@ -1,7 +1,10 @@
+/// One customer's part of the log.
+mod export;
+
 use super::data_dir::DataDir;
 use crate::home::Home;
 use crate::store::{Sqlite, Store};
-use clap::Args;
+use clap::{Args, Subcommand};
 use ed25519_dalek::VerifyingKey;
 use netsonde_contract::audit::{Altered, Entry, Head, follow};
 use netsonde_contract::receipt::Receipt;
@@ -9,13 +12,28 @@ use std::collections::HashMap;
 use std::io::Write;
 use std::process::ExitCode;
 
+#[cfg(test)]
+pub(crate) use export::{Wanted, export};
+
 #[derive(Args)]
+#[command(args_conflicts_with_subcommands = true)]
 pub(super) struct Audit {
+    #[command(subcommand)]
+    part: Option<Part>,
     #[command(flatten)]
     data: DataDir,
     /// Only check the log; print no entries
     #[arg(long)]
     quiet: bool,
+}
+
+#[derive(Subcommand)]
+enum Part {
+    /// Write what concerns one customer's agents for that customer, and of every other entry no word, only what the chain needs
+    #[command(
+        after_help = "Examples:\n  netsonde-backend audit export --label customer=acme acme-audit.jsonl\n  netsonde-backend audit export --case 4711 > audit.jsonl\nThe customer checks it with `netsonde audit verify FILE`."
+    )]
+    Export(export::Export),
 }
 
 /// What was followed, and what is wrong with it.
@@ -31,6 +49,9 @@ pub(crate) struct Followed {
 impl Audit {
     /// One JSON object a line on standard output, what it came to on standard error. May run beside a server: it reads only.
     pub(super) async fn run(self) -> anyhow::Result<ExitCode> {
+        if let Some(Part::Export(export)) = self.part {
+            return export.run().await;
+        }
         let home = Home::existing(&self.data.path()?)?;
         let store = Sqlite::open_to_read(&home.database()).await?;
         let receipt_key = home.existing_receipt_key()?.verifying_key();

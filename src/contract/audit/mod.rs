@@ -3,12 +3,24 @@
 //! Each entry's hash covers the hash of the entry before, so that nothing in the middle can be changed, added or taken out without changing
 //! everything after it; the head that a receipt names, signed and in the customer's hands, tells a log that was rewritten as a whole or cut
 //! at its end.
+//!
+//! One customer gets an [`Excerpt`]: the entries that concern them as they are, and every other one [`Sealed`], which is enough to follow the
+//! chain, and to see that it concerns none of theirs.
+
+/// One customer's part of the log.
+mod excerpt;
+/// An entry for those whom it does not concern.
+mod sealed;
+
+pub use excerpt::{EXCERPT_MEDIA_TYPE, Excerpt, ExcerptFault, Line, MAX_LINE_BYTES, Reading, Subject};
+pub use sealed::Sealed;
 
 use crate::bundle::hexadecimal;
 use jiff::Timestamp;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
+use std::collections::BTreeMap;
 
 /// Separates these hashes from all others.
 const LABEL: &[u8] = b"netsonde audit entry v1";
@@ -34,6 +46,14 @@ pub struct Entry {
     /// To what: an id.
     pub subject: String,
     pub detail: String,
+    /// Whom it concerns: ids of agents; where it is about no agent alone, that of the order, ticket, enrolment code, draft or bundle. Empty where it
+    /// concerns everybody.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub about: Vec<String>,
+    /// 128 random bits, lower-case hexadecimal, without which nobody finds out by trying what a sealed entry says. Entries of before there were
+    /// excerpts have none, and cannot be sealed.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub salt: Option<String>,
     pub sha256: String,
 }
 
@@ -47,18 +67,31 @@ pub struct Altered {
 impl Entry {
     /// The entry's hash, given that of the one before; empty before the first.
     pub fn hash(&self, before: &str) -> String {
+        if let Some(sealed) = self.sealed() {
+            return sealed.hash(before);
+        }
         let mut hash = Sha256::new_with_prefix(LABEL);
         hash.update(self.number.to_be_bytes());
         hash.update(self.at.as_microsecond().to_be_bytes());
-        for part in [before, &self.actor, &self.action, &self.subject, &self.detail] {
-            hash.update((part.len() as u64).to_be_bytes());
-            hash.update(part);
-        }
+        add(&mut hash, [before, &self.actor, &self.action, &self.subject, &self.detail]);
         hexadecimal(&hash.finalize())
+    }
+
+    /// Whether whoever these ids belong to may read it.
+    pub fn concerns(&self, ids: &BTreeMap<String, Subject>) -> bool {
+        self.about.is_empty() || self.about.iter().any(|id| ids.contains_key(id))
     }
 
     pub fn head(&self) -> Head {
         Head { number: self.number, sha256: self.sha256.clone() }
+    }
+}
+
+/// Adds texts so that no byte moves from one to the next.
+fn add<'t>(hash: &mut Sha256, texts: impl IntoIterator<Item = &'t str>) {
+    for text in texts {
+        hash.update((text.len() as u64).to_be_bytes());
+        hash.update(text);
     }
 }
 
@@ -92,6 +125,8 @@ mod tests {
                 action: "order.submitted".into(),
                 subject: format!("{number}"),
                 detail: String::new(),
+                about: Vec::new(),
+                salt: (number > 2).then(|| "5a".repeat(16)),
                 sha256: String::new(),
             };
             entry.sha256 = entry.hash(entries.last().map_or("", |last| &last.sha256));
@@ -116,5 +151,15 @@ mod tests {
         let mut shifted = chain();
         (shifted[0].actor, shifted[0].action) = ("desko".into(), "rder.submitted".into());
         assert_eq!(follow(None, &shifted), Err(Altered { number: 1 }), "no byte moves from one field to the next");
+        for change in [
+            |entry: &mut Entry| entry.about = vec!["one".into()],
+            |entry: &mut Entry| entry.salt = Some("5b".repeat(16)),
+            |entry: &mut Entry| entry.salt = None,
+            |entry: &mut Entry| entry.action = "order.resumed".into(),
+        ] {
+            let mut changed = chain();
+            change(&mut changed[2]);
+            assert_eq!(follow(None, &changed), Err(Altered { number: 3 }), "{:?}", changed[2]);
+        }
     }
 }
