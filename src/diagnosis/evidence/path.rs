@@ -1,4 +1,4 @@
-use super::{Evidence, Seen};
+use super::{Attempt, Evidence, Seen};
 use netsonde_contract::failure::{FailureCode, IcmpError, IcmpMeaning};
 use netsonde_contract::finding::Severity;
 use netsonde_contract::id::ObservationId;
@@ -114,6 +114,13 @@ impl<'a> Evidence<'a> {
         let of_address = self.attempts().iter().filter(|attempt| attempt.address.ip() == address);
         let by_attempt = of_address.filter(|attempt| attempt.connected() || attempt.refused_by_reset()).map(|attempt| attempt.id);
         by_attempt.chain(self.answering_sweeps(address).map(|(_, id)| id)).collect()
+    }
+
+    /// A connection to some port of the address stood. Refusals alone may be those of a box on the way.
+    pub(crate) fn takes_connections(&self, address: IpAddr) -> bool {
+        let mut attempts = self.attempts().iter().filter(|attempt| attempt.address.ip() == address);
+        let mut sweeps = self.port_sweeps.iter().filter(|sweep| sweep.address == address);
+        attempts.any(Attempt::connected) || sweeps.any(|sweep| sweep.fact.ports.iter().any(|port| port.failure.is_none()))
     }
 
     /// Further ports of the address that are open, or refused with a reset, and the observation that shows each.

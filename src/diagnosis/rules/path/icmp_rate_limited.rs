@@ -1,7 +1,7 @@
 use crate::candidate::Candidate;
 use crate::evidence::{Evidence, Seen, Share};
 use crate::rule::Rule;
-use crate::rules::path::pings;
+use crate::rules::path::{loss, pings};
 use crate::threshold::BAD_SHARE;
 use crate::wording::{count, named};
 use netsonde_contract::finding::{Place, Severity, Who};
@@ -33,17 +33,19 @@ fn evaluate(evidence: &Evidence<'_>) -> Vec<Candidate> {
 /// Routers that answer some probes of several and not others, while all that goes to some hop farther away comes back.
 fn routers(evidence: &Evidence<'_>, address: IpAddr) -> Vec<Candidate> {
     let hops = evidence.hops_of(address);
-    (0..hops.len()).filter_map(|at| router(hops.get(at)?, hops.get(at + 1..)?)).collect()
+    // Where the way itself loses packets, few answers of later hops are chance.
+    let lossy = loss::share(evidence, address).is_some();
+    (0..hops.len()).filter_map(|at| router(hops.get(at)?, hops.get(at + 1..)?, lossy)).collect()
 }
 
-fn router(hop: &Seen<'_, Hop>, later: &[Seen<'_, Hop>]) -> Option<Candidate> {
+fn router(hop: &Seen<'_, Hop>, later: &[Seen<'_, Hop>], lossy: bool) -> Option<Candidate> {
     let (answered, lost) = split(hop);
     let is_router = hop.probes.iter().filter_map(|probe| probe.reply.as_ref()).all(|r| r.kind == ReplyKind::TimeExceeded);
     // What lies behind it may lose packets for reasons of its own; one distance that answered them all is enough.
     let whole: Vec<&Seen<'_, Hop>> =
         later.iter().filter(|later| later.ttl > hop.ttl && split(later).0 > 0 && split(later).1 == 0).collect();
     let proof: usize = whole.iter().map(|hop| split(hop).0).sum();
-    if answered == 0 || lost == 0 || !is_router || !is_proof(proof, answered, lost) {
+    if answered == 0 || lost == 0 || !is_router || !is_proof(proof, answered, lost, lossy) {
         return None;
     }
     let from = hop.addresses().first().copied()?;
@@ -67,13 +69,13 @@ fn router(hop: &Seen<'_, Hop>, later: &[Seen<'_, Hop>]) -> Option<Candidate> {
 }
 
 /// So many answers of later hops show that what this one left out was not lost on the way to it.
-fn is_proof(proof: usize, answered: usize, lost: usize) -> bool {
+fn is_proof(proof: usize, answered: usize, lost: usize, lossy: bool) -> bool {
     let share = |cases: usize, of: usize| Share {
         cases: u32::try_from(cases).unwrap_or(u32::MAX),
         of: u32::try_from(of).unwrap_or(u32::MAX),
         ids: Vec::new(),
     };
-    proof >= PROOF * (answered + lost) || share(lost, answered + lost).least_above(&share(0, proof)) > 0.0
+    (!lossy && proof >= PROOF * (answered + lost)) || share(lost, answered + lost).least_above(&share(0, proof)) > 0.0
 }
 
 /// Probes of the hop that were answered, and that were not.

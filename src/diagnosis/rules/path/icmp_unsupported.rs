@@ -26,6 +26,10 @@ fn towards(evidence: &Evidence<'_>, address: IpAddr) -> Option<Candidate> {
     works.extend(echoed.iter().copied());
     works.extend(arrived.iter().copied());
     works.first()?;
+    // Where refusals are the only sign of life, somebody on the way may send them in the place of a target that is gone.
+    if echoed.is_empty() && arrived.is_empty() && !evidence.takes_connections(address) {
+        return None;
+    }
     // 0.0.0.0 and :: are this machine to a connection, and nobody to a ping.
     if address.is_unspecified() {
         return None;

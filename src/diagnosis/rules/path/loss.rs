@@ -1,5 +1,5 @@
 use crate::candidate::Candidate;
-use crate::evidence::{ENOUGH_MOMENTS, Evidence, Share};
+use crate::evidence::{ENOUGH_MOMENTS, Evidence, Order, Share};
 use crate::rule::Rule;
 use crate::rules::dns::over_udp;
 use crate::rules::path::loss_begins::{self, Begins};
@@ -95,12 +95,12 @@ fn towards(evidence: &Evidence<'_>, address: IpAddr) -> Option<Candidate> {
         return None;
     }
     let host = named(&evidence.host_at(address), address);
-    let again: Vec<&ObservationId> = evidence
-        .attempts()
-        .iter()
-        .filter(|attempt| attempt.address.ip() == address && (attempt.silent() || attempt.connected_late()))
-        .map(|attempt| attempt.id)
-        .collect();
+    // At ports where none stands a filter drops them, and where those that begin last are late a queue or a limit does.
+    let by_loss = evidence.sent_again(address);
+    let again: Vec<&ObservationId> = match by_loss.order() {
+        Order::FirstServed => Vec::new(),
+        Order::Mixed | Order::Unknown => by_loss.late.into_iter().chain(by_loss.silent).collect(),
+    };
     let begins = loss_begins::begins(evidence, address);
     let on_the_way = begins.as_ref().filter(|begins| begins.after.is_some() && begins.upto.1 != address);
     // A limit on pings on the way drops those of a trace as well, from there on.

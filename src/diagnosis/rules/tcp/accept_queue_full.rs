@@ -27,7 +27,7 @@ const BY_TRACE: f64 = 0.7;
 const ENOUGH: u32 = 20;
 /// So many connections were late, and so many pings came back, that no loss of the way explains both (their 95 % intervals lie apart). A firewall
 /// that limits how many connections begin in a second drops the same packets.
-const APART: f64 = 0.85;
+const APART: f64 = 0.75;
 
 /// Nothing but the connections themselves shows it: nearly all first packets stayed without an answer, and nearly all that were sent again
 /// got one. Loss of the way takes no account of which packet it is; a limit on new connections in a second does.
@@ -125,7 +125,7 @@ fn full(evidence: &Evidence<'_>, endpoint: &Endpoint<'_>) -> Option<Candidate> {
         false => ("while the way loses nothing", "No other packet to the address was lost.", clean.ids.clone()),
     };
     let sentence = format!(
-        "{host} does not accept connections on port {port} as fast as they come: {} of {} stood only after they had asked again (up to {}){and_silent}, {meanwhile}.",
+        "{host} does not accept connections on port {port} as fast as they come: {} of {} stood only after they had asked again (up to {}){and_silent}, {meanwhile}. A firewall that limits how many connections begin in a second looks the same.",
         late.len(),
         endpoint.attempts.len(),
         duration(slowest)

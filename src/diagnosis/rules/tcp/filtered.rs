@@ -20,6 +20,8 @@ const BEFORE_FIRST_ROUTER: f64 = 0.9;
 const LEAVES: f64 = 0.88;
 /// Every one of several attempts is silent; this machine itself may drop them.
 const SEVERAL_ATTEMPTS: f64 = 0.85;
+/// Nothing but refusals shows that the address answers, and a box on the way may send those in the place of a target that is gone.
+const BY_REFUSALS: f64 = 0.6;
 /// One attempt: its SYNs may have been lost, or met a full queue.
 const ONE_ATTEMPT: f64 = 0.8;
 /// They get as far as anything gets short of the target: its own firewall, or a server that accepts nobody any more.
@@ -94,7 +96,13 @@ fn filtered<'a>(evidence: &Evidence<'a>, endpoint: &Endpoint<'a>) -> Option<Cand
         .rejecting("path.blackhole", "The address answers on another port or protocol: the way to it is open.", answers)
         .rejecting("tcp.refused", "No refusal came back.", ids)
         .next(Who::Network, format!("Allow TCP port {port} to {address} from this machine: look at the firewalls and security groups before the target, and at its own."));
-    Some(judge_reach(evidence, endpoint, reach, candidate))
+    let mut candidate = judge_reach(evidence, endpoint, reach, candidate);
+    let by_itself = [evidence.echoed(address), evidence.arrived(address)].iter().any(|ids| !ids.is_empty());
+    if !by_itself && !evidence.takes_connections(address) {
+        candidate.confidence = candidate.confidence.min(BY_REFUSALS);
+        candidate.rejected.retain(|rejected| rejected.cause != "path.blackhole");
+    }
+    Some(candidate)
 }
 
 /// Where the SYNs stall, what that rules out, and how sure it makes.
@@ -155,9 +163,10 @@ fn judge_reach<'a>(evidence: &Evidence<'a>, endpoint: &Endpoint<'a>, reach: Reac
                     last.address, last.hop
                 ));
             }
-            candidate.sentence.push_str(
-                " A filter at the target drops them, or the server there accepts nobody any more and its queue is full.",
-            );
+            let nearest = if last.is_some() { "That router drops them, a" } else { "A" };
+            candidate.sentence.push_str(&format!(
+                " {nearest} filter behind it or at the target does, their answers are lost on the way back, or the server accepts nobody any more and its queue is full.",
+            ));
             candidate.next_step.action.push_str(" See there as well whether the program behind the port hangs.");
             candidate.resting_on([trace])
         }
