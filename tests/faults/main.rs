@@ -54,6 +54,9 @@ struct Arguments {
     /// How many times a process is killed; 1000, and 60 in the quick share
     #[arg(long, global = true)]
     kills: Option<u64>,
+    /// How many bundles wait; 10000, and 500 in the quick share
+    #[arg(long, global = true, value_parser = clap::value_parser!(u64).range(1..16_384))]
+    bundles: Option<u64>,
     /// Of the moments at which processes are killed
     #[arg(long, global = true, default_value_t = 1)]
     seed: u64,
@@ -147,7 +150,8 @@ fn run(arguments: &Arguments) -> Result<Tally> {
         tally.add(jumps);
     }
     if matches!(arguments.part, None | Some(Part::Backlog)) {
-        let backlog = runtime.block_on(backlog::run(if arguments.quick { 500 } else { 10_000 }))?;
+        let bundles = arguments.bundles.unwrap_or(if arguments.quick { 500 } else { 10_000 });
+        let backlog = runtime.block_on(backlog::run(bundles))?;
         println!("a backlog: {backlog}");
         tally.add(backlog);
     }

@@ -146,6 +146,7 @@ fn migrations() -> Vec<Migration> {
         change(3, "fleet", include_str!("migrations/3-fleet.sql")),
         change(4, "health", include_str!("migrations/4-health.sql")),
         change(5, "measured", include_str!("migrations/5-measured.sql")),
+        change(6, "spent", include_str!("migrations/6-spent.sql")),
     ]
 }
 
@@ -332,7 +333,10 @@ mod tests {
         assert_eq!(reading.setting(Setting::Place).await.unwrap().as_deref(), Some("here"));
         assert!(reading.set(Setting::Place, "there").await.is_err());
         drop(reading);
-        sqlx::query("UPDATE _sqlx_migrations SET version = 99 WHERE version = 5").execute(&store.writer).await.unwrap();
+        sqlx::query("UPDATE _sqlx_migrations SET version = 99 WHERE version = (SELECT max(version) FROM _sqlx_migrations)")
+            .execute(&store.writer)
+            .await
+            .unwrap();
         let refused = Sqlite::open_to_read(&file).await.err().unwrap();
         assert!(matches!(refused, StoreError::OtherVersion { found: 99, .. }), "{refused}");
     }
@@ -342,7 +346,7 @@ mod tests {
         let folder = tempfile::tempdir().unwrap();
         let options = SqliteConnectOptions::new().filename(folder.path().join("old.db")).create_if_missing(true);
         let old = SqlitePoolOptions::new().max_connections(1).connect_with(options).await.unwrap();
-        let [first, later @ ..]: [Migration; 5] = migrations().try_into().unwrap();
+        let [first, later @ ..]: [Migration; 6] = migrations().try_into().unwrap();
         sqlx::raw_sql(first.sql).execute(&old).await.unwrap();
         let backend = r#"{"state":"explained","findings":[{"cause":"tcp.refused"},{"cause":"x"}]}"#;
         let fill = "INSERT INTO cases VALUES ('c', 1, 1);
