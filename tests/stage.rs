@@ -4,6 +4,7 @@ use netsonde_contract::api::TicketIssued;
 use netsonde_contract::desk_token::DeskToken;
 use serde::Deserialize;
 use std::ffi::OsStr;
+use std::net::SocketAddr;
 use std::path::Path;
 use std::process::{Output, Stdio};
 use std::sync::{Mutex, PoisonError};
@@ -124,12 +125,19 @@ impl Backend {
         let free = std::net::TcpListener::bind("127.0.0.1:0").context("looking for a free port")?;
         let listens = free.local_addr().context("the free port has no address")?;
         drop(free);
-        let url = format!("https://{name}:{}", listens.port());
-        let (process, ready) = serve(stage, &["--listen", &listens.to_string(), "--public-url", &url]).await?;
-        let backend = Self::of(process, ready, listens.to_string())?;
+        let backend = Self::start_reached_at(stage, listens, &format!("https://{name}:{}", listens.port())).await?;
         let token = DeskToken::parse(&backend.desk_token).context("reading the desk token")?;
         let token = DeskToken { backend: format!("https://{listens}"), ..token };
         Ok(Self { desk_token: token.encode().to_string(), ..backend })
+    }
+
+    /// Starts a backend at an address of loopback that everybody, the desk included, reaches at this URL.
+    ///
+    /// # Errors
+    /// Where it does not start; its log is in the error.
+    pub async fn start_reached_at(stage: &Stage, listens: SocketAddr, url: &str) -> Result<Self> {
+        let (process, ready) = serve(stage, &["--listen", &listens.to_string(), "--public-url", url]).await?;
+        Self::of(process, ready, listens.to_string())
     }
 
     /// The process, for whoever measures it.

@@ -3,13 +3,16 @@
 //! On Linux its files are closed by Landlock, as far as the kernel has it: it reads, writes below its state directory alone, and executes nothing. Of its
 //! capabilities it keeps the one for raw sockets, where it has it. What was reached is told, and stands in every bundle.
 //!
-//! A process that Landlock binds may look into no other one, so that who owns a socket is hidden from it. The kernel knows no exception from that: whoever wants the
-//! owners leaves the files open ([`Wanted::SocketOwners`]).
+//! A process that Landlock binds may look into no other one, so that who owns a socket is hidden from it. The kernel knows no exception from that, and asks at each look, also
+//! through a folder of `/proc` that was opened before; a thread that Landlock does not bind would share its memory with those that it does. Whoever wants the owners leaves the
+//! files open ([`Wanted::SocketOwners`]); whoever does not is told of it where sockets are listed ([`tell_hidden`]).
 
 use crate::disk::{read_json, write_json};
 use crate::state::StateDirectory;
 use crate::terminal;
 use netsonde_contract::environment::Confinement;
+use netsonde_contract::observation::Fact;
+use netsonde_contract::outcome::{Note, Outcome};
 use std::io;
 use std::path::Path;
 use std::sync::OnceLock;
@@ -76,16 +79,32 @@ pub(crate) fn words(confinement: &Confinement) -> String {
     }
 }
 
-/// What is lost by it, with what brings it back; nothing where nothing is.
-pub(crate) fn lost(confinement: &Confinement) -> Option<String> {
+/// What is hidden by it, and what shows it; nothing where nothing is.
+pub(crate) fn hidden(confinement: &Confinement) -> Option<Note> {
     if !cfg!(target_os = "linux") {
         return None;
     }
-    let instead = "start it as root with `netsonde agent --socket-owners`, which leaves its files open";
-    match (&confinement.files, confinement.capabilities.iter().any(|name| name == MAY_LOOK)) {
-        (Some(how), _) => Some(format!("{how} hides from it which program owns a socket; to see it, {instead}")),
-        (None, false) => Some(format!("which of other users' programs owns a socket is hidden from it; to see it, {instead}")),
-        (None, true) => None,
+    let why = match (&confinement.files, confinement.capabilities.iter().any(|name| name == MAY_LOOK)) {
+        (Some(how), _) => format!("{how} hides from the agent which program owns a socket"),
+        (None, false) => "which of other users' programs owns a socket is hidden from the agent".to_owned(),
+        (None, true) => return None,
+    };
+    let grant = "start it as root with `netsonde agent --socket-owners`, which leaves its files open";
+    Some(Note { why, grant: Some(grant.to_owned()) })
+}
+
+/// The same in one line, for people.
+pub(crate) fn lost(confinement: &Confinement) -> Option<String> {
+    hidden(confinement).map(|Note { why, grant }| format!("{why}; to see it, {}", grant.unwrap_or_default()))
+}
+
+/// Says where sockets were counted what was hidden of them, in the service; a person's run gave nothing up.
+pub(crate) fn tell_hidden(outcomes: &mut [Outcome]) {
+    let Some(note) = reached().as_ref().and_then(hidden) else { return };
+    for observation in outcomes.iter_mut().flat_map(|outcome| &mut outcome.observations) {
+        if let Fact::Sockets(sockets) = &mut observation.fact {
+            sockets.unseen = Some(note.clone());
+        }
     }
 }
 
@@ -212,8 +231,13 @@ mod tests {
         let mut other = std::process::Command::new("sleep").arg("60").spawn().unwrap();
         let held = format!("/proc/{}/fd/0", other.id());
         let before = std::fs::read_link(&held);
+        let opened = std::fs::File::open(format!("/proc/{}/fd", other.id())).unwrap();
         let state = folder.path().to_owned();
-        let after = std::thread::spawn(move || close_files(&state).unwrap().map(|_| std::fs::read_link(&held))).join().unwrap();
+        let looks = move || {
+            let through = format!("/proc/self/fd/{}/0", std::os::fd::AsRawFd::as_raw_fd(&opened));
+            close_files(&state).unwrap().map(|_| [std::fs::read_link(&held), std::fs::read_link(through)])
+        };
+        let after = std::thread::spawn(looks).join().unwrap();
         other.kill().unwrap();
         other.wait().unwrap();
         let Some(after) = after else {
@@ -221,7 +245,9 @@ mod tests {
             return;
         };
         assert!(before.is_ok(), "{before:?}");
-        assert_eq!(after.unwrap_err().kind(), io::ErrorKind::PermissionDenied);
+        for look in after {
+            assert_eq!(look.unwrap_err().kind(), io::ErrorKind::PermissionDenied, "not through what was opened before, either");
+        }
     }
 
     /// In a thread, which takes what it gave up with it.

@@ -137,6 +137,7 @@ pub(crate) async fn measure(plan: &Plan, settings: &Settings, interruption: &Int
             outcome.observations.push(observation);
         }
     }
+    confinement::tell_hidden(&mut ran.outcomes);
     // The printer ends once the last recorder is gone with the means.
     drop(means);
     if let Some(printer) = printer {

@@ -16,7 +16,7 @@ pub(crate) fn head(control: &Control) -> String {
         control.bundle.short(),
         units::counted(control.compared as usize, "thing", "things"),
         match control.differences.len() {
-            0 => "none seen differently".to_owned(),
+            0 => "none of those seen differently".to_owned(),
             number => format!("{number} seen differently"),
         }
     )

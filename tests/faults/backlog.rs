@@ -1,4 +1,5 @@
-//! Bundles that piled up while a machine was alone, delivered by the real agent: all of them, each once, in bounded memory.
+//! Bundles that piled up while a machine was alone, delivered by the real agent: all of them, each once, in bounded memory, and the last ones as cheaply as
+//! the first.
 
 use crate::tally::Tally;
 use anyhow::{Context, Result, bail};
@@ -25,6 +26,10 @@ const MOST_KIB: u64 = 128 << 10;
 const MOST_DESCRIPTORS: u64 = 64;
 /// The bundle that the others are made of.
 const MODEL: u64 = 1;
+/// In so many shares of them it is looked what one costs.
+const SHARES: usize = 4;
+/// By how much one of the last share may cost more than one of the first. What grows with all that wait, or with all that are there, costs twenty times as much.
+const MOST_DEARER: f64 = 2.0;
 
 pub(crate) async fn run(count: u64) -> Result<Tally> {
     let mut tally = Tally::default();
@@ -39,13 +44,20 @@ pub(crate) async fn run(count: u64) -> Result<Tally> {
     agent.start(&stage)?;
     let clock = Clock::start();
     let mut most = [Held::default(), Held::default()];
+    let mut bills: Vec<Bill> = Vec::new();
     let (mut left, mut since) = (files.len(), clock.now());
     while left > 0 {
         tokio::time::sleep(LOOK_EVERY).await;
-        for (most, process) in most.iter_mut().zip([agent.process_id(), backend.process_id()]) {
+        let processes = [agent.process_id(), backend.process_id()];
+        for (most, process) in most.iter_mut().zip(processes) {
             *most = most.and(Held::by(process.context("a program ended")?).context("a program ended")?);
         }
         let now = within(&agent.state().join("spool/ready")).len();
+        let delivered = files.len() - now;
+        // What the agent's start costs is before the first of them.
+        if delivered > 0 && delivered * SHARES >= files.len() * bills.len() {
+            bills.push(Bill::after(delivered, processes).context("a program ended")?);
+        }
         if now < left {
             (left, since) = (now, clock.now());
         } else if clock.now().saturating_sub(since) > STANDSTILL {
@@ -59,6 +71,13 @@ pub(crate) async fn run(count: u64) -> Result<Tally> {
         files.len(),
         place.display()
     );
+    let costs = costs(&bills);
+    println!("  each cost, share by share, of a processor: {}", costs.iter().map(Cost::to_string).collect::<Vec<_>>().join("; "));
+    if let [first, .., last] = &costs[..]
+        && last.sum() > first.sum() * MOST_DEARER
+    {
+        tally.wanting.push(format!("of {count} bundles one of the last cost {last}, one of the first {first}"));
+    }
     if !agent.stop().await?.success() {
         tally.wanting.push(format!("the agent did not end well: {}", agent.log()));
     }
@@ -138,6 +157,57 @@ async fn verify(stage: &Stage, tally: &mut Tally) -> Result<()> {
         tally.duplicated.push(format!("the backend has {count} bundles of {}", tally.acknowledged));
     }
     Ok(())
+}
+
+/// What agent and backend had spent once so many were delivered.
+#[derive(Clone, Copy, Debug)]
+struct Bill {
+    delivered: usize,
+    spent_ms: [f64; 2],
+}
+
+impl Bill {
+    fn after(delivered: usize, processes: [Option<u32>; 2]) -> Result<Self> {
+        let [agent, backend] = processes.map(|process| spent_ms(process.context("no process")?));
+        Ok(Self { delivered, spent_ms: [agent?, backend?] })
+    }
+}
+
+/// Milliseconds on a core since the process began: utime and stime, fields 14 and 15, in hundredths of a second (proc_pid_stat(5)).
+fn spent_ms(process: u32) -> Result<f64> {
+    const TICK_MS: f64 = 10.0;
+    let stat = std::fs::read_to_string(format!("/proc/{process}/stat")).context("reading the process's times")?;
+    // The name may hold anything; what follows its closing bracket does not.
+    let fields = stat.rsplit_once(')').context("reading the process's times")?.1.split_whitespace();
+    let ticks: Vec<f64> = fields.skip(11).take(2).filter_map(|field| field.parse().ok()).collect();
+    Ok(ticks.iter().sum::<f64>() * TICK_MS)
+}
+
+/// What one bundle cost agent and backend, in milliseconds on a core.
+#[derive(Clone, Copy, Debug)]
+struct Cost([f64; 2]);
+
+impl Cost {
+    fn sum(&self) -> f64 {
+        self.0.iter().sum()
+    }
+}
+
+impl fmt::Display for Cost {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self([agent, backend]) = self;
+        write!(formatter, "{agent:.1} ms at the agent and {backend:.1} ms at the backend")
+    }
+}
+
+/// From one bill to the next.
+fn costs(bills: &[Bill]) -> Vec<Cost> {
+    let between = bills.iter().zip(bills.iter().skip(1));
+    let cost = |(before, after): (&Bill, &Bill)| {
+        let bundles = after.delivered.saturating_sub(before.delivered).max(1) as f64;
+        Cost([0, 1].map(|program| (after.spent_ms[program] - before.spent_ms[program]) / bundles))
+    };
+    between.map(cost).collect()
 }
 
 /// The most that a process held.

@@ -16,6 +16,10 @@ mod cutting;
 mod damage;
 /// Disks that are full, or read-only.
 mod disks;
+/// A process that the kernel holds as it holds those of a machine that goes to sleep.
+mod freezer;
+/// An agent that is frozen in the middle of an upload.
+mod frozen;
 /// The backend on a disk that becomes full.
 mod full;
 /// Clocks that jump, and a machine that sleeps.
@@ -30,6 +34,8 @@ mod paths;
 mod restarts;
 /// The agent's flight recorder on a disk that is cut at every step.
 mod ring;
+/// A real agent that keeps schedules, and whether it still does.
+mod scheduled;
 /// What was done, and what came of it.
 mod tally;
 /// The backend's blobs and staged parts on a disk that is cut at every step.
@@ -54,6 +60,9 @@ struct Arguments {
     /// How many times a process is killed; 1000, and 60 in the quick share
     #[arg(long, global = true)]
     kills: Option<u64>,
+    /// How many bundles wait; 10000, and 500 in the quick share
+    #[arg(long, global = true, value_parser = clap::value_parser!(u64).range(1..16_384))]
+    bundles: Option<u64>,
     /// Of the moments at which processes are killed
     #[arg(long, global = true, default_value_t = 1)]
     seed: u64,
@@ -79,6 +88,8 @@ enum Part {
     Backlog,
     /// Clocks that are set by hours, and eight hours of sleep, under the real agent
     Jumps,
+    /// The real agent frozen by the kernel in the middle of an upload, once while its clocks go on and once for eight hours of sleep
+    Frozen,
     /// A real backend that is asked to end while uploads are under way
     Restarts,
 }
@@ -146,8 +157,14 @@ fn run(arguments: &Arguments) -> Result<Tally> {
         println!("clocks that jump, and sleep: {jumps}");
         tally.add(jumps);
     }
+    if matches!(arguments.part, None | Some(Part::Frozen)) {
+        let frozen = runtime.block_on(frozen::run(arguments.quick))?;
+        println!("frozen in the middle of an upload: {frozen}");
+        tally.add(frozen);
+    }
     if matches!(arguments.part, None | Some(Part::Backlog)) {
-        let backlog = runtime.block_on(backlog::run(if arguments.quick { 500 } else { 10_000 }))?;
+        let bundles = arguments.bundles.unwrap_or(if arguments.quick { 500 } else { 10_000 });
+        let backlog = runtime.block_on(backlog::run(bundles))?;
         println!("a backlog: {backlog}");
         tally.add(backlog);
     }

@@ -1,6 +1,9 @@
 use super::world::World;
 use netsonde_agent::load::Clock;
+use netsonde_contract::bundle;
+use netsonde_contract::observation::{Fact, Sockets};
 use netsonde_tests::remote::Agent;
+use std::path::Path;
 use std::time::Duration;
 use tokio::net::TcpListener;
 
@@ -46,8 +49,28 @@ async fn a_machine_that_is_not_enrolled_measures_by_itself_and_keeps_the_evidenc
     let spool = agent.netsonde(stage, &["spool", "list"]).await.unwrap();
     assert!(spool.contains("schedule shop"), "{spool}");
 
+    // The service looks into no other process, and its bundle says so where sockets are listed.
+    let Sockets { unseen, .. } = sockets(&agent);
+    let unseen = unseen.map(|note| (note.why, note.grant.unwrap_or_default()));
+    let is_said =
+        |(why, grant): &(String, String)| why.contains("owns a socket") && grant.contains("netsonde agent --socket-owners");
+    assert!(unseen.as_ref().is_some_and(is_said), "{unseen:?}");
+
     let clock = Clock::start();
     let ended = agent.stop().await.unwrap();
     assert!(ended.success(), "{ended}: {}", agent.log());
     assert!(clock.now() < Duration::from_secs(5), "{:?}", clock.now());
+}
+
+/// As the bundle that waits in the agent's spool has them.
+fn sockets(agent: &Agent) -> Sockets {
+    let entries = |folder: &Path| folder.read_dir().unwrap().map(|entry| entry.unwrap().path()).collect::<Vec<_>>();
+    let bundle = entries(&agent.state().join("spool/ready"))
+        .iter()
+        .flat_map(|folder| entries(folder))
+        .find(|path| path.to_string_lossy().ends_with(".tar.gz"));
+    let document = bundle::verify(&std::fs::read(bundle.unwrap()).unwrap()).unwrap().document().unwrap();
+    let facts = document.outcomes.into_iter().flat_map(|outcome| outcome.observations).map(|observation| observation.fact);
+    let mut sockets = facts.filter_map(|fact| if let Fact::Sockets(sockets) = fact { Some(*sockets) } else { None });
+    sockets.next_back().unwrap()
 }

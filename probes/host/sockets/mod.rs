@@ -82,6 +82,7 @@ fn count(tcp: &[Line], udp: &[Line], targets: &[IpAddr], viewer: Viewer) -> Sock
         listening: Vec::new(),
         ephemeral: None,
         complete: true,
+        unseen: None,
     }
 }
 

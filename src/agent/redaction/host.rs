@@ -132,7 +132,8 @@ impl Redactor<'_> {
             ..listener.clone()
         };
         let listening = fact.listening.iter().map(listener).collect();
-        Sockets { tcp: self.states(&fact.tcp), processes, towards_target, listening, ephemeral, ..fact.clone() }
+        let unseen = fact.unseen.as_ref().map(|note| self.note(note));
+        Sockets { tcp: self.states(&fact.tcp), processes, towards_target, listening, ephemeral, unseen, ..fact.clone() }
     }
 
     fn states(&mut self, states: &[StateCount]) -> Vec<StateCount> {

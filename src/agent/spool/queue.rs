@@ -4,7 +4,7 @@ use super::Entry;
 use jiff::Timestamp;
 use netsonde_contract::agent_config::UploadWhen;
 use netsonde_contract::id::BundleId;
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 /// What is known of the network at this moment.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -29,7 +29,12 @@ impl Link {
 #[derive(Debug, Default)]
 pub(crate) struct Queue {
     waiting: BTreeMap<BundleId, Waiting>,
+    /// The same in the order in which they go, so that ten thousand are not walked through for each that goes.
+    order: BTreeSet<(Rank, BundleId)>,
 }
+
+/// What is to be sent at once before what can wait, then the oldest.
+type Rank = (bool, Option<Timestamp>);
 
 #[derive(Debug)]
 struct Waiting {
@@ -38,18 +43,29 @@ struct Waiting {
     tries: super::Tries,
 }
 
+impl Waiting {
+    fn rank(&self) -> Rank {
+        (self.sending != UploadWhen::Now, self.made)
+    }
+}
+
 impl Queue {
     /// Adds a bundle, or what became of one that was tried. Those that a person made, or that stay here, are not in it.
     pub(crate) fn put(&mut self, entry: &Entry) {
         if entry.sending() != UploadWhen::Never {
+            self.remove(&entry.bundle);
             // The reason is on the disk; ten thousand of them are not needed here.
             let tries = super::Tries { reason: None, ..entry.tries.clone() };
-            self.waiting.insert(entry.bundle.clone(), Waiting { sending: entry.sending(), made: entry.made, tries });
+            let waiting = Waiting { sending: entry.sending(), made: entry.made, tries };
+            self.order.insert((waiting.rank(), entry.bundle.clone()));
+            self.waiting.insert(entry.bundle.clone(), waiting);
         }
     }
 
     pub(crate) fn remove(&mut self, bundle: &BundleId) {
-        self.waiting.remove(bundle);
+        if let Some((bundle, waiting)) = self.waiting.remove_entry(bundle) {
+            self.order.remove(&(waiting.rank(), bundle));
+        }
     }
 
     #[cfg(any(test, feature = "faults"))]
@@ -57,17 +73,19 @@ impl Queue {
         self.waiting.len()
     }
 
-    /// The next to send: what is to be sent at once before what can wait, then the oldest.
+    /// The next to send, the first in their order that is due and may go.
     pub(crate) fn next(&self, now: Timestamp, link: Link) -> Option<&BundleId> {
         let may = |waiting: &Waiting| link.allows(waiting.sending) && waiting.tries.rest(now).is_none();
-        let due = self.waiting.iter().filter(|(_, waiting)| may(waiting));
-        due.min_by_key(|(_, waiting)| (waiting.sending != UploadWhen::Now, waiting.made)).map(|(bundle, _)| bundle)
+        self.order.iter().map(|(_, bundle)| bundle).find(|bundle| self.waiting.get(bundle).is_some_and(may))
     }
 
     /// When to look again, where nothing is due now: the earliest time that a bundle waits for. Nothing where only the network, the hours or a
     /// new bundle can change anything.
     pub(crate) fn wake(&self, now: Timestamp, link: Link) -> Option<Timestamp> {
+        if self.next(now, link).is_some() {
+            return Some(now);
+        }
         let allowed = self.waiting.values().filter(|waiting| link.allows(waiting.sending));
-        allowed.map(|waiting| waiting.tries.rest(now).unwrap_or(now)).min()
+        allowed.filter_map(|waiting| waiting.tries.rest(now)).min()
     }
 }

@@ -118,6 +118,25 @@ fn when_a_bundle_is_tried_again_survives_a_restart() {
 }
 
 #[test]
+fn one_that_failed_lets_the_others_go_first_and_comes_back_in_its_place() {
+    let mut queue = queue_of(&[scheduled(1, 0), scheduled(2, 1), scheduled(3, 2)]);
+    let tries = Tries::default().after_failure(day(3), None, "no answer", Chance(1.0));
+    queue.put(&Entry { tries: tries.clone(), ..scheduled(1, 0) });
+    queue.put(&Entry { tries: tries.clone(), ..scheduled(2, 1) });
+    assert_eq!((queue.len(), queue.next(day(3), Link::default())), (3, Some(&scheduled(3, 2).bundle)));
+    assert_eq!(queue.wake(day(3), Link::default()), Some(day(3)));
+    queue.remove(&scheduled(3, 2).bundle);
+    assert_eq!((queue.next(day(3), Link::default()), queue.wake(day(3), Link::default())), (None, tries.next));
+    assert_eq!(queue.next(day(4), Link::default()), Some(&scheduled(1, 0).bundle));
+    // What is wanted at once may become what can wait, and then goes last.
+    queue.put(&Entry { upload: UploadWhen::Later, ..scheduled(1, 0) });
+    assert_eq!(queue.next(day(4), Link::default()), Some(&scheduled(2, 1).bundle));
+    queue.remove(&scheduled(2, 1).bundle);
+    queue.remove(&scheduled(1, 0).bundle);
+    assert_eq!((queue.len(), queue.next(day(9), Link::default())), (0, None));
+}
+
+#[test]
 fn what_can_wait_waits_for_a_network_that_costs_nothing_and_for_the_end_of_quiet_hours() {
     let later = Entry { upload: UploadWhen::Later, ..scheduled(1, 0) };
     let never = Entry { upload: UploadWhen::Never, ..scheduled(2, 0) };

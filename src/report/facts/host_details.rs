@@ -4,6 +4,7 @@ use crate::units;
 use netsonde_contract::observation::{
     Chain, Clock, Counters, Firewall, Interface, InterfaceCounters, Listener, Neighbour, Neighbours, Route, RoutingRule, Sockets,
 };
+use netsonde_contract::outcome::Note;
 use std::net::SocketAddr;
 
 /// Entries listed of a long list; the whole stands in the bundle.
@@ -115,6 +116,10 @@ pub(super) fn sockets(sockets: &Sockets) -> Vec<String> {
             )
         }));
     }
+    if let Some(Note { why, grant }) = &sockets.unseen {
+        let grant = grant.as_ref().map(|grant| format!("; to see it, {grant}")).unwrap_or_default();
+        lines.push(format!("not seen: {why}{grant}"));
+    }
     if !sockets.complete {
         lines.push("there are more sockets than were read".to_owned());
     }
@@ -193,6 +198,12 @@ mod tests {
             "processes": [{"process": "sshd", "count": 2}], "remote_ports": [{"port": 443, "count": 5}], "complete": true});
         let expected = ["by owner: user 1000 (the user that ran this) 3", "by program: sshd 2", "by remote port: 443 5"];
         assert_eq!(sockets(&serde_json::from_value(fact).unwrap()), expected);
+        let fact = json!({"tcp": [], "udp": 0, "owners": [], "complete": true,
+            "unseen": {"why": "Landlock hides it", "grant": "start it otherwise"}});
+        assert_eq!(
+            sockets(&serde_json::from_value(fact).unwrap()),
+            ["not seen: Landlock hides it; to see it, start it otherwise"]
+        );
         let fact = json!({"entries": [{"address": "192.0.2.1", "interface": "eth0", "state": "reachable", "hardware_address": "02:00:00:00:00:01",
             "gateway": true}], "total": 3});
         let expected = ["192.0.2.1 on eth0: reachable at 02:00:00:00:00:01, next hop to the target", "and 2 more"];

@@ -147,6 +147,7 @@ fn migrations() -> Vec<Migration> {
         change(4, "health", include_str!("migrations/4-health.sql")),
         change(5, "measured", include_str!("migrations/5-measured.sql")),
         change(6, "excerpts", include_str!("migrations/6-excerpts.sql")),
+        change(7, "spent", include_str!("migrations/7-spent.sql")),
     ]
 }
 
@@ -333,7 +334,10 @@ mod tests {
         assert_eq!(reading.setting(Setting::Place).await.unwrap().as_deref(), Some("here"));
         assert!(reading.set(Setting::Place, "there").await.is_err());
         drop(reading);
-        sqlx::query("UPDATE _sqlx_migrations SET version = 99 WHERE version = 6").execute(&store.writer).await.unwrap();
+        sqlx::query("UPDATE _sqlx_migrations SET version = 99 WHERE version = (SELECT max(version) FROM _sqlx_migrations)")
+            .execute(&store.writer)
+            .await
+            .unwrap();
         let refused = Sqlite::open_to_read(&file).await.err().unwrap();
         assert!(matches!(refused, StoreError::OtherVersion { found: 99, .. }), "{refused}");
     }
@@ -343,7 +347,7 @@ mod tests {
         let folder = tempfile::tempdir().unwrap();
         let options = SqliteConnectOptions::new().filename(folder.path().join("old.db")).create_if_missing(true);
         let old = SqlitePoolOptions::new().max_connections(1).connect_with(options).await.unwrap();
-        let [first, later @ ..]: [Migration; 6] = migrations().try_into().unwrap();
+        let [first, later @ ..]: [Migration; 7] = migrations().try_into().unwrap();
         sqlx::raw_sql(first.sql).execute(&old).await.unwrap();
         let backend = r#"{"state":"explained","findings":[{"cause":"tcp.refused"},{"cause":"x"}]}"#;
         let fill = "INSERT INTO cases VALUES ('c', 1, 1);

@@ -1,3 +1,4 @@
+use crate::outcome::Note;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use std::net::IpAddr;
@@ -31,6 +32,9 @@ pub struct Sockets {
     pub ephemeral: Option<EphemeralPorts>,
     /// Everything was read, and not only a beginning.
     pub complete: bool,
+    /// Why the programs of other processes are not named, and what names them, where an agent's service gave up looking into them.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub unseen: Option<Note>,
 }
 
 /// How many TCP sockets are in one state, such as `established`, `time_wait`.

@@ -23,7 +23,7 @@ const EACCES: i32 = 13;
 /// Datagrams are refused by our own filter, and connections to the same address stay silent: most likely by the same.
 const WITH_SILENT_TCP: f64 = 0.85;
 
-pub(super) const ACTION: &str = "Look at the firewall rules of this machine (`nft list ruleset`, Windows Defender Firewall) for outgoing traffic to this address.";
+const ACTION: &str = "Look at the firewall rules of this machine (`nft list ruleset`, Windows Defender Firewall) for outgoing traffic to this address.";
 
 fn evaluate(evidence: &Evidence<'_>) -> Vec<Candidate> {
     let mut candidates: Vec<Candidate> =

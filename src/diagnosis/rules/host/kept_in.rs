@@ -106,7 +106,7 @@ fn of_endpoint(endpoint: &Endpoint<'_>, confidence: f64, sentence: String) -> Ca
         .at(place)
         .about(Spot::Endpoint(endpoint.address))
         .stopping()
-        .next(Who::Customer, super::firewall_local::ACTION)
+        .next(Who::Customer, "Look at the firewall rules of this machine (`nft list ruleset`, Windows Defender Firewall) for what comes in from this address: answers to its own connections have to pass.")
 }
 
 fn attempts(count: usize) -> String {
