@@ -65,7 +65,7 @@ impl Policy {
         if let Some(serve) = verified.order.serve.as_ref().filter(|_| verified.serves) {
             let checks =
                 || verified.plan.checks.iter().find_map(|check| self.object_to_check(check, &verified.plan, local.reach));
-            return self.object_to_serving(serve).or_else(checks);
+            return self.object_to_serving(serve, local.reach).or_else(checks);
         }
         if let Some(refused) = verified.order.repeat.as_ref().and_then(|repeat| self.object_to_repeat(repeat)) {
             return Some(refused);

@@ -74,7 +74,7 @@ impl Reach {
     }
 
     /// The address behind another notation, a translator of this network's included.
-    fn plain(&self, address: IpAddr) -> IpAddr {
+    pub fn plain(&self, address: IpAddr) -> IpAddr {
         let translated = self.nat64.iter().find_map(|prefix| embedded(*prefix, address));
         translated.unwrap_or_else(|| plain(address))
     }
@@ -210,11 +210,6 @@ impl Reach {
 
     /// The same for an address that stands for `plain`.
     fn written(&self, address: IpAddr, plain: IpAddr, name: Option<&str>) -> Result<(), Refusal> {
-        // A network of one notation opens nothing special that another notation hides in it: `::/0` is no word about 169.254.169.254.
-        let as_written = plain == address || special(plain).is_none();
-        let within = |networks: &[IpNet]| {
-            networks.iter().any(|network| network.contains(&plain) || as_written && network.contains(&address))
-        };
         let fits = |patterns: &[NamePattern]| name.is_some_and(|name| patterns.iter().any(|pattern| pattern.fits(name)));
         // An address as text stands for itself.
         let shown = match name.filter(|name| name.parse::<IpAddr>().is_err()) {
@@ -225,7 +220,7 @@ impl Reach {
         if self.denies_plain(address, plain) || fits(&self.denied_names) {
             return Err(RefusalCode::TargetNotAllowed.because(format!("the policy denies {shown}")));
         }
-        if within(&self.networks) {
+        if named_by(&self.networks, address, plain) {
             return Ok(());
         }
         if let Some(what) = special(plain) {
@@ -326,6 +321,11 @@ impl Reach {
         Err(RefusalCode::CannotBeChecked.because(words))
     }
 
+    /// Whether `networks` name `peer`, wherever its packets may come from, and the policy does not deny it.
+    pub(super) fn is_peer(&self, networks: &[IpNet], peer: IpAddr) -> bool {
+        !self.denies(peer) && self.readings(peer).into_iter().all(|plain| named_by(networks, peer, plain))
+    }
+
     fn denies(&self, address: IpAddr) -> bool {
         self.readings(address).into_iter().any(|plain| self.denies_plain(address, plain))
     }
@@ -333,4 +333,11 @@ impl Reach {
     fn denies_plain(&self, address: IpAddr, plain: IpAddr) -> bool {
         self.denied_networks.iter().any(|network| network.contains(&plain) || network.contains(&address))
     }
+}
+
+/// Whether one of `networks` names an address that stands for `plain`. A network of one notation opens nothing special that another notation hides in
+/// it: `::/0` is no word about 169.254.169.254.
+fn named_by(networks: &[IpNet], address: IpAddr, plain: IpAddr) -> bool {
+    let as_written = plain == address || special(plain).is_none();
+    networks.iter().any(|network| network.contains(&plain) || as_written && network.contains(&address))
 }

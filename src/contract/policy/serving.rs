@@ -1,8 +1,7 @@
-use super::{Policy, plain};
+use super::{Policy, Reach};
 use crate::kind::Kind;
 use crate::order::{Refusal, RefusalCode, Serve};
 use ipnet::IpNet;
-use std::net::IpAddr;
 use std::ops::RangeInclusive;
 use std::time::Duration;
 
@@ -24,15 +23,13 @@ impl Default for Serving {
 
 impl Policy {
     /// What speaks against answering as an order asks.
-    pub(super) fn object_to_serving(&self, serve: &Serve) -> Option<(&'static str, Refusal)> {
+    pub(super) fn object_to_serving(&self, serve: &Serve, reach: &Reach) -> Option<(&'static str, Refusal)> {
         let own = &self.serve;
         if !self.kinds.contains(&Kind::Reflect) {
             let words = "it asks to answer test packets, and the policy does not name the kind reflect";
             return Some(("orders.kinds", RefusalCode::KindNotAllowed.because(words)));
         }
-        let within = |networks: &[IpNet], peer: IpAddr| networks.iter().any(|network| network.contains(&peer));
-        let allowed = |peer: &&IpAddr| within(&own.peers, plain(**peer)) && !within(&self.denied_networks, plain(**peer));
-        if let Some(peer) = serve.peers.iter().find(|peer| !allowed(peer)) {
+        if let Some(peer) = serve.peers.iter().find(|peer| !reach.is_peer(&own.peers, **peer)) {
             let words = format!("the policy does not let this machine answer {peer}");
             return Some(("serve.peers", RefusalCode::ServingNotAllowed.because(words)));
         }

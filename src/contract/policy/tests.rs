@@ -1,6 +1,6 @@
 use super::*;
 use crate::id::{AgentId, CaseId, OrderId, OrganisationId};
-use crate::order::{Addressee, Addressees, Epoch, Order, Repeat};
+use crate::order::{Addressee, Addressees, Epoch, Order, Repeat, Serve};
 use crate::policy::{Question, Remote, TEMPLATE};
 use crate::set::{ProbeSet, Request};
 use crate::trust::PublicKey;
@@ -439,5 +439,34 @@ fn mistakes_in_a_policy_are_told_with_their_line() {
     ] {
         let error = Policy::parse("policy.toml", text).unwrap_err();
         assert!(error.to_string().contains(words) && error.line <= 2, "{error}");
+    }
+}
+
+#[test]
+fn nobody_is_answered_whom_the_policy_denies_in_any_notation() {
+    let policy = |peers: &str| {
+        let text = format!(
+            "[orders]\nkinds = [\"reflect\"]\n[targets]\ndeny_networks = [\"10.0.0.0/8\", \"64:ff9b::/96\"]\nnat64 = [\"2001:db8:64::/96\"]\n[serve]\npeers = [{peers}]\n"
+        );
+        Policy::parse("policy.toml", &text).unwrap()
+    };
+    let answers = |policy: &Policy, peer: &str| {
+        let agent = AgentId::of(public(9).key());
+        let serve = Serve { agent, port: 862, peers: vec![peer.parse().unwrap()], seconds: 10, key: "0".repeat(64) };
+        policy.object_to_serving(&serve, &Reach::of(policy, &[])).is_none()
+    };
+    let open = policy("\"2001:db8::/32\", \"198.51.100.0/24\", \"2001::/32\"");
+    for peer in ["2001:db8::1", "198.51.100.5", "::ffff:198.51.100.5", "2001:db8:64::198.51.100.5", "2001:db8:64::203.0.113.7"] {
+        assert!(answers(&open, peer), "{peer}");
+    }
+    for (peer, why) in [
+        ("203.0.113.7", "nothing names it"),
+        ("2001:db8:64::a00:1", "10.0.0.1 behind the network's own translator"),
+        ("2001:db8:64::127.0.0.1", "a network of one notation opens nothing special behind it"),
+        ("64:ff9b::c633:6405", "denied as it is written"),
+        ("2001:db8::5efe:10.9.9.9", "the host of a tunnel"),
+        ("2001:0:a00:1::34ff:8ef8", "the server of a tunnel"),
+    ] {
+        assert!(!answers(&open, peer), "{peer}: {why}");
     }
 }
