@@ -107,19 +107,22 @@ fn intercepted(pair: &Pair<'_, '_>) -> Vec<Hypothesis> {
         let others = handshakes_of(own.fact, pair.there);
         let shared = others.iter().any(|other| other.chain.first().is_some_and(|other| other.sha256 == leaf.sha256));
         let other = others.iter().find(|other| other.chain.first().is_some_and(|other| other.issuer != leaf.issuer))?;
-        if shared {
+        let trusts = |handshake: &Handshake| handshake.deciding_verdict().is_some_and(|verdict| verdict.trusted);
+        let (theirs, trusted, public) = (other.chain.first()?, trusts(own.fact), is_public(other.fact));
+        // What this machine trusts and the other one does not, or a leaf that vouches for itself there, speaks against that side.
+        if shared || theirs.self_signed || (trusted && !trusts(other.fact)) {
             return None;
         }
-        let theirs = other.chain.first()?.issuer.clone();
-        let trusted = own.deciding_verdict().is_some_and(|verdict| verdict.trusted);
+        let theirs = theirs.issuer.clone();
+        let whose = if public { "from here" } else { "from here or from there" };
         let sentence = format!(
-            "The certificate that arrives for {} is made by \"{}\", which is no public authority; elsewhere the same name shows one by \"{theirs}\": somebody on the way from here opens the connection.",
+            "The certificate that arrives for {} is made by \"{}\", which is no public authority; elsewhere the same name shows one by \"{theirs}\": somebody on the way {whose} opens the connection.",
             own.host, leaf.issuer
         );
         let candidate = Candidate::new(
             // An inspection that this machine trusts is meant to be there.
             if trusted { Severity::Notice } else { Severity::Problem },
-            if is_public(other.fact) { PUBLIC_ELSEWHERE } else { OTHER_ELSEWHERE },
+            if public { PUBLIC_ELSEWHERE } else { OTHER_ELSEWHERE },
             sentence,
         )
         .at(place(own.address))

@@ -5,7 +5,7 @@ use netsonde_contract::failure::{FailureCode, Step};
 use netsonde_contract::finding::{Diagnosis, Finding, Severity, State, Who};
 use netsonde_contract::id::{BundleId, RunId};
 use netsonde_contract::kind::Kind;
-use netsonde_contract::observation::{Fact, Handshake, TrustReason};
+use netsonde_contract::observation::{Fact, Handshake, TrustReason, TrustStore};
 
 const AT: &str = "192.0.2.1:443";
 const ADDRESS: &str = "192.0.2.1";
@@ -140,6 +140,33 @@ fn another_issuer_elsewhere_shows_an_interception_that_no_name_gives_away() {
     assert!(!diagnosis.findings.iter().any(|finding| finding.cause == "tls.unknown_issuer"), "it is refined");
     assert!(control.differences.iter().any(|difference| difference.about == DifferenceAbout::Certificate), "{control:#?}");
     assert_eq!(diagnosis.state, State::Explained);
+}
+
+/// A private authority's certificate, and whether the machine trusts it.
+fn private_leaf(issuer: &str, sha256: &str, trusted: bool, self_signed: bool) -> Scene {
+    let mut scene = shown_by(issuer, sha256);
+    let observation = scene.outcomes_mut().last_mut().unwrap().observations.last_mut().unwrap();
+    let Fact::Handshake(handshake) = &mut observation.fact else { panic!("{observation:?}") };
+    handshake.chain[0].self_signed = self_signed;
+    if trusted {
+        for verdict in handshake.trust.iter_mut().filter(|verdict| verdict.store != TrustStore::Mozilla) {
+            (verdict.trusted, verdict.reason) = (true, None);
+        }
+        handshake.failure = None;
+    }
+    scene
+}
+
+#[test]
+fn an_interception_of_the_controls_own_connection_is_not_looked_for_here() {
+    let here = || private_leaf("CN=Our CA", "aa", true, false);
+    for there in [private_leaf("CN=Zscaler Root", "bb", false, false), private_leaf("CN=shop.example", "bb", false, true)] {
+        let (diagnosis, _) = elsewhere(here(), there);
+        assert!(!diagnosis.findings.iter().any(|finding| finding.cause == "tls.intercepted"), "{diagnosis:#?}");
+    }
+    let (open, _) = elsewhere(here(), private_leaf("CN=Other CA", "bb", true, false));
+    let finding = open.findings.iter().find(|finding| finding.cause == "tls.intercepted").unwrap();
+    assert!(finding.sentence.contains("on the way from here or from there"), "{}", finding.sentence);
 }
 
 #[test]
