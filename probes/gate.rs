@@ -9,7 +9,7 @@ use crate::clock::Clock;
 use crate::slots::Slots;
 use netsonde_contract::failure::{Failure, FailureCode, Step};
 use netsonde_contract::order::Refusal;
-use netsonde_contract::policy::{Question, Reach, reverse_name, translators};
+use netsonde_contract::policy::{Question, Reach, plain, reverse_name, translators};
 use netsonde_contract::set::ProxyAddress;
 use netsonde_contract::size::MAX_RUN_BYTES;
 use std::collections::{HashMap, HashSet};
@@ -115,7 +115,7 @@ struct State {
     own_proxies: HashSet<ProxyAddress>,
     /// Where these are.
     proxy_addresses: HashSet<SocketAddr>,
-    /// Up to when the packets to the address are paid for, on the run's clock.
+    /// Up to when the packets to the address, in its plain notation, are paid for, on the run's clock.
     next: HashMap<IpAddr, Duration>,
     limits_hit: Vec<String>,
 }
@@ -364,7 +364,9 @@ impl Gate {
         // clock by one second's burst.
         let interval = Duration::from_secs(1) / self.limits.per_target_rate;
         let burst = Duration::from_secs(1);
-        let next = state.next.entry(address).or_insert(Duration::ZERO);
+        // Two notations of one address lead to one machine.
+        let target = self.reach.as_ref().map_or_else(|| plain(address), |reach| reach.plain(address));
+        let next = state.next.entry(target).or_insert(Duration::ZERO);
         let turn = (*next).max(now);
         if let Some(slots) = self.limits.slots {
             let turn = slots.turn(turn);
@@ -594,6 +596,26 @@ mod tests {
             gate.admit("192.0.2.2".parse::<IpAddr>().unwrap().into(), 0).unwrap().is_zero(),
             "another target has a pace of its own"
         );
+    }
+
+    #[test]
+    fn the_notations_of_one_address_share_its_pace() {
+        let policy = "[targets]\nnetworks = [\"203.0.113.0/24\"]\nnat64 = [\"2001:db8:64::/96\"]\n";
+        let policy = netsonde_contract::policy::Policy::parse("policy.toml", policy).unwrap();
+        let limits = Limits { per_target_rate: 1, ..Limits::PERSON };
+        let slots = Some(Slots { interval: Duration::from_secs(5), first: Duration::ZERO });
+        let ordered = |limits| Gate::within(Reach::of(&policy, &[]), limits, Clock::start());
+        let waits = |gate: &Gate, texts: &[&str]| -> Vec<Duration> {
+            texts.iter().map(|text| gate.admit(text.parse::<IpAddr>().unwrap().into(), 0).unwrap()).collect()
+        };
+        let known = ["203.0.113.7", "::ffff:203.0.113.7", "64:ff9b::203.0.113.7"];
+        let own = [known.as_slice(), &["2001:db8:64::203.0.113.7"]].concat();
+        for (gate, texts) in
+            [(gate(limits), known.as_slice()), (ordered(limits), &own), (ordered(Limits { slots, ..limits }), &own)]
+        {
+            let waits = waits(&gate, texts);
+            assert!(waits[texts.len() - 1].saturating_sub(waits[0]) > Duration::from_millis(900), "{waits:?}");
+        }
     }
 
     #[test]
