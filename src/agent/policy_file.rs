@@ -39,6 +39,16 @@ pub(crate) fn load(path: &Path) -> Result<Policy, Stop> {
     }
 }
 
+/// Why a run may not go on that goes by `policy`, in words: the customer has other limits now. Nobody can tell whether it would have been let go on
+/// under the new ones: addresses are found out by measuring.
+pub(crate) fn changed_since(policy: &Policy, path: &Path) -> Option<&'static str> {
+    match load(path) {
+        Ok(now) if policy.rules_as(&now) => None,
+        Ok(_) => Some("the policy was changed while it ran"),
+        Err(_) => Some("the policy counts for nothing since it was changed, while it ran"),
+    }
+}
+
 fn read(path: &Path) -> io::Result<String> {
     let file = File::open(path)?;
     others_hands::refuse(path, &file)?;

@@ -16,7 +16,6 @@ use netsonde_contract::id::OrderId;
 use netsonde_contract::order::{MerkleProof, Refusal, RefusalCode, Verified};
 use netsonde_contract::policy::{Decision, Policy, Verdict};
 use netsonde_probes::context::ProxyChoice;
-use std::path::Path;
 use std::time::Duration;
 use tokio_util::sync::CancellationToken;
 
@@ -188,7 +187,8 @@ impl Daemon {
         let Some(run) = self.running.as_mut().filter(|run| run.ended_by.is_none()) else { return };
         let said = self.answers.take(&run.id).filter(|answer| !answer.approved);
         let by = if paused { Some(EndedBy::Pause) } else { said.map(|answer| EndedBy::Machine(answer.words)) };
-        if let Some(by) = by.or_else(|| changed_under(run.policy.as_ref(), &self.policy_path)) {
+        let changed = || policy_file::changed_since(run.policy.as_ref()?, &self.policy_path);
+        if let Some(by) = by.or_else(|| changed().map(|words| EndedBy::Policy(words.to_owned()))) {
             run.end(by);
         }
     }
@@ -488,15 +488,4 @@ impl Daemon {
         let kept = self.book.put(record);
         self.warn(kept);
     }
-}
-
-/// The customer has other limits now than those that a run goes by. Nobody can tell whether it would have been let go on under the new ones:
-/// addresses are found out by measuring.
-fn changed_under(policy: Option<&Policy>, path: &Path) -> Option<EndedBy> {
-    let words = match policy_file::load(path) {
-        Ok(now) if policy?.rules_as(&now) => return None,
-        Ok(_) => "the policy was changed while it ran",
-        Err(_) => "the policy counts for nothing since it was changed, while it ran",
-    };
-    policy.map(|_| EndedBy::Policy(words.to_owned()))
 }

@@ -427,6 +427,14 @@ impl World {
         self.order_of(number, set, &self.target.local_addr().unwrap().to_string())
     }
 
+    /// The same every minute for an hour, as it lies on the shelf.
+    pub(crate) fn shelved(&self, number: u8) -> Shelved {
+        let repeat = Some(netsonde_contract::order::Repeat { every_seconds: 60, life_seconds: 3_600 });
+        let order = Order { repeat, ..self.order(number) };
+        let envelope = signed(order.envelope(), ENGINEER);
+        Shelved { id: order.id, envelope, taken: now(), approved: false, began_ms: Some(0) }
+    }
+
     fn order_of(&self, number: u8, set: &str, target: &str) -> Order {
         let state = self.state();
         let epoch = self.backend.told.lock().unwrap().epoch.clone().unwrap();

@@ -40,6 +40,7 @@ use futures_util::future::BoxFuture;
 use futures_util::stream::FuturesUnordered;
 use netsonde_contract::agent_config::{AgentConfig, Otlp, Schedule, UploadWhen};
 use netsonde_contract::id::{AgentId, OrderId};
+use netsonde_contract::policy::Policy;
 use netsonde_contract::set::Plan;
 use netsonde_probes::clock::Clock;
 use planning::{plan_of, targets_at};
@@ -102,8 +103,8 @@ pub(crate) struct Rounds {
     under_way: FuturesUnordered<BoxFuture<'static, Ended>>,
     /// Names of the schedules whose slots run.
     busy: Vec<String>,
-    /// The runs that an order asks for, by schedule and whether it is a slot's, and what ends each.
-    ordered: BTreeMap<(String, bool), (OrderId, CancellationToken)>,
+    /// The runs that an order asks for, by schedule and whether it is a slot's.
+    ordered: BTreeMap<(String, bool), Ordered>,
     threads: Vec<JoinHandle<()>>,
     work: Work,
     cancel: CancellationToken,
@@ -127,6 +128,15 @@ pub(crate) struct Rounds {
     complaints: BTreeMap<String, String>,
     /// Where the machine is enrolled.
     reporter: Option<Reporter>,
+}
+
+/// A run that an order asks for.
+struct Ordered {
+    order: OrderId,
+    /// The one that it goes by.
+    policy: Policy,
+    /// Ends it.
+    cancel: CancellationToken,
 }
 
 /// What is on its way to the backend.
@@ -290,16 +300,15 @@ impl Rounds {
             let Some(schedule) = self.config.schedule(&name).cloned() else { continue };
             let held = self.standing.get(&name).map(Arc::clone);
             let planned = match &held {
-                Some(held) => held.plan().and_then(|plan| self.weighed(held, plan)),
-                None => plan(&self.files.config, &schedule, &schedule.set).map(|plan| Some((plan, Bounds::PERSON))),
+                Some(held) => held.plan(),
+                None => plan(&self.files.config, &schedule, &schedule.set),
             };
             match planned {
-                Ok(Some((plan, bounds))) => {
+                Ok(plan) => {
                     let may_pack = self.may_pack(&name, None);
                     let job = self.job(&schedule, plan, Purpose::Slot { may_pack });
-                    self.waiting.push_back(Job { bounds, held, ..job });
+                    self.waiting.push_back(Job { held, ..job });
                 }
-                Ok(None) => {}
                 Err(stop) => self.complain(&name, &stop.message),
             }
         }
@@ -333,12 +342,26 @@ impl Rounds {
                 let words = format!("{MOST_THREADS} runs hang in the system; nothing is measured until one of them lets go");
                 return self.complain("", &words);
             }
-            let Some(job) = self.waiting.pop_front() else { return };
-            let (name, is_slot) = (job.schedule.name.clone(), job.is_slot());
-            let (cancel, order) = (self.cancel.child_token(), job.held.as_ref().map(|held| held.order.id.clone()));
-            match running::start(job, self.work, cancel.clone()) {
+            let Some(mut job) = self.waiting.pop_front() else { return };
+            let (name, is_slot, cancel) = (job.schedule.name.clone(), job.is_slot(), self.cancel.child_token());
+            let mut ordered = None;
+            if let Some(held) = job.held.clone() {
+                // Now, and not when it was put among those that wait: the policy may be another one since.
+                match self.weighed(&held, &job.plan) {
+                    Ok(Some((bounds, policy))) => {
+                        job.bounds = bounds;
+                        ordered = Some(Ordered { order: held.order.id.clone(), policy, cancel: cancel.clone() });
+                    }
+                    Ok(None) => continue,
+                    Err(stop) => {
+                        self.complain(&name, &stop.message);
+                        continue;
+                    }
+                }
+            }
+            match running::start(job, self.work, cancel) {
                 Ok((thread, ended)) => {
-                    self.ordered.extend(order.map(|order| ((name.clone(), is_slot), (order, cancel))));
+                    self.ordered.extend(ordered.map(|ordered| ((name.clone(), is_slot), ordered)));
                     self.threads.push(thread);
                     self.under_way.push(ended);
                     self.busy.extend(is_slot.then_some(name));

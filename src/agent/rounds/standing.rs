@@ -12,7 +12,7 @@ use crate::stop::Stop;
 use crate::{policy_file, terminal};
 use netsonde_contract::agent_config::AgentConfig;
 use netsonde_contract::id::OrderId;
-use netsonde_contract::policy::Verdict;
+use netsonde_contract::policy::{Policy, Verdict};
 use netsonde_contract::set::Plan;
 use netsonde_probes::context::ProxyChoice;
 use std::collections::BTreeMap;
@@ -90,17 +90,26 @@ impl Rounds {
         let _ = self.words.send(Word::Over(Over { id: id.clone(), end }));
     }
 
-    /// Ends what an order has running here and is wanted no more: orders are paused, or the order is gone from the shelf. Tells how long until the
-    /// next look.
+    /// Ends what an order has running here and is wanted no more: orders are paused, the order is gone from the shelf, or the policy has other rules
+    /// than those that the run goes by. Tells how long until the next look.
     pub(super) fn look_at_ordered(&mut self) -> Duration {
         if self.ordered.is_empty() && self.waiting.iter().all(|job| job.held.is_none()) {
             return Duration::MAX;
         }
         let (paused, shelf) = (Home::of(&self.state).is_paused(), Shelf::of(&self.state));
-        for ((name, _), (order, cancel)) in &self.ordered {
-            if (paused || !shelf.has(order)) && !cancel.is_cancelled() {
-                cancel.cancel();
-                let why = if paused { "orders are paused" } else { "the order is over" };
+        for ((name, _), run) in &self.ordered {
+            if run.cancel.is_cancelled() {
+                continue;
+            }
+            let why = if paused {
+                Some("orders are paused")
+            } else if !shelf.has(&run.order) {
+                Some("the order is over")
+            } else {
+                policy_file::changed_since(&run.policy, &self.files.policy)
+            };
+            if let Some(why) = why {
+                run.cancel.cancel();
                 terminal::say(&format!("{name}: the run that went on was ended: {why}"));
             }
         }
@@ -120,27 +129,22 @@ impl Rounds {
         }
     }
 
-    /// Puts the deep run that was signed with a schedule before all else that waits, for a target that became failing, as far as the policy lets it now.
+    /// Puts the deep run that was signed with a schedule before all else that waits, for a target that became failing.
     pub(super) fn look_deep_for(&mut self, held: &Arc<Held>, fault: Fault) {
         let schedule = held.schedule();
-        let weighed = match held.deep(fault.target.as_deref()) {
-            Ok(Some(deep)) => self.weighed(held, deep.plan),
-            Ok(None) => return,
-            Err(stop) => Err(stop),
-        };
-        match weighed {
-            Ok(Some((plan, bounds))) => {
+        match held.deep(fault.target.as_deref()) {
+            Ok(Some(deep)) => {
                 self.packed.insert((schedule.name.clone(), fault.target.clone()), self.clock.now());
-                let job = self.job(&schedule, plan, Purpose::Deep(fault));
-                self.waiting.push_front(Job { bounds, held: Some(Arc::clone(held)), ..job });
+                let job = self.job(&schedule, deep.plan, Purpose::Deep(fault));
+                self.waiting.push_front(Job { held: Some(Arc::clone(held)), ..job });
             }
             Ok(None) => {}
             Err(stop) => self.complain(&schedule.name, &stop.message),
         }
     }
 
-    /// What a signed schedule may do now by this plan of its; none where the policy objects, which is said once.
-    pub(super) fn weighed(&mut self, held: &Held, plan: Plan) -> Result<Option<(Plan, Bounds)>, Stop> {
+    /// What a signed schedule may do now by this plan of its, and by which policy; none where that objects, which is said once.
+    pub(super) fn weighed(&mut self, held: &Held, plan: &Plan) -> Result<Option<(Bounds, Policy)>, Stop> {
         let policy = policy_file::load(&self.files.policy)?;
         let home = Home::of(&self.state);
         let identity = home.enrolled()?;
@@ -153,7 +157,7 @@ impl Rounds {
             backend: &identity.backend,
             now: self.clock.wall(),
         };
-        let verified = held.verified(plan, anchor.as_ref(), &identity.agent);
+        let verified = held.verified(plan.clone(), anchor.as_ref(), &identity.agent);
         let decision = decide(&policy, &verified, &here);
         let objection = match decision.verdict {
             Verdict::Refuse(refusal) => Some(refusal.to_string()),
@@ -169,6 +173,6 @@ impl Rounds {
         }
         let turn = Turn { place: verified.place, now: self.clock.wall() };
         let bounds = bounds_for(&policy, &held.order, &verified.plan, &resolvers, turn);
-        Ok(Some((verified.plan, bounds)))
+        Ok(Some((bounds, policy)))
     }
 }

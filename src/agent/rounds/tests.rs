@@ -82,11 +82,11 @@ fn a_pause_ends_the_run_of_a_signed_schedule() {
     let text = schedule("own", "127.0.0.1:1");
     let mut rounds = rounds(state, files, &text);
     assert_eq!(rounds.look_at_ordered(), Duration::MAX, "nothing was ordered");
-    let token = CancellationToken::new;
+    let run = |order: &OrderId| Ordered { order: order.clone(), policy: Policy::absent(), cancel: CancellationToken::new() };
     let (stays, stopped) = (OrderId::from_bytes([1; 16]), OrderId::from_bytes([2; 16]));
     let slot = |name: &str| (name.to_owned(), true);
-    rounds.ordered = [(slot("a"), (stays.clone(), token())), (slot("b"), (stopped.clone(), token()))].into();
-    let ended = |rounds: &Rounds| ["a", "b"].map(|name| rounds.ordered[&slot(name)].1.is_cancelled());
+    rounds.ordered = [(slot("a"), run(&stays)), (slot("b"), run(&stopped))].into();
+    let ended = |rounds: &Rounds| ["a", "b"].map(|name| rounds.ordered[&slot(name)].cancel.is_cancelled());
     for id in [&stays, &stopped] {
         let envelope = "{}".to_owned();
         let taken = jiff::Timestamp::UNIX_EPOCH;
@@ -100,6 +100,41 @@ fn a_pause_ends_the_run_of_a_signed_schedule() {
     crate::identity::Home::of(&rounds.state).set_paused(true).unwrap();
     rounds.look_at_ordered();
     assert_eq!(ended(&rounds), [true, true]);
+}
+
+#[test]
+fn a_policy_that_is_changed_ends_the_run_of_a_signed_schedule_and_holds_for_what_waits() {
+    fn hang(_: &Job, cancel: &CancellationToken) -> Told {
+        while !cancel.is_cancelled() {
+            std::thread::park_timeout(Duration::from_millis(5));
+        }
+        Told::Cancelled
+    }
+    let world = World::new("allow");
+    let rules =
+        "[orders]\nremote = \"allow\"\n[targets]\nnetworks = [\"127.0.0.0/8\"]\n[schedules]\nlife = \"2h\"\nevery = \"1m\"\n";
+    world.policy(rules);
+    let held = Arc::new(Held::of(world.shelved(1)).unwrap());
+    let mut rounds = Rounds { work: hang, ..rounds(world.state(), world.files(), &schedule("own", "127.0.0.1:1")) };
+    crate::standing::Shelf::of(&rounds.state).put(&held.shelved).unwrap();
+    let job = |rounds: &Rounds| {
+        let job = rounds.job(&held.schedule(), held.plan().unwrap(), Purpose::Slot { may_pack: false });
+        Job { held: Some(Arc::clone(&held)), ..job }
+    };
+    let go_on = |rounds: &Rounds| rounds.ordered.values().filter(|run| !run.cancel.is_cancelled()).count();
+    let first = job(&rounds);
+    rounds.waiting.push_back(first);
+    rounds.begin();
+    world.policy(&format!("# of today\n{rules}"));
+    rounds.look_at_ordered();
+    assert_eq!((go_on(&rounds), rounds.under_way.len()), (1, 1), "a comment changes nothing");
+    let second = job(&rounds);
+    rounds.waiting.push_back(second);
+    world.policy(&rules.replace("127.0.0.0/8", "127.0.0.2/32"));
+    rounds.look_at_ordered();
+    assert_eq!(go_on(&rounds), 0, "it went by the rules of before");
+    rounds.begin();
+    assert_eq!((rounds.waiting.len(), rounds.under_way.len()), (0, 1), "what waited is not let go on under the new ones");
 }
 
 #[test]

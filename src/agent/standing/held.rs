@@ -96,7 +96,8 @@ impl Held {
             parameters: self.order.parameters.clone(),
             ..Request::default()
         };
-        self.set.plan(&request).map_err(|error| Stop::usage(error.to_string()))
+        let plan = self.set.plan(&request).map_err(|error| Stop::usage(error.to_string()))?;
+        Ok(plan.of_at_most(self.order.bytes))
     }
 
     /// The deep run for the targets that the history knows by this name, all where it names none; none where nothing deep was signed.
@@ -157,9 +158,9 @@ mod tests {
         Timestamp::from_second(TAKEN + second).unwrap()
     }
 
-    /// Taken when 1,000 s had passed, for an hour.
-    fn held() -> Held {
-        let order = Order {
+    /// For an hour.
+    fn order() -> Order {
+        Order {
             organisation: OrganisationId::new("0".repeat(64)),
             id: OrderId::from_bytes([7; 16]),
             set: netsonde_contract::set::find_built_in("port").unwrap().text.to_owned(),
@@ -179,17 +180,21 @@ mod tests {
             repeat: Some(Repeat { every_seconds: 300, life_seconds: 3_600 }),
             bytes: None,
             deep: None,
-        };
+        }
+    }
+
+    /// Taken when 1,000 s had passed.
+    fn held(order: &Order) -> Held {
         let mut envelope = order.envelope();
         let key = ed25519_dalek::SigningKey::from_bytes(&[1; 32]);
         envelope.add_signature(&key.verifying_key(), [0; 64]);
         let envelope = String::from_utf8(envelope.to_json()).unwrap();
-        Held::of(Shelved { id: order.id, envelope, taken: at(0), approved: false, began_ms: Some(1_000_000) }).unwrap()
+        Held::of(Shelved { id: order.id.clone(), envelope, taken: at(0), approved: false, began_ms: Some(1_000_000) }).unwrap()
     }
 
     #[test]
     fn its_life_is_over_by_either_clock_and_no_clock_lengthens_it() {
-        let (held, passed) = (held(), Duration::from_secs);
+        let (held, passed) = (held(&order()), Duration::from_secs);
         // Nobody's keys are known here, which is looked at only while it lives.
         assert_eq!(held.end(passed(4_599), at(3_599), None), Some(End::SignersGone));
         assert_eq!(held.end(passed(4_600), at(3_599), None), Some(End::LifeOver));
@@ -200,12 +205,23 @@ mod tests {
 
     #[test]
     fn it_is_a_schedule_named_after_the_order_and_nothing_else_on_the_shelf_is() {
-        let held = held();
+        let held = held(&order());
         let schedule = held.schedule();
         assert_eq!((schedule.name.as_str(), schedule.upload), ("order-07070707", UploadWhen::Now));
         assert_eq!(schedule.timing, Timing::Every(Duration::from_secs(300)));
         assert_eq!(held.plan().unwrap().targets.len(), 1);
         let other = Shelved { id: OrderId::from_bytes([8; 16]), ..held.shelved.clone() };
         assert!(Held::of(other).is_err(), "an order under another one's name");
+    }
+
+    #[test]
+    fn no_run_of_it_takes_more_bytes_than_were_signed() {
+        let deep = Some(netsonde_contract::set::find_built_in("port").unwrap().text.to_owned());
+        let bytes = |bytes| {
+            let held = held(&Order { bytes, deep: deep.clone(), ..order() });
+            (held.plan().unwrap().bytes, held.deep(None).unwrap().unwrap().plan.bytes)
+        };
+        assert_eq!(bytes(Some(5_000)), (Some(5_000), Some(5_000)));
+        assert_eq!(bytes(None), (None, None));
     }
 }

@@ -10,7 +10,7 @@ pub struct Deep {
 }
 
 impl Deep {
-    /// Of an order that has one, for some of its targets. `proxies` are the machine's own on the way to them.
+    /// Of an order that has one, for some of its targets, within the bytes that the order asks for. `proxies` are the machine's own on the way to them.
     ///
     /// # Errors
     /// Where the set cannot be read, or the targets do not fit it, in words.
@@ -19,7 +19,9 @@ impl Deep {
         targets: &[String],
         proxies: impl FnOnce(&ProbeSet) -> BTreeMap<String, ProxyAddress>,
     ) -> Result<Option<Self>, String> {
-        order.deep.as_deref().map(|text| Self::parse(text, targets, &order.parameters, proxies)).transpose()
+        let Some(text) = order.deep.as_deref() else { return Ok(None) };
+        let Self { set, plan } = Self::parse(text, targets, &order.parameters, proxies)?;
+        Ok(Some(Self { set, plan: plan.of_at_most(order.bytes) }))
     }
 
     /// The same of a set's text, before it is an order's.
