@@ -39,6 +39,8 @@ pub(super) async fn run_after_restart(store: &dyn Store) {
     assert_eq!(again.orders, work.orders, "a cursor of a later life of the store is none");
     assert_eq!(store.note(&[nonce("one")]).await.unwrap().0, [Noted::Old], "a nonce stays spent");
     whoever_falls_silent_in_a_run_has_failed_until_its_bundle_comes(store).await;
+    a_cancellation_is_told_until_the_agent_says_that_it_ended(store).await;
+    however_many_cancellations_there_are_each_is_told(store).await;
     the_audit_log_follows(store).await;
 }
 
@@ -230,38 +232,8 @@ async fn what_nobody_took_expires(store: &dyn Store) {
 
 async fn whoever_falls_silent_in_a_run_has_failed_until_its_bundle_comes(store: &dyn Store) {
     let minute = 60;
-    let set = "name = \"x\"\nversion = 1\nquestion = \"Q?\"\nbudget = \"60s\"\n[[check]]\nid = \"h\"\nkind = \"host\"\n";
-    let signed = |number, repeat| Order {
-        organisation: OrganisationId::new("0".repeat(64)),
-        id: order_id(number),
-        set: set.into(),
-        targets: Vec::new(),
-        parameters: [].into(),
-        agents: Addressees::Listed(Vec::new()),
-        not_before: time(2_000),
-        expires: time(2_100),
-        case: case(),
-        requester: "asha".into(),
-        reason: String::new(),
-        signatures: 1,
-        serve: None,
-        repeat,
-        bytes: None,
-        deep: None,
-    };
     for (number, repeat) in [(40, None), (41, Some(Repeat { every_seconds: 300, life_seconds: 86_400 }))] {
-        let mut envelope = signed(number, repeat).envelope();
-        envelope.add_signature(&key(1).verifying_key(), [0; 64]);
-        let envelope = String::from_utf8(envelope.to_json()).unwrap();
-        let row = OrderRow { envelope, submitted: time(2_000), expires: time(2_100), ..order(number) };
-        store.add_order(&row, &[delivery(number, 1, 0), delivery(number, 2, 0)]).await.unwrap().unwrap();
-        for agent in [1, 2] {
-            let report = StateReport { state: State::Running, code: None, detail: None, bundle: None };
-            store
-                .note(&[Note::State { order: order_id(number), agent: agent_id(agent), report, at: time(2_010) }])
-                .await
-                .unwrap();
-        }
+        runs(store, &signed(number, repeat), &[1, 2]).await;
     }
     let states = async |number| -> Vec<(State, Option<String>)> {
         store.deliveries(&order_id(number), 9).await.unwrap().into_iter().map(|one| (one.state, one.code)).collect()
@@ -282,6 +254,57 @@ async fn whoever_falls_silent_in_a_run_has_failed_until_its_bundle_comes(store: 
     assert!(open.iter().any(|row| row.id == order_id(41)) && open.iter().all(|row| row.id != order_id(40)));
     assert!(matches!(store.accept(&bundle(94, 40, 1), None).await.unwrap(), Accepted::Stored(_)));
     assert_eq!(states(40).await, [(State::Uploaded, None), silent()], "late is not lost");
+}
+
+async fn a_cancellation_is_told_until_the_agent_says_that_it_ended(store: &dyn Store) {
+    let (one_off, schedule) = (order_id(42), order_id(43));
+    for (number, repeat) in [(42, None), (43, Some(Repeat { every_seconds: 300, life_seconds: 86_400 }))] {
+        runs(store, &signed(number, repeat), &[1, 2]).await;
+    }
+    let states = async |id: &OrderId| -> Vec<State> {
+        store.deliveries(id, 9).await.unwrap().into_iter().map(|delivery| delivery.state).collect()
+    };
+    let hears =
+        async |agent: u8, id: &OrderId, at: i64| told_to(store, (&agent_id(agent), 0), time(at), 16).await.cancelled.contains(id);
+    let says_so = async |agent: u8, order: &OrderId, at: i64| {
+        let report = StateReport { state: State::Cancelled, code: Some("cancelled".into()), detail: None, bundle: None };
+        let note = Note::State { order: order.clone(), agent: agent_id(agent), report, at: time(at) };
+        assert_eq!(store.note(&[note]).await.unwrap().0, [Noted::Kept]);
+    };
+    // The window of both was over at 2,100 s.
+    for (id, cancelled_at, over) in [(&one_off, 2_110, 2_280), (&schedule, 45_000, 2_280 + 86_400)] {
+        let woken = store.cancel_order(id, "desk", time(cancelled_at)).await.unwrap().unwrap();
+        assert_eq!(woken.len(), 2);
+        store.sweep_fleet(time(cancelled_at)).await.unwrap();
+        assert_eq!(states(id).await, [State::Running, State::Running], "nobody has said that it ended");
+        assert!(hears(1, id, cancelled_at).await && hears(2, id, cancelled_at).await);
+        says_so(2, id, cancelled_at + 1).await;
+        assert!(hears(1, id, over).await && !hears(2, id, over).await);
+        store.sweep_fleet(time(over - 1)).await.unwrap();
+        assert!(states(id).await.contains(&State::Running), "it may run on where nobody hears of it");
+        store.sweep_fleet(time(over)).await.unwrap();
+        assert_eq!(states(id).await, [State::Cancelled, State::Cancelled]);
+        assert!(hears(1, id, over + 3_600).await, "it never said so itself");
+        assert!(!hears(1, id, 2_100 + 31 * 86_400).await, "nothing lives so long");
+    }
+}
+
+async fn however_many_cancellations_there_are_each_is_told(store: &dyn Store) {
+    let numbers = 100..230;
+    for number in numbers.clone() {
+        store.add_order(&order(number), &[delivery(number, 3, 0)]).await.unwrap();
+    }
+    for number in numbers.clone() {
+        store.cancel_order(&order_id(number), "desk", time(15)).await.unwrap();
+    }
+    let (mut heard, mut cursor) = (Vec::new(), 0);
+    for _ in 0..4 {
+        let told = told_to(store, (&agent_id(3), cursor), time(16), 16).await;
+        heard.extend(told.cancelled);
+        cursor = told.cursor;
+    }
+    assert!(numbers.map(order_id).all(|id| heard.contains(&id)), "{}", heard.len());
+    assert!(told_to(store, (&agent_id(3), cursor), time(16), 16).await.cancelled.is_empty(), "nothing is told for ever");
 }
 
 async fn drafts_are_kept_until_they_are_signed(store: &dyn Store) {
@@ -406,6 +429,44 @@ fn order(number: u8) -> OrderRow {
         cancelled: false,
         stopped: false,
         stop_at_failed: None,
+    }
+}
+
+/// For whoever reads the order itself: a run of it takes 60 s, and its window is from 2,000 s to 2,100 s.
+fn signed(number: u8, repeat: Option<Repeat>) -> Order {
+    Order {
+        organisation: OrganisationId::new("0".repeat(64)),
+        id: order_id(number),
+        set: "name = \"x\"\nversion = 1\nquestion = \"Q?\"\nbudget = \"60s\"\n[[check]]\nid = \"h\"\nkind = \"host\"\n".into(),
+        targets: Vec::new(),
+        parameters: [].into(),
+        agents: Addressees::Listed(Vec::new()),
+        not_before: time(2_000),
+        expires: time(2_100),
+        case: case(),
+        requester: "asha".into(),
+        reason: String::new(),
+        signatures: 1,
+        serve: None,
+        repeat,
+        bytes: None,
+        deep: None,
+    }
+}
+
+/// Adds it, and has these agents run it.
+async fn runs(store: &dyn Store, signed: &Order, agents: &[u8]) {
+    let mut envelope = signed.envelope();
+    envelope.add_signature(&key(1).verifying_key(), [0; 64]);
+    let envelope = String::from_utf8(envelope.to_json()).unwrap();
+    let row = OrderRow { id: signed.id.clone(), envelope, submitted: time(2_000), expires: signed.expires, ..order(0) };
+    let deliveries: Vec<DeliveryRow> =
+        agents.iter().map(|agent| DeliveryRow { order: signed.id.clone(), ..delivery(0, *agent, 0) }).collect();
+    store.add_order(&row, &deliveries).await.unwrap().unwrap();
+    for agent in agents {
+        let report = StateReport { state: State::Running, code: None, detail: None, bundle: None };
+        let note = Note::State { order: signed.id.clone(), agent: agent_id(*agent), report, at: time(2_010) };
+        store.note(&[note]).await.unwrap();
     }
 }
 

@@ -306,21 +306,13 @@ pub(super) async fn cancel(store: &Sqlite, id: &OrderId, actor: &str, now: Times
     Ok(Some(told.into_iter().map(AgentId::new).collect()))
 }
 
-/// Ends the orders whose time has passed: what nobody took, and what was cancelled and never heard of again.
+/// Ends the orders whose time has passed: what nobody took. What was taken may go on, cancelled or not.
 pub(super) async fn sweep(connection: &mut SqliteConnection, now: Timestamp) -> sqlx::Result<()> {
     let over: Vec<String> = sqlx::query_scalar("UPDATE orders SET over = 1 WHERE NOT over AND expires <= ? RETURNING id")
         .bind(now.as_microsecond())
         .fetch_all(&mut *connection)
         .await?;
     for order in over {
-        sqlx::query(
-            "UPDATE deliveries SET state = 'cancelled', changed = ?2
-             WHERE order_id = ?1 AND state IN ('accepted', 'running') AND (SELECT cancelled FROM orders WHERE id = ?1)",
-        )
-        .bind(&order)
-        .bind(now.as_microsecond())
-        .execute(&mut *connection)
-        .await?;
         let expired = sqlx::query(
             "UPDATE deliveries SET state = 'expired', changed = ?2 WHERE order_id = ?1 AND state IN ('queued', 'delivered', 'asked')",
         )
