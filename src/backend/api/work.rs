@@ -177,6 +177,10 @@ pub(super) async fn progress(
 ) -> Result<StatusCode, Refused> {
     let order = OrderId::parse(&id).ok_or_else(unknown_order)?;
     let progress: Progress = from.json()?;
+    // Beyond what the store holds, one report would fail all that are written together with it.
+    if i64::try_from(progress.sequence).is_err() {
+        return Err(Refused::malformed("The report's sequence number is too large."));
+    }
     noted(app.notebook.keep(Note::Progress { order, agent: from.agent.id, progress }).await?)
 }
 

@@ -40,6 +40,7 @@ pub(super) async fn run_after_restart(store: &dyn Store) {
     assert_eq!(store.note(&[nonce("one")]).await.unwrap().0, [Noted::Old], "a nonce stays spent");
     whoever_falls_silent_in_a_run_has_failed_until_its_bundle_comes(store).await;
     a_cancellation_is_told_until_the_agent_says_that_it_ended(store).await;
+    what_an_agent_runs_goes_on_under_its_next_id(store).await;
     however_many_cancellations_there_are_each_is_told(store).await;
     the_audit_log_follows(store).await;
 }
@@ -287,6 +288,34 @@ async fn a_cancellation_is_told_until_the_agent_says_that_it_ended(store: &dyn S
         assert!(hears(1, id, over + 3_600).await, "it never said so itself");
         assert!(!hears(1, id, 2_100 + 31 * 86_400).await, "nothing lives so long");
     }
+}
+
+async fn what_an_agent_runs_goes_on_under_its_next_id(store: &dyn Store) {
+    let (former, next) = (agent_id(8), AgentRow { number: 4, ..agent(11) });
+    for number in [44, 45] {
+        runs(store, &signed(number, None), &[8, 1]).await;
+    }
+    let progress = |agent: &AgentId, sequence| Note::Progress {
+        order: order_id(44),
+        agent: agent.clone(),
+        progress: Progress { sequence, checks_planned: 4, checks_done: 1, outcomes: Vec::new() },
+    };
+    let state = |order, agent: &AgentId, state| Note::State {
+        order: order_id(order),
+        agent: agent.clone(),
+        report: StateReport { state, code: Some("x".into()), detail: None, bundle: None },
+        at: time(2_020),
+    };
+    store.note(&[progress(&former, 1), state(45, &former, State::Failed)]).await.unwrap();
+    assert!(store.introduce(&next, &former, time(2_030)).await.unwrap());
+    let found = async |order, agent: &AgentId| store.delivery_state(&order_id(order), agent).await.unwrap();
+    assert_eq!((found(44, &former).await, found(44, &next.id).await), (None, Some(State::Running)));
+    assert_eq!((found(45, &former).await, found(45, &next.id).await), (Some(State::Failed), None), "it had ended");
+    assert_eq!(store.note(&[progress(&next.id, 1), progress(&next.id, 2)]).await.unwrap().0, [Noted::Old, Noted::Kept]);
+    let woken = store.cancel_order(&order_id(44), "desk", time(2_040)).await.unwrap().unwrap();
+    assert!(woken.contains(&next.id) && !woken.contains(&former));
+    assert!(told_to(store, (&next.id, 0), time(2_041), 16).await.cancelled.contains(&order_id(44)));
+    assert_eq!(store.note(&[state(44, &next.id, State::Cancelled)]).await.unwrap().0, [Noted::Kept]);
 }
 
 async fn however_many_cancellations_there_are_each_is_told(store: &dyn Store) {

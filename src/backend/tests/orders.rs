@@ -166,6 +166,9 @@ async fn an_order_outlives_a_restart_and_its_states_go_forward() {
         assert_eq!(sent.status(), 204);
     }
     assert_eq!(server.detail(&order_id(1)).await.deliveries[0].checks_done, 2, "a repeated report is dropped");
+    let endless = Progress { sequence: u64::MAX, ..progress };
+    let refused = machine.request(&server, Method::POST, &path::work_progress(&order_id(1)), &endless).send().await.unwrap();
+    assert_eq!(refused.status(), 400, "it would fail what is written together with it");
     server.advance(Duration::from_secs(3600));
     server.app.store.sweep_fleet(server.app.clock.now()).await.unwrap();
     assert_eq!(server.detail(&order_id(1)).await.deliveries[0].state, State::Running, "what runs goes on");

@@ -6,6 +6,7 @@ use netsonde_contract::api::fleet::{CheckIn, Labels, TrustDocuments};
 use netsonde_contract::bundle::key_id;
 use netsonde_contract::enrolment::CodeProofKey;
 use netsonde_contract::id::{AgentId, OrderId, TicketId};
+use netsonde_contract::order::AGENT_SILENT;
 use sqlx::sqlite::SqliteRow;
 use sqlx::{Row, SqliteConnection};
 
@@ -103,6 +104,7 @@ pub(super) async fn introduce(store: &Sqlite, agent: &AgentRow, former: &AgentId
             .bind(now.as_microsecond())
             .execute(&mut *transaction)
             .await?;
+        hand_over(&mut transaction, former, &agent.id).await?;
     }
     let actor = format!("agent {former}");
     let detail = format!("introduction {number}, transport key {}", key_id(&agent.transport_key));
@@ -111,6 +113,31 @@ pub(super) async fn introduce(store: &Sqlite, agent: &AgentRow, former: &AgentId
     audit::append(&mut transaction, now, deed).await?;
     transaction.commit().await?;
     Ok(true)
+}
+
+/// What the agent has under way goes on under its next id: cancellations reach it, and what it reports is found. A delivery of the same order that
+/// the next id already has stays its own.
+async fn hand_over(connection: &mut SqliteConnection, former: &AgentId, next: &AgentId) -> sqlx::Result<()> {
+    let moved: Vec<String> = sqlx::query_scalar(
+        "UPDATE OR IGNORE deliveries SET agent_id = ?2 WHERE agent_id = ?1
+         AND (state IN ('queued', 'delivered', 'asked', 'accepted', 'running') OR state = 'cancelled' AND code IS NULL OR code = ?3)
+         RETURNING order_id",
+    )
+    .bind(former.as_str())
+    .bind(next.as_str())
+    // Its bundle may still come.
+    .bind(AGENT_SILENT)
+    .fetch_all(&mut *connection)
+    .await?;
+    sqlx::query(
+        "UPDATE OR IGNORE progress SET agent_id = ?2 WHERE agent_id = ?1 AND order_id IN (SELECT value FROM json_each(?3))",
+    )
+    .bind(former.as_str())
+    .bind(next.as_str())
+    .bind(column::to_json(&moved)?)
+    .execute(connection)
+    .await
+    .map(drop)
 }
 
 /// Adds the agent, or brings what it introduces up to date.

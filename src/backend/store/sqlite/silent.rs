@@ -75,8 +75,9 @@ async fn end_one(
     .await?;
     let action = if cancelled { "delivery.cancelled" } else { "delivery.failed" };
     let details: Vec<String> = ended.iter().map(|agent| format!("{AGENT_SILENT}: agent {agent}")).collect();
-    let deeds = ended.iter().zip(&details).map(|(agent, detail)| {
-        (now, Deed { actor: "backend", action, subject: order, detail, about: About::One(agent) })
-    });
+    let deeds = ended
+        .iter()
+        .zip(&details)
+        .map(|(agent, detail)| (now, Deed { actor: "backend", action, subject: order, detail, about: About::One(agent) }));
     audit::append_all(connection, deeds).await
 }
