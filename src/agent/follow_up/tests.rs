@@ -118,7 +118,7 @@ async fn a_run_whose_time_is_over_or_that_was_interrupted_asks_nothing() {
 
 fn follow_up(packets: u32, seconds: u64) -> FollowUp {
     FollowUp {
-        params: Params::parse(Kind::Icmp, json!({"host": "192.0.2.1"})).unwrap(),
+        params: Params::parse(Kind::Icmp, json!({"host": "192.0.2.1", "interval_ms": 50})).unwrap(),
         target: None,
         between: vec!["tcp.filtered", "path.target_silent", "path.blackhole"],
         cost: Cost { packets, time: Duration::from_secs(seconds) },
