@@ -95,7 +95,10 @@ impl<'e, 'a> Doubt<'e, 'a> {
         let few = pings.cases > 0 && pings.of < ENOUGH_PINGS && !pings.exceeds(BAD_SHARE);
         let late = self.evidence.attempts().iter().filter(|attempt| attempt.address.ip() == address && attempt.connected_late());
         // Where no ping is answered, nothing but connections tells, and what one of them sent again is all that a run may see.
-        let resent = || pings.of == 0 && self.evidence.sent_again(address).segments > 0;
+        let resent = || {
+            let again = self.evidence.sent_again(address);
+            pings.of == 0 && again.segments > 0 && again.late.is_empty() && again.silent.is_empty()
+        };
         !address.is_loopback() && (few || late.count() == 1 || resent())
     }
 

@@ -45,7 +45,10 @@ pub(super) fn questions(doubt: &Doubt<'_, '_>) -> Vec<Question> {
         // A finding may name the router at which the loss begins; the way is that to the target.
         let of_target = |endpoint: &&Endpoint<'_>| endpoint.connected();
         let at_address = endpoints.iter().filter(|endpoint| endpoint.address.ip() == address);
-        questions.extend(at_address.filter(of_target).take(1).filter_map(|endpoint| connects_in_turn(doubt, endpoint)));
+        // A full queue takes some of them and not others, by chance as loss does: where no ping tells, they would not separate the two.
+        let may_queue = doubt.evidence.lost_calmly(address).of == 0 && doubt.evidence.sent_again(address).late.len() > 1;
+        let in_turn = at_address.filter(of_target).filter(|_| !may_queue).take(1);
+        questions.extend(in_turn.filter_map(|endpoint| connects_in_turn(doubt, endpoint)));
         questions.extend(long_trace(doubt, address));
         questions.extend(slow_pings(doubt, address));
         questions.extend(quiet_pings(doubt, address));

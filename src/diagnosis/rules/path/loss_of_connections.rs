@@ -3,6 +3,7 @@
 
 use crate::candidate::Candidate;
 use crate::evidence::{Evidence, Order, SentAgain, Share};
+use crate::rules::tcp::accept_queue_full;
 use crate::spot::Spot;
 use crate::threshold::BAD_SHARE;
 use crate::wording::{count, named};
@@ -54,6 +55,7 @@ fn lossy<'a>(evidence: &Evidence<'a>, address: IpAddr) -> Option<Lossy<'a>> {
     besides.extend(again.late.iter().copied().filter(|_| again.ports.len() > 1));
     let confidence = match (again.order(), besides.is_empty()) {
         (Order::Mixed, false) => BY_MORE_THAN_FIRSTS,
+        (Order::Mixed, true) if accept_queue_full::spares_retries_at(evidence, address) => return None,
         (Order::Mixed, true) => BY_CHANCE,
         (Order::Unknown, false) => OF_FEW,
         (Order::Unknown, true) => LATE_ALONE,

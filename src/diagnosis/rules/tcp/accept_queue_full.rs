@@ -6,6 +6,7 @@ use crate::spot::Spot;
 use crate::wording::{duration, named};
 use netsonde_contract::finding::{Place, Severity, Who};
 use netsonde_contract::id::ObservationId;
+use std::net::IpAddr;
 
 pub(in crate::rules) const RULE: Rule = Rule {
     settled_by: Some(
@@ -98,7 +99,9 @@ fn full(evidence: &Evidence<'_>, endpoint: &Endpoint<'_>) -> Option<Candidate> {
     let not_at_once = Share { cases: count(late.len() + silent), of: count(endpoint.attempts.len()), ids: Vec::new() };
     // A queue takes those that begin first, and segments of connections that stand are none of its business.
     let again = evidence.sent_again(address);
-    if pings.of + probes.of < ENOUGH && (again.order() == Order::Mixed || again.ports.len() > 1) {
+    // One that found a place just freed stands at once among the last, too; retries that are spared show it all the same.
+    let by_chance = again.order() == Order::Mixed && !spares_retries(endpoint, &not_at_once);
+    if pings.of + probes.of < ENOUGH && (by_chance || again.ports.len() > 1) {
         return None;
     }
     let (clean, confidence) = match (pings.of, probes.of) {
@@ -143,6 +146,14 @@ fn full(evidence: &Evidence<'_>, endpoint: &Endpoint<'_>) -> Option<Candidate> {
             format!("Look at the program behind port {port}: it accepts too slowly (overload, too few workers), or its listen backlog is too short. If its listen drops do not grow, look for a firewall in front of it that limits new connections in a second."),
         );
     Some(candidate)
+}
+
+/// Whether a way that loses packets by chance, whichever they are, is ruled out for some endpoint of the address.
+pub(in crate::rules) fn spares_retries_at(evidence: &Evidence<'_>, address: IpAddr) -> bool {
+    evidence.endpoints().iter().filter(|endpoint| endpoint.address.ip() == address).any(|endpoint| {
+        let uneven = endpoint.attempts.iter().filter(|attempt| attempt.silent() || attempt.connected_late()).count();
+        spares_retries(endpoint, &Share { cases: count(uneven), of: count(endpoint.attempts.len()), ids: Vec::new() })
+    })
 }
 
 /// First packets stay unanswered far more often than those that are sent again: their 95 % intervals lie apart.
