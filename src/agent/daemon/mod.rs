@@ -37,7 +37,7 @@ use ed25519_dalek::SigningKey;
 use futures_util::FutureExt;
 use futures_util::future::BoxFuture;
 use jiff::Timestamp;
-use netsonde_contract::api::fleet::{CheckIn, CheckedIn, DeliveryState, MAX_WORK, StateReport, TrustDocuments, Work};
+use netsonde_contract::api::fleet::{CheckIn, CheckedIn, DeliveryState, StateReport, TrustDocuments, Work};
 use netsonde_contract::bundle::hexadecimal;
 use netsonde_contract::id::OrderId;
 use netsonde_contract::order::Epochs;
@@ -386,8 +386,7 @@ impl Daemon {
         for order in &work.cancelled {
             self.cancel(order);
         }
-        // No honest backend sends more at once, and every one costs writes during which nothing else is heard of, such as a pause.
-        for item in work.orders.into_iter().take(MAX_WORK) {
+        for item in work.orders {
             self.receive(item);
         }
         self.cursor = work.cursor;
