@@ -20,7 +20,7 @@ pub(in crate::rules) const RULE: Rule = Rule {
 };
 
 /// Pings show that the way loses nothing, and only first packets stay without an answer.
-const WITHOUT_LOSS: f64 = 0.8;
+const WITHOUT_LOSS: f64 = 0.7;
 /// Nothing but a trace shows that the way loses nothing.
 const BY_TRACE: f64 = 0.7;
 /// Pings and probes of traces that all came back: of a way that loses a fifth one of so many would have been lost, 99 times in 100. Fewer do
