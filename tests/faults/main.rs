@@ -181,22 +181,22 @@ fn run(arguments: &Arguments) -> Result<Tally> {
 }
 
 fn model(quick: bool) -> Tally {
-    let (mut tally, mutations) = model::exhaustive();
+    let (mut tally, needed) = model::exhaustive();
     println!("spool on a simulated disk: {tally}");
-    for (sync, losses) in &mutations {
-        println!("  without `{sync}`: {losses} losses found");
+    for sync in &needed {
+        println!("  without `{sync}` something is lost");
     }
     // What the flight recorder's library says of damaged pages is caught where it is used; hundreds of traces would hide the rest.
     let usual = std::panic::take_hook();
     std::panic::set_hook(Box::new(|_| {}));
     let ring = cutting::exhaustive::<ring::Ring>(&[]);
     std::panic::set_hook(usual);
-    for (what, (part, mutations)) in
+    for (what, (part, needed)) in
         [("flight recorder", ring), ("blobs and staged parts", cutting::exhaustive::<vault::Vault>(&[]))]
     {
         println!("{what} on a simulated disk: {part}");
-        for (sync, losses) in &mutations {
-            println!("  without `{sync}`: {losses} losses found");
+        for sync in &needed {
+            println!("  without `{sync}` something is lost");
         }
         tally.add(part);
     }
