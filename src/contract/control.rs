@@ -63,6 +63,12 @@ pub enum DifferenceAbout {
     Certificate,
     /// How a URL is answered.
     HttpStatus,
+    /// How a handshake of QUIC ends.
+    Quic,
+    /// What a time server says, and how far the clock is from its time.
+    Time,
+    /// What a service says before anybody signs in.
+    Service,
     /// The least round trip to an address.
     RoundTrip,
     /// The routers on the way, or how far the way goes.
@@ -86,6 +92,9 @@ impl DifferenceAbout {
             Self::DnsAnswer => "DNS answer",
             Self::Certificate => "certificate",
             Self::HttpStatus => "HTTP answer",
+            Self::Quic => "QUIC handshake",
+            Self::Time => "time answer",
+            Self::Service => "service answer",
             Self::RoundTrip => "round trip",
             Self::Path => "path",
             Self::Mtu => "largest packet",

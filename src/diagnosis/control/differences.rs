@@ -1,13 +1,14 @@
-use super::pairing::{check_of, handshakes_of, same_name};
+use super::answers;
+use super::pairing::{at_port, check_of, handshakes_of, same_name};
 use crate::evidence::{Attempt, Endpoint, Evidence, NameView, Seen, Share};
 use crate::rules::pings;
 use crate::wording::{date, duration, list};
 use netsonde_contract::control::{ControlRelation, Difference, DifferenceAbout};
-use netsonde_contract::failure::FailureCode;
+use netsonde_contract::failure::{Failure, FailureCode};
 use netsonde_contract::id::ObservationId;
 use netsonde_contract::observation::{Certificate, Exchange};
 use netsonde_contract::outcome::Status;
-use std::net::IpAddr;
+use std::net::{IpAddr, SocketAddr};
 
 /// Round trips differ when one is so many times the other…
 const RTT_FACTOR: u64 = 3;
@@ -23,6 +24,7 @@ pub(super) fn of(here: &Evidence<'_>, there: &Evidence<'_>, relation: ControlRel
     names(&mut list, here, there);
     certificates(&mut list, here, there);
     exchanges(&mut list, here, there);
+    answers::compare(&mut list, here, there);
     for address in here.addresses() {
         round_trips(&mut list, here, there, address);
         paths(&mut list, here, there, address, relation);
@@ -34,23 +36,23 @@ pub(super) fn of(here: &Evidence<'_>, there: &Evidence<'_>, relation: ControlRel
 }
 
 #[derive(Default)]
-struct Compared {
-    count: u32,
+pub(super) struct Compared {
+    pub(super) count: u32,
     differences: Vec<Difference>,
 }
 
 /// One side of a comparison: in words, and the observations that say so.
-type Side = (String, Vec<ObservationId>);
+pub(super) type Side = (String, Vec<ObservationId>);
 
 impl Compared {
-    fn hold(&mut self, about: DifferenceAbout, subject: impl Into<String>, here: Side, there: Side) {
+    pub(super) fn hold(&mut self, about: DifferenceAbout, subject: impl Into<String>, here: Side, there: Side) {
         self.count += 1;
         if here.0 != there.0 {
             self.add(about, subject, here, there);
         }
     }
 
-    fn add(&mut self, about: DifferenceAbout, subject: impl Into<String>, here: Side, there: Side) {
+    pub(super) fn add(&mut self, about: DifferenceAbout, subject: impl Into<String>, here: Side, there: Side) {
         let difference = Difference {
             about,
             subject: subject.into(),
@@ -67,15 +69,7 @@ impl Compared {
 
 /// How the endpoint takes connections, in a word that is the same for the same thing.
 pub(super) fn reach_words(endpoint: &Endpoint<'_>) -> String {
-    let word = |attempt: &Attempt<'_>| match attempt.failure {
-        None => "connects".to_owned(),
-        Some(failure) => match (&failure.code, &failure.icmp) {
-            (_, Some(icmp)) => format!("{} says: {}", icmp.offender, icmp.words()),
-            (FailureCode::Refused, None) => "refused".to_owned(),
-            (FailureCode::TimedOut, None) => "no answer".to_owned(),
-            (_, None) => failure.text.clone(),
-        },
-    };
+    let word = |attempt: &Attempt<'_>| attempt.failure.map_or_else(|| "connects".to_owned(), failure_words);
     let mut words: Vec<String> = Vec::new();
     for attempt in &endpoint.attempts {
         let word = word(attempt);
@@ -87,18 +81,31 @@ pub(super) fn reach_words(endpoint: &Endpoint<'_>) -> String {
     list(&words)
 }
 
+/// Why there is no answer, in words that are the same for the same reason.
+pub(super) fn failure_words(failure: &Failure) -> String {
+    match (&failure.code, &failure.icmp) {
+        (_, Some(icmp)) => format!("{} says: {}", icmp.offender, icmp.words()),
+        (FailureCode::Refused, None) => "refused".to_owned(),
+        (FailureCode::TimedOut, None) => "no answer".to_owned(),
+        (_, None) => failure.text.clone(),
+    }
+}
+
+/// The place that is compared, and the other address where the control asked another one.
+pub(super) fn subject(own: SocketAddr, other: SocketAddr) -> String {
+    if own == other { own.to_string() } else { format!("{own} (there {other})") }
+}
+
 fn reach(list: &mut Compared, here: &Evidence<'_>, there: &Evidence<'_>) {
     let others = there.endpoints();
     let ids = |endpoint: &Endpoint<'_>| endpoint.ids().cloned().collect::<Vec<_>>();
     for endpoint in here.endpoints() {
-        let of_host =
-            |other: &&Endpoint<'_>| same_name(other.host(), endpoint.host()) && other.address.port() == endpoint.address.port();
-        let exact = others.iter().find(|other| other.address == endpoint.address);
-        let Some(other) = exact.or_else(|| others.iter().find(of_host)) else { continue };
-        let at = if other.address == endpoint.address { String::new() } else { format!(" (there {})", other.address) };
+        let Some(other) = at_port(endpoint.host(), endpoint.address, &others, |other| (other.host(), other.address)) else {
+            continue;
+        };
         list.hold(
             DifferenceAbout::Reach,
-            format!("{}{at}", endpoint.address),
+            subject(endpoint.address, other.address),
             (reach_words(&endpoint), ids(&endpoint)),
             (reach_words(other), ids(other)),
         );

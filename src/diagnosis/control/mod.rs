@@ -5,6 +5,8 @@
 //! confidence of causes that the run alone cannot settle, and [`found`] adds the causes that only two views together show. All of it
 //! happens before causes are held against each other, so that what is refined or follows is decided as in any other run.
 
+/// What ports answer that are asked in their own protocol: QUIC, the time, services.
+mod answers;
 /// What the two runs saw differently.
 mod differences;
 /// Causes that only two views together show.

@@ -3,6 +3,7 @@ use netsonde_contract::kind::Kind;
 use netsonde_contract::observation::Handshake;
 use netsonde_contract::outcome::Outcome;
 use netsonde_contract::target::{Scheme, Target};
+use std::net::SocketAddr;
 
 /// The targets of a run in the order of their first check; none stands for checks without a target.
 pub(super) fn targets(outcomes: &[Outcome]) -> Vec<Option<&Target>> {
@@ -50,6 +51,20 @@ fn is_of_the_same(here: &Outcome, there: &Outcome) -> bool {
         }
         _ => true,
     }
+}
+
+/// What the other run has of the very address and port, else of the same port of the same host; `of` says where each is.
+pub(super) fn at_port<'s, T>(
+    host: &str,
+    address: SocketAddr,
+    others: &'s [T],
+    of: impl for<'x> Fn(&'x T) -> (&'x str, SocketAddr),
+) -> Option<&'s T> {
+    let of_host = |other: &&T| {
+        let (name, at) = of(other);
+        same_name(name, host) && at.port() == address.port()
+    };
+    others.iter().find(|other| of(other).1 == address).or_else(|| others.iter().find(of_host))
 }
 
 /// The handshakes of the other run with the same host, name sent and port that saw a certificate.

@@ -5,10 +5,12 @@ use super::Pair;
 use super::weighing::addresses;
 use crate::candidate::Candidate;
 use crate::engine::Hypothesis;
+use crate::evidence::Evidence;
 use crate::spot::Spot;
 use netsonde_contract::control::{ControlRejects, ControlRelation};
 use netsonde_contract::failure::{Failure, FailureCode, Step};
 use netsonde_contract::id::ObservationId;
+use netsonde_contract::kind::ServiceTransport;
 use std::net::SocketAddr;
 
 /// Causes that lie with this machine or on its way: whoever comes from elsewhere need not meet them.
@@ -61,6 +63,7 @@ const FAR: &[&str] = &[
     "http.protocol_error",
     "service.wrong_protocol",
     "service.no_greeting",
+    "udp.refused",
 ];
 
 /// What two places see within this time holds for both; later the network may be another one, in seconds.
@@ -104,47 +107,103 @@ pub(super) fn rejects(pair: &Pair<'_, '_>, hypothesis: &Hypothesis) -> Vec<Contr
 }
 
 /// What the control saw of the same endpoints: that they worked for it at least as far as the step that failed here, and that they failed
-/// in the same step in the same way.
+/// in the same step in the same way. A port over TCP and the one of that number over UDP are two things.
 pub(super) fn seen(pair: &Pair<'_, '_>, candidate: &Candidate) -> (Vec<ObservationId>, Vec<ObservationId>) {
     let here = failed_here(pair, candidate);
-    let Some(furthest) = here.iter().map(|(step, _)| *step).max() else { return (Vec::new(), Vec::new()) };
     let (mut worked, mut failed) = (Vec::new(), Vec::new());
-    for (step, failure, id) in at_same_place(pair, candidate) {
-        match failure {
-            None if step >= furthest => worked.push(id.clone()),
-            Some(failure) if here.contains(&(step, &failure.code)) => failed.push(id.clone()),
+    for told in at_same_place(pair, candidate, &here) {
+        let of_transport = || here.iter().filter(|failure| failure.datagrams == told.datagrams);
+        let Some(furthest) = of_transport().map(|failure| failure.step).max() else { continue };
+        match told.failure {
+            None if told.step >= furthest => worked.push(told.id.clone()),
+            Some(code) if of_transport().any(|failure| failure.step == told.step && failure.failure == Some(code)) => {
+                failed.push(told.id.clone());
+            }
             _ => {}
         }
     }
     (worked, failed)
 }
 
-type Told<'a> = (u8, Option<&'a Failure>, &'a ObservationId);
+/// How far it came, and why no further.
+struct Told<'a> {
+    /// Over UDP.
+    datagrams: bool,
+    /// Where, as far as it was one port.
+    at: Option<SocketAddr>,
+    step: u8,
+    failure: Option<&'a FailureCode>,
+    id: &'a ObservationId,
+}
 
-/// Connections, handshakes and exchanges of the control at the endpoints that the candidate is about.
-fn at_same_place<'a>(pair: &'a Pair<'_, '_>, candidate: &Candidate) -> Vec<Told<'a>> {
+impl<'a> Told<'a> {
+    /// How far a failure got is said by itself; what did not fail came to `step`.
+    fn new(at: SocketAddr, step: Step, failure: Option<&'a Failure>, id: &'a ObservationId) -> Self {
+        let step = order(failure.map_or(step, |failure| failure.during));
+        Self { datagrams: false, at: Some(at), step, failure: failure.map(|failure| &failure.code), id }
+    }
+
+    fn over_udp(self) -> Self {
+        Self { datagrams: true, ..self }
+    }
+}
+
+/// What ports were asked over UDP, of which most failures come in the very first step and some in the last.
+fn of_datagrams<'a>(evidence: &Evidence<'a>) -> Vec<Told<'a>> {
+    let quics = evidence.quics.iter().map(|one| (one.fact.address, one.fact.failure.as_ref(), one.id));
+    let times = evidence.time_offsets.iter().map(|one| (one.fact.address, one.fact.failure.as_ref(), one.id));
+    let services = evidence.services.iter().filter(|one| one.protocol.transport() == ServiceTransport::Udp);
+    let services = services.map(|one| (one.fact.address, one.fact.failure.as_ref(), one.id));
+    quics.chain(times).chain(services).map(|(at, failure, id)| Told::new(at, Step::Receive, failure, id).over_udp()).collect()
+}
+
+/// Connections, handshakes, exchanges and services of the control at the endpoints that the candidate is about, and over UDP at the ports
+/// that failed here.
+fn at_same_place<'a>(pair: &'a Pair<'_, '_>, candidate: &Candidate, here: &[Told<'_>]) -> Vec<Told<'a>> {
     let endpoint = |spot: &Spot| if let Spot::Endpoint(at) = spot { Some(*at) } else { None };
     let endpoints: Vec<SocketAddr> = candidate.about.iter().filter_map(endpoint).collect();
     let concerns = |at: SocketAddr| match endpoints.is_empty() {
         true => addresses(candidate).contains(&at.ip()),
         false => endpoints.contains(&at),
     };
-    let mut told: Vec<Told<'_>> = Vec::new();
-    let attempts = pair.there.attempts().iter().filter(|attempt| concerns(attempt.address));
-    told.extend(attempts.map(|attempt| (order(Step::Connect), attempt.failure, attempt.id)));
-    let handshakes = pair.there.handshakes.iter().filter(|handshake| concerns(handshake.address));
-    told.extend(handshakes.map(|one| (order(Step::Handshake), one.fact.failure.as_ref(), one.id)));
-    let exchanges = pair.there.exchanges.iter().filter(|one| one.proxy.is_none() && one.address.is_some_and(concerns));
-    told.extend(exchanges.map(|one| (order(Step::Receive), one.fact.failure.as_ref(), one.id)));
-    // How far a failure got is said by itself.
-    told.into_iter().map(|(step, failure, id)| (failure.map_or(step, |failure| order(failure.during)), failure, id)).collect()
+    let there = pair.there;
+    let attempts = there.attempts().iter().map(|one| Told::new(one.address, Step::Connect, one.failure, one.id));
+    // Those of QUIC are none over TCP.
+    let handshakes = there.handshakes.iter().filter(|one| !there.quics.iter().any(|quic| quic.id == one.id));
+    let handshakes = handshakes.map(|one| Told::new(one.address, Step::Handshake, one.fact.failure.as_ref(), one.id));
+    let exchanges = there
+        .exchanges
+        .iter()
+        .filter(|one| one.proxy.is_none())
+        .filter_map(|one| Some(Told::new(one.address?, Step::Receive, one.fact.failure.as_ref(), one.id)));
+    let services = there.services.iter().filter(|one| one.protocol.transport() == ServiceTransport::Tcp);
+    let services = services.map(|one| Told::new(one.address, Step::Receive, one.fact.failure.as_ref(), one.id));
+    let over_tcp = attempts.chain(handshakes).chain(exchanges).chain(services);
+    let mut told: Vec<Told<'a>> = over_tcp.filter(|told| told.at.is_some_and(concerns)).collect();
+    let failed = |at: Option<SocketAddr>| here.iter().any(|failure| failure.datagrams && failure.at == at);
+    told.extend(of_datagrams(there).into_iter().filter(|told| failed(told.at)));
+    told
 }
 
-/// The steps that failed here, of what the candidate rests on.
-fn failed_here<'a>(pair: &'a Pair<'_, '_>, candidate: &Candidate) -> Vec<(u8, &'a FailureCode)> {
+/// The steps that failed here, of what the candidate rests on. What is neither a port over UDP nor one over TCP counts with the latter.
+fn failed_here<'a>(pair: &'a Pair<'_, '_>, candidate: &Candidate) -> Vec<Told<'a>> {
+    let rests_on = |id: &ObservationId| candidate.evidence.contains(id);
+    let (mut failed, mut over_udp) = (Vec::new(), Vec::new());
+    for told in of_datagrams(pair.here).into_iter().filter(|told| rests_on(told.id)) {
+        over_udp.push(told.id);
+        failed.extend(Some(told).filter(|told| told.failure.is_some()));
+    }
     let observations = pair.here.outcomes.iter().flat_map(|outcome| &outcome.observations);
-    let concerned = observations.filter(|observation| candidate.evidence.contains(&observation.id));
-    concerned.filter_map(|observation| observation.fact.failure()).map(|failure| (order(failure.during), &failure.code)).collect()
+    for one in observations.filter(|one| rests_on(&one.id) && !over_udp.contains(&&one.id)) {
+        failed.extend(one.fact.failure().map(|failure| Told {
+            datagrams: false,
+            at: None,
+            step: order(failure.during),
+            failure: Some(&failure.code),
+            id: &one.id,
+        }));
+    }
+    failed
 }
 
 /// Which step comes after which.

@@ -26,7 +26,7 @@ fn held(here: &mut Scene, there: &mut Scene, relation: ControlRelation) -> (Diag
     (diagnosis, control)
 }
 
-fn elsewhere(mut here: Scene, mut there: Scene) -> (Diagnosis, Control) {
+pub(super) fn elsewhere(mut here: Scene, mut there: Scene) -> (Diagnosis, Control) {
     held(&mut here, &mut there, ControlRelation::OtherMachine)
 }
 
@@ -34,7 +34,7 @@ fn before(mut here: Scene, mut there: Scene) -> (Diagnosis, Control) {
     held(&mut here, &mut there, ControlRelation::SameMachine)
 }
 
-fn effect(finding: &Finding) -> Option<ControlEffect> {
+pub(super) fn effect(finding: &Finding) -> Option<ControlEffect> {
     finding.control.as_ref().map(|says| says.effect)
 }
 

@@ -13,7 +13,7 @@ use netsonde_contract::id::ObservationId;
 use std::net::{IpAddr, SocketAddr};
 
 /// Two places agree, or differ just as the cause demands.
-const CONFIRMED: f64 = 0.95;
+pub(super) const CONFIRMED: f64 = 0.95;
 /// The control fits the cause, and one neighbour of it as well.
 pub(super) const FITTING: f64 = 0.85;
 /// The control speaks against the cause; below this no rule calls anything a problem, and what was seen here stays a failure.
@@ -106,6 +106,8 @@ fn elsewhere(pair: &Pair<'_, '_>, hypothesis: &Hypothesis) -> Option<Weight> {
         "dns.resolver_unreachable" | "dns.name_unanswered" | "dns.tcp_blocked" | "dns.edns_dropped" | "dns.aaaa_dropped" => {
             same_place::same_server(pair, candidate)
         }
+        "host.clock_skew" => same_place::clock(pair, candidate),
+        "service.refused_by_policy" => same_place::refused_by_policy(pair, candidate),
         code if sides::is_near(code) || sides::is_far(code) => same_place::works(pair, candidate, code),
         _ => None,
     }
