@@ -92,6 +92,7 @@ fn blank(host: &str, address: SocketAddr, protocol: ServiceProtocol) -> Service 
         spoke: None,
         refusal: None,
         received_bytes: 0,
+        at_close: None,
         failure: None,
     }
 }

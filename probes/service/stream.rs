@@ -5,6 +5,7 @@ use super::protocol::{Asking, Heard, Protocol, Reading, Step};
 use super::{foreign, not_this, note, step};
 use crate::clock::microseconds;
 use crate::context::Context;
+use crate::platform::tcp;
 use crate::tls::connect;
 use crate::tls::draft::Draft;
 use crate::tls::entropy;
@@ -13,6 +14,7 @@ use crate::tls::wire::Wire;
 use netsonde_contract::failure::{Failure, FailureCode, Step as Stage};
 use netsonde_contract::kind::ServiceParams;
 use netsonde_contract::observation::{Service, ServiceReach};
+use socket2::SockRef;
 use std::time::Duration;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 
@@ -64,9 +66,15 @@ pub(super) async fn talk(context: &Context, params: &ServiceParams, protocol: &P
         }
     };
     (draft.connect_us, draft.reached, draft.step) = (Some(connected.took_us), ServiceReach::Connected, Stage::Receive);
+    let socket = SockRef::from(&*connected.stream).try_clone().ok();
+    converse(context, params, protocol, Box::new(connected.stream), draft).await;
+    draft.at_close = socket.and_then(|socket| tcp::info(&socket)).map(|info| Box::new(info.state));
+}
+
+/// The conversation on a connection that stands.
+async fn converse(context: &Context, params: &ServiceParams, protocol: &Protocol, mut stream: Wire, draft: &mut Draft<Service>) {
     let connected_at = context.clock.now();
     let (heard, random) = (Heard::default(), rand::random());
-    let mut stream: Wire = Box::new(connected.stream);
     if params.begins_in_tls() {
         let Some(secured) = secure(context, params, stream, draft).await else {
             draft.failure = draft.tls_upgrade.as_ref().and_then(|upgrade| upgrade.failure.clone());

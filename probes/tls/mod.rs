@@ -203,12 +203,13 @@ async fn measure(
     draft.step = if params.spoken_first() == StartTlsProtocol::None { Step::Handshake } else { Step::Receive };
     let (talk, ready) = starttls::speak(context.clock, &mut connected.stream, params.spoken_first(), timeout).await;
     draft.starttls = talk;
+    let socket = SockRef::from(&*connected.stream).try_clone().ok();
     if let Err(failure) = ready {
         draft.failure = Some(failure);
+        handshake::note_state(socket.as_ref(), &mut draft);
         return (draft.finish(), None);
     }
     let offer = Offer { alpn: &params.alpn, tickets: tickets.cloned(), ..Offer::default() };
-    let socket = SockRef::from(&*connected.stream).try_clone().ok();
     let wire = Box::new(connected.stream);
     let mut secured = handshake::shake_offering(context, wire, &checked.name, &offer, timeout, &mut draft).await;
     handshake::note_state(socket.as_ref(), &mut draft);

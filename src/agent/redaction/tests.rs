@@ -139,7 +139,7 @@ pub(crate) fn full_document() -> Value {
          "answer_us": 1, "fields": {"region": "westeurope"}, "took_us": 1, "failure": failure},
         {"fact": "platform_address", "provider": "azure", "address": "168.63.129.16:80", "service": "agent", "recognised": true, "connect_us": 1,
          "answer_us": 1, "status": 200, "failure": failure},
-        {"fact": "service", "host": "shop.example", "address": "203.0.113.7:25", "protocol": "smtp", "reached": "secured", "connect_us": 1, "attempts": attempts,
+        {"fact": "service", "host": "shop.example", "address": "203.0.113.7:25", "protocol": "smtp", "reached": "secured", "at_close": tcp_state, "connect_us": 1, "attempts": attempts,
          "first_byte_us": 1, "steps": [{"name": "EHLO", "took_us": 1, "answered": true}], "greeting": "220", "product": "Postfix",
          "version": "3.7", "capabilities": ["SIZE 9", "cipher aes128-gcm@openssh.com"], "tls_upgrade": {"offered": true, "required": true, "version": "TLSv1.3", "cipher": "c",
          "took_us": 1, "failure": failure}, "spoke": "HTTP", "refusal": {"code": "554", "text": "no"}, "received_bytes": 9, "failure": failure},

@@ -1,4 +1,4 @@
-use super::tcp::ConnectAttempt;
+use super::tcp::{ConnectAttempt, TcpState};
 use crate::failure::Failure;
 use crate::kind::ServiceProtocol;
 use schemars::JsonSchema;
@@ -52,6 +52,9 @@ pub struct Service {
     /// Bytes that came back before TLS.
     #[serde(default)]
     pub received_bytes: u32,
+    /// What the kernel knew of the connection at the end of the conversation: whether the questions were acknowledged, and what was sent again.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub at_close: Option<Box<TcpState>>,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub failure: Option<Failure>,
 }

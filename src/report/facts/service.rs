@@ -1,4 +1,4 @@
-use super::{failure, of, tcp};
+use super::{failure, http, of, tcp};
 use crate::units;
 use netsonde_contract::failure::FailureCode;
 use netsonde_contract::observation::{Fact, Service, ServiceReach, TlsUpgrade};
@@ -71,6 +71,7 @@ pub(super) fn details(service: &Service) -> Vec<String> {
     if !steps.is_empty() {
         lines.push(format!("steps: {}", steps.join(", ")));
     }
+    lines.extend(service.at_close.as_deref().map(|state| format!("the kernel at the end: {}", http::kernel(state))));
     lines
 }
 

@@ -5,12 +5,12 @@ use crate::rules::{http, tls};
 use crate::spot::Spot;
 use crate::wording::named;
 use netsonde_contract::failure::{Failure, FailureCode, Step};
-use netsonde_contract::finding::{Severity, Who};
-use netsonde_contract::observation::{Exchange, Handshake, TcpState};
+use netsonde_contract::finding::{Place, Severity, Who};
+use netsonde_contract::observation::{Exchange, Handshake, Service, TcpState};
 use std::net::SocketAddr;
 
 pub(in crate::rules) const RULE: Rule = Rule {
-    refines: &["http.timeout"],
+    refines: &["http.timeout", "service.no_greeting"],
     settled_by: Some("the packets at both ends: the handshake is seen on both, the data on one only"),
     ..Rule::new("tcp.data_dropped", &["path.mtu_blackhole", "http.timeout", "tls.handshake_timeout"], evaluate)
 };
@@ -35,7 +35,23 @@ fn evaluate(evidence: &Evidence<'_>) -> Vec<Candidate> {
             |handshake: &Seen<'_, Handshake>| std::ptr::eq(handshake.outcome, exchange.outcome) && handshake.at_close.is_some();
         exchange.failure.as_ref().is_some_and(|failure| failure.during == Step::Handshake) && evidence.handshakes.iter().any(own)
     };
-    in_handshakes.chain(evidence.exchanges.iter().filter(|exchange| !is_told(exchange)).filter_map(dropped)).collect()
+    let in_exchanges = evidence.exchanges.iter().filter(|exchange| !is_told(exchange)).filter_map(dropped);
+    in_handshakes.chain(in_exchanges).chain(evidence.services.iter().filter_map(question_dropped)).collect()
+}
+
+/// The first question to a service was never acknowledged, and no word came.
+fn question_dropped(service: &Seen<'_, Service>) -> Option<Candidate> {
+    let state = service.at_close.as_deref().filter(|_| service.received_bytes == 0)?;
+    let sent = Unheard::of(state).filter(|_| timed_out(service.failure.as_ref()))?;
+    let (address, port) = (service.address.ip(), service.address.port());
+    let to = format!("{} on port {port}", named(&service.host, address));
+    let candidate = Candidate::new(Severity::Problem, CONFIDENCE, sent.sentence(&to))
+        .at(Place { address: Some(address), port: Some(port), ..Place::default() })
+        .about(Spot::Endpoint(service.address))
+        .resting_on([service.id])
+        .rejecting("path.mtu_blackhole", sent.not_for_its_size(), [service.id])
+        .next(Who::Network, ACTION);
+    Some(candidate)
 }
 
 fn dropped(exchange: &Seen<'_, Exchange>) -> Option<Candidate> {
@@ -170,7 +186,7 @@ mod tests {
     fn small_segments_that_nobody_acknowledges_are_dropped() {
         let finding = scene(5, 6 * 120, 0).finds("tcp.data_dropped");
         assert!(finding.sentence.contains("120 bytes were sent 6 times"), "{}", finding.sentence);
-        assert_eq!(finding.refines, ["http.timeout"]);
+        assert_eq!(finding.refines, ["http.timeout", "service.no_greeting"]);
     }
 
     #[test]
