@@ -4,10 +4,13 @@ use anyhow::{Context, Result};
 use flate2::Compression;
 use flate2::read::GzDecoder;
 use flate2::write::GzEncoder;
+use netsonde_contract::control::ControlRelation;
 use netsonde_contract::document::Document;
 use netsonde_contract::environment::Environment;
-use netsonde_contract::finding::Severity;
+use netsonde_contract::finding::{Diagnosis, Severity};
+use netsonde_contract::id::{BundleId, RunId};
 use netsonde_contract::outcome::Outcome;
+use netsonde_diagnosis::{Vantage, diagnose, diagnose_against};
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
 use std::fmt::Write as _;
@@ -26,14 +29,50 @@ pub struct Recorded {
 pub struct Evidence {
     pub environment: Environment,
     pub outcomes: Vec<Outcome>,
+    /// The run that it was held against.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub control: Option<Box<Held>>,
+}
+
+/// Another run, and what it is to the one that is diagnosed.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub struct Held {
+    pub relation: ControlRelation,
+    pub environment: Environment,
+    pub outcomes: Vec<Outcome>,
 }
 
 impl From<&Document> for Evidence {
     /// Without the name of the machine that recorded it.
     fn from(document: &Document) -> Self {
-        let environment = Environment { hostname: "lab".to_owned(), ..document.environment.clone() };
-        Self { environment, outcomes: document.outcomes.clone() }
+        Self { environment: nameless(&document.environment), outcomes: document.outcomes.clone(), control: None }
     }
+}
+
+impl Evidence {
+    /// The same, held against another run.
+    #[must_use]
+    pub fn against(self, relation: ControlRelation, document: &Document) -> Self {
+        let held = Held { relation, environment: nameless(&document.environment), outcomes: document.outcomes.clone() };
+        Self { control: Some(Box::new(held)), ..self }
+    }
+
+    fn diagnosed(&self) -> Diagnosis {
+        let Some(control) = &self.control else { return diagnose(&self.outcomes, &self.environment) };
+        let (bundle, run) = (BundleId::new("00".repeat(32)), RunId::new("control"));
+        let vantage = Vantage {
+            outcomes: &control.outcomes,
+            environment: &control.environment,
+            bundle: &bundle,
+            run: &run,
+            relation: control.relation,
+        };
+        diagnose_against(&self.outcomes, &self.environment, &vantage).0
+    }
+}
+
+fn nameless(environment: &Environment) -> Environment {
+    Environment { hostname: "lab".to_owned(), ..environment.clone() }
 }
 
 pub fn folder() -> PathBuf {
@@ -70,7 +109,7 @@ impl Recorded {
 pub fn findings_of(recorded: &Recorded) -> String {
     let mut text = String::new();
     for (name, evidence) in &recorded.trials {
-        let diagnosis = netsonde_diagnosis::diagnose(&evidence.outcomes, &evidence.environment);
+        let diagnosis = evidence.diagnosed();
         // Writing to a text cannot fail.
         let _ = writeln!(text, "{name}: {:?}", diagnosis.state);
         for finding in &diagnosis.findings {
@@ -82,6 +121,10 @@ pub fn findings_of(recorded: &Recorded) -> String {
             let _ = writeln!(text, "  {severity} {} {:.2} {}", finding.cause, finding.confidence, finding.sentence);
             for rejected in &finding.rejected {
                 let _ = writeln!(text, "    not {}: {}", rejected.cause, rejected.reason);
+            }
+            if let Some(control) = &finding.control {
+                let _ =
+                    writeln!(text, "    the control ({:?} {:.2}): {}", control.effect, control.confidence_alone, control.text);
             }
             if !finding.suppressed.is_empty() {
                 let _ = writeln!(text, "    explains {}", finding.suppressed.join(", "));

@@ -14,7 +14,12 @@ pub(crate) fn write(trials: &[Trial]) -> Result<usize> {
     for trial in trials.iter().filter(wanted).filter(|trial| trial.fault().is_none()) {
         if let Some(document) = trial.document() {
             let recorded = scenarios.entry(&trial.scenario).or_default();
-            recorded.trials.insert(trial.name(), Evidence::from(document));
+            let evidence = Evidence::from(document);
+            let evidence = match trial.held() {
+                Some((relation, control)) => evidence.against(relation, control),
+                None => evidence,
+            };
+            recorded.trials.insert(trial.name(), evidence);
         }
     }
     for (scenario, recorded) in &scenarios {

@@ -1,12 +1,15 @@
 //! The links of a network: plain ones, cables, narrow ones, and a second router beside another.
 
 use super::cable::{Cable, Carrier, Impairment};
-use super::network::Network;
+use super::network::{Network, SECOND_MACHINE};
 use super::scenario::{Link, Scenario};
 use anyhow::{Context, Result};
 
 /// The second way's networks have numbers from here on, far from those of the chain.
 const SECOND_WAY: usize = 100;
+
+/// The number of the second machine's own network.
+const APART: usize = 90;
 
 /// The first of two marks, and routing tables, of flows that are shared in turn: none that a scenario uses.
 const FIRST_MARK: usize = 118;
@@ -138,6 +141,26 @@ impl Network {
              }}\n}}\n"
         );
         self.nft_file(before, &rules)
+    }
+
+    /// Gives the second machine a link to a router of the chain, by which it reaches everything, and everybody the way back.
+    pub(crate) fn add_second_machine(&self, router: &str) -> Result<()> {
+        let at = self.nodes().iter().position(|node| node == router).context("the second machine stands beside no router")?;
+        let pair = [router.to_owned(), SECOND_MACHINE.to_owned()];
+        self.plain_link(&pair)?;
+        self.address(&pair, APART)?;
+        let out = [format!("route add default via 10.77.{APART}.1"), format!("route add ::/0 via fd77:0:0:{APART}::1")];
+        self.batch(Some(SECOND_MACHINE), &out)?;
+        // To the left of the router the default leads there.
+        for (number, node) in self.nodes().iter().enumerate().skip(at + 1) {
+            let back = number - 1;
+            let lines = [
+                format!("route add 10.77.{APART}.0/24 via 10.77.{back}.1"),
+                format!("route add fd77:0:0:{APART}::/64 via fd77:0:0:{back}::1"),
+            ];
+            self.batch(Some(node), &lines)?;
+        }
+        Ok(())
     }
 
     /// The addresses of both neighbours of the second router, of both families.

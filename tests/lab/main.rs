@@ -27,6 +27,8 @@ mod losses;
 mod material;
 /// Networks of namespaces: built, broken, taken down.
 mod network;
+/// Whether findings name the place where the fault lies.
+mod placing;
 /// System calls that no crate wraps.
 mod platform;
 /// Scenario files, checked before anything is built.
@@ -35,8 +37,12 @@ mod reading;
 mod scenario;
 /// The servers of one node, as a process of their own in its namespace.
 mod serve;
+/// Tables of connections that are full.
+mod tracking;
 /// Running netsonde in a scenario and judging its answer.
 mod trial;
+/// The client's run held against another one.
+mod vantage;
 
 use anyhow::{Context, Result, bail};
 use clap::{Parser, Subcommand};
@@ -119,6 +125,9 @@ enum Other {
     /// Runs the servers of one node (used by the lab itself).
     #[command(hide = true)]
     Serve { services: PathBuf, directory: PathBuf },
+    /// Fills the table of tracked connections of the namespace it is in (used by the lab itself).
+    #[command(hide = true)]
+    Track,
     /// Carries the cables of one network (used by the lab itself).
     #[command(hide = true)]
     Cables { list: String },
@@ -131,6 +140,7 @@ fn main() -> Result<ExitCode> {
         Some(Other::Serve { services, directory }) => {
             return serve::run(&services, &directory).map(|()| ExitCode::SUCCESS);
         }
+        Some(Other::Track) => return tracking::fill().map(|()| ExitCode::SUCCESS),
         Some(Other::Cables { list }) => return cable::run(&list).map(|()| ExitCode::SUCCESS),
         None => {}
     }

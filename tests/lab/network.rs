@@ -1,7 +1,7 @@
 //! A chain of namespaces: client `c`, routers `r1` … `rn`, server `s`.
 //!
 //! Link k, from the left and from 0, is 10.77.k.0/24 and fd77:0:0:k::/64, its left end `.1`, its right end `.2`. The server's own
-//! addresses, 10.99.0.1 and fd99::1, sit on its loopback. No namespace has a link to the machine's own, so no packet can leave.
+//! addresses, 10.99.0.1 and fd99::1, sit on its loopback. A second machine `k` may stand beside a router. No namespace has a link to the machine's own, so no packet can leave.
 
 use super::cable::{Carrier, Impairment};
 use super::scenario::{Family, Fault, Scenario, User};
@@ -16,6 +16,8 @@ use std::time::Duration;
 
 pub(crate) const SERVER_V4: &str = "10.99.0.1";
 pub(crate) const SERVER_V6: &str = "fd99::1";
+/// The node of a control that is another machine than the client.
+pub(crate) const SECOND_MACHINE: &str = "k";
 const PREFIX: &str = "nsl";
 /// In a network that nothing holds up a packet is there and back within a millisecond; a busy machine takes longer.
 const ANSWER_WITHIN: Duration = Duration::from_millis(250);
@@ -58,6 +60,8 @@ pub(crate) struct Network {
     nodes: Vec<String>,
     /// A second router beside one of the chain.
     beside: Option<String>,
+    /// The second machine, where there is one.
+    second_machine: Option<String>,
     servers: Vec<Child>,
     /// What carries the cables, where there are any.
     carrier: Option<Carrier>,
@@ -109,8 +113,17 @@ impl Network {
         let firmware = scenario.firmware.clone();
         let undisturbed = scenario.undisturbed;
         let held_up = scenario.cable.iter().map(Impairment::longest).sum::<Duration>() * 2;
-        let mut network =
-            Self { prefix, firmware, undisturbed, nodes: Vec::new(), beside: None, servers: Vec::new(), carrier: None, held_up };
+        let mut network = Self {
+            prefix,
+            firmware,
+            undisturbed,
+            nodes: Vec::new(),
+            beside: None,
+            second_machine: None,
+            servers: Vec::new(),
+            carrier: None,
+            held_up,
+        };
         for node in &nodes {
             run(Command::new("ip").args(["netns", "add", &network.namespace(node)]))?;
             network.nodes.push(node.clone());
@@ -143,9 +156,15 @@ impl Network {
                 network.share_in_turn(twin)?;
             }
         }
+        if let Some(router) = scenario.control.as_ref().and_then(|control| control.beside.as_ref()) {
+            run(Command::new("ip").args(["netns", "add", &network.namespace(SECOND_MACHINE)]))?;
+            network.second_machine = Some(SECOND_MACHINE.to_owned());
+            network.prepare(SECOND_MACHINE)?;
+            network.add_second_machine(router)?;
+        }
         network.set_cables(&scenario.cable)?;
-        if scenario.everybody_pings {
-            network.sysctl("c", &["net.ipv4.ping_group_range=0 2147483647".to_owned()])?;
+        for node in network.clients().filter(|_| scenario.everybody_pings) {
+            network.sysctl(node, &["net.ipv4.ping_group_range=0 2147483647".to_owned()])?;
         }
         network.refuse_ways_out()?;
         Ok(network)
@@ -170,7 +189,7 @@ impl Network {
 
     /// Proves, before anything is sent, that every interface of every node is a link of this lab.
     fn refuse_ways_out(&self) -> Result<()> {
-        for node in self.nodes.iter().chain(&self.beside) {
+        for node in self.all() {
             let listing = run(Command::new("ip").args(["-n", &self.namespace(node), "-brief", "link"]))?;
             let foreign = listing
                 .lines()
@@ -190,7 +209,7 @@ impl Network {
     /// Writes the client's resolv.conf with the servers given and a search list that is tried first. Routers, which may run a proxy, ask the lab's own.
     pub(crate) fn resolvers(&self, family: Family, of_client: &[String], search: Option<&str>) -> Result<()> {
         let server = if family == Family::V4 { SERVER_V4 } else { SERVER_V6 };
-        for node in self.nodes.iter().filter(|node| *node != "s") {
+        for node in self.nodes.iter().chain(&self.second_machine).filter(|node| *node != "s") {
             let own = [server.to_owned()];
             let servers = if node == "c" { of_client } else { &own };
             let lines: String = servers.iter().map(|server| format!("nameserver {server}\n")).collect();
@@ -215,9 +234,9 @@ impl Network {
     /// dead for up to a second. Each packet is waited for as long as the cables take with it.
     pub(crate) fn settle(&self) -> Result<()> {
         let patience = format!("-W{:.3}", (ANSWER_WITHIN + self.held_up).as_secs_f64());
-        let to_server = [SERVER_V4, SERVER_V6].map(|server| ("c", server.to_owned()));
+        let to_server = self.clients().flat_map(|client| [SERVER_V4, SERVER_V6].map(|server| (client, server.to_owned())));
         let of_twin = self.beside.iter().flat_map(|twin| self.beside_neighbours().into_iter().map(move |to| (twin.as_str(), to)));
-        for (from, to) in to_server.into_iter().chain(of_twin) {
+        for (from, to) in to_server.chain(of_twin) {
             let carried = (0..40).any(|_| {
                 let mut ping = self.command(from, User::Root, "ping");
                 ping.args(["-n", "-c1", &patience, &to]).stdout(Stdio::null()).stderr(Stdio::null());
@@ -250,6 +269,10 @@ impl Network {
         for impairment in &fault.cable {
             self.impair(impairment)?;
         }
+        if fault.tracks_no_more {
+            let own = std::env::current_exe().context("finding the lab's own path")?;
+            run(self.command(&fault.node, User::Root, own).arg("track"))?;
+        }
         self.sysctl(&fault.node, &fault.sysctl)
     }
 
@@ -279,6 +302,16 @@ impl Network {
     /// The chain, from the client to the server.
     pub(crate) fn nodes(&self) -> &[String] {
         &self.nodes
+    }
+
+    /// Every node that there is.
+    fn all(&self) -> impl Iterator<Item = &String> {
+        self.nodes.iter().chain(&self.beside).chain(&self.second_machine)
+    }
+
+    /// The nodes that measure.
+    fn clients(&self) -> impl Iterator<Item = &str> {
+        std::iter::once("c").chain(self.second_machine.as_deref())
     }
 
     /// The second router beside one of the chain.
@@ -380,7 +413,7 @@ impl Drop for Network {
         }
         // The devices of cables go before their namespaces.
         self.carrier = None;
-        for node in self.nodes.iter().chain(&self.beside) {
+        for node in self.all() {
             remove_namespace(&self.namespace(node));
         }
     }

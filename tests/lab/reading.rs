@@ -2,9 +2,11 @@
 //! wrong and what it may be.
 
 use super::certain;
-use super::scenario::{STEAL_PERIOD_MS, Scenario, Service, ServiceKind};
+use super::network::SECOND_MACHINE;
+use super::scenario::{Control, STEAL_PERIOD_MS, Scenario, Service, ServiceKind};
 use anyhow::{Context, Result, bail};
 use netsonde_contract::cause::CAUSES;
+use netsonde_contract::control::DifferenceAbout;
 use netsonde_contract::nearest::nearest;
 use netsonde_contract::observation::CloudProvider;
 use std::collections::BTreeSet;
@@ -95,6 +97,7 @@ fn check(scenario: &Scenario) -> Result<()> {
         bail!("`families` and `users` may not be empty: leave them out to ask over v4 and v6, and as root and nobody");
     }
     nodes(scenario)?;
+    scenario.control.iter().try_for_each(|control| control_is_possible(scenario, control))?;
     scenario.service.iter().try_for_each(service_is_possible)?;
     causes(scenario)
 }
@@ -110,7 +113,7 @@ fn nodes(scenario: &Scenario) -> Result<()> {
     let faults = || scenario.fault.iter().chain(&scenario.oddity);
     faults().try_for_each(|fault| known("fault.node", &fault.node))?;
     let neighbours = |[left, right]: &[String; 2]| {
-        let chain = nodes.iter().filter(|node| !node.ends_with('b'));
+        let chain = nodes.iter().filter(|node| !node.ends_with('b') && *node != SECOND_MACHINE);
         let chain: Vec<&String> = chain.collect();
         chain.windows(2).any(|pair| pair[0] == left && pair[1] == right)
     };
@@ -142,6 +145,28 @@ fn nodes(scenario: &Scenario) -> Result<()> {
     Ok(())
 }
 
+fn control_is_possible(scenario: &Scenario, control: &Control) -> Result<()> {
+    if let Some(router) = control.beside.as_ref().filter(|node| !node.starts_with('r') || !scenario.nodes().contains(node)) {
+        bail!("`control.beside = \"{router}\"`: the second machine stands beside a router, r1 to r{}", scenario.routers);
+    }
+    if scenario.ask.first().is_none_or(|first| first != "run") {
+        bail!("`control`: only a `run` packs a bundle that another one can be held against");
+    }
+    if !control.with_fault && scenario.ask_off.is_some() {
+        bail!("`control` measures before the fault comes, and `ask_off` would have it ask something else: leave one of them out");
+    }
+    let is_known = |name: &String| !matches!(difference(name), None | Some(DifferenceAbout::Other));
+    match control.differs.iter().find(|name| !is_known(name)) {
+        Some(name) => bail!("`control.differs` has {name:?}, which is nothing that two runs are compared by"),
+        None => Ok(()),
+    }
+}
+
+/// What two runs are compared by, as the document names it.
+pub(crate) fn difference(name: &str) -> Option<DifferenceAbout> {
+    serde_json::from_value(name.into()).ok()
+}
+
 fn service_is_possible(service: &Service) -> Result<()> {
     let cloud = CloudProvider::from_name(&service.text);
     match (service.kind, service.port) {
@@ -161,7 +186,8 @@ fn causes(scenario: &Scenario) -> Result<()> {
     let expects = || scenario.expect.iter().chain(&scenario.expect_user);
     let lists = expects().flat_map(|expect| {
         let listed = expect.or.iter().chain(&expect.behind).chain(&expect.never).chain(expect.named.iter().flatten());
-        std::iter::once(&expect.cause).chain(listed)
+        let placed = expect.places.iter().flat_map(|place| &place.causes);
+        std::iter::once(&expect.cause).chain(listed).chain(placed)
     });
     let unknown: BTreeSet<&String> =
         lists.chain(&scenario.notice).chain(&scenario.true_notices).filter(|code| !CAUSES.contains(&code.as_str())).collect();
@@ -225,6 +251,9 @@ mod tests {
             ("[expect]\ncause = \"tcp.filterd\"", &["tcp.filterd", "tcp.filtered"]),
             ("families = []", &["families"]),
             ("ask_off = [\"explain\"]", &["ask_off", "probe"]),
+            ("[control]\nbeside = \"s\"", &["control.beside", "r1 to r3"]),
+            ("ask_off = [\"run\", \"port\"]\n[control]", &["ask_off", "control"]),
+            ("[control]\nbeside = \"r1\"\ndiffers = [\"reech\"]", &["control.differs", "reech"]),
         ] {
             let said = said(lines);
             assert!(words.iter().all(|word| said.contains(word)), "{lines}: {said}");

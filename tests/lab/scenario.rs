@@ -1,4 +1,5 @@
 use super::cable::Impairment;
+use super::network::SECOND_MACHINE;
 use netsonde_tests::certificates::Flaw;
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
@@ -83,6 +84,8 @@ pub(crate) struct Scenario {
     /// Notices that are true of the network and need not be said.
     #[serde(default)]
     pub true_notices: Vec<String>,
+    /// Another run, which the answer is held against, as `netsonde diagnose A --against B` does: what is said then is what is judged.
+    pub control: Option<Control>,
     /// What must be said with the fault on; none for a healthy network, whose oddities are `fault`s that hurt nobody.
     pub expect: Option<Expect>,
     /// A notice that must be said of a healthy network, beside nothing worse.
@@ -107,6 +110,9 @@ pub(crate) struct Expect {
     pub behind: Vec<String>,
     /// The hop at which it lies, where it must be named.
     pub hop: Option<u8>,
+    /// Where causes lie: a place that is named for one of them must be the right one.
+    #[serde(default)]
+    pub places: Vec<Place>,
     /// The least confidence with which it must be named.
     pub least: Option<f64>,
     /// Without follow-ups it must be less certain than this, or not be named at all.
@@ -116,6 +122,18 @@ pub(crate) struct Expect {
     pub never: Vec<String>,
     #[serde(default = "one")]
     pub exit: i32,
+}
+
+/// Where the fault of some causes lies.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct Place {
+    pub causes: Vec<String>,
+    /// Hops of which each is right, where it lies on the way.
+    #[serde(default)]
+    pub hops: Vec<u8>,
+    /// The port that it is about.
+    pub port: Option<u16>,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -148,6 +166,32 @@ impl User {
             Self::Nobody => "nobody",
         }
     }
+}
+
+/// Another run of the same question by the same user over the same family: of a second machine, or of the client at another time.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct Control {
+    /// The router beside which the second machine stands, which is the node `k` for faults; none where the client itself ran before.
+    pub beside: Option<String>,
+    /// It measures with the fault on; else it has measured before the fault came.
+    #[serde(default)]
+    pub with_fault: bool,
+    /// What it does to the first finding.
+    pub effect: Option<Effect>,
+    /// What both runs must be told to see differently with the fault on, by the names that the document has: `reach`, `quic`, `time` …
+    #[serde(default)]
+    pub differs: Vec<String>,
+}
+
+/// What a control does to a finding.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub(crate) enum Effect {
+    Raised,
+    Lowered,
+    Found,
+    Unchanged,
 }
 
 /// A server on a node's addresses, both families: of `s` those of its loopback, of a router all.
@@ -187,6 +231,8 @@ pub(crate) enum ServiceKind {
     Quic,
     /// A mail server with STARTTLS, at port 465 within TLS.
     Mail,
+    /// A PostgreSQL server that makes TLS, up to where a user would be named.
+    Database,
     /// Accepts and says nothing.
     Silence,
     Banner,
@@ -218,7 +264,10 @@ pub(crate) enum ServiceKind {
 impl ServiceKind {
     /// It has a certificate.
     pub(crate) fn has_identity(self) -> bool {
-        matches!(self, Self::Https | Self::NameFilter | Self::SmallHellos | Self::Openssl | Self::Quic | Self::Mail)
+        matches!(
+            self,
+            Self::Https | Self::NameFilter | Self::SmallHellos | Self::Openssl | Self::Quic | Self::Mail | Self::Database
+        )
     }
 }
 
@@ -274,6 +323,9 @@ pub(crate) struct Fault {
     /// Kernel settings, such as `net.ipv4.icmp_ratelimit=1000`.
     #[serde(default)]
     pub sysctl: Vec<String>,
+    /// The table in which the node's kernel tracks connections is full. It tracks any where a rule asks for their state.
+    #[serde(default)]
+    pub tracks_no_more: bool,
 }
 
 impl Scenario {
@@ -285,11 +337,13 @@ impl Scenario {
         }
     }
 
-    /// The network's nodes: the client, the routers from the first, the server, and the second router beside one of them.
+    /// The network's nodes: the client, the routers from the first, the server, the second router beside one of them, and the second machine.
     pub(crate) fn nodes(&self) -> Vec<String> {
         let routers = (1..=self.routers).map(|number| format!("r{number}"));
         let chain = std::iter::once("c".to_owned()).chain(routers).chain(["s".to_owned()]);
-        chain.chain(self.twin.iter().map(|twin| format!("{twin}b"))).collect()
+        let twin = self.twin.iter().map(|twin| format!("{twin}b"));
+        let beside = self.control.iter().filter(|control| control.beside.is_some());
+        chain.chain(twin).chain(beside.map(|_| SECOND_MACHINE.to_owned())).collect()
     }
 }
 

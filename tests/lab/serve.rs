@@ -72,6 +72,10 @@ async fn start(service: &Service, address: IpAddr, directory: &Path) -> Result<S
             let config = servers::server_config(read_identity(&directory.join(format!("{}.pem", service.port)))?)?;
             servers::serve_mail(address, config).await
         }
+        ServiceKind::Database => {
+            let config = servers::server_config(read_identity(&directory.join(format!("{}.pem", service.port)))?)?;
+            servers::serve_database(address, config).await
+        }
         ServiceKind::Silence => servers::serve_silence(address).await,
         ServiceKind::Banner => servers::serve_banner(address, service.text.clone()).await,
         ServiceKind::Unruly => servers::serve_unruly(address).await,

@@ -1,9 +1,12 @@
 use super::material;
 use super::network::{Network, SERVER_V4, SERVER_V6, TRIAL_LIMIT, router};
 use super::now;
+use super::placing::{self, Named};
 use super::platform;
-use super::scenario::{Expect, Family, STEAL_PERIOD_MS, Scenario, Service, ServiceKind, User};
+use super::scenario::{Control, Expect, Family, STEAL_PERIOD_MS, Scenario, Service, ServiceKind, User};
+use super::vantage::{self, Shelf};
 use anyhow::{Context, Result};
+use netsonde_contract::control::ControlRelation;
 use netsonde_contract::document::Document;
 use netsonde_contract::finding::Severity;
 use netsonde_contract::kind::Kind;
@@ -11,6 +14,8 @@ use netsonde_tests::certificates::Pki;
 use netsonde_tests::programs::program;
 use nix::sys::signal::{Signal, kill};
 use std::collections::BTreeMap;
+use std::collections::btree_map::Entry;
+use std::ffi::OsStr;
 use std::fs;
 use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
@@ -50,6 +55,10 @@ pub(crate) struct Trial {
     pub true_notices: Vec<String>,
     /// The notice that must be among the findings.
     notice: Option<String>,
+    /// What the answer was held against.
+    control: Option<Control>,
+    /// What the control showed.
+    other: Option<Document>,
     answer: Result<(Document, i32)>,
     /// The answer to the same question without follow-ups, where that is to be compared.
     alone: Option<Result<(Document, i32)>>,
@@ -92,6 +101,8 @@ impl Bench {
                     expect: scenario.expect.clone(),
                     true_notices: Vec::new(),
                     notice: None,
+                    control: None,
+                    other: None,
                     answer: Err(error),
                     alone: None,
                 });
@@ -108,6 +119,7 @@ impl Bench {
         for oddity in &scenario.oddity {
             network.inject(oddity)?;
         }
+        let mut shelves = BTreeMap::new();
         let ask_off = scenario.ask_off.as_ref().unwrap_or(&scenario.ask);
         let stages = match &scenario.expect {
             Some(_) => [(Stage::Healthy, ask_off), (Stage::Fault, &scenario.ask)],
@@ -135,7 +147,11 @@ impl Bench {
                     if stage != Stage::Healthy {
                         std::thread::sleep(Duration::from_secs(scenario.quiet_s));
                     }
-                    trials.push(self.ask(scenario, &network, stage, ask, *family, *user));
+                    let shelf = match shelves.entry((family.name(), user.name())) {
+                        Entry::Occupied(entry) => entry.into_mut(),
+                        Entry::Vacant(entry) => entry.insert(Shelf::below(self.folder.path())?),
+                    };
+                    trials.push(self.ask(scenario, &network, stage, ask, (*family, *user), shelf));
                 }
             }
         }
@@ -184,20 +200,33 @@ impl Bench {
         format!("{environment}{} {} --trust {}", self.netsonde.display(), arguments.join(" "), root.display())
     }
 
-    fn ask(&self, scenario: &Scenario, network: &Network, stage: Stage, ask: &[String], family: Family, user: User) -> Trial {
-        let began = now();
+    fn ask(
+        &self,
+        scenario: &Scenario,
+        network: &Network,
+        stage: Stage,
+        ask: &[String],
+        (family, user): (Family, User),
+        shelf: &mut Shelf,
+    ) -> Trial {
         let env = scenario.env_off.as_ref().filter(|_| stage == Stage::Healthy).unwrap_or(&scenario.env);
         let ask: Vec<String> = match self.set_of(scenario) {
             Ok(set) => ask.iter().map(|argument| argument.replace("{set}", &set)).collect(),
             Err(error) => vec![format!("{error:#}")],
         };
         let pressure = if stage == Stage::Healthy { Pressure::default() } else { Pressure::of(scenario) };
-        let answer = self.run_netsonde(network, &ask, env, pressure, family, user);
+        let run = Run { node: "c", ask: &ask, env, pressure, family, user, kept: None };
+        let measured = scenario.control.as_ref().map(|control| self.measure_control(control, network, &run, stage, shelf));
+        let began = now();
+        let answer = match measured {
+            Some(measured) => measured.and_then(|()| self.held_against(network, &run, stage, shelf)),
+            None => self.run_netsonde(network, &run),
+        };
         let seconds = began.elapsed().as_secs_f64();
         let expect = (stage == Stage::Fault).then(|| scenario.expectation(user).cloned()).flatten();
         let alone = expect.as_ref().and_then(|expect| expect.alone_below).map(|_| {
             std::thread::sleep(Duration::from_secs(scenario.quiet_s));
-            read(&self.run_netsonde(network, &without_follow_ups(&ask), env, pressure, family, user)?)
+            read(&self.run_netsonde(network, &Run { ask: &without_follow_ups(&ask), ..run })?)
         });
         let notice = scenario.notice.clone().filter(|_| stage != Stage::Healthy);
         let (transcript, answer) = match answer {
@@ -217,9 +246,16 @@ impl Bench {
             expect,
             true_notices,
             notice,
+            control: scenario.control.clone(),
+            other: shelf.control().cloned(),
             answer,
             alone,
         }
+    }
+
+    /// The program under test.
+    pub(crate) fn netsonde(&self) -> &Path {
+        &self.netsonde
     }
 
     /// The file of the scenario's own set; where it has none, no argument names one.
@@ -231,24 +267,17 @@ impl Bench {
         Ok(path.display().to_string())
     }
 
-    fn run_netsonde(
-        &self,
-        network: &Network,
-        ask: &[String],
-        env: &BTreeMap<String, String>,
-        pressure: Pressure,
-        family: Family,
-        user: User,
-    ) -> Result<Output> {
+    pub(crate) fn run_netsonde(&self, network: &Network, run: &Run<'_>) -> Result<Output> {
+        let Run { node, ask, env, pressure, family, user, kept } = *run;
         let state = tempfile::Builder::new().prefix("state-").tempdir_in(self.folder.path()).context("making a state folder")?;
         fs::set_permissions(state.path(), fs::Permissions::from_mode(0o777)).context("opening the state folder")?;
         let mut command = match pressure.descriptors {
             Some(most) => {
-                let mut limited = network.command("c", user, "prlimit");
+                let mut limited = network.command(node, user, "prlimit");
                 limited.arg(format!("--nofile={most}")).arg("--").arg(&self.netsonde);
                 limited
             }
-            None => network.command("c", user, &self.netsonde),
+            None => network.command(node, user, &self.netsonde),
         };
         if pressure.no_connections {
             platform::deny_connections(&mut command)?;
@@ -261,7 +290,8 @@ impl Bench {
         }
         // A single probe keeps and sends nothing.
         if ask.first().is_some_and(|first| first == "run") {
-            command.args(["--no-upload", "--state-dir"]).arg(state.path());
+            command.args(["--no-upload", "--state-dir"]).arg(kept.map_or(state.path(), |kept| &kept.state));
+            command.args(kept.iter().flat_map(|kept| [OsStr::new("--out"), kept.bundle.as_os_str()]));
         }
         if heeds_trust(ask) {
             command.arg("--trust").arg(self.folder.path().join("root.pem"));
@@ -289,6 +319,44 @@ impl Bench {
 fn heeds_trust(ask: &[String]) -> bool {
     let kind = ask.get(1).filter(|_| ask.first().is_some_and(|first| first == "probe")).and_then(|name| Kind::from_name(name));
     kind.is_none_or(|kind| Kind::JUDGING_CERTIFICATES.contains(&kind))
+}
+
+/// One run of netsonde in a network.
+#[derive(Clone, Copy)]
+pub(crate) struct Run<'a> {
+    /// The node that measures.
+    pub node: &'a str,
+    ask: &'a [String],
+    env: &'a BTreeMap<String, String>,
+    pressure: Pressure,
+    family: Family,
+    user: User,
+    /// Where what is left of it is kept; none where that ends with it.
+    kept: Option<&'a Kept>,
+}
+
+impl<'a> Run<'a> {
+    /// The same at this node.
+    pub(crate) fn at(self, node: &'a str) -> Self {
+        Self { node, ..self }
+    }
+
+    /// The same, of which is kept what is left.
+    pub(crate) fn kept(self, kept: &'a Kept) -> Self {
+        Self { kept: Some(kept), ..self }
+    }
+
+    /// The same on a machine that keeps nothing from it.
+    pub(crate) fn unpressed(self) -> Self {
+        Self { pressure: Pressure::default(), ..self }
+    }
+}
+
+/// What is left of a run.
+pub(crate) struct Kept {
+    /// The folder that has the key by which a machine's runs are its own.
+    pub state: PathBuf,
+    pub bundle: PathBuf,
 }
 
 /// What the machine keeps from netsonde.
@@ -392,6 +460,12 @@ impl Trial {
         self.answer.as_ref().ok().map(|(document, _)| document)
     }
 
+    /// What the answer was held against: what that is to it, and what it showed.
+    pub(crate) fn held(&self) -> Option<(ControlRelation, &Document)> {
+        let relation = self.document()?.control.as_ref()?.relation;
+        Some((relation, self.other.as_ref()?))
+    }
+
     /// The causes that are right wherever they stand among the findings; none where nothing is wrong.
     pub(crate) fn right_causes(&self) -> Vec<&str> {
         let Some(expect) = &self.expect else { return Vec::new() };
@@ -427,9 +501,10 @@ impl Trial {
         {
             return Some(format!("no notice of {notice}"));
         }
+        let held = || self.control.as_ref().and_then(|control| vantage::fault(control, document, self.stage));
         let Some(expect) = &self.expect else {
-            return (said != "nothing" || *code != 0)
-                .then(|| format!("nothing is wrong, but netsonde said {said} and ended with {code}"));
+            let wrong = said != "nothing" || *code != 0;
+            return wrong.then(|| format!("nothing is wrong, but netsonde said {said} and ended with {code}")).or_else(held);
         };
         if said != expect.cause && !expect.or.contains(&said) {
             return Some(format!("expected {}", expect.cause));
@@ -443,6 +518,9 @@ impl Trial {
         let first = document.findings.first()?;
         if expect.hop.is_some() && first.place.hop != expect.hop {
             return Some(format!("named hop {:?} instead of {:?}", first.place.hop, expect.hop));
+        }
+        if expect.places.iter().any(|place| placing::named(place, document) == Some(Named::Wrong)) {
+            return Some(format!("named the wrong place: {:?}", first.place));
         }
         if let Some(least) = expect.least.filter(|least| first.confidence < *least) {
             return Some(format!("sure to {} only, instead of {least}", first.confidence));
@@ -465,6 +543,6 @@ impl Trial {
         let wrongly = document.findings.iter().find(|finding| {
             expect.never.contains(&finding.cause) || (finding.severity >= Severity::Degraded && !is_right(&finding.cause))
         });
-        wrongly.map(|finding| format!("also said {}", finding.cause))
+        wrongly.map(|finding| format!("also said {}", finding.cause)).or_else(held)
     }
 }

@@ -1,6 +1,7 @@
 //! Real servers, one kind a file. Each listens at once, so that a returned address is ready to use, and serves until dropped.
 
 mod cloud;
+mod database;
 mod dns;
 mod http;
 mod inspecting;
@@ -13,6 +14,7 @@ mod tls;
 mod unruly;
 
 pub use cloud::{CANARY, Headers, METADATA, METADATA_V6, PLATFORM, answer, cloud_addresses, metadata, serve_cloud};
+pub use database::serve_database;
 pub use dns::serve_dns;
 pub use http::serve_http;
 pub use inspecting::{Seen, serve_inspecting_proxy};

@@ -164,7 +164,18 @@ fn expectation(faults: &[Fault], privileged: bool) -> Option<Expect> {
             named = vec![texts(first.causes(privileged)), causes];
         }
     }
-    Some(Expect { cause, or, named, behind, hop: None, never: Vec::new(), exit: 1, least: None, alone_below: None })
+    Some(Expect {
+        cause,
+        or,
+        named,
+        behind,
+        hop: None,
+        places: Vec::new(),
+        never: Vec::new(),
+        exit: 1,
+        least: None,
+        alone_below: None,
+    })
 }
 
 /// The scenario as its file would be, without what goes without saying.

@@ -181,5 +181,13 @@ pub(super) fn rules(node: String, nft: impl Into<String>) -> Fault {
 
 /// A fault at one node that changes nothing yet.
 pub(super) fn at(node: String) -> Fault {
-    Fault { node, cable: Vec::new(), nft: String::new(), ip: Vec::new(), tc: Vec::new(), sysctl: Vec::new() }
+    Fault {
+        node,
+        cable: Vec::new(),
+        nft: String::new(),
+        ip: Vec::new(),
+        tc: Vec::new(),
+        sysctl: Vec::new(),
+        tracks_no_more: false,
+    }
 }
