@@ -42,8 +42,8 @@ use netsonde_contract::kind::Kind;
 use netsonde_contract::observation::{
     AddressProbe, Capacity, Clock, CloudHint, CloudMetadata, Connect, ConnectAttempt, Counters, Delegation, DnssecChain, Echo,
     Exchange, ExchangePurpose, Fact, FetchedIssuer, Firewall, Handshake, HandshakeVariant, Hop, Interface, Load, Lookup, Machine,
-    Mtu, NameSources, Observation, PlatformAddress, PortSweep, Proxies, Proxy, Purpose, Quic, Reflection, Resolvers, Revocation,
-    Route, Service, Sockets, SystemLoad, TimeOffset, TlsSupport, Trace, ZoneServer,
+    Mtu, NameSources, Neighbours, Observation, PlatformAddress, PortSweep, Proxies, Proxy, Purpose, Quic, Reflection, Resolvers,
+    Revocation, Route, Service, Sockets, SystemLoad, TimeOffset, TlsSupport, Trace, ZoneServer,
 };
 use netsonde_contract::outcome::Outcome;
 use netsonde_contract::target::Target;
@@ -147,6 +147,8 @@ pub(crate) struct Evidence<'a> {
     pub(crate) capacities: Vec<Seen<'a, Capacity>>,
     /// What the kernel counted, before and after the run.
     pub(crate) counters: Vec<Seen<'a, Counters>>,
+    /// Whom the machine knows on its own links.
+    pub(crate) neighbours: Vec<Seen<'a, Neighbours>>,
     /// Own addresses that were asked for on their links.
     pub(crate) address_probes: Vec<Seen<'a, AddressProbe>>,
     /// Connections to the proxy, which say nothing of the way to the target.
@@ -212,6 +214,7 @@ impl<'a> Evidence<'a> {
             sockets: Vec::new(),
             capacities: Vec::new(),
             counters: Vec::new(),
+            neighbours: Vec::new(),
             address_probes: Vec::new(),
             to_proxy: Vec::new(),
             cloud_hints: Vec::new(),
@@ -277,6 +280,7 @@ impl<'a> Evidence<'a> {
             Fact::Proxies(fact) => self.proxies.push(seen!(fact)),
             Fact::Sockets(fact) => self.sockets.push(seen!(fact.as_ref())),
             Fact::Capacity(fact) => self.capacities.push(seen!(fact)),
+            Fact::Neighbours(fact) => self.neighbours.push(seen!(fact)),
             Fact::AddressProbe(fact) => self.address_probes.push(seen!(fact)),
             Fact::CloudHint(fact) => self.cloud_hints.push(seen!(fact)),
             Fact::CloudMetadata(fact) => {
@@ -368,7 +372,6 @@ impl<'a> Evidence<'a> {
             Fact::PortSweep(fact) => self.port_sweeps.push(seen!(fact)),
             // Sums over many addresses: no rule reads a cause from them.
             Fact::Sweep(_) | Fact::Race(_) => {}
-            Fact::Neighbours(_) => {}
             Fact::Unknown(_) => {}
         }
     }

@@ -6,7 +6,7 @@ use crate::wording::named;
 use netsonde_contract::failure::IcmpMeaning;
 use netsonde_contract::finding::{Place, Severity, Who};
 use netsonde_contract::id::ObservationId;
-use netsonde_contract::observation::Lookup;
+use netsonde_contract::observation::{Lookup, Neighbour};
 use std::net::IpAddr;
 
 pub(in crate::rules) const RULE: Rule = Rule {
@@ -17,12 +17,17 @@ pub(in crate::rules) const RULE: Rule = Rule {
 /// The system gave up after it had looked for the gateway's hardware address; the neighbour table itself is not read.
 const CONFIDENCE: f64 = 0.88;
 
+/// Pods and some clouds have such an entry that is right, and anything may be silent behind it.
+const BY_HAND: f64 = 0.6;
+/// How the system calls an entry that was made by hand.
+const PERMANENT: &str = "permanent";
+
 fn evaluate(evidence: &Evidence<'_>) -> Vec<Candidate> {
     let addresses = evidence.addresses();
     if addresses.is_empty() {
         return to_resolver(evidence).into_iter().collect();
     }
-    addresses.into_iter().filter_map(|address| towards(evidence, address)).collect()
+    addresses.into_iter().filter_map(|address| towards(evidence, address).or_else(|| entered_wrong(evidence, address))).collect()
 }
 
 /// The name could not be looked up, because not even the gateway to a name server answers.
@@ -55,6 +60,46 @@ fn to_resolver(evidence: &Evidence<'_>) -> Option<Candidate> {
         .next(
             Who::Network,
             "Look at this machine's gateway: is it switched on, connected to the same network, and is its address right?",
+        );
+    Some(candidate)
+}
+
+/// The gateway's hardware address was entered by hand, and nothing comes back through it: it may be another machine's, or nobody's.
+fn entered_wrong(evidence: &Evidence<'_>, address: IpAddr) -> Option<Candidate> {
+    let route = evidence.route_of(address)?;
+    let gateway = route.gateway.filter(|_| evidence.on_link(address) == Some(false))?;
+    let by_hand = |entry: &&Neighbour| entry.gateway && entry.address == gateway && entry.state == PERMANENT;
+    let (table, entry) = evidence.neighbours.iter().find_map(|table| Some((table, table.fact.entries.iter().find(by_hand)?)))?;
+    // A router that was heard of, on whatever way, is behind this gateway.
+    let hops = evidence.hops.iter().chain(&evidence.hops_elsewhere);
+    let heard_of_router = hops.flat_map(|hop| &hop.fact.probes).any(|probe| probe.reply.is_some());
+    let names = evidence.names();
+    let mut servers = names.iter().flat_map(|view| &view.servers);
+    let heard_of_server =
+        servers.any(|server| !server.answers().is_empty() && evidence.on_link(server.server.ip()) != Some(true));
+    let traced: Vec<&ObservationId> = evidence.traces_of(address).map(|trace| trace.id).collect();
+    let connected = evidence.attempts_elsewhere().iter().any(|attempt| attempt.connected());
+    if traced.is_empty() || heard_of_router || heard_of_server || connected || !evidence.is_silent(address) {
+        return None;
+    }
+    let hardware = entry.hardware_address.as_deref().unwrap_or("none");
+    let sentence = format!(
+        "Nothing comes back through this machine's gateway {gateway}, not even the gateway's own word, and its hardware address ({hardware}) was entered by hand: it may be the wrong one."
+    );
+    let candidate = Candidate::new(Severity::Problem, BY_HAND, sentence)
+        .at(Place { address: Some(gateway), interface: Some(entry.interface.clone()), ..Place::default() })
+        .about(Spot::Address(address))
+        .stopping()
+        .resting_on([table.id, route.id])
+        .resting_on(traced)
+        .rejecting(
+            "path.target_down",
+            "The route leads through a gateway: the target is not on this machine's own network.",
+            [route.id],
+        )
+        .next(
+            Who::Customer,
+            format!("Compare the static entry of {gateway} (`ip neigh show nud permanent`) with the gateway's own hardware address, or delete it (`ip neigh del {gateway} dev {}`) so that the system asks for it.", entry.interface),
         );
     Some(candidate)
 }
@@ -93,9 +138,10 @@ fn towards(evidence: &Evidence<'_>, address: IpAddr) -> Option<Candidate> {
 
 #[cfg(test)]
 mod tests {
-    use crate::scene::{Scene, dns_silent, failure, icmp, icmp_ended, interface, route, system, with_lookup};
+    use crate::scene::{Scene, dns_silent, failure, icmp, icmp_ended, interface, route, silent, system, trace, with_lookup};
     use netsonde_contract::failure::{FailureCode, Step};
     use netsonde_contract::kind::Kind;
+    use netsonde_contract::observation::{Fact, Neighbour, Neighbours};
 
     #[test]
     fn a_name_server_behind_a_gateway_that_nobody_answers_for_is_not_what_is_dead() {
@@ -107,6 +153,31 @@ mod tests {
             });
             let scene = Scene::new("shop.example").check(Kind::Host, [interface(cidr)]);
             scene.check(Kind::Dns, [asked, system("shop.example", &[])]).finds(cause);
+        }
+    }
+
+    /// Silence behind a gateway whose entry has this state, with what a trace heard.
+    fn silent_behind(state: &str, hops: &[&str]) -> Scene {
+        let entry = Neighbour {
+            address: "10.0.0.1".parse().unwrap(),
+            interface: "eth0".into(),
+            state: state.into(),
+            hardware_address: Some("02:00:00:00:00:99".into()),
+            gateway: true,
+        };
+        let table = Fact::Neighbours(Neighbours { entries: vec![entry], total: 1 });
+        Scene::new("shop.example")
+            .check(Kind::Host, [interface("10.0.0.100/24"), route("192.0.2.1", Some("10.0.0.1")), table])
+            .check(Kind::Tcp, [silent("192.0.2.1:443")])
+            .check(Kind::Traceroute, trace("192.0.2.1", hops))
+    }
+
+    #[test]
+    fn silence_behind_an_entry_by_hand_may_be_the_wrong_hardware_address() {
+        let finding = silent_behind("permanent", &["*", "*"]).finds("host.gateway_unresolved");
+        assert!(finding.sentence.contains("02:00:00:00:00:99") && finding.confidence <= 0.6, "{finding:#?}");
+        for (state, hops) in [("reachable", ["*", "*"]), ("permanent", ["10.0.0.1", "*"])] {
+            assert!(!silent_behind(state, &hops).names("host.gateway_unresolved"), "{state} {hops:?}");
         }
     }
 
