@@ -3,7 +3,9 @@
 use super::oddity::Oddity;
 use super::place::{self, Place};
 use super::plot::Set;
-use super::plot::Set::{Dns, Path, Port, Quic, Web};
+use super::plot::Set::{
+    Dns, Latency, Outbound, Path, Port, Private, Quic, Quick, Service, SignIn, Smtp, Sql, Storage, Time, Tls, Vpn, Web,
+};
 use crate::scenario::{Family, Material, ServiceKind};
 use netsonde_tests::certificates::Flaw;
 
@@ -63,6 +65,17 @@ pub(super) struct Fault {
     pub mutual: bool,
 }
 
+/// A connection, whatever it is for.
+const CONNECTIONS: &[Set] = &[Web, Storage, SignIn, Port, Outbound, Private, Service, Smtp, Sql];
+/// The same, and the way itself.
+const ALL_WAYS: &[Set] = &[Web, Storage, SignIn, Port, Outbound, Private, Service, Smtp, Sql, Path, Latency, Quick, Vpn, Time];
+/// Series of pings.
+const SERIES: &[Set] = &[Path, Latency, Vpn];
+/// A certificate is looked at in the first handshake.
+const CERTIFICATES: &[Set] = &[Web, Storage, SignIn, Outbound, Private, Tls];
+/// A name comes before all else.
+const NAMES: &[Set] = &[Web, Storage, SignIn, Port, Outbound, Private, Service, Smtp, Dns];
+
 const NEEDS_ICMP: &[Oddity] = &[Oddity::IcmpFiltered];
 const NEEDS_PINGS: &[Oddity] = &[Oddity::IcmpFiltered, Oddity::PingDropped];
 
@@ -96,16 +109,16 @@ impl Fault {
     }
 
     const fn client(name: &'static str, place: Place, causes: &'static [&'static str]) -> Self {
-        Self::new(name, Stage::Client, &[Web, Port], Breaks::Network(place), causes)
+        Self::new(name, Stage::Client, CONNECTIONS, Breaks::Network(place), causes)
     }
 
     const fn name(label: &'static str, causes: &'static [&'static str]) -> Self {
-        Self { named: Some(true), without: &[], ..Self::new(label, Stage::Name, &[Web], Breaks::Name(label), causes) }
+        Self { named: Some(true), without: &[], ..Self::new(label, Stage::Name, NAMES, Breaks::Name(label), causes) }
     }
 
     /// All of the way; the name server, which is the same machine, must not be asked.
     const fn way(name: &'static str, routers: u8, place: Place, causes: &'static [&'static str]) -> Self {
-        let base = Self::new(name, Stage::Way, &[Web, Port, Path], Breaks::Network(place), causes);
+        let base = Self::new(name, Stage::Way, ALL_WAYS, Breaks::Network(place), causes);
         Self { named: Some(false), routers, ..base }
     }
 
@@ -116,16 +129,28 @@ impl Fault {
     }
 
     const fn connection(name: &'static str, routers: u8, place: Place, causes: &'static [&'static str]) -> Self {
-        Self { routers, ..Self::new(name, Stage::Connection, &[Web, Port], Breaks::Network(place), causes) }
+        Self { routers, ..Self::new(name, Stage::Connection, CONNECTIONS, Breaks::Network(place), causes) }
+    }
+
+    /// A service at a port of its own is none, or not one for this client.
+    const fn service(
+        name: &'static str,
+        kind: ServiceKind,
+        port: u16,
+        text: &'static str,
+        causes: &'static [&'static str],
+    ) -> Self {
+        let breaks = Breaks::Server(port, kind, text, Flaw::None);
+        Self { named: Some(false), alone: true, without: &[], ..Self::new(name, Stage::Page, &[Service], breaks, causes) }
     }
 
     const fn certificate(name: &'static str, flaw: Flaw, causes: &'static [&'static str]) -> Self {
-        let base = Self::new(name, Stage::Secured, &[Web], Breaks::Server(444, ServiceKind::Https, "", flaw), causes);
+        let base = Self::new(name, Stage::Secured, CERTIFICATES, Breaks::Server(444, ServiceKind::Https, "", flaw), causes);
         Self { stops: false, ..base.secured() }
     }
 
     const fn tls(name: &'static str, kind: ServiceKind, text: &'static str, causes: &'static [&'static str]) -> Self {
-        Self::new(name, Stage::Secured, &[Web], Breaks::Server(444, kind, text, Flaw::None), causes).secured()
+        Self::new(name, Stage::Secured, &[Web, Tls], Breaks::Server(444, kind, text, Flaw::None), causes).secured()
     }
 
     const fn page(path: &'static str, causes: &'static [&'static str]) -> Self {
@@ -188,7 +213,7 @@ pub(super) const FAULTS: &[Fault] = &[
         ..Fault::new(
             "the name server is unreachable",
             Stage::Name,
-            &[Web, Dns],
+            NAMES,
             Breaks::Network(place::resolver_dead),
             &["dns.resolver_unreachable"],
         )
@@ -214,7 +239,7 @@ pub(super) const FAULTS: &[Fault] = &[
     Fault::way("two routers send it to each other", 2, place::routing_loop, &["path.routing_loop"]),
     Fault {
         quiet_s: 5,
-        sets: &[Web, Port],
+        sets: &[Web, Port, Outbound, Private, Service, Smtp],
         without: &[Oddity::IcmpFiltered, Oddity::Twin],
         ..Fault::way("nobody has the server's address", 1, place::target_down, &["path.target_down"])
     },
@@ -231,19 +256,20 @@ pub(super) const FAULTS: &[Fault] = &[
         ..Fault::new(
             "large packets vanish",
             Stage::Way,
-            &[Web, Path],
+            &[Web, Path, Vpn],
             Breaks::Network(place::mtu_black_hole),
             &["path.mtu_blackhole"],
         )
     },
     // Connections show it where nobody answers to ping.
-    Fault { without: &[], ..Fault::packets("packets are lost", &[Web, Port, Path], place::loss, &["path.loss"]) },
-    Fault::packets("packets are lost in bursts", &[Path], place::loss_in_bursts, &["path.loss"]),
-    Fault::packets("packets arrive twice", &[Path], place::duplicates, &["path.duplicates"]),
+    Fault { without: &[], ..Fault::packets("packets are lost", &[Web, Port, Path, Latency], place::loss, &["path.loss"]) },
+    Fault::packets("packets are lost in bursts", SERIES, place::loss_in_bursts, &["path.loss"]),
+    Fault::packets("packets arrive twice", SERIES, place::duplicates, &["path.duplicates"]),
+    // Only pings that follow each other fast can overtake.
     Fault::packets("packets overtake each other", &[Path], place::disorder, &["path.reordered"]),
     Fault {
         without: &[Oddity::IcmpFiltered, Oddity::PingDropped, Oddity::Delay],
-        ..Fault::packets("packets wait in a queue", &[Path], place::queue, &["path.congestion"])
+        ..Fault::packets("packets wait in a queue", SERIES, place::queue, &["path.congestion"])
     },
     Fault {
         routers: 3,
@@ -272,6 +298,7 @@ pub(super) const FAULTS: &[Fault] = &[
     Fault::connection("a router rejects the port", 1, place::reject_port, &["path.admin_prohibited"]),
     Fault { without: &[], ..Fault::connection("nothing listens", 0, place::nothing_listens, &["tcp.refused"]) },
     Fault {
+        sets: &[Web, Port],
         without: &[],
         stops: false,
         ..Fault::connection("every second connection is refused", 0, place::every_second, &["tcp.backend_unhealthy"])
@@ -281,7 +308,7 @@ pub(super) const FAULTS: &[Fault] = &[
         ..Fault::new(
             "segments with data are dropped",
             Stage::Connection,
-            &[Web],
+            &[Web, Service, Smtp, Sql],
             Breaks::Network(place::data_dropped),
             &["tcp.data_dropped"],
         )
@@ -300,6 +327,26 @@ pub(super) const FAULTS: &[Fault] = &[
             &["tcp.accept_queue_full"],
         )
     },
+    Fault::service("the service says nothing", ServiceKind::Silence, 2_222, "", &["service.no_greeting"]),
+    Fault::service(
+        "the port is another protocol's",
+        ServiceKind::Banner,
+        2_223,
+        "220 mx.lab ESMTP\r\n",
+        &["service.wrong_protocol"],
+    ),
+    Fault {
+        sets: &[Smtp],
+        ..Fault::service(
+            "the service refuses",
+            ServiceKind::Banner,
+            2_525,
+            "554 not from there\r\n",
+            &["service.refused_by_policy"],
+        )
+    },
+    Fault { sets: &[Time], ..Fault::connection("the time is wrong", 0, place::wrong_time, &["host.clock_skew"]) },
+    Fault { sets: &[Time], without: &[], ..Fault::connection("nobody tells the time", 0, place::no_time, &["udp.refused"]) },
     Fault::certificate("the certificate has expired", Flaw::Expired, &["tls.expired"]),
     Fault::certificate("the certificate is not yet valid", Flaw::NotYetValid, &["tls.not_yet_valid"]),
     Fault::certificate("the certificate is signed by itself", Flaw::SelfSigned, &["tls.self_signed"]),

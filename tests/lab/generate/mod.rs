@@ -19,7 +19,7 @@ mod report;
 pub(crate) use report::report;
 
 use crate::dice::Dice;
-use crate::scenario::{Expect, Scenario, ServiceKind, User};
+use crate::scenario::{Expect, Place, Scenario, ServiceKind, User};
 use faults::{Breaks, FAULTS, Fault, Stage};
 use plot::{Plot, Set};
 
@@ -44,8 +44,11 @@ fn network(seed: u64) -> Scenario {
     let oddities = oddity::draw(&mut plot, &without, &mut dice);
     // What changes the question comes first: the network's faults concern the port that is asked for.
     let of_network = |fault: &&Fault| matches!(fault.breaks, Breaks::Network(_));
+    let privileged = plot.scenario.users == [User::Root];
+    let mut places = Vec::new();
     for fault in faults.iter().filter(|fault| !of_network(fault)).chain(faults.iter().filter(of_network)) {
         put(&mut plot, fault, &mut dice);
+        places.extend(plot.lies.take().map(|place| Place { causes: texts(fault.causes(privileged)), ..place }));
     }
     plot.scenario.name = format!("seed-{seed}");
     let broken = match &faults[..] {
@@ -55,8 +58,7 @@ fn network(seed: u64) -> Scenario {
     let odd: Vec<String> = oddities.iter().map(|oddity| format!("{oddity:?}")).collect();
     let odd = if odd.is_empty() { "nothing".to_owned() } else { odd.join(", ") };
     plot.scenario.about = format!("Drawn from seed {seed}: {broken}; odd: {odd}.");
-    let privileged = plot.scenario.users == [User::Root];
-    plot.scenario.expect = expectation(&faults, privileged);
+    plot.scenario.expect = expectation(&faults, privileged).map(|expect| Expect { places, ..expect });
     plot.finished()
 }
 
@@ -97,12 +99,7 @@ fn rewrites(fault: &Fault) -> bool {
 }
 
 fn draw_plot(faults: &[Fault], dice: &mut Dice) -> Plot {
-    let sets: Vec<Set> = [Set::Web, Set::Port, Set::Path, Set::Dns, Set::Quic]
-        .into_iter()
-        .filter(|set| faults.iter().all(|fault| fault.sets.contains(set)))
-        // A healthy network is asked for what people ask for.
-        .filter(|set| !faults.is_empty() || matches!(set, Set::Web | Set::Port | Set::Path))
-        .collect();
+    let sets: Vec<Set> = Set::ALL.into_iter().filter(|set| faults.iter().all(|fault| fault.sets.contains(set))).collect();
     let set = dice.pick(&sets).copied().unwrap_or(Set::Web);
     let least = faults.iter().map(|fault| fault.routers).max().unwrap_or(0);
     let routers = u8::try_from(dice.whole(least.into(), MOST_ROUTERS)).unwrap_or(least);
@@ -111,10 +108,11 @@ fn draw_plot(faults: &[Fault], dice: &mut Dice) -> Plot {
     let mut plot = Plot::new(set, routers, family, user);
     let (secure, named, pings) = (dice.falls(0.5), dice.falls(0.5), dice.falls(0.5));
     let must_be_named = faults.iter().find_map(|fault| fault.named);
-    let may_be_secure = matches!(set, Set::Web | Set::Quic) && must_be_named != Some(false);
-    plot.secure = faults.iter().find_map(|fault| fault.secure).unwrap_or(secure && may_be_secure);
+    let may_be_secure = set.may_be_secure() && must_be_named != Some(false);
+    let must_be_secure = faults.iter().find_map(|fault| fault.secure).filter(|_| set.may_be_secure());
+    plot.secure = set == Set::Tls || must_be_secure.unwrap_or(secure && may_be_secure);
     // Certificates are for names.
-    plot.named = plot.secure || must_be_named.unwrap_or(named);
+    plot.named = plot.secure || set == Set::Dns || must_be_named.unwrap_or(named);
     plot.with_port = dice.falls(0.5);
     plot.scenario.everybody_pings = pings || faults.iter().any(|fault| fault.pings);
     plot.scenario.quiet_s = faults.iter().map(|fault| fault.quiet_s).max().unwrap_or(0);
@@ -140,14 +138,18 @@ fn put(plot: &mut Plot, fault: &Fault, dice: &mut Dice) {
                 }
             }
             plot.on.port = Some(port);
+            plot.lies = Some(Place { port: Some(port), ..Place::default() });
         }
         Breaks::Network(place) => place(plot, dice),
     }
 }
 
+fn texts(causes: &[&str]) -> Vec<String> {
+    causes.iter().map(|cause| (*cause).to_owned()).collect()
+}
+
 /// What must be said. Of two faults, one that stops everything hides the one behind it; of others both must be named, in any order.
 fn expectation(faults: &[Fault], privileged: bool) -> Option<Expect> {
-    let texts = |causes: &[&str]| -> Vec<String> { causes.iter().map(|cause| (*cause).to_owned()).collect() };
     let (first, second) = (faults.first()?, faults.get(1));
     let mut or = texts(first.causes(privileged));
     let cause = or.remove(0);

@@ -48,9 +48,11 @@ pub(super) fn draw(plot: &mut Plot, without: &[Oddity], dice: &mut Dice) -> Vec<
 fn fits(plot: &Plot, oddity: Oddity) -> bool {
     match oddity {
         Twin => plot.routers() >= 3,
-        Delay | PingDropped => true,
+        Delay => true,
+        // These two ask a host alone by nothing but pings.
+        PingDropped => plot.with_port || !matches!(plot.set, Set::Latency | Set::Vpn),
         // Without a port a filtered path shows nothing at all.
-        IcmpFiltered => plot.routers() >= 1 && !is_narrow(plot) && (plot.set != Set::Path || plot.with_port),
+        IcmpFiltered => plot.routers() >= 1 && !is_narrow(plot) && (!plot.set.is_of_ways() || plot.with_port),
         Hidden | SilentHop | RateLimited | SmallMtu => plot.routers() >= 1,
     }
 }
@@ -71,7 +73,9 @@ fn put(plot: &mut Plot, oddity: Oddity, dice: &mut Dice) {
         }
         SilentHop => {
             let drops = "output icmp type time-exceeded drop\noutput icmpv6 type time-exceeded drop";
-            (&[], rules(plot.node(plot.router(1, dice)), drops))
+            let router = plot.router(1, dice);
+            plot.mute.push(router);
+            (&[], rules(plot.node(router), drops))
         }
         RateLimited => {
             let sysctl = ["net.ipv4.icmp_ratelimit=1000", "net.ipv6.icmp.ratelimit=1000"].map(str::to_owned).to_vec();
@@ -85,7 +89,10 @@ fn put(plot: &mut Plot, oddity: Oddity, dice: &mut Dice) {
                          forward icmpv6 type { echo-request, echo-reply, destination-unreachable, time-exceeded } drop\n\
                          output meta l4proto icmp drop\n\
                          output icmpv6 type { destination-unreachable, time-exceeded } drop";
-            (&["path.icmp_unsupported"], rules(plot.node(plot.router(1, dice)), drops))
+            let router = plot.router(1, dice);
+            // What those behind it say goes no further than to it.
+            plot.mute.extend(router..=plot.routers());
+            (&["path.icmp_unsupported"], rules(plot.node(router), drops))
         }
         PingDropped => {
             let drops = "input icmp type echo-request drop\ninput icmpv6 type echo-request drop";

@@ -3,7 +3,7 @@
 use super::plot::{Plot, at, rules};
 use crate::cable::{Direction, Impairment};
 use crate::dice::Dice;
-use crate::scenario::{Family, Fault, Service, ServiceKind};
+use crate::scenario::{Family, Fault, Place as Where, Service, ServiceKind};
 use netsonde_tests::certificates::Flaw;
 
 /// Puts a fault into a network.
@@ -86,27 +86,33 @@ pub(super) fn reject_target(plot: &mut Plot, dice: &mut Dice) {
 }
 
 fn forward(plot: &mut Plot, router: u8, verdict: &str) {
+    plot.lies_at(&[router]);
     let lines = plot.to_target().map(|target| format!("forward {target} {verdict}")).join("\n");
     plot.fault(rules(plot.node(router), lines));
 }
 
 pub(super) fn server_silent(plot: &mut Plot, _: &mut Dice) {
+    plot.lies_at(&[plot.routers()]);
     let lines = plot.to_target().map(|target| format!("input {target} drop")).join("\n");
     plot.fault(rules("s".into(), lines));
 }
 
 pub(super) fn black_hole(plot: &mut Plot, dice: &mut Dice) {
     let router = plot.router(1, dice);
+    // It does not say that a packet's time is up which it would not send on.
+    plot.lies_at(&[router - 1, router]);
     plot.fault(commands(plot.node(router), &forbids("blackhole")));
 }
 
 pub(super) fn forbidden(plot: &mut Plot, dice: &mut Dice) {
     let router = plot.router(1, dice);
+    plot.lies_at(&[router]);
     plot.fault(commands(plot.node(router), &forbids("prohibit")));
 }
 
 pub(super) fn no_route(plot: &mut Plot, dice: &mut Dice) {
     let router = plot.router(1, dice);
+    plot.lies_at(&[router]);
     plot.fault(commands(plot.node(router), &both(["route del default", "-6 route del default"])));
 }
 
@@ -116,12 +122,14 @@ pub(super) fn routing_loop(plot: &mut Plot, dice: &mut Dice) {
     let fit: Vec<u8> = (2..=plot.routers()).filter(|router| !beside(*router)).collect();
     let router = dice.pick(&fit).copied().unwrap_or(2);
     let back = router - 1;
+    plot.lies_at(&[back, router]);
     let lines = [format!("route replace default via 10.77.{back}.1"), format!("-6 route replace default via fd77:0:0:{back}::1")];
     plot.fault(commands(plot.node(router), &lines));
 }
 
 pub(super) fn target_down(plot: &mut Plot, _: &mut Dice) {
     let last = plot.routers();
+    plot.lies_at(&[last]);
     let lines = both(["route replace 10.99.0.1/32 dev to-s", "-6 route replace fd99::1/128 dev to-s"]);
     plot.fault(commands(plot.node(last), &lines));
     plot.fault(Fault { sysctl: vec!["net.ipv4.conf.all.arp_ignore=1".into()], ..at("s".into()) });
@@ -144,6 +152,7 @@ pub(super) fn mtu_black_hole(plot: &mut Plot, dice: &mut Dice) {
     let fit: Vec<u8> = (1..plot.routers()).filter(|link| !beside(*link)).collect();
     let left = dice.pick(&fit).copied().unwrap_or(1);
     let mtu = dice.whole(1_280, 1_420);
+    plot.lies_at(&[left, left + 1]);
     let says = "output icmp type destination-unreachable icmp code frag-needed drop\noutput icmpv6 type packet-too-big drop";
     for (node, other) in [(left, left + 1), (left + 1, left)] {
         let narrow = format!("link set to-{} mtu {mtu}", plot.node(other));
@@ -154,6 +163,8 @@ pub(super) fn mtu_black_hole(plot: &mut Plot, dice: &mut Dice) {
 /// A cable on the way from then on, with what it does from the beginning.
 fn cable(plot: &mut Plot, dice: &mut Dice, change: impl Fn(&mut Impairment, &mut Dice)) {
     let link = plot.link(0, dice);
+    // The first that is met behind it.
+    plot.lies_at(&[link + 1]);
     let mut impairment = plot.cable(link, dice.whole(1, 1_000));
     impairment.direction = if dice.falls(0.5) { Direction::There } else { Direction::Back };
     change(&mut impairment, dice);
@@ -190,6 +201,7 @@ pub(super) fn bad_member(plot: &mut Plot, dice: &mut Dice) {
     plot.twin = Some(twin);
     plot.scenario.twin = Some(plot.node(twin));
     plot.scenario.in_turn = true;
+    plot.lies_at(&[twin]);
     plot.cable(twin - 2, dice.whole(1, 1_000));
     plot.fault(rules(format!("{}b", plot.node(twin)), "forward meta l4proto tcp drop"));
 }
@@ -200,13 +212,16 @@ pub(super) fn udp_blocked(plot: &mut Plot, dice: &mut Dice) {
     }
     let router = plot.router(1, dice);
     let verdict = if dice.falls(0.5) { "drop" } else { "reject with icmpx type admin-prohibited" };
+    plot.lies_at(&[router]);
     plot.fault(rules(plot.node(router), format!("forward udp dport 443 {verdict}")));
 }
 
 /// At a router or at the server itself.
 pub(super) fn drop_port(plot: &mut Plot, dice: &mut Dice) {
     let router = plot.router(1, dice);
-    let (node, chain) = if router == 0 || dice.falls(0.25) { ("s".into(), "input") } else { (plot.node(router), "forward") };
+    let at_server = router == 0 || dice.falls(0.25);
+    let (node, chain) = if at_server { ("s".into(), "input") } else { (plot.node(router), "forward") };
+    plot.lies_at(&if at_server { vec![plot.routers(), plot.routers() + 1] } else { vec![router] });
     plot.fault(rules(node, format!("{chain} tcp dport {} drop", plot.port())));
 }
 
@@ -220,11 +235,27 @@ pub(super) fn reject_port(plot: &mut Plot, dice: &mut Dice) {
 
 fn reject(plot: &mut Plot, dice: &mut Dice, with: &str) {
     let router = plot.router(1, dice);
+    plot.lies_at(&[router]);
     plot.fault(rules(plot.node(router), format!("forward tcp dport {} reject with {with}", plot.port())));
 }
 
 pub(super) fn nothing_listens(plot: &mut Plot, dice: &mut Dice) {
     plot.on.port = u16::try_from(dice.whole(8_100, 8_200)).ok();
+    plot.lies = Some(Where { port: plot.on.port, ..Where::default() });
+}
+
+/// A time server that is wrong, in the place of the one that is right.
+pub(super) fn wrong_time(plot: &mut Plot, dice: &mut Dice) {
+    let seconds = dice.whole(70, 900);
+    let lines = "divert ip daddr 10.99.0.1 udp dport 123 dnat ip to 10.99.0.1:124\n\
+                 divert ip6 daddr fd99::1 udp dport 123 dnat ip6 to [fd99::1]:124";
+    plot.fault(rules("s".into(), lines));
+    plot.service(ServiceKind::Time, 124, &seconds.to_string());
+}
+
+/// Nobody listens where the time is asked for.
+pub(super) fn no_time(plot: &mut Plot, _: &mut Dice) {
+    plot.fault(rules("s".into(), "input udp dport 123 reject"));
 }
 
 pub(super) fn every_second(plot: &mut Plot, _: &mut Dice) {

@@ -1,16 +1,126 @@
 use crate::cable::Impairment;
 use crate::dice::Dice;
-use crate::scenario::{Family, Fault, Link, Scenario, Service, ServiceKind, User};
+use crate::scenario::{Family, Fault, Link, Place, Scenario, Service, ServiceKind, User};
 use netsonde_tests::certificates::Flaw;
 
 /// The probe set that is run.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Set {
     Web,
-    Port,
-    Path,
-    Dns,
+    Storage,
+    SignIn,
     Quic,
+    Port,
+    Outbound,
+    Private,
+    Tls,
+    Path,
+    Latency,
+    Quick,
+    Vpn,
+    Dns,
+    Service,
+    Smtp,
+    Sql,
+    Time,
+}
+
+/// What a set is asked about.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Asked {
+    /// A web address.
+    Url,
+    /// A host and a port.
+    Endpoint,
+    /// A host, and a port where one is drawn.
+    Host,
+    /// A host alone; the port is the protocol's.
+    HostAlone,
+}
+
+impl Set {
+    pub(super) const ALL: [Self; 17] = [
+        Self::Web,
+        Self::Storage,
+        Self::SignIn,
+        Self::Quic,
+        Self::Port,
+        Self::Outbound,
+        Self::Private,
+        Self::Tls,
+        Self::Path,
+        Self::Latency,
+        Self::Quick,
+        Self::Vpn,
+        Self::Dns,
+        Self::Service,
+        Self::Smtp,
+        Self::Sql,
+        Self::Time,
+    ];
+
+    fn name(self) -> &'static str {
+        match self {
+            Self::Web => "web",
+            Self::Storage => "storage-endpoint",
+            Self::SignIn => "sign-in",
+            Self::Quic => "quic",
+            Self::Port => "port",
+            Self::Outbound => "outbound",
+            Self::Private => "private-endpoint",
+            Self::Tls => "tls",
+            Self::Path => "path",
+            Self::Latency => "latency",
+            Self::Quick => "quick",
+            Self::Vpn => "vpn",
+            Self::Dns => "dns",
+            Self::Service => "service",
+            Self::Smtp => "smtp",
+            Self::Sql => "sql-endpoint",
+            Self::Time => "time",
+        }
+    }
+
+    fn asked(self) -> Asked {
+        match self {
+            Self::Web | Self::Storage | Self::SignIn | Self::Quic => Asked::Url,
+            Self::Port | Self::Outbound | Self::Private | Self::Tls | Self::Sql => Asked::Endpoint,
+            Self::Path | Self::Latency | Self::Quick | Self::Vpn | Self::Service => Asked::Host,
+            Self::Dns | Self::Smtp | Self::Time => Asked::HostAlone,
+        }
+    }
+
+    /// Whether TLS is asked for at once is drawn.
+    pub(super) fn may_be_secure(self) -> bool {
+        self.asked() == Asked::Url || matches!(self, Self::Outbound | Self::Private | Self::Tls)
+    }
+
+    /// A host alone shows nothing where ICMP is filtered, unless a port is asked as well.
+    pub(super) fn is_of_ways(self) -> bool {
+        matches!(self, Self::Path | Self::Latency | Self::Quick | Self::Vpn)
+    }
+
+    /// The port of the protocol, where it is not the web's.
+    fn own_port(self) -> Option<u16> {
+        match self {
+            Self::Service => Some(22),
+            Self::Smtp => Some(587),
+            Self::Sql => Some(5_432),
+            Self::Time => Some(123),
+            _ => None,
+        }
+    }
+
+    /// Shorter than a person would have it: what is drawn shows in fewer packets, too.
+    fn parameters(self, port: u16) -> Vec<String> {
+        match self {
+            Self::Latency => vec!["count=25".into(), "attempts=4".into(), "rounds=3".into()],
+            Self::Service => vec!["protocol=ssh".into()],
+            Self::Smtp => vec![format!("ports={port}")],
+            Self::Sql => vec!["protocol=postgres".into()],
+            _ => Vec::new(),
+        }
+    }
 }
 
 /// What is asked for: the parts of a web address, of which other sets take what they need.
@@ -33,8 +143,12 @@ pub(super) struct Plot {
     pub secure: bool,
     /// The host is asked for by a name, not by its address.
     pub named: bool,
-    /// `path` is run with a port as well.
+    /// A set of ways is run with a port as well.
     pub with_port: bool,
+    /// Routers that answer nothing of their own accord.
+    pub mute: Vec<u8>,
+    /// Where what was put last lies.
+    pub lies: Option<Place>,
     /// The router beside which a second one stands.
     pub twin: Option<u8>,
     pub on: Question,
@@ -45,7 +159,8 @@ impl Plot {
     pub(super) fn new(set: Set, routers: u8, family: Family, user: User) -> Self {
         let question = Question { label: "ok".into(), both_families: false, port: None, path: "/".into() };
         let scenario = Scenario { routers, families: vec![family], users: vec![user], ..Scenario::default() };
-        Self { scenario, set, secure: false, named: false, with_port: false, twin: None, on: question.clone(), off: question }
+        let (on, off) = (question.clone(), question);
+        Self { scenario, set, secure: false, named: false, with_port: false, mute: Vec::new(), lies: None, twin: None, on, off }
     }
 
     pub(super) fn routers(&self) -> u8 {
@@ -114,7 +229,21 @@ impl Plot {
 
     /// The port that is asked for.
     pub(super) fn port(&self) -> u16 {
-        self.on.port.unwrap_or(if self.secure { 443 } else { 80 })
+        self.port_of(&self.on)
+    }
+
+    fn port_of(&self, question: &Question) -> u16 {
+        question.port.or(self.set.own_port()).unwrap_or(if self.secure { 443 } else { 80 })
+    }
+
+    /// The fault lies at these hops: the last that is heard of may be one before, where those between are mute.
+    pub(super) fn lies_at(&mut self, hops: &[u8]) {
+        let mut hops = hops.to_vec();
+        while let Some(hop) = hops.iter().copied().find(|hop| self.mute.contains(hop) && !hops.contains(&(hop - 1))) {
+            hops.push(hop - 1);
+        }
+        hops.sort_unstable();
+        self.lies = Some(Place { hops, ..Place::default() });
     }
 
     /// The server's addresses that are asked for, as nft matches them.
@@ -131,17 +260,21 @@ impl Plot {
         let host = self.host(question);
         let in_url = host.clone().unwrap_or_else(|| "{url}".into());
         let bare = host.unwrap_or_else(|| "{s}".into());
-        let port = question.port.map(|port| format!(":{port}")).unwrap_or_default();
+        let port = self.port_of(question);
         let scheme = if self.secure { "https" } else { "http" };
-        let (set, target) = match self.set {
-            Set::Web => ("web", format!("{scheme}://{in_url}{port}{}", question.path)),
-            Set::Quic => ("quic", format!("{scheme}://{in_url}{port}{}", question.path)),
-            Set::Port => ("port", format!("{in_url}:{}", question.port.unwrap_or(80))),
-            Set::Path if self.with_port => ("path", format!("{in_url}:{}", question.port.unwrap_or(80))),
-            Set::Path => ("path", bare),
-            Set::Dns => ("dns", bare),
+        let target = match self.set.asked() {
+            Asked::Url => {
+                let port = question.port.map(|port| format!(":{port}")).unwrap_or_default();
+                format!("{scheme}://{in_url}{port}{}", question.path)
+            }
+            Asked::Endpoint if self.secure => format!("https://{in_url}:{port}"),
+            Asked::Host if self.with_port || question.port.is_some() => format!("{in_url}:{port}"),
+            Asked::Endpoint => format!("{in_url}:{port}"),
+            Asked::Host | Asked::HostAlone => bare,
         };
-        vec!["run".into(), set.into(), "--target".into(), target]
+        let parameters = self.set.parameters(port).into_iter().flat_map(|parameter| ["--param".to_owned(), parameter]);
+        let ask = ["run".to_owned(), self.set.name().to_owned(), "--target".to_owned(), target];
+        ask.into_iter().chain(parameters).collect()
     }
 
     /// The whole scenario: the questions, and the servers that they need.
@@ -152,16 +285,12 @@ impl Plot {
         if self.named {
             self.service(ServiceKind::Dns, 53, "");
         }
-        if self.secure {
-            self.service(ServiceKind::Https, 443, "");
-        } else if self.set != Set::Dns {
-            self.service(ServiceKind::Http, 80, "");
-        }
-        if self.set == Set::Quic {
-            self.service(ServiceKind::Quic, 443, "");
-        }
+        self.servers();
         let mut names: Vec<String> = [&self.off, &self.on].into_iter().filter_map(|question| self.host(question)).collect();
         names.dedup();
+        if names.is_empty() {
+            names.push("{s}".into());
+        }
         for service in self.scenario.service.iter_mut().filter(|service| service.kind.has_identity() && service.names.is_empty())
         {
             service.names.clone_from(&names);
@@ -171,6 +300,24 @@ impl Plot {
             self.scenario.true_notices.push("host.tunnelled".into());
         }
         self.scenario
+    }
+}
+
+impl Plot {
+    /// What is asked with the fault off.
+    fn servers(&mut self) {
+        match self.set {
+            Set::Dns => {}
+            Set::Service => self.service(ServiceKind::Banner, 22, "SSH-2.0-OpenSSH_9.2p1\r\n"),
+            Set::Smtp => self.service(ServiceKind::Mail, 587, ""),
+            Set::Sql => self.service(ServiceKind::Database, 5_432, ""),
+            Set::Time => self.service(ServiceKind::Time, 123, "0"),
+            _ if self.secure => self.service(ServiceKind::Https, 443, ""),
+            _ => self.service(ServiceKind::Http, 80, ""),
+        }
+        if self.set == Set::Quic {
+            self.service(ServiceKind::Quic, 443, "");
+        }
     }
 }
 

@@ -1,4 +1,6 @@
 use super::calibration::{buckets, criteria, interval, is_right};
+use crate::placing::{self, Named};
+use crate::scenario::Place;
 use crate::trial::{Stage, Trial};
 use crate::{print_confusion, print_times};
 use netsonde_contract::finding::{Severity, State};
@@ -89,6 +91,9 @@ pub(crate) fn report(trials: &[Trial], abouts: &BTreeMap<String, String>, seed: 
             println!("    {}", abouts.get(&trial.scenario).map_or("", String::as_str));
         }
         print_wrong(trial);
+        for (place, _) in named_places(trial).filter(|(_, named)| *named == Named::Wrong) {
+            println!("    not there: it is {}", told(place));
+        }
         if show && !verdict.is_well() {
             println!("{}", trial.transcript);
         }
@@ -131,6 +136,29 @@ fn print_wrong(trial: &Trial) {
     }
 }
 
+/// Where it should have been.
+fn told(place: &Place) -> String {
+    match place.port {
+        Some(port) => format!("port {port}"),
+        None => format!("hop {}", place.hops.iter().map(ToString::to_string).collect::<Vec<_>>().join(" or ")),
+    }
+}
+
+/// Of the faults whose cause was found, and that lie at a place: whether it was named.
+fn print_places(trials: &[Trial]) {
+    let places = trials.iter().filter(|trial| trial.stage == Stage::Fault).flat_map(named_places);
+    let named: Vec<Named> = places.map(|(_, named)| named).collect();
+    let count = |wanted: Named| named.iter().filter(|named| **named == wanted).count();
+    let (right, wrong) = (count(Named::Right), count(Named::Wrong));
+    println!("place named right {right} of {}, and {} where none is named", right + wrong, count(Named::Not));
+}
+
+/// The places that a trial's faults have, and what was said of each.
+fn named_places(trial: &Trial) -> impl Iterator<Item = (&Place, Named)> {
+    let places = trial.expect.iter().flat_map(|expect| &expect.places);
+    places.filter_map(|place| Some((place, placing::named(place, trial.document()?)?)))
+}
+
 fn print_totals(trials: &[Trial], seed: u64) {
     let count = |stage: fn(Stage) -> bool| {
         let mut counts: BTreeMap<Verdict, usize> = BTreeMap::new();
@@ -145,4 +173,5 @@ fn print_totals(trials: &[Trial], seed: u64) {
     println!("\n{} networks from seed {seed}; one again: cargo lab --generate 1 --seed SEED --show", networks.len());
     println!("with a fault     {}", count(|stage| stage == Stage::Fault));
     println!("without a fault  {}", count(|stage| stage != Stage::Fault));
+    print_places(trials);
 }
