@@ -2,6 +2,7 @@
 
 use crate::others_hands;
 use crate::stop::Stop;
+use netsonde_contract::nearest::nearest;
 use netsonde_contract::policy::{LocalTime, MAX_BYTES, Policy};
 use std::fs::File;
 use std::io::{self, Read};
@@ -56,6 +57,23 @@ fn read(path: &Path) -> io::Result<String> {
     // One byte more than may be: the parser tells that it is too long.
     file.take(MAX_BYTES as u64 + 1).read_to_string(&mut text)?;
     Ok(text)
+}
+
+/// # Errors
+/// Where this machine does not know the policy's time zone, so that nothing runs within its hours.
+pub(crate) fn check_zone(policy: &Policy, path: &Path) -> Result<(), Stop> {
+    let Some(name) = policy.zone.as_deref().filter(|name| jiff::tz::TimeZone::get(name).is_err()) else { return Ok(()) };
+    let line = policy.line("orders.zone").map_or_else(String::new, |line| format!(", line {line}"));
+    let known: Vec<String> = jiff::tz::db().available().map(|zone| zone.to_string()).collect();
+    let next = match nearest(name, known.iter().map(String::as_str)) {
+        Some(meant) => format!("did you mean {meant}?"),
+        None => "write an IANA name, such as Europe/Berlin, or leave the line out for this machine's own zone".to_owned(),
+    };
+    Err(Stop::usage(format!(
+        "{}{line}: the time zone `{name}` is not known here, so that no order runs in its hours",
+        path.display()
+    ))
+    .next(next))
 }
 
 /// The time on the clock of the policy's zone; nothing where that zone is unknown here.
@@ -144,5 +162,10 @@ mod tests {
         let zone = |name: &str| Policy::parse("policy.toml", &format!("[orders]\nzone = \"{name}\"\n")).unwrap();
         assert_eq!(local_time(&zone("UTC"), now), Some(LocalTime { day: 4, minute: 23 * 60 + 30 }));
         assert_eq!(local_time(&zone("Nowhere/Land"), now), None);
+        let path = Path::new("policy.toml");
+        assert!(check_zone(&zone("UTC"), path).is_ok() && check_zone(&Policy::absent(), path).is_ok());
+        let stop = check_zone(&zone("Europe/Berlim"), path).unwrap_err();
+        assert!(stop.message.starts_with("policy.toml, line 2: the time zone `Europe/Berlim`"), "{stop:?}");
+        assert_eq!(stop.next.as_deref(), Some("did you mean Europe/Berlin?"));
     }
 }

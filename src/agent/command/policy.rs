@@ -97,6 +97,7 @@ fn init(path: &Path) -> Result<u8, Stop> {
 
 fn check(path: &Path) -> Result<u8, Stop> {
     let policy = policy_file::load(path)?;
+    policy_file::check_zone(&policy, path)?;
     terminal::output(&describe(path, &policy))?;
     Ok(exit::AS_EXPECTED)
 }
