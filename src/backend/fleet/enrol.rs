@@ -173,7 +173,10 @@ async fn reintroduced(
     let Some(known) = known else {
         let link = link::make(&app.receipt_key, introduction.agent().as_str(), now)?;
         let labels = former.labels.clone();
-        let row = AgentRow { labels, enrolled: former.enrolled, ..row_of(introduce, &introduction, now, &link) };
+        let mut introduced = row_of(introduce, &introduction, now, &link);
+        // A change of keys says nothing of the name.
+        let host_name = introduced.host_name.take().or_else(|| former.host_name.clone());
+        let row = AgentRow { labels, host_name, enrolled: former.enrolled, ..introduced };
         // The link goes on from the former one: who shows an old one here is a copy just the same.
         check_link(app, &former, &introduce.check_in, &link, now).await?;
         if !app.store.introduce(&row, &former.id, now).await? {

@@ -6,7 +6,7 @@ use netsonde_contract::api::fleet::{
 };
 use netsonde_contract::api::protocol::Protocol;
 use netsonde_contract::api::{ProblemCode, path};
-use netsonde_contract::enrolment::CodeProof;
+use netsonde_contract::enrolment::{CodeProof, Introduction};
 use reqwest::Method;
 use std::time::Duration;
 
@@ -155,7 +155,9 @@ async fn a_new_transport_key_and_a_new_bundle_key_are_introduced_by_the_former()
     let server = Server::start().await;
     let [machine] = server.enrolled([1]).await;
     let mut next = Machine { transport: key(50), ..machine.clone() };
-    let answer = next.introduce(&server, path::OWN_AGENT, next.introduction(2, None).sign(&next.bundle)).await;
+    // As agents do it, who say their host's name when they enrol.
+    let nameless = |introduction: Introduction| Introduction { host_name: None, ..introduction };
+    let answer = next.introduce(&server, path::OWN_AGENT, nameless(next.introduction(2, None)).sign(&next.bundle)).await;
     assert_eq!(answer.status(), 201);
     next.link = Some(answer.json::<Introduced>().await.unwrap().link);
     assert_eq!(next.get(&server, "/v1/work?root=1&list=1").send().await.unwrap().status(), 200);
@@ -163,7 +165,7 @@ async fn a_new_transport_key_and_a_new_bundle_key_are_introduced_by_the_former()
     assert_eq!(problem(refused).await.known_code(), Some(ProblemCode::AgentUnknown), "the former key signs nothing any more");
 
     let replaced = Machine { bundle: key(51), transport: key(52), ..next.clone() };
-    let introduction = netsonde_contract::enrolment::Introduction { replaces: Some(next.id()), ..replaced.introduction(3, None) };
+    let introduction = Introduction { replaces: Some(next.id()), ..nameless(replaced.introduction(3, None)) };
     let unsigned = introduction.sign(&replaced.bundle);
     let refused = problem(replaced.introduce(&server, path::OWN_AGENT, unsigned.clone()).await).await;
     assert_eq!(refused.known_code(), Some(ProblemCode::MalformedRequest), "the former key did not sign it");
@@ -173,8 +175,9 @@ async fn a_new_transport_key_and_a_new_bundle_key_are_introduced_by_the_former()
     assert_eq!(replaced.introduce(&server, path::OWN_AGENT, envelope.clone()).await.status(), 201);
     assert_eq!(replaced.introduce(&server, path::OWN_AGENT, envelope).await.status(), 201, "the answer may have been lost");
     assert_eq!(replaced.get(&server, "/v1/work?root=1&list=1").send().await.unwrap().status(), 200);
-    let listed: Vec<_> = server.agents().await.into_iter().map(|agent| (agent.id, agent.labels)).collect();
-    assert_eq!(listed, [(replaced.id(), Labels::from([("site".to_owned(), "oslo".to_owned())]))]);
+    let listed: Vec<_> = server.agents().await.into_iter().map(|agent| (agent.id, agent.labels, agent.host_name)).collect();
+    let labels = Labels::from([("site".to_owned(), "oslo".to_owned())]);
+    assert_eq!(listed, [(replaced.id(), labels, Some("vm<b>1</b>".to_owned()))]);
 }
 
 #[tokio::test]
