@@ -228,6 +228,21 @@ async fn what_nobody_took_expires(store: &dyn Store) {
     store.sweep_fleet(time(20)).await.unwrap();
     let states = store.order_states(&order_id(5)).await.unwrap();
     assert_eq!(states, [("expired", 2), ("running", 1)].map(|(name, count)| (name.to_owned(), count)).into());
+    // Two had taken it in time, and could not say so: what they say and send counts all the same.
+    assert!(matches!(store.accept(&bundle(95, 5, 1), None).await.unwrap(), Accepted::Stored(_)));
+    let told = |state: State, code: Option<&str>| {
+        let report = StateReport { state, code: code.map(str::to_owned), detail: None, bundle: None };
+        Note::State { order: order_id(5), agent: agent_id(3), report, at: time(21) }
+    };
+    assert_eq!(store.note(&[told(State::Accepted, None)]).await.unwrap().0, [Noted::Kept]);
+    let states = store.order_states(&order_id(5)).await.unwrap();
+    assert_eq!(states, [("accepted", 1), ("running", 1), ("uploaded", 1)].map(|(name, count)| (name.to_owned(), count)).into());
+    assert_eq!(store.note(&[told(State::Expired, Some("expired"))]).await.unwrap().0, [Noted::Kept]);
+    assert_eq!(
+        store.note(&[told(State::Cancelled, Some("cancelled"))]).await.unwrap().0,
+        [Noted::Old],
+        "its own word is the last"
+    );
     assert_eq!(store.note(&[nonce("one")]).await.unwrap().0, [Noted::Old], "it is not forgotten yet");
 }
 

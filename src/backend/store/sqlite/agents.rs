@@ -120,7 +120,7 @@ pub(super) async fn introduce(store: &Sqlite, agent: &AgentRow, former: &AgentId
 async fn hand_over(connection: &mut SqliteConnection, former: &AgentId, next: &AgentId) -> sqlx::Result<()> {
     let moved: Vec<String> = sqlx::query_scalar(
         "UPDATE OR IGNORE deliveries SET agent_id = ?2 WHERE agent_id = ?1
-         AND (state IN ('queued', 'delivered', 'asked', 'accepted', 'running') OR state = 'cancelled' AND code IS NULL OR code = ?3)
+         AND (state IN ('queued', 'delivered', 'asked', 'accepted', 'running') OR state IN ('cancelled', 'expired') AND code IS NULL OR code = ?3)
          RETURNING order_id",
     )
     .bind(former.as_str())

@@ -105,8 +105,10 @@ async fn fill_delivery(
 ) -> sqlx::Result<bool> {
     let filled = sqlx::query(
         "UPDATE deliveries SET bundle_id = ?3,
-             changed = CASE WHEN state IN ('queued', 'delivered', 'asked', 'accepted', 'running') OR code = ?5 THEN ?4 ELSE changed END,
-             state = CASE WHEN state IN ('queued', 'delivered', 'asked', 'accepted', 'running') OR code = ?5 THEN 'uploaded' ELSE state END,
+             changed = CASE WHEN state IN ('queued', 'delivered', 'asked', 'accepted', 'running') OR code = ?5
+                 OR state = 'expired' AND code IS NULL THEN ?4 ELSE changed END,
+             state = CASE WHEN state IN ('queued', 'delivered', 'asked', 'accepted', 'running') OR code = ?5
+                 OR state = 'expired' AND code IS NULL THEN 'uploaded' ELSE state END,
              detail = CASE WHEN code = ?5 THEN NULL ELSE detail END,
              code = CASE WHEN code = ?5 THEN NULL ELSE code END
          WHERE order_id = ?1 AND agent_id = ?2 AND bundle_id IS NULL",
@@ -115,7 +117,7 @@ async fn fill_delivery(
     .bind(agent.as_str())
     .bind(bundle.id.as_str())
     .bind(bundle.received.as_microsecond())
-    // Only the backend has said so, and was wrong.
+    // Only the backend has said so, and was wrong; as where it expired without a code, which the agent's word has.
     .bind(AGENT_SILENT)
     .execute(&mut *connection)
     .await?;

@@ -285,7 +285,8 @@ pub(super) async fn cancel(store: &Sqlite, id: &OrderId, actor: &str, now: Times
     sqlx::query("UPDATE orders SET cancelled = 1 WHERE id = ?").bind(id.as_str()).execute(&mut *transaction).await?;
     let told: Vec<String> = sqlx::query_scalar(
         "UPDATE deliveries SET cancel_sequence = ?2
-         WHERE order_id = ?1 AND sequence IS NOT NULL AND state IN ('queued', 'delivered', 'asked', 'accepted', 'running') RETURNING agent_id",
+         WHERE order_id = ?1 AND sequence IS NOT NULL
+             AND (state IN ('queued', 'delivered', 'asked', 'accepted', 'running') OR state = 'expired' AND code IS NULL) RETURNING agent_id",
     )
     .bind(id.as_str())
     .bind(number)
@@ -306,7 +307,7 @@ pub(super) async fn cancel(store: &Sqlite, id: &OrderId, actor: &str, now: Times
     Ok(Some(told.into_iter().map(AgentId::new).collect()))
 }
 
-/// Ends the orders whose time has passed: what nobody took. What was taken may go on, cancelled or not.
+/// Ends the orders whose time has passed: what nobody is known to have taken, until its agent says otherwise. What was taken may go on, cancelled or not.
 pub(super) async fn sweep(connection: &mut SqliteConnection, now: Timestamp) -> sqlx::Result<()> {
     let over: Vec<String> = sqlx::query_scalar("UPDATE orders SET over = 1 WHERE NOT over AND expires <= ? RETURNING id")
         .bind(now.as_microsecond())
@@ -321,7 +322,7 @@ pub(super) async fn sweep(connection: &mut SqliteConnection, now: Timestamp) -> 
         .execute(&mut *connection)
         .await?
         .rows_affected();
-        let detail = format!("{expired} agents had not taken it");
+        let detail = format!("{expired} agents had not said that they took it");
         let about = About::One(&order);
         let deed = Deed { actor: "backend", action: "order.expired", subject: &order, detail: &detail, about };
         audit::append(connection, now, deed).await?;

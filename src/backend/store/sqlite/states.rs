@@ -19,12 +19,12 @@ pub(super) struct Told<'a> {
     pub(super) at: Timestamp,
 }
 
-/// `CROSS JOIN` tells SQLite to begin with what was told.
+/// `CROSS JOIN` tells SQLite to begin with what was told. What expired by the backend's own word alone, without a code, is still to be heard of.
 const BEFORE: &str = "
-    SELECT told.key AS place, state FROM json_each(?1) AS told
+    SELECT told.key AS place, CASE WHEN state = 'expired' AND code IS NULL THEN 'queued' ELSE state END AS state FROM json_each(?1) AS told
     CROSS JOIN deliveries ON order_id = told.value ->> 0 AND agent_id = told.value ->> 1";
 const CHANGE: &str = "
-    UPDATE deliveries SET state = told.value ->> 2, changed = told.value ->> 3, code = told.value ->> 4, detail = told.value ->> 5
+    UPDATE deliveries SET state = told.value ->> 2, changed = CASE WHEN state = told.value ->> 2 THEN changed ELSE told.value ->> 3 END, code = told.value ->> 4, detail = told.value ->> 5
     FROM json_each(?1) AS told WHERE order_id = told.value ->> 0 AND agent_id = told.value ->> 1";
 
 /// Keeps reports in their order, one after the other for each delivery, and says of each what became of it. Who has new work by it is added to
@@ -46,6 +46,11 @@ pub(super) async fn keep(
     for one in told {
         noted[one.place] = match states.get_mut(&(one.order, one.agent)) {
             None => Noted::Unknown,
+            // The same state in other words: why it does not go on, or that it does again.
+            Some(state) if *state == one.report.state && !state.is_final() && one.report.code.is_some() => {
+                changes.insert((one.order, one.agent), one);
+                Noted::Kept
+            }
             Some(state) if !state.may_become(one.report.state) => Noted::Old,
             Some(state) => {
                 *state = one.report.state;

@@ -26,15 +26,16 @@ const ORDERS: &str = "
         CROSS JOIN orders ON orders.id = order_id
         WHERE state IN ('queued', 'delivered') AND NOT cancelled AND expires > ?2
     ) WHERE nth <= ?3 ORDER BY place, sequence";
-/// Told until the agent itself has said how the order ended: a delivery that the backend has cancelled has no code, and its agent may have taken the
-/// order a moment before.
+/// Told until the agent itself has said how the order ended: a delivery that the backend has cancelled, or let expire, has no code, and its agent may
+/// have taken the order a moment before.
 const CANCELLED: &str = "
     SELECT place, id, cancel_sequence FROM (
         SELECT asked.key AS place, orders.id, cancel_sequence,
             row_number() OVER (PARTITION BY asked.key ORDER BY cancel_sequence) AS nth
         FROM json_each(?1) AS asked CROSS JOIN deliveries ON agent_id = asked.value ->> 0 AND cancel_sequence > asked.value ->> 1
         CROSS JOIN orders ON orders.id = order_id
-        WHERE expires > ?2 AND (state IN ('queued', 'delivered', 'asked', 'accepted', 'running') OR state = 'cancelled' AND code IS NULL)
+        WHERE expires > ?2 AND (state IN ('queued', 'delivered', 'asked', 'accepted', 'running')
+            OR state IN ('cancelled', 'expired') AND code IS NULL)
     ) WHERE nth <= ?3 ORDER BY place, cancel_sequence";
 const ENVELOPES: &str =
     "SELECT orders.id AS id, envelope FROM json_each(?1) AS asked CROSS JOIN orders ON orders.id = asked.value";
