@@ -31,6 +31,8 @@ pub(crate) struct Kept {
     pub(crate) labels: Option<Labels>,
     /// What becomes of every order at every agent.
     pub(crate) fate: Option<(DeliveryState, &'static str)>,
+    /// It takes no order now.
+    pub(crate) refuses: bool,
 }
 
 pub(crate) type Shared = Arc<Mutex<Kept>>;
@@ -114,6 +116,11 @@ fn route(kept: &mut Kept, method: &Method, path: &str, body: &[u8]) -> Response<
         ("GET", ["cases", CASE]) => json(&case()),
         ("GET", ["drafts"]) => json(&kept.drafts),
         ("GET", ["drafts", id]) => kept.drafts.iter().find(|draft| draft.id == *id).map_or_else(missing, json),
+        ("POST", ["orders"]) if kept.refuses => {
+            let mut response = json(&Problem::new(ProblemCode::StorageFull, "The server's disk is full."));
+            *response.status_mut() = StatusCode::INSUFFICIENT_STORAGE;
+            response
+        }
         ("POST", ["orders"]) => {
             let submitted: SubmitOrder = serde_json::from_slice(body).unwrap();
             let detail = detail(kept, &submitted);

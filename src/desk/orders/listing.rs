@@ -4,7 +4,7 @@ use crate::backend::Backend;
 use crate::stop::Stop;
 use crate::terminal::harmless;
 use crate::{table, terminal};
-use netsonde_contract::api::fleet::{Delivery, OrderDetail, OrderSummary};
+use netsonde_contract::api::fleet::{Delivery, DeliveryState, OrderDetail, OrderSummary};
 use netsonde_contract::api::path;
 use netsonde_contract::id::OrderId;
 use reqwest::Method;
@@ -67,11 +67,14 @@ fn row(order: &OrderSummary) -> Vec<String> {
     ]
 }
 
-/// Such as `3 uploaded, 1 refused`.
+/// Such as `3 uploaded, 1 refused`. That an order was cancelled is said where its agents' states do not say it.
 pub(crate) fn states(order: &OrderSummary) -> String {
     let mut words: Vec<String> = order.states.iter().map(|(state, count)| format!("{count} {}", harmless(state))).collect();
-    if order.cancelled {
-        words.push("cancelled".to_owned());
+    let is_open = |state: &String| DeliveryState::from_name(state).is_some_and(|state| !state.is_final());
+    if order.cancelled && order.states.keys().any(is_open) {
+        words.push("being cancelled".to_owned());
+    } else if order.cancelled && !order.states.contains_key(DeliveryState::Cancelled.name()) {
+        words.push("cancelled too late".to_owned());
     }
     if order.stopped {
         words.push("stopped: too many of a wave failed".to_owned());
@@ -129,4 +132,34 @@ async fn cancel(backend: &Backend, id: &str) -> Result<(), Stop> {
     let id = find(backend, id).await?;
     backend.tell("cancelling the order", Method::POST, &path::order_cancel(&id), &serde_json::json!({})).await?;
     terminal::output(&format!("Order {id} is cancelled: no agent begins it any more, and those that run it are told to stop.\n"))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use jiff::Timestamp;
+    use netsonde_contract::id::CaseId;
+
+    #[test]
+    fn that_an_order_was_cancelled_is_said_once() {
+        let words = |states: &[(&str, u32)], cancelled: bool| {
+            super::states(&OrderSummary {
+                id: OrderId::from_bytes([1; 16]),
+                case: CaseId::new("4711"),
+                set: String::new(),
+                targets: Vec::new(),
+                requester: String::new(),
+                submitted: Timestamp::UNIX_EPOCH,
+                expires: Timestamp::UNIX_EPOCH,
+                cancelled,
+                stopped: false,
+                states: states.iter().map(|(state, count)| ((*state).to_owned(), *count)).collect(),
+            })
+        };
+        assert_eq!(words(&[("cancelled", 1)], true), "1 cancelled");
+        assert_eq!(words(&[("cancelled", 1), ("running", 2)], true), "1 cancelled, 2 running, being cancelled");
+        assert_eq!(words(&[("uploaded", 2)], true), "2 uploaded, cancelled too late");
+        assert_eq!(words(&[("cancelled", 1), ("uploaded", 2)], true), "1 cancelled, 2 uploaded");
+        assert_eq!(words(&[("running", 2)], false), "2 running");
+    }
 }

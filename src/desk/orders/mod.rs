@@ -21,7 +21,7 @@ mod wish;
 pub(crate) use describe::describe;
 pub(crate) use listing::{orders, states};
 pub(crate) use prepare::{Prepared, prepare};
-pub(crate) use signed::{Outcome, finish};
+pub(crate) use signed::{Outcome, sign_prepared, submit};
 pub(crate) use wish::{Wish, known_set};
 
 use crate::arguments::{Format, SignWish, TriggerWish};
@@ -91,7 +91,7 @@ fn from_file(file: &Path, own: &Organisation) -> Result<Prepared, Stop> {
 async fn carry_on(
     backend: &Backend,
     own: &Organisation,
-    prepared: Prepared,
+    mut prepared: Prepared,
     signer: &Signer,
     (how, file): (&SignWish, Option<&Path>),
     format: Format,
@@ -103,7 +103,7 @@ async fn carry_on(
         return Err(Stop::failed("nothing was signed").next("change what you asked for"));
     }
     let id = prepared.order.id.clone();
-    match finish(backend, own, prepared, signer, output.as_deref()).await? {
+    match sign_prepared(own, &mut prepared, signer, output.as_deref())? {
         Outcome::Kept { file, signed, needed } => {
             let file = file.display();
             terminal::output(&format!("{file}\n"))?;
@@ -116,10 +116,13 @@ async fn carry_on(
         Outcome::Written { file } => {
             terminal::output(&format!("The signed order is in {}; nothing was submitted.\n", file.display()))
         }
-        Outcome::Submitted if how.no_follow => terminal::output(&format!(
-            "Order {id} is submitted. See what becomes of it: netsonde-desk orders show {id} --follow\n"
-        )),
-        Outcome::Submitted => {
+        Outcome::Ready(order) => {
+            submit(backend, &id, &order).await?;
+            if how.no_follow {
+                return terminal::output(&format!(
+                    "Order {id} is submitted. See what becomes of it: netsonde-desk orders show {id} --follow\n"
+                ));
+            }
             terminal::say(&format!("Order {id} is submitted. To end it: netsonde-desk orders cancel {id}"));
             follow::follow(backend, &id, format).await
         }

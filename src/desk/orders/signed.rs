@@ -8,36 +8,36 @@ use crate::stop::Stop;
 use crate::{clock, table};
 use netsonde_contract::api::fleet::{OrderSummary, SubmitOrder};
 use netsonde_contract::api::path;
+use netsonde_contract::id::OrderId;
 use netsonde_contract::order::{MAX_BYTES, MEDIA_TYPE};
 use netsonde_contract::trust::Role;
 use std::path::{Path, PathBuf};
 
-/// What became of a signed order.
+/// What became of an order, or what is to.
 #[derive(Debug)]
 pub(crate) enum Outcome {
-    Submitted,
+    /// Enough engineers have signed: [`submit`] hands it in, and again where that failed.
+    Ready(Box<SubmitOrder>),
     /// More engineers must sign.
-    Kept {
-        file: PathBuf,
-        signed: usize,
-        needed: usize,
-    },
+    Kept { file: PathBuf, signed: usize, needed: usize },
     /// Somebody wanted the file only.
-    Written {
-        file: PathBuf,
-    },
+    Written { file: PathBuf },
 }
 
-/// Signs, and submits once enough engineers have signed; else the order goes to a file. The draft that it came from is over either way: the
-/// backend forgets it with the order, or in time.
-pub(crate) async fn finish(
-    backend: &Backend,
+/// Signs; where more engineers must, the order goes to a file. The draft that it came from is over either way: the backend forgets it with the order,
+/// or in time. What could not be signed is as it was.
+pub(crate) fn sign_prepared(
     own: &Organisation,
-    mut prepared: Prepared,
+    prepared: &mut Prepared,
     signer: &Signer,
     output: Option<&Path>,
 ) -> Result<Outcome, Stop> {
-    refuse_twice(&prepared, signer)?;
+    refuse_twice(prepared, signer)?;
+    let before = prepared.envelope.clone();
+    sign_once(own, prepared, signer, output).inspect_err(|_| prepared.envelope = before)
+}
+
+fn sign_once(own: &Organisation, prepared: &mut Prepared, signer: &Signer, output: Option<&Path>) -> Result<Outcome, Stop> {
     let now = clock::now();
     if prepared.order.expires <= now {
         return Err(
@@ -51,14 +51,14 @@ pub(crate) async fn finish(
             Stop::failed(format!("the order is larger than {MAX_BYTES} bytes")).next("use a shorter set, or name fewer targets")
         );
     }
-    let signed = count(own, &prepared)?;
+    let signed = count(own, prepared)?;
     let needed = prepared.needed;
     let submit = SubmitOrder {
         envelope: String::from_utf8_lossy(&json).into_owned(),
-        agents: prepared.addressees,
-        waves: prepared.waves,
+        agents: prepared.addressees.clone(),
+        waves: prepared.waves.clone(),
         stop_at_failed_percent: prepared.stop_at,
-        draft: prepared.draft,
+        draft: prepared.draft.clone(),
     };
     let is_enough = signed >= needed;
     if !is_enough || output.is_some() {
@@ -68,11 +68,16 @@ pub(crate) async fn finish(
         private_file::replace(&file, Format::json(&submit)?.as_bytes())?;
         return Ok(if is_enough { Outcome::Written { file } } else { Outcome::Kept { file, signed, needed } });
     }
-    let summary: OrderSummary = backend.post("submitting the order", path::ORDERS, &submit).await?;
-    if summary.id != prepared.order.id {
+    Ok(Outcome::Ready(Box::new(submit)))
+}
+
+/// Hands a signed order in. The backend knows one that it has taken already, and takes it for the same.
+pub(crate) async fn submit(backend: &Backend, id: &OrderId, order: &SubmitOrder) -> Result<(), Stop> {
+    let summary: OrderSummary = backend.post("submitting the order", path::ORDERS, order).await?;
+    if summary.id != *id {
         return Err(Stop::failed("the backend answered for another order").next("see `netsonde-desk orders list`"));
     }
-    Ok(Outcome::Submitted)
+    Ok(())
 }
 
 /// A second signature by the same key counts for nothing, and is another engineer's to give.

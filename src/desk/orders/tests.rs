@@ -44,6 +44,22 @@ fn as_agent(own: &Organisation, submitted: &SubmitOrder, number: u16) -> Result<
     verify(submitted.envelope.as_bytes(), place.and_then(|place| tree.proof(place)).as_ref(), &situation)
 }
 
+/// Signs, and submits where enough engineers have signed.
+async fn finish(
+    backend: &Backend,
+    own: &Organisation,
+    mut prepared: Prepared,
+    signer: &Signer,
+    output: Option<&Path>,
+) -> Result<Outcome, Stop> {
+    let id = prepared.order.id.clone();
+    let outcome = sign_prepared(own, &mut prepared, signer, output)?;
+    if let Outcome::Ready(order) = &outcome {
+        submit(backend, &id, order).await?;
+    }
+    Ok(outcome)
+}
+
 #[tokio::test]
 async fn a_signed_order_is_one_that_the_agent_takes() {
     let place = tempfile::tempdir().unwrap();
@@ -56,7 +72,7 @@ async fn a_signed_order_is_one_that_the_agent_takes() {
     for expected in [TARGET, "vm1", "the shop is slow", "at most", "dns", "1 request to", &asha.public().fingerprint()] {
         assert!(text.contains(expected), "{expected} in {text}");
     }
-    assert!(matches!(finish(&backend, &own, prepared, &asha, None).await.unwrap(), Outcome::Submitted));
+    assert!(matches!(finish(&backend, &own, prepared, &asha, None).await.unwrap(), Outcome::Ready(_)));
     let submitted = kept.lock().unwrap().submitted.pop().unwrap();
     let verified = as_agent(&own, &submitted, 1).unwrap();
     assert_eq!(verified.signers[0].comment(), "asha");

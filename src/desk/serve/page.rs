@@ -133,6 +133,19 @@ pub(super) fn kept(token: &str, file: &Path, signed: usize, needed: usize) -> St
 }
 
 pub(super) fn stop(token: &str, stop: &Stop) -> String {
+/// Signed, and not submitted.
+pub(super) fn unsent(token: &str, id: &OrderId, stop: &Stop) -> String {
+    let id = escape(id.as_str());
+    let next = stop.next.as_deref().map_or_else(String::new, |next| format!("<p>{}</p>", escape(next)));
+    let body = format!(
+        "<h1>Signed, and not submitted</h1><p>{}</p>{next}<p>Order {id} is kept here with its signature until this command ends. The backend takes it once, \
+         however often it is sent.</p><form method=\"post\" action=\"/{token}/send\"><input type=\"hidden\" name=\"token\" value=\"{token}\">\
+         <input type=\"hidden\" name=\"order\" value=\"{id}\"><button>Send it again</button></form><p><a href=\"/{token}/\">Back</a></p>",
+        escape(&stop.message)
+    );
+    document("Not submitted", "", &body)
+}
+
     let next = stop.next.as_deref().map_or_else(String::new, |next| format!("<p>{}</p>", escape(next)));
     document(
         "Not done",

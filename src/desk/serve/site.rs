@@ -13,10 +13,10 @@ use http_body_util::{BodyExt, Full, Limited};
 use hyper::body::Incoming;
 use hyper::header::{self, HeaderValue};
 use hyper::{Method, Request, Response, StatusCode};
-use netsonde_contract::api::fleet::{KeptDraft, OrderDetail};
+use netsonde_contract::api::fleet::{KeptDraft, OrderDetail, SubmitOrder};
 use netsonde_contract::api::path;
 use netsonde_contract::id::{OrderId, TicketId};
-use std::sync::{Mutex, PoisonError};
+use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 /// A form with every field filled is smaller.
@@ -98,6 +98,7 @@ impl Site {
         match rest {
             "orders" => self.show(form.wish(&self.signer)?).await,
             "sign" => self.sign(form).await.map(Some),
+            "send" => self.send(form).await.map(Some),
             _ => Ok(None),
         }
     }
@@ -107,19 +108,48 @@ impl Site {
         let prepared = orders::prepare(&self.backend, &self.own, wish, clock::now()).await?;
         let text = orders::describe(&prepared, &self.own.anchor.root().name, &self.signer);
         let page = page::confirm(self.token(), &prepared.order.id, &text);
-        self.shown.lock().unwrap_or_else(PoisonError::into_inner).keep(prepared);
+        self.shown().keep(prepared);
         Ok(Some(Answer::Page(page)))
+    }
+
+    fn shown(&self) -> MutexGuard<'_, Shown> {
+        self.shown.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     async fn sign(&self, form: &Form) -> Result<Answer, Stop> {
         let gone = || Stop::failed("this order was signed already, or is no longer kept").next("open the draft again");
         let id = OrderId::parse(form.get("order")).ok_or_else(gone)?;
-        let prepared = self.shown.lock().unwrap_or_else(PoisonError::into_inner).take(&id).ok_or_else(gone)?;
-        Ok(match orders::finish(&self.backend, &self.own, prepared, &self.signer, None).await? {
-            Outcome::Submitted => Answer::SeeOther(format!("/{}/orders/{id}", self.token())),
-            Outcome::Kept { file, signed, needed } => Answer::Page(page::kept(self.token(), &file, signed, needed)),
-            Outcome::Written { file } => Answer::Page(page::kept(self.token(), &file, 1, 1)),
-        })
+        let mut prepared = self.shown().take(&id).ok_or_else(gone)?;
+        match orders::sign_prepared(&self.own, &mut prepared, &self.signer, None) {
+            Ok(Outcome::Ready(order)) => Ok(self.submit(id, order).await),
+            Ok(Outcome::Kept { file, signed, needed }) => Ok(Answer::Page(page::kept(self.token(), &file, signed, needed))),
+            Ok(Outcome::Written { file }) => Ok(Answer::Page(page::kept(self.token(), &file, 1, 1))),
+            Err(stop) => {
+                self.shown().keep(prepared);
+                Err(stop)
+            }
+        }
+    }
+
+    /// Sends a signed order that did not get through before.
+    async fn send(&self, form: &Form) -> Result<Answer, Stop> {
+        let gone =
+            || Stop::failed("no signed order waits here under this id").next("see whether it runs: open the list of orders");
+        let id = OrderId::parse(form.get("order")).ok_or_else(gone)?;
+        let order = self.shown().take_unsent(&id).ok_or_else(gone)?;
+        Ok(self.submit(id, order).await)
+    }
+
+    /// What does not get through is kept, so that it can be sent again: it is signed, and would be signed in vain.
+    async fn submit(&self, id: OrderId, order: Box<SubmitOrder>) -> Answer {
+        match orders::submit(&self.backend, &id, &order).await {
+            Ok(()) => Answer::SeeOther(format!("/{}/orders/{id}", self.token())),
+            Err(stop) => {
+                let page = page::unsent(self.token(), &id, &stop);
+                self.shown().keep_unsent(id, order);
+                Answer::Page(page)
+            }
+        }
     }
 
     async fn form(&self, request: Request<Incoming>) -> Result<Form, StatusCode> {

@@ -92,6 +92,26 @@ async fn a_draft_is_shown_signed_once_and_followed() {
 }
 
 #[tokio::test]
+async fn a_signed_order_that_the_backend_did_not_take_is_kept_and_sent_again() {
+    let served = Served::begin().await;
+    let order = served.open().await;
+    let fields = format!("token={}&order={order}", served.token);
+    assert!(served.post("send", &fields).await.starts_with("HTTP/1.1 400"), "nothing is signed yet");
+    served.kept.lock().unwrap().refuses = true;
+    for way in ["sign", "send"] {
+        let page = served.post(way, &fields).await;
+        assert!(page.starts_with("HTTP/1.1 200") && page.contains("Signed, and not submitted"), "{page}");
+        assert!(page.contains("disk is full") && page.contains(&order) && page.contains("/send\""), "{page}");
+    }
+    assert_eq!(served.submitted(), 0);
+    served.kept.lock().unwrap().refuses = false;
+    let answer = served.post("send", &fields).await;
+    assert!(answer.starts_with("HTTP/1.1 303") && answer.contains(&format!("orders/{order}")), "{answer}");
+    assert_eq!(served.submitted(), 1);
+    assert!(served.post("send", &fields).await.starts_with("HTTP/1.1 400"), "it is there");
+}
+
+#[tokio::test]
 async fn an_order_from_the_form_is_shown_before_it_is_signed() {
     let served = Served::begin().await;
     let fields = format!(
