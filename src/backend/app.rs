@@ -1,7 +1,7 @@
 use crate::alerts::Alerts;
 use crate::blobs::Blobs;
 use crate::clock::Clock;
-use crate::fleet::{Notebook, Presence, Register, Trust};
+use crate::fleet::{Notebook, Presence, Register, Seats, Trust};
 use crate::ingest::{Arrivals, Turns};
 use crate::limits::Limits;
 use crate::pages::SignInLimit;
@@ -76,6 +76,8 @@ pub(crate) struct App {
     pub(crate) notebook: Notebook,
     /// Connections of agents that wait for work.
     pub(crate) agent_seats: Arc<Semaphore>,
+    /// How many of them each agent has.
+    pub(crate) seats: Seats,
     /// The server is to stop: whoever waits is answered.
     pub(crate) stopping: CancellationToken,
     /// Work that goes on when its connection is gone, and that a stop waits for.
@@ -107,6 +109,7 @@ impl App {
             register: Register::open(&store, &clock),
             presence,
             agent_seats: Arc::new(Semaphore::new(limits.agents)),
+            seats: Seats::of_at_most(limits.connections_per_agent),
             stopping: CancellationToken::new(),
             turns: Turns::default(),
             parts: Arc::new(Semaphore::new(limits.parts)),

@@ -11,6 +11,8 @@ pub(crate) struct Limits {
     /// Connections of enrolled agents, besides: each has proved whose it is, and costs about as much as any other. An agent has one that waits for
     /// work and, while it reports, another one.
     pub(crate) agents: usize,
+    /// Connections of one agent: a few for work, reports and a bundle, twice over where its network changed.
+    pub(crate) connections_per_agent: usize,
     /// Until a connection's TLS handshake is done. Three round trips on the worst satellite link fit.
     pub(crate) handshake: Duration,
     /// Until a request's headers are there, counted from the moment they are waited for.
@@ -51,6 +53,7 @@ impl Default for Limits {
             connections: 512,
             connections_per_address: 64,
             agents: 32_768,
+            connections_per_agent: 16,
             handshake: Duration::from_secs(10),
             headers: Duration::from_secs(10),
             idle: Duration::from_secs(60),

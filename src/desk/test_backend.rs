@@ -146,6 +146,7 @@ fn detail(kept: &Kept, submitted: &SubmitOrder) -> OrderDetail {
         checks_done: 1,
     };
     OrderDetail {
+        spread_seconds: order.spread_seconds,
         deliveries: submitted.agents.iter().map(|one| delivery(&one.agent)).collect(),
         order: OrderSummary {
             id: order.id.clone(),

@@ -71,6 +71,7 @@ impl Organisation {
             repeat: None,
             bytes: None,
             deep: None,
+            spread_seconds: None,
         };
         let envelope = signed(order.envelope(), &[2, 3]);
         Ok(SubmitOrder { envelope, agents, waves: Vec::new(), stop_at_failed_percent: None, draft: None })

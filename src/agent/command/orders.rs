@@ -236,6 +236,9 @@ fn plan(order: Order, own: Option<&AgentId>) -> Option<String> {
     plan.checks = checks.clone();
     let mut text = String::new();
     let mut is_serving = false;
+    if let Some(seconds) = order.spread_seconds {
+        let _ = writeln!(text, "  spread     each agent begins within {seconds} s, at a moment of its own");
+    }
     if let Some(repeat) = &order.repeat {
         let _ = writeln!(text, "  repeated   {}; each run is put before the policy anew", repeat.in_words());
     }
@@ -285,6 +288,7 @@ mod tests {
             repeat: None,
             bytes: None,
             deep: None,
+            spread_seconds: None,
         }
     }
 

@@ -1,26 +1,24 @@
 use super::answering::{Answering, CODE};
 use super::running::{Assignment, EndedBy, RunEvent, Running};
-use super::sending::{Dispatch, Sent};
+use super::sending::{Dispatch, Sent, Told};
 use super::{ANSWERS_EVERY, Daemon};
 use crate::audit::Entry as Note;
 use crate::identity::Home;
-use crate::orders::{About, Answer, Here, Judgement, MAX_WAITING, Machine, Record, Turn, bounds_for, judge, place};
+use crate::orders::{Answer, Judgement, Record, Turn, bounds_for};
 use crate::spool::{Chance, Depth, Entry, Maker, Stage};
-use crate::standing::{End, MAX_HELD, Over, Shelf, Shelved, name_of};
+use crate::standing::{End, MAX_HELD, Over, Shelf, Shelved, Weighed, name_of};
 use crate::state::chance;
-use crate::stop::Stop;
 use crate::{policy_file, terminal};
 use ed25519_dalek::VerifyingKey;
-use netsonde_contract::api::fleet::{DeliveryState, StateReport, WorkItem};
+use netsonde_contract::api::fleet::{DeliveryState, StateReport};
 use netsonde_contract::id::OrderId;
-use netsonde_contract::order::{MerkleProof, Refusal, RefusalCode, Verified};
+use netsonde_contract::order::{Refusal, RefusalCode, Verified};
 use netsonde_contract::policy::{Decision, Policy, Verdict};
-use netsonde_probes::context::ProxyChoice;
 use std::time::Duration;
 use tokio_util::sync::CancellationToken;
 
-/// Reports beside the records; the oldest go where a backend sends the same orders again and again.
-const MAX_NOTICES: usize = 64;
+/// How often it is looked whether an order's moment has come, at least.
+const LOOK_AT_MOMENT: Duration = Duration::from_secs(60);
 /// The code of an agent's report that an order runs as a schedule.
 const REPEATED: &str = "repeated";
 
@@ -52,104 +50,13 @@ impl Daemon {
         self.warn(pruned.map(drop));
     }
 
-    /// One order as it came.
-    pub(super) fn receive(&mut self, item: WorkItem) {
-        // Backends may deliver twice; what is under way here is only heard of once.
-        if OrderId::parse(item.id.as_str()).is_none() || self.book.get(&item.id).is_some_and(|known| !known.state.is_final()) {
-            return;
-        }
-        let now = self.clock.wall();
-        self.note(Note::new(now, "order_received").of_order(&item.id));
-        let (verified, decision, policy) = match self.weigh(item.envelope.as_bytes(), item.proof.as_ref(), true) {
-            (Judgement::Verified(verified, decision), policy) if verified.order.id == item.id => (verified, decision, policy),
-            (Judgement::Verified(..), _) => {
-                return self.refuse_unverified(
-                    &item.id,
-                    &RefusalCode::Malformed.because("the order has another id than it was delivered under"),
-                );
-            }
-            (Judgement::Refused(refusal), _) => return self.refuse_unverified(&item.id, &refusal),
-        };
-        drop(policy);
-        let signers = verified.signers.iter().map(|key| key.fingerprint()).collect();
-        let about = About::of(&verified.order, &verified.plan.set.name, signers);
-        let record = Record {
-            about: Some(about),
-            decided: Some(place(&decision)),
-            ..Record::new(&item.id, DeliveryState::Delivered, now)
-        };
-        // From here on the order is taken: whatever is decided is decided once.
-        if let Err(error) = self.taken.add(&item.id, verified.order.expires, &self.epochs, now) {
-            let refusal = RefusalCode::OverBudget.because(format!("it cannot be noted that the order was taken: {error}"));
-            return self.refuse(record, &refusal, None);
-        }
-        let whole = Record { envelope: Some(item.envelope), proof: item.proof, ..record.clone() };
-        match &decision.verdict {
-            Verdict::Refuse(refusal) => self.refuse(record, refusal, Some(&decision)),
-            _ if self.book.waiting() >= MAX_WAITING => {
-                let refusal = RefusalCode::OverBudget.because(format!("{MAX_WAITING} orders wait on this machine already"));
-                self.refuse(record, &refusal, None);
-            }
-            Verdict::Ask => {
-                self.note_decision("order_asked", &item.id, "somebody at the machine is asked", &decision);
-                terminal::say(&format!(
-                    "netsonde: order {} waits for an answer: netsonde orders show {0}, then approve or refuse it",
-                    item.id.short()
-                ));
-                self.keep(Record { state: DeliveryState::Asked, ..whole });
-            }
-            Verdict::Run => {
-                self.note_decision("order_accepted", &item.id, "it runs", &decision);
-                self.keep(Record { state: DeliveryState::Accepted, ..whole });
-            }
-        }
-    }
-
-    /// Holds an order against what is known now. `once` refuses what was taken before.
-    fn weigh(&self, envelope: &[u8], proof: Option<&MerkleProof>, once: bool) -> (Judgement, Result<Policy, Stop>) {
-        let policy = policy_file::load(&self.policy_path);
-        let Some(anchor) = &self.anchor else {
-            return (Judgement::Refused(RefusalCode::NoKeyList.because("this machine knows no root")), policy);
-        };
-        let resolvers = netsonde_probes::system_resolvers();
-        let machine = Machine {
-            anchor,
-            agent: &self.identity.agent,
-            epochs: &self.epochs,
-            policy: &policy,
-            here: Here {
-                resolvers: &resolvers,
-                paused: Home::of(&self.state).is_paused(),
-                proxy: &ProxyChoice::Environment,
-                backend: &self.identity.backend,
-                now: self.clock.wall(),
-            },
-        };
-        let judgement = judge(envelope, proof, &machine, &|id| once && self.taken.contains(id));
-        (judgement, policy)
-    }
-
-    /// What was never seen to be signed, or was taken before, changes no record that is there.
-    fn refuse_unverified(&mut self, id: &OrderId, refusal: &Refusal) {
-        if self.book.get(id).is_none() && refusal.code != RefusalCode::Replayed {
-            return self.refuse(Record::new(id, DeliveryState::Delivered, self.clock.wall()), refusal, None);
-        }
-        self.note_refusal(id, refusal, None);
-        // Where the backend lost what it was told, it is told again.
-        let untold = self.book.get(id).is_some_and(|record| !record.is_reported());
-        if !untold && self.notices.len() < MAX_NOTICES {
-            let (code, detail) = (Some(refusal.code.as_str().to_owned()), Some(refusal.detail.clone()));
-            self.notices.push_back((id.clone(), StateReport { state: DeliveryState::Refused, code, detail, bundle: None }));
-        }
-    }
-
-    fn refuse(&mut self, record: Record, refusal: &Refusal, decision: Option<&Decision>) {
+    pub(super) fn refuse(&mut self, record: Record, refusal: &Refusal, decision: Option<&Decision>) {
         self.note_refusal(&record.id, refusal, decision);
         terminal::say(&format!("netsonde: order {} refused ({})", record.id.short(), refusal.code));
         self.keep(record.refused(refusal));
     }
 
-    fn note_refusal(&self, id: &OrderId, refusal: &Refusal, decision: Option<&Decision>) {
+    pub(super) fn note_refusal(&self, id: &OrderId, refusal: &Refusal, decision: Option<&Decision>) {
         let note = Note::new(self.clock.wall(), "order_refused").of_order(id).decided(&format!("{}: {refusal}", refusal.code));
         self.note(match decision {
             Some(decision) => note.by_policy(decision.key, decision.line),
@@ -157,7 +64,7 @@ impl Daemon {
         });
     }
 
-    fn note_decision(&self, what: &str, id: &OrderId, words: &str, decision: &Decision) {
+    pub(super) fn note_decision(&self, what: &str, id: &OrderId, words: &str, decision: &Decision) {
         self.note(Note::new(self.clock.wall(), what).of_order(id).decided(words).by_policy(decision.key, decision.line));
     }
 
@@ -201,7 +108,7 @@ impl Daemon {
             match self.answers.take(&id) {
                 Some(Answer { approved: true, .. }) if !late => {
                     self.note(Note::new(self.clock.wall(), "order_approved").of_order(&id));
-                    self.keep(Record { state: DeliveryState::Accepted, approved: true, ..record });
+                    self.keep(Record { approved: true, ..record }.accepted());
                 }
                 Some(Answer { approved: false, words }) => {
                     let words = if words.is_empty() { "somebody at the machine said no".to_owned() } else { words };
@@ -217,6 +124,7 @@ impl Daemon {
     }
 
     pub(super) fn cancel(&mut self, id: &OrderId) {
+        self.inbox.remove(id);
         if let Some(run) = self.running.as_mut().filter(|run| run.id == *id) {
             run.end(EndedBy::Support);
         } else if Shelf::of(&self.state).has(id) {
@@ -239,11 +147,26 @@ impl Daemon {
         }
     }
 
+    /// The order that has waited longest of those whose moment has come.
+    fn next_due(&self) -> Option<Record> {
+        let now = self.clock.wall();
+        let due = |id: &OrderId| self.book.get(id).filter(|record| record.until_begin(now).is_zero());
+        self.book.in_state(DeliveryState::Accepted).iter().find_map(due).cloned()
+    }
+
+    /// How long until the moment of the next order comes, where one waits for it. It is looked now and then, too, as clocks are set.
+    pub(super) fn until_begin(&self) -> Option<Duration> {
+        let now = self.clock.wall();
+        let waits = self.book.in_state(DeliveryState::Accepted);
+        let waits = waits.iter().filter_map(|id| self.book.get(id)).map(|record| record.until_begin(now));
+        waits.filter(|wait| !wait.is_zero()).min().map(|wait| wait.min(LOOK_AT_MOMENT))
+    }
+
     /// Begins the next order whose turn it is, if none runs.
     pub(super) fn start_next(&mut self) {
         while self.running.is_none() {
-            let Some(id) = self.book.in_state(DeliveryState::Accepted).into_iter().next() else { return };
-            let Some(record) = self.book.get(&id).cloned() else { return };
+            let Some(record) = self.next_due() else { return };
+            let id = record.id.clone();
             self.start(record);
             // One that could be neither kept nor begun must not be tried in a loop.
             if self.book.get(&id).is_some_and(|record| record.state == DeliveryState::Accepted) {
@@ -315,7 +238,7 @@ impl Daemon {
             envelope: None,
             proof: None,
             code: Some(REPEATED.to_owned()),
-            detail: Some(format!("it runs {words}")),
+            detail: Some(runs(&words)),
             ..record
         };
         let note = Note::new(now, "schedule_began").of_order(&id).decided(&words);
@@ -336,6 +259,18 @@ impl Daemon {
         if self.book.get(&over.id).is_some_and(|record| !record.state.is_final()) {
             let state = if over.end == End::LifeOver { DeliveryState::Expired } else { DeliveryState::Cancelled };
             self.end(&over.id, state, code, why);
+        }
+    }
+
+    /// Whether an order that is repeated may run now. It is told where that has changed, and not with each of its slots.
+    pub(super) fn repeated_or_not(&mut self, weighed: Weighed) {
+        let Some(record) = self.book.get(&weighed.order).filter(|record| record.state == DeliveryState::Running) else { return };
+        let (code, detail) = match weighed.objection {
+            Some(refusal) => (refusal.code.as_str(), format!("it does not run now: {}", refusal.detail)),
+            None => (REPEATED, runs(&weighed.how)),
+        };
+        if record.code.as_deref() != Some(code) {
+            self.keep(Record { code: Some(code.to_owned()), detail: Some(detail), reported: None, ..record.clone() });
         }
     }
 
@@ -478,14 +413,31 @@ impl Daemon {
         }
     }
 
-    pub(super) fn reported(&mut self, id: &OrderId, state: DeliveryState) {
-        if let Some(record) = self.book.get(id).cloned() {
-            self.keep(Record { reported: Some(state), ..record });
+    /// What became of a record's report.
+    pub(super) fn reported(&mut self, id: &OrderId, report: &StateReport, told: Told) {
+        self.untaken.told(id, told, self.clock.now());
+        // What has changed meanwhile is told by itself.
+        if let Some(record) = self.book.get(id).filter(|record| told == Told::Heard && record.report() == *report).cloned() {
+            self.keep(Record { reported: Some(report.state), ..record });
         }
     }
 
-    fn keep(&mut self, record: Record) {
+    /// What became of a report that no record stands for.
+    pub(super) fn noticed(&mut self, id: &OrderId, told: Told) {
+        self.untaken.told(id, told, self.clock.now());
+        if told == Told::Heard
+            && let Some(place) = self.notices.iter().position(|(order, _)| order == id)
+        {
+            self.notices.remove(place);
+        }
+    }
+
+    pub(super) fn keep(&mut self, record: Record) {
         let kept = self.book.put(record);
         self.warn(kept);
     }
+}
+
+fn runs(how: &str) -> String {
+    format!("it runs {how}")
 }

@@ -12,10 +12,14 @@ mod casework;
 mod enrolment;
 /// What was delivered, for a backend that lost it.
 mod offering;
+/// Orders as they come, and what is said to each at once.
+mod receiving;
 /// One run, apart from everything else.
 mod running;
 /// Reports, progress and bundles on their way.
 mod sending;
+/// Reports that the backend does not take.
+mod telling;
 #[cfg(test)]
 pub(crate) mod tests;
 
@@ -39,17 +43,20 @@ use futures_util::future::BoxFuture;
 use jiff::Timestamp;
 use netsonde_contract::api::fleet::{CheckIn, CheckedIn, DeliveryState, StateReport, TrustDocuments, Work};
 use netsonde_contract::bundle::hexadecimal;
+use netsonde_contract::harmless::clean;
 use netsonde_contract::id::OrderId;
 use netsonde_contract::order::Epochs;
 use netsonde_contract::trust::Anchor;
 use netsonde_probes::clock::Clock;
 use offering::Offering;
+use receiving::Inbox;
 use running::{RunEvent, Running};
-use sending::{Offered, Sent};
+use sending::{Offered, Sent, Told};
 use std::collections::VecDeque;
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
+use telling::Untaken;
 use tokio::sync::Notify;
 use tokio::sync::mpsc::UnboundedReceiver;
 use tokio_util::sync::CancellationToken;
@@ -82,6 +89,8 @@ struct Daemon {
     answers: Answers,
     pace: Machine,
     cursor: u64,
+    /// Orders that came and were not looked at yet.
+    inbox: Inbox,
     /// What the backend was last told of the agent.
     said: Option<CheckIn>,
     /// The backend's clock when it last said so.
@@ -99,6 +108,8 @@ struct Daemon {
     reshelved: Arc<Notify>,
     /// Reports that no record stands for, such as those of replayed orders.
     notices: VecDeque<(OrderId, StateReport)>,
+    /// Reports that the backend did not take.
+    untaken: Untaken,
     /// What was last said of the backend, so that it is said once.
     complaint: Option<String>,
     /// When it is next looked what somebody at the machine says.
@@ -126,8 +137,8 @@ enum Stepped {
 /// What is on its way to the backend.
 #[derive(Default)]
 struct Outbox {
-    state: Option<BoxFuture<'static, (OrderId, DeliveryState, bool)>>,
-    notice: Option<BoxFuture<'static, bool>>,
+    state: Option<BoxFuture<'static, (OrderId, StateReport, Told)>>,
+    notice: Option<BoxFuture<'static, (OrderId, Told)>>,
     announcement: Option<BoxFuture<'static, ()>>,
     progress: Option<BoxFuture<'static, ()>>,
     bundle: Option<BoxFuture<'static, Sent>>,
@@ -160,6 +171,7 @@ pub(crate) async fn run(
     let mut is_untidy = true;
     loop {
         daemon.look_at_machine();
+        daemon.receive_some();
         daemon.start_next();
         daemon.fill(&mut outbox);
         if daemon.is_forgotten {
@@ -168,6 +180,7 @@ pub(crate) async fn run(
             return Ok(Ended::Forgotten);
         }
         let (until_next_bundle, until_look) = (daemon.until_next_bundle(), daemon.until_look());
+        let until_begin = daemon.until_begin().filter(|_| daemon.running.is_none());
         tokio::select! {
             biased;
             () = interruption.came() => break,
@@ -176,8 +189,8 @@ pub(crate) async fn run(
                 daemon.stepped(stepped);
                 step = daemon.step();
             }
-            (order, state, heard) = ended(&mut outbox.state) => if heard { daemon.reported(&order, state) },
-            heard = ended(&mut outbox.notice) => if heard { daemon.notices.pop_front(); },
+            (order, report, told) = ended(&mut outbox.state) => daemon.reported(&order, &report, told),
+            (order, told) = ended(&mut outbox.notice) => daemon.noticed(&order, told),
             () = ended(&mut outbox.announcement) => {}
             () = ended(&mut outbox.progress) => {}
             sent = ended(&mut outbox.bundle) => daemon.sent(sent),
@@ -185,9 +198,12 @@ pub(crate) async fn run(
             Some(word) = scheduled.words.recv() => match word {
                 Word::Bundle(entry) => daemon.queue.put(&entry),
                 Word::Over(over) => daemon.repeated_no_more(over),
+                Word::Weighed(weighed) => daemon.repeated_or_not(weighed),
             },
             () = tokio::time::sleep(until_next_bundle), if outbox.bundle.is_none() => {}
             () = tokio::time::sleep(until_look), if daemon.somebody_may_say() => {}
+            () = tokio::time::sleep(until_begin.unwrap_or_default()), if until_begin.is_some() => {}
+            () = tokio::task::yield_now(), if !daemon.inbox.is_empty() => {}
             () = tokio::time::sleep(SETTLED), if is_untidy => {
                 // Mostly there is nothing to do now until the backend says something.
                 platform::give_back();
@@ -249,6 +265,7 @@ impl Daemon {
             answers,
             pace: Machine::new(),
             cursor: 0,
+            inbox: Inbox::default(),
             said: None,
             server_time: None,
             running: None,
@@ -258,6 +275,7 @@ impl Daemon {
             uplink: Arc::clone(&scheduled.uplink),
             reshelved: Arc::clone(&scheduled.reshelved),
             notices: VecDeque::new(),
+            untaken: Untaken::default(),
             complaint: None,
             next_look: Duration::ZERO,
             is_forgotten: false,
@@ -380,15 +398,16 @@ impl Daemon {
 
     fn take(&mut self, work: Work) {
         self.warn(self.audit.write_counts(self.clock.wall(), self.clock.now()));
+        if let Some(because) = &work.because {
+            terminal::say(&format!("netsonde: the backend ended a request for work: {}", clean(because)));
+        }
         if let Some(documents) = &work.trust {
             self.take_trust(documents);
         }
         for order in &work.cancelled {
             self.cancel(order);
         }
-        for item in work.orders {
-            self.receive(item);
-        }
+        self.inbox.put(work.orders);
         self.cursor = work.cursor;
     }
 
@@ -412,17 +431,21 @@ impl Daemon {
 
     /// Puts the next of each kind on its way.
     fn fill(&mut self, outbox: &mut Outbox) {
+        let (now, client) = (self.clock.now(), Arc::clone(&self.client));
         if outbox.state.is_none()
-            && let Some(record) = self.book.unreported()
+            && let Some(record) = self.book.unreported(|order| !self.untaken.rests(order, now))
         {
-            let (client, order, report) = (Arc::clone(&self.client), record.id.clone(), record.report());
-            let state = record.state;
-            outbox.state = Some(async move { (order.clone(), state, sending::state(client, order, report).await) }.boxed());
+            let (order, report, client) = (record.id.clone(), record.report(), Arc::clone(&client));
+            let telling = async move {
+                let told = sending::state(client, order.clone(), report.clone()).await;
+                (order, report, told)
+            };
+            outbox.state = Some(telling.boxed());
         }
         if outbox.notice.is_none()
-            && let Some((order, report)) = self.notices.front().cloned()
+            && let Some((order, report)) = self.notices.iter().find(|(order, _)| !self.untaken.rests(order, now)).cloned()
         {
-            outbox.notice = Some(sending::state(Arc::clone(&self.client), order, report).boxed());
+            outbox.notice = Some(async move { (order.clone(), sending::state(client, order, report).await) }.boxed());
         }
         // The backend hears that it runs before it hears how it goes on.
         let told = |id: &OrderId| self.book.get(id).is_some_and(|record| record.is_reported());
@@ -487,10 +510,8 @@ impl Daemon {
                 if outbox.state.is_none() {
                     return;
                 }
-                let (order, state, heard) = ended(&mut outbox.state).await;
-                if heard {
-                    self.reported(&order, state);
-                }
+                let (order, report, told) = ended(&mut outbox.state).await;
+                self.reported(&order, &report, told);
             }
         };
         let _ = tokio::time::timeout(LAST_WORDS, last).await;

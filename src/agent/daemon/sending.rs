@@ -9,6 +9,7 @@ use crate::upload::{self, Delivered, Errand, Failure, NotDelivered, Pace, Parcel
 use bytes::Bytes;
 use ed25519_dalek::VerifyingKey;
 use netsonde_contract::agent_config::UploadWhen;
+use netsonde_contract::api::ProblemCode;
 use netsonde_contract::api::fleet::{Progress, StateReport};
 use netsonde_contract::api::have::MAX_IDS;
 use netsonde_contract::id::{BundleId, OrderId};
@@ -23,21 +24,44 @@ const BETWEEN_PROGRESS: Duration = Duration::from_millis(200);
 /// A report that did not arrive is sent again after 1 to 2 times this.
 const AFTER_LOST_REPORT: Duration = Duration::from_secs(2);
 
-/// Whether the backend has heard it, or never wants to.
-pub(super) async fn state(client: Arc<Client>, order: OrderId, report: StateReport) -> bool {
-    match client.state(&order, &report).await {
-        Ok(()) => true,
-        // It does not know the order, or knows better: saying it again changes nothing.
-        Err(Fault::Refused(problem)) => {
-            tracing::warn!(%problem, order = order.short(), "the backend does not take a report");
-            true
-        }
-        Err(fault) => {
-            tracing::debug!(%fault, "a report was not heard");
-            rest(AFTER_LOST_REPORT).await;
-            false
-        }
+/// What became of a report.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Told {
+    /// The backend has heard it, or knows nothing of the order.
+    Heard,
+    /// The backend was not reached.
+    Lost,
+    /// The backend does not take it, for a reason of this report alone.
+    NotTaken,
+}
+
+pub(super) async fn state(client: Arc<Client>, order: OrderId, report: StateReport) -> Told {
+    let mut told = client.state(&order, &report).await;
+    if report.detail.is_some() && code_of(&told) == Some(ProblemCode::MalformedRequest) {
+        // Without its words it still says what became of the order.
+        told = client.state(&order, &StateReport { detail: None, ..report }).await;
     }
+    let fault = match told {
+        Ok(()) => return Told::Heard,
+        Err(fault) => fault,
+    };
+    let Fault::Refused(problem) = &fault else {
+        tracing::debug!(%fault, "a report was not heard");
+        rest(AFTER_LOST_REPORT).await;
+        return Told::Lost;
+    };
+    tracing::warn!(%problem, order = order.short(), "the backend does not take a report");
+    if problem.known_code() == Some(ProblemCode::OrderUnknown) {
+        // Saying it again changes nothing.
+        return Told::Heard;
+    }
+    rest(AFTER_LOST_REPORT).await;
+    Told::NotTaken
+}
+
+fn code_of(told: &Result<(), Fault>) -> Option<ProblemCode> {
+    let Err(Fault::Refused(problem)) = told else { return None };
+    problem.known_code()
 }
 
 /// Progress that is lost is not sent again: the bundle has all of it.

@@ -88,6 +88,10 @@ pub(crate) struct Told {
     unsigned: Vec<String>,
     /// Answers to the next requests for work, in place of work.
     problems: Vec<Problem>,
+    /// Takes no report that says why.
+    refuses_details: bool,
+    /// Takes no report on these orders.
+    refuses: Vec<OrderId>,
     asked: usize,
     checked_in: usize,
     /// The version that it speaks; none for the newest.
@@ -201,8 +205,14 @@ impl Backend {
             }
             ("GET", ["work"]) => self.work(query),
             ("POST", ["work", order, "state"]) => {
-                let report = serde_json::from_slice(&request.body).unwrap();
-                self.told.lock().unwrap().states.push(((*order).to_owned(), report));
+                let report: StateReport = serde_json::from_slice(&request.body).unwrap();
+                let mut told = self.told.lock().unwrap();
+                let is_known = told.refuses.iter().all(|refused| refused.as_str() != *order);
+                if !is_known || told.refuses_details && report.detail.is_some() {
+                    let code = if is_known { ProblemCode::MalformedRequest } else { ProblemCode::InvalidParameter };
+                    return problem(&Problem::new(code, "it does not fit"));
+                }
+                told.states.push(((*order).to_owned(), report));
                 self.changed.notify_all();
                 json(serde_json::json!({}))
             }
@@ -230,15 +240,20 @@ impl Backend {
         let mut told = self.told.lock().unwrap();
         told.asked += 1;
         self.changed.notify_all();
-        if let Some(problem) = told.problems.pop() {
-            let head = format!("{} Problem\r\nContent-Type: {PROBLEM_MEDIA_TYPE}", problem.status);
-            return answer(&head, &serde_json::to_vec(&problem).unwrap());
+        if let Some(next) = told.problems.pop() {
+            return problem(&next);
         }
         let idle = |told: &mut Told| told.cursor <= after && told.problems.is_empty();
         let (mut told, _) = self.changed.wait_timeout_while(told, Duration::from_secs(wait), idle).unwrap();
         let orders = told.queue.iter().filter(|(cursor, _)| *cursor > after).map(|(_, item)| item.clone()).collect();
-        let work =
-            Work { cursor: told.cursor, orders, cancelled: std::mem::take(&mut told.cancelled), trust: None, server_time: now() };
+        let work = Work {
+            cursor: told.cursor,
+            orders,
+            cancelled: std::mem::take(&mut told.cancelled),
+            trust: None,
+            because: None,
+            server_time: now(),
+        };
         answer("200 OK\r\nContent-Type: application/json", &serde_json::to_vec(&work).unwrap())
     }
 
@@ -328,6 +343,11 @@ fn read_request(reader: &mut BufReader<&TcpStream>) -> Option<Request> {
 fn answer(head: &str, body: &[u8]) -> Vec<u8> {
     let head = format!("HTTP/1.1 {head}\r\nContent-Length: {}\r\n\r\n", body.len());
     [head.as_bytes(), body].concat()
+}
+
+fn problem(problem: &Problem) -> Vec<u8> {
+    let head = format!("{} Problem\r\nContent-Type: {PROBLEM_MEDIA_TYPE}", problem.status);
+    answer(&head, &serde_json::to_vec(problem).unwrap())
 }
 
 /// An enrolled machine, its policy, and its backend.
@@ -456,6 +476,7 @@ impl World {
             repeat: None,
             bytes: None,
             deep: None,
+            spread_seconds: None,
         }
     }
 
@@ -531,6 +552,63 @@ fn what_is_not_allowed_is_refused_with_its_code_and_sends_nothing() {
     assert!(!world.was_measured());
 }
 
+/// What is refused chooses some of the refusal's words.
+#[test]
+fn a_refusal_is_heard_whatever_hides_in_its_words_and_whatever_the_backend_takes() {
+    let world = World::new("allow");
+    let _agent = world.agent();
+    let hidden = Order { parameters: [("\u{202e}".repeat(2), "x".into())].into(), ..world.order(1) };
+    world.backend.deliver(&hidden, ENGINEER);
+    world.backend.wait_state(&hidden, DeliveryState::Refused);
+    let quoted = world.order_of(2, &format!("name = \"\u{202e}{}\"\n", "long".repeat(500)), "127.0.0.1:1");
+    world.backend.deliver(&quoted, ENGINEER);
+    let report = world.backend.wait_state(&quoted, DeliveryState::Refused);
+    assert_eq!(report.code.as_deref(), Some("unusable_set"));
+    assert_eq!(report.clone().harmless(), report, "a backend takes it as it is");
+    world.backend.told.lock().unwrap().refuses_details = true;
+    let wordless = world.order_of(3, "name = 1", "127.0.0.1:1");
+    world.backend.deliver(&wordless, ENGINEER);
+    let report = world.backend.wait_state(&wordless, DeliveryState::Refused);
+    assert_eq!((report.code.as_deref(), report.detail), (Some("unusable_set"), None));
+    let refused = world.order_of(4, "name = 1", "127.0.0.1:1");
+    world.backend.told.lock().unwrap().refuses.push(refused.id.clone());
+    world.backend.deliver(&refused, ENGINEER);
+    let order = world.order(5);
+    world.backend.deliver(&order, ENGINEER);
+    world.backend.wait_state(&order, DeliveryState::Uploaded);
+    let book = Book::open(&world.state()).unwrap();
+    assert!(!book.get(&refused.id).unwrap().is_reported(), "it is told again");
+}
+
+/// A backend that sends thousands of orders in one answer does not keep the agent from what it says next.
+#[test]
+fn a_cancellation_behind_thousands_of_orders_is_acted_on_within_a_second() {
+    const MANY: usize = 1_000;
+    let world = World::new("allow");
+    let _agent = world.agent();
+    let set = LONG.replace("PORT", &world.target.local_addr().unwrap().port().to_string());
+    let (order, last) = (world.order_of(1, &set, "127.0.0.1"), world.order(2));
+    world.backend.deliver(&order, ENGINEER);
+    world.backend.wait_state(&order, DeliveryState::Running);
+    let asked = world.backend.told.lock().unwrap().asked;
+    world.backend.give(|told| {
+        let junk =
+            (0..MANY).map(|number| WorkItem { id: OrderId::new(format!("{number:032x}")), envelope: "{}".into(), proof: None });
+        let cursor = told.cursor + 1;
+        told.queue.extend(junk.map(|item| (cursor, item)));
+    });
+    world.backend.wait_for("more work", |told| (told.asked > asked).then_some(()));
+    let began = Clock::start();
+    world.backend.give(|told| told.cancelled.push(order.id.clone()));
+    world.backend.wait_state(&order, DeliveryState::Cancelled);
+    // As without them: a second, and what a busy machine adds.
+    assert!(began.now() < Duration::from_millis(1_900), "{:?}", began.now());
+    let refused = world.backend.told.lock().unwrap().states.iter().filter(|(_, one)| one.state == DeliveryState::Refused).count();
+    assert!(refused < MANY, "none of it was to be waited for");
+    world.backend.deliver(&last, ENGINEER);
+    world.backend.wait_state(&last, DeliveryState::Uploaded);
+}
+
 #[test]
 fn a_person_is_asked_and_their_answer_decides() {
     let world = World::new("ask");
@@ -552,6 +630,58 @@ fn a_person_is_asked_and_their_answer_decides() {
 
 /// Echo requests to loopback, one a second, for a minute.
 const LONG: &str = "name = \"long\"\nquestion = \"Does it answer?\"\ntarget = \"host\"\nbudget = \"90s\"\n[[check]]\nid = \"echo\"\nkind = \"tcp\"\nrequired = true\nsamples = 60\nevery = \"1s\"\n[check.with]\nhost = \"{target.host}\"\nport = PORT\n";
+
+#[test]
+fn an_order_that_is_spread_begins_at_the_agents_own_moment_and_can_be_cancelled_before() {
+    let world = World::new("allow");
+    let agent = Home::of(&world.state()).enrolled().unwrap().agent;
+    // Of those that the id makes, one whose moment comes soon, and one whose does not.
+    let spread = |number: u8| Order { spread_seconds: Some(1_000), ..world.order(number) };
+    let after = |order: &Order| order.begins_after(&agent, Duration::from_secs(3_000)).unwrap();
+    let (soon, late) =
+        ((1..=u8::MAX).map(spread).min_by_key(after).unwrap(), (1..=u8::MAX).map(spread).max_by_key(after).unwrap());
+    let wait = after(&soon);
+    assert!(wait < Duration::from_secs(20) && after(&late) > Duration::from_secs(900), "{wait:?}");
+    let _agent = world.agent();
+    let began = Clock::start();
+    world.backend.deliver(&late, ENGINEER);
+    world.backend.deliver(&soon, ENGINEER);
+    let report = world.backend.wait_state(&soon, DeliveryState::Accepted);
+    assert_eq!(report.code.as_deref(), Some("spread"));
+    assert!(report.detail.unwrap().contains("own moment of the order's spread"));
+    world.backend.wait_state(&soon, DeliveryState::Uploaded);
+    assert!(began.now() >= wait, "{:?}", began.now());
+    world.backend.give(|told| told.cancelled.push(late.id.clone()));
+    world.backend.wait_state(&late, DeliveryState::Cancelled);
+    assert_eq!(world.backend.told.lock().unwrap().bundles.len(), 1);
+}
+
+#[test]
+fn a_schedule_that_the_policy_lets_run_no_more_is_told_with_its_reason_and_so_is_that_it_runs_again() {
+    let world = World::new("allow");
+    let (open, rest) = (
+        "[orders]\nremote = \"allow\"\n",
+        "[targets]\nnetworks = [\"127.0.0.0/8\"]\n[schedules]\nlife = \"2h\"\nevery = \"10s\"\n",
+    );
+    world.policy(&format!("{open}{rest}"));
+    let _agent = world.agent();
+    let repeat = Some(netsonde_contract::order::Repeat { every_seconds: 10, life_seconds: 3_600 });
+    let order = world.order(1);
+    let order = Order { repeat, set: order.set.replace("20s", "5s"), ..order };
+    world.backend.deliver(&order, ENGINEER);
+    let told = |what: &str, code: &str| {
+        let last = |told: &Told| {
+            let (_, report) = told.states.iter().rfind(|(id, _)| id == order.id.as_str())?;
+            (report.state == DeliveryState::Running && report.code.as_deref() == Some(code)).then(|| report.clone())
+        };
+        world.backend.wait_for(what, last).detail.unwrap()
+    };
+    assert_eq!(told("the schedule", "repeated"), "it runs every 10s for 1h");
+    world.policy(&format!("{open}kinds = [\"dns\"]\n{rest}"));
+    assert!(told("the refusal", "kind_not_allowed").starts_with("it does not run now: "));
+    world.policy(&format!("{open}{rest}"));
+    told("the schedule again", "repeated");
+}
 
 /// An order in which this agent answers another one.
 fn serving(world: &World, number: u8, port: u16) -> Order {
@@ -817,6 +947,12 @@ fn an_order_that_was_running_when_the_machine_died_has_failed_and_runs_no_more()
         .unwrap();
     let _agent = world.agent();
     assert_eq!(world.backend.wait_state(&order, DeliveryState::Failed).code.as_deref(), Some("agent_stopped"));
+    // From then on it is news where the backend does not know of it.
+    let began = Clock::start();
+    while !Book::open(&state).unwrap().get(&order.id).is_some_and(crate::orders::Record::is_reported) {
+        assert!(began.now() < Duration::from_secs(10), "the backend's answer is not noted");
+        std::thread::yield_now();
+    }
     world.backend.deliver(&order, ENGINEER);
     assert_eq!(world.backend.wait_state(&order, DeliveryState::Refused).code.as_deref(), Some("replayed"));
     assert!(!world.was_measured());

@@ -3,15 +3,19 @@ use crate::state::StateDirectory;
 use jiff::Timestamp;
 use netsonde_contract::api::fleet::{DeliveryState, StateReport};
 use netsonde_contract::id::{BundleId, CaseId, OrderId};
-use netsonde_contract::order::{MerkleProof, Order, Refusal};
+use netsonde_contract::order::{MerkleProof, Order, Refusal, SPREAD};
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
 use std::io;
 use std::path::{Path, PathBuf};
+use std::time::Duration;
 
 const FOLDER: &str = "orders";
 /// Orders that are over and can still be shown.
-const MAX_OVER: usize = 200;
+const MAX_OVER: usize = 150;
+/// The same of orders that were never seen to be signed. A backend makes as many of them as it likes: they push out each other, and none that an
+/// engineer gave.
+const MAX_UNSIGNED: usize = 50;
 /// Orders that wait for a person or for their turn: each may hold half a megabyte.
 pub(crate) const MAX_WAITING: usize = 32;
 
@@ -36,6 +40,9 @@ pub(crate) struct Record {
     #[serde(default)]
     pub(crate) approved: bool,
     pub(crate) received: Timestamp,
+    /// It does not begin before this moment, which is this agent's own of the order's spread.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(crate) begins: Option<Timestamp>,
     /// What follows is known of orders that verified only.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub(crate) about: Option<About>,
@@ -86,6 +93,7 @@ impl Record {
             bundle: None,
             approved: false,
             received,
+            begins: None,
             about: None,
             envelope: None,
             proof: None,
@@ -108,12 +116,26 @@ impl Record {
         }
     }
 
+    /// It runs when its turn comes, which is said where that is later.
+    pub(crate) fn accepted(self) -> Self {
+        let later = self.begins.map(|begins| format!("it begins at {begins:.0}, this agent's own moment of the order's spread"));
+        let code = later.as_ref().map(|_| SPREAD.to_owned());
+        Self { state: DeliveryState::Accepted, code, detail: later, ..self }
+    }
+
     pub(crate) fn report(&self) -> StateReport {
         StateReport { state: self.state, code: self.code.clone(), detail: self.detail.clone(), bundle: self.bundle.clone() }
+            .harmless()
     }
 
     pub(crate) fn is_reported(&self) -> bool {
         self.reported == Some(self.state)
+    }
+
+    /// How long until it may begin. A clock that was set back since it came puts nothing off.
+    pub(crate) fn until_begin(&self, now: Timestamp) -> Duration {
+        let Some(begins) = self.begins.filter(|begins| (self.received..*begins).contains(&now)) else { return Duration::ZERO };
+        begins.duration_since(now).unsigned_abs()
     }
 
     pub(crate) fn is_waiting(&self) -> bool {
@@ -174,9 +196,9 @@ impl Book {
         found.into_iter().map(|record| record.id.clone()).collect()
     }
 
-    /// The order whose state the backend has not heard of, the longest known first.
-    pub(crate) fn unreported(&self) -> Option<&Record> {
-        self.records.values().filter(|record| !record.is_reported()).min_by_key(|record| record.received)
+    /// The order whose state the backend has not heard of, the longest known first of those that `may` be told.
+    pub(crate) fn unreported(&self, may: impl Fn(&OrderId) -> bool) -> Option<&Record> {
+        self.records.values().filter(|record| !record.is_reported() && may(&record.id)).min_by_key(|record| record.received)
     }
 
     pub(crate) fn waiting(&self) -> usize {
@@ -184,15 +206,20 @@ impl Book {
     }
 
     fn forget_oldest(&mut self) {
-        let mut over: Vec<&Record> = self.records.values().filter(|record| record.state.is_final()).collect();
-        over.sort_by_key(|record| record.received);
-        let excess = over.len().saturating_sub(MAX_OVER);
-        let gone: Vec<OrderId> = over.into_iter().take(excess).map(|record| record.id.clone()).collect();
+        let over = self.records.values().filter(|record| record.state.is_final());
+        let (signed, unsigned): (Vec<&Record>, Vec<&Record>) = over.partition(|record| record.about.is_some());
+        let gone = [oldest(signed, MAX_OVER), oldest(unsigned, MAX_UNSIGNED)].concat();
         for id in gone {
             let _ = std::fs::remove_file(place(&self.folder, &id));
             self.records.remove(&id);
         }
     }
+}
+
+/// Those that go, where the newest `most` stay.
+fn oldest(mut records: Vec<&Record>, most: usize) -> Vec<OrderId> {
+    records.sort_by_key(|record| record.received);
+    records.iter().take(records.len().saturating_sub(most)).map(|record| record.id.clone()).collect()
 }
 
 fn place(folder: &Path, id: &OrderId) -> PathBuf {
@@ -204,21 +231,47 @@ mod tests {
     use super::*;
 
     #[test]
+    fn an_order_waits_for_its_moment_and_for_no_clock_that_was_set_back() {
+        let at = |second: i64| Timestamp::from_second(second).unwrap();
+        let record = Record::new(&OrderId::from_bytes([1; 16]), DeliveryState::Accepted, at(100));
+        assert_eq!(record.until_begin(at(100)), Duration::ZERO);
+        let record = Record { begins: Some(at(400)), ..record };
+        for (now, wait) in [(100, 300), (399, 1), (400, 0), (9_000, 0), (99, 0), (-9_000, 0)] {
+            assert_eq!(record.until_begin(at(now)), Duration::from_secs(wait), "{now}");
+        }
+    }
+
+    #[test]
     fn records_survive_and_old_ones_that_are_over_go() {
         let folder = tempfile::tempdir().unwrap();
         let state = StateDirectory::open(Some(folder.path())).unwrap();
         let mut book = Book::open(&state).unwrap();
         let at = |second: i64| Timestamp::from_second(second).unwrap();
         let id = |number: usize| OrderId::new(format!("{number:032x}"));
+        let about = About {
+            expires: at(0),
+            case: CaseId::new("1"),
+            requester: String::new(),
+            reason: String::new(),
+            set: String::new(),
+            targets: Vec::new(),
+            signers: Vec::new(),
+        };
+        let refused = |number: usize| Record::new(&id(number), DeliveryState::Refused, at(number as i64));
         book.put(Record::new(&id(0), DeliveryState::Asked, at(0))).unwrap();
         for number in 1..=MAX_OVER + 2 {
-            book.put(Record::new(&id(number), DeliveryState::Refused, at(number as i64))).unwrap();
+            book.put(Record { about: Some(about.clone()), ..refused(number) }).unwrap();
+        }
+        for number in 1_000..1_000 + MAX_UNSIGNED * 2 {
+            book.put(refused(number)).unwrap();
         }
         std::fs::write(folder.path().join(FOLDER).join("broken.json"), "{").unwrap();
         let book = Book::open(&state).unwrap();
-        assert_eq!(book.all().len(), MAX_OVER + 1);
-        assert!(book.get(&id(0)).is_some() && book.get(&id(1)).is_none() && book.get(&id(3)).is_some());
+        assert_eq!(book.all().len(), 1 + MAX_OVER + MAX_UNSIGNED);
+        assert!(book.get(&id(0)).is_some() && book.get(&id(2)).is_none() && book.get(&id(3)).is_some());
+        assert!(book.get(&id(1_000)).is_none(), "what nobody signed pushes out its like alone");
         assert_eq!(book.in_state(DeliveryState::Asked), [id(0)]);
-        assert_eq!(book.unreported().unwrap().id, id(0));
+        assert_eq!(book.unreported(|_| true).unwrap().id, id(0));
+        assert_eq!(book.unreported(|order| *order != id(0)).unwrap().id, id(3));
     }
 }

@@ -161,6 +161,7 @@ mod tests {
             repeat: Some(Repeat { every_seconds: 60, life_seconds: 3_600 }),
             bytes: None,
             deep: Some(deep),
+            spread_seconds: None,
         };
         let set = ProbeSet::parse("slot", &text).unwrap();
         let plan = set.plan(&Request { targets: targets.clone(), ..Request::default() }).unwrap();

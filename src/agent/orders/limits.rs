@@ -69,6 +69,7 @@ mod tests {
             repeat: None,
             bytes: None,
             deep: None,
+            spread_seconds: None,
         }
     }
 

@@ -31,7 +31,7 @@ use crate::metrics::{Latest, MOST_PROBES, Source, export, serve};
 use crate::recording::{self, Noted};
 use crate::schedule::{Noticed, Persisted, Reading, Scheduler, save};
 use crate::spool::{Entry, Link};
-use crate::standing::{Held, Over};
+use crate::standing::{Held, Over, Weighed};
 use crate::state::{StateDirectory, chance};
 use crate::stop::Stop;
 use crate::{agent_file, platform, schedule, terminal};
@@ -82,6 +82,8 @@ pub(crate) enum Word {
     Bundle(Box<Entry>),
     /// An order is repeated no more.
     Over(Over),
+    /// Whether an order that is repeated may run now.
+    Weighed(Weighed),
 }
 
 /// All schedules of one agent, and their runs.

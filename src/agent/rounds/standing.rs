@@ -12,6 +12,7 @@ use crate::stop::Stop;
 use crate::{policy_file, terminal};
 use netsonde_contract::agent_config::AgentConfig;
 use netsonde_contract::id::OrderId;
+use netsonde_contract::order::{Refusal, RefusalCode};
 use netsonde_contract::policy::{Policy, Verdict};
 use netsonde_contract::set::Plan;
 use netsonde_probes::context::ProxyChoice;
@@ -143,9 +144,17 @@ impl Rounds {
         }
     }
 
+    /// The engineer hears why it does not run, and that it does again.
+    fn tell_weighed(&self, held: &Held, objection: Option<Refusal>) {
+        // Where nobody talks to the backend, nobody waits to hear of it.
+        let _ = self.words.send(Word::Weighed(held.weighed(objection)));
+    }
+
     /// What a signed schedule may do now by this plan of its, and by which policy; none where that objects, which is said once.
     pub(super) fn weighed(&mut self, held: &Held, plan: &Plan) -> Result<Option<(Bounds, Policy)>, Stop> {
-        let policy = policy_file::load(&self.files.policy)?;
+        let off = |words: &str| RefusalCode::OrdersOff.because(words);
+        let policy =
+            policy_file::load(&self.files.policy).inspect_err(|stop| self.tell_weighed(held, Some(off(&stop.message))))?;
         let home = Home::of(&self.state);
         let identity = home.enrolled()?;
         let anchor = home.anchor()?;
@@ -160,13 +169,12 @@ impl Rounds {
         let verified = held.verified(plan.clone(), anchor.as_ref(), &identity.agent);
         let decision = decide(&policy, &verified, &here);
         let objection = match decision.verdict {
-            Verdict::Refuse(refusal) => Some(refusal.to_string()),
+            Verdict::Refuse(refusal) => Some(refusal),
             // Taken while the policy let it run unasked.
-            Verdict::Ask if !held.shelved.approved => {
-                Some("the policy has somebody at the machine asked, and nobody was".to_owned())
-            }
+            Verdict::Ask if !held.shelved.approved => Some(off("the policy has somebody at the machine asked, and nobody was")),
             Verdict::Ask | Verdict::Run => None,
         };
+        self.tell_weighed(held, objection.clone());
         if let Some(why) = objection {
             self.complain(&held.name(), &format!("it does not run now: {why}"));
             return Ok(None);

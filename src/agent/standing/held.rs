@@ -5,8 +5,8 @@ use crate::stop::Stop;
 use jiff::{SignedDuration, Timestamp};
 use netsonde_contract::agent_config::{Schedule, Thresholds, Timing, UploadWhen};
 use netsonde_contract::dsse::Envelope;
-use netsonde_contract::id::AgentId;
-use netsonde_contract::order::{Deep, MEDIA_TYPE, Order, Repeat, Verified, schedule_name};
+use netsonde_contract::id::{AgentId, OrderId};
+use netsonde_contract::order::{Deep, MEDIA_TYPE, Order, Refusal, Repeat, Verified, schedule_name};
 use netsonde_contract::set::{Plan, ProbeSet, Request};
 use netsonde_contract::trust::{Anchor, PublicKey, Role};
 use netsonde_probes::context::ProxyChoice;
@@ -24,6 +24,16 @@ pub(crate) struct Held {
     repeat: Repeat,
     set: ProbeSet,
     deep: Option<ProbeSet>,
+}
+
+/// What was found about an order that is repeated when it was to run.
+#[derive(Clone, Debug)]
+pub(crate) struct Weighed {
+    pub(crate) order: OrderId,
+    /// What it asks, in words.
+    pub(crate) how: String,
+    /// Why it does not run now.
+    pub(crate) objection: Option<Refusal>,
 }
 
 /// Why it is repeated no more.
@@ -63,6 +73,10 @@ impl Held {
 
     pub(crate) fn name(&self) -> String {
         schedule_name(&self.order.id)
+    }
+
+    pub(crate) fn weighed(&self, objection: Option<Refusal>) -> Weighed {
+        Weighed { order: self.order.id.clone(), how: self.repeat.in_words(), objection }
     }
 
     /// The order as a schedule. What it finds goes to support, who asked for it.
@@ -149,7 +163,7 @@ impl Held {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use netsonde_contract::id::{AgentId, CaseId, OrderId, OrganisationId};
+    use netsonde_contract::id::{CaseId, OrganisationId};
     use netsonde_contract::order::{Addressee, Addressees, Epoch};
 
     const TAKEN: i64 = 1_800_000_000;
@@ -180,6 +194,7 @@ mod tests {
             repeat: Some(Repeat { every_seconds: 300, life_seconds: 3_600 }),
             bytes: None,
             deep: None,
+            spread_seconds: None,
         }
     }
 

@@ -9,7 +9,7 @@ mod held;
 /// Their place on the disk.
 mod shelf;
 
-pub(crate) use held::{End, Held};
+pub(crate) use held::{End, Held, Weighed};
 pub(crate) use netsonde_contract::order::schedule_name as name_of;
 pub(crate) use shelf::{MAX_HELD, Shelf, Shelved};
 

@@ -84,9 +84,8 @@ pub(crate) async fn serve(
             tls: tls.clone(),
             router: router.clone(),
             limits: limits.clone(),
-            stopping: stopping.clone(),
             peer,
-            seat: Seat::of((place, permit)),
+            seat: Seat::of((place, permit), stopping.child_token()),
         };
         connections.spawn(connection.run(stream));
     }
@@ -112,7 +111,6 @@ struct Connection {
     tls: Option<TlsAcceptor>,
     router: Router,
     limits: Limits,
-    stopping: CancellationToken,
     peer: SocketAddr,
     /// Given back when the connection and its last request are gone.
     seat: Seat,
@@ -151,7 +149,7 @@ impl Connection {
 
     fn speak_http1(self, stream: impl AsyncRead + AsyncWrite + Unpin + Send + 'static) -> BoxFuture<'static, ()> {
         let (peer, room, working) = (self.peer, WaitingRoom::default(), Working::default());
-        let (headers, idle, stopping) = (self.limits.headers, self.limits.idle, self.stopping.clone());
+        let (headers, idle, stopping) = (self.limits.headers, self.limits.idle, self.seat.end().clone());
         let has_room = room.clone();
         let service = self.service(&working, move |request| {
             if http1::may_wait(request) {
@@ -168,7 +166,7 @@ impl Connection {
 
     fn speak_http2(self, stream: impl AsyncRead + AsyncWrite + Unpin + Send + 'static) -> BoxFuture<'static, ()> {
         let (peer, begun, working) = (self.peer, Begun::default(), Working::default());
-        let (limits, stopping, counted) = (self.limits.clone(), self.stopping.clone(), begun.clone());
+        let (limits, stopping, counted) = (self.limits.clone(), self.seat.end().clone(), begun.clone());
         let service = self.service(&working, move |_| counted.count());
         let stream = IdleLimit::new(stream, limits.idle, working);
         Box::pin(async move {

@@ -18,7 +18,9 @@ pub(crate) use agents::{summary as agent_summary, unknown_agent};
 pub(crate) use bundles::bundle_file;
 pub(crate) use cases::{is_agents_key, unknown_case};
 pub(crate) use desk::token_digest;
-pub(crate) use orders::{cancel_order, find as find_order, keep_draft, summaries as order_summaries, summary as order_summary};
+pub(crate) use orders::{
+    cancel_order, find as find_order, keep_draft, spread as order_spread, summaries as order_summaries, summary as order_summary,
+};
 pub(crate) use tickets::{issue, revoke};
 
 use crate::app::App;

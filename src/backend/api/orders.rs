@@ -14,8 +14,10 @@ use netsonde_contract::api::ProblemCode;
 use netsonde_contract::api::fleet::{Delivery, Draft, KeptDraft, MAX_SUBMIT_BYTES, OrderDetail, OrderSummary};
 use netsonde_contract::api::path;
 use netsonde_contract::audit;
+use netsonde_contract::dsse::Envelope;
 use netsonde_contract::harmless::is_clean;
 use netsonde_contract::id::{CaseId, OrderId, TicketId};
+use netsonde_contract::order::Order;
 use serde::Deserialize;
 use std::sync::Arc;
 
@@ -61,7 +63,8 @@ pub(crate) async fn summaries(app: &App, case: Option<&CaseId>, count: u32) -> R
 pub(super) async fn read(_: Desk, State(app): State<Arc<App>>, Path(id): Path<String>) -> Result<Json<OrderDetail>, Refused> {
     let order = find(&app, &id).await?;
     let deliveries = app.store.deliveries(&order.id, MAX_FLEET).await?.into_iter().map(delivery).collect();
-    Ok(Json(OrderDetail { order: summary(&app, order).await?, deliveries }))
+    let spread_seconds = spread(&order);
+    Ok(Json(OrderDetail { order: summary(&app, order).await?, spread_seconds, deliveries }))
 }
 
 pub(super) async fn cancel(_: Desk, State(app): State<Arc<App>>, Path(id): Path<String>) -> Result<StatusCode, Refused> {
@@ -91,6 +94,12 @@ pub(crate) async fn cancel_order(app: &App, id: &OrderId, actor: &str) -> Result
 pub(crate) async fn find(app: &App, id: &str) -> Result<OrderRow, Refused> {
     let id = OrderId::parse(id).ok_or_else(unknown_order)?;
     app.store.order(&id).await?.ok_or_else(unknown_order)
+}
+
+/// Within how many seconds each of its agents begins, where they were signed.
+pub(crate) fn spread(order: &OrderRow) -> Option<u32> {
+    let envelope = Envelope::from_json(order.envelope.as_bytes()).ok()?;
+    Order::unverified(&envelope).ok()?.spread_seconds
 }
 
 pub(crate) async fn summary(app: &App, order: OrderRow) -> Result<OrderSummary, Refused> {

@@ -1,4 +1,4 @@
-use crate::accept::{LaterBody, WaitingRoom};
+use crate::accept::{LaterBody, Seat, WaitingRoom};
 use crate::app::App;
 use crate::clock::moment_in;
 use crate::fleet::{Asker, FromAgent, Listening, check_enrolled, check_served, check_single, identity_twice, unknown_order};
@@ -12,16 +12,15 @@ use axum::{Extension, Json};
 use bytes::Bytes;
 use netsonde_contract::api::ProblemCode;
 use netsonde_contract::api::fleet::{DeliveryState, MAX_WAIT_SECONDS, Progress, StateReport, Work, WorkItem};
-use netsonde_contract::harmless::is_clean;
 use netsonde_contract::id::{AgentId, OrderId};
 use serde::Deserialize;
 use std::sync::Arc;
 use std::time::Duration;
 use tokio::time::Instant;
+use tokio_util::sync::CancellationToken;
 
-/// Codes are words, details a sentence.
-const MAX_CODE_CHARS: usize = 64;
-const MAX_DETAIL_CHARS: usize = 1024;
+/// Of two requests of one agent the newer one is held.
+const OVERTAKEN: &str = "a newer request of this agent took its place";
 
 #[derive(Deserialize)]
 pub(super) struct Wanted {
@@ -58,6 +57,7 @@ pub(super) async fn read(
     State(app): State<Arc<App>>,
     Query(wanted): Query<Wanted>,
     room: Option<Extension<WaitingRoom>>,
+    Extension(seat): Extension<Seat>,
     from: FromAgent,
 ) -> Result<Response, Refused> {
     let agent = from.agent;
@@ -68,7 +68,8 @@ pub(super) async fn read(
     if has_news(&work) || wanted.wait == 0 || app.stopping.is_cancelled() {
         return Ok(Json(work).into_response());
     }
-    let held = LaterBody::new(room.map(|Extension(room)| room), hold(app, agent.id, wanted, listening, until));
+    let held =
+        LaterBody::new(room.map(|Extension(room)| room), hold(app, agent.id, wanted, (listening, seat.end().clone()), until));
     Ok(([(header::CONTENT_TYPE, "application/json")], Body::new(held)).into_response())
 }
 
@@ -91,11 +92,25 @@ fn has_news(work: &Work) -> bool {
 }
 
 /// Waits, and answers with what came. Where the agent may no longer be answered it is told nothing: it asks again, and hears why.
-async fn hold(app: Arc<App>, id: AgentId, wanted: Wanted, listening: Listening, until: Instant) -> Bytes {
+async fn hold(
+    app: Arc<App>,
+    id: AgentId,
+    wanted: Wanted,
+    (listening, end): (Listening, CancellationToken),
+    until: Instant,
+) -> Bytes {
     loop {
+        let mut because = None;
         let is_over = tokio::select! {
-            () = listening.rung() => listening.is_overtaken(),
+            () = listening.rung() => {
+                because = listening.is_overtaken().then(|| OVERTAKEN.to_owned());
+                because.is_some()
+            }
             () = app.stopping.cancelled() => true,
+            () = end.cancelled() => {
+                because = Some(format!("this agent has more than {} connections, and the oldest ends", app.seats.most()));
+                true
+            }
             () = tokio::time::sleep_until(until) => true,
         };
         app.presence.saw(&id, app.clock.now());
@@ -108,7 +123,7 @@ async fn hold(app: Arc<App>, id: AgentId, wanted: Wanted, listening: Listening, 
                 tracing::debug!(agent = id.short(), why = refused.explained(), "a held request ends");
                 nothing(&app, &wanted)
             }
-            None => nothing(&app, &wanted),
+            None => Work { because, ..nothing(&app, &wanted) },
         };
         return as_json(&work);
     }
@@ -121,7 +136,7 @@ fn as_json(work: &Work) -> Bytes {
 
 fn nothing(app: &App, wanted: &Wanted) -> Work {
     let server_time = app.clock.now();
-    Work { cursor: wanted.after, orders: Vec::new(), cancelled: Vec::new(), trust: None, server_time }
+    Work { cursor: wanted.after, orders: Vec::new(), cancelled: Vec::new(), trust: None, because: None, server_time }
 }
 
 async fn look(app: &App, id: &AgentId, wanted: &Wanted) -> Result<Work, Refused> {
@@ -141,19 +156,15 @@ async fn look(app: &App, id: &AgentId, wanted: &Wanted) -> Result<Work, Refused>
         orders: found.orders.into_iter().map(|(id, envelope, proof)| WorkItem { id, envelope, proof }).collect(),
         cancelled: found.cancelled,
         trust: newer.map(|published| published.documents.clone()),
+        because: None,
         server_time: now,
     })
 }
 
-/// `POST /v1/work/{order}/state`. A report that is no news changes nothing and is no fault.
+/// `POST /v1/work/{order}/state`. A report that is no news changes nothing and is no fault; one whose words do not fit is made fit, as it would be lost else.
 pub(super) async fn report(State(app): State<Arc<App>>, Path(id): Path<String>, from: FromAgent) -> Result<StatusCode, Refused> {
     let order = OrderId::parse(&id).ok_or_else(unknown_order)?;
-    let report: StateReport = from.json()?;
-    let fits =
-        |text: &Option<String>, most: usize| text.as_ref().is_none_or(|text| is_clean(text) && text.chars().count() <= most);
-    if !fits(&report.code, MAX_CODE_CHARS) || !fits(&report.detail, MAX_DETAIL_CHARS) {
-        return Err(Refused::malformed("The report's code or detail is too long, or hides something."));
-    }
+    let report = from.json::<StateReport>()?.harmless();
     if report.state == DeliveryState::Uploaded {
         return uploaded(&app, &order, &from.agent.id).await;
     }

@@ -36,7 +36,7 @@ pub(crate) async fn enter(app: &App, request: Request) -> Result<Entry, Refused>
             unverified.verify(app, &[&agent.transport_key])?;
             check_enrolled(agent.standing(), app.clock.now())?;
             unverified.spend_nonce(app, &agent.id).await?;
-            unverified.take_agent_seat(app);
+            unverified.take_agent_seat(app, &agent.id);
             Ok(Entry::CheckedIn(checked_in(app, &agent, &check_in).await?))
         }
         OwnReport::Introduce(introduce) => {
@@ -52,12 +52,12 @@ pub(crate) async fn enter(app: &App, request: Request) -> Result<Entry, Refused>
                 (Some(code), _) => {
                     let enrolment = check_code(app, &introduction, code).await?;
                     unverified.spend_nonce(app, &introduction.agent()).await?;
-                    unverified.take_agent_seat(app);
+                    unverified.take_agent_seat(app, &introduction.agent());
                     enrolled(app, &introduce, &introduction, &enrolment).await?
                 }
                 (None, Some(former)) => {
                     unverified.spend_nonce(app, &introduction.agent()).await?;
-                    unverified.take_agent_seat(app);
+                    unverified.take_agent_seat(app, &introduction.agent());
                     reintroduced(app, &introduce, introduction, former).await?
                 }
                 (None, None) => return Err(unknown_agent()),

@@ -1,3 +1,4 @@
+use super::AgentPlace;
 use crate::accept::Seat;
 use crate::app::App;
 use crate::body;
@@ -13,6 +14,7 @@ use jiff::Timestamp;
 use netsonde_contract::api::fleet::MAX_AGENT_BODY;
 use netsonde_contract::api::protocol::Protocol;
 use netsonde_contract::api::{Problem, ProblemCode};
+use netsonde_contract::id::AgentId;
 use netsonde_contract::request_signature::{
     Claim, Covered, Headers, SIGNATURE, SIGNATURE_INPUT, SignatureError, TOLERANCE, content_digest,
 };
@@ -29,6 +31,12 @@ const NONCE_MARGIN: Duration = Duration::from_secs(2);
 pub(crate) struct FromAgent {
     pub(crate) agent: Member,
     pub(crate) body: Bytes,
+}
+
+/// What an enrolled agent's connection holds.
+struct AgentSeat {
+    _permit: OwnedSemaphorePermit,
+    _place: AgentPlace,
 }
 
 /// A request's head and whole body, with what it says of its signer.
@@ -80,7 +88,7 @@ impl Unverified {
 
     /// # Errors
     /// Where the request was answered before.
-    pub(crate) async fn spend_nonce(&self, app: &App, agent: &netsonde_contract::id::AgentId) -> Result<(), Refused> {
+    pub(crate) async fn spend_nonce(&self, app: &App, agent: &AgentId) -> Result<(), Refused> {
         let tolerance = Duration::try_from(TOLERANCE).unwrap_or_default();
         let until = later(later(self.claim.created, tolerance), NONCE_MARGIN);
         let note = Note::Nonce { agent: agent.clone(), nonce: self.claim.nonce.clone(), until };
@@ -93,11 +101,11 @@ impl Unverified {
 
     /// The connection is an enrolled agent's, and takes no place away from strangers any more. Where a fleet reports at once, its reports would
     /// otherwise fill all places that strangers have.
-    pub(super) fn take_agent_seat(&self, app: &App) {
-        if let Some(seat) = self.parts.extensions.get::<Seat>().filter(|seat| !seat.is::<OwnedSemaphorePermit>())
+    pub(super) fn take_agent_seat(&self, app: &App, agent: &AgentId) {
+        if let Some(seat) = self.parts.extensions.get::<Seat>().filter(|seat| !seat.is::<AgentSeat>())
             && let Ok(permit) = Arc::clone(&app.agent_seats).try_acquire_owned()
         {
-            seat.change(permit);
+            seat.change(AgentSeat { _permit: permit, _place: app.seats.take(agent, seat.end().clone()) });
         }
     }
 }
@@ -112,7 +120,7 @@ impl FromRequest<Arc<App>> for FromAgent {
         check_enrolled(agent.standing, app.clock.now())?;
         unverified.spend_nonce(app, &agent.id).await?;
         app.presence.saw(&agent.id, app.clock.now());
-        unverified.take_agent_seat(app);
+        unverified.take_agent_seat(app, &agent.id);
         Ok(Self { agent, body: unverified.body })
     }
 }

@@ -2,7 +2,7 @@
 
 use super::session::Engineer;
 use super::{Frame, render, shown};
-use crate::api::{cancel_order, find_order, order_summaries, order_summary};
+use crate::api::{cancel_order, find_order, order_spread, order_summaries, order_summary};
 use crate::app::App;
 use crate::body::Form;
 use crate::limits::MAX_LISTED;
@@ -33,6 +33,7 @@ struct OrderPage {
     open: bool,
     reason: String,
     signers: Vec<String>,
+    spread_seconds: Option<u32>,
     deliveries: Vec<DeliveryLine>,
     /// There may be more than are shown.
     cut: bool,
@@ -117,7 +118,7 @@ pub(super) async fn page(engineer: Engineer, State(app): State<Arc<App>>, Path(i
     for row in rows {
         deliveries.push(delivery_line(&app, row, follow).await?);
     }
-    let (reason, signers) = (order.reason.clone(), order.signers.clone());
+    let (reason, signers, spread_seconds) = (order.reason.clone(), order.signers.clone(), order_spread(&order));
     let order = order_line(&app, order_summary(&app, order).await?);
     let page = OrderPage {
         frame: Frame::of(&engineer),
@@ -126,6 +127,7 @@ pub(super) async fn page(engineer: Engineer, State(app): State<Arc<App>>, Path(i
         order,
         reason,
         signers,
+        spread_seconds,
         deliveries,
         cut,
     };

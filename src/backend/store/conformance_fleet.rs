@@ -495,6 +495,7 @@ fn signed(number: u8, repeat: Option<Repeat>) -> Order {
         repeat,
         bytes: None,
         deep: None,
+        spread_seconds: None,
     }
 }
 

@@ -1,9 +1,10 @@
 use super::organisation::{ENGINEER, Machine, signed};
 use super::pages::{Browser, form_token};
 use super::sample::Agent;
-use super::server::{Options, Server, client_of_http2, problem};
+use super::server::{Options, Server, client, client_of_http2, problem};
 use crate::command::follow_audit;
 use crate::limits::Limits;
+use crate::store::{Note, Noted};
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
 use netsonde_contract::api::fleet::{
@@ -238,6 +239,72 @@ async fn each_of_more_agents_than_an_order_lists_gets_its_own_proof() {
         };
         assert!(work.orders[0].proof.as_ref().unwrap().holds(&machine.addressee().leaf(), &root, count));
     }
+}
+
+#[tokio::test]
+async fn an_agent_with_too_many_connections_hears_why_its_oldest_ends() {
+    let limits = Limits { connections_per_agent: 2, ..Limits::default() };
+    let server = Server::with(Options { limits, ..Options::default() }).await;
+    let [machine] = server.enrolled([1]).await;
+    let held = machine.hold(&server, "/v1/work?wait=50&root=1&list=1");
+    server.until_listening(&machine).await;
+    let report = StateReport { state: State::Running, code: None, detail: None, bundle: None };
+    // A client of its own is a connection of its own.
+    let others = [client(None), client(None)];
+    for other in &others {
+        let request = machine.request(&server, Method::POST, &path::work_state(&order_id(9)), &report).build().unwrap();
+        assert_eq!(other.execute(request).await.unwrap().status(), 404);
+    }
+    let because = tokio::time::timeout(Duration::from_secs(5), held).await.expect("it is answered at once").unwrap().because;
+    assert!(because.as_ref().is_some_and(|why| why.contains("more than 2 connections")), "{because:?}");
+    let older = machine.hold(&server, "/v1/work?wait=50&root=1&list=1");
+    server.until_listening(&machine).await;
+    let newer = machine.hold(&server, "/v1/work?wait=50&root=1&list=1");
+    assert!(older.await.unwrap().because.is_some_and(|why| why.contains("newer request")));
+    server.submit(&server.order(1, &[&machine])).await;
+    assert_eq!(newer.await.unwrap().orders.len(), 1);
+}
+
+#[tokio::test]
+async fn a_note_that_cannot_be_kept_costs_no_other_that_waits_with_it() {
+    let server = Server::start().await;
+    let [machine] = server.enrolled([1]).await;
+    server.submit(&server.order(1, &[&machine])).await;
+    let report = StateReport { state: State::Running, code: None, detail: None, bundle: None };
+    let running = Note::State { order: order_id(1), agent: machine.id(), report, at: server.app.clock.now() };
+    let progress = |sequence| {
+        let progress = Progress { sequence, checks_planned: 5, checks_done: 2, outcomes: Vec::new() };
+        Note::Progress { order: order_id(1), agent: machine.id(), progress }
+    };
+    let notebook = &server.app.notebook;
+    let (first, impossible, last) =
+        tokio::join!(notebook.keep(running), notebook.keep(progress(u64::MAX)), notebook.keep(progress(1)));
+    assert!(matches!(first, Ok(Noted::Kept)) && impossible.is_err() && matches!(last, Ok(Noted::Kept)));
+    let delivery = server.detail(&order_id(1)).await.deliveries.remove(0);
+    assert_eq!((delivery.state, delivery.checks_done), (State::Running, 2));
+}
+
+#[tokio::test]
+async fn a_reports_words_are_made_fit_and_a_state_is_told_again_in_other_words() {
+    let server = Server::start().await;
+    let [machine] = server.enrolled([1]).await;
+    server.submit(&server.order(1, &[&machine])).await;
+    let tell = async |state, code: &str, detail: &str| {
+        let report = StateReport { state, code: Some(code.to_owned()), detail: Some(detail.to_owned()), bundle: None };
+        let told = machine.request(&server, Method::POST, &path::work_state(&order_id(1)), &report).send().await.unwrap();
+        assert_eq!(told.status(), 204);
+        server.detail(&order_id(1)).await.deliveries.remove(0)
+    };
+    let began = tell(State::Running, "repeated", "it runs every 5m").await;
+    server.advance(Duration::from_secs(60));
+    let stopped = tell(State::Running, "kind_not_allowed", "it does not run now").await;
+    assert_eq!((stopped.code.as_deref(), stopped.changed), (Some("kind_not_allowed"), began.changed));
+    let refused = tell(State::Refused, "unusable_set", &format!("\u{202e}{}", "long ".repeat(500))).await;
+    let detail = refused.detail.unwrap();
+    assert_eq!(detail.chars().count(), 1_024);
+    assert!(detail.starts_with("\\u{202e}long"), "{detail}");
+    let late = tell(State::Running, "repeated", "it runs every 5m").await;
+    assert_eq!((late.state, late.code.as_deref()), (State::Refused, Some("unusable_set")), "what has ended stays as it is");
 }
 
 #[tokio::test]

@@ -234,6 +234,7 @@ impl Server {
             repeat: None,
             bytes: None,
             deep: None,
+            spread_seconds: None,
         };
         SubmitOrder {
             // Many agents take two engineers.

@@ -4,6 +4,7 @@
 //! order's envelope, which it verifies by itself.
 
 use super::protocol::Protocol;
+use crate::harmless::clean;
 use crate::id::{AgentId, BundleId, CaseId, OrderId, TicketId};
 use crate::kind::Kind;
 use crate::order::{Addressee, Epoch, MerkleProof};
@@ -18,6 +19,10 @@ use std::collections::BTreeMap;
 pub const MAX_WAIT_SECONDS: u32 = 50;
 /// At most so many orders in one answer.
 pub const MAX_WORK: usize = 16;
+/// A report's code is a word of so many characters at most …
+pub const MAX_CODE_CHARS: usize = 64;
+/// … and its detail a sentence.
+pub const MAX_DETAIL_CHARS: usize = 1024;
 /// The body of any request of an agent's, a report of progress with its outcomes above all.
 pub const MAX_AGENT_BODY: usize = 256 * 1024;
 /// The body of an order with the list of its addressees: an envelope and about 20,000 agents.
@@ -143,6 +148,9 @@ pub struct Work {
     /// Where the agent's are older.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub trust: Option<TrustDocuments>,
+    /// Why it is answered before its time, where that is the agent's own doing.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub because: Option<String>,
     pub server_time: Timestamp,
 }
 
@@ -211,7 +219,8 @@ impl DeliveryState {
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct StateReport {
     pub state: DeliveryState,
-    /// Of a refusal or failure: [`crate::order::RefusalCode`] as text, or a code of this report's own.
+    /// Of a refusal or failure: [`crate::order::RefusalCode`] as text, or a code of this report's own. With another one a state is told again, such as of
+    /// a schedule that the policy lets run no more.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub code: Option<String>,
     /// In one sentence.
@@ -219,6 +228,25 @@ pub struct StateReport {
     pub detail: Option<String>,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub bundle: Option<BundleId>,
+}
+
+impl StateReport {
+    /// The same in words that everybody takes: nothing hides in them, and what is too long is cut and ends in `…`. A refusal quotes what it refuses, so that
+    /// others choose some of its words.
+    pub fn harmless(self) -> Self {
+        let fit = |text: String, most: usize| {
+            let clean = clean(&text);
+            if clean.chars().count() <= most {
+                return clean.into_owned();
+            }
+            clean.chars().take(most - 1).chain(['…']).collect()
+        };
+        Self {
+            code: self.code.map(|code| fit(code, MAX_CODE_CHARS)),
+            detail: self.detail.map(|detail| fit(detail, MAX_DETAIL_CHARS)),
+            ..self
+        }
+    }
 }
 
 /// `POST /v1/work/{order}/progress`, by the agent: outcomes as they come, redacted as the bundle will be.
@@ -272,6 +300,9 @@ pub struct OrderSummary {
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct OrderDetail {
     pub order: OrderSummary,
+    /// As the order has it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub spread_seconds: Option<u32>,
     pub deliveries: Vec<Delivery>,
 }
 
@@ -350,5 +381,20 @@ mod tests {
             assert_eq!(State::from_name(name), Some(state));
             assert!(!state.is_final() || State::ALL.iter().all(|(_, next)| !state.may_become(*next)), "{name}");
         }
+    }
+
+    #[test]
+    fn a_reports_words_hide_nothing_and_are_no_longer_than_anybody_takes() {
+        let report = |detail: &str| StateReport {
+            state: DeliveryState::Refused,
+            code: Some("unusable_set".into()),
+            detail: Some(detail.into()),
+            bundle: None,
+        };
+        let long = report(&"\u{202e}".repeat(400)).harmless().detail.unwrap();
+        assert_eq!(long.chars().count(), MAX_DETAIL_CHARS);
+        assert!(crate::harmless::is_clean(&long) && long.starts_with("\\u{202e}") && long.ends_with('…'), "{long}");
+        let plain = report("line 2, column 5: Zürich");
+        assert_eq!(plain.clone().harmless(), plain);
     }
 }

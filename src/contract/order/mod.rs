@@ -15,6 +15,7 @@ mod merkle;
 mod refusal;
 mod repeat;
 mod serve;
+mod spread;
 mod verify;
 
 pub use addressees::{Addressee, Addressees, MAX_LISTED};
@@ -24,6 +25,7 @@ pub use merkle::{MerkleProof, MerkleTree};
 pub use refusal::{Refusal, RefusalCode};
 pub use repeat::{LONGEST_LIFE, LONGEST_REPEAT, Repeat, SHORTEST_REPEAT, schedule_name};
 pub use serve::{MAX_PEERS, MAX_SERVE_SECONDS, SERVING, Serve};
+pub use spread::SPREAD;
 pub use verify::{Situation, Verified, verify};
 
 use crate::dsse::Envelope;
@@ -84,6 +86,9 @@ pub struct Order {
     /// The exact text (TOML) of the set that is run at once for a target of the schedule that becomes failing.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub deep: Option<String>,
+    /// Each agent begins within so many seconds of taking the order, at a moment of its own.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub spread_seconds: Option<u32>,
 }
 
 impl Order {

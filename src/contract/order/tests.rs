@@ -79,6 +79,7 @@ fn order() -> Order {
         repeat: None,
         bytes: None,
         deep: None,
+        spread_seconds: None,
     }
 }
 
@@ -237,4 +238,41 @@ fn an_order_for_many_is_proved_and_needs_two_engineers() {
         Some(Code::Malformed),
         "a tree hides how few they are"
     );
+}
+
+#[test]
+fn the_agents_of_an_order_begin_at_moments_of_their_own_evenly_over_its_spread() {
+    let order = Order { spread_seconds: Some(600), ..order() };
+    let agents: Vec<AgentId> = (0..10_000).map(|number| AgentId::new(format!("{number:064x}"))).collect();
+    let hour = std::time::Duration::from_secs(3_600);
+    let mut minutes = [0; 10];
+    for agent in &agents {
+        let after = order.begins_after(agent, hour).unwrap();
+        assert_eq!(Some(after), order.begins_after(agent, hour), "whoever works it out");
+        minutes[usize::try_from(after.as_secs() / 60).unwrap()] += 1;
+        // No more than what is left of the window.
+        assert!(order.begins_after(agent, hour / 60).unwrap() < hour / 60);
+    }
+    assert!(minutes.iter().all(|agents| (850..=1_150).contains(agents)), "{minutes:?}");
+    let other = Order { id: OrderId::from_bytes([4; 16]), ..order.clone() };
+    let moved = agents.iter().filter(|agent| order.begins_after(agent, hour) != other.begins_after(agent, hour)).count();
+    assert!(moved > 9_900, "another order has other moments: {moved}");
+    assert_eq!(Order { spread_seconds: None, ..order }.begins_after(&agents[0], hour), None);
+}
+
+#[test]
+fn a_spread_is_no_longer_than_the_window_and_not_of_what_goes_together() {
+    let judged = |change: fn(&mut Order)| {
+        let mut order = Order { spread_seconds: Some(600), ..order() };
+        change(&mut order);
+        judged(&order, &[10]).map(|verified| verified.order.spread_seconds)
+    };
+    assert_eq!(judged(|_| ()), Ok(Some(600)));
+    assert_eq!(judged(|order| order.spread_seconds = Some(3_600)), Ok(Some(3_600)));
+    let repeat = Repeat { every_seconds: 300, life_seconds: 3_600 };
+    assert_eq!(judged(|order| order.spread_seconds = Some(3_601)), Err(RefusalCode::Malformed));
+    assert_eq!(judged(|order| order.spread_seconds = Some(0)), Err(RefusalCode::Malformed));
+    let scheduled = Order { spread_seconds: Some(600), repeat: Some(repeat), ..order() };
+    assert_eq!(self::judged(&scheduled, &[10]).map(drop), Err(RefusalCode::Malformed));
+    assert!(self::judged(&Order { spread_seconds: None, ..scheduled }, &[10]).is_ok());
 }

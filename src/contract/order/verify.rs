@@ -168,6 +168,9 @@ fn check_form(order: &Order) -> Result<(), Refusal> {
     {
         return malformed(why);
     }
+    if let Err(why) = order.check_spread() {
+        return malformed(why);
+    }
     match &order.agents {
         Addressees::Listed(agents) if agents.is_empty() || agents.len() > MAX_LISTED => {
             malformed("an order lists 1 to 100 agents")

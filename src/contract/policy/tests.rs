@@ -54,6 +54,7 @@ fn verified(kind: &str, target: &str, signers: &[u8]) -> Verified {
         repeat: None,
         bytes: None,
         deep: None,
+        spread_seconds: None,
     };
     Verified {
         serves: false,

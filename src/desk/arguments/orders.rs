@@ -55,6 +55,9 @@ pub(crate) struct TriggerWish {
     /// For so long, such as 7d; 30d at most.
     #[arg(long = "for", id = "repeat_for", value_name = "TIME", requires = "every")]
     pub(crate) repeat_for: Option<String>,
+    /// Each agent begins within this time, such as 600 seconds or 10m, at a moment of its own, so that many do not come to one target at once.
+    #[arg(long, value_name = "SECONDS", conflicts_with_all = ["with", "every"])]
+    pub(crate) spread: Option<String>,
     /// Of a schedule: the set that is run at once for a target that becomes failing; a name of the catalogue, or a file whose name ends in .toml.
     #[arg(long, value_name = "SET|FILE.toml", requires = "every")]
     pub(crate) deep: Option<String>,

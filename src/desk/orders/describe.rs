@@ -35,6 +35,9 @@ pub(crate) fn describe(prepared: &Prepared, organisation: &str, signer: &Signer)
     let _ = writeln!(text, "  window    {} to {}", table::moment(order.not_before), table::moment(order.expires));
     let bytes = plan.bytes.map_or_else(String::new, |bytes| format!(", and at most {} sent and received", size::words(bytes)));
     let _ = writeln!(text, "  takes     at most {} s on each agent{bytes}", plan.budget.as_secs_f64());
+    if let Some(seconds) = order.spread_seconds {
+        let _ = writeln!(text, "  spread    each agent begins within {seconds} s of getting it, at a moment of its own");
+    }
     if let Some(repeat) = &order.repeat {
         let _ = writeln!(text, "  repeated  {}; a bundle comes where its health changes to failing", repeat.in_words());
     }

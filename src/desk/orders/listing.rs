@@ -90,8 +90,10 @@ async fn show(backend: &Backend, id: &str, format: Format) -> Result<(), Stop> {
         Format::Human => {
             let order = &detail.order;
             let rows: Vec<Vec<String>> = detail.deliveries.iter().map(delivery).collect();
+            let spread =
+                detail.spread_seconds.map_or_else(String::new, |seconds| format!(", each agent begins within {seconds} s"));
             terminal::output(&format!(
-                "Order {} for case {}: {} {}\n  asked by {}, expires {}, {}\n\n{}",
+                "Order {} for case {}: {} {}\n  asked by {}, expires {}{spread}, {}\n\n{}",
                 order.id,
                 harmless(order.case.as_str()),
                 harmless(&order.set),

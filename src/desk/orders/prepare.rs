@@ -96,6 +96,7 @@ pub(crate) async fn prepare(backend: &Backend, own: &Organisation, wish: Wish, n
         repeat: wish.repeat,
         bytes: wish.bytes,
         deep: wish.deep,
+        spread_seconds: wish.spread,
     };
     warnings.extend(crowding(&order, &plan));
     let words = chosen.iter().map(|agent| in_words(agent)).collect();

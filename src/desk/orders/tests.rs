@@ -26,6 +26,7 @@ fn wish(target: &str, agents: &[&str]) -> Wish {
         bytes: None,
         repeat: None,
         deep: None,
+        spread: None,
         draft: None,
     }
 }
@@ -72,6 +73,12 @@ async fn a_signed_order_is_one_that_the_agent_takes() {
     for expected in [TARGET, "vm1", "the shop is slow", "at most", "dns", "1 request to", &asha.public().fingerprint()] {
         assert!(text.contains(expected), "{expected} in {text}");
     }
+    let spread = Wish { spread: Some(600), ..wish(TARGET, &["vm1"]) };
+    let spread = prepare(&backend, &own, spread, clock::now()).await.unwrap();
+    assert!(describe(&spread, "Contoso", &asha).contains("each agent begins within 600 s"));
+    finish(&backend, &own, spread, &asha, None).await.unwrap();
+    let submitted = kept.lock().unwrap().submitted.pop().unwrap();
+    assert_eq!(as_agent(&own, &submitted, 1).unwrap().order.spread_seconds, Some(600));
     assert!(matches!(finish(&backend, &own, prepared, &asha, None).await.unwrap(), Outcome::Ready(_)));
     let submitted = kept.lock().unwrap().submitted.pop().unwrap();
     let verified = as_agent(&own, &submitted, 1).unwrap();

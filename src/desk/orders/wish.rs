@@ -38,6 +38,8 @@ pub(crate) struct Wish {
     pub(crate) repeat: Option<Repeat>,
     /// The exact text of the schedule's deep set.
     pub(crate) deep: Option<String>,
+    /// Each agent begins within so many seconds.
+    pub(crate) spread: Option<u32>,
     /// The draft that it comes from.
     pub(crate) draft: Option<String>,
 }
@@ -60,6 +62,7 @@ impl Wish {
             bytes: wish.bytes.as_deref().map(bytes).transpose()?,
             repeat: repeat(wish.every.as_deref(), wish.repeat_for.as_deref())?,
             deep: wish.deep.as_deref().map(set_text).transpose()?,
+            spread: wish.spread.as_deref().map(|text| spread(text, &wish.expires)).transpose()?,
             draft: None,
         })
     }
@@ -83,6 +86,7 @@ impl Wish {
             bytes: None,
             repeat: None,
             deep: None,
+            spread: None,
             draft: Some(kept.id),
         })
     }
@@ -120,6 +124,16 @@ fn life(text: &str) -> Result<SignedDuration, Stop> {
     let seconds = duration::seconds(text, "an order", MAX_WINDOW.as_secs().unsigned_abs())
         .map_err(|why| Stop::usage(why).next("give --expires 1h"))?;
     Ok(SignedDuration::from_secs(i64::try_from(seconds).unwrap_or(0)))
+}
+
+/// Seconds, or a time as others are written; no longer than the order lives.
+fn spread(text: &str, expires: &str) -> Result<u32, Stop> {
+    let most = life(expires)?.as_secs().unsigned_abs();
+    let written = if text.bytes().all(|byte| byte.is_ascii_digit()) { format!("{text}s") } else { text.to_owned() };
+    let seconds = duration::seconds(&written, "a spread", most).map_err(|why| {
+        Stop::usage(why).next(format!("give --spread 600, and no more than the order lives: --expires {expires}"))
+    })?;
+    u32::try_from(seconds).map_err(|error| Stop::usage(error.to_string()))
 }
 
 fn bytes(text: &str) -> Result<u64, Stop> {

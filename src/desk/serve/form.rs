@@ -45,6 +45,7 @@ impl Form {
             every: self.given("every"),
             repeat_for: self.given("for"),
             deep: self.given("deep").map(|name| orders::known_set(&name).map(|_| name)).transpose()?,
+            spread: self.given("spread"),
             how: SignWish { key: None, yes: true, no_follow: true, follow: false, output: None },
         };
         check(&wish)?;
@@ -80,6 +81,12 @@ fn check(wish: &TriggerWish) -> Result<(), Stop> {
     }
     if !wish.waves.is_empty() && (wish.with.is_some() || wish.every.is_some()) {
         return wrong("agents that measure each other, or keep a schedule, go together", "leave the waves empty");
+    }
+    if wish.spread.is_some() && (wish.with.is_some() || wish.every.is_some()) {
+        return wrong(
+            "agents that measure each other begin together, and those of a schedule by themselves",
+            "leave the spread empty",
+        );
     }
     if wish.with.is_some() && wish.every.is_some() {
         return wrong("agents that answer each other do so once", "leave the schedule empty, or the answering agent");
@@ -122,6 +129,7 @@ mod tests {
         assert_eq!((schedule.every_seconds, schedule.life_seconds), (300, 604_800));
         let deep = wish("&every=5m&for=7d&deep=tls").unwrap().deep.unwrap();
         assert!(deep.contains("name = \"tls\""), "{deep}");
+        assert_eq!((wish("&spread=600").unwrap().spread, wish("&spread=10m").unwrap().spread), (Some(600), Some(600)));
     }
 
     #[test]
@@ -143,6 +151,10 @@ mod tests {
             "&deep=tls",
             "&every=5m&for=7d&deep=%2Fetc%2Fpasswd.toml",
             "&expires=9d",
+            "&spread=0",
+            "&spread=61m",
+            "&spread=600&every=5m&for=7d",
+            "&spread=600&with=vm2&answering=10.0.0.1",
         ] {
             assert!(wish(wrong).is_err(), "{wrong}");
         }

@@ -41,11 +41,12 @@ pub(super) fn start(token: &str, drafts: &[KeptDraft], known: &[AgentSummary]) -
 }
 
 /// What is seldom filled in: as the options of `trigger`.
-const MORE: [(&str, &str); 10] = [
+const MORE: [(&str, &str); 11] = [
     ("expires", "Until when agents may begin, such as 30m or 4h; 24h at most, 1h unless given"),
     ("requester", "Who asks, for the person at the machine; the key's comment unless given"),
     ("waves", "Waves: how many agents at first, then, and so on, such as 1 10; the rest comes last, 0 is all at once"),
     ("stop_at", "The next wave waits where more than this share of the last one failed, in percent"),
+    ("spread", "Each agent begins within so many seconds, at a moment of its own"),
     ("bytes", "What each agent may send and receive at most, such as 10MB"),
     ("every", "A schedule: run it again and again, such as every 5m"),
     ("for", "… for so long, such as 7d; 30d at most"),
@@ -132,7 +133,6 @@ pub(super) fn kept(token: &str, file: &Path, signed: usize, needed: usize) -> St
     document("More signatures", "", &body)
 }
 
-pub(super) fn stop(token: &str, stop: &Stop) -> String {
 /// Signed, and not submitted.
 pub(super) fn unsent(token: &str, id: &OrderId, stop: &Stop) -> String {
     let id = escape(id.as_str());
@@ -146,6 +146,7 @@ pub(super) fn unsent(token: &str, id: &OrderId, stop: &Stop) -> String {
     document("Not submitted", "", &body)
 }
 
+pub(super) fn stop(token: &str, stop: &Stop) -> String {
     let next = stop.next.as_deref().map_or_else(String::new, |next| format!("<p>{}</p>", escape(next)));
     document(
         "Not done",

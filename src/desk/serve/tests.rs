@@ -123,7 +123,7 @@ async fn an_order_from_the_form_is_shown_before_it_is_signed() {
     assert!(page.starts_with("HTTP/1.1 200") && page.contains("Sign this order?") && page.contains("shop.example"), "{page}");
     assert_eq!(served.submitted(), 0);
     let start = served.get("").await;
-    for name in ["expires", "requester", "waves", "stop_at", "every", "for", "deep", "with", "answering"] {
+    for name in ["expires", "requester", "waves", "stop_at", "spread", "every", "for", "deep", "with", "answering"] {
         assert!(start.contains(&format!("name=\"{name}\"")), "{name} is missing in the form");
     }
     let page = served.post("orders", &format!("{fields}&every=5m&for=7d&expires=4h&requester=Bo")).await;

@@ -1,7 +1,7 @@
 use super::backend::Seen;
 use super::capture::Packet;
 use super::case::{Agent, Behaviour, Case, Deliver, Expect, World};
-use super::forgery::{Addressed, Sent, altered, control, junk};
+use super::forgery::{Addressed, Sent, altered, control, refused};
 use super::ground::{Ground, Identity};
 use super::machine::{Machine, try_to_enrol};
 use super::trust::Organisation;
@@ -19,8 +19,10 @@ const PATIENCE: Duration = Duration::from_secs(20);
 const SILENCE: Duration = Duration::from_millis(1_500);
 /// After the agent has said what it does: for a packet that was on its way nevertheless.
 const AFTERWARDS: Duration = Duration::from_millis(200);
-/// More than the agent remembers of orders that are over.
-const FLOOD: u64 = 210;
+/// More than the agent remembers of orders that are over …
+const FLOOD: u64 = 160;
+/// … in so many answers.
+const FLOODS: usize = 5;
 
 /// Carries the case out.
 ///
@@ -109,7 +111,10 @@ impl<'a> Run<'a> {
                 }
             }
             Deliver::AgainAfterFlood => {
-                self.ground.backend.deliver(junk(FLOOD), None);
+                let flood = refused(FLOOD, &self.addressed())?;
+                for some in flood.chunks(flood.len().div_ceil(FLOODS)) {
+                    self.ground.backend.deliver(some.to_vec(), None);
+                }
                 self.must_forget(&first)?;
             }
             Deliver::AgainUnderAnotherId => {

@@ -6,8 +6,10 @@ use crate::timestamp;
 use crate::trial::Bench;
 use anyhow::{Context, Result};
 use jiff::{SignedDuration, Timestamp};
+use netsonde_contract::api::fleet::MAX_DETAIL_CHARS;
 use netsonde_contract::api::{PROBLEM_MEDIA_TYPE, Problem, ProblemCode};
 use netsonde_contract::bundle::hexadecimal;
+use netsonde_contract::harmless::is_clean;
 use netsonde_contract::id::{AgentId, BundleId};
 use netsonde_contract::order::Epoch;
 use netsonde_contract::pin::Pin;
@@ -191,7 +193,11 @@ impl Server {
             ("POST", ["v1", "agents", "self"]) => self.checked_in(&request.body),
             ("GET", ["v1", "work"]) => self.work(),
             ("POST", ["v1", "work", id, "state"]) => {
-                let report = serde_json::from_slice(&request.body).unwrap_or_default();
+                let report: Value = serde_json::from_slice(&request.body).unwrap_or_default();
+                let fits = |text: &str| is_clean(text) && text.chars().count() <= MAX_DETAIL_CHARS;
+                if !report["detail"].as_str().is_none_or(fits) {
+                    return Answer::problem(Problem::new(ProblemCode::MalformedRequest, "the report's detail does not fit"));
+                }
                 self.state().seen.reports.push(((*id).to_owned(), report));
                 Answer::json(&json!({}))
             }

@@ -108,7 +108,7 @@ pub(super) enum Deliver {
     AgainAfterRestart,
     /// After the agent has drawn two epochs.
     AgainAfterRenewal,
-    /// After so many bad orders that the agent remembers none of those before.
+    /// After so many orders that are refused, in several answers, that the agent remembers none of those before.
     AgainAfterFlood,
     /// In a row with another order's name.
     AgainUnderAnotherId,

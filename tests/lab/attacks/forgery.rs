@@ -71,9 +71,18 @@ pub(super) fn control(case: &Case, to: &Addressed<'_>, id_of: &str) -> Result<Se
     Ok(Sent { item: json!({"id": id, "envelope": text}), id })
 }
 
-/// Orders that nobody signed, for filling memories.
-pub(super) fn junk(count: u64) -> Vec<Value> {
-    (0..count).map(|number| json!({"id": format!("{number:032x}"), "envelope": "{}"})).collect()
+/// Orders that an engineer signed for a target that the policy does not let in, for filling memories.
+///
+/// # Errors
+/// Where they cannot be signed.
+pub(super) fn refused(count: u64, to: &Addressed<'_>) -> Result<Vec<Value>> {
+    let change = OrderChange { targets: Some(vec!["198.51.100.1:7000".to_owned()]), ..OrderChange::default() };
+    let one = |number: u64| {
+        let (order, _) = order(&change, to, &format!("flood {number}"))?;
+        let text = sign(MEDIA_TYPE, &payload(&order, &change)?, &["asha".to_owned()])?;
+        Ok(json!({"id": order.id, "envelope": text}))
+    };
+    (0..count).map(one).collect()
 }
 
 fn payload(order: &Order, change: &OrderChange) -> Result<Vec<u8>> {
@@ -143,6 +152,7 @@ fn order(change: &OrderChange, to: &Addressed<'_>, id_of: &str) -> Result<(Order
         repeat: change.repeat,
         bytes: change.bytes,
         deep: None,
+        spread_seconds: None,
     };
     Ok((order, proofs))
 }
