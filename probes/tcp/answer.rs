@@ -43,10 +43,10 @@ pub(crate) struct Answered {
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-struct Answer {
-    local_port: u16,
-    is_reset: bool,
-    segment: SeenSegment,
+pub(super) struct Answer {
+    pub(super) local_port: u16,
+    pub(super) is_reset: bool,
+    pub(super) segment: SeenSegment,
 }
 
 impl Answers {
@@ -56,7 +56,8 @@ impl Answers {
     /// Why answers cannot be read, and what would grant it.
     pub(crate) fn of(remote: SocketAddr) -> Result<Self, Note> {
         let protocol = if remote.is_ipv4() { IPV4 } else { IPV6 };
-        let socket = PacketSocket::open(protocol, None, &filter(remote, Way::Back)).map_err(|error| unread(&error))?;
+        let socket =
+            PacketSocket::open(protocol, None, &filter(Sought::port(remote), Way::Back)).map_err(|error| unread(&error))?;
         Ok(Self { socket, remote, seen: Mutex::default(), leaving: None })
     }
 
@@ -65,7 +66,7 @@ impl Answers {
     /// # Errors
     /// As there.
     pub(crate) fn and_syns_of(remote: SocketAddr) -> Result<Self, Note> {
-        let socket = PacketSocket::open(ALL, None, &filter(remote, Way::Out));
+        let socket = PacketSocket::open(ALL, None, &filter(Sought::port(remote), Way::Out));
         let leaving = socket.ok().map(|socket| Leaving { socket, left: Mutex::default() });
         Ok(Self { leaving, ..Self::of(remote)? })
     }
@@ -115,31 +116,30 @@ fn unread(error: &io::Error) -> Note {
 
 /// A reset or SYN-ACK from the port; nothing for anything else.
 fn read(packet: &LinkPacket, remote: SocketAddr, clock: Clock) -> Option<Answer> {
-    let (ttl, ip_id, payload) = match remote.ip() {
-        IpAddr::V4(from) => {
-            let ip = Ipv4Packet::new(&packet.bytes)?;
-            let is_ours = ip.get_source() == from && ip.get_next_level_protocol() == IpNextHeaderProtocols::Tcp;
-            let payload = is_ours.then(|| ip.payload().to_vec())?;
-            (ip.get_ttl(), Some(ip.get_identification()), payload)
-        }
-        IpAddr::V6(from) => {
-            let ip = Ipv6Packet::new(&packet.bytes)?;
-            let is_ours = ip.get_source() == from && ip.get_next_header() == IpNextHeaderProtocols::Tcp;
-            let payload = is_ours.then(|| ip.payload().to_vec())?;
-            (ip.get_hop_limit(), None, payload)
-        }
+    let (from, answer) = read_any(packet, remote.is_ipv4(), clock)?;
+    (from.ip() == remote.ip() && from.port() == remote.port()).then_some(answer)
+}
+
+/// A reset or SYN-ACK of this family, and the port that sent it.
+pub(super) fn read_any(packet: &LinkPacket, is_v4: bool, clock: Clock) -> Option<(SocketAddr, Answer)> {
+    let (from, ttl, ip_id, payload): (IpAddr, _, _, _) = if is_v4 {
+        let ip = Ipv4Packet::new(&packet.bytes)?;
+        let payload = (ip.get_next_level_protocol() == IpNextHeaderProtocols::Tcp).then(|| ip.payload().to_vec())?;
+        (ip.get_source().into(), ip.get_ttl(), Some(ip.get_identification()), payload)
+    } else {
+        let ip = Ipv6Packet::new(&packet.bytes)?;
+        let payload = (ip.get_next_header() == IpNextHeaderProtocols::Tcp).then(|| ip.payload().to_vec())?;
+        (ip.get_source().into(), ip.get_hop_limit(), None, payload)
     };
-    let tcp = TcpPacket::new(&payload).filter(|tcp| tcp.get_source() == remote.port())?;
+    let tcp = TcpPacket::new(&payload)?;
     let flags = tcp.get_flags();
     let is_reset = flags & TcpFlags::RST != 0;
     let is_syn_ack = flags & TcpFlags::SYN != 0 && flags & TcpFlags::ACK != 0;
     let came = packet.stamp_ns.map(|stamp| stamp.saturating_sub(clock.wall_offset_ns()) / 1_000);
     let at_us = came.and_then(|came| u64::try_from(came).ok()).unwrap_or_else(|| clock.now_us());
-    (is_reset || is_syn_ack).then(|| Answer {
-        local_port: tcp.get_destination(),
-        is_reset,
-        segment: SeenSegment { ttl, ip_id, at_us },
-    })
+    let segment = SeenSegment { ttl, ip_id, at_us };
+    let answer = Answer { local_port: tcp.get_destination(), is_reset, segment };
+    (is_reset || is_syn_ack).then(|| (SocketAddr::new(from, tcp.get_source()), answer))
 }
 
 /// The local port of a SYN to the port; nothing for anything else.
@@ -167,21 +167,37 @@ fn read_syn(bytes: &[u8], remote: SocketAddr) -> Option<u16> {
 pub(super) fn fuzz(bytes: &[u8], remote: SocketAddr, clock: Clock) {
     for stamp_ns in [None, Some(i64::MIN), Some(i64::MAX)] {
         let packet = LinkPacket { bytes: bytes.to_vec(), sender: None, stamp_ns };
-        let _ = (read(&packet, remote, clock), read_syn(bytes, remote));
+        let _ = (read(&packet, remote, clock), read_any(&packet, !remote.is_ipv4(), clock), read_syn(bytes, remote));
     }
 }
 
 /// Of which segments a filter lets through.
 #[derive(Clone, Copy, PartialEq, Eq)]
-enum Way {
+pub(super) enum Way {
     /// From the port.
     Back,
     /// To the port.
     Out,
 }
 
-/// Lets only TCP segments of the port through that have RST or SYN set, so that data costs nothing.
-fn filter(remote: SocketAddr, way: Way) -> Vec<Instruction> {
+/// Whose segments a filter lets through.
+#[derive(Clone, Copy)]
+pub(super) struct Sought {
+    pub(super) is_v4: bool,
+    /// None for those of every address.
+    pub(super) address: Option<IpAddr>,
+    /// None for those of every port.
+    pub(super) port: Option<u16>,
+}
+
+impl Sought {
+    fn port(remote: SocketAddr) -> Self {
+        Self { is_v4: remote.is_ipv4(), address: Some(remote.ip()), port: Some(remote.port()) }
+    }
+}
+
+/// Lets only TCP segments through that have RST or SYN set, so that data costs nothing.
+pub(super) fn filter(sought: Sought, way: Way) -> Vec<Instruction> {
     // Loads of a word, half a word and a byte at a place, and behind the header whose length is in the register; comparisons; the end
     // (linux/bpf_common.h).
     const WORD: u16 = 0x20;
@@ -197,22 +213,20 @@ fn filter(remote: SocketAddr, way: Way) -> Vec<Instruction> {
     const SYN_OR_RST: u32 = 0x06;
     const FRAGMENT_OFFSET: u32 = 0x1fff;
     // Each test is a load, a comparison, its operand, and whether it must hold.
-    let mut tests: Vec<(Instruction, u16, u32, bool)> = Vec::new();
-    let port = u32::from(remote.port());
+    let mut tests: Vec<(Instruction, u16, u32, bool)> = vec![((BYTE, 0, 0, if sought.is_v4 { 9 } else { 6 }), EQUALS, TCP, true)];
     // Source and destination stand beside each other, of addresses as of ports.
     let (v4_at, v6_at, port_at) = if way == Way::Back { (12, 8, 0) } else { (16, 24, 2) };
-    match remote.ip() {
-        IpAddr::V4(v4) => {
-            tests.push(((BYTE, 0, 0, 9), EQUALS, TCP, true));
-            tests.push(((WORD, 0, 0, v4_at), EQUALS, v4.to_bits(), true));
-            tests.push(((HALF, 0, 0, 6), HAS_BITS, FRAGMENT_OFFSET, false));
-        }
-        IpAddr::V6(v6) => {
-            tests.push(((BYTE, 0, 0, 6), EQUALS, TCP, true));
+    match sought.address {
+        Some(IpAddr::V4(v4)) => tests.push(((WORD, 0, 0, v4_at), EQUALS, v4.to_bits(), true)),
+        Some(IpAddr::V6(v6)) => {
             let octets = v6.octets();
             let words = octets.chunks_exact(4).map(|four| four.iter().fold(0, |word, byte| word << 8 | u32::from(*byte)));
             tests.extend((v6_at..).step_by(4).zip(words).map(|(at, word)| ((WORD, 0, 0, at), EQUALS, word, true)));
         }
+        None => {}
+    }
+    if sought.is_v4 {
+        tests.push(((HALF, 0, 0, 6), HAS_BITS, FRAGMENT_OFFSET, false));
     }
     let mut filter: Vec<Instruction> = Vec::new();
     // All jumps go to the last line; how far is filled in once it is known.
@@ -221,16 +235,15 @@ fn filter(remote: SocketAddr, way: Way) -> Vec<Instruction> {
         filter.push(if must { (compare, 0, u8::MAX, operand) } else { (compare, u8::MAX, 0, operand) });
     };
     tests.into_iter().for_each(&mut add);
-    if remote.is_ipv4() {
+    let (half, byte, at) = if sought.is_v4 { (HALF_BEHIND, BYTE_BEHIND, 0) } else { (HALF, BYTE, 40) };
+    if sought.is_v4 {
         filter.push((HEADER_LENGTH, 0, 0, 0));
-        filter.push((HALF_BEHIND, 0, 0, port_at));
-        filter.push((EQUALS, 0, u8::MAX, port));
-        filter.push((BYTE_BEHIND, 0, 0, 13));
-    } else {
-        filter.push((HALF, 0, 0, 40 + port_at));
-        filter.push((EQUALS, 0, u8::MAX, port));
-        filter.push((BYTE, 0, 0, 53));
     }
+    if let Some(port) = sought.port {
+        filter.push((half, 0, 0, at + port_at));
+        filter.push((EQUALS, 0, u8::MAX, port.into()));
+    }
+    filter.push((byte, 0, 0, at + 13));
     filter.push((HAS_BITS, 0, u8::MAX, SYN_OR_RST));
     filter.push((RETURN, 0, 0, u32::MAX));
     filter.push((RETURN, 0, 0, 0));

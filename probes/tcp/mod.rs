@@ -15,6 +15,8 @@ mod hold;
 mod ports;
 /// What racing applications would have seen.
 mod race;
+/// The packets that answered a sweep.
+mod swept;
 /// Many targets.
 mod targets;
 

@@ -1,4 +1,6 @@
+use super::answer::Answered;
 use super::attempt;
+use super::swept::Swept;
 use crate::context::Context;
 use crate::zone;
 use futures_util::stream::{FuturesUnordered, StreamExt};
@@ -53,6 +55,7 @@ pub(super) async fn try_all(
     let began = context.clock.now();
     let gap = Duration::from_secs(1) / params.rate.max(1);
     let timeout = Duration::from_millis(params.timeout_ms);
+    let swept = Swept::of(sweeps.iter().map(|sweep| sweep.found.address));
     let mut under_way = FuturesUnordered::new();
     let mut turns = 0_u32;
     for (place, port) in pairs {
@@ -84,7 +87,7 @@ pub(super) async fn try_all(
             }
             continue;
         }
-        under_way.push(one(context, place, zone::socket(address, port), timeout));
+        under_way.push(one(context, place, zone::socket(address, port), timeout, &swept));
     }
     while let Some(state) = under_way.next().await {
         note(&mut sweeps, state);
@@ -99,8 +102,11 @@ fn note(sweeps: &mut [Sweep<'_>], (place, state): (usize, PortState)) {
     }
 }
 
-async fn one(context: &Context, place: usize, address: SocketAddr, timeout: Duration) -> (usize, PortState) {
+async fn one(context: &Context, place: usize, address: SocketAddr, timeout: Duration, swept: &Swept) -> (usize, PortState) {
     let began_us = context.clock.now_us();
-    let failure = attempt::connect(context, address, timeout).await.failure;
-    (place, PortState { port: address.port(), took_us: context.clock.now_us().saturating_sub(began_us), failure })
+    let seen = attempt::connect(context, address, timeout).await;
+    let took_us = context.clock.now_us().saturating_sub(began_us);
+    let answered = seen.local.map_or_else(Answered::default, |local| swept.take(address, local.port(), context.clock));
+    let Answered { reset, syn_ack } = answered;
+    (place, PortState { port: address.port(), took_us, reset, syn_ack, failure: seen.failure })
 }

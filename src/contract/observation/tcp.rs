@@ -240,6 +240,12 @@ pub struct PortState {
     pub port: u16,
     /// How long the port took to answer, in microseconds.
     pub took_us: u64,
+    /// The reset that refused the connection, as it came in, where the process may read packets.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub reset: Option<SeenSegment>,
+    /// The SYN-ACK of an open port, as it came in, where the process may read packets.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub syn_ack: Option<SeenSegment>,
     /// None where the port is open.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub failure: Option<Failure>,
