@@ -15,8 +15,10 @@ pub(in crate::rules) const RULE: Rule = Rule {
     ..Rule::new("path.target_silent", &["tcp.filtered", "path.blackhole", "path.routing_loop"], evaluate)
 };
 
-/// TCP, ping and traceroute are all silent, though a router on the way answers: off, shut off or gone, and nothing tells which.
+/// TCP, ping and traceroute are all silent on this machine's own network, where no way back is another one: off, shut off or gone.
 const ALL_TRIED: f64 = 0.8;
+/// The same behind a router that answers. What it passes on may arrive, and the answers take another way back.
+const BEHIND_A_ROUTER: f64 = 0.65;
 /// No TCP port was tried, and many machines answer nothing else.
 const WITHOUT_TCP: f64 = 0.5;
 
@@ -42,8 +44,12 @@ fn towards(evidence: &Evidence<'_>, address: IpAddr) -> Option<Candidate> {
     let mut sentence = format!("Nothing answers at {host}: {}.", tried(evidence, address));
     let action = match router {
         Some((hop, router, _)) => {
-            sentence.push_str(&format!(" The last router that answers on the way is {router} (hop {hop})."));
-            format!("Check that {host} is switched on, and which firewall stands between it and {router} (hop {hop}).")
+            sentence.push_str(&format!(
+                " The last router that answers on the way is {router} (hop {hop}). Whether packets do not arrive, or its answers are lost on the way back, cannot be told from here."
+            ));
+            format!(
+                "Check that {host} is switched on and has a route back to this machine, and which firewall stands between it and {router} (hop {hop})."
+            )
         }
         None => format!("Check that {host}, which is on this machine's own network, is switched on, and look at its firewall."),
     };
@@ -57,7 +63,11 @@ fn towards(evidence: &Evidence<'_>, address: IpAddr) -> Option<Candidate> {
     let action = action + &stale;
     let others: Vec<&ObservationId> =
         evidence.echoes_of(address).map(|echo| echo.id).chain(evidence.traces_of(address).map(|trace| trace.id)).collect();
-    let confidence = if evidence.tried_tcp(address) { ALL_TRIED } else { WITHOUT_TCP };
+    let confidence = match (evidence.tried_tcp(address), router.is_some()) {
+        (false, _) => WITHOUT_TCP,
+        (true, true) => BEHIND_A_ROUTER,
+        (true, false) => ALL_TRIED,
+    };
     let mut candidate = Candidate::new(evidence.severity_at(address), confidence, sentence)
         .at(Place { hop: router.map(|(hop, _, _)| hop), address: Some(address), ..Place::default() })
         .about(Spot::Address(address))
@@ -83,8 +93,9 @@ fn tried(evidence: &Evidence<'_>, address: IpAddr) -> String {
             ports.push(attempt.address.port());
         }
     }
+    // What a box on the way refuses has an answer, though none of the target.
     let swept = evidence.port_sweeps.iter().filter(|sweep| sweep.address == address).flat_map(|sweep| &sweep.fact.ports);
-    for state in swept {
+    for state in swept.filter(|state| state.reset.is_none()) {
         if !ports.contains(&state.port) {
             ports.push(state.port);
         }
@@ -121,6 +132,7 @@ mod tests {
         let finding = scene.check(Kind::Traceroute, trace("192.0.2.1", &STOPS)).finds("path.target_silent");
         assert_eq!(finding.place.hop, Some(3));
         assert!(finding.sentence.contains("connections to port 443, ping and traceroute"), "{}", finding.sentence);
+        assert!(finding.confidence <= 0.65 && finding.sentence.contains("on the way back"), "{}", finding.sentence);
     }
 
     /// A trace that was to look at so many distances.
