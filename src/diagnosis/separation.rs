@@ -38,6 +38,7 @@ const TABLE: &[(&str, &str, Needs)] = &[
     ("tcp.filtered", "host.firewall_local", OwnFilter),
     ("tcp.filtered", "tcp.accept_queue_full", Other(IN_THE_SERVER)),
     ("tcp.reset_midstream", "tcp.idle_timeout", RawSockets(RESET_TTL)),
+    ("tcp.backend_unhealthy", "tcp.rejected_by_middlebox", RawSockets(RESET_TTL)),
     ("tcp.snat_exhausted", "host.ephemeral_ports_exhausted", Other("as many connections from a machine behind another gateway")),
     (
         "path.target_silent",

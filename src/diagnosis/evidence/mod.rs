@@ -4,6 +4,8 @@
 mod beside_pings;
 /// What a run sends to beside its target.
 mod destination;
+/// How far away whoever sent a packet is.
+mod distance;
 /// Attempts to connect, whichever check made them.
 mod endpoint;
 /// What the machine knows of itself.
@@ -28,6 +30,7 @@ mod syn_trace;
 pub(crate) use beside_pings::{BesidePings, ENOUGH_MOMENTS};
 pub(crate) use endpoint::{Attempt, Endpoint, host_of};
 pub(crate) use machine::{is_barred, is_private, is_without_route};
+pub(crate) use distance::passed;
 pub(crate) use naming::{Answer, NXDOMAIN, NameView, REFUSED, SERVFAIL, ServerView, went_out};
 pub(crate) use path::{IcmpSeen, LARGE_ECHO_BYTES, LARGE_ECHOES};
 use sending::Sending;

@@ -123,10 +123,13 @@ impl<'a> Evidence<'a> {
         attempts.any(Attempt::connected) || sweeps.any(|sweep| sweep.fact.ports.iter().any(|port| port.failure.is_none()))
     }
 
-    /// Further ports of the address that are open, or refused with a reset, and the observation that shows each.
+    /// Further ports of the address that are open, or refused with a reset that did not begin before it, and the observation that shows each.
     pub(crate) fn answering_sweeps(&self, address: IpAddr) -> impl Iterator<Item = (u16, &'a ObservationId)> {
-        let answers = |port: &PortState| {
-            port.failure.as_ref().is_none_or(|failure| failure.code == FailureCode::Refused && failure.icmp.is_none())
+        let answers = move |port: &PortState| {
+            port.failure.as_ref().is_none_or(|failure| {
+                let by_reset = failure.code == FailureCode::Refused && failure.icmp.is_none();
+                by_reset && !port.reset.is_some_and(|reset| self.began_before(address, reset))
+            })
         };
         let of_address = self.port_sweeps.iter().filter(move |sweep| sweep.address == address);
         of_address

@@ -1,3 +1,4 @@
+use super::some_rejected::{self, fails};
 use crate::candidate::Candidate;
 use crate::evidence::{Attempt, Endpoint, Evidence};
 use crate::rule::Rule;
@@ -12,42 +13,53 @@ pub(in crate::rules) const RULE: Rule = Rule {
     ),
     ..Rule::new(
         "tcp.backend_unhealthy",
-        &["path.ecmp_member_bad", "tcp.refused", "tcp.snat_exhausted", "service.refused_by_policy"],
+        &["path.ecmp_member_bad", "tcp.refused", "tcp.snat_exhausted", "service.refused_by_policy", "tcp.rejected_by_middlebox"],
         evaluate,
     )
 };
 
 /// Some fail and others stand, in no order: two servers, or one that comes and goes.
 const MIXED: f64 = 0.75;
+/// How far away the resets began is not known: whatever is on the way may have sent them.
+const UNTOLD: f64 = 0.6;
 /// The first ones stood and all after them failed, or only one failed: a limit, or chance in who is asked, looks the same.
 const LIKE_A_LIMIT: f64 = 0.6;
 
 fn evaluate(evidence: &Evidence<'_>) -> Vec<Candidate> {
-    evidence.endpoints().iter().filter_map(unhealthy).collect()
+    evidence.endpoints().iter().filter_map(|endpoint| unhealthy(evidence, endpoint)).collect()
 }
 
-fn unhealthy(endpoint: &Endpoint<'_>) -> Option<Candidate> {
+fn unhealthy<'a>(evidence: &Evidence<'a>, endpoint: &Endpoint<'a>) -> Option<Candidate> {
     // What a request met may have been another moment; the attempts of one check are side by side.
     let attempts: Vec<&Attempt<'_>> = endpoint.attempts.iter().filter(|attempt| attempt.by_tcp_check).collect();
-    let fails = |attempt: &Attempt<'_>| attempt.refused_by_reset() || attempt.reset_at_once();
     let failed: Vec<&ObservationId> = attempts.iter().filter(|attempt| fails(attempt)).map(|attempt| attempt.id).collect();
     let stood: Vec<&ObservationId> = attempts.iter().filter(|attempt| attempt.connected()).map(|attempt| attempt.id).collect();
     if failed.is_empty() || stood.is_empty() || only_bare_ones_stood(endpoint) {
         return None;
     }
+    // Named there, with where they began.
+    if some_rejected::candidate(evidence, endpoint).is_some() {
+        return None;
+    }
+    let from_servers = some_rejected::from_servers(evidence, endpoint);
     let (address, port) = (endpoint.address.ip(), endpoint.address.port());
     let how = match attempts.iter().filter(|attempt| attempt.reset_at_once()).count() {
         0 => "refused",
         resets if resets == failed.len() => "reset as soon as they stand",
         _ => "refused or reset as soon as they stand",
     };
+    let told = if from_servers.is_none() { ", at the server or on the way" } else { "" };
     let sentence = format!(
-        "{} of {} connections to {} on port {port} are {how}, and the others stand: one of several servers behind this address is not in order, or something limits the connections of one client.",
+        "{} of {} connections to {} on port {port} are {how}, and the others stand: one of several servers behind this address is not in order, or something limits the connections of one client{told}.",
         failed.len(),
         attempts.len(),
         named(endpoint.host(), address)
     );
-    let confidence = if is_like_a_limit(&attempts, fails) { LIKE_A_LIMIT } else { MIXED };
+    let confidence = match from_servers {
+        _ if is_like_a_limit(&attempts, fails) => LIKE_A_LIMIT,
+        Some(_) => MIXED,
+        None => UNTOLD,
+    };
     let candidate = Candidate::new(Severity::Degraded, confidence, sentence)
         .at(Place { address: Some(address), port: Some(port), ..Place::default() })
         .about(Spot::Endpoint(endpoint.address))
@@ -55,6 +67,11 @@ fn unhealthy(endpoint: &Endpoint<'_>) -> Option<Candidate> {
         .resting_on(stood.iter().copied())
         .rejecting("tcp.refused", "Other connections to the same port stand.", stood)
         .rejecting("path.ecmp_member_bad", "The failed ones are answered with a reset, and not lost.", failed)
+        .rejecting(
+            "tcp.rejected_by_middlebox",
+            "The resets came from no nearer than the packets of the connections that stand (by their TTL).",
+            from_servers,
+        )
         .next(
             Who::Server,
             "Connect as often one after the other: where all of them stand, look for a limit of connections of one client at the server or a firewall. Where some still fail, take the server that fails out of the load balancer, and look at its health check, which should have seen it.",

@@ -1,3 +1,4 @@
+use super::refused_in_sweep;
 use crate::candidate::Candidate;
 use crate::evidence::{Attempt, Endpoint, Evidence};
 use crate::rule::Rule;
@@ -35,7 +36,9 @@ const MIXED: f64 = 0.7;
 const BEFORE_THE_TARGET: &str = "SYNs to the port that do not reach as far as the target (`netsonde probe traceroute --protocol tcp`): who answers them is on the way";
 
 fn evaluate(evidence: &Evidence<'_>) -> Vec<Candidate> {
-    evidence.endpoints().iter().filter_map(|endpoint| refused(evidence, endpoint)).collect()
+    let mut candidates: Vec<Candidate> = evidence.endpoints().iter().filter_map(|endpoint| refused(evidence, endpoint)).collect();
+    candidates.extend(refused_in_sweep::refused(evidence));
+    candidates
 }
 
 fn refused<'a>(evidence: &Evidence<'a>, endpoint: &Endpoint<'a>) -> Option<Candidate> {

@@ -1,12 +1,13 @@
+use super::{refused_in_sweep, some_rejected};
 use crate::candidate::Candidate;
-use crate::evidence::{Attempt, Endpoint, Evidence, Seen};
+use crate::evidence::{Attempt, Endpoint, Evidence, passed};
 use crate::rule::Rule;
 use crate::spot::Spot;
 use crate::threshold::{RTT_NOISE_US, TOO_EARLY_FOR_TARGET};
 use crate::wording::{count, duration, named};
 use netsonde_contract::finding::{Place, Who};
 use netsonde_contract::id::ObservationId;
-use netsonde_contract::observation::{Hop, ReplyKind, SeenSegment};
+use netsonde_contract::observation::SeenSegment;
 use std::net::IpAddr;
 
 pub(in crate::rules) const RULE: Rule = Rule {
@@ -16,7 +17,7 @@ pub(in crate::rules) const RULE: Rule = Rule {
     ),
     // Without the reset's TTL only its time tells, and ICMP may be slow on the way.
     unprivileged_cap: 0.75,
-    ..Rule::new("tcp.rejected_by_middlebox", &["tcp.refused", "tcp.filtered"], evaluate)
+    ..Rule::new("tcp.rejected_by_middlebox", &["tcp.refused", "tcp.filtered", "tcp.backend_unhealthy"], evaluate)
 };
 
 /// The reset began nearer than the target by two hops and more: no two ways back differ so by chance.
@@ -29,7 +30,13 @@ const TOO_EARLY: f64 = 0.75;
 const NEARER_AND_EARLY: f64 = 0.96;
 
 fn evaluate(evidence: &Evidence<'_>) -> Vec<Candidate> {
-    evidence.endpoints().iter().filter_map(|endpoint| rejected(evidence, endpoint)).collect()
+    let of_endpoint = |endpoint: &Endpoint<'_>| match endpoint.connected() {
+        true => some_rejected::candidate(evidence, endpoint),
+        false => rejected(evidence, endpoint),
+    };
+    let mut candidates: Vec<Candidate> = evidence.endpoints().iter().filter_map(of_endpoint).collect();
+    candidates.extend(refused_in_sweep::rejected(evidence));
+    candidates
 }
 
 /// What the reset itself says of its sender.
@@ -43,17 +50,14 @@ pub(super) enum Origin<'a> {
     Before { passed: u8, router: u8, shown_by: &'a ObservationId },
     /// It passed no router, and the own route to the target leads over this one; nothing else of the target was seen.
     OnTheLink { gateway: IpAddr, shown_by: &'a ObservationId },
-    /// Nothing to compare with, or it was farther away, which a server behind the address is.
+    /// It passed more routers than any other reply of the target, which a server behind the address does.
+    Farther { passed: u8, targets: u8, shown_by: &'a ObservationId },
+    /// Nothing to compare with.
     Untold,
 }
 
-/// The routers that a packet passed, taking it that systems send with a TTL of 64, 128 or 255, the nearest above.
-fn passed(ttl: u8) -> u8 {
-    [64, 128, u8::MAX].into_iter().find(|began| *began >= ttl).unwrap_or(u8::MAX) - ttl
-}
-
 /// Somebody answered SYNs that do not reach as far as the target answers other packets: at which distance, the target's, and what shows it.
-fn answered_before<'a>(evidence: &Evidence<'a>, endpoint: &Endpoint<'_>) -> Option<(u8, u8, &'a ObservationId)> {
+pub(super) fn answered_before<'a>(evidence: &Evidence<'a>, endpoint: &Endpoint<'_>) -> Option<(u8, u8, &'a ObservationId)> {
     let (syns, targets) = (evidence.syn_trace(endpoint.address)?, evidence.plain_distance(endpoint.address.ip())?);
     let hop = syns.arrived.filter(|hop| *hop < targets)?;
     Some((hop, targets, syns.id))
@@ -68,21 +72,28 @@ pub(super) fn nobody_before<'a>(evidence: &Evidence<'a>, endpoint: &Endpoint<'_>
 /// Compares the resets from one port with all other replies from its address.
 pub(super) fn origin<'a>(evidence: &Evidence<'a>, endpoint: &Endpoint<'a>) -> Origin<'a> {
     let of_port: Vec<u8> = resets(endpoint).map(|(_, reset)| passed(reset.ttl)).collect();
+    match origin_of(evidence, endpoint.address.ip(), &of_port) {
+        Origin::Untold if of_port.iter().all(|routers| *routers == 0) => on_the_link(endpoint),
+        origin => origin,
+    }
+}
+
+/// Compares resets that passed so many routers with all other replies from the address.
+pub(super) fn origin_of<'a>(evidence: &Evidence<'a>, address: IpAddr, of_port: &[u8]) -> Origin<'a> {
     // Resets from different distances come from different machines: nothing is claimed of these.
     let Some(first) = of_port.first().copied().filter(|first| of_port.iter().all(|other| other == first)) else {
         return Origin::Untold;
     };
-    let others = replies(evidence, endpoint.address.ip());
+    let others = evidence.distances_of(address);
     if let Some((_, id)) = others.iter().find(|(distance, _)| *distance == first) {
         return Origin::Target(id);
     }
     match others.iter().min_by_key(|(distance, _)| *distance) {
         Some((targets, shown_by)) if *targets > first => Origin::Nearer { passed: first, targets: *targets, shown_by },
-        Some(_) => Origin::Untold,
+        Some((targets, shown_by)) => Origin::Farther { passed: first, targets: *targets, shown_by },
         // The target answers nothing else; but it is behind every router that a trace to it found.
-        None => match farthest_router(evidence, endpoint.address.ip()) {
+        None => match evidence.farthest_router(address) {
             Some((router, shown_by)) if router > first => Origin::Before { passed: first, router, shown_by },
-            _ if first == 0 => on_the_link(endpoint),
             _ => Origin::Untold,
         },
     }
@@ -94,41 +105,17 @@ fn on_the_link<'a>(endpoint: &Endpoint<'a>) -> Origin<'a> {
     seen.map_or(Origin::Untold, |(gateway, shown_by)| Origin::OnTheLink { gateway, shown_by })
 }
 
-/// The farthest router on the way to the address that said that a packet's time was up, as a number of hops.
-fn farthest_router<'a>(evidence: &Evidence<'a>, address: IpAddr) -> Option<(u8, &'a ObservationId)> {
-    let on_the_way = |hop: &Seen<'a, Hop>| {
-        let replies = hop.fact.probes.iter().filter_map(|probe| probe.reply.as_ref());
-        replies.into_iter().any(|reply| reply.kind == ReplyKind::TimeExceeded)
-    };
-    let hops = evidence.hops_of(address).into_iter().filter(on_the_way);
-    hops.map(|hop| (hop.ttl, hop.id)).max_by_key(|(ttl, _)| *ttl)
-}
-
 /// The resets that answered, whichever check met them.
 pub(super) fn resets<'e, 'a>(endpoint: &'e Endpoint<'a>) -> impl Iterator<Item = (&'e Attempt<'a>, SeenSegment)> {
     let refused = endpoint.attempts.iter().filter(|attempt| !attempt.connected());
     refused.filter_map(|attempt| Some((attempt, attempt.reset?)))
 }
 
-/// The routers that replies of the address passed: SYN-ACKs, echo replies, and what ended traces.
-fn replies<'a>(evidence: &Evidence<'a>, address: IpAddr) -> Vec<(u8, &'a ObservationId)> {
-    let syn_acks = evidence.connects.iter().filter(|seen| seen.fact.address.ip() == address);
-    let syn_acks = syn_acks.filter_map(|seen| Some((seen.fact.syn_ack?.ttl, seen.id)));
-    let echoes = evidence.echoes_of(address);
-    let echoes = echoes.flat_map(|echo| echo.fact.replies.iter().filter_map(move |reply| Some((reply.ttl?, echo.id))));
-    let hops = evidence.hops_of(address).into_iter().flat_map(|hop| {
-        let arrived = hop.fact.probes.iter().filter_map(|probe| probe.reply.as_ref());
-        let arrived = arrived.filter(|reply| reply.kind == ReplyKind::Arrived);
-        arrived.filter_map(move |reply| Some((reply.reply_ttl?, hop.id)))
-    });
-    syn_acks.chain(echoes).chain(hops).map(|(ttl, id)| (passed(ttl), id)).collect()
-}
-
 fn rejected<'a>(evidence: &Evidence<'a>, endpoint: &Endpoint<'a>) -> Option<Candidate> {
     let address = endpoint.address.ip();
     let refusals: Vec<&Attempt<'_>> = endpoint.attempts.iter().filter(|attempt| attempt.refused_by_reset()).collect();
     let slowest = refusals.iter().max_by_key(|attempt| attempt.took_us)?;
-    if endpoint.connected() || address.is_loopback() || evidence.is_own(address) {
+    if address.is_loopback() || evidence.is_own(address) {
         return None;
     }
     // The slowest counts: all of them came too early.
@@ -139,7 +126,9 @@ fn rejected<'a>(evidence: &Evidence<'a>, endpoint: &Endpoint<'a>) -> Option<Cand
     let origin = origin(evidence, endpoint);
     let before = answered_before(evidence, endpoint);
     let (confidence, why, hop, shown_by) = match (origin, early) {
-        (Origin::Target(_) | Origin::Untold | Origin::OnTheLink { .. }, _) if let Some((hop, targets, id)) = before => {
+        (Origin::Target(_) | Origin::Farther { .. } | Origin::Untold | Origin::OnTheLink { .. }, _)
+            if let Some((hop, targets, id)) = before =>
+        {
             let why = format!(
                 "it refuses packets too that end {} away, and the target is {} away",
                 count(hop.into(), "hop"),
@@ -148,7 +137,7 @@ fn rejected<'a>(evidence: &Evidence<'a>, endpoint: &Endpoint<'a>) -> Option<Cand
             // A router looks at a packet's time before its rules for what it forwards: the last that passed it on may be the one.
             (nearer(early.is_some(), targets - hop), why, Some(hop.saturating_sub(1).max(1)), id)
         }
-        (Origin::Target(_), _) | (Origin::Untold | Origin::OnTheLink { .. }, None) => return None,
+        (Origin::Target(_), _) | (Origin::Farther { .. } | Origin::Untold | Origin::OnTheLink { .. }, None) => return None,
         (Origin::Nearer { passed, targets, shown_by }, _) => {
             let why = format!(
                 "the refusal passed {} on its way here, and the target's own replies pass {}",
@@ -165,7 +154,7 @@ fn rejected<'a>(evidence: &Evidence<'a>, endpoint: &Endpoint<'a>) -> Option<Cand
             );
             (nearer(early.is_some(), router - passed), why, Some(passed + 1), shown_by)
         }
-        (Origin::Untold | Origin::OnTheLink { .. }, Some((rtt_us, id))) => {
+        (Origin::Farther { .. } | Origin::Untold | Origin::OnTheLink { .. }, Some((rtt_us, id))) => {
             let why =
                 format!("the refusal came after {}, and the target is {} away", duration(slowest.took_us), duration(rtt_us));
             (TOO_EARLY, why, None, id)
@@ -190,6 +179,7 @@ fn rejected<'a>(evidence: &Evidence<'a>, endpoint: &Endpoint<'a>) -> Option<Cand
         .resting_on(router.map(|(_, id)| id))
         .rejecting("tcp.refused", "The refusal did not come from as far away as the target.", [shown_by])
         .rejecting("tcp.filtered", "A refusal came back; a filter that drops packets would stay silent.", [slowest.id])
+        .rejecting("tcp.backend_unhealthy", "No connection to the port stands.", refusals.iter().map(|attempt| attempt.id))
         .next(
             Who::Network,
             format!("Ask whoever runs the firewall{at} to allow connections to {host} on port {port}, or why it refuses them."),
@@ -207,7 +197,7 @@ fn nearer(early: bool, hops: u8) -> f64 {
 }
 
 /// The only router that answered at the distance on the way there.
-fn router_at<'a>(evidence: &Evidence<'a>, address: IpAddr, distance: u8) -> Option<(IpAddr, &'a ObservationId)> {
+pub(super) fn router_at<'a>(evidence: &Evidence<'a>, address: IpAddr, distance: u8) -> Option<(IpAddr, &'a ObservationId)> {
     let hop = evidence.hops_of(address).into_iter().find(|hop| hop.ttl == distance)?;
     match hop.addresses().as_slice() {
         [router] if *router != address => Some((*router, hop.id)),
