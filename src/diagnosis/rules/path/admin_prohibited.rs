@@ -1,7 +1,8 @@
 use crate::candidate::Candidate;
-use crate::evidence::{Endpoint, Evidence, IcmpSeen, Seen};
+use crate::evidence::{Attempt, Endpoint, Evidence, IcmpSeen, Seen};
 use crate::rule::Rule;
 use crate::spot::Spot;
+use crate::threshold::ADDRESS_RESOLUTION_US;
 use crate::wording::{list, named};
 use netsonde_contract::failure::{IcmpError, IcmpMeaning};
 use netsonde_contract::finding::{Place, Severity, Who};
@@ -11,11 +12,15 @@ use std::net::{IpAddr, SocketAddr};
 
 pub(in crate::rules) const RULE: Rule = Rule {
     settled_by: Some("a trace with TCP packets to the same port"),
-    ..Rule::new("path.admin_prohibited", &["tcp.filtered", "tcp.refused"], evaluate)
+    ..Rule::new("path.admin_prohibited", &["tcp.filtered", "tcp.refused", "path.no_route", "path.target_down"], evaluate)
 };
 
 /// The error answered the connection itself.
 const ANSWERED_SYN: f64 = 0.95;
+/// The error says that there is no way or no machine, for this port alone: the address answers otherwise, so that a filter says so.
+const IN_OTHER_WORDS: f64 = 0.85;
+/// As late as a router's error is that searched for a machine: the port may be forwarded to one that is gone.
+const AFTER_A_SEARCH: f64 = 0.6;
 /// The error answered pings or traceroute, and connections stay silent: most likely the same filter.
 const ANSWERED_OTHERS: f64 = 0.8;
 
@@ -33,40 +38,70 @@ fn rejects(meaning: IcmpMeaning) -> bool {
     matches!(meaning, IcmpMeaning::AdministrativelyProhibited | IcmpMeaning::PortUnreachable)
 }
 
+/// The error says that nothing can be delivered there. A filter may be told to answer so (`reject with icmp type host-unreachable`).
+pub(super) fn says_nobody(meaning: IcmpMeaning) -> bool {
+    matches!(meaning, IcmpMeaning::NetworkUnreachable | IcmpMeaning::HostUnreachable)
+}
+
 /// A filter's reject in answer to a SYN.
 fn of_connection(evidence: &Evidence<'_>, endpoint: &Endpoint<'_>) -> Option<Candidate> {
-    let rejected = endpoint.attempts.iter().filter(|attempt| attempt.icmp_meaning().is_some_and(rejects));
-    let errors: Vec<(&IcmpError, &ObservationId)> =
-        rejected.filter_map(|attempt| Some((attempt.failure?.icmp.as_ref()?, attempt.id))).collect();
-    let (error, _) = errors.first()?;
+    let address = endpoint.address.ip();
+    let answered = evidence.answered(address);
+    let by_filter = |meaning| rejects(meaning) || (says_nobody(meaning) && !answered.is_empty());
+    let rejected: Vec<&Attempt<'_>> =
+        endpoint.attempts.iter().filter(|attempt| attempt.icmp_meaning().is_some_and(by_filter)).collect();
+    let error = rejected.first()?.failure?.icmp.as_ref()?;
     if endpoint.connected() || evidence.is_own(error.offender) {
         return None;
     }
-    let address = endpoint.address.ip();
+    let in_other_words = !rejected.iter().filter_map(|attempt| attempt.icmp_meaning()).any(rejects);
     let severity = if evidence.connected_elsewhere(endpoint).is_some() { Severity::Degraded } else { Severity::Problem };
-    let ids: Vec<&ObservationId> = errors.iter().map(|(_, id)| *id).collect();
+    let ids: Vec<&ObservationId> = rejected.iter().map(|attempt| attempt.id).collect();
     let port = endpoint.address.port();
     let host = named(endpoint.host(), address);
     let filter = filter(evidence, address, error.offender);
-    let candidate = Candidate::new(
-        severity,
-        ANSWERED_SYN,
-        format!("{filter} forbids connections to {host} on port {port}: it answers them with \"{}\".", error.words()),
-    )
-    .at(Place {
+    let place = Place {
         hop: evidence.hop_of_offender(address, error.offender),
         address: Some(error.offender),
         port: Some(port),
         ..Place::default()
+    };
+    let sentence = format!("{filter} forbids connections to {host} on port {port}: it answers them with \"{}\".", error.words());
+    let candidate = Candidate::new(severity, ANSWERED_SYN, sentence)
+        .at(place)
+        .about(Spot::Endpoint(endpoint.address))
+        .stopping()
+        .resting_on(ids.iter().copied())
+        .rejecting("tcp.filtered", "The filter does not drop silently: it says that it forbids.", ids.iter().copied())
+        .rejecting("tcp.refused", "An ICMP error answered, and not a reset of the target.", ids)
+        .next(
+            Who::Network,
+            format!("Ask whoever runs {} to allow TCP port {port} to {address} from this machine.", error.offender),
+        );
+    Some(match (in_other_words, answered.as_slice()) {
+        (true, _) => for_the_port_alone(candidate, &rejected, &answered),
+        // Where nothing else of the address answers either, the filter is what silences it.
+        (false, []) => candidate.about(Spot::Address(address)),
+        (false, _) => candidate,
     })
-    .about(Spot::Endpoint(endpoint.address))
-    .stopping()
-    .resting_on(ids.iter().copied())
-    .rejecting("tcp.filtered", "The filter does not drop silently: it says that it forbids.", ids.iter().copied())
-    .rejecting("tcp.refused", "An ICMP error answered, and not a reset of the target.", ids)
-    .next(Who::Network, format!("Ask whoever runs {} to allow TCP port {port} to {address} from this machine.", error.offender));
-    // Where nothing else of the address answers either, the filter is what silences it.
-    Some(if evidence.answered(address).is_empty() { candidate.about(Spot::Address(address)) } else { candidate })
+}
+
+/// What the error says is not so: the address answers otherwise.
+fn for_the_port_alone(mut candidate: Candidate, rejected: &[&Attempt<'_>], answered: &[&ObservationId]) -> Candidate {
+    const OTHERWISE: &str = "The address answers otherwise, so that there is a way to it.";
+    let began_us = rejected.iter().map(|attempt| attempt.at_us).min().unwrap_or_default();
+    let came_us = rejected.iter().map(|attempt| attempt.at_us + attempt.took_us).min().unwrap_or_default();
+    candidate.sentence.push_str(" The same address answers otherwise, so that it is a filter for this port that says so.");
+    candidate = candidate.resting_on(answered.iter().copied()).rejecting("path.no_route", OTHERWISE, answered.iter().copied());
+    if came_us.saturating_sub(began_us) < ADDRESS_RESOLUTION_US {
+        candidate.confidence = IN_OTHER_WORDS;
+        return candidate.rejecting("path.target_down", OTHERWISE, answered.iter().copied());
+    }
+    candidate.confidence = AFTER_A_SEARCH;
+    candidate.sentence.push_str(
+        " Or the port is forwarded to another machine, which is gone: the error came as late as after a search for one.",
+    );
+    candidate.settled_by("the rules of the machine that sent the error: whether it forwards the port, and to whom")
 }
 
 /// A further target of which no port is open, and a filter answered for it. An address that a connection went to by itself is
@@ -139,7 +174,7 @@ fn of_server(evidence: &Evidence<'_>, server: SocketAddr) -> Option<Candidate> {
 
 /// Nothing of the address answers, and a filter on the way says of other packets that it forbids them.
 fn of_address(evidence: &Evidence<'_>, address: IpAddr) -> Option<Candidate> {
-    let of_address = |attempt: &&crate::evidence::Attempt<'_>| attempt.address.ip() == address;
+    let of_address = |attempt: &&Attempt<'_>| attempt.address.ip() == address;
     let silent = evidence.attempts().iter().filter(of_address).all(|attempt| attempt.silent());
     if !silent || !evidence.answered(address).is_empty() || !evidence.silence_matters(address) {
         return None;
@@ -161,7 +196,13 @@ fn of_address(evidence: &Evidence<'_>, address: IpAddr) -> Option<Candidate> {
         .stopping()
         .resting_on(ids.iter().copied())
         .resting_on(evidence.sent_to(address))
-        .rejecting("tcp.filtered", "Nothing else of the address answers, and the filter says that it forbids.", ids)
+        .rejecting(
+            "tcp.filtered",
+            "Nothing else of the address answers, and the filter says that it forbids.",
+            ids.iter().copied(),
+        )
+        .rejecting("path.no_route", "The error says that it is forbidden.", ids.iter().copied())
+        .rejecting("path.target_down", "The error says that it is forbidden.", ids)
         .next(Who::Network, format!("Ask whoever runs {offender} to allow traffic to {address} from this machine."));
     Some(candidate)
 }
@@ -217,6 +258,45 @@ mod tests {
         let scene = Scene::new("shop.example").check(Kind::Tcp, [silent("192.0.2.1:443")]);
         let finding = scene.check(Kind::Icmp, [echo_error("192.0.2.1", icmp("10.0.3.1", 3, 13))]).finds("path.admin_prohibited");
         assert!(finding.confidence < 0.9 && finding.settled_by.is_some());
+    }
+
+    /// Connections to one port that meet this error after so long, while pings are answered.
+    fn turned_away(kind: u8, code: u8, took_us: u64) -> Scene {
+        let (at, offender, pinged) = match kind {
+            1 => ("[2001:db8::1]:443", "2001:db8:3::1", "2001:db8::1"),
+            _ => ("192.0.2.1:443", "10.0.3.1", "192.0.2.1"),
+        };
+        let error = icmp(offender, kind, code);
+        Scene::new("shop.example")
+            .check(Kind::Tcp, [icmp_ended(at, took_us, FailureCode::HostUnreachable, error)])
+            .check(Kind::Icmp, [echo(pinged, &[9_000])])
+    }
+
+    #[test]
+    fn a_filter_that_says_host_or_network_unreachable_for_one_port_is_named() {
+        for (kind, code, offender) in [(3, 0, "10.0.3.1"), (3, 1, "10.0.3.1"), (1, 0, "2001:db8:3::1"), (1, 3, "2001:db8:3::1")] {
+            let finding = turned_away(kind, code, 15_000).finds("path.admin_prohibited");
+            assert_eq!((finding.confidence, finding.place.address), (0.85, Some(offender.parse().unwrap())));
+            assert!(finding.sentence.contains(&format!("at {offender}")), "{}", finding.sentence);
+            let open: Vec<&str> = finding.could_not_separate.iter().map(|open| open.cause.as_str()).collect();
+            assert!(open.is_empty(), "{open:?}");
+        }
+    }
+
+    #[test]
+    fn such_an_error_that_comes_late_may_be_of_a_machine_behind_a_forwarded_port() {
+        let finding = turned_away(3, 1, 3_060_000).finds("path.admin_prohibited");
+        let open = finding.could_not_separate.iter().any(|open| open.cause == "path.target_down");
+        assert!(finding.confidence == 0.6 && open && finding.sentence.contains("forwarded"), "{finding:?}");
+    }
+
+    #[test]
+    fn where_nothing_else_answers_the_same_error_is_of_a_router_without_a_way() {
+        let error = icmp("10.0.3.1", 3, 1);
+        let scene = Scene::new("shop.example")
+            .check(Kind::Tcp, [icmp_ended("192.0.2.1:443", 15_000, FailureCode::HostUnreachable, error)])
+            .check(Kind::Icmp, [echo("192.0.2.1", &[])]);
+        scene.finds("path.no_route");
     }
 
     /// What a sweep found at a further target: each port with the ICMP error that answered it, or a reset where there is none.
