@@ -95,6 +95,11 @@ impl<'a> Evidence<'a> {
         })
     }
 
+    /// Something came back from the very port.
+    pub(crate) fn heard_over_udp(&self, port: SocketAddr) -> bool {
+        self.sendings.iter().any(|sending| sending.address == port && sending.answered)
+    }
+
     /// Time servers of which nothing came back but silence or a router's word.
     pub(crate) fn unheard_time_servers(&self) -> Vec<IpAddr> {
         let unheard = |sending: &&Sending<'a>| {

@@ -29,3 +29,4 @@ pub(super) mod routing_loop;
 pub(super) mod target_silent;
 pub(super) mod udp_blocked;
 pub(super) mod unreachable;
+mod udp_unanswered;

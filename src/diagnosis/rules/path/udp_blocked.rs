@@ -1,3 +1,5 @@
+use super::admin_prohibited::says_nobody;
+use super::udp_unanswered;
 use crate::candidate::Candidate;
 use crate::evidence::{Evidence, Seen};
 use crate::rule::Rule;
@@ -6,14 +8,21 @@ use netsonde_contract::failure::{FailureCode, IcmpError, IcmpMeaning};
 use netsonde_contract::finding::{Place, Severity, Who};
 use netsonde_contract::id::ObservationId;
 use netsonde_contract::observation::{Exchange, Mtu, MtuLimit, MtuTransport, Quic};
+use std::net::IpAddr;
 
 pub(in crate::rules) const RULE: Rule = Rule {
     settled_by: Some("the same QUIC handshake from another network: where it succeeds, a filter on this way drops UDP"),
-    ..Rule::new("path.udp_blocked", &["path.target_silent", "path.admin_prohibited", "path.mtu_blackhole"], evaluate)
+    ..Rule::new(
+        "path.udp_blocked",
+        &["path.target_silent", "path.admin_prohibited", "path.mtu_blackhole", "udp.refused"],
+        evaluate,
+    )
 };
 
 /// A filter says itself that it lets the packets not pass.
-const TOLD: f64 = 0.95;
+pub(super) const TOLD: f64 = 0.95;
+/// It says that there is no way or no machine, and the address answers otherwise.
+pub(super) const TOLD_IN_OTHER_WORDS: f64 = 0.85;
 /// The server says over TCP that it speaks QUIC at this port, and nothing comes back over UDP, in which packets of that size pass elsewhere.
 const CLAIMED: f64 = 0.9;
 /// Whether it is UDP that does not pass, or packets as large as QUIC's first ones, was not looked at.
@@ -26,13 +35,14 @@ const FIRST_BYTES: u32 = 1_200;
 const NOT_CLAIMED: f64 = 0.5;
 
 fn evaluate(evidence: &Evidence<'_>) -> Vec<Candidate> {
-    evidence.quics.iter().filter_map(|quic| blocked(evidence, quic)).collect()
+    let of_quic = evidence.quics.iter().filter_map(|quic| blocked(evidence, quic));
+    of_quic.chain(udp_unanswered::candidates(evidence)).collect()
 }
 
 fn blocked(evidence: &Evidence<'_>, quic: &Seen<'_, Quic>) -> Option<Candidate> {
     let failure = quic.failure.as_ref()?;
     let address = quic.address.ip();
-    let filter = failure.icmp.as_ref().filter(|icmp| is_filter(icmp, quic));
+    let filter = failure.icmp.as_ref().filter(|icmp| is_filter(icmp, address));
     let silent = failure.code == FailureCode::TimedOut && failure.icmp.is_none();
     let answered = quic.first_reply_us.is_some() || quic.server_versions.is_some();
     if answered || !(silent || filter.is_some()) {
@@ -64,12 +74,13 @@ fn blocked(evidence: &Evidence<'_>, quic: &Seen<'_, Quic>) -> Option<Candidate> 
         evidence.mtus.iter().filter(|mtu| mtu.address == address && passes_quic(mtu)).map(|mtu| mtu.id).collect::<Vec<_>>();
     let told = filter.map(|_| quic.id);
     let confidence = match (filter, claims.is_empty()) {
+        (Some(icmp), _) if says_nobody(icmp.meaning()) => TOLD_IN_OTHER_WORDS,
         (Some(_), _) => TOLD,
         (None, false) if large.is_empty() => OF_ANY_SIZE,
         (None, false) => CLAIMED,
         (None, true) => NOT_CLAIMED,
     };
-    let severity = if quic.outcome.required { Severity::Problem } else { Severity::Degraded };
+    let severity = severity(evidence, quic);
     let place = Place { address: Some(filter.map_or(address, |icmp| icmp.offender)), port: Some(port), ..Place::default() };
     let action = format!("Allow UDP port {port} to {address} and the answers to it: firewalls for the web often pass TCP only.");
     Some(
@@ -77,7 +88,18 @@ fn blocked(evidence: &Evidence<'_>, quic: &Seen<'_, Quic>) -> Option<Candidate> 
             .at(place)
             .resting_on([quic.id])
             .resting_on(connected.iter().copied())
-            .resting_on(claims)
+            .resting_on(claims.iter().copied())
+            .rejecting(
+                "udp.refused",
+                "The server says over TCP that it takes QUIC there.",
+                claims.into_iter().filter(|_| told.is_none()),
+            )
+            .rejecting("udp.refused", "The answer is a filter's, and not the target's own.", told)
+            .rejecting(
+                "path.admin_prohibited",
+                "It is UDP alone that is forbidden: TCP connects to the same port.",
+                connected.iter().copied().filter(|_| told.is_some()),
+            )
             .rejecting("path.target_silent", "TCP connects to the same port.", connected)
             .rejecting("path.mtu_blackhole", "A filter answers, and not silence.", told)
             .rejecting(
@@ -87,6 +109,14 @@ fn blocked(evidence: &Evidence<'_>, quic: &Seen<'_, Quic>) -> Option<Candidate> 
             )
             .next(Who::Network, action),
     )
+}
+
+/// Less where another address of the host takes QUIC: programs try the next one.
+fn severity(evidence: &Evidence<'_>, quic: &Seen<'_, Quic>) -> Severity {
+    let other =
+        |seen: &Seen<'_, Quic>| seen.failure.is_none() && seen.host == quic.host && seen.address.ip() != quic.address.ip();
+    let works = evidence.quics.iter().any(other);
+    if quic.outcome.required && !works { Severity::Problem } else { Severity::Degraded }
 }
 
 /// Packets over UDP that are as large as QUIC's first ones vanish, and smaller ones pass.
@@ -105,13 +135,13 @@ fn by_size(
     let sentence = format!(
         "UDP packets as large as QUIC's do not get through to {host}: {passed} bytes pass, {stopped} do not, and no router says so, while TCP carries packets as large. Applications fall back to TCP, if they can."
     );
-    let severity = if quic.outcome.required { Severity::Problem } else { Severity::Degraded };
-    let candidate = Candidate::new(severity, BY_SIZE, sentence)
+    let candidate = Candidate::new(severity(evidence, quic), BY_SIZE, sentence)
         .at(Place { address: Some(address), port: Some(quic.address.port()), ..Place::default() })
         .resting_on([quic.id, mtu.id])
         .resting_on(connected.iter().copied())
         .rejecting("path.target_silent", "TCP connects to the same port.", connected.iter().copied())
         .rejecting("path.mtu_blackhole", "Packets as large pass over TCP.", [mtu.id])
+        .rejecting("udp.refused", "Nothing came back from the port.", [quic.id])
         .next(
             Who::Network,
             format!("Look for a filter that drops large UDP packets on the way to {address}: a guard against floods or amplification, whose limit has to be 1,280 bytes or more for QUIC."),
@@ -143,12 +173,13 @@ fn passes_quic(mtu: &Mtu) -> bool {
     mtu.transport == MtuTransport::Udp && mtu.passed_bytes.is_some_and(|bytes| bytes >= of_quic_bytes(mtu))
 }
 
-/// An error that a filter sends. A closed port of a machine answers "port unreachable" itself, from its own address.
-fn is_filter(icmp: &IcmpError, quic: &Quic) -> bool {
+/// An error that a filter sends, of an address that answers otherwise. A closed port of a machine answers "port unreachable" itself, from
+/// its own address.
+pub(super) fn is_filter(icmp: &IcmpError, address: IpAddr) -> bool {
     match icmp.meaning() {
         IcmpMeaning::AdministrativelyProhibited => true,
-        IcmpMeaning::PortUnreachable => icmp.offender != quic.address.ip(),
-        _ => false,
+        IcmpMeaning::PortUnreachable => icmp.offender != address,
+        meaning => says_nobody(meaning),
     }
 }
 
@@ -161,6 +192,7 @@ fn offers_quic(exchange: &Exchange) -> bool {
 mod tests {
     use crate::scene::{Scene, connected, exchange, failure, header, icmp, mtu, quic, silent, tcp_mtu};
     use netsonde_contract::failure::{FailureCode, Step};
+    use netsonde_contract::finding::Severity;
     use netsonde_contract::kind::Kind;
     use netsonde_contract::observation::{MtuLimit, Quic};
 
@@ -218,6 +250,23 @@ mod tests {
         };
         let finding = offering().check(Kind::Quic, [quic(AT, forbidden)]).finds("path.udp_blocked");
         assert_eq!((finding.confidence, finding.place.address), (0.95, Some("10.0.2.1".parse().unwrap())));
+    }
+
+    #[test]
+    fn one_family_that_is_blocked_beside_one_that_works_is_felt_less() {
+        let at_v6 = "[2001:db8::1]:443";
+        let scene = Scene::new("https://shop.example/").check(Kind::Tcp, [connected(AT), connected(at_v6)]);
+        let scene = scene.check(Kind::Quic, [quic(AT, |_| {}), quic(at_v6, unanswered)]);
+        assert_eq!(scene.finds("path.udp_blocked").severity, Severity::Degraded);
+    }
+
+    #[test]
+    fn a_filter_that_says_host_unreachable_for_udp_alone_is_named() {
+        let turned_away = |quic: &mut Quic| {
+            quic.failure = Some(failure(FailureCode::HostUnreachable, Step::Handshake).with_icmp(icmp("10.0.2.1", 3, 1)));
+        };
+        let finding = offering().check(Kind::Quic, [quic(AT, turned_away)]).finds("path.udp_blocked");
+        assert_eq!((finding.confidence, finding.place.address), (0.85, Some("10.0.2.1".parse().unwrap())));
     }
 
     #[test]
