@@ -63,7 +63,7 @@ fn kept_in(evidence: &Evidence<'_>, endpoint: &Endpoint<'_>) -> Option<Candidate
         if passes { ", while others to the same address do" } else { "" }
     );
     let ids: Vec<&ObservationId> = kept.iter().map(|attempt| attempt.id).collect();
-    let candidate = of_endpoint(endpoint, confidence, sentence)
+    let candidate = of_endpoint(evidence, endpoint, confidence, sentence)
         .resting_on(ids.iter().copied())
         .resting_on(rule)
         .rejecting("tcp.filtered", "No packet left this machine: no filter on the way can have dropped it.", ids.iter().copied())
@@ -91,7 +91,7 @@ fn kept_out(evidence: &Evidence<'_>, endpoint: &Endpoint<'_>) -> Option<Candidat
         attempts(answered.len())
     );
     let ids: Vec<&ObservationId> = answered.iter().map(|attempt| attempt.id).collect();
-    let candidate = of_endpoint(endpoint, if rule.is_some() { WITH_ITS_RULE } else { ALONE }, sentence)
+    let candidate = of_endpoint(evidence, endpoint, if rule.is_some() { WITH_ITS_RULE } else { ALONE }, sentence)
         .resting_on(ids.iter().copied())
         .resting_on(rule)
         .rejecting("tcp.filtered", "The target's answer arrived at this machine.", ids.iter().copied())
@@ -100,9 +100,11 @@ fn kept_out(evidence: &Evidence<'_>, endpoint: &Endpoint<'_>) -> Option<Candidat
     Some(candidate)
 }
 
-fn of_endpoint(endpoint: &Endpoint<'_>, confidence: f64, sentence: String) -> Candidate {
+fn of_endpoint(evidence: &Evidence<'_>, endpoint: &Endpoint<'_>, confidence: f64, sentence: String) -> Candidate {
+    // Programs try the next address, such as that of the other family.
+    let works = evidence.connected_elsewhere(endpoint).is_some();
     let place = Place { address: Some(endpoint.address.ip()), port: Some(endpoint.address.port()), ..Place::default() };
-    Candidate::new(Severity::Problem, confidence, sentence)
+    Candidate::new(if works { Severity::Degraded } else { Severity::Problem }, confidence, sentence)
         .at(place)
         .about(Spot::Endpoint(endpoint.address))
         .stopping()
@@ -140,6 +142,14 @@ mod tests {
             pinged().check(Kind::Tcp, kept()).check(Kind::Host, [firewall("output", 1, 0)]).finds("host.firewall_local");
         assert!(finding.confidence > 0.9 && finding.sentence.contains("2 attempts"), "{finding:?}");
         assert!(pinged().check(Kind::Tcp, kept()).finds("host.firewall_local").confidence < 0.9, "no rule is known that does it");
+    }
+
+    #[test]
+    fn where_another_address_of_the_host_works_it_is_felt_less() {
+        let kept = || [with_syns(silent("[2001:db8::1]:443"), 0), with_syns(connected(AT), 1)];
+        let scene = pinged().check(Kind::Icmp, [echo("2001:db8::1", &[9_000])]).check(Kind::Tcp, kept());
+        let finding = scene.check(Kind::Host, [firewall("output", 1, 0)]).finds("host.firewall_local");
+        assert_eq!(finding.severity, netsonde_contract::finding::Severity::Degraded);
     }
 
     #[test]
