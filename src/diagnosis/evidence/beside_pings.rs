@@ -1,7 +1,7 @@
 //! What became of packets to an address that are no pings: the first packets of connections, requests, packets to a reflector, and
 //! probes of traces that should have reached it. A limit on pings leaves them alone; a path that loses packets does not.
 
-use super::{Evidence, Share};
+use super::{Attempt, Endpoint, Evidence, LEAST_SLOW, Paces, Share};
 use crate::threshold::{BAD_SHARE, RTT_NOISE_US, TOO_EARLY_FOR_TARGET};
 use netsonde_contract::id::ObservationId;
 use netsonde_contract::observation::{ReplyKind, TcpState};
@@ -24,6 +24,8 @@ pub(crate) struct BesidePings<'a> {
     /// Moments at which packets were carried, and rounds of probes.
     pub(crate) moments: usize,
     rounds: usize,
+    /// Only connections that began slowly count, as something limits those in quick succession.
+    by_pace: bool,
 }
 
 impl<'a> BesidePings<'a> {
@@ -33,7 +35,8 @@ impl<'a> BesidePings<'a> {
 
     /// Clearly less of them is lost than of the pings, of many at several moments.
     pub(crate) fn fare_better_than(&self, pings: &Share<'_>) -> bool {
-        let enough = |share: &Share<'_>, moments| share.of >= ENOUGH_PACKETS && moments >= ENOUGH_MOMENTS;
+        let least = if self.by_pace { LEAST_SLOW } else { ENOUGH_PACKETS };
+        let enough = |share: &Share<'_>, moments| share.of >= least && moments >= ENOUGH_MOMENTS;
         let better = |share: &Share<'_>| pings.least_above(share) > 0.0;
         let all = self.all();
         // Probes that are lost as well leave open what they were lost to.
@@ -57,7 +60,7 @@ impl<'a> Evidence<'a> {
     pub(crate) fn beside_pings(&self, address: IpAddr) -> BesidePings<'a> {
         let mut beside = BesidePings::default();
         let mut sent_us: Vec<u64> = Vec::new();
-        self.add_connections(address, &mut beside.carried, &mut sent_us);
+        beside.by_pace = self.add_connections(address, &mut beside.carried, &mut sent_us);
         for reflection in self.reflections.iter().filter(|seen| seen.address.ip() == address && seen.received > 0) {
             beside.carried.add(reflection.sent.saturating_sub(reflection.received), reflection.sent, reflection.id);
             sent_us.push(reflection.at_us);
@@ -69,16 +72,24 @@ impl<'a> Evidence<'a> {
         beside
     }
 
-    /// The first packets of connections at endpoints that take some, each time they were sent, and the segments of requests.
-    fn add_connections(&self, address: IpAddr, share: &mut Share<'a>, sent_us: &mut Vec<u64>) {
-        let stands: Vec<SocketAddr> =
-            self.endpoints().iter().filter(|endpoint| endpoint.connected()).map(|endpoint| endpoint.address).collect();
+    /// The first packets of connections at endpoints that take some, each time they were sent, and the segments of requests. Where something
+    /// limits how many connections begin in a second, only those that began slowly count; that is returned.
+    fn add_connections(&self, address: IpAddr, share: &mut Share<'a>, sent_us: &mut Vec<u64>) -> bool {
+        let of_address = |endpoint: &Endpoint<'_>| endpoint.address.ip() == address && endpoint.connected();
+        let endpoints: Vec<Endpoint<'a>> = self.endpoints().into_iter().filter(of_address).collect();
+        let stands: Vec<SocketAddr> = endpoints.iter().map(|endpoint| endpoint.address).collect();
+        let limited: Vec<(SocketAddr, Paces<'a>)> = endpoints
+            .iter()
+            .map(|endpoint| (endpoint.address, Paces::of(self, endpoint)))
+            .filter(|(_, paces)| paces.show_limit())
+            .collect();
+        let counts = |attempt: &Attempt<'a>| {
+            limited.iter().all(|(port, paces)| *port != attempt.address || paces.slow.ids.contains(&attempt.id))
+        };
         let least_us = self.path_rtt(address).map_or(0, |(rtt_us, _)| rtt_us);
         // What answers in the target's place, nearer than it, says nothing of the way behind.
         let reached = |took_us: u64| least_us < RTT_NOISE_US || took_us as f64 >= least_us as f64 * TOO_EARLY_FOR_TARGET;
-        for attempt in
-            self.attempts().iter().filter(|attempt| attempt.address.ip() == address && stands.contains(&attempt.address))
-        {
+        for attempt in self.attempts().iter().filter(|attempt| stands.contains(&attempt.address) && counts(attempt)) {
             if attempt.silent() {
                 share.add(1 + attempt.sent_again(), 1 + attempt.sent_again(), attempt.id);
             } else if attempt.connected() && reached(attempt.took_us) {
@@ -92,6 +103,7 @@ impl<'a> Evidence<'a> {
                 share.add(state.retransmits, segments_sent(state) + state.retransmits, exchange.id);
             }
         }
+        !limited.is_empty()
     }
 
     /// Probes for the target's own distance. The number of rounds that they took is returned.

@@ -12,6 +12,8 @@ mod endpoint;
 mod machine;
 /// What each source of names said.
 mod naming;
+/// Connections at different paces.
+mod paces;
 /// What is known about the way to one address.
 mod path;
 /// Where only redirects led.
@@ -28,10 +30,11 @@ mod symptom;
 mod syn_trace;
 
 pub(crate) use beside_pings::{BesidePings, ENOUGH_MOMENTS};
+pub(crate) use distance::passed;
 pub(crate) use endpoint::{Attempt, Endpoint, host_of};
 pub(crate) use machine::{is_barred, is_private, is_without_route};
-pub(crate) use distance::passed;
 pub(crate) use naming::{Answer, NXDOMAIN, NameView, REFUSED, SERVFAIL, ServerView, went_out};
+pub(crate) use paces::{LEAST_SLOW, Paces, SLOW_SPREAD_MS};
 pub(crate) use path::{IcmpSeen, LARGE_ECHO_BYTES, LARGE_ECHOES};
 use sending::Sending;
 pub(crate) use sent_again::{Order, SentAgain, data_resent};

@@ -3,8 +3,8 @@
 
 use super::doubt::Doubt;
 use super::{Question, params};
-use crate::evidence::{ENOUGH_MOMENTS, Endpoint};
-use crate::rules::Numbers;
+use crate::evidence::{ENOUGH_MOMENTS, Endpoint, LEAST_SLOW, Paces};
+use crate::rules::{Numbers, pings};
 use netsonde_contract::kind::{IcmpParams, Kind};
 use serde_json::json;
 use std::net::IpAddr;
@@ -37,6 +37,14 @@ const ASKED_INTERVAL_MS: u64 = 250;
 const QUIET_PINGS: u32 = 25;
 /// Rounds of a trace that show from which hop on packets are lost.
 const ROUNDS: u8 = 10;
+
+const LIMITED_PACE: &[&str] = &["path.policed", "path.loss"];
+/// Connections that begin slowly, and how far apart.
+const SLOWLY: u32 = 10;
+const APART_MS: u64 = 400;
+/// So many, and so many in a hundred, of those in quick succession waited: less is lost by most ways that lose packets.
+const LEAST_WAITING: u32 = 4;
+const MANY_PERCENT: f64 = 30.0;
 
 pub(super) fn questions(doubt: &Doubt<'_, '_>) -> Vec<Question> {
     let mut questions: Vec<Question> = Vec::new();
@@ -75,6 +83,7 @@ pub(super) fn questions(doubt: &Doubt<'_, '_>) -> Vec<Question> {
             _ => {}
         }
         let open = doubt.is_open_on(UNEVEN, endpoint.ids()) || endpoint.ids().any(|id| doubt.is_unexplained(id));
+        questions.extend(connects_slowly(doubt, endpoint));
         if open || (doubt.connects_unevenly() && uneven > 1) {
             questions.extend(calm_pings(doubt, address, UNEVEN));
             questions.extend(connects(endpoint, UNEVEN, 0.6));
@@ -119,6 +128,23 @@ fn connects_in_turn(doubt: &Doubt<'_, '_>, endpoint: &Endpoint<'_>) -> Option<Qu
         "attempts": IN_TURN, "concurrent": IN_TURN, "spread_ms": SPREAD_MS, "timeout_ms": 3_500
     });
     Some(Question::new(params(Kind::Tcp, value)?, LOST, 0.9, IN_TURN * 2, Duration::from_millis(4_500)))
+}
+
+/// Connections that begin slowly, where pings are lost, many connections in quick succession waited for an answer, and no segment of one that
+/// stood was lost: a limit on how many begin in a second lets them all stand.
+fn connects_slowly(doubt: &Doubt<'_, '_>, endpoint: &Endpoint<'_>) -> Option<Question> {
+    let paces = Paces::of(doubt.evidence, endpoint);
+    let many = paces.quick.cases >= LEAST_WAITING && paces.quick.percent() >= MANY_PERCENT;
+    // Where pings come back, or nobody answers to any, other connections tell more.
+    let loses_pings = pings::of(doubt.evidence, endpoint.address.ip()).lost().is_some();
+    if !many || !loses_pings || paces.slow.of >= LEAST_SLOW || doubt.evidence.sent_again(endpoint.address.ip()).segments > 0 {
+        return None;
+    }
+    let value = json!({
+        "host": endpoint.address.ip().to_string(), "port": endpoint.address.port(),
+        "attempts": SLOWLY, "concurrent": SLOWLY, "spread_ms": APART_MS, "timeout_ms": 3_500
+    });
+    Some(Question::new(params(Kind::Tcp, value)?, LIMITED_PACE, 0.9, SLOWLY * 2, Duration::from_millis(4_500)))
 }
 
 /// Pings slow enough that no limit on ICMP explains what is lost of them.

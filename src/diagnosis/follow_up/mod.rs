@@ -18,7 +18,7 @@ mod reach;
 #[cfg(test)]
 mod tests;
 
-use crate::evidence::Evidence;
+use crate::evidence::{Evidence, SLOW_SPREAD_MS};
 use doubt::Doubt;
 use netsonde_contract::environment::Environment;
 use netsonde_contract::finding::Diagnosis;
@@ -61,14 +61,22 @@ impl FollowUp {
         self.separation / (cost + LEAST_COST_S)
     }
 
-    /// Beside each other they would meet a limit on pings that slow ones alone do not: both send some to the same host, one slowly.
+    /// Beside each other they would meet a limit on pings, or on connections, that slow ones alone do not: both send some to the same host, one
+    /// slowly.
     pub fn disturbs(&self, other: &Self) -> bool {
+        let connections = |follow_up: &Self| match &follow_up.params {
+            Params::Tcp(tcp) => Some((tcp.host.clone(), tcp.spread_ms >= SLOW_SPREAD_MS)),
+            _ => None,
+        };
+        let meet = |left: Option<(String, bool)>, right: Option<(String, bool)>| {
+            left.zip(right).is_some_and(|((host, slow), (others, theirs))| host == others && (slow || theirs))
+        };
         let pings = |follow_up: &Self| match &follow_up.params {
             Params::Icmp(echo) => Some((echo.host.clone(), loss::is_slow(echo))),
             Params::Traceroute(trace) if trace.protocol == TracerouteProtocol::Auto => Some((trace.host.clone(), false)),
             _ => None,
         };
-        pings(self).zip(pings(other)).is_some_and(|((host, slow), (others, theirs))| host == others && (slow || theirs))
+        meet(pings(self), pings(other)) || meet(connections(self), connections(other))
     }
 }
 

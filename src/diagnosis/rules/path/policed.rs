@@ -1,5 +1,5 @@
 use super::loaded::{end, place, waits, way};
-use super::policed_body;
+use super::{policed_body, policed_connections};
 use crate::candidate::Candidate;
 use crate::evidence::{Evidence, Seen};
 use crate::rule::Rule;
@@ -65,7 +65,7 @@ fn evaluate(evidence: &Evidence<'_>) -> Vec<Candidate> {
         load.fact.loaded.iter().filter_map(|phase| policed(evidence, load, phase)).collect()
     };
     let of_loads = evidence.loads.iter().flat_map(of_load);
-    of_loads.chain(policed_body::cut_off(evidence)).collect()
+    of_loads.chain(policed_body::cut_off(evidence)).chain(policed_connections::limited(evidence)).collect()
 }
 
 /// Rates that look like a limit's, and of which this machine was too late itself to say so: for what could not be measured.

@@ -91,6 +91,11 @@ fn hung(evidence: &Evidence<'_>, endpoint: &Endpoint<'_>) -> Option<Candidate> {
     Some(if clean { candidate.rejecting("path.loss", "No ping was lost.", pings.ids) } else { candidate })
 }
 
+/// Whether first packets that stay unanswered are told as a full queue's.
+pub(in crate::rules) fn is_full(evidence: &Evidence<'_>, endpoint: &Endpoint<'_>) -> bool {
+    full(evidence, endpoint).is_some()
+}
+
 fn full(evidence: &Evidence<'_>, endpoint: &Endpoint<'_>) -> Option<Candidate> {
     let address = endpoint.address.ip();
     let late: Vec<&Attempt<'_>> = endpoint.attempts.iter().filter(|attempt| attempt.connected_late()).collect();
