@@ -90,6 +90,9 @@ pub(crate) fn verdict(document: &Document) -> String {
     let (problems, degraded, notices) = (of(Severity::Problem), of(Severity::Degraded), of(Severity::Notice));
     let unexplained = document.unexplained.iter().filter(|failure| failure.required).count();
     let supporting = document.unexplained.len() - unexplained;
+    // Nobody may read "it works" above a check that was to succeed and did not.
+    let failed = |outcome: &&Outcome| outcome.required && matches!(outcome.status, Status::Failed | Status::TimedOut);
+    let required = document.outcomes.iter().filter(failed).count();
     match document.state {
         // A supporting check decides nothing, and still nobody may read "all is well" above what failed without a cause.
         State::AsExpected if supporting > 0 => format!(
@@ -100,6 +103,11 @@ pub(crate) fn verdict(document: &Document) -> String {
         State::AsExpected => {
             format!("Everything that was asked about works; {} below.", units::counted(notices, "notice", "notices"))
         }
+        State::Explained if problems == 0 && required > 0 => format!(
+            "{}: {} found.",
+            units::counted(required, "required check failed", "required checks failed"),
+            units::counted(degraded, "cause", "causes")
+        ),
         State::Explained if problems == 0 => {
             format!("It works, but worse than it should: {} found.", units::counted(degraded, "cause", "causes"))
         }
