@@ -11,7 +11,7 @@ use netsonde_contract::kind::Kind;
 use netsonde_contract::observation::{Exchange, LookupSource, Purpose, Transport};
 use netsonde_contract::outcome::Outcome;
 use serde_json::{Value, json};
-use std::net::SocketAddr;
+use std::net::{IpAddr, SocketAddr};
 use std::time::Duration;
 
 const SILENT: &[&str] = &["dns.resolver_unreachable", "dns.name_unanswered", "dns.aaaa_dropped", "dns.malformed_reply"];
@@ -25,6 +25,11 @@ const ONE_TYPE: &[&str] = &["dns.aaaa_dropped"];
 const LOSSY: &[&str] = &["path.loss", "dns.resolver_unreachable", "dns.aaaa_dropped"];
 /// Packets of one server after which a share of loss is known well enough.
 const ENOUGH_PACKETS: usize = 12;
+
+/// One lost question is chance.
+const SOME_LOST: u32 = 2;
+/// Pings of a name server of which none lost is below one in six.
+const PINGS: u32 = 20;
 
 /// Packets of one server with and without EDNS after which chance is ruled out.
 const FEW_PACKETS: usize = 5;
@@ -94,6 +99,9 @@ fn of_server(doubt: &Doubt<'_, '_>, view: &NameView<'_>, server: &ServerView<'_>
     }
     let over_udp = || server.lookups.iter().filter(|lookup| is_over(lookup, Transport::Udp)).flat_map(|lookup| &lookup.sent);
     let lost = server.lost_questions().cases;
+    if lost >= SOME_LOST {
+        questions.extend(pings_beside(doubt, server.server.ip()));
+    }
     let silent = server.silent_types();
     let by_type =
         (open(ONE_TYPE) || silent.iter().any(|of| *of != "AAAA")) && !silent.is_empty() && over_udp().count() < ENOUGH_PACKETS;
@@ -109,6 +117,15 @@ fn of_server(doubt: &Doubt<'_, '_>, view: &NameView<'_>, server: &ServerView<'_>
         questions.extend(ask(check, server.server, &changes, PLAIN_ONLY, 0.7, 8, 4_500));
     }
     questions
+}
+
+/// Pings of the name server's machine: where none is lost and questions are, it is no loss of the way.
+fn pings_beside(doubt: &Doubt<'_, '_>, server: IpAddr) -> Option<Question> {
+    if !doubt.can_ping || server.is_loopback() || doubt.evidence.echoes_of(server).next().is_some() {
+        return None;
+    }
+    let value = json!({"host": server.to_string(), "count": PINGS, "interval_ms": 60});
+    Some(Question::new(params(Kind::Icmp, value)?, LOSSY, 0.8, PINGS, Duration::from_secs(2)))
 }
 
 /// The check that asked this server in the clear.

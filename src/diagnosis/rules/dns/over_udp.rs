@@ -20,6 +20,8 @@ const FEW_SILENT: f64 = 0.75;
 const ENOUGH: u32 = 12;
 const LOSSY: f64 = 0.8;
 const LOSSY_BY_FEW: f64 = 0.65;
+/// Pings of its machine come back, so that it is questions alone that are dropped.
+const QUESTIONS_ALONE: f64 = 0.6;
 /// The lower end of the interval: below it one packet that was lost makes no fault of the way.
 const LOST_SHARE: f64 = 0.05;
 /// The same, from which on every tenth name or so is waited for.
@@ -124,20 +126,40 @@ fn loses_questions(evidence: &Evidence<'_>, view: &NameView<'_>, server: &Server
     let often = share.of >= ENOUGH && share.interval().0 > FELT_SHARE;
     let severity = severity(view).max(if often { Severity::Degraded } else { Severity::Notice });
     // What nobody waits for is felt by nobody; and where pings of the address are lost too, or connections lose packets, the
-    // same loss is told of all packets to it.
-    let told = loss::share_of_pings(evidence, address).is_some()
-        || (severity < Severity::Problem && loss::share(evidence, address).is_some());
+    // same loss is told of all packets to it. Names that are not found are told all the same.
+    let told = severity < Severity::Problem && loss::share(evidence, address).is_some();
     if severity < Severity::Degraded || told {
         return None;
     }
+    let pings = evidence.lost_calmly(address);
+    let alone = pings.cases == 0 && share.interval().0 > pings.interval().1;
+    let pinged = if alone {
+        format!(
+            " Of {} pings of its machine none was lost: the server, or a limit in front of it, drops questions, and not the way.",
+            pings.of
+        )
+    } else {
+        String::new()
+    };
     let sentence = format!(
-        "The name server {address} answers only some of its questions: {} of the packets over UDP got no answer, and the same questions were answered at another time. Names are found late or not at all, by chance.",
+        "The name server {address} answers only some of its questions: {} of the packets over UDP got no answer, and the same questions were answered at another time. Names are found late or not at all, by chance.{pinged}",
         share.words()
     );
-    let candidate = Candidate::new(severity, if share.of >= ENOUGH { LOSSY } else { LOSSY_BY_FEW }, sentence)
+    let confidence = match (alone, share.of >= ENOUGH) {
+        (true, _) => QUESTIONS_ALONE,
+        (false, true) => LOSSY,
+        (false, false) => LOSSY_BY_FEW,
+    };
+    let settled_by = if alone {
+        "the name server's own counters of questions that it dropped or limited (response rate limiting)"
+    } else {
+        "many questions at a calm pace to this name server, and pings beside them: where no ping is lost, the server or a limit in front of it drops questions"
+    };
+    let candidate = Candidate::new(severity, confidence, sentence)
         .at(resolver(view.name, address))
         .resting_on(share.ids)
-        .settled_by("many questions at a calm pace to this name server, and pings beside them: where no ping is lost, the server or a limit in front of it drops questions")
+        .resting_on(pings.ids.into_iter().filter(|_| alone))
+        .settled_by(settled_by)
         .next(
             Who::Network,
             format!("Look for loss on the way to {address} and for a server that is overloaded or limits questions (response rate limiting); give this machine a second name server meanwhile."),
@@ -147,7 +169,7 @@ fn loses_questions(evidence: &Evidence<'_>, view: &NameView<'_>, server: &Server
 
 #[cfg(test)]
 mod tests {
-    use crate::scene::{Scene, answer, dns_silent, over_tcp, sent, system, with_lookup};
+    use crate::scene::{Scene, answer, dns_silent, echo_series, over_tcp, sent, system, with_lookup};
     use netsonde_contract::finding::Severity;
     use netsonde_contract::kind::Kind;
     use netsonde_contract::observation::{Fact, QueryReason};
@@ -201,6 +223,32 @@ mod tests {
         let finding = Scene::new(NAME).check(Kind::Dns, facts).finds("path.loss");
         assert!(finding.severity == Severity::Problem && finding.sentence.contains("4 of 8"), "{}", finding.sentence);
         assert!(finding.could_not_separate.iter().any(|open| open.cause == "dns.resolver_unreachable"), "{finding:?}");
+    }
+
+    #[test]
+    fn pings_of_the_name_server_that_all_come_back_leave_the_server_or_a_limit() {
+        let scene = |pinged: bool| {
+            let facts = after(&[1, 0, 2, 1, 2, 2]).into_iter().chain([system(NAME, &[])]);
+            let scene = Scene::new(NAME).check(Kind::Dns, facts);
+            if pinged { scene.check(Kind::Icmp, [echo_series(SERVER, 20, 0, |_| {})]) } else { scene }
+        };
+        let finding = scene(true).finds("path.loss");
+        assert!(finding.confidence == 0.6 && finding.sentence.contains("a limit in front of it"), "{finding:?}");
+        assert!(!finding.settled_by.unwrap().contains("pings"), "they were sent");
+        assert!(scene(false).finds("path.loss").confidence > 0.7);
+    }
+
+    #[test]
+    fn the_machine_of_a_name_server_that_loses_questions_is_pinged() {
+        let asks = |scene: &Scene| {
+            let mut environment = scene.environment();
+            environment.ping_sockets = true;
+            let asked = crate::follow_up::follow_ups(scene.outcomes(), &environment, &scene.diagnose());
+            asked.iter().any(|ask| ask.params.kind() == Kind::Icmp && ask.params.to_value()["host"] == SERVER)
+        };
+        let lossy = |losses: &[usize]| Scene::new(NAME).check(Kind::Dns, after(losses).into_iter().chain([system(NAME, &[])]));
+        assert!(asks(&lossy(&[1, 0, 2, 1])));
+        assert!(!asks(&lossy(&[1, 0, 0, 0])), "one lost question is chance");
     }
 
     #[test]
