@@ -29,6 +29,11 @@ const AT_THE_TARGET: f64 = 0.7;
 /// No router hears of them, and whether they leave this machine was not seen.
 const UNHEARD: f64 = 0.7;
 
+/// What is left to ask where a trace with SYNs was made.
+const AT_THE_PORT: &str =
+    "a capture at the target (`tcpdump -n tcp port PORT`): whether SYNs arrive, and whether anything is answered";
+const LEAVING: &str = "a capture on this machine's own interface, or its packet filter: whether the SYNs leave";
+
 fn evaluate(evidence: &Evidence<'_>) -> Vec<Candidate> {
     evidence.endpoints().iter().filter_map(|endpoint| filtered(evidence, endpoint)).collect()
 }
@@ -144,7 +149,7 @@ fn judge_reach<'a>(evidence: &Evidence<'a>, endpoint: &Endpoint<'a>, reach: Reac
                     " No router hears of them: this machine itself drops them, or something before the first router that answers."
                 }
             });
-            candidate.resting_on([trace, nearest]).rejecting(
+            candidate.resting_on([trace, nearest]).settled_by(LEAVING).rejecting(
                 "tcp.accept_queue_full",
                 "They are dropped before they come near the server, where other packets pass.",
                 [trace, nearest],
@@ -168,7 +173,7 @@ fn judge_reach<'a>(evidence: &Evidence<'a>, endpoint: &Endpoint<'a>, reach: Reac
                 " {nearest} filter behind it or at the target does, their answers are lost on the way back, or the server accepts nobody any more and its queue is full.",
             ));
             candidate.next_step.action.push_str(" See there as well whether the program behind the port hangs.");
-            candidate.resting_on([trace])
+            candidate.resting_on([trace]).settled_by(AT_THE_PORT)
         }
         Reach::Untraced | Reach::Through => {
             candidate.confidence = match (left, endpoint.attempts.len()) {
@@ -226,6 +231,17 @@ mod tests {
         assert!(finding.confidence >= 0.7 && finding.sentence.contains("answers to ping"), "{}", finding.sentence);
         let causes: Vec<_> = finding.rejected.iter().map(|rejected| rejected.cause.as_str()).collect();
         assert!(causes.starts_with(&["path.blackhole", "tcp.refused"]), "{causes:?}");
+    }
+
+    #[test]
+    fn what_would_settle_it_is_no_trace_that_was_made() {
+        let asks = |scene: Scene| scene.finds("tcp.filtered").settled_by.unwrap();
+        let pinged = || dropped().check(Kind::Icmp, [echo("192.0.2.1", &[9_000])]);
+        assert!(asks(pinged()).contains("a trace with TCP packets"));
+        let hops = ["10.0.1.1", "10.0.2.1", "*"];
+        let traced = pinged().check(Kind::Traceroute, trace("192.0.2.1", &["10.0.1.1", "10.0.2.1", "192.0.2.1"]));
+        let traced = asks(traced.check(Kind::Traceroute, syn_trace("192.0.2.1", &hops)));
+        assert!(traced.contains("a capture at the target"), "{traced}");
     }
 
     #[test]

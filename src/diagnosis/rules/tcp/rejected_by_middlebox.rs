@@ -184,7 +184,17 @@ fn rejected<'a>(evidence: &Evidence<'a>, endpoint: &Endpoint<'a>) -> Option<Cand
             Who::Network,
             format!("Ask whoever runs the firewall{at} to allow connections to {host} on port {port}, or why it refuses them."),
         );
-    Some(candidate)
+    Some(asking_further(evidence, endpoint, candidate))
+}
+
+/// Where SYNs were traced, the trace is not what would tell more.
+pub(super) fn asking_further(evidence: &Evidence<'_>, endpoint: &Endpoint<'_>, candidate: Candidate) -> Candidate {
+    match evidence.syn_trace(endpoint.address) {
+        Some(_) => {
+            candidate.settled_by("a capture at the target: whether the SYNs arrive there, and whether the resets leave it")
+        }
+        None => candidate,
+    }
 }
 
 /// How sure it is that the reset came from somebody nearer, by how many hops nearer.

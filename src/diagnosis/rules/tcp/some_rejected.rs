@@ -1,7 +1,7 @@
 //! Resets between connections that stand: a server behind the address that is not in order, or a box on the way that lets only some
 //! connections through. Where the resets began, beside the packets of the connections that stand, tells.
 
-use super::rejected_by_middlebox::{Origin, answered_before, origin, router_at};
+use super::rejected_by_middlebox::{Origin, answered_before, asking_further, origin, router_at};
 use crate::candidate::Candidate;
 use crate::evidence::{Attempt, Endpoint, Evidence};
 use crate::spot::Spot;
@@ -73,7 +73,7 @@ pub(super) fn candidate<'a>(evidence: &Evidence<'a>, endpoint: &Endpoint<'a>) ->
         );
     // A server that is one hop nearer than its neighbours, or sends with another first TTL, remains possible.
     let by_far = confidence > TOO_EARLY;
-    Some(candidate.rejecting(
+    Some(asking_further(evidence, endpoint, candidate).rejecting(
         "tcp.backend_unhealthy",
         "The resets did not come from as far away as the packets of the connections that stand.",
         Some(by).filter(|_| by_far),
@@ -146,7 +146,7 @@ pub(super) fn from_servers<'a>(evidence: &Evidence<'a>, endpoint: &Endpoint<'a>)
 
 #[cfg(test)]
 mod tests {
-    use crate::scene::{Scene, answered_with, connect, connected, echo, refused, trace, with_ttl};
+    use crate::scene::{Scene, answered_with, connect, connected, echo, refused, syn_trace, trace, with_ttl};
     use netsonde_contract::finding::Severity;
     use netsonde_contract::kind::Kind;
     use netsonde_contract::observation::Fact;
@@ -169,6 +169,14 @@ mod tests {
         assert_eq!((finding.severity, finding.place.hop), (Severity::Degraded, Some(2)));
         assert!(finding.sentence.contains("at hop 2 (10.9.0.1)") && finding.sentence.contains("2 of 6"), "{}", finding.sentence);
         assert!(finding.rejected.iter().any(|rejected| rejected.cause == "tcp.backend_unhealthy"), "{finding:?}");
+    }
+
+    #[test]
+    fn a_trace_that_was_made_is_not_asked_for() {
+        let asks = |scene: Scene| scene.finds("tcp.rejected_by_middlebox").settled_by.unwrap();
+        assert!(asks(every_third(62)).contains("a trace with TCP packets"));
+        let traced = every_third(62).check(Kind::Traceroute, syn_trace("192.0.2.1", &HOPS[..3]));
+        assert!(asks(traced).contains("a capture at the target"));
     }
 
     #[test]
