@@ -108,8 +108,9 @@ fn towards(evidence: &Evidence<'_>, address: IpAddr) -> Option<Candidate> {
     let confidence = confidence(&pings, !again.is_empty(), on_the_way.is_some());
     let confidence = if own_doing && again.is_empty() { confidence.min(BESIDE_OWN_LOAD) } else { confidence };
     let sentence = format!(
-        "Packets to {host} are lost on the way: {}{} Programs feel it as pauses and slow transfers.",
+        "Packets to {host} are lost on the way: {}{}{} Programs feel it as pauses and slow transfers.",
         what_is_lost(&pings, &lost),
+        damaged(evidence, address),
         begins.as_ref().map(where_it_begins).unwrap_or_default()
     );
     let all_behind = on_the_way.iter().flat_map(|begins| begins.ids.iter().copied()).collect::<Vec<_>>();
@@ -174,6 +175,15 @@ fn what_is_lost(pings: &Pings<'_>, lost: &Share<'_>) -> String {
             pings.faster.words()
         ),
         (None, false) => format!("{} of the pings got no answer.", lost.words()),
+    }
+}
+
+/// ` 3 more came back damaged.` They arrived, and count among those that were answered.
+fn damaged(evidence: &Evidence<'_>, address: IpAddr) -> String {
+    let damaged = evidence.echoes_of(address).flat_map(|echo| &echo.fact.replies).filter(|reply| reply.corrupt).count();
+    match damaged {
+        0 => String::new(),
+        _ => format!(" {damaged} more came back damaged: they arrived, and something on the way changes what packets carry."),
     }
 }
 
@@ -279,6 +289,16 @@ mod tests {
         let finding = pings(4).finds("path.loss");
         assert!(finding.sentence.contains("20 % (4 of 20; 95 % interval 8 to 42 %)"), "{}", finding.sentence);
         assert!(finding.confidence < 0.9 && finding.rejected.is_empty());
+    }
+
+    #[test]
+    fn replies_that_came_back_damaged_arrived_and_are_told_beside_those_that_did_not() {
+        let mut series = echo_series("192.0.2.1", 20, 4, |_| {});
+        if let Fact::Echo(echo) = &mut series {
+            echo.replies.iter_mut().take(3).for_each(|reply| reply.corrupt = true);
+        }
+        let sentence = Scene::new("shop.example").check(Kind::Icmp, [series]).finds("path.loss").sentence;
+        assert!(sentence.contains("(4 of 20;") && sentence.contains("3 more came back damaged: they arrived"), "{sentence}");
     }
 
     #[test]
