@@ -20,7 +20,8 @@ impl<'a> Evidence<'a> {
         let swept = swept.flat_map(|sweep| sweep.fact.ports.iter().filter_map(move |port| Some((port.syn_ack?.ttl, sweep.id))));
         let echoes = self.echoes_of(address);
         let echoes = echoes.flat_map(|echo| echo.fact.replies.iter().filter_map(move |reply| Some((reply.ttl?, echo.id))));
-        let hops = self.hops_of(address).into_iter().flat_map(|hop| {
+        // What answers SYNs of a trace may be whoever resets them.
+        let hops = self.plain_hops(address).flat_map(|hop| {
             let arrived = hop.fact.probes.iter().filter_map(|probe| probe.reply.as_ref());
             let arrived = arrived.filter(|reply| reply.kind == ReplyKind::Arrived);
             arrived.filter_map(move |reply| Some((reply.reply_ttl?, hop.id)))

@@ -149,7 +149,7 @@ mod tests {
     use crate::scene::{Scene, answered_with, connect, connected, echo, refused, syn_trace, trace, with_ttl};
     use netsonde_contract::finding::Severity;
     use netsonde_contract::kind::Kind;
-    use netsonde_contract::observation::Fact;
+    use netsonde_contract::observation::{Fact, ReplyKind};
 
     const AT: &str = "192.0.2.1:443";
     const HOPS: [&str; 4] = ["10.0.0.1", "10.9.0.1", "10.9.1.1", "192.0.2.1"];
@@ -169,6 +169,22 @@ mod tests {
         assert_eq!((finding.severity, finding.place.hop), (Severity::Degraded, Some(2)));
         assert!(finding.sentence.contains("at hop 2 (10.9.0.1)") && finding.sentence.contains("2 of 6"), "{}", finding.sentence);
         assert!(finding.rejected.iter().any(|rejected| rejected.cause == "tcp.backend_unhealthy"), "{finding:?}");
+    }
+
+    #[test]
+    fn syns_of_a_trace_that_the_box_answers_make_it_surer_and_are_no_proxys() {
+        let mut answered = syn_trace("192.0.2.1", &["10.0.0.1", "10.9.0.1", "192.0.2.1"]);
+        for fact in &mut answered {
+            if let Fact::Hop(hop) = fact {
+                let replies = hop.probes.iter_mut().filter_map(|probe| probe.reply.as_mut());
+                replies.filter(|reply| reply.kind == ReplyKind::Arrived).for_each(|reply| reply.reply_ttl = Some(63));
+            }
+        }
+        let hops = ["10.0.0.1", "10.9.0.1", "10.9.1.1", "192.0.2.1"];
+        let scene = every_third(63).check(Kind::Traceroute, trace("192.0.2.1", &hops)).check(Kind::Traceroute, answered);
+        let finding = scene.finds("tcp.rejected_by_middlebox");
+        assert!(finding.confidence == 0.95 && finding.sentence.contains("passed 1 router"), "{finding:?}");
+        assert!(!scene.names("tcp.transparent_proxy"));
     }
 
     #[test]

@@ -1,3 +1,4 @@
+use super::some_rejected::fails;
 use crate::candidate::Candidate;
 use crate::evidence::{Attempt, Endpoint, Evidence};
 use crate::rule::Rule;
@@ -39,7 +40,8 @@ enum Shown<'a> {
 
 impl<'a> Shown<'a> {
     fn of(evidence: &Evidence<'a>, endpoint: &Endpoint<'a>) -> Option<Self> {
-        if !endpoint.connected() {
+        // What resets some connections may be what answered the trace.
+        if !endpoint.connected() || endpoint.attempts.iter().any(fails) {
             return None;
         }
         // Where connections end is seen: times, which routers may stretch, have no say any more.
