@@ -1,9 +1,10 @@
 use super::storage::Storage;
+use crate::terminal;
 use jiff::Timestamp;
 use netsonde_contract::history::{Change, CheckHistory, History, MAX_SAMPLES, SCHEMA, Sample, Series};
 use netsonde_disk::{Disk, OpenFile};
 use redb::{Database, DatabaseError, ReadableDatabase, ReadableTable, ReadableTableMetadata, TableDefinition};
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::io;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::{Path, PathBuf};
@@ -16,8 +17,8 @@ const UNFINISHED_FILE: &str = ".history.redb.new";
 const KEPT_SAMPLES: u64 = 200_000;
 /// Changes are rare; a check that flaps once a minute for a week stays within.
 const KEPT_CHANGES: u64 = 10_000;
-/// Sixty-four schedules of sixty-four checks.
-const MAX_SERIES: u64 = 4_096;
+/// Sixty-four schedules of sixty-four checks, those included that are measured no more and whose last measurements have not yet made room.
+const MAX_SERIES: usize = 4_096;
 /// The library would take a gigabyte by default; a batch touches a few pages.
 const CACHE_BYTES: usize = 1 << 20;
 /// Another process has the ring for milliseconds at a time.
@@ -35,6 +36,7 @@ pub(crate) struct Ring {
     folder: PathBuf,
     disk: Disk,
     kept_samples: u64,
+    max_series: usize,
 }
 
 /// Which part of the past is wanted.
@@ -65,7 +67,7 @@ impl Ring {
     }
 
     pub(crate) fn on(disk: Disk, state: &Path) -> Self {
-        Self { folder: state.to_owned(), disk, kept_samples: KEPT_SAMPLES }
+        Self { folder: state.to_owned(), disk, kept_samples: KEPT_SAMPLES, max_series: MAX_SERIES }
     }
 
     /// Adds measurements and changes; the oldest make room. A damaged ring is put aside as `history.damaged`, and a new one begun: its
@@ -75,11 +77,14 @@ impl Ring {
     /// Where the disk refuses, or another process holds the ring for long.
     pub(crate) fn append(&self, samples: &[(Series, Sample)], changes: &[Change]) -> io::Result<Option<String>> {
         match self.guarded(|database| self.write(database, samples, changes)) {
-            Ok(()) => Ok(None),
+            Ok(forgotten) => {
+                say_forgotten(forgotten);
+                Ok(None)
+            }
             Err(Trouble::Damaged(cause)) => {
                 self.put_aside()?;
                 match self.guarded(|database| self.write(database, samples, changes)) {
-                    Ok(()) => Ok(Some(cause)),
+                    Ok(_) => Ok(Some(cause)),
                     Err(Trouble::Damaged(cause)) => Err(io::Error::other(cause)),
                     Err(Trouble::Io(error)) => Err(error),
                 }
@@ -156,21 +161,33 @@ impl Ring {
         Err(Trouble::Io(io::Error::new(io::ErrorKind::WouldBlock, "another process holds it")))
     }
 
-    fn write(&self, database: &Database, samples: &[(Series, Sample)], changes: &[Change]) -> Result<(), Trouble> {
+    /// How many checks were forgotten to make room for new ones.
+    fn write(&self, database: &Database, samples: &[(Series, Sample)], changes: &[Change]) -> Result<usize, Trouble> {
         // An earlier process may have made the ring and died before its name was safe.
         self.disk.files().sync_folder(&self.folder).map_err(Trouble::Io)?;
         let batch = database.begin_write().map_err(trouble)?;
+        let mut forgotten = 0;
         {
             let mut series = batch.open_table(SERIES).map_err(trouble)?;
             let mut known: BTreeMap<Series, u32> = known(&series)?.into_iter().map(|(id, series)| (series, id)).collect();
             let mut table = batch.open_table(SAMPLES).map_err(trouble)?;
             let mut next = table.last().map_err(trouble)?.map_or(0, |(number, _)| number.value() + 1);
+            let new: BTreeSet<&Series> = samples.iter().map(|(of, _)| of).filter(|of| !known.contains_key(of)).collect();
+            let excess = (known.len() + new.len()).saturating_sub(self.max_series);
+            if excess > 0 {
+                let gone = measured_longest_ago(&table, &known, samples, excess)?;
+                forgotten = gone.len();
+                known.retain(|_, id| !gone.contains(id));
+                series.retain(|id, _| !gone.contains(&id)).map_err(trouble)?;
+                table.retain(|_, entry| id_of(entry).is_none_or(|id| !gone.contains(&id))).map_err(trouble)?;
+            }
+            let taken: BTreeSet<u32> = known.values().copied().collect();
+            let mut free = (0..=u32::MAX).filter(|id| !taken.contains(id));
             for (of, sample) in samples {
                 let id = match known.get(of) {
                     Some(id) => *id,
-                    None if series.len().map_err(trouble)? >= MAX_SERIES => continue,
                     None => {
-                        let id = u32::try_from(known.len()).unwrap_or(u32::MAX);
+                        let Some(id) = free.next() else { continue };
                         series.insert(id, json(of)?.as_slice()).map_err(trouble)?;
                         known.insert(of.clone(), id);
                         id
@@ -192,8 +209,42 @@ impl Ring {
                 table.pop_first().map_err(trouble)?;
             }
         }
-        batch.commit().map_err(trouble)
+        batch.commit().map_err(trouble)?;
+        Ok(forgotten)
     }
+}
+
+fn say_forgotten(checks: usize) {
+    if checks > 0 {
+        terminal::say(&format!(
+            "netsonde: the history forgot the {checks} checks that were measured longest ago, for newer ones"
+        ));
+    }
+}
+
+/// So many of the known checks; none that are measured now.
+fn measured_longest_ago(
+    table: &impl ReadableTable<u64, &'static [u8]>,
+    known: &BTreeMap<Series, u32>,
+    now: &[(Series, Sample)],
+    count: usize,
+) -> Result<BTreeSet<u32>, Trouble> {
+    // By the number of the last measurement; of some there is none any more.
+    let mut last: BTreeMap<u32, Option<u64>> = known.values().map(|id| (*id, None)).collect();
+    for entry in table.iter().map_err(trouble)? {
+        let (number, entry) = entry.map_err(trouble)?;
+        last.insert(id_of(entry.value()).ok_or_else(|| nonsense("a sample is too short"))?, Some(number.value()));
+    }
+    let measured: BTreeSet<u32> = now.iter().filter_map(|(of, _)| known.get(of).copied()).collect();
+    last.retain(|id, _| !measured.contains(id));
+    let mut oldest: Vec<(Option<u64>, u32)> = last.into_iter().map(|(id, number)| (number, id)).collect();
+    oldest.sort_unstable();
+    Ok(oldest.into_iter().take(count).map(|(_, id)| id).collect())
+}
+
+/// The check that an entry of the samples belongs to.
+fn id_of(entry: &[u8]) -> Option<u32> {
+    entry.first_chunk::<4>().map(|id| u32::from_le_bytes(*id))
 }
 
 fn database_over(file: Box<dyn OpenFile>) -> Result<Database, Trouble> {
@@ -317,6 +368,20 @@ mod tests {
         let since = Some(Timestamp::from_second(1_800_000_000 + 6 * 60).unwrap());
         let some = ring.read(&Wanted { since, check: Some("check-1".into()), schedule: None }).unwrap();
         assert_eq!((some.checks.len(), some.checks[0].samples.len()), (1, 2));
+    }
+
+    #[test]
+    fn checks_that_are_new_make_those_go_that_were_measured_longest_ago() {
+        let folder = tempfile::tempdir().unwrap();
+        let ring = Ring { max_series: 2, ..Ring::at(folder.path()) };
+        for (minute, checks) in [&["a"][..], &["b"], &["c"], &["c", "a"]].into_iter().enumerate() {
+            let mut batch = batch(minute as i64, checks.len());
+            batch.iter_mut().zip(checks).for_each(|((series, _), name)| series.check = (*name).to_owned());
+            ring.append(&batch, &[]).unwrap();
+        }
+        let recorded = ring.read(&Wanted::default()).unwrap();
+        let kept: Vec<_> = recorded.checks.iter().map(|check| (check.series.check.as_str(), check.samples.len())).collect();
+        assert_eq!(kept, [("a", 1), ("c", 2)]);
     }
 
     #[test]
