@@ -20,7 +20,8 @@ use tokio::sync::mpsc::unbounded_channel;
 const LOCK_FILE: &str = "agent.lock";
 /// How often an agent that runs for its schedules alone looks whether the machine was enrolled meanwhile: seldom enough to cost nothing.
 const LOOK_EVERY: Duration = Duration::from_secs(5);
-
+/// When it is looked again whether orders can be taken, where something of this machine keeps them from it.
+const AGAIN_AFTER: Duration = Duration::from_secs(30);
 /// After this time nothing that starting needed is needed any more.
 const SETTLED: Duration = Duration::from_secs(5);
 
@@ -36,7 +37,8 @@ pub(crate) async fn run(state: StateDirectory, files: Files, interruption: &Inte
     let rounds = Rounds::open(StateDirectory::open(Some(state.path()))?, files.clone(), tell)?;
     let mut scheduled = Scheduled { words, uplink: Arc::clone(&rounds.uplink), reshelved: Arc::clone(&rounds.reshelved) };
     let enrolled = Arc::clone(&rounds.enrolled);
-    if identity.is_none() && !rounds.has_work() {
+    let has_rounds = rounds.has_work();
+    if identity.is_none() && !has_rounds {
         return Err(Stop::usage(format!(
             "there is nothing to do: this machine is not enrolled with a support organisation, and {} asks for no measurements",
             files.config.display()
@@ -51,6 +53,7 @@ pub(crate) async fn run(state: StateDirectory, files: Files, interruption: &Inte
     notify.ready();
     let orders = async {
         let mut known = identity.map(|identity| (identity, orders));
+        let mut said = None;
         loop {
             let (identity, orders) = match known.take() {
                 Some(known) => known,
@@ -60,13 +63,35 @@ pub(crate) async fn run(state: StateDirectory, files: Files, interruption: &Inte
                     (identity, orders_as_the_policy_says(&files.policy))
                 }
             };
-            say_whose(&identity, &state, orders);
-            let state = StateDirectory::open(Some(state.path()))?;
-            if daemon::run(state, files.policy.clone(), &mut scheduled, interruption).await? == daemon::Ended::Interrupted {
-                return Ok(());
+            if said.is_none() {
+                say_whose(&identity, &state, orders);
             }
-            // Whoever tells the backend of the schedules has nobody to tell any more.
-            enrolled.notify_one();
+            let work = async {
+                let state = StateDirectory::open(Some(state.path()))?;
+                daemon::run(state, files.policy.clone(), &mut scheduled, interruption).await
+            };
+            match work.await {
+                Ok(daemon::Ended::Interrupted) => return Ok(()),
+                // Whoever tells the backend of the schedules has nobody to tell any more.
+                Ok(daemon::Ended::Forgotten) => {
+                    said = None;
+                    enrolled.notify_one();
+                }
+                Err(stop) if !has_rounds => return Err(stop),
+                Err(stop) => {
+                    if said.as_ref() != Some(&stop) {
+                        terminal::say_stop(&stop);
+                        terminal::say("netsonde: no orders are taken meanwhile; schedules go on");
+                        said = Some(stop);
+                    }
+                    known = Some((identity, orders));
+                    tokio::select! {
+                        biased;
+                        () = interruption.came() => return Ok(()),
+                        () = tokio::time::sleep(AGAIN_AFTER) => {}
+                    }
+                }
+            }
         }
     };
     let rounds = async {
@@ -131,15 +156,48 @@ pub(crate) fn is_running(state: &StateDirectory) -> bool {
 
 fn claim(state: &StateDirectory) -> Result<File, Stop> {
     let path = state.path().join(LOCK_FILE);
-    let lock = OpenOptions::new()
-        .create(true)
-        .truncate(false)
-        .write(true)
-        .open(path)
-        .map_err(|error| Stop::usage(format!("the state directory {} cannot be used: {error}", state.path().display())))?;
+    let lock =
+        OpenOptions::new().create(true).truncate(false).write(true).open(path).map_err(|error| {
+            Stop::disk(format!("the state directory {} cannot be used: {error}", state.path().display()), &error)
+        })?;
     lock.try_lock().map_err(|_| {
         Stop::usage(format!("another netsonde agent works with {} already", state.path().display()))
             .next("stop it first, or name another directory with --state-dir DIR")
     })?;
     Ok(lock)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::daemon::tests::World;
+    use netsonde_probes::clock::Clock;
+    use tokio_util::sync::CancellationToken;
+
+    #[test]
+    fn what_keeps_orders_from_being_taken_ends_no_schedule() {
+        let world = World::new("deny");
+        let (state, files) = (world.state(), world.files());
+        // A folder that is not empty stands where the daemon writes first.
+        std::fs::create_dir_all(state.path().join("policy-in-force.json/full")).unwrap();
+        assert!(Home::of(&state).save_policy_path(&files.policy).is_err());
+        let address = world.target.local_addr().unwrap();
+        let text = format!(
+            "[[schedule]]\nname = \"shop\"\nset = \"port\"\ntargets = [\"{address}\"]\nevery = \"10s\"\nsplay = \"1ms\"\n"
+        );
+        std::fs::write(&files.config, text).unwrap();
+        let (stop, clock) = (CancellationToken::new(), Clock::start());
+        let interruption = stop.clone();
+        let agent = std::thread::spawn(move || {
+            let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
+            runtime.block_on(async { run(state, files, &Interruption::of(interruption)).await })
+        });
+        world.target.set_nonblocking(true).unwrap();
+        while world.target.accept().is_err() {
+            assert!(!agent.is_finished() && clock.now() < Duration::from_secs(30), "nothing was measured");
+            std::thread::yield_now();
+        }
+        stop.cancel();
+        assert_eq!(agent.join().unwrap(), Ok(()));
+    }
 }

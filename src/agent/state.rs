@@ -14,15 +14,21 @@ use ed25519_dalek::pkcs8::{DecodePrivateKey, EncodePrivateKey};
 use netsonde_contract::id::BundleId;
 use netsonde_disk::Disk;
 use serde::{Deserialize, Serialize};
-use std::fs::{self, File, OpenOptions};
+use std::fs::{self, File, OpenOptions, TryLockError};
 use std::io;
 use std::path::{Path, PathBuf};
+use std::time::Duration;
 
 const KEY_FILE: &str = "agent.key";
 const MAPPING_KEY_FILE: &str = "redaction.key";
 const SEQUENCE_FILE: &str = "sequence.json";
 const LOCK_FILE: &str = "lock";
 const SPOOL_FOLDER: &str = "spool";
+/// For commands and runs, which have threads of their own: what was measured is not to be lost to another run that packs.
+const LOCK_PATIENCE: Duration = Duration::from_secs(60);
+/// For the agent's loop: several in a row stay below half the watchdog's time.
+pub(crate) const LOOP_PATIENCE: Duration = Duration::from_secs(3);
+const BETWEEN_TRIES: Duration = Duration::from_millis(10);
 
 pub(crate) struct StateDirectory {
     path: PathBuf,
@@ -56,7 +62,7 @@ impl StateDirectory {
                 .map_err(|stop| stop.next("name one with --state-dir DIR"))?,
         };
         let failed = |error: io::Error| {
-            Stop::usage(format!("the state directory {} cannot be used: {error}", path.display()))
+            Stop::disk(format!("the state directory {} cannot be used: {error}", path.display()), &error)
                 .next("name another one with --state-dir DIR")
         };
         #[cfg(windows)]
@@ -76,10 +82,25 @@ impl StateDirectory {
         Spool::at(self.path.join(SPOOL_FOLDER), Disk::system())
     }
 
-    /// Waits until no other netsonde changes the directory.
+    /// Waits until no other netsonde changes the directory, for as long as packing a large bundle takes on a slow machine.
+    ///
+    /// # Errors
+    /// Where the lock cannot be opened, or another process keeps it, as one does that was suspended.
     pub(crate) fn lock(&self) -> io::Result<Locked<'_>> {
+        self.lock_within(LOCK_PATIENCE)
+    }
+
+    /// The same for a loop that others wait for.
+    ///
+    /// # Errors
+    /// As [`Self::lock`].
+    pub(crate) fn lock_soon(&self) -> io::Result<Locked<'_>> {
+        self.lock_within(LOOP_PATIENCE)
+    }
+
+    fn lock_within(&self, patience: Duration) -> io::Result<Locked<'_>> {
         let file = OpenOptions::new().create(true).truncate(false).write(true).open(self.path.join(LOCK_FILE))?;
-        file.lock()?;
+        lock_file(&file, patience)?;
         Ok(Locked { directory: self, _lock: file })
     }
 
@@ -101,7 +122,8 @@ impl StateDirectory {
                 let key = new_signing_key()?;
                 let pem = key.to_pkcs8_pem(LineEnding::LF).map_err(|error| broken(error.to_string()))?;
                 let stored = sealed(pem.as_bytes(), &path).map_err(|error| broken(error.to_string()))?;
-                write_private_once(&path, &stored).map_err(|error| broken(error.to_string()))?;
+                write_private_once(&path, &stored)
+                    .map_err(|error| Stop::disk(format!("the agent's key {} cannot be made: {error}", path.display()), &error))?;
                 // Another process may have been first; its key is the one that stands.
                 let pem = read_key(&path).map_err(|error| broken(error.to_string()))?;
                 SigningKey::from_pkcs8_pem(&pem).map_err(|error| broken(error.to_string()))
@@ -173,6 +195,29 @@ impl Locked<'_> {
     fn write_sequence(&self, sequence: &Sequence) -> io::Result<()> {
         let bytes = serde_json::to_vec(sequence).map_err(io::Error::other)?;
         replace_file(&self.directory.path.join(SEQUENCE_FILE), &bytes)
+    }
+}
+
+/// Waits for a lock, but not for a process that was suspended with it.
+///
+/// # Errors
+/// Where another process keeps it for so long, and where the system has no locks.
+pub(crate) fn lock_file(file: &File, patience: Duration) -> io::Result<()> {
+    let mut left = patience;
+    loop {
+        match file.try_lock() {
+            Ok(()) => return Ok(()),
+            Err(TryLockError::Error(error)) => return Err(error),
+            Err(TryLockError::WouldBlock) if left.is_zero() => {
+                let words = format!("another netsonde has held a lock in it for {} s; is one suspended?", patience.as_secs());
+                return Err(io::Error::new(io::ErrorKind::WouldBlock, words));
+            }
+            Err(TryLockError::WouldBlock) => {
+                let wait = BETWEEN_TRIES.min(left);
+                std::thread::sleep(wait);
+                left -= wait;
+            }
+        }
     }
 }
 
@@ -273,5 +318,16 @@ mod tests {
         let file = tempfile::NamedTempFile::new().unwrap();
         let stop = StateDirectory::open(Some(&file.path().join("below"))).err().unwrap();
         assert!(stop.message.contains("state directory") && stop.next.unwrap().contains("--state-dir"));
+    }
+
+    #[test]
+    fn a_process_that_was_suspended_with_the_lock_is_not_waited_for() {
+        let folder = tempfile::tempdir().unwrap();
+        let state = StateDirectory::open(Some(folder.path())).unwrap();
+        let held = state.lock().unwrap();
+        let error = state.lock_within(Duration::from_millis(20)).map(drop).unwrap_err();
+        assert!(error.kind() == io::ErrorKind::WouldBlock && error.to_string().contains("suspended"), "{error}");
+        drop(held);
+        state.lock_within(Duration::ZERO).unwrap();
     }
 }

@@ -1,4 +1,5 @@
 use crate::exit;
+use std::io;
 
 /// Why a command ends without its work done.
 #[derive(Debug, PartialEq, Eq)]
@@ -14,6 +15,16 @@ impl Stop {
     /// The command line or a file that it names cannot be used.
     pub(crate) fn usage(message: impl Into<String>) -> Self {
         Self { exit: exit::USAGE, message: message.into(), next: None }
+    }
+
+    /// The disk, or whoever holds it, refused what a service needs. What somebody has to change ends it as a wrong file does; all else may pass.
+    pub(crate) fn disk(message: impl Into<String>, error: &io::Error) -> Self {
+        use io::ErrorKind as K;
+        let is_lasting = matches!(
+            error.kind(),
+            K::PermissionDenied | K::NotFound | K::NotADirectory | K::IsADirectory | K::InvalidInput | K::InvalidData
+        );
+        Self { exit: if is_lasting { exit::USAGE } else { exit::NOT_NOW }, ..Self::usage(message) }
     }
 
     /// Policy, or the person asked, said no.
@@ -46,4 +57,28 @@ pub(crate) fn with_causes(error: &dyn std::error::Error) -> String {
         source = cause.source();
     }
     text
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_full_disk_is_no_wrong_file() {
+        let code = |error: io::Error| Stop::disk("", &error).exit;
+        for passes in [io::ErrorKind::StorageFull, io::ErrorKind::ReadOnlyFilesystem, io::ErrorKind::WouldBlock] {
+            assert_eq!(code(passes.into()), exit::NOT_NOW, "{passes}");
+        }
+        assert_eq!(code(io::Error::other("EIO")), exit::NOT_NOW);
+        assert_eq!(code(io::ErrorKind::PermissionDenied.into()), exit::USAGE);
+    }
+
+    #[test]
+    fn systemd_starts_the_agent_again_where_the_disk_refused_and_not_where_a_file_is_wrong() {
+        let unit = include_str!("../../packaging/linux/netsonde-agent.service");
+        assert!(unit.contains("\nRestart=on-failure\n"));
+        let line = unit.lines().find_map(|line| line.strip_prefix("RestartPreventExitStatus=")).unwrap();
+        let codes: Vec<u8> = line.split(' ').map(|code| code.parse().unwrap()).collect();
+        assert!(codes.contains(&exit::USAGE) && !codes.contains(&exit::NOT_NOW), "{line}");
+    }
 }

@@ -10,7 +10,7 @@ mod chain;
 /// What is counted rather than written each time.
 mod folding;
 
-use crate::state::StateDirectory;
+use crate::state::{LOOP_PATIENCE, StateDirectory, lock_file};
 use crate::stop::Stop;
 use chain::{check, written};
 use folding::Folding;
@@ -201,7 +201,7 @@ impl Audit {
 
     fn lock(&self) -> io::Result<File> {
         let file = OpenOptions::new().create(true).truncate(false).write(true).open(self.folder.join(LOCK_FILE))?;
-        file.lock()?;
+        lock_file(&file, LOOP_PATIENCE)?;
         Ok(file)
     }
 

@@ -52,7 +52,7 @@ Examples:
   netsonde explain tls.expired                         what a finding means
   netsonde enroll                                      let support ask for runs, as far as the policy lets them
 
-Exit codes: 0 as expected, 1 something was found, 2 usage, 3 could not be measured, 4 refused, 5 not uploaded (kept; netsonde bundle send sends it), 130 interrupted.";
+Exit codes: 0 as expected, 1 something was found, 2 usage, 3 could not be measured, 4 refused, 5 not uploaded (kept; netsonde bundle send sends it), 6 the agent cannot work now, 130 interrupted.";
 
 /// Finds where network traffic stalls, and why, and packs the evidence into one signed file.
 #[derive(Parser)]

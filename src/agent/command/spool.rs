@@ -8,6 +8,7 @@ use clap::Subcommand;
 use jiff::Timestamp;
 use netsonde_contract::agent_config::UploadWhen;
 use netsonde_probes::clock::Clock;
+use std::io::ErrorKind;
 use std::path::{Path, PathBuf};
 
 #[derive(Subcommand)]
@@ -174,12 +175,16 @@ fn existing(state: &StateOption) -> Result<StateDirectory, Stop> {
 
 /// What waits, then what was delivered, each the oldest first. Damaged entries are put aside, and said.
 fn entries(state: &StateDirectory) -> Result<(Spool, Vec<(Stage, Entry)>), Stop> {
-    let _lock = state.lock().map_err(|error| {
-        Stop::usage(format!("the state directory {} cannot be used: {error}", state.path().display()))
-            .next("run it as the user that the bundles belong to")
-    })?;
     let spool = state.spool();
-    let mut scan = spool.scan(Depth::Bytes);
+    let mut scan = match state.lock_soon() {
+        Ok(_lock) => spool.scan(Depth::Bytes),
+        // Whoever only looks need not wait for who writes, or was suspended.
+        Err(error) if error.kind() == ErrorKind::WouldBlock => spool.look(),
+        Err(error) => {
+            return Err(Stop::usage(format!("the state directory {} cannot be used: {error}", state.path().display()))
+                .next("run it as the user that the bundles belong to"));
+        }
+    };
     scan.quarantined.iter().for_each(keeping::say_damaged);
     scan.ready.sort_by_key(|entry| entry.made);
     scan.sent.sort_by_key(|entry| entry.delivered);
@@ -243,5 +248,16 @@ mod tests {
         assert!(line.ends_with("next try 2027-01-15T08:00:30Z (no answer)\n"), "{line}");
         let delivered = Entry { delivered: Some(at(5)), ..person };
         assert!(super::line(Stage::Sent, &delivered, at(9)).ends_with("delivered 2027-01-15T08:00:05Z\n"));
+    }
+
+    #[test]
+    fn bundles_are_listed_while_another_process_holds_the_lock() {
+        let folder = tempfile::tempdir().unwrap();
+        let state = StateDirectory::open(Some(folder.path())).unwrap();
+        let entry = Entry::of(&BundleId::new("a".repeat(64)), "a.tar.gz".to_owned(), b"bytes");
+        state.spool().put(&entry, b"bytes").unwrap();
+        let _lock = state.lock().unwrap();
+        let (_, listed) = entries(&state).unwrap();
+        assert!(matches!(listed.as_slice(), [(Stage::Ready, one)] if one.bundle == entry.bundle), "{listed:?}");
     }
 }

@@ -3,7 +3,6 @@ use crate::command::policy::PolicyOption;
 use crate::command::state_option::StateOption;
 use crate::identity::Home;
 use crate::schedule::{Reading, Scheduler};
-use crate::spool::Depth;
 use crate::state::StateDirectory;
 use crate::stop::Stop;
 use crate::{agent_file, confinement, contact, exit, health, policy_file, schedule, service, terminal};
@@ -154,7 +153,7 @@ impl StatusCommand {
             status.not_seen = status.rights.as_ref().and_then(confinement::lost);
             status.enrolment = self.enrolment(state)?;
             book = health::load(state).map_err(failed)?;
-            let scan = state.lock().map(|_lock| state.spool().scan(Depth::Entries)).map_err(failed)?;
+            let scan = state.spool().look();
             status.spool = SpoolStatus {
                 ready: scan.ready.len(),
                 to_send: scan.ready.iter().filter(|entry| entry.sending() != UploadWhen::Never).count(),

@@ -24,8 +24,11 @@ const REPEATED: &str = "repeated";
 
 impl Daemon {
     /// What an earlier process left: a run that was cut off has failed, a bundle that was packed is still to be sent.
-    pub(super) fn recover(&mut self) {
-        let scan = self.state.lock().map(|_lock| self.state.spool().scan(Depth::Bytes)).unwrap_or_default();
+    ///
+    /// # Errors
+    /// Where the spool cannot be looked at: what is in it then counts neither as there nor as gone.
+    pub(super) fn recover(&mut self) -> std::io::Result<()> {
+        let scan = self.state.lock_soon().map(|_lock| self.state.spool().scan(Depth::Bytes))?;
         scan.quarantined.iter().for_each(crate::keeping::say_damaged);
         let open = self.book.in_state(DeliveryState::Running);
         // What belongs to an order that is over waits for nobody.
@@ -46,8 +49,9 @@ impl Daemon {
                 self.end(&id, DeliveryState::Failed, "agent_stopped", why);
             }
         }
-        let pruned = self.state.lock().map(|_lock| self.state.spool().prune(self.clock.wall()));
+        let pruned = self.state.lock_soon().map(|_lock| self.state.spool().prune(self.clock.wall()));
         self.warn(pruned.map(drop));
+        Ok(())
     }
 
     pub(super) fn refuse(&mut self, record: Record, refusal: &Refusal, decision: Option<&Decision>) {
@@ -142,7 +146,7 @@ impl Daemon {
             }
             self.end(id, DeliveryState::Cancelled, "cancelled", "support cancelled it before its bundle had arrived");
             self.queue.remove(&bundle);
-            let gone = self.state.lock().and_then(|_lock| self.state.spool().forget(&bundle));
+            let gone = self.state.lock_soon().and_then(|_lock| self.state.spool().forget(&bundle));
             self.warn(gone);
         }
     }
@@ -300,7 +304,7 @@ impl Daemon {
             self.end(&id, DeliveryState::Cancelled, code, why);
             // It was packed before the run heard that nobody wants it any more.
             if let RunEvent::Packed(entry) = event {
-                let gone = self.state.lock().and_then(|_lock| self.state.spool().forget(&entry.bundle));
+                let gone = self.state.lock_soon().and_then(|_lock| self.state.spool().forget(&entry.bundle));
                 self.warn(gone);
             }
             return;
@@ -371,7 +375,7 @@ impl Daemon {
             }
             Sent::Later { entry, hint, reason } => {
                 let tries = entry.tries.after_failure(self.clock.wall(), hint, &reason, Chance(chance()));
-                let noted = self.state.lock().and_then(|_lock| self.state.spool().tried(&entry, tries.clone()));
+                let noted = self.state.lock_soon().and_then(|_lock| self.state.spool().tried(&entry, tries.clone()));
                 self.warn(noted);
                 self.queue.put(&Entry { tries, ..entry });
             }
@@ -390,7 +394,8 @@ impl Daemon {
             Sent::Delivered(entry, delivered) => {
                 self.queue.remove(&entry.bundle);
                 let now = self.clock.wall();
-                let kept = self.state.lock().and_then(|_lock| self.state.spool().delivered(&entry, &delivered.envelope, now));
+                let kept =
+                    self.state.lock_soon().and_then(|_lock| self.state.spool().delivered(&entry, &delivered.envelope, now));
                 self.warn(kept);
                 if let Maker::Schedule(_) = entry.maker() {
                     let decided = format!("{} of {}", entry.bundle, entry.maker());

@@ -104,7 +104,7 @@ pub(crate) fn end_orders_at_rest(state: &StateDirectory) -> io::Result<()> {
 
 fn throw_away(state: &StateDirectory, bundle: Option<&BundleId>) -> io::Result<()> {
     let Some(bundle) = bundle else { return Ok(()) };
-    match state.lock().and_then(|_lock| state.spool().forget(bundle)) {
+    match state.lock_soon().and_then(|_lock| state.spool().forget(bundle)) {
         // Somebody dropped it by hand, or it has arrived.
         Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(()),
         done => done,

@@ -165,7 +165,7 @@ pub(crate) async fn run(
     interruption: &Interruption,
 ) -> Result<Ended, Stop> {
     let mut daemon = Daemon::open(state, policy_path, scheduled)?;
-    daemon.recover();
+    daemon.recover().map_err(|error| unusable(&daemon.state, &error))?;
     let mut outbox = Outbox::default();
     let mut step = daemon.step();
     let mut is_untidy = true;
@@ -217,11 +217,13 @@ pub(crate) async fn run(
     Ok(Ended::Interrupted)
 }
 
+fn unusable(state: &StateDirectory, error: &std::io::Error) -> Stop {
+    Stop::disk(format!("the state directory {} cannot be used: {error}", state.path().display()), error)
+}
+
 impl Daemon {
     fn open(state: StateDirectory, policy_path: PathBuf, scheduled: &Scheduled) -> Result<Self, Stop> {
-        let disk = |error: std::io::Error| {
-            Stop::usage(format!("the state directory {} cannot be used: {error}", state.path().display()))
-        };
+        let disk = |error: std::io::Error| unusable(&state, &error);
         let home = Home::of(&state);
         let clock = Clock::start();
         let enrolled = home.enrolled()?;

@@ -171,7 +171,7 @@ impl Daemon {
                 self.offering.is_done(&entry.bundle);
                 self.offering.again.insert(entry.bundle.clone(), now);
                 let wall = self.clock.wall();
-                let kept = self.state.lock().and_then(|_lock| {
+                let kept = self.state.lock_soon().and_then(|_lock| {
                     self.state.spool().delivered_again(&Entry { delivered: Some(wall), ..entry.clone() }, &delivered.envelope)
                 });
                 self.warn(kept);

@@ -67,6 +67,13 @@ impl Spool {
         scan
     }
 
+    /// Reads what is there and changes nothing, for whoever looks while another process holds the state directory's lock. What is damaged, or just
+    /// comes or goes, is not in it.
+    pub(crate) fn look(&self) -> Scan {
+        let of = |stage: Stage| self.folders(stage.folder()).iter().filter_map(|folder| self.read_entry(folder).ok()).collect();
+        Scan { ready: of(Stage::Ready), sent: of(Stage::Sent), quarantined: Vec::new() }
+    }
+
     /// Puts a folder aside. Where that fails it stays where it is, and is told all the same.
     pub(super) fn quarantine(&self, folder: &Path, reason: String) -> Quarantined {
         let quarantine = self.root.join(QUARANTINE);
