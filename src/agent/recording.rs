@@ -1,8 +1,8 @@
 use crate::changes::Untold;
 use crate::health::HealthBook;
-use crate::history::{Ring, place, samples};
+use crate::history::{Ring, planned, samples};
 use crate::identity::Home;
-use crate::state::StateDirectory;
+use crate::state::{Locked, StateDirectory};
 use crate::{health, terminal};
 use jiff::Timestamp;
 use netsonde_contract::agent_config::AgentConfig;
@@ -10,6 +10,7 @@ use netsonde_contract::api::health::NumberedChange;
 use netsonde_contract::document::Document;
 use netsonde_contract::history::{Change, Sample, Series};
 use std::io;
+use std::time::Duration;
 
 /// A change as it was noted.
 #[derive(Clone, Debug, PartialEq)]
@@ -19,18 +20,22 @@ pub(crate) struct Noted {
     pub(crate) numbered: Option<NumberedChange>,
 }
 
-/// Notes the result of a schedule's run and tells what changed by it. It waits for the disk, after the run and never during it.
+/// Notes the result of a schedule's run, which might take `budget`, and tells what changed by it. It waits for the disk, after the run and never during
+/// it. What follows from the changes, `owe` has on the disk before they count.
 ///
 /// # Errors
-/// Where the states of health cannot be read or written. A history that cannot be written is said and costs nothing else.
+/// Where the states of health cannot be read or written, or with what `owe` gives. A history that cannot be written is said and costs nothing else.
 pub(crate) fn record(
     state: &StateDirectory,
     config: &AgentConfig,
-    schedule: &str,
+    (schedule, budget): (&str, Duration),
     document: &Document,
+    owe: impl FnOnce(&[Noted]) -> io::Result<()>,
 ) -> io::Result<Vec<Noted>> {
-    let targets: Vec<String> = document.run.targets.iter().map(place).collect();
-    note(state, config, &samples(schedule, document), document.run.began, |book| book.retain_targets(schedule, &targets))
+    let planned = planned(schedule, document);
+    let lock = state.lock()?;
+    let follow = |book: &mut HealthBook| book.follow(schedule, &planned, budget);
+    note(&lock, state, config, &samples(schedule, document), document.run.began, follow, owe)
 }
 
 /// Notes that time has passed: a check that nobody measured lately is unknown.
@@ -38,23 +43,25 @@ pub(crate) fn record(
 /// # Errors
 /// As [`record`].
 pub(crate) fn tick(state: &StateDirectory, config: &AgentConfig, now: Timestamp) -> io::Result<Vec<Noted>> {
-    note(state, config, &[], now, |_| ())
+    let lock = state.lock_soon()?;
+    note(&lock, state, config, &[], now, |_| (), |_| Ok(()))
 }
 
 fn note(
+    _lock: &Locked<'_>,
     state: &StateDirectory,
     config: &AgentConfig,
     samples: &[(Series, Sample)],
     now: Timestamp,
-    forget: impl FnOnce(&mut HealthBook),
+    follow: impl FnOnce(&mut HealthBook),
+    owe: impl FnOnce(&[Noted]) -> io::Result<()>,
 ) -> io::Result<Vec<Noted>> {
-    let _lock = state.lock()?;
     let before = health::load(state)?;
     let mut book = before.clone();
     let mut changes: Vec<Change> = samples.iter().flat_map(|(series, sample)| book.observe(config, series, sample)).collect();
-    changes.extend(book.tick(config, now));
     book.retain(config);
-    forget(&mut book);
+    follow(&mut book);
+    changes.extend(book.tick(config, now));
     if !samples.is_empty() || !changes.is_empty() {
         match Ring::at(state.path()).append(samples, &changes) {
             Ok(None) => {}
@@ -64,6 +71,7 @@ fn note(
     }
     // A crash between the two files tells a change twice and never not at all.
     let noted = number(state, changes)?;
+    owe(&noted)?;
     if book != before {
         health::save(state, &book)?;
     }

@@ -36,6 +36,9 @@ pub(crate) struct Watched {
     pub(crate) series: Series,
     state: State,
     news: News,
+    /// What its run may take, of the plan of the last one.
+    #[serde(default)]
+    budget: Duration,
 }
 
 impl HealthBook {
@@ -45,7 +48,8 @@ impl HealthBook {
         let place = match self.checks.iter().position(|watched| watched.series == *series) {
             Some(place) => place,
             None => {
-                self.checks.push(Watched { series: series.clone(), state: State::begin(sample.at), news: News::default() });
+                let (state, news) = (State::begin(sample.at), News::default());
+                self.checks.push(Watched { series: series.clone(), state, news, budget: Duration::ZERO });
                 self.checks.len() - 1
             }
         };
@@ -60,7 +64,7 @@ impl HealthBook {
         let mut changes = Vec::new();
         for watched in &mut self.checks {
             let Some(schedule) = config.schedule(&watched.series.schedule) else { continue };
-            if let Some(told) = watched.state.tick(stale_after(schedule), now, &watched.series) {
+            if let Some(told) = watched.state.tick(stale_after(schedule, watched.budget), now, &watched.series) {
                 changes.push(told.change(config, &watched.series, now));
             }
         }
@@ -72,12 +76,20 @@ impl HealthBook {
         self.checks.retain(|watched| config.schedule(&watched.series.schedule).is_some());
     }
 
-    /// Forgets the targets of a schedule that it has no longer.
-    pub(crate) fn retain_targets(&mut self, schedule: &str, targets: &[String]) {
-        let is_gone = |series: &Series| {
-            series.schedule == schedule && series.target.as_ref().is_some_and(|target| !targets.contains(target))
-        };
-        self.checks.retain(|watched| !is_gone(&watched.series));
+    /// Takes up a schedule's plan: forgets the checks that it has no longer, and keeps what a run of it may take.
+    pub(crate) fn follow(&mut self, schedule: &str, planned: &[Series], budget: Duration) {
+        self.checks.retain(|watched| watched.series.schedule != schedule || planned.contains(&watched.series));
+        for watched in self.checks.iter_mut().filter(|watched| watched.series.schedule == schedule) {
+            watched.budget = budget;
+        }
+    }
+
+    /// Whether a check was not measured for so long that nothing is known of it.
+    pub(crate) fn is_stale(&self, config: &AgentConfig, series: &Series, now: Timestamp) -> bool {
+        let watched = self.checks.iter().find(|watched| watched.series == *series);
+        watched
+            .zip(config.schedule(&series.schedule))
+            .is_some_and(|(watched, schedule)| watched.state.is_stale(stale_after(schedule, watched.budget), now))
     }
 
     /// Each check with its state and since when it is so.
@@ -112,11 +124,13 @@ impl Told {
     }
 }
 
-fn stale_after(schedule: &Schedule) -> Duration {
+/// A run that may take longer than its interval comes as late as the one before it lets it, and tells of itself when it has ended.
+fn stale_after(schedule: &Schedule, budget: Duration) -> Duration {
     let Timing::Every(interval) = schedule.timing else { return STALE_CRON };
     // Nothing runs in quiet hours, which may last a weekend.
     let quiet = if schedule.quiet.is_empty() { Duration::ZERO } else { STALE_CRON };
-    (interval * STALE_INTERVALS + schedule.jitter).max(quiet)
+    let late = interval + interval.max(budget) * (STALE_INTERVALS - 1);
+    (late + schedule.jitter).max(quiet)
 }
 
 /// What is measured, in a few words.

@@ -63,14 +63,18 @@ impl State {
     }
 
     pub(super) fn tick(&mut self, stale_after: Duration, now: Timestamp, series: &Series) -> Option<Told> {
-        let age = now.duration_since(self.last);
-        if age <= SignedDuration::try_from(stale_after).unwrap_or(SignedDuration::MAX) {
+        if !self.is_stale(stale_after, now) {
             return None;
         }
+        let age = now.duration_since(self.last);
         // What comes next begins a streak of its own.
         self.streak = Streak { class: Class::Unmeasured, count: 0, began: self.last };
         let sentence = format!("{} is unknown: it was last measured {}, {} ago", subject(series), self.last, span(age));
         self.turn(Health::Unknown, now, sentence)
+    }
+
+    pub(super) fn is_stale(&self, stale_after: Duration, now: Timestamp) -> bool {
+        now.duration_since(self.last) > SignedDuration::try_from(stale_after).unwrap_or(SignedDuration::MAX)
     }
 
     /// Where the last measurements lead.

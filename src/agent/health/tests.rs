@@ -119,6 +119,37 @@ fn what_is_not_measured_any_more_is_unknown_and_not_ok() {
 }
 
 #[test]
+fn a_run_that_is_longer_than_three_intervals_turns_failing_and_not_unknown() {
+    let text = "[[schedule]]\nname = \"s\"\nset = \"soak\"\nevery = \"10s\"\n";
+    let config = AgentConfig::parse("x", text).unwrap();
+    let mut patient = Patient { config, ..Patient::with("") };
+    let (took, budget) = (50, Duration::from_secs(60));
+    let at = |second: i64| Timestamp::from_second(1_800_000_000 + second).unwrap();
+    let mut told = Vec::new();
+    for run in 0..8 {
+        let began = run * took;
+        (began..began + took).for_each(|second| told.extend(patient.book.tick(&patient.config, at(second))));
+        told.extend(patient.take(|sample| (sample.at, sample.verdict) = (at(began), Verdict::Bad)));
+        patient.book.follow("s", &[series()], budget);
+    }
+    assert_eq!(told.len(), 1, "{told:?}");
+    assert!(told[0].sentence.contains("is failing: 3 measurements in a row"), "{told:?}");
+    let told = patient.book.tick(&patient.config, at(8 * took + 200));
+    assert!(told[0].sentence.contains("is unknown"), "{told:?}");
+}
+
+#[test]
+fn a_check_that_the_plan_has_no_longer_is_forgotten() {
+    let mut patient = Patient::with("");
+    patient.through("++");
+    let other = Series { check: "tls".into(), ..series() };
+    patient.book.follow("another", &[], Duration::ZERO);
+    assert_eq!(patient.book.checks().count(), 1, "another schedule's plan is another matter");
+    patient.book.follow("s", &[other], Duration::ZERO);
+    assert_eq!(patient.book.checks().count(), 0);
+}
+
+#[test]
 fn maintenance_silences_but_is_recorded() {
     let mut patient = Patient::with("");
     patient.config.silences.push(netsonde_contract::agent_config::Silence {

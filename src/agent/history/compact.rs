@@ -19,11 +19,37 @@ pub(crate) fn samples(schedule: &str, document: &Document) -> Vec<(Series, Sampl
         .outcomes
         .iter()
         .filter(|outcome| outcome.separates.is_empty())
-        .filter_map(|outcome| of(schedule, began, outcome))
+        .filter_map(|outcome| Some((series(schedule, outcome, &document.run.targets), sample(began, outcome)?)))
         .collect()
 }
 
-fn of(schedule: &str, began: Timestamp, outcome: &Outcome) -> Option<(Series, Sample)> {
+/// The checks of the run's plan, whether they ran or not.
+pub(crate) fn planned(schedule: &str, document: &Document) -> Vec<Series> {
+    let outcomes = document.outcomes.iter().filter(|outcome| outcome.separates.is_empty());
+    outcomes.map(|outcome| series(schedule, outcome, &document.run.targets)).collect()
+}
+
+fn series(schedule: &str, outcome: &Outcome, targets: &[Target]) -> Series {
+    let target = outcome.target.as_ref().map(place);
+    Series {
+        schedule: schedule.to_owned(),
+        check: name(outcome.check.as_str(), target.as_deref(), targets),
+        kind: outcome.kind,
+        target,
+        required: outcome.required,
+    }
+}
+
+/// A run numbers its targets (`connect#2`), and another list of targets numbers them anew. Here a check is told by its target, and has a number only
+/// where targets differ in nothing but what is not recorded of them.
+fn name(id: &str, target: Option<&str>, targets: &[Target]) -> String {
+    let numbered = id.split_once('#').and_then(|(name, number)| Some((name, number.parse::<usize>().ok()?)));
+    let (name, number) = numbered.unwrap_or((id, 1));
+    let before = targets.iter().take(number.saturating_sub(1)).filter(|other| Some(place(other).as_str()) == target).count();
+    if before == 0 { name.to_owned() } else { format!("{name}#{}", before + 1) }
+}
+
+fn sample(began: Timestamp, outcome: &Outcome) -> Option<Sample> {
     let verdict = match outcome.status {
         Status::Succeeded => Verdict::Good,
         Status::Failed | Status::TimedOut => Verdict::Bad,
@@ -33,16 +59,9 @@ fn of(schedule: &str, began: Timestamp, outcome: &Outcome) -> Option<(Series, Sa
     let facts = || outcome.observations.iter().map(|observation| &observation.fact);
     let failure = (verdict == Verdict::Bad).then(|| failure(outcome));
     let handshake = facts().find_map(handshake).filter(|handshake| !handshake.chain.is_empty());
-    let series = Series {
-        schedule: schedule.to_owned(),
-        check: outcome.check.as_str().to_owned(),
-        kind: outcome.kind,
-        target: outcome.target.as_ref().map(place),
-        required: outcome.required,
-    };
     let after = SignedDuration::from_micros(i64::try_from(outcome.began_us).unwrap_or_default());
     let at = began.saturating_add(after).unwrap_or(began);
-    let sample = Sample {
+    Some(Sample {
         // Milliseconds are finer than any schedule.
         at: Timestamp::from_millisecond(at.as_millisecond()).unwrap_or(at),
         verdict,
@@ -53,8 +72,7 @@ fn of(schedule: &str, began: Timestamp, outcome: &Outcome) -> Option<(Series, Sa
         path: path(outcome),
         chain: handshake.map(chain),
         expires: handshake.and_then(|handshake| handshake.chain.first()).map(|leaf| leaf.not_after),
-    };
-    Some((series, sample))
+    })
 }
 
 /// Where the target is, without path and query: what they carry is nobody's business later.
@@ -156,5 +174,16 @@ mod tests {
         let recorded = |text: &str| place(&Target::parse(text, TargetForm::Url).unwrap());
         assert_eq!(recorded("https://shop.example/pay/canary?token=canary"), "https://shop.example");
         assert_eq!(recorded("http://[2001:db8::1]:8080/"), "http://[2001:db8::1]:8080");
+    }
+
+    #[test]
+    fn a_check_has_the_same_name_whatever_stands_before_its_target() {
+        let targets: Vec<Target> = ["https://a.example/", "https://b.example/one", "https://b.example/two"]
+            .map(|text| Target::parse(text, TargetForm::Url).unwrap())
+            .into();
+        let own = |id: &str, targets: &[Target]| name(id, Some("https://b.example"), targets);
+        assert_eq!([own("http#2", &targets), own("http#3", &targets)], ["http", "http#2"]);
+        assert_eq!([own("http", &targets[1..]), own("http#2", &targets[1..])], ["http", "http#2"]);
+        assert_eq!(name("interfaces", None, &[]), "interfaces");
     }
 }

@@ -7,5 +7,18 @@ mod ring;
 /// The ring's file, over the steps of a disk.
 mod storage;
 
-pub(crate) use compact::{place, samples};
+pub(crate) use compact::{place, planned, samples};
 pub(crate) use ring::{Recorded, Ring, Wanted};
+
+#[cfg(test)]
+pub(crate) mod tests {
+    use jiff::Timestamp;
+    use netsonde_contract::history::{Sample, Verdict};
+
+    /// A good measurement.
+    pub(crate) fn good(at: Timestamp) -> Sample {
+        let phases = std::collections::BTreeMap::new();
+        let (verdict, took_us, rtt_us) = (Verdict::Good, 25_000, Some(20_000));
+        Sample { at, verdict, took_us, rtt_us, phases, failure: None, path: None, chain: None, expires: None }
+    }
+}

@@ -7,6 +7,7 @@ use super::{Figures, expose};
 use crate::health;
 use crate::state::StateDirectory;
 use netsonde_contract::agent_config::AgentConfig;
+use netsonde_probes::clock::Clock;
 use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::sync::{Arc, PoisonError, RwLock};
@@ -182,14 +183,22 @@ fn metrics(source: &Source) -> String {
 /// What is known now.
 pub(super) fn present(source: &Source) -> Exposition {
     let state = StateDirectory::existing(Some(&source.state));
-    let book = state.as_ref().and_then(|state| health::load(state).ok()).unwrap_or_default();
+    let mut book = state.as_ref().and_then(|state| health::load(state).ok()).unwrap_or_default();
+    let (config, now) = (source.config(), Clock::start().wall());
+    // What was measured last is no present where nothing was measured since, whether or not the disk takes a note of that.
+    let mut checks = source.latest.checks();
+    checks.retain(|check| !book.is_stale(&config, &check.series, now));
+    book.tick(&config, now);
     let figures = Figures { runs: source.latest.runs(), waiting: state.as_ref().map(|state| state.spool().count_ready()) };
-    expose(env!("CARGO_PKG_VERSION"), &source.latest.checks(), &book, Some(&figures))
+    expose(env!("CARGO_PKG_VERSION"), &checks, &book, Some(&figures))
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::history::tests::good;
+    use netsonde_contract::history::Series;
+    use netsonde_contract::kind::Kind;
 
     #[test]
     fn only_who_asks_for_the_loopback_is_answered() {
@@ -199,5 +208,29 @@ mod tests {
         for wrong in ["evil.example:9641", "127.0.0.1.evil.example", "", "[::2]", "10.0.0.1"] {
             assert!(!names_loopback(wrong), "{wrong}");
         }
+    }
+
+    #[test]
+    fn what_nobody_measured_lately_is_not_served_as_the_present() {
+        let folder = tempfile::tempdir().unwrap();
+        let state = StateDirectory::open(Some(folder.path())).unwrap();
+        let text = "[[schedule]]\nname = \"s\"\nset = \"host\"\nevery = \"1m\"\n";
+        let source = Source {
+            config: RwLock::new(Arc::new(AgentConfig::parse("x", text).unwrap())),
+            config_path: PathBuf::new(),
+            state: folder.path().to_owned(),
+            latest: Latest::default(),
+            probes: Semaphore::new(1),
+        };
+        let series = Series { schedule: "s".into(), check: "c".into(), kind: Kind::Tcp, target: None, required: true };
+        let served_after = |minutes: i64| {
+            let mut book = health::HealthBook::default();
+            let sample = good(Clock::start().wall() - jiff::SignedDuration::from_mins(minutes));
+            book.observe(&source.config(), &series, &sample);
+            health::save(&state, &book).unwrap();
+            source.latest.measured("s", vec![(series.clone(), sample)]);
+            metrics(&source).contains("\nprobe_success{")
+        };
+        assert_eq!([1, 60].map(served_after), [true, false]);
     }
 }

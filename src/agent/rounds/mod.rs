@@ -3,6 +3,8 @@
 //! One loop holds all state and never measures: each run has a thread of its own ([`running`]), so that one that hangs or panics costs its own
 //! schedule a run and nobody else anything. What a run found is on the disk before its thread ends; the loop decides what follows from it.
 
+/// Bundles that are still to be made.
+mod owed;
 /// From a run to a bundle.
 mod packing;
 /// From a schedule to the plan of a run.
@@ -39,6 +41,7 @@ use futures_util::StreamExt;
 use futures_util::future::BoxFuture;
 use futures_util::stream::FuturesUnordered;
 use netsonde_contract::agent_config::{AgentConfig, Otlp, Schedule, UploadWhen};
+use netsonde_contract::api::health::MAX_CHECKS;
 use netsonde_contract::id::{AgentId, OrderId};
 use netsonde_contract::policy::Policy;
 use netsonde_contract::set::Plan;
@@ -229,6 +232,7 @@ impl Rounds {
         self.serve();
         self.export();
         self.look_at_shelf();
+        self.take_up_owed();
         loop {
             let wait = self.take_due();
             self.begin();
@@ -289,9 +293,10 @@ impl Rounds {
         if polled.due.is_empty() {
             return polled.wait;
         }
-        let kept = self.state.lock().and_then(|_lock| save(&self.state, &self.scheduler.persisted()));
+        let kept = self.state.lock_soon().and_then(|_lock| save(&self.state, &self.scheduler.persisted()));
         if let Err(error) = kept {
             self.complain("", &unusable(&self.state, &error).message);
+            polled.due.iter().for_each(|(name, _)| self.source.latest.failed(name));
             return polled.wait;
         }
         if polled.due.iter().any(|(name, _)| self.standing.contains_key(name)) {
@@ -307,8 +312,8 @@ impl Rounds {
             };
             match planned {
                 Ok(plan) => {
-                    let may_pack = self.may_pack(&name, None);
-                    let job = self.job(&schedule, plan, Purpose::Slot { may_pack });
+                    let packed_lately = self.packed_lately(&name);
+                    let job = self.job(&schedule, plan, Purpose::Slot { packed_lately });
                     self.waiting.push_back(Job { held, ..job });
                 }
                 Err(stop) => self.complain(&name, &stop.message),
@@ -331,9 +336,11 @@ impl Rounds {
         }
     }
 
-    fn may_pack(&self, schedule: &str, target: Option<&str>) -> bool {
-        let last = self.packed.get(&(schedule.to_owned(), target.map(str::to_owned)));
-        last.is_none_or(|last| self.clock.now().saturating_sub(*last) >= BETWEEN_BUNDLES)
+    /// The targets of a schedule of which a bundle was made a moment ago.
+    fn packed_lately(&self, schedule: &str) -> Vec<Option<String>> {
+        let is_recent = |last: Duration| self.clock.now().saturating_sub(last) < BETWEEN_BUNDLES;
+        let packed = self.packed.iter().filter(|((name, _), last)| name == schedule && is_recent(**last));
+        packed.map(|((_, target), _)| target.clone()).collect()
     }
 
     /// Begins what waits, as far as there is room.
@@ -386,10 +393,10 @@ impl Rounds {
                     terminal::say(&format!("{schedule}: it is measured again"));
                 }
                 self.changed(&noted);
-                faults(&noted).into_iter().for_each(|fault| self.look_deep(&schedule, fault));
                 if let Some(packed) = packed {
                     self.packed(&schedule, packed);
                 }
+                faults(&noted).into_iter().for_each(|fault| self.look_deep(&schedule, fault));
             }
             Told::Deep(packed) => self.packed(&schedule, packed),
             Told::Cancelled => {}
@@ -403,22 +410,55 @@ impl Rounds {
         }
     }
 
-    /// Runs the deep set for a target that became failing, before all else that waits.
+    /// Looks at a target that became failing, before all else that waits. Where there is nothing to look with, or a bundle of it was made a moment ago,
+    /// none is owed.
     fn look_deep(&mut self, schedule: &str, fault: Fault) {
-        let Some(schedule) = self.config.schedule(schedule).cloned() else { return };
-        let Some(deep) = schedule.deep.as_deref().filter(|_| self.may_pack(&schedule.name, fault.target.as_deref())) else {
-            return;
-        };
+        let target = fault.target.clone();
+        if self.packed_lately(schedule).contains(&target) || !self.put_deep(schedule, fault) {
+            self.settle(schedule, target.as_deref());
+        }
+    }
+
+    /// Puts the deep set, or the schedule's own where it names none, before all else for one target; whether there is one to put.
+    fn put_deep(&mut self, schedule: &str, fault: Fault) -> bool {
+        let Some(schedule) = self.config.schedule(schedule).cloned() else { return false };
         if let Some(held) = self.standing.get(&schedule.name).map(Arc::clone) {
             return self.look_deep_for(&held, fault);
         }
         let targets = targets_at(&self.files.config, &schedule, fault.target.as_deref());
+        let deep = schedule.deep.as_deref().unwrap_or(&schedule.set);
         match plan_of(&self.files.config, &schedule, deep, &targets) {
             Ok(plan) => {
                 self.packed.insert((schedule.name.clone(), fault.target.clone()), self.clock.now());
                 self.waiting.push_front(self.job(&schedule, plan, Purpose::Deep(fault)));
+                true
             }
-            Err(stop) => self.complain(&schedule.name, &stop.message),
+            Err(stop) => {
+                self.complain(&schedule.name, &stop.message);
+                false
+            }
+        }
+    }
+
+    /// Looks again at what an agent that was stopped, or killed, did not come to pack.
+    fn take_up_owed(&mut self) {
+        let now = self.clock.wall();
+        for owed in owed::all(&self.state) {
+            let of = owed.fault.target.as_deref().map_or_else(String::new, |target| format!(" of {target}"));
+            if owed.is_late(now) {
+                self.settle(&owed.schedule, owed.fault.target.as_deref());
+            } else {
+                terminal::say(&format!("{}: the agent ended before its bundle{of} was made, and looks again", owed.schedule));
+                self.look_deep(&owed.schedule, owed.fault);
+            }
+        }
+    }
+
+    /// No bundle of it is owed any more.
+    fn settle(&self, schedule: &str, target: Option<&str>) {
+        let settled = self.state.lock_soon().and_then(|_lock| owed::settle(&self.state, schedule, target));
+        if let Err(error) = settled {
+            tracing::warn!(%error, "what needs no bundle will be looked at again");
         }
     }
 
@@ -426,10 +466,7 @@ impl Rounds {
         let Packed { entry, target } = packed;
         let of = target.as_deref().map_or_else(String::new, |target| format!(" of {target}"));
         terminal::say(&format!("{schedule}: what was seen{of} is in the bundle {}", entry.bundle.short()));
-        // Slots of all targets are packed together, so that they share one time.
-        let now = self.clock.now();
-        self.packed.insert((schedule.to_owned(), None), now);
-        self.packed.insert((schedule.to_owned(), target), now);
+        self.packed.insert((schedule.to_owned(), target), self.clock.now());
         if let Some(reporter) = &mut self.reporter {
             reporter.hurry();
         }
@@ -546,7 +583,7 @@ impl Rounds {
         self.cancel.cancel();
         let all_gone = async { while self.under_way.next().await.is_some() {} };
         let _ = tokio::time::timeout(LETTING_GO, all_gone).await;
-        let kept = self.state.lock().and_then(|_lock| save(&self.state, &self.scheduler.persisted()));
+        let kept = self.state.lock_soon().and_then(|_lock| save(&self.state, &self.scheduler.persisted()));
         if let Err(error) = kept {
             terminal::say(&format!("netsonde: {}", unusable(&self.state, &error).message));
         }
@@ -562,9 +599,21 @@ impl Rounds {
 }
 
 /// Whether everything in the file is right: a set that is missing is better known now than when its slot comes.
-fn check(path: &Path, config: &AgentConfig) -> Result<(), Stop> {
+///
+/// # Errors
+/// Where a set cannot be read, its targets do not fit it, or there are more checks than the backend can be told of.
+pub(crate) fn check(path: &Path, config: &AgentConfig) -> Result<(), Stop> {
+    let mut checks = 0;
     for schedule in &config.schedules {
-        plan(path, schedule, &schedule.set)?;
+        checks += plan(path, schedule, &schedule.set)?.checks.len();
+        if checks > MAX_CHECKS {
+            let place = format!("{}:{}", path.display(), schedule.line);
+            return Err(Stop::usage(format!(
+                "{place}: with the schedule `{}` there are {checks} checks, more than the {MAX_CHECKS} that one agent can tell of",
+                schedule.name
+            ))
+            .next("name fewer targets, or measure some of them from another machine"));
+        }
         if let Some(deep) = &schedule.deep {
             plan(path, schedule, deep)?;
         }
@@ -573,6 +622,6 @@ fn check(path: &Path, config: &AgentConfig) -> Result<(), Stop> {
 }
 
 fn unusable(state: &StateDirectory, error: &std::io::Error) -> Stop {
-    Stop::usage(format!("the schedules' state in {} cannot be used: {error}", state.path().display()))
+    Stop::disk(format!("the schedules' state in {} cannot be used: {error}", state.path().display()), error)
         .next("run it as the user that the agent runs as, or name another place with --state-dir DIR")
 }

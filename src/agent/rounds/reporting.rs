@@ -17,6 +17,7 @@ use netsonde_contract::api::health::{
 };
 use netsonde_contract::redaction::Level;
 use netsonde_probes::clock::Clock;
+use std::cmp::Reverse;
 use std::io;
 use std::path::Path;
 use std::sync::Arc;
@@ -129,13 +130,14 @@ impl Reporter {
         policy: &Path,
         next_within: Duration,
     ) -> io::Result<Option<(HealthReport, Vec<NumberedChange>)>> {
-        let _lock = state.lock()?;
+        let _lock = state.lock_soon()?;
         let untold = Untold::load(state, &self.identity.agent)?;
-        let book = health::load(state)?;
+        let mut book = health::load(state)?;
         let now = self.clock.wall();
+        // Where the disk takes no note of it, too: what was not measured lately is unknown.
+        book.tick(config, now);
         let known = book.checks().filter(|(series, ..)| config.schedule(&series.schedule).is_some());
-        let checks: Vec<CheckState> = known
-            .take(MAX_CHECKS)
+        let mut checks: Vec<CheckState> = known
             .map(|(series, health, since)| CheckState {
                 measured: book.measured(series),
                 series: series.clone(),
@@ -144,6 +146,8 @@ impl Reporter {
                 silenced: config.silences.iter().any(|silence| silence.covers(&series.schedule, now)),
             })
             .collect();
+        worst_first(&mut checks);
+        checks.truncate(MAX_CHECKS);
         let changes = untold.next(MAX_CHANGES).to_vec();
         if checks.is_empty() && changes.is_empty() && !untold.told_checks {
             return Ok(None);
@@ -191,7 +195,7 @@ impl Reporter {
 
     /// Whether fewer changes wait than before, and whether any do.
     fn note(&self, state: &StateDirectory, told: &[NumberedChange], checks: bool, heard: u64) -> io::Result<(bool, bool)> {
-        let _lock = state.lock()?;
+        let _lock = state.lock_soon()?;
         let mut untold = Untold::load(state, &self.identity.agent)?;
         let fewer = untold.heard(told, heard);
         if fewer || untold.told_checks != checks {
@@ -240,6 +244,11 @@ fn silence(config: &AgentConfig) -> Duration {
     });
     let shortest = intervals.min().unwrap_or(LONGEST_SILENCE);
     shortest.saturating_mul(INTERVALS).clamp(SHORTEST_SILENCE, LONGEST_SILENCE)
+}
+
+/// Where not all checks can be told, those are left out of which there is nothing to say: a target whose failing check were left out would count as well.
+fn worst_first(checks: &mut [CheckState]) {
+    checks.sort_by_key(|check| Reverse(check.health));
 }
 
 /// Leaves out what would make the body longer than the backend reads: changes wait for the next report; of the checks the last are left out.
@@ -296,6 +305,40 @@ mod tests {
         fit(&mut report).unwrap();
         assert!(serde_json::to_vec(&report).unwrap().len() <= MAX_AGENT_BODY);
         assert!(!report.changes.is_empty() && report.changes[0].number == 0, "the oldest goes first");
+    }
+
+    #[test]
+    fn what_is_cut_off_a_report_is_what_is_well() {
+        let of = |health: Health| CheckState {
+            series: Series { schedule: "s".into(), check: health.name().into(), kind: Kind::Tcp, target: None, required: true },
+            health,
+            since: Timestamp::UNIX_EPOCH,
+            measured: None,
+            silenced: false,
+        };
+        let mut checks: Vec<CheckState> = [Health::Ok, Health::Failing, Health::Unknown, Health::Degraded].map(of).into();
+        worst_first(&mut checks);
+        let order: Vec<Health> = checks.iter().map(|check| check.health).collect();
+        assert_eq!(order, [Health::Failing, Health::Degraded, Health::Unknown, Health::Ok]);
+    }
+
+    #[test]
+    fn what_nobody_measured_lately_is_told_as_unknown_though_the_disk_still_has_it_as_ok() {
+        let world = crate::daemon::tests::World::new("deny");
+        let (state, policy) = (world.state(), world.files().policy);
+        let config = AgentConfig::parse("x", "[[schedule]]\nname = \"s\"\nset = \"host\"\nevery = \"1m\"\n").unwrap();
+        let series = Series { schedule: "s".into(), check: "c".into(), kind: Kind::Tcp, target: None, required: true };
+        let mut book = health::HealthBook::default();
+        let clock = Clock::start();
+        let ago = |minutes: i64| clock.wall() - jiff::SignedDuration::from_mins(minutes);
+        for minutes in [61, 60] {
+            book.observe(&config, &series, &crate::history::tests::good(ago(minutes)));
+        }
+        assert_eq!(book.target("s", None), Health::Ok);
+        health::save(&state, &book).unwrap();
+        let reporter = Reporter::open(&state, &policy, clock).unwrap().unwrap();
+        let (report, _) = reporter.report(&state, &config, &policy, LONGEST_WAIT).unwrap().unwrap();
+        assert_eq!(report.checks[0].health, Health::Unknown);
     }
 
     #[test]

@@ -1,3 +1,4 @@
+use super::owed;
 use super::packing::{attach, pack};
 use crate::format::Format;
 use crate::history::samples;
@@ -20,6 +21,7 @@ use netsonde_contract::set::Plan;
 use netsonde_probes::Trust;
 use netsonde_probes::context::ProxyChoice;
 use netsonde_probes::origins::Origins;
+use serde::{Deserialize, Serialize};
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::thread::JoinHandle;
@@ -50,15 +52,15 @@ pub(super) struct Job {
 /// Why it runs, and what is done with it.
 #[derive(Clone, Debug, PartialEq)]
 pub(super) enum Purpose {
-    /// Its time has come: it goes into the history. Where it makes a target failing and no deep set is named, it is packed itself, unless another
-    /// one was a moment ago.
-    Slot { may_pack: bool },
+    /// Its time has come: it goes into the history. Where it makes a target failing and no deep set is named, it is packed itself, unless a bundle of
+    /// that target, which is then one of these, was made a moment ago.
+    Slot { packed_lately: Vec<Option<String>> },
     /// A target became failing: it is packed, and goes into no history, whose measurements are all alike.
     Deep(Fault),
 }
 
 /// A target that became failing.
-#[derive(Clone, Debug, PartialEq)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub(super) struct Fault {
     /// As the history has it; none where the schedule measures this machine itself.
     pub(super) target: Option<String>,
@@ -153,15 +155,22 @@ pub(super) fn work(job: &Job, cancel: &CancellationToken) -> Told {
 }
 
 fn keep(job: &Job, state: &StateDirectory, measured: Measured) -> Result<Told, Stop> {
-    let may_pack = match &job.purpose {
+    let packed_lately = match &job.purpose {
         Purpose::Deep(fault) => return packed(job, state, measured, fault).map(Told::Deep),
-        Purpose::Slot { may_pack } => *may_pack,
+        Purpose::Slot { packed_lately } => packed_lately,
     };
-    let samples = samples(&job.schedule.name, &measured.document);
-    let noted = record(state, &job.config, &job.schedule.name, &measured.document)
+    let (schedule, began) = (&job.schedule.name, measured.document.run.began);
+    let samples = samples(schedule, &measured.document);
+    let mut to_pack = Vec::new();
+    let owe = |noted: &[Noted]| {
+        to_pack = faults(noted);
+        to_pack.retain(|fault| !packed_lately.contains(&fault.target));
+        owed::add(state, schedule, &to_pack, began)
+    };
+    let noted = record(state, &job.config, (schedule, job.plan.budget), &measured.document, owe)
         .map_err(|error| Stop::usage(format!("what was measured is not in the history: {error}")))?;
-    let fault = faults(&noted).into_iter().next().filter(|_| may_pack && job.schedule.deep.is_none());
-    let packed = match fault {
+    // Each further target that became failing is looked at by itself, so that its case has a bundle of its own.
+    let packed = match to_pack.into_iter().next().filter(|_| job.schedule.deep.is_none()) {
         // The changes are told whether or not there is a bundle.
         Some(fault) => match packed(job, state, measured, &fault) {
             Ok(packed) => Some(packed),
@@ -181,6 +190,10 @@ fn packed(job: &Job, state: &StateDirectory, measured: Measured, fault: &Fault) 
     let entry = pack(job, state, measured, scheduled)?;
     if let Err(error) = attach(state, &fault.changes, &entry) {
         tracing::warn!(%error, "the backend is not told which bundle belongs to a change");
+    }
+    let settled = state.lock().and_then(|_lock| owed::settle(state, &job.schedule.name, fault.target.as_deref()));
+    if let Err(error) = settled {
+        tracing::warn!(%error, "what is in a bundle already will be looked at again");
     }
     Ok(Packed { entry: Box::new(entry), target: fault.target.clone() })
 }

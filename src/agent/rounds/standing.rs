@@ -50,7 +50,7 @@ impl Rounds {
             if shelved.began_ms.is_none() {
                 shelved.began_ms = Some(u64::try_from(passed.as_millis()).unwrap_or(u64::MAX));
                 // The scale that the beginning stands on is kept before it.
-                let scale = self.state.lock().and_then(|_lock| save(&self.state, &self.scheduler.persisted()));
+                let scale = self.state.lock_soon().and_then(|_lock| save(&self.state, &self.scheduler.persisted()));
                 if let Err(error) = scale.and_then(|()| shelf.put(&shelved)) {
                     self.complain("", &format!("an order that is to be repeated cannot be kept: {error}"));
                     continue;
@@ -130,17 +130,21 @@ impl Rounds {
         }
     }
 
-    /// Puts the deep run that was signed with a schedule before all else that waits, for a target that became failing.
-    pub(super) fn look_deep_for(&mut self, held: &Arc<Held>, fault: Fault) {
+    /// Puts the deep run that was signed with a schedule before all else that waits, for a target that became failing; whether one was signed.
+    pub(super) fn look_deep_for(&mut self, held: &Arc<Held>, fault: Fault) -> bool {
         let schedule = held.schedule();
         match held.deep(fault.target.as_deref()) {
             Ok(Some(deep)) => {
                 self.packed.insert((schedule.name.clone(), fault.target.clone()), self.clock.now());
                 let job = self.job(&schedule, deep.plan, Purpose::Deep(fault));
                 self.waiting.push_front(Job { held: Some(Arc::clone(held)), ..job });
+                true
             }
-            Ok(None) => {}
-            Err(stop) => self.complain(&schedule.name, &stop.message),
+            Ok(None) => false,
+            Err(stop) => {
+                self.complain(&schedule.name, &stop.message);
+                false
+            }
         }
     }
 

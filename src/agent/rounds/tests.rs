@@ -118,7 +118,7 @@ fn a_policy_that_is_changed_ends_the_run_of_a_signed_schedule_and_holds_for_what
     let mut rounds = Rounds { work: hang, ..rounds(world.state(), world.files(), &schedule("own", "127.0.0.1:1")) };
     crate::standing::Shelf::of(&rounds.state).put(&held.shelved).unwrap();
     let job = |rounds: &Rounds| {
-        let job = rounds.job(&held.schedule(), held.plan().unwrap(), Purpose::Slot { may_pack: false });
+        let job = rounds.job(&held.schedule(), held.plan().unwrap(), Purpose::Slot { packed_lately: Vec::new() });
         Job { held: Some(Arc::clone(&held)), ..job }
     };
     let go_on = |rounds: &Rounds| rounds.ordered.values().filter(|run| !run.cancel.is_cancelled()).count();
@@ -149,7 +149,8 @@ fn a_run_that_is_over_its_time_is_given_up_and_said() {
     let rounds = rounds(state, files, &schedule("shop", "127.0.0.1:1"));
     let schedule = rounds.config.schedules[0].clone();
     let plan = plan(&rounds.files.config, &schedule, &schedule.set).unwrap();
-    let job = Job { longest: Duration::from_millis(5), ..rounds.job(&schedule, plan, Purpose::Slot { may_pack: false }) };
+    let job =
+        Job { longest: Duration::from_millis(5), ..rounds.job(&schedule, plan, Purpose::Slot { packed_lately: Vec::new() }) };
     let cancel = CancellationToken::new();
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
     let ended = runtime.block_on(async { running::start(job, hang, cancel.clone()).unwrap().1.await });
@@ -260,6 +261,114 @@ fn a_target_that_becomes_failing_is_looked_at_deeply_and_the_bundle_tells_its_pa
     assert!(report.contains("It began 20") && report.contains("failed first"), "{report}");
     let recorded = Ring::at(state.path()).read(&Wanted::default()).unwrap();
     assert!(recorded.checks.iter().all(|check| check.series.check != "again"), "a deep run is not part of the history");
+}
+
+/// One run of the first schedule, as its slot has it.
+fn run_once(rounds: &Rounds) -> Told {
+    let schedule = rounds.config.schedules[0].clone();
+    let plan = plan(&rounds.files.config, &schedule, &schedule.set).unwrap();
+    let purpose = Purpose::Slot { packed_lately: rounds.packed_lately(&schedule.name) };
+    running::work(&rounds.job(&schedule, plan, purpose), &CancellationToken::new())
+}
+
+/// An address where nobody listens.
+fn closed() -> String {
+    TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().to_string()
+}
+
+#[test]
+fn a_target_that_stays_is_measured_as_before_when_the_one_before_it_goes() {
+    let folder = tempfile::tempdir().unwrap();
+    let (state, files) = place(folder.path());
+    let seen = StateDirectory::open(Some(state.path())).unwrap();
+    let (goes, stays) = (TcpListener::bind("127.0.0.1:0").unwrap(), TcpListener::bind("127.0.0.1:0").unwrap());
+    let [goes, stays] = [&goes, &stays].map(|target| target.local_addr().unwrap().to_string());
+    let rounds = rounds(state, files.clone(), &schedule("shop", &format!("{goes}\", \"{stays}")));
+    assert!(matches!(run_once(&rounds), Told::Measured { .. }));
+    let of = |state: &StateDirectory, target: &str| {
+        let book = crate::health::load(state).unwrap();
+        let own = book.checks().filter(|(series, ..)| series.target.as_deref() == Some(target));
+        own.map(|(series, health, since)| (series.check.clone(), health, since)).collect::<Vec<_>>()
+    };
+    let before = of(&seen, &stays);
+    assert!(before.len() == 1 && before[0].0 == "connect" && before[0].1 == Health::Ok, "{before:?}");
+    let rounds = self::rounds(StateDirectory::open(Some(seen.path())).unwrap(), files, &schedule("shop", &stays));
+    assert!(matches!(run_once(&rounds), Told::Measured { noted, .. } if noted.is_empty()));
+    assert_eq!((of(&seen, &stays), of(&seen, &goes)), (before, Vec::new()));
+}
+
+#[test]
+fn every_target_that_becomes_failing_has_a_bundle_of_its_own() {
+    let folder = tempfile::tempdir().unwrap();
+    let (state, files) = place(folder.path());
+    let seen = StateDirectory::open(Some(state.path())).unwrap();
+    let bad = [closed(), closed(), closed()];
+    let text = schedule("shop", &bad.join("\", \""));
+    let mut made = Vec::new();
+    run_until(move || rounds(state, files, &text), || made = bundles(&seen, 3));
+    let mut of: Vec<String> = made.iter().filter_map(|(_, made)| made.predicate.scheduled.clone()?.target).collect();
+    of.sort_unstable();
+    let mut expected = bad.to_vec();
+    expected.sort_unstable();
+    assert_eq!(of, expected);
+}
+
+#[test]
+fn an_agent_that_ends_during_the_deep_run_looks_again_when_it_starts() {
+    let folder = tempfile::tempdir().unwrap();
+    let (state, files) = place(folder.path());
+    std::fs::write(folder.path().join("deep.toml"), SET.replace("\"one\"", "\"deep\"")).unwrap();
+    let bad = closed();
+    let text = schedule("shop", &bad).replace("targets = [", "deep = \"./deep.toml\"\ntargets = [");
+    let again = StateDirectory::open(Some(state.path())).unwrap();
+    let first = rounds(state, files.clone(), &text);
+    assert!(matches!(run_once(&first), Told::Measured { packed: None, .. }));
+    // It is killed here.
+    drop(first);
+    let mut rounds = rounds(again, files, &text);
+    rounds.take_up_owed();
+    let job = rounds.waiting.pop_front().unwrap();
+    assert!(matches!(&job.purpose, Purpose::Deep(fault) if fault.target.as_deref() == Some(bad.as_str())), "{:?}", job.purpose);
+    assert_eq!(job.plan.set.name, "deep");
+    assert!(matches!(running::work(&job, &CancellationToken::new()), Told::Deep(_)));
+    assert!(owed::all(&rounds.state).is_empty(), "what is packed is owed no more");
+    rounds.take_up_owed();
+    assert!(rounds.waiting.is_empty());
+}
+
+#[test]
+fn a_slot_that_the_disk_takes_no_note_of_counts_as_a_run_that_failed() {
+    let folder = tempfile::tempdir().unwrap();
+    let (state, files) = place(folder.path());
+    // A folder that is not empty stands where the slots are noted.
+    std::fs::create_dir_all(state.path().join("schedules.json/full")).unwrap();
+    let mut rounds = rounds(state, files, &schedule("shop", "127.0.0.1:1"));
+    let clock = Clock::start();
+    while rounds.source.latest.runs().is_empty() {
+        rounds.take_due();
+        assert!(clock.now() < Duration::from_secs(10), "no slot came");
+    }
+    let (name, runs) = rounds.source.latest.runs().remove(0);
+    assert_eq!((name.as_str(), runs.measured, runs.failed), ("shop", 0, 1));
+    assert!(rounds.waiting.is_empty(), "what is not noted does not run");
+}
+
+#[test]
+fn more_checks_than_the_backend_can_be_told_of_are_refused_with_the_file() {
+    let folder = tempfile::tempdir().unwrap();
+    let (_, files) = place(folder.path());
+    std::fs::write(folder.path().join("one.toml"), SET).unwrap();
+    let targets: Vec<String> = (1..=32).map(|port| format!("127.0.0.1:{port}")).collect();
+    let text = |schedules: usize| -> String {
+        (0..schedules).map(|number| schedule(&format!("s{number}"), &targets.join("\", \""))).collect()
+    };
+    let look = |schedules: usize| {
+        std::fs::write(&files.config, text(schedules)).unwrap();
+        check(&files.config, &agent_file::load(&files.config).unwrap())
+    };
+    assert_eq!(look(32), Ok(()));
+    let stop = look(33).unwrap_err();
+    assert!(stop.message.contains("`s32` there are 1056 checks, more than the 1024") && stop.next.is_some(), "{stop:?}");
 }
 
 #[test]

@@ -2,7 +2,7 @@
 mod running;
 
 use super::state_option::StateOption;
-use crate::rounds::{self, plan};
+use crate::rounds;
 use crate::schedule::{Reading, Scheduler};
 use crate::state::StateDirectory;
 use crate::stop::Stop;
@@ -196,11 +196,8 @@ fn check(files: &Files) -> Result<u8, Stop> {
     let (path, config) = (files.path(), files.load()?);
     let now = Reading::now();
     let scheduler = scheduler(&config, None, &now)?;
+    rounds::check(&path, &config)?;
     for schedule in &config.schedules {
-        plan(&path, schedule, &schedule.set)?;
-        if let Some(deep) = &schedule.deep {
-            plan(&path, schedule, deep)?;
-        }
         if scheduler.upcoming(&schedule.name, &now, 1).is_empty() {
             terminal::say(&format!(
                 "{}:{}: `{}` never runs: its quiet hours leave no time",

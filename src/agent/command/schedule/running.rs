@@ -21,7 +21,7 @@ pub(super) fn run_one(name: &str, files: &Files) -> Result<u8, Stop> {
     let state = StateDirectory::open(files.state.path())?;
     let plan = plan(&files.path(), schedule, &schedule.set)?;
     let measured = block_on(run_plan(&plan))?;
-    let changes = note(&state, &config, schedule, &measured)?;
+    let changes = note(&state, &config, (schedule, &plan), &measured)?;
     terminal::output(&format::render(&measured.document, Format::Human, Depth::default()))?;
     tell(&changes);
     Ok(exit::code(&measured.document, BundleFate::InPlace))
@@ -51,9 +51,9 @@ pub(super) fn run_due(files: &Files) -> Result<u8, Stop> {
         let missed = if slot.missed > 0 { format!(" (and for {} that were missed)", slot.missed) } else { String::new() };
         terminal::say(&format!("{name}: running{missed}"));
         // What is wrong with one schedule costs the others nothing.
-        match plan(&files.path(), schedule, &schedule.set).and_then(|plan| block_on(run_plan(&plan))) {
-            Ok(measured) => {
-                tell(&note(&state, &config, schedule, &measured)?);
+        match plan(&files.path(), schedule, &schedule.set).and_then(|plan| Ok((block_on(run_plan(&plan))?, plan))) {
+            Ok((measured, plan)) => {
+                tell(&note(&state, &config, (schedule, &plan), &measured)?);
                 worst = worst.max(exit::code(&measured.document, BundleFate::InPlace));
             }
             Err(stop) => {
@@ -69,8 +69,14 @@ async fn run_plan(plan: &Plan) -> Result<Measured, Stop> {
     measure(plan, &rounds::settings(), &Interruption::listen()).await
 }
 
-fn note(state: &StateDirectory, config: &AgentConfig, schedule: &Schedule, measured: &Measured) -> Result<Vec<Noted>, Stop> {
-    record(state, config, &schedule.name, &measured.document).map_err(|error| unreadable(state, &error))
+fn note(
+    state: &StateDirectory,
+    config: &AgentConfig,
+    (schedule, plan): (&Schedule, &Plan),
+    measured: &Measured,
+) -> Result<Vec<Noted>, Stop> {
+    record(state, config, (&schedule.name, plan.budget), &measured.document, |_| Ok(()))
+        .map_err(|error| unreadable(state, &error))
 }
 
 fn tell(noted: &[Noted]) {
