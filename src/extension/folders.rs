@@ -87,11 +87,6 @@ impl Folders {
         fs::read_to_string(&path).map_err(Failure::of(format!("reading {}", path.display())))
     }
 
-    /// The file whose presence says that these settings' run has taken place.
-    pub(crate) fn ran(&self, number: Option<u64>) -> PathBuf {
-        self.given.config_folder.join(format!("{}.ran", number.unwrap_or_default()))
-    }
-
     /// Writes the status file whole, so that the guest agent never reads half of one.
     ///
     /// # Errors

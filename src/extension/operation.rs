@@ -1,6 +1,6 @@
 use crate::folders::{Folders, Status};
 use crate::placement::{FILES, Places};
-use crate::settings::{Public, Settings};
+use crate::settings::{Asked, Public, Settings};
 use crate::{Failure, platform, program};
 use std::fs;
 
@@ -31,7 +31,7 @@ impl Operation {
         }
     }
 
-    /// Carries it out. What is returned is for the log, and of enabling for the portal; nothing where there was nothing new to do.
+    /// Carries it out. What is returned is for the log, and of enabling for the portal.
     ///
     /// # Errors
     /// Why it was not carried out.
@@ -39,7 +39,7 @@ impl Operation {
         let places = Places::of_this_machine();
         match self {
             Self::Install => install(folders, &places).map(|()| None),
-            Self::Enable => enable(folders, &places, number),
+            Self::Enable => enable(folders, &places, number).map(Some),
             Self::Disable => disable(&places).map(|()| None),
             Self::Update => update(folders, &places).map(|()| None),
             Self::Uninstall => uninstall(folders, &places).map(|()| None),
@@ -53,7 +53,7 @@ fn install(folders: &Folders, places: &Places) -> Result<(), Failure> {
     program::demand("the program does not run on this machine", &places.program, &["--version"], "")
 }
 
-fn enable(folders: &Folders, places: &Places, number: Option<u64>) -> Result<Option<String>, Failure> {
+fn enable(folders: &Folders, places: &Places, number: Option<u64>) -> Result<String, Failure> {
     let settings = Settings::parse(&folders.settings(number)?, platform::decrypt)?;
     places.refuse_beside_a_package()?;
     let mut said = Vec::new();
@@ -64,17 +64,23 @@ fn enable(folders: &Folders, places: &Places, number: Option<u64>) -> Result<Opt
     if public.agent.is_some() || public.policy.is_some() || protected.enrolment.is_some() {
         said.push(start_service(places, public, protected.enrolment.as_deref())?);
     }
-    let ran = folders.ran(number);
-    if public.run.is_some() || protected.ticket.is_some() {
-        // A run belongs to its settings: a machine that restarts does not run it again.
-        if ran.exists() {
-            return Ok(None);
-        }
-        folders.report(number, "enable", Status::Transitioning, "measuring", 0)?;
-        said.push(program::run(&places.program, protected.ticket.as_deref(), public.run.as_ref())?);
-        fs::write(&ran, "").map_err(Failure::of("noting that the run took place"))?;
+    if let Some(asked) = Asked::by(&settings) {
+        said.push(run_once(folders, places, number, &asked)?);
     }
-    Ok(Some(if said.is_empty() { "installed; the settings ask for nothing".to_owned() } else { said.join("; ") }))
+    Ok(if said.is_empty() { "installed; the settings ask for nothing".to_owned() } else { said.join("; ") })
+}
+
+/// What a run came to; of one that took place already, what it came to then: a machine that restarts, and a new version of this handler,
+/// do not run it again.
+fn run_once(folders: &Folders, places: &Places, number: Option<u64>, asked: &Asked<'_>) -> Result<String, Failure> {
+    let known = places.run(&asked.key(number));
+    if let Ok(said) = fs::read_to_string(&known) {
+        return Ok(said);
+    }
+    folders.report(number, "enable", Status::Transitioning, "measuring", 0)?;
+    let said = program::run(&places.program, asked)?;
+    places.note_run(&known, &said)?;
+    Ok(said)
 }
 
 fn start_service(places: &Places, public: &Public, enrolment: Option<&str>) -> Result<String, Failure> {

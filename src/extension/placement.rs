@@ -91,6 +91,20 @@ impl Places {
         followed
     }
 
+    /// The file that keeps what the run of this key came to, where an update leaves it.
+    pub(crate) fn run(&self, key: &str) -> PathBuf {
+        self.folder().join("runs").join(key)
+    }
+
+    /// Half a text is never at its place.
+    pub(crate) fn note_run(&self, run: &Path, said: &str) -> Result<(), Failure> {
+        let new = run.with_extension("new");
+        fs::create_dir_all(self.folder().join("runs"))
+            .and_then(|()| fs::write(&new, said))
+            .and_then(|()| fs::rename(&new, run))
+            .map_err(Failure::of("noting that the run took place"))
+    }
+
     /// Everything that the extension brought or that netsonde learnt. What was written at the machine stays.
     pub(crate) fn remove_all(&self) -> Result<(), Failure> {
         for name in FILES {
@@ -163,6 +177,8 @@ mod tests {
         places.put("agent", Some("version = 1\n")).unwrap();
         fs::create_dir_all(places.data.join("state/bundles")).unwrap();
         places.note_follower("0.2.0").unwrap();
+        places.note_run(&places.run("ab"), "said").unwrap();
+        assert_eq!(fs::read_to_string(places.run("ab")).unwrap(), "said");
         assert!(!places.is_followed("0.2.0"), "a version does not follow itself");
         assert!(places.is_followed("0.1.0") && !places.is_followed("0.1.0"));
         places.remove_all().unwrap();

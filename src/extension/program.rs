@@ -1,5 +1,5 @@
 use crate::Failure;
-use crate::settings::Run;
+use crate::settings::{Asked, Run};
 use serde::Deserialize;
 use std::io::{Read, Write};
 use std::path::Path;
@@ -14,8 +14,6 @@ const BUDGET: &str = "210s";
 const LOOK: Duration = Duration::from_millis(100);
 /// A document has some hundred kilobytes; what goes on for longer is none.
 const MAX_OUTPUT_BYTES: u64 = 64 << 20;
-/// Not sent, though asked for: the bundle is kept.
-const NOT_UPLOADED: i32 = 5;
 
 /// What a call of the program said.
 pub(crate) struct Said {
@@ -77,8 +75,10 @@ fn wait(child: &mut Child) -> Result<Option<i32>, Failure> {
 /// As much of a run's document as its status tells.
 #[derive(Deserialize)]
 struct Document {
-    #[serde(default)]
+    state: String,
     findings: Vec<Finding>,
+    unexplained: Vec<Unexplained>,
+    not_measured: Vec<Gap>,
     bundle: Option<Bundle>,
 }
 
@@ -89,23 +89,43 @@ struct Finding {
 }
 
 #[derive(Deserialize)]
+struct Unexplained {
+    check: String,
+    what: String,
+}
+
+#[derive(Deserialize)]
+struct Gap {
+    check: String,
+    required: bool,
+    why: String,
+}
+
+/// It has a path as long as it is not delivered.
+#[derive(Deserialize)]
 struct Bundle {
+    path: Option<String>,
     case_url: Option<String>,
 }
 
 /// One run; its findings in a sentence each. A ticket's run is sent to support, any other stays here.
 ///
 /// # Errors
-/// Where the run did not take place.
-pub(crate) fn run(program: &Path, ticket: Option<&str>, asked: Option<&Run>) -> Result<String, Failure> {
+/// Where the run did not take place, or its bundle was to reach support and did not.
+pub(crate) fn run(program: &Path, asked: &Asked<'_>) -> Result<String, Failure> {
     let mut arguments: Vec<String> = ["run", "--format", "json", "--budget", BUDGET].map(str::to_owned).into();
-    match (ticket, asked) {
-        (Some(_), _) => arguments.extend(["--ticket", "-", "--yes"].map(str::to_owned)),
-        (None, Some(run)) => arguments.extend(words(run)),
-        (None, None) => return Ok("nothing was asked for".to_owned()),
-    }
+    let ticket = match asked {
+        Asked::Ticket(ticket) => {
+            arguments.extend(["--ticket", "-", "--yes"].map(str::to_owned));
+            Some(*ticket)
+        }
+        Asked::Run(run) => {
+            arguments.extend(words(run));
+            None
+        }
+    };
     let arguments: Vec<&str> = arguments.iter().map(String::as_str).collect();
-    told(&call(program, &arguments, ticket.unwrap_or_default())?)
+    told(&call(program, &arguments, ticket.unwrap_or_default())?, ticket.is_some())
 }
 
 fn words(run: &Run) -> Vec<String> {
@@ -120,40 +140,99 @@ fn words(run: &Run) -> Vec<String> {
     words
 }
 
-fn told(said: &Said) -> Result<String, Failure> {
+/// What a run came to, and where its bundle is. The program's exit code does not tell: a problem that was found stands before a bundle
+/// that was not sent.
+fn told(said: &Said, to_be_sent: bool) -> Result<String, Failure> {
     let Ok(document) = serde_json::from_slice::<Document>(&said.output) else {
         return Err(Failure::Unusable(format!("the run did not take place: {}", said.errors)));
     };
-    let lines: Vec<String> = document
-        .findings
-        .iter()
-        .map(|finding| format!("{} ({})", finding.sentence.trim_end_matches('.'), finding.cause))
-        .collect();
-    let mut text = if lines.is_empty() { "as expected: nothing was found".to_owned() } else { lines.join("; ") };
-    if said.code == Some(NOT_UPLOADED) {
-        text += ". The bundle could not be sent and is kept on the machine";
+    let text = verdict(&document);
+    match document.bundle {
+        Some(Bundle { case_url: Some(case), .. }) if to_be_sent => Ok(format!("{text}. Sent to support: {case}")),
+        Some(Bundle { path: None, .. }) if to_be_sent => Ok(format!("{text}. Sent to support")),
+        bundle if to_be_sent => {
+            let path = bundle.and_then(|bundle| bundle.path);
+            let kept = path.map_or_else(|| "the bundle is not kept".to_owned(), |path| format!("the bundle is kept: {path}"));
+            let why = said.errors.lines().rev().find_map(|line| line.strip_prefix("netsonde: "));
+            let why = why.map(|why| format!("{why}; ")).unwrap_or_default();
+            Err(Failure::Failed(format!("{text}. NOT sent to support: {why}{kept}")))
+        }
+        Some(Bundle { path: Some(_), .. }) => Ok(text),
+        _ => Ok(format!("{text}. Its bundle could not be kept")),
     }
-    if let Some(case) = document.bundle.and_then(|bundle| bundle.case_url) {
-        text += &format!(". Sent to support: {case}");
-    }
-    Ok(text)
+}
+
+/// A sentence for each finding, failure without an explanation and, where they leave no verdict, gap.
+fn verdict(document: &Document) -> String {
+    let sentence = |text: &str| text.trim_end_matches('.').to_owned();
+    let mut lines: Vec<String> =
+        document.findings.iter().map(|finding| format!("{} ({})", sentence(&finding.sentence), finding.cause)).collect();
+    let unexplained = document.unexplained.iter();
+    lines.extend(
+        unexplained.map(|failure| format!("{}: {} (no known cause explains it)", failure.check, sentence(&failure.what))),
+    );
+    let opening = match document.state.as_str() {
+        "as_expected" if lines.is_empty() => Some("as expected: nothing was found".to_owned()),
+        "as_expected" => Some("as expected, but noticed".to_owned()),
+        "indeterminate" => {
+            let gaps = document.not_measured.iter().filter(|gap| gap.required);
+            let gaps: Vec<String> = gaps.map(|gap| format!("{}: {}", gap.check, sentence(&gap.why))).collect();
+            Some(format!("no verdict, because what is needed for one could not be measured ({})", gaps.join("; ")))
+        }
+        _ => None,
+    };
+    opening.into_iter().chain(lines).collect::<Vec<_>>().join("; ")
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
 
-    fn said(code: i32, output: &str) -> Said {
-        Said { code: Some(code), output: output.as_bytes().to_vec(), errors: "why".to_owned() }
+    const REFUSED: &str = r#""state":"explained","findings":[{"sentence":"Nothing listens.","cause":"tcp.refused"}],"unexplained":[],"not_measured":[]"#;
+
+    fn said(output: &str) -> Said {
+        Said { code: Some(1), output: output.into(), errors: "netsonde: sending failed: why\n  next: x".to_owned() }
+    }
+
+    fn refused(bundle: &str) -> Said {
+        said(&format!("{{{REFUSED},\"bundle\":{bundle}}}"))
     }
 
     #[test]
-    fn findings_are_told_in_a_sentence_each_and_a_bundle_that_stayed_here_too() {
-        let found =
-            r#"{"findings":[{"sentence":"Nothing listens.","cause":"tcp.refused"}],"bundle":{"case_url":"https://s/4711"}}"#;
-        assert_eq!(told(&said(1, found)).unwrap(), "Nothing listens (tcp.refused). Sent to support: https://s/4711");
-        assert!(told(&said(5, r#"{"findings":[]}"#)).unwrap().ends_with("kept on the machine"));
-        assert_eq!(told(&said(2, "")).unwrap_err(), Failure::Unusable("the run did not take place: why".to_owned()));
+    fn findings_are_told_in_a_sentence_each_and_where_their_bundle_is() {
+        let (kept, sent) = (r#"{"path":"b.tar.gz"}"#, r#"{"case_url":"https://s/4711"}"#);
+        assert_eq!(told(&refused(kept), false).unwrap(), "Nothing listens (tcp.refused)");
+        assert_eq!(told(&refused("null"), false).unwrap(), "Nothing listens (tcp.refused). Its bundle could not be kept");
+        assert_eq!(told(&refused(sent), true).unwrap(), "Nothing listens (tcp.refused). Sent to support: https://s/4711");
+        assert_eq!(told(&refused("{}"), true).unwrap(), "Nothing listens (tcp.refused). Sent to support");
+        assert!(
+            matches!(told(&said(""), true), Err(Failure::Unusable(words)) if words.starts_with("the run did not take place: "))
+        );
+    }
+
+    #[test]
+    fn a_bundle_that_did_not_reach_support_is_no_success_whatever_was_found() {
+        for (place, kept) in [(r#"{"path":"b.tar.gz"}"#, "kept: b.tar.gz"), ("null", "not kept")] {
+            let wanted = format!("Nothing listens (tcp.refused). NOT sent to support: sending failed: why; the bundle is {kept}");
+            assert_eq!(told(&refused(place), true).unwrap_err(), Failure::Failed(wanted));
+        }
+    }
+
+    #[test]
+    fn a_run_without_a_verdict_or_an_explanation_is_not_told_as_expected() {
+        let of = |state: &str, unexplained: &str, gaps: &str| {
+            let fields = format!(r#""state":"{state}","findings":[],"unexplained":[{unexplained}],"not_measured":[{gaps}]"#);
+            told(&said(&format!(r#"{{{fields},"bundle":{{"path":"b"}}}}"#)), false).unwrap()
+        };
+        let gaps = r#"{"check":"port","required":true,"why":"No permission."},{"check":"extra","required":false,"why":"None."}"#;
+        let failure = r#"{"check":"port","what":"It failed."}"#;
+        assert_eq!(of("as_expected", "", ""), "as expected: nothing was found");
+        assert_eq!(of("as_expected", failure, ""), "as expected, but noticed; port: It failed (no known cause explains it)");
+        assert_eq!(
+            of("indeterminate", "", gaps),
+            "no verdict, because what is needed for one could not be measured (port: No permission)"
+        );
+        assert_eq!(of("unexplained", failure, ""), "port: It failed (no known cause explains it)");
     }
 
     #[test]

@@ -2,9 +2,10 @@ use crate::Failure;
 use crate::folders::without_mark;
 use base64::Engine;
 use base64::prelude::BASE64_STANDARD;
-use serde::Deserialize;
 use serde::de::DeserializeOwned;
-use serde_json::{Map, Value};
+use serde::{Deserialize, Serialize};
+use serde_json::{Map, Value, json};
+use sha2::{Digest, Sha256};
 
 /// What whoever manages the VM asks for.
 #[derive(Default)]
@@ -31,7 +32,7 @@ pub(crate) struct Protected {
     pub(crate) enrolment: Option<String>,
 }
 
-#[derive(Deserialize)]
+#[derive(Deserialize, Serialize)]
 #[serde(deny_unknown_fields)]
 pub(crate) struct Run {
     #[serde(default = "web")]
@@ -44,6 +45,30 @@ pub(crate) struct Run {
 
 fn web() -> String {
     "web".to_owned()
+}
+
+/// The run that settings ask for.
+pub(crate) enum Asked<'a> {
+    /// As the ticket says, and sent to support.
+    Ticket(&'a str),
+    /// Stays on the machine.
+    Run(&'a Run),
+}
+
+impl<'a> Asked<'a> {
+    pub(crate) fn by(settings: &'a Settings) -> Option<Self> {
+        let ticket = settings.protected.ticket.as_deref().map(Self::Ticket);
+        ticket.or_else(|| settings.public.run.as_ref().map(Self::Run))
+    }
+
+    /// What the run is known by afterwards: a ticket works once; any other run is asked for once by its settings under their number.
+    pub(crate) fn key(&self, number: Option<u64>) -> String {
+        let text = match self {
+            Self::Ticket(ticket) => (*ticket).to_owned(),
+            Self::Run(run) => json!([number, run]).to_string(),
+        };
+        Sha256::digest(text).iter().map(|byte| format!("{byte:02x}")).collect()
+    }
 }
 
 impl Settings {
@@ -82,13 +107,27 @@ fn section<T: Default + DeserializeOwned>(name: &str, value: Value) -> Result<T,
     match value {
         Value::Null => Ok(T::default()),
         Value::String(text) if text.is_empty() => Ok(T::default()),
-        // What stands in there is not repeated: it may be a secret.
-        value => serde_json::from_value(value).map_err(|error| {
-            let words =
-                if name == "protected" { "something unknown (known: ticket, enrolment)".to_owned() } else { error.to_string() };
+        value => serde_json::from_value(value.clone()).map_err(|error| {
+            // What stands among the protected ones is not repeated: it may be a secret.
+            let words = match named_by::<T>(&value) {
+                Some(key) if name == "protected" && ["ticket", "enrolment"].contains(&key.as_str()) => {
+                    format!("{key} has to be a text")
+                }
+                _ if name == "protected" => "something unknown (known: ticket, enrolment)".to_owned(),
+                Some(key) => format!("{key}: {error}"),
+                None => error.to_string(),
+            };
             Failure::Unusable(format!("the {name} settings: {words}"))
         }),
     }
+}
+
+/// The setting that cannot be read, by its names from the outside in.
+fn named_by<T: DeserializeOwned>(value: &Value) -> Option<String> {
+    let alone = |key: &str, value: &Value| Value::Object(Map::from_iter([(key.to_owned(), value.clone())]));
+    let (key, wrong) = value.as_object()?.iter().find(|(key, value)| serde_json::from_value::<T>(alone(key, value)).is_err())?;
+    let deeper = if key == "run" { named_by::<Run>(wrong) } else { None };
+    Some(deeper.map_or_else(|| key.clone(), |deeper| format!("{key}.{deeper}")))
 }
 
 #[cfg(test)]
@@ -117,9 +156,28 @@ mod tests {
     }
 
     #[test]
+    fn a_ticket_is_one_run_and_any_other_is_one_for_each_number_of_its_settings() {
+        let of = |public: &str, protected: &str, number| {
+            let settings = parsed(public, protected).unwrap();
+            Asked::by(&settings).map(|asked| asked.key(Some(number)))
+        };
+        let ticket = r#"{"ticket":"nst1_x"}"#;
+        assert_eq!(of("{}", ticket, 1), of(r#"{"run":{}}"#, ticket, 2));
+        assert_ne!(of("{}", ticket, 1), of("{}", r#"{"ticket":"nst1_y"}"#, 1));
+        assert_eq!(of(r#"{"run":{}}"#, "{}", 1), of(r#"{"run":{"set":"web"}}"#, "{}", 1));
+        assert_ne!(of(r#"{"run":{}}"#, "{}", 1), of(r#"{"run":{}}"#, "{}", 2));
+        assert_ne!(of(r#"{"run":{}}"#, "{}", 1), of(r#"{"run":{"set":"port"}}"#, "{}", 1));
+        assert_eq!(of("{}", "{}", 1), None);
+    }
+
+    #[test]
     fn settings_that_nobody_knows_are_named_and_secrets_are_not_repeated() {
         let failed = |public: &str, protected: &str| parsed(public, protected).map(|_| ()).unwrap_err();
         assert!(failed(r#"{"runs":{}}"#, "null").words().contains("`runs`"));
+        assert!(failed(r#"{"agent":5}"#, "null").words().contains("agent: "));
+        assert!(failed(r#"{"run":{"targets":"https://x/"}}"#, "null").words().contains("run.targets: "));
+        assert!(failed(r#"{"run":"web"}"#, "null").words().contains("run: "));
+        assert!(failed("{}", r#"{"ticket":5}"#).words().contains("ticket has to be a text"));
         assert!(!failed("{}", r#"{"nst1_secret":1}"#).words().contains("secret"));
         assert!(!failed("{}", r#"{"ticket":["nst1_secret"]}"#).words().contains("secret"));
         for text in ["{", "[]", r#"{"runtimeSettings":[]}"#] {

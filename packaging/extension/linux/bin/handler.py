@@ -12,6 +12,7 @@ whoever may manage the VM, so what they ask for is agreed to:
 import base64
 import datetime
 import glob
+import hashlib
 import json
 import os
 import shutil
@@ -29,15 +30,26 @@ STATES = ["/var/lib/netsonde", "/var/lib/private/netsonde"]
 MARK = "# Written by netsonde's VM extension; its settings replace what is changed here.\n"
 # A version that follows tells the one before that it is not the end.
 FOLLOWED = "/opt/netsonde/followed-by"
+# What each run came to: beside the program, where an update leaves it.
+RUNS = "/opt/netsonde/runs"
 # The guest agent gives up after five minutes; what was measured by then is still to be told.
 LONGEST_RUN_S = 240
 # Codes of the guest agent's convention: an unusable configuration, an operation that failed.
 BAD_SETTINGS, FAILED = 53, 1
-KNOWN = {"public": {"run", "agent", "policy"}, "protected": {"ticket", "enrolment"}, "run": {"set", "targets", "parameters"}}
+KNOWN = {
+    "public": {"run": dict, "agent": str, "policy": str},
+    "protected": {"ticket": str, "enrolment": str},
+    "run": {"set": str, "targets": list, "parameters": dict},
+}
+KINDS = {str: "a text", list: "a list of texts", dict: "an object"}
 
 
 class Unusable(Exception):
     """The settings cannot be carried out; the text says which and why."""
+
+
+class Unsent(Exception):
+    """A run took place whose bundle did not reach support; the text says what was found, and why it was not sent."""
 
 
 def environment():
@@ -63,35 +75,60 @@ def latest_number(folder):
 def decrypted(folder, thumbprint, text):
     """The protected settings, with the certificate that the guest agent keeps two folders above the settings."""
     keys = os.path.dirname(os.path.dirname(os.path.abspath(folder)))
-    command = ["openssl", "cms", "-decrypt", "-inform", "DER", "-recip", os.path.join(keys, thumbprint + ".crt"), "-inkey", os.path.join(keys, thumbprint + ".prv")]
-    done = subprocess.run(command, input=base64.b64decode(text), stdout=subprocess.PIPE, stderr=subprocess.PIPE)
-    if done.returncode != 0:
-        raise Unusable("the protected settings cannot be decrypted with certificate %s" % thumbprint)
-    return json.loads(done.stdout.decode())
+    command = ["openssl", "cms", "-decrypt", "-inform", "DER", "-recip", os.path.join(keys, "%s.crt" % thumbprint), "-inkey", os.path.join(keys, "%s.prv" % thumbprint)]
+    try:
+        done = subprocess.run(command, input=base64.b64decode(text), stdout=subprocess.PIPE, stderr=subprocess.PIPE)
+        if done.returncode == 0:
+            return json.loads(done.stdout.decode())
+    except ValueError:
+        raise Unusable("the protected settings are not what the guest agent writes")
+    raise Unusable("the protected settings cannot be decrypted with certificate %s" % thumbprint)
 
 
 def settings(folder, number):
     if number is None:
         return {}, {}
-    with open(os.path.join(folder, "%d.settings" % number)) as file:
-        text = file.read()
-    if not text.strip():
-        return {}, {}
     try:
+        with open(os.path.join(folder, "%d.settings" % number), encoding="utf-8") as file:
+            text = file.read()
+        if not text.strip():
+            return {}, {}
         document = json.loads(text)
         handler = document.get("runtimeSettings", [document])[0]["handlerSettings"]
+        public, protected = handler.get("publicSettings"), handler.get("protectedSettings")
     except (ValueError, KeyError, IndexError, AttributeError, TypeError):
         raise Unusable("%d.settings is not what the guest agent writes" % number)
-    public = handler.get("publicSettings") or {}
-    protected = handler.get("protectedSettings") or {}
-    if isinstance(protected, str):
-        protected = decrypted(folder, handler.get("protectedSettingsCertThumbprint", ""), protected)
-    for name, given in [("public", public), ("protected", protected), ("run", public.get("run") or {})]:
-        if not isinstance(given, dict):
-            raise Unusable("the %s settings are not an object" % name)
-        for key in sorted(set(given) - KNOWN[name]):
-            raise Unusable("the %s settings do not know %s (known: %s)" % (name, key, ", ".join(sorted(KNOWN[name]))))
+    if protected and isinstance(protected, str):
+        protected = decrypted(folder, handler.get("protectedSettingsCertThumbprint"), protected)
+    public, protected = section("public", public or {}), section("protected", protected or {})
+    if "run" in public:
+        public["run"] = run_settings(public["run"])
     return public, protected
+
+
+def section(name, given):
+    """The settings of one object, each known and of its kind; what is null is not there."""
+    if not isinstance(given, dict):
+        raise Unusable("the %s settings are not an object" % name)
+    given = {key: value for key, value in given.items() if value is not None}
+    known = ", ".join(sorted(KNOWN[name]))
+    for key, value in sorted(given.items()):
+        if key not in KNOWN[name]:
+            # What stands among the protected is not repeated: it may be a secret.
+            raise Unusable("the %s settings do not know %s (known: %s)" % (name, "one of these" if name == "protected" else key, known))
+        if not isinstance(value, KNOWN[name][key]):
+            raise Unusable("the %s settings: %s has to be %s" % (name, key, KINDS[KNOWN[name][key]]))
+    return given
+
+
+def run_settings(given):
+    run = section("run", given)
+    if not all(isinstance(target, str) for target in run.get("targets", [])):
+        raise Unusable("the run settings: targets has to be %s" % KINDS[list])
+    for key, value in sorted(run.get("parameters", {}).items()):
+        if not isinstance(value, (str, int, float)):
+            raise Unusable("the run settings: parameters: %s has to be a text, a number, true or false" % key)
+    return run
 
 
 def report(folders, number, operation, status, message, code=0):
@@ -102,14 +139,11 @@ def report(folders, number, operation, status, message, code=0):
     body = {"name": "netsonde", "operation": operation, "status": status, "code": code, "formattedMessage": {"lang": "en-US", "message": message[:4000]}}
     if status == "success":
         body["configurationAppliedTime"] = now
-    path = os.path.join(folders["statusFolder"], "%d.status" % number)
-    with open(path + ".new", "w") as file:
-        json.dump([{"version": 1.0, "timestampUTC": now, "status": body}], file)
-    os.rename(path + ".new", path)
+    write(os.path.join(folders["statusFolder"], "%d.status" % number), json.dumps([{"version": 1.0, "timestampUTC": now, "status": body}]))
 
 
 def log(folders, line):
-    with open(os.path.join(folders["logFolder"], "handler.log"), "a") as file:
+    with open(os.path.join(folders["logFolder"], "handler.log"), "a", encoding="utf-8") as file:
         file.write("%s %s\n" % (datetime.datetime.now(datetime.timezone.utc).strftime("%Y-%m-%dT%H:%M:%SZ"), line))
 
 
@@ -128,17 +162,27 @@ def refuse_beside_a_package():
 
 def place(path, text):
     """Writes a file of the settings, unless somebody at the machine wrote one."""
-    if os.path.exists(path) and not open(path).read().startswith(MARK):
+    if os.path.exists(path) and not is_ours(path):
         raise Unusable("%s was written at the machine; the extension leaves it alone" % path)
     os.makedirs(os.path.dirname(path), mode=0o755, exist_ok=True)
-    with open(path + ".new", "w") as file:
-        file.write(MARK + text)
-    os.rename(path + ".new", path)
+    write(path, MARK + text)
 
 
 def take_away(path):
-    if os.path.exists(path) and open(path).read().startswith(MARK):
+    if os.path.exists(path) and is_ours(path):
         os.remove(path)
+
+
+def is_ours(path):
+    with open(path, encoding="utf-8", errors="replace") as file:
+        return file.read(len(MARK)) == MARK
+
+
+def write(path, text):
+    """Writes a file whole or not at all."""
+    with open(path + ".new", "w", encoding="utf-8") as file:
+        file.write(text)
+    os.rename(path + ".new", path)
 
 
 def put_program():
@@ -193,31 +237,66 @@ def is_enrolled():
     return done.returncode == 0
 
 
-def run_once(public, ticket):
-    """One run; its findings in a sentence each, and whether anything was found."""
+def run_once(folders, number, public, ticket):
+    """What a run came to; of one that took place already, what it came to then: a machine that restarts, and a new version of this handler, do
+    not run it again. A ticket works once; any other run is asked for once by its settings under their number."""
+    asked = ticket if ticket is not None else json.dumps([number, public["run"]], sort_keys=True)
+    known = os.path.join(RUNS, hashlib.sha256(asked.encode()).hexdigest())
+    if os.path.exists(known):
+        with open(known, encoding="utf-8") as file:
+            return file.read()
+    report(folders, number, "enable", "transitioning", "measuring")
+    said = measured(public, ticket)
+    os.makedirs(RUNS, mode=0o700, exist_ok=True)
+    write(known, said)
+    return said
+
+
+def measured(public, ticket):
     command = [PROGRAM, "run", "--format", "json", "--budget", "%ds" % (LONGEST_RUN_S - 30)]
-    given = None
     if ticket is not None:
         command += ["--ticket", "-", "--yes"]
-        given = ticket.encode()
     else:
         run = public["run"]
         command += [run.get("set", "web"), "--no-upload"]
         for target in run.get("targets", []):
             command += ["--target", target]
-        for key, value in sorted((run.get("parameters") or {}).items()):
-            command += ["--param", "%s=%s" % (key, value)]
-    done = subprocess.run(command, input=given, stdin=None if given else subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.PIPE, timeout=LONGEST_RUN_S)
+        for key, value in sorted(run.get("parameters", {}).items()):
+            command += ["--param", "%s=%s" % (key, value if isinstance(value, str) else json.dumps(value))]
+    done = subprocess.run(command, input=(ticket or "").encode(), stdout=subprocess.PIPE, stderr=subprocess.PIPE, timeout=LONGEST_RUN_S)
+    errors = done.stderr.decode(errors="replace").strip()
     try:
         document = json.loads(done.stdout.decode())
     except ValueError:
-        raise Unusable("the run did not take place: %s" % done.stderr.decode(errors="replace").strip())
-    lines = ["%s (%s)" % (finding["sentence"].rstrip("."), finding["cause"]) for finding in document.get("findings", [])]
-    text = "; ".join(lines) or "as expected: nothing was found"
-    if done.returncode == 5:
-        text += ". The bundle could not be sent and is kept on the machine"
-    case = (document.get("bundle") or {}).get("case_url")
-    return text + (". Sent to support: %s" % case if case else "")
+        raise Unusable("the run did not take place: %s" % errors)
+    return told(document, ticket is not None, errors)
+
+
+def told(document, to_be_sent, errors):
+    """What a run came to in a sentence each, and where its bundle is. The program's exit code does not tell: a problem that was found stands
+    before a bundle that was not sent."""
+    text, bundle = verdict(document), document.get("bundle")
+    path = (bundle or {}).get("path")
+    if not to_be_sent:
+        return text if path else text + ". Its bundle could not be kept"
+    if bundle and bundle.get("case_url"):
+        return "%s. Sent to support: %s" % (text, bundle["case_url"])
+    if bundle and not path:
+        return text + ". Sent to support"
+    why = [line for line in errors.splitlines() if line.startswith("netsonde: ")][-1:]
+    kept = "the bundle is kept: %s" % path if path else "the bundle is not kept"
+    raise Unsent("%s. NOT sent to support: %s" % (text, "; ".join([line[len("netsonde: ") :] for line in why] + [kept])))
+
+
+def verdict(document):
+    found = ["%s (%s)" % (finding["sentence"].rstrip("."), finding["cause"]) for finding in document["findings"]]
+    found += ["%s: %s (no known cause explains it)" % (failure["check"], failure["what"].rstrip(".")) for failure in document["unexplained"]]
+    if document["state"] == "indeterminate":
+        gaps = ["%s: %s" % (gap["check"], gap["why"].rstrip(".")) for gap in document["not_measured"] if gap["required"]]
+        found = ["no verdict, because what is needed for one could not be measured (%s)" % "; ".join(gaps)] + found
+    elif document["state"] == "as_expected":
+        return "; ".join(["as expected: nothing was found"] if not found else ["as expected, but noticed"] + found)
+    return "; ".join(found)
 
 
 def enable(folders, number):
@@ -227,14 +306,8 @@ def enable(folders, number):
     said = []
     if {"agent", "policy"} & set(public) or "enrolment" in protected:
         said.append(start_service(public, protected.get("enrolment")))
-    # A run belongs to its settings: a machine that restarts does not run it again.
-    done = os.path.join(folders["configFolder"], "%s.ran" % number)
-    if ("run" in public or "ticket" in protected) and not os.path.exists(done):
-        report(folders, number, "enable", "transitioning", "measuring")
-        said.append(run_once(public, protected.get("ticket")))
-        open(done, "w").close()
-    elif os.path.exists(done):
-        return None
+    if "run" in public or "ticket" in protected:
+        said.append(run_once(folders, number, public, protected.get("ticket")))
     return "; ".join(said) or "installed; the settings ask for nothing"
 
 
@@ -280,17 +353,24 @@ def main():
     log(folders, operation)
     try:
         said = operations[operation](folders, number)
-        if operation == "enable" and said is not None:
+        if operation == "enable":
             report(folders, number, operation, "success", said)
         log(folders, "%s is done%s" % (operation, ": " + said if said else ""))
     except Unusable as problem:
-        log(folders, "%s failed: %s" % (operation, problem))
-        report(folders, number, operation, "error", str(problem), BAD_SETTINGS)
-        raise SystemExit(BAD_SETTINGS)
-    except (OSError, subprocess.SubprocessError, ValueError) as problem:
-        log(folders, "%s failed: %s: %s" % (operation, type(problem).__name__, problem))
-        report(folders, number, operation, "error", "%s failed: %s" % (operation, problem), FAILED)
-        raise SystemExit(FAILED)
+        fail(folders, number, operation, str(problem), BAD_SETTINGS)
+    except Unsent as problem:
+        fail(folders, number, operation, str(problem), FAILED)
+    except (OSError, subprocess.SubprocessError) as problem:
+        fail(folders, number, operation, "%s failed: %s" % (operation, problem), FAILED)
+    # A mistake of this handler's own is told by its name alone, lest its words repeat a secret; a status that never ends would be worse.
+    except Exception as problem:
+        fail(folders, number, operation, "%s failed: %s" % (operation, type(problem).__name__), FAILED)
+
+
+def fail(folders, number, operation, words, code):
+    log(folders, "%s failed: %s" % (operation, words))
+    report(folders, number, operation, "error", words, code)
+    raise SystemExit(code)
 
 
 if __name__ == "__main__":
