@@ -10,6 +10,7 @@ use crate::rounds::{Files, Rounds};
 use crate::state::StateDirectory;
 use crate::stop::Stop;
 use crate::{daemon, platform, policy_file, terminal};
+use netsonde_disk::open_private;
 use std::fs::{File, OpenOptions};
 use std::path::Path;
 use std::sync::Arc;
@@ -156,10 +157,9 @@ pub(crate) fn is_running(state: &StateDirectory) -> bool {
 
 fn claim(state: &StateDirectory) -> Result<File, Stop> {
     let path = state.path().join(LOCK_FILE);
-    let lock =
-        OpenOptions::new().create(true).truncate(false).write(true).open(path).map_err(|error| {
-            Stop::disk(format!("the state directory {} cannot be used: {error}", state.path().display()), &error)
-        })?;
+    let lock = open_private(&path).map_err(|error| {
+        Stop::disk(format!("the state directory {} cannot be used: {error}", state.path().display()), &error)
+    })?;
     lock.try_lock().map_err(|_| {
         Stop::usage(format!("another netsonde agent works with {} already", state.path().display()))
             .next("stop it first, or name another directory with --state-dir DIR")

@@ -12,9 +12,9 @@ use ed25519_dalek::SigningKey;
 use ed25519_dalek::pkcs8::spki::der::pem::LineEnding;
 use ed25519_dalek::pkcs8::{DecodePrivateKey, EncodePrivateKey};
 use netsonde_contract::id::BundleId;
-use netsonde_disk::Disk;
+use netsonde_disk::{Disk, open_private};
 use serde::{Deserialize, Serialize};
-use std::fs::{self, File, OpenOptions, TryLockError};
+use std::fs::{self, File, TryLockError};
 use std::io;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
@@ -68,7 +68,9 @@ impl StateDirectory {
         #[cfg(windows)]
         close_machine_folder(&path).map_err(failed)?;
         create_private_folder(&path).map_err(failed)?;
-        OpenOptions::new().create(true).truncate(false).write(true).open(path.join(LOCK_FILE)).map_err(failed)?;
+        #[cfg(unix)]
+        close_to_others(&path, given.is_none()).map_err(failed)?;
+        open_private(&path.join(LOCK_FILE)).map_err(failed)?;
         Ok(Self { path })
     }
 
@@ -99,7 +101,7 @@ impl StateDirectory {
     }
 
     fn lock_within(&self, patience: Duration) -> io::Result<Locked<'_>> {
-        let file = OpenOptions::new().create(true).truncate(false).write(true).open(self.path.join(LOCK_FILE))?;
+        let file = open_private(&self.path.join(LOCK_FILE))?;
         lock_file(&file, patience)?;
         Ok(Locked { directory: self, _lock: file })
     }
@@ -248,6 +250,18 @@ fn close_machine_folder(path: &Path) -> io::Result<()> {
     Ok(())
 }
 
+/// Takes a folder that others may look into from them. One that a person named is left as it is where it holds anything: it may be more than
+/// netsonde's.
+#[cfg(unix)]
+fn close_to_others(path: &Path, is_ours: bool) -> io::Result<()> {
+    use std::os::unix::fs::{MetadataExt, PermissionsExt};
+    let mode = fs::metadata(path)?.mode();
+    if mode & 0o077 == 0 || !(is_ours || path.read_dir()?.next().is_none()) {
+        return Ok(());
+    }
+    fs::set_permissions(path, fs::Permissions::from_mode(0o700))
+}
+
 /// The key in a file, as text.
 fn read_key(path: &Path) -> io::Result<String> {
     String::from_utf8(opened(fs::read(path)?)?).map_err(io::Error::other)
@@ -288,6 +302,58 @@ mod tests {
             state.mapping_key().unwrap();
             assert_eq!((mode(KEY_FILE), mode(MAPPING_KEY_FILE), mode(".")), (0o600, 0o600, 0o700));
         }
+    }
+
+    #[cfg(unix)]
+    fn mode(path: &Path) -> u32 {
+        std::os::unix::fs::MetadataExt::mode(&fs::metadata(path).unwrap()) & 0o777
+    }
+
+    #[cfg(unix)]
+    #[test]
+    fn a_state_folder_is_its_owners_alone_even_where_it_was_open_to_others_before() {
+        use std::os::unix::fs::PermissionsExt;
+        let folder = tempfile::tempdir().unwrap();
+        let open = || fs::set_permissions(folder.path(), fs::Permissions::from_mode(0o777)).unwrap();
+        open();
+        let state = StateDirectory::open(Some(folder.path())).unwrap();
+        assert_eq!((mode(folder.path()), mode(&folder.path().join(LOCK_FILE))), (0o700, 0o600));
+        drop(state.lock().unwrap());
+        // A folder that a person named may be more than netsonde's; what netsonde puts there is its owner's alone all the same.
+        open();
+        StateDirectory::open(Some(folder.path())).unwrap().signing_key().unwrap();
+        assert_eq!((mode(folder.path()), mode(&folder.path().join(KEY_FILE))), (0o777, 0o600));
+        close_to_others(folder.path(), true).unwrap();
+        assert_eq!(mode(folder.path()), 0o700);
+    }
+
+    /// Needs root: `tests/run` has it.
+    #[cfg(unix)]
+    #[test]
+    fn what_root_writes_into_a_services_state_is_the_services() {
+        use std::os::unix::fs::{MetadataExt, chown, symlink};
+        if !nix::unistd::geteuid().is_root() {
+            println!("skipped: what_root_writes_into_a_services_state_is_the_services: it needs root");
+            return;
+        }
+        const SERVICE: u32 = 61_234;
+        let folder = tempfile::tempdir().unwrap();
+        let elsewhere = tempfile::NamedTempFile::new().unwrap();
+        chown(folder.path(), Some(SERVICE), Some(SERVICE)).unwrap();
+        symlink(elsewhere.path(), folder.path().join(SEQUENCE_FILE)).unwrap();
+        symlink(elsewhere.path(), folder.path().join("link")).unwrap();
+        let state = StateDirectory::open(Some(folder.path())).unwrap();
+        state.signing_key().unwrap();
+        state.mapping_key().unwrap();
+        open_private(&folder.path().join("link")).unwrap();
+        state.lock().unwrap().write_sequence(&Sequence::default()).unwrap();
+        create_private_folder(&folder.path().join("spool/ready")).unwrap();
+        crate::disk::write_json(&folder.path().join("spool/ready/entry.json"), &1).unwrap();
+        for name in [LOCK_FILE, KEY_FILE, MAPPING_KEY_FILE, SEQUENCE_FILE, "spool", "spool/ready", "spool/ready/entry.json"] {
+            let found = fs::symlink_metadata(folder.path().join(name)).unwrap();
+            assert_eq!((found.uid(), found.gid()), (SERVICE, SERVICE), "{name}");
+        }
+        assert_eq!(fs::metadata(elsewhere.path()).unwrap().uid(), 0, "what a link leads to is not given away");
     }
 
     #[test]

@@ -3,6 +3,8 @@
 //! Whatever must outlive a crash is written through [`Disk`], whose few steps are those of [`Files`]. There are two of these: the operating
 //! system's, and, for tests, a simulated one that can be cut at each step and forgets what was not synced.
 
+/// Whose what root makes is.
+mod owner;
 /// The operating system's files.
 mod real;
 /// A disk in memory that is cut, refuses, and forgets.
@@ -11,6 +13,8 @@ mod simulated;
 /// The steps that a disk takes.
 mod steps;
 
+pub use owner::give_to_owner;
+pub use real::open_private;
 #[cfg(feature = "simulated")]
 pub use simulated::{Crash, Fault, Simulated};
 pub use steps::{Files, OpenFile};

@@ -1,3 +1,5 @@
+use crate::owner::{give_folder_to_owner, give_to_owner};
+use crate::parent;
 use crate::steps::{Files, OpenFile};
 use std::fs::{self, DirBuilder, File, OpenOptions, TryLockError};
 use std::io::{self, Read, Seek, SeekFrom, Write};
@@ -10,21 +12,43 @@ pub(crate) struct System;
 #[derive(Debug)]
 struct Opened(File);
 
-fn writing() -> OpenOptions {
+/// Opens a file for writing and reading as it is, making it, for its owner alone, where it is not there.
+///
+/// # Errors
+/// What the disk says.
+pub fn open_private(path: &Path) -> io::Result<File> {
+    loop {
+        match make_new(path) {
+            Err(error) if error.kind() == io::ErrorKind::AlreadyExists => {}
+            made => return made,
+        }
+        match OpenOptions::new().read(true).write(true).open(path) {
+            // Gone again meanwhile.
+            Err(error) if error.kind() == io::ErrorKind::NotFound && path.symlink_metadata().is_err() => {}
+            opened => return opened,
+        }
+    }
+}
+
+fn make_new(path: &Path) -> io::Result<File> {
     let mut options = OpenOptions::new();
-    options.read(true).write(true).create(true);
+    options.read(true).write(true).create_new(true);
     #[cfg(unix)]
     std::os::unix::fs::OpenOptionsExt::mode(&mut options, 0o600);
-    options
+    let file = options.open(path)?;
+    give_to_owner(&file, parent(path))?;
+    Ok(file)
 }
 
 impl Files for System {
     fn create(&self, path: &Path) -> io::Result<Box<dyn OpenFile>> {
-        Ok(Box::new(Opened(writing().truncate(true).open(path)?)))
+        let file = open_private(path)?;
+        file.set_len(0)?;
+        Ok(Box::new(Opened(file)))
     }
 
     fn open(&self, path: &Path) -> io::Result<Box<dyn OpenFile>> {
-        Ok(Box::new(Opened(writing().truncate(false).open(path)?)))
+        Ok(Box::new(Opened(open_private(path)?)))
     }
 
     fn read(&self, path: &Path) -> io::Result<Vec<u8>> {
@@ -53,7 +77,8 @@ impl Files for System {
         let mut builder = DirBuilder::new();
         #[cfg(unix)]
         std::os::unix::fs::DirBuilderExt::mode(&mut builder, 0o700);
-        builder.create(path)
+        builder.create(path)?;
+        give_folder_to_owner(path)
     }
 
     fn rename(&self, from: &Path, to: &Path) -> io::Result<()> {

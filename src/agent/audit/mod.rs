@@ -17,9 +17,10 @@ use folding::Folding;
 use jiff::Timestamp;
 use netsonde_contract::bundle::hexadecimal;
 use netsonde_contract::id::OrderId;
+use netsonde_disk::open_private;
 use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
-use std::fs::{self, File, OpenOptions};
+use std::fs::{self, File};
 use std::io::{self, Read, Seek, SeekFrom, Write};
 use std::path::{Path, PathBuf};
 use std::sync::{Mutex, PoisonError};
@@ -135,7 +136,7 @@ impl Audit {
     pub(crate) fn append(&self, entry: Entry) -> io::Result<()> {
         let _lock = self.lock()?;
         let path = self.folder.join(FILE);
-        let mut file = OpenOptions::new().create(true).truncate(false).read(true).write(true).open(&path)?;
+        let mut file = open_private(&path)?;
         drop_torn_line(&mut file)?;
         let head = last_line(&mut file)?.map(|line| digest(&line));
         let mut previous = match head {
@@ -144,7 +145,7 @@ impl Audit {
         };
         if file.metadata()?.len() >= self.most_bytes {
             self.put_aside()?;
-            file = OpenOptions::new().create(true).truncate(false).read(true).write(true).open(&path)?;
+            file = open_private(&path)?;
         }
         let mut lines = Vec::new();
         if file.metadata()?.len() == 0 && previous != nothing() {
@@ -200,7 +201,7 @@ impl Audit {
     }
 
     fn lock(&self) -> io::Result<File> {
-        let file = OpenOptions::new().create(true).truncate(false).write(true).open(self.folder.join(LOCK_FILE))?;
+        let file = open_private(&self.folder.join(LOCK_FILE))?;
         lock_file(&file, LOOP_PATIENCE)?;
         Ok(file)
     }
