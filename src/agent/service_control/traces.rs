@@ -22,6 +22,8 @@ pub(crate) fn folders(state: Option<&Path>) -> Vec<Trace> {
         all.push(("/var/lib/netsonde".into(), "keys, bundles and history"));
         all.push(("/var/lib/private/netsonde".into(), "the service's keys, bundles and history"));
     }
+    #[cfg(unix)]
+    all.extend(persons_state(std::env::var("SUDO_UID").ok().as_deref(), home_of).map(|path| (path, PERSONS)));
     let mut found: Vec<Trace> = Vec::new();
     for (path, what) in all {
         let known = found.iter().any(|trace| trace.path == path);
@@ -30,6 +32,24 @@ pub(crate) fn folders(state: Option<&Path>) -> Vec<Trace> {
         }
     }
     found
+}
+
+/// What `sudo` would pass over: whoever typed it has measured before without.
+#[cfg(unix)]
+const PERSONS: &str = "your keys, bundles and history";
+
+/// The state folder in the home of the user that sudo was called by.
+#[cfg(unix)]
+fn persons_state(sudo_uid: Option<&str>, home_of: impl FnOnce(u32) -> Option<PathBuf>) -> Option<PathBuf> {
+    let uid = sudo_uid?.parse().ok().filter(|uid| *uid != 0)?;
+    Some(home_of(uid)?.join(".local/state/netsonde"))
+}
+
+#[cfg(unix)]
+fn home_of(uid: u32) -> Option<PathBuf> {
+    let is_root = nix::unistd::geteuid().is_root();
+    let user = nix::unistd::User::from_uid(nix::unistd::Uid::from_raw(uid)).ok().flatten();
+    user.filter(|_| is_root).map(|user| user.dir)
 }
 
 /// Removes a folder with all that is in it, or a link without what it leads to.
@@ -48,10 +68,18 @@ pub(crate) fn remove(path: &Path) -> io::Result<()> {
 
 /// Who brought this program, where a package did: its files are the package's to remove.
 pub(crate) fn package(program: &Path) -> Option<&'static str> {
-    const LISTS: [(&str, &str); 2] =
-        [("/var/lib/dpkg/info/netsonde.list", "apt purge netsonde"), ("/usr/lib/sysimage/rpm", "dnf remove netsonde")];
-    let is_packaged = program == Path::new("/usr/bin/netsonde");
-    LISTS.iter().find(|(path, _)| is_packaged && Path::new(path).exists()).map(|(_, command)| *command)
+    (program == Path::new("/usr/bin/netsonde")).then(|| package_below(Path::new("/"))).flatten()
+}
+
+/// Both packages bring the unit at this place, and nobody else puts one there. Which of them it was, the lists tell; a machine with either may have
+/// the other's tool as well.
+fn package_below(root: &Path) -> Option<&'static str> {
+    const DEB: &str = "var/lib/dpkg/info/netsonde.list";
+    const UNIT: &str = "usr/lib/systemd/system/netsonde-agent.service";
+    if root.join(DEB).exists() {
+        return Some("apt purge netsonde");
+    }
+    root.join(UNIT).exists().then_some("dnf remove netsonde")
 }
 
 /// Removes this program's own file.
@@ -87,6 +115,34 @@ mod tests {
             remove(path).unwrap();
         }
         assert!(kept.exists() && link.symlink_metadata().is_err() && !deep.exists());
+    }
+
+    #[test]
+    fn a_package_is_known_wherever_its_tool_keeps_its_lists() {
+        let root = tempfile::tempdir().unwrap();
+        let put = |path: &str| {
+            let path = root.path().join(path);
+            std::fs::create_dir_all(path.parent().unwrap()).unwrap();
+            std::fs::write(path, "").unwrap();
+        };
+        // A program that somebody copied to /usr/bin, on a machine with rpm's lists.
+        put("var/lib/rpm/rpmdb.sqlite");
+        put("etc/systemd/system/netsonde-agent.service");
+        assert_eq!(package_below(root.path()), None);
+        put("usr/lib/systemd/system/netsonde-agent.service");
+        assert_eq!(package_below(root.path()), Some("dnf remove netsonde"));
+        put("var/lib/dpkg/info/netsonde.list");
+        assert_eq!(package_below(root.path()), Some("apt purge netsonde"));
+        assert_eq!(package(Path::new("/home/user/netsonde")), None);
+    }
+
+    #[test]
+    fn sudo_lists_what_the_person_who_typed_it_has() {
+        let home = |uid| (uid == 1000).then(|| PathBuf::from("/home/user"));
+        assert_eq!(persons_state(Some("1000"), home), Some("/home/user/.local/state/netsonde".into()));
+        for uid in [None, Some("0"), Some("1001"), Some("user")] {
+            assert_eq!(persons_state(uid, home), None, "{uid:?}");
+        }
     }
 
     #[test]
