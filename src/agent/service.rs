@@ -157,9 +157,8 @@ pub(crate) fn is_running(state: &StateDirectory) -> bool {
 
 fn claim(state: &StateDirectory) -> Result<File, Stop> {
     let path = state.path().join(LOCK_FILE);
-    let lock = open_private(&path).map_err(|error| {
-        Stop::disk(format!("the state directory {} cannot be used: {error}", state.path().display()), &error)
-    })?;
+    let lock = open_private(&path)
+        .map_err(|error| Stop::disk(format!("the state directory {} cannot be used: {error}", state.path().display()), &error))?;
     lock.try_lock().map_err(|_| {
         Stop::usage(format!("another netsonde agent works with {} already", state.path().display()))
             .next("stop it first, or name another directory with --state-dir DIR")
