@@ -81,8 +81,8 @@ impl Target {
             TargetForm::Endpoint => "host:port, such as db.example:5432 or [2001:db8::1]:443",
             TargetForm::Url => "a URL or a host, such as https://shop.example/pay",
         };
-        let fail =
-            |reason| TargetError { text: clean(&text.chars().take(120).collect::<String>()).into_owned(), reason, expected };
+        let shown = || clean(&without_secrets(text).chars().take(120).collect::<String>()).into_owned();
+        let fail = |reason| TargetError { text: shown(), reason, expected };
         if text.len() > MAX_TARGET_BYTES {
             return Err(fail("it is longer than 2048 bytes"));
         }
@@ -139,6 +139,16 @@ impl Target {
         let port = self.port.filter(|port| *port != scheme.default_port()).map_or(String::new(), |port| format!(":{port}"));
         let path = self.path.as_deref().unwrap_or("/");
         Some(format!("{}://{}{port}{path}", scheme.as_str(), bracketed(&self.host).replace('%', "%25")))
+    }
+}
+
+/// What may be a user name, a password or a token, as a dot each: all up to the last `@`, and what follows a `?` or `#`.
+fn without_secrets(text: &str) -> String {
+    let (scheme, rest) = text.split_once("://").map_or(("", text), |(scheme, rest)| (&text[..scheme.len() + 3], rest));
+    let (user, rest) = rest.rsplit_once('@').map_or(("", rest), |(_, rest)| ("…@", rest));
+    match rest.find(['?', '#']) {
+        Some(at) => format!("{scheme}{user}{}…", &rest[..=at]),
+        None => format!("{scheme}{user}{rest}"),
     }
 }
 
@@ -287,6 +297,21 @@ mod tests {
         let target = Target::parse("bücher.example", TargetForm::Host).unwrap();
         assert_eq!(target.shown(), "xn--bcher-kva.example (bücher.example)");
         assert_eq!(Target::parse("db.example", TargetForm::Host).unwrap().shown(), "db.example");
+    }
+
+    #[test]
+    fn a_target_that_is_refused_is_repeated_without_its_secrets() {
+        let cases = [
+            ("https://u:pw@h/pay?access_token=abc", "`https://…@h/pay?…`"),
+            ("https://u:p/w?#@h/", "`https://…@h/`"),
+            ("u:pw@h:0", "`…@h:0`"),
+            ("https://h:0/#access_token=abc", "`https://h:0/#…`"),
+            ("h:0", "`h:0`"),
+        ];
+        for (text, shown) in cases {
+            let error = Target::parse(text, TargetForm::Url).unwrap_err().to_string();
+            assert!(error.starts_with(shown), "{text}: {error}");
+        }
     }
 
     #[test]

@@ -263,18 +263,24 @@ fn stop_on_signals() -> Result<Arc<AtomicBool>> {
     Ok(stopped)
 }
 
+/// So many jobs at a time. What comes before every other program of this machine has one job to itself: two of a kind would disturb each other.
 fn run_all(scenarios: Vec<Scenario>, jobs: usize, bench: &trial::Bench, stopped: &AtomicBool) -> Vec<Trial> {
-    let waiting = Mutex::new(VecDeque::from(scenarios));
+    let (first, others): (VecDeque<_>, VecDeque<_>) = scenarios.into_iter().partition(|scenario| scenario.undisturbed);
+    let (first, others) = (Mutex::new(first), Mutex::new(others));
+    let take = |from: &Mutex<VecDeque<Scenario>>| from.lock().unwrap_or_else(PoisonError::into_inner).pop_front();
     let done = Mutex::new(Vec::new());
+    let work = |takes_first: bool| {
+        while !stopped.load(Ordering::Relaxed) {
+            let next = if takes_first { take(&first).or_else(|| take(&others)) } else { take(&others) };
+            let Some(scenario) = next else { return };
+            let trials = bench.run(&scenario, stopped);
+            done.lock().unwrap_or_else(PoisonError::into_inner).extend(trials);
+        }
+    };
     std::thread::scope(|scope| {
-        for _ in 0..jobs.max(1) {
-            scope.spawn(|| {
-                while !stopped.load(Ordering::Relaxed) {
-                    let Some(scenario) = waiting.lock().unwrap_or_else(PoisonError::into_inner).pop_front() else { return };
-                    let trials = bench.run(&scenario, stopped);
-                    done.lock().unwrap_or_else(PoisonError::into_inner).extend(trials);
-                }
-            });
+        let work = &work;
+        for job in 0..jobs.max(1) {
+            scope.spawn(move || work(job == 0));
         }
     });
     let mut trials = done.into_inner().unwrap_or_else(PoisonError::into_inner);
