@@ -78,8 +78,8 @@ struct Arguments {
     /// Read the scenarios of this folder instead of the lab's own: every file in it that ends in .toml.
     #[arg(long, value_name = "DIR", conflicts_with_all = ["generate", "write_golden"])]
     scenarios: Option<PathBuf>,
-    /// Scenarios at a time; each waits most of its time, so that two processors carry eight.
-    #[arg(long, default_value_t = 8)]
+    /// Scenarios at a time; each waits most of its time, so that two processors carry twelve.
+    #[arg(long, default_value_t = 12)]
     jobs: usize,
     /// Only list the scenarios.
     #[arg(long)]
@@ -263,29 +263,31 @@ fn stop_on_signals() -> Result<Arc<AtomicBool>> {
     Ok(stopped)
 }
 
-/// So many jobs at a time. What comes before every other program of this machine has one job to itself: two of a kind would disturb each other.
+/// So many jobs at a time. What comes before every other program of this machine comes first and alone: programs that are starved so get a share
+/// by force, which is a pause for whoever comes before them.
 fn run_all(scenarios: Vec<Scenario>, jobs: usize, bench: &trial::Bench, stopped: &AtomicBool) -> Vec<Trial> {
-    let (first, others): (VecDeque<_>, VecDeque<_>) = scenarios.into_iter().partition(|scenario| scenario.undisturbed);
-    let (first, others) = (Mutex::new(first), Mutex::new(others));
-    let take = |from: &Mutex<VecDeque<Scenario>>| from.lock().unwrap_or_else(PoisonError::into_inner).pop_front();
-    let done = Mutex::new(Vec::new());
-    let work = |takes_first: bool| {
-        while !stopped.load(Ordering::Relaxed) {
-            let next = if takes_first { take(&first).or_else(|| take(&others)) } else { take(&others) };
-            let Some(scenario) = next else { return };
-            let trials = bench.run(&scenario, stopped);
-            done.lock().unwrap_or_else(PoisonError::into_inner).extend(trials);
-        }
-    };
-    std::thread::scope(|scope| {
-        let work = &work;
-        for job in 0..jobs.max(1) {
-            scope.spawn(move || work(job == 0));
-        }
-    });
-    let mut trials = done.into_inner().unwrap_or_else(PoisonError::into_inner);
+    let (alone, others): (Vec<_>, Vec<_>) = scenarios.into_iter().partition(|scenario| scenario.undisturbed);
+    let mut trials = run_beside(alone, 1, bench, stopped);
+    trials.extend(run_beside(others, jobs, bench, stopped));
     trials.sort_by_key(Trial::name);
     trials
+}
+
+fn run_beside(scenarios: Vec<Scenario>, jobs: usize, bench: &trial::Bench, stopped: &AtomicBool) -> Vec<Trial> {
+    let waiting = Mutex::new(VecDeque::from(scenarios));
+    let done = Mutex::new(Vec::new());
+    std::thread::scope(|scope| {
+        for _ in 0..jobs.max(1) {
+            scope.spawn(|| {
+                while !stopped.load(Ordering::Relaxed) {
+                    let Some(scenario) = waiting.lock().unwrap_or_else(PoisonError::into_inner).pop_front() else { return };
+                    let trials = bench.run(&scenario, stopped);
+                    done.lock().unwrap_or_else(PoisonError::into_inner).extend(trials);
+                }
+            });
+        }
+    });
+    done.into_inner().unwrap_or_else(PoisonError::into_inner)
 }
 
 fn report(trials: &[Trial], show: bool) {
