@@ -34,8 +34,9 @@ pub(crate) fn record(
 ) -> io::Result<Vec<Noted>> {
     let planned = planned(schedule, document);
     let lock = state.lock()?;
-    let follow = |book: &mut HealthBook| book.follow(schedule, &planned, budget);
-    note(&lock, state, config, &samples(schedule, document), document.run.began, follow, owe)
+    let now = document.run.began;
+    let follow = |book: &mut HealthBook| book.follow(config, (schedule, &planned, budget), now);
+    note(&lock, state, config, &samples(schedule, document), now, follow, owe)
 }
 
 /// Notes that time has passed: a check that nobody measured lately is unknown.
@@ -44,7 +45,7 @@ pub(crate) fn record(
 /// As [`record`].
 pub(crate) fn tick(state: &StateDirectory, config: &AgentConfig, now: Timestamp) -> io::Result<Vec<Noted>> {
     let lock = state.lock_soon()?;
-    note(&lock, state, config, &[], now, |_| (), |_| Ok(()))
+    note(&lock, state, config, &[], now, |_| Vec::new(), |_| Ok(()))
 }
 
 fn note(
@@ -53,14 +54,14 @@ fn note(
     config: &AgentConfig,
     samples: &[(Series, Sample)],
     now: Timestamp,
-    follow: impl FnOnce(&mut HealthBook),
+    follow: impl FnOnce(&mut HealthBook) -> Vec<Change>,
     owe: impl FnOnce(&[Noted]) -> io::Result<()>,
 ) -> io::Result<Vec<Noted>> {
     let before = health::load(state)?;
     let mut book = before.clone();
     let mut changes: Vec<Change> = samples.iter().flat_map(|(series, sample)| book.observe(config, series, sample)).collect();
-    book.retain(config);
-    follow(&mut book);
+    changes.extend(book.retain(config, now));
+    changes.extend(follow(&mut book));
     changes.extend(book.tick(config, now));
     if !samples.is_empty() || !changes.is_empty() {
         match Ring::at(state.path()).append(samples, &changes) {

@@ -71,17 +71,37 @@ impl HealthBook {
         changes
     }
 
-    /// Forgets what no schedule measures any more.
-    pub(crate) fn retain(&mut self, config: &AgentConfig) {
-        self.checks.retain(|watched| config.schedule(&watched.series.schedule).is_some());
+    /// Forgets what no schedule measures any more, and tells of what was wrong until then.
+    pub(crate) fn retain(&mut self, config: &AgentConfig, now: Timestamp) -> Vec<Change> {
+        self.forget(config, now, |watched| config.schedule(&watched.series.schedule).is_none(), "its schedule was removed")
     }
 
-    /// Takes up a schedule's plan: forgets the checks that it has no longer, and keeps what a run of it may take.
-    pub(crate) fn follow(&mut self, schedule: &str, planned: &[Series], budget: Duration) {
-        self.checks.retain(|watched| watched.series.schedule != schedule || planned.contains(&watched.series));
+    /// Takes up a schedule's plan: forgets the checks that it has no longer, as [`Self::retain`] does, and keeps what a run of it may take.
+    pub(crate) fn follow(
+        &mut self,
+        config: &AgentConfig,
+        (schedule, planned, budget): (&str, &[Series], Duration),
+        now: Timestamp,
+    ) -> Vec<Change> {
+        let is_gone = |watched: &Watched| watched.series.schedule == schedule && !planned.contains(&watched.series);
+        let changes = self.forget(config, now, is_gone, "it was removed from its schedule");
         for watched in self.checks.iter_mut().filter(|watched| watched.series.schedule == schedule) {
             watched.budget = budget;
         }
+        changes
+    }
+
+    fn forget(&mut self, config: &AgentConfig, now: Timestamp, is_gone: impl Fn(&Watched) -> bool, why: &str) -> Vec<Change> {
+        let (gone, left) = std::mem::take(&mut self.checks).into_iter().partition(is_gone);
+        self.checks = left;
+        let gone: Vec<Watched> = gone;
+        let was_wrong = gone.into_iter().filter(|watched| watched.state.health > Health::Unknown);
+        let told = was_wrong.map(|watched| {
+            let what = Changed::Health { from: watched.state.health, to: Health::Unknown };
+            let sentence = format!("{} is unknown: {why}", subject(&watched.series));
+            Told { began: now, what, sentence }.change(config, &watched.series, now)
+        });
+        told.collect()
     }
 
     /// Whether a check was not measured for so long that nothing is known of it.

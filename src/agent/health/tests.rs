@@ -130,7 +130,7 @@ fn a_run_that_is_longer_than_three_intervals_turns_failing_and_not_unknown() {
         let began = run * took;
         (began..began + took).for_each(|second| told.extend(patient.book.tick(&patient.config, at(second))));
         told.extend(patient.take(|sample| (sample.at, sample.verdict) = (at(began), Verdict::Bad)));
-        patient.book.follow("s", &[series()], budget);
+        patient.book.follow(&patient.config, ("s", &[series()], budget), at(began));
     }
     assert_eq!(told.len(), 1, "{told:?}");
     assert!(told[0].sentence.contains("is failing: 3 measurements in a row"), "{told:?}");
@@ -143,10 +143,27 @@ fn a_check_that_the_plan_has_no_longer_is_forgotten() {
     let mut patient = Patient::with("");
     patient.through("++");
     let other = Series { check: "tls".into(), ..series() };
-    patient.book.follow("another", &[], Duration::ZERO);
+    let now = patient.now();
+    assert_eq!(patient.book.follow(&patient.config, ("another", &[], Duration::ZERO), now), []);
     assert_eq!(patient.book.checks().count(), 1, "another schedule's plan is another matter");
-    patient.book.follow("s", &[other], Duration::ZERO);
+    assert_eq!(patient.book.follow(&patient.config, ("s", &[other], Duration::ZERO), now), [], "of what is well nobody is told");
     assert_eq!(patient.book.checks().count(), 0);
+}
+
+#[test]
+fn what_is_removed_while_it_fails_is_told_as_unknown() {
+    let told = |forget: fn(&mut Patient) -> Vec<Change>| {
+        let mut patient = Patient::with("");
+        patient.through("++---");
+        let told = forget(&mut patient);
+        assert_eq!((told.len(), patient.book.checks().count()), (1, 0), "{told:?}");
+        assert_eq!(told[0].what, Changed::Health { from: Health::Failing, to: Health::Unknown });
+        told[0].sentence.clone()
+    };
+    let by_schedule = told(|patient| patient.book.retain(&AgentConfig::default(), patient.now()));
+    assert_eq!(by_schedule, "connect of shop.example is unknown: its schedule was removed");
+    let by_plan = told(|patient| patient.book.follow(&patient.config, ("s", &[], Duration::ZERO), patient.now()));
+    assert_eq!(by_plan, "connect of shop.example is unknown: it was removed from its schedule");
 }
 
 #[test]

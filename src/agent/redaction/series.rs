@@ -16,6 +16,7 @@ pub(crate) fn without_names(report: &HealthReport, key: &MappingKey) -> HealthRe
     HealthReport {
         checks: report.checks.iter().map(check).collect(),
         changes: report.changes.iter().map(change).collect(),
+        partial: report.partial.as_ref().map(|names| names.iter().map(|name| key.name(name)).collect()),
         ..report.clone()
     }
 }
@@ -68,9 +69,11 @@ mod tests {
             at,
             next_within_seconds: 300,
             checks: vec![CheckState { series, health: Health::Failing, since: at, measured: Some(at), silenced: false }],
+            partial: Some(vec!["canary-schedule".into()]),
             changes: vec![NumberedChange { number: 1, change, bundle: None }],
         };
         let bare = without_names(&report, &key);
+        assert_eq!(bare.partial, Some(vec![bare.checks[0].series.schedule.clone()]));
         assert!(!serde_json::to_string(&bare).unwrap().contains("canary"));
         assert_eq!(bare.checks[0].series, bare.changes[0].change.series);
         let scheduled = Scheduled {

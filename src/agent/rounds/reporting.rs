@@ -13,7 +13,7 @@ use netsonde_contract::agent_config::{AgentConfig, Timing};
 use netsonde_contract::api::ProblemCode;
 use netsonde_contract::api::fleet::MAX_AGENT_BODY;
 use netsonde_contract::api::health::{
-    CheckState, HealthHeard, HealthReport, LONGEST_SILENCE_SECONDS, MAX_CHANGES, MAX_CHECKS, NumberedChange,
+    CheckState, HealthHeard, HealthReport, LONGEST_SILENCE_SECONDS, MAX_CHANGES, MAX_CHECKS, MAX_PARTIAL, NumberedChange,
 };
 use netsonde_contract::redaction::Level;
 use netsonde_probes::clock::Clock;
@@ -147,13 +147,16 @@ impl Reporter {
             })
             .collect();
         worst_first(&mut checks);
-        checks.truncate(MAX_CHECKS);
+        // A book that was lost knows nothing of the others.
+        let unmeasured =
+            config.schedules.iter().filter(|schedule| checks.iter().all(|check| check.series.schedule != schedule.name));
+        let partial = unmeasured.map(|schedule| schedule.name.clone()).take(MAX_PARTIAL).collect();
         let changes = untold.next(MAX_CHANGES).to_vec();
         if checks.is_empty() && changes.is_empty() && !untold.told_checks {
             return Ok(None);
         }
         let next_within_seconds = u32::try_from(next_within.as_secs()).unwrap_or(LONGEST_SILENCE_SECONDS);
-        let mut report = HealthReport { at: now, next_within_seconds, checks, changes: changes.clone() };
+        let mut report = HealthReport { at: now, next_within_seconds, checks, partial: Some(partial), changes: changes.clone() };
         // A policy that counts for nothing lets nothing out that it might have kept in.
         let level = policy_file::load(policy).map_or(Level::Strict, |policy| policy.redaction);
         if level == Level::Strict {
@@ -251,18 +254,30 @@ fn worst_first(checks: &mut [CheckState]) {
     checks.sort_by_key(|check| Reverse(check.health));
 }
 
-/// Leaves out what would make the body longer than the backend reads: changes wait for the next report; of the checks the last are left out.
+/// Leaves out what would make the body longer than the backend reads: changes wait for the next report; of the checks the last are left out, and their schedules
+/// named.
 fn fit(report: &mut HealthReport) -> io::Result<()> {
+    cut(report, MAX_CHECKS);
     while serde_json::to_vec(&*report).map_err(io::Error::other)?.len() > MOST_BYTES {
         if report.changes.len() > 1 {
             report.changes.truncate(report.changes.len() / 2);
         } else if report.checks.is_empty() {
             return Err(io::Error::other("a single change is longer than the backend reads"));
         } else {
-            report.checks.truncate(report.checks.len() * 3 / 4);
+            cut(report, report.checks.len() * 3 / 4);
         }
     }
     Ok(())
+}
+
+fn cut(report: &mut HealthReport, most: usize) {
+    let left_out = report.checks.split_off(most.min(report.checks.len()));
+    let partial = report.partial.get_or_insert_default();
+    for check in left_out {
+        if !partial.contains(&check.series.schedule) {
+            partial.push(check.series.schedule);
+        }
+    }
 }
 
 #[cfg(test)]
@@ -300,11 +315,14 @@ mod tests {
             at,
             next_within_seconds: 300,
             checks: (0..MAX_CHECKS).map(check).collect(),
+            partial: Some(vec!["new".into()]),
             changes: (0..MAX_CHANGES).map(change).collect(),
         };
         fit(&mut report).unwrap();
         assert!(serde_json::to_vec(&report).unwrap().len() <= MAX_AGENT_BODY);
         assert!(!report.changes.is_empty() && report.changes[0].number == 0, "the oldest goes first");
+        assert!(report.checks.len() < MAX_CHECKS);
+        assert_eq!(report.partial, Some(vec!["new".to_owned(), "s".repeat(60)]), "whoever hears it knows that some are missing");
     }
 
     #[test]
@@ -339,6 +357,11 @@ mod tests {
         let reporter = Reporter::open(&state, &policy, clock).unwrap().unwrap();
         let (report, _) = reporter.report(&state, &config, &policy, LONGEST_WAIT).unwrap().unwrap();
         assert_eq!(report.checks[0].health, Health::Unknown);
+        assert_eq!(report.partial, Some(Vec::new()), "every check is in it");
+        let further = "[[schedule]]\nname = \"s\"\nset = \"host\"\nevery = \"1m\"\n[[schedule]]\nname = \"t\"\nset = \"host\"\nevery = \"1m\"\n";
+        let config = AgentConfig::parse("x", further).unwrap();
+        let (report, _) = reporter.report(&state, &config, &policy, LONGEST_WAIT).unwrap().unwrap();
+        assert_eq!(report.partial, Some(vec!["t".to_owned()]), "what is not measured yet is not gone");
     }
 
     #[test]

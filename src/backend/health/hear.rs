@@ -2,7 +2,7 @@ use crate::app::App;
 use crate::fleet::{FromAgent, check_single, unknown_agent};
 use crate::problem::Refused;
 use crate::store::ReportRow;
-use netsonde_contract::api::health::{HealthHeard, HealthReport, LONGEST_SILENCE_SECONDS, MAX_CHANGES, MAX_CHECKS};
+use netsonde_contract::api::health::{HealthHeard, HealthReport, LONGEST_SILENCE_SECONDS, MAX_CHANGES, MAX_CHECKS, MAX_PARTIAL};
 use netsonde_contract::bundle::Scheduled;
 use netsonde_contract::harmless::clean;
 use netsonde_contract::history::Series;
@@ -21,6 +21,9 @@ pub(crate) async fn hear(app: &App, from: FromAgent) -> Result<HealthHeard, Refu
     check(&report)?;
     for check in &mut report.checks {
         tidy_series(&mut check.series);
+    }
+    for name in report.partial.iter_mut().flatten() {
+        *name = short(name, MAX_NAME_CHARS);
     }
     for told in &mut report.changes {
         tidy_series(&mut told.change.series);
@@ -46,6 +49,9 @@ fn check(report: &HealthReport) -> Result<(), Refused> {
     if report.checks.len() > MAX_CHECKS || report.changes.len() > MAX_CHANGES {
         return Err(Refused::malformed(format!("A report has {MAX_CHECKS} checks and {MAX_CHANGES} changes at most."))
             .next_step("Tell the oldest changes first and the rest with the next report."));
+    }
+    if report.partial.as_ref().is_some_and(|names| names.len() > MAX_PARTIAL) {
+        return Err(Refused::malformed(format!("A report names {MAX_PARTIAL} schedules at most of which checks are missing.")));
     }
     if !(SHORTEST_SILENCE_SECONDS..=LONGEST_SILENCE_SECONDS).contains(&report.next_within_seconds) {
         return Err(Refused::malformed(format!(

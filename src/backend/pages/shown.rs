@@ -75,6 +75,7 @@ pub(super) fn watched_state(state: WatchedState) -> (&'static str, &'static str)
         WatchedState::Collecting => ("nothing failed", "off"),
         WatchedState::Failing => ("failing", "bad"),
         WatchedState::Recovered => ("recovered", "good"),
+        WatchedState::Removed => ("removed", "unknown"),
         WatchedState::Closed => ("closed", "off"),
     }
 }

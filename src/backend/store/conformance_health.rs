@@ -22,6 +22,8 @@ pub(super) async fn run(store: &dyn Store) {
     a_check_that_comes_and_goes_stays_in_its_case(store).await;
     what_was_silenced_opens_its_case_once_that_is_over(store).await;
     silence_is_noticed_once_and_ends(store).await;
+    what_a_cut_report_leaves_out_is_not_gone(store).await;
+    what_is_removed_while_it_fails_ends_its_failure(store).await;
     scheduled_bundles_find_their_case(store).await;
     alerts_wait_until_they_are_taken_or_given_up(store).await;
 }
@@ -111,6 +113,60 @@ async fn silence_is_noticed_once_and_ends(store: &dyn Store) {
     assert!(store.heard(None, 99).await.unwrap().iter().all(|heard| heard.agent != agent_id(5)));
 }
 
+/// Of these checks, among which not all of the schedule are.
+async fn hear_partly(store: &dyn Store, at: i64, checks: &[(&str, Health)], changes: Vec<NumberedChange>) {
+    let mut report = report(3, at, checks, changes);
+    report.report.partial = Some(vec!["shop".into()]);
+    store.hear(&report, &channels()).await.unwrap();
+}
+
+async fn known(store: &dyn Store, agent: u8) -> Vec<(String, Health)> {
+    let checks = store.checks(Some(&agent_id(agent)), 99).await.unwrap();
+    checks.into_iter().map(|check| (check.series.check, check.health)).collect()
+}
+
+async fn what_a_cut_report_leaves_out_is_not_gone(store: &dyn Store) {
+    let is = |check: &str, health| (check.to_owned(), health);
+    hear(store, 3, 100, &[("a", Health::Failing), ("b", Health::Ok), ("c", Health::Ok)], vec![failing(1, "a")]).await;
+    hear_partly(store, 110, &[("a", Health::Failing)], Vec::new()).await;
+    assert_eq!(known(store, 3).await, [is("a", Health::Failing), is("b", Health::Ok), is("c", Health::Ok)]);
+    // What is told of them since counts, and what was heard before does not count again.
+    let c_degrades = change(2, "c", Health::Ok, Health::Degraded, 111);
+    let d_begins = change(3, "d", Health::Unknown, Health::Ok, 111);
+    hear_partly(store, 120, &[("b", Health::Ok)], vec![c_degrades.clone(), d_begins]).await;
+    let after = [is("a", Health::Failing), is("b", Health::Ok), is("c", Health::Degraded), is("d", Health::Ok)];
+    assert_eq!(known(store, 3).await, after);
+    hear_partly(store, 130, &[("c", Health::Ok)], vec![c_degrades]).await;
+    assert_eq!(known(store, 3).await[2], is("c", Health::Ok));
+    assert_eq!(only_case(store, 3).await.state, WatchedState::Failing, "nobody said that `a` is well");
+    // An agent that does not say whether its report is whole ends nothing either.
+    let mut older = report(3, 140, &[("b", Health::Ok)], Vec::new());
+    older.report.checks[0].series.required = false;
+    older.report.partial = None;
+    store.hear(&older, &channels()).await.unwrap();
+    assert_eq!(only_case(store, 3).await.state, WatchedState::Failing);
+    hear(store, 3, 150, &[("a", Health::Failing)], Vec::new()).await;
+    assert_eq!(known(store, 3).await, [is("a", Health::Failing)], "a whole report leaves out what is measured no more");
+}
+
+async fn what_is_removed_while_it_fails_ends_its_failure(store: &dyn Store) {
+    let case = only_case(store, 3).await;
+    let removed = change(4, "a", Health::Failing, Health::Unknown, 160);
+    hear(store, 3, 160, &[], vec![removed]).await;
+    let ended = only_case(store, 3).await;
+    assert_eq!((&ended.case, ended.state, ended.since), (&case.case, WatchedState::Removed, time(160)));
+    assert_eq!(told_events(store, &case.case).await, [event::CASE_REMOVED, event::CASE_OPENED]);
+    hear(store, 3, 165, &[], Vec::new()).await;
+    assert_eq!(told_events(store, &case.case).await.len(), 2, "once");
+    // It comes back, and goes on in its case.
+    hear(store, 3, 170, &[("a", Health::Failing)], vec![change(5, "a", Health::Unknown, Health::Failing, 168)]).await;
+    let again = only_case(store, 3).await;
+    assert_eq!((&again.case, again.state, again.failures), (&case.case, WatchedState::Failing, 2));
+    hear(store, 3, 180, &[], Vec::new()).await;
+    hear(store, 3, 190, &[("a", Health::Ok)], Vec::new()).await;
+    assert_eq!(only_case(store, 3).await.state, WatchedState::Recovered);
+}
+
 async fn scheduled_bundles_find_their_case(store: &dyn Store) {
     let place = async |bundle: u8, why, measured| {
         let scheduled = Scheduled { schedule: "shop".into(), why, target: Some("https://shop.example/".into()) };
@@ -182,7 +238,13 @@ fn report(agent: u8, at: i64, checks: &[(&str, Health)], changes: Vec<NumberedCh
         agent: agent_id(agent),
         host_name: Some("vm1".into()),
         labels: [("site".to_owned(), "oslo".to_owned())].into(),
-        report: HealthReport { at: time(at), next_within_seconds: 60, checks: checks.iter().map(state).collect(), changes },
+        report: HealthReport {
+            at: time(at),
+            next_within_seconds: 60,
+            checks: checks.iter().map(state).collect(),
+            partial: Some(Vec::new()),
+            changes,
+        },
         received: time(at),
         url: URL.into(),
     }

@@ -71,17 +71,20 @@ pub(crate) enum WatchedState {
     Collecting,
     Failing,
     Recovered,
+    /// What failed is measured no more: how it is, nobody knows.
+    Removed,
     Closed,
 }
 
 impl WatchedState {
-    pub(crate) const ALL: [Self; 4] = [Self::Collecting, Self::Failing, Self::Recovered, Self::Closed];
+    pub(crate) const ALL: [Self; 5] = [Self::Collecting, Self::Failing, Self::Recovered, Self::Removed, Self::Closed];
 
     pub(crate) fn name(self) -> &'static str {
         match self {
             Self::Collecting => "collecting",
             Self::Failing => "failing",
             Self::Recovered => "recovered",
+            Self::Removed => "removed",
             Self::Closed => "closed",
         }
     }

@@ -38,7 +38,7 @@ impl Machine {
     pub(super) async fn tell(&self, server: &Server, health: Health, changes: Vec<NumberedChange>) -> Response {
         let now = server.app.clock.now();
         let state = CheckState { series: series("connect"), health, since: now, measured: Some(now), silenced: false };
-        let report = HealthReport { at: now, next_within_seconds: 60, checks: vec![state], changes };
+        let report = HealthReport { at: now, next_within_seconds: 60, checks: vec![state], partial: Some(Vec::new()), changes };
         self.request(server, Method::POST, path::OWN_HEALTH, &report).send().await.unwrap()
     }
 

@@ -47,7 +47,7 @@ impl Machine {
         };
         let measured = Some(now - SignedDuration::from_secs(5));
         let state = CheckState { series, health, since: now, measured, silenced: false };
-        let report = HealthReport { at: now, next_within_seconds: 60, checks: vec![state], changes: Vec::new() };
+        let report = HealthReport { at: now, next_within_seconds: 60, checks: vec![state], partial: None, changes: Vec::new() };
         assert_eq!(self.request(server, Method::POST, path::OWN_HEALTH, &report).send().await.unwrap().status(), 200);
     }
 }

@@ -64,11 +64,14 @@ pub mod event {
     pub const CASE_FAILING: &str = "case.failing";
     /// All of the case's required checks are well again; an engineer closes it.
     pub const CASE_RECOVERED: &str = "case.recovered";
+    /// What failed in the case is measured no more: its schedule, or its target, was removed on the machine. How it is now is unknown.
+    pub const CASE_REMOVED: &str = "case.removed";
     /// An agent was not heard for twice as long as it had said: of its checks nothing is known.
     pub const AGENT_SILENT: &str = "agent.silent";
     pub const AGENT_HEARD: &str = "agent.heard";
     /// Another change of a check: degraded, a new path or chain, an expiry, another round-trip time. Not sent unless asked for.
     pub const CHECK_CHANGED: &str = "check.changed";
 
-    pub const ALL: [&str; 6] = [CASE_OPENED, CASE_FAILING, CASE_RECOVERED, AGENT_SILENT, AGENT_HEARD, CHECK_CHANGED];
+    pub const ALL: [&str; 7] =
+        [CASE_OPENED, CASE_FAILING, CASE_RECOVERED, CASE_REMOVED, AGENT_SILENT, AGENT_HEARD, CHECK_CHANGED];
 }

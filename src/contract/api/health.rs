@@ -13,6 +13,8 @@ use serde::{Deserialize, Serialize};
 pub const MAX_CHECKS: usize = 1_024;
 /// So many changes in one report; the oldest go first, and what is left follows with the next report.
 pub const MAX_CHANGES: usize = 64;
+/// Schedules that [`HealthReport::partial`] names at most: those of a whole `agent.toml`, and as many again that engineers signed.
+pub const MAX_PARTIAL: usize = 128;
 /// Between two reports of an agent where nothing changes, in seconds; after twice this it is silent, and its checks are unknown.
 pub const LONGEST_SILENCE_SECONDS: u32 = 3_600;
 
@@ -23,8 +25,13 @@ pub struct HealthReport {
     /// The next report comes within so many seconds, 10 to [`LONGEST_SILENCE_SECONDS`]; an agent that is silent for twice as long is one of which
     /// nothing is known.
     pub next_within_seconds: u32,
-    /// Every check that schedules measure, whether it changed or not: what is not here is not measured any more.
+    /// Every check that schedules measure, whether it changed or not: what is not here is not measured any more, but for the checks of `partial`.
     pub checks: Vec<CheckState>,
+    /// Names of the schedules, [`MAX_PARTIAL`] at most, of which not every check is in `checks`: the report was cut to its length, or the agent has not measured them
+    /// yet since it lost its states. A check of theirs that is missing is as it was told before, with what `changes` say of it since. None of an agent of an
+    /// older version, which does not say: what is missing in its reports is told no more, which ends no case.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub partial: Option<Vec<String>>,
     /// What was not heard yet, the oldest first.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub changes: Vec<NumberedChange>,

@@ -380,7 +380,7 @@ pub struct WatchedCase {
     pub schedule: String,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub target: Option<String>,
-    /// `failing`, `recovered`, `collecting` (nothing failed so far) or `closed`; later versions may have more.
+    /// `failing`, `recovered`, `removed` (measured no more), `collecting` (nothing failed so far) or `closed`; later versions may have more.
     pub state: String,
     pub since: Timestamp,
     /// How often it began to fail.

@@ -148,6 +148,7 @@ fn migrations() -> Vec<Migration> {
         change(5, "measured", include_str!("migrations/5-measured.sql")),
         change(6, "excerpts", include_str!("migrations/6-excerpts.sql")),
         change(7, "spent", include_str!("migrations/7-spent.sql")),
+        change(8, "removed", include_str!("migrations/8-removed.sql")),
     ]
 }
 
@@ -347,7 +348,7 @@ mod tests {
         let folder = tempfile::tempdir().unwrap();
         let options = SqliteConnectOptions::new().filename(folder.path().join("old.db")).create_if_missing(true);
         let old = SqlitePoolOptions::new().max_connections(1).connect_with(options).await.unwrap();
-        let [first, later @ ..]: [Migration; 7] = migrations().try_into().unwrap();
+        let [first, later @ ..]: [Migration; 8] = migrations().try_into().unwrap();
         sqlx::raw_sql(first.sql).execute(&old).await.unwrap();
         let backend = r#"{"state":"explained","findings":[{"cause":"tcp.refused"},{"cause":"x"}]}"#;
         let fill = "INSERT INTO cases VALUES ('c', 1, 1);

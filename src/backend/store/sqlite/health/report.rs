@@ -8,7 +8,7 @@ use crate::clock::later;
 use crate::store::{Channel, CheckRow, ReportRow};
 use jiff::Timestamp;
 use netsonde_contract::api::alert::event;
-use netsonde_contract::api::health::NumberedChange;
+use netsonde_contract::api::health::{MAX_CHECKS, NumberedChange};
 use netsonde_contract::history::{Change, Changed, Health, Series};
 use netsonde_contract::id::CaseId;
 use sqlx::SqliteConnection;
@@ -17,6 +17,8 @@ use std::time::Duration;
 
 /// Changes that are kept of one agent: of a check that comes and goes once a minute, three days.
 const MAX_KEPT: u32 = 5_000;
+/// Checks that are kept of one agent, those included that its report has no room for: whoever calls them by other names each time fills no database.
+const MAX_KNOWN: usize = 2 * MAX_CHECKS;
 
 pub(super) async fn hear(store: &Sqlite, row: &ReportRow, channels: &[Channel]) -> sqlx::Result<u64> {
     let mut transaction = store.begin().await?;
@@ -28,7 +30,7 @@ pub(super) async fn hear(store: &Sqlite, row: &ReportRow, channels: &[Channel]) 
         .await?;
     let (heard, was_silent) = before.unwrap_or_default();
     let heard = u64::try_from(heard).unwrap_or_default();
-    let mut hearing = Hearing::begin(connection, row, channels).await?;
+    let mut hearing = Hearing::begin(connection, row, heard, channels).await?;
     if was_silent {
         hearing.speaks_again(connection).await?;
     }
@@ -63,6 +65,8 @@ pub(super) async fn hear(store: &Sqlite, row: &ReportRow, channels: &[Channel]) 
 /// A report on its way into the database, with how the required checks are at this point of it.
 struct Hearing<'a> {
     row: &'a ReportRow,
+    /// Changes up to this number were told before.
+    heard: u64,
     teller: Teller<'a>,
     required: BTreeMap<Subject, BTreeMap<String, Health>>,
     /// As the last report left them.
@@ -70,7 +74,12 @@ struct Hearing<'a> {
 }
 
 impl<'a> Hearing<'a> {
-    async fn begin(connection: &mut SqliteConnection, row: &'a ReportRow, channels: &'a [Channel]) -> sqlx::Result<Self> {
+    async fn begin(
+        connection: &mut SqliteConnection,
+        row: &'a ReportRow,
+        heard: u64,
+        channels: &'a [Channel],
+    ) -> sqlx::Result<Self> {
         let teller = Teller {
             agent: &row.agent,
             host_name: row.host_name.as_deref(),
@@ -80,7 +89,7 @@ impl<'a> Hearing<'a> {
             now: row.received,
         };
         let stored = seen::checks_of(connection, &row.agent).await?;
-        let mut hearing = Self { row, teller, required: BTreeMap::new(), stored: Vec::new() };
+        let mut hearing = Self { row, heard, teller, required: BTreeMap::new(), stored: Vec::new() };
         for check in &stored {
             hearing.put(&check.series, check.health);
         }
@@ -152,11 +161,14 @@ impl<'a> Hearing<'a> {
     /// database, or been silenced when it came.
     async fn states(&mut self, connection: &mut SqliteConnection) -> sqlx::Result<()> {
         let now = self.row.received;
-        self.replace(connection).await?;
+        let known = self.known();
+        self.replace(connection, &known).await?;
         self.required.clear();
+        for check in known.values() {
+            self.put(&check.series, check.health);
+        }
         let mut failing: BTreeMap<Subject, Timestamp> = BTreeMap::new();
         for check in &self.row.report.checks {
-            self.put(&check.series, check.health);
             if check.health == Health::Failing && check.series.required && !check.silenced {
                 let since = failing.entry(self.subject(&check.series)).or_insert(Timestamp::MIN);
                 *since = check.since.min(now).max(*since);
@@ -173,12 +185,28 @@ impl<'a> Hearing<'a> {
         for subject in &well {
             self.recovers(connection, subject, now, None).await?;
         }
+        self.removed(connection).await
+    }
+
+    /// Cases whose subject fails and is measured no more, as far as the agent says of what it measures.
+    async fn removed(&self, connection: &mut SqliteConnection) -> sqlx::Result<()> {
+        let Some(partial) = &self.row.report.partial else { return Ok(()) };
+        let now = self.row.received;
+        for subject in watched::failing(connection, &self.row.agent).await? {
+            if partial.contains(&subject.schedule) || self.required.contains_key(&subject) {
+                continue;
+            }
+            if let Some(case) = watched::removed(connection, &subject, now).await? {
+                self.tell_case(connection, (event::CASE_REMOVED, Health::Unknown), (&subject, &case), now, None).await?;
+            }
+        }
         Ok(())
     }
 
-    /// Most reports say what is known: then nothing is written.
-    async fn replace(&self, connection: &mut SqliteConnection) -> sqlx::Result<()> {
-        let told = self.row.report.checks.iter().map(|check| CheckRow {
+    /// Every check with its state: those of the report, and of the schedules that it has not all checks of the others, as they were told before and changed since.
+    fn known(&self) -> BTreeMap<Series, CheckRow> {
+        let report = &self.row.report;
+        let told = report.checks.iter().map(|check| CheckRow {
             agent: self.row.agent.clone(),
             series: check.series.clone(),
             health: check.health,
@@ -187,16 +215,39 @@ impl<'a> Hearing<'a> {
             measured: check.measured.map(|at| at.min(self.row.received)),
             silenced: check.silenced,
         });
-        let told: BTreeMap<Series, CheckRow> = told.map(|check| (check.series.clone(), check)).collect();
-        let is_same = |stored: &CheckRow| told.get(&stored.series) == Some(stored);
-        if told.len() == self.stored.len() && self.stored.iter().all(is_same) {
+        let mut known: BTreeMap<Series, CheckRow> = told.map(|check| (check.series.clone(), check)).collect();
+        let is_missing = |series: &Series| report.partial.as_ref().is_some_and(|partial| partial.contains(&series.schedule));
+        let mut missing: BTreeMap<&Series, CheckRow> = BTreeMap::new();
+        missing.extend(self.stored.iter().filter(|check| is_missing(&check.series)).map(|check| (&check.series, check.clone())));
+        for change in report.changes.iter().filter(|told| told.number > self.heard).map(|told| &told.change) {
+            if let Changed::Health { to, .. } = change.what
+                && is_missing(&change.series)
+            {
+                let at = change.at.min(self.row.received);
+                let (agent, series, silenced) = (self.row.agent.clone(), change.series.clone(), change.silenced);
+                missing.insert(&change.series, CheckRow { agent, series, health: to, since: at, measured: Some(at), silenced });
+            }
+        }
+        // A check of another kind by the same name is the same one here.
+        let name = |series: &Series| (series.schedule.clone(), series.target.clone(), series.check.clone());
+        let told: BTreeSet<_> = known.keys().map(name).collect();
+        let room = MAX_KNOWN.saturating_sub(known.len());
+        let missing = missing.into_values().filter(|check| !told.contains(&name(&check.series))).take(room);
+        known.extend(missing.map(|check| (check.series.clone(), check)));
+        known
+    }
+
+    /// Most reports say what is known: then nothing is written.
+    async fn replace(&self, connection: &mut SqliteConnection, known: &BTreeMap<Series, CheckRow>) -> sqlx::Result<()> {
+        let is_same = |stored: &CheckRow| known.get(&stored.series) == Some(stored);
+        if known.len() == self.stored.len() && self.stored.iter().all(is_same) {
             return Ok(());
         }
         sqlx::query("DELETE FROM health_checks WHERE agent_id = ?")
             .bind(self.row.agent.as_str())
             .execute(&mut *connection)
             .await?;
-        for check in told.values() {
+        for check in known.values() {
             keep(connection, check).await?;
         }
         Ok(())
@@ -249,7 +300,11 @@ impl<'a> Hearing<'a> {
             || format!("schedule {}", subject.schedule),
             |target| format!("{target}, schedule {}", subject.schedule),
         );
-        let verb = if health == Health::Ok { "is well again" } else { "is failing" };
+        let verb = match health {
+            Health::Ok => "is well again",
+            Health::Unknown => "was failing and is measured no more: its checks were removed there",
+            Health::Degraded | Health::Failing => "is failing",
+        };
         let mut data = self.teller.about(format!("{what}, seen from {}, {verb}", self.teller.name()), Some(case));
         data.schedule = Some(subject.schedule.clone());
         data.target = target;

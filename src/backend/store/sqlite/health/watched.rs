@@ -105,14 +105,35 @@ pub(super) async fn fails(
     Ok((open.case, if open.failures == 0 { Found::Opened } else { Found::Again }))
 }
 
-/// Where the subject's open case fails, it does so no more. The case that recovered.
+/// What fails in cases of the agent, by the cases that are open.
+pub(super) async fn failing(connection: &mut SqliteConnection, agent: &AgentId) -> sqlx::Result<Vec<Subject>> {
+    let find = "SELECT schedule, target FROM health_cases WHERE agent_id = ? AND state = 'failing'";
+    let found: Vec<(String, String)> = sqlx::query_as(find).bind(agent.as_str()).fetch_all(connection).await?;
+    Ok(found.into_iter().map(|(schedule, target)| Subject { agent: agent.clone(), schedule, target }).collect())
+}
+
+/// Where the subject's open case fails, nobody measures it any more. The case, where there is one.
+pub(super) async fn removed(
+    connection: &mut SqliteConnection,
+    subject: &Subject,
+    now: Timestamp,
+) -> sqlx::Result<Option<CaseId>> {
+    let open = open_case(connection, subject).await?.filter(|open| open.state == WatchedState::Failing);
+    if let Some(open) = &open {
+        turn(connection, &open.case, WatchedState::Removed, now, now).await?;
+    }
+    Ok(open.map(|open| open.case))
+}
+
+/// Where the subject's open case fails, or its subject was measured no more, it is well again. The case that recovered.
 pub(super) async fn recovers(
     connection: &mut SqliteConnection,
     subject: &Subject,
     at: Timestamp,
     now: Timestamp,
 ) -> sqlx::Result<Option<CaseId>> {
-    let open = open_case(connection, subject).await?.filter(|open| open.state == WatchedState::Failing);
+    let is_to = |open: &WatchedRow| matches!(open.state, WatchedState::Failing | WatchedState::Removed);
+    let open = open_case(connection, subject).await?.filter(is_to);
     if let Some(open) = &open {
         turn(connection, &open.case, WatchedState::Recovered, at, now).await?;
     }
