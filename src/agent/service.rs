@@ -36,7 +36,9 @@ pub(crate) async fn run(state: StateDirectory, files: Files, interruption: &Inte
     let orders = orders_as_the_policy_says(&files.policy);
     let (tell, words) = unbounded_channel();
     let rounds = Rounds::open(StateDirectory::open(Some(state.path()))?, files.clone(), tell)?;
-    let mut scheduled = Scheduled { words, uplink: Arc::clone(&rounds.uplink), reshelved: Arc::clone(&rounds.reshelved) };
+    let (uplink, reshelved, file_checks) =
+        (Arc::clone(&rounds.uplink), Arc::clone(&rounds.reshelved), Arc::clone(&rounds.file_checks));
+    let mut scheduled = Scheduled { words, uplink, reshelved, file_checks };
     let enrolled = Arc::clone(&rounds.enrolled);
     let has_rounds = rounds.has_work();
     if identity.is_none() && !has_rounds {

@@ -5,8 +5,9 @@ use super::{ANSWERS_EVERY, Daemon};
 use crate::audit::Entry as Note;
 use crate::identity::Home;
 use crate::orders::{Answer, Judgement, Record, Turn, bounds_for};
+use crate::rounds::too_many;
 use crate::spool::{Chance, Depth, Entry, Maker, Stage};
-use crate::standing::{End, MAX_HELD, Over, Shelf, Shelved, Weighed, name_of};
+use crate::standing::{End, Held, MAX_HELD, Over, Shelf, Shelved, Weighed, name_of};
 use crate::state::chance;
 use crate::{policy_file, terminal};
 use ed25519_dalek::VerifyingKey;
@@ -14,6 +15,7 @@ use netsonde_contract::api::fleet::{DeliveryState, StateReport};
 use netsonde_contract::id::OrderId;
 use netsonde_contract::order::{Refusal, RefusalCode, Verified};
 use netsonde_contract::policy::{Decision, Policy, Verdict};
+use std::sync::atomic::Ordering;
 use std::time::Duration;
 use tokio_util::sync::CancellationToken;
 
@@ -234,6 +236,10 @@ impl Daemon {
             let words =
                 format!("the schedule {} is kept on this machine already, for another order; sign this one anew", name_of(&id));
             return self.refuse(record, &RefusalCode::ScheduleNotAllowed.because(words), None);
+        }
+        let held: usize = shelf.all().into_iter().filter_map(|held| Held::of(held).ok()).map(|held| held.checks()).sum();
+        if let Some(refusal) = too_many(self.file_checks.load(Ordering::Relaxed) + held + verified.plan.checks.len()) {
+            return self.refuse(record, &refusal, None);
         }
         let words = verified.order.repeat.map_or_else(String::new, |repeat| repeat.in_words());
         let envelope = String::from_utf8_lossy(&envelope).into_owned();

@@ -55,6 +55,7 @@ use sending::{Offered, Sent, Told};
 use std::collections::VecDeque;
 use std::path::PathBuf;
 use std::sync::Arc;
+use std::sync::atomic::AtomicUsize;
 use std::time::Duration;
 use telling::Untaken;
 use tokio::sync::Notify;
@@ -106,6 +107,8 @@ struct Daemon {
     uplink: Arc<Uplink>,
     /// Told where an order that is repeated came or went.
     reshelved: Arc<Notify>,
+    /// How many checks the customer's own schedules have.
+    file_checks: Arc<AtomicUsize>,
     /// Reports that no record stands for, such as those of replayed orders.
     notices: VecDeque<(OrderId, StateReport)>,
     /// Reports that the backend did not take.
@@ -152,6 +155,8 @@ pub(crate) struct Scheduled {
     pub(crate) uplink: Arc<Uplink>,
     /// To be told where an order that is repeated came or went.
     pub(crate) reshelved: Arc<Notify>,
+    /// How many checks the customer's own schedules have.
+    pub(crate) file_checks: Arc<AtomicUsize>,
 }
 
 /// Works until it is interrupted, or the machine is enrolled with nobody any more, or with somebody else.
@@ -276,6 +281,7 @@ impl Daemon {
             offering: Offering::default(),
             uplink: Arc::clone(&scheduled.uplink),
             reshelved: Arc::clone(&scheduled.reshelved),
+            file_checks: Arc::clone(&scheduled.file_checks),
             notices: VecDeque::new(),
             untaken: Untaken::default(),
             complaint: None,

@@ -683,6 +683,28 @@ fn a_schedule_that_the_policy_lets_run_no_more_is_told_with_its_reason_and_so_is
     told("the schedule again", "repeated");
 }
 
+#[test]
+fn a_schedule_with_more_checks_than_there_is_room_for_is_refused_with_the_reason() {
+    let world = World::new("allow");
+    world.policy(
+        "[orders]\nremote = \"allow\"\n[targets]\nnetworks = [\"127.0.0.0/8\"]\n[schedules]\nlife = \"2h\"\nevery = \"10s\"\n",
+    );
+    let targets: Vec<String> = (1..=32).map(|port| format!("\"127.0.0.1:{port}\"")).collect();
+    let (targets, set) = (targets.join(", "), world.files().config.with_file_name("one.toml"));
+    std::fs::write(set, world.order(1).set).unwrap();
+    let own =
+        |number| format!("[[schedule]]\nname = \"s{number}\"\nset = \"./one.toml\"\ntargets = [{targets}]\nevery = \"24h\"\n");
+    std::fs::write(world.files().config, (0..32).map(own).collect::<String>()).unwrap();
+    let _agent = world.agent();
+    let repeat = Some(netsonde_contract::order::Repeat { every_seconds: 60, life_seconds: 3_600 });
+    let order = Order { repeat, ..world.order(1) };
+    world.backend.deliver(&order, ENGINEER);
+    let report = world.backend.wait_state(&order, DeliveryState::Refused);
+    let detail = report.detail.unwrap_or_default();
+    assert_eq!(report.code.as_deref(), Some("over_budget"));
+    assert!(detail.contains("1025 checks on this machine, more than the 1024"), "{detail}");
+}
+
 /// An order in which this agent answers another one.
 fn serving(world: &World, number: u8, port: u16) -> Order {
     let set = netsonde_contract::set::find_built_in("reflect").unwrap().text;
@@ -861,8 +883,12 @@ fn an_enrolment_that_is_forgotten_while_no_agent_runs_leaves_no_order_to_the_nex
 #[tokio::test]
 async fn an_order_that_is_cancelled_while_its_bundle_is_packed_sends_none_and_leaves_none() {
     let world = tokio::task::spawn_blocking(|| World::new("allow")).await.unwrap();
-    let scheduled =
-        || Scheduled { words: tokio::sync::mpsc::unbounded_channel().1, uplink: Arc::default(), reshelved: Arc::default() };
+    let scheduled = || Scheduled {
+        words: tokio::sync::mpsc::unbounded_channel().1,
+        uplink: Arc::default(),
+        reshelved: Arc::default(),
+        file_checks: Arc::default(),
+    };
     let entry = |daemon: &Daemon, id: &OrderId| {
         let bundle = netsonde_contract::id::BundleId::new(hexadecimal(&Sha256::digest(b"a bundle")));
         let entry = crate::spool::Entry {

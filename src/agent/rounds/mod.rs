@@ -22,7 +22,7 @@ mod uplink;
 
 pub(crate) use planning::{plan, plan_once, set};
 pub(crate) use running::{measure_apart, settings};
-pub(crate) use standing::{signed, together};
+pub(crate) use standing::{signed, together, too_many};
 pub(crate) use uplink::Uplink;
 
 use crate::daemon::ended;
@@ -52,6 +52,7 @@ use running::{Ended, Fault, GRACE, Job, Packed, Purpose, Told, Work, faults};
 use std::collections::{BTreeMap, VecDeque};
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, PoisonError, RwLock};
 use std::thread::JoinHandle;
 use std::time::Duration;
@@ -121,6 +122,8 @@ pub(crate) struct Rounds {
     /// An order that is repeated came or went.
     pub(crate) reshelved: Arc<Notify>,
     pub(crate) uplink: Arc<Uplink>,
+    /// How many checks the file's schedules have.
+    pub(crate) file_checks: Arc<AtomicUsize>,
     /// The machine was enrolled while the agent runs.
     pub(crate) enrolled: Arc<Notify>,
     /// What the metrics are made of.
@@ -168,7 +171,7 @@ impl Rounds {
         config: AgentConfig,
         kept: Option<Persisted>,
     ) -> Result<Self, Stop> {
-        check(&files.config, &config)?;
+        let file_checks = Arc::new(AtomicUsize::new(check(&files.config, &config)?));
         // Slots of signed schedules are counted on from the start; whether they still run is looked at before the first.
         let standing = signed(&state);
         let scheduler = Scheduler::new(&together(&config, &standing), &agent, kept, &Reading::now())?;
@@ -204,6 +207,7 @@ impl Rounds {
             words,
             reshelved: Arc::default(),
             uplink: Arc::default(),
+            file_checks,
             enrolled: Arc::default(),
             source: Arc::new(source),
             serving: None,
@@ -506,13 +510,14 @@ impl Rounds {
     fn reload(&mut self) {
         let read = agent_file::load_if_there(&self.files.config).and_then(|config| {
             let config = config.unwrap_or_default();
-            check(&self.files.config, &config)?;
+            let checks = check(&self.files.config, &config)?;
             let both = together(&config, &self.standing);
             let scheduler = Scheduler::new(&both, &self.agent, Some(self.scheduler.persisted()), &Reading::now())?;
-            Ok((config, both, scheduler))
+            Ok((config, both, scheduler, checks))
         });
         match read {
-            Ok((config, both, scheduler)) => {
+            Ok((config, both, scheduler, checks)) => {
+                self.file_checks.store(checks, Ordering::Relaxed);
                 (self.file, self.scheduler) = (config, scheduler);
                 self.next_tick = Duration::ZERO;
                 self.complaints.clear();
@@ -598,11 +603,11 @@ impl Rounds {
     }
 }
 
-/// Whether everything in the file is right: a set that is missing is better known now than when its slot comes.
+/// Whether everything in the file is right: a set that is missing is better known now than when its slot comes. How many checks it has.
 ///
 /// # Errors
 /// Where a set cannot be read, its targets do not fit it, or there are more checks than the backend can be told of.
-pub(crate) fn check(path: &Path, config: &AgentConfig) -> Result<(), Stop> {
+pub(crate) fn check(path: &Path, config: &AgentConfig) -> Result<usize, Stop> {
     let mut checks = 0;
     for schedule in &config.schedules {
         checks += plan(path, schedule, &schedule.set)?.checks.len();
@@ -618,7 +623,7 @@ pub(crate) fn check(path: &Path, config: &AgentConfig) -> Result<(), Stop> {
             plan(path, schedule, deep)?;
         }
     }
-    Ok(())
+    Ok(checks)
 }
 
 fn unusable(state: &StateDirectory, error: &std::io::Error) -> Stop {

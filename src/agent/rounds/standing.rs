@@ -11,6 +11,7 @@ use crate::state::StateDirectory;
 use crate::stop::Stop;
 use crate::{policy_file, terminal};
 use netsonde_contract::agent_config::AgentConfig;
+use netsonde_contract::api::health::MAX_CHECKS;
 use netsonde_contract::id::OrderId;
 use netsonde_contract::order::{Refusal, RefusalCode};
 use netsonde_contract::policy::{Policy, Verdict};
@@ -18,6 +19,7 @@ use netsonde_contract::set::Plan;
 use netsonde_probes::context::ProxyChoice;
 use std::collections::BTreeMap;
 use std::sync::Arc;
+use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 /// The file's schedules, and behind them those that were signed.
@@ -30,6 +32,13 @@ pub(crate) fn together(file: &AgentConfig, standing: &BTreeMap<String, Arc<Held>
 pub(crate) fn signed(state: &StateDirectory) -> BTreeMap<String, Arc<Held>> {
     let held = Shelf::of(state).all().into_iter().filter_map(|shelved| Held::of(shelved).ok());
     held.map(|held| (held.name(), Arc::new(held))).collect()
+}
+
+/// Why no more checks are measured than the backend can be told of, where these are more.
+pub(crate) fn too_many(checks: usize) -> Option<Refusal> {
+    let words =
+        || format!("with it there are {checks} checks on this machine, more than the {MAX_CHECKS} that one agent can tell of");
+    (checks > MAX_CHECKS).then(|| RefusalCode::OverBudget.because(words()))
 }
 
 impl Rounds {
@@ -119,7 +128,7 @@ impl Rounds {
     }
 
     /// Counts the slots of the schedules that there are now. Those that stay go on where they were.
-    fn renew_schedules(&mut self) {
+    pub(super) fn renew_schedules(&mut self) {
         let config = together(&self.file, &self.standing);
         match Scheduler::new(&config, &self.agent, Some(self.scheduler.persisted()), &Reading::now()) {
             Ok(scheduler) => {
@@ -130,17 +139,17 @@ impl Rounds {
         }
     }
 
-    /// Puts the deep run that was signed with a schedule before all else that waits, for a target that became failing; whether one was signed.
+    /// Puts the deep run that was signed with a schedule, or its own where none was, before all else that waits, for a target that became failing; whether there is
+    /// one to put.
     pub(super) fn look_deep_for(&mut self, held: &Arc<Held>, fault: Fault) -> bool {
         let schedule = held.schedule();
-        match held.deep(fault.target.as_deref()) {
-            Ok(Some(deep)) => {
+        match held.closer(fault.target.as_deref()) {
+            Ok(plan) => {
                 self.packed.insert((schedule.name.clone(), fault.target.clone()), self.clock.now());
-                let job = self.job(&schedule, deep.plan, Purpose::Deep(fault));
+                let job = self.job(&schedule, plan, Purpose::Deep(fault));
                 self.waiting.push_front(Job { held: Some(Arc::clone(held)), ..job });
                 true
             }
-            Ok(None) => false,
             Err(stop) => {
                 self.complain(&schedule.name, &stop.message);
                 false
@@ -152,6 +161,14 @@ impl Rounds {
     fn tell_weighed(&self, held: &Held, objection: Option<Refusal>) {
         // Where nobody talks to the backend, nobody waits to hear of it.
         let _ = self.words.send(Word::Weighed(held.weighed(objection)));
+    }
+
+    /// Whether the file's checks leave no room for those of this schedule any more; of several that were signed those count first that were taken first.
+    fn one_too_many(&self, held: &Held) -> Option<Refusal> {
+        let when = |held: &Held| (held.shelved.taken, held.order.id.clone());
+        let earlier = self.standing.values().filter(|other| when(other) < when(held));
+        let signed: usize = earlier.map(|held| held.checks()).sum();
+        too_many(self.file_checks.load(Ordering::Relaxed) + signed + held.checks())
     }
 
     /// What a signed schedule may do now by this plan of its, and by which policy; none where that objects, which is said once.
@@ -170,6 +187,11 @@ impl Rounds {
             backend: &identity.backend,
             now: self.clock.wall(),
         };
+        if let Some(why) = self.one_too_many(held) {
+            self.tell_weighed(held, Some(why.clone()));
+            self.complain(&held.name(), &format!("it does not run now: {why}"));
+            return Ok(None);
+        }
         let verified = held.verified(plan.clone(), anchor.as_ref(), &identity.agent);
         let decision = decide(&policy, &verified, &here);
         let objection = match decision.verdict {

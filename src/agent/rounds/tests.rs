@@ -138,6 +138,42 @@ fn a_policy_that_is_changed_ends_the_run_of_a_signed_schedule_and_holds_for_what
 }
 
 #[test]
+fn a_signed_schedule_for_whose_checks_the_file_leaves_no_room_does_not_run_and_the_engineer_hears_why() {
+    let world = World::new("allow");
+    world.policy(
+        "[orders]\nremote = \"allow\"\n[targets]\nnetworks = [\"127.0.0.0/8\"]\n[schedules]\nlife = \"2h\"\nevery = \"1m\"\n",
+    );
+    let held = Arc::new(Held::of(world.shelved(1)).unwrap());
+    let (words, mut heard) = tokio::sync::mpsc::unbounded_channel();
+    let mut rounds = Rounds { words, ..rounds(world.state(), world.files(), &schedule("own", "127.0.0.1:1")) };
+    let mut heard_why = || match heard.try_recv() {
+        Ok(Word::Weighed(weighed)) => weighed.objection.map(|refusal| refusal.to_string()),
+        _ => panic!("nothing was told"),
+    };
+    let plan = held.plan().unwrap();
+    assert!(rounds.weighed(&held, &plan).unwrap().is_some());
+    assert_eq!(heard_why(), None);
+    rounds.file_checks.store(MAX_CHECKS, Ordering::Relaxed);
+    assert!(rounds.weighed(&held, &plan).unwrap().is_none());
+    let why = heard_why().unwrap();
+    assert!(why.contains("1025 checks on this machine"), "{why}");
+}
+
+#[test]
+fn each_failing_target_of_a_signed_schedule_without_a_deep_set_is_looked_at_by_itself() {
+    let world = World::new("allow");
+    let held = Arc::new(Held::of(world.shelved(1)).unwrap());
+    let mut rounds = rounds(world.state(), world.files(), &schedule("own", "127.0.0.1:1"));
+    rounds.standing = [(held.name(), Arc::clone(&held))].into();
+    rounds.renew_schedules();
+    let target = Some(held.order.targets[0].clone());
+    rounds.look_deep(&held.name(), Fault { target: target.clone(), changes: Vec::new() });
+    let job = rounds.waiting.pop_front().unwrap();
+    assert_eq!(job.purpose, Purpose::Deep(Fault { target, changes: Vec::new() }));
+    assert_eq!((job.plan.targets.len(), job.plan.set.name.as_str(), job.held.is_some()), (1, "one", true));
+}
+
+#[test]
 fn a_run_that_is_over_its_time_is_given_up_and_said() {
     fn hang(_: &Job, _: &CancellationToken) -> Told {
         loop {
@@ -366,7 +402,7 @@ fn more_checks_than_the_backend_can_be_told_of_are_refused_with_the_file() {
         std::fs::write(&files.config, text(schedules)).unwrap();
         check(&files.config, &agent_file::load(&files.config).unwrap())
     };
-    assert_eq!(look(32), Ok(()));
+    assert_eq!(look(32), Ok(1_024));
     let stop = look(33).unwrap_err();
     assert!(stop.message.contains("`s32` there are 1056 checks, more than the 1024") && stop.next.is_some(), "{stop:?}");
 }

@@ -104,9 +104,13 @@ impl Held {
     /// # Errors
     /// Where the set does not fit the order: then it was never taken by this version.
     pub(crate) fn plan(&self) -> Result<Plan, Stop> {
+        self.plan_of(&self.order.targets)
+    }
+
+    fn plan_of(&self, targets: &[String]) -> Result<Plan, Stop> {
         let request = Request {
-            proxies: proxies(&self.set, &self.order.targets, &ProxyChoice::Environment),
-            targets: self.order.targets.clone(),
+            proxies: proxies(&self.set, targets, &ProxyChoice::Environment),
+            targets: targets.to_vec(),
             parameters: self.order.parameters.clone(),
             ..Request::default()
         };
@@ -114,11 +118,11 @@ impl Held {
         Ok(plan.of_at_most(self.order.bytes))
     }
 
-    /// The deep run for the targets that the history knows by this name, all where it names none; none where nothing deep was signed.
+    /// The deep run, or that of the schedule's own set where nothing deep was signed, for the targets that the history knows by this name, all where it names none.
     ///
     /// # Errors
     /// Where the set does not fit the order: then it was never taken by this version.
-    pub(crate) fn deep(&self, place: Option<&str>) -> Result<Option<Deep>, Stop> {
+    pub(crate) fn closer(&self, place: Option<&str>) -> Result<Plan, Stop> {
         let is_there = |target: &&String| {
             let request =
                 Request { targets: vec![(*target).clone()], parameters: self.order.parameters.clone(), ..Request::default() };
@@ -127,7 +131,15 @@ impl Held {
         };
         let targets: Vec<String> = self.order.targets.iter().filter(is_there).cloned().collect();
         let deep = Deep::of(&self.order, &targets, |set| proxies(set, &targets, &ProxyChoice::Environment));
-        deep.map_err(Stop::usage)
+        match deep.map_err(Stop::usage)? {
+            Some(deep) => Ok(deep.plan),
+            None => self.plan_of(&targets),
+        }
+    }
+
+    /// How many checks the backend is told of because of it; none where the set does not fit the order, which then never runs.
+    pub(crate) fn checks(&self) -> usize {
+        self.plan().map_or(0, |plan| plan.checks.len())
     }
 
     /// Whether it still runs. `passed` is on the scale of `began_ms`; clocks and time that passed may both end it, and neither lengthens it.
@@ -230,11 +242,24 @@ mod tests {
     }
 
     #[test]
+    fn a_target_that_becomes_failing_is_looked_at_by_itself_with_what_was_signed() {
+        let targets = ["shop.example:443", "mail.example:25"].map(str::to_owned).to_vec();
+        let closer = |deep: Option<&str>| {
+            let deep = deep.map(|name| netsonde_contract::set::find_built_in(name).unwrap().text.to_owned());
+            let held = held(&Order { targets: targets.clone(), deep, ..order() });
+            let plan = held.closer(Some("mail.example:25")).unwrap();
+            (plan.set.name, plan.targets.iter().map(|target| target.host.clone()).collect::<Vec<_>>())
+        };
+        assert_eq!(closer(None), ("port".to_owned(), vec!["mail.example".to_owned()]));
+        assert_eq!(closer(Some("path")), ("path".to_owned(), vec!["mail.example".to_owned()]));
+    }
+
+    #[test]
     fn no_run_of_it_takes_more_bytes_than_were_signed() {
         let deep = Some(netsonde_contract::set::find_built_in("port").unwrap().text.to_owned());
         let bytes = |bytes| {
             let held = held(&Order { bytes, deep: deep.clone(), ..order() });
-            (held.plan().unwrap().bytes, held.deep(None).unwrap().unwrap().plan.bytes)
+            (held.plan().unwrap().bytes, held.closer(None).unwrap().bytes)
         };
         assert_eq!(bytes(Some(5_000)), (Some(5_000), Some(5_000)));
         assert_eq!(bytes(None), (None, None));
