@@ -190,14 +190,28 @@ impl Audit {
     /// Follows the chain through all that is still there.
     ///
     /// # Errors
-    /// Names the first line that does not follow the one before it, or says that the beginning is missing.
+    /// Names the first line that does not follow the one before it, or says that the beginning is missing, or that another process has held the log's lock for
+    /// three seconds.
     pub(crate) fn verify(&self) -> Result<Checked, Stop> {
         let unreadable = |error: io::Error| Stop::usage(format!("the audit log cannot be read: {error}"));
         // Nothing is put aside meanwhile. A lock that is not there is not made here, in the name of whoever looks.
-        let _lock = File::open(self.folder.join(LOCK_FILE)).and_then(|lock| lock.lock().map(|()| lock)).ok();
+        let _lock = self.lock_to_look()?;
         let log = self.export().map_err(unreadable)?;
         let is_full = (1..=MAX_ASIDE).all(|number| fs::metadata(self.aside(number)).is_ok_and(|aside| aside.len() > 0));
         check(&log, is_full).map_err(Stop::found)
+    }
+
+    /// Held by whoever appends for moments, unless it was suspended meanwhile. Where locks are not to be had, it is looked without one.
+    fn lock_to_look(&self) -> Result<Option<File>, Stop> {
+        let Ok(lock) = File::open(self.folder.join(LOCK_FILE)) else { return Ok(None) };
+        match lock_file(&lock, LOOP_PATIENCE) {
+            Ok(()) => Ok(Some(lock)),
+            Err(error) if error.kind() == io::ErrorKind::WouldBlock => {
+                let words = format!("the audit log in {} cannot be followed now: {error}", self.folder.display());
+                Err(Stop::disk(words, &error).next("let the other netsonde go on, or end it, and ask again"))
+            }
+            Err(_) => Ok(None),
+        }
     }
 
     fn lock(&self) -> io::Result<File> {

@@ -164,3 +164,12 @@ fn a_flood_of_refusals_leaves_the_log_as_it_was() {
     assert_eq!(refused.map(|entry| entry.count.unwrap_or(1)).sum::<u64>(), received, "each stands in the log or is counted");
     audit.verify().unwrap();
 }
+
+#[test]
+fn a_process_that_was_suspended_with_the_lock_does_not_hold_a_look_at_the_log_up() {
+    let (_folder, audit) = log();
+    let _held = audit.lock().unwrap();
+    let stop = audit.verify().unwrap_err();
+    assert_eq!(stop.exit, crate::exit::NOT_NOW);
+    assert!(stop.message.contains("suspended") && stop.next.is_some(), "{stop:?}");
+}
