@@ -145,7 +145,7 @@ fn expect_once(agent: &Agent, expected: u64, tally: &mut Tally) -> Result<()> {
 }
 
 /// The backend has as many bundles as were acknowledged, and its store is in order.
-async fn verify(stage: &Stage, tally: &mut Tally) -> Result<()> {
+pub(crate) async fn verify(stage: &Stage, tally: &mut Tally) -> Result<()> {
     let mut verify = tokio::process::Command::new(program("netsonde-backend")?);
     let output = verify.arg("verify").arg("--data").arg(stage.folder().join("backend")).output().await?;
     let text = format!("{}{}", String::from_utf8_lossy(&output.stdout), String::from_utf8_lossy(&output.stderr));

@@ -36,6 +36,8 @@ mod restarts;
 mod ring;
 /// A real agent that keeps schedules, and whether it still does.
 mod scheduled;
+/// The agent as a service, killed at random times.
+mod service;
 /// What was done, and what came of it.
 mod tally;
 /// The backend's blobs and staged parts on a disk that is cut at every step.
@@ -92,6 +94,8 @@ enum Part {
     Frozen,
     /// A real backend that is asked to end while uploads are under way
     Restarts,
+    /// The real agent as a service with schedules, health and spool, killed at random times
+    Service,
 }
 
 fn main() -> ExitCode {
@@ -151,6 +155,14 @@ fn run(arguments: &Arguments) -> Result<Tally> {
         let restarts = runtime.block_on(restarts::run())?;
         println!("a backend that is asked to end: {restarts}");
         tally.add(restarts);
+    }
+    if matches!(arguments.part, None | Some(Part::Service)) {
+        let service = runtime.block_on(service::run(arguments.quick, arguments.seed))?;
+        println!("a service that is killed: {service}");
+        for (moment, count) in &service.kills {
+            println!("  {count} x {moment}");
+        }
+        tally.add(service);
     }
     if matches!(arguments.part, None | Some(Part::Jumps)) {
         let jumps = runtime.block_on(jumps::run())?;

@@ -206,6 +206,6 @@ fn schedules(steady: &Target, names: &[&str], unsteady: &[Target]) -> String {
     text
 }
 
-fn within(folder: &Path) -> Vec<PathBuf> {
+pub(crate) fn within(folder: &Path) -> Vec<PathBuf> {
     folder.read_dir().into_iter().flatten().flatten().map(|entry| entry.path()).collect()
 }
