@@ -33,7 +33,7 @@ const DESCRIPTORS_BESIDES: u64 = 200;
 #[derive(Parser)]
 #[command(
     name = "load",
-    after_help = "Examples:\n  cargo load agents --optimised --tls --mixed\n  cargo load agents --agents 500 --slow 5 --skewed 5\n  cargo load idle"
+    after_help = "Examples:\n  cargo load agents --optimised --tls --mixed\n  cargo load agents --agents 500 --slow 5 --skewed 5\n  cargo load idle --schedules 5"
 )]
 struct Arguments {
     #[command(subcommand)]
@@ -59,6 +59,9 @@ struct Idle {
     /// For how many seconds it is watched
     #[arg(long, default_value_t = 120, value_parser = clap::value_parser!(u64).range(1..=3600))]
     seconds: u64,
+    /// How many schedules it keeps beside, each of one connection a minute to this machine; what they cost is told, and bounded by nothing
+    #[arg(long, default_value_t = 0, value_parser = clap::value_parser!(u32).range(..=64))]
+    schedules: u32,
 }
 
 #[derive(Args)]
@@ -123,7 +126,7 @@ async fn main() -> Result<ExitCode> {
     let measuring = async {
         match &arguments.what {
             What::Agents(agents) => load(agents).await,
-            What::Idle(Idle { seconds }) => idle(Duration::from_secs(*seconds)).await,
+            What::Idle(Idle { seconds, schedules }) => idle(Duration::from_secs(*seconds), *schedules).await,
         }
     };
     tokio::select! {
@@ -132,9 +135,9 @@ async fn main() -> Result<ExitCode> {
     }
 }
 
-async fn idle(watched: Duration) -> Result<ExitCode> {
+async fn idle(watched: Duration, schedules: u32) -> Result<ExitCode> {
     let folder = tempfile::Builder::new().prefix("netsonde-load-").tempdir().context("making a folder")?;
-    let (line, is_good) = idle::run(folder.path(), watched).await?.line();
+    let (line, is_good) = idle::run(folder.path(), watched, schedules).await?.line();
     println!("load average at the end: {}\n{line}", machine::load_average());
     Ok(if is_good { ExitCode::SUCCESS } else { ExitCode::FAILURE })
 }
