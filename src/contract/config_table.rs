@@ -121,6 +121,13 @@ impl<'a> Table<'a> {
         }
     }
 
+    /// The same of one that may be nothing, `"0s"`; none where it is not there.
+    pub(crate) fn duration_or_nothing(&self, key: &str, maximum: Duration) -> Result<Option<Duration>, ConfigError> {
+        let Some(value) = self.table.get(key) else { return Ok(None) };
+        let is_nothing = self.as_text(value, key)?.parse::<jiff::SignedDuration>().is_ok_and(|duration| duration.is_zero());
+        if is_nothing { Ok(Some(Duration::ZERO)) } else { self.duration(key, Duration::ZERO, maximum).map(Some) }
+    }
+
     /// An amount of bytes, such as "100MB".
     pub(crate) fn size(&self, key: &str, maximum: u64) -> Result<Option<u64>, ConfigError> {
         let Some(value) = self.table.get(key) else { return Ok(None) };

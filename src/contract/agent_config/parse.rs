@@ -143,8 +143,8 @@ fn own_name(table: &Table<'_>) -> Result<String, ConfigError> {
 fn schedule(table: &Table<'_>) -> Result<Schedule, ConfigError> {
     table.refuse_unknown_keys("key", &SCHEDULE)?;
     let timing = timing(table)?;
-    let jitter = optional(table, "jitter", LONGEST_JITTER)?.unwrap_or_default();
-    let splay = optional(table, "splay", LONGEST_SPLAY)?;
+    let jitter = table.duration_or_nothing("jitter", LONGEST_JITTER)?.unwrap_or_default();
+    let splay = table.duration_or_nothing("splay", LONGEST_SPLAY)?;
     if let Timing::Every(interval) = timing {
         if jitter > interval / 2 {
             return Err(table.at("jitter", "`jitter` is longer than half of `every`"));
@@ -208,7 +208,7 @@ fn health(table: &Table<'_>) -> Result<Thresholds, ConfigError> {
     Ok(Thresholds {
         failing_after: count("failing_after", usual.failing_after, MAX_STREAK)?,
         ok_after: count("ok_after", usual.ok_after, MAX_STREAK)?,
-        hold: optional(table, "hold", MAX_HOLD)?.unwrap_or_default(),
+        hold: table.duration_or_nothing("hold", MAX_HOLD)?.unwrap_or_default(),
         degraded_of_ten: count("degraded_of_ten", usual.degraded_of_ten, 10)?,
         slow: optional(table, "slow", MAX_SLOW)?,
     })

@@ -33,6 +33,23 @@ reason = "the database moves"
 "#;
 
 #[test]
+fn a_splay_a_jitter_and_a_hold_may_be_nothing_and_an_interval_may_not() {
+    let schedule = |every: &str| {
+        let text = format!(
+            "[[schedule]]\nname = \"s\"\nset = \"web\"\nevery = \"{every}\"\nsplay = \"0s\"\njitter = \"0s\"\n[schedule.health]\nhold = \"0s\"\n"
+        );
+        AgentConfig::parse("agent.toml", &text)
+    };
+    let config = schedule("1m").unwrap();
+    let schedule_of = &config.schedules[0];
+    assert_eq!(
+        (schedule_of.splay, schedule_of.jitter, schedule_of.health.hold),
+        (Duration::ZERO, Duration::ZERO, Duration::ZERO)
+    );
+    assert!(schedule("0s").is_err());
+}
+
+#[test]
 fn a_whole_file_is_read_with_its_defaults() {
     let config = AgentConfig::parse("agent.toml", GOOD).unwrap();
     let shop = config.schedule("shop").unwrap();
