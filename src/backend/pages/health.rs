@@ -161,12 +161,14 @@ fn lines_of(agent: &AgentRow, heard: Option<&HeardRow>, checks: &[CheckRow], cas
         let required: Vec<&CheckRow> = checks.iter().copied().filter(|check| check.series.required).collect();
         let counted = if required.is_empty() { &checks } else { &required };
         let health = match silent {
+            _ if agent.cloned => Health::Unknown,
             Some(_) => Health::Unknown,
             None => counted.iter().map(|check| check.health).max().unwrap_or_default(),
         };
         let of_state: Vec<&str> =
             counted.iter().filter(|check| check.health == health).map(|check| check.series.check.as_str()).collect();
         let (why, since) = match silent {
+            _ if agent.cloned => ("Two machines have its identity: nobody knows whose word it is.".to_owned(), None),
             Some(heard) => ("The agent is silent.".to_owned(), Some(heard.silent_after)),
             None if health == Health::Ok => (every(counted.len()), newest(counted, health)),
             None => (of_state.join(", "), newest(counted, health)),
@@ -250,6 +252,12 @@ mod tests {
         assert_eq!(states(Some(&told(101)), &[]), [Health::Unknown]);
         assert_eq!(states(Some(&told(101)), &well), [Health::Ok]);
         assert_eq!(states(Some(&told(100)), &well), [Health::Unknown], "its silence need not have been noticed");
+        let cloned = AgentRow { cloned: true, ..agent() };
+        let lines = lines_of(&cloned, Some(&told(101)), &well, &Cases::new(), from_micros(100));
+        assert!(
+            lines.len() == 1 && lines[0].health == Health::Unknown && lines[0].why.contains("identity"),
+            "whose word it is, nobody knows"
+        );
         let mixed = [check("a", Health::Ok, true), check("b", Health::Failing, false), check("c", Health::Unknown, true)];
         assert_eq!(states(Some(&told(101)), &mixed), [Health::Unknown], "supporting checks do not count");
     }
