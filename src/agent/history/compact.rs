@@ -1,6 +1,7 @@
 use jiff::{SignedDuration, Timestamp};
 use netsonde_contract::bundle::hexadecimal;
 use netsonde_contract::document::Document;
+use netsonde_contract::failure::FailureCode;
 use netsonde_contract::history::{Sample, Series, Verdict};
 use netsonde_contract::observation::{Fact, Handshake};
 use netsonde_contract::outcome::{Outcome, Status};
@@ -52,11 +53,13 @@ fn name(id: &str, target: Option<&str>, targets: &[Target]) -> String {
 fn sample(began: Timestamp, outcome: &Outcome) -> Option<Sample> {
     let verdict = match outcome.status {
         Status::Succeeded => Verdict::Good,
+        // This machine had nothing left to measure with, which says nothing of the target.
+        Status::Failed | Status::TimedOut if facts_of(outcome).any(is_out_of_descriptors) => Verdict::Unmeasured,
         Status::Failed | Status::TimedOut => Verdict::Bad,
         Status::NotMeasured => Verdict::Unmeasured,
         Status::Skipped => return None,
     };
-    let facts = || outcome.observations.iter().map(|observation| &observation.fact);
+    let facts = || facts_of(outcome);
     let failure = (verdict == Verdict::Bad).then(|| failure(outcome));
     let handshake = facts().find_map(handshake).filter(|handshake| !handshake.chain.is_empty());
     let after = SignedDuration::from_micros(i64::try_from(outcome.began_us).unwrap_or_default());
@@ -73,6 +76,14 @@ fn sample(began: Timestamp, outcome: &Outcome) -> Option<Sample> {
         chain: handshake.map(chain),
         expires: handshake.and_then(|handshake| handshake.chain.first()).map(|leaf| leaf.not_after),
     })
+}
+
+fn facts_of(outcome: &Outcome) -> impl Iterator<Item = &Fact> {
+    outcome.observations.iter().map(|observation| &observation.fact)
+}
+
+fn is_out_of_descriptors(fact: &Fact) -> bool {
+    fact.failure().is_some_and(|failure| failure.code == FailureCode::DescriptorsExhausted)
 }
 
 /// Where the target is, without path and query: what they carry is nobody's business later.
@@ -185,5 +196,23 @@ mod tests {
         assert_eq!([own("http#2", &targets), own("http#3", &targets)], ["http", "http#2"]);
         assert_eq!([own("http", &targets[1..]), own("http#2", &targets[1..])], ["http", "http#2"]);
         assert_eq!(name("interfaces", None, &[]), "interfaces");
+    }
+
+    #[test]
+    fn a_machine_that_has_no_descriptor_left_has_not_measured_and_a_refusal_has() {
+        let verdict = |code: &str| {
+            let outcome: Outcome = serde_json::from_value(serde_json::json!({
+                "check": "connect", "kind": "tcp", "required": true, "parameters": {}, "status": "failed", "began_us": 0, "took_us": 1,
+                "observations": [{
+                    "id": "connect/1", "check": "connect", "at_us": 0, "fact": "connect", "host": "shop.example", "address": "192.0.2.1:443",
+                    "attempt": 1, "took_us": 1, "failure": { "code": code, "during": "open", "text": "", "os_error": 24 }
+                }]
+            }))
+            .unwrap();
+            let sample = sample(Timestamp::UNIX_EPOCH, &outcome).unwrap();
+            (sample.verdict, sample.failure)
+        };
+        assert_eq!(verdict("descriptors_exhausted"), (Verdict::Unmeasured, None));
+        assert_eq!(verdict("refused"), (Verdict::Bad, Some("refused".to_owned())));
     }
 }
