@@ -45,12 +45,12 @@ pub(crate) fn reached() -> Option<Confinement> {
 /// given up is said and costs nothing.
 pub(crate) fn confine(state: &Path, wanted: Wanted) -> Confinement {
     let capabilities = drop_capabilities(wanted).unwrap_or_else(|why| {
-        terminal::say(&format!("netsonde: the agent keeps its capabilities: {why}"));
+        terminal::warn(&format!("netsonde: the agent keeps its capabilities: {why}"));
         held()
     });
     let closed = if wanted == Wanted::SocketOwners { Ok(None) } else { close_files(state) };
     let files = closed.unwrap_or_else(|why| {
-        terminal::say(&format!("netsonde: the agent's files stay open to it: {why}"));
+        terminal::warn(&format!("netsonde: the agent's files stay open to it: {why}"));
         None
     });
     let confinement = Confinement { files, capabilities };

@@ -32,12 +32,32 @@ pub(crate) fn output(text: &str) -> Result<(), Stop> {
 /// Says something beside the document, on standard error. Much of it quotes tickets, backends and bundles, so this is the one place where
 /// everything but line ends that would steer the terminal is written out. A standard error that is closed cannot be told of.
 pub(crate) fn say(text: &str) {
+    say_as(Level::Info, text, None);
+}
+
+/// The same of something that is not as it should be, and that goes on.
+pub(crate) fn warn(text: &str) {
+    say_as(Level::Warn, text, None);
+}
+
+/// How much it matters to whoever collects the log.
+#[derive(Clone, Copy, Debug)]
+enum Level {
+    Info,
+    Warn,
+    Error,
+}
+
+fn say_as(level: Level, text: &str, next: Option<&str>) {
     let mut stderr = anstream::stderr().lock();
-    let _ = if AS_JSON.load(Ordering::Relaxed) {
-        writeln!(stderr, "{}", json_line(text))
-    } else {
-        writeln!(stderr, "{}", clean_lines(text))
-    };
+    if AS_JSON.load(Ordering::Relaxed) {
+        let _ = writeln!(stderr, "{}", json_line(level, text, next));
+        return;
+    }
+    let _ = writeln!(stderr, "{}", clean_lines(text));
+    if let Some(next) = next {
+        let _ = writeln!(stderr, "{}", clean_lines(&format!("  next: {next}")));
+    }
 }
 
 /// From here on what is said is a JSON object a line, as a log's collector wants it.
@@ -45,17 +65,23 @@ pub(crate) fn say_as_json() {
     AS_JSON.store(true, Ordering::Relaxed);
 }
 
-fn json_line(text: &str) -> serde_json::Value {
+fn json_line(level: Level, text: &str, next: Option<&str>) -> serde_json::Value {
     let message = text.strip_prefix("netsonde: ").unwrap_or(text).trim();
-    serde_json::json!({ "timestamp": Clock::start().wall().to_string(), "level": "INFO", "message": message })
+    let level = match level {
+        Level::Info => "INFO",
+        Level::Warn => "WARN",
+        Level::Error => "ERROR",
+    };
+    let mut line = serde_json::json!({ "timestamp": Clock::start().wall().to_string(), "level": level, "message": message });
+    if let Some(next) = next {
+        line["next"] = next.into();
+    }
+    line
 }
 
 /// Says why a command stopped and what to do next.
 pub(crate) fn say_stop(stop: &Stop) {
-    say(&format!("netsonde: {}", stop.message));
-    if let Some(next) = &stop.next {
-        say(&format!("  next: {next}"));
-    }
+    say_as(Level::Error, &format!("netsonde: {}", stop.message), stop.next.as_deref());
 }
 
 /// Someone can be asked: both the question's and the answer's stream are a terminal.
@@ -93,14 +119,22 @@ fn columns(text: &str) -> Option<usize> {
 
 #[cfg(test)]
 mod tests {
-    use super::{columns, json_line};
+    use super::{Level, columns, json_line};
 
     #[test]
     fn a_log_line_is_one_json_object_whatever_it_quotes() {
-        let line = json_line("netsonde: \"quoted\"\nand \u{1b}[31m").to_string();
+        let line = json_line(Level::Info, "netsonde: \"quoted\"\nand \u{1b}[31m", None).to_string();
         assert!(!line.contains('\n') && !line.contains('\u{1b}'), "{line}");
         let value: serde_json::Value = serde_json::from_str(&line).unwrap();
         assert_eq!(value["message"], "\"quoted\"\nand \u{1b}[31m");
+    }
+
+    #[test]
+    fn a_log_line_says_how_much_it_matters_and_what_to_do_about_it() {
+        let levels = [Level::Info, Level::Warn, Level::Error].map(|level| json_line(level, "x", None)["level"].clone());
+        assert_eq!(levels, ["INFO", "WARN", "ERROR"]);
+        let line = json_line(Level::Error, "netsonde: the disk is full", Some("make room"));
+        assert_eq!((&line["message"], &line["next"]), (&"the disk is full".into(), &"make room".into()));
     }
 
     #[test]

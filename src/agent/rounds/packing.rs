@@ -62,7 +62,7 @@ pub(super) fn pack(job: &Job, state: &StateDirectory, mut measured: Measured, sc
     let not_kept = |error: NotKept| Stop::usage(format!("no bundle was kept: {error}")).next(error.next_step());
     let kept = state.spool().keep(&entry, &packed.bytes, now).map_err(not_kept)?;
     for lost in kept.lost {
-        terminal::say(&format!("netsonde: the bundle {} of {} made room for a newer one", lost.bundle.short(), lost.maker()));
+        terminal::warn(&format!("netsonde: the bundle {} of {} made room for a newer one", lost.bundle.short(), lost.maker()));
     }
     locked.note_bundle(&packed.id).map_err(disk)?;
     Ok(entry)

@@ -233,7 +233,7 @@ impl Reporter {
 
     fn complain(&mut self, words: &str) {
         if self.complaint.as_deref() != Some(words) {
-            terminal::say(&format!("netsonde: {words}"));
+            terminal::warn(&format!("netsonde: {words}"));
             self.complaint = Some(words.to_owned());
         }
     }
