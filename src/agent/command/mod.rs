@@ -37,6 +37,8 @@ mod state_option;
 mod status;
 
 pub(crate) use sets::{load as load_set, wanted_by};
+#[cfg(test)]
+pub(crate) use spool::release_bundle;
 
 use crate::stop::Stop;
 use crate::terminal;

@@ -27,9 +27,9 @@ pub(super) struct SendCommand {
 /// With what a bundle is sent.
 #[derive(Args)]
 pub(super) struct SendHow {
-    /// The ticket that the bundle was made for, or `-` to be asked for it (or read it from standard input).
+    /// The ticket that the bundle was made for, or `-` to be asked for it (or read it from standard input). A schedule's bundle needs none.
     #[arg(long, value_name = "nst1_…|-")]
-    ticket: String,
+    pub(super) ticket: Option<String>,
     /// Agree to the sending without being asked.
     #[arg(long, short)]
     yes: bool,
@@ -53,19 +53,30 @@ impl SendHow {
     /// Sends a bundle's file, once somebody agreed.
     pub(super) fn send_file(&self, file: &Path) -> Result<u8, Stop> {
         let (bytes, bundle) = super::bundle::open(file)?;
-        let ticket = ticket::read(&self.ticket)?;
+        let ticket = self.ticket.as_deref().ok_or_else(|| {
+            Stop::usage("nobody said for which ticket the bundle is to be sent")
+                .next("give the one that it was made for with --ticket -")
+        })?;
+        let ticket = ticket::read(ticket)?;
         refuse_another(&bundle, &ticket, file)?;
         terminal::say(&describe(&bundle, &ticket, bytes.len()));
-        if !self.yes {
-            if !terminal::can_ask() {
-                return Err(Stop::usage("nobody can be asked here whether to send the bundle; nothing was sent")
-                    .next("agree on the command line with --yes"));
-            }
-            if !terminal::ask("Send it?", true) {
-                return Err(Stop::refused("nothing was sent"));
-            }
-        }
+        self.agree()?;
         super::block_on(self.send(file, Packed { id: bundle.id.clone(), bytes }, &bundle, &ticket))
+    }
+
+    /// Somebody says yes to the sending.
+    ///
+    /// # Errors
+    /// Where they do not, or nobody can be asked.
+    pub(super) fn agree(&self) -> Result<(), Stop> {
+        if self.yes {
+            return Ok(());
+        }
+        if !terminal::can_ask() {
+            return Err(Stop::usage("nobody can be asked here whether to send the bundle; nothing was sent")
+                .next("agree on the command line with --yes"));
+        }
+        if terminal::ask("Send it?", true) { Ok(()) } else { Err(Stop::refused("nothing was sent")) }
     }
 
     async fn send(&self, file: &Path, packed: Packed, bundle: &Bundle, ticket: &Ticket) -> Result<u8, Stop> {

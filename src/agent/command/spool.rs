@@ -1,9 +1,11 @@
 use super::send::SendHow;
 use super::state_option::StateOption;
-use crate::spool::{Depth, Entry, Spool, Stage};
+use crate::audit::{Audit, Entry as Note};
+use crate::identity::Home;
+use crate::spool::{Depth, Entry, Maker, Released, Spool, Stage};
 use crate::state::StateDirectory;
 use crate::stop::Stop;
-use crate::{disk, exit, keeping, terminal};
+use crate::{disk, exit, keeping, service, terminal};
 use clap::Subcommand;
 use jiff::Timestamp;
 use netsonde_contract::agent_config::UploadWhen;
@@ -19,8 +21,10 @@ pub(super) enum SpoolCommand {
         #[command(flatten)]
         state: StateOption,
     },
-    /// Sends a bundle that waits, with the ticket that it was made for.
-    #[command(after_help = "Example:\n  netsonde spool retry 0123456789ab --ticket -")]
+    /// Sends a bundle that waits, with the ticket that it was made for; or has the agent send a schedule's bundle that was to stay here.
+    #[command(
+        after_help = "Examples:\n  netsonde spool retry 0123456789ab --ticket -\n  netsonde spool retry 0123456789ab             a schedule's, by the enrolled agent"
+    )]
     Retry {
         /// The first digits of the bundle's id.
         bundle: String,
@@ -121,7 +125,40 @@ fn retry(bundle: &str, how: SendHow) -> Result<u8, Stop> {
         return Err(Stop::usage(format!("the bundle {} was delivered already", entry.bundle.short())));
     }
     intact(&spool, *stage, entry)?;
-    how.send_file(&spool.file(*stage, entry))
+    match (how.ticket.is_none(), entry.maker()) {
+        (true, Maker::Schedule(name)) => release(&state, entry, name, &how),
+        _ => how.send_file(&spool.file(*stage, entry)),
+    }
+}
+
+/// Has the agent send a schedule's bundle at once, whatever `upload` says of the schedule's others.
+fn release(state: &StateDirectory, entry: &Entry, schedule: &str, how: &SendHow) -> Result<u8, Stop> {
+    let Some(identity) = Home::of(state).identity()? else {
+        return Err(Stop::usage(
+            "this machine is not enrolled with a support organisation, and the bundle was made for no ticket",
+        )
+        .next("netsonde spool export BUNDLE --to DIR, and hand the file to support in the way you usually do"));
+    };
+    let bytes = entry.size_bytes.div_ceil(1000);
+    terminal::say(&format!(
+        "Bundle {} ({bytes} kB)\n  made by   the schedule {schedule}\n  goes to   {} at {}",
+        entry.bundle.short(),
+        identity.organisation,
+        identity.backend
+    ));
+    how.agree()?;
+    let now = Clock::start().wall();
+    let note = Note::new(now, "bundle_released").decided(&format!("{} of schedule {schedule}, by a person's word", entry.bundle));
+    let failed = |error: std::io::Error| Stop::disk(format!("the bundle cannot be put among those to be sent: {error}"), &error);
+    let _lock = state.lock().map_err(failed)?;
+    Audit::of(state).append(note).and_then(|()| state.spool().release(entry)).map_err(failed)?;
+    Released::add(state, &entry.bundle).map_err(failed)?;
+    terminal::say(if service::is_running(state) {
+        "The agent sends it within a minute."
+    } else {
+        "It is sent once the agent runs."
+    });
+    Ok(exit::AS_EXPECTED)
 }
 
 fn drop_one(bundle: &str, yes: bool, state: &StateOption) -> Result<u8, Stop> {
@@ -203,6 +240,19 @@ fn find<'a>(entries: &'a [(Stage, Entry)], begin: &str) -> Result<&'a (Stage, En
     }
 }
 
+/// As `netsonde spool retry BUNDLE --yes` does.
+#[cfg(test)]
+pub(crate) fn release_bundle(state: &Path, bundle: &str) -> Result<u8, Stop> {
+    use clap::Parser;
+    #[derive(Parser)]
+    struct Asked {
+        #[command(subcommand)]
+        what: SpoolCommand,
+    }
+    let state = state.to_string_lossy();
+    Asked::parse_from(["spool", "retry", bundle, "--yes", "--state-dir", &state]).what.execute()
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -218,6 +268,17 @@ mod tests {
         for (begin, words) in [("a", "several"), ("b", "no bundle"), ("", "no bundle")] {
             assert!(find(&entries, begin).unwrap_err().message.contains(words), "{begin}");
         }
+    }
+
+    #[test]
+    fn a_bundle_that_no_agent_can_send_is_not_released() {
+        let folder = tempfile::tempdir().unwrap();
+        let state = StateDirectory::open(Some(folder.path())).unwrap();
+        let entry = Entry { schedule: Some("shop".into()), ..Entry::of(&BundleId::new("a".repeat(64)), "b".into(), b"bytes") };
+        state.spool().put(&entry, b"bytes").unwrap();
+        let stop = release_bundle(folder.path(), "aaaa").unwrap_err();
+        assert!(stop.message.contains("not enrolled") && stop.next.unwrap().contains("export"), "{}", stop.message);
+        assert_eq!(entries(&state).unwrap().1[0].1.sending(), UploadWhen::Never);
     }
 
     #[test]

@@ -6,7 +6,7 @@ use crate::audit::Entry as Note;
 use crate::identity::Home;
 use crate::orders::{Answer, Judgement, Record, Turn, bounds_for};
 use crate::rounds::too_many;
-use crate::spool::{Chance, Depth, Entry, Maker, Stage};
+use crate::spool::{Chance, Depth, Entry, Maker, Released, Stage};
 use crate::standing::{End, Held, MAX_HELD, Over, Shelf, Shelved, Weighed, name_of};
 use crate::state::chance;
 use crate::{policy_file, terminal};
@@ -81,6 +81,14 @@ impl Daemon {
 
     pub(super) fn until_look(&self) -> Duration {
         self.next_look.saturating_sub(self.clock.now())
+    }
+
+    /// Bundles that somebody at the machine wants sent.
+    pub(super) fn look_for_released(&mut self) {
+        match Released::take(&self.state) {
+            Ok(released) => released.iter().for_each(|entry| self.queue.put(entry)),
+            Err(error) => self.warn(Err(error)),
+        }
     }
 
     /// What somebody at the machine said since the last look. It has a time of its own, so that a run that tells much does not put it off.

@@ -176,6 +176,7 @@ pub(crate) async fn run(
     let mut is_untidy = true;
     loop {
         daemon.look_at_machine();
+        daemon.look_for_released();
         daemon.receive_some();
         daemon.start_next();
         daemon.fill(&mut outbox);

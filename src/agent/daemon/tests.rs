@@ -879,6 +879,32 @@ fn an_enrolment_that_is_forgotten_while_no_agent_runs_leaves_no_order_to_the_nex
     assert_eq!(Book::open(&state).unwrap().get(&order.id).unwrap().state, DeliveryState::Cancelled);
 }
 
+#[tokio::test]
+async fn a_schedules_bundle_that_was_to_stay_is_sent_on_a_persons_word() {
+    let world = tokio::task::spawn_blocking(|| World::new("deny")).await.unwrap();
+    let scheduled = Scheduled {
+        words: tokio::sync::mpsc::unbounded_channel().1,
+        uplink: Arc::default(),
+        reshelved: Arc::default(),
+        file_checks: Arc::default(),
+    };
+    let bundle = netsonde_contract::id::BundleId::new(hexadecimal(&Sha256::digest(b"a bundle")));
+    let entry = crate::spool::Entry {
+        schedule: Some("shop".to_owned()),
+        made: Some(now()),
+        ..crate::spool::Entry::of(&bundle, "a.tar.gz".to_owned(), b"a bundle")
+    };
+    world.state().spool().put(&entry, b"a bundle").unwrap();
+    let mut daemon = Daemon::open(world.state(), world.policy_path(), &scheduled).unwrap();
+    daemon.recover().unwrap();
+    daemon.look_for_released();
+    assert_eq!(daemon.queue.next(now(), crate::spool::Link::default()), None);
+    assert_eq!(crate::command::release_bundle(world.state().path(), bundle.as_str()), Ok(0));
+    daemon.look_for_released();
+    assert_eq!(daemon.queue.next(now(), crate::spool::Link::default()), Some(&bundle));
+    assert!(world.audit().contains("bundle_released"));
+}
+
 /// The run packs in a thread of its own and may be done with it when the word comes that nobody wants it any more.
 #[tokio::test]
 async fn an_order_that_is_cancelled_while_its_bundle_is_packed_sends_none_and_leaves_none() {

@@ -11,6 +11,8 @@
 mod entry;
 /// What is sent next, and when.
 mod queue;
+/// Bundles that a person has sent although they were to stay.
+mod released;
 /// Which bundles go where there is no room.
 mod room;
 /// From the folders to what is there.
@@ -22,6 +24,7 @@ mod tries;
 
 pub(crate) use entry::{Entry, Maker};
 pub(crate) use queue::{Link, Queue};
+pub(crate) use released::Released;
 pub(crate) use room::Bounds;
 pub(crate) use scan::{Depth, Quarantined, Scan};
 pub(crate) use tries::{Chance, Tries};
