@@ -39,13 +39,27 @@ pub(crate) fn record(
     note(&lock, state, config, &samples(schedule, document), now, follow, owe)
 }
 
-/// Notes that time has passed: a check that nobody measured lately is unknown.
+/// Notes that time has passed: a check that nobody measured lately is unknown, and one that failed during a silence that is over is told.
 ///
 /// # Errors
 /// As [`record`].
-pub(crate) fn tick(state: &StateDirectory, config: &AgentConfig, now: Timestamp) -> io::Result<Vec<Noted>> {
+pub(crate) fn tick(
+    state: &StateDirectory,
+    config: &AgentConfig,
+    now: Timestamp,
+    owe: impl FnOnce(&[Noted]) -> io::Result<()>,
+) -> io::Result<Vec<Noted>> {
     let lock = state.lock_soon()?;
-    note(&lock, state, config, &[], now, |_| Vec::new(), |_| Ok(()))
+    note(&lock, state, config, &[], now, |_| Vec::new(), owe)
+}
+
+/// Keeps what a person's own run of a schedule measured, and leaves what follows from it to the agent that runs.
+///
+/// # Errors
+/// Where the history cannot be written.
+pub(crate) fn remember(state: &StateDirectory, schedule: &str, document: &Document) -> io::Result<()> {
+    let _lock = state.lock()?;
+    Ring::at(state.path()).append(&samples(schedule, document), &[]).map(drop).map_err(io::Error::other)
 }
 
 fn note(
@@ -66,8 +80,8 @@ fn note(
     if !samples.is_empty() || !changes.is_empty() {
         match Ring::at(state.path()).append(samples, &changes) {
             Ok(None) => {}
-            Ok(Some(cause)) => terminal::say(&format!("netsonde: the history was damaged and begins anew ({cause})")),
-            Err(error) => terminal::say(&format!("netsonde: this run is not in the history: {error}")),
+            Ok(Some(cause)) => terminal::warn(&format!("netsonde: the history was damaged and begins anew ({cause})")),
+            Err(error) => terminal::warn(&format!("netsonde: this run is not in the history: {error}")),
         }
     }
     // A crash between the two files tells a change twice and never not at all.

@@ -158,6 +158,7 @@ pub struct Change {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "snake_case", tag = "change")]
 pub enum Changed {
+    /// Both are the same where a silence ended, and nobody had been told.
     Health {
         from: Health,
         to: Health,

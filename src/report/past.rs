@@ -92,6 +92,7 @@ pub(crate) fn words(change: &Change) -> String {
         return change.sentence.clone();
     }
     let what = match change.what {
+        Changed::Health { from, to } if from == to => format!("still {}", to.name()),
         Changed::Health { from, to } => format!("from {} to {}", from.name(), to.name()),
         Changed::NewPath => "a path that was not seen before".to_owned(),
         Changed::NewChain => "certificates that were not seen before".to_owned(),

@@ -39,6 +39,9 @@ pub(crate) struct Watched {
     /// What its run may take, of the plan of the last one.
     #[serde(default)]
     budget: Duration,
+    /// It became what it is while it was silenced, and nobody was told.
+    #[serde(default)]
+    untold: bool,
 }
 
 impl HealthBook {
@@ -49,23 +52,37 @@ impl HealthBook {
             Some(place) => place,
             None => {
                 let (state, news) = (State::begin(sample.at), News::default());
-                self.checks.push(Watched { series: series.clone(), state, news, budget: Duration::ZERO });
+                self.checks.push(Watched { series: series.clone(), state, news, budget: Duration::ZERO, untold: false });
                 self.checks.len() - 1
             }
         };
         let Some(watched) = self.checks.get_mut(place) else { return Vec::new() };
         let mut told: Vec<_> = watched.state.observe(&schedule.health, sample, &watched.series).into_iter().collect();
+        if !told.is_empty() {
+            watched.untold = is_silenced(config, series, sample.at);
+        }
         told.extend(watched.news.observe(sample, &watched.series));
         told.into_iter().map(|told| told.change(config, series, sample.at)).collect()
     }
 
-    /// Time passes: a check that was not measured lately is unknown.
+    /// Time passes: a check that was not measured lately is unknown, and one that became worse during a silence that is over by now is told.
     pub(crate) fn tick(&mut self, config: &AgentConfig, now: Timestamp) -> Vec<Change> {
         let mut changes = Vec::new();
         for watched in &mut self.checks {
             let Some(schedule) = config.schedule(&watched.series.schedule) else { continue };
             if let Some(told) = watched.state.tick(stale_after(schedule, watched.budget), now, &watched.series) {
                 changes.push(told.change(config, &watched.series, now));
+                watched.untold = is_silenced(config, &watched.series, now);
+            }
+            if watched.untold && !is_silenced(config, &watched.series, now) {
+                watched.untold = false;
+                let State { health, since, .. } = watched.state;
+                if health > Health::Unknown {
+                    let what = Changed::Health { from: health, to: health };
+                    let sentence =
+                        format!("{} is still {} after a silence, since {since}", subject(&watched.series), health.name());
+                    changes.push(Told { began: since, what, sentence }.change(config, &watched.series, now));
+                }
             }
         }
         changes
@@ -139,7 +156,7 @@ struct Told {
 
 impl Told {
     fn change(self, config: &AgentConfig, series: &Series, at: Timestamp) -> Change {
-        let silenced = config.silences.iter().any(|silence| silence.covers(&series.schedule, at));
+        let silenced = is_silenced(config, series, at);
         Change { at, began: self.began, series: series.clone(), what: self.what, sentence: self.sentence, silenced }
     }
 }
@@ -151,6 +168,10 @@ fn stale_after(schedule: &Schedule, budget: Duration) -> Duration {
     let quiet = if schedule.quiet.is_empty() { Duration::ZERO } else { STALE_CRON };
     let late = interval + interval.max(budget) * (STALE_INTERVALS - 1);
     (late + schedule.jitter).max(quiet)
+}
+
+fn is_silenced(config: &AgentConfig, series: &Series, at: Timestamp) -> bool {
+    config.silences.iter().any(|silence| silence.covers(&series.schedule, at))
 }
 
 /// What is measured, in a few words.

@@ -180,6 +180,36 @@ fn maintenance_silences_but_is_recorded() {
 }
 
 #[test]
+fn a_silence_that_ends_while_a_check_fails_tells_so_once() {
+    let mut patient = Patient::with("");
+    let silence = |patient: &Patient, minutes: i64| netsonde_contract::agent_config::Silence {
+        schedule: None,
+        from: None,
+        until: patient.now() + jiff::SignedDuration::from_mins(minutes),
+        reason: "maintenance".into(),
+    };
+    let silences = vec![silence(&patient, 20)];
+    patient.through("++");
+    patient.config.silences = silences;
+    assert_eq!(patient.through("---"), ["failing"]);
+    let ticked = |patient: &mut Patient| patient.book.tick(&patient.config, patient.now());
+    assert_eq!(ticked(&mut patient), []);
+    patient.minute = 20;
+    patient.through("-");
+    let told = ticked(&mut patient);
+    assert!(told.len() == 1 && !told[0].silenced, "{told:?}");
+    assert_eq!(told[0].what, Changed::Health { from: Health::Failing, to: Health::Failing });
+    assert!(told[0].sentence.contains("is still failing after a silence"), "{told:?}");
+    assert_eq!(ticked(&mut patient), [], "once");
+    // What recovered within its silence needs no word.
+    let mut patient = Patient::with("");
+    patient.config.silences = vec![silence(&patient, 16)];
+    assert_eq!(patient.through("++---++++++++++").last(), Some(&"ok"));
+    patient.minute = 17;
+    assert_eq!(ticked(&mut patient), []);
+}
+
+#[test]
 fn a_path_is_new_once_and_only_when_seen_twice() {
     let mut patient = Patient::with("");
     let walk = |patient: &mut Patient, paths: &str| -> usize {

@@ -3,6 +3,8 @@
 //! One loop holds all state and never measures: each run has a thread of its own ([`running`]), so that one that hangs or panics costs its own
 //! schedule a run and nobody else anything. What a run found is on the disk before its thread ends; the loop decides what follows from it.
 
+/// A run where no agent runs.
+mod by_hand;
 /// Bundles that are still to be made.
 mod owed;
 /// From a run to a bundle.
@@ -20,6 +22,7 @@ mod tests;
 /// Whether what can wait may be sent.
 mod uplink;
 
+pub(crate) use by_hand::ByHand;
 pub(crate) use planning::{plan, plan_once, set};
 pub(crate) use running::{measure_apart, settings};
 pub(crate) use standing::{signed, together, too_many};
@@ -48,7 +51,7 @@ use netsonde_contract::set::Plan;
 use netsonde_probes::clock::Clock;
 use planning::{plan_of, targets_at};
 use reporting::{Reported, Reporter};
-use running::{Ended, Fault, GRACE, Job, Packed, Purpose, Told, Work, faults};
+use running::{Ended, Fault, GRACE, Job, Packed, Purpose, Told, Work, faults, faults_by_schedule};
 use std::collections::{BTreeMap, VecDeque};
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
@@ -495,13 +498,23 @@ impl Rounds {
         }
         self.next_tick = self.clock.now() + BETWEEN_TICKS;
         self.look_at_shelf();
+        // A port that somebody else had may be free by now.
+        self.serve();
         let now = self.clock.wall();
         let mut later = self.config.schedules.iter().filter(|schedule| schedule.upload == UploadWhen::Later);
         let quiet = self.scheduler.are_uploads_quiet(now) || later.any(|schedule| self.scheduler.is_quiet(&schedule.name, now));
         self.uplink.note(Link { quiet, metered: uplink::costs(self.config.upload.metered) });
         self.uplink.limit(self.config.upload.max_rate, self.clock);
-        match recording::tick(&self.state, &self.config, self.clock.wall()) {
-            Ok(noted) => self.changed(&noted),
+        let owe = |noted: &[Noted]| {
+            faults_by_schedule(noted).iter().try_for_each(|(schedule, faults)| owed::add(&self.state, schedule, faults, now))
+        };
+        match recording::tick(&self.state, &self.config, now, owe) {
+            Ok(noted) => {
+                self.changed(&noted);
+                for (schedule, faults) in faults_by_schedule(&noted) {
+                    faults.into_iter().for_each(|fault| self.look_deep(&schedule, fault));
+                }
+            }
             Err(error) => self.complain("", &unusable(&self.state, &error).message),
         }
     }
@@ -586,7 +599,17 @@ impl Rounds {
     /// Ends what goes on. A run that does not let go in time is left behind, with its thread.
     async fn stop(mut self) {
         self.cancel.cancel();
-        let all_gone = async { while self.under_way.next().await.is_some() {} };
+        // What was not begun, or was cut off, is due again when the agent is back.
+        for job in self.waiting.iter().filter(|job| job.is_slot()) {
+            self.scheduler.give_back(&job.schedule.name);
+        }
+        let all_gone = async {
+            while let Some(ended) = self.under_way.next().await {
+                if ended.was_slot && matches!(ended.told, Told::Cancelled) {
+                    self.scheduler.give_back(&ended.schedule);
+                }
+            }
+        };
         let _ = tokio::time::timeout(LETTING_GO, all_gone).await;
         let kept = self.state.lock_soon().and_then(|_lock| save(&self.state, &self.scheduler.persisted()));
         if let Err(error) = kept {
@@ -597,7 +620,7 @@ impl Rounds {
     /// Says what is wrong with a schedule, or with all, once.
     fn complain(&mut self, schedule: &str, words: &str) {
         if self.complaints.get(schedule).map(String::as_str) != Some(words) {
-            terminal::say(&if schedule.is_empty() { format!("netsonde: {words}") } else { format!("{schedule}: {words}") });
+            terminal::warn(&if schedule.is_empty() { format!("netsonde: {words}") } else { format!("{schedule}: {words}") });
             self.complaints.insert(schedule.to_owned(), words.to_owned());
         }
     }

@@ -61,7 +61,7 @@ pub(super) enum Purpose {
 
 /// A target that became failing.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-pub(super) struct Fault {
+pub(crate) struct Fault {
     /// As the history has it; none where the schedule measures this machine itself.
     pub(super) target: Option<String>,
     /// What the backend is told of it.
@@ -154,7 +154,11 @@ pub(super) fn work(job: &Job, cancel: &CancellationToken) -> Told {
     }
 }
 
-fn keep(job: &Job, state: &StateDirectory, measured: Measured) -> Result<Told, Stop> {
+/// Does with what was measured what the job is for.
+///
+/// # Errors
+/// Where the disk refuses.
+pub(super) fn keep(job: &Job, state: &StateDirectory, measured: Measured) -> Result<Told, Stop> {
     let packed_lately = match &job.purpose {
         Purpose::Deep(fault) => return packed(job, state, measured, fault).map(Told::Deep),
         Purpose::Slot { packed_lately } => packed_lately,
@@ -216,6 +220,18 @@ pub(super) fn faults(noted: &[Noted]) -> Vec<Fault> {
         faults[place].changes.extend(numbered.clone());
     }
     faults
+}
+
+/// The same of several schedules.
+pub(super) fn faults_by_schedule(noted: &[Noted]) -> Vec<(String, Vec<Fault>)> {
+    let mut schedules: Vec<String> = noted.iter().map(|noted| noted.change.series.schedule.clone()).collect();
+    schedules.sort_unstable();
+    schedules.dedup();
+    let of = |schedule: String| {
+        let own: Vec<Noted> = noted.iter().filter(|noted| noted.change.series.schedule == schedule).cloned().collect();
+        (schedule, faults(&own))
+    };
+    schedules.into_iter().map(of).collect()
 }
 
 /// One run in a thread of its own, for whoever waits for its document. It ends with `cancel`.

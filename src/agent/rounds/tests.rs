@@ -75,6 +75,64 @@ fn a_run_that_hangs_or_panics_takes_no_other_along_and_holds_no_stop_up() {
 }
 
 #[test]
+fn a_run_that_the_end_of_the_agent_cuts_off_is_due_again() {
+    fn hang(_: &Job, cancel: &CancellationToken) -> Told {
+        while !cancel.is_cancelled() {
+            std::thread::park_timeout(Duration::from_millis(5));
+        }
+        Told::Cancelled
+    }
+    let folder = tempfile::tempdir().unwrap();
+    let (state, files) = place(folder.path());
+    let kept = state.path().join("schedules.json");
+    let last = || {
+        let text = std::fs::read(&kept).ok()?;
+        serde_json::from_slice::<serde_json::Value>(&text).unwrap()["schedules"]["shop"]["last"].as_i64()
+    };
+    let mut taken = None;
+    let begin = move || Rounds { work: hang, ..rounds(state, files, &schedule("shop", "127.0.0.1:1")) };
+    run_until(begin, || {
+        while taken.is_none() {
+            taken = last();
+            std::thread::yield_now();
+        }
+    });
+    assert!(last() < taken, "{:?} and {taken:?}", last());
+}
+
+#[test]
+fn what_failed_in_a_silence_is_told_and_packed_when_that_is_over() {
+    let folder = tempfile::tempdir().unwrap();
+    let (state, files) = place(folder.path());
+    let bad = closed();
+    let silence = "[[silence]]\nuntil = \"2099-01-01T00:00:00Z\"\nreason = \"the database moves\"\n";
+    let silent = rounds(state, files.clone(), &(schedule("shop", &bad) + silence));
+    assert!(matches!(run_once(&silent), Told::Measured { packed: None, noted, .. } if noted[0].change.silenced));
+    drop(silent);
+    let mut rounds = rounds(place(folder.path()).0, files, &schedule("shop", &bad));
+    rounds.next_tick = Duration::ZERO;
+    rounds.tick();
+    let job = rounds.waiting.pop_front().unwrap();
+    assert!(matches!(&job.purpose, Purpose::Deep(fault) if fault.target.as_deref() == Some(bad.as_str())), "{:?}", job.purpose);
+    assert_eq!(owed::all(&rounds.state).len(), 1, "an agent that is killed now looks again");
+}
+
+#[tokio::test]
+async fn metrics_are_served_once_their_port_is_free() {
+    let folder = tempfile::tempdir().unwrap();
+    let (state, files) = place(folder.path());
+    let taken = TcpListener::bind("127.0.0.1:0").unwrap();
+    let text = format!("[metrics]\nlisten = \"{}\"\n", taken.local_addr().unwrap());
+    let mut rounds = rounds(state, files, &text);
+    rounds.serve();
+    assert!(rounds.serving.is_none());
+    drop(taken);
+    rounds.next_tick = Duration::ZERO;
+    rounds.tick();
+    assert!(rounds.serving.is_some());
+}
+
+#[test]
 fn a_pause_ends_the_run_of_a_signed_schedule() {
     let folder = tempfile::tempdir().unwrap();
     let (state, files) = place(folder.path());

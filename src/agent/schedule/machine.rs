@@ -24,6 +24,8 @@ pub(super) struct Machine {
     offset: Duration,
     jitter: Duration,
     kept: Kept,
+    /// The last slot before the one that was taken last.
+    before: Option<i64>,
 }
 
 /// What stays on disk of a schedule.
@@ -80,6 +82,7 @@ impl Machine {
             offset,
             jitter: schedule.jitter,
             kept: kept.unwrap_or(Kept { timing, last: i64::MAX }),
+            before: None,
         };
         if !begun {
             machine.kept.last = machine.reached(now);
@@ -110,7 +113,15 @@ impl Machine {
 
     /// The slot is being run.
     pub(super) fn take(&mut self, slot: Slot) {
+        self.before = Some(self.kept.last);
         self.kept.last = slot.number;
+    }
+
+    /// The slot that was taken last was not run after all: it is due again.
+    pub(super) fn give_back(&mut self) {
+        if let Some(before) = self.before.take() {
+            self.kept.last = before;
+        }
     }
 
     /// A last slot that lies in the future would keep the schedule silent until then: the clock, or the file, was wrong.

@@ -85,6 +85,13 @@ impl Scheduler {
     }
 
     /// Whether these are the hours in which nothing is sent that can wait.
+    /// A schedule's last slot was not run after all, since the agent ends: it is due again, for whoever comes next.
+    pub(crate) fn give_back(&mut self, name: &str) {
+        if let Some(machine) = self.machines.get_mut(name) {
+            machine.give_back();
+        }
+    }
+
     pub(crate) fn are_uploads_quiet(&self, now: Timestamp) -> bool {
         local(now, &self.uploads_zone).is_some_and(|time| self.uploads_quiet.iter().any(|hours| hours.contain(time)))
     }

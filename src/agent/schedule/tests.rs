@@ -132,6 +132,20 @@ fn a_busy_schedule_runs_once_when_it_is_free() {
 }
 
 #[test]
+fn a_slot_that_is_given_back_runs_after_a_restart_and_only_that_one() {
+    for timing in ["every = \"1h\"", "cron = \"0 * * * *\"\nzone = \"UTC\""] {
+        let mut world = World::of(timing, "2027-01-15T12:30:00Z");
+        assert_eq!(world.live(2 * HOUR), 2);
+        world.scheduler.give_back("s");
+        world.restart();
+        assert_eq!((world.poll(), world.ran.last().unwrap().missed), (1, 0), "{timing}");
+        world.restart();
+        world.scheduler.give_back("s");
+        assert_eq!(world.poll(), 0, "{timing}");
+    }
+}
+
+#[test]
 fn another_timing_under_the_same_name_begins_anew() {
     let mut world = World::of("every = \"10s\"", "2027-01-15T12:00:00Z");
     world.live(HOUR);

@@ -1,6 +1,7 @@
 /// Runs what is due, or one schedule by hand.
 mod running;
 
+use super::policy::PolicyOption;
 use super::state_option::StateOption;
 use crate::rounds;
 use crate::schedule::{Reading, Scheduler};
@@ -36,7 +37,7 @@ pub(super) enum ScheduleCommand {
         #[command(flatten)]
         files: Files,
     },
-    /// Runs one schedule now, or all that are due, and notes the result in the history.
+    /// Runs one schedule now, or all that are due, notes the result, and packs what became failing by it. Beside an agent that runs only the history has it.
     #[command(
         after_help = "Examples:\n  netsonde schedule run shop\n  netsonde schedule run --due    for a system timer, once a minute, where no agent runs"
     )]
@@ -47,6 +48,8 @@ pub(super) enum ScheduleCommand {
         /// Runs what is due, one after the other; what was missed runs once.
         #[arg(long)]
         due: bool,
+        #[command(flatten)]
+        policy: PolicyOption,
         #[command(flatten)]
         files: Files,
     },
@@ -76,8 +79,8 @@ impl ScheduleCommand {
         match self {
             Self::List { files } => list(&files),
             Self::Next { name, count, files } => next(name.as_deref(), count, &files),
-            Self::Run { name: Some(name), files, .. } => running::run_one(&name, &files),
-            Self::Run { files, .. } => running::run_due(&files),
+            Self::Run { name: Some(name), policy, files, .. } => running::run_one(&name, &files, &policy),
+            Self::Run { policy, files, .. } => running::run_due(&files, &policy),
             Self::Check { files } => check(&files),
             Self::Template => terminal::output(TEMPLATE).map(|()| exit::AS_EXPECTED),
         }
