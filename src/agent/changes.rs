@@ -1,7 +1,7 @@
 //! Changes of health that the backend has not heard of: numbered once, and on the disk until it has.
 
 use crate::disk::{read_json, write_json};
-use crate::state::StateDirectory;
+use crate::state::{StateDirectory, put_aside};
 use netsonde_contract::api::health::NumberedChange;
 use netsonde_contract::history::Change;
 use netsonde_contract::id::{AgentId, BundleId};
@@ -34,7 +34,7 @@ impl Untold {
         let path = state.path().join(FILE);
         let found: Option<Self> = match read_json(&path) {
             Err(error) if error.kind() == io::ErrorKind::Other => {
-                std::fs::rename(&path, path.with_extension("damaged"))?;
+                put_aside(&path, "what the backend had not heard yet it hears no more, but for how the checks are")?;
                 None
             }
             found => found?,

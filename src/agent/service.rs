@@ -9,7 +9,8 @@ use crate::notify::Notify;
 use crate::rounds::{Files, Rounds};
 use crate::state::StateDirectory;
 use crate::stop::Stop;
-use crate::{daemon, platform, policy_file, terminal};
+use crate::{confinement, daemon, platform, policy_file, terminal};
+use netsonde_contract::environment::Confinement;
 use netsonde_disk::open_private;
 use std::fs::{File, OpenOptions};
 use std::path::Path;
@@ -26,12 +27,21 @@ const AGAIN_AFTER: Duration = Duration::from_secs(30);
 /// After this time nothing that starting needed is needed any more.
 const SETTLED: Duration = Duration::from_secs(5);
 
-/// Works until it is interrupted.
+/// Works until it is interrupted. `confinement` is what this process gave up.
 ///
 /// # Errors
 /// Where there is nothing to do, another agent is at work, a file of the customer's is wrong, or the state directory cannot be used.
-pub(crate) async fn run(state: StateDirectory, files: Files, interruption: &Interruption) -> Result<(), Stop> {
+pub(crate) async fn run(
+    state: StateDirectory,
+    files: Files,
+    confinement: Option<&Confinement>,
+    interruption: &Interruption,
+) -> Result<(), Stop> {
     let _lock = claim(&state)?;
+    // Whoever asks how the agent is reads it from here.
+    if let Some(Err(error)) = confinement.map(|confinement| confinement::note(&state, confinement)) {
+        terminal::warn(&format!("netsonde: writing to {} failed: {error}", state.path().display()));
+    }
     let identity = Home::of(&state).identity()?;
     let orders = orders_as_the_policy_says(&files.policy);
     let (tell, words) = unbounded_channel();
@@ -175,6 +185,18 @@ mod tests {
     use netsonde_probes::clock::Clock;
     use tokio_util::sync::CancellationToken;
 
+    #[tokio::test]
+    async fn a_second_agent_changes_nothing_of_the_first_ones_state() {
+        let world = tokio::task::spawn_blocking(|| World::new("deny")).await.unwrap();
+        let state = world.state();
+        let _first = claim(&state).unwrap();
+        let own = Confinement { files: None, capabilities: vec!["cap_net_raw".to_owned()] };
+        let never = Interruption::of(CancellationToken::new());
+        let stop = run(world.state(), world.files(), Some(&own), &never).await.unwrap_err();
+        assert!(stop.message.contains("another netsonde agent"), "{stop:?}");
+        assert_eq!(confinement::noted(&state), None);
+    }
+
     #[test]
     fn what_keeps_orders_from_being_taken_ends_no_schedule() {
         let world = World::new("deny");
@@ -191,7 +213,7 @@ mod tests {
         let interruption = stop.clone();
         let agent = std::thread::spawn(move || {
             let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
-            runtime.block_on(async { run(state, files, &Interruption::of(interruption)).await })
+            runtime.block_on(async { run(state, files, None, &Interruption::of(interruption)).await })
         });
         world.target.set_nonblocking(true).unwrap();
         while world.target.accept().is_err() {

@@ -8,11 +8,13 @@ use crate::platform::private_data::{opened, sealed};
 use crate::redaction::MappingKey;
 use crate::spool::Spool;
 use crate::stop::Stop;
+use crate::terminal;
 use ed25519_dalek::SigningKey;
 use ed25519_dalek::pkcs8::spki::der::pem::LineEnding;
 use ed25519_dalek::pkcs8::{DecodePrivateKey, EncodePrivateKey};
 use netsonde_contract::id::BundleId;
 use netsonde_disk::{Disk, open_private};
+use netsonde_probes::clock::Clock;
 use serde::{Deserialize, Serialize};
 use std::fs::{self, File, TryLockError};
 use std::io;
@@ -29,6 +31,8 @@ const LOCK_PATIENCE: Duration = Duration::from_secs(60);
 /// For the agent's loop: several in a row stay below half the watchdog's time.
 pub(crate) const LOOP_PATIENCE: Duration = Duration::from_secs(3);
 const BETWEEN_TRIES: Duration = Duration::from_millis(10);
+/// What files that were damaged end in.
+const DAMAGED: &str = "damaged";
 
 pub(crate) struct StateDirectory {
     path: PathBuf,
@@ -104,6 +108,15 @@ impl StateDirectory {
         let file = open_private(&self.path.join(LOCK_FILE))?;
         lock_file(&file, patience)?;
         Ok(Locked { directory: self, _lock: file })
+    }
+
+    /// Files that were damaged and put aside, by their names.
+    pub(crate) fn damaged(&self) -> Vec<String> {
+        let files = self.path.read_dir().into_iter().flatten().flatten().map(|entry| entry.path());
+        let damaged = files.filter(|path| path.extension().is_some_and(|extension| extension == DAMAGED));
+        let mut names: Vec<String> = damaged.filter_map(|path| Some(path.file_name()?.to_string_lossy().into_owned())).collect();
+        names.sort_unstable();
+        names
     }
 
     /// There is a key, be it a damaged one.
@@ -186,9 +199,18 @@ impl Locked<'_> {
         self.write_sequence(&sequence)
     }
 
+    /// A damaged file is put aside. What the last number was, nobody knows then: the next one is the seconds since 1970, which no agent has packed bundles for.
     fn sequence(&self) -> io::Result<Sequence> {
-        match fs::read(self.directory.path.join(SEQUENCE_FILE)) {
-            Ok(bytes) => serde_json::from_slice(&bytes).map_err(io::Error::other),
+        let path = self.directory.path.join(SEQUENCE_FILE);
+        match fs::read(&path) {
+            Ok(bytes) => match serde_json::from_slice(&bytes) {
+                Ok(sequence) => Ok(sequence),
+                Err(_) => {
+                    put_aside(&path, "bundles are counted on from a number that none can have had")?;
+                    let number = u64::try_from(Clock::start().wall().as_second()).unwrap_or_default();
+                    Ok(Sequence { number, previous: None })
+                }
+            },
             Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(Sequence::default()),
             Err(error) => Err(error),
         }
@@ -198,6 +220,17 @@ impl Locked<'_> {
         let bytes = serde_json::to_vec(sequence).map_err(io::Error::other)?;
         replace_file(&self.directory.path.join(SEQUENCE_FILE), &bytes)
     }
+}
+
+/// Keeps a damaged file of the state directory as `NAME.damaged`, and says so, with what follows from it.
+///
+/// # Errors
+/// Where it cannot be put aside.
+pub(crate) fn put_aside(path: &Path, what_follows: &str) -> io::Result<()> {
+    let aside = path.with_extension(DAMAGED);
+    fs::rename(path, &aside)?;
+    terminal::warn(&format!("netsonde: {} was damaged and is kept as {}: {what_follows}", path.display(), aside.display()));
+    Ok(())
 }
 
 /// Waits for a lock, but not for a process that was suspended with it.
@@ -377,6 +410,19 @@ mod tests {
         locked.next_number().unwrap();
         // The second run dies here.
         assert_eq!(locked.next_number().unwrap(), Sequence { number: 3, previous: Some(first) });
+    }
+
+    #[test]
+    fn a_damaged_count_is_put_aside_and_no_number_comes_twice() {
+        let folder = tempfile::tempdir().unwrap();
+        let state = StateDirectory::open(Some(folder.path())).unwrap();
+        let locked = state.lock().unwrap();
+        assert_eq!(locked.next_number().unwrap().number, 1);
+        fs::write(folder.path().join(SEQUENCE_FILE), "{\"numb").unwrap();
+        let next = locked.next_number().unwrap();
+        assert!(next.number > 1_700_000_000 && next.previous.is_none(), "{next:?}");
+        assert_eq!(locked.next_number().unwrap().number, next.number + 1);
+        assert_eq!(state.damaged(), ["sequence.damaged"]);
     }
 
     #[test]

@@ -91,13 +91,9 @@ impl AgentCommand {
         platform::share_one_heap();
         let state = StateDirectory::existing(self.state.path()).map_or_else(|| StateDirectory::open(self.state.path()), Ok)?;
         let files = Files { config: agent_file::path(self.config.as_deref()), policy: policy_file::path(self.policy.path()) };
-        // Whoever asks how the agent is reads it from here.
         let wanted = if self.socket_owners { Wanted::SocketOwners } else { Wanted::Least };
         let confinement = confinement::confine(state.path(), wanted);
         terminal::say(&format!("netsonde: rights: {}", confinement::words(&confinement)));
-        if let Err(error) = confinement::note(&state, &confinement) {
-            terminal::say(&format!("netsonde: writing to {} failed: {error}", state.path().display()));
-        }
-        super::block_on_one_thread(async { service::run(state, files, &interruption()).await })
+        super::block_on_one_thread(async { service::run(state, files, Some(&confinement), &interruption()).await })
     }
 }

@@ -62,6 +62,9 @@ struct Status {
     spool: SpoolStatus,
     #[serde(skip_serializing_if = "Option::is_none")]
     metrics: Option<String>,
+    /// Files of the state directory that were damaged and put aside.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    damaged: Vec<String>,
 }
 
 #[derive(Serialize)]
@@ -139,6 +142,7 @@ impl StatusCommand {
             schedules: Vec::new(),
             spool: SpoolStatus::default(),
             metrics: config.metrics.as_ref().map(|metrics| format!("http://{}/metrics", metrics.listen)),
+            damaged: Vec::new(),
         };
         let now = Reading::now();
         let mut book = health::HealthBook::default();
@@ -164,6 +168,7 @@ impl StatusCommand {
                 let kept = schedule::load(state).map_err(failed)?;
                 scheduler = Scheduler::new(&config, agent.as_str(), kept, &now).ok();
             }
+            status.damaged = state.damaged();
         }
         for schedule in &config.schedules {
             let own = || book.checks().filter(|(series, ..)| series.schedule == schedule.name && series.required);
@@ -225,6 +230,9 @@ fn human(status: &Status) -> String {
     if let Some(metrics) = &status.metrics {
         text += &format!("metrics      {metrics}\n");
     }
+    if !status.damaged.is_empty() {
+        text += &format!("damaged      {}; put aside, to be looked at and removed\n", status.damaged.join(", "));
+    }
     if let Some(error) = &status.config_error {
         text += &format!("schedules    {error}\n");
     }
@@ -238,4 +246,31 @@ fn human(status: &Status) -> String {
         }
     }
     netsonde_contract::harmless::clean_lines(&text).to_string()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use clap::Parser;
+
+    #[derive(Parser)]
+    struct Asked {
+        #[command(flatten)]
+        status: StatusCommand,
+    }
+
+    #[test]
+    fn what_was_damaged_and_put_aside_is_shown() {
+        let folder = tempfile::tempdir().unwrap();
+        let text = || {
+            let state = folder.path().to_string_lossy();
+            let config = folder.path().join("agent.toml");
+            let asked = Asked::parse_from(["status", "--state-dir", &state, "--config", &config.to_string_lossy()]);
+            human(&asked.status.status().unwrap())
+        };
+        StateDirectory::open(Some(folder.path())).unwrap();
+        assert!(!text().contains("damaged"));
+        std::fs::write(folder.path().join("health.json"), "{").unwrap();
+        assert!(text().contains("damaged      health.damaged"), "{}", text());
+    }
 }

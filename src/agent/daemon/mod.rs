@@ -251,7 +251,7 @@ impl Daemon {
         let (book, audit, answers) = (Book::open(&state).map_err(disk)?, Audit::of(&state), Answers::of(&state));
         if let Some(policy) = policy.filter(|policy| is_pinned && policy.accept_inspection) {
             let words = "what this machine trusts vouches for the backend's TLS, not the key that the enrolment names";
-            terminal::say(&format!("netsonde: warning: {words} (upload.accept_inspection)"));
+            terminal::warn(&format!("netsonde: warning: {words} (upload.accept_inspection)"));
             let key = "upload.accept_inspection";
             audit
                 .append(Entry::new(clock.wall(), "inspection_accepted").decided(words).by_policy(key, policy.line(key)))
@@ -393,7 +393,7 @@ impl Daemon {
 
     fn complain(&mut self, words: &str) {
         if self.complaint.as_deref() != Some(words) {
-            terminal::say(&format!("netsonde: {words}"));
+            terminal::warn(&format!("netsonde: {words}"));
             self.complaint = Some(words.to_owned());
         }
     }

@@ -436,7 +436,7 @@ impl World {
         let (token, state, files) = (stop.clone(), self.state(), self.files());
         let work = move || {
             let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
-            runtime.block_on(crate::service::run(state, files, &Interruption::of(token)))
+            runtime.block_on(crate::service::run(state, files, None, &Interruption::of(token)))
         };
         Agent { stop, thread: Some(std::thread::spawn(work)) }
     }
@@ -1009,7 +1009,7 @@ fn an_order_that_was_running_when_the_machine_died_has_failed_and_runs_no_more()
     assert_eq!(world.backend.wait_state(&order, DeliveryState::Refused).code.as_deref(), Some("replayed"));
     assert!(!world.was_measured());
     let never = Interruption::of(CancellationToken::new());
-    let second = crate::service::run(world.state(), world.files(), &never);
+    let second = crate::service::run(world.state(), world.files(), None, &never);
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
     assert!(runtime.block_on(second).unwrap_err().message.contains("another netsonde agent"));
 }

@@ -1,7 +1,7 @@
 use super::HealthBook;
 use crate::disk::replace_file;
-use crate::state::StateDirectory;
-use std::fs::{self, File};
+use crate::state::{StateDirectory, put_aside};
+use std::fs::File;
 use std::io::{self, Read};
 
 const FILE: &str = "health.json";
@@ -22,7 +22,7 @@ pub(crate) fn load(state: &StateDirectory) -> io::Result<HealthBook> {
     };
     match serde_json::from_slice(&bytes) {
         Ok(book) => Ok(book),
-        Err(_) => fs::rename(&path, path.with_extension("damaged")).map(|()| HealthBook::default()),
+        Err(_) => put_aside(&path, "the states of all checks begin anew as unknown").map(|()| HealthBook::default()),
     }
 }
 

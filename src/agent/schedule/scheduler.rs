@@ -4,7 +4,7 @@ use super::machine::{Due, Kept, Machine, Now, Slot, local};
 use crate::stop::Stop;
 use jiff::Timestamp;
 use jiff::tz::TimeZone;
-use netsonde_contract::agent_config::{AgentConfig, Schedule};
+use netsonde_contract::agent_config::{AgentConfig, Schedule, Timing};
 use netsonde_contract::policy::Hours;
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
@@ -57,11 +57,12 @@ impl Scheduler {
         let machine = |schedule: &Schedule| {
             let kept = kept.get(&schedule.name).cloned();
             let about = || format!("the schedule `{}` in line {}", schedule.name, schedule.line);
-            let zone = zone(schedule.zone.as_deref(), about)?;
+            let by_clock = matches!(schedule.timing, Timing::Cron(_)) || !schedule.quiet.is_empty();
+            let zone = zone(schedule.zone.as_deref(), by_clock, about)?;
             Ok((schedule.name.clone(), Machine::new(schedule, zone, agent, kept, present)))
         };
         let machines = config.schedules.iter().map(machine).collect::<Result<_, Stop>>()?;
-        let uploads_zone = zone(config.upload.zone.as_deref(), || "[upload]".to_owned())?;
+        let uploads_zone = zone(config.upload.zone.as_deref(), !config.upload.quiet.is_empty(), || "[upload]".to_owned())?;
         Ok(Self { elapsed, machines, uploads_quiet: config.upload.quiet.clone(), uploads_zone })
     }
 
@@ -84,7 +85,6 @@ impl Scheduler {
         polled
     }
 
-    /// Whether these are the hours in which nothing is sent that can wait.
     /// A schedule's last slot was not run after all, since the agent ends: it is due again, for whoever comes next.
     pub(crate) fn give_back(&mut self, name: &str) {
         if let Some(machine) = self.machines.get_mut(name) {
@@ -92,6 +92,7 @@ impl Scheduler {
         }
     }
 
+    /// Whether these are the hours in which nothing is sent that can wait.
     pub(crate) fn are_uploads_quiet(&self, now: Timestamp) -> bool {
         local(now, &self.uploads_zone).is_some_and(|time| self.uploads_quiet.iter().any(|hours| hours.contain(time)))
     }
@@ -137,14 +138,46 @@ impl Scheduler {
     }
 }
 
-/// The zone of a clock, the machine's own where none is named.
+/// The machine's own zone; UTC where nothing on it names one.
+///
+/// # Errors
+/// Where `TZ` names one that nobody knows: what is to happen at three o'clock would happen at another hour, and nobody would say so.
+fn own_zone(variable: &str, system: Result<TimeZone, jiff::Error>) -> Result<TimeZone, Stop> {
+    match system {
+        Ok(zone) if !zone.is_unknown() => Ok(zone),
+        _ if variable.is_empty() => Ok(TimeZone::UTC),
+        _ => Err(Stop::usage(format!("this machine does not know its own time zone `{variable}`, which the variable TZ names"))
+            .next("set TZ to an IANA name such as Europe/Berlin, or unset it; or give the schedule a `zone`")),
+    }
+}
+
+/// The zone of a clock, the machine's own where none is named. `by_clock` is whether anything hangs on it.
 ///
 /// # Errors
 /// Where this machine does not know it.
-fn zone(name: Option<&str>, about: impl FnOnce() -> String) -> Result<TimeZone, Stop> {
-    let Some(name) = name else { return Ok(TimeZone::try_system().unwrap_or(TimeZone::UTC)) };
+fn zone(name: Option<&str>, by_clock: bool, about: impl FnOnce() -> String) -> Result<TimeZone, Stop> {
+    let Some(name) = name else {
+        let variable = std::env::var("TZ").unwrap_or_default();
+        let own = own_zone(&variable, TimeZone::try_system());
+        return if by_clock { own } else { Ok(own.unwrap_or(TimeZone::UTC)) };
+    };
     TimeZone::get(name).map_err(|_| {
         Stop::usage(format!("this machine does not know the time zone `{name}` of {}", about()))
             .next("write an IANA name such as Europe/Berlin or UTC; Debian has them in the package tzdata")
     })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_time_zone_of_the_machine_that_nobody_knows_is_said_and_is_not_utc() {
+        let unknown = || TimeZone::get("Nowhere/Atall");
+        let stop = own_zone("Nowhere/Atall", unknown()).unwrap_err();
+        assert!(stop.message.contains("`Nowhere/Atall`") && stop.next.is_some(), "{stop:?}");
+        assert!(own_zone("Nowhere/Atall", Ok(TimeZone::unknown())).is_err());
+        assert_eq!(own_zone("", unknown()), Ok(TimeZone::UTC), "a machine that names none");
+        assert_eq!(own_zone("UTC", Ok(TimeZone::UTC)), Ok(TimeZone::UTC));
+    }
 }

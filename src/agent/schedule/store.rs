@@ -1,7 +1,7 @@
 use super::Persisted;
 use crate::disk::replace_file;
-use crate::state::StateDirectory;
-use std::fs::{self, File};
+use crate::state::{StateDirectory, put_aside};
+use std::fs::File;
 use std::io::{self, Read};
 
 const FILE: &str = "schedules.json";
@@ -22,7 +22,7 @@ pub(crate) fn load(state: &StateDirectory) -> io::Result<Option<Persisted>> {
     };
     match serde_json::from_slice(&bytes) {
         Ok(persisted) => Ok(Some(persisted)),
-        Err(_) => fs::rename(&path, path.with_extension("damaged")).map(|()| None),
+        Err(_) => put_aside(&path, "slots are counted anew").map(|()| None),
     }
 }
 
@@ -35,6 +35,7 @@ pub(crate) fn save(state: &StateDirectory, persisted: &Persisted) -> io::Result<
 #[cfg(test)]
 mod tests {
     use super::*;
+    use std::fs;
 
     #[test]
     fn a_damaged_file_is_put_aside_and_costs_no_start() {
