@@ -23,6 +23,8 @@ mod path_mtu;
 mod quiet;
 /// Losses and sizes of one direction over a real router.
 mod reflect;
+/// What is seen with some of root's capabilities.
+mod rights;
 /// Services of many protocols against the real programs.
 mod services;
 /// A client, a router and a server.

@@ -9,6 +9,7 @@ const UNKNOWN: &str = "unknown";
 pub fn environment(version: &str, clock: &Clock) -> Environment {
     let (kernel, hostname) = names();
     let rights = crate::capability::rights();
+    let linux = cfg!(target_os = "linux");
     Environment {
         version: version.to_owned(),
         os: std::env::consts::OS.to_owned(),
@@ -19,6 +20,10 @@ pub fn environment(version: &str, clock: &Clock) -> Environment {
         raw_sockets: rights.raw_sockets,
         ping_sockets: rights.ping_sockets,
         elevated: rights.administrator,
+        packet_filter: linux.then_some(rights.packet_filter),
+        other_processes: linux.then_some(rights.other_processes),
+        low_ports: linux.then_some(rights.low_ports),
+        grantor: rights.grantor,
         began: clock.wall(),
         confinement: None,
     }

@@ -58,7 +58,8 @@ pub(super) fn hypervisor(text: &str) -> Option<bool> {
     Some(flags.split_whitespace().any(|flag| flag == "hypervisor"))
 }
 
-fn container() -> Option<String> {
+/// What kind of container this is; none where no mark of one is. Blocks on files.
+pub(super) fn container() -> Option<String> {
     if std::env::var_os(KUBERNETES).is_some() {
         return Some("kubernetes".to_owned());
     }

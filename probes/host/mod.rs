@@ -49,9 +49,24 @@ const MAX_INTERFACES: usize = 128;
 /// A server on a large network knows thousands of neighbours.
 const MAX_NEIGHBOURS: usize = 256;
 
+/// The first port that needs no right (ip(7)); kernels before 4.11 have no such setting.
+const FIRST_FREE_PORT: &str = "/proc/sys/net/ipv4/ip_unprivileged_port_start";
+/// The lowest port that a check opens (RFC 2131 section 4.1).
+const DHCP_CLIENT_PORT: u16 = 68;
+
 /// Addresses of the name servers that this machine is configured with.
 pub fn system_resolvers() -> Vec<std::net::IpAddr> {
     Resolvers::from(host::system_resolvers()).servers
+}
+
+/// The process runs in a container. Blocks on files.
+pub(crate) fn is_in_container() -> bool {
+    kind_of_machine::container().is_some()
+}
+
+/// Everybody may open the ports below 1024 that are used here, as in containers by default. Blocks on a file.
+pub(crate) fn opens_low_ports() -> bool {
+    read::number(FIRST_FREE_PORT).is_some_and(|first| first <= u64::from(DHCP_CLIENT_PORT))
 }
 
 /// Ends as expected where an address of the target has a route, or there is no target.
@@ -199,7 +214,7 @@ fn viewer() -> Viewer {
     let user_id = nix::unistd::geteuid().as_raw();
     #[cfg(not(unix))]
     let user_id = 0;
-    Viewer { user_id, elevated: platform::elevated() }
+    Viewer { user_id, elevated: platform::other_processes() }
 }
 
 fn wall_clock(context: &Context) -> Clock {

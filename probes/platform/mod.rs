@@ -74,7 +74,7 @@ pub(crate) use dont_fragment::dont_fragment;
 #[cfg(target_os = "linux")]
 pub(crate) use dont_fragment::known_mtu;
 pub(crate) use rights::icmp_socket;
-pub use rights::{elevated, ping_sockets, raw_sockets};
+pub use rights::{elevated, is_kept_from_rights, low_ports, other_processes, packet_filter, ping_sockets, raw_sockets};
 
 /// The number of the interface with this name; none where there is none, and where the system names its interfaces by numbers alone.
 pub(crate) fn interface_index(name: &str) -> Option<u32> {

@@ -41,6 +41,12 @@ pub(crate) fn firewall() -> Firewall {
     }
 }
 
+/// The kernel does not let this process ask: in a container whose network is its host's, its own capabilities do not count.
+pub(crate) fn refuses() -> bool {
+    let asked = Request::new(GET_TABLE, true, &HEADER).into_netfilter().answers();
+    asked.is_err_and(|error| error.kind() == io::ErrorKind::PermissionDenied)
+}
+
 fn unread(error: &io::Error) -> Note {
     match error.kind() {
         io::ErrorKind::PermissionDenied => crate::capability::denied(&HOST_FIREWALL),

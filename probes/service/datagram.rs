@@ -6,6 +6,7 @@ use crate::clock::microseconds;
 use crate::context::{Context, NotMeasurable};
 use crate::platform::error_queue;
 use crate::tls::draft::Draft;
+use netsonde_contract::capability::SERVICE_DHCP;
 use netsonde_contract::failure::{Failure, FailureCode, Step as Stage};
 use netsonde_contract::kind::ServiceParams;
 use netsonde_contract::observation::Service;
@@ -41,7 +42,8 @@ pub(super) async fn ask(
                 protocol.local_port.unwrap_or(0)
             );
             draft.failure = Some(Failure::new(FailureCode::PermissionDenied, Stage::Open, text.clone()));
-            return Err(NotMeasurable::with_grant(text, Note::WITH_SUDO));
+            let grant = crate::capability::denied(&SERVICE_DHCP).grant;
+            return Err(NotMeasurable(Note { why: text, grant }));
         }
         Err(error) => {
             draft.failure = Some(Failure::from_io(&error, Stage::Open));

@@ -1,3 +1,4 @@
+use crate::capability::Grantor;
 use jiff::Timestamp;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
@@ -19,8 +20,20 @@ pub struct Environment {
     pub raw_sockets: bool,
     /// Unprivileged ICMP sockets can be opened.
     pub ping_sockets: bool,
-    /// The process has the rights of root or an administrator.
+    /// The process has the rights of root or an administrator, and not only root's name: on Linux each capability that netsonde has a use for.
     pub elevated: bool,
+    /// Linux: the packet filter can be read (CAP_NET_ADMIN). Here and below, `elevated` says it where there is nothing.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub packet_filter: Option<bool>,
+    /// Linux: it can be seen which sockets other users' processes hold (CAP_SYS_PTRACE, CAP_DAC_READ_SEARCH).
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub other_processes: Option<bool>,
+    /// Linux: a port below 1024 can be opened (CAP_NET_BIND_SERVICE, or `net.ipv4.ip_unprivileged_port_start`).
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub low_ports: Option<bool>,
+    /// Who can give the process further rights.
+    #[serde(default, skip_serializing_if = "Grantor::is_person")]
+    pub grantor: Grantor,
     /// The wall clock when the run began.
     pub began: Timestamp,
     /// What an agent's service gave up before it began; a person's run gives up nothing.

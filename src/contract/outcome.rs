@@ -53,8 +53,3 @@ pub struct Note {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub grant: Option<String>,
 }
-
-impl Note {
-    /// Grants every right that a check may want on Linux, for this one run.
-    pub const WITH_SUDO: &str = "run the same command with sudo";
-}

@@ -2,7 +2,7 @@
 //! from or the measurement that would decide.
 
 use crate::rule::Rule;
-use netsonde_contract::capability::{Right, System};
+use netsonde_contract::capability::{HOST_FIREWALL, Right, Rights, Seen, System};
 use netsonde_contract::cause;
 use netsonde_contract::environment::Environment;
 use netsonde_contract::finding::{NotSeparated, Place, Rejected};
@@ -95,19 +95,27 @@ pub(crate) fn remaining(
 }
 
 fn would_take(cause: &str, neighbour: &str, environment: &Environment) -> Option<String> {
+    let (system, rights) = (System::of(&environment.os), Rights::from(environment));
     let lines = TABLE.iter().filter(|(of, beside, _)| *of == cause && *beside == neighbour);
     lines
         .filter_map(|(_, _, needs)| match needs {
-            RawSockets(_) if environment.raw_sockets => None,
+            RawSockets(_) if rights.raw_sockets => None,
             RawSockets(shows) => {
-                let grant = Right::RawSockets.grant(System::of(&environment.os));
+                let grant = Right::RawSockets.grant(system, rights.grantor);
                 Some(format!("{}, which {shows}: {grant}", Right::RawSockets.name()))
             }
-            // Whoever has the right to read it needs to be told of no right.
-            OwnFilter if environment.raw_sockets => {
-                Some("this machine's own packet filter, which `netsonde probe host` reads".to_owned())
-            }
-            OwnFilter => Some("this machine's own packet filter, which an administrator may read".to_owned()),
+            OwnFilter => Some(match HOST_FIREWALL.seen(system, rights) {
+                // Whoever has the right to read it needs to be told of no right.
+                Seen::Yes => "this machine's own packet filter, which `netsonde probe host` reads".to_owned(),
+                Seen::Lacks(right) if !rights.grantor.is_person() => {
+                    format!(
+                        "this machine's own packet filter, which needs {}: {}",
+                        right.name(),
+                        right.grant(system, rights.grantor)
+                    )
+                }
+                Seen::Lacks(_) | Seen::Unbuilt => "this machine's own packet filter, which an administrator may read".to_owned(),
+            }),
             Other(words) => Some((*words).to_owned()),
         })
         .next()
@@ -145,6 +153,17 @@ mod tests {
         let asks = |words: &str| rights.iter().any(|right| words.contains(right));
         assert!(finding.could_not_separate.iter().all(|open| !asks(&open.would_take)), "{finding:?}");
         assert!(!finding.settled_by.is_some_and(|words| asks(&words)));
+    }
+
+    #[test]
+    fn root_of_a_container_is_told_what_the_packet_filter_takes_there() {
+        let attempts = [silent("192.0.2.1:443"), silent("192.0.2.1:443"), silent("192.0.2.1:443")];
+        let mut scene = Scene::new("shop.example").check(Kind::Tcp, attempts).check(Kind::Icmp, [echo("192.0.2.1", &[9_000])]);
+        scene.be_root_of_a_container();
+        let open = scene.finds("tcp.filtered").could_not_separate;
+        let filter = open.iter().find(|open| open.cause == "host.firewall_local").unwrap();
+        assert!(filter.would_take.contains("--cap-add NET_ADMIN") && !filter.would_take.contains("sudo"), "{filter:?}");
+        assert!(!filter.would_take.contains("NET_RAW"), "raw sockets it has: {filter:?}");
     }
 
     #[test]

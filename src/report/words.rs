@@ -1,7 +1,9 @@
 //! The words that every report uses for the same thing.
 
 use crate::units;
+use netsonde_contract::capability::{Right, Rights};
 use netsonde_contract::document::Document;
+use netsonde_contract::environment::Environment;
 use netsonde_contract::finding::{Finding, NotSeparated, Place, Severity, State, Who};
 use netsonde_contract::outcome::{Outcome, Status};
 use netsonde_contract::target::bracketed;
@@ -165,24 +167,36 @@ pub(crate) fn limits(document: &Document) -> Vec<String> {
 /// The machine and the program that measured, as name and value.
 pub(crate) fn environment(document: &Document) -> Vec<(&'static str, String)> {
     let environment = &document.environment;
-    let rights = match (environment.elevated, environment.raw_sockets, environment.ping_sockets) {
-        (true, true, _) => "administrator, raw sockets",
-        (false, true, _) => "ordinary user with raw sockets",
-        (true, false, _) => "administrator without raw sockets",
-        (false, false, true) => "ordinary user, ping sockets only",
-        (false, false, false) => "ordinary user, neither raw nor ping sockets",
-    };
     vec![
         ("machine", environment.hostname.clone()),
         ("system", environment.os_release.clone()),
         ("kernel", format!("{} {}", environment.os, environment.kernel)),
         ("architecture", environment.architecture.clone()),
-        ("rights", rights.to_owned()),
+        ("rights", rights(environment)),
         ("clock at start", units::moment(environment.began)),
         ("netsonde", environment.version.clone()),
         ("run", document.run.id.to_string()),
         ("set digest", document.run.set.sha256.clone()),
     ]
+}
+
+fn rights(environment: &Environment) -> String {
+    let held = Rights::from(environment);
+    let parts = [Right::PacketFilter, Right::OtherProcesses, Right::LowPorts].into_iter().filter(|right| held.include(*right));
+    let parts: Vec<&str> = parts.map(Right::name).collect();
+    let words = match (environment.elevated, environment.raw_sockets, environment.ping_sockets) {
+        (true, true, _) => "administrator, raw sockets",
+        (true, false, _) => "administrator without raw sockets",
+        (false, raw, _) if !parts.is_empty() => {
+            let raw = raw.then(|| Right::RawSockets.name());
+            let words: Vec<&str> = raw.into_iter().chain(parts).collect();
+            return format!("some of an administrator's rights: {}", words.join(", "));
+        }
+        (false, true, _) => "ordinary user with raw sockets",
+        (false, false, true) => "ordinary user, ping sockets only",
+        (false, false, false) => "ordinary user, neither raw nor ping sockets",
+    };
+    words.to_owned()
 }
 
 /// The causes that remain possible beside a finding, and what it would take to decide. What would settle the finding is said once, there.

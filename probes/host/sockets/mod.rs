@@ -29,7 +29,7 @@ const MAX_LISTENERS: usize = 64;
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Viewer {
     pub(super) user_id: u32,
-    /// May see what belongs to other users.
+    /// May see what belongs to other users, whatever its own name.
     pub(super) elevated: bool,
 }
 

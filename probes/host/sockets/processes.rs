@@ -16,7 +16,7 @@ pub(super) struct Holders {
     pub(super) by_inode: BTreeMap<u64, String>,
 }
 
-/// The programs that hold the sockets with these inodes. Other users' processes show theirs to root only.
+/// The programs that hold the sockets with these inodes. Other users' processes show theirs to those only who may look into them.
 pub(super) fn of(inodes: &BTreeSet<u64>) -> Holders {
     let mut left = MAX_DESCRIPTORS;
     let mut counts: BTreeMap<String, u32> = BTreeMap::new();

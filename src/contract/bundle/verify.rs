@@ -158,6 +158,10 @@ impl Bundle {
             raw_sockets: false,
             ping_sockets: false,
             elevated: false,
+            packet_filter: None,
+            other_processes: None,
+            low_ports: None,
+            grantor: Default::default(),
             began: self.predicate.clocks.began,
             confinement: None,
         }

@@ -4,15 +4,16 @@
 //! measure, the diagnosis names by it the right that would tell more, and `netsonde capabilities` and `docs/capabilities.md` print it. So what is
 //! said cannot differ from what is done; that it is true is tested by running the kinds with and without each right.
 
+mod right;
 mod sheet;
 mod table;
 #[cfg(test)]
 mod tests;
 
+pub use right::{Grantor, Right, Rights};
 pub use sheet::{markdown, plain};
 pub use table::*;
 
-use crate::environment::Environment;
 use crate::kind::Kind;
 use crate::outcome::Note;
 use schemars::JsonSchema;
@@ -35,7 +36,7 @@ impl System {
         Self::of(std::env::consts::OS)
     }
 
-    /// By its name in [`Environment::os`]; what is neither Windows nor macOS is taken for a Linux.
+    /// By its name in [`Environment::os`](crate::environment::Environment::os); what is neither Windows nor macOS is taken for a Linux.
     pub fn of(os: &str) -> Self {
         match os {
             "windows" => Self::Windows,
@@ -58,67 +59,6 @@ impl System {
             Self::Windows => 1,
             Self::Macos => 2,
         }
-    }
-}
-
-/// What a process may be allowed beyond opening connections.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
-#[serde(rename_all = "snake_case")]
-pub enum Right {
-    /// Echo requests from an unprivileged socket. Raw sockets include it.
-    Ping,
-    /// Packets of one's own making.
-    RawSockets,
-    /// All that an administrator may.
-    Administrator,
-}
-
-impl Right {
-    pub const ALL: [Self; 3] = [Self::Ping, Self::RawSockets, Self::Administrator];
-
-    pub fn name(self) -> &'static str {
-        match self {
-            Self::Ping => "ping sockets",
-            Self::RawSockets => "raw sockets",
-            Self::Administrator => "an administrator's rights",
-        }
-    }
-
-    /// The one command that grants it, the smallest right first.
-    pub fn grant(self, system: System) -> &'static str {
-        match (self, system) {
-            // Ping sockets are the smaller right: they send echo requests and nothing else. The IPv4 setting rules over both families.
-            (Self::Ping, System::Linux) => "sudo sysctl -w net.ipv4.ping_group_range=\"0 2147483647\"",
-            (_, System::Windows) => "run the same command as administrator",
-            _ => "run the same command with sudo",
-        }
-    }
-}
-
-/// The rights that a process has.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
-pub struct Rights {
-    pub ping_sockets: bool,
-    pub raw_sockets: bool,
-    pub administrator: bool,
-}
-
-impl Rights {
-    pub const NONE: Self = Self { ping_sockets: false, raw_sockets: false, administrator: false };
-
-    pub fn include(self, right: Right) -> bool {
-        match right {
-            Right::Ping => self.ping_sockets || self.raw_sockets,
-            Right::RawSockets => self.raw_sockets,
-            Right::Administrator => self.administrator,
-        }
-    }
-}
-
-impl From<&Environment> for Rights {
-    fn from(environment: &Environment) -> Self {
-        let Environment { raw_sockets, ping_sockets, elevated, .. } = *environment;
-        Self { ping_sockets, raw_sockets, administrator: elevated }
     }
 }
 
@@ -175,10 +115,10 @@ impl Sight {
                 Some(Note { why: format!("{} cannot be measured on {} by this version", self.what, system.name()), grant: None })
             }
             Seen::Lacks(right) => {
-                let grant = right.grant(system);
+                let grant = right.grant(system, rights.grantor);
                 Some(Note {
                     why: format!("{} needs {}, which this process does not have", self.what, right.name()),
-                    grant: Some(self.instead.map_or_else(|| grant.to_owned(), |instead| format!("{instead}, or {grant}"))),
+                    grant: Some(self.instead.map_or_else(|| grant.clone(), |instead| format!("{instead}, or {grant}"))),
                 })
             }
         }

@@ -1,10 +1,13 @@
 //! The table for people.
 
-use super::{Means, Right, Rights, SIGHTS, Seen, Sight, System};
+use super::right::grant;
+use super::{Grantor, Means, Right, Rights, SIGHTS, Seen, Sight, System};
 use std::fmt::Write;
 
 /// The way that outlasts one command, which is not among the advice of a run: it gives the right to more than the run.
-const LASTING: &str = "\nOn Linux, `sudo setcap cap_net_raw=ep FILE` gives raw sockets to everybody who may start that file, and not to one command alone. Do so only \
+const LASTING: &str = "\nOn Linux the table goes by the capabilities that are in effect, whoever the user is: root in a container has few of them. Where sudo cannot bring one \
+     back, because\nwhoever started the process took it away, `netsonde capabilities` names the lines of a systemd unit in its place.\n\n\
+     `sudo setcap cap_net_raw=ep FILE` gives raw sockets to everybody who may start that file, and not to one command alone. Do so only \
      with a file\nof your own making that only administrators may start, never with one that every user may. The packaged service needs none of it: it has \
      the right by its unit.\n";
 
@@ -24,11 +27,19 @@ pub fn markdown() -> String {
         }
         text.push('\n');
     }
-    text.push_str("\n| right | Linux | Windows | macOS |\n|---|---|---|---|\n");
+    text.push_str("\n| right | Linux | in a container | Windows | macOS |\n|---|---|---|---|---|\n");
     for right in Right::ALL {
         let _ = write!(text, "| {} |", right.name());
-        for system in System::ALL {
-            let _ = write!(text, " {} |", right.grant(system).replace('|', "\\|"));
+        let places = [
+            (System::Linux, Grantor::Person),
+            (System::Linux, Grantor::Container),
+            (System::Windows, Grantor::Person),
+            (System::Macos, Grantor::Person),
+        ];
+        for (system, grantor) in places {
+            let is_asked_for = SIGHTS.iter().any(|sight| sight.means(system) == Means::With(right));
+            let granted = if is_asked_for { right.grant(system, grantor).replace('|', "\\|") } else { "-".to_owned() };
+            let _ = write!(text, " {granted} |");
         }
         text.push('\n');
     }
@@ -48,13 +59,22 @@ pub fn plain(system: System, rights: Rights) -> String {
         };
         let _ = writeln!(text, "{:longest$}  {state}\n{:longest$}  {}", label(sight), "", sight.what);
     }
-    for right in Right::ALL {
-        let lacking = SIGHTS.iter().any(|sight| sight.seen(system, rights) == Seen::Lacks(right));
-        if lacking {
-            let _ = writeln!(text, "\n{} would be granted by:\n  {}", sentence(right.name()), right.grant(system));
-        }
+    for (grant, granted) in granted_together(system, rights) {
+        let names = granted.iter().map(|right| right.name()).collect::<Vec<_>>().join(", ");
+        let _ = writeln!(text, "\n{} would be granted by:\n  {grant}", sentence(&names));
     }
     text
+}
+
+/// The rights that are lacking, those together that one command grants, behind that command.
+fn granted_together(system: System, rights: Rights) -> Vec<(String, Vec<Right>)> {
+    let is_lacking = |right: &Right| SIGHTS.iter().any(|sight| sight.seen(system, rights) == Seen::Lacks(*right));
+    let lacking: Vec<Right> = Right::ALL.into_iter().filter(is_lacking).collect();
+    // The smaller right has a command of its own.
+    let alone = |right: &&Right| rights.grantor.is_person() && **right == Right::Ping;
+    let (first, rest): (Vec<Right>, Vec<Right>) = lacking.iter().partition(alone);
+    let parts = [first, rest].into_iter().filter(|part| !part.is_empty());
+    parts.map(|part| (grant(&part, system, rights.grantor), part)).collect()
 }
 
 fn label(sight: &Sight) -> &'static str {

@@ -1,7 +1,7 @@
 use super::{Means, Right, Sight};
 use crate::kind::Kind;
 use Means::{Free, Unbuilt, With};
-use Right::{Administrator, Ping, RawSockets};
+use Right::{Administrator, LowPorts, OtherProcesses, PacketFilter, Ping, RawSockets};
 
 const EVERYWHERE: [Means; 3] = [Free, Free, Free];
 const LINUX: [Means; 3] = [Free, Unbuilt, Unbuilt];
@@ -64,13 +64,13 @@ sights! {
     REFLECT_MTU = sight("reflect.mtu", Kind::Reflect, LINUX, "the largest packet of each direction");
     LOAD_LATENCY = sight("load.latency", Kind::Load, EVERYWHERE, "throughput, and the delay under it");
     SERVICE_GREETING = sight("service.greeting", Kind::Service, EVERYWHERE, "whether a living service of a protocol answers");
-    SERVICE_DHCP = sight("service.dhcp", Kind::Service, [With(Administrator), With(Administrator), With(Administrator)], "what a DHCP server offers");
+    SERVICE_DHCP = sight("service.dhcp", Kind::Service, [With(LowPorts), With(Administrator), With(Administrator)], "what a DHCP server offers");
     HOST_INTERFACES = sight("host.interfaces", Kind::Host, EVERYWHERE, "interfaces, resolvers and proxies");
     HOST_ROUTES = sight("host.routes", Kind::Host, BUT_MACOS, "routes, rules and neighbours");
     HOST_SOCKETS = sight("host.sockets", Kind::Host, BUT_MACOS, "sockets by state, with one's own programs");
-    HOST_OWNERS = sight("host.owners", Kind::Host, [With(Administrator), With(Administrator), Unbuilt], "other users' programs behind sockets");
+    HOST_OWNERS = sight("host.owners", Kind::Host, [With(OtherProcesses), With(Administrator), Unbuilt], "other users' programs behind sockets");
     HOST_COUNTERS = sight("host.counters", Kind::Host, BUT_MACOS, "what the kernel counts, before and after the run");
-    HOST_FIREWALL = sight("host.firewall", Kind::Host, [With(Administrator), Unbuilt, Unbuilt], "the packet filter's rules and counters");
+    HOST_FIREWALL = sight("host.firewall", Kind::Host, [With(PacketFilter), Unbuilt, Unbuilt], "the packet filter's rules and counters");
     HOST_DUPLICATES = sight("host.duplicates", Kind::Host, LINUX_RAW, "other machines with this machine's addresses");
     /// A part of any run.
     CAPTURE = Sight { kind: None, ..sight("capture", Kind::Tcp, LINUX_RAW, "capturing the run's own packets") };

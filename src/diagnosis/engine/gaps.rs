@@ -1,17 +1,19 @@
 //! What could not be measured: whole checks, and parts of checks that measured the rest.
 
+use netsonde_contract::capability::{Right, System};
+use netsonde_contract::environment::Environment;
 use netsonde_contract::finding::NotMeasured;
 use netsonde_contract::observation::{Fact, Trace, TraceLacks, TraceProtocol};
 use netsonde_contract::outcome::{Note, Outcome, Status};
 
 /// The check where it could not measure, else each part that it left out. One that was skipped was not meant to run, and has no gap.
-pub(super) fn of(outcome: &Outcome) -> Vec<NotMeasured> {
+pub(super) fn of(outcome: &Outcome, environment: &Environment) -> Vec<NotMeasured> {
     if outcome.status == Status::NotMeasured {
         let unsaid = || Note { why: "It could not be measured.".to_owned(), grant: None };
         return vec![gap(outcome, outcome.required, outcome.note.clone().unwrap_or_else(unsaid))];
     }
     let mut gaps: Vec<NotMeasured> = Vec::new();
-    for note in outcome.observations.iter().filter_map(|observation| left_out(&observation.fact)) {
+    for note in outcome.observations.iter().filter_map(|observation| left_out(&observation.fact, environment)) {
         // The same right may be missing for several addresses.
         if gaps.iter().all(|gap| gap.why != note.why) {
             // The check has its verdict without the part.
@@ -26,7 +28,7 @@ fn gap(outcome: &Outcome, required: bool, note: Note) -> NotMeasured {
 }
 
 /// What the fact says that it lacks.
-fn left_out(fact: &Fact) -> Option<Note> {
+fn left_out(fact: &Fact, environment: &Environment) -> Option<Note> {
     match fact {
         Fact::AddressProbe(probe) => {
             let note = probe.unasked.as_ref()?;
@@ -40,7 +42,8 @@ fn left_out(fact: &Fact) -> Option<Note> {
         Fact::Trace(trace) if !trace.privileged && !trace.lacks.is_empty() => {
             let why = format!("the path was traced without raw sockets, which leaves out {}", lost(trace));
             // Only the ICMP interface of Windows sends echo requests without raw sockets, and no right makes it tell more.
-            let grant = (trace.protocol != TraceProtocol::Icmp).then(|| Note::WITH_SUDO.to_owned());
+            let grant = (trace.protocol != TraceProtocol::Icmp)
+                .then(|| Right::RawSockets.grant(System::of(&environment.os), environment.grantor));
             Some(Note { why, grant })
         }
         Fact::Connect(connect) => {
@@ -95,12 +98,14 @@ mod tests {
     use netsonde_contract::observation::{Fact, TraceLacks};
     use netsonde_contract::outcome::Note;
 
+    const WITH_SUDO: &str = "run the same command with sudo";
+
     #[test]
     fn a_firewall_that_could_not_be_read_is_a_gap_with_what_grants_it() {
-        let unread = serde_json::json!({"fact": "firewall", "tables": [], "unread": {"why": "it shows itself to root only", "grant": Note::WITH_SUDO}});
+        let unread = serde_json::json!({"fact": "firewall", "tables": [], "unread": {"why": "it shows itself to root only", "grant": WITH_SUDO}});
         let facts = [serde_json::from_value::<Fact>(unread).unwrap()];
         let diagnosis = Scene::new("shop.example").check(Kind::Host, facts).diagnose();
-        assert_eq!(diagnosis.not_measured[0].grant.as_deref(), Some(Note::WITH_SUDO), "{diagnosis:?}");
+        assert_eq!(diagnosis.not_measured[0].grant.as_deref(), Some(WITH_SUDO), "{diagnosis:?}");
         assert!(diagnosis.not_measured[0].why.contains("firewall was not read"));
     }
 
@@ -120,7 +125,7 @@ mod tests {
         let unasked = |address: &str| {
             let mut fact = address_probe(address, &[]);
             if let Fact::AddressProbe(probe) = &mut fact {
-                probe.unasked = Some(Note { why: "it needs raw sockets".into(), grant: Some(Note::WITH_SUDO.into()) });
+                probe.unasked = Some(Note { why: "it needs raw sockets".into(), grant: Some(WITH_SUDO.into()) });
             }
             fact
         };
@@ -134,6 +139,6 @@ mod tests {
         let diagnosis = scene.check(Kind::Traceroute, path).diagnose();
         assert_eq!(diagnosis.state, State::AsExpected);
         let gaps: Vec<_> = diagnosis.not_measured.iter().map(|gap| (gap.required, gap.grant.as_deref())).collect();
-        assert_eq!(gaps, [(false, Some(Note::WITH_SUDO)); 2], "{diagnosis:?}");
+        assert_eq!(gaps, [(false, Some(WITH_SUDO)); 2], "{diagnosis:?}");
     }
 }

@@ -69,7 +69,7 @@ pub(crate) type Weigh<'w> = dyn Fn(&Evidence<'_>, Vec<Hypothesis>) -> Vec<Hypoth
 pub(crate) fn conclude(outcomes: &[Outcome], environment: &Environment, weigh: &Weigh<'_>) -> Diagnosis {
     let mut findings = Vec::new();
     let mut unexplained = Vec::new();
-    let mut not_measured: Vec<NotMeasured> = outcomes.iter().flat_map(gaps::of).collect();
+    let mut not_measured: Vec<NotMeasured> = outcomes.iter().flat_map(|outcome| gaps::of(outcome, environment)).collect();
     for target in targets(outcomes) {
         let evidence = Evidence::of(outcomes, target, environment);
         let hypotheses = merging::merge(suppression::suppress(weigh(&evidence, propose(&evidence))));

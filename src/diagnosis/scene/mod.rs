@@ -9,6 +9,7 @@ pub(crate) use machine::*;
 
 use crate::{Layer, diagnose};
 use jiff::Timestamp;
+use netsonde_contract::capability::Grantor;
 use netsonde_contract::environment::Environment;
 use netsonde_contract::finding::{Diagnosis, Finding, Severity, State};
 use netsonde_contract::id::{CheckId, ObservationId};
@@ -37,6 +38,10 @@ impl Scene {
             raw_sockets: false,
             ping_sockets: false,
             elevated: false,
+            packet_filter: None,
+            other_processes: None,
+            low_ports: None,
+            grantor: Default::default(),
             began: timestamp("2026-05-15T12:00:00Z"),
             confinement: None,
         };
@@ -99,6 +104,13 @@ impl Scene {
     /// The run has raw sockets.
     pub(crate) fn be_privileged(&mut self) {
         self.environment.raw_sockets = true;
+        self.environment.elevated = true;
+    }
+
+    /// With what a container's root has by default.
+    pub(crate) fn be_root_of_a_container(&mut self) {
+        self.environment.raw_sockets = true;
+        self.environment.grantor = Grantor::Container;
     }
 
     pub(crate) fn outcomes(&self) -> &[Outcome] {
