@@ -1,6 +1,7 @@
 //! Whom a resolver on this machine itself asks, as far as files say it.
 
 use super::read;
+use crate::platform::host::is_placeholder;
 use netsonde_contract::observation::{ResolverSource, Resolvers};
 use std::net::IpAddr;
 
@@ -34,7 +35,15 @@ pub(super) fn behind(own: &Resolvers) -> Vec<ResolverSource> {
         .chain(links)
         .filter(|source| !source.servers.is_empty() && source.servers != own.servers)
         .chain(by_system.into_iter().flatten())
+        .filter_map(without_placeholders)
         .collect()
+}
+
+/// Nothing where it names no other servers.
+fn without_placeholders(mut source: ResolverSource) -> Option<ResolverSource> {
+    let before = source.servers.len();
+    source.servers.retain(|server| !is_placeholder(*server));
+    (!source.servers.is_empty() || before == 0).then_some(source)
 }
 
 #[cfg(unix)]
@@ -91,6 +100,15 @@ mod tests {
         );
         assert_eq!(found.servers, ["192.0.2.53".parse::<IpAddr>().unwrap(), "fe80::1".parse().unwrap()]);
         assert_eq!(found.search, ["a.example", "b.example"]);
+    }
+
+    #[test]
+    fn an_adapter_that_names_only_places_for_servers_names_none() {
+        let of = |text: &str| without_placeholders(resolv_conf("f", text));
+        assert_eq!(of("nameserver fec0:0:0:ffff::1\nnameserver fec0:0:0:ffff::2\n"), None);
+        let servers = of("nameserver fec0:0:0:ffff::1\nnameserver 192.0.2.53\n").map(|source| source.servers);
+        assert_eq!(servers, Some(vec!["192.0.2.53".parse().unwrap()]));
+        assert!(of("search a.example\n").is_some(), "a rule for names may name no server");
     }
 
     #[test]

@@ -1,14 +1,16 @@
 //! The machine's own network, as each system tells it.
 
 use netsonde_contract::observation::Resolvers;
-use std::net::SocketAddr;
+use std::net::{IpAddr, SocketAddr};
 
 #[cfg(target_os = "linux")]
-pub(crate) use super::host_linux::{clock_state, interface_counters, interfaces, os_release, system_resolvers};
+use super::host_linux::system_resolvers as configured_resolvers;
+#[cfg(target_os = "linux")]
+pub(crate) use super::host_linux::{clock_state, interface_counters, interfaces, os_release};
 #[cfg(not(any(target_os = "linux", windows)))]
-pub(crate) use super::host_other::{
-    default_routes, interface_counters, interfaces, neighbours, os_release, route, system_resolvers,
-};
+use super::host_other::system_resolvers as configured_resolvers;
+#[cfg(not(any(target_os = "linux", windows)))]
+pub(crate) use super::host_other::{default_routes, interface_counters, interfaces, neighbours, os_release, route};
 #[cfg(not(target_os = "linux"))]
 pub(crate) use super::host_unread::{clock_state, firewall};
 #[cfg(target_os = "linux")]
@@ -18,9 +20,9 @@ pub(crate) use super::nftables::firewall;
 #[cfg(target_os = "linux")]
 pub(crate) use super::routes_linux::{default_routes, route};
 #[cfg(windows)]
-pub(crate) use super::windows::{
-    default_routes, interface_counters, interfaces, neighbours, os_release, route, system_resolvers,
-};
+use super::windows::system_resolvers as configured_resolvers;
+#[cfg(windows)]
+pub(crate) use super::windows::{default_routes, interface_counters, interfaces, neighbours, os_release, route};
 
 /// Where name servers listen (RFC 1035 section 4.2).
 pub(crate) const DNS_PORT: u16 = 53;
@@ -33,6 +35,28 @@ pub(crate) struct SystemResolvers {
     pub(crate) search: Vec<String>,
     /// Where this was read, and why nothing was found where it could not be.
     pub(crate) read_from: String,
+    /// How many were left out because no server has their address.
+    pub(crate) placeholders: u32,
+}
+
+/// The system's name servers, without the places that are kept for some. Blocks on files.
+pub(crate) fn system_resolvers() -> SystemResolvers {
+    configured_resolvers().without_placeholders()
+}
+
+/// What Windows names for an adapter without a name server, and what WSL writes into `/etc/resolv.conf` from there: addresses that were once meant
+/// for any name server of a site, and that none has (RFC 3879 took site-local addresses out of use).
+pub(crate) fn is_placeholder(address: IpAddr) -> bool {
+    matches!(address, IpAddr::V6(v6) if matches!(v6.segments(), [0xfec0, 0, 0, 0xffff, 0, 0, 0, 1..=3]))
+}
+
+impl SystemResolvers {
+    fn without_placeholders(mut self) -> Self {
+        let before = self.servers.len();
+        self.servers.retain(|server| !is_placeholder(server.ip()));
+        self.placeholders = u32::try_from(before - self.servers.len()).unwrap_or(u32::MAX);
+        self
+    }
 }
 
 impl From<SystemResolvers> for Resolvers {
@@ -42,6 +66,7 @@ impl From<SystemResolvers> for Resolvers {
             search: found.search,
             read_from: found.read_from,
             behind: Vec::new(),
+            placeholders: found.placeholders,
         }
     }
 }
@@ -55,4 +80,23 @@ pub(crate) struct ClockState {
     pub(crate) offset_us: Option<i64>,
     pub(crate) rate_correction_ppb: Option<i64>,
     pub(crate) source: Option<String>,
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn addresses_that_no_name_server_has_are_left_out_and_counted() {
+        let configured = |servers: &[&str]| SystemResolvers {
+            servers: servers.iter().map(|server| SocketAddr::new(server.parse().unwrap(), DNS_PORT)).collect(),
+            ..SystemResolvers::default()
+        };
+        let found =
+            configured(&["192.0.2.53", "fec0:0:0:ffff::1", "fec0:0:0:ffff::2", "fec0:0:0:ffff::3"]).without_placeholders();
+        assert_eq!((found.servers, found.placeholders), (configured(&["192.0.2.53"]).servers, 3));
+        for real in ["fec0:0:0:ffff::4", "fec0::1", "fd00::1", "::1"] {
+            assert!(!is_placeholder(real.parse().unwrap()), "{real}");
+        }
+    }
 }

@@ -148,6 +148,7 @@ pub(super) fn parse_resolv_conf(text: &[u8]) -> SystemResolvers {
         servers: parsed.nameservers.iter().map(server).collect(),
         search: parsed.get_last_search_or_domain().cloned().collect(),
         read_from: RESOLV_CONF.into(),
+        ..SystemResolvers::default()
     }
 }
 

@@ -57,6 +57,7 @@ pub(crate) fn system_resolvers() -> SystemResolvers {
             servers: config.name_servers.iter().map(|server| SocketAddr::new(server.ip, DNS_PORT)).collect(),
             search: config.search.iter().map(|name| name.to_ascii()).collect(),
             read_from: READ_FROM.into(),
+            ..SystemResolvers::default()
         },
         Err(error) => SystemResolvers { read_from: format!("{READ_FROM} ({error})"), ..SystemResolvers::default() },
     }

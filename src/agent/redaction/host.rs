@@ -78,6 +78,7 @@ impl Redactor<'_> {
             servers: self.addresses(&fact.servers),
             search: self.names(&fact.search),
             read_from: self.text(&fact.read_from),
+            placeholders: fact.placeholders,
         }
     }
 

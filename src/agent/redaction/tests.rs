@@ -179,7 +179,7 @@ pub(crate) fn full_document() -> Value {
         {"fact": "route", "target": "203.0.113.7", "gateway": "203.0.113.1", "interface": "eth0", "source": "203.0.113.200",
          "matched": "203.0.113.0/24", "table": 254, "rule": {"priority": 1, "from": "203.0.113.0/24", "to": "203.0.113.0/24", "table": 254},
          "metric": 100, "made_by": "dhcp", "mtu": 1500, "tunnel": "tun", "failure": failure},
-        {"fact": "resolvers", "servers": ["203.0.113.53"], "search": ["corp.example"], "read_from": "/etc/resolv.conf",
+        {"fact": "resolvers", "servers": ["203.0.113.53"], "search": ["corp.example"], "read_from": "/etc/resolv.conf", "placeholders": 1,
          "behind": [{"read_from": "/run/resolv.conf", "interface": "eth0", "servers": ["203.0.113.53"], "search": ["corp.example"]}]},
         {"fact": "proxies", "settings": [{"scheme": "https", "url": "http://proxy.example", "set_by": "HTTPS_PROXY"}], "excluded": "corp.example",
          "of_system": [{"scheme": "pac", "url": "http://proxy.example/proxy.pac", "set_by": "/etc/environment"}], "unread": {"why": "because", "grant": "sudo x"}},

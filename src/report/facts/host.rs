@@ -58,12 +58,18 @@ pub(super) fn route(route: &Route) -> String {
 }
 
 pub(super) fn resolvers(resolvers: &Resolvers) -> String {
+    let left_out = match resolvers.placeholders {
+        0 => String::new(),
+        count => {
+            format!(" ({count} site-local {} left out, which no server has)", if count == 1 { "address" } else { "addresses" })
+        }
+    };
     if resolvers.servers.is_empty() {
-        return format!("no name servers in {}", resolvers.read_from);
+        return format!("no name servers in {}{left_out}", resolvers.read_from);
     }
     let servers: Vec<String> = resolvers.servers.iter().map(ToString::to_string).collect();
     let search = if resolvers.search.is_empty() { String::new() } else { format!(", search {}", resolvers.search.join(" ")) };
-    format!("name servers {}{search}", servers.join(", "))
+    format!("name servers {}{search}{left_out}", servers.join(", "))
 }
 
 pub(super) fn proxies(proxies: &Proxies) -> String {

@@ -14,6 +14,9 @@ pub struct Resolvers {
     /// Where a resolver of the machine itself stands between, the files that say whom that one asks.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub behind: Vec<ResolverSource>,
+    /// How many addresses were left out that no name server has: Windows names fec0:0:0:ffff::1 to ::3 where an adapter has none, and WSL copies them.
+    #[serde(default, skip_serializing_if = "is_zero")]
+    pub placeholders: u32,
 }
 
 /// Name servers that one file names, and what they are for.
@@ -29,4 +32,8 @@ pub struct ResolverSource {
     /// The search suffixes, in the order in which they are tried.
     #[serde(default)]
     pub search: Vec<String>,
+}
+
+fn is_zero(count: &u32) -> bool {
+    *count == 0
 }
