@@ -184,7 +184,7 @@ impl Redactor<'_> {
             host: self.name(&fact.host),
             address: self.socket(fact.address),
             local: fact.local.map(|local| self.socket(local)),
-            interface: fact.interface.as_deref().map(|name| self.word(name)),
+            interface: fact.interface.as_deref().map(|name| self.link(name)),
             banner: fact.banner.as_ref().map(|banner| Banner { text: self.banner(&banner.text), ..banner.clone() }),
             gateway: fact.gateway.map(|gateway| self.address(gateway)),
             hold: fact.hold.as_ref().map(|hold| {

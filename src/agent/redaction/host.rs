@@ -11,7 +11,7 @@ use std::net::IpAddr;
 impl Redactor<'_> {
     pub(super) fn interface(&mut self, fact: &Interface) -> Interface {
         Interface {
-            name: self.word(&fact.name),
+            name: self.link(&fact.name),
             addresses: fact.addresses.iter().map(|address| self.prefix(address)).collect(),
             kind: fact.kind.as_deref().map(|kind| self.word(kind)),
             hardware_address: fact.hardware_address.as_deref().map(|address| self.hardware_address(address)),
@@ -56,7 +56,7 @@ impl Redactor<'_> {
             rule: fact.rule.as_ref().map(rule),
             target: self.address(fact.target),
             gateway: fact.gateway.map(|gateway| self.address(gateway)),
-            interface: fact.interface.as_deref().map(|name| self.word(name)),
+            interface: fact.interface.as_deref().map(|name| self.link(name)),
             source: fact.source.map(|source| self.address(source)),
             matched: fact.matched.as_deref().map(|prefix| self.network(prefix)),
             made_by: fact.made_by.as_deref().map(|name| self.word(name)),
@@ -69,7 +69,7 @@ impl Redactor<'_> {
     pub(super) fn resolvers(&mut self, fact: &Resolvers) -> Resolvers {
         let source = |source: &ResolverSource| ResolverSource {
             read_from: self.text(&source.read_from),
-            interface: source.interface.as_deref().map(|name| self.word(name)),
+            interface: source.interface.as_deref().map(|name| self.link(name)),
             servers: self.addresses(&source.servers),
             search: self.names(&source.search),
         };
@@ -106,7 +106,7 @@ impl Redactor<'_> {
     pub(super) fn neighbours(&mut self, fact: &Neighbours) -> Neighbours {
         let entry = |entry: &Neighbour| Neighbour {
             address: self.address(entry.address),
-            interface: self.word(&entry.interface),
+            interface: self.link(&entry.interface),
             state: self.word(&entry.state),
             hardware_address: entry.hardware_address.as_deref().map(|address| self.hardware_address(address)),
             gateway: entry.gateway,
@@ -164,7 +164,7 @@ impl Redactor<'_> {
     pub(super) fn counters(&mut self, fact: &Counters) -> Counters {
         let counter = |counter: &Counter| Counter { name: self.word(&counter.name), value: counter.value };
         let counters = fact.counters.iter().map(counter).collect();
-        let interface = |one: &InterfaceGrowth| InterfaceGrowth { name: self.word(&one.name), counters: one.counters };
+        let interface = |one: &InterfaceGrowth| InterfaceGrowth { name: self.link(&one.name), counters: one.counters };
         Counters { counters, interfaces: fact.interfaces.iter().map(interface).collect(), ..fact.clone() }
     }
 
@@ -193,7 +193,7 @@ impl Redactor<'_> {
         let address: IpAddr = self.address(fact.address);
         AddressProbe {
             address,
-            interface: self.word(&fact.interface),
+            interface: self.link(&fact.interface),
             sent: fact.sent,
             answers,
             unasked: fact.unasked.as_ref().map(|note| self.note(note)),

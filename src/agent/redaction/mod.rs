@@ -18,6 +18,8 @@ mod header;
 mod host;
 /// Names that announce a secret.
 mod label;
+/// Names of network interfaces.
+mod link;
 /// Keyed tokens for names and addresses.
 mod mapping;
 /// The parameters of checks.
@@ -42,7 +44,7 @@ pub(crate) use series::{scheduled_without_names, without_names};
 use netsonde_contract::document::{Document, Run};
 use netsonde_contract::environment::{Confinement, Environment};
 use netsonde_contract::failure::{Failure, FailureCode, IcmpError};
-use netsonde_contract::observation::Observation;
+use netsonde_contract::observation::{Fact, Observation};
 use netsonde_contract::outcome::{Note, Outcome};
 use netsonde_contract::pin::Pin;
 use netsonde_contract::redaction::{Level, RedactionReport};
@@ -172,7 +174,12 @@ impl<'a> Redactor<'a> {
     fn know_names_of(&mut self, document: &Document) {
         let targets = document.run.targets.iter().map(|target| target.host.clone());
         let names = targets.chain([document.environment.hostname.clone()]);
-        self.known_names = names.filter(|name| !name.is_empty() && name.parse::<IpAddr>().is_err()).collect();
+        let observations = document.outcomes.iter().flat_map(|outcome| &outcome.observations);
+        let links = observations.filter_map(|observation| match &observation.fact {
+            Fact::Interface(interface) if !link::is_systems_own(&interface.name) => Some(interface.name.clone()),
+            _ => None,
+        });
+        self.known_names = names.chain(links).filter(|name| !name.is_empty() && name.parse::<IpAddr>().is_err()).collect();
     }
 
     /// A host name, or an address written as text. Names of what was asked for stay at the default level: without them a network

@@ -454,6 +454,26 @@ fn at_the_strict_level_no_address_of_the_run_gets_out() {
     assert!(report.removed["address"] > 0 && report.removed["name"] > 0 && report.removed["certificate"] == 2, "{report:?}");
 }
 
+#[test]
+fn at_the_strict_level_no_chosen_name_of_an_interface_gets_out_and_each_stays_one() {
+    let text = full_document().to_string().replace("\"eth0\"", "\"wg-acme\"");
+    let mut document: Value = serde_json::from_str(&text).unwrap();
+    document["outcomes"][0]["observations"][4]["failure"]["text"] = "no buffer space on wg-acme".into();
+    let key = MappingKey::from_bytes([3; 32]);
+    let (redacted, report) = redact(&serde_json::from_value(document).unwrap(), Redaction::Strict(&key), &[]);
+    for (name, content) in packed_files(&redacted, &report) {
+        assert!(!String::from_utf8_lossy(&content).contains("acme"), "{name}");
+    }
+    let text = serde_json::to_string(&redacted.outcomes).unwrap();
+    let token = key.name("wg-acme");
+    assert_eq!(
+        text.matches(&format!("\"interface\":\"{token}\"")).count(),
+        5,
+        "connect, route, resolvers, neighbours, address probe: {text}"
+    );
+    assert_eq!(text.matches(&format!("\"name\":\"{token}\"")).count(), 2, "the interface and its counters");
+}
+
 /// The algorithm of a signature looks like a key and is none: the cause must be the same with and without redaction.
 #[test]
 fn a_certificate_signed_with_sha1_is_named_whatever_is_taken_out() {
