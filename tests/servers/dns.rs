@@ -9,6 +9,7 @@
 //! `split…` with a public address over TCP · `lame…` without authority · anything else the addresses it was given.
 //! A name with the label `elsewhere` has other addresses.
 //! A name with the label `v4` or `v6` has only that family's address.
+//! A name with the label `nat64` has an IPv4 address, and of IPv6 the one that a DNS64 makes of it (RFC 6147).
 
 use super::Server;
 use anyhow::{Context, Result};
@@ -16,7 +17,7 @@ use hickory_proto::op::{Edns, Message, MessageType, OpCode, ResponseCode};
 use hickory_proto::rr::rdata::opt::{EdnsCode, EdnsOption};
 use hickory_proto::rr::rdata::{A, AAAA, CNAME, NS, SOA};
 use hickory_proto::rr::{Name, RData, Record, RecordType};
-use std::net::{IpAddr, SocketAddr};
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::sync::Arc;
 use std::time::Duration;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
@@ -157,10 +158,19 @@ fn answer(packet: &[u8], addresses: &[IpAddr], over_udp: bool) -> Option<Vec<u8>
         reply.metadata.truncation = true;
     } else {
         let only = |label: &str| name.split('.').any(|part| part == label);
+        let synthesised =
+            || addresses.iter().filter_map(|address| if let IpAddr::V4(v4) = address { Some(translated(*v4)) } else { None });
+        if only("nat64") && aaaa {
+            for v6 in synthesised() {
+                reply.add_answer(Record::from_rdata(question.name().clone(), 30, RData::AAAA(AAAA(v6))));
+            }
+        }
         for address in addresses {
             let record = match address {
                 IpAddr::V4(v4) if question.query_type() == RecordType::A && !only("v6") => RData::A(A(*v4)),
-                IpAddr::V6(v6) if question.query_type() == RecordType::AAAA && !only("v4") => RData::AAAA(AAAA(*v6)),
+                IpAddr::V6(v6) if question.query_type() == RecordType::AAAA && !only("v4") && !only("nat64") => {
+                    RData::AAAA(AAAA(*v6))
+                }
                 _ => continue,
             };
             reply.add_answer(Record::from_rdata(question.name().clone(), 30, record));
@@ -177,6 +187,12 @@ fn answer(packet: &[u8], addresses: &[IpAddr], over_udp: bool) -> Option<Vec<u8>
     }
     reply.add_query(question);
     reply.to_vec().ok()
+}
+
+/// With the prefix that is known everywhere (RFC 6052 section 2.1).
+fn translated(address: Ipv4Addr) -> Ipv6Addr {
+    let [a, b, c, d] = address.octets();
+    Ipv6Addr::new(0x64, 0xff9b, 0, 0, 0, 0, u16::from_be_bytes([a, b]), u16::from_be_bytes([c, d]))
 }
 
 fn soa(name: &Name) -> Record {

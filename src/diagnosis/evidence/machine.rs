@@ -119,6 +119,17 @@ impl<'a> Evidence<'a> {
         self.interfaces.iter().find(|interface| interface.name == name).copied()
     }
 
+    /// This machine's addresses that lead beyond its own links.
+    pub(crate) fn own_addresses(&self) -> Vec<IpAddr> {
+        let written = self.interfaces.iter().filter(|interface| interface.up).flat_map(|interface| &interface.addresses);
+        let addresses = written.filter_map(|cidr| cidr.split('/').next()?.parse::<IpAddr>().ok());
+        let on_link = |address: &IpAddr| match address {
+            IpAddr::V4(v4) => v4.is_link_local(),
+            IpAddr::V6(v6) => v6.is_unicast_link_local(),
+        };
+        addresses.filter(|address| !address.is_loopback() && !on_link(address)).collect()
+    }
+
     /// Observations of connections to the address that stayed without any answer.
     pub(crate) fn silent_tcp(&self, address: IpAddr) -> Vec<&'a ObservationId> {
         let silent = self.attempts().iter().filter(|attempt| attempt.address.ip() == address && attempt.silent());

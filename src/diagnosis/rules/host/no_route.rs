@@ -61,15 +61,44 @@ fn to_target(evidence: &Evidence<'_>, addresses: &[IpAddr]) -> Option<Candidate>
     let shown =
         if addresses.iter().any(|address| address.to_string() == host) { host } else { format!("{host} ({})", list(addresses)) };
     let place = Place { address: addresses.first().copied(), ..Place::default() };
-    let action = "Look at the routing table (`ip route`, `route print`): connect the network or VPN that leads there, or add the missing route.";
-    Some(
-        candidate(
+    let (sentence, action) = match lacking_family(evidence, addresses) {
+        Some(Lacking::V4) => {
+            (format!("This machine has no IPv4 address, and {shown} is reached by IPv4 alone: nothing was sent."), WITHOUT_V4)
+        }
+        Some(Lacking::V6) => {
+            (format!("This machine has no IPv6 address, and {shown} is reached by IPv6 alone: nothing was sent."), WITHOUT_V6)
+        }
+        None => (
             format!("This machine has no route to {shown}: its own routing table leads nowhere, and nothing was sent."),
-            place,
-            &ids,
-        )
-        .next(Who::Customer, action),
-    )
+            "Look at the routing table (`ip route`, `route print`): connect the network or VPN that leads there, or add the missing route.",
+        ),
+    };
+    Some(candidate(sentence, place, &ids).next(Who::Customer, action))
+}
+
+/// A family of which this machine has no address beyond its own links.
+enum Lacking {
+    V4,
+    V6,
+}
+
+const WITHOUT_V4: &str = "Use a name that has an IPv6 address too, or reach IPv4 from here through a proxy or through NAT64 with DNS64, which translates names and no addresses \
+     that were typed; or give this machine an IPv4 address.";
+const WITHOUT_V6: &str = "Use a name that has an IPv4 address too, or give this machine IPv6.";
+
+/// The one family of all these addresses, where no interface has an address of it; none where no interface was read.
+fn lacking_family(evidence: &Evidence<'_>, addresses: &[IpAddr]) -> Option<Lacking> {
+    if evidence.own_addresses().is_empty() {
+        return None;
+    }
+    let lacks = |v4: bool| {
+        addresses.iter().all(|address| address.is_ipv4() == v4) && !evidence.own_addresses().iter().any(|own| own.is_ipv4() == v4)
+    };
+    match (lacks(true), lacks(false)) {
+        (true, _) => Some(Lacking::V4),
+        (_, true) => Some(Lacking::V6),
+        _ => None,
+    }
 }
 
 /// The name could not be looked up because no name server can be sent to.
@@ -112,7 +141,9 @@ fn candidate(sentence: String, place: Place, ids: &[&ObservationId]) -> Candidat
 
 #[cfg(test)]
 mod tests {
-    use crate::scene::{Scene, connect, connected, failure, icmp, icmp_ended, no_reply, no_route, refused, route, system};
+    use crate::scene::{
+        Scene, connect, connected, failure, icmp, icmp_ended, interface, no_reply, no_route, refused, route, system,
+    };
     use netsonde_contract::failure::{FailureCode, Step};
     use netsonde_contract::kind::Kind;
 
@@ -129,6 +160,21 @@ mod tests {
             finding.sentence,
             "This machine has no route to 192.0.2.1: its own routing table leads nowhere, and nothing was sent."
         );
+    }
+
+    #[test]
+    fn a_machine_of_one_family_is_told_that_it_has_not_the_other() {
+        let finding = |own: &str, target: &str, at: &str| {
+            let facts = [interface("127.0.0.1/8"), interface("fe80::1/64"), interface(own), no_route(target)];
+            Scene::new(target).check(Kind::Host, facts).check(Kind::Tcp, [unreachable(at)]).finds("host.no_route")
+        };
+        let without_v4 = finding("2001:db8::7/64", "192.0.2.1", "192.0.2.1:443");
+        assert!(without_v4.sentence.starts_with("This machine has no IPv4 address, and 192.0.2.1 "), "{}", without_v4.sentence);
+        assert!(without_v4.next_step.action.contains("NAT64"), "{without_v4:?}");
+        let without_v6 = finding("10.0.0.100/24", "2001:db8::1", "[2001:db8::1]:443");
+        assert!(without_v6.sentence.starts_with("This machine has no IPv6 address"), "{}", without_v6.sentence);
+        let of_both = finding("10.0.0.100/24", "192.0.2.1", "192.0.2.1:443");
+        assert!(of_both.sentence.starts_with("This machine has no route to"), "{}", of_both.sentence);
     }
 
     fn nowhere(during: Step) -> netsonde_contract::failure::Failure {
