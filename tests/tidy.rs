@@ -277,3 +277,13 @@ fn each_claim_for_a_security_team_names_a_test_that_there_is() {
     }
     assert!(tests > 40, "{tests} tests were found: the tables are not read");
 }
+
+/// Who asks for all packages gets every target that can be compiled.
+#[test]
+fn all_that_is_packed_is_all_that_can_be_compiled() {
+    let read = |path: &str| fs::read_to_string(top().join(path)).unwrap();
+    let (build, compile) = (read("packaging/build"), read("packaging/compile"));
+    let chosen = build.lines().find_map(|line| line.split_once(" chosen=")).unwrap().1;
+    let known = compile.split("(known: ").nth(1).and_then(|rest| rest.split(')').next()).unwrap();
+    assert_eq!(chosen.split(',').collect::<Vec<_>>(), known.split(", ").collect::<Vec<_>>());
+}
