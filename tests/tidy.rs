@@ -250,32 +250,74 @@ fn documents_name_files_that_exist() {
     }
 }
 
+/// What a document names as its evidence, against what there is.
+struct Named {
+    sources: Vec<String>,
+    run: String,
+}
+
+impl Named {
+    fn read() -> Self {
+        let files = ["src", "probes", "tests"].iter().flat_map(|folder| rust_files(&top().join(folder)));
+        let sources = files.map(|path| fs::read_to_string(path).unwrap()).collect();
+        Self { sources, run: fs::read_to_string(top().join("tests/run")).unwrap() }
+    }
+
+    /// A test, an attack, a scenario of the lab or a stage of `tests/run`.
+    fn is_test(&self, name: &str) -> bool {
+        let is_test = self.sources.iter().any(|source| source.contains(&format!("fn {name}()")));
+        let is_attack = top().join("tests/attacks").join(name).is_dir();
+        let is_scenario = top().join(format!("tests/lab/scenarios/{name}.toml")).is_file();
+        is_test || is_attack || is_scenario || self.run.contains(&format!("stage_{name}()"))
+    }
+}
+
+/// The last cells of a table, from each row that follows `head`.
+fn last_cells<'t>(text: &'t str, head: &str) -> Vec<(&'t str, &'t str)> {
+    let tables = text.split(head).skip(1);
+    let rows = tables.flat_map(|table| table.lines().skip(2).take_while(|line| line.starts_with('|')));
+    rows.map(|row| (row, row.trim_end_matches('|').rsplit('|').next().unwrap())).collect()
+}
+
+/// What stands between backticks.
+fn quoted(text: &str) -> Vec<&str> {
+    text.split('`').skip(1).step_by(2).collect()
+}
+
 #[test]
 fn each_claim_for_a_security_team_names_a_test_that_there_is() {
     let text = fs::read_to_string(top().join("docs/for-your-security-team.md")).unwrap();
-    let run = fs::read_to_string(top().join("tests/run")).unwrap();
-    let sources: Vec<String> = ["src", "probes", "tests"]
-        .iter()
-        .flat_map(|folder| rust_files(&top().join(folder)))
-        .map(|path| fs::read_to_string(path).unwrap())
-        .collect();
-    let claims = text.split("| claim | test |").skip(1).flat_map(|table| {
-        let rows = table.lines().skip(2);
-        rows.take_while(|line| line.starts_with('|')).collect::<Vec<_>>()
-    });
+    let there_is = Named::read();
     let mut tests = 0;
-    for claim in claims {
-        let named = claim.trim_end_matches('|').rsplit('|').next().unwrap();
-        let names: Vec<&str> = named.split('`').skip(1).step_by(2).filter(|name| !name.contains([' ', '-'])).collect();
+    for (claim, named) in last_cells(&text, "| claim | test |") {
+        let names: Vec<&str> = quoted(named).into_iter().filter(|name| !name.contains([' ', '-'])).collect();
         assert!(!names.is_empty(), "no test: {claim}");
         for name in names {
-            let is_test = sources.iter().any(|source| source.contains(&format!("fn {name}()")));
-            let is_attack = top().join("tests/attacks").join(name).is_dir();
-            assert!(is_test || is_attack || run.contains(&format!("stage_{name}()")), "{name} is no test: {claim}");
+            assert!(there_is.is_test(name), "{name} is no test: {claim}");
             tests += 1;
         }
     }
     assert!(tests > 40, "{tests} tests were found: the tables are not read");
+}
+
+#[test]
+fn each_claim_of_a_platform_names_a_test_that_there_is_or_says_that_it_is_unproven() {
+    let there_is = Named::read();
+    for (document, head, least) in
+        [("README.md", "| platform | what is proven | by |", 12), ("docs/platforms.md", "| platform | claim | held by |", 15)]
+    {
+        let text = fs::read_to_string(top().join(document)).unwrap();
+        let claims = last_cells(&text, head);
+        assert!(claims.len() >= least, "{document}: {} claims were found: the table is not read", claims.len());
+        for (claim, named) in claims {
+            let names = quoted(named);
+            assert!(named.contains("unproven") || !names.is_empty(), "{document} names no test: {claim}");
+            for name in names {
+                let is_file = || top().join(name.split(' ').next().unwrap_or_default()).is_file();
+                assert!(there_is.is_test(name) || name.contains('/') && is_file(), "{document}: {name} is no test: {claim}");
+            }
+        }
+    }
 }
 
 /// Who asks for all packages gets every target that can be compiled.
