@@ -1,5 +1,6 @@
-use super::hypothesis;
+use super::{hypothesis, unexplained};
 use crate::candidate::Candidate;
+use crate::evidence::Evidence;
 use crate::rule::Rule;
 use crate::scene::{
     Scene, answer, certificate, clock, connect, connected, distrust, dns_silent, echo, echo_failed, exchange, failure, handshake,
@@ -232,6 +233,23 @@ fn a_path_that_only_filters_traceroute_and_pings_beside_a_dropped_port_is_one_pr
         .check(Kind::Icmp, [echo("192.0.2.1", &[9_000])])
         .check(Kind::Traceroute, trace("192.0.2.1", &["10.0.1.1", "*", "*"]));
     scene.finds("tcp.filtered");
+}
+
+#[test]
+fn what_is_only_worth_knowing_explains_no_failure_that_matters() {
+    static RULE: Rule = Rule::new("tcp.refused", &[], |_| Vec::new());
+    let told = |severity, required| {
+        let mut scene = Scene::new(NAME).check(Kind::Tcp, [silent("192.0.2.1:443")]);
+        scene.outcomes_mut()[0].required = required;
+        let environment = scene.environment();
+        let outcomes = scene.outcomes();
+        let evidence = Evidence::of(outcomes, outcomes[0].target.as_ref(), &environment);
+        let candidate = Candidate::new(severity, 0.9, "x.").resting_on([&outcomes[0].observations[0].id]);
+        unexplained::of(&evidence, &[hypothesis(&RULE, candidate, &environment)]).0.len()
+    };
+    assert_eq!(told(Severity::Notice, true), 1);
+    assert_eq!(told(Severity::Degraded, true), 0);
+    assert_eq!(told(Severity::Notice, false), 0);
 }
 
 #[test]

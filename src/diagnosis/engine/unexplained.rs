@@ -65,7 +65,8 @@ fn held_back(outcome: &Outcome, symptoms: &[Symptom<'_>]) -> NotMeasured {
 }
 
 /// A check is covered when a hypothesis rests on one of its symptoms, or stops the traffic that one is made of. A check that ran
-/// out of time before it recorded anything is covered by a problem that stops traffic further up.
+/// out of time before it recorded anything is covered by a problem that stops traffic further up. What is only worth knowing is no reason
+/// why a check failed that matters, but for one that looks at the way alone: what does not answer to it may well carry all that is asked.
 fn is_covered(outcome: &Outcome, symptoms: &[Symptom<'_>], hypotheses: &[Hypothesis]) -> bool {
     if symptoms.is_empty() {
         let further_up = |hypothesis: &Hypothesis| {
@@ -75,7 +76,12 @@ fn is_covered(outcome: &Outcome, symptoms: &[Symptom<'_>], hypotheses: &[Hypothe
         };
         return outcome.status == Status::TimedOut && hypotheses.iter().any(further_up);
     }
-    symptoms.iter().any(|symptom| hypotheses.iter().any(|hypothesis| covers(hypothesis, symptom)))
+    let may = |hypothesis: &Hypothesis, symptom: &Symptom<'_>| {
+        let is_felt = hypothesis.candidate.severity > Severity::Notice;
+        is_felt || !outcome.required || symptom.layer == Layer::Path
+    };
+    let by_some = |symptom| hypotheses.iter().any(|hypothesis| may(hypothesis, symptom) && covers(hypothesis, symptom));
+    symptoms.iter().any(by_some)
 }
 
 fn covers(hypothesis: &Hypothesis, symptom: &Symptom<'_>) -> bool {

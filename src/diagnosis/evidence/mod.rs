@@ -36,7 +36,7 @@ pub(crate) use machine::{is_barred, is_private, is_without_route};
 pub(crate) use naming::{Answer, NXDOMAIN, NameView, REFUSED, SERVFAIL, ServerView, went_out};
 pub(crate) use paces::{LEAST_SLOW, Paces, SLOW_SPREAD_MS};
 pub(crate) use path::{IcmpSeen, LARGE_ECHO_BYTES, LARGE_ECHOES};
-use sending::Sending;
+pub(crate) use sending::Sending;
 pub(crate) use sent_again::{Order, SentAgain, data_resent};
 pub(crate) use series::{CALM_INTERVAL_MS, Share, is_fragmented};
 pub(crate) use symptom::{Symptom, sets_cookie};

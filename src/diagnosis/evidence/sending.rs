@@ -85,6 +85,11 @@ impl<'a> Sending<'a> {
 }
 
 impl<'a> Evidence<'a> {
+    /// All that was sent beside connections, whomever to.
+    pub(crate) fn sendings(&self) -> &[Sending<'a>] {
+        &self.sendings
+    }
+
     /// What was sent beside connections to the target's own host.
     pub(super) fn sendings_to_target(&self) -> impl Iterator<Item = &Sending<'a>> {
         let target = self.target.map(|target| target.host.as_str());
