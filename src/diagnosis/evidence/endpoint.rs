@@ -1,5 +1,5 @@
 use super::{Evidence, Seen};
-use netsonde_contract::failure::{Failure, FailureCode, IcmpMeaning, Step};
+use netsonde_contract::failure::{Failure, FailureCode, IcmpError, IcmpMeaning, Step};
 use netsonde_contract::id::ObservationId;
 use netsonde_contract::kind::Kind;
 use netsonde_contract::kind::ServiceTransport;
@@ -236,6 +236,20 @@ impl<'a> Attempt<'a> {
             _ => 2,
         };
         self.syn_retransmits.unwrap_or(by_time)
+    }
+
+    /// The ICMP error of a router or a filter that would not let it through, where one did.
+    pub(crate) fn rejected_by(&self) -> Option<&'a IcmpError> {
+        let rejects = |error: &&IcmpError| {
+            matches!(
+                error.meaning(),
+                IcmpMeaning::AdministrativelyProhibited
+                    | IcmpMeaning::PortUnreachable
+                    | IcmpMeaning::NetworkUnreachable
+                    | IcmpMeaning::HostUnreachable
+            )
+        };
+        self.failure?.icmp.as_ref().filter(rejects)
     }
 
     /// What the ICMP error that ended the attempt means, where one did.

@@ -2,7 +2,7 @@ use super::{Attempt, Evidence, Seen};
 use netsonde_contract::failure::{FailureCode, IcmpError, IcmpMeaning};
 use netsonde_contract::finding::Severity;
 use netsonde_contract::id::ObservationId;
-use netsonde_contract::observation::{Echo, Fact, Hop, Mtu, MtuLimit, PortState, ReplyKind, Route, Trace};
+use netsonde_contract::observation::{Echo, Fact, Hop, Mtu, MtuLimit, PortState, ReplyKind, Route, Trace, TraceProtocol};
 use netsonde_contract::outcome::{Outcome, Status};
 use std::net::IpAddr;
 
@@ -27,6 +27,10 @@ pub(crate) struct IcmpSeen<'a> {
 const USUAL_HOPS: u8 = 30;
 /// So many distances of silence behind the last router that answered are the target's silence, and no end that was set too early.
 const SILENT_HOPS: u8 = 10;
+
+/// So many connections of which each sends its first packet several times: a router that says of pings that they get no further, at its usual
+/// pace, says so of one of these as well.
+const LEAST_SILENT: usize = 3;
 
 /// Why a trace ended before the target could be heard of.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -224,6 +228,31 @@ impl<'a> Evidence<'a> {
             && traces.iter().all(|trace| !trace.fact.arrived)
             && !self.hops_of(address).iter().any(unreachable)
             && self.answering_sweeps(address).next().is_none()
+    }
+
+    /// These errors answered pings or traces alone, and several connections that left this machine met none and stayed silent: whatever keeps
+    /// those from an answer need not be what sent the errors.
+    pub(crate) fn contradicted_by_silence(&self, address: IpAddr, errors: &[IcmpSeen<'_>]) -> bool {
+        let attempts = || self.attempts().iter().filter(|attempt| attempt.address.ip() == address);
+        let sweeps = self.port_sweeps.iter().filter(|sweep| sweep.address == address);
+        let ended = |port: &PortState| port.failure.as_ref().is_some_and(|failure| failure.icmp.is_some());
+        let by_sweep = sweeps.flat_map(|sweep| &sweep.fact.ports).any(ended);
+        let answers_probes = |seen: &IcmpSeen<'_>| {
+            let by_echo = self.echoes_of(address).any(|echo| echo.id == seen.id);
+            let by_trace = self.hops.iter().any(|hop| hop.id == seen.id && hop.protocol != TraceProtocol::Tcp);
+            let by_size = self.mtus_of(address).any(|mtu| mtu.id == seen.id);
+            by_echo || by_trace || by_size
+        };
+        attempts().count() >= LEAST_SILENT
+            && attempts().all(Attempt::silent)
+            && !by_sweep
+            && !errors.is_empty()
+            && errors.iter().all(answers_probes)
+    }
+
+    /// Further ports of the address were tried.
+    pub(crate) fn was_swept(&self, address: IpAddr) -> bool {
+        self.port_sweeps.iter().any(|sweep| sweep.address == address && !sweep.fact.ports.is_empty())
     }
 
     /// A connection was tried, or a check that matters looked at the path: only then is silence more than a filtered ping.

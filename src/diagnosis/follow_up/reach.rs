@@ -12,6 +12,10 @@ use std::net::IpAddr;
 use std::time::Duration;
 
 const SILENT: &[&str] = &["tcp.filtered", "path.target_silent", "path.blackhole"];
+const FILTERED_OR_SILENT: &[&str] = &["tcp.filtered", "path.target_silent"];
+const REJECTED_OR_DROPPED: &[&str] = &["tcp.filtered", "path.no_route", "path.target_down", "path.admin_prohibited"];
+/// What a router said.
+const TOLD: &[&str] = &["path.no_route", "path.target_down", "path.admin_prohibited"];
 const DROPPED: &[&str] = &["tcp.filtered", "host.firewall_local", "tcp.accept_queue_full"];
 const TAKEN: &[&str] = &["tcp.transparent_proxy", "path.target_silent"];
 const UNVOUCHED: &[&str] = &["tls.self_signed", "tls.unknown_issuer", "tls.intercepted"];
@@ -37,6 +41,12 @@ pub(super) fn questions(doubt: &Doubt<'_, '_>) -> Vec<Question> {
         }
         if endpoint.silent() && open(SILENT) {
             questions.extend(of_silence(doubt, &endpoint));
+        }
+        // What a router says of pings or traces may be of these alone.
+        let hops = doubt.evidence.hops_of(address);
+        let about = doubt.evidence.sent_to(address).into_iter().chain(hops.iter().map(|hop| hop.id));
+        if endpoint.silent() && doubt.is_open_on(TOLD, about) {
+            questions.extend(other_ports(doubt, &endpoint, REJECTED_OR_DROPPED));
         }
         if is_doubtful(doubt.evidence, &endpoint) && !address.is_loopback() && !doubt.evidence.is_own(address) {
             questions.extend(syns(&endpoint, last_seen(doubt, address), TAKEN, 0.5));
@@ -85,7 +95,7 @@ fn of_silence(doubt: &Doubt<'_, '_>, endpoint: &Endpoint<'_>) -> Vec<Question> {
     let others_asked =
         evidence.traces_of(address).next().is_some() && (!doubt.can_ping || evidence.echoes_of(address).next().is_some());
     if others_asked && evidence.answered(address).is_empty() {
-        questions.extend(other_ports(doubt, endpoint));
+        questions.extend(other_ports(doubt, endpoint, FILTERED_OR_SILENT));
         questions.extend(trace_to_port(doubt, endpoint));
         questions.extend(neighbours(doubt, address));
     }
@@ -151,8 +161,8 @@ fn connect(endpoint: &Endpoint<'_>, attempts: u32, between: &'static [&'static s
     Some(Question::new(params(Kind::Tcp, value)?, between, separation, attempts * 3, time))
 }
 
-/// Other ports of the same address, where it answers neither ping nor traceroute.
-fn other_ports(doubt: &Doubt<'_, '_>, endpoint: &Endpoint<'_>) -> Option<Question> {
+/// Other ports of the same address, where it answers neither ping nor traceroute, or a router answers these in its place.
+fn other_ports(doubt: &Doubt<'_, '_>, endpoint: &Endpoint<'_>, between: &'static [&'static str]) -> Option<Question> {
     let address = endpoint.address.ip();
     if doubt.evidence.port_sweeps.iter().any(|sweep| sweep.address == address) {
         return None;
@@ -166,7 +176,6 @@ fn other_ports(doubt: &Doubt<'_, '_>, endpoint: &Endpoint<'_>) -> Option<Questio
         .collect();
     let ports: Vec<u16> = OTHER_PORTS.into_iter().filter(|port| !tried.contains(port)).collect();
     let value = json!({"host": address.to_string(), "port": endpoint.address.port(), "timeout_ms": 1_500, "ports": ports});
-    let between = &["tcp.filtered", "path.target_silent"];
     Some(Question::new(params(Kind::Tcp, value)?, between, 0.5, 8, Duration::from_secs(3)))
 }
 

@@ -23,6 +23,10 @@ const IN_OTHER_WORDS: f64 = 0.85;
 const AFTER_A_SEARCH: f64 = 0.6;
 /// The error answered pings or traceroute, and connections stay silent: most likely the same filter.
 const ANSWERED_OTHERS: f64 = 0.8;
+/// The same, and nobody looked whether other ports of the address are open: what forbids pings or traceroute may be another filter.
+const NOT_ASKED_FURTHER: f64 = 0.6;
+/// A filter rejects some connections to the port, and lets others through: a limit, or one of several ways that has another filter.
+const SOME: f64 = 0.7;
 
 fn evaluate(evidence: &Evidence<'_>) -> Vec<Candidate> {
     let connections = evidence.endpoints();
@@ -51,8 +55,11 @@ fn of_connection(evidence: &Evidence<'_>, endpoint: &Endpoint<'_>) -> Option<Can
     let rejected: Vec<&Attempt<'_>> =
         endpoint.attempts.iter().filter(|attempt| attempt.icmp_meaning().is_some_and(by_filter)).collect();
     let error = rejected.first()?.failure?.icmp.as_ref()?;
-    if endpoint.connected() || evidence.is_own(error.offender) {
+    if evidence.is_own(error.offender) {
         return None;
+    }
+    if endpoint.connected() {
+        return of_some(evidence, endpoint);
     }
     let in_other_words = !rejected.iter().filter_map(|attempt| attempt.icmp_meaning()).any(rejects);
     let severity = if evidence.connected_elsewhere(endpoint).is_some() { Severity::Degraded } else { Severity::Problem };
@@ -84,6 +91,49 @@ fn of_connection(evidence: &Evidence<'_>, endpoint: &Endpoint<'_>) -> Option<Can
         (false, []) => candidate.about(Spot::Address(address)),
         (false, _) => candidate,
     })
+}
+
+/// A filter on the way rejects some connections and lets others pass. What the target itself rejects, and a router that says that it has no way,
+/// are told otherwise.
+fn of_some(evidence: &Evidence<'_>, endpoint: &Endpoint<'_>) -> Option<Candidate> {
+    let address = endpoint.address.ip();
+    let all: Vec<&Attempt<'_>> = endpoint.attempts.iter().filter(|attempt| attempt.by_tcp_check).collect();
+    let by_filter = |attempt: &&&Attempt<'_>| {
+        attempt.rejected_by().is_some_and(|error| rejects(error.meaning()) && error.offender != address)
+    };
+    let rejected: Vec<&Attempt<'_>> = all.iter().filter(by_filter).copied().collect();
+    let stood: Vec<&ObservationId> = all.iter().filter(|attempt| attempt.connected()).map(|attempt| attempt.id).collect();
+    let error = rejected.first()?.rejected_by()?;
+    stood.first()?;
+    let (host, port) = (named(endpoint.host(), address), endpoint.address.port());
+    let sentence = format!(
+        "{} forbids {} of {} connections to {host} on port {port} and lets others pass: it answers them with \"{}\". It limits how many there may be, or only one of several ways leads through it.",
+        filter(evidence, address, error.offender),
+        rejected.len(),
+        all.len(),
+        error.words()
+    );
+    let ids: Vec<&ObservationId> = rejected.iter().map(|attempt| attempt.id).collect();
+    let place = Place {
+        hop: evidence.hop_of(address, error.offender),
+        address: Some(error.offender),
+        port: Some(port),
+        ..Place::default()
+    };
+    let candidate = Candidate::new(Severity::Degraded, SOME, sentence)
+        .at(place)
+        .about(Spot::Endpoint(endpoint.address))
+        .resting_on(endpoint.ids())
+        .rejecting("tcp.filtered", "The filter does not drop silently: it says that it forbids.", ids.iter().copied())
+        .rejecting("tcp.refused", "An ICMP error answered, and not a reset of the target.", ids)
+        .rejecting("path.no_route", "Other connections stand.", stood.iter().copied())
+        .rejecting("path.target_down", "Other connections stand.", stood)
+        .settled_by("the rules of the filter that answers; as many connections one after the other, which a limit of connections at once lets pass")
+        .next(
+            Who::Network,
+            format!("Ask whoever runs {} why it forbids some connections to {host} on port {port}: a limit for one client, or a rule that only one of several ways has.", error.offender),
+        );
+    Some(candidate)
 }
 
 /// What the error says is not so: the address answers otherwise.
@@ -190,7 +240,9 @@ fn of_address(evidence: &Evidence<'_>, address: IpAddr) -> Option<Candidate> {
         named(&evidence.host_at(address), address),
         first.error.words()
     );
-    let candidate = Candidate::new(evidence.severity_at(address), ANSWERED_OTHERS, sentence)
+    let in_doubt = evidence.contradicted_by_silence(address, &errors) && !evidence.was_swept(address);
+    let confidence = if in_doubt { NOT_ASKED_FURTHER } else { ANSWERED_OTHERS };
+    let candidate = Candidate::new(evidence.severity_at(address), confidence, sentence)
         .at(Place { hop: evidence.hop_of_error(address, first), address: Some(offender), ..Place::default() })
         .about(Spot::Address(address))
         .stopping()
@@ -258,6 +310,17 @@ mod tests {
         let scene = Scene::new("shop.example").check(Kind::Tcp, [silent("192.0.2.1:443")]);
         let finding = scene.check(Kind::Icmp, [echo_error("192.0.2.1", icmp("10.0.3.1", 3, 13))]).finds("path.admin_prohibited");
         assert!(finding.confidence < 0.9 && finding.settled_by.is_some());
+    }
+
+    #[test]
+    fn a_filter_that_forbids_traces_alone_need_not_be_what_drops_connections() {
+        let scene = Scene::new("shop.example").check(Kind::Tcp, (0..6).map(|_| silent("192.0.2.1:443")));
+        let scene = scene.check(Kind::Traceroute, trace("192.0.2.1", &["10.0.1.1", "10.0.1.1 !3/13"]));
+        assert_eq!(scene.finds("path.admin_prohibited").confidence, 0.6);
+        let closed = swept("192.0.2.1", &[(22, None)]);
+        scene.clone().check(Kind::Tcp, [silent("192.0.2.1:443"), closed]).finds("tcp.filtered");
+        let forbidden = swept("192.0.2.1", &[(22, Some(icmp("10.0.1.1", 3, 13)))]);
+        assert_eq!(scene.check(Kind::Tcp, [silent("192.0.2.1:443"), forbidden]).finds("path.admin_prohibited").confidence, 0.8);
     }
 
     /// Connections to one port that meet this error after so long, while pings are answered.

@@ -1,7 +1,7 @@
 use crate::candidate::Candidate;
 use crate::evidence::{Attempt, Endpoint, Evidence};
 use crate::rule::Rule;
-use crate::rules::path::{loss, lossy_way};
+use crate::rules::path::{ecmp_no_way, loss, lossy_way};
 use crate::rules::tcp::accept_queue_full;
 use crate::rules::tcp::at_once::Numbers;
 use crate::spot::Spot;
@@ -35,8 +35,11 @@ const ONE: f64 = 0.6;
 const LEAST_ATTEMPTS: usize = 4;
 
 fn evaluate(evidence: &Evidence<'_>) -> Vec<Candidate> {
-    let by_connections: Vec<(IpAddr, Candidate)> =
-        evidence.endpoints().iter().filter_map(|endpoint| Some((endpoint.address.ip(), towards(evidence, endpoint)?))).collect();
+    let of_endpoint = |endpoint: &Endpoint<'_>| {
+        let candidate = towards(evidence, endpoint).or_else(|| ecmp_no_way::towards(evidence, endpoint))?;
+        Some((endpoint.address.ip(), candidate))
+    };
+    let by_connections: Vec<(IpAddr, Candidate)> = evidence.endpoints().iter().filter_map(of_endpoint).collect();
     let known: Vec<IpAddr> = by_connections.iter().map(|(address, _)| *address).collect();
     let by_ways = lossy_way::candidates(evidence).into_iter().filter(|(address, _)| !known.contains(address));
     by_connections.into_iter().chain(by_ways).map(|(_, candidate)| candidate).collect::<Vec<_>>()

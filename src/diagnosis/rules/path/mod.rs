@@ -4,6 +4,7 @@ pub(super) mod blackhole;
 pub(super) mod congestion;
 pub(super) mod disorder;
 pub(super) mod ecmp_member_bad;
+mod ecmp_no_way;
 pub(super) mod ecn_blackhole;
 pub(super) mod fragments_dropped;
 pub(super) mod icmp_rate_limited;

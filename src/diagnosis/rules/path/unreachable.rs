@@ -37,10 +37,25 @@ const UNTOLD: f64 = 0.55;
 /// This machine itself looked for the target on its own link.
 const ON_LINK: f64 = 0.9;
 
+/// The errors answered pings alone, and not one connection, all of which stay silent: something else may drop those, and whoever rejects
+/// pings may be told to answer so.
+const PINGS_ALONE: f64 = 0.5;
+/// The same, and other ports of the address are as silent.
+const PINGS_ALONE_OF_ALL: f64 = 0.6;
+
 /// What a router's error means, and how sure that is.
 enum Reading {
     NoRoute(f64),
     TargetDown(f64),
+}
+
+impl Reading {
+    fn at_most(self, most: f64) -> Self {
+        match self {
+            Self::NoRoute(confidence) => Self::NoRoute(confidence.min(most)),
+            Self::TargetDown(confidence) => Self::TargetDown(confidence.min(most)),
+        }
+    }
 }
 
 fn no_route(evidence: &Evidence<'_>) -> Vec<Candidate> {
@@ -129,13 +144,21 @@ fn errors<'a>(evidence: &Evidence<'a>, address: IpAddr) -> Option<(Vec<IcmpSeen<
     let foreign = |seen: &IcmpSeen<'_>| !evidence.is_own(seen.error.offender);
     let mut network = evidence.icmp_errors(address, IcmpMeaning::NetworkUnreachable);
     network.retain(foreign);
-    if !network.is_empty() {
-        return Some((network, Reading::NoRoute(SAID)));
-    }
-    let mut host = evidence.icmp_errors(address, IcmpMeaning::HostUnreachable);
-    host.retain(foreign);
-    let reading = reading_of(evidence, address, &host)?;
-    Some((host, reading))
+    let (errors, reading) = match network.is_empty() {
+        false => (network, Reading::NoRoute(SAID)),
+        true => {
+            let mut host = evidence.icmp_errors(address, IcmpMeaning::HostUnreachable);
+            host.retain(foreign);
+            let reading = reading_of(evidence, address, &host)?;
+            (host, reading)
+        }
+    };
+    let most = if evidence.contradicted_by_silence(address, &errors) {
+        if evidence.was_swept(address) { PINGS_ALONE_OF_ALL } else { PINGS_ALONE }
+    } else {
+        SAID
+    };
+    Some((errors, reading.at_most(most)))
 }
 
 /// ICMPv6 has a message of its own for an address that nobody answers for (RFC 4443 section 3.1, code 3). ICMPv4's host unreachable
@@ -192,6 +215,7 @@ fn ids<'a>(errors: &[IcmpSeen<'a>]) -> Vec<&'a ObservationId> {
 
 #[cfg(test)]
 mod tests {
+    use crate::follow_up::follow_ups;
     use crate::scene::{Scene, connected, echo, echo_error, failure, icmp, icmp_ended, mtu, silent, trace, trace_after};
     use netsonde_contract::failure::{FailureCode, Step};
     use netsonde_contract::kind::Kind;
@@ -275,6 +299,46 @@ mod tests {
         let finding = scene.finds("path.target_down");
         assert!(finding.sentence.starts_with("192.0.2.77 does not exist"), "{}", finding.sentence);
         assert!(!finding.next_step.action.contains("192.0.2.1 "), "{}", finding.next_step.action);
+    }
+
+    /// Six silent connections, and a router's word about pings and a trace alone.
+    fn only_pings_rejected(port: u16) -> Scene {
+        let scene = Scene::new("shop.example").check(Kind::Tcp, (0..6).map(|_| silent(&format!("192.0.2.1:{port}"))));
+        let scene = scene.check(Kind::Icmp, [echo_error("192.0.2.1", icmp("10.0.3.1", 3, 1))]);
+        scene.check(Kind::Traceroute, trace("192.0.2.1", &["10.0.1.1", "10.0.2.1", "10.0.3.1", "10.0.3.1 !3/1"]))
+    }
+
+    /// Further ports of the address: open, or silent.
+    fn swept(open: bool) -> Fact {
+        let failure = (!open).then(|| failure(FailureCode::TimedOut, Step::Connect));
+        serde_json::from_value(serde_json::json!({
+            "fact": "port_sweep", "host": "shop.example", "address": "192.0.2.1", "asked": 1,
+            "ports": [{"port": 22, "took_us": 900, "failure": failure}], "took_us": 1_000,
+        }))
+        .unwrap()
+    }
+
+    #[test]
+    fn a_word_about_pings_alone_beside_silent_connections_leaves_a_filter_possible() {
+        let scene = only_pings_rejected(5432);
+        let finding = scene.finds("path.no_route");
+        assert_eq!(finding.confidence, 0.5);
+        let asked = follow_ups(scene.outcomes(), &scene.environment(), &scene.diagnose());
+        assert!(asked.iter().any(|ask| ask.params.to_value().get("ports").is_some()), "{asked:#?}");
+    }
+
+    #[test]
+    fn another_port_that_is_open_shows_that_there_is_a_way() {
+        let scene = only_pings_rejected(5432).check(Kind::Tcp, [silent("192.0.2.1:5432"), swept(true)]);
+        scene.finds("tcp.filtered");
+        let scene = only_pings_rejected(5432).check(Kind::Tcp, [silent("192.0.2.1:5432"), swept(false)]);
+        assert_eq!(scene.finds("path.no_route").confidence, 0.6);
+    }
+
+    #[test]
+    fn a_word_about_a_connection_is_no_filters_of_pings() {
+        let second = icmp_ended("192.0.2.1:443", 300, FailureCode::HostUnreachable, icmp("10.0.3.1", 3, 1));
+        assert!(only_pings_rejected(443).check(Kind::Tcp, [second]).finds("path.no_route").confidence > 0.8);
     }
 
     #[test]

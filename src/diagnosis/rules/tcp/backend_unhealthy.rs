@@ -32,6 +32,9 @@ fn evaluate(evidence: &Evidence<'_>) -> Vec<Candidate> {
 fn unhealthy<'a>(evidence: &Evidence<'a>, endpoint: &Endpoint<'a>) -> Option<Candidate> {
     // What a request met may have been another moment; the attempts of one check are side by side.
     let attempts: Vec<&Attempt<'_>> = endpoint.attempts.iter().filter(|attempt| attempt.by_tcp_check).collect();
+    let address = endpoint.address.ip();
+    let by_itself = |attempt: &Attempt<'_>| attempt.rejected_by().is_some_and(|error| error.offender == address);
+    let fails = |attempt: &Attempt<'_>| fails(attempt) || (by_itself(attempt) && !evidence.is_own(address));
     let failed: Vec<&ObservationId> = attempts.iter().filter(|attempt| fails(attempt)).map(|attempt| attempt.id).collect();
     let stood: Vec<&ObservationId> = attempts.iter().filter(|attempt| attempt.connected()).map(|attempt| attempt.id).collect();
     if failed.is_empty() || stood.is_empty() || only_bare_ones_stood(endpoint) {
@@ -41,8 +44,10 @@ fn unhealthy<'a>(evidence: &Evidence<'a>, endpoint: &Endpoint<'a>) -> Option<Can
     if some_rejected::candidate(evidence, endpoint).is_some() {
         return None;
     }
-    let from_servers = some_rejected::from_servers(evidence, endpoint);
-    let (address, port) = (endpoint.address.ip(), endpoint.address.port());
+    // An ICMP error that carries the address itself was sent by whoever stands for it.
+    let told_itself = attempts.iter().find(|attempt| by_itself(attempt)).map(|attempt| attempt.id);
+    let from_servers = some_rejected::from_servers(evidence, endpoint).or(told_itself);
+    let port = endpoint.address.port();
     let how = match attempts.iter().filter(|attempt| attempt.reset_at_once()).count() {
         0 => "refused",
         resets if resets == failed.len() => "reset as soon as they stand",
@@ -66,10 +71,13 @@ fn unhealthy<'a>(evidence: &Evidence<'a>, endpoint: &Endpoint<'a>) -> Option<Can
         .resting_on(failed.iter().copied())
         .resting_on(stood.iter().copied())
         .rejecting("tcp.refused", "Other connections to the same port stand.", stood)
-        .rejecting("path.ecmp_member_bad", "The failed ones are answered with a reset, and not lost.", failed)
+        .rejecting("path.ecmp_member_bad", "The failed ones are answered, and not lost.", failed)
         .rejecting(
             "tcp.rejected_by_middlebox",
-            "The resets came from no nearer than the packets of the connections that stand (by their TTL).",
+            match told_itself {
+                Some(_) => "The refusals carry the address of the target.",
+                None => "The resets came from no nearer than the packets of the connections that stand (by their TTL).",
+            },
             from_servers,
         )
         .next(
