@@ -37,7 +37,7 @@ impl<'a> Evidence<'a> {
         let trace = self.traces.iter().rev().find(is_of_port)?;
         let hops = || self.hops.iter().filter(|hop| std::ptr::eq(hop.outcome, trace.outcome) && hop.target == to.ip());
         let arrived = hops().filter(|hop| replies(hop).any(|reply| reply.kind == ReplyKind::Arrived)).map(|hop| hop.ttl).min();
-        Some(SynTrace { id: trace.id, arrived, last: farthest(hops(), to.ip()) })
+        Some(SynTrace { id: trace.id, arrived, last: farthest(hops(), to.ip(), |_| true) })
     }
 
     /// The distances that packets of no port in particular show: pings and UDP packets.
@@ -46,9 +46,10 @@ impl<'a> Evidence<'a> {
         self.hops.iter().filter(move |hop| hop.target == address && is_plain(hop))
     }
 
-    /// The farthest router that answers to such packets.
+    /// The farthest router that such packets get to. One that says that they get no further says so at the next distance too: only where their
+    /// time was up it would have passed on those that live longer.
     pub(crate) fn plain_last_router(&self, address: IpAddr) -> Option<Router<'a>> {
-        farthest(self.plain_hops(address), address)
+        farthest(self.plain_hops(address), address, |kind| kind == ReplyKind::TimeExceeded)
     }
 
     /// How far away the target itself answers to such packets.
@@ -73,9 +74,14 @@ pub(crate) fn replies(hop: &Hop) -> impl Iterator<Item = &HopReply> {
     hop.probes.iter().filter_map(|probe| probe.reply.as_ref())
 }
 
-fn farthest<'s, 'a: 's>(hops: impl Iterator<Item = &'s Seen<'a, Hop>>, target: IpAddr) -> Option<Router<'a>> {
+fn farthest<'s, 'a: 's>(
+    hops: impl Iterator<Item = &'s Seen<'a, Hop>>,
+    target: IpAddr,
+    counts: impl Fn(ReplyKind) -> bool,
+) -> Option<Router<'a>> {
     let router = |hop: &'s Seen<'a, Hop>| {
-        let reply = replies(hop.fact).find(|reply| reply.kind != ReplyKind::Arrived && reply.from != target)?;
+        let reply =
+            replies(hop.fact).find(|reply| reply.kind != ReplyKind::Arrived && counts(reply.kind) && reply.from != target)?;
         Some(Router { hop: hop.ttl, address: reply.from, id: hop.id })
     };
     hops.filter_map(router).max_by_key(|router| router.hop)

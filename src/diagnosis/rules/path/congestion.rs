@@ -2,6 +2,7 @@ use super::loaded;
 use crate::candidate::Candidate;
 use crate::evidence::{Attempt, Evidence, Share};
 use crate::rule::Rule;
+use crate::rules::tcp::transparent_proxy;
 use crate::spot::Spot;
 use crate::threshold::{CONGESTED_TIMES, CONGESTED_WAIT_US};
 use crate::wording::{duration, named};
@@ -64,6 +65,9 @@ pub(in crate::rules) struct Waits<'a> {
 /// All round trips of pings, of traces and of connections together, as one series alone has few; none where they do not wait that much.
 pub(in crate::rules) fn waits<'a>(evidence: &Evidence<'a>, address: IpAddr) -> Option<Waits<'a>> {
     let mut seen = evidence.round_trips(address);
+    // Those of whoever takes connections in the target's place are another machine's.
+    let nearer = transparent_proxy::round_trips_before(evidence, address);
+    seen.retain(|(_, id)| !nearer.contains(id));
     let least_us = seen.iter().map(|(rtt_us, _)| *rtt_us).min()?;
     // Whoever fills a line waits in its queue: that is no other traffic.
     let own = evidence.beside_own_load();
@@ -142,6 +146,21 @@ mod tests {
         let scene =
             Scene::new("shop.example").check(Kind::Tcp, (0..6).map(|_| crate::scene::connect("192.0.2.1:443", 300, None)));
         assert!(!scene.check(Kind::Icmp, [echo("192.0.2.1", &[80_000; 20])]).names("path.congestion"));
+    }
+
+    #[test]
+    fn connections_that_end_nearer_are_no_measure_of_what_the_rest_of_the_address_takes() {
+        let quick = |_| crate::scene::connect("192.0.2.1:443", 300, None);
+        let way = crate::scene::trace_after("192.0.2.1", &["10.0.1.1", "10.0.2.1", "192.0.2.1"], 20_000);
+        let scene = Scene::new("shop.example").check(Kind::Tcp, (0..3).map(quick)).check(Kind::Traceroute, way);
+        let scene = scene.check(Kind::Icmp, [echo("192.0.2.1", &[60_000; 20])]);
+        assert!(scene.names("path.congestion"), "so it looks where nobody knows where connections end");
+        let mut near = crate::scene::syn_trace("192.0.2.1", &["192.0.2.1"]);
+        if let Some(Fact::Hop(hop)) = near.first_mut() {
+            hop.probes[0].reply.as_mut().unwrap().rtt_us = 250;
+        }
+        let scene = scene.check(Kind::Traceroute, near);
+        assert!(scene.names("tcp.transparent_proxy") && !scene.names("path.congestion"), "{:#?}", scene.diagnose().findings);
     }
 
     #[test]

@@ -7,7 +7,7 @@ use crate::threshold::{RTT_NOISE_US, TOO_EARLY_FOR_TARGET};
 use crate::wording::{duration, named};
 use netsonde_contract::finding::{Place, Severity, Who};
 use netsonde_contract::id::ObservationId;
-use netsonde_contract::observation::ReplyKind;
+use netsonde_contract::observation::{ReplyKind, TraceProtocol};
 use std::net::{IpAddr, SocketAddr};
 
 pub(in crate::rules) const RULE: Rule = Rule {
@@ -93,6 +93,15 @@ pub(in crate::rules) fn takes(evidence: &Evidence<'_>, address: IpAddr) -> bool 
     let endpoints = evidence.endpoints();
     let mut stand = endpoints.iter().filter(|endpoint| endpoint.address.ip() == address && endpoint.connected()).peekable();
     stand.peek().is_some() && stand.all(|endpoint| matches!(Shown::of(evidence, endpoint), Some(Shown::ByDistance { .. })))
+}
+
+/// Connections to the address, and probes with SYNs, that somebody nearer than the target answers, as their distance shows.
+pub(in crate::rules) fn round_trips_before<'a>(evidence: &Evidence<'a>, address: IpAddr) -> Vec<&'a ObservationId> {
+    let endpoints = evidence.endpoints();
+    let taken = |endpoint: &&Endpoint<'a>| matches!(Shown::of(evidence, endpoint), Some(Shown::ByDistance { .. }));
+    let taken: Vec<&Endpoint<'a>> = endpoints.iter().filter(|endpoint| endpoint.address.ip() == address).filter(taken).collect();
+    let hops = evidence.hops_of(address).into_iter().filter(|hop| !taken.is_empty() && hop.protocol == TraceProtocol::Tcp);
+    taken.iter().flat_map(|endpoint| endpoint.ids()).chain(hops.map(|hop| hop.id)).collect()
 }
 
 /// Who is at the other end of connections to the port, as SYNs of a bounded reach show.
@@ -215,6 +224,14 @@ mod tests {
     fn connections_that_end_behind_all_routers_are_the_targets() {
         let scene = unheard().check(Kind::Traceroute, syn_trace("192.0.2.1", &["10.0.1.1", "10.0.2.1", "10.0.3.1", "192.0.2.1"]));
         assert_eq!(scene.is_healthy(), ["path.icmp_unsupported"]);
+    }
+
+    #[test]
+    fn a_router_that_says_of_pings_that_they_get_no_further_passes_none_on() {
+        let rejected = trace("192.0.2.1", &["10.0.1.1", "10.0.2.1", "10.0.3.1", "10.0.3.1 !3/1"]);
+        let scene = Scene::new("shop.example").check(Kind::Tcp, [connected(AT)]).check(Kind::Traceroute, rejected);
+        let scene = scene.check(Kind::Traceroute, syn_trace("192.0.2.1", &["10.0.1.1", "10.0.2.1", "10.0.3.1", "192.0.2.1"]));
+        assert!(!scene.names("tcp.transparent_proxy"), "{:#?}", scene.diagnose().findings);
     }
 
     #[test]
