@@ -1,9 +1,10 @@
 //! What connections to an address had to send again, as the system counted it or their times tell: their first packets, and segments with data
 //! once they stood. Where nobody answers to ping, this shows what the way loses.
 
-use super::{Attempt, Evidence, Share};
+use super::{Attempt, Endpoint, Evidence, Seen, Share};
 use netsonde_contract::id::ObservationId;
-use netsonde_contract::observation::TcpState;
+use netsonde_contract::observation::{Connect, TcpState};
+use netsonde_contract::outcome::Outcome;
 use std::net::IpAddr;
 
 /// So many pairs of one late connection and one at once tell whether the late ones began last: of six connections one and five.
@@ -38,18 +39,45 @@ pub(crate) struct SentAgain<'a> {
     pub(crate) segments: u32,
     /// The exchanges and handshakes that sent them.
     pub(crate) resent_by: Vec<&'a ObservationId>,
-    /// Of connections that one check made: pairs of one that was late or silent and one at once, and of them those in which it began first.
-    pairs: usize,
-    began_first: usize,
+    /// Segments that came with a gap before them over connections that stood, and what received them.
+    pub(crate) behind_a_gap: u32,
+    pub(crate) with_gaps: Vec<&'a ObservationId>,
+    /// Of connections that one check made.
+    pairs: Pairs,
+    pairs_at_once: Pairs,
 }
 
 impl SentAgain<'_> {
     pub(crate) fn order(&self) -> Order {
-        match self.pairs {
-            ..LEAST_PAIRS => Order::Unknown,
-            pairs if self.began_first as f64 >= pairs as f64 * BY_CHANCE => Order::Mixed,
-            _ => Order::FirstServed,
-        }
+        order_of(&self.pairs)
+    }
+
+    /// The same of connections that begin at the same moment. Where they begin one after the other, a queue or a limit that empties meanwhile
+    /// takes some of the later ones as well.
+    pub(crate) fn order_at_once(&self) -> Order {
+        order_of(&self.pairs_at_once)
+    }
+}
+
+/// Pairs of one connection that was late or silent and one at once, and of them those in which it began first.
+#[derive(Clone, Copy, Debug, Default)]
+struct Pairs {
+    all: usize,
+    began_first: usize,
+}
+
+impl Pairs {
+    fn add(&mut self, other: Self) {
+        self.all += other.all;
+        self.began_first += other.began_first;
+    }
+}
+
+fn order_of(pairs: &Pairs) -> Order {
+    match pairs.all {
+        ..LEAST_PAIRS => Order::Unknown,
+        all if pairs.began_first as f64 >= all as f64 * BY_CHANCE => Order::Mixed,
+        _ => Order::FirstServed,
     }
 }
 
@@ -61,7 +89,7 @@ impl<'a> Evidence<'a> {
             for attempt in &endpoint.attempts {
                 self.add_attempt(&mut found, attempt);
             }
-            add_order(&mut found, &endpoint.attempts);
+            self.add_order(&mut found, &endpoint.attempts);
         }
         for (id, state) in self.states_of(address) {
             let resent = data_resent(state);
@@ -69,8 +97,19 @@ impl<'a> Evidence<'a> {
                 found.segments += resent;
                 found.resent_by.push(id);
             }
+            if let Some(gaps) = state.out_of_order.filter(|gaps| *gaps > 0) {
+                found.behind_a_gap += gaps;
+                found.with_gaps.push(id);
+            }
         }
         found
+    }
+
+    /// How many connections to the port began at the same moment as others, or within another check's exchange.
+    pub(crate) fn begun_at_once(&self, endpoint: &Endpoint<'_>) -> usize {
+        let in_turn =
+            |connect: &&Seen<'_, Connect>| connect.fact.address == endpoint.address && !begins_together(connect.outcome);
+        endpoint.attempts.len().saturating_sub(self.connects.iter().filter(in_turn).count())
     }
 
     fn add_attempt(&self, found: &mut SentAgain<'a>, attempt: &Attempt<'a>) {
@@ -98,6 +137,28 @@ impl<'a> Evidence<'a> {
         }
     }
 
+    /// Counts the pairs of the connections that each check made.
+    fn add_order(&self, found: &mut SentAgain<'a>, attempts: &[Attempt<'a>]) {
+        let by_check = || attempts.iter().filter(|attempt| attempt.by_tcp_check);
+        let mut checks: Vec<&str> = by_check().map(|attempt| check_of(attempt.id)).collect();
+        checks.dedup();
+        for check in checks {
+            let mut pairs = Pairs::default();
+            let of_check = || by_check().filter(|attempt| check_of(attempt.id) == check);
+            for uneven in of_check().filter(|attempt| attempt.silent() || attempt.connected_late()) {
+                let at_once = of_check().filter(|attempt| attempt.connected() && !attempt.connected_late());
+                let (before, after): (Vec<&Attempt<'_>>, Vec<&Attempt<'_>>) =
+                    at_once.partition(|attempt| uneven.at_us < attempt.at_us);
+                pairs.add(Pairs { all: before.len() + after.len(), began_first: before.len() });
+            }
+            found.pairs.add(pairs);
+            let mut of_outcome = self.connects.iter().filter(|connect| check_of(connect.id) == check);
+            if of_outcome.next().is_some_and(|connect| begins_together(connect.outcome)) {
+                found.pairs_at_once.add(pairs);
+            }
+        }
+    }
+
     /// What the system knew of connections to the address at their end.
     fn states_of(&self, address: IpAddr) -> impl Iterator<Item = (&'a ObservationId, &'a TcpState)> {
         let exchanges = self
@@ -118,21 +179,9 @@ pub(crate) fn data_resent(state: &TcpState) -> u32 {
     u32::try_from(resent.div_ceil(segment)).unwrap_or(u32::MAX).min(state.retransmits)
 }
 
-/// Counts the pairs of the connections that each check made.
-fn add_order(found: &mut SentAgain<'_>, attempts: &[Attempt<'_>]) {
-    let by_check = || attempts.iter().filter(|attempt| attempt.by_tcp_check);
-    let mut checks: Vec<&str> = by_check().map(|attempt| check_of(attempt.id)).collect();
-    checks.dedup();
-    for check in checks {
-        let of_check = || by_check().filter(|attempt| check_of(attempt.id) == check);
-        for uneven in of_check().filter(|attempt| attempt.silent() || attempt.connected_late()) {
-            let at_once = of_check().filter(|attempt| attempt.connected() && !attempt.connected_late());
-            let (before, after): (Vec<&Attempt<'_>>, Vec<&Attempt<'_>>) =
-                at_once.partition(|attempt| uneven.at_us < attempt.at_us);
-            found.pairs += before.len() + after.len();
-            found.began_first += before.len();
-        }
-    }
+/// The connections of the check begin at the same moment.
+fn begins_together(outcome: &Outcome) -> bool {
+    outcome.parameters.get("spread_ms").and_then(serde_json::Value::as_u64).unwrap_or_default() == 0
 }
 
 /// The check that made an observation: its id begins with it.

@@ -49,7 +49,13 @@ const MANY_PERCENT: f64 = 30.0;
 pub(super) fn questions(doubt: &Doubt<'_, '_>) -> Vec<Question> {
     let mut questions: Vec<Question> = Vec::new();
     let endpoints = doubt.evidence.endpoints();
-    for address in doubt.open(LOST).filter_map(|finding| finding.place.address) {
+    let of_tcp_alone = |address: &IpAddr| {
+        let pings = doubt.evidence.lost_calmly(*address);
+        pings.of >= DARK && pings.cases == 0
+    };
+    // Where many pings came back, more of them, slower connections and a longer trace tell nothing: what is lost is of TCP, or of another way.
+    let lost = doubt.open(LOST).filter_map(|finding| finding.place.address);
+    for address in lost.filter(|address| !of_tcp_alone(address)) {
         // A finding may name the router at which the loss begins; the way is that to the target.
         let of_target = |endpoint: &&Endpoint<'_>| endpoint.connected();
         let at_address = endpoints.iter().filter(|endpoint| endpoint.address.ip() == address);
@@ -86,9 +92,11 @@ pub(super) fn questions(doubt: &Doubt<'_, '_>) -> Vec<Question> {
         questions.extend(connects_slowly(doubt, endpoint));
         if open || (doubt.connects_unevenly() && uneven > 1) {
             questions.extend(calm_pings(doubt, address, UNEVEN));
-            questions.extend(connects(endpoint, UNEVEN, 0.6));
+            questions.extend(connects(doubt, endpoint, UNEVEN, 0.6));
         }
-        if doubt.is_open_on(&["path.ecmp_member_bad"], endpoint.ids()) {
+        // Where pings are not lost, they may have taken another way.
+        let may_be_a_way = of_tcp_alone(&address) && doubt.is_open_on(&["path.loss"], endpoint.ids());
+        if may_be_a_way || doubt.is_open_on(&["path.ecmp_member_bad"], endpoint.ids()) {
             questions.extend(parallel_ways(doubt, address, endpoint.address.port()));
         }
     }
@@ -105,9 +113,16 @@ fn connects_one_by_one(endpoint: &Endpoint<'_>) -> Option<Question> {
     Some(Question::new(params(Kind::Tcp, value)?, LIMITED, 0.9, ONE_BY_ONE * 2, time))
 }
 
-/// More connections at once, each from a source port of its own. So many were made where a check brought as many.
-fn connects(endpoint: &Endpoint<'_>, between: &'static [&'static str], separation: f64) -> Option<Question> {
-    if endpoint.attempts.len() >= usize::try_from(FLOWS).unwrap_or(usize::MAX) {
+/// More connections at once, each from a source port of its own. So many were made where a check brought as many; which of those that began
+/// one after the other are late does not tell a queue from chance.
+fn connects(
+    doubt: &Doubt<'_, '_>,
+    endpoint: &Endpoint<'_>,
+    between: &'static [&'static str],
+    separation: f64,
+) -> Option<Question> {
+    let at_once = doubt.evidence.begun_at_once(endpoint);
+    if at_once >= usize::try_from(FLOWS).unwrap_or(usize::MAX) {
         return None;
     }
     let value = json!({

@@ -1,4 +1,4 @@
-//! Loss that no ping shows, as nobody answers to any: connections that stand only after their first packet was sent again, by chance among
+//! Loss that no ping shows, as nobody answers to any, or none is lost: connections that stand only after their first packet was sent again, by chance among
 //! those that begin together, and segments that were sent again once they stood.
 
 use crate::candidate::Candidate;
@@ -20,8 +20,17 @@ const BY_CHANCE: f64 = 0.7;
 /// Connections stood late, and nothing tells what they waited for.
 const LATE_ALONE: f64 = 0.55;
 
+/// Pings lose clearly less: TCP alone is dropped, or pings take another of several ways. A queue that others fill and empty would look the
+/// same where only first packets were lost.
+const NO_PINGS: f64 = 0.6;
+const NO_PINGS_BUT_SEGMENTS: f64 = 0.75;
+
 /// One connection that stood late says nothing: its packet, or the answer, was lost once.
 const LEAST_LATE: usize = 2;
+/// Fewer segments out of their order may have overtaken each other.
+const LEAST_GAPS: u32 = 5;
+/// Where half of all is lost, twice as many never stand as stand late at the most.
+const MOST_SILENT: usize = 2;
 /// So many stood at once: where none did, the round trip may be longer than the wait.
 const LEAST_AT_ONCE: usize = 2;
 /// So many pings of which some were answered tell more than connections do.
@@ -33,16 +42,28 @@ struct Lossy<'a> {
     /// What was lost that no listen queue drops.
     besides: Vec<&'a ObservationId>,
     confidence: f64,
+    /// Pings, where so many were sent that they tell, and clearly less of them is lost.
+    pings: Option<Share<'a>>,
 }
 
 fn lossy<'a>(evidence: &Evidence<'a>, address: IpAddr) -> Option<Lossy<'a>> {
-    if address.is_loopback() || evidence.lost_calmly(address).of + evidence.lost_in_bursts(address).of >= ENOUGH_PINGS {
+    if address.is_loopback() {
         return None;
     }
     let again = evidence.sent_again(address);
+    let by_chance = again.order_at_once() == Order::Mixed;
+    let pings = evidence.lost_calmly(address).and(evidence.lost_in_bursts(address));
+    let pings = Some(pings).filter(|pings| pings.of >= ENOUGH_PINGS);
+    if let Some(pings) = &pings {
+        let fare_worse = again.firsts.least_above(pings) > 0.0;
+        if !by_chance || !fare_worse || accept_queue_full::spares_retries_at(evidence, address) {
+            return None;
+        }
+    }
     // Silence of connections beside others that all stand at once goes with their way, their number or a filter.
+    let most_silent = again.late.len() * if by_chance { MOST_SILENT } else { 1 };
     if again.late.len() < LEAST_LATE
-        || again.silent.len() > again.late.len()
+        || again.silent.len() > most_silent
         || again.at_once < LEAST_AT_ONCE
         || !again.firsts.exceeds(BAD_SHARE)
     {
@@ -53,7 +74,13 @@ fn lossy<'a>(evidence: &Evidence<'a>, address: IpAddr) -> Option<Lossy<'a>> {
     let mut besides: Vec<&ObservationId> = again.resent_by.clone();
     besides.extend(questions.ids.into_iter().filter(|_| questions.cases > 0));
     besides.extend(again.late.iter().copied().filter(|_| again.ports.len() > 1));
+    // Where pings tell, and no path that overtakes is known by them, what came with gaps before it lost what was there.
+    if pings.is_some() && again.behind_a_gap >= LEAST_GAPS {
+        besides.extend(again.with_gaps.iter().copied());
+    }
     let confidence = match (again.order(), besides.is_empty()) {
+        (_, true) if pings.is_some() => NO_PINGS,
+        (_, false) if pings.is_some() => NO_PINGS_BUT_SEGMENTS,
         (Order::Mixed, false) => BY_MORE_THAN_FIRSTS,
         (Order::Mixed, true) if accept_queue_full::spares_retries_at(evidence, address) => return None,
         (Order::Mixed, true) => BY_CHANCE,
@@ -63,7 +90,7 @@ fn lossy<'a>(evidence: &Evidence<'a>, address: IpAddr) -> Option<Lossy<'a>> {
         (Order::FirstServed, _) if elsewhere => OF_FEW,
         (Order::FirstServed, _) => return None,
     };
-    Some(Lossy { again, besides, confidence })
+    Some(Lossy { again, besides, confidence, pings })
 }
 
 /// First packets without an answer, of all.
@@ -72,7 +99,7 @@ pub(super) fn share<'a>(evidence: &Evidence<'a>, address: IpAddr) -> Option<Shar
 }
 
 pub(super) fn towards(evidence: &Evidence<'_>, address: IpAddr) -> Option<Candidate> {
-    let Lossy { again, besides, confidence } = lossy(evidence, address)?;
+    let Lossy { again, besides, confidence, pings } = lossy(evidence, address)?;
     let one_port = again.ports.first().copied().filter(|_| besides.is_empty());
     let segments = match again.segments {
         0 => String::new(),
@@ -82,9 +109,10 @@ pub(super) fn towards(evidence: &Evidence<'_>, address: IpAddr) -> Option<Candid
     };
     let chance = if again.order() == Order::Mixed { " Which of those that began together it met was chance." } else { "" };
     let sentence = format!(
-        "Packets to {} are lost on the way: {} of the first packets of connections got no answer{segments}.{chance} No pings tell more. Programs feel it as pauses and slow transfers.",
+        "Packets to {} are lost on the way: {} of the first packets of connections got no answer{segments}.{chance} {} Programs feel it as pauses and slow transfers.",
         named(&evidence.host_at(address), address),
-        again.firsts.words()
+        again.firsts.words(),
+        told_by_pings(pings.as_ref())
     );
     let stalled = super::loss::stalled(evidence, address);
     let severity = super::loss::severity(evidence, address, &again.firsts, &stalled);
@@ -97,14 +125,30 @@ pub(super) fn towards(evidence: &Evidence<'_>, address: IpAddr) -> Option<Candid
         .resting_on(stalled)
         .rejecting("path.icmp_rate_limited", "It is packets of connections that were lost.", uneven)
         .rejecting("tcp.accept_queue_full", "No listen queue drops packets of connections that stand, of other ports or over UDP.", besides)
-        .settled_by(
-            "leave for the target to answer pings for a moment, or many connections to another port of it: where they stand at once, the listen queue of the one port is full",
-        )
+        .resting_on(pings.iter().flat_map(|pings| pings.ids.iter().copied()))
+        .settled_by(match pings {
+            None => "leave for the target to answer pings for a moment, or many connections to another port of it: where they stand at once, the listen queue of the one port is full",
+            Some(_) => "a trace over all parallel ways with packets of TCP (`netsonde probe traceroute --multipath --protocol tcp`), and many connections to another port of the target: where they stand at once, the listen queue of the one port is full",
+        })
         .next(
             Who::Network,
             "Look for errors, drops and full queues on the links to the target, the nearest first: a bad cable or radio link, a duplex mismatch, a line at its limit. If they are clean, look at the target's listen queue (`ss -ltn`).",
         );
     Some(candidate)
+}
+
+/// `Of 60 pings none was lost: …`
+fn told_by_pings(pings: Option<&Share<'_>>) -> String {
+    match pings {
+        None => "No pings tell more.".to_owned(),
+        Some(pings) => {
+            let lost = if pings.cases == 0 { "none".to_owned() } else { pings.cases.to_string() };
+            format!(
+                "Of {} pings {lost} was lost: something drops packets of TCP alone, or one of several ways or servers behind the address is out of order.",
+                pings.of
+            )
+        }
+    }
 }
 
 #[cfg(test)]
@@ -193,6 +237,50 @@ mod tests {
     #[test]
     fn where_every_connection_is_late_the_way_may_be_that_long() {
         assert!(!dark("llllllll").names("path.loss"));
+    }
+
+    fn pinged(scene: Scene) -> Scene {
+        scene.check(Kind::Icmp, [echo_series("192.0.2.1", 60, 0, |_| {})])
+    }
+
+    #[test]
+    fn connections_that_are_late_by_chance_while_no_ping_is_lost_are_loss_of_tcp_alone() {
+        let finding = pinged(dark("+ll+l-+l+l+l++l+")).finds("path.loss");
+        assert!(finding.confidence < 0.7 && finding.sentence.contains("Of 60 pings none was lost"), "{finding:?}");
+        let finding = pinged(dark("+ll+l-+l+l+l++l+").check(Kind::Http, [page(2)])).finds("path.loss");
+        assert!(finding.confidence > 0.7 && finding.confidence < 0.9, "{finding:?}");
+    }
+
+    #[test]
+    fn segments_with_gaps_before_them_are_as_good_as_those_that_were_sent_again() {
+        let received = |out_of_order| {
+            exchange(URL, |exchange| {
+                exchange.at_close =
+                    Some(Box::new(TcpState { out_of_order: Some(out_of_order), mss_bytes: 1_448, ..TcpState::default() }));
+            })
+        };
+        let confidence =
+            |gaps| pinged(dark("+ll+l-+l+l+l++l+").check(Kind::Http, [received(gaps)])).finds("path.loss").confidence;
+        assert!(confidence(20) > confidence(2));
+    }
+
+    #[test]
+    fn the_first_that_stand_while_no_ping_is_lost_met_a_queue() {
+        pinged(dark("++llllllllllllll")).finds("tcp.accept_queue_full");
+    }
+
+    #[test]
+    fn which_of_those_that_begin_in_turn_are_late_tells_nothing() {
+        let mut scene = pinged(Scene::new(URL));
+        scene = scene.check(Kind::Tcp, made(AT, "++lll+lll+ll+lll"));
+        scene.outcomes_mut().last_mut().unwrap().parameters = serde_json::json!({"concurrent": 16, "spread_ms": 60});
+        assert!(!scene.names("path.loss"), "a queue that empties meanwhile takes some of the later ones");
+    }
+
+    #[test]
+    fn where_half_of_all_is_lost_more_never_stand_than_stand_late() {
+        let scene = dark("l---l+").check(Kind::Tcp, made(AT, "+l+l--l--l---l+-"));
+        assert!(scene.finds("path.loss").sentence.contains("first packets of connections"));
     }
 
     #[test]

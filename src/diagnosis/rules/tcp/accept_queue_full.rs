@@ -109,6 +109,10 @@ fn full(evidence: &Evidence<'_>, endpoint: &Endpoint<'_>) -> Option<Candidate> {
     if pings.of + probes.of < ENOUGH && (by_chance || again.ports.len() > 1) {
         return None;
     }
+    // Which of those that begin together are late is chance, and what is sent again fares no better: that is no queue.
+    if again.order_at_once() == Order::Mixed && !spares_retries(endpoint, &not_at_once) {
+        return None;
+    }
     let (clean, confidence) = match (pings.of, probes.of) {
         (0, ENOUGH..) => (probes, BY_TRACE),
         (0, _) if probes.cases == 0 && spares_retries(endpoint, &not_at_once) => (Share::default(), BY_RETRIES),
