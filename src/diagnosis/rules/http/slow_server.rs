@@ -7,6 +7,7 @@ use crate::threshold::{FAR_ROUND_TRIP_US, SLOW_FIRST_BYTE_US};
 use crate::wording::duration;
 use netsonde_contract::finding::{Severity, Who};
 use netsonde_contract::observation::Exchange;
+use std::net::IpAddr;
 
 pub(in crate::rules) const RULE: Rule = Rule {
     settled_by: Some("the request on the wire: acknowledgements that come at once and no segment sent twice"),
@@ -23,6 +24,10 @@ const SENT_AGAIN_US: u64 = 300_000;
 const AFTER_A_LOST_FIRST_US: u64 = 1_000_000;
 /// So often in a row the server's own packets are lost now and then where a quarter of all is.
 const UNSEEN: u32 = 3;
+/// The same where more is lost: as often in a row as chance has it in one case of so many.
+const ONE_CASE_IN: f64 = 100.0;
+/// Where more is lost than this, nothing gets through in any time.
+const MOST_LOST: f64 = 0.9;
 /// No program waits longer than this many doublings.
 const MOST_TIMES: u32 = 10;
 /// Pings after which no loss means little loss.
@@ -43,8 +48,16 @@ fn lost_us(evidence: &Evidence<'_>, exchange: &Seen<'_, Exchange>) -> u64 {
     let first_too = state.is_some_and(|state| state.retransmits > resent);
     let of_request = waited_us(resent, if first_too { AFTER_A_LOST_FIRST_US } else { SENT_AGAIN_US });
     let address = exchange.address.map(|address| address.ip());
-    let unseen = address.is_some_and(|address| loss::share_of_connections(evidence, address).is_some());
-    of_request + if unseen { waited_us(UNSEEN, SENT_AGAIN_US) } else { 0 }
+    of_request + address.map_or(0, |address| waited_us(unseen(evidence, address), SENT_AGAIN_US))
+}
+
+/// How often in a row the server's own packets may have been lost, which nothing here sees: where connections alone show that the way loses
+/// packets, or where pings show that it loses so many that requests come to a halt.
+fn unseen(evidence: &Evidence<'_>, address: IpAddr) -> u32 {
+    let by_connections = loss::share_of_connections(evidence, address).map_or(0, |_| UNSEEN);
+    let share = loss::share(evidence, address).filter(|_| loss::halts(evidence, address));
+    let in_a_row = |lost: f64| (ONE_CASE_IN.ln() / -lost.min(MOST_LOST).ln()).ceil();
+    share.map_or(0, |lost| in_a_row(lost.percent() / 100.0) as u32).max(by_connections)
 }
 
 /// How long a sender waits that sends again so many times: each time twice as long as before (RFC 6298 section 5.5).
@@ -148,6 +161,17 @@ mod tests {
         assert!(!sent_again(830_000, 3).names("http.slow_server"));
         assert!(sent_again(830_000, 0).names("http.slow_server"));
         assert!(sent_again(5_000_000, 1).names("http.slow_server"), "one of them explains no five seconds");
+    }
+
+    #[test]
+    fn a_way_that_loses_much_explains_a_long_wait_and_not_any() {
+        let beside = |lost, first_byte_us| {
+            let scene = Scene::new(URL).check(Kind::Http, [timed(300, first_byte_us)]);
+            scene.check(Kind::Icmp, [echo_series("192.0.2.1", 60, lost, |_| {})]).names("http.slow_server")
+        };
+        assert!(!beside(30, 5_800_000), "seven in a row are lost once in a hundred times");
+        assert!(beside(3, 5_800_000), "of a twentieth not even three are");
+        assert!(beside(12, 12_000_000) && !beside(12, 2_000_000));
     }
 
     #[test]

@@ -57,7 +57,7 @@ const LARGE_PINGS_TOO: &str = "The target's answers to large pings are lost as w
 
 /// Large packets that vanish together are no chance where that happens in one case of so many: of a path that loses a quarter of all six
 /// have to, of one that loses a third eight.
-const ONE_CASE_IN: f64 = 4_000.0;
+pub(super) const ONE_CASE_IN: f64 = 4_000.0;
 /// Packets of which the share that is lost is known well enough to reckon with.
 const MANY: u32 = 20;
 
@@ -213,7 +213,7 @@ fn first_of_each_address<'a>(evidence: &Evidence<'a>, propose: impl Fn(&Seen<'a,
 }
 
 /// The part of all packets that the path loses; as many as it may well be, where few were counted.
-fn likely(lost: &Share<'_>) -> f64 {
+pub(super) fn likely(lost: &Share<'_>) -> f64 {
     if lost.of >= MANY { lost.percent() / 100.0 } else { lost.interval().1 }
 }
 

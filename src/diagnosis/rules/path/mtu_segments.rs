@@ -1,8 +1,8 @@
 //! Large segments of connections that vanish while other packets of their size pass.
 
-use super::mtu::{BY_TRACE, stalled_of};
+use super::mtu::{self, BY_TRACE, ONE_CASE_IN, stalled_of};
 use crate::candidate::Candidate;
-use crate::evidence::{Evidence, small_segments};
+use crate::evidence::{Evidence, Share, small_segments};
 use crate::rules::path::loss;
 use crate::spot::Spot;
 use crate::wording::named;
@@ -31,8 +31,10 @@ pub(super) fn swallowed(evidence: &Evidence<'_>, address: IpAddr) -> Option<Cand
     if halted.is_empty() || all().any(|(outcome, id)| usual(outcome) && is_like(evidence, id, &halted)) {
         return None;
     }
-    // Where much is lost, one that comes to a halt and one that does not are chance.
-    if halted.len() == 1 && loss::halts(evidence, address) {
+    // Where much is lost, some come to a halt and others do not by chance: each does no more often than a packet is lost.
+    let by_chance =
+        |lost: &Share<'_>| mtu::likely(lost).powi(i32::try_from(halted.len()).unwrap_or(i32::MAX)) > 1.0 / ONE_CASE_IN;
+    if loss::halts(evidence, address) && loss::share(evidence, address).as_ref().is_some_and(by_chance) {
         return None;
     }
     // An exchange over TLS has its handshake beside it.
@@ -120,6 +122,16 @@ mod tests {
     fn a_page_that_halts_over_small_segments_too_is_the_servers() {
         let finding = asked(halted(), halted()).finds("http.timeout");
         assert!(finding.confidence >= 0.9 && finding.rejected.iter().any(|rejected| rejected.cause == "path.mtu_blackhole"));
+    }
+
+    #[test]
+    fn where_half_of_all_is_lost_two_that_halt_are_chance() {
+        let lossy = |lost| {
+            let scene = asked(halted(), exchange(URL, |_| {})).check(Kind::Http, [halted()]);
+            scene.check(Kind::Icmp, [crate::scene::echo_series("192.0.2.1", 60, lost, |_| {})])
+        };
+        assert!(!lossy(36).names("path.mtu_blackhole"));
+        assert!(lossy(0).names("path.mtu_blackhole"));
     }
 
     #[test]
