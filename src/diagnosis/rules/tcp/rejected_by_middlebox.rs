@@ -1,13 +1,13 @@
 use super::{refused_in_sweep, some_rejected};
 use crate::candidate::Candidate;
-use crate::evidence::{Attempt, Endpoint, Evidence, passed};
+use crate::evidence::{Attempt, Endpoint, Evidence, passed, replies};
 use crate::rule::Rule;
 use crate::spot::Spot;
 use crate::threshold::{RTT_NOISE_US, TOO_EARLY_FOR_TARGET};
 use crate::wording::{count, duration, named};
 use netsonde_contract::finding::{Place, Who};
 use netsonde_contract::id::ObservationId;
-use netsonde_contract::observation::SeenSegment;
+use netsonde_contract::observation::{HopReply, ReplyKind, SeenSegment};
 use std::net::IpAddr;
 
 pub(in crate::rules) const RULE: Rule = Rule {
@@ -60,7 +60,15 @@ pub(super) enum Origin<'a> {
 pub(super) fn answered_before<'a>(evidence: &Evidence<'a>, endpoint: &Endpoint<'_>) -> Option<(u8, u8, &'a ObservationId)> {
     let (syns, targets) = (evidence.syn_trace(endpoint.address)?, evidence.plain_distance(endpoint.address.ip())?);
     let hop = syns.arrived.filter(|hop| *hop < targets)?;
-    Some((hop, targets, syns.id))
+    own_distance(evidence, endpoint.address.ip()).is_none_or(|(own, _)| own > hop).then_some((hop, targets, syns.id))
+}
+
+/// How far away the target itself stands where it is a router, which passes on to others what is sent to it: the first distance at which
+/// time was up at its own address. What is behind it answers in its name.
+fn own_distance<'a>(evidence: &Evidence<'a>, address: IpAddr) -> Option<(u8, &'a ObservationId)> {
+    let is_its_own = |reply: &HopReply| reply.kind == ReplyKind::TimeExceeded && reply.from == address;
+    let hops = evidence.plain_hops(address).filter(|hop| replies(hop.fact).any(is_its_own));
+    hops.map(|hop| (hop.ttl, hop.id)).min_by_key(|(ttl, _)| *ttl)
 }
 
 /// SYNs that reach as far as the last router before the target, and nobody answered them.
@@ -84,6 +92,9 @@ pub(super) fn origin_of<'a>(evidence: &Evidence<'a>, address: IpAddr, of_port: &
     let Some(first) = of_port.first().copied().filter(|first| of_port.iter().all(|other| other == first)) else {
         return Origin::Untold;
     };
+    if let Some((_, id)) = own_distance(evidence, address).filter(|(own, _)| *own <= first.saturating_add(1)) {
+        return Origin::Target(id);
+    }
     let others = evidence.distances_of(address);
     if let Some((_, id)) = others.iter().find(|(distance, _)| *distance == first) {
         return Origin::Target(id);
@@ -219,6 +230,7 @@ pub(super) fn router_at<'a>(evidence: &Evidence<'a>, address: IpAddr, distance: 
 mod tests {
     use crate::scene::{Scene, answered_with, connected, echo, refused, syn_trace, trace, with_ttl};
     use netsonde_contract::kind::Kind;
+    use netsonde_contract::observation::{Fact, ReplyKind};
 
     const AT: &str = "192.0.2.1:443";
     const HOPS: [&str; 4] = ["10.0.0.1", "10.9.0.1", "10.9.1.1", "192.0.2.1"];
@@ -238,6 +250,23 @@ mod tests {
             finding.sentence.contains("passed 1 router on its way here, and the target's own replies pass 3 routers"),
             "{finding:#?}"
         );
+    }
+
+    #[test]
+    fn a_translators_own_address_refuses_by_itself_and_passes_pings_on() {
+        // Of what is translated routers behind it speak in its name, as the server does.
+        let mut way = trace("192.0.2.1", &["10.0.0.1", "192.0.2.1", "192.0.2.1", "192.0.2.1"]);
+        for fact in way.iter_mut().skip(1).take(2) {
+            if let Fact::Hop(hop) = fact {
+                hop.probes[0].reply.as_mut().unwrap().kind = ReplyKind::TimeExceeded;
+            }
+        }
+        let scene = Scene::new("shop.example")
+            .check(Kind::Tcp, [answered_with(refused(AT, 20_500), 63)])
+            .check(Kind::Icmp, [with_ttl(echo("192.0.2.1", &[20_000, 21_000]), 61)])
+            .check(Kind::Traceroute, way);
+        scene.finds("tcp.refused");
+        scene.check(Kind::Traceroute, syn_trace("192.0.2.1", &["10.0.0.1", "192.0.2.1"])).finds("tcp.refused");
     }
 
     #[test]
