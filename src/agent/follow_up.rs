@@ -24,6 +24,10 @@ const MAX_AT_ONCE: usize = 3;
 pub(crate) const MAX_PACKETS: u32 = 500;
 /// All follow-ups together take no longer: somebody waits for the verdict. Slow pings, and a long trace after them, are within it.
 const MAX_TIME: Duration = Duration::from_secs(13);
+/// Nobody waits longer than this for a verdict, where the checks themselves leave the time.
+const VERDICT: Duration = Duration::from_secs(25);
+/// Where they do not, one round of questions is still asked.
+const ONE_ROUND: Duration = Duration::from_secs(5);
 /// With less time left than this no measurement comes to an end.
 const LEAST_TIME: Duration = Duration::from_secs(1);
 /// Above what a measurement usually takes: one that meets silence everywhere waits for all of it.
@@ -76,7 +80,7 @@ pub(crate) async fn ask<F: Future<Output = ()>>(
             return;
         }
         let now = clock.now();
-        allowance.time = plan.budget.saturating_sub(now).min(MAX_TIME.saturating_sub(now.saturating_sub(began)));
+        allowance.time = time_left(plan.budget, began, now);
         let diagnosis = diagnose(&ran.outcomes, environment);
         let chosen = choose(follow_ups(&ran.outcomes, environment, &diagnosis), &mut allowance);
         if chosen.is_empty() {
@@ -93,6 +97,12 @@ pub(crate) async fn ask<F: Future<Output = ()>>(
         ran.interrupted = more.interrupted;
         ran.limits_hit = means.context.gate.limits_hit();
     }
+}
+
+/// What follow-ups that began then may still take.
+fn time_left(budget: Duration, began: Duration, now: Duration) -> Duration {
+    let ends = (began + MAX_TIME).min(VERDICT.max(began + ONE_ROUND)).min(budget);
+    ends.saturating_sub(now)
 }
 
 /// The best of them that fit into what is left, which they are taken off.

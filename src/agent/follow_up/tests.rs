@@ -163,3 +163,13 @@ fn a_person_reads_what_is_asked_and_why() {
     assert_eq!((round.checks[0].id.as_str(), round.checks[0].required), ("follow-up-4", false));
     assert!(round.checks[0].deadline <= Duration::from_secs(9));
 }
+
+#[test]
+fn a_run_that_took_long_by_itself_asks_no_longer_than_a_verdict_is_waited_for() {
+    let left =
+        |began, now| super::time_left(Duration::from_secs(45), Duration::from_secs(began), Duration::from_secs(now)).as_secs();
+    assert_eq!(left(4, 4), 13, "the bound of the follow-ups themselves");
+    assert_eq!((left(16, 16), left(16, 24)), (9, 1), "25 seconds after the run began");
+    assert_eq!((left(34, 34), left(34, 38)), (5, 1), "one round");
+    assert_eq!(left(44, 44), 1, "the run's own budget");
+}
