@@ -1,6 +1,7 @@
 //! How connections fare that begin in quick succession, beside those that begin slowly: a limit on how many begin in a second stops the former
 //! alone, and loss on the way takes no account of their pace.
 
+use super::sent_again::{begins_together, check_of};
 use super::{Attempt, Endpoint, Evidence, Share};
 use netsonde_contract::outcome::Outcome;
 use serde_json::Value;
@@ -45,4 +46,32 @@ fn is_slow(outcome: &Outcome) -> Option<bool> {
     let number = |name| outcome.parameters.get(name).and_then(Value::as_u64);
     let spread_ms = number("spread_ms").unwrap_or_default();
     (number("concurrent").unwrap_or(1) > 1).then_some(spread_ms >= SLOW_SPREAD_MS)
+}
+
+/// So many moments at which about as many stood, and others had to wait on: by chance the numbers fall from one to the next.
+const LEAST_MOMENTS: usize = 3;
+
+impl Evidence<'_> {
+    /// Of connections that began at the same moment, each time that first packets were sent again about as many stood, and the others waited on:
+    /// how many at the most. A queue with room takes all that come at that moment, and loss lets fewer and fewer through.
+    pub(crate) fn let_in_by_number(&self, endpoint: &Endpoint<'_>) -> Option<usize> {
+        let mut checks: Vec<&str> = Vec::new();
+        for connect in self.connects.iter().filter(|connect| begins_together(connect.outcome)) {
+            if connect.fact.address == endpoint.address && !checks.contains(&check_of(connect.id)) {
+                checks.push(check_of(connect.id));
+            }
+        }
+        let mut moments: Vec<usize> = Vec::new();
+        for check in checks {
+            let of_check = || endpoint.attempts.iter().filter(|attempt| attempt.by_tcp_check && check_of(attempt.id) == check);
+            let stood_after =
+                |again: u32| of_check().filter(|attempt| attempt.connected() && attempt.sent_again() == again).count();
+            let most = of_check().filter(|attempt| attempt.connected()).map(|attempt| attempt.sent_again()).max()?;
+            let silent = of_check().filter(|attempt| attempt.silent()).count();
+            let waits_on = |again: u32| silent > 0 || again < most;
+            moments.extend((1..=most).filter(|again| waits_on(*again)).map(stood_after));
+        }
+        let (least, most) = (*moments.iter().min()?, *moments.iter().max()?);
+        (moments.len() >= LEAST_MOMENTS && least > 0 && most - least <= 1).then_some(most)
+    }
 }

@@ -180,12 +180,12 @@ pub(crate) fn data_resent(state: &TcpState) -> u32 {
 }
 
 /// The connections of the check begin at the same moment.
-fn begins_together(outcome: &Outcome) -> bool {
+pub(super) fn begins_together(outcome: &Outcome) -> bool {
     outcome.parameters.get("spread_ms").and_then(serde_json::Value::as_u64).unwrap_or_default() == 0
 }
 
 /// The check that made an observation: its id begins with it.
-fn check_of(id: &ObservationId) -> &str {
+pub(super) fn check_of(id: &ObservationId) -> &str {
     id.as_str().rsplit_once('/').map_or(id.as_str(), |(check, _)| check)
 }
 

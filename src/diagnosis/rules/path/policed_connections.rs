@@ -2,17 +2,50 @@
 //! that loses packets takes no account of their pace.
 
 use crate::candidate::Candidate;
-use crate::evidence::{Endpoint, Evidence, Paces};
+use crate::evidence::{Endpoint, Evidence, Order, Paces};
 use crate::rules::tcp::accept_queue_full;
 use crate::spot::Spot;
 use crate::wording::named;
 use netsonde_contract::finding::{Place, Severity, Who};
+use netsonde_contract::id::ObservationId;
 
 /// A limit on the way, or a server that accepts too slowly: the pace alone does not tell these apart.
 const BY_PACE: f64 = 0.7;
+/// Each time that first packets were sent again about as many stood. Servers whose system counts those that are just beginning do the same.
+const BY_NUMBER: f64 = 0.7;
 
 pub(super) fn limited(evidence: &Evidence<'_>) -> Vec<Candidate> {
-    evidence.endpoints().iter().filter_map(|endpoint| limited_at(evidence, endpoint)).collect()
+    let of_endpoint = |endpoint: &Endpoint<'_>| limited_at(evidence, endpoint).or_else(|| by_number(evidence, endpoint));
+    evidence.endpoints().iter().filter_map(of_endpoint).collect()
+}
+
+fn by_number(evidence: &Evidence<'_>, endpoint: &Endpoint<'_>) -> Option<Candidate> {
+    let most = evidence.let_in_by_number(endpoint)?;
+    let again = evidence.sent_again(endpoint.address.ip());
+    if !endpoint.connected() || again.order_at_once() == Order::Mixed {
+        return None;
+    }
+    let (address, port) = (endpoint.address.ip(), endpoint.address.port());
+    let host = named(endpoint.host(), address);
+    let uneven = endpoint.attempts.iter().filter(|attempt| attempt.connected_late() || attempt.silent());
+    let ids: Vec<&ObservationId> = uneven.map(|attempt| attempt.id).collect();
+    let sentence = format!(
+        "Something lets only so many connections to {host} on port {port} begin in a second: each time that those which wait ask again, {most} of them stand or one less, and the others wait on. A server that accepts too slowly lets in all that ask while its queue has room; on some systems it looks the same."
+    );
+    let pings = evidence.lost_calmly(address);
+    let clean = pings.of > 0 && pings.cases == 0;
+    let candidate = Candidate::new(Severity::Degraded, BY_NUMBER, sentence)
+        .at(Place { address: Some(address), port: Some(port), ..Place::default() })
+        .about(Spot::Endpoint(endpoint.address))
+        .resting_on(ids.iter().copied())
+        .rejecting("path.loss", "Loss would let fewer through each time that they ask.", ids.iter().copied())
+        .rejecting("path.congestion", "It is first packets that get no answer, and in the order in which they are sent.", ids)
+        .settled_by("the server's count of listen drops (`nstat TcpExtListenDrops`): where it does not grow, a firewall before it has the limit")
+        .next(
+            Who::Network,
+            format!("Ask whoever runs the firewalls and load balancers before {host} for their limit on new connections in a second, and whoever writes the program to keep connections and reuse them."),
+        );
+    Some(if clean { candidate.resting_on(pings.ids) } else { candidate })
 }
 
 fn limited_at<'a>(evidence: &Evidence<'a>, endpoint: &Endpoint<'a>) -> Option<Candidate> {
@@ -73,6 +106,28 @@ mod tests {
         let finding = diagnosis.findings.iter().find(|finding| finding.cause == "path.policed").unwrap();
         assert!(finding.sentence.contains("16 of 26") && finding.sentence.contains("0 of 12"), "{}", finding.sentence);
         assert!(diagnosis.findings.iter().all(|finding| finding.cause != "path.loss"), "{diagnosis:#?}");
+    }
+
+    /// Connections that began at the same moment: each mark tells how often the first packet was sent again, `-` that none was answered.
+    fn at_once(scene: Scene, marks: &str) -> Scene {
+        let fact = |mark: char| match mark.to_digit(10) {
+            None => crate::scene::silent(AT),
+            Some(again) => {
+                let Fact::Connect(mut connect) = connected(AT) else { unreachable!("a connection is one") };
+                (connect.syn_retransmits, connect.took_us) = (Some(again), 20_000 + u64::from(again) * 1_000_000);
+                Fact::Connect(connect)
+            }
+        };
+        scene.check(Kind::Tcp, marks.chars().map(fact).collect::<Vec<_>>())
+    }
+
+    #[test]
+    fn as_many_as_the_time_before_whenever_they_ask_again_are_let_in_by_number() {
+        let pinged = || Scene::new("shop.example").check(Kind::Icmp, [echo_series("192.0.2.1", 60, 0, |_| {})]);
+        let finding = at_once(at_once(pinged(), "011223"), "112233----------").finds("path.policed");
+        assert!(finding.sentence.contains("2 of them stand or one less") && finding.confidence < 0.9, "{finding:#?}");
+        at_once(at_once(pinged(), "001111"), "1111111111111111").finds("tcp.accept_queue_full");
+        assert!(!at_once(pinged(), "0000000011112223").names("path.policed"), "chance lets fewer through each time");
     }
 
     #[test]

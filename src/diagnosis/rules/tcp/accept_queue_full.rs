@@ -109,6 +109,10 @@ fn full(evidence: &Evidence<'_>, endpoint: &Endpoint<'_>) -> Option<Candidate> {
     if pings.of + probes.of < ENOUGH && (by_chance || again.ports.len() > 1) {
         return None;
     }
+    // A queue with room takes all that come at that moment, and not so many of them.
+    if evidence.let_in_by_number(endpoint).is_some() {
+        return None;
+    }
     // Which of those that begin together are late is chance, and what is sent again fares no better: that is no queue.
     if again.order_at_once() == Order::Mixed && !spares_retries(endpoint, &not_at_once) {
         return None;
