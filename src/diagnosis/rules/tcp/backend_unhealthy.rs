@@ -53,6 +53,7 @@ fn unhealthy<'a>(evidence: &Evidence<'a>, endpoint: &Endpoint<'a>) -> Option<Can
         resets if resets == failed.len() => "reset as soon as they stand",
         _ => "refused or reset as soon as they stand",
     };
+    let by_reset = if told_itself.is_none() { " with a reset" } else { "" };
     let told = if from_servers.is_none() { ", at the server or on the way" } else { "" };
     let sentence = format!(
         "{} of {} connections to {} on port {port} are {how}, and the others stand: one of several servers behind this address is not in order, or something limits the connections of one client{told}.",
@@ -71,7 +72,7 @@ fn unhealthy<'a>(evidence: &Evidence<'a>, endpoint: &Endpoint<'a>) -> Option<Can
         .resting_on(failed.iter().copied())
         .resting_on(stood.iter().copied())
         .rejecting("tcp.refused", "Other connections to the same port stand.", stood)
-        .rejecting("path.ecmp_member_bad", "The failed ones are answered, and not lost.", failed)
+        .rejecting("path.ecmp_member_bad", format!("The failed ones are answered{by_reset}, and not lost."), failed)
         .rejecting(
             "tcp.rejected_by_middlebox",
             match told_itself {
