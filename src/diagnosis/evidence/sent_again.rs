@@ -181,7 +181,8 @@ pub(crate) fn data_resent(state: &TcpState) -> u32 {
 
 /// The connections of the check begin at the same moment.
 pub(super) fn begins_together(outcome: &Outcome) -> bool {
-    outcome.parameters.get("spread_ms").and_then(serde_json::Value::as_u64).unwrap_or_default() == 0
+    let number = |name| outcome.parameters.get(name).and_then(serde_json::Value::as_u64);
+    number("spread_ms").unwrap_or_default() == 0 && number("concurrent").is_none_or(|concurrent| concurrent > 1)
 }
 
 /// The check that made an observation: its id begins with it.

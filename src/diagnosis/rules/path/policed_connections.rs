@@ -126,6 +126,10 @@ mod tests {
         let pinged = || Scene::new("shop.example").check(Kind::Icmp, [echo_series("192.0.2.1", 60, 0, |_| {})]);
         let finding = at_once(at_once(pinged(), "011223"), "112233----------").finds("path.policed");
         assert!(finding.sentence.contains("2 of them stand or one less") && finding.confidence < 0.9, "{finding:#?}");
+        // Those that begin one after the other are late now and then, whatever lets only so many in.
+        let mut scene = at_once(at_once(at_once(pinged(), "001122"), "112233----------"), "01010");
+        scene.outcomes_mut().last_mut().unwrap().parameters = json!({"concurrent": 1, "spread_ms": 0});
+        scene.finds("path.policed");
         at_once(at_once(pinged(), "001111"), "1111111111111111").finds("tcp.accept_queue_full");
         assert!(!at_once(pinged(), "0000000011112223").names("path.policed"), "chance lets fewer through each time");
     }

@@ -66,6 +66,10 @@ pub(in crate::rules) struct Limit<'a> {
 impl<'a> Numbers<'a> {
     /// None where no connections were made at once, or they ended otherwise than by standing or in silence.
     pub(crate) fn of(evidence: &Evidence<'a>, endpoint: &Endpoint<'_>) -> Option<Self> {
+        // Where more and more stand, it is not their number at one time.
+        if evidence.let_in_by_number(endpoint).is_some() {
+            return None;
+        }
         let attempts = || evidence.connects.iter().filter(|seen| seen.fact.address == endpoint.address);
         let mut checks: Vec<&Outcome> = Vec::new();
         for seen in attempts() {

@@ -1,6 +1,7 @@
 use crate::candidate::Candidate;
-use crate::evidence::{Evidence, Seen, host_of};
+use crate::evidence::{Evidence, Seen, Share, host_of};
 use crate::rule::Rule;
+use crate::rules::path::loss;
 use crate::rules::{http, tls};
 use crate::spot::Spot;
 use crate::wording::named;
@@ -35,8 +36,20 @@ fn evaluate(evidence: &Evidence<'_>) -> Vec<Candidate> {
             |handshake: &Seen<'_, Handshake>| std::ptr::eq(handshake.outcome, exchange.outcome) && handshake.at_close.is_some();
         exchange.failure.as_ref().is_some_and(|failure| failure.during == Step::Handshake) && evidence.handshakes.iter().any(own)
     };
-    let in_exchanges = evidence.exchanges.iter().filter(|exchange| !is_told(exchange)).filter_map(dropped);
+    let in_exchanges = evidence.exchanges.iter().filter(|exchange| !is_told(exchange) && !is_chance(evidence, exchange));
+    let in_exchanges = in_exchanges.filter_map(dropped);
     in_handshakes.chain(in_exchanges).chain(evidence.services.iter().filter_map(question_dropped)).collect()
+}
+
+/// On a way that loses so much, the same segment is lost that often once in fewer cases than this.
+const ONE_CASE_IN: f64 = 4_000.0;
+
+/// The way loses so much that all that was sent may have been lost by chance.
+fn is_chance(evidence: &Evidence<'_>, exchange: &Seen<'_, Exchange>) -> bool {
+    let lost = exchange.address.filter(|_| exchange.proxy.is_none()).and_then(|at| loss::share(evidence, at.ip()));
+    let times = exchange.fact.at_close.as_deref().map_or(0, |state| state.retransmits.saturating_add(1));
+    let chance = |share: Share<'_>| (share.percent() / 100.0).powi(i32::try_from(times).unwrap_or(i32::MAX));
+    lost.is_some_and(|share| chance(share) > 1.0 / ONE_CASE_IN)
 }
 
 /// The first question to a service was never acknowledged, and no word came.
@@ -164,7 +177,7 @@ impl Unheard {
 
 #[cfg(test)]
 mod tests {
-    use crate::scene::{Scene, connected, exchange, failure, handshake, variant};
+    use crate::scene::{Scene, connected, echo_series, exchange, failure, handshake, variant};
     use netsonde_contract::failure::{FailureCode, Step};
     use netsonde_contract::kind::Kind;
     use netsonde_contract::observation::{TcpState, Variant};
@@ -180,6 +193,13 @@ mod tests {
             exchange.failure = Some(failure(FailureCode::TimedOut, Step::Receive));
         });
         Scene::new(URL).check(Kind::Http, [fact])
+    }
+
+    #[test]
+    fn on_a_way_that_loses_most_packets_so_many_in_a_row_are_chance() {
+        let beside = |lost| scene(6, 7 * 76, 0).check(Kind::Icmp, [echo_series("192.0.2.1", 60, lost, |_| {})]);
+        assert!(!beside(45).names("tcp.data_dropped"));
+        assert!(beside(6).names("tcp.data_dropped") && beside(0).names("tcp.data_dropped"));
     }
 
     #[test]
