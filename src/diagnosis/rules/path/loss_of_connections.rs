@@ -52,11 +52,14 @@ fn lossy<'a>(evidence: &Evidence<'a>, address: IpAddr) -> Option<Lossy<'a>> {
     }
     let again = evidence.sent_again(address);
     let by_chance = again.order_at_once() == Order::Mixed;
+    // No queue for new connections makes gaps in what others receive.
+    let has_gaps = again.behind_a_gap >= LEAST_GAPS;
     let pings = evidence.lost_calmly(address).and(evidence.lost_in_bursts(address));
     let pings = Some(pings).filter(|pings| pings.of >= ENOUGH_PINGS);
     if let Some(pings) = &pings {
         let fare_worse = again.firsts.least_above(pings) > 0.0;
-        if !by_chance || !fare_worse || accept_queue_full::spares_retries_at(evidence, address) {
+        let is_chance = by_chance && !accept_queue_full::spares_retries_at(evidence, address);
+        if !fare_worse || !(is_chance || has_gaps) {
             return None;
         }
     }
@@ -64,7 +67,7 @@ fn lossy<'a>(evidence: &Evidence<'a>, address: IpAddr) -> Option<Lossy<'a>> {
     let most_silent = again.late.len() * if by_chance { MOST_SILENT } else { 1 };
     if again.late.len() < LEAST_LATE
         || again.silent.len() > most_silent
-        || again.at_once < LEAST_AT_ONCE
+        || again.at_once < if has_gaps { 1 } else { LEAST_AT_ONCE }
         || !again.firsts.exceeds(BAD_SHARE)
     {
         return None;
@@ -74,8 +77,8 @@ fn lossy<'a>(evidence: &Evidence<'a>, address: IpAddr) -> Option<Lossy<'a>> {
     let mut besides: Vec<&ObservationId> = again.resent_by.clone();
     besides.extend(questions.ids.into_iter().filter(|_| questions.cases > 0));
     besides.extend(again.late.iter().copied().filter(|_| again.ports.len() > 1));
-    // Where pings tell, and no path that overtakes is known by them, what came with gaps before it lost what was there.
-    if pings.is_some() && again.behind_a_gap >= LEAST_GAPS {
+    // What came with gaps before it lost what was there.
+    if has_gaps {
         besides.extend(again.with_gaps.iter().copied());
     }
     let confidence = match (again.order(), besides.is_empty()) {
@@ -262,6 +265,10 @@ mod tests {
         let confidence =
             |gaps| pinged(dark("+ll+l-+l+l+l++l+").check(Kind::Http, [received(gaps)])).finds("path.loss").confidence;
         assert!(confidence(20) > confidence(2));
+        // Late ones that began last may have met a queue, which makes no gaps in what others receive.
+        let in_order = |gaps| pinged(dark("+++++++++++lllll").check(Kind::Http, [received(gaps)]));
+        in_order(20).finds("path.loss");
+        in_order(0).finds("tcp.accept_queue_full");
     }
 
     #[test]

@@ -2,6 +2,7 @@ use super::at_once::Numbers;
 use crate::candidate::Candidate;
 use crate::evidence::{Attempt, Endpoint, Evidence, Order, Share};
 use crate::rule::Rule;
+use crate::rules::path::loss;
 use crate::spot::Spot;
 use crate::wording::{duration, named};
 use netsonde_contract::finding::{Place, Severity, Who};
@@ -114,7 +115,8 @@ fn full(evidence: &Evidence<'_>, endpoint: &Endpoint<'_>) -> Option<Candidate> {
         return None;
     }
     // Which of those that begin together are late is chance, and what is sent again fares no better: that is no queue.
-    if again.order_at_once() == Order::Mixed && !spares_retries(endpoint, &not_at_once) {
+    let by_chance_at_once = again.order_at_once() == Order::Mixed && !spares_retries(endpoint, &not_at_once);
+    if by_chance_at_once || (pings.of > 0 && loss::share_of_connections(evidence, address).is_some()) {
         return None;
     }
     let (clean, confidence) = match (pings.of, probes.of) {
