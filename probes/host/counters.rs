@@ -97,6 +97,8 @@ pub(super) fn read() -> Option<Counters> {
     counters.extend(read::text(FILE_V6).ok().iter().flat_map(|text| listed(text)));
     #[cfg(windows)]
     counters.extend(crate::platform::windows::counters::counters());
+    #[cfg(target_os = "macos")]
+    counters.extend(crate::platform::macos::counters());
     let mut interfaces: Vec<InterfaceGrowth> = host::interface_counters()
         .unwrap_or_default()
         .into_iter()

@@ -31,6 +31,7 @@ pub(crate) fn resolvers(bytes: &[u8]) {
     let source = resolver_files::resolv_conf("f", &text);
     assert!(source.servers.len() <= resolver_files::MAX_WORDS && source.search.len() <= resolver_files::MAX_WORDS);
     resolver_files::link(&text, None);
+    resolver_files::of_domain("f", "f", &text);
 }
 
 /// Files that name proxies. No word before an `@` may come out of them.

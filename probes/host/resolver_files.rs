@@ -16,6 +16,9 @@ const FILES: [&str; 4] = [
 /// systemd-networkd keeps a file for each link, named by its index (systemd-networkd.service(8)).
 const LINKS: &str = "/run/systemd/netif/links";
 const MAX_LINKS: usize = 64;
+/// macOS keeps a file for each domain whose names other servers know (resolver(5)).
+const DOMAINS: &str = "/etc/resolver";
+const MAX_DOMAINS: usize = 64;
 /// Servers and suffixes of one source; real lists have a handful.
 pub(super) const MAX_WORDS: usize = 32;
 
@@ -33,6 +36,7 @@ pub(super) fn behind(own: &Resolvers) -> Vec<ResolverSource> {
     });
     global
         .chain(links)
+        .chain(of_domains())
         .filter(|source| !source.servers.is_empty() && source.servers != own.servers)
         .chain(by_system.into_iter().flatten())
         .filter_map(without_placeholders)
@@ -44,6 +48,23 @@ fn without_placeholders(mut source: ResolverSource) -> Option<ResolverSource> {
     let before = source.servers.len();
     source.servers.retain(|server| !is_placeholder(*server));
     (!source.servers.is_empty() || before == 0).then_some(source)
+}
+
+fn of_domains() -> Vec<ResolverSource> {
+    let entries = std::fs::read_dir(DOMAINS).ok().filter(|_| cfg!(target_os = "macos"));
+    let files = entries.into_iter().flatten().flatten().take(MAX_DOMAINS).filter_map(|entry| {
+        let (path, name) = (entry.path(), entry.file_name());
+        let (path, name) = (path.to_str()?, name.to_str()?);
+        Some(of_domain(path, name, &read::text(path).ok()?))
+    });
+    files.collect()
+}
+
+/// The servers of one domain's names. The file's name is the domain, unless it names another one itself.
+pub(super) fn of_domain(path: &str, name: &str, text: &str) -> ResolverSource {
+    let found = resolv_conf(path, text);
+    let search = if found.search.is_empty() { vec![name.to_owned()] } else { found.search };
+    ResolverSource { search, ..found }
 }
 
 #[cfg(unix)]
@@ -100,6 +121,16 @@ mod tests {
         );
         assert_eq!(found.servers, ["192.0.2.53".parse::<IpAddr>().unwrap(), "fe80::1".parse().unwrap()]);
         assert_eq!(found.search, ["a.example", "b.example"]);
+    }
+
+    #[test]
+    fn a_domains_own_servers_on_macos_carry_the_files_name_or_the_one_within() {
+        let found = of_domain("/etc/resolver/corp.example", "corp.example", "nameserver 10.0.0.53\nport 5353\n");
+        assert_eq!(
+            (found.servers, found.search),
+            (vec!["10.0.0.53".parse::<IpAddr>().unwrap()], vec!["corp.example".to_owned()])
+        );
+        assert_eq!(of_domain("f", "vpn", "domain corp.example\nnameserver 10.0.0.53\n").search, ["corp.example"]);
     }
 
     #[test]

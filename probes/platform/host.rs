@@ -9,10 +9,14 @@ use super::host_linux::system_resolvers as configured_resolvers;
 pub(crate) use super::host_linux::{clock_state, interface_counters, interfaces, os_release};
 #[cfg(not(any(target_os = "linux", windows)))]
 use super::host_other::system_resolvers as configured_resolvers;
+#[cfg(not(any(target_os = "linux", target_os = "macos", windows)))]
+pub(crate) use super::host_other::{default_routes, route};
 #[cfg(not(any(target_os = "linux", windows)))]
-pub(crate) use super::host_other::{default_routes, interface_counters, interfaces, neighbours, os_release, route};
+pub(crate) use super::host_other::{interface_counters, interfaces, neighbours, os_release};
 #[cfg(not(target_os = "linux"))]
 pub(crate) use super::host_unread::{clock_state, firewall};
+#[cfg(target_os = "macos")]
+pub(crate) use super::macos::{default_routes, route};
 #[cfg(target_os = "linux")]
 pub(crate) use super::neighbours_linux::neighbours;
 #[cfg(target_os = "linux")]

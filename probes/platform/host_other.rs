@@ -1,9 +1,13 @@
 //! The machine's own network where no code of our own reads it: what the portable libraries tell.
 
 use super::host::{DNS_PORT, SystemResolvers};
-use netsonde_contract::observation::{Interface, InterfaceCounters, Neighbour, Route};
+#[cfg(not(target_os = "macos"))]
+use netsonde_contract::observation::Route;
+use netsonde_contract::observation::{Interface, InterfaceCounters, Neighbour};
 use std::io;
-use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, UdpSocket};
+use std::net::SocketAddr;
+#[cfg(not(target_os = "macos"))]
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, UdpSocket};
 
 /// The machine's interfaces.
 ///
@@ -32,6 +36,7 @@ fn interface(found: &netdev::Interface) -> Interface {
 ///
 /// # Errors
 /// The system's own, where there is no route.
+#[cfg(not(target_os = "macos"))]
 pub(crate) fn route(target: IpAddr) -> io::Result<Route> {
     let any: IpAddr = if target.is_ipv4() { Ipv4Addr::UNSPECIFIED.into() } else { Ipv6Addr::UNSPECIFIED.into() };
     let socket = UdpSocket::bind((any, 0))?;
@@ -40,6 +45,7 @@ pub(crate) fn route(target: IpAddr) -> io::Result<Route> {
 }
 
 /// The default route of each family, by the interface that the library takes for the default one.
+#[cfg(not(target_os = "macos"))]
 pub(crate) fn default_routes() -> Vec<Route> {
     let Ok(interface) = netdev::get_default_interface() else { return Vec::new() };
     let Some(gateway) = &interface.gateway else { return Vec::new() };

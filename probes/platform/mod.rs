@@ -37,6 +37,9 @@ mod host_other;
 mod host_unread;
 /// Which ICMP messages a raw socket gets.
 pub(crate) mod icmp_filter;
+/// Facts of macOS.
+#[cfg(any(target_os = "macos", test))]
+pub(crate) mod macos;
 /// Whom the kernel knows on its links.
 #[cfg(target_os = "linux")]
 mod neighbours_linux;

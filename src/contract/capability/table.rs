@@ -66,10 +66,11 @@ sights! {
     SERVICE_GREETING = sight("service.greeting", Kind::Service, EVERYWHERE, "whether a living service of a protocol answers");
     SERVICE_DHCP = sight("service.dhcp", Kind::Service, [With(LowPorts), With(Administrator), With(Administrator)], "what a DHCP server offers");
     HOST_INTERFACES = sight("host.interfaces", Kind::Host, EVERYWHERE, "interfaces, resolvers and proxies");
-    HOST_ROUTES = sight("host.routes", Kind::Host, BUT_MACOS, "routes, rules and neighbours");
+    HOST_ROUTES = sight("host.routes", Kind::Host, EVERYWHERE, "the routes that are taken");
+    HOST_NEIGHBOURS = sight("host.neighbours", Kind::Host, BUT_MACOS, "routing rules and neighbours");
     HOST_SOCKETS = sight("host.sockets", Kind::Host, BUT_MACOS, "sockets by state, with one's own programs");
     HOST_OWNERS = sight("host.owners", Kind::Host, [With(OtherProcesses), With(Administrator), Unbuilt], "other users' programs behind sockets");
-    HOST_COUNTERS = sight("host.counters", Kind::Host, BUT_MACOS, "what the kernel counts, before and after the run");
+    HOST_COUNTERS = sight("host.counters", Kind::Host, EVERYWHERE, "what the kernel counts, before and after the run");
     HOST_FIREWALL = sight("host.firewall", Kind::Host, [With(PacketFilter), Unbuilt, Unbuilt], "the packet filter's rules and counters");
     HOST_DUPLICATES = sight("host.duplicates", Kind::Host, LINUX_RAW, "other machines with this machine's addresses");
     /// A part of any run.
