@@ -12,6 +12,12 @@ const FILE: &str = "changes.json";
 /// A backend that was away for a weekend is told all of it; of more than this the oldest go, and the numbers tell that they are gone.
 const MOST_WAITING: usize = 2_000;
 
+/// A backend may be ahead by so much: it knows what a machine told that was put back to an older state. What is more than this is no number of a
+/// machine's, and believing it would use the numbers up.
+const FURTHEST_AHEAD: u64 = 1 << 20;
+/// More changes than a machine sees, and fewer than any database counts.
+const LAST_NUMBER: u64 = 1 << 53;
+
 /// Whoever changes it holds the state directory's lock from reading to writing.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub(crate) struct Untold {
@@ -41,7 +47,8 @@ impl Untold {
         };
         let mut untold = Self { agent: agent.clone(), last: 0, waiting: Vec::new(), told_checks: false };
         match found {
-            Some(found) if found.agent == *agent => return Ok(found),
+            // Numbers that are used up were put there by a backend that lied; where another one is, it says itself.
+            Some(found) if found.agent == *agent && found.last < LAST_NUMBER => return Ok(found),
             Some(found) => drop(untold.add(found.waiting.into_iter().map(|numbered| numbered.change))),
             None => {}
         }
@@ -58,7 +65,8 @@ impl Untold {
     pub(crate) fn add(&mut self, changes: impl IntoIterator<Item = Change>) -> Vec<NumberedChange> {
         let mut numbered = Vec::new();
         for change in changes {
-            self.last += 1;
+            // It is below [`LAST_NUMBER`] as it is loaded, and no machine counts so far.
+            self.last = self.last.saturating_add(1);
             numbered.push(NumberedChange { number: self.last, change, bundle: None });
         }
         self.waiting.extend(numbered.iter().cloned());
@@ -75,7 +83,9 @@ impl Untold {
     /// The backend has these, as far as their numbers go up to `heard`. What was added to one since it was told is told again. Whether anything is
     /// told less than before.
     pub(crate) fn heard(&mut self, told: &[NumberedChange], heard: u64) -> bool {
+        let highest = told.last().map_or(0, |change| change.number).max(self.last);
         // A machine that was put back to an older state goes on where the backend is: what is numbered below is never heard.
+        let heard = if heard > highest.saturating_add(FURTHEST_AHEAD) { highest } else { heard };
         self.last = self.last.max(heard);
         let before = self.waiting.len();
         self.waiting.retain(|waiting| waiting.number > heard || !told.contains(waiting));
@@ -147,6 +157,27 @@ mod tests {
         assert!(untold.heard(&told, 2) && numbers(&untold).is_empty());
         untold.attach(&added[..1], &BundleId::new("c"));
         assert_eq!(numbers(&untold), [1]);
+    }
+
+    #[test]
+    fn a_backend_that_names_an_impossible_number_uses_none_up() {
+        let folder = tempfile::tempdir().unwrap();
+        let state = StateDirectory::open(Some(folder.path())).unwrap();
+        let mut untold = Untold::load(&state, &agent("a")).unwrap();
+        let told = untold.add([change("one"), change("two")]);
+        assert!(untold.heard(&told, u64::MAX) && numbers(&untold).is_empty(), "what was told was heard");
+        assert_eq!(untold.add([change("three")])[0].number, 3);
+        // A backend that knows the machine as it was later is believed.
+        let told = untold.next(1).to_vec();
+        untold.heard(&told, 5_000);
+        assert_eq!(untold.add([change("four")])[0].number, 5_001);
+        // As an older version wrote it down.
+        for last in [u64::MAX, u64::MAX - 1] {
+            untold.last = last;
+            untold.save(&state).unwrap();
+            let mut untold = Untold::load(&state, &agent("a")).unwrap();
+            assert_eq!(untold.add([change("five"), change("six")])[1].number, 3, "{last}: one waited");
+        }
     }
 
     #[test]

@@ -1,11 +1,12 @@
 //! Files of the state directory, and those that a person asks for: written whole or not at all, and on the disk before anything relies on them.
 
+use netsonde_contract::id::OrderId;
 use netsonde_disk::Disk;
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 use std::fs;
 use std::io::{self, Write};
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 /// Writes a file whole or not at all, and makes sure that it stays: file, rename, folder.
 pub(crate) fn replace_file(path: &Path, bytes: &[u8]) -> io::Result<()> {
@@ -24,6 +25,16 @@ pub(crate) fn read_json<T: DeserializeOwned>(path: &Path) -> io::Result<Option<T
 /// Writes a file of the state directory, which only its owner may read, whole or not at all.
 pub(crate) fn write_json(path: &Path, value: &impl Serialize) -> io::Result<()> {
     replace_file(path, &serde_json::to_vec(value).map_err(io::Error::other)?)
+}
+
+/// The file of an order in a folder of them.
+///
+/// # Errors
+/// Where the id is none, which would lead elsewhere.
+pub(crate) fn file_of(folder: &Path, id: &OrderId) -> io::Result<PathBuf> {
+    let id = OrderId::parse(id.as_str())
+        .ok_or_else(|| io::Error::new(io::ErrorKind::InvalidInput, "what should be an order's id is none"))?;
+    Ok(folder.join(format!("{id}.json")))
 }
 
 /// Whether the path's folder takes a new file; none stays.

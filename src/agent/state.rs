@@ -25,6 +25,8 @@ const KEY_FILE: &str = "agent.key";
 const MAPPING_KEY_FILE: &str = "redaction.key";
 const SEQUENCE_FILE: &str = "sequence.json";
 const LOCK_FILE: &str = "lock";
+#[cfg(unix)]
+const MACHINE_FOLDER: &str = "/var/lib/netsonde";
 const SPOOL_FOLDER: &str = "spool";
 /// For commands and runs, which have threads of their own: what was measured is not to be lost to another run that packs.
 const LOCK_PATIENCE: Duration = Duration::from_secs(60);
@@ -300,12 +302,21 @@ fn read_key(path: &Path) -> io::Result<String> {
     String::from_utf8(opened(fs::read(path)?)?).map_err(io::Error::other)
 }
 
+/// The state directory of this machine's service, where there is one; others than its user may not look into it.
+pub(crate) fn path_of_service() -> Option<PathBuf> {
+    #[cfg(unix)]
+    let path = PathBuf::from(MACHINE_FOLDER);
+    #[cfg(windows)]
+    let path = crate::service_control::machine_folder().join("state");
+    fs::symlink_metadata(&path).is_ok().then_some(path)
+}
+
 /// `/var/lib/netsonde` for root, the XDG state directory for others; on Windows the machine's own folder for administrators, so that it is the
 /// service's too, and the local application data for others.
-fn default_path() -> Option<PathBuf> {
+pub(crate) fn default_path() -> Option<PathBuf> {
     #[cfg(unix)]
     if nix::unistd::geteuid().is_root() {
-        return Some(PathBuf::from("/var/lib/netsonde"));
+        return Some(PathBuf::from(MACHINE_FOLDER));
     }
     let variable = |name: &str| std::env::var_os(name).filter(|value| !value.is_empty()).map(PathBuf::from);
     if cfg!(windows) {

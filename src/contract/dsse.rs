@@ -10,6 +10,9 @@ use serde::{Deserialize, Serialize};
 
 /// More signatures than this are refused: each one costs a verification.
 const MAX_SIGNATURES: usize = 16;
+/// Where a signature is not its named key's, so many of the other keys are tried for all of an envelope's signatures together: enough for an
+/// organisation whose tools name no keys, and no more than a forger may cost.
+const MAX_GUESSES: usize = 128;
 
 /// A payload, what it is, and who signed it.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -68,7 +71,8 @@ impl Envelope {
         &self.payload
     }
 
-    /// Those of `keys` that signed a payload of type `payload_type`, each once however often it signed, and the payload.
+    /// Those of `keys` that signed a payload of type `payload_type`, each once however often it signed and in the order of `keys`, and the
+    /// payload. Each signature is held against the key that it names, and then, within [`MAX_GUESSES`], against the others.
     ///
     /// # Errors
     /// Where the type is another. That too few keys signed, or none, is for the caller to judge.
@@ -77,12 +81,30 @@ impl Envelope {
         payload_type: &str,
         keys: impl IntoIterator<Item = &'k VerifyingKey>,
     ) -> Result<(&[u8], Vec<&'k VerifyingKey>), DsseError> {
+        self.require_type(payload_type)?;
+        let message = self.to_be_signed();
+        let mut keys: Vec<(&VerifyingKey, String, bool)> =
+            keys.into_iter().map(|key| (key, crate::bundle::key_id(key), false)).collect();
+        let mut unnamed = Vec::new();
+        for one in &self.signatures {
+            match keys.iter_mut().find(|(_, id, _)| *id == one.key_id) {
+                Some((key, _, signed)) if one.is_by(key, &message) => *signed = true,
+                _ => unnamed.push(one),
+            }
+        }
+        let mut guesses = 0..MAX_GUESSES;
+        for one in unnamed {
+            let open = keys.iter_mut().filter(|(_, id, signed)| !signed && *id != one.key_id);
+            if let Some((.., signed)) =
+                open.zip(guesses.by_ref()).map(|(open, _)| open).find(|(key, ..)| one.is_by(key, &message))
+            {
+                *signed = true;
+            }
+        }
         let mut signers: Vec<&VerifyingKey> = Vec::new();
-        for key in keys {
-            match self.verify(payload_type, key) {
-                Ok(_) if !signers.contains(&key) => signers.push(key),
-                Ok(_) | Err(DsseError::NotSigned) => {}
-                Err(other) => return Err(other),
+        for (key, _, signed) in keys {
+            if signed && !signers.contains(&key) {
+                signers.push(key);
             }
         }
         Ok((&self.payload, signers))
@@ -93,14 +115,16 @@ impl Envelope {
     /// # Errors
     /// Where the type is another, or no signature is that key's by the strict rules (RFC 8032 section 5.1.7, and no small-order keys).
     pub fn verify(&self, payload_type: &str, key: &VerifyingKey) -> Result<&[u8], DsseError> {
-        if self.payload_type != payload_type {
-            return Err(DsseError::OtherType { expected: payload_type.to_owned(), found: self.payload_type.clone() });
+        self.require_type(payload_type)?;
+        let message = self.to_be_signed();
+        if self.signatures.iter().any(|one| one.is_by(key, &message)) { Ok(&self.payload) } else { Err(DsseError::NotSigned) }
+    }
+
+    fn require_type(&self, payload_type: &str) -> Result<(), DsseError> {
+        if self.payload_type == payload_type {
+            return Ok(());
         }
-        let message = pre_authentication_encoding(&self.payload_type, &self.payload);
-        let is_signature = |candidate: &EnvelopeSignature| {
-            Signature::from_slice(&candidate.signature).is_ok_and(|signature| key.verify_strict(&message, &signature).is_ok())
-        };
-        if self.signatures.iter().any(is_signature) { Ok(&self.payload) } else { Err(DsseError::NotSigned) }
+        Err(DsseError::OtherType { expected: payload_type.to_owned(), found: self.payload_type.clone() })
     }
 
     /// The names of the keys that are said to have signed: hints, which are worth nothing before [`Self::verify`].
@@ -139,6 +163,20 @@ impl Envelope {
     }
 }
 
+#[cfg(test)]
+thread_local! {
+    /// What the tests of this thread have cost.
+    pub(crate) static VERIFICATIONS: std::cell::Cell<usize> = const { std::cell::Cell::new(0) };
+}
+
+impl EnvelopeSignature {
+    fn is_by(&self, key: &VerifyingKey, message: &[u8]) -> bool {
+        #[cfg(test)]
+        VERIFICATIONS.with(|count| count.set(count.get() + 1));
+        Signature::from_slice(&self.signature).is_ok_and(|signature| key.verify_strict(message, &signature).is_ok())
+    }
+}
+
 /// `DSSEv1 LENGTH TYPE LENGTH PAYLOAD`, lengths in bytes and decimal: what is signed.
 fn pre_authentication_encoding(payload_type: &str, payload: &[u8]) -> Vec<u8> {
     let mut encoding = format!("DSSEv1 {} {payload_type} {} ", payload_type.len(), payload.len()).into_bytes();
@@ -164,6 +202,7 @@ struct WireSignature {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use std::cell::Cell;
 
     fn key(seed: u8) -> SigningKey {
         SigningKey::from_bytes(&[seed; 32])
@@ -185,6 +224,35 @@ mod tests {
         assert_eq!(read.verify("text/plain", &key(1).verifying_key()), Ok(&b"facts"[..]));
         assert_eq!(read.verify("text/plain", &key(2).verifying_key()), Err(DsseError::NotSigned));
         assert!(matches!(read.verify("text/html", &key(1).verifying_key()), Err(DsseError::OtherType { .. })));
+    }
+
+    #[test]
+    fn a_forged_envelope_costs_little_however_many_keys_there_are() {
+        let seeds: Vec<SigningKey> =
+            (0..2_000_u16).map(|seed| SigningKey::from_bytes(&std::array::from_fn(|at| seed.to_le_bytes()[at % 2]))).collect();
+        let keys: Vec<VerifyingKey> = seeds.iter().map(SigningKey::verifying_key).collect();
+        let counted = |envelope: &Envelope| {
+            VERIFICATIONS.with(|count| count.set(0));
+            let (_, signers) = envelope.signers("text/plain", &keys).unwrap();
+            (signers.len(), VERIFICATIONS.with(Cell::get))
+        };
+        // Named in turn, and by no name at all.
+        let mut forged = Envelope::unsigned("text/plain", b"facts".to_vec());
+        keys.iter().take(MAX_SIGNATURES).for_each(|key| forged.add_signature(key, [7; 64]));
+        assert_eq!(counted(&forged), (0, MAX_SIGNATURES + MAX_GUESSES));
+        forged.signatures.iter_mut().for_each(|one| one.key_id.clear());
+        assert_eq!(counted(&forged), (0, MAX_GUESSES));
+        // The last key of all, behind forged ones, is found by its name.
+        let message = forged.to_be_signed();
+        forged.signatures.pop();
+        forged.add_signature(&keys[1_999], seeds[1_999].sign(&message).to_bytes());
+        assert_eq!(counted(&forged), (1, 1 + MAX_GUESSES));
+        // A key that is not named is found among few.
+        let mut unnamed = Envelope::sign("text/plain", b"facts".to_vec(), &seeds[100]);
+        unnamed.signatures[0].key_id.clear();
+        assert_eq!(counted(&unnamed), (1, 101));
+        unnamed.signatures[0].key_id = crate::bundle::key_id(&keys[3]);
+        assert_eq!(counted(&unnamed), (1, 101), "the key that is named is not tried twice");
     }
 
     #[test]

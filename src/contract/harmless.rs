@@ -16,6 +16,17 @@ pub fn clean_lines(text: &str) -> Cow<'_, str> {
     written_out(text, |c| c != '\n' && is_unsafe(c))
 }
 
+/// The same of at most `most` characters: what is longer is cut and ends in `…`. For words that a far side chooses, on their way into a log.
+pub fn clean_up_to(text: &str, most: usize) -> Cow<'_, str> {
+    let end = text.char_indices().nth(most).map_or(text.len(), |(at, _)| at);
+    // What is written out is longer than it was, so that only so much of a long text is looked at.
+    let clean = clean(&text[..end]);
+    if end == text.len() && clean.chars().count() <= most {
+        return clean;
+    }
+    Cow::Owned(clean.chars().take(most.saturating_sub(1)).chain(['…']).collect())
+}
+
 /// Whether [`clean`] would leave the text as it is.
 pub fn is_clean(text: &str) -> bool {
     !text.chars().any(is_unsafe)
@@ -57,6 +68,14 @@ mod tests {
         let hostile = "a\x1b[31m\x1b]0;title\x07b\r\nc\u{9b}31md\u{202e}e\u{200b}f\u{7f}";
         assert_eq!(clean(hostile), r"a\x1b[31m\x1b]0;title\x07b\r\nc\x9b31md\u{202e}e\u{200b}f\x7f");
         assert_eq!(clean("Zürich → 5 µs"), "Zürich → 5 µs");
+    }
+
+    #[test]
+    fn a_long_text_is_cut_and_says_so() {
+        assert_eq!(clean_up_to("four", 4), "four");
+        assert_eq!(clean_up_to("fives", 4), "fiv…");
+        assert_eq!(clean_up_to("a\n\n", 4), r"a\n…");
+        assert_eq!(clean_up_to(&"ü\u{202e}".repeat(1 << 20), 1_024).chars().count(), 1_024);
     }
 
     #[test]

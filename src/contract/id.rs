@@ -1,14 +1,38 @@
 use ed25519_dalek::VerifyingKey;
 use schemars::JsonSchema;
-use serde::{Deserialize, Serialize};
+use serde::de::Error;
+use serde::{Deserialize, Deserializer, Serialize};
 use sha2::{Digest, Sha256};
 use std::fmt;
 
-/// Makes a text newtype that prints and serialises as its text.
+/// Makes a text newtype that prints and serialises as its text. With `= fits, words` it is read from nothing else than what fits: such ids
+/// stand in paths, URLs and logs, and far sides choose them.
 macro_rules! text_id {
     ($(#[$doc:meta])* $name:ident) => {
-        $(#[$doc])*
-        #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize, JsonSchema)]
+        text_id! { @type $(#[$doc])* #[derive(Deserialize)] $name }
+    };
+    ($(#[$doc:meta])* $name:ident = $fits:expr, $words:literal) => {
+        text_id! { @type $(#[$doc])* $name }
+
+        impl $name {
+            #[doc = concat!("The id as text from outside, or nothing where it is not ", $words, ".")]
+            pub fn parse(text: &str) -> Option<Self> {
+                let fits: fn(&str) -> bool = $fits;
+                fits(text).then(|| Self(text.to_owned()))
+            }
+        }
+
+        impl<'de> Deserialize<'de> for $name {
+            fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+                let text = String::deserialize(deserializer)?;
+                // What it is instead is not repeated: it may be of any length.
+                Self::parse(&text).ok_or_else(|| D::Error::custom(concat!(stringify!($name), " is not ", $words)))
+            }
+        }
+    };
+    (@type $(#[$meta:meta])* $name:ident) => {
+        $(#[$meta])*
+        #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, JsonSchema)]
         #[serde(transparent)]
         pub struct $name(String);
 
@@ -54,39 +78,30 @@ text_id! {
 
 text_id! {
     /// A bundle: the SHA-256 of its `manifest.json`, 64 lower-case hexadecimal digits.
-    BundleId
+    BundleId = |text| is_hexadecimal(text, 64), "64 lower-case hexadecimal digits"
 }
 
 impl BundleId {
-    /// The id as text from outside, or nothing where it is not 64 lower-case hexadecimal digits.
-    pub fn parse(text: &str) -> Option<Self> {
-        is_hexadecimal(text, 64).then(|| Self(text.to_owned()))
-    }
-
     /// The first twelve digits, for people.
     pub fn short(&self) -> &str {
         self.0.get(..12).unwrap_or(&self.0)
     }
 }
 
+/// Base32 (RFC 4648 section 6), in lower case.
+const ALPHABET: &[u8; 32] = b"abcdefghijklmnopqrstuvwxyz234567";
+
 text_id! {
     /// A ticket's public name: 16 lower-case base32 characters; not its secret.
-    TicketId
+    TicketId = |text| text.len() == 16 && text.bytes().all(|byte| ALPHABET.contains(&byte)), "16 lower-case base32 characters"
 }
 
 impl TicketId {
-    const ALPHABET: &[u8; 32] = b"abcdefghijklmnopqrstuvwxyz234567";
-
     /// The id that 80 random bits spell in base32 (RFC 4648 section 6, in lower case).
     pub fn from_bytes(random: [u8; 10]) -> Self {
         let bits = random.iter().fold(0_u128, |bits, byte| (bits << 8) | u128::from(*byte));
-        let digit = |position: u32| char::from(Self::ALPHABET[((bits >> (75 - 5 * position)) & 31) as usize]);
+        let digit = |position: u32| char::from(ALPHABET[((bits >> (75 - 5 * position)) & 31) as usize]);
         Self((0..16).map(digit).collect())
-    }
-
-    /// The id as text from outside, or nothing where it is not 16 lower-case base32 characters.
-    pub fn parse(text: &str) -> Option<Self> {
-        (text.len() == 16 && text.bytes().all(|byte| Self::ALPHABET.contains(&byte))).then(|| Self(text.to_owned()))
     }
 }
 
@@ -109,25 +124,20 @@ impl CaseId {
 
 text_id! {
     /// A support organisation: the SHA-256 of its first root statement's bytes, 64 lower-case hexadecimal digits. It never changes.
-    OrganisationId
+    OrganisationId = |text| is_hexadecimal(text, 64), "64 lower-case hexadecimal digits"
 }
 
 text_id! {
     /// An enrolled agent: the SHA-256 of its bundle key's 32 bytes, 64 lower-case hexadecimal digits.
-    AgentId
+    AgentId = |text| is_hexadecimal(text, 64), "64 lower-case hexadecimal digits"
 }
 
 text_id! {
     /// An order: 128 random bits, 32 lower-case hexadecimal digits. It is the nonce that keeps an order from being run twice.
-    OrderId
+    OrderId = |text| is_hexadecimal(text, 32), "32 lower-case hexadecimal digits"
 }
 
 impl OrganisationId {
-    /// The id as text from outside, or nothing where it is not 64 lower-case hexadecimal digits.
-    pub fn parse(text: &str) -> Option<Self> {
-        is_hexadecimal(text, 64).then(|| Self(text.to_owned()))
-    }
-
     /// The first twelve digits, for people.
     pub fn short(&self) -> &str {
         self.0.get(..12).unwrap_or(&self.0)
@@ -138,11 +148,6 @@ impl AgentId {
     /// The agent that signs its bundles with `key`.
     pub fn of(key: &VerifyingKey) -> Self {
         Self(crate::bundle::hexadecimal(&Sha256::digest(key.as_bytes())))
-    }
-
-    /// The id as text from outside, or nothing where it is not 64 lower-case hexadecimal digits.
-    pub fn parse(text: &str) -> Option<Self> {
-        is_hexadecimal(text, 64).then(|| Self(text.to_owned()))
     }
 
     /// The first twelve digits, for people.
@@ -157,11 +162,6 @@ impl OrderId {
         Self(crate::bundle::hexadecimal(&random))
     }
 
-    /// The id as text from outside, or nothing where it is not 32 lower-case hexadecimal digits.
-    pub fn parse(text: &str) -> Option<Self> {
-        is_hexadecimal(text, 32).then(|| Self(text.to_owned()))
-    }
-
     /// The first eight digits, for people.
     pub fn short(&self) -> &str {
         self.0.get(..8).unwrap_or(&self.0)
@@ -170,4 +170,31 @@ impl OrderId {
 
 fn is_hexadecimal(text: &str, digits: usize) -> bool {
     text.len() == digits && text.bytes().all(|byte| byte.is_ascii_digit() || (b'a'..=b'f').contains(&byte))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::collections::BTreeMap;
+
+    #[test]
+    fn an_id_that_leads_out_of_a_folder_or_hides_something_is_not_read() {
+        let long = "a".repeat(64);
+        let read = |text: &str| serde_json::to_string(text).unwrap();
+        assert!(serde_json::from_str::<AgentId>(&read(&long)).is_ok() && serde_json::from_str::<BundleId>(&read(&long)).is_ok());
+        assert!(serde_json::from_str::<OrderId>(&read(&long[..32])).is_ok());
+        assert!(serde_json::from_str::<BTreeMap<OrderId, u8>>(&format!("{{{}:1}}", read(&long[..32]))).is_ok());
+        let paths = ["", "/var/lib/netsonde/taken", "../identity", "..", "a/../b", "C:\\x", "\u{202e}"];
+        for text in paths.iter().copied().chain([&long[1..], &*long.to_uppercase(), &format!("{}/", &long[1..]), &long.repeat(9)])
+        {
+            let json = read(text);
+            assert!(serde_json::from_str::<OrderId>(&json).is_err(), "{text}");
+            assert!(serde_json::from_str::<AgentId>(&json).is_err(), "{text}");
+            assert!(serde_json::from_str::<BundleId>(&json).is_err(), "{text}");
+            assert!(serde_json::from_str::<OrganisationId>(&json).is_err(), "{text}");
+            let error = serde_json::from_str::<TicketId>(&json).unwrap_err().to_string();
+            assert!(error.len() < 100, "{error}");
+        }
+        assert!(serde_json::from_str::<BTreeMap<OrderId, u8>>("{\"../x\":1}").is_err());
+    }
 }

@@ -29,10 +29,14 @@ pub(crate) async fn all(backend: &Backend) -> Result<Vec<AgentSummary>, Stop> {
     backend.get("listing the agents", path::AGENTS).await
 }
 
-/// The one that `text` names: an id, the first digits of one, or a host name.
+/// The one that `text` names: an id, the first digits of one, or a host name. What can be an id is never taken for a host name, which each machine
+/// and the backend choose as they like: another machine would be meant.
 pub(crate) fn named<'a>(agents: &'a [AgentSummary], text: &str) -> Result<&'a AgentSummary, Stop> {
-    let fits = |agent: &&AgentSummary| {
-        (text.len() >= FEWEST_DIGITS && agent.id.as_str().starts_with(text)) || agent.host_name.as_deref() == Some(text)
+    let is_digits = text.len() >= FEWEST_DIGITS && text.bytes().all(|byte| byte.is_ascii_hexdigit());
+    let digits = text.to_ascii_lowercase();
+    let fits = |agent: &&AgentSummary| match is_digits {
+        true => agent.id.as_str().starts_with(&digits),
+        false => agent.host_name.as_deref() == Some(text),
     };
     let mut fitting = agents.iter().filter(fits);
     match (fitting.next(), fitting.next()) {
@@ -130,4 +134,26 @@ async fn revoke(backend: &Backend, id: &str, yes: bool) -> Result<(), Stop> {
          (netsonde identity forget --copy, on the machine) and a new enrolment string.\n",
         agent.id.short()
     ))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::test_backend::agent;
+
+    #[test]
+    fn what_can_be_an_id_names_no_machine_by_its_host_name() {
+        let (one, mut other) = (agent(1), agent(2));
+        let whole = one.id.as_str().to_owned();
+        for name in [whole.as_str(), &whole[..8], &whole[..12], &whole.to_uppercase()] {
+            other.host_name = Some(name.to_owned());
+            // The backend may also leave the right one out.
+            assert_eq!(named(&[one.clone(), other.clone()], name).unwrap().id, one.id, "{name}");
+            assert!(named(&[other.clone()], name).is_err(), "{name}");
+        }
+        other.host_name = Some("vm2".into());
+        assert_eq!(named(&[one.clone(), other.clone()], "vm2").unwrap().id, other.id);
+        let twin = AgentSummary { id: other.id.clone(), ..one.clone() };
+        assert!(named(&[twin, other.clone()], other.id.as_str()).is_err(), "two that go by one id");
+    }
 }

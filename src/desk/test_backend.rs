@@ -159,6 +159,7 @@ fn detail(kept: &Kept, submitted: &SubmitOrder) -> OrderDetail {
             cancelled: false,
             stopped: false,
             states: BTreeMap::from([(state.name().to_owned(), 1)]),
+            codes: BTreeMap::new(),
         },
     }
 }

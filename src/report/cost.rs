@@ -24,7 +24,7 @@ pub fn cost(check: &PlannedCheck) -> String {
                 1 => params.servers.join(""),
                 several => format!("each of {several} name servers"),
             };
-            format!("{} questions to {servers}{}", types * packets, beside(params))
+            format!("{} questions for {} to {servers}{}", types * packets, params.name, beside(params))
         }
         Params::Tcp(params) => {
             let further = match params.further_ports().len() {
@@ -34,14 +34,20 @@ pub fn cost(check: &PlannedCheck) -> String {
             let targets: u128 = params.spans().unwrap_or_default().iter().map(TargetSpan::len).sum();
             let others = match (targets, params.ports_of_targets().len()) {
                 (0, _) => String::new(),
-                (targets, ports) => format!(", and 1 to each of {ports} ports of {targets} further targets"),
+                (targets, ports) => {
+                    format!(", and 1 to each of {ports} ports of {targets} further targets: {}", params.targets.join(", "))
+                }
             };
             let connections = count(params.attempts.into(), "connection");
             format!("{connections} to each address of {}, port {}{further}{others}", params.host, params.port)
         }
         Params::Icmp(params) => {
             let further: u128 = params.spans().unwrap_or_default().iter().map(TargetSpan::len).sum();
-            let further = if further > 0 { format!(" and to {further} further targets") } else { String::new() };
+            let further = if further > 0 {
+                format!(" and to {further} further targets: {}", params.targets.join(", "))
+            } else {
+                String::new()
+            };
             format!("{} to each address of {}{further}", count(params.count.into(), "echo request"), params.host)
         }
         Params::Traceroute(params) => {
@@ -152,6 +158,19 @@ pub fn cost(check: &PlannedCheck) -> String {
         0 | 1 => format!("{what} ({deadline} s)"),
         count => format!("{what} ({deadline} s), {count} times, every {} s", check.samples.every.as_secs_f64()),
     }
+}
+
+/// Everything that a check names to send packets to, and the name that it asks for, in one line: for whoever agrees to an order that somebody else
+/// wrote. Nothing where it names neither.
+pub fn aims(check: &PlannedCheck) -> Option<String> {
+    let aimed = check.params.destinations();
+    let reaches = (!aimed.is_empty()).then(|| format!("aimed at {}", aimed.join(", ")));
+    let asks = match &check.params {
+        Params::Dns(params) => Some(format!("asks for the name {} ({})", params.name, params.types.join(", "))),
+        _ => None,
+    };
+    let words: Vec<String> = reaches.into_iter().chain(asks).collect();
+    (!words.is_empty()).then(|| words.join("; "))
 }
 
 /// What a dns check asks beside its own questions.

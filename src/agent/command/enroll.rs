@@ -7,10 +7,10 @@ use crate::stop::Stop;
 use crate::transport::{Client, Fault};
 use crate::{disk, exit, policy_file, terminal, upload};
 use clap::Args;
-use netsonde_contract::api::fleet::{CheckIn, Introduced};
+use netsonde_contract::api::fleet::{CheckIn, Introduced, MAX_DETAIL_CHARS};
 use netsonde_contract::bundle::hexadecimal;
 use netsonde_contract::enrolment::Enrolment;
-use netsonde_contract::harmless::clean;
+use netsonde_contract::harmless::{clean, clean_up_to};
 use netsonde_contract::policy::Policy;
 use netsonde_contract::trust::fingerprint;
 use netsonde_probes::clock::Clock;
@@ -169,7 +169,7 @@ fn not_enrolled(fault: &Fault) -> Stop {
             "something on the way opens TLS, such as an inspecting proxy: with --accept-inspection, or upload.accept_inspection = true in the policy, what this machine trusts vouches for the backend",
         ),
         Fault::Refused(problem) => {
-            let own = problem.next_step.clone();
+            let own = problem.next_step.as_deref().map(|step| clean_up_to(step, MAX_DETAIL_CHARS).into_owned());
             stop.next(own.unwrap_or_else(|| "ask support for a new string".to_owned()))
         }
         Fault::OldBackend(_) => stop.next(fault.next_step()),

@@ -1,20 +1,25 @@
+use super::pause::instead;
 use super::state_option::StateOption;
 use crate::identity::Home;
 use crate::orders::{Answer, Answers, Book, Record};
 use crate::preview;
 use crate::standing::Shelf;
-use crate::state::StateDirectory;
+use crate::state::{StateDirectory, default_path, path_of_service};
 use crate::stop::Stop;
 use crate::{exit, terminal};
 use clap::Subcommand;
 use netsonde_contract::api::fleet::DeliveryState;
+use netsonde_contract::document::SetReference;
 use netsonde_contract::dsse::Envelope;
 use netsonde_contract::harmless::clean;
 use netsonde_contract::id::AgentId;
-use netsonde_contract::order::{Order, RefusalCode};
+use netsonde_contract::order::{Deep, Order, RefusalCode};
 use netsonde_contract::redaction::Level;
-use netsonde_contract::set::{ProbeSet, Request, Way};
+use netsonde_contract::set::{Plan, PlannedCheck, ProbeSet, Request, Way, name_taken_by};
+use netsonde_report::cost::{aims, cost};
+use std::collections::BTreeMap;
 use std::fmt::Write;
+use std::path::Path;
 
 /// Words to the engineer are a line.
 const MAX_WORDS: usize = 300;
@@ -51,7 +56,7 @@ pub(super) enum OrdersCommand {
         #[command(flatten)]
         state: StateOption,
     },
-    /// Refuses an order that waits for an answer, and ends one that runs.
+    /// Refuses an order that waits, for an answer or for its moment, and ends one that runs.
     #[command(after_help = "Example:\n  netsonde orders refuse 0f3a9c21 --reason \"not during the sale\"")]
     Refuse {
         /// The order's id, or its first digits.
@@ -68,8 +73,9 @@ impl OrdersCommand {
     pub(super) fn execute(self) -> Result<u8, Stop> {
         match self {
             Self::List { state } => {
-                let (_, book) = open(&state)?;
-                terminal::output(&list(&book))?;
+                let (state, book) = open(&state)?;
+                let home = Home::of(&state);
+                terminal::output(&format!("{}{}", looked_at(&home)?, list(&book)))?;
             }
             Self::Show { order, state } => {
                 let (state, book) = open(&state)?;
@@ -89,11 +95,28 @@ impl OrdersCommand {
 
 fn open(state: &StateOption) -> Result<(StateDirectory, Book), Stop> {
     let state = StateDirectory::existing(state.path()).ok_or_else(|| {
-        Stop::usage("there is no state directory here, and so no order").next("name the agent's own with --state-dir DIR")
+        let looked_at = state.path().map(Path::to_owned).or_else(default_path).unwrap_or_default();
+        let next = instead(&looked_at, path_of_service().as_deref(), "orders list");
+        Stop::usage(format!("there is no state directory {}, and so no order", looked_at.display()))
+            .next(next.unwrap_or_else(|| "name the agent's own with --state-dir DIR".to_owned()))
     })?;
     let book = Book::open(&state)
         .map_err(|error| Stop::usage(format!("the orders in {} cannot be read: {error}", state.path().display())))?;
     Ok((state, book))
+}
+
+/// Which state that is, and what is on this machine besides: a command of another user than the service's looks at its own.
+fn looked_at(home: &Home<'_>) -> Result<String, Stop> {
+    let folder = home.state.path().display();
+    let text = match home.identity()? {
+        Some(identity) => format!("Orders of {}, in {folder}:\n", clean(&identity.organisation)),
+        None => {
+            let other = instead(home.state.path(), path_of_service().as_deref(), "orders list");
+            let other = other.map_or_else(String::new, |other| format!("; {other}"));
+            format!("No agent is enrolled in {folder}{other}.\n")
+        }
+    };
+    Ok(text)
 }
 
 fn find<'a>(book: &'a Book, given: &str) -> Result<&'a Record, Stop> {
@@ -137,7 +160,8 @@ fn end(given: &str, state: &StateOption, words: String) -> Result<(), Stop> {
 fn answer(given: &str, state: &StateOption, answer: &Answer) -> Result<(), Stop> {
     let (state, book) = open(state)?;
     let record = find(&book, given)?;
-    if record.state != DeliveryState::Asked {
+    let may_be_refused = record.state == DeliveryState::Accepted && !answer.approved;
+    if record.state != DeliveryState::Asked && !may_be_refused {
         return Err(Stop::usage(format!("order {} waits for no answer: it is {}", record.id.short(), record.state.name()))
             .next("netsonde orders list shows which do"));
     }
@@ -206,8 +230,10 @@ fn show(record: &Record, own: Option<&AgentId>) -> String {
     if let Some(bundle) = &record.bundle {
         line("bundle", bundle.as_str());
     }
-    if let Some(order) = record.envelope.as_deref().and_then(order_of) {
-        text.push_str(&netsonde_contract::harmless::clean_lines(&plan(order, own).unwrap_or_default()));
+    if let Some(envelope) = &record.envelope {
+        let unreadable = || "  What it would do cannot be shown: do not approve it, and ask support.\n".to_owned();
+        let plan = order_of(envelope).and_then(|order| plan(order, own));
+        text.push_str(&netsonde_contract::harmless::clean_lines(&plan.unwrap_or_else(unreadable)));
     }
     if record.state == DeliveryState::Asked {
         let _ = writeln!(text, "Answer it: netsonde orders approve {0}, or netsonde orders refuse {0}", record.id.short());
@@ -223,6 +249,8 @@ fn order_of(envelope: &str) -> Option<Order> {
 /// runs.
 fn plan(order: Order, own: Option<&AgentId>) -> Option<String> {
     let set = ProbeSet::parse("the order's set", &order.set).ok()?;
+    let deep = Deep::of(&order, &order.targets, |_| BTreeMap::new()).ok()?;
+    let parameters = order.parameters.clone();
     let request = Request { targets: order.targets, parameters: order.parameters, ..Request::default() };
     let mut plan = set.plan(&request).ok()?.of_at_most(order.bytes);
     // Whether the agent's proxies are used is not for this command to know.
@@ -252,10 +280,45 @@ fn plan(order: Order, own: Option<&AgentId>) -> Option<String> {
     let described = preview::describe(&plan, Level::Default, None, false, false);
     // What is said there of files and uploads is for people's own runs.
     text.push_str(described.split("The result is one signed file:").next()?);
+    text.push_str(&contents(&parameters, &plan, deep.as_ref(), is_serving));
     for (ids, when) in of_ways.iter().filter(|(ids, _)| !ids.is_empty() && !is_serving) {
         let _ = writeln!(text, "  {when}: {ids}");
     }
     Some(text)
+}
+
+/// What an order is aimed at, for whoever agrees to it: its parameters, every name and address of its checks, those of its deep set as well, and
+/// whether a set is another one than its name says.
+pub(super) fn contents(parameters: &BTreeMap<String, String>, plan: &Plan, deep: Option<&Deep>, is_serving: bool) -> String {
+    let mut text = String::new();
+    let not_own = |set: &SetReference| {
+        let words = |known| format!("  NOT the catalogue's {known}: another set (sha256 {}) under its name\n", set.sha256);
+        name_taken_by(set).map_or_else(String::new, words)
+    };
+    text.push_str(&not_own(&plan.set));
+    for (name, value) in parameters {
+        let _ = writeln!(text, "  parameter {}", clean(&format!("{name}={value}")));
+    }
+    let aimed = |checks: &[PlannedCheck]| {
+        let line = |check: &PlannedCheck| Some(format!("  {:<12} {}\n", check.id.as_str(), clean(&aims(check)?)));
+        checks.iter().filter_map(line).collect::<String>()
+    };
+    if !is_serving {
+        let _ = write!(text, "Names and addresses, as the checks have them:\n{}", aimed(&plan.checks));
+    }
+    if let Some(Deep { set, plan }) = deep {
+        let (name, version, longest) = (clean(&set.name), set.version, plan.budget.as_secs_f64());
+        let _ = writeln!(
+            text,
+            "For a target that becomes failing, at once, the deep set {name} (version {version}), at most {longest} s:"
+        );
+        text.push_str(&not_own(&plan.set));
+        for check in &plan.checks {
+            let _ = writeln!(text, "  {:<12} {:<10} {}", check.id.as_str(), check.params.kind().name(), clean(&cost(check)));
+        }
+        text.push_str(&aimed(&plan.checks));
+    }
+    text
 }
 
 #[cfg(test)]
@@ -272,7 +335,7 @@ mod tests {
     fn order(serve: Option<Serve>) -> Order {
         let one = |digit| Addressee { agent: agent(digit), epoch: Epoch::from_bytes([1; 16]) };
         Order {
-            organisation: OrganisationId::new("SHA256:x"),
+            organisation: OrganisationId::new("0".repeat(64)),
             id: OrderId::from_bytes([7; 16]),
             set: find_built_in("reflect").unwrap().parse().unwrap().text,
             targets: vec!["10.30.0.7:862".into()],
@@ -290,6 +353,43 @@ mod tests {
             deep: None,
             spread_seconds: None,
         }
+    }
+
+    #[test]
+    fn whoever_agrees_sees_every_name_and_address_the_deep_sets_too() {
+        let check =
+            |id: &str, kind: &str, with: &str| format!("[[check]]\nid = \"{id}\"\nkind = \"{kind}\"\nwith = {{ {with} }}\n");
+        let web = |checks: &str| {
+            let head = "name = \"web\"\nversion = 1\nquestion = \"Q?\"\nbudget = \"60s\"\ntarget = \"url\"\n";
+            format!("{head}[parameters.path]\ntype = \"text\"\ndefault = \"/\"\nhelp = \"h\"\n{checks}")
+        };
+        let swept = check("a", "icmp", "host = \"{target.host}\", targets = [\"192.0.2.0/28\", \"db.example\"]");
+        let asked = check("b", "dns", "name = \"told.example\", servers = [\"192.0.2.53\", \"192.0.2.54\"]");
+        let deep = check("c", "tcp", "host = \"{target.host}\", port = 443, targets = [\"deep.example\"]");
+        let order = Order {
+            set: web(&format!("{swept}{asked}")),
+            deep: Some(web(&deep)),
+            targets: vec!["https://shop.example/".into()],
+            parameters: [("path".to_owned(), "/secret".to_owned())].into(),
+            repeat: Some(netsonde_contract::order::Repeat { every_seconds: 300, life_seconds: 3_600 }),
+            ..order(None)
+        };
+        let text = plan(order.clone(), None).unwrap();
+        let all = ["192.0.2.0/28", "db.example", "told.example", "192.0.2.53", "192.0.2.54", "deep.example", "path=/secret"];
+        for shown in all {
+            assert!(text.contains(shown), "{shown} in {text}");
+        }
+        assert_eq!(text.matches("NOT the catalogue's web").count(), 2, "{text}");
+        let usual = Order { set: find_built_in("web").unwrap().text.to_owned(), deep: None, parameters: [].into(), ..order };
+        assert!(!plan(usual, None).unwrap().contains("NOT the catalogue's"));
+        // What cannot be shown is not left out in silence.
+        let broken = Order { set: "name = 1".into(), ..super::tests::order(None) };
+        let mut envelope = broken.envelope();
+        envelope.add_signature(&ed25519_dalek::SigningKey::from_bytes(&[1; 32]).verifying_key(), [0; 64]);
+        let envelope = String::from_utf8(envelope.to_json()).unwrap();
+        let id = OrderId::from_bytes([7; 16]);
+        let record = Record::new(&id, DeliveryState::Asked, jiff::Timestamp::UNIX_EPOCH);
+        assert!(show(&Record { envelope: Some(envelope), ..record }, None).contains("do not approve it"));
     }
 
     #[test]

@@ -6,9 +6,10 @@ use crate::stop::Stop;
 use crate::{exit, policy_file, terminal};
 use clap::{Args, Subcommand};
 use netsonde_contract::dsse::Envelope;
+use netsonde_contract::harmless::clean_lines;
 use netsonde_contract::kind::Kind;
 use netsonde_contract::order::{MAX_BYTES, Order, Refusal, RefusalCode};
-use netsonde_contract::policy::{Policy, TEMPLATE, Verdict};
+use netsonde_contract::policy::{Policy, Remote, TEMPLATE, Verdict};
 use netsonde_contract::size;
 use netsonde_probes::clock::Clock;
 use netsonde_probes::context::ProxyChoice;
@@ -118,6 +119,12 @@ fn describe(path: &Path, policy: &Policy) -> String {
     let _ = writeln!(text, "  hours     {}", list(policy.hours.iter().map(ToString::to_string).collect(), "always"));
     let _ = writeln!(text, "  names     {}", texts(policy.names.iter().map(ToString::to_string).collect()));
     let _ = writeln!(text, "  networks  {}", texts(policy.networks.iter().map(ToString::to_string).collect()));
+    if policy.remote != Remote::Deny && policy.names.is_empty() && policy.networks.is_empty() {
+        let _ = writeln!(
+            text,
+            "  warning: orders are taken and no target fits: name those that may be measured in targets.names or targets.networks"
+        );
+    }
     let denied =
         policy.denied_names.iter().map(ToString::to_string).chain(policy.denied_networks.iter().map(ToString::to_string));
     let _ = writeln!(text, "  never     {}", texts(denied.collect()));
@@ -240,7 +247,10 @@ fn explain(order: &Path, policy_path: &Path, state: &StateOption) -> Result<u8, 
             let repeated = repeat.map_or_else(String::new, |repeat| format!("asks to be run {}\n", repeat.in_words()));
             let bytes =
                 verified.plan.bytes.map_or_else(String::new, |bytes| format!("asks for {} at most\n", size::words(bytes)));
-            terminal::output(&format!("signed by {}\n{serving}{repeated}{bytes}", signers.join(", ")))?;
+            let (parameters, deep) = (&verified.order.parameters, verified.deep.as_ref());
+            let asked = super::orders::contents(parameters, &verified.plan, deep, verified.serves);
+            let asked = clean_lines(&asked);
+            terminal::output(&format!("signed by {}\n{serving}{repeated}{bytes}{asked}", signers.join(", ")))?;
             let (verdict, code) = match &decision.verdict {
                 Verdict::Run => ("it would run".to_owned(), exit::AS_EXPECTED),
                 Verdict::Ask => ("somebody here would be asked".to_owned(), exit::AS_EXPECTED),
@@ -298,6 +308,16 @@ mod tests {
         ] {
             assert!(shown.contains(line), "{line}: {shown}");
         }
+    }
+
+    #[test]
+    fn a_policy_that_takes_orders_and_names_no_target_is_warned_of() {
+        let shown = |text: &str| describe(Path::new("policy.toml"), &Policy::parse("policy.toml", text).unwrap());
+        let warns = |text: &str| shown(text).contains("warning: orders are taken and no target fits");
+        assert!(warns("[orders]\nremote = \"allow\"\n") && warns("[orders]\nremote = \"ask\"\n"));
+        assert!(!warns("[orders]\nremote = \"deny\"\n"));
+        assert!(!warns("[orders]\nremote = \"allow\"\n[targets]\nnetworks = [\"10.0.0.0/8\"]\n"));
+        assert!(!warns("[orders]\nremote = \"allow\"\n[targets]\nnames = [\"*.shop.example\"]\n"));
     }
 
     fn answers_of(text: &str) -> String {

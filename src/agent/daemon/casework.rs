@@ -74,9 +74,9 @@ impl Daemon {
         self.note(Note::new(self.clock.wall(), what).of_order(id).decided(words).by_policy(decision.key, decision.line));
     }
 
-    /// An order waits for somebody at the machine, or runs, which they may end.
+    /// An order waits for somebody at the machine or for its moment, or runs, which they may end.
     pub(super) fn somebody_may_say(&self) -> bool {
-        self.running.is_some() || self.uploading.is_some() || !self.book.in_state(DeliveryState::Asked).is_empty()
+        self.running.is_some() || self.uploading.is_some() || self.book.waiting() > 0
     }
 
     pub(super) fn until_look(&self) -> Duration {
@@ -124,10 +124,7 @@ impl Daemon {
                     self.note(Note::new(self.clock.wall(), "order_approved").of_order(&id));
                     self.keep(Record { approved: true, ..record }.accepted());
                 }
-                Some(Answer { approved: false, words }) => {
-                    let words = if words.is_empty() { "somebody at the machine said no".to_owned() } else { words };
-                    self.refuse(record, &RefusalCode::Declined.because(words), None);
-                }
+                Some(Answer { approved: false, words }) => self.decline(record, words),
                 _ if late => {
                     let code = RefusalCode::NotAnswered.as_str();
                     self.end(&id, DeliveryState::Expired, code, "nobody at the machine answered before the order expired");
@@ -135,6 +132,19 @@ impl Daemon {
                 _ => {}
             }
         }
+        // What waits for its moment or for its turn needs no yes, and ends with a no.
+        for id in self.book.in_state(DeliveryState::Accepted) {
+            if let Some(Answer { approved: false, words }) = self.answers.take(&id)
+                && let Some(record) = self.book.get(&id).cloned()
+            {
+                self.decline(record, words);
+            }
+        }
+    }
+
+    fn decline(&mut self, record: Record, words: String) {
+        let words = if words.is_empty() { "somebody at the machine said no".to_owned() } else { words };
+        self.refuse(record, &RefusalCode::Declined.because(words), None);
     }
 
     pub(super) fn cancel(&mut self, id: &OrderId) {
@@ -189,11 +199,13 @@ impl Daemon {
         }
     }
 
-    /// Everything is looked at once more: policy, pause, clock and keys may have changed while the order waited.
+    /// Policy, pause, clock and keys are looked at once more: they may have changed while the order waited. That it is fresh was seen when it was
+    /// taken: the epochs of that time count, as it is taken once only and waits no longer than its window.
     fn start(&mut self, record: Record) {
         let id = record.id.clone();
         let envelope = record.envelope.clone().unwrap_or_default().into_bytes();
-        let (verified, policy) = match self.weigh(&envelope, record.proof.as_ref(), false) {
+        let epochs = record.epochs.as_ref().unwrap_or(&self.epochs);
+        let (verified, policy) = match self.weigh(&envelope, record.proof.as_ref(), Some(epochs)) {
             (Judgement::Refused(refusal), _) if refusal.code == RefusalCode::Expired => {
                 return self.end(&id, DeliveryState::Expired, "expired", &refusal.detail);
             }
@@ -218,7 +230,7 @@ impl Daemon {
         };
         let detail = answering.as_ref().map(Answering::words);
         let code = answering.as_ref().map(|_| CODE.to_owned());
-        let begun = Record { state: DeliveryState::Running, envelope: None, proof: None, code, detail, ..record };
+        let begun = Record { state: DeliveryState::Running, envelope: None, proof: None, epochs: None, code, detail, ..record };
         let note = Note::new(self.clock.wall(), "run_began").of_order(&id);
         if let Err(error) = self.audit.append(note).and_then(|()| self.book.put(begun)) {
             return self.end(&id, DeliveryState::Failed, "not_kept", &format!("the state directory cannot be written: {error}"));
@@ -255,6 +267,7 @@ impl Daemon {
             state: DeliveryState::Running,
             envelope: None,
             proof: None,
+            epochs: None,
             code: Some(REPEATED.to_owned()),
             detail: Some(runs(&words)),
             ..record
@@ -425,11 +438,11 @@ impl Daemon {
         }
     }
 
+    /// Ends an order that is under way here. Of any other nothing is written: a backend names as many as it likes.
     pub(super) fn end(&mut self, id: &OrderId, state: DeliveryState, code: &str, why: &str) {
+        let Some(record) = self.book.get(id).filter(|record| !record.state.is_final()).cloned() else { return };
         self.note(Note::new(self.clock.wall(), "order_ended").of_order(id).decided(&format!("{}: {why}", state.name())));
-        if let Some(record) = self.book.get(id).cloned() {
-            self.keep(record.ended(state, Some((code, why))));
-        }
+        self.keep(record.ended(state, Some((code, why))));
     }
 
     /// What became of a record's report.

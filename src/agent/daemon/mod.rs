@@ -27,10 +27,11 @@ pub(crate) use enrolment::end_orders_at_rest;
 
 use crate::audit::{self, Audit, Entry};
 use crate::clock::UpTime;
-use crate::identity::{Home, Identity, accept, check_in, current_epochs};
+use crate::identity::{Accepted, Home, Identity, accept, check_in, current_epochs};
 use crate::interruption::Interruption;
 use crate::orders::{Answers, Book, Taken};
 use crate::rounds::{Uplink, Word};
+use crate::schedule::Reading;
 use crate::spool::Queue;
 use crate::state::{StateDirectory, chance, random};
 use crate::stop::Stop;
@@ -41,9 +42,11 @@ use ed25519_dalek::SigningKey;
 use futures_util::FutureExt;
 use futures_util::future::BoxFuture;
 use jiff::Timestamp;
-use netsonde_contract::api::fleet::{CheckIn, CheckedIn, DeliveryState, StateReport, TrustDocuments, Work};
+use netsonde_contract::api::fleet::{
+    CheckIn, CheckedIn, DeliveryState, MAX_CANCELLED, MAX_DETAIL_CHARS, StateReport, TrustDocuments, Work,
+};
 use netsonde_contract::bundle::hexadecimal;
-use netsonde_contract::harmless::clean;
+use netsonde_contract::harmless::clean_up_to;
 use netsonde_contract::id::OrderId;
 use netsonde_contract::order::Epochs;
 use netsonde_contract::trust::Anchor;
@@ -303,7 +306,11 @@ impl Daemon {
         match self.pace.next(self.clock.now()) {
             Next::Rest(rest) => tokio::time::sleep(rest).map(|()| Stepped::Rested).boxed(),
             Next::CheckIn => async move {
-                let answer = client.check_in(&about).await;
+                let mut answer = client.check_in(&about).await;
+                if about.link.is_some() && answer.as_ref().is_err_and(Fault::is_of_the_request) {
+                    // The link is the only part of it that others chose.
+                    answer = client.check_in(&CheckIn { link: None, ..about.clone() }).await;
+                }
                 Stepped::CheckedIn(Box::new(about), answer)
             }
             .boxed(),
@@ -329,6 +336,14 @@ impl Daemon {
             Ok(epochs) => self.epochs = epochs,
             Err(stop) => terminal::say_stop(&stop),
         }
+        self.count_list();
+    }
+
+    /// Lets the list of keys grow older by the time that passed.
+    fn count_list(&mut self) {
+        let Some(anchor) = &mut self.anchor else { return };
+        let counted = Home::of(&self.state).count_list(anchor, &Reading::now());
+        self.warn(counted);
     }
 
     fn about(&self) -> CheckIn {
@@ -408,12 +423,14 @@ impl Daemon {
     fn take(&mut self, work: Work) {
         self.warn(self.audit.write_counts(self.clock.wall(), self.clock.now()));
         if let Some(because) = &work.because {
-            terminal::say(&format!("netsonde: the backend ended a request for work: {}", clean(because)));
+            let because = clean_up_to(because, MAX_DETAIL_CHARS);
+            terminal::say(&format!("netsonde: the backend ended a request for work: {because}"));
         }
         if let Some(documents) = &work.trust {
             self.take_trust(documents);
         }
-        for order in &work.cancelled {
+        // Each costs writes, during which nothing else is heard of.
+        for order in work.cancelled.iter().take(MAX_CANCELLED) {
             self.cancel(order);
         }
         self.inbox.put(work.orders);
@@ -424,18 +441,17 @@ impl Daemon {
     fn take_trust(&mut self, documents: &TrustDocuments) {
         let Some(mut anchor) = self.anchor.take() else { return };
         let now = self.clock.wall();
-        match accept(&mut anchor, documents) {
-            Ok(true) => {
-                let (root, list) = anchor.versions();
-                self.warn(Home::of(&self.state).save_anchor(&anchor));
-                self.note(audit::Entry::new(now, "trust_changed").decided(&format!("root {root}, list of keys {list}")));
-            }
-            Ok(false) => {}
-            Err(error) => {
-                self.note(audit::Entry::new(now, "trust_refused").decided(&format!("{}: {error}", error.code())));
-            }
+        let Accepted { changed, refused } = accept(&mut anchor, documents);
+        if changed {
+            let (root, list) = anchor.versions();
+            self.warn(Home::of(&self.state).save_anchor(&anchor));
+            self.note(audit::Entry::new(now, "trust_changed").decided(&format!("root {root}, list of keys {list}")));
+        }
+        if let Some(error) = refused {
+            self.note(audit::Entry::new(now, "trust_refused").decided(&format!("{}: {error}", error.code())));
         }
         self.anchor = Some(anchor);
+        self.count_list();
     }
 
     /// Puts the next of each kind on its way.

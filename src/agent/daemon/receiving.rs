@@ -12,7 +12,7 @@ use crate::{policy_file, terminal};
 use jiff::Timestamp;
 use netsonde_contract::api::fleet::{DeliveryState, MAX_WORK, StateReport, WorkItem};
 use netsonde_contract::id::{AgentId, OrderId};
-use netsonde_contract::order::{MAX_BYTES, MerkleProof, Order, Refusal, RefusalCode};
+use netsonde_contract::order::{Addressees, Epochs, MAX_BYTES, MerkleProof, Order, Refusal, RefusalCode, signed};
 use netsonde_contract::policy::{Policy, Verdict};
 use netsonde_probes::context::ProxyChoice;
 use std::collections::VecDeque;
@@ -82,12 +82,12 @@ impl Daemon {
     /// One order as it came.
     fn receive(&mut self, item: WorkItem) {
         // Backends may deliver twice; what is under way here is only heard of once.
-        if OrderId::parse(item.id.as_str()).is_none() || self.book.get(&item.id).is_some_and(|known| !known.state.is_final()) {
+        if self.book.get(&item.id).is_some_and(|known| !known.state.is_final()) {
             return;
         }
         let now = self.clock.wall();
         self.note(Note::new(now, "order_received").of_order(&item.id));
-        let (verified, decision, policy) = match self.weigh(item.envelope.as_bytes(), item.proof.as_ref(), true) {
+        let (verified, decision, policy) = match self.weigh(item.envelope.as_bytes(), item.proof.as_ref(), None) {
             (Judgement::Verified(verified, decision), policy) if verified.order.id == item.id => (verified, decision, policy),
             (Judgement::Verified(..), _) => {
                 return self.refuse_unverified(
@@ -95,7 +95,7 @@ impl Daemon {
                     &RefusalCode::Malformed.because("the order has another id than it was delivered under"),
                 );
             }
-            (Judgement::Refused(refusal), _) => return self.refuse_unverified(&item.id, &refusal),
+            (Judgement::Refused(refusal), _) => return self.refuse_for_good(&item, &refusal),
         };
         drop(policy);
         let signers = verified.signers.iter().map(|key| key.fingerprint()).collect();
@@ -111,7 +111,8 @@ impl Daemon {
             return self.refuse(record, &refusal, None);
         }
         let begins = begins(&verified.order, &self.identity.agent, now);
-        let whole = Record { envelope: Some(item.envelope), proof: item.proof, begins, ..record.clone() };
+        let epochs = Some(self.epochs.clone());
+        let whole = Record { envelope: Some(item.envelope), proof: item.proof, epochs, begins, ..record.clone() };
         match &decision.verdict {
             Verdict::Refuse(refusal) => self.refuse(record, refusal, Some(&decision)),
             _ if self.book.waiting() >= MAX_WAITING => {
@@ -133,8 +134,13 @@ impl Daemon {
         }
     }
 
-    /// Holds an order against what is known now. `once` refuses what was taken before.
-    pub(super) fn weigh(&self, envelope: &[u8], proof: Option<&MerkleProof>, once: bool) -> (Judgement, Result<Policy, Stop>) {
+    /// Holds an order against what is known now. One that was `taken` before, in these epochs, is fresh; without them it is refused.
+    pub(super) fn weigh(
+        &self,
+        envelope: &[u8],
+        proof: Option<&MerkleProof>,
+        taken: Option<&Epochs>,
+    ) -> (Judgement, Result<Policy, Stop>) {
         let policy = policy_file::load(&self.policy_path);
         let Some(anchor) = &self.anchor else {
             return (Judgement::Refused(RefusalCode::NoKeyList.because("this machine knows no root")), policy);
@@ -143,7 +149,7 @@ impl Daemon {
         let machine = Machine {
             anchor,
             agent: &self.identity.agent,
-            epochs: &self.epochs,
+            epochs: taken.unwrap_or(&self.epochs),
             policy: &policy,
             here: Here {
                 resolvers: &resolvers,
@@ -153,8 +159,25 @@ impl Daemon {
                 now: self.clock.wall(),
             },
         };
-        let judgement = judge(envelope, proof, &machine, &|id| once && self.taken.contains(id));
+        let judgement = judge(envelope, proof, &machine, &|id| taken.is_none() && self.taken.contains(id));
         (judgement, policy)
+    }
+
+    /// The engineer hears that it is refused, which is final: where it is signed, its id is taken, so that a backend which holds it back for a while
+    /// cannot have it run after all.
+    fn refuse_for_good(&mut self, item: &WorkItem, refusal: &Refusal) {
+        let order = self.anchor.as_ref().and_then(|anchor| signed(item.envelope.as_bytes(), anchor));
+        // Orders of others are no reason to remember anything: there are as many as the organisation gives.
+        let may_be_ours = |order: &Order| match &order.agents {
+            Addressees::Listed(agents) => agents.iter().any(|one| one.agent == self.identity.agent),
+            Addressees::Tree { .. } => true,
+        };
+        let is_new = refusal.code != RefusalCode::Replayed;
+        if let Some(order) = order.filter(|order| is_new && order.id == item.id && may_be_ours(order)) {
+            let added = self.taken.add(&order.id, order.expires, &self.epochs, self.clock.wall());
+            self.warn(added);
+        }
+        self.refuse_unverified(&item.id, refusal);
     }
 
     /// What was never seen to be signed, or was taken before, changes no record that is there.

@@ -94,6 +94,8 @@ pub(crate) struct Told {
     refuses: Vec<OrderId>,
     asked: usize,
     checked_in: usize,
+    /// Takes no check-in that shows a link.
+    refuses_links: bool,
     /// The version that it speaks; none for the newest.
     protocol: Option<u32>,
     /// Uploads are begun, and never come to an end.
@@ -191,6 +193,9 @@ impl Backend {
             ("POST", ["agents", "self"]) => {
                 let body: CheckIn = serde_json::from_slice(&request.body).unwrap();
                 let mut told = self.told.lock().unwrap();
+                if told.refuses_links && body.link.is_some() {
+                    return problem(&Problem::new(ProblemCode::MalformedRequest, "it does not fit"));
+                }
                 (told.epoch, told.checked_in) = (Some(body.epoch), told.checked_in + 1);
                 self.changed.notify_all();
                 let protocol = told.protocol.map_or(body.protocol, Protocol::new);
@@ -638,10 +643,14 @@ fn an_order_that_is_spread_begins_at_the_agents_own_moment_and_can_be_cancelled_
     // Of those that the id makes, one whose moment comes soon, and one whose does not.
     let spread = |number: u8| Order { spread_seconds: Some(1_000), ..world.order(number) };
     let after = |order: &Order| order.begins_after(&agent, Duration::from_secs(3_000)).unwrap();
-    let (soon, late) =
-        ((1..=u8::MAX).map(spread).min_by_key(after).unwrap(), (1..=u8::MAX).map(spread).max_by_key(after).unwrap());
+    // Not so soon that it runs before anybody has told of it.
+    let is_later = |order: &Order| after(order) >= Duration::from_secs(3);
+    let (soon, late) = (
+        (1..=u8::MAX).map(spread).filter(is_later).min_by_key(after).unwrap(),
+        (1..=u8::MAX).map(spread).max_by_key(after).unwrap(),
+    );
     let wait = after(&soon);
-    assert!(wait < Duration::from_secs(20) && after(&late) > Duration::from_secs(900), "{wait:?}");
+    assert!(wait < Duration::from_secs(30) && after(&late) > Duration::from_secs(900), "{wait:?}");
     let _agent = world.agent();
     let began = Clock::start();
     world.backend.deliver(&late, ENGINEER);
@@ -654,6 +663,116 @@ fn an_order_that_is_spread_begins_at_the_agents_own_moment_and_can_be_cancelled_
     world.backend.give(|told| told.cancelled.push(late.id.clone()));
     world.backend.wait_state(&late, DeliveryState::Cancelled);
     assert_eq!(world.backend.told.lock().unwrap().bundles.len(), 1);
+}
+
+#[test]
+fn a_person_refuses_an_order_that_waits_for_its_moment() {
+    let world = World::new("allow");
+    let agent = Home::of(&world.state()).enrolled().unwrap().agent;
+    let spread = |number: u8| Order { spread_seconds: Some(1_000), ..world.order(number) };
+    let after = |order: &Order| order.begins_after(&agent, Duration::from_secs(3_000)).unwrap();
+    let late = (1..=u8::MAX).map(spread).max_by_key(after).unwrap();
+    let _agent = world.agent();
+    world.backend.deliver(&late, ENGINEER);
+    world.backend.wait_state(&late, DeliveryState::Accepted);
+    let no = Answer { approved: false, words: "not today".into() };
+    Answers::of(&world.state()).give(&late.id, &no).unwrap();
+    let report = world.backend.wait_state(&late, DeliveryState::Refused);
+    assert_eq!((report.code.as_deref(), report.detail.as_deref()), (Some("declined"), Some("not today")));
+    assert!(!world.was_measured());
+}
+
+/// A boot draws an epoch, and two of them end the one that the order was made for.
+#[test]
+fn an_order_that_was_fresh_when_it_was_taken_is_approved_after_two_boots() {
+    let world = World::new("ask");
+    let order = world.order(1);
+    {
+        let _agent = world.agent();
+        world.backend.deliver(&order, ENGINEER);
+        world.backend.wait_state(&order, DeliveryState::Asked);
+    }
+    let state = world.state();
+    for boot in ["one", "two"] {
+        current_epochs(&Home::of(&state), &UpTime { boot: Some(boot.into()), now: Duration::ZERO }).unwrap();
+    }
+    let _agent = world.agent();
+    Answers::of(&state).give(&order.id, &Answer { approved: true, words: String::new() }).unwrap();
+    world.backend.wait_state(&order, DeliveryState::Uploaded);
+    assert!(Book::open(&state).unwrap().get(&order.id).unwrap().epochs.is_none(), "what is over is forgotten");
+}
+
+#[test]
+fn an_order_that_was_refused_as_early_does_not_run_when_its_time_comes() {
+    let world = World::new("allow");
+    // As far ahead as a clock may be off, and a moment.
+    let early = SignedDuration::from_mins(5) + SignedDuration::from_millis(1_500);
+    let order = Order { not_before: now() + early, ..world.order(1) };
+    let _agent = world.agent();
+    world.backend.deliver(&order, ENGINEER);
+    assert_eq!(world.backend.wait_state(&order, DeliveryState::Refused).code.as_deref(), Some("not_yet_valid"));
+    while now() < order.not_before - SignedDuration::from_mins(5) {
+        std::thread::yield_now();
+    }
+    world.backend.deliver(&order, ENGINEER);
+    world.backend.wait_for("the second refusal", |told| {
+        let replayed = |(_, report): &(String, StateReport)| report.code.as_deref() == Some("replayed");
+        told.states.iter().any(replayed).then_some(())
+    });
+    assert!(!world.was_measured());
+}
+
+#[tokio::test]
+async fn an_answer_cancels_so_many_orders_at_most_and_what_is_not_there_leaves_no_trace() {
+    let world = tokio::task::spawn_blocking(|| World::new("ask")).await.unwrap();
+    let scheduled =
+        Scheduled { words: tokio::sync::mpsc::unbounded_channel().1, uplink: Arc::default(), reshelved: Arc::default() };
+    let mut daemon = Daemon::open(world.state(), world.policy_path(), &scheduled).unwrap();
+    let id = OrderId::from_bytes([1; 16]);
+    daemon.book.put(crate::orders::Record::new(&id, DeliveryState::Asked, now())).unwrap();
+    let work = |cancelled: Vec<OrderId>| Work {
+        cursor: 1,
+        orders: Vec::new(),
+        cancelled,
+        trust: None,
+        because: Some("\u{202e}long".repeat(1 << 20)),
+        server_time: now(),
+    };
+    let state = |daemon: &Daemon| daemon.book.get(&id).unwrap().state;
+    let strangers = (0..MAX_CANCELLED).map(|number| OrderId::new(format!("{number:032x}")));
+    daemon.take(work(strangers.chain([id.clone()]).collect()));
+    assert_eq!(state(&daemon), DeliveryState::Asked);
+    assert!(!world.audit().contains("order_ended"));
+    // What is no id names neither a file nor a line of the log, however it came here.
+    let identity = world.state().path().join("identity");
+    daemon.cancel(&OrderId::new(identity.to_str().unwrap()));
+    daemon.end(&OrderId::new("../x"), DeliveryState::Cancelled, "cancelled", "");
+    assert!(identity.with_extension("json").exists() && !world.audit().contains("order_ended"));
+    daemon.take(work(vec![id.clone()]));
+    daemon.take(work(vec![id.clone()]));
+    assert_eq!(state(&daemon), DeliveryState::Cancelled);
+    assert_eq!(world.audit().matches("order_ended").count(), 1);
+}
+
+#[test]
+fn a_link_that_no_backend_takes_ends_no_check_in() {
+    let world = World::new("allow");
+    let (state, state_of_link) = (world.state(), || Home::of(&world.state()).link());
+    let home = Home::of(&state);
+    assert_eq!(state_of_link().as_deref(), Some("first"));
+    for unfit in ["x".repeat(129), "\u{202e}".to_owned(), String::new()] {
+        home.save_link(&unfit).unwrap();
+        assert_eq!(state_of_link().as_deref(), Some("first"), "the last one that fits stays");
+        // As an older version kept it.
+        std::fs::write(state.path().join("link.json"), serde_json::to_string(&unfit).unwrap()).unwrap();
+        assert_eq!(state_of_link(), None);
+        home.save_link("first").unwrap();
+    }
+    world.backend.told.lock().unwrap().refuses_links = true;
+    let _agent = world.agent();
+    let order = world.order(1);
+    world.backend.deliver(&order, ENGINEER);
+    world.backend.wait_state(&order, DeliveryState::Uploaded);
 }
 
 #[test]

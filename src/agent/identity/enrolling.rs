@@ -2,7 +2,7 @@ use super::{ENROLLING_FILE, Home, Identity, TransportKey};
 use crate::disk::{read_json, write_json};
 use crate::stop::Stop;
 use ed25519_dalek::SigningKey;
-use netsonde_contract::api::fleet::{CheckIn, Introduce, Introduced, TrustDocuments};
+use netsonde_contract::api::fleet::{CheckIn, Introduce, Introduced, MAX_ROOTS, TrustDocuments};
 use netsonde_contract::enrolment::{CodeProof, Enrolment, Introduction};
 use netsonde_contract::id::AgentId;
 use netsonde_contract::trust::{Anchor, PublicKey, TrustError};
@@ -110,7 +110,7 @@ const WARN_SUPPORT: &str = "tell support by another way than this backend: someb
 /// The pinned root among the backend's documents, and what follows it.
 pub(crate) fn anchor_of(documents: &TrustDocuments, fingerprint: &str) -> Result<Anchor, TrustError> {
     let mut last = TrustError::NoList;
-    for root in &documents.roots {
+    for root in documents.roots.iter().take(MAX_ROOTS) {
         match Anchor::pinned(root.as_bytes(), fingerprint) {
             Ok(mut anchor) => {
                 // A newer root or a list that is not in order is no reason not to hold the right root.
@@ -123,25 +123,107 @@ pub(crate) fn anchor_of(documents: &TrustDocuments, fingerprint: &str) -> Result
     Err(last)
 }
 
-/// Takes roots, one after the other, and the list of keys, as far as they are newer. Whether anything changed.
-///
-/// # Errors
-/// The first document that was refused; those before it are taken.
-pub(crate) fn accept(anchor: &mut Anchor, documents: &TrustDocuments) -> Result<bool, TrustError> {
+/// What came of an organisation's documents.
+#[derive(Debug, Default, PartialEq, Eq)]
+pub(crate) struct Accepted {
+    /// Something newer was taken.
+    pub(crate) changed: bool,
+    /// The first document that was refused; nothing after it was looked at.
+    pub(crate) refused: Option<TrustError>,
+}
+
+/// Takes roots, one after the other, and the list of keys, as far as they are newer, up to the first that is refused. No more than [`MAX_ROOTS`] are
+/// looked at, and only the next one's signatures: whoever holds the backend makes as many roots as they like.
+pub(crate) fn accept(anchor: &mut Anchor, documents: &TrustDocuments) -> Accepted {
     let mut changed = false;
-    for root in &documents.roots {
+    for root in documents.roots.iter().take(MAX_ROOTS) {
         match anchor.accept_root(root.as_bytes()) {
             Ok(taken) => changed |= taken,
             // All roots come, from the first on.
             Err(TrustError::Rollback { .. }) => {}
-            Err(error) => return if changed { Ok(true) } else { Err(error) },
+            Err(error) => return Accepted { changed, refused: Some(error) },
         }
     }
-    if let Some(list) = &documents.list {
-        match anchor.accept_list(list.as_bytes()) {
-            Ok(taken) => changed |= taken,
-            Err(error) => return if changed { Ok(true) } else { Err(error) },
+    match documents.list.as_ref().map(|list| anchor.accept_list(list.as_bytes())) {
+        Some(Ok(taken)) => Accepted { changed: changed | taken, refused: None },
+        Some(Err(error)) => Accepted { changed, refused: Some(error) },
+        None => Accepted { changed, refused: None },
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use ed25519_dalek::Signer;
+    use jiff::{SignedDuration, Timestamp};
+    use netsonde_contract::dsse::Envelope;
+    use netsonde_contract::trust::{KeyList, RoleKeys, RootStatement};
+
+    fn key(seed: u64) -> SigningKey {
+        SigningKey::from_bytes(&std::array::from_fn(|at| seed.to_le_bytes()[at % 8]))
+    }
+
+    fn signed(mut envelope: Envelope, seeds: &[u64]) -> String {
+        for seed in seeds {
+            let signature = key(*seed).sign(&envelope.to_be_signed()).to_bytes();
+            envelope.add_signature(&key(*seed).verifying_key(), signature);
+        }
+        String::from_utf8(envelope.to_json()).unwrap()
+    }
+
+    /// The root of this version, whose key is the version's own.
+    fn root(version: u64, first: Option<&Anchor>) -> RootStatement {
+        RootStatement {
+            name: "Contoso".into(),
+            organisation: first.map(|anchor| anchor.organisation().clone()),
+            version,
+            issued: Timestamp::UNIX_EPOCH,
+            keys: vec![PublicKey::new(key(version).verifying_key(), "")],
+            threshold: 1,
         }
     }
-    Ok(changed)
+
+    fn held() -> (Anchor, String) {
+        let first = signed(root(1, None).envelope(), &[1]);
+        let fingerprint = RootStatement::fingerprint(root(1, None).envelope().unverified());
+        (Anchor::pinned(first.as_bytes(), &fingerprint).unwrap(), first)
+    }
+
+    #[test]
+    fn the_first_document_that_is_refused_is_the_last_that_is_looked_at() {
+        let (mut anchor, first) = held();
+        let by_both = |version: u64| signed(root(version, Some(&anchor)).envelope(), &[version - 1, version]);
+        let alone = signed(root(3, Some(&anchor)).envelope(), &[3]);
+        let roots = vec![first, by_both(2), alone, by_both(3)];
+        let accepted = accept(&mut anchor.clone(), &TrustDocuments { roots: roots.clone(), list: None });
+        assert!(accepted.changed && accepted.refused.as_ref().is_some_and(|error| error.code() == "too_few_signatures"));
+        accept(&mut anchor, &TrustDocuments { roots, list: None });
+        assert_eq!(anchor.versions(), (2, 0));
+        // What is refused is told, whatever was taken before it.
+        let list = KeyList {
+            organisation: anchor.organisation().clone(),
+            root: 2,
+            version: 1,
+            issued: Timestamp::UNIX_EPOCH,
+            expires: Timestamp::UNIX_EPOCH + SignedDuration::from_hours(1),
+            order: RoleKeys { threshold: 1, keys: Vec::new() },
+            receipt: RoleKeys { threshold: 1, keys: Vec::new() },
+            revoked: Vec::new(),
+        };
+        let third = signed(root(3, Some(&anchor)).envelope(), &[2, 3]);
+        let documents = TrustDocuments { roots: vec![third], list: Some(signed(list.envelope(), &[2])) };
+        let accepted = accept(&mut anchor, &documents);
+        assert!(accepted.changed && accepted.refused.is_some());
+    }
+
+    #[test]
+    fn of_endless_roots_only_so_many_are_looked_at() {
+        let (mut anchor, first) = held();
+        let next = signed(root(2, Some(&anchor)).envelope(), &[1, 2]);
+        let roots = |before: usize| [vec![first.clone(); before], vec![next.clone()]].concat();
+        let late = TrustDocuments { roots: roots(MAX_ROOTS), list: None };
+        assert_eq!(accept(&mut anchor, &late), Accepted::default());
+        let last = TrustDocuments { roots: roots(MAX_ROOTS - 1), list: None };
+        assert!(accept(&mut anchor, &last).changed);
+    }
 }

@@ -10,22 +10,26 @@ mod check_in;
 mod enrolling;
 /// The epochs on disk.
 mod epochs;
+/// How long the list of keys is held already.
+mod held_list;
 /// A new transport key, or a new key altogether.
 mod rotating;
 
 pub(crate) use check_in::check_in;
 #[cfg(feature = "load")]
 pub(crate) use enrolling::anchor_of;
-pub(crate) use enrolling::{Enrolling, accept};
+pub(crate) use enrolling::{Accepted, Enrolling, accept};
 pub(crate) use epochs::{current_epochs, held_epochs};
 pub(crate) use rotating::Rotation;
 
 use crate::disk::{read_json, write_json};
+use crate::schedule::Reading;
 use crate::state::{StateDirectory, random};
 use crate::stop::Stop;
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
 use ed25519_dalek::SigningKey;
+use netsonde_contract::api::fleet::is_link;
 use netsonde_contract::id::AgentId;
 use netsonde_contract::pin::Pin;
 use netsonde_contract::policy::Policy;
@@ -41,6 +45,7 @@ const ENROLLING_FILE: &str = "enrolling.json";
 const ANCHOR_FILE: &str = "anchor.json";
 const EPOCHS_FILE: &str = "epochs.json";
 const LINK_FILE: &str = "link.json";
+const HELD_LIST_FILE: &str = "held-list.json";
 const PAUSE_FILE: &str = "paused";
 /// Which policy the agent that runs here goes by.
 const POLICY_FILE: &str = "policy-in-force.json";
@@ -140,9 +145,10 @@ impl<'a> Home<'a> {
         write_json(&self.file(IDENTITY_FILE), identity)
     }
 
-    /// What was signed is verified again as it is read.
+    /// What was signed is verified again as it is read, and is as old as it was seen to be.
     pub(crate) fn anchor(&self) -> Result<Option<Anchor>, Stop> {
-        read_json(&self.file(ANCHOR_FILE)).map_err(|error| self.unreadable(ANCHOR_FILE, &error))
+        let anchor: Option<Anchor> = read_json(&self.file(ANCHOR_FILE)).map_err(|error| self.unreadable(ANCHOR_FILE, &error))?;
+        Ok(anchor.map(|anchor| self.aged(anchor, &Reading::now())))
     }
 
     pub(crate) fn save_anchor(&self, anchor: &Anchor) -> io::Result<()> {
@@ -150,11 +156,12 @@ impl<'a> Home<'a> {
     }
 
     pub(crate) fn link(&self) -> Option<String> {
-        read_json(&self.file(LINK_FILE)).ok().flatten()
+        read_json(&self.file(LINK_FILE)).ok().flatten().filter(|link: &String| is_link(link))
     }
 
+    /// Keeps what the next check-in shows. What no backend would take is not kept: with it none would take any check-in.
     pub(crate) fn save_link(&self, link: &str) -> io::Result<()> {
-        write_json(&self.file(LINK_FILE), &link)
+        if is_link(link) { write_json(&self.file(LINK_FILE), &link) } else { Ok(()) }
     }
 
     /// Where the policy is that the agent goes by, as that agent wrote it down; none where none has run.
@@ -188,7 +195,8 @@ impl<'a> Home<'a> {
 
     /// Ends the enrolment on this machine: no key of it stays that could ask the backend for anything. The bundle key and the audit log stay.
     pub(crate) fn forget(&self) -> io::Result<()> {
-        for name in [IDENTITY_FILE, ENROLLING_FILE, rotating::ROTATING_FILE, ANCHOR_FILE, EPOCHS_FILE, LINK_FILE] {
+        for name in [IDENTITY_FILE, ENROLLING_FILE, rotating::ROTATING_FILE, ANCHOR_FILE, HELD_LIST_FILE, EPOCHS_FILE, LINK_FILE]
+        {
             match fs::remove_file(self.file(name)) {
                 Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error),
                 _ => {}

@@ -1,4 +1,4 @@
-use crate::disk::{create_private_folder, read_json, sync_folder, write_json};
+use crate::disk::{create_private_folder, file_of, read_json, sync_folder, write_json};
 use crate::state::StateDirectory;
 use netsonde_contract::id::OrderId;
 use serde::{Deserialize, Serialize};
@@ -28,12 +28,12 @@ impl Answers {
 
     pub(crate) fn give(&self, id: &OrderId, answer: &Answer) -> io::Result<()> {
         create_private_folder(&self.folder)?;
-        write_json(&self.file(id), answer)
+        write_json(&self.file(id)?, answer)
     }
 
     /// The answer to the order, once; none while nobody has answered. A damaged one is a no.
     pub(crate) fn take(&self, id: &OrderId) -> Option<Answer> {
-        let file = self.file(id);
+        let file = self.file(id).ok()?;
         let answer = match read_json(&file) {
             Ok(answer) => answer?,
             Err(_) => Answer { approved: false, words: "the answer could not be read".to_owned() },
@@ -43,7 +43,7 @@ impl Answers {
         Some(answer)
     }
 
-    fn file(&self, id: &OrderId) -> PathBuf {
-        self.folder.join(format!("{id}.json"))
+    fn file(&self, id: &OrderId) -> io::Result<PathBuf> {
+        file_of(&self.folder, id)
     }
 }

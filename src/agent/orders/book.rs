@@ -1,13 +1,14 @@
-use crate::disk::{create_private_folder, read_json, write_json};
+use crate::disk::{create_private_folder, file_of, read_json, write_json};
 use crate::state::StateDirectory;
 use jiff::Timestamp;
-use netsonde_contract::api::fleet::{DeliveryState, StateReport};
+use netsonde_contract::api::fleet::{DeliveryState, MAX_DETAIL_CHARS, StateReport};
+use netsonde_contract::harmless::clean_up_to;
 use netsonde_contract::id::{BundleId, CaseId, OrderId};
-use netsonde_contract::order::{MerkleProof, Order, Refusal, SPREAD};
+use netsonde_contract::order::{Epochs, MerkleProof, Order, Refusal, SPREAD};
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
 use std::io;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::time::Duration;
 
 const FOLDER: &str = "orders";
@@ -51,6 +52,9 @@ pub(crate) struct Record {
     pub(crate) envelope: Option<String>,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub(crate) proof: Option<MerkleProof>,
+    /// The epochs that counted when it was taken: it was fresh then, and is taken once only.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(crate) epochs: Option<Epochs>,
 }
 
 /// What an order is about, for people.
@@ -97,6 +101,7 @@ impl Record {
             about: None,
             envelope: None,
             proof: None,
+            epochs: None,
         }
     }
 
@@ -109,9 +114,11 @@ impl Record {
         Self {
             state,
             code: why.map(|(code, _)| code.to_owned()),
-            detail: why.map(|(_, detail)| detail.to_owned()),
+            // A refusal quotes what it refuses, which may be as long as an order.
+            detail: why.map(|(_, detail)| clean_up_to(detail, MAX_DETAIL_CHARS).into_owned()),
             envelope: None,
             proof: None,
+            epochs: None,
             ..self
         }
     }
@@ -157,7 +164,7 @@ impl Book {
         let mut records = BTreeMap::new();
         for file in folder.read_dir()?.flatten() {
             let record: Option<Record> = read_json(&file.path()).unwrap_or_default();
-            if let Some(record) = record.filter(|record| file.path() == place(&folder, &record.id)) {
+            if let Some(record) = record.filter(|record| file_of(&folder, &record.id).is_ok_and(|own| own == file.path())) {
                 records.insert(record.id.clone(), record);
             }
         }
@@ -167,7 +174,7 @@ impl Book {
     /// Keeps the record; it is on the disk when this returns.
     pub(crate) fn put(&mut self, record: Record) -> io::Result<()> {
         // What happened has happened, whether or not the disk takes it.
-        let kept = write_json(&place(&self.folder, &record.id), &record);
+        let kept = file_of(&self.folder, &record.id).and_then(|file| write_json(&file, &record));
         self.records.insert(record.id.clone(), record);
         self.forget_oldest();
         kept
@@ -210,7 +217,7 @@ impl Book {
         let (signed, unsigned): (Vec<&Record>, Vec<&Record>) = over.partition(|record| record.about.is_some());
         let gone = [oldest(signed, MAX_OVER), oldest(unsigned, MAX_UNSIGNED)].concat();
         for id in gone {
-            let _ = std::fs::remove_file(place(&self.folder, &id));
+            let _ = file_of(&self.folder, &id).and_then(std::fs::remove_file);
             self.records.remove(&id);
         }
     }
@@ -220,10 +227,6 @@ impl Book {
 fn oldest(mut records: Vec<&Record>, most: usize) -> Vec<OrderId> {
     records.sort_by_key(|record| record.received);
     records.iter().take(records.len().saturating_sub(most)).map(|record| record.id.clone()).collect()
-}
-
-fn place(folder: &Path, id: &OrderId) -> PathBuf {
-    folder.join(format!("{id}.json"))
 }
 
 #[cfg(test)]

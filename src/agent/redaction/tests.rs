@@ -223,7 +223,7 @@ pub(crate) fn full_document() -> Value {
     first["observations"] = with_ids.collect();
     json!({"schema": SCHEMA, "state": "explained", "bundle": {"id": "ab".repeat(32), "path": "/x", "case_url": "https://x.example"},
         "run": {"id": "r", "set": {"name": "web", "version": 1, "sha256": "ab".repeat(32)}, "targets": [target], "case": "4711",
-            "ticket": "t", "began": "2026-01-01T00:00:00Z", "took_us": 1, "interrupted": false, "limits_hit": ["limit"],
+            "ticket": "a".repeat(16), "began": "2026-01-01T00:00:00Z", "took_us": 1, "interrupted": false, "limits_hit": ["limit"],
             "asked": {"parameters": {"word": "text"}, "expect_status": ["2xx"], "resolvers": ["203.0.113.53"], "proxy": "http://proxy.example:3128"}},
         "environment": {"version": "0.1.0", "os": "linux", "os_release": "r", "kernel": "k", "architecture": "x86_64", "hostname": "vm",
             "raw_sockets": true, "ping_sockets": true, "elevated": true, "began": "2026-01-01T00:00:00Z",

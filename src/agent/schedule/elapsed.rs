@@ -41,6 +41,11 @@ impl Elapsed {
         Duration::from_millis(self.total_ms)
     }
 
+    /// `later` is this one within the same boot, and less than `most` after it.
+    pub(crate) fn is_soon_before(&self, later: &Self, most: Duration) -> bool {
+        self.boot == later.boot && later.total().saturating_sub(self.total()) < most
+    }
+
     /// Goes on to this reading.
     pub(crate) fn advance(&mut self, now: &Reading) -> Vec<Noticed> {
         let up_ms = milliseconds(now.up);

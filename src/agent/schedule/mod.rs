@@ -20,6 +20,6 @@ mod store;
 mod tests;
 
 pub(crate) use clock::Reading;
-pub(crate) use elapsed::Noticed;
+pub(crate) use elapsed::{Elapsed, Noticed};
 pub(crate) use scheduler::{Persisted, Scheduler};
 pub(crate) use store::{load, save};

@@ -45,7 +45,7 @@ fn queue_of(entries: &[Entry]) -> Queue {
 #[test]
 fn a_full_spool_loses_the_oldest_that_a_schedule_made_and_refuses_where_only_people_did() {
     let (_folder, spool) = bounded(Bounds { count: 4, ..Bounds::default() });
-    let order = Entry { order: Some(OrderId::new("o".to_owned())), ..entry(1, 0) };
+    let order = Entry { order: Some(OrderId::from_bytes([1; 16])), ..entry(1, 0) };
     let unsent = Entry { upload: UploadWhen::Never, ..scheduled(4, 9) };
     for entry in [&entry(0, 0), &order, &scheduled(3, 2), &unsent] {
         assert_eq!(keep(&spool, entry, 10), []);
@@ -217,7 +217,8 @@ fn an_entry_of_an_older_version_is_read() {
     let (_folder, spool) = spool();
     keep(&spool, &entry(1, 0), 0);
     let bundle = entry(1, 0).bundle;
-    let old = format!(r#"{{"bundle":"{bundle}","file":"b.tar.gz","sha256":"{}","order":"o"}}"#, entry(1, 0).sha256);
+    let old =
+        format!(r#"{{"bundle":"{bundle}","file":"b.tar.gz","sha256":"{}","order":"{}"}}"#, entry(1, 0).sha256, "0".repeat(32));
     fs::write(spool.folder(Stage::Ready, &bundle).join(ENTRY_FILE), old).unwrap();
     let read = spool.scan(Depth::Bytes).ready.remove(0);
     assert_eq!((read.size_bytes, read.sending()), (5, UploadWhen::Now));
@@ -243,7 +244,7 @@ proptest! {
         let stored: Vec<Stored> = made.iter().enumerate().map(|(number, &(kind, at, size_bytes))| match kind {
             0 => Stored { stage: Stage::Ready, entry: Entry { size_bytes, ..entry(number, at) } },
             1 => Stored { stage: Stage::Sent, entry: Entry { size_bytes, delivered: Some(day(at)), ..entry(number, at) } },
-            2 => Stored { stage: Stage::Ready, entry: Entry { size_bytes, order: Some(OrderId::new("o".to_owned())), ..entry(number, at) } },
+            2 => Stored { stage: Stage::Ready, entry: Entry { size_bytes, order: Some(OrderId::from_bytes([1; 16])), ..entry(number, at) } },
             _ => Stored { stage: Stage::Ready, entry: Entry { size_bytes, ..scheduled(number, at) } },
         }).collect();
         let must_stay = |stored: &Stored| stored.stage == Stage::Ready && stored.entry.schedule.is_none();

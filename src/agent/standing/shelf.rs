@@ -1,4 +1,4 @@
-use crate::disk::{create_private_folder, read_json, sync_folder, write_json};
+use crate::disk::{create_private_folder, file_of, read_json, sync_folder, write_json};
 use crate::state::StateDirectory;
 use jiff::Timestamp;
 use netsonde_contract::id::OrderId;
@@ -41,7 +41,7 @@ impl Shelf {
         let Ok(files) = self.folder.read_dir() else { return Vec::new() };
         let read = |path: PathBuf| {
             let shelved: Option<Shelved> = read_json(&path).unwrap_or_default();
-            shelved.filter(|shelved| path == self.file(&shelved.id))
+            shelved.filter(|shelved| self.file(&shelved.id).is_ok_and(|own| own == path))
         };
         let mut all: Vec<Shelved> = files.flatten().filter_map(|file| read(file.path())).take(MAX_HELD).collect();
         all.sort_by(|one, other| one.id.cmp(&other.id));
@@ -49,26 +49,26 @@ impl Shelf {
     }
 
     pub(crate) fn has(&self, id: &OrderId) -> bool {
-        self.file(id).exists()
+        self.file(id).is_ok_and(|file| file.exists())
     }
 
     /// Keeps it; it is on the disk when this returns.
     pub(crate) fn put(&self, shelved: &Shelved) -> io::Result<()> {
         create_private_folder(&self.folder)?;
-        write_json(&self.file(&shelved.id), shelved)
+        write_json(&self.file(&shelved.id)?, shelved)
     }
 
     /// Whether it was there.
     pub(crate) fn remove(&self, id: &OrderId) -> io::Result<bool> {
-        match std::fs::remove_file(self.file(id)) {
+        match std::fs::remove_file(self.file(id)?) {
             Ok(()) => sync_folder(&self.folder).map(|()| true),
             Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(false),
             Err(error) => Err(error),
         }
     }
 
-    fn file(&self, id: &OrderId) -> PathBuf {
-        self.folder.join(format!("{id}.json"))
+    fn file(&self, id: &OrderId) -> io::Result<PathBuf> {
+        file_of(&self.folder, id)
     }
 }
 
@@ -93,9 +93,23 @@ mod tests {
         shelf.put(&one(1)).unwrap();
         std::fs::write(folder.path().join(FOLDER).join("broken.json"), "{").unwrap();
         // A file under another order's name is nobody's.
-        std::fs::copy(shelf.file(&one(1).id), shelf.file(&one(3).id)).unwrap();
+        std::fs::copy(shelf.file(&one(1).id).unwrap(), shelf.file(&one(3).id).unwrap()).unwrap();
         assert_eq!(Shelf::of(&state).all(), [one(1), one(2)]);
         assert!(shelf.remove(&one(1).id).unwrap() && !shelf.remove(&one(1).id).unwrap());
         assert!(shelf.has(&one(2).id) && !shelf.has(&one(1).id));
+    }
+
+    #[test]
+    fn what_is_no_id_names_no_file() {
+        let folder = tempfile::tempdir().unwrap();
+        let state = StateDirectory::open(Some(folder.path())).unwrap();
+        let (shelf, kept) = (Shelf::of(&state), folder.path().join("kept.json"));
+        create_private_folder(&shelf.folder).unwrap();
+        std::fs::write(&kept, "{}").unwrap();
+        let absolute = folder.path().join("kept");
+        for text in [absolute.to_str().unwrap(), "../kept", "./../kept", ""] {
+            let id = OrderId::new(text);
+            assert!(!shelf.has(&id) && shelf.remove(&id).is_err() && kept.exists(), "{text}");
+        }
     }
 }

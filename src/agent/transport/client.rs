@@ -1,11 +1,12 @@
 use crate::identity::Identity;
 use crate::stop::Stop;
 use crate::upload::{Backend, NoAnswer, Reply, RequestSigner};
-use netsonde_contract::api::fleet::{CheckIn, CheckedIn, Introduce, Introduced, Progress, StateReport, Work};
+use netsonde_contract::api::fleet::{CheckIn, CheckedIn, Introduce, Introduced, MAX_DETAIL_CHARS, Progress, StateReport, Work};
 use netsonde_contract::api::have::{Have, Wanted};
 use netsonde_contract::api::health::{HealthHeard, HealthReport};
 use netsonde_contract::api::protocol::TooOld;
 use netsonde_contract::api::{Problem, ProblemCode, path};
+use netsonde_contract::harmless::clean_up_to;
 use netsonde_contract::id::{BundleId, OrderId};
 use netsonde_contract::trust::Anchor;
 use netsonde_probes::clock::Clock;
@@ -50,6 +51,11 @@ impl Fault {
             Self::OldBackend(_) => true,
             _ => false,
         }
+    }
+
+    /// The backend says that the request itself is none.
+    pub(crate) fn is_of_the_request(&self) -> bool {
+        matches!(self, Self::Refused(problem) if problem.known_code() == Some(ProblemCode::MalformedRequest))
     }
 
     /// Support took the agent off their list.
@@ -190,8 +196,12 @@ impl Client {
         patience: Duration,
     ) -> Result<T, Fault> {
         let reply = self.reply(method, path, body, patience).await?;
-        serde_json::from_slice(&reply.bytes)
-            .map_err(|error| Fault::NoAnswer(format!("something answers there, but it is no netsonde backend ({error})")))
+        serde_json::from_slice(&reply.bytes).map_err(|error| {
+            // It quotes what it cannot read.
+            let error = error.to_string();
+            let error = clean_up_to(&error, MAX_DETAIL_CHARS);
+            Fault::NoAnswer(format!("something answers there, but it is no netsonde backend ({error})"))
+        })
     }
 
     async fn reply(&self, method: Method, path: &str, body: Option<&impl Serialize>, patience: Duration) -> Result<Reply, Fault> {

@@ -2,7 +2,9 @@ use super::answer::{Answer, Body};
 use super::retry_after;
 use super::signer::RequestSigner;
 use crate::stop::with_causes;
+use netsonde_contract::api::fleet::MAX_DETAIL_CHARS;
 use netsonde_contract::api::{self, Problem, TicketState};
+use netsonde_contract::harmless::clean_up_to;
 use netsonde_contract::id::TicketId;
 use netsonde_contract::pin::{self, Pin};
 use netsonde_contract::receipt;
@@ -153,6 +155,9 @@ impl Backend {
         let problem = is_problem(response.headers());
         let bytes = bounded(response, MAX_ANSWER_BYTES).await?;
         let unreadable = |error: serde_json::Error| {
+            // It quotes what it cannot read.
+            let error = error.to_string();
+            let error = clean_up_to(&error, MAX_DETAIL_CHARS);
             NoAnswer::Unreachable(format!(
                 "something answers there with status {status}, but it is no netsonde backend ({error})"
             ))

@@ -17,7 +17,7 @@ use netsonde_contract::audit;
 use netsonde_contract::dsse::Envelope;
 use netsonde_contract::harmless::is_clean;
 use netsonde_contract::id::{CaseId, OrderId, TicketId};
-use netsonde_contract::order::Order;
+use netsonde_contract::order::{MAX_WINDOW, Order};
 use serde::Deserialize;
 use std::sync::Arc;
 
@@ -105,6 +105,7 @@ pub(crate) fn spread(order: &OrderRow) -> Option<u32> {
 pub(crate) async fn summary(app: &App, order: OrderRow) -> Result<OrderSummary, Refused> {
     Ok(OrderSummary {
         states: app.store.order_states(&order.id).await?,
+        codes: app.store.order_codes(&order.id).await?,
         id: order.id,
         case: order.case,
         set: order.set,
@@ -149,6 +150,10 @@ pub(crate) async fn keep_draft(app: &App, draft: Draft, actor: &str) -> Result<D
     if draft.agents.is_empty() && draft.labels.is_empty() || draft.agents.len() > MAX_DRAFTED {
         return Err(Refused::new(ProblemCode::InvalidParameter, "The draft names no agent, or too many.")
             .next_step("Choose agents, or a label that they carry."));
+    }
+    if draft.spread_seconds.is_some_and(|seconds| seconds == 0 || i64::from(seconds) > MAX_WINDOW.as_secs()) {
+        return Err(Refused::new(ProblemCode::InvalidParameter, "The spread is not between nothing and a day.")
+            .next_step("Give it in seconds, such as 600, and no longer than the order lives."));
     }
     let words = [&draft.requester, &draft.reason].into_iter().chain(draft.labels.iter().flat_map(|(name, value)| [name, value]));
     if words.into_iter().any(|text| !is_clean(text) || text.len() > MAX_WORDS) {

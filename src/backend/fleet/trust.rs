@@ -1,13 +1,11 @@
 use crate::app::App;
 use crate::problem::Refused;
-use netsonde_contract::api::fleet::TrustDocuments;
+use netsonde_contract::api::fleet::{MAX_ROOTS, TrustDocuments};
 use netsonde_contract::api::{Problem, ProblemCode};
 use netsonde_contract::dsse::Envelope;
 use netsonde_contract::trust::{Anchor, RootStatement, TrustError};
 use std::sync::{Arc, Mutex, PoisonError};
 
-/// Roots that an organisation has in its life.
-const MAX_ROOTS: usize = 256;
 /// A root or a list of a thousand keys fits.
 const MAX_DOCUMENT_BYTES: usize = 512 * 1024;
 

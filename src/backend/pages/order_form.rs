@@ -62,6 +62,9 @@ pub(super) struct OrderForm {
     requester: String,
     #[serde(default)]
     reason: String,
+    /// In seconds, or nothing.
+    #[serde(default)]
+    spread: String,
     #[serde(default)]
     form_token: String,
 }
@@ -138,6 +141,11 @@ impl OrderForm {
                 .next_step("Copy the 64 digits from the agent's page.")
         })?;
         let labels: Labels = pairs(&self.labels);
+        let spread = Some(self.spread.trim()).filter(|text| !text.is_empty()).map(str::parse);
+        let spread_seconds = spread.transpose().map_err(|_| {
+            Refused::new(ProblemCode::InvalidParameter, "The spread is no number of seconds.")
+                .next_step("Write seconds, such as 600, or leave it empty: all begin at once.")
+        })?;
         Ok(Draft {
             set: self.set.clone(),
             targets: lines(&self.targets),
@@ -147,6 +155,7 @@ impl OrderForm {
             case: CaseId::new(self.case.trim()),
             requester: self.requester.trim().to_owned(),
             reason: self.reason.trim().to_owned(),
+            spread_seconds,
         })
     }
 }

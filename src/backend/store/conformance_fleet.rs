@@ -101,9 +101,15 @@ async fn of_two_machines_with_one_identity_one_is_found_out(store: &dyn Store) {
     assert_eq!(shows(3, 102).await, LinkShown::Taken, "the answer with 101 was lost, or a copy shows what both had");
     assert_eq!(shows(102, 103).await, LinkShown::Taken);
     assert!(!store.agent(id.as_str()).await.unwrap().unwrap().cloned);
+    let absent = store.check_in(&id, &check_in, None, [110; 32], time(6)).await.unwrap();
+    assert_eq!(absent, LinkShown::Taken, "one that lost its link is no copy for that");
     assert_eq!(shows(101, 104).await, LinkShown::Superseded, "so the answer was not lost");
     assert!(store.agent(id.as_str()).await.unwrap().unwrap().cloned);
-    assert_eq!(store.check_in(&id, &check_in, None, [105; 32], time(6)).await.unwrap(), LinkShown::Superseded);
+    assert_eq!(
+        store.check_in(&id, &check_in, None, [105; 32], time(6)).await.unwrap(),
+        LinkShown::Superseded,
+        "nor is it cleared"
+    );
     assert!(store.settle_agent(&id, time(7)).await.unwrap());
     assert_eq!(shows(101, 106).await, LinkShown::Taken);
     assert_eq!(shows(106, 107).await, LinkShown::Taken);
@@ -159,6 +165,7 @@ async fn an_order_comes_in_waves_and_stops_at_failures(store: &dyn Store) {
     assert!(store.order(&order.id).await.unwrap().unwrap().stopped);
     let states = store.order_states(&order.id).await.unwrap();
     assert_eq!(states, [("cancelled", 1), ("failed", 1), ("queued", 1), ("refused", 1)].map(|(n, c)| (n.to_owned(), c)).into());
+    assert_eq!(store.order_codes(&order.id).await.unwrap(), [].into(), "nobody said why");
 }
 
 async fn an_order_is_told_once_and_its_cancellation_too(store: &dyn Store) {
@@ -364,6 +371,7 @@ async fn drafts_are_kept_until_they_are_signed(store: &dyn Store) {
             case: case(),
             requester: "asha".into(),
             reason: String::new(),
+            spread_seconds: Some(600),
         },
     };
     store.add_draft(&draft("a"), "page").await.unwrap();

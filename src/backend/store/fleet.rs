@@ -61,6 +61,8 @@ pub(crate) trait FleetStore: Send + Sync + 'static {
     async fn open_orders(&self, count: u32) -> Result<Vec<OrderRow>, StoreError>;
     /// How many deliveries are in each state.
     async fn order_states(&self, id: &OrderId) -> Result<BTreeMap<String, u32>, StoreError>;
+    /// Why so many of them ended in a state, by its name and their codes: the most frequent ones.
+    async fn order_codes(&self, id: &OrderId) -> Result<BTreeMap<String, BTreeMap<String, u32>>, StoreError>;
     async fn deliveries(&self, order: &OrderId, count: u32) -> Result<Vec<DeliveryRow>, StoreError>;
     /// The latest first.
     async fn deliveries_to(&self, agent: &AgentId, count: u32) -> Result<Vec<DeliveryRow>, StoreError>;

@@ -151,6 +151,25 @@ async fn a_revoked_agent_and_a_copy_of_one_are_told_apart() {
 }
 
 #[tokio::test]
+async fn an_agent_that_lost_its_link_is_no_copy_and_of_two_machines_one_is_found_out_all_the_same() {
+    let server = Server::start().await;
+    let [mut original] = server.enrolled([1]).await;
+    let check_in = async |machine: &mut Machine| {
+        let answer = machine.request(&server, Method::POST, path::OWN_AGENT, &machine.check_in()).send().await.unwrap();
+        if answer.status() == 200 {
+            machine.link = Some(answer.json::<CheckedIn>().await.unwrap().link);
+            return None;
+        }
+        problem(answer).await.known_code()
+    };
+    assert_eq!(check_in(&mut original).await, None);
+    let mut lost = Machine { link: None, ..original.clone() };
+    assert_eq!(check_in(&mut lost).await, None, "an absent link says nothing");
+    assert_eq!(check_in(&mut lost).await, None);
+    assert_eq!(check_in(&mut original).await, Some(ProblemCode::IdentityTwice));
+}
+
+#[tokio::test]
 async fn a_new_transport_key_and_a_new_bundle_key_are_introduced_by_the_former() {
     let server = Server::start().await;
     let [machine] = server.enrolled([1]).await;

@@ -433,7 +433,7 @@ async fn an_engineer_drafts_an_order_and_follows_what_became_of_it() {
         [("case", "4711"), ("set", set), ("targets", "https://shop.example/"), ("agents", id.as_str()), ("requester", "Asha")]
             .map(|(name, value)| (name, value.to_owned()))
             .into_iter()
-            .chain([("form_token", token.to_owned())])
+            .chain([("spread", "600".to_owned()), ("form_token", token.to_owned())])
             .collect::<Vec<_>>()
     };
     let post = async |browser: &mut Browser<'_>, form: Vec<(&str, String)>| {
@@ -449,10 +449,18 @@ async fn an_engineer_drafts_an_order_and_follows_what_became_of_it() {
     assert!(machine.work(&server, 0, 0).await.orders.is_empty(), "a draft asks nobody");
     let kept = server.get(&path::draft(&draft)).bearer_auth(&server.desk_token).send().await.unwrap();
     let kept: KeptDraft = kept.json().await.unwrap();
-    assert_eq!(kept.draft.agents, [machine.id()]);
+    assert_eq!((kept.draft.agents.as_slice(), kept.draft.spread_seconds), (&[machine.id()][..], Some(600)));
+    assert!(ready.contains("each agent begins within 600 s"));
+    let mut endless = filled("web", &token);
+    endless.iter_mut().for_each(|(name, value)| {
+        if *name == "spread" {
+            *value = "90000".to_owned()
+        }
+    });
+    assert_eq!(post(&mut browser, endless).await.status(), 422, "longer than any order lives");
     assert!(browser.page("/orders").await.contains(draft));
 
-    let submitted = SubmitOrder { draft: Some(draft.to_owned()), ..server.order(1, &[&machine]) };
+    let submitted = SubmitOrder { draft: Some(draft.to_owned()), ..server.spread_order(1, &[&machine], Some(600)) };
     assert_eq!(server.submit(&submitted).await.status(), 201);
     let drafts = server.get(path::DRAFTS).bearer_auth(&server.desk_token).send().await.unwrap();
     assert!(drafts.json::<Vec<KeptDraft>>().await.unwrap().is_empty(), "a signed draft is over");
@@ -462,6 +470,7 @@ async fn an_engineer_drafts_an_order_and_follows_what_became_of_it() {
     machine.request(&server, Method::POST, &path::work_progress(&order_id(1)), &progress).send().await.unwrap();
     let page = browser.page(&format!("/orders/{}", order_id(1))).await;
     assert!(page.contains("2 of 5") && page.contains("connect#1"));
+    assert!(page.contains("each agent begins within 600 s of getting it"));
     machine.report(&server, &order_id(1), State::Refused, Some("orders_off")).await;
     let page = browser.page(&format!("/orders/{}", order_id(1))).await;
     assert!(page.contains("because of orders_off") && page.contains("Ask the customer to allow orders"));
@@ -470,7 +479,8 @@ async fn an_engineer_drafts_an_order_and_follows_what_became_of_it() {
     assert!(agent.contains(&format!("/orders/{}", order_id(1))) && agent.contains("refused"));
     assert!(browser.page("/cases/4711").await.contains("1 refused"));
     let listed = server.get("/v1/orders?case=4711").bearer_auth(&server.desk_token).send().await.unwrap();
-    assert_eq!(listed.json::<Vec<OrderSummary>>().await.unwrap().len(), 1);
+    let listed = listed.json::<Vec<OrderSummary>>().await.unwrap();
+    assert_eq!(listed[0].codes["refused"], [("orders_off".to_owned(), 1)].into(), "why is told with how many");
     let empty = Draft { agents: vec![], ..kept.draft };
     let refused = server.post(path::DRAFTS).bearer_auth(&server.desk_token).json(&empty).send().await.unwrap();
     assert_eq!(problem(refused).await.known_code(), Some(ProblemCode::InvalidParameter));

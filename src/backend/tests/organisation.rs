@@ -215,6 +215,11 @@ impl Server {
 
     /// A signed order of the set `web` to these machines.
     pub(super) fn order(&self, number: u8, machines: &[&Machine]) -> SubmitOrder {
+        self.spread_order(number, machines, None)
+    }
+
+    /// The same that each machine begins within so many seconds.
+    pub(super) fn spread_order(&self, number: u8, machines: &[&Machine], spread_seconds: Option<u32>) -> SubmitOrder {
         let agents: Vec<Addressee> = machines.iter().map(|machine| machine.addressee()).collect();
         let now = self.app.clock.now();
         let order = Order {
@@ -234,7 +239,7 @@ impl Server {
             repeat: None,
             bytes: None,
             deep: None,
-            spread_seconds: None,
+            spread_seconds,
         };
         SubmitOrder {
             // Many agents take two engineers.

@@ -4,7 +4,7 @@
 //! order's envelope, which it verifies by itself.
 
 use super::protocol::Protocol;
-use crate::harmless::clean;
+use crate::harmless::{clean_up_to, is_clean};
 use crate::id::{AgentId, BundleId, CaseId, OrderId, TicketId};
 use crate::kind::Kind;
 use crate::order::{Addressee, Epoch, MerkleProof};
@@ -19,6 +19,12 @@ use std::collections::BTreeMap;
 pub const MAX_WAIT_SECONDS: u32 = 50;
 /// At most so many orders in one answer.
 pub const MAX_WORK: usize = 16;
+/// At most so many cancellations in one answer; more come with the next. An agent takes no more of one answer either.
+pub const MAX_CANCELLED: usize = 64;
+/// So many roots an organisation may have had; an agent looks at no more of one answer.
+pub const MAX_ROOTS: usize = 256;
+/// A link is a line of so many bytes at most.
+pub const MAX_LINK_BYTES: usize = 128;
 /// A report's code is a word of so many characters at most …
 pub const MAX_CODE_CHARS: usize = 64;
 /// … and its detail a sentence.
@@ -29,6 +35,11 @@ pub const MAX_AGENT_BODY: usize = 256 * 1024;
 pub const MAX_SUBMIT_BYTES: usize = 4 * 1024 * 1024;
 /// Labels that the desk gives an agent, such as `site=oslo`.
 pub type Labels = BTreeMap<String, String>;
+
+/// Whether a backend takes `text` as the link of a check-in; an agent keeps no other.
+pub fn is_link(text: &str) -> bool {
+    !text.is_empty() && text.len() <= MAX_LINK_BYTES && is_clean(text)
+}
 
 /// `POST /v1/enrolments`, by the desk: asks for a one-time code.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
@@ -234,16 +245,9 @@ impl StateReport {
     /// The same in words that everybody takes: nothing hides in them, and what is too long is cut and ends in `…`. A refusal quotes what it refuses, so that
     /// others choose some of its words.
     pub fn harmless(self) -> Self {
-        let fit = |text: String, most: usize| {
-            let clean = clean(&text);
-            if clean.chars().count() <= most {
-                return clean.into_owned();
-            }
-            clean.chars().take(most - 1).chain(['…']).collect()
-        };
         Self {
-            code: self.code.map(|code| fit(code, MAX_CODE_CHARS)),
-            detail: self.detail.map(|detail| fit(detail, MAX_DETAIL_CHARS)),
+            code: self.code.map(|code| clean_up_to(&code, MAX_CODE_CHARS).into_owned()),
+            detail: self.detail.map(|detail| clean_up_to(&detail, MAX_DETAIL_CHARS).into_owned()),
             ..self
         }
     }
@@ -294,6 +298,9 @@ pub struct OrderSummary {
     pub stopped: bool,
     /// How many agents are in each state, by the state's name.
     pub states: BTreeMap<String, u32>,
+    /// Why so many of them are in a state, by its name and the agents' own codes: the most frequent ones. A cancellation without a code is support's.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub codes: BTreeMap<String, BTreeMap<String, u32>>,
 }
 
 /// `GET /v1/orders/{id}`.
@@ -356,6 +363,9 @@ pub struct Draft {
     pub requester: String,
     #[serde(default, skip_serializing_if = "String::is_empty")]
     pub reason: String,
+    /// Each agent begins at a moment of its own within so many seconds.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub spread_seconds: Option<u32>,
 }
 
 /// A draft that the backend keeps: the answer to `POST /v1/drafts`, to `GET /v1/drafts/{id}`, and one of `GET /v1/drafts`.
@@ -381,6 +391,18 @@ mod tests {
             assert_eq!(State::from_name(name), Some(state));
             assert!(!state.is_final() || State::ALL.iter().all(|(_, next)| !state.may_become(*next)), "{name}");
         }
+    }
+
+    #[test]
+    fn a_problems_words_fill_no_log() {
+        use crate::api::{Problem, ProblemCode};
+        let problem = Problem { code: "x".repeat(1 << 20), ..Problem::new(ProblemCode::Internal, "\u{202e}y".repeat(1 << 20)) };
+        let text = problem.to_string();
+        assert!(
+            text.chars().count() < MAX_DETAIL_CHARS + MAX_CODE_CHARS + 10 && crate::harmless::is_clean(&text),
+            "{}",
+            text.len()
+        );
     }
 
     #[test]

@@ -12,7 +12,7 @@ pub mod health;
 pub mod protocol;
 
 use crate::finding::State;
-use crate::harmless::clean;
+use crate::harmless::clean_up_to;
 use crate::id::{AgentId, BundleId, CaseId, TicketId};
 use jiff::Timestamp;
 use schemars::JsonSchema;
@@ -284,8 +284,8 @@ impl Problem {
 impl fmt::Display for Problem {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let text = if self.detail.is_empty() { &self.title } else { &self.detail };
-        // Whoever answered chose these words, and they are made for terminals.
-        write!(f, "{} ({})", clean(text), clean(&self.code))
+        // Whoever answered chose these words, and they are made for terminals and logs.
+        write!(f, "{} ({})", clean_up_to(text, fleet::MAX_DETAIL_CHARS), clean_up_to(&self.code, fleet::MAX_CODE_CHARS))
     }
 }
 

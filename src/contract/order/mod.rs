@@ -26,7 +26,7 @@ pub use refusal::{Refusal, RefusalCode};
 pub use repeat::{LONGEST_LIFE, LONGEST_REPEAT, Repeat, SHORTEST_REPEAT, schedule_name};
 pub use serve::{MAX_PEERS, MAX_SERVE_SECONDS, SERVING, Serve};
 pub use spread::SPREAD;
-pub use verify::{Situation, Verified, verify};
+pub use verify::{Situation, Verified, signed, verify};
 
 use crate::dsse::Envelope;
 use crate::id::{CaseId, OrderId, OrganisationId};

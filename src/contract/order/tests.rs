@@ -276,3 +276,19 @@ fn a_spread_is_no_longer_than_the_window_and_not_of_what_goes_together() {
     assert_eq!(self::judged(&scheduled, &[10]).map(drop), Err(RefusalCode::Malformed));
     assert!(self::judged(&Order { spread_seconds: None, ..scheduled }, &[10]).is_ok());
 }
+
+#[test]
+fn an_order_that_was_refused_is_known_by_its_signatures_alone() {
+    let (anchor, early) = (anchor(), Order { not_before: at(600), expires: at(660), ..order() });
+    assert_eq!(judged(&early, &[10]).unwrap_err(), RefusalCode::NotYetValid);
+    assert_eq!(super::signed(&signed(early.envelope(), &[10]), &anchor), Some(early.clone()));
+    for stranger in [12, 13] {
+        assert_eq!(super::signed(&signed(early.envelope(), &[stranger]), &anchor), None, "{stranger}");
+    }
+    // A second engineer may still sign it.
+    let two = Order { signatures: 2, ..early.clone() };
+    assert_eq!(super::signed(&signed(two.envelope(), &[10]), &anchor), None);
+    assert!(super::signed(&signed(two.envelope(), &[10, 11]), &anchor).is_some());
+    let foreign = Order { organisation: OrganisationId::new("0".repeat(64)), ..early };
+    assert_eq!(super::signed(&signed(foreign.envelope(), &[10]), &anchor), None);
+}

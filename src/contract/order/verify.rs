@@ -7,7 +7,7 @@ use crate::harmless::is_clean;
 use crate::id::{AgentId, CaseId, OrderId};
 use crate::set::{MAX_SET_BYTES, Plan, ProbeSet, Request};
 use crate::size::MAX_RUN_BYTES;
-use crate::trust::{Anchor, PublicKey, Role, TrustError, fingerprint};
+use crate::trust::{Anchor, KeyList, PublicKey, Role, TrustError, fingerprint};
 use jiff::{SignedDuration, Timestamp};
 use std::collections::BTreeMap;
 
@@ -80,6 +80,15 @@ pub fn verify(json: &[u8], proof: Option<&MerkleProof>, situation: &Situation<'_
     Ok(Verified { order, set, plan, deep, signers, serves, place })
 }
 
+/// The order in `json`, where enough keys of the newest list signed it, whether or not that list still lives, and whatever else speaks against
+/// it. An order that was refused is known by this: it is not to run later under the same id.
+pub fn signed(json: &[u8], anchor: &Anchor) -> Option<Order> {
+    let list = anchor.list().filter(|_| json.len() <= MAX_BYTES)?;
+    let (order, found) = read_signed(&Envelope::from_json(json).ok()?, list).ok()?;
+    let is_enough = found.len() >= order.needed_signatures().max(list.order.threshold);
+    (is_enough && order.organisation == *anchor.organisation()).then_some(order)
+}
+
 impl Verified {
     /// The same order as if its deep set were all that it asks for, to be judged like the other.
     pub fn as_deep(&self) -> Option<Self> {
@@ -95,11 +104,26 @@ fn signed_order(envelope: &Envelope, situation: &Situation<'_>) -> Result<(Order
     check_clock(anchor, situation.now)?;
     let list = anchor.live_list(situation.now).map_err(|error| match error {
         // A clock that is fast says the same as a list that is old, and only a person can tell which.
-        TrustError::Expired(_) => {
-            Code::KeyListExpired.because(format!("{error}, and this machine's clock says {}", situation.now))
+        TrustError::Expired(expires) => {
+            let held = if situation.now < expires { "; it was held for longer than it lives, so the clock is wrong" } else { "" };
+            Code::KeyListExpired.because(format!("{error}, and this machine's clock says {}{held}", situation.now))
         }
         other => Code::NoKeyList.because(other.to_string()),
     })?;
+    let (order, found) = read_signed(envelope, list)?;
+    if order.organisation != *anchor.organisation() {
+        return Err(Code::OtherOrganisation.because("the order is of another organisation"));
+    }
+    let needed = order.needed_signatures().max(list.order.threshold);
+    if found.len() < needed {
+        return Err(Code::TooFewSignatures.because(format!("{} signed it, and {needed} must", found.len())));
+    }
+    Ok((order, found))
+}
+
+/// The order, and whose signatures on it count: one at least.
+fn read_signed(envelope: &Envelope, list: &KeyList) -> Result<(Order, Vec<PublicKey>), Refusal> {
+    use RefusalCode as Code;
     let (payload, found) =
         envelope.signers(MEDIA_TYPE, list.keys(Role::Order)).map_err(|error| Code::Malformed.because(error.to_string()))?;
     if found.is_empty() {
@@ -109,15 +133,8 @@ fn signed_order(envelope: &Envelope, situation: &Situation<'_>) -> Result<(Order
             None => Code::SignerUnknown.because("no key that counts signed these bytes"),
         });
     }
-    let order: Order =
+    let order =
         serde_json::from_slice(payload).map_err(|error| Code::Malformed.because(format!("the order cannot be read: {error}")))?;
-    if order.organisation != *anchor.organisation() {
-        return Err(Code::OtherOrganisation.because("the order is of another organisation"));
-    }
-    let needed = order.needed_signatures().max(list.order.threshold);
-    if found.len() < needed {
-        return Err(Code::TooFewSignatures.because(format!("{} signed it, and {needed} must", found.len())));
-    }
     let signers = list.order.keys.iter().filter(|key| found.contains(&key.key())).cloned().collect();
     Ok((order, signers))
 }

@@ -1,5 +1,6 @@
 use super::ProbeSet;
 use crate::config_error::ConfigError;
+use crate::document::SetReference;
 
 /// A probe set that is built into the programs.
 #[derive(Clone, Copy, Debug)]
@@ -34,9 +35,26 @@ pub fn find_built_in(name: &str) -> Option<&'static BuiltIn> {
     built_in().iter().find(|set| set.name == name)
 }
 
+/// The catalogue's name that another set goes by, so that whoever is shown the set is not taken in; nothing where the text is the catalogue's own,
+/// or the name is none of its.
+pub fn name_taken_by(set: &SetReference) -> Option<&'static str> {
+    let known = built_in().iter().find(|known| known.name == set.name)?;
+    (known.parse().ok()?.reference().sha256 != set.sha256).then_some(known.name)
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_changed_set_under_a_name_of_the_catalogue_is_known() {
+        let web = find_built_in("web").unwrap();
+        assert_eq!(name_taken_by(&web.parse().unwrap().reference()), None);
+        for (name, taken) in [("web", Some("web")), ("web2", None)] {
+            let text = web.text.replacen("name = \"web\"", &format!("name = \"{name}\""), 1) + "# one more line\n";
+            assert_eq!(name_taken_by(&ProbeSet::parse("x", &text).unwrap().reference()), taken, "{name}");
+        }
+    }
     use crate::set::Request;
     use crate::target::TargetForm;
     use std::collections::BTreeMap;

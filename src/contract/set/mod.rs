@@ -22,7 +22,7 @@ mod rehearsal;
 mod repetition;
 mod template;
 
-pub use catalogue::{BuiltIn, built_in, find_built_in};
+pub use catalogue::{BuiltIn, built_in, find_built_in, name_taken_by};
 pub use condition::Condition;
 pub use plan::{Plan, PlanError, PlannedCheck, Proxied, ProxyAddress, Request, Way};
 pub use repetition::Samples;

@@ -47,10 +47,19 @@ impl RootStatement {
     /// # Errors
     /// Where it is something else, impossible, or signed by too few.
     pub(super) fn read(envelope: &Envelope) -> Result<(Self, OrganisationId, String), TrustError> {
+        let read = Self::unverified(envelope)?;
+        read.0.require_signatures(envelope, ROOT_MEDIA_TYPE)?;
+        Ok(read)
+    }
+
+    /// The same before anybody's signature was looked at.
+    ///
+    /// # Errors
+    /// Where it is something else, or impossible.
+    pub(super) fn unverified(envelope: &Envelope) -> Result<(Self, OrganisationId, String), TrustError> {
         let root: Self =
             serde_json::from_slice(envelope.unverified()).map_err(|error| TrustError::Malformed(error.to_string()))?;
         root.check().map_err(|what| TrustError::Malformed(what.to_owned()))?;
-        root.require_signatures(envelope, ROOT_MEDIA_TYPE)?;
         let fingerprint = Self::fingerprint(envelope.unverified());
         let organisation = root.organisation.clone().unwrap_or_else(|| OrganisationId::new(fingerprint.clone()));
         Ok((root, organisation, fingerprint))

@@ -1,5 +1,5 @@
 use super::*;
-use crate::dsse::Envelope;
+use crate::dsse::{Envelope, VERIFICATIONS};
 use crate::id::OrganisationId;
 use ed25519_dalek::{Signer, SigningKey};
 use jiff::{SignedDuration, Timestamp};
@@ -145,4 +145,49 @@ fn a_changed_file_of_the_anchor_does_not_read() {
     changed["list"] = String::from_utf8(other).unwrap().into();
     let read = serde_json::from_value::<Anchor>(changed);
     assert!(read.is_err() || read.unwrap().live_list(at(20)).is_err());
+}
+
+#[test]
+fn a_list_dies_by_the_time_that_passed_where_the_clock_is_rewound() {
+    let mut anchor = anchor();
+    let first = list(anchor.organisation(), 1);
+    anchor.accept_list(&signed(first.envelope(), &[1, 2])).unwrap();
+    let hours = |hours: u64| std::time::Duration::from_secs(hours * 3_600);
+    anchor.held_for(hours(23));
+    assert_eq!(anchor.live_list(at(20)).unwrap(), &first);
+    anchor.held_for(hours(24));
+    assert_eq!(anchor.live_list(at(20)).unwrap_err(), TrustError::Expired(first.expires));
+    anchor.held_for(std::time::Duration::MAX);
+    assert!(anchor.live_list(at(20)).is_err());
+    anchor.held_for(hours(1));
+    assert_eq!(anchor.live_list(first.expires).unwrap_err(), TrustError::Expired(first.expires), "either ends it");
+    anchor.held_for(hours(24));
+    anchor.accept_list(&signed(list(anchor.organisation(), 2).envelope(), &[1, 2])).unwrap();
+    assert!(anchor.live_list(at(20)).is_ok(), "the next one is held from now on");
+}
+
+#[test]
+fn what_is_no_next_root_is_refused_before_any_signature_is_looked_at() {
+    let mut anchor = anchor();
+    let next = RootStatement { organisation: Some(anchor.organisation().clone()), version: 4, ..first_root() };
+    for version in [2, 3] {
+        let root = RootStatement { version, ..next.clone() };
+        assert_eq!(anchor.accept_root(&signed(root.envelope(), &[1, 2])), Ok(true));
+    }
+    let other = OrganisationId::new("0".repeat(64));
+    for (root, code, is_free) in [
+        // The first root names no organisation: another one is another organisation's.
+        (first_root(), "other_organisation", true),
+        (RootStatement { version: 5, ..next.clone() }, "not_the_next_root", true),
+        (RootStatement { version: 2, ..next.clone() }, "rolled_back", true),
+        (RootStatement { version: 3, ..next.clone() }, "mixed", true),
+        (RootStatement { organisation: Some(other), ..next.clone() }, "other_organisation", true),
+        (next, "too_few_signatures", false),
+    ] {
+        let root = RootStatement { keys: vec![public(99)], threshold: 1, ..root };
+        VERIFICATIONS.with(|count| count.set(0));
+        let refused = anchor.accept_root(&signed(root.envelope(), &[99])).unwrap_err().code();
+        let cost = VERIFICATIONS.with(std::cell::Cell::get);
+        assert_eq!((refused, cost == 0), (code, is_free));
+    }
 }

@@ -2,10 +2,11 @@ use super::Prepared;
 use crate::signing::Signer;
 use crate::table;
 use crate::terminal::harmless;
+use netsonde_contract::document::SetReference;
 use netsonde_contract::order::{AGENTS_OF_ONE_SIGNATURE, Deep, Order};
-use netsonde_contract::set::{PlannedCheck, ProbeSet, Request, Way};
+use netsonde_contract::set::{PlannedCheck, ProbeSet, Request, Way, name_taken_by};
 use netsonde_contract::size;
-use netsonde_report::cost::cost;
+use netsonde_report::cost::{aims, cost};
 use std::collections::BTreeMap;
 use std::fmt::Write;
 
@@ -21,6 +22,7 @@ pub(crate) fn describe(prepared: &Prepared, organisation: &str, signer: &Signer)
     let _ =
         writeln!(text, "  set       {} (version {}): {}", harmless(&plan.set.name), plan.set.version, harmless(&plan.question));
     let _ = writeln!(text, "  sha256    {}", plan.set.sha256);
+    text += &not_own(&plan.set);
     for target in &plan.targets {
         let _ = writeln!(text, "  target    {}", harmless(&target.to_string()));
     }
@@ -50,6 +52,7 @@ pub(crate) fn describe(prepared: &Prepared, organisation: &str, signer: &Signer)
             set.version
         );
         let _ = writeln!(text, "  sha256    {}", plan.set.sha256);
+        text += &not_own(&plan.set);
     }
     text += &agents(prepared);
     if let Some(serve) = &order.serve {
@@ -110,7 +113,13 @@ fn line(check: &PlannedCheck, way: Way) -> String {
     };
     let need = if check.required { "required" } else { "supporting" };
     let id = harmless(check.id.as_str());
-    format!("  {id:<12} {:<10} {need:<10} {}{only}\n", check.params.kind().name(), harmless(&cost(check)))
+    let aims = aims(check).map_or_else(String::new, |aims| format!("  {:<12} {}\n", "", harmless(&aims)));
+    format!("  {id:<12} {:<10} {need:<10} {}{only}\n{aims}", check.params.kind().name(), harmless(&cost(check)))
+}
+
+/// That a set goes by a name of the catalogue's and is another one.
+fn not_own(set: &SetReference) -> String {
+    name_taken_by(set).map_or_else(String::new, |known| format!("  NOT the catalogue's {known}: another set under its name\n"))
 }
 
 fn signatures(prepared: &Prepared, signer: &Signer) -> String {

@@ -69,7 +69,11 @@ fn row(order: &OrderSummary) -> Vec<String> {
 
 /// Such as `3 uploaded, 1 refused`. That an order was cancelled is said where its agents' states do not say it.
 pub(crate) fn states(order: &OrderSummary) -> String {
-    let mut words: Vec<String> = order.states.iter().map(|(state, count)| format!("{count} {}", harmless(state))).collect();
+    let mut words: Vec<String> = order
+        .states
+        .iter()
+        .map(|(state, count)| format!("{count} {}{}", harmless(state), reasons(order, state, *count)))
+        .collect();
     let is_open = |state: &String| DeliveryState::from_name(state).is_some_and(|state| !state.is_final());
     if order.cancelled && order.states.keys().any(is_open) {
         words.push("being cancelled".to_owned());
@@ -80,6 +84,29 @@ pub(crate) fn states(order: &OrderSummary) -> String {
         words.push("stopped: too many of a wave failed".to_owned());
     }
     words.join(", ")
+}
+
+/// Such as ` (declined)`, or ` (2 paused, 1 by support)`: who ended it, or why.
+fn reasons(order: &OrderSummary, state: &str, count: u32) -> String {
+    let codes = order.codes.get(state);
+    let mut reasons: Vec<(String, u32)> = codes.into_iter().flatten().map(|(code, count)| (harmless(code), *count)).collect();
+    // What support cancelled before an agent had it has no code of an agent's; nor has what runs, which is told so.
+    let without = count.saturating_sub(reasons.iter().map(|(_, count)| count).sum());
+    if state == DeliveryState::Cancelled.name() {
+        let by_support = reasons.iter().position(|(code, _)| code == state).map_or(0, |place| reasons.remove(place).1);
+        match by_support + without {
+            0 => {}
+            count => reasons.push(("by support".to_owned(), count)),
+        }
+    }
+    match reasons.as_slice() {
+        [] => String::new(),
+        [(reason, all)] if *all == count => format!(" ({reason})"),
+        several => {
+            let words: Vec<String> = several.iter().map(|(reason, count)| format!("{count} {reason}")).collect();
+            format!(" ({})", words.join(", "))
+        }
+    }
 }
 
 async fn show(backend: &Backend, id: &str, format: Format) -> Result<(), Stop> {
@@ -141,27 +168,48 @@ mod tests {
     use super::*;
     use jiff::Timestamp;
     use netsonde_contract::id::CaseId;
+    use std::collections::BTreeMap;
+
+    fn summary(states: &[(&str, u32)], codes: &[(&str, &str, u32)], cancelled: bool) -> OrderSummary {
+        let mut by_state: BTreeMap<String, BTreeMap<String, u32>> = BTreeMap::new();
+        for (state, code, count) in codes {
+            by_state.entry((*state).to_owned()).or_default().insert((*code).to_owned(), *count);
+        }
+        OrderSummary {
+            id: OrderId::from_bytes([1; 16]),
+            case: CaseId::new("4711"),
+            set: String::new(),
+            targets: Vec::new(),
+            requester: String::new(),
+            submitted: Timestamp::UNIX_EPOCH,
+            expires: Timestamp::UNIX_EPOCH,
+            cancelled,
+            stopped: false,
+            states: states.iter().map(|(state, count)| ((*state).to_owned(), *count)).collect(),
+            codes: by_state,
+        }
+    }
 
     #[test]
     fn that_an_order_was_cancelled_is_said_once() {
-        let words = |states: &[(&str, u32)], cancelled: bool| {
-            super::states(&OrderSummary {
-                id: OrderId::from_bytes([1; 16]),
-                case: CaseId::new("4711"),
-                set: String::new(),
-                targets: Vec::new(),
-                requester: String::new(),
-                submitted: Timestamp::UNIX_EPOCH,
-                expires: Timestamp::UNIX_EPOCH,
-                cancelled,
-                stopped: false,
-                states: states.iter().map(|(state, count)| ((*state).to_owned(), *count)).collect(),
-            })
-        };
-        assert_eq!(words(&[("cancelled", 1)], true), "1 cancelled");
-        assert_eq!(words(&[("cancelled", 1), ("running", 2)], true), "1 cancelled, 2 running, being cancelled");
+        let words = |states: &[(&str, u32)], cancelled: bool| super::states(&summary(states, &[], cancelled));
+        assert_eq!(words(&[("cancelled", 1)], true), "1 cancelled (by support)");
+        assert_eq!(words(&[("cancelled", 1), ("running", 2)], true), "1 cancelled (by support), 2 running, being cancelled");
         assert_eq!(words(&[("uploaded", 2)], true), "2 uploaded, cancelled too late");
-        assert_eq!(words(&[("cancelled", 1), ("uploaded", 2)], true), "1 cancelled, 2 uploaded");
+        assert_eq!(words(&[("cancelled", 1), ("uploaded", 2)], true), "1 cancelled (by support), 2 uploaded");
         assert_eq!(words(&[("running", 2)], false), "2 running");
+    }
+
+    #[test]
+    fn who_ended_an_order_and_why_is_said() {
+        let words = |count: u32, codes: &[(&str, &str, u32)]| super::states(&summary(&[("cancelled", count)], codes, false));
+        assert_eq!(words(1, &[("cancelled", "paused", 1)]), "1 cancelled (paused)");
+        assert_eq!(words(1, &[("cancelled", "cancelled", 1)]), "1 cancelled (by support)");
+        assert_eq!(
+            words(4, &[("cancelled", "paused", 2), ("cancelled", "cancelled", 1)]),
+            "4 cancelled (2 paused, 2 by support)"
+        );
+        let refused = summary(&[("refused", 2)], &[("refused", "declined", 2)], false);
+        assert_eq!(super::states(&refused), "2 refused (declined)");
     }
 }

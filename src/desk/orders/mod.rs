@@ -66,7 +66,7 @@ pub(crate) async fn sign(
             (prepare(backend, &own, Wish::of_draft(kept, expires, &signer)?, clock::now()).await?, None)
         }
         // Where a third engineer must sign, the file is the same one.
-        None => (from_file(Path::new(draft), &own)?, Some(Path::new(draft))),
+        None => (from_file(backend, Path::new(draft), &own).await?, Some(Path::new(draft))),
     };
     carry_on(backend, &own, prepared, &signer, (&how, file), format).await
 }
@@ -79,13 +79,13 @@ pub(crate) fn signer(own: &Organisation, key: Option<&str>) -> Result<Signer, St
     signing::choose(key, &list.role(Role::Order).keys, &mut Passphrases::default())
 }
 
-fn from_file(file: &Path, own: &Organisation) -> Result<Prepared, Stop> {
+async fn from_file(backend: &Backend, file: &Path, own: &Organisation) -> Result<Prepared, Stop> {
     let bytes = private_file::read(file, MAX_FILE_BYTES)?;
     let submitted: SubmitOrder = serde_json::from_slice(&bytes).map_err(|error| {
         Stop::usage(format!("{} is neither a draft's id nor an order's file: {error}", file.display()))
             .next("give the 16 characters of a draft, or a file that --output wrote")
     })?;
-    prepare::of_submitted(submitted, own)
+    prepare::of_submitted(backend, submitted, own).await
 }
 
 async fn carry_on(

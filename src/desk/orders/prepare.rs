@@ -9,7 +9,7 @@ use netsonde_contract::api::fleet::{AgentSummary, SubmitOrder};
 use netsonde_contract::api::{CaseDetail, CaseSummary, path};
 use netsonde_contract::dsse::Envelope;
 use netsonde_contract::harmless::is_clean;
-use netsonde_contract::id::OrderId;
+use netsonde_contract::id::{CaseId, OrderId};
 use netsonde_contract::order::{Addressee, Addressees, Deep, MAX_WINDOW, Order};
 use netsonde_contract::policy::Policy;
 use netsonde_contract::set::{Plan, ProbeSet, Request, built_in};
@@ -56,19 +56,13 @@ pub(crate) async fn prepare(backend: &Backend, own: &Organisation, wish: Wish, n
     let all = agents::all(backend).await?;
     let (chosen, mut warnings) = choose(&all, &wish)?;
     let serve = serving::serve(&wish, &all, &chosen, &plan)?;
-    warnings.extend(chosen.iter().filter_map(|agent| hindrance(agent, &plan)));
-    let mut foreign = foreign_targets(backend, &wish, &wish.set, &plan).await?;
-    if let Some(deep) = &deep {
-        warnings
-            .extend(chosen.iter().filter_map(|agent| missing(agent, &deep.plan)).map(|why| format!("{why} for the deep set")));
-        let more = foreign_targets(backend, &wish, &deep.set.text, &deep.plan).await?;
-        foreign.extend(more.into_iter().filter(|target| !foreign.contains(target)).collect::<Vec<_>>());
-    }
+    warnings.extend(hindrances(&chosen, &plan, deep.as_ref()));
+    let foreign = all_foreign(backend, &wish.case, (&wish.set, &plan), deep.as_ref()).await?;
     let addressees: Vec<Addressee> =
         chosen.iter().map(|agent| Addressee { agent: agent.id.clone(), epoch: agent.check_in.epoch.clone() }).collect();
     let signatures = if foreign.is_empty() { 1 } else { FOR_FOREIGN_TARGETS };
     if !foreign.is_empty() {
-        warnings.push(format!("no ticket of case {} is for {}: two engineers must sign", wish.case, named(&foreign)));
+        warnings.push(format!("no ticket of case {} is for {}: two engineers must sign", wish.case, listed(&foreign)));
     }
     let not_before = now.round(Unit::Second).unwrap_or(now);
     if let Some(repeat) = wish.repeat.filter(|repeat| plan.budget > repeat.every()) {
@@ -123,8 +117,53 @@ pub(super) fn waves(asked: &[u32], stop_at: Option<u8>, together: bool, agents: 
     (WAVES.to_vec(), Some(STOP_AT))
 }
 
+/// What may keep the agents from running it.
+fn hindrances(agents: &[&AgentSummary], plan: &Plan, deep: Option<&Deep>) -> Vec<String> {
+    let of_deep = |agent: &&AgentSummary| Some(format!("{} for the deep set", missing(agent, &deep?.plan)?));
+    agents.iter().filter_map(|agent| hindrance(agent, plan)).chain(agents.iter().filter_map(of_deep)).collect()
+}
+
+/// What an order's file warns of, which its first engineer was warned of as well: a file has no place for warnings that anybody would have to believe.
+///
+/// # Errors
+/// Where the backend does not answer.
+async fn warnings_of(backend: &Backend, prepared: &Prepared) -> Result<(Vec<String>, Vec<String>), Stop> {
+    let (order, plan) = (&prepared.order, &prepared.plan);
+    let deep = Deep::of(order, &order.targets, |_| BTreeMap::new()).map_err(|why| Stop::failed(harmless(&why)))?;
+    let all = agents::all(backend).await?;
+    let named: BTreeSet<&str> = prepared.addressees.iter().map(|one| one.agent.as_str()).collect();
+    let chosen: Vec<&AgentSummary> = all.iter().filter(|agent| named.contains(agent.id.as_str())).collect();
+    let mut warnings = hindrances(&chosen, plan, deep.as_ref());
+    let unknown = named.len().saturating_sub(chosen.len());
+    if unknown > 0 {
+        warnings.push(format!("the backend knows {unknown} of its agents no longer"));
+    }
+    let foreign = all_foreign(backend, &order.case, (&order.set, plan), deep.as_ref()).await?;
+    if !foreign.is_empty() {
+        let asks = if order.signatures < FOR_FOREIGN_TARGETS { ", and the order asks for one only" } else { "" };
+        warnings.push(format!("no ticket of case {} is for {}: two engineers must sign{asks}", order.case, listed(&foreign)));
+    }
+    warnings.extend(crowding(order, plan));
+    let words = if unknown == 0 { chosen.iter().map(|agent| in_words(agent)).collect() } else { Vec::new() };
+    Ok((warnings, words))
+}
+
 /// An order that somebody signed already, as its file has it. Nobody's word is taken for what it says of its addressees.
-pub(super) fn of_submitted(submitted: SubmitOrder, own: &Organisation) -> Result<Prepared, Stop> {
+pub(super) async fn of_submitted(backend: &Backend, submitted: SubmitOrder, own: &Organisation) -> Result<Prepared, Stop> {
+    let mut prepared = read_submitted(submitted, own)?;
+    match warnings_of(backend, &prepared).await {
+        Ok((warnings, words)) => (prepared.warnings, prepared.agents) = (warnings, words),
+        // It may be signed where there is no way to the backend, by somebody who knows that nobody looked.
+        Err(stop) => prepared.warnings.push(format!(
+            "the backend could not be asked whether a ticket of case {} is for these targets: {}",
+            harmless(prepared.order.case.as_str()),
+            stop.message
+        )),
+    }
+    Ok(prepared)
+}
+
+fn read_submitted(submitted: SubmitOrder, own: &Organisation) -> Result<Prepared, Stop> {
     let unusable = |why: &str| Stop::failed(format!("the order's file cannot be used: {why}")).next("ask for the file again");
     let envelope = Envelope::from_json(submitted.envelope.as_bytes()).map_err(|error| unusable(&error.to_string()))?;
     let order = Order::unverified(&envelope).map_err(|error| unusable(&error))?;
@@ -228,16 +267,31 @@ fn missing(agent: &AgentSummary, plan: &Plan) -> Option<String> {
     (!missing.is_empty()).then(|| format!("{} cannot measure {all}", in_words(agent)))
 }
 
+/// Those of an order's set, and of its deep one, each once.
+async fn all_foreign(
+    backend: &Backend,
+    case: &CaseId,
+    (set, plan): (&str, &Plan),
+    deep: Option<&Deep>,
+) -> Result<Vec<String>, Stop> {
+    let mut foreign = foreign_targets(backend, case, set, plan).await?;
+    if let Some(deep) = deep {
+        let more = foreign_targets(backend, case, &deep.set.text, &deep.plan).await?;
+        foreign.extend(more.into_iter().filter(|target| !foreign.contains(target)).collect::<Vec<_>>());
+    }
+    Ok(foreign)
+}
+
 /// Targets, and hosts that the checks name by themselves, that no ticket of the case names. What a set of the catalogue names in its own text is
 /// nobody's choice.
-async fn foreign_targets(backend: &Backend, wish: &Wish, set: &str, plan: &Plan) -> Result<Vec<String>, Stop> {
+async fn foreign_targets(backend: &Backend, case: &CaseId, set: &str, plan: &Plan) -> Result<Vec<String>, Stop> {
     let destinations: BTreeSet<String> = plan.checks.iter().flat_map(|check| check.params.destinations()).collect();
     if plan.targets.is_empty() && destinations.is_empty() {
         return Ok(Vec::new());
     }
     let cases: Vec<CaseSummary> = backend.get("looking for the case", path::CASES).await?;
-    let tickets = match cases.iter().any(|known| known.id == wish.case) {
-        true => backend.get::<CaseDetail>("reading the case", &path::case(&wish.case)).await?.tickets,
+    let tickets = match cases.iter().any(|known| known.id == *case) {
+        true => backend.get::<CaseDetail>("reading the case", &path::case(case)).await?.tickets,
         false => Vec::new(),
     };
     let known: BTreeSet<&str> = tickets.iter().flat_map(|ticket| &ticket.targets).map(String::as_str).collect();
@@ -259,7 +313,7 @@ fn is_in_catalogue(set: &str, host: &str) -> bool {
 }
 
 /// The first few, and how many more.
-fn named(foreign: &[String]) -> String {
+fn listed(foreign: &[String]) -> String {
     let shown = foreign.iter().take(MAX_FOREIGN).cloned().collect::<Vec<_>>().join(", ");
     let more = foreign.len().saturating_sub(MAX_FOREIGN);
     if more == 0 { shown } else { format!("{shown} and {more} more") }

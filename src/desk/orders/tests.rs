@@ -5,7 +5,7 @@ use crate::test_backend::{CASE, Kept, TARGET, agent, start};
 use jiff::SignedDuration;
 use netsonde_contract::api::fleet::DeliveryState;
 use netsonde_contract::id::{AgentId, CaseId};
-use netsonde_contract::order::{Addressees, Epochs, MerkleTree, Refusal, Situation, Verified, verify};
+use netsonde_contract::order::{Addressees, Epochs, MerkleTree, Order, Refusal, Situation, Verified, verify};
 use netsonde_contract::set::find_built_in;
 use std::time::Duration;
 
@@ -106,10 +106,10 @@ async fn a_foreign_target_and_a_fleet_need_a_second_engineer() {
     let outcome = finish(&backend, &own, prepared, &asha, Some(&file)).await.unwrap();
     assert!(matches!(outcome, Outcome::Kept { signed: 1, needed: 2, .. }));
     // The first engineer again is still one engineer, and is told.
-    let again = finish(&backend, &own, from_file(&file, &own).unwrap(), &asha, Some(&file)).await.unwrap_err();
+    let again = finish(&backend, &own, from_file(&backend, &file, &own).await.unwrap(), &asha, Some(&file)).await.unwrap_err();
     assert!(again.message.contains("asha has signed this order already"), "{again:?}");
     assert!(kept.lock().unwrap().submitted.is_empty());
-    finish(&backend, &own, from_file(&file, &own).unwrap(), &bo, None).await.unwrap();
+    finish(&backend, &own, from_file(&backend, &file, &own).await.unwrap(), &bo, None).await.unwrap();
     let submitted = kept.lock().unwrap().submitted.pop().unwrap();
     assert_eq!(as_agent(&own, &submitted, 77).unwrap().signers.len(), 2);
 }
@@ -188,12 +188,74 @@ async fn an_order_that_waits_for_a_second_engineer_is_not_submitted_and_says_so(
     let stop = carry_on(&backend, &own, foreign().await, &asha, (&how(Some(&file)), None), Format::Human).await.unwrap_err();
     assert_eq!(stop.exit, NOT_SUBMITTED);
     assert!(stop.message.contains("1 of 2 signatures"), "{}", stop.message);
-    let again = from_file(&file, &own).unwrap();
+    let again = from_file(&backend, &file, &own).await.unwrap();
     let stop = carry_on(&backend, &own, again, &asha, (&how(None), Some(&file)), Format::Human).await.unwrap_err();
     assert!(stop.exit == FAILED && stop.message.contains("already"), "{}", stop.message);
     assert!(kept.lock().unwrap().submitted.is_empty());
-    carry_on(&backend, &own, from_file(&file, &own).unwrap(), &bo, (&how(None), Some(&file)), Format::Human).await.unwrap();
+    carry_on(&backend, &own, from_file(&backend, &file, &own).await.unwrap(), &bo, (&how(None), Some(&file)), Format::Human)
+        .await
+        .unwrap();
     assert_eq!(kept.lock().unwrap().submitted.len(), 1);
+}
+
+#[tokio::test]
+async fn the_second_engineer_sees_what_the_first_was_warned_of() {
+    let place = tempfile::tempdir().unwrap();
+    let (asha, bo) = (key(place.path(), "asha"), key(place.path(), "bo"));
+    let own = founded(place.path(), &[&asha, &bo]);
+    let mut closed = agent(1);
+    closed.check_in.policy.remote = "deny".into();
+    let (backend, _) = start(Kept { agents: vec![closed], ..Kept::default() }).await;
+    let file = place.path().join("order.json");
+    let first = prepare(&backend, &own, wish("https://other.example/", &["vm1"]), clock::now()).await.unwrap();
+    let (warnings, agents) = (first.warnings.clone(), first.agents.clone());
+    finish(&backend, &own, first, &asha, Some(&file)).await.unwrap();
+    let second = from_file(&backend, &file, &own).await.unwrap();
+    assert!(warnings.len() == 2 && warnings.iter().any(|warning| warning.contains("other.example")), "{warnings:?}");
+    assert_eq!((&second.warnings, &second.agents), (&warnings, &agents));
+    assert!(describe(&second, "Contoso", &bo).contains("warning: no ticket of case"));
+    // An order whose maker left the second signature out is told from one that needs none.
+    let lone = Order { signatures: 1, ..second.order.clone() };
+    let submitted = SubmitOrder {
+        envelope: String::from_utf8(asha_signs(&lone, &asha)).unwrap(),
+        ..serde_json::from_slice(&std::fs::read(&file).unwrap()).unwrap()
+    };
+    let lone = prepare::of_submitted(&backend, submitted, &own).await.unwrap();
+    assert!(lone.warnings.iter().any(|warning| warning.ends_with("and the order asks for one only")), "{:?}", lone.warnings);
+}
+
+fn asha_signs(order: &Order, signer: &Signer) -> Vec<u8> {
+    let mut envelope = order.envelope();
+    signer.sign(&mut envelope).unwrap();
+    envelope.to_json()
+}
+
+#[tokio::test]
+async fn nobody_signs_what_is_not_shown() {
+    let place = tempfile::tempdir().unwrap();
+    let asha = key(place.path(), "asha");
+    let own = founded(place.path(), &[&asha]);
+    let (backend, _) = start(Kept { agents: vec![agent(1)], ..Kept::default() }).await;
+    let check = |id: &str, kind: &str, with: &str| format!("[[check]]\nid = \"{id}\"\nkind = \"{kind}\"\nwith = {{ {with} }}\n");
+    let web =
+        |checks: &str| format!("name = \"web\"\nversion = 1\nquestion = \"Q?\"\nbudget = \"60s\"\ntarget = \"url\"\n{checks}");
+    let swept = check("a", "icmp", "host = \"shop.example\", targets = [\"192.0.2.0/28\", \"db.example\"]");
+    let asked = check("b", "dns", "name = \"told.example\", servers = [\"192.0.2.53\", \"192.0.2.54\"]");
+    let deep = web(&check("c", "tcp", "host = \"shop.example\", port = 443, targets = [\"deep.example\"]"));
+    let all = Wish {
+        set: web(&format!("{swept}{asked}")),
+        deep: Some(deep),
+        repeat: Some(netsonde_contract::order::Repeat { every_seconds: 300, life_seconds: 3_600 }),
+        ..wish(TARGET, &["vm1"])
+    };
+    let prepared = prepare(&backend, &own, all, clock::now()).await.unwrap();
+    let text = describe(&prepared, "Contoso", &asha);
+    for shown in ["192.0.2.0/28", "db.example", "told.example", "192.0.2.53", "192.0.2.54", "deep.example"] {
+        assert!(text.contains(shown), "{shown} in {text}");
+    }
+    assert_eq!(text.matches("NOT the catalogue's web").count(), 2, "{text}");
+    let usual = prepare(&backend, &own, wish(TARGET, &["vm1"]), clock::now()).await.unwrap();
+    assert!(!describe(&usual, "Contoso", &asha).contains("NOT the catalogue's"));
 }
 
 #[tokio::test]
@@ -208,10 +270,10 @@ async fn a_file_that_was_changed_on_its_way_is_not_signed() {
     let mut submitted: SubmitOrder = serde_json::from_slice(&std::fs::read(&file).unwrap()).unwrap();
     submitted.agents[0].agent = AgentId::new(agent(2).id.as_str());
     std::fs::write(&file, serde_json::to_vec(&submitted).unwrap()).unwrap();
-    assert!(from_file(&file, &own).err().unwrap().message.contains("other agents"));
+    assert!(from_file(&backend, &file, &own).await.err().unwrap().message.contains("other agents"));
     let elsewhere = tempfile::tempdir().unwrap();
     let stranger = founded(elsewhere.path(), &[&asha]);
-    assert!(from_file(&file, &stranger).err().unwrap().message.contains("another organisation"));
+    assert!(from_file(&backend, &file, &stranger).await.err().unwrap().message.contains("another organisation"));
 }
 
 #[tokio::test]

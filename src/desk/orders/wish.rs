@@ -70,6 +70,7 @@ impl Wish {
     /// What a page drafted. Whoever holds the backend can have written it: that is why it is shown before it is signed.
     pub(crate) fn of_draft(kept: KeptDraft, expires: &str, signer: &Signer) -> Result<Self, Stop> {
         let draft = kept.draft;
+        let spread = draft.spread_seconds.map(|seconds| spread(&seconds.to_string(), expires)).transpose()?;
         Ok(Self {
             set: if draft.set.contains('\n') { draft.set } else { known_set(&draft.set)? },
             targets: draft.targets,
@@ -86,7 +87,7 @@ impl Wish {
             bytes: None,
             repeat: None,
             deep: None,
-            spread: None,
+            spread,
             draft: Some(kept.id),
         })
     }
@@ -131,7 +132,7 @@ fn spread(text: &str, expires: &str) -> Result<u32, Stop> {
     let most = life(expires)?.as_secs().unsigned_abs();
     let written = if text.bytes().all(|byte| byte.is_ascii_digit()) { format!("{text}s") } else { text.to_owned() };
     let seconds = duration::seconds(&written, "a spread", most).map_err(|why| {
-        Stop::usage(why).next(format!("give --spread 600, and no more than the order lives: --expires {expires}"))
+        Stop::usage(why).next(format!("spread it over 600 seconds, say, and no more than the order lives: --expires {expires}"))
     })?;
     u32::try_from(seconds).map_err(|error| Stop::usage(error.to_string()))
 }

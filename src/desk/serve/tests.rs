@@ -30,6 +30,7 @@ impl Served {
             case: CaseId::new(CASE),
             requester: "<b>Bo</b>".into(),
             reason: String::new(),
+            spread_seconds: None,
         };
         let kept = KeptDraft { id: DRAFT.into(), made: jiff::Timestamp::UNIX_EPOCH, draft };
         let (backend, kept) = start(Kept { agents: vec![agent(1)], drafts: vec![kept], ..Kept::default() }).await;

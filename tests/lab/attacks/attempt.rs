@@ -84,7 +84,9 @@ impl<'a> Run<'a> {
         };
         let before = self.ground.backend.seen().reports.len();
         self.ground.capture.clear();
-        self.ground.backend.deliver(vec![sent.item.clone()], self.trust());
+        // What is to come again comes by itself: the cancellations went before it.
+        let cancelled = if self.case.deliver == Deliver::Altered { self.cancelled() } else { Vec::new() };
+        self.ground.backend.deliver_beside(vec![sent.item.clone()], self.trust(), &cancelled);
         self.answered(&sent, before)?;
         if self.case.agent.local_run {
             let run = ["run", "port", "--target", "127.0.0.1:7001", "--no-upload", "--proxy", "none"];
@@ -100,6 +102,15 @@ impl<'a> Run<'a> {
         self.must_run(&first)?;
         match self.case.deliver {
             Deliver::AgainAfterRestart => {
+                if !self.case.work.cancelled.is_empty() {
+                    let asked = |seen: &Seen| seen.requests.iter().filter(|line| *line == "GET /v1/work").count();
+                    let before = asked(&self.ground.backend.seen());
+                    self.ground.backend.deliver_beside(Vec::new(), None, &self.cancelled());
+                    // The next question comes once that answer was looked at.
+                    if !self.ground.backend.wait(PATIENCE, |seen| asked(seen) > before) {
+                        bail!("the agent asked for nothing after the cancellations");
+                    }
+                }
                 self.machine.stop();
                 self.machine.start(self.ground, true)?;
             }
@@ -222,6 +233,13 @@ impl<'a> Run<'a> {
             let lines = self.machine.audit();
             lines.lines().any(|line| line.contains("trust_refused") && line.contains(&format!("{code}:")))
         };
+        let lines = self.machine.audit().lines().count();
+        if self.case.most_audit_lines.is_some_and(|most| lines > most) {
+            bail!("the audit log has {lines} lines");
+        }
+        if let Some(gone) = self.case.kept.iter().find(|name| !self.machine.state().join(name).exists()) {
+            bail!("ACCEPTED: {gone} is gone");
+        }
         match &self.case.trust.code {
             Some(code) if !refused(code) => bail!("the document was not refused with {code}"),
             _ => Ok(()),
@@ -289,6 +307,12 @@ impl<'a> Run<'a> {
         roots.extend(change.root.map(|how| self.identity.organisation.forged_root(how)));
         let list = change.list.map(|how| self.identity.organisation.forged_list(how));
         Some(json!({"roots": roots, "list": list}))
+    }
+
+    fn cancelled(&self) -> Vec<String> {
+        let state = self.machine.state().to_string_lossy().into_owned();
+        let named = self.case.work.cancelled.iter().map(|text| text.replace("{state}", &state));
+        std::iter::repeat_n(named, self.case.work.cancelled_times).flatten().collect()
     }
 
     fn tell(&self, transcript: &mut String) {

@@ -122,7 +122,12 @@ impl Backend {
 
     /// Answers the next question for work with these orders and documents.
     pub(super) fn deliver(&self, orders: Vec<Value>, trust: Option<Value>) {
-        self.server.state().queue.push_back(json!({"orders": orders, "trust": trust}));
+        self.deliver_beside(orders, trust, &[]);
+    }
+
+    /// The same, with these named as cancelled.
+    pub(super) fn deliver_beside(&self, orders: Vec<Value>, trust: Option<Value>, cancelled: &[String]) {
+        self.server.state().queue.push_back(json!({"orders": orders, "trust": trust, "cancelled": cancelled}));
         self.server.changed.notify_all();
     }
 

@@ -24,6 +24,11 @@ pub(super) struct Case {
     /// Names that the attack may ask the machine's own name server for, where it runs; none where it does not.
     #[serde(default = "the_shop")]
     pub may_ask: Vec<String>,
+    /// Files of the agent's state that must still be there afterwards.
+    #[serde(default)]
+    pub kept: Vec<String>,
+    /// So many lines the agent's audit log may have at most.
+    pub most_audit_lines: Option<usize>,
     /// Connections of the attack at most.
     pub most_connections: Option<usize>,
     /// What may come to the agent's machine of the attack at most, headers included, in bytes.
@@ -244,7 +249,7 @@ pub(super) enum Tamper {
 }
 
 /// What stands beside the order's envelope.
-#[derive(Clone, Debug, Default, Deserialize)]
+#[derive(Clone, Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub(super) struct WorkChange {
     /// Where the order is for a tree: own, other, moved, longer, none.
@@ -252,6 +257,22 @@ pub(super) struct WorkChange {
     pub proof: Proof,
     /// The id that it comes under.
     pub id: Option<String>,
+    /// What the answer names as cancelled besides; `{state}` is the agent's state folder.
+    #[serde(default)]
+    pub cancelled: Vec<String>,
+    /// So often they are named.
+    #[serde(default = "once")]
+    pub cancelled_times: usize,
+}
+
+impl Default for WorkChange {
+    fn default() -> Self {
+        Self { proof: Proof::default(), id: None, cancelled: Vec::new(), cancelled_times: once() }
+    }
+}
+
+fn once() -> usize {
+    1
 }
 
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize)]
@@ -327,6 +348,9 @@ pub(super) struct Agent {
     pub no_policy: bool,
     #[serde(default)]
     pub paused: bool,
+    /// Folders of its state that are there before it runs, as earlier orders leave them.
+    #[serde(default)]
+    pub folders: Vec<String>,
     #[serde(default)]
     pub env: BTreeMap<String, String>,
     /// A local run must work meanwhile.

@@ -70,6 +70,9 @@ impl Machine {
         fs::set_permissions(folder.join("policy"), Permissions::from_mode(0o755)).context("closing a folder")?;
         if let Some(state) = enrolled {
             copy(state, &folder.join("state"))?;
+            for name in &agent.folders {
+                fs::create_dir_all(folder.join("state").join(name)).context("making a folder of the state")?;
+            }
         }
         let env = agent.env.iter().map(|(name, value)| (name.clone(), value.clone())).collect();
         let machine = Self { folder, env, process: None };

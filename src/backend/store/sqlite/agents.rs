@@ -194,18 +194,22 @@ pub(super) async fn check_in(
     now: Timestamp,
 ) -> sqlx::Result<LinkShown> {
     let mut transaction = store.begin().await?;
-    let row = sqlx::query("SELECT link, link_before, last_seen FROM agents WHERE id = ?")
+    let row = sqlx::query("SELECT link, link_before, last_seen, cloned FROM agents WHERE id = ?")
         .bind(agent.as_str())
         .fetch_one(&mut *transaction)
         .await?;
     let (current, before) = (column::digest_if_any(&row, "link")?, column::digest_if_any(&row, "link_before")?);
     let (digest, given) = (shown.map(|shown| shown.digest), shown.and_then(|shown| shown.given));
     let last_seen = column::time_if_any(&row, "last_seen")?;
+    let is_cloned: bool = row.try_get("cloned")?;
     // The one before is taken again, because its answer may have been lost; what was given in that answer is then superseded, so that of two
     // machines one is found out the next time.
     let before = match current {
         Some(current) if digest == Some(current) => Some(current),
         Some(_) if digest.is_some() && digest == before => before,
+        // An agent that lost its link, or whose link no backend takes, is no copy for that alone. The last one is taken once more, so that of two
+        // machines one is found out the next time.
+        Some(current) if digest.is_none() && !is_cloned => Some(current),
         // It was given after the last thing that is remembered: not the agent is a copy, but the database was put back to an older state.
         Some(current) if given > last_seen => {
             let detail = format!(

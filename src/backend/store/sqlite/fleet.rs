@@ -99,6 +99,10 @@ impl FleetStore for Sqlite {
         doing!("count an order's deliveries", orders::states(self, id))
     }
 
+    async fn order_codes(&self, id: &OrderId) -> Result<BTreeMap<String, BTreeMap<String, u32>>, StoreError> {
+        doing!("count why an order's deliveries ended", orders::codes(self, id))
+    }
+
     async fn deliveries(&self, order: &OrderId, count: u32) -> Result<Vec<DeliveryRow>, StoreError> {
         doing!("list an order's deliveries", orders::deliveries(self, order, count))
     }

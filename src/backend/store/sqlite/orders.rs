@@ -11,6 +11,8 @@ use sqlx::sqlite::SqliteRow;
 use sqlx::{Row, SqliteConnection};
 use std::collections::BTreeMap;
 
+/// Agents choose their codes: the most frequent of an order are told.
+const MAX_CODES: u32 = 16;
 /// Deliveries of one statement.
 const TOGETHER: usize = 1000;
 
@@ -225,6 +227,23 @@ pub(super) async fn states(store: &Sqlite, id: &OrderId) -> sqlx::Result<BTreeMa
         .fetch_all(&store.reader)
         .await?;
     Ok(states.into_iter().collect())
+}
+
+pub(super) async fn codes(store: &Sqlite, id: &OrderId) -> sqlx::Result<BTreeMap<String, BTreeMap<String, u32>>> {
+    let rows: Vec<(String, String, u32)> = sqlx::query_as(
+        "SELECT state, code, count(*) AS agents FROM deliveries
+         WHERE order_id = ?1 AND code IS NOT NULL AND state IN ('refused', 'failed', 'expired', 'cancelled')
+         GROUP BY state, code ORDER BY agents DESC, code LIMIT ?2",
+    )
+    .bind(id.as_str())
+    .bind(MAX_CODES)
+    .fetch_all(&store.reader)
+    .await?;
+    let mut codes: BTreeMap<String, BTreeMap<String, u32>> = BTreeMap::new();
+    for (state, code, count) in rows {
+        codes.entry(state).or_default().insert(code, count);
+    }
+    Ok(codes)
 }
 
 pub(super) async fn deliveries(store: &Sqlite, order: &OrderId, count: u32) -> sqlx::Result<Vec<DeliveryRow>> {

@@ -4,14 +4,13 @@ use super::{Sqlite, column};
 use crate::clock::earlier;
 use crate::store::{Asking, WorkRow};
 use jiff::Timestamp;
+use netsonde_contract::api::fleet::MAX_CANCELLED;
 use netsonde_contract::id::OrderId;
 use netsonde_contract::order::LONGEST_LIFE;
 use sqlx::Row;
 use std::collections::HashMap;
 use std::time::Duration;
 
-/// So many cancellations in one answer; more come with the next.
-const MAX_CANCELLED: usize = 64;
 /// For so long after an order's window an agent may still have something of it under way: a schedule, for as long as one may live, and a day for
 /// its last run.
 const OUTLIVES: Duration = LONGEST_LIFE.saturating_add(Duration::from_secs(24 * 3_600));
