@@ -23,7 +23,7 @@ fn is_possible() -> bool {
         u64::from_str_radix(effective.trim(), 16).is_ok_and(|bits| [2, 10, 12, 13, 19, 21].iter().all(|bit| bits >> bit & 1 == 1))
     });
     if !everything {
-        println!("skipped: what is seen with each capability: needs root with all of them");
+        eprintln!("skipped: what is seen with each capability: needs root with all of them");
     }
     everything
 }
