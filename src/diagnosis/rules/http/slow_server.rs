@@ -66,7 +66,7 @@ fn behind_proxy(evidence: &Evidence<'_>) -> Option<Candidate> {
         ),
         false => (BEHIND_PROXY, format!("the server is slow, or the proxy {proxy}, or the way between the two")),
     };
-    let sentence = format!("Through the proxy {proxy} {host} takes {wait} to begin its answer: {who}.");
+    let sentence = format!("Through the proxy {proxy}, {host} takes {wait} to begin its answer: {who}.");
     let candidate = Candidate::new(Severity::Degraded, confidence, sentence)
         .at(place(&exchange))
         .about(Spot::Url(exchange.url.clone()))
