@@ -27,8 +27,10 @@ impl Control {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "snake_case")]
 pub enum ControlRelation {
-    /// Both bundles are signed by one agent's own key.
+    /// Both bundles are signed by one agent's own key, or name the same machine by its host name and a hardware address.
     SameMachine,
+    /// What the bundles say does not tell: it may be this machine at another time, or another place to look from.
+    Unsure,
     /// Anything else: another place to look from.
     #[serde(other)]
     OtherMachine,

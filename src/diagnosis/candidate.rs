@@ -21,6 +21,8 @@ pub(crate) struct Candidate {
     /// Addresses that it finds out of reach, whatever is between: a fault of the way to all of them is what it follows from, though it
     /// is met earlier.
     pub(crate) towards: Vec<IpAddr>,
+    /// The cause of which it is a mere sign, where that is found as a problem as well.
+    pub(crate) follows: Option<&'static str>,
     /// Nothing gets through there, so that every later layer at the same spot is a consequence.
     pub(crate) stops: bool,
 }
@@ -38,6 +40,7 @@ impl Candidate {
             settled_by: None,
             about: Vec::new(),
             towards: Vec::new(),
+            follows: None,
             stops: false,
         }
     }
@@ -57,6 +60,12 @@ impl Candidate {
     /// It follows from whatever keeps packets from these addresses.
     pub(crate) fn towards(mut self, addresses: impl IntoIterator<Item = IpAddr>) -> Self {
         self.towards = addresses.into_iter().collect();
+        self
+    }
+
+    /// It is a mere sign of this cause, where that is found as well.
+    pub(crate) fn following(mut self, cause: &'static str) -> Self {
+        self.follows = Some(cause);
         self
     }
 

@@ -38,7 +38,7 @@ mod threshold;
 mod wording;
 
 pub use article::{ARTICLES, article};
-pub use control::{Vantage, diagnose_against};
+pub use control::{Machine, Vantage, diagnose_against, relation};
 pub use engine::diagnose;
 pub use follow_up::{Cost, FollowUp, follow_ups};
 pub use layer::Layer;

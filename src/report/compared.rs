@@ -8,6 +8,7 @@ use netsonde_contract::id::ObservationId;
 pub(crate) fn head(control: &Control) -> String {
     let who = match control.relation {
         ControlRelation::SameMachine => "the same machine".to_owned(),
+        ControlRelation::Unsure => format!("{}, which may be the same machine,", control.machine),
         ControlRelation::OtherMachine => control.machine.clone(),
     };
     format!(

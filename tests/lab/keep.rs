@@ -8,7 +8,7 @@ use anyhow::{Context, Result};
 use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
 use std::fs;
-use std::io::{BufRead, BufReader, Write};
+use std::io::{BufRead, BufReader, Seek, Write};
 use std::os::unix::process::CommandExt;
 use std::path::{Path, PathBuf};
 use std::process::{Command, ExitCode, Stdio};
@@ -32,8 +32,19 @@ pub(crate) fn is_keeper() -> bool {
 /// Starts the same command again as a process that outlives this one, and passes on what it says until the network is up.
 pub(crate) fn detach() -> Result<ExitCode> {
     let own = std::env::current_exe().context("finding the lab's own program")?;
+    // Whoever holds the network, and its servers, would keep a pipe open that others wait at the end of.
+    let mut said = tempfile::tempfile().context("making a file for what the holder says on standard error")?;
+    let errors = said.try_clone().context("handing that file to the holder")?;
     let mut command = Command::new(own);
-    command.args(std::env::args_os().skip(1)).env(KEEPER, "1").stdin(Stdio::null()).stdout(Stdio::piped()).process_group(0);
+    command.args(std::env::args_os().skip(1)).env(KEEPER, "1").process_group(0);
+    command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(errors);
+    let code = pass_on(&mut command);
+    said.rewind().context("reading what the holder said on standard error")?;
+    std::io::copy(&mut said, &mut std::io::stderr()).context("passing on what the holder said")?;
+    code
+}
+
+fn pass_on(command: &mut Command) -> Result<ExitCode> {
     let mut child = command.spawn().context("starting the process that holds the network")?;
     let output = child.stdout.take().context("the process that holds the network has no output")?;
     for line in BufReader::new(output).lines() {

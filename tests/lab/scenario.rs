@@ -177,6 +177,9 @@ pub(crate) struct Control {
     /// It measures with the fault on; else it has measured before the fault came.
     #[serde(default)]
     pub with_fault: bool,
+    /// The client's own other run is another agent's: of another user or with another state folder, so that another key signs it.
+    #[serde(default)]
+    pub other_state: bool,
     /// What it does to the first finding.
     pub effect: Option<Effect>,
     /// What both runs must be told to see differently with the fault on, by the names that the document has: `reach`, `quic`, `time` …

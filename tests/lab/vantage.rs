@@ -13,6 +13,9 @@ use std::path::{Path, PathBuf};
 use std::process::Output;
 use tempfile::TempDir;
 
+/// The client's state folder where its other run has one of its own.
+const OTHER_STATE: &str = "c-other";
+
 /// What the runs of one user over one family leave behind: their bundles, and the state by which one machine's runs are known as its own.
 pub(crate) struct Shelf {
     folder: TempDir,
@@ -31,7 +34,7 @@ impl Shelf {
         let folder = tempfile::Builder::new().prefix("vantage-").tempdir_in(folder).context("making a folder for bundles")?;
         let shelf = Self { folder, control: None };
         // Whoever measures writes there.
-        for folder in [shelf.folder.path().to_owned(), shelf.state("c"), shelf.state(SECOND_MACHINE)] {
+        for folder in [shelf.folder.path().to_owned(), shelf.state("c"), shelf.state(SECOND_MACHINE), shelf.state(OTHER_STATE)] {
             fs::create_dir_all(&folder).context("making a folder for bundles")?;
             fs::set_permissions(&folder, fs::Permissions::from_mode(0o777)).context("opening the folder for bundles")?;
         }
@@ -66,7 +69,8 @@ impl Bench {
             return Ok(());
         }
         let node = if control.beside.is_some() { SECOND_MACHINE } else { run.node };
-        let kept = shelf.keep(node, &format!("control-{stage:?}"));
+        let state = if control.other_state { OTHER_STATE } else { node };
+        let kept = shelf.keep(state, &format!("control-{stage:?}"));
         let run = run.at(node).kept(&kept);
         // On a machine of its own nothing presses.
         let run = if control.beside.is_some() { run.unpressed() } else { run };

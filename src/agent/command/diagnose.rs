@@ -8,7 +8,7 @@ use netsonde_contract::bundle::{self, Bundle};
 use netsonde_contract::control::ControlRelation;
 use netsonde_contract::document::{BundlePlace, Document};
 use netsonde_contract::redaction::Level;
-use netsonde_diagnosis::{Vantage, diagnose, diagnose_against};
+use netsonde_diagnosis::{Machine, Vantage, diagnose, diagnose_against, relation};
 use netsonde_report::text::Depth;
 use std::path::{Path, PathBuf};
 
@@ -73,17 +73,18 @@ fn against(run: &mut Document, bundle: &Bundle, file: &Path) -> Result<(), Stop>
             .next("give a run of another machine, or an older one of the same machine"));
     }
     let control = document(&other, file)?;
-    conclude(run, Some((&control, &other, relation(bundle, &other))));
+    let relation = relation(&machine(run, bundle), &machine(&control, &other));
+    conclude(run, Some((&control, &other, relation)));
     if run.control.as_ref().is_some_and(|control| control.compared == 0) {
         return Err(nothing_in_common(file, bundle, &other));
     }
     Ok(())
 }
 
-/// The agent signs every run of one machine with one key, but for runs on a ticket, whose key is made for them.
-fn relation(bundle: &Bundle, other: &Bundle) -> ControlRelation {
-    let same = bundle::key_id(&bundle.key) == bundle::key_id(&other.key);
-    if same { ControlRelation::SameMachine } else { ControlRelation::OtherMachine }
+/// What the run and its bundle say of the machine that measured.
+fn machine<'a>(run: &'a Document, bundle: &'a Bundle) -> Machine<'a> {
+    let plain = bundle.predicate.redaction.level != Level::Strict;
+    Machine { key: bundle::key_id(&bundle.key), environment: &run.environment, outcomes: &run.outcomes, plain }
 }
 
 /// Tokens that stand for names mean something to the machine alone that made them.

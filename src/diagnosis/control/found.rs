@@ -25,7 +25,7 @@ const TWO_VIEWS: f64 = 0.9;
 
 /// The hypotheses with those that only two views together show. Those of another time are changes, not views.
 pub(super) fn beside(pair: &Pair<'_, '_>, hypotheses: Vec<Hypothesis>) -> Vec<Hypothesis> {
-    if pair.vantage.relation == ControlRelation::SameMachine {
+    if pair.vantage.relation != ControlRelation::OtherMachine {
         return hypotheses;
     }
     let mut all = swallowed(pair, hypotheses);

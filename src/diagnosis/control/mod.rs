@@ -1,4 +1,5 @@
-//! Another run beside the one that is diagnosed: another agent, an engineer's own machine, or an older run of the same machine.
+//! Another run beside the one that is diagnosed: another agent, an engineer's own machine, or an older run of the same machine. Where it is
+//! not known which ([`relation`]), only what holds for both counts.
 //!
 //! What the two saw differently is evidence of its own. From another place it tells a fault of this path from one of the far side;
 //! from the same machine at another time it tells what has changed. [`differences`] lists it, [`weighing`] lets it raise or lower the
@@ -13,6 +14,8 @@ mod differences;
 mod found;
 /// An older run of the same machine: what worked then, and what changed since.
 mod history;
+/// Whether the other run is of the same machine.
+mod machine;
 /// Which part of one run is about the same as which part of the other.
 mod pairing;
 /// The very place of a cause, asked from elsewhere.
@@ -23,6 +26,8 @@ mod sides;
 mod tests;
 /// What another place says of a hypothesis.
 mod weighing;
+
+pub use machine::{Machine, relation};
 
 use crate::engine::{Hypothesis, conclude, diagnose};
 use crate::evidence::Evidence;
@@ -47,6 +52,7 @@ impl Vantage<'_> {
     fn name(&self) -> String {
         match self.relation {
             ControlRelation::SameMachine => format!("this machine at {}", moment(self.environment.began)),
+            ControlRelation::Unsure => format!("{} (the control, which may be this machine)", self.environment.hostname),
             ControlRelation::OtherMachine => format!("{} (the control)", self.environment.hostname),
         }
     }

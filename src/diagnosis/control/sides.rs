@@ -90,7 +90,7 @@ pub(super) fn apart(pair: &Pair<'_, '_>) -> Option<String> {
 /// The neighbours that the control rules out: those of the far side where the same place works for it, those of this side where it fails
 /// in the same way. An older run of this machine shows what it could do, and so rules out nothing of the far side.
 pub(super) fn rejects(pair: &Pair<'_, '_>, hypothesis: &Hypothesis) -> Vec<ControlRejects> {
-    if pair.vantage.relation == ControlRelation::SameMachine {
+    if pair.vantage.relation != ControlRelation::OtherMachine {
         return Vec::new();
     }
     let (worked, failed) = seen(pair, &hypothesis.candidate);

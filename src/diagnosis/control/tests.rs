@@ -34,6 +34,11 @@ fn before(mut here: Scene, mut there: Scene) -> (Diagnosis, Control) {
     held(&mut here, &mut there, ControlRelation::SameMachine)
 }
 
+/// The other run may be this machine's or another's.
+fn of_either(mut here: Scene, mut there: Scene) -> (Diagnosis, Control) {
+    held(&mut here, &mut there, ControlRelation::Unsure)
+}
+
 pub(super) fn effect(finding: &Finding) -> Option<ControlEffect> {
     finding.control.as_ref().map(|says| says.effect)
 }
@@ -73,6 +78,21 @@ fn a_refusal_that_others_do_not_meet_is_doubted_and_one_that_they_meet_is_believ
     assert_eq!(effect(&believed.findings[0]), Some(ControlEffect::Raised), "{believed:#?}");
     assert!(doubted.findings[0].confidence < believed.findings[0].confidence);
     assert!(doubted.findings[0].confidence >= 0.5, "what was seen here stays a problem");
+}
+
+#[test]
+fn where_it_is_not_known_whose_run_it_is_only_what_holds_for_both_counts() {
+    let answers = || shop().check(Kind::Tcp, [connected(AT)]).check(Kind::Icmp, [echo(ADDRESS, &[9_000; 4])]);
+    let (diagnosis, _) = of_either(silent_target(), answers());
+    let (finding, (mended, _)) = (&diagnosis.findings[0], before(silent_target(), answers()));
+    assert_eq!((finding.cause.as_str(), effect(finding)), ("path.target_silent", Some(ControlEffect::Unchanged)), "{finding:#?}");
+    assert!(finding.confidence < mended.findings[0].confidence && finding.control.as_ref().unwrap().rejects.is_empty());
+    // An older run shows that the port was open; another place, that it is.
+    let (port, _) = of_either(silent_port(), shop().check(Kind::Tcp, [connected(AT)]));
+    let (once, _) = before(silent_port(), shop().check(Kind::Tcp, [connected(AT)]));
+    let (other, _) = elsewhere(silent_port(), shop().check(Kind::Tcp, [connected(AT)]));
+    let least = once.findings[0].confidence.min(other.findings[0].confidence);
+    assert_eq!((port.findings[0].confidence, effect(&port.findings[0])), (least, Some(ControlEffect::Raised)), "{port:#?}");
 }
 
 fn silent_target() -> Scene {

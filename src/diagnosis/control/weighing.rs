@@ -49,7 +49,8 @@ pub(super) fn weighed(pair: &Pair<'_, '_>, mut hypothesis: Hypothesis) -> Hypoth
     let alone = hypothesis.candidate.confidence;
     let weight = match pair.vantage.relation {
         ControlRelation::SameMachine => history::weight(pair, &hypothesis),
-        ControlRelation::OtherMachine => elsewhere(pair, &hypothesis).or_else(|| same_there(pair, &hypothesis)),
+        ControlRelation::Unsure => of_either(pair, &hypothesis),
+        ControlRelation::OtherMachine => of_another(pair, &hypothesis),
     };
     let Some(mut weight) = weight else { return hypothesis };
     let rejects = match sides::apart(pair) {
@@ -74,6 +75,35 @@ pub(super) fn weighed(pair: &Pair<'_, '_>, mut hypothesis: Hypothesis) -> Hypoth
         rejects,
     });
     hypothesis
+}
+
+fn of_another(pair: &Pair<'_, '_>, hypothesis: &Hypothesis) -> Option<Weight> {
+    elsewhere(pair, hypothesis).or_else(|| same_there(pair, hypothesis))
+}
+
+/// What holds whether that run is of this machine at another time or of another one: both must raise the cause, or both lower it, and the
+/// lesser of the two counts.
+fn of_either(pair: &Pair<'_, '_>, hypothesis: &Hypothesis) -> Option<Weight> {
+    let alone = hypothesis.candidate.confidence;
+    let (once, other) = (history::weight(pair, hypothesis), of_another(pair, hypothesis));
+    let apart = sides::apart(pair).is_some();
+    let of = |weight: &Option<Weight>| weight.as_ref().map_or(alone, |weight| weight.confidence);
+    let (once_to, other_to) = (of(&once), if apart { alone } else { of(&other) });
+    let confidence = if once_to > alone && other_to > alone {
+        once_to.min(other_to)
+    } else if once_to < alone && other_to < alone {
+        once_to.max(other_to)
+    } else {
+        alone
+    };
+    let mut text = "What the two bundles say does not tell whether that run is of this machine or of another one: only what holds for both counts.".to_owned();
+    let mut evidence = Vec::new();
+    for (whose, weight) in [("If it is of this machine", once), ("If it is of another one", other)] {
+        let Some(weight) = weight else { continue };
+        text.push_str(&format!(" {whose}: {}", weight.text));
+        evidence.extend(weight.evidence.into_iter().filter(|id| !evidence.contains(id)).collect::<Vec<_>>());
+    }
+    Weight::new(confidence, text, evidence)
 }
 
 fn effect(alone: f64, now: f64) -> ControlEffect {

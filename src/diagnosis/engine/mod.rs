@@ -77,12 +77,40 @@ pub(crate) fn conclude(outcomes: &[Outcome], environment: &Environment, weigh: &
         unexplained.extend(failures);
         not_measured.extend(held_back);
         not_measured.extend(rules::held_back(&evidence));
-        findings.extend(hypotheses.into_iter().map(|hypothesis| finding(hypothesis, target, environment)));
+        let told = suppression::without_signs(hypotheses);
+        findings.extend(told.into_iter().map(|hypothesis| finding(hypothesis, target, environment)));
     }
+    let mut findings = told_once(findings);
     ranking::rank(&mut findings);
     let state = Diagnosis::state_of(&findings, &unexplained, &not_measured);
     Diagnosis { state, findings, unexplained, not_measured }
 }
+
+/// What several targets show of this machine alike is told once, and of none of them.
+fn told_once(findings: Vec<Finding>) -> Vec<Finding> {
+    let mut once: Vec<Finding> = Vec::new();
+    for finding in findings {
+        let same = |known: &&mut Finding| {
+            known.cause == CLOCK
+                && known.cause == finding.cause
+                && known.sentence == finding.sentence
+                && known.place == finding.place
+        };
+        let Some(known) = once.iter_mut().find(same) else {
+            once.push(finding);
+            continue;
+        };
+        known.target = known.target.take().filter(|target| finding.target.as_ref() == Some(target));
+        known.evidence.extend(finding.evidence.into_iter().filter(|id| !known.evidence.contains(id)).collect::<Vec<_>>());
+        known
+            .suppressed
+            .extend(finding.suppressed.into_iter().filter(|code| !known.suppressed.contains(code)).collect::<Vec<_>>());
+    }
+    once
+}
+
+/// The one cause that rests on the evidence of all targets together.
+const CLOCK: &str = "host.clock_skew";
 
 /// The targets in the order of their first check; none stands for checks without a target.
 pub(crate) fn targets(outcomes: &[Outcome]) -> Vec<Option<&Target>> {

@@ -1,12 +1,35 @@
 use super::Hypothesis;
 use crate::layer::Layer;
 use crate::spot::Spot;
+use netsonde_contract::finding::Severity;
 use std::net::IpAddr;
 
 /// Drops what a narrower cause says more precisely, then what follows from a fault further up. The fault keeps the codes of its
 /// consequences.
 pub(super) fn suppress(hypotheses: Vec<Hypothesis>) -> Vec<Hypothesis> {
     out_of_reach(consequences(refined(hypotheses)))
+}
+
+/// Without what is a mere sign of another cause that stands: that one keeps its code and rests on its evidence as well.
+pub(super) fn without_signs(mut hypotheses: Vec<Hypothesis>) -> Vec<Hypothesis> {
+    let stands = |code: &str, all: &[Hypothesis]| {
+        all.iter().position(|other| other.rule.code == code && other.candidate.severity == Severity::Problem)
+    };
+    let mut at = 0;
+    while let Some(hypothesis) = hypotheses.get(at) {
+        let Some(cause) = hypothesis.candidate.follows.and_then(|code| stands(code, &hypotheses)).filter(|cause| *cause != at)
+        else {
+            at += 1;
+            continue;
+        };
+        let sign = hypotheses.remove(at);
+        let Some(cause) = hypotheses.get_mut(if cause > at { cause - 1 } else { cause }) else { continue };
+        cause.candidate = cause.candidate.clone().resting_on(&sign.candidate.evidence);
+        if !cause.suppressed.iter().any(|code| code == sign.rule.code) {
+            cause.suppressed.push(sign.rule.code.to_owned());
+        }
+    }
+    hypotheses
 }
 
 /// From this confidence on a fault of the way takes the place of what cannot be reached because of it. Below it both are told.

@@ -140,6 +140,10 @@ pub(crate) struct Evidence<'a> {
     pub(crate) time_offsets: Vec<Seen<'a, TimeOffset>>,
     /// The distances on the ways to other targets of the run, which share routers with this one.
     pub(crate) hops_elsewhere: Vec<Seen<'a, Hop>>,
+    /// The certificates, the time and the pages that other targets of the run showed: one clock judges them all.
+    pub(crate) handshakes_elsewhere: Vec<Seen<'a, Handshake>>,
+    pub(crate) time_offsets_elsewhere: Vec<Seen<'a, TimeOffset>>,
+    pub(crate) exchanges_elsewhere: Vec<Seen<'a, Exchange>>,
     /// Every TCP attempt of a tcp check, with what was done once it stood.
     pub(crate) connects: Vec<Seen<'a, Connect>>,
     pub(crate) interfaces: Vec<Seen<'a, Interface>>,
@@ -210,6 +214,9 @@ impl<'a> Evidence<'a> {
             mtus: Vec::new(),
             time_offsets: Vec::new(),
             hops_elsewhere: Vec::new(),
+            handshakes_elsewhere: Vec::new(),
+            time_offsets_elsewhere: Vec::new(),
+            exchanges_elsewhere: Vec::new(),
             connects: Vec::new(),
             interfaces: Vec::new(),
             machines: Vec::new(),
@@ -238,8 +245,12 @@ impl<'a> Evidence<'a> {
         };
         for outcome in outcomes {
             let of_target = outcome.target.as_ref() == target;
-            // The machine is the same for every target, and is read for the first one only; ways to other targets share routers and the way out.
-            let shared = matches!(outcome.kind, Kind::Host | Kind::Traceroute | Kind::Tcp | Kind::Service);
+            // The machine is the same for every target, and is read for the first one only; ways to other targets share routers and the way out,
+            // and what they show of certificates and of the time is read by the same clock.
+            let shared = matches!(
+                outcome.kind,
+                Kind::Host | Kind::Traceroute | Kind::Tcp | Kind::Service | Kind::Tls | Kind::Http | Kind::Ntp
+            );
             if of_target || outcome.target.is_none() || shared {
                 for observation in &outcome.observations {
                     evidence.add(outcome, observation, of_target);
@@ -302,6 +313,11 @@ impl<'a> Evidence<'a> {
                 self.attempts_elsewhere.extend(Attempt::of_connect(seen!(fact)));
             }
             Fact::Service(fact) if !of_target => self.attempts_elsewhere.extend(Attempt::of_service(seen!(fact.as_ref()))),
+            Fact::Handshake(fact) if !of_target => self.handshakes_elsewhere.push(seen!(fact.as_ref())),
+            Fact::TimeOffset(fact) if !of_target => self.time_offsets_elsewhere.push(seen!(fact.as_ref())),
+            Fact::Exchange(fact) if !of_target && fact.purpose.is_question() => {
+                self.exchanges_elsewhere.push(seen!(fact.as_ref()))
+            }
             _ if !of_target => {}
             Fact::Lookup(fact) if fact.purpose == Purpose::Question => {
                 // Whoever answers over TLS has to show who it is, as any server.

@@ -4,8 +4,8 @@
 use super::doubt::Doubt;
 use super::reach::{ping, trace};
 use super::{Question, changed, params};
-use crate::evidence::{Answer, NameView, SERVFAIL, Seen, ServerView, host_of};
-use crate::rules::unplaced;
+use crate::evidence::{Answer, NXDOMAIN, NameView, SERVFAIL, Seen, ServerView, host_of};
+use crate::rules::{denying_zone, unplaced};
 use netsonde_contract::failure::Step;
 use netsonde_contract::kind::Kind;
 use netsonde_contract::observation::{Exchange, LookupSource, Purpose, Transport};
@@ -16,6 +16,7 @@ use std::time::Duration;
 
 const SILENT: &[&str] = &["dns.resolver_unreachable", "dns.name_unanswered", "dns.aaaa_dropped", "dns.malformed_reply"];
 const BROKEN: &[&str] = &["dns.servfail", "dns.dnssec_bogus"];
+const DENIED: &[&str] = &["dns.nxdomain", "dns.nxdomain_injected"];
 const PLAIN_ONLY: &[&str] = &["dns.edns_dropped", "dns.resolver_unreachable"];
 
 /// Servers of one name that are asked again: a machine has two or three.
@@ -96,6 +97,17 @@ fn of_server(doubt: &Doubt<'_, '_>, view: &NameView<'_>, server: &ServerView<'_>
     let compared = doubt.evidence.unchecked.iter().any(|lookup| is_of(lookup.fact, server.server));
     if failed && !compared && open(BROKEN) {
         questions.extend(ask(check, server.server, &json!({"compare_cd": true, "attempts": 1}), BROKEN, 0.9, 4, 2_000));
+    }
+    let denied = |(lookup, answer): &(Seen<'_, netsonde_contract::observation::Lookup>, Answer)| {
+        *answer == Answer::Code(NXDOMAIN) && denying_zone(lookup).is_none()
+    };
+    if server.answers().iter().any(denied)
+        && !server.lookups.iter().any(|lookup| is_over(lookup.fact, Transport::Tcp))
+        && open(DENIED)
+    {
+        // Whoever makes up an answer on the way does it to packets of UDP.
+        let changes = json!({"types": ["A", "AAAA"], "transport": "tcp", "attempts": 1, "timeout_ms": 1_000});
+        questions.extend(ask(check, server.server, &changes, DENIED, 0.8, 8, 1_500));
     }
     let over_udp = || server.lookups.iter().filter(|lookup| is_over(lookup, Transport::Udp)).flat_map(|lookup| &lookup.sent);
     let lost = server.lost_questions().cases;

@@ -16,6 +16,7 @@ const FILTERED_OR_SILENT: &[&str] = &["tcp.filtered", "path.target_silent"];
 const REJECTED_OR_DROPPED: &[&str] = &["tcp.filtered", "path.no_route", "path.target_down", "path.admin_prohibited"];
 /// What a router said.
 const TOLD: &[&str] = &["path.no_route", "path.target_down", "path.admin_prohibited"];
+const OWN_ADDRESS: &[&str] = &["host.duplicate_address", "path.target_silent"];
 const DROPPED: &[&str] = &["tcp.filtered", "host.firewall_local", "tcp.accept_queue_full"];
 const TAKEN: &[&str] = &["tcp.transparent_proxy", "path.target_silent"];
 const UNVOUCHED: &[&str] = &["tls.self_signed", "tls.unknown_issuer", "tls.intercepted"];
@@ -99,6 +100,7 @@ fn of_silence(doubt: &Doubt<'_, '_>, endpoint: &Endpoint<'_>) -> Vec<Question> {
         questions.extend(trace_to_port(doubt, endpoint));
         questions.extend(neighbours(doubt, address));
     }
+    questions.extend(own_address_taken(doubt, address));
     if others_asked && !evidence.answered(address).is_empty() && !address.is_loopback() {
         let unseen = evidence.syn_trace(endpoint.address).is_none();
         // A router or two may be silent; the target itself is known to be.
@@ -106,6 +108,19 @@ fn of_silence(doubt: &Doubt<'_, '_>, endpoint: &Endpoint<'_>) -> Vec<Question> {
         questions.extend(syns(endpoint, max_ttl, DROPPED, 0.6).filter(|_| unseen));
     }
     questions
+}
+
+/// Where nothing at all comes back, not even from a router, what is meant for this machine may reach another one that has its address.
+fn own_address_taken(doubt: &Doubt<'_, '_>, address: IpAddr) -> Option<Question> {
+    let evidence = doubt.evidence;
+    let anybody = evidence.hops.iter().any(|hop| !hop.addresses().is_empty());
+    let heard = anybody || evidence.addresses().into_iter().any(|address| !evidence.answered(address).is_empty());
+    let asked = !evidence.address_probes.is_empty();
+    if heard || asked || !evidence.environment.raw_sockets || address.is_loopback() || evidence.is_own(address) {
+        return None;
+    }
+    let value = json!({"target": address.to_string(), "only_route": true, "duplicates": true});
+    Some(Question::new(params(Kind::Host, value)?, OWN_ADDRESS, 0.4, 6, Duration::from_secs(2)))
 }
 
 /// The farthest distance from which a router answered; where none did, as far as a way has routers.

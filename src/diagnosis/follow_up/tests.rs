@@ -60,6 +60,32 @@ fn an_answer_that_is_there_is_not_asked_for_again() {
 }
 
 #[test]
+fn where_nothing_comes_back_at_all_the_own_address_is_asked_for_and_where_a_router_answers_it_is_not() {
+    let asks = |scene: &Scene| ask(scene).iter().any(|asked| parameter(asked, "duplicates") == true);
+    let silent = || can_ping(silent_port()).check(Kind::Icmp, [echo("192.0.2.1", &[])]);
+    assert!(asks(&silent().check(Kind::Traceroute, trace("192.0.2.1", &["*", "*"]))));
+    assert!(!asks(&silent().check(Kind::Traceroute, trace("192.0.2.1", &["10.0.1.1", "*"]))));
+    assert!(!asks(&silent_port()), "it needs raw sockets");
+    let probed = silent().check(Kind::Host, [address_probe("10.0.0.100", &[])]);
+    assert!(!asks(&probed), "it was asked");
+}
+
+#[test]
+fn a_denial_without_a_zone_is_asked_for_again_over_tcp_and_one_with_a_zone_is_not() {
+    let denied = |authority: &[(&str, &str)]| {
+        let reply = rcode("10.0.0.53", "shop.example", "A", 3, authority);
+        let mut scene = Scene::new("shop.example").check(Kind::Dns, [reply, system("shop.example", &[])]);
+        scene.outcomes_mut()[0].parameters = serde_json::json!({"name": "shop.example"});
+        scene
+    };
+    let over_tcp_again = |scene: &Scene| ask(scene).iter().any(|asked| parameter(asked, "transport") == "tcp");
+    assert!(over_tcp_again(&denied(&[])));
+    assert!(!over_tcp_again(&denied(&[("example", "SOA")])));
+    let told = over_tcp(rcode("10.0.0.53", "shop.example", "A", 3, &[]));
+    assert!(!over_tcp_again(&denied(&[]).check(Kind::Dns, [told])), "it was asked over TCP");
+}
+
+#[test]
 fn where_ping_and_trace_are_silent_other_ports_of_the_same_address_are_tried() {
     let scene = can_ping(silent_port())
         .check(Kind::Icmp, [echo("192.0.2.1", &[])])

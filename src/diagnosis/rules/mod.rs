@@ -13,6 +13,7 @@ mod udp;
 use crate::rule::Rule;
 
 /// Name servers that are slow, or far away.
+pub(crate) use dns::nxdomain::zone as denying_zone;
 pub(crate) use dns::resolver_slow::unplaced;
 /// Measurements that a busy machine made too late to be judged.
 pub(crate) use path::policed::held_back;

@@ -110,7 +110,7 @@ fn draw_plot(faults: &[Fault], dice: &mut Dice) -> Plot {
     let must_be_named = faults.iter().find_map(|fault| fault.named);
     let may_be_secure = set.may_be_secure() && must_be_named != Some(false);
     let must_be_secure = faults.iter().find_map(|fault| fault.secure).filter(|_| set.may_be_secure());
-    plot.secure = set == Set::Tls || must_be_secure.unwrap_or(secure && may_be_secure);
+    plot.secure = matches!(set, Set::Tls | Set::Quic) || must_be_secure.unwrap_or(secure && may_be_secure);
     // Certificates are for names.
     plot.named = plot.secure || set == Set::Dns || must_be_named.unwrap_or(named);
     plot.with_port = dice.falls(0.5);

@@ -22,6 +22,16 @@ fn every_network_is_a_scenario_file_like_the_others() {
 }
 
 #[test]
+fn quic_is_asked_for_by_a_secure_url_whether_or_not_anything_is_broken() {
+    let asked = networks(991_000, 1_000).into_iter().filter(|scenario| scenario.ask.iter().any(|word| word == "quic"));
+    let plain: Vec<String> = asked
+        .filter(|scenario| scenario.ask.iter().any(|word| word.starts_with("http://")))
+        .map(|scenario| scenario.name)
+        .collect();
+    assert!(plain.is_empty(), "{plain:?}");
+}
+
+#[test]
 fn every_fault_and_oddity_is_drawn_and_some_networks_have_none_or_two() {
     let drawn: Vec<String> = networks(0, 3_000).into_iter().map(|scenario| scenario.about).collect();
     for fault in FAULTS {

@@ -190,7 +190,7 @@ fn of_bogon(view: &NameView<'_>) -> Option<Candidate> {
     Some(candidate.stopping())
 }
 
-fn is_private_name(name: &str) -> bool {
+pub(in crate::rules) fn is_private_name(name: &str) -> bool {
     let name = name.trim_end_matches('.').to_ascii_lowercase();
     let ends = |ending: &str| name == ending || name.strip_suffix(ending).is_some_and(|rest| rest.ends_with('.'));
     !name.contains('.') || PRIVATE_ENDINGS.iter().any(|ending| ends(ending))

@@ -29,6 +29,12 @@ fn no_data(view: &NameView<'_>) -> Option<Candidate> {
     {
         return None;
     }
+    // Nobody knows what the other type has while the question for it stays without an answer.
+    let replied = |of: &str| replies.iter().any(|(_, lookup)| lookup.record_type == of);
+    let asked = |of: &str| view.servers.iter().flat_map(|server| &server.lookups).any(|lookup| lookup.record_type == of);
+    if [("A", "AAAA"), ("AAAA", "A")].iter().any(|(one, other)| replied(one) && !replied(other) && asked(other)) {
+        return None;
+    }
     let ids: Vec<&ObservationId> = replies.iter().map(|(_, lookup)| lookup.id).collect();
     let mut types: Vec<&str> = Vec::new();
     for (_, lookup) in &replies {
@@ -57,7 +63,7 @@ fn no_data(view: &NameView<'_>) -> Option<Candidate> {
 
 #[cfg(test)]
 mod tests {
-    use crate::scene::{Scene, answer, rcode, system, with_reply};
+    use crate::scene::{Scene, answer, dns_silent, rcode, system, with_reply};
     use netsonde_contract::kind::Kind;
 
     fn none(record_type: &str, authority: &[(&str, &str)]) -> netsonde_contract::observation::Fact {
@@ -70,6 +76,15 @@ mod tests {
         let scene = Scene::new("shop.example").check(Kind::Dns, [none("A", soa), none("AAAA", soa), system("shop.example", &[])]);
         let finding = scene.finds("dns.no_data");
         assert!(finding.sentence.contains("neither an A nor an AAAA"), "{}", finding.sentence);
+    }
+
+    #[test]
+    fn a_type_that_stays_unanswered_may_hold_the_address() {
+        for (told, silent) in [("A", "AAAA"), ("AAAA", "A")] {
+            let facts = [none(told, &[("example", "SOA")]), dns_silent("10.0.0.53", "shop.example", silent)];
+            let scene = Scene::new("shop.example").check(Kind::Dns, facts.into_iter().chain([system("shop.example", &[])]));
+            assert!(!scene.names("dns.no_data"), "{silent}");
+        }
     }
 
     #[test]

@@ -5,7 +5,7 @@ use crate::spot::Spot;
 use crate::wording::list;
 use netsonde_contract::finding::{Place, Severity, Who};
 use netsonde_contract::id::ObservationId;
-use netsonde_contract::observation::Lookup;
+use netsonde_contract::observation::{Lookup, LookupSource, Transport};
 use std::net::IpAddr;
 
 pub(in crate::rules) const RULE: Rule = Rule {
@@ -17,6 +17,8 @@ pub(in crate::rules) const RULE: Rule = Rule {
 const WITH_ZONE: f64 = 0.92;
 /// Without the zone's record anybody on the way may have made the reply.
 const WITHOUT_ZONE: f64 = 0.6;
+/// The same over TCP, on which nobody on the way makes up an answer as easily; the name server itself may.
+const WITHOUT_ZONE_BOTH_WAYS: f64 = 0.75;
 /// One server says no and another knows the name.
 const DISPUTED: f64 = 0.55;
 
@@ -41,9 +43,11 @@ fn nxdomain(view: &NameView<'_>) -> Option<Candidate> {
     let ids: Vec<&ObservationId> = replies.iter().map(|(_, lookup)| lookup.id).collect();
     let zone = zones.iter().copied().all(|zone| zone.is_some()).then(|| zones.first().copied().flatten()).flatten();
     let dispute = view.server_with_data();
+    let over_tcp = |lookup: &Lookup| matches!(lookup.source, LookupSource::Server { transport: Transport::Tcp, .. });
     let confidence = match (zone, dispute) {
         (_, Some(_)) => DISPUTED,
         (Some(_), None) => WITH_ZONE,
+        (None, None) if replies.iter().any(|(_, lookup)| over_tcp(lookup.fact)) => WITHOUT_ZONE_BOTH_WAYS,
         (None, None) => WITHOUT_ZONE,
     };
     let missing = alias(first).unwrap_or(view.name);
@@ -81,7 +85,7 @@ fn nxdomain(view: &NameView<'_>) -> Option<Candidate> {
 }
 
 /// The zone whose SOA record came with the reply, where it is one that the missing name lies in.
-pub(super) fn zone<'a>(lookup: &Seen<'a, Lookup>) -> Option<&'a str> {
+pub(crate) fn zone<'a>(lookup: &Seen<'a, Lookup>) -> Option<&'a str> {
     let missing = alias(lookup).unwrap_or(&lookup.fact.name);
     let soa = lookup.fact.reply.as_ref()?.authority.iter().find(|record| record.record_type == "SOA")?;
     is_within(missing, &soa.name).then_some(soa.name.as_str())
@@ -101,7 +105,7 @@ fn is_within(name: &str, zone: &str) -> bool {
 
 #[cfg(test)]
 mod tests {
-    use crate::scene::{Scene, answer, rcode, system};
+    use crate::scene::{Scene, answer, over_tcp, rcode, system};
     use netsonde_contract::kind::Kind;
 
     fn missing(authority: &[(&str, &str)]) -> Scene {
@@ -124,6 +128,13 @@ mod tests {
             assert!(finding.confidence < 0.7 && finding.settled_by.is_some());
             assert!(finding.rejected.iter().all(|rejected| rejected.cause != "dns.nxdomain_injected"));
         }
+    }
+
+    #[test]
+    fn a_denial_without_a_zone_that_tcp_repeats_is_likelier_to_be_the_servers_own() {
+        let again = over_tcp(rcode("10.0.0.53", "shpo.example", "A", 3, &[]));
+        let (once, twice) = (missing(&[]).finds("dns.nxdomain"), missing(&[]).check(Kind::Dns, [again]).finds("dns.nxdomain"));
+        assert!(once.confidence < twice.confidence && twice.confidence < 0.9, "{twice:?}");
     }
 
     #[test]

@@ -56,10 +56,11 @@ fn over_udp(lookup: &Lookup) -> bool {
 
 fn aaaa_dropped(evidence: &Evidence<'_>) -> Vec<Candidate> {
     evaluate(evidence, |_, view, server| {
-        let (with_data, _) =
-            server.answers().into_iter().find(|(lookup, answer)| lookup.record_type == "A" && *answer == Answer::Data)?;
+        let told = |answer| matches!(answer, Answer::Data | Answer::NoData);
+        let (answered, answer) =
+            server.answers().into_iter().find(|(lookup, answer)| lookup.record_type == "A" && told(*answer))?;
         let asked: Vec<&Seen<'_, Lookup>> = server.lookups.iter().filter(|lookup| lookup.record_type == "AAAA").collect();
-        if asked.is_empty() || !asked.iter().all(|lookup| silent(lookup.fact)) {
+        if asked.is_empty() || !asked.iter().all(|lookup| silent(lookup.fact)) || !answered_alike(server, &asked) {
             return None;
         }
         let waited = view.system.iter().any(|lookup| lookup.took_us.is_some_and(|took_us| took_us > SLOW_LOOKUP_US));
@@ -74,10 +75,17 @@ fn aaaa_dropped(evidence: &Evidence<'_>) -> Vec<Candidate> {
             Severity::Degraded => "and programs, which ask for both, wait for it",
             Severity::Notice => "though no program had to wait for it here",
         };
-        let sentence = format!(
-            "The name server {address} answers for the IPv4 address of {} and never for its IPv6 address, {felt}.",
-            view.name
-        );
+        let name = view.name;
+        let sentence = match answer {
+            Answer::Data => {
+                format!(
+                    "The name server {address} answers for the IPv4 address of {name} and never for its IPv6 address, {felt}."
+                )
+            }
+            _ => format!(
+                "The name server {address} says that {name} has no IPv4 address, and never answers for its IPv6 address, {felt}."
+            ),
+        };
         let lost: usize = asked.iter().map(|lookup| lookup.sent.len().max(lookup.attempts as usize)).sum();
         let confidence = match (server.lost_questions().cases, lost >= MANY_PACKETS) {
             (0, true) => ONE_TYPE,
@@ -85,16 +93,26 @@ fn aaaa_dropped(evidence: &Evidence<'_>) -> Vec<Candidate> {
             _ => ONE_TYPE_OR_CHANCE,
         };
         let mut candidate = Candidate::new(severity, confidence, sentence)
-            .at(resolver(view.name, address))
+            .at(resolver(name, address))
             .resting_on(asked.iter().map(|lookup| lookup.id))
-            .resting_on([with_data.id])
-            .rejecting("dns.resolver_unreachable", "It answers for the IPv4 address.", [with_data.id])
+            .resting_on([answered.id])
+            .rejecting("dns.resolver_unreachable", "It answers for the IPv4 address.", [answered.id])
             .next(Who::Network, format!("Have the name server {address}, or the firewall in front of it, answer AAAA questions (with no record where there is none) instead of dropping them."));
         if severity == Severity::Problem {
-            candidate = candidate.about(Spot::Name(view.name.to_owned())).stopping().resting_on(view.system_failures());
+            candidate = candidate.about(Spot::Name(name.to_owned())).stopping().resting_on(view.system_failures());
         }
         Some(candidate)
     })
+}
+
+/// The server answered for A in one of the ways in which AAAA was lost: what comes over TCP says nothing of a question over UDP.
+fn answered_alike(server: &ServerView<'_>, asked: &[&Seen<'_, Lookup>]) -> bool {
+    let transport = |lookup: &Lookup| match lookup.source {
+        LookupSource::Server { transport, .. } => Some(transport),
+        _ => None,
+    };
+    let replies = server.lookups.iter().filter(|lookup| lookup.record_type == "A" && lookup.reply.is_some());
+    replies.map(|lookup| transport(lookup.fact)).any(|way| asked.iter().any(|lookup| transport(lookup.fact) == way))
 }
 
 fn name_unanswered(evidence: &Evidence<'_>) -> Vec<Candidate> {
@@ -164,6 +182,22 @@ mod tests {
         assert_eq!(without_aaaa(slowly(system(NAME, &["192.0.2.1"]))).finds("dns.aaaa_dropped").severity, Severity::Degraded);
         assert_eq!(without_aaaa(system(NAME, &[])).finds("dns.aaaa_dropped").severity, Severity::Problem);
         assert_eq!(without_aaaa(system(NAME, &["192.0.2.1"])).is_healthy(), ["dns.aaaa_dropped"]);
+    }
+
+    #[test]
+    fn a_server_that_is_silent_over_udp_and_answers_over_tcp_drops_no_type() {
+        for reply in [answer(SERVER, NAME, &["192.0.2.1"]), rcode(SERVER, NAME, "A", 0, &[("example", "SOA")])] {
+            let over_udp = [dns_silent(SERVER, NAME, "A"), dns_silent(SERVER, NAME, "AAAA"), system(NAME, &[])];
+            let scene = Scene::new(NAME).check(Kind::Dns, over_udp).check(Kind::Dns, [over_tcp(reply)]);
+            scene.finds("dns.resolver_unreachable");
+        }
+    }
+
+    #[test]
+    fn a_name_without_an_ipv4_address_may_have_one_of_ipv6_that_the_server_drops() {
+        let facts = [rcode(SERVER, NAME, "A", 0, &[("example", "SOA")]), dns_silent(SERVER, NAME, "AAAA"), system(NAME, &[])];
+        let finding = Scene::new(NAME).check(Kind::Dns, facts).finds("dns.aaaa_dropped");
+        assert!(finding.sentence.contains("has no IPv4 address"), "{}", finding.sentence);
     }
 
     #[test]

@@ -11,6 +11,8 @@ mod kept_in;
 pub(super) mod link_down;
 pub(super) mod no_resolver;
 pub(super) mod no_route;
+/// The time, by whoever else tells it.
+pub(super) mod outside_time;
 pub(super) mod overloaded;
 pub(super) mod permission_denied;
 pub(super) mod ports;

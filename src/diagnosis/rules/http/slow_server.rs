@@ -3,6 +3,7 @@ use crate::candidate::Candidate;
 use crate::evidence::{Evidence, Seen, data_resent, host_of};
 use crate::rule::Rule;
 use crate::rules::path::loss;
+use crate::spot::Spot;
 use crate::threshold::{FAR_ROUND_TRIP_US, SLOW_FIRST_BYTE_US};
 use crate::wording::duration;
 use netsonde_contract::finding::{Severity, Who};
@@ -18,6 +19,12 @@ pub(in crate::rules) const RULE: Rule = Rule {
 const CONFIDENCE: f64 = 0.85;
 /// None of many pings was lost: nothing had to be sent again that would explain the wait.
 const NOTHING_LOST: f64 = 0.92;
+/// A proxy stands between, which may wait as well as the server.
+const BEHIND_PROXY: f64 = 0.6;
+/// Through a tunnel the handshake went to the server itself, and took the whole way there and back.
+const BEHIND_TUNNEL: f64 = 0.8;
+/// Round trips of its own that a proxy needs at most before it can pass an answer on: for the name, the connection and the request.
+const OF_THE_PROXY: u64 = 3;
 /// Systems send again after 200 ms at the least, and some of that more on the ways that most have; where the first packet of the connection
 /// was lost, no round trip is known and they begin with a second (RFC 6298 section 2).
 const SENT_AGAIN_US: u64 = 300_000;
@@ -37,7 +44,47 @@ fn evaluate(evidence: &Evidence<'_>) -> Vec<Candidate> {
     let slow = evidence.exchanges.iter().filter_map(|exchange| Some((exchange, wait_us(evidence, exchange)?)));
     let slow = slow.filter(|(exchange, (wait_us, _))| wait_us.saturating_sub(lost_us(evidence, exchange)) > SLOW_FIRST_BYTE_US);
     let slowest = slow.max_by_key(|(_, (wait_us, _))| *wait_us);
-    slowest.map(|(exchange, (wait_us, rtt_us))| candidate(evidence, exchange, wait_us, rtt_us)).into_iter().collect()
+    let slowest = slowest.map(|(exchange, (wait_us, rtt_us))| candidate(evidence, exchange, wait_us, rtt_us));
+    slowest.or_else(|| behind_proxy(evidence)).into_iter().collect()
+}
+
+/// Behind a proxy the connection's round trip is the proxy's. Whether the server waits or the proxy is not seen, but where a tunnel took the
+/// handshake to the server itself.
+fn behind_proxy(evidence: &Evidence<'_>) -> Option<Candidate> {
+    let of = |exchange: &Seen<'_, Exchange>| -> Option<(u64, bool)> {
+        exchange.proxy.as_ref().filter(|_| !is_late_error(exchange) && exchange.method != "CONNECT")?;
+        let first_byte_us = exchange.phases.first_byte_us?;
+        let (way_us, tunnel) = match exchange.phases.tls_us {
+            Some(tls_us) => (tls_us * waits_for(exchange), true),
+            None => (FAR_ROUND_TRIP_US * OF_THE_PROXY, false),
+        };
+        (first_byte_us.saturating_sub(way_us) > SLOW_FIRST_BYTE_US).then_some((first_byte_us, tunnel))
+    };
+    let slow = evidence.exchanges.iter().filter_map(|exchange| Some((*exchange, of(exchange)?)));
+    let (exchange, (wait_us, tunnel)) = slow.max_by_key(|(_, (wait_us, _))| *wait_us)?;
+    let (host, wait) = (host_of(&exchange.url), duration(wait_us));
+    let proxy = exchange.proxy.as_deref()?.trim_end_matches('/');
+    let (confidence, who) = match tunnel {
+        true => (
+            BEHIND_TUNNEL,
+            format!("the handshake with {host} itself was quick, so that the server is slow, or the proxy holds its answer back"),
+        ),
+        false => (BEHIND_PROXY, format!("the server is slow, or the proxy {proxy}, or the way between the two")),
+    };
+    let sentence = format!("Through the proxy {proxy}, {host} takes {wait} to begin its answer: {who}.");
+    let candidate = Candidate::new(Severity::Degraded, confidence, sentence)
+        .at(place(&exchange))
+        .about(Spot::Url(exchange.url.clone()))
+        .resting_on([exchange.id])
+        .rejecting("path.mtu_blackhole", "The answer came; in a black hole it would not.", [exchange.id])
+        .settled_by(format!("the same page asked from beside the proxy, and another page through it: if that one is slow too, it is the proxy {proxy}"))
+        .next(Who::Support, format!("Ask for another page through the same proxy: if it is slow too, look at the proxy {proxy}; if not, look for what {host} does before it answers."));
+    Some(candidate)
+}
+
+/// An error that came late is the error's business.
+fn is_late_error(exchange: &Exchange) -> bool {
+    exchange.status.is_none_or(|status| status >= 400 && !exchange.expected)
 }
 
 /// What packets that were lost explain of the wait: the request was sent again, or on a way that loses packets, and shows no pings, the
@@ -65,10 +112,9 @@ fn waited_us(times: u32, first_us: u64) -> u64 {
     first_us.saturating_mul(2_u64.saturating_pow(times.min(MOST_TIMES)).saturating_sub(1))
 }
 
-/// The wait for the first byte with the round trips that it needs taken off, and one of them. An error that came late is the error's business.
+/// The wait for the first byte with the round trips that it needs taken off, and one of them.
 fn wait_us(evidence: &Evidence<'_>, exchange: &Seen<'_, Exchange>) -> Option<(u64, u64)> {
-    let status = exchange.status?;
-    if status >= 400 && !exchange.expected {
+    if is_late_error(exchange) {
         return None;
     }
     let first_byte_us = exchange.phases.first_byte_us?;
@@ -179,11 +225,26 @@ mod tests {
         assert!(!Scene::new(URL).check(Kind::Http, [timed(600_000, 1_300_000)]).names("http.slow_server"));
     }
 
-    #[test]
-    fn behind_a_proxy_nothing_tells_who_is_slow() {
-        let fact = exchange(URL, |exchange| {
-            (exchange.proxy, exchange.phases.first_byte_us) = (Some("http://proxy:3128".into()), Some(3_000_000));
+    fn through_proxy(tls_us: Option<u64>, first_byte_us: u64) -> Scene {
+        let url = if tls_us.is_some() { URL } else { "http://shop.example/" };
+        let fact = exchange(url, |exchange| {
+            exchange.proxy = Some("http://proxy:3128".into());
+            exchange.phases = Phases { tls_us, first_byte_us: Some(first_byte_us), ..Phases::default() };
         });
-        assert!(Scene::new(URL).check(Kind::Http, [fact]).is_healthy().is_empty());
+        Scene::new(url).check(Kind::Http, [fact])
+    }
+
+    #[test]
+    fn behind_a_proxy_the_server_or_the_proxy_is_slow() {
+        let finding = through_proxy(None, 3_000_000).finds("http.slow_server");
+        assert!(finding.sentence.contains("or the proxy http://proxy:3128"), "{}", finding.sentence);
+        let tunnelled = through_proxy(Some(20_000), 3_000_000).finds("http.slow_server");
+        assert!(finding.confidence < tunnelled.confidence && tunnelled.confidence < 0.9, "{tunnelled:?}");
+    }
+
+    #[test]
+    fn a_proxy_that_is_far_from_the_server_is_not_slow() {
+        assert!(through_proxy(None, 1_500_000).is_healthy().is_empty());
+        assert!(through_proxy(Some(600_000), 1_900_000).is_healthy().is_empty());
     }
 }

@@ -6,6 +6,7 @@ use crate::rules::path::loss;
 use crate::spot::Spot;
 use crate::threshold::{INITIAL_WINDOW_BYTES, RTT_NOISE_US, SLOW_BODY_US, SLOW_FIRST_BYTE_US};
 use crate::wording::duration;
+use netsonde_contract::failure::FailureCode;
 use netsonde_contract::finding::{Severity, Who};
 use netsonde_contract::observation::Exchange;
 
@@ -34,7 +35,8 @@ fn slow(evidence: &Evidence<'_>, exchange: &Seen<'_, Exchange>) -> Option<Candid
     if body_us < SLOW_BODY_US || body_us < expected_us * 4 || first_byte_us.saturating_sub(rtt_us) > SLOW_FIRST_BYTE_US {
         return None;
     }
-    if loss::share(evidence, address.ip()).is_some() || slow_line::of(evidence, exchange).is_some() {
+    if stopped(evidence, exchange) || loss::share(evidence, address.ip()).is_some() || slow_line::of(evidence, exchange).is_some()
+    {
         return None;
     }
     let bytes = exchange.body_bytes;
@@ -59,9 +61,17 @@ fn slow(evidence: &Evidence<'_>, exchange: &Seen<'_, Exchange>) -> Option<Candid
     ))
 }
 
+/// The same page's body stopped altogether where it was waited for longer: what came of it until a shorter limit is no rate.
+fn stopped(evidence: &Evidence<'_>, exchange: &Exchange) -> bool {
+    let timed_out = |other: &Exchange| other.failure.as_ref().is_some_and(|failure| failure.code == FailureCode::TimedOut);
+    let same = |other: &Exchange| other.url == exchange.url && other.address == exchange.address && other.status.is_some();
+    exchange.body_cut && evidence.exchanges.iter().any(|other| same(other.fact) && timed_out(other.fact))
+}
+
 #[cfg(test)]
 mod tests {
-    use crate::scene::{Scene, exchange};
+    use crate::scene::{Scene, exchange, failure};
+    use netsonde_contract::failure::{FailureCode, Step};
     use netsonde_contract::kind::Kind;
     use netsonde_contract::observation::Phases;
 
@@ -80,6 +90,22 @@ mod tests {
     fn a_body_far_below_what_the_path_carries_is_held_back() {
         let finding = body(50_000, 5_000_000).finds("http.slow_transfer");
         assert!(finding.sentence.contains("10000 bytes a second"), "{}", finding.sentence);
+    }
+
+    #[test]
+    fn a_body_that_stops_is_told_once_also_where_a_shorter_look_saw_it_begin() {
+        let stopped = exchange(URL, |exchange| {
+            exchange.body_bytes = 50_000;
+            exchange.failure = Some(failure(FailureCode::TimedOut, Step::Receive));
+        });
+        let again = exchange(URL, |exchange| {
+            (exchange.body_bytes, exchange.body_cut) = (30_000, true);
+            exchange.phases =
+                Phases { connect_us: Some(2_000), first_byte_us: Some(2_500), body_us: Some(2_001_000), ..Phases::default() };
+        });
+        let slow = Scene::new(URL).check(Kind::Http, [again.clone()]);
+        slow.finds("http.slow_transfer");
+        Scene::new(URL).check(Kind::Http, [stopped]).check(Kind::Http, [again]).finds("http.timeout");
     }
 
     #[test]

@@ -3,6 +3,8 @@ use super::place;
 use crate::candidate::Candidate;
 use crate::evidence::{Evidence, Seen};
 use crate::rule::Rule;
+use crate::rules::dns::forged::is_private_name;
+use crate::rules::host::clock_skew::owner;
 use crate::rules::tcp::transparent_proxy::{Taker, taker};
 use crate::spot::Spot;
 use netsonde_contract::finding::{Place, Severity, Who};
@@ -154,19 +156,14 @@ fn unrelated_with_same_issuer(evidence: &Evidence<'_>, handshake: &Seen<'_, Hand
     };
     let issuer = |handshake: &Handshake| handshake.chain.first().filter(|leaf| !leaf.self_signed).map(|leaf| leaf.issuer.clone());
     let own = issuer(handshake.fact).filter(|_| unlisted(handshake.fact))?;
-    let other = evidence.handshakes.iter().find(|other| {
+    let other = evidence.handshakes.iter().chain(&evidence.handshakes_elsewhere).find(|other| {
         unlisted(other.fact)
             && issuer(other.fact).as_ref() == Some(&own)
             && owner(&other.host).zip(owner(&handshake.host)).is_some_and(|(other, own)| other != own)
+            // Of names that are private by their nature one organisation has several, and an authority of its own for them.
+            && !(is_private_name(&other.host) && is_private_name(&handshake.host))
     })?;
     Some(other.host.clone())
-}
-
-/// The last two labels of a name, which hosts of one owner share; none for an address.
-fn owner(host: &str) -> Option<String> {
-    let labels: Vec<&str> = host.trim_end_matches('.').rsplit('.').take(2).collect();
-    let is_name = host.parse::<std::net::IpAddr>().is_err() && labels.len() == 2;
-    is_name.then(|| labels.join(".").to_lowercase())
 }
 
 #[cfg(test)]
@@ -230,5 +227,27 @@ mod tests {
         let here = || issued_by("CN=Gate", trusted_here);
         assert!(scene([here(), other("login.test")]).is_healthy().contains(&"tls.intercepted".to_owned()));
         assert!(scene([here(), other("login.shop.example")]).is_healthy().is_empty());
+    }
+
+    /// Each host is a target of its own, and its certificate comes from an authority that nobody trusts.
+    fn targets(hosts: &[&str]) -> Scene {
+        hosts.iter().fold(Scene::new(hosts[0]), |scene, host| {
+            let fact = issued_by("CN=Gate", |handshake| handshake.host = (*host).into());
+            scene.target(host).check(Kind::Tls, [fact])
+        })
+    }
+
+    #[test]
+    fn one_private_issuer_over_unrelated_targets_of_a_run_opens_them() {
+        let diagnosis = targets(&["wiki.shop.example", "mail.bank.test"]).diagnose();
+        let causes: Vec<&str> = diagnosis.findings.iter().map(|finding| finding.cause.as_str()).collect();
+        assert_eq!(causes, ["tls.intercepted", "tls.intercepted"], "{diagnosis:#?}");
+    }
+
+    #[test]
+    fn targets_of_one_owner_and_private_names_may_have_an_authority_of_their_own() {
+        for hosts in [["wiki.shop.example", "mail.shop.example"], ["wiki.office.corp", "mail.branch.internal"]] {
+            assert!(!targets(&hosts).names("tls.intercepted"), "{hosts:?}");
+        }
     }
 }

@@ -4,10 +4,12 @@ use super::place;
 use crate::candidate::Candidate;
 use crate::evidence::{Evidence, Seen};
 use crate::rule::Rule;
+use crate::rules::host::outside_time;
 use crate::spot::Spot;
 use crate::wording::{date, distance};
 use jiff::{SignedDuration, Timestamp};
 use netsonde_contract::finding::{Severity, Who};
+use netsonde_contract::id::ObservationId;
 use netsonde_contract::observation::{Certificate, Handshake, TrustReason};
 
 const CLOCK: &str = "the time of a source outside this machine (NTP, or the Date header of other servers)";
@@ -25,10 +27,22 @@ struct End {
     reason: TrustReason,
     is_outside: fn(&Certificate, Timestamp) -> bool,
     sentence: fn(&Certificate, &str, Timestamp) -> String,
-    /// With the clock synchronised, with nothing known of it, and with the kernel saying that it is not.
-    confidence: [f64; 3],
+    confidence: Confidence,
     /// What to do where it is the server's own, and where it is one that it sends along.
     action: fn(&str, &Certificate, bool) -> String,
+}
+
+/// How sure it is by what is known of this machine's clock.
+struct Confidence {
+    /// The kernel says that it is synchronised, or several time servers agree.
+    synchronised: f64,
+    /// The certificate is outside its dates by the time of one time server as well…
+    by_server: f64,
+    /// …or by the Date header of a page.
+    by_page: f64,
+    unknown: f64,
+    /// The kernel says that it is not synchronised, or others tell another time.
+    adrift: f64,
 }
 
 /// Certificates do expire, every day; clocks that run ahead by months are rare.
@@ -38,7 +52,7 @@ const EXPIRED: End = End {
     sentence: |certificate, what, now| {
         format!("{what} expired on {}, {} ago.", date(certificate.not_after), distance(certificate.not_after, now))
     },
-    confidence: [0.97, 0.92, 0.8],
+    confidence: Confidence { synchronised: 0.97, by_server: 0.95, by_page: 0.92, unknown: 0.92, adrift: 0.8 },
     action: |host, certificate, is_own| match is_own {
         true => format!("Renew the certificate of {host} ({}) and load it into the server.", certificate.subject),
         false => format!(
@@ -56,7 +70,7 @@ const NOT_YET_VALID: End = End {
         let (from, ahead) = (date(certificate.not_before), distance(now, certificate.not_before));
         format!("{what} is not valid before {from}, which is {ahead} ahead of this machine's clock.")
     },
-    confidence: [0.92, 0.7, 0.55],
+    confidence: Confidence { synchronised: 0.92, by_server: 0.9, by_page: 0.85, unknown: 0.7, adrift: 0.55 },
     action: |host, _, _| {
         format!(
             "Compare this machine's clock with the right time first; if it is right, {host} needs a certificate that is valid now."
@@ -124,34 +138,64 @@ fn of_handshake(evidence: &Evidence<'_>, handshake: &Seen<'_, Handshake>, end: &
     } else {
         format!("The certificate \"{}\" that {host} sends along, which its own depends on,", certificate.subject)
     };
-    let (confidence, clock) = clock(evidence, end);
-    let candidate = Candidate::new(Severity::Problem, confidence, (end.sentence)(certificate, &what, now))
+    let clock = clock(evidence, certificate, now, end);
+    let candidate = Candidate::new(Severity::Problem, clock.confidence, (end.sentence)(certificate, &what, now))
         .at(place(handshake))
         .about(Spot::Endpoint(handshake.address))
         .resting_on([handshake.id])
         .next(Who::Server, (end.action)(host, certificate, at == 0));
-    Some(match clock {
-        Some(id) => {
-            let reason = format!("This machine's clock is synchronised; it said {}.", now.strftime("%-d %B %Y %H:%M UTC"));
-            candidate.resting_on([id]).rejecting("host.clock_skew", reason, [id])
-        }
+    Some(match clock.right {
+        Some((reason, ids)) => candidate.resting_on(ids.iter().copied()).rejecting("host.clock_skew", reason, ids),
+        None if clock.may_follow => candidate.following("host.clock_skew"),
         None => candidate,
     })
 }
 
-/// How far the clock can be trusted, and the observation that says that it can.
-fn clock<'a>(evidence: &Evidence<'a>, end: &End) -> (f64, Option<&'a netsonde_contract::id::ObservationId>) {
-    let [synchronised, unknown, adrift] = end.confidence;
-    match evidence.clock().map(|clock| (clock.fact.synchronised, clock.id)) {
-        Some((Some(true), id)) => (synchronised, Some(id)),
-        Some((Some(false), _)) => (adrift, None),
-        _ => (unknown, None),
+/// What is known of the clock by which the certificate is outside its dates.
+struct Clock<'a> {
+    confidence: f64,
+    /// Why the clock is not the reason, and the observations that say so.
+    right: Option<(String, Vec<&'a ObservationId>)>,
+    /// Where this machine's clock is found wrong, nothing is wrong with the certificate.
+    may_follow: bool,
+}
+
+fn clock<'a>(evidence: &Evidence<'a>, certificate: &Certificate, now: Timestamp, end: &End) -> Clock<'a> {
+    let sure = &end.confidence;
+    let kernel = evidence.clock().map(|clock| (clock.fact.synchronised, clock.id));
+    let moment = |at: Timestamp| at.strftime("%-d %B %Y %H:%M UTC").to_string();
+    if let Some(told) = outside_time::told(evidence)
+        && let Some(right) = told.right_time(now)
+    {
+        let several = told.by_servers && told.sources.len() > 1;
+        if (end.is_outside)(certificate, right) {
+            let reason = format!("By {} it was {}, when the certificate's dates do not hold either.", told.who, moment(right));
+            let confidence = match (kernel, told.by_servers) {
+                (Some((Some(true), _)), _) => sure.synchronised,
+                _ if several => sure.synchronised,
+                (_, true) => sure.by_server,
+                (_, false) => sure.by_page,
+            };
+            let ids = told.ids().chain(kernel.filter(|(synchronised, _)| *synchronised == Some(true)).map(|(_, id)| id));
+            return Clock { confidence, right: Some((reason, ids.collect())), may_follow: false };
+        }
+        // One server against the kernel's word leaves both open.
+        let disputed = kernel.is_some_and(|(synchronised, _)| synchronised == Some(true)) && !several;
+        return Clock { confidence: sure.adrift, right: None, may_follow: !disputed };
+    }
+    match kernel {
+        Some((Some(true), id)) => {
+            let reason = format!("This machine's clock is synchronised; it said {}.", moment(now));
+            Clock { confidence: sure.synchronised, right: Some((reason, vec![id])), may_follow: false }
+        }
+        Some((Some(false), _)) => Clock { confidence: sure.adrift, right: None, may_follow: true },
+        _ => Clock { confidence: sure.unknown, right: None, may_follow: true },
     }
 }
 
 #[cfg(test)]
 mod tests {
-    use crate::scene::{Scene, certificate, clock, distrust, handshake, timestamp};
+    use crate::scene::{Scene, certificate, clock, distrust, exchange, handshake, header, time_offset, timestamp};
     use netsonde_contract::kind::Kind;
     use netsonde_contract::observation::{Fact, TrustReason};
 
@@ -187,6 +231,46 @@ mod tests {
     fn a_clock_that_is_not_synchronised_leaves_doubt() {
         let finding = scene(expired(0)).check(Kind::Host, [clock(Some(false))]).finds("tls.expired");
         assert!(finding.confidence < 0.9 && finding.rejected.is_empty() && finding.settled_by.is_some());
+    }
+
+    #[test]
+    fn a_time_server_that_agrees_with_the_clock_settles_an_expired_certificate() {
+        let told = scene(expired(0)).check(Kind::Host, [clock(Some(false))]).check(Kind::Ntp, [time_offset("192.0.2.9:123", 0)]);
+        let finding = told.finds("tls.expired");
+        assert!(finding.confidence >= 0.9 && finding.rejected[0].cause == "host.clock_skew", "{finding:#?}");
+        // Ninety seconds of a clock are no twelve days.
+        let told = scene(expired(0)).check(Kind::Ntp, [time_offset("192.0.2.9:123", 90)]).diagnose();
+        let causes: Vec<&str> = told.findings.iter().map(|finding| finding.cause.as_str()).collect();
+        assert_eq!(causes, ["host.clock_skew", "tls.expired"]);
+    }
+
+    #[test]
+    fn a_certificate_that_is_valid_by_the_time_server_follows_from_the_wrong_clock() {
+        let by_server = |kernel| {
+            scene(expired(0)).check(Kind::Host, [clock(kernel)]).check(Kind::Ntp, [time_offset("192.0.2.9:123", -20 * 86_400)])
+        };
+        let finding = by_server(Some(false)).finds("host.clock_skew");
+        assert!(finding.confidence > 0.8 && finding.suppressed == ["tls.expired"], "{finding:#?}");
+        let disputed = by_server(Some(true));
+        assert!(
+            disputed.names("tls.expired") && disputed.names("host.clock_skew"),
+            "the time server may be the one that is wrong"
+        );
+    }
+
+    #[test]
+    fn the_date_of_a_page_is_weaker_evidence_of_the_clock() {
+        let dated = |date: &str| {
+            let page = exchange("http://other.example/", |exchange| {
+                exchange.address = Some("192.0.2.7:80".parse().unwrap());
+                exchange.headers = vec![header("date", date)];
+            });
+            scene(expired(0)).check(Kind::Host, [clock(Some(false))]).check(Kind::Http, [page])
+        };
+        let agrees = dated("Fri, 15 May 2026 12:00:03 GMT").finds("tls.expired");
+        assert!(agrees.confidence > 0.9 && agrees.rejected[0].cause == "host.clock_skew", "{agrees:#?}");
+        let finding = dated("Fri, 01 May 2026 12:00:03 GMT").finds("host.clock_skew");
+        assert!(finding.confidence < 0.7 && finding.suppressed == ["tls.expired"], "{finding:#?}");
     }
 
     #[test]
