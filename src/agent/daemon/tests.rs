@@ -725,8 +725,12 @@ fn an_order_that_was_refused_as_early_does_not_run_when_its_time_comes() {
 #[tokio::test]
 async fn an_answer_cancels_so_many_orders_at_most_and_what_is_not_there_leaves_no_trace() {
     let world = tokio::task::spawn_blocking(|| World::new("ask")).await.unwrap();
-    let scheduled =
-        Scheduled { words: tokio::sync::mpsc::unbounded_channel().1, uplink: Arc::default(), reshelved: Arc::default() };
+    let scheduled = Scheduled {
+        words: tokio::sync::mpsc::unbounded_channel().1,
+        file_checks: Arc::default(),
+        uplink: Arc::default(),
+        reshelved: Arc::default(),
+    };
     let mut daemon = Daemon::open(world.state(), world.policy_path(), &scheduled).unwrap();
     let id = OrderId::from_bytes([1; 16]);
     daemon.book.put(crate::orders::Record::new(&id, DeliveryState::Asked, now())).unwrap();
