@@ -143,6 +143,12 @@ impl FailureCode {
         }
     }
 
+    /// Whether the machine that measures had nothing left to send with, or no address or port to send from. Nothing was sent, and nothing
+    /// is known of the target by it.
+    pub fn is_of_this_machine(&self) -> bool {
+        matches!(self, Self::AddressNotAvailable | Self::AddressInUse | Self::DescriptorsExhausted | Self::BuffersExhausted)
+    }
+
     /// Numbers of Linux, macOS and Windows (from 10,000) that `ErrorKind` has no stable name for.
     fn from_errno(number: Option<i32>) -> Option<Self> {
         match number? {
@@ -242,5 +248,19 @@ mod tests {
     fn a_full_descriptor_table_has_its_own_code() {
         let error = std::io::Error::from_raw_os_error(24);
         assert_eq!(FailureCode::from_io(&error), FailureCode::DescriptorsExhausted);
+    }
+
+    #[test]
+    #[cfg(target_os = "linux")]
+    fn errors_of_a_machine_with_nothing_left_are_its_own_and_those_of_the_way_are_not() {
+        let is_own = |number| FailureCode::from_io(&std::io::Error::from_raw_os_error(number)).is_of_this_machine();
+        let (enomem, enfile, emfile, eaddrinuse, eaddrnotavail, enobufs) = (12, 23, 24, 98, 99, 105);
+        for number in [enomem, enfile, emfile, eaddrinuse, eaddrnotavail, enobufs] {
+            assert!(is_own(number), "{number}");
+        }
+        let (eperm, enetdown, enetunreach, econnreset, etimedout, econnrefused, ehostunreach) = (1, 100, 101, 104, 110, 111, 113);
+        for number in [eperm, enetdown, enetunreach, econnreset, etimedout, econnrefused, ehostunreach] {
+            assert!(!is_own(number), "{number}");
+        }
     }
 }

@@ -88,7 +88,7 @@ pub struct Sample {
     /// How long the other side took: a round trip, a connection, a handshake or an answer, in microseconds.
     #[serde(rename = "r", default, skip_serializing_if = "Option::is_none")]
     pub rtt_us: Option<u64>,
-    /// The failure's code, where it failed.
+    /// The failure's code, where it failed, or where the machine that measures had nothing left to measure with.
     #[serde(rename = "f", default, skip_serializing_if = "Option::is_none")]
     pub failure: Option<String>,
     /// Its phases by name, in microseconds.

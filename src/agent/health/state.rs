@@ -121,7 +121,13 @@ impl State {
                 sample.rtt_us.unwrap_or_default() / 1_000
             ),
             (Health::Degraded, _) => format!("{failures} of the last {WINDOW} measurements failed, though not all in a row"),
-            (Health::Unknown, _) => format!("{count} times in a row it could not be measured, since {began}"),
+            (Health::Unknown, _) => {
+                let code = sample
+                    .failure
+                    .as_deref()
+                    .map_or_else(String::new, |code| format!(", the last time for a trouble of this machine's own: {code}"));
+                format!("{count} times in a row it could not be measured, since {began}{code}")
+            }
             (Health::Ok, _) => format!("{count} measurements in a row were good since {began}"),
         };
         format!("{} is {}: {why}", subject(series), to.name())

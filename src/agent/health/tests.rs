@@ -106,6 +106,21 @@ fn a_failure_is_told_with_its_beginning_and_code() {
 }
 
 #[test]
+fn a_machine_with_nothing_left_to_measure_with_is_unknown_with_the_reason_and_fails_nothing() {
+    let mut patient = Patient::with("");
+    patient.through("++");
+    let own = |sample: &mut Sample| (sample.verdict, sample.failure) = (Verdict::Unmeasured, Some("buffers_exhausted".into()));
+    let told: Vec<Change> = (0..3).flat_map(|_| patient.take(own)).collect();
+    assert_eq!(told.len(), 1, "{told:?}");
+    assert!(
+        told[0].sentence.contains("connect of shop.example is unknown: 3 times in a row it could not be measured"),
+        "{told:?}"
+    );
+    assert!(told[0].sentence.ends_with("for a trouble of this machine's own: buffers_exhausted"), "{told:?}");
+    assert_eq!(patient.book.target("s", Some("shop.example")), Health::Unknown);
+}
+
+#[test]
 fn what_is_not_measured_any_more_is_unknown_and_not_ok() {
     let mut patient = Patient::with("");
     patient.through("++");

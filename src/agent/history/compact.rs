@@ -1,9 +1,9 @@
 use jiff::{SignedDuration, Timestamp};
 use netsonde_contract::bundle::hexadecimal;
 use netsonde_contract::document::Document;
-use netsonde_contract::failure::FailureCode;
+use netsonde_contract::failure::{Failure, FailureCode};
 use netsonde_contract::history::{Sample, Series, Verdict};
-use netsonde_contract::observation::{Fact, Handshake};
+use netsonde_contract::observation::{Fact, Handshake, Purpose};
 use netsonde_contract::outcome::{Outcome, Status};
 use netsonde_contract::target::Target;
 use sha2::{Digest, Sha256};
@@ -51,16 +51,16 @@ fn name(id: &str, target: Option<&str>, targets: &[Target]) -> String {
 }
 
 fn sample(began: Timestamp, outcome: &Outcome) -> Option<Sample> {
-    let verdict = match outcome.status {
-        Status::Succeeded => Verdict::Good,
-        // This machine had nothing left to measure with, which says nothing of the target.
-        Status::Failed | Status::TimedOut if facts_of(outcome).any(is_out_of_descriptors) => Verdict::Unmeasured,
-        Status::Failed | Status::TimedOut => Verdict::Bad,
-        Status::NotMeasured => Verdict::Unmeasured,
+    let (verdict, failure) = match outcome.status {
+        Status::Succeeded => (Verdict::Good, None),
+        Status::Failed | Status::TimedOut => match own_trouble(outcome) {
+            Some(own) => (Verdict::Unmeasured, code(own)),
+            None => (Verdict::Bad, Some(failure(outcome))),
+        },
+        Status::NotMeasured => (Verdict::Unmeasured, own_trouble(outcome).and_then(code)),
         Status::Skipped => return None,
     };
     let facts = || facts_of(outcome);
-    let failure = (verdict == Verdict::Bad).then(|| failure(outcome));
     let handshake = facts().find_map(handshake).filter(|handshake| !handshake.chain.is_empty());
     let after = SignedDuration::from_micros(i64::try_from(outcome.began_us).unwrap_or_default());
     let at = began.saturating_add(after).unwrap_or(began);
@@ -82,8 +82,75 @@ fn facts_of(outcome: &Outcome) -> impl Iterator<Item = &Fact> {
     outcome.observations.iter().map(|observation| &observation.fact)
 }
 
-fn is_out_of_descriptors(fact: &Fact) -> bool {
-    fact.failure().is_some_and(|failure| failure.code == FailureCode::DescriptorsExhausted)
+/// What one fact says of why a check is not as expected.
+enum Says<'f> {
+    /// This machine had nothing left to measure with.
+    Own(&'f Failure),
+    /// Something of the target, or of the way to it.
+    Target,
+    Nothing,
+}
+
+/// This machine's own trouble, where nothing but that kept the check from measuring: then it says nothing of the target.
+fn own_trouble(outcome: &Outcome) -> Option<&Failure> {
+    let mut own = None;
+    for fact in facts_of(outcome) {
+        match says(fact) {
+            Says::Target => return None,
+            Says::Own(failure) => own = own.or(Some(failure)),
+            Says::Nothing => {}
+        }
+    }
+    own
+}
+
+fn says(fact: &Fact) -> Says<'_> {
+    match fact {
+        // What is asked beside decides no check.
+        Fact::Lookup(lookup) if lookup.purpose != Purpose::Question => Says::Nothing,
+        Fact::Exchange(exchange) if !exchange.purpose.is_question() => Says::Nothing,
+        Fact::FetchedIssuer(_)
+        | Fact::Revocation(_)
+        | Fact::HandshakeVariant(_)
+        | Fact::TlsSupport(_)
+        | Fact::AddressProbe(_) => Says::Nothing,
+        // Requests went out before there was no room for more.
+        Fact::Echo(echo) if echo.sent > 0 && echo.replies.is_empty() => Says::Target,
+        Fact::PortSweep(sweep) => {
+            let failures = || sweep.ports.iter().filter_map(|state| state.failure.as_ref()).chain(&sweep.failure);
+            let own = failures().find(|failure| failure.code.is_of_this_machine());
+            own.map_or(if failures().next().is_some() { Says::Target } else { Says::Nothing }, Says::Own)
+        }
+        _ => match fact.failure() {
+            Some(failure) if failure.code.is_of_this_machine() => Says::Own(failure),
+            Some(failure) if failure.code == FailureCode::Interrupted => Says::Nothing,
+            Some(_) => Says::Target,
+            None if went_well(fact) => Says::Nothing,
+            None => Says::Target,
+        },
+    }
+}
+
+/// Of a fact without a failure: it is a step on the way to the answer, or describes this machine.
+fn went_well(fact: &Fact) -> bool {
+    match fact {
+        Fact::Lookup(lookup) => lookup.reply.as_ref().is_none_or(|reply| reply.rcode == "NOERROR"),
+        Fact::Exchange(exchange) => exchange.location.is_some(),
+        Fact::ZoneServer(_)
+        | Fact::Trace(_)
+        | Fact::Handshake(_)
+        | Fact::Sweep(_)
+        | Fact::Load(_)
+        | Fact::Proxy(_)
+        | Fact::Mtu(_)
+        | Fact::TimeOffset(_)
+        | Fact::Quic(_)
+        | Fact::Reflection(_)
+        | Fact::CloudMetadata(_)
+        | Fact::PlatformAddress(_)
+        | Fact::Service(_) => false,
+        _ => true,
+    }
 }
 
 /// Where the target is, without path and query: what they carry is nobody's business later.
@@ -95,11 +162,14 @@ pub(crate) fn place(target: &Target) -> String {
 }
 
 fn failure(outcome: &Outcome) -> String {
-    let failure = outcome.observations.iter().find_map(|observation| observation.fact.failure());
-    let code =
-        failure.and_then(|failure| serde_json::to_value(&failure.code).ok()).and_then(|code| code.as_str().map(str::to_owned));
+    let failure = facts_of(outcome).find_map(Fact::failure);
     let without = if outcome.status == Status::TimedOut { "deadline" } else { "not_as_expected" };
-    code.unwrap_or_else(|| without.to_owned())
+    failure.and_then(code).unwrap_or_else(|| without.to_owned())
+}
+
+/// The failure's stable name.
+fn code(failure: &Failure) -> Option<String> {
+    serde_json::to_value(&failure.code).ok()?.as_str().map(str::to_owned)
 }
 
 /// How long the other side took in this fact, where it answered.
@@ -198,21 +268,81 @@ mod tests {
         assert_eq!(name("interfaces", None, &[]), "interfaces");
     }
 
-    #[test]
-    fn a_machine_that_has_no_descriptor_left_has_not_measured_and_a_refusal_has() {
-        let verdict = |code: &str| {
-            let outcome: Outcome = serde_json::from_value(serde_json::json!({
-                "check": "connect", "kind": "tcp", "required": true, "parameters": {}, "status": "failed", "began_us": 0, "took_us": 1,
-                "observations": [{
-                    "id": "connect/1", "check": "connect", "at_us": 0, "fact": "connect", "host": "shop.example", "address": "192.0.2.1:443",
-                    "attempt": 1, "took_us": 1, "failure": { "code": code, "during": "open", "text": "", "os_error": 24 }
-                }]
-            }))
-            .unwrap();
-            let sample = sample(Timestamp::UNIX_EPOCH, &outcome).unwrap();
-            (sample.verdict, sample.failure)
+    fn outcome(kind: &str, status: &str, facts: &[serde_json::Value]) -> Outcome {
+        let observation = |(number, fact): (usize, &serde_json::Value)| {
+            let mut observation = serde_json::json!({ "id": format!("c/{}", number + 1), "check": "c", "at_us": 0 });
+            observation.as_object_mut().unwrap().extend(fact.as_object().unwrap().clone());
+            observation
         };
-        assert_eq!(verdict("descriptors_exhausted"), (Verdict::Unmeasured, None));
-        assert_eq!(verdict("refused"), (Verdict::Bad, Some("refused".to_owned())));
+        let observations: Vec<_> = facts.iter().enumerate().map(observation).collect();
+        serde_json::from_value(serde_json::json!({
+            "check": "c", "kind": kind, "required": true, "parameters": {}, "status": status, "began_us": 0, "took_us": 1, "observations": observations
+        }))
+        .unwrap()
+    }
+
+    fn connect(address: &str, code: Option<&str>) -> serde_json::Value {
+        let mut fact =
+            serde_json::json!({ "fact": "connect", "host": "shop.example", "address": address, "attempt": 1, "took_us": 1 });
+        if let Some(code) = code {
+            fact["failure"] = serde_json::json!({ "code": code, "during": "connect", "text": "" });
+        }
+        fact
+    }
+
+    fn echo(address: &str, sent: u32, code: Option<&str>) -> serde_json::Value {
+        let mut fact = serde_json::json!({ "fact": "echo", "host": "shop.example", "address": address, "sent": sent, "replies": [], "errors": [], "size_bytes": 8, "clock": "user" });
+        if let Some(code) = code {
+            fact["failure"] = serde_json::json!({ "code": code, "during": "send", "text": "" });
+        }
+        fact
+    }
+
+    fn exchange(status: Option<u16>, code: Option<&str>) -> serde_json::Value {
+        let mut fact = serde_json::json!({ "fact": "exchange", "url": "https://shop.example/", "method": "GET", "redirect": 0, "expected": false, "phases": {}, "body_bytes": 0 });
+        if let Some(status) = status {
+            fact["status"] = status.into();
+        }
+        if status == Some(302) {
+            fact["location"] = "https://www.shop.example/".into();
+        }
+        if let Some(code) = code {
+            fact["failure"] = serde_json::json!({ "code": code, "during": "connect", "text": "" });
+        }
+        fact
+    }
+
+    fn verdict(kind: &str, facts: &[serde_json::Value]) -> (Verdict, Option<String>) {
+        let outcome = outcome(kind, "failed", facts);
+        assert!(!facts_of(&outcome).any(|fact| matches!(fact, Fact::Unknown(_))), "{facts:?}");
+        let sample = sample(Timestamp::UNIX_EPOCH, &outcome).unwrap();
+        (sample.verdict, sample.failure)
+    }
+
+    #[test]
+    fn a_machine_that_has_nothing_left_to_measure_with_has_not_measured_and_says_what_was_missing() {
+        for code in ["descriptors_exhausted", "buffers_exhausted", "address_not_available", "address_in_use"] {
+            let unmeasured = (Verdict::Unmeasured, Some(code.to_owned()));
+            assert_eq!(verdict("tcp", &[connect("192.0.2.1:443", Some(code))]), unmeasured);
+            assert_eq!(verdict("tcp", &[connect("192.0.2.1:443", None), connect("192.0.2.1:443", Some(code))]), unmeasured);
+            assert_eq!(verdict("icmp", &[echo("192.0.2.1", 0, Some(code))]), unmeasured);
+            assert_eq!(verdict("http", &[exchange(Some(302), None), exchange(None, Some(code))]), unmeasured);
+            let timed_out = sample(Timestamp::UNIX_EPOCH, &outcome("tcp", "timed_out", &[connect("192.0.2.1:443", Some(code))]));
+            assert_eq!(timed_out.map(|sample| (sample.verdict, sample.failure)), Some(unmeasured));
+        }
+    }
+
+    #[test]
+    fn what_the_target_or_the_way_to_it_did_counts_beside_a_trouble_of_the_own_machine() {
+        let bad = |code: &str| (Verdict::Bad, Some(code.to_owned()));
+        for code in ["refused", "timed_out", "reset", "network_unreachable", "network_down", "permission_denied"] {
+            assert_eq!(verdict("tcp", &[connect("192.0.2.1:443", Some(code))]), bad(code));
+        }
+        let without_v6 = connect("[2001:db8::1]:443", Some("address_not_available"));
+        assert_eq!(verdict("tcp", &[without_v6.clone(), connect("192.0.2.1:443", Some("refused"))]).0, Verdict::Bad);
+        assert_eq!(verdict("http", &[without_v6, exchange(Some(500), None)]).0, Verdict::Bad);
+        let silent = [echo("2001:db8::1", 0, Some("address_not_available")), echo("192.0.2.1", 3, None)];
+        assert_eq!(verdict("icmp", &silent).0, Verdict::Bad);
+        assert_eq!(verdict("icmp", &[echo("192.0.2.1", 3, Some("buffers_exhausted"))]).0, Verdict::Bad, "three went out");
     }
 }
