@@ -32,6 +32,9 @@ struct AgentPage {
     key: String,
     epoch: String,
     orders: Vec<OrderLine>,
+    /// Two machines have its identity, and it is not ended.
+    twice: bool,
+    agent_short: String,
 }
 
 pub(super) struct AgentLine {
@@ -86,6 +89,8 @@ pub(super) async fn page(engineer: Engineer, State(app): State<Arc<App>>, Path(i
         enrolled: shown::time(agent.enrolled),
         key,
         epoch: agent.check_in.epoch.to_string(),
+        twice: agent.cloned && !agent.revoked,
+        agent_short: agent.id.short().to_owned(),
         agent: agent_line(agent_summary(&app, agent)),
         orders,
     };

@@ -168,7 +168,7 @@ fn lines_of(agent: &AgentRow, heard: Option<&HeardRow>, checks: &[CheckRow], cas
         let of_state: Vec<&str> =
             counted.iter().filter(|check| check.health == health).map(|check| check.series.check.as_str()).collect();
         let (why, since) = match silent {
-            _ if agent.cloned => ("Two machines have its identity: nobody knows whose word it is.".to_owned(), None),
+            _ if agent.cloned => (shown::IDENTITY_TWICE.to_owned(), None),
             Some(heard) => ("The agent is silent.".to_owned(), Some(heard.silent_after)),
             None if health == Health::Ok => (every(counted.len()), newest(counted, health)),
             None => (of_state.join(", "), newest(counted, health)),

@@ -193,8 +193,10 @@ fn line(delivery: DeliveryRow, row: &OrderRow, order: &Order, known: &Known) -> 
     };
     let key = (delivery.agent.clone(), schedule_name(&row.id));
     let checks = known.checks.get(&key).map(Vec::as_slice).unwrap_or_default();
-    let silent = known.heard.get(&delivery.agent).is_some_and(|heard| is_silent(heard, known.now));
-    let (health, note, since) = how(checks, silent, delivery.state == DeliveryState::Running);
+    let is_twice = known.agents.get(&delivery.agent).is_some_and(|agent| agent.cloned);
+    let is_silent = known.heard.get(&delivery.agent).is_some_and(|heard| is_silent(heard, known.now));
+    let doubt = if is_twice { Some(shown::IDENTITY_TWICE) } else { is_silent.then_some("The agent is silent.") };
+    let (health, note, since) = how(checks, doubt, delivery.state == DeliveryState::Running);
     Line {
         name: known.agents.get(&delivery.agent).map_or_else(|| delivery.agent.short().to_owned(), name_of),
         agent: delivery.agent.to_string(),
@@ -208,16 +210,17 @@ fn line(delivery: DeliveryRow, row: &OrderRow, order: &Order, known: &Known) -> 
     }
 }
 
-/// The worst of the required checks, which of them it is, and since when. What nobody told of is unknown, and never good.
-fn how(checks: &[CheckRow], silent: bool, runs: bool) -> (Health, String, Option<Timestamp>) {
+/// The worst of the required checks, which of them it is, and since when. What nobody told of is unknown, and never good, and so is what
+/// there is a reason to doubt.
+fn how(checks: &[CheckRow], doubt: Option<&str>, runs: bool) -> (Health, String, Option<Timestamp>) {
     let required: Vec<&CheckRow> = checks.iter().filter(|check| check.series.required).collect();
     let counted: Vec<&CheckRow> = if required.is_empty() { checks.iter().collect() } else { required };
     let Some(worst) = counted.iter().map(|check| check.health).max() else {
         let note = if runs { "Nothing was told of it yet." } else { "" };
         return (Health::Unknown, note.to_owned(), None);
     };
-    if silent {
-        return (Health::Unknown, "The agent is silent.".to_owned(), None);
+    if let Some(doubt) = doubt {
+        return (Health::Unknown, doubt.to_owned(), None);
     }
     let of_state: Vec<&&CheckRow> = counted.iter().filter(|check| check.health == worst).collect();
     let mut words: Vec<String> = of_state
@@ -248,16 +251,16 @@ mod tests {
 
     #[test]
     fn what_nobody_told_of_is_unknown_and_a_supporting_check_decides_nothing() {
-        assert_eq!(how(&[], false, true).0, Health::Unknown);
+        assert_eq!(how(&[], None, true).0, Health::Unknown);
         let mixed = [
             check("a", Health::Ok, true, 1),
             check("b", Health::Failing, true, 7),
             check("c", Health::Failing, true, 5),
             check("d", Health::Failing, false, 2),
         ];
-        assert_eq!(how(&mixed, false, true), (Health::Failing, "b, c".to_owned(), Some(from_micros(5))));
-        assert_eq!(how(&mixed, true, true).0, Health::Unknown, "a silent agent's states are old");
+        assert_eq!(how(&mixed, None, true), (Health::Failing, "b, c".to_owned(), Some(from_micros(5))));
+        assert_eq!(how(&mixed, Some("silent"), true).0, Health::Unknown, "a silent agent's states are old");
         let well = [check("a", Health::Ok, true, 1), check("b", Health::Ok, true, 3), check("c", Health::Failing, false, 9)];
-        assert_eq!(how(&well, false, true), (Health::Ok, "all 2 checks".to_owned(), Some(from_micros(3))));
+        assert_eq!(how(&well, None, true), (Health::Ok, "all 2 checks".to_owned(), Some(from_micros(3))));
     }
 }

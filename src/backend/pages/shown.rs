@@ -8,6 +8,9 @@ use netsonde_contract::api::fleet::DeliveryState;
 use netsonde_contract::finding::State;
 use netsonde_contract::history::Health;
 
+/// Why nothing is known of an agent whose identity a second machine has.
+pub(super) const IDENTITY_TWICE: &str = "Two machines have its identity: nobody knows whose word it is.";
+
 /// In UTC to the minute: cases are read in more than one place.
 pub(super) fn time(time: Timestamp) -> String {
     time.to_zoned(TimeZone::UTC).strftime("%Y-%m-%d %H:%M UTC").to_string()

@@ -39,11 +39,14 @@ pub(super) struct Watched {
     since: String,
     failures: u32,
     agent: String,
+    agent_short: String,
     agent_name: String,
     schedule: String,
     target: Option<String>,
     /// Nothing is known since then.
     silent: Option<String>,
+    /// Two machines have the agent's identity: since when nothing is known.
+    twice: Option<String>,
     bars: Vec<Bar>,
     from: String,
     until: String,
@@ -92,21 +95,28 @@ pub(super) async fn read(app: &App, case: &WatchedRow, bundles: &[BundleRow], en
     let agent = app.store.agent(case.agent.as_str()).await?;
     let heard = app.store.heard(Some(&case.agent), 1).await?;
     let silent = heard.iter().find(|heard| is_silent(heard, now)).map(|heard| heard.silent_after);
+    let is_open = case.state != WatchedState::Closed;
+    // Neither machine is heard any more, and which of them was until then, nobody knows.
+    let is_twice = is_open && agent.as_ref().is_some_and(|agent| agent.cloned);
+    let twice = is_twice.then(|| heard.first().map_or(case.since, |heard| heard.reported));
+    let unknown = twice.or(silent);
     let checks = app.store.checks(Some(&case.agent), crate::limits::MAX_LISTED).await?;
     let own = |check: &&CheckRow| check.series.schedule == case.schedule && check.series.target == case.target;
     let name = agent.and_then(|agent| agent.host_name);
     Ok(Watched {
         case: case.case.to_string(),
-        state: shown::watched_state(case.state),
-        open: case.state != WatchedState::Closed,
+        state: if is_twice { shown::health(Health::Unknown) } else { shown::watched_state(case.state) },
+        open: is_open,
         since: shown::time(case.since),
         failures: case.failures,
         agent: case.agent.to_string(),
+        agent_short: case.agent.short().to_owned(),
         agent_name: name.unwrap_or_else(|| case.agent.short().to_owned()),
         schedule: case.schedule.clone(),
         target: case.target.clone(),
-        silent: silent.map(shown::time),
-        bars: checks.iter().filter(own).map(|check| bar(check, &changes, (from, until), silent)).collect(),
+        silent: silent.filter(|_| !is_twice).map(shown::time),
+        twice: twice.map(shown::time),
+        bars: checks.iter().filter(own).map(|check| bar(check, &changes, (from, until), unknown)).collect(),
         from: shown::time(from),
         until: shown::time(until),
         cut: changes.len() >= MAX_CHANGES as usize,
@@ -142,10 +152,10 @@ fn changed(what: Changed) -> String {
     }
 }
 
-/// The states of a check between two moments. Where the agent was silent nothing is known, whatever it said before.
-fn bar(check: &CheckRow, changes: &[TimedChange], (from, until): (Timestamp, Timestamp), silent: Option<Timestamp>) -> Bar {
-    let now = if silent.is_some() { Health::Unknown } else { check.health };
-    let steps = steps(check, changes, from, silent);
+/// The states of a check between two moments. Where the agent was silent, and since `unknown`, nothing is known, whatever it said before.
+fn bar(check: &CheckRow, changes: &[TimedChange], (from, until): (Timestamp, Timestamp), unknown: Option<Timestamp>) -> Bar {
+    let now = if unknown.is_some() { Health::Unknown } else { check.health };
+    let steps = steps(check, changes, from, unknown);
     let span = (until.as_microsecond() - from.as_microsecond()).max(1) as f64;
     let place = |at: Timestamp| (at.as_microsecond() - from.as_microsecond()) as f64 / span * WIDTH;
     let mut segments = Vec::new();
@@ -184,7 +194,7 @@ fn bar(check: &CheckRow, changes: &[TimedChange], (from, until): (Timestamp, Tim
 }
 
 /// From when on the check was in which state, the oldest first.
-fn steps(check: &CheckRow, changes: &[TimedChange], from: Timestamp, silent: Option<Timestamp>) -> Vec<(Timestamp, Health)> {
+fn steps(check: &CheckRow, changes: &[TimedChange], from: Timestamp, unknown: Option<Timestamp>) -> Vec<(Timestamp, Health)> {
     let mut steps: Vec<(Timestamp, Health)> = Vec::new();
     // As the agent says, without regard to its silence.
     let mut said = None;
@@ -211,7 +221,7 @@ fn steps(check: &CheckRow, changes: &[TimedChange], from: Timestamp, silent: Opt
         steps.push((check.since, check.health));
     }
     steps.sort_by_key(|(at, _)| *at);
-    steps.extend(silent.map(|at| (at, Health::Unknown)));
+    steps.extend(unknown.map(|at| (at, Health::Unknown)));
     steps
 }
 

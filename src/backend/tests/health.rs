@@ -4,6 +4,7 @@ use super::server::{Options, Server, problem};
 use crate::health::look;
 use crate::limits::Limits;
 use jiff::{SignedDuration, Timestamp};
+use netsonde_contract::api::fleet::CheckedIn;
 use netsonde_contract::api::have::{Have, Wanted};
 use netsonde_contract::api::health::{CheckState, HealthHeard, HealthReport, MAX_CHANGES, NumberedChange};
 use netsonde_contract::api::{CaseDetail, CaseSummary, Imported, ProblemCode, path};
@@ -307,6 +308,43 @@ async fn the_fleets_page_has_the_worst_first_and_never_calls_silence_well() {
     assert!(page.contains(">3 unknown<") && page.contains(">0 ok<") && page.contains("The agent is silent."), "{page}");
     let case = browser.page(&path::case_page(&server.watched().await[0].id)).await;
     assert!(case.contains("The agent is silent since"));
+}
+
+#[tokio::test]
+async fn the_states_of_a_cloned_agent_are_shown_as_of_either_machine_and_unknown_until_one_is_left() {
+    let server = Server::start().await;
+    let [mut machine] = server.enrolled([1]).await;
+    let mut browser = Browser::new(&server);
+    browser.sign_in(&server.password).await;
+    machine.turn(&server, 1, Health::Unknown, Health::Failing).await;
+    machine.turn(&server, 2, Health::Failing, Health::Ok).await;
+    let copy = machine.clone();
+    for _ in 0..2 {
+        let answer = machine.request(&server, Method::POST, path::OWN_AGENT, &machine.check_in()).send().await.unwrap();
+        machine.link = Some(answer.json::<CheckedIn>().await.unwrap().link);
+    }
+    let case_page = path::case_page(&server.watched().await[0].id);
+    let agent_page = format!("/agents/{}", machine.id());
+    let is_well = |page: &str| page.contains("recovered</span>") && page.contains("good\">ok</span></figcaption>");
+    assert!(is_well(&browser.page(&case_page).await) && !browser.page(&agent_page).await.contains("Two machines"));
+
+    server.advance(Duration::from_secs(30));
+    let refused = copy.request(&server, Method::POST, path::OWN_AGENT, &copy.check_in()).send().await.unwrap();
+    assert_eq!(problem(refused).await.known_code(), Some(ProblemCode::IdentityTwice));
+    let case = browser.page(&case_page).await;
+    assert!(!is_well(&case) && case.contains("unknown\">unknown</span></figcaption>"), "{case}");
+    for page in [case, browser.page(&agent_page).await] {
+        let step = format!("netsonde-desk agents single {}", machine.id().short());
+        assert!(page.contains("Two machines report under this agent's identity"));
+        assert!(
+            page.contains("may be of either") && page.contains("netsonde identity forget --copy") && page.contains(&step),
+            "{page}"
+        );
+    }
+
+    let single = path::agent_single(&machine.id());
+    assert_eq!(server.post(&single).bearer_auth(&server.desk_token).send().await.unwrap().status(), 204);
+    assert!(is_well(&browser.page(&case_page).await) && !browser.page(&agent_page).await.contains("Two machines"));
 }
 
 /// Set for a browser's test: the file that is to say where the fleet is served.
