@@ -3,6 +3,8 @@
 use crate::tally::Tally;
 use crate::world::{Parcel, World};
 use anyhow::{Context, Result, bail};
+use std::collections::BTreeSet;
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 /// One bundle meets so many kills at most; then it is let through.
@@ -22,35 +24,53 @@ impl Chance {
     }
 }
 
-/// So many kills meet every kind of moment.
-const MANY: u64 = 500;
+/// Where agent and backend must have been killed.
+const STEPS: [&str; 7] = [
+    "agent, while it measures or keeps",
+    "agent, before anything is stored",
+    "agent, after a part was staged",
+    "agent, after the backend stored",
+    "backend, before anything is stored",
+    "backend, after a part was staged",
+    "backend, after it stored",
+];
+/// Beyond what was asked for, each world kills so often at most for steps that were not met.
+const MOST_MORE: u64 = 60;
+/// Steps last some milliseconds.
+const LOOK_AT_STEP_EVERY: Duration = Duration::from_millis(1);
 /// Backends with their agents side by side: most of a life is waiting.
 const WORLDS: u64 = 4;
 
-/// Kills as often as it is told. With many, every kind of moment must have been met.
+/// The steps that were met so far, in all worlds.
+#[derive(Clone, Default)]
+struct Met(Arc<Mutex<BTreeSet<&'static str>>>);
+
+impl Met {
+    fn add(&self, step: &'static str) {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner).insert(step);
+    }
+
+    fn all(&self) -> bool {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner).len() >= STEPS.len()
+    }
+}
+
+/// Kills as often as it is told, and goes on where a step was not met by then. Every step must have been met.
 pub(crate) async fn run(wanted: u64, seed: u64) -> Result<Tally> {
     let mut tally = Tally::default();
-    let mut worlds = tokio::task::JoinSet::new();
+    let (mut worlds, met) = (tokio::task::JoinSet::new(), Met::default());
     for world in 0..WORLDS {
         let share = wanted / WORLDS + u64::from(world < wanted % WORLDS);
-        worlds.spawn(in_one_world(share, seed.wrapping_mul(WORLDS).wrapping_add(world)));
+        worlds.spawn(in_one_world(share, seed.wrapping_mul(WORLDS).wrapping_add(world), met.clone()));
     }
     while let Some(done) = worlds.join_next().await {
         tally.add(done.context("one of the worlds")??);
     }
-    if wanted >= MANY {
-        tally.expect_steps([
-            "agent, while it measures or keeps",
-            "agent, before anything is stored",
-            "agent, after the backend stored",
-            "backend, before anything is stored",
-            "backend, after it stored",
-        ]);
-    }
+    tally.expect_steps(STEPS);
     Ok(tally)
 }
 
-async fn in_one_world(wanted: u64, seed: u64) -> Result<Tally> {
+async fn in_one_world(wanted: u64, seed: u64, met: Met) -> Result<Tally> {
     let mut world = World::new().await?;
     let mut chance = Chance(seed);
     let (mut tally, mut delivered) = (Tally::default(), Vec::new());
@@ -66,7 +86,8 @@ async fn in_one_world(wanted: u64, seed: u64) -> Result<Tally> {
         (run_ms, (clock.now().as_millis() as u64).saturating_sub(run_ms))
     };
     let mut kills = 0;
-    while kills < wanted {
+    let is_enough = |kills| kills >= wanted && (met.all() || kills >= wanted + MOST_MORE);
+    while !is_enough(kills) {
         let (ticket, state) = world.ticket().await?;
         // The agent dies while it measures and keeps: the next run finds a spool that is whole.
         let mut run = world.measure(&ticket, &state)?;
@@ -75,14 +96,26 @@ async fn in_one_world(wanted: u64, seed: u64) -> Result<Tally> {
             run.kill().await.context("killing netsonde")?;
             kills += 1;
             tally.killed("agent, while it measures or keeps");
+            met.add("agent, while it measures or keeps");
         }
         if world.kept(ticket.clone(), state.clone()).is_err() {
             world.measure(&ticket, &state)?.wait().await.context("waiting for netsonde")?;
         }
         let parcel = world.kept(ticket, state).context("after a kill while a bundle was kept")?;
         for _ in 0..MOST_A_BUNDLE {
-            if kills >= wanted || one_kill(&mut world, &parcel, send_ms, &mut chance, &mut tally, &mut kills).await? {
+            if is_enough(kills) {
                 break;
+            }
+            match one_kill(&mut world, &parcel, send_ms, &mut chance, &mut tally).await? {
+                Sent::Through => break,
+                Sent::Killed { step, is_sent } => {
+                    kills += 1;
+                    tally.killed(step);
+                    met.add(step);
+                    if is_sent {
+                        break;
+                    }
+                }
             }
         }
         if world.places(&parcel) != ["sent"] && !end(&world, &parcel).await? {
@@ -95,29 +128,42 @@ async fn in_one_world(wanted: u64, seed: u64) -> Result<Tally> {
     Ok(tally)
 }
 
-/// Sends and kills one of the two on the way. True where the send was through before.
-async fn one_kill(
-    world: &mut World,
-    parcel: &Parcel,
-    send_ms: u64,
-    chance: &mut Chance,
-    tally: &mut Tally,
-    kills: &mut u64,
-) -> Result<bool> {
+/// What became of a send.
+enum Sent {
+    /// It was through, or gave up, before the moment came.
+    Through,
+    Killed {
+        step: &'static str,
+        is_sent: bool,
+    },
+}
+
+/// Sends and kills one of the two on the way: at any moment, or as soon as there is a part, or all, of the bundle at the backend.
+async fn one_kill(world: &mut World, parcel: &Parcel, send_ms: u64, chance: &mut Chance, tally: &mut Tally) -> Result<Sent> {
     let mut send = world.send(parcel, &parcel.ticket)?;
-    tokio::time::sleep(Duration::from_millis(chance.below(send_ms + send_ms / 4))).await;
-    if let Some(status) = send.try_wait().context("asking for netsonde")? {
-        return Ok(status.success());
+    let aim = chance.below(4);
+    if aim < 2 {
+        tokio::time::sleep(Duration::from_millis(chance.below(send_ms + send_ms / 4))).await;
     }
-    let whom = if chance.below(4) == 0 { "backend" } else { "agent" };
+    let is_there = || match aim {
+        2 => world.is_staged(),
+        3 => world.stored(parcel).is_some(),
+        _ => true,
+    };
+    while send.try_wait().context("asking for netsonde")?.is_none() && !is_there() {
+        tokio::time::sleep(LOOK_AT_STEP_EVERY).await;
+    }
+    if send.try_wait().context("asking for netsonde")?.is_some() {
+        return Ok(Sent::Through);
+    }
+    let whom = if chance.below(if aim < 2 { 4 } else { 2 }) == 0 { "backend" } else { "agent" };
     if whom == "agent" {
         send.kill().await.context("killing netsonde")?;
     } else {
         world.backend.kill().await?;
     }
-    *kills += 1;
     let is_stored = world.stored(parcel).is_some();
-    let moment = match (whom, is_stored) {
+    let step = match (whom, is_stored) {
         ("agent", false) if world.is_staged() => "agent, after a part was staged",
         ("agent", false) => "agent, before anything is stored",
         ("agent", true) => "agent, after the backend stored",
@@ -125,21 +171,21 @@ async fn one_kill(
         (_, false) => "backend, before anything is stored",
         (_, true) => "backend, after it stored",
     };
-    tally.killed(moment);
     let places = world.places(parcel);
     match places.len() {
-        0 => tally.lost.push(format!("bundle {} is nowhere after a kill: {moment}", parcel.id)),
+        0 => tally.lost.push(format!("bundle {} is nowhere after a kill: {step}", parcel.id)),
         1 => {}
-        _ => tally.duplicated.push(format!("bundle {} is in {places:?} after a kill: {moment}", parcel.id)),
+        _ => tally.duplicated.push(format!("bundle {} is in {places:?} after a kill: {step}", parcel.id)),
     }
     if whom == "backend" {
         let stage = &world.stage;
         world.backend.restart(stage).await?;
         // The agent goes on by itself, or gives up and keeps the bundle.
         let ended = tokio::time::timeout(SEND_LIMIT, send.wait()).await.context("netsonde hangs after the backend died")?;
-        return Ok(ended.context("waiting for netsonde")?.success());
+        let is_sent = ended.context("waiting for netsonde")?.success();
+        return Ok(Sent::Killed { step, is_sent });
     }
-    Ok(world.places(parcel) == ["sent"])
+    Ok(Sent::Killed { step, is_sent: world.places(parcel) == ["sent"] })
 }
 
 /// Sends without a kill.

@@ -1,4 +1,4 @@
-//! The real agent as a service, with schedules, health and spool beside a real backend, killed at random times and started again. The oracle: each target that fails
+//! The real agent as a service, with schedules, health and spool, beside a real backend, both killed again and again and started anew. The oracle: each target that fails
 //! is told in one case, which it opened once, and has a bundle; every bundle is delivered once, byte for byte, and nothing of the agent's state is damaged.
 
 use crate::backlog;
@@ -27,18 +27,33 @@ const INTERVALS: [u64; 4] = [10, 11, 12, 13];
 const QUIET: Duration = Duration::from_secs(9);
 /// From then on: two slots of each schedule, with what follows from them.
 const KILLING: Duration = Duration::from_secs(13);
-/// A service that has not taken a slot for so long is killed all the same.
+/// A service that does not come to the step that is aimed at is killed after so long all the same.
 const LONGEST_LIFE: Duration = Duration::from_secs(3);
 /// After a slot was taken, within this time, a service is killed: what follows from a slot is done by then, mostly.
 const AFTER_SLOT_MS: u64 = 900;
+/// A backend lives so long at least, so that uploads go on between its kills.
+const SHORTEST_BACKEND_MS: u64 = 300;
+const LONGEST_BACKEND_MS: u64 = 3_000;
+/// A backend that was killed is away for so long at most.
+const AWAY_MS: u64 = 1_000;
 /// One connection, so that a run is over before the next kill, mostly.
 const SET: &str = "name = \"one\"\nquestion = \"Does it answer?\"\ntarget = \"endpoint\"\nbudget = \"5s\"\n[[check]]\nid = \"connect\"\nkind = \"tcp\"\nrequired = true\n[check.with]\nhost = \"{target.host}\"\nport = \"{target.port}\"\n";
-/// With other machines each time.
+/// With other machines each time. The quick share ends with the first after which each step was met.
 const ROUNDS: usize = 5;
+/// Where service and backend must have been killed.
+const STEPS: [&str; 7] = [
+    "service, before a failure is noted",
+    "service, while a bundle is owed",
+    "service, while a bundle waits",
+    "service, between two failures",
+    "its backend, before a bundle is stored",
+    "its backend, while an upload is under way",
+    "its backend, between two uploads",
+];
 /// What was failing when the kills ended is told and delivered within this time, on a machine that does much else.
 const PATIENCE: Duration = Duration::from_secs(180);
 const LOOK_EVERY: Duration = Duration::from_millis(250);
-const LOOK_AT_SLOT_EVERY: Duration = Duration::from_millis(10);
+const LOOK_AT_STEP_EVERY: Duration = Duration::from_millis(2);
 
 pub(crate) async fn run(quick: bool, seed: u64) -> Result<Tally> {
     let mut tally = Tally::default();
@@ -46,7 +61,7 @@ pub(crate) async fn run(quick: bool, seed: u64) -> Result<Tally> {
     let mut backend = Backend::start(&stage).await?;
     remote::found(&stage, &backend).await?;
     let (mut agents, mut chance) = (Vec::new(), Chance(seed));
-    for round in 0..if quick { 1 } else { ROUNDS } {
+    for round in 0..ROUNDS {
         let began = Clock::start();
         let mut fresh = Vec::new();
         for number in 0..AGENTS {
@@ -57,32 +72,24 @@ pub(crate) async fn run(quick: bool, seed: u64) -> Result<Tally> {
             fresh.push(agent);
         }
         tokio::time::sleep(QUIET.saturating_sub(began.now())).await;
-        let mut killed = JoinSet::new();
-        for agent in fresh {
-            killed.spawn(kill(Arc::clone(&stage), agent, Chance(chance.below(u64::MAX))));
+        let of_backend = Chance(chance.below(u64::MAX));
+        let (fresh, killed) =
+            tokio::try_join!(kill_all(&stage, fresh, &mut chance), kill_backend(&stage, &mut backend, of_backend))?;
+        tally.add(killed);
+        for (mut agent, killed) in fresh {
+            tally.add(killed);
+            settle(&mut agent, &mut tally).await?;
+            agents.push(agent);
         }
-        let mut fresh = Vec::new();
-        while let Some(done) = killed.join_next().await {
-            let (agent, part) = done.context("one of the machines")??;
-            fresh.push(agent);
-            tally.add(part);
+        if quick && STEPS.into_iter().all(|step| tally.kills.contains_key(step)) {
+            break;
         }
-        for agent in &mut fresh {
-            settle(agent, &mut tally).await?;
-        }
-        agents.extend(fresh);
     }
     cases(&stage, &backend, &agents, &mut tally).await?;
     for agent in &mut agents {
         judge(&stage, agent, &mut tally).await?;
     }
-    if !quick {
-        tally.expect_steps([
-            "service, before a failure is noted",
-            "service, while a bundle is owed",
-            "service, while a bundle waits",
-        ]);
-    }
+    tally.expect_steps(STEPS);
     backend.kill().await?;
     backlog::verify(&stage, &mut tally).await?;
     Ok(tally)
@@ -105,29 +112,96 @@ fn name(every: u64) -> String {
     format!("every-{every}")
 }
 
-/// Kills the service of one machine again and again, mostly a moment after it has taken a slot.
+/// Kills the services of all these machines, each by itself.
+async fn kill_all(stage: &Arc<Stage>, agents: Vec<Agent>, chance: &mut Chance) -> Result<Vec<(Agent, Tally)>> {
+    let mut killing = JoinSet::new();
+    for agent in agents {
+        killing.spawn(kill(Arc::clone(stage), agent, Chance(chance.below(u64::MAX))));
+    }
+    let mut killed = Vec::new();
+    while let Some(done) = killing.join_next().await {
+        killed.push(done.context("one of the machines")??);
+    }
+    Ok(killed)
+}
+
+/// The step at which a service is to die.
+#[derive(Clone, Copy)]
+enum Aim {
+    Slot,
+    Owed,
+    Waiting,
+    AfterSlot,
+}
+
+/// Kills the service of one machine again and again, each time once it has come to a step, or has lived long enough. The first is a slot that it took.
 async fn kill(stage: Arc<Stage>, mut agent: Agent, mut chance: Chance) -> Result<(Agent, Tally)> {
     let (began, mut tally) = (Clock::start(), Tally::default());
-    let slots = agent.state().join("schedules.json");
-    let taken = || std::fs::metadata(&slots).and_then(|slots| slots.modified()).ok();
+    let state = agent.state();
+    let taken = || std::fs::metadata(state.join("schedules.json")).and_then(|slots| slots.modified()).ok();
+    let mut aim = Aim::Slot;
     while began.now() < KILLING {
         let (before, life) = (taken(), Clock::start());
-        while taken() == before && life.now() < LONGEST_LIFE {
-            tokio::time::sleep(LOOK_AT_SLOT_EVERY).await;
+        let is_there = || match aim {
+            Aim::Slot | Aim::AfterSlot => taken() != before,
+            Aim::Owed => owes(&state),
+            Aim::Waiting => has(&state, "ready"),
+        };
+        while !is_there() && life.now() < LONGEST_LIFE {
+            tokio::time::sleep(LOOK_AT_STEP_EVERY).await;
         }
-        tokio::time::sleep(Duration::from_millis(chance.below(AFTER_SLOT_MS))).await;
+        if matches!(aim, Aim::AfterSlot) {
+            tokio::time::sleep(Duration::from_millis(chance.below(AFTER_SLOT_MS))).await;
+        }
         agent.kill().await?;
-        tally.killed(moment(&agent.state()));
+        tally.killed(moment(&state));
         agent.start(&stage)?;
+        aim = match chance.below(4) {
+            0 => Aim::Slot,
+            1 => Aim::Owed,
+            2 => Aim::Waiting,
+            _ => Aim::AfterSlot,
+        };
     }
     Ok((agent, tally))
 }
 
+/// Kills the backend again and again, every other time once it has a part of an upload, and starts it again after a while. It stands at the end.
+async fn kill_backend(stage: &Stage, backend: &mut Backend, mut chance: Chance) -> Result<Tally> {
+    let (began, mut tally) = (Clock::start(), Tally::default());
+    let uploads = stage.folder().join("backend/uploads");
+    let mut longest = SHORTEST_BACKEND_MS;
+    while began.now() < KILLING {
+        let (life, aims_at_upload) = (Clock::start(), chance.below(2) == 0);
+        tokio::time::sleep(Duration::from_millis(SHORTEST_BACKEND_MS)).await;
+        while life.now() < Duration::from_millis(longest) && !(aims_at_upload && !within(&uploads).is_empty()) {
+            tokio::time::sleep(LOOK_AT_STEP_EVERY).await;
+        }
+        backend.kill().await?;
+        let is_stored = within(&stage.folder().join("backend/blobs/sha256")).iter().any(|folder| !within(folder).is_empty());
+        tally.killed(match (within(&uploads).is_empty(), is_stored) {
+            (false, _) => "its backend, while an upload is under way",
+            (true, false) => "its backend, before a bundle is stored",
+            (true, true) => "its backend, between two uploads",
+        });
+        tokio::time::sleep(Duration::from_millis(chance.below(AWAY_MS))).await;
+        backend.restart(stage).await?;
+        longest = SHORTEST_BACKEND_MS + chance.below(LONGEST_BACKEND_MS - SHORTEST_BACKEND_MS);
+    }
+    Ok(tally)
+}
+
+fn has(state: &Path, folder: &str) -> bool {
+    !within(&state.join("spool").join(folder)).is_empty()
+}
+
+fn owes(state: &Path) -> bool {
+    std::fs::read(state.join("owed.json")).is_ok_and(|owed| owed != b"[]")
+}
+
 /// How far things were, by what lies in the state directory of an agent that was killed.
 fn moment(state: &Path) -> &'static str {
-    let has = |folder: &str| !within(&state.join("spool").join(folder)).is_empty();
-    let owes = std::fs::read(state.join("owed.json")).is_ok_and(|owed| owed != b"[]");
-    match (has("ready"), owes, has("sent")) {
+    match (has(state, "ready"), owes(state), has(state, "sent")) {
         (true, ..) => "service, while a bundle waits",
         (_, true, _) => "service, while a bundle is owed",
         (_, _, false) => "service, before a failure is noted",
