@@ -162,7 +162,9 @@ pub(crate) fn place(target: &Target) -> String {
 }
 
 fn failure(outcome: &Outcome) -> String {
-    let failure = facts_of(outcome).find_map(Fact::failure);
+    let failures = || facts_of(outcome).filter_map(Fact::failure);
+    // That this machine has no address of one family is not why nothing answers by the other.
+    let failure = failures().find(|failure| !failure.code.is_of_this_machine()).or_else(|| failures().next());
     let without = if outcome.status == Status::TimedOut { "deadline" } else { "not_as_expected" };
     failure.and_then(code).unwrap_or_else(|| without.to_owned())
 }
@@ -339,7 +341,7 @@ mod tests {
             assert_eq!(verdict("tcp", &[connect("192.0.2.1:443", Some(code))]), bad(code));
         }
         let without_v6 = connect("[2001:db8::1]:443", Some("address_not_available"));
-        assert_eq!(verdict("tcp", &[without_v6.clone(), connect("192.0.2.1:443", Some("refused"))]).0, Verdict::Bad);
+        assert_eq!(verdict("tcp", &[without_v6.clone(), connect("192.0.2.1:443", Some("refused"))]), bad("refused"));
         assert_eq!(verdict("http", &[without_v6, exchange(Some(500), None)]).0, Verdict::Bad);
         let silent = [echo("2001:db8::1", 0, Some("address_not_available")), echo("192.0.2.1", 3, None)];
         assert_eq!(verdict("icmp", &silent).0, Verdict::Bad);
