@@ -169,7 +169,9 @@ fn a_flood_of_refusals_leaves_the_log_as_it_was() {
 fn a_process_that_was_suspended_with_the_lock_does_not_hold_a_look_at_the_log_up() {
     let (_folder, audit) = log();
     let _held = audit.lock().unwrap();
-    let stop = audit.verify().unwrap_err();
+    let (tell, told) = std::sync::mpsc::channel();
+    std::thread::spawn(move || tell.send(audit.verify()));
+    let stop = told.recv_timeout(LOOP_PATIENCE * 5).expect("a look at the log waits for nobody").unwrap_err();
     assert_eq!(stop.exit, crate::exit::NOT_NOW);
     assert!(stop.message.contains("suspended") && stop.next.is_some(), "{stop:?}");
 }
