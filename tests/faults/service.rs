@@ -174,7 +174,8 @@ async fn kill_backend(stage: &Stage, backend: &mut Backend, mut chance: Chance) 
     while began.now() < KILLING {
         let (life, aims_at_upload) = (Clock::start(), chance.below(2) == 0);
         tokio::time::sleep(Duration::from_millis(SHORTEST_BACKEND_MS)).await;
-        while life.now() < Duration::from_millis(longest) && !(aims_at_upload && !within(&uploads).is_empty()) {
+        let is_there = || aims_at_upload && !within(&uploads).is_empty();
+        while !is_there() && life.now() < Duration::from_millis(longest) {
             tokio::time::sleep(LOOK_AT_STEP_EVERY).await;
         }
         backend.kill().await?;
