@@ -95,6 +95,16 @@ fn judge_origin<'a>(
     mut candidate: Candidate,
 ) -> Candidate {
     let address = endpoint.address.ip();
+    if address.is_loopback() {
+        if evidence.own_filter_rejects_nothing().is_some() {
+            candidate.confidence = FROM_TARGET;
+        }
+        return candidate.rejecting(
+            "tcp.rejected_by_middlebox",
+            "The address is this machine itself: nothing lies between.",
+            [fastest.id],
+        );
+    }
     if resets(endpoint).next().is_some() {
         candidate = candidate.settled_by(
             "another reply of the target, to compare the reset's TTL with: `netsonde probe icmp`, or a port of it that is open",
@@ -106,13 +116,6 @@ fn judge_origin<'a>(
     if resets(endpoint).next().is_none() && evidence.environment.raw_sockets {
         candidate =
             candidate.settled_by("the reset's TTL beside that of the target's other replies: `netsonde probe tcp` reads it here");
-    }
-    if address.is_loopback() {
-        return candidate.rejecting(
-            "tcp.rejected_by_middlebox",
-            "The address is this machine itself: nothing lies between.",
-            [fastest.id],
-        );
     }
     let origin = origin(evidence, endpoint);
     if let Origin::Target(id) = origin {
@@ -246,6 +249,16 @@ mod tests {
         let scene = scene.ended(Kind::Icmp, netsonde_contract::outcome::Status::NotMeasured, []);
         let finding = scene.check(Kind::Traceroute, trace("127.0.0.1", &["127.0.0.1"])).finds("tcp.refused");
         assert!(finding.sentence.contains("port 1"), "{}", finding.sentence);
+    }
+
+    #[test]
+    fn this_machine_itself_is_refused_for_sure_where_its_own_filter_rejects_nothing() {
+        let mut scene = Scene::new("127.0.0.1:1").check(Kind::Tcp, [answered_with(refused("127.0.0.1:1", 60), 64)]);
+        scene.be_privileged();
+        assert_eq!(scene.finds("tcp.refused").confidence, 0.85);
+        let nothing = netsonde_contract::observation::Fact::Firewall(netsonde_contract::observation::Firewall::default());
+        let finding = scene.check(Kind::Host, [nothing]).finds("tcp.refused");
+        assert_eq!((finding.confidence, finding.settled_by), (0.95, None));
     }
 
     #[test]
