@@ -5,6 +5,9 @@
 
 /// The socket within a ping client.
 mod borrowed;
+/// What Windows says against a certificate chain.
+#[cfg(any(windows, test))]
+pub(crate) mod chain_fault;
 /// Datagrams with their TTL.
 pub(crate) mod datagram;
 /// Packets that no router may cut.
