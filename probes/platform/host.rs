@@ -54,6 +54,18 @@ pub(crate) fn is_placeholder(address: IpAddr) -> bool {
     matches!(address, IpAddr::V6(v6) if matches!(v6.segments(), [0xfec0, 0, 0, 0xffff, 0, 0, 0, 1..=3]))
 }
 
+/// The addresses of servers that may be some.
+#[cfg(any(windows, test))]
+pub(crate) fn without_placeholders(servers: &[SocketAddr]) -> Vec<IpAddr> {
+    servers.iter().map(SocketAddr::ip).filter(|server| !is_placeholder(*server)).collect()
+}
+
+/// The metric that Windows compares routes by: of the route itself it tells what comes on top of the interface's.
+#[cfg(any(windows, test))]
+pub(crate) fn whole_metric(of_route: u32, of_interface: Option<u32>) -> u32 {
+    of_route.saturating_add(of_interface.unwrap_or_default())
+}
+
 impl SystemResolvers {
     fn without_placeholders(mut self) -> Self {
         let before = self.servers.len();
@@ -102,5 +114,24 @@ mod tests {
         for real in ["fec0:0:0:ffff::4", "fec0::1", "fd00::1", "::1"] {
             assert!(!is_placeholder(real.parse().unwrap()), "{real}");
         }
+    }
+
+    #[test]
+    fn an_adapter_without_a_name_server_names_none() {
+        let of = |servers: &[&str]| {
+            let servers: Vec<SocketAddr> =
+                servers.iter().map(|server| SocketAddr::new(server.parse().unwrap(), DNS_PORT)).collect();
+            without_placeholders(&servers).iter().map(IpAddr::to_string).collect::<Vec<_>>()
+        };
+        assert!(of(&["fec0:0:0:ffff::1", "fec0:0:0:ffff::2", "fec0:0:0:ffff::3"]).is_empty());
+        assert_eq!(of(&["fec0:0:0:ffff::1", "192.0.2.53"]), ["192.0.2.53"]);
+    }
+
+    /// A VPN's default route of metric 1 on an interface of 35 loses against the network card's of 0 on one of 25.
+    #[test]
+    fn routes_of_windows_are_compared_with_the_metric_of_their_interface() {
+        assert!(whole_metric(0, Some(25)) < whole_metric(1, Some(35)));
+        assert!(whole_metric(256, Some(5)) > whole_metric(0, Some(75)));
+        assert_eq!((whole_metric(7, None), whole_metric(u32::MAX, Some(5))), (7, u32::MAX));
     }
 }

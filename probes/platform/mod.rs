@@ -5,6 +5,9 @@
 
 /// The socket within a ping client.
 mod borrowed;
+/// What Windows says against a certificate chain.
+#[cfg(any(windows, test))]
+pub(crate) mod chain_fault;
 /// Datagrams with their TTL.
 pub(crate) mod datagram;
 /// Packets that no router may cut.
@@ -79,13 +82,10 @@ pub(crate) use dont_fragment::known_mtu;
 pub(crate) use rights::icmp_socket;
 pub use rights::{elevated, is_kept_from_rights, low_ports, other_processes, packet_filter, ping_sockets, raw_sockets};
 
-/// The number of the interface with this name; none where there is none, and where the system names its interfaces by numbers alone.
+/// The number that the interface with this name has in zones of IPv6; none where there is no such interface.
 pub(crate) fn interface_index(name: &str) -> Option<u32> {
     #[cfg(unix)]
     return nix::net::if_::if_nametoindex(name).ok();
-    #[cfg(not(unix))]
-    {
-        let _ = name;
-        None
-    }
+    #[cfg(windows)]
+    return windows::adapters::zone_of(name);
 }

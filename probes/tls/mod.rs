@@ -44,6 +44,9 @@ pub(crate) mod servers;
 mod starttls;
 /// Which versions and cipher suites are accepted.
 mod support;
+/// What Windows says of a chain, and authorities beside its store.
+#[cfg(any(windows, test))]
+mod system_store;
 #[cfg(test)]
 mod tests;
 /// What would resume a session.

@@ -6,7 +6,8 @@
 //! takes tens of milliseconds to read.
 //!
 //! On Linux the platform's verifier reads files and sends nothing; it takes `SSL_CERT_FILE` and `SSL_CERT_DIR` in place of the
-//! system's own store, as OpenSSL does. On Windows and macOS it may fetch missing issuers and revocation lists by itself.
+//! system's own store, as OpenSSL does. On Windows the system is told to fetch nothing: see `platform::windows::chain`. On macOS it may fetch
+//! missing issuers and revocation lists by itself.
 
 use super::verdict::{Judged, judge};
 use crate::reflect::ReflectorKey;
@@ -19,7 +20,6 @@ use rustls::client::danger::ServerCertVerifier;
 use rustls::crypto::CryptoProvider;
 use rustls_pki_types::pem::PemObject;
 use rustls_pki_types::{CertificateDer, ServerName};
-use rustls_platform_verifier::Verifier;
 use std::fmt;
 use std::sync::{Arc, OnceLock};
 
@@ -123,15 +123,44 @@ impl Trust {
     }
 
     fn load_platform(&self, extra: &[CertificateDer<'static>]) -> Store {
-        let verifier = Verifier::new_with_extra_roots(extra.iter().cloned(), Arc::clone(&self.provider));
+        let verifier = self.platform_verifier(extra);
         let mut named = platform_certificates();
         named.extend_from_slice(extra);
         match verifier {
-            Ok(verifier) => Store { verifier: Ok(Arc::new(verifier)), named },
+            Ok(verifier) => Store { verifier: Ok(verifier), named },
             // What was given counts also where the platform has no store to add it to.
             Err(_) if !extra.is_empty() => self.load_alone(extra),
             Err(error) => Store { verifier: Err(error.to_string()), named },
         }
+    }
+
+    #[cfg(not(windows))]
+    fn platform_verifier(&self, extra: &[CertificateDer<'static>]) -> Result<Arc<dyn ServerCertVerifier>, rustls::Error> {
+        use rustls_platform_verifier::Verifier;
+        Ok(Arc::new(Verifier::new_with_extra_roots(extra.iter().cloned(), Arc::clone(&self.provider))?))
+    }
+
+    #[cfg(windows)]
+    fn platform_verifier(&self, extra: &[CertificateDer<'static>]) -> Result<Arc<dyn ServerCertVerifier>, rustls::Error> {
+        let mut roots = RootCertStore::empty();
+        roots.add_parsable_certificates(extra.iter().cloned());
+        let build = || WebPkiServerVerifier::builder_with_provider(Arc::new(roots.clone()), Arc::clone(&self.provider)).build();
+        let given = (!roots.is_empty()).then(build).transpose().map_err(|error| rustls::Error::General(error.to_string()))?;
+        let provider = Arc::clone(&self.provider);
+        Ok(Arc::new(super::system_store::SystemStore { ask: crate::platform::windows::chain::ask, given, provider }))
+    }
+
+    /// A TLS client that believes whom the platform's store vouches for, and that has the system fetch nothing to find out.
+    ///
+    /// # Errors
+    /// Where the cryptography offers no version of TLS.
+    #[cfg(windows)]
+    pub fn client_config() -> Result<rustls::ClientConfig, rustls::Error> {
+        let trust = Self::default();
+        let builder =
+            rustls::ClientConfig::builder_with_provider(Arc::clone(&trust.provider)).with_safe_default_protocol_versions()?;
+        let verifier = trust.platform_verifier(&[])?;
+        Ok(builder.dangerous().with_custom_certificate_verifier(verifier).with_no_client_auth())
     }
 
     fn load_alone(&self, given: &[CertificateDer<'static>]) -> Store {

@@ -20,10 +20,21 @@ pub(crate) fn refuse(path: &Path, file: &File) -> io::Result<()> {
     Ok(())
 }
 
-/// Who may write below `ProgramData` is for the access lists there, which the installation sets.
-#[cfg(not(unix))]
-pub(crate) fn refuse(_: &Path, _: &File) -> io::Result<()> {
-    Ok(())
+/// The same by the owners and access lists of Windows, where administrators, the system and the service itself may write.
+#[cfg(windows)]
+pub(crate) fn refuse(path: &Path, file: &File) -> io::Result<()> {
+    use crate::platform::access::{Part, stranger};
+    use crate::platform::{private_data, windows_access};
+    let mut way = windows_access::way_to(path, Part::Folder)?;
+    // The file as it was opened, whatever has its name by now.
+    if let Some((_, _, access)) = way.first_mut() {
+        *access = windows_access::of(file)?;
+    }
+    let (me, service) = (windows_access::me()?, private_data::service_identity());
+    match stranger(&way, &[&me, &service]) {
+        Some(stranger) => Err(io::Error::new(io::ErrorKind::PermissionDenied, stranger)),
+        None => Ok(()),
+    }
 }
 
 #[cfg(unix)]

@@ -30,13 +30,21 @@ pub(crate) fn load(path: &Path) -> Result<Policy, Stop> {
             .map_err(|error| Stop::usage(error.to_string()).next("netsonde policy check tells when it is right")),
         Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(Policy::absent()),
         Err(error) if error.kind() == io::ErrorKind::PermissionDenied && error.get_ref().is_some() => {
-            Err(Stop::usage(format!("the policy {} counts for nothing: {error}", path.display())).next(format!(
-                "chown root {0} && chmod 644 {0}; and chown root && chmod 755 for each folder on the way to it",
-                path.display()
-            )))
+            Err(Stop::usage(format!("the policy {} counts for nothing: {error}", path.display())).next(take_back(path)))
         }
         Err(error) => Err(Stop::usage(format!("the policy {} cannot be read: {error}", path.display()))
             .next("make it readable for the user that netsonde runs as")),
+    }
+}
+
+/// What makes the file the administrator's own again.
+fn take_back(path: &Path) -> String {
+    let path = path.display();
+    match cfg!(windows) {
+        true => format!(
+            "as administrator: icacls \"{path}\" /setowner *S-1-5-32-544 && icacls \"{path}\" /reset; and keep it in a folder that only administrators may change"
+        ),
+        false => format!("chown root {path} && chmod 644 {path}; and chown root && chmod 755 for each folder on the way to it"),
     }
 }
 

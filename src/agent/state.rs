@@ -72,7 +72,9 @@ impl StateDirectory {
                 .next("name another one with --state-dir DIR")
         };
         #[cfg(windows)]
-        close_machine_folder(&path).map_err(failed)?;
+        if path.starts_with(crate::service_control::machine_folder()) {
+            crate::service_control::keep_machine_folder()?;
+        }
         create_private_folder(&path).map_err(failed)?;
         #[cfg(unix)]
         close_to_others(&path, given.is_none()).map_err(failed)?;
@@ -272,17 +274,6 @@ pub(crate) fn random<const N: usize>() -> Result<[u8; N], Stop> {
 /// Evenly spread from 0 to 1. Without randomness everybody would do the same at the same time, which is no reason not to do it.
 pub(crate) fn chance() -> f64 {
     random::<4>().map_or(0.5, |bytes| f64::from(u32::from_le_bytes(bytes)) / f64::from(u32::MAX))
-}
-
-/// Makes the machine's own folder, where the directory is in it, and keeps others out before anything secret is there.
-#[cfg(windows)]
-fn close_machine_folder(path: &Path) -> io::Result<()> {
-    let folder = crate::service_control::machine_folder();
-    if path.starts_with(&folder) && !folder.exists() {
-        fs::create_dir_all(&folder)?;
-        crate::platform::private_data::close_to_others(&folder)?;
-    }
-    Ok(())
 }
 
 /// Takes a folder that others may look into from them. One that a person named is left as it is where it holds anything: it may be more than

@@ -2,7 +2,7 @@
 
 use super::address::of_socket;
 use super::wide;
-use crate::platform::host::{DNS_PORT, SystemResolvers};
+use crate::platform::host::{DNS_PORT, SystemResolvers, without_placeholders};
 use netsonde_contract::observation::{Interface, ResolverSource};
 use std::io;
 use std::net::SocketAddr;
@@ -34,8 +34,15 @@ pub(super) struct Adapter {
     pub(super) interface: Interface,
     servers: Vec<SocketAddr>,
     suffixes: Vec<String>,
-    /// The lower one is asked first.
-    metric: u32,
+    metric_v4: u32,
+    metric_v6: u32,
+}
+
+impl Adapter {
+    /// What the adapter adds to the metric of each route of this family.
+    pub(super) fn metric(&self, is_ipv4: bool) -> u32 {
+        if is_ipv4 { self.metric_v4 } else { self.metric_v6 }
+    }
 }
 
 /// # Errors
@@ -51,7 +58,8 @@ pub(crate) fn system_resolvers() -> SystemResolvers {
         Err(error) => return SystemResolvers { read_from: format!("{READ_FROM} ({error})"), ..SystemResolvers::default() },
     };
     adapters.retain(|adapter| adapter.interface.up);
-    adapters.sort_by_key(|adapter| adapter.metric);
+    // The lower one is asked first.
+    adapters.sort_by_key(|adapter| adapter.metric_v4.min(adapter.metric_v6));
     let mut found = SystemResolvers { read_from: READ_FROM.to_owned(), ..SystemResolvers::default() };
     for adapter in adapters {
         add_new(&mut found.servers, adapter.servers);
@@ -68,16 +76,25 @@ fn add_new<T: PartialEq>(to: &mut Vec<T>, more: Vec<T>) {
     }
 }
 
-/// What each adapter brings along.
+/// What each adapter brings along. One that the system names nothing for but addresses that no server has, brings none.
 pub(crate) fn resolvers_by_adapter() -> Vec<ResolverSource> {
-    let adapters = read().unwrap_or_default().into_iter().filter(|adapter| adapter.interface.up && !adapter.servers.is_empty());
-    let source = |adapter: Adapter| ResolverSource {
-        read_from: READ_FROM.to_owned(),
-        interface: Some(adapter.interface.name),
-        servers: adapter.servers.iter().map(SocketAddr::ip).collect(),
-        search: adapter.suffixes,
+    let adapters = read().unwrap_or_default().into_iter().filter(|adapter| adapter.interface.up);
+    let source = |adapter: Adapter| {
+        let servers = without_placeholders(&adapter.servers);
+        (!servers.is_empty()).then(|| ResolverSource {
+            read_from: READ_FROM.to_owned(),
+            interface: Some(adapter.interface.name),
+            servers,
+            search: adapter.suffixes,
+        })
     };
-    adapters.map(source).collect()
+    adapters.filter_map(source).collect()
+}
+
+/// The number in zones of IPv6 that stands for the adapter with this name (RFC 4007 section 11.2). Case tells no names apart here.
+pub(crate) fn zone_of(name: &str) -> Option<u32> {
+    let adapter = read().ok()?.into_iter().find(|adapter| adapter.interface.name.to_lowercase() == name.to_lowercase())?;
+    Some(adapter.index_v6).filter(|index| *index > 0)
 }
 
 pub(super) fn read() -> io::Result<Vec<Adapter>> {
@@ -152,7 +169,8 @@ unsafe fn adapter(found: &IP_ADAPTER_ADDRESSES_LH) -> Adapter {
         Adapter {
             index: found.Anonymous1.Anonymous.IfIndex,
             index_v6: found.Ipv6IfIndex,
-            metric: found.Ipv4Metric.min(found.Ipv6Metric),
+            metric_v4: found.Ipv4Metric,
+            metric_v6: found.Ipv6Metric,
             servers: servers.collect(),
             suffixes,
             interface: Interface {

@@ -1,13 +1,14 @@
 use std::net::{IpAddr, Ipv6Addr, SocketAddr, SocketAddrV6};
 use windows_sys::Win32::Networking::WinSock::{
-    AF_INET, AF_INET6, IN_ADDR, IN_ADDR_0, IN6_ADDR, IN6_ADDR_0, SOCKADDR_IN, SOCKADDR_IN6, SOCKADDR_INET, SOCKET_ADDRESS,
+    AF_INET, AF_INET6, IN_ADDR, IN_ADDR_0, IN6_ADDR, IN6_ADDR_0, SOCKADDR_IN, SOCKADDR_IN6, SOCKADDR_IN6_0, SOCKADDR_INET,
+    SOCKET_ADDRESS,
 };
 
-/// The address for a question to the system.
-pub(super) fn inet(address: IpAddr) -> SOCKADDR_INET {
+/// The address for a question to the system, with the zone of a link-local one; the port does not count.
+pub(super) fn inet(address: SocketAddr) -> SOCKADDR_INET {
     match address {
-        IpAddr::V4(v4) => {
-            let s_addr = u32::from_ne_bytes(v4.octets());
+        SocketAddr::V4(v4) => {
+            let s_addr = u32::from_ne_bytes(v4.ip().octets());
             let v4 = SOCKADDR_IN {
                 sin_family: AF_INET,
                 sin_addr: IN_ADDR { S_un: IN_ADDR_0 { S_addr: s_addr } },
@@ -15,9 +16,10 @@ pub(super) fn inet(address: IpAddr) -> SOCKADDR_INET {
             };
             SOCKADDR_INET { Ipv4: v4 }
         }
-        IpAddr::V6(v6) => {
-            let sin6_addr = IN6_ADDR { u: IN6_ADDR_0 { Byte: v6.octets() } };
-            SOCKADDR_INET { Ipv6: SOCKADDR_IN6 { sin6_family: AF_INET6, sin6_addr, ..Default::default() } }
+        SocketAddr::V6(v6) => {
+            let sin6_addr = IN6_ADDR { u: IN6_ADDR_0 { Byte: v6.ip().octets() } };
+            let zone = SOCKADDR_IN6_0 { sin6_scope_id: v6.scope_id() };
+            SOCKADDR_INET { Ipv6: SOCKADDR_IN6 { sin6_family: AF_INET6, sin6_addr, Anonymous: zone, ..Default::default() } }
         }
     }
 }

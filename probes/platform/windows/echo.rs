@@ -3,8 +3,9 @@
 //! The system sends, matches the answer and tells who sent it, for any user and past its own packet filter, which hides ICMP errors
 //! from raw sockets. It tells the round trip in whole milliseconds, so the caller takes stamps of its own around the call.
 
+use crate::zone;
 use std::io;
-use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddrV6};
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::time::Duration;
 use windows_sys::Win32::Foundation::{GetLastError, HANDLE, INVALID_HANDLE_VALUE};
 use windows_sys::Win32::NetworkManagement::IpHelper::{
@@ -141,8 +142,9 @@ fn returned(buffer: &[u64], at: usize, length: usize) -> Option<Vec<u8>> {
 fn ask_v6(handle: &Handle, target: Ipv6Addr, request: &EchoRequest, options: &IP_OPTION_INFORMATION) -> io::Result<EchoAnswer> {
     let (payload, mut buffer) = (&request.payload, buffer(size_of::<ICMPV6_ECHO_REPLY_LH>(), request.payload.len()));
     let size = u16::try_from(payload.len()).map_err(|_| io::ErrorKind::InvalidInput)?;
-    let address = |address: Ipv6Addr| socket2::SockAddr::from(SocketAddrV6::new(address, 0, 0, 0));
-    let (any, target) = (address(Ipv6Addr::UNSPECIFIED), address(target));
+    // A link-local address says only with its zone on which link it is.
+    let any = socket2::SockAddr::from(SocketAddr::from((Ipv6Addr::UNSPECIFIED, 0)));
+    let target = socket2::SockAddr::from(zone::socket(target.into(), 0));
     #[expect(unsafe_code, reason = "the interface is one of C")]
     // SAFETY: as for IPv4; both addresses are of IPv6 and outlive the call.
     let (count, error, reply) = unsafe {

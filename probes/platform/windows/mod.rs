@@ -4,6 +4,8 @@
 pub(crate) mod adapters;
 /// Socket addresses as the system writes them.
 mod address;
+/// What the system says of a certificate chain.
+pub(crate) mod chain;
 /// What the system counts.
 pub(crate) mod counters;
 /// Echo requests that the system sends and matches itself.

@@ -3,7 +3,8 @@
 use super::adapters;
 use super::address::{inet, of_inet};
 use super::table::rows;
-use crate::platform::host::DNS_PORT;
+use crate::platform::host::{DNS_PORT, whole_metric};
+use crate::zone;
 use netsonde_contract::observation::Route;
 use std::io;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, UdpSocket};
@@ -16,7 +17,7 @@ use windows_sys::Win32::Networking::WinSock::{AF_UNSPEC, SOCKADDR_INET};
 /// # Errors
 /// The system's own, where there is no route.
 pub(crate) fn route(target: IpAddr) -> io::Result<Route> {
-    let destination = inet(target);
+    let destination = inet(zone::socket(target, 0));
     let (mut best, mut source) = (MIB_IPFORWARD_ROW2::default(), SOCKADDR_INET::default());
     #[expect(unsafe_code, reason = "the interface is one of C")]
     // SAFETY: all structures outlive the call; without interface and source the system chooses both.
@@ -38,7 +39,7 @@ pub(crate) fn route(target: IpAddr) -> io::Result<Route> {
 fn by_socket(target: IpAddr) -> io::Result<Route> {
     let any: IpAddr = if target.is_ipv4() { Ipv4Addr::UNSPECIFIED.into() } else { Ipv6Addr::UNSPECIFIED.into() };
     let socket = UdpSocket::bind((any, 0))?;
-    socket.connect((target, DNS_PORT))?;
+    socket.connect(zone::socket(target, DNS_PORT))?;
     Ok(Route { source: Some(socket.local_addr()?.ip()), ..Route::to(target) })
 }
 
@@ -79,7 +80,7 @@ fn described(target: IpAddr, row: &MIB_IPFORWARD_ROW2, adapters: &[adapters::Ada
         gateway: of_inet(&row.NextHop).filter(|hop| !hop.is_unspecified()),
         interface: adapter.map(|adapter| adapter.interface.name.clone()),
         matched,
-        metric: Some(row.Metric),
+        metric: Some(whole_metric(row.Metric, adapter.map(|adapter| adapter.metric(target.is_ipv4())))),
         made_by: made_by(row.Protocol).map(str::to_owned),
         mtu: adapter.and_then(|adapter| adapter.interface.mtu),
         ..Route::to(target)

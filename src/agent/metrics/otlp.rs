@@ -7,6 +7,7 @@ use super::exposition::{Family, Kind, Sample};
 use super::server::{Source, present};
 use crate::stop::with_causes;
 use crate::terminal;
+use crate::upload::judged_by_platform;
 use jiff::Timestamp;
 use netsonde_contract::agent_config::Otlp;
 use netsonde_probes::clock::Clock;
@@ -78,7 +79,7 @@ fn client() -> Result<Client, String> {
         .user_agent(concat!("netsonde/", env!("CARGO_PKG_VERSION")))
         .redirect(redirect::Policy::none())
         .timeout(PATIENCE);
-    builder.build().map_err(|error| with_causes(&error))
+    judged_by_platform(builder)?.build().map_err(|error| with_causes(&error))
 }
 
 /// Why an export came to nothing.

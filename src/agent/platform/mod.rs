@@ -1,9 +1,18 @@
 //! System calls of the agent itself.
 
+/// Whom access lists of Windows let change something, and whether netsonde may build on it.
+#[cfg(any(windows, test))]
+pub(crate) mod access;
 /// Memory that an agent which waits does not need.
 mod memory;
 /// Private keys and folders beyond what modes of files do.
 pub(crate) mod private_data;
+/// Owners and access lists of Windows.
+#[cfg(windows)]
+pub(crate) mod windows_access;
+/// The event log of Windows.
+#[cfg(windows)]
+pub(crate) mod windows_events;
 /// The service control manager of Windows.
 #[cfg(windows)]
 pub(crate) mod windows_service;

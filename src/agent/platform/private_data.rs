@@ -21,13 +21,19 @@ pub(crate) fn opened(stored: Vec<u8>) -> io::Result<Vec<u8>> {
     system::opened(stored)
 }
 
-/// Lets only the system, administrators and the service look into a folder of the machine's own.
+/// Makes the machine's own folder and keeps others out of it, before anything secret is there.
 ///
 /// # Errors
-/// The system's own.
+/// As [`super::windows_access::keep`].
 #[cfg(windows)]
-pub(crate) fn close_to_others(folder: &Path) -> io::Result<()> {
-    system::close_to_others(folder)
+pub(crate) fn keep_machine_folder() -> io::Result<()> {
+    super::windows_access::keep(&crate::service_control::machine_folder(), &service_identity())
+}
+
+/// The service's own identity, which it has whoever it runs as.
+#[cfg(windows)]
+pub(crate) fn service_identity() -> String {
+    system::service_sid(crate::service_control::NAME)
 }
 
 #[cfg(not(windows))]
@@ -46,17 +52,13 @@ mod system {
 
 #[cfg(windows)]
 mod system {
-    use super::super::wide;
-    use crate::service_control::NAME;
     use sha1::{Digest, Sha1};
     use std::io;
     use std::path::Path;
     use windows_sys::Win32::Foundation::LocalFree;
-    use windows_sys::Win32::Security::Authorization::{ConvertStringSecurityDescriptorToSecurityDescriptorW, SDDL_REVISION_1};
     use windows_sys::Win32::Security::Cryptography::{
         CRYPT_INTEGER_BLOB, CRYPTPROTECT_LOCAL_MACHINE, CRYPTPROTECT_UI_FORBIDDEN, CryptProtectData, CryptUnprotectData,
     };
-    use windows_sys::Win32::Security::{DACL_SECURITY_INFORMATION, PROTECTED_DACL_SECURITY_INFORMATION, SetFileSecurityW};
 
     /// Begins what was sealed: files of versions that did not seal, and of copies for other systems, are told apart by it.
     const MARK: &[u8] = b"netsonde-dpapi-1\n";
@@ -111,32 +113,9 @@ mod system {
         }
     }
 
-    pub(super) fn close_to_others(folder: &Path) -> io::Result<()> {
-        // Nothing is inherited from above; all of it is handed on to what is made within.
-        let list = format!("D:P(A;OICI;FA;;;SY)(A;OICI;FA;;;BA)(A;OICI;FA;;;{})", service_sid(NAME));
-        let (list, path) = (wide(&list), wide(&folder.to_string_lossy()));
-        let mut descriptor = std::ptr::null_mut();
-        #[expect(unsafe_code, reason = "the interface is one of C")]
-        // SAFETY: both texts end in a zero; the descriptor is the system's until it is given back here.
-        let set = unsafe {
-            let none = std::ptr::null_mut();
-            if ConvertStringSecurityDescriptorToSecurityDescriptorW(list.as_ptr(), SDDL_REVISION_1, &raw mut descriptor, none)
-                == 0
-            {
-                return Err(io::Error::last_os_error());
-            }
-            let what = DACL_SECURITY_INFORMATION | PROTECTED_DACL_SECURITY_INFORMATION;
-            let set = SetFileSecurityW(path.as_ptr(), what, descriptor);
-            let error = io::Error::last_os_error();
-            LocalFree(descriptor);
-            if set == 0 { Err(error) } else { Ok(()) }
-        };
-        set
-    }
-
     /// The account that a service's own rights are given to, whoever it runs as: `S-1-5-80-` and the SHA-1 of its name in capitals
     /// ([MS-DTYP] section 2.4.2.4).
-    fn service_sid(name: &str) -> String {
+    pub(super) fn service_sid(name: &str) -> String {
         let bytes: Vec<u8> = name.to_uppercase().encode_utf16().flat_map(u16::to_le_bytes).collect();
         let digest = Sha1::digest(&bytes);
         let parts = digest.chunks_exact(4).map(|four| u32::from_le_bytes([four[0], four[1], four[2], four[3]]).to_string());

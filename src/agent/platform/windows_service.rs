@@ -11,7 +11,6 @@ use windows_sys::Win32::Foundation::{
     ERROR_CALL_NOT_IMPLEMENTED, ERROR_SERVICE_DOES_NOT_EXIST, ERROR_SERVICE_NOT_ACTIVE, ERROR_SERVICE_SPECIFIC_ERROR, NO_ERROR,
 };
 use windows_sys::Win32::Storage::FileSystem::{DELETE, MOVEFILE_DELAY_UNTIL_REBOOT, MoveFileExW};
-use windows_sys::Win32::System::EventLog::{DeregisterEventSource, EVENTLOG_ERROR_TYPE, RegisterEventSourceW, ReportEventW};
 use windows_sys::Win32::System::Services as scm;
 
 /// How long the service may take to end what it does, and to begin: the manager is told so, and waits as long.
@@ -22,8 +21,6 @@ const RESTART_AFTER_MS: [u32; 3] = [10_000, 10_000, 60_000];
 const FORGET_AFTER_S: u32 = 86_400;
 /// While anything else is being installed or started, the manager may keep its database to itself.
 const LOCKED: i32 = 1_055;
-/// Any account would do for the event log's one message.
-const EVENT: u32 = 1;
 
 /// What a service does until the token is cancelled.
 type Work = Box<dyn FnOnce(CancellationToken) -> Result<(), Stop> + Send>;
@@ -68,7 +65,7 @@ extern "system" fn main(_count: u32, _arguments: *mut *mut u16) {
     match done {
         Ok(Ok(())) => report(scm::SERVICE_STOPPED, NO_ERROR, 0),
         Ok(Err(stop)) => {
-            log(
+            super::windows_events::error(
                 &name,
                 &match &stop.next {
                     Some(next) => format!("{}; next: {next}", stop.message),
@@ -114,22 +111,6 @@ fn report(state: u32, exit: u32, own_exit: u32) {
     // SAFETY: the handle is the manager's for this service, and stays open for the life of the process.
     unsafe {
         scm::SetServiceStatus(*handle as scm::SERVICE_STATUS_HANDLE, &raw const status);
-    }
-}
-
-/// Leaves one error in the event log of applications.
-fn log(name: &str, message: &str) {
-    let (source, message) = (wide(name), wide(message));
-    let texts = [message.as_ptr()];
-    #[expect(unsafe_code, reason = "the interface is one of C")]
-    // SAFETY: the texts end in a zero and outlive the call; the handle is closed here.
-    unsafe {
-        let log = RegisterEventSourceW(std::ptr::null(), source.as_ptr());
-        if !log.is_null() {
-            let (no_user, no_data) = (std::ptr::null_mut(), std::ptr::null());
-            ReportEventW(log, EVENTLOG_ERROR_TYPE, 0, EVENT, no_user, 1, 0, texts.as_ptr(), no_data);
-            DeregisterEventSource(log);
-        }
     }
 }
 

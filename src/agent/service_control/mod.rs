@@ -16,6 +16,8 @@ mod system;
 #[path = "systemd.rs"]
 mod system;
 
+#[cfg(windows)]
+pub(crate) use system::keep_machine_folder;
 pub(crate) use system::{install, state, uninstall};
 
 use std::path::PathBuf;

@@ -1,7 +1,8 @@
 //! The service under the service control manager of Windows.
 
 use super::{NAME, machine_folder};
-use crate::platform::{private_data, windows_service as scm};
+use crate::platform::access::{self, Part, Stranger};
+use crate::platform::{private_data, windows_access, windows_events, windows_service as scm};
 use crate::stop::Stop;
 use std::io;
 use std::path::Path;
@@ -17,15 +18,16 @@ const RUNS: i32 = 1_056;
 /// # Errors
 /// Without an administrator's rights, and where the system says no.
 pub(crate) fn install(program: &Path) -> Result<Vec<String>, Stop> {
+    let warning = own_program(program)?;
     let program = program.to_str().filter(|path| !path.contains('"'));
     let program = program.ok_or_else(|| Stop::usage("the path of this program is no text that a service can have"))?;
     let (folder, failed) = (machine_folder(), |what: &str| {
         let what = what.to_owned();
         move |error: io::Error| Stop::usage(format!("{what}: {error}")).next("run the same command as administrator")
     });
+    keep_machine_folder()?;
     let state = folder.join("state");
     std::fs::create_dir_all(&state).map_err(failed("the folder for its data cannot be made"))?;
-    private_data::close_to_others(&folder).map_err(failed("the folder for its data cannot be kept from others"))?;
     // A service's environment may name other folders than that of who installs it.
     let (config, policy) = (folder.join("agent.toml"), folder.join("policy.toml"));
     let files =
@@ -36,10 +38,12 @@ pub(crate) fn install(program: &Path) -> Result<Vec<String>, Stop> {
         Err(error) if error.raw_os_error() == Some(EXISTS) => {}
         made => made.map_err(failed("the service cannot be made"))?,
     }
-    let done = vec![
+    windows_events::register(NAME).map_err(failed("the service cannot be made known to the event log"))?;
+    let mut done: Vec<String> = warning.into_iter().collect();
+    done.extend([
         format!("made {}, which only the system, administrators and the service may look into", folder.display()),
         format!("{NAME} starts with the system, a while after it, and again after a crash"),
-    ];
+    ]);
     let next = "the event log of applications says why it did not start; netsonde service status shows how it is";
     match scm::start(NAME) {
         Err(error) if error.raw_os_error() == Some(RUNS) => {}
@@ -48,11 +52,48 @@ pub(crate) fn install(program: &Path) -> Result<Vec<String>, Stop> {
     Ok([done, vec![format!("{NAME} starts")]].concat())
 }
 
+/// Whoever may change the program decides what the service does. That is nobody's business but an administrator's.
+fn own_program(program: &Path) -> Result<Option<String>, Stop> {
+    const NEXT: &str = "as administrator copy this program to \"C:\\Program Files\\netsonde\\netsonde.exe\", and run `service install` with the copy";
+    let failed = |error: io::Error| {
+        Stop::usage(format!(
+            "who may change {} cannot be told: {error}; a drive without access lists is no place for a service",
+            program.display()
+        ))
+        .next(NEXT)
+    };
+    let way = windows_access::way_to(program, Part::ProgramFolder).map_err(failed)?;
+    let me = windows_access::me().map_err(failed)?;
+    if let Some(stranger) = access::stranger(&way, &[&me]) {
+        return Err(Stop::usage(format!("no service is made of this program: {stranger}")).next(NEXT));
+    }
+    let own = access::own_hand(&way, &me);
+    Ok(own.map(|path| format!("warning: each program that you start may change {}, without asking: {NEXT}", path.display())))
+}
+
+/// Makes the folder for data, or takes the one that is there.
+///
+/// # Errors
+/// Where somebody else had a hand in it, and where the system says no.
+pub(crate) fn keep_machine_folder() -> Result<(), Stop> {
+    let folder = machine_folder();
+    private_data::keep_machine_folder().map_err(|error| {
+        match error.get_ref().and_then(|inner| inner.downcast_ref::<Stranger>()) {
+            Some(stranger) => {
+                Stop::usage(format!("{} is not trusted: {stranger}", folder.display())).next(access::way_out(&folder, stranger))
+            }
+            None => Stop::disk(format!("{} cannot be made, or kept from others: {error}", folder.display()), &error)
+                .next("run the same command as administrator"),
+        }
+    })
+}
+
 /// # Errors
 /// Without an administrator's rights, and where the system says no.
 pub(crate) fn uninstall() -> Result<Vec<String>, Stop> {
     let failed = |error| Stop::usage(format!("{NAME} cannot be removed: {error}")).next("run the same command as administrator");
     let removed = scm::stop_and_remove(NAME).map_err(failed)?;
+    windows_events::forget(NAME).map_err(failed)?;
     Ok(if removed { vec![format!("{NAME} is ended and removed")] } else { Vec::new() })
 }
 

@@ -13,7 +13,7 @@ use netsonde_contract::ticket::Ticket;
 use netsonde_probes::clock::Clock;
 use netsonde_probes::context::ProxyChoice;
 use reqwest::header::{CONTENT_TYPE, DATE, HeaderMap, RETRY_AFTER};
-use reqwest::{Client, Method, Proxy, RequestBuilder, Response, redirect};
+use reqwest::{Client, ClientBuilder, Method, Proxy, RequestBuilder, Response, redirect};
 use std::error::Error;
 use std::net::IpAddr;
 use std::sync::Arc;
@@ -98,9 +98,10 @@ impl Backend {
             .connect_timeout(CONNECT_TIMEOUT)
             .read_timeout(READ_TIMEOUT)
             .local_address(source);
-        if let Some(pin) = pin {
-            builder = builder.tls_backend_preconfigured(pin::client_config(pin));
-        }
+        builder = match pin {
+            Some(pin) => builder.tls_backend_preconfigured(pin::client_config(pin)),
+            None => judged_by_platform(builder)?,
+        };
         builder = match proxy {
             ProxyChoice::Environment => builder,
             ProxyChoice::None => builder.no_proxy(),
@@ -267,6 +268,19 @@ fn certificate_refused(error: &(dyn Error + 'static)) -> bool {
         cause = error.source();
     }
     false
+}
+
+/// Servers are judged by the platform's store. By itself Windows would fetch certificates and revocation lists to do so, wherever they say.
+///
+/// # Errors
+/// Where the cryptography offers no version of TLS.
+pub(crate) fn judged_by_platform(builder: ClientBuilder) -> Result<ClientBuilder, String> {
+    #[cfg(windows)]
+    let builder = {
+        let config = netsonde_probes::Trust::client_config();
+        builder.tls_backend_preconfigured(config.map_err(|error| format!("TLS cannot be used: {error}"))?)
+    };
+    Ok(builder)
 }
 
 /// The backend is this machine itself.

@@ -15,7 +15,7 @@ mod retry_after;
 mod signer;
 
 pub(crate) use answer::Failure;
-pub(crate) use backend::{Backend, NoAnswer, Reply, TlsTrust, is_loopback};
+pub(crate) use backend::{Backend, NoAnswer, Reply, TlsTrust, is_loopback, judged_by_platform};
 pub(crate) use pace::Pace;
 pub(crate) use signer::RequestSigner;
 
