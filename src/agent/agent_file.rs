@@ -1,5 +1,6 @@
 //! The customer's `agent.toml` on this machine: where it is, and what the sets that it names come to.
 
+use crate::state_names;
 use crate::stop::Stop;
 use netsonde_contract::agent_config::{AgentConfig, MAX_BYTES};
 use netsonde_contract::set::find_built_in;
@@ -13,9 +14,9 @@ pub(crate) fn path(given: Option<&Path>) -> PathBuf {
         Some(path) => path.to_owned(),
         None if cfg!(windows) => {
             let programs = std::env::var_os("ProgramData").filter(|folder| !folder.is_empty());
-            PathBuf::from(programs.unwrap_or_else(|| r"C:\ProgramData".into())).join("netsonde").join("agent.toml")
+            PathBuf::from(programs.unwrap_or_else(|| r"C:\ProgramData".into())).join("netsonde").join(state_names::AGENT_FILE)
         }
-        None => PathBuf::from("/etc/netsonde/agent.toml"),
+        None => Path::new("/etc/netsonde").join(state_names::AGENT_FILE),
     }
 }
 
@@ -40,6 +41,11 @@ pub(crate) fn load(path: &Path) -> Result<AgentConfig, Stop> {
     File::open(path).and_then(|file| file.take(MAX_BYTES as u64 + 1).read_to_string(&mut text)).map_err(failed)?;
     AgentConfig::parse(&path.display().to_string(), &text)
         .map_err(|error| Stop::usage(error.to_string()).next("netsonde schedule check tells when it is right"))
+}
+
+/// Whether the file gives an agent anything to do by itself.
+pub(crate) fn has_work(config: &AgentConfig) -> bool {
+    !config.schedules.is_empty() || config.metrics.is_some() || config.otlp.is_some()
 }
 
 /// A set as the command line would name it: a file's path counts from the folder of `agent.toml`.

@@ -2,13 +2,14 @@
 
 use crate::disk::{read_json, write_json};
 use crate::state::{StateDirectory, put_aside};
+use crate::state_names;
 use netsonde_contract::api::health::NumberedChange;
 use netsonde_contract::history::Change;
 use netsonde_contract::id::{AgentId, BundleId};
 use serde::{Deserialize, Serialize};
 use std::io;
 
-const FILE: &str = "changes.json";
+const FILE: &str = state_names::CHANGES;
 /// A backend that was away for a weekend is told all of it; of more than this the oldest go, and the numbers tell that they are gone.
 const MOST_WAITING: usize = 2_000;
 

@@ -9,6 +9,7 @@
 
 use crate::disk::{read_json, write_json};
 use crate::state::StateDirectory;
+use crate::state_names;
 use crate::terminal;
 use netsonde_contract::environment::Confinement;
 use netsonde_contract::observation::Fact;
@@ -17,7 +18,7 @@ use std::io;
 use std::path::Path;
 use std::sync::OnceLock;
 
-const FILE: &str = "confinement.json";
+const FILE: &str = state_names::CONFINEMENT;
 
 /// What a process needs to see who owns the sockets of other users' programs (ptrace(2), proc_pid_fd(5)).
 #[cfg(target_os = "linux")]

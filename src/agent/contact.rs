@@ -2,10 +2,11 @@
 
 use crate::disk::{read_json, write_json};
 use crate::state::StateDirectory;
+use crate::state_names;
 use jiff::Timestamp;
 use std::io;
 
-const FILE: &str = "contact.json";
+const FILE: &str = state_names::CONTACT;
 
 /// # Errors
 /// Where the disk refuses.

@@ -55,8 +55,9 @@ pub(crate) fn create_private_folder(path: &Path) -> io::Result<()> {
 /// Writes a secret where there is none yet. It appears whole, so that nobody reads half a key.
 pub(crate) fn write_private_once(path: &Path, bytes: &[u8]) -> io::Result<()> {
     let folder = path.parent().unwrap_or(Path::new("."));
-    // Temporary files are made with mode 0600.
-    let mut file = tempfile::NamedTempFile::new_in(folder)?;
+    // Temporary files are made with mode 0600, and what is left of one is known by its name.
+    let beside = format!(".{}.", path.file_name().unwrap_or_default().to_string_lossy());
+    let mut file = tempfile::Builder::new().prefix(&beside).suffix(netsonde_disk::UNFINISHED).tempfile_in(folder)?;
     netsonde_disk::give_to_owner(file.as_file(), folder)?;
     file.write_all(bytes)?;
     file.as_file().sync_all()?;

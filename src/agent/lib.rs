@@ -91,6 +91,8 @@ mod spool;
 mod standing;
 /// The state directory: key, sequence, spool.
 mod state;
+/// What netsonde makes in a state directory.
+mod state_names;
 /// What a command that stops says: what was attempted, why it failed, what to do next.
 mod stop;
 /// Standard output, standard error, questions.

@@ -1,6 +1,7 @@
 //! The customer's `policy.toml` on this machine: where it is, and that nobody else could have written it.
 
 use crate::others_hands;
+use crate::state_names;
 use crate::stop::Stop;
 use netsonde_contract::nearest::nearest;
 use netsonde_contract::policy::{LocalTime, MAX_BYTES, Policy};
@@ -14,9 +15,9 @@ pub(crate) fn path(given: Option<&Path>) -> PathBuf {
         Some(path) => path.to_owned(),
         None if cfg!(windows) => {
             let programs = std::env::var_os("ProgramData").filter(|folder| !folder.is_empty());
-            PathBuf::from(programs.unwrap_or_else(|| r"C:\ProgramData".into())).join("netsonde").join("policy.toml")
+            PathBuf::from(programs.unwrap_or_else(|| r"C:\ProgramData".into())).join("netsonde").join(state_names::POLICY_FILE)
         }
-        None => PathBuf::from("/etc/netsonde/policy.toml"),
+        None => Path::new("/etc/netsonde").join(state_names::POLICY_FILE),
     }
 }
 

@@ -9,7 +9,7 @@ use crate::notify::Notify;
 use crate::rounds::{Files, Rounds};
 use crate::state::StateDirectory;
 use crate::stop::Stop;
-use crate::{confinement, daemon, platform, policy_file, terminal};
+use crate::{confinement, daemon, platform, policy_file, state_names, terminal};
 use netsonde_contract::environment::Confinement;
 use netsonde_disk::open_private;
 use std::fs::{File, OpenOptions};
@@ -19,7 +19,7 @@ use std::time::Duration;
 use tokio::sync::mpsc::unbounded_channel;
 
 /// Only one agent works with a state directory.
-const LOCK_FILE: &str = "agent.lock";
+const LOCK_FILE: &str = state_names::AGENT_LOCK;
 /// How often an agent that runs for its schedules alone looks whether the machine was enrolled meanwhile: seldom enough to cost nothing.
 const LOOK_EVERY: Duration = Duration::from_secs(5);
 /// When it is looked again whether orders can be taken, where something of this machine keeps them from it.
@@ -52,14 +52,7 @@ pub(crate) async fn run(
     let enrolled = Arc::clone(&rounds.enrolled);
     let has_rounds = rounds.has_work();
     if identity.is_none() && !has_rounds {
-        return Err(Stop::usage(format!(
-            "there is nothing to do: this machine is not enrolled with a support organisation, and {} asks for no measurements",
-            files.config.display()
-        ))
-        .next(format!(
-            "netsonde enroll, with the string nse1_… from support; or netsonde schedule template > {}, and fill it in",
-            files.config.display()
-        )));
+        return Err(nothing_to_do(&files.config));
     }
     terminal::say(&format!("netsonde: schedules of {}: {}", files.config.display(), rounds.describe()));
     let notify = Notify::of_environment();
@@ -123,6 +116,17 @@ pub(crate) async fn run(
         Ok(())
     };
     tokio::try_join!(orders, rounds, alive, settled).map(|_| ())
+}
+
+/// Neither orders nor measurements are asked for: the machine is not enrolled, and this `agent.toml` is not there or empty.
+pub(crate) fn nothing_to_do(config: &Path) -> Stop {
+    let config = config.display();
+    Stop::usage(format!(
+        "there is nothing to do: this machine is not enrolled with a support organisation, and {config} asks for no measurements"
+    ))
+    .next(format!(
+        "netsonde enroll, with the string nse1_… from support; or netsonde schedule template > {config}, and fill it in"
+    ))
 }
 
 /// A policy that counts for nothing is better known now than with the first order. It refuses every order, and stops nothing else: schedules

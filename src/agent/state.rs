@@ -7,6 +7,7 @@ use crate::disk::{create_private_folder, replace_file, write_private_once};
 use crate::platform::private_data::{opened, sealed};
 use crate::redaction::MappingKey;
 use crate::spool::Spool;
+use crate::state_names;
 use crate::stop::Stop;
 use crate::terminal;
 use ed25519_dalek::SigningKey;
@@ -21,20 +22,18 @@ use std::io;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-const KEY_FILE: &str = "agent.key";
-const MAPPING_KEY_FILE: &str = "redaction.key";
-const SEQUENCE_FILE: &str = "sequence.json";
-const LOCK_FILE: &str = "lock";
+const KEY_FILE: &str = state_names::KEY;
+const MAPPING_KEY_FILE: &str = state_names::MAPPING_KEY;
+const SEQUENCE_FILE: &str = state_names::SEQUENCE;
+const LOCK_FILE: &str = state_names::LOCK;
 #[cfg(unix)]
 const MACHINE_FOLDER: &str = "/var/lib/netsonde";
-const SPOOL_FOLDER: &str = "spool";
+const SPOOL_FOLDER: &str = state_names::SPOOL;
 /// For commands and runs, which have threads of their own: what was measured is not to be lost to another run that packs.
 const LOCK_PATIENCE: Duration = Duration::from_secs(60);
 /// For the agent's loop: several in a row stay below half the watchdog's time.
 pub(crate) const LOOP_PATIENCE: Duration = Duration::from_secs(3);
 const BETWEEN_TRIES: Duration = Duration::from_millis(10);
-/// What files that were damaged end in.
-const DAMAGED: &str = "damaged";
 
 pub(crate) struct StateDirectory {
     path: PathBuf,
@@ -117,7 +116,7 @@ impl StateDirectory {
     /// Files that were damaged and put aside, by their names.
     pub(crate) fn damaged(&self) -> Vec<String> {
         let files = self.path.read_dir().into_iter().flatten().flatten().map(|entry| entry.path());
-        let damaged = files.filter(|path| path.extension().is_some_and(|extension| extension == DAMAGED));
+        let damaged = files.filter(|path| path.extension().is_some_and(|extension| extension == state_names::DAMAGED));
         let mut names: Vec<String> = damaged.filter_map(|path| Some(path.file_name()?.to_string_lossy().into_owned())).collect();
         names.sort_unstable();
         names
@@ -231,7 +230,7 @@ impl Locked<'_> {
 /// # Errors
 /// Where it cannot be put aside.
 pub(crate) fn put_aside(path: &Path, what_follows: &str) -> io::Result<()> {
-    let aside = path.with_extension(DAMAGED);
+    let aside = path.with_extension(state_names::DAMAGED);
     fs::rename(path, &aside)?;
     terminal::warn(&format!("netsonde: {} was damaged and is kept as {}: {what_follows}", path.display(), aside.display()));
     Ok(())

@@ -11,6 +11,7 @@ mod chain;
 mod folding;
 
 use crate::state::{LOOP_PATIENCE, StateDirectory, lock_file};
+use crate::state_names;
 use crate::stop::Stop;
 use chain::{check, written};
 use folding::Folding;
@@ -28,8 +29,8 @@ use std::time::Duration;
 
 pub(crate) use chain::Checked;
 
-const FILE: &str = "audit.jsonl";
-const LOCK_FILE: &str = "audit.lock";
+const FILE: &str = state_names::AUDIT;
+const LOCK_FILE: &str = state_names::AUDIT_LOCK;
 /// Ten thousand entries or so: small enough to be mailed.
 const MAX_BYTES: u64 = 4 << 20;
 /// Logs that were put aside. The oldest goes, and the next one's first line says how many entries went with it.
@@ -221,7 +222,7 @@ impl Audit {
     }
 
     fn aside(&self, number: u32) -> PathBuf {
-        self.folder.join(format!("audit.{number}.jsonl"))
+        self.folder.join(state_names::audit_aside(number))
     }
 
     fn put_aside(&self) -> io::Result<()> {

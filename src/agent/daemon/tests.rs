@@ -406,6 +406,12 @@ impl World {
         StateDirectory::open(Some(&self.folder.path().join("state"))).unwrap()
     }
 
+    /// Whatever the agent makes stands in the list by which it is removed.
+    fn made_by_list(&self) {
+        let made = crate::service_control::removal::others(self.state().path(), crate::state_names::in_state);
+        assert_eq!(made.unwrap(), Vec::<PathBuf>::new());
+    }
+
     /// As `netsonde enroll` does.
     fn enrol(&self) {
         let fingerprint = RootStatement::fingerprint(root().envelope().unverified());
@@ -523,11 +529,13 @@ fn an_order_that_the_policy_allows_runs_once_and_its_bundle_proves_it() {
     assert!(world.was_measured());
     // The same order after a restart, from a backend that delivers it once more.
     world.backend.told.lock().unwrap().states.clear();
-    let _agent = world.agent();
+    let agent = world.agent();
     let report = world.backend.wait_state(&order, DeliveryState::Refused);
     assert_eq!(report.code.as_deref(), Some("replayed"));
     assert!(!world.was_measured());
     assert!(world.audit().contains("replayed"));
+    drop(agent);
+    world.made_by_list();
 }
 
 #[test]

@@ -1,10 +1,11 @@
 use super::HealthBook;
 use crate::disk::replace_file;
 use crate::state::{StateDirectory, put_aside};
+use crate::state_names;
 use std::fs::File;
 use std::io::{self, Read};
 
-const FILE: &str = "health.json";
+const FILE: &str = state_names::HEALTH;
 /// A check takes some two kilobytes, with its usual times; sixty-four schedules with thirty checks each stay below this.
 const MAX_BYTES: u64 = 8 << 20;
 

@@ -1,4 +1,5 @@
 use super::storage::Storage;
+use crate::state_names;
 use crate::terminal;
 use jiff::Timestamp;
 use netsonde_contract::history::{Change, CheckHistory, History, MAX_SAMPLES, SCHEMA, Sample, Series};
@@ -10,7 +11,7 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-const FILE: &str = "history.redb";
+const FILE: &str = state_names::HISTORY;
 const DAMAGED: &str = "history.damaged";
 const UNFINISHED_FILE: &str = ".history.redb.new";
 /// Two weeks of ten checks a minute, in some thirty megabytes.

@@ -25,6 +25,7 @@ pub(crate) use rotating::Rotation;
 use crate::disk::{read_json, write_json};
 use crate::schedule::Reading;
 use crate::state::{StateDirectory, random};
+use crate::state_names;
 use crate::stop::Stop;
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
@@ -40,15 +41,15 @@ use std::io;
 use std::path::{Path, PathBuf};
 use zeroize::Zeroizing;
 
-const IDENTITY_FILE: &str = "identity.json";
-const ENROLLING_FILE: &str = "enrolling.json";
-const ANCHOR_FILE: &str = "anchor.json";
-const EPOCHS_FILE: &str = "epochs.json";
-const LINK_FILE: &str = "link.json";
-const HELD_LIST_FILE: &str = "held-list.json";
-const PAUSE_FILE: &str = "paused";
+const IDENTITY_FILE: &str = state_names::IDENTITY;
+const ENROLLING_FILE: &str = state_names::ENROLLING;
+const ANCHOR_FILE: &str = state_names::ANCHOR;
+const EPOCHS_FILE: &str = state_names::EPOCHS;
+const LINK_FILE: &str = state_names::LINK;
+const HELD_LIST_FILE: &str = state_names::HELD_LIST;
+const PAUSE_FILE: &str = state_names::PAUSED;
 /// Which policy the agent that runs here goes by.
-const POLICY_FILE: &str = "policy-in-force.json";
+const POLICY_FILE: &str = state_names::POLICY_IN_FORCE;
 
 /// An enrolled agent. It has no `Debug`, for the key's sake.
 #[derive(Clone, Serialize, Deserialize)]

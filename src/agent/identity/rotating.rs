@@ -8,7 +8,7 @@ use netsonde_contract::id::AgentId;
 use netsonde_contract::trust::PublicKey;
 use serde::{Deserialize, Serialize};
 
-pub(super) const ROTATING_FILE: &str = "rotating.json";
+pub(super) const ROTATING_FILE: &str = crate::state_names::ROTATING;
 
 /// A change of keys under way. It is on the disk before the backend hears of it, so that a lost answer is asked for again in the same words;
 /// until the backend has answered, the former keys count.

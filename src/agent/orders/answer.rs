@@ -1,11 +1,12 @@
 use crate::disk::{create_private_folder, file_of, read_json, sync_folder, write_json};
 use crate::state::StateDirectory;
+use crate::state_names;
 use netsonde_contract::id::OrderId;
 use serde::{Deserialize, Serialize};
 use std::io;
 use std::path::PathBuf;
 
-const FOLDER: &str = "answers";
+const FOLDER: &str = state_names::ANSWERS;
 
 /// What a person at the machine said to an order. Whoever may write the state directory may answer.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]

@@ -1,5 +1,6 @@
 use crate::disk::{create_private_folder, file_of, read_json, write_json};
 use crate::state::StateDirectory;
+use crate::state_names;
 use jiff::Timestamp;
 use netsonde_contract::api::fleet::{DeliveryState, MAX_DETAIL_CHARS, StateReport};
 use netsonde_contract::harmless::clean_up_to;
@@ -11,7 +12,7 @@ use std::io;
 use std::path::PathBuf;
 use std::time::Duration;
 
-const FOLDER: &str = "orders";
+const FOLDER: &str = state_names::ORDERS;
 /// Orders that are over and can still be shown.
 const MAX_OVER: usize = 150;
 /// The same of orders that were never seen to be signed. A backend makes as many of them as it likes: they push out each other, and none that an

@@ -1,5 +1,6 @@
 use crate::disk::{read_json, write_json};
 use crate::state::StateDirectory;
+use crate::state_names;
 use jiff::{SignedDuration, Timestamp};
 use netsonde_contract::id::OrderId;
 use netsonde_contract::order::{Epoch, Epochs};
@@ -8,7 +9,7 @@ use std::collections::BTreeMap;
 use std::io;
 use std::path::PathBuf;
 
-const FILE: &str = "taken.json";
+const FILE: &str = state_names::TAKEN;
 /// More orders than anybody gives one machine in two epochs; with more, none is taken.
 const MAX_IDS: usize = 10_000;
 /// Ids stay this long after the order's end, for clocks that are set back.

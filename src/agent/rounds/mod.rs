@@ -222,7 +222,7 @@ impl Rounds {
 
     /// There is something to do.
     pub(crate) fn has_work(&self) -> bool {
-        !self.config.schedules.is_empty() || self.config.metrics.is_some() || self.config.otlp.is_some()
+        agent_file::has_work(&self.config)
     }
 
     /// In a few words, for the first line that the agent says.

@@ -4,11 +4,12 @@
 use super::running::Fault;
 use crate::disk::{read_json, write_json};
 use crate::state::StateDirectory;
+use crate::state_names;
 use jiff::{SignedDuration, Timestamp};
 use serde::{Deserialize, Serialize};
 use std::io;
 
-const FILE: &str = "owed.json";
+const FILE: &str = state_names::OWED;
 /// Whoever owes more measures a network that is down, which the first of them tell.
 const MOST: usize = 256;
 /// What is seen later than this tells little of what was wrong then.

@@ -355,6 +355,12 @@ fn a_target_that_becomes_failing_is_looked_at_deeply_and_the_bundle_tells_its_pa
     assert!(report.contains("It began 20") && report.contains("failed first"), "{report}");
     let recorded = Ring::at(state.path()).read(&Wanted::default()).unwrap();
     assert!(recorded.checks.iter().all(|check| check.series.check != "again"), "a deep run is not part of the history");
+    let others = crate::service_control::removal::others(state.path(), crate::state_names::in_state);
+    assert_eq!(
+        others.unwrap(),
+        Vec::<std::path::PathBuf>::new(),
+        "whatever schedules make stands in the list by which it is removed"
+    );
 }
 
 /// One run of the first schedule, as its slot has it.

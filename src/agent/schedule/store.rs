@@ -1,10 +1,11 @@
 use super::Persisted;
 use crate::disk::replace_file;
 use crate::state::{StateDirectory, put_aside};
+use crate::state_names;
 use std::fs::File;
 use std::io::{self, Read};
 
-const FILE: &str = "schedules.json";
+const FILE: &str = state_names::SCHEDULES;
 /// Sixty-four schedules need some ten kilobytes.
 const MAX_BYTES: u64 = 1 << 20;
 

@@ -3,6 +3,8 @@
 /// The one child process of the agent: the system's own program for services.
 #[cfg(unix)]
 mod manager;
+/// Takes away what is netsonde's in a folder, and leaves the rest.
+pub(crate) mod removal;
 /// What netsonde leaves on a machine.
 pub(crate) mod traces;
 
@@ -24,6 +26,14 @@ use std::path::PathBuf;
 
 /// The service's name on every system but macOS, which wants a domain's.
 pub(crate) const NAME: &str = "netsonde-agent";
+
+/// Whether what is the machine's is theirs to remove who runs this program. On Windows its access lists tell, one by one.
+pub(crate) fn is_administrator() -> bool {
+    #[cfg(unix)]
+    return nix::unistd::geteuid().is_root();
+    #[cfg(not(unix))]
+    true
+}
 
 /// Where the machine's own files are on Windows: configuration, policy and state.
 pub(crate) fn machine_folder() -> PathBuf {

@@ -1,44 +1,149 @@
 //! All that netsonde leaves on a machine, and its removal.
 
+use super::removal;
+use crate::service;
+use crate::state::StateDirectory;
+use crate::state_names::{Whose, in_configuration, in_state};
 use crate::stop::Stop;
 use std::io;
 use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+/// A service that was ended is given its time to end in.
+const END_TRIES: u32 = 100;
+const BETWEEN_TRIES: Duration = Duration::from_millis(100);
 
 /// Something that is there.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct Trace {
     pub(crate) path: PathBuf,
     pub(crate) what: &'static str,
+    kind: Kind,
 }
 
-/// The folders that are there: configuration, state, and what systemd keeps of a service with a user of its own.
-pub(crate) fn folders(state: Option<&Path>) -> Vec<Trace> {
-    let mut all: Vec<(PathBuf, &'static str)> = Vec::new();
-    all.extend(state.map(|path| (path.to_owned(), "keys, bundles and history")));
-    if cfg!(windows) {
-        all.push((super::machine_folder(), "configuration, policy, keys, bundles and history"));
-    } else {
-        all.push(("/etc/netsonde".into(), "configuration and policy"));
-        all.push(("/var/lib/netsonde".into(), "keys, bundles and history"));
-        all.push(("/var/lib/private/netsonde".into(), "the service's keys, bundles and history"));
-    }
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Kind {
+    /// A state directory, which may hold things of others.
+    State,
+    /// The machine's configuration folder, where the administrator may have put more.
+    Configuration,
+    /// A file, a link, or a folder that is for netsonde alone.
+    Whole,
+}
+
+/// What there is on this machine.
+#[derive(Debug, Default)]
+pub(crate) struct Traces {
+    /// For who runs this program to remove.
+    pub(crate) own: Vec<Trace>,
+    /// The machine's, for an administrator to remove.
+    pub(crate) machines: Vec<Trace>,
+}
+
+/// What is there: configuration, state, and what the system keeps of a service; `state` is where who runs this program keeps theirs.
+pub(crate) fn find(state: Option<&Path>, is_administrator: bool) -> Traces {
+    let own = state.map(Path::to_owned).into_iter();
     #[cfg(unix)]
-    all.extend(persons_state(std::env::var("SUDO_UID").ok().as_deref(), home_of).map(|path| (path, PERSONS)));
-    let mut found: Vec<Trace> = Vec::new();
-    for (path, what) in all {
-        let known = found.iter().any(|trace| trace.path == path);
-        if !known && path.symlink_metadata().is_ok() {
-            found.push(Trace { path, what });
+    let own = own.chain(persons_state(std::env::var("SUDO_UID").ok().as_deref(), home_of));
+    find_below(Path::new("/"), own.collect(), is_administrator)
+}
+
+fn find_below(root: &Path, own: Vec<PathBuf>, is_administrator: bool) -> Traces {
+    let trace = |path: PathBuf, what, kind| Trace { path, what, kind };
+    let mut traces = Traces::default();
+    for path in own {
+        // What a link leads to is what was made; `/var/lib/netsonde` is systemd's link to where it keeps a service's state.
+        let path = if cfg!(unix) { path.canonicalize().unwrap_or(path) } else { path };
+        add(&mut traces.own, trace(path, STATE, Kind::State));
+    }
+    let mut machines = Vec::new();
+    if cfg!(windows) {
+        // The first is within the second, which is empty then.
+        machines.push(trace(super::machine_folder().join("state"), STATE, Kind::State));
+        machines.push(trace(super::machine_folder(), CONFIGURATION, Kind::Configuration));
+    } else {
+        let link = root.join("var/lib/netsonde");
+        let kind = if link.is_symlink() { Kind::Whole } else { Kind::State };
+        machines.push(trace(root.join("etc/netsonde"), CONFIGURATION, Kind::Configuration));
+        machines.push(trace(link, STATE, kind));
+        machines.push(trace(root.join("var/lib/private/netsonde"), "the service's keys, bundles and history", Kind::State));
+        machines.push(trace(root.join("etc/systemd/system/netsonde-agent.service.d"), "what systemctl edit made", Kind::Whole));
+        machines.push(trace(root.join("etc/cron.d/netsonde"), "what cron runs in a service's place", Kind::Whole));
+        machines.push(trace(root.join("var/log/netsonde-agent.log"), "what the service said, under launchd", Kind::Whole));
+    }
+    for found in machines {
+        let is_own = traces.own.iter().any(|own| own.path == found.path);
+        if !is_own {
+            add(if is_administrator { &mut traces.own } else { &mut traces.machines }, found);
         }
     }
-    found
+    traces
 }
 
-/// What `sudo` would pass over: whoever typed it has measured before without.
-#[cfg(unix)]
-const PERSONS: &str = "your keys, bundles and history";
+const STATE: &str = "keys, bundles and history";
+const CONFIGURATION: &str = "configuration and policy";
 
-/// The state folder in the home of the user that sudo was called by.
+/// Where it is there, and once.
+fn add(traces: &mut Vec<Trace>, found: Trace) {
+    let is_known = traces.iter().any(|trace| trace.path == found.path);
+    if !is_known && found.path.symlink_metadata().is_ok() {
+        traces.push(found);
+    }
+}
+
+impl Trace {
+    fn whose(&self) -> Option<fn(&str) -> Whose> {
+        match self.kind {
+            Kind::State => Some(in_state),
+            Kind::Configuration => Some(in_configuration),
+            Kind::Whole => None,
+        }
+    }
+
+    /// What in the folder is not netsonde's, as far as it can be seen.
+    pub(crate) fn others(&self) -> Vec<PathBuf> {
+        self.whose().and_then(|whose| removal::others(&self.path, whose).ok()).unwrap_or_default()
+    }
+
+    /// Removes what is netsonde's, and gives back what was left alone.
+    ///
+    /// # Errors
+    /// The system's own.
+    pub(crate) fn remove(&self) -> io::Result<Vec<PathBuf>> {
+        let removed = match self.whose() {
+            Some(whose) => removal::remove(&self.path, whose),
+            None => remove_whole(&self.path).map(|()| Vec::new()),
+        };
+        // A folder below one that was removed before is gone already.
+        removed.or_else(|error| if error.kind() == io::ErrorKind::NotFound { Ok(Vec::new()) } else { Err(error) })
+    }
+}
+
+/// An agent at work would go on writing into what is removed.
+///
+/// # Errors
+/// Where one works with one of the state directories; after a service was ended it is waited for, for ten seconds.
+pub(crate) fn refuse_at_work(traces: &[Trace], service_ended: bool) -> Result<(), Stop> {
+    let states = || traces.iter().filter(|trace| trace.kind == Kind::State);
+    let at_work =
+        || states().find(|trace| StateDirectory::existing(Some(&trace.path)).is_some_and(|state| service::is_running(&state)));
+    for _ in 0..if service_ended { END_TRIES } else { 0 } {
+        if at_work().is_none() {
+            break;
+        }
+        std::thread::sleep(BETWEEN_TRIES);
+    }
+    match at_work() {
+        None => Ok(()),
+        Some(Trace { path, .. }) => Err(Stop::usage(format!(
+            "an agent that is no service works with {}; its files and the program are left",
+            path.display()
+        ))
+        .next("end it (Ctrl-C where it was started), and run the same command again")),
+    }
+}
+
+/// The state folder in the home of the user that sudo was called by: whoever typed it has measured before without.
 #[cfg(unix)]
 fn persons_state(sudo_uid: Option<&str>, home_of: impl FnOnce(u32) -> Option<PathBuf>) -> Option<PathBuf> {
     let uid = sudo_uid?.parse().ok().filter(|uid| *uid != 0)?;
@@ -52,18 +157,9 @@ fn home_of(uid: u32) -> Option<PathBuf> {
     user.filter(|_| is_root).map(|user| user.dir)
 }
 
-/// Removes a folder with all that is in it, or a link without what it leads to.
-///
-/// # Errors
-/// The system's own.
-pub(crate) fn remove(path: &Path) -> io::Result<()> {
-    match path.symlink_metadata() {
-        // A folder below one that was removed before is gone already.
-        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(()),
-        Err(error) => Err(error),
-        Ok(found) if found.is_dir() => std::fs::remove_dir_all(path),
-        Ok(_) => std::fs::remove_file(path),
-    }
+/// A folder with all that is in it, or a link without what it leads to.
+fn remove_whole(path: &Path) -> io::Result<()> {
+    if path.symlink_metadata()?.is_dir() { std::fs::remove_dir_all(path) } else { std::fs::remove_file(path) }
 }
 
 /// Who brought this program, where a package did: its files are the package's to remove.
@@ -80,6 +176,17 @@ fn package_below(root: &Path) -> Option<&'static str> {
         return Some("apt purge netsonde");
     }
     root.join(UNIT).exists().then_some("dnf remove netsonde")
+}
+
+/// Whether who runs this program may remove its file.
+pub(crate) fn may_remove_program(path: &Path) -> bool {
+    #[cfg(unix)]
+    return path.parent().is_some_and(|folder| nix::unistd::access(folder, nix::unistd::AccessFlags::W_OK).is_ok());
+    #[cfg(not(unix))]
+    {
+        let _ = path;
+        true
+    }
 }
 
 /// Removes this program's own file.
@@ -100,31 +207,88 @@ pub(crate) fn remove_program(path: &Path) -> Result<&'static str, Stop> {
     }
 }
 
-#[cfg(all(test, unix))]
+#[cfg(test)]
+#[cfg(unix)]
 mod tests {
     use super::*;
 
-    #[test]
-    fn a_link_is_removed_without_what_it_leads_to_and_a_folder_with_all_of_it() {
-        let top = tempfile::tempdir().unwrap();
-        let (kept, link, deep) = (top.path().join("kept"), top.path().join("link"), top.path().join("deep"));
-        std::fs::write(&kept, "kept").unwrap();
-        std::os::unix::fs::symlink(&kept, &link).unwrap();
-        std::fs::create_dir_all(deep.join("er")).unwrap();
-        for path in [&link, &deep, &deep.join("er")] {
-            remove(path).unwrap();
+    fn put(root: &Path, names: &[&str]) {
+        for name in names {
+            let path = root.join(name);
+            std::fs::create_dir_all(path.parent().unwrap()).unwrap();
+            std::fs::write(path, "").unwrap();
         }
-        assert!(kept.exists() && link.symlink_metadata().is_err() && !deep.exists());
+    }
+
+    fn paths(traces: &[Trace]) -> Vec<&Path> {
+        traces.iter().map(|trace| trace.path.as_path()).collect()
+    }
+
+    fn remove_all(traces: &[Trace]) -> Vec<PathBuf> {
+        traces.iter().flat_map(|trace| trace.remove().unwrap()).collect()
+    }
+
+    #[test]
+    fn a_persons_removal_leaves_the_machines_configuration_and_policy() {
+        let top = tempfile::tempdir().unwrap();
+        let root = top.path().canonicalize().unwrap();
+        put(&root, &["etc/netsonde/policy.toml", "home/user/state/lock", "var/lib/netsonde/lock"]);
+        let own = root.join("home/user/state");
+        let traces = find_below(&root, vec![own.clone()], false);
+        assert_eq!(paths(&traces.own), [own.as_path()]);
+        assert_eq!(paths(&traces.machines), [root.join("etc/netsonde"), root.join("var/lib/netsonde")]);
+        assert_eq!(remove_all(&traces.own), Vec::<PathBuf>::new());
+        assert!(!own.exists() && root.join("etc/netsonde/policy.toml").exists() && root.join("var/lib/netsonde/lock").exists());
+    }
+
+    #[test]
+    fn an_administrators_removal_takes_the_machines_and_what_systemd_and_launchd_keep_and_no_others_files() {
+        let top = tempfile::tempdir().unwrap();
+        let root = top.path().canonicalize().unwrap();
+        put(
+            &root,
+            &[
+                "etc/netsonde/policy.toml",
+                "etc/netsonde/otlp-headers",
+                "etc/systemd/system/netsonde-agent.service.d/override.conf",
+                "etc/systemd/system/other.service.d/override.conf",
+                "var/lib/private/netsonde/lock",
+                "var/log/netsonde-agent.log",
+            ],
+        );
+        let link = root.join("var/lib/netsonde");
+        std::os::unix::fs::symlink("private/netsonde", &link).unwrap();
+        let traces = find_below(&root, vec![link.clone()], true);
+        assert_eq!(paths(&traces.own).iter().filter(|path| path.ends_with("private/netsonde")).count(), 1, "{traces:?}");
+        assert_eq!(traces.machines, []);
+        assert_eq!(remove_all(&traces.own), [root.join("etc/netsonde/otlp-headers")]);
+        assert!(link.symlink_metadata().is_err() && !root.join("var/lib/private/netsonde").exists());
+        assert!(
+            !root.join("etc/systemd/system/netsonde-agent.service.d").exists()
+                && !root.join("var/log/netsonde-agent.log").exists()
+        );
+        assert!(!root.join("etc/netsonde/policy.toml").exists());
+        assert!(root.join("etc/systemd/system/other.service.d/override.conf").exists());
+    }
+
+    #[test]
+    fn nothing_is_removed_under_an_agent_at_work() {
+        let top = tempfile::tempdir().unwrap();
+        let state = StateDirectory::open(Some(&top.path().join("state"))).unwrap();
+        let traces = find_below(top.path(), vec![state.path().to_owned()], false).own;
+        let agent = netsonde_disk::open_private(&state.path().join("agent.lock")).unwrap();
+        assert_eq!(refuse_at_work(&traces, false), Ok(()));
+        agent.try_lock().unwrap();
+        let stop = refuse_at_work(&traces, false).unwrap_err();
+        assert!(stop.message.contains("works with") && stop.next.is_some(), "{stop:?}");
+        drop(agent);
+        assert_eq!(refuse_at_work(&traces, true), Ok(()));
     }
 
     #[test]
     fn a_package_is_known_wherever_its_tool_keeps_its_lists() {
         let root = tempfile::tempdir().unwrap();
-        let put = |path: &str| {
-            let path = root.path().join(path);
-            std::fs::create_dir_all(path.parent().unwrap()).unwrap();
-            std::fs::write(path, "").unwrap();
-        };
+        let put = |path: &str| put(root.path(), &[path]);
         // A program that somebody copied to /usr/bin, on a machine with rpm's lists.
         put("var/lib/rpm/rpmdb.sqlite");
         put("etc/systemd/system/netsonde-agent.service");
@@ -143,13 +307,5 @@ mod tests {
         for uid in [None, Some("0"), Some("1001"), Some("user")] {
             assert_eq!(persons_state(uid, home), None, "{uid:?}");
         }
-    }
-
-    #[test]
-    fn what_is_there_is_listed_once() {
-        let state = tempfile::tempdir().unwrap();
-        let found = folders(Some(state.path()));
-        assert_eq!(found.iter().filter(|trace| trace.path == state.path()).count(), 1);
-        assert!(folders(Some(&state.path().join("absent"))).iter().all(|trace| !trace.path.ends_with("absent")));
     }
 }

@@ -29,6 +29,7 @@ pub(crate) use room::Bounds;
 pub(crate) use scan::{Depth, Quarantined, Scan};
 pub(crate) use tries::{Chance, Tries};
 
+use crate::state_names;
 use entry::{ENTRY_FILE, RECEIPT_FILE};
 use jiff::Timestamp;
 use netsonde_contract::bundle::hexadecimal;
@@ -58,8 +59,8 @@ pub(crate) enum Stage {
 impl Stage {
     fn folder(self) -> &'static str {
         match self {
-            Self::Ready => "ready",
-            Self::Sent => "sent",
+            Self::Ready => state_names::SPOOL_READY,
+            Self::Sent => state_names::SPOOL_SENT,
         }
     }
 }
@@ -260,7 +261,7 @@ impl Spool {
 
     /// Removes the folders of the spool that are empty, the spool itself included. One that holds something stays.
     pub(crate) fn remove_if_empty(&self) {
-        for name in ["tmp", Stage::Ready.folder(), Stage::Sent.folder()] {
+        for name in [state_names::SPOOL_UNFINISHED, Stage::Ready.folder(), Stage::Sent.folder()] {
             let _ = self.disk.files().remove_folder(&self.root.join(name));
         }
         let _ = self.disk.files().remove_folder(&self.root);
@@ -281,7 +282,7 @@ impl Spool {
     }
 
     fn unfinished(&self, bundle: &BundleId) -> PathBuf {
-        self.root.join("tmp").join(bundle.as_str())
+        self.root.join(state_names::SPOOL_UNFINISHED).join(bundle.as_str())
     }
 }
 

@@ -4,11 +4,12 @@ use super::{Entry, Spool};
 use crate::disk::{read_json, write_json};
 use crate::spool::Tries;
 use crate::state::StateDirectory;
+use crate::state_names;
 use netsonde_contract::agent_config::UploadWhen;
 use netsonde_contract::id::BundleId;
 use std::io;
 
-const FILE: &str = "released.json";
+const FILE: &str = state_names::RELEASED;
 
 /// The list of them, which stands in the state directory until the agent has read it.
 pub(crate) struct Released;

@@ -1,11 +1,12 @@
 use super::{Entry, Spool, Stage};
+use crate::state_names;
 use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 
 /// Damaged entries are there to be looked at; who has not looked at these looks at none.
 pub(super) const MAX_QUARANTINED: usize = 16;
 pub(super) const ALTERED: &str = "the bundle is not the one that was written";
-const QUARANTINE: &str = "quarantine";
+const QUARANTINE: &str = state_names::SPOOL_QUARANTINE;
 
 /// How closely a scan looks.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -36,7 +37,7 @@ impl Spool {
     /// directory's lock, so whatever is in `tmp` has no living writer.
     pub(crate) fn scan(&self, depth: Depth) -> Scan {
         let mut scan = Scan::default();
-        for leftover in self.folders("tmp") {
+        for leftover in self.folders(state_names::SPOOL_UNFINISHED) {
             let _ = self.disk.remove_all(&leftover);
         }
         let mut delivered = BTreeSet::new();

@@ -1,12 +1,13 @@
 use crate::disk::{create_private_folder, file_of, read_json, sync_folder, write_json};
 use crate::state::StateDirectory;
+use crate::state_names;
 use jiff::Timestamp;
 use netsonde_contract::id::OrderId;
 use serde::{Deserialize, Serialize};
 use std::io;
 use std::path::PathBuf;
 
-const FOLDER: &str = "standing";
+const FOLDER: &str = state_names::STANDING;
 /// Each may hold half a megabyte and runs as often as the policy lets it.
 pub(crate) const MAX_HELD: usize = 16;
 
