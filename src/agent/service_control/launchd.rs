@@ -1,22 +1,32 @@
 //! The service under launchd. It is type-checked only: no test of this project runs it.
 
+use super::conditions;
 use super::manager::ask;
+use super::property_list::{self, FILE, LABEL};
+use crate::agent_file;
+use crate::state::StateDirectory;
 use crate::stop::Stop;
 use std::path::Path;
+use std::time::Duration;
 
-const LABEL: &str = "org.netsonde.agent";
-const PROPERTY_LIST: &str = "/Library/LaunchDaemons/org.netsonde.agent.plist";
 const DOMAIN: &str = "system";
 const SERVICE: &str = "system/org.netsonde.agent";
+/// An agent ends within five seconds, and launchd kills it after twenty.
+const UNLOAD_TRIES: u32 = 25;
+const BETWEEN_TRIES: Duration = Duration::from_secs(1);
 
 /// # Errors
-/// Without root's rights, and where launchd says no.
+/// Without root's rights, where the program is not root's alone or would have nothing to do, and where launchd says no.
 pub(crate) fn install(program: &Path) -> Result<Vec<String>, Stop> {
-    ready()?;
-    let text = property_list(program)?;
-    std::fs::write(PROPERTY_LIST, text).map_err(|error| Stop::usage(format!("{PROPERTY_LIST} cannot be written: {error}")))?;
-    ask("launchctl", &["bootstrap", DOMAIN, PROPERTY_LIST])?;
-    Ok(vec![format!("wrote {PROPERTY_LIST}"), format!("{LABEL} runs, and starts with the system")])
+    conditions::root()?;
+    let text = property_list::text(program)?;
+    conditions::nobody_elses(program)?;
+    conditions::work(&agent_file::path(None), StateDirectory::existing(None).as_ref())?;
+    // launchd takes no second service of one label, and goes on with the former's program.
+    unload();
+    std::fs::write(FILE, text).map_err(|error| Stop::usage(format!("{FILE} cannot be written: {error}")))?;
+    ask("launchctl", &["bootstrap", DOMAIN, FILE])?;
+    Ok(vec![format!("wrote {FILE}"), format!("{LABEL} runs, and starts with the system; it writes to {}", property_list::LOG)])
 }
 
 /// # Errors
@@ -25,45 +35,33 @@ pub(crate) fn uninstall() -> Result<Vec<String>, Stop> {
     if state()?.is_none() {
         return Ok(Vec::new());
     }
-    ready()?;
-    // It fails where the service is not loaded, and then there is nothing to end.
-    let _ = ask("launchctl", &["bootout", SERVICE]);
-    std::fs::remove_file(PROPERTY_LIST).map_err(|error| Stop::usage(format!("{PROPERTY_LIST} cannot be removed: {error}")))?;
-    Ok(vec![format!("{LABEL} is ended"), format!("removed {PROPERTY_LIST}")])
+    conditions::root()?;
+    unload();
+    std::fs::remove_file(FILE).map_err(|error| Stop::usage(format!("{FILE} cannot be removed: {error}")))?;
+    Ok(vec![format!("{LABEL} is ended"), format!("removed {FILE}")])
 }
 
 /// # Errors
 /// None here.
 pub(crate) fn state() -> Result<Option<String>, Stop> {
-    if !Path::new(PROPERTY_LIST).exists() {
+    if !Path::new(FILE).exists() {
         return Ok(None);
     }
-    let loaded = ask("launchctl", &["print", SERVICE]).is_ok();
-    Ok(Some(if loaded { "loaded" } else { "not loaded" }.to_owned()))
+    Ok(Some(if is_loaded() { "loaded" } else { "not loaded" }.to_owned()))
 }
 
-fn ready() -> Result<(), Stop> {
-    if nix::unistd::geteuid().is_root() {
-        return Ok(());
+/// Ends the service where it is loaded, and waits for that: launchd may answer before.
+fn unload() {
+    // It fails where the service is not loaded, and then there is nothing to end.
+    let _ = ask("launchctl", &["bootout", SERVICE]);
+    for _ in 0..UNLOAD_TRIES {
+        if !is_loaded() {
+            return;
+        }
+        std::thread::sleep(BETWEEN_TRIES);
     }
-    Err(Stop::usage("services are root's to install and to remove").next("run the same command with sudo"))
 }
 
-fn property_list(program: &Path) -> Result<String, Stop> {
-    let path = program.to_str().filter(|path| path.starts_with('/')).unwrap_or_default();
-    if path.is_empty() || path.contains(['<', '>', '&', '"']) {
-        return Err(Stop::usage(format!("the service cannot use the program at {}", program.display()))
-            .next("sudo install netsonde /usr/local/bin/ && sudo /usr/local/bin/netsonde service install"));
-    }
-    Ok(format!(
-        "<?xml version=\"1.0\" encoding=\"UTF-8\"?>\n\
-         <!DOCTYPE plist PUBLIC \"-//Apple//DTD PLIST 1.0//EN\" \"http://www.apple.com/DTDs/PropertyList-1.0.dtd\">\n\
-         <plist version=\"1.0\"><dict>\n\
-         <key>Label</key><string>{LABEL}</string>\n\
-         <key>ProgramArguments</key><array><string>{path}</string><string>agent</string><string>--log-format</string><string>json</string></array>\n\
-         <key>RunAtLoad</key><true/>\n\
-         <key>KeepAlive</key><dict><key>Crashed</key><true/></dict>\n\
-         <key>ThrottleInterval</key><integer>10</integer>\n\
-         </dict></plist>\n"
-    ))
+fn is_loaded() -> bool {
+    ask("launchctl", &["print", SERVICE]).is_ok()
 }

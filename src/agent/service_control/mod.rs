@@ -1,8 +1,14 @@
 //! The agent as a service of the system that this program runs on: `netsonde service`, and what `netsonde self remove` takes away.
 
+/// What has to be so before the system starts this program by itself.
+#[cfg(unix)]
+mod conditions;
 /// The one child process of the agent: the system's own program for services.
 #[cfg(unix)]
 mod manager;
+/// What launchd reads.
+#[cfg(any(target_os = "macos", all(test, unix)))]
+mod property_list;
 /// Takes away what is netsonde's in a folder, and leaves the rest.
 pub(crate) mod removal;
 /// What netsonde leaves on a machine.
