@@ -74,8 +74,14 @@ impl Folders {
         Err(Failure::Failed(format!("{} cannot be read", path.display())))
     }
 
-    /// The number of the newest settings.
-    pub(crate) fn latest_number(&self) -> Option<u64> {
+    /// The number of the settings to go by: the one that the guest agent names, for numbers do not always grow; where it names none that is
+    /// there, the greatest.
+    pub(crate) fn settings_number(&self, named: Option<&str>) -> Option<u64> {
+        let named = named.and_then(|number| number.parse().ok());
+        named.filter(|&number| self.settings_file(number).exists()).or_else(|| self.greatest_number())
+    }
+
+    fn greatest_number(&self) -> Option<u64> {
         let files = fs::read_dir(&self.given.config_folder).ok()?;
         files.filter_map(|file| file.ok()?.file_name().to_str()?.strip_suffix(".settings")?.parse().ok()).max()
     }
@@ -83,8 +89,17 @@ impl Folders {
     /// The text of the settings with this number; empty where there are none.
     pub(crate) fn settings(&self, number: Option<u64>) -> Result<String, Failure> {
         let Some(number) = number else { return Ok(String::new()) };
-        let path = self.given.config_folder.join(format!("{number}.settings"));
+        let path = self.settings_file(number);
         fs::read_to_string(&path).map_err(Failure::of(format!("reading {}", path.display())))
+    }
+
+    fn settings_file(&self, number: u64) -> PathBuf {
+        self.given.config_folder.join(format!("{number}.settings"))
+    }
+
+    /// Of the handler's package; empty where it does not say.
+    pub(crate) fn version(&self) -> String {
+        fs::read_to_string(self.own.join("version")).unwrap_or_default().trim().to_owned()
     }
 
     /// Writes the status file whole, so that the guest agent never reads half of one.
@@ -152,6 +167,14 @@ fn status_text(operation: &str, status: Status, message: &str, code: u8, now: &s
 }
 
 #[cfg(test)]
+impl Folders {
+    /// A handler's package in `own`, for which the guest agent has one folder.
+    pub(crate) fn of(own: PathBuf, folder: &Path) -> Self {
+        Self { own, given: Given { log_folder: folder.into(), config_folder: folder.into(), status_folder: folder.into() } }
+    }
+}
+
+#[cfg(test)]
 mod tests {
     use super::*;
 
@@ -166,16 +189,17 @@ mod tests {
     }
 
     #[test]
-    fn the_newest_settings_are_those_of_the_greatest_number() {
+    fn the_settings_are_those_that_the_guest_agent_names_or_else_those_of_the_greatest_number() {
         let folder = tempfile::tempdir().unwrap();
-        let given =
-            Given { log_folder: folder.path().into(), config_folder: folder.path().into(), status_folder: folder.path().into() };
-        let folders = Folders { own: folder.path().into(), given };
-        assert_eq!(folders.latest_number(), None);
+        let folders = Folders::of(folder.path().into(), folder.path());
+        assert_eq!((folders.settings_number(None), folders.settings_number(Some("0"))), (None, None));
         for name in ["9.settings", "10.settings", "11.status", "x.settings"] {
             fs::write(folder.path().join(name), "").unwrap();
         }
-        assert_eq!(folders.latest_number(), Some(10));
+        assert_eq!(folders.settings_number(Some("9")), Some(9));
+        for named in [None, Some(""), Some("x"), Some("-1"), Some("11")] {
+            assert_eq!(folders.settings_number(named), Some(10), "{named:?}");
+        }
         folders.report(Some(10), "enable", Status::Success, &"ä".repeat(5_000), 0).unwrap();
         let written: serde_json::Value =
             serde_json::from_str(&fs::read_to_string(folder.path().join("10.status")).unwrap()).unwrap();

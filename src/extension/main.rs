@@ -78,8 +78,9 @@ fn main() -> ExitCode {
 }
 
 fn carry_out(operation: Operation, folders: &Folders) -> ExitCode {
-    let (name, number) = (operation.name(), folders.latest_number());
-    folders.log(name);
+    let name = operation.name();
+    let number = folders.settings_number(std::env::var("ConfigSequenceNumber").ok().as_deref());
+    folders.log(&format!("{name}, version {}", folders.version()));
     match operation.carry_out(folders, number) {
         Ok(said) => {
             folders.log(&match &said {

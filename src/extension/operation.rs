@@ -1,7 +1,8 @@
 use crate::folders::{Folders, Status};
 use crate::placement::{FILES, Places};
+use crate::program::{self, Netsonde};
 use crate::settings::{Asked, Public, Settings};
-use crate::{Failure, platform, program};
+use crate::{Failure, platform};
 use std::fs;
 
 /// What the guest agent asks for.
@@ -37,98 +38,272 @@ impl Operation {
     /// Why it was not carried out.
     pub(crate) fn carry_out(self, folders: &Folders, number: Option<u64>) -> Result<Option<String>, Failure> {
         let places = Places::of_this_machine();
+        let netsonde = &places.program;
         match self {
-            Self::Install => install(folders, &places).map(|()| None),
-            Self::Enable => enable(folders, &places, number).map(Some),
-            Self::Disable => disable(&places).map(|()| None),
-            Self::Update => update(folders, &places).map(|()| None),
-            Self::Uninstall => uninstall(folders, &places).map(|()| None),
+            Self::Install => install(folders, &places, netsonde).map(|()| None),
+            Self::Enable => enable(folders, &places, netsonde, number).map(Some),
+            Self::Disable => disable(&places, netsonde).map(|()| None),
+            Self::Update => update(folders, &places, netsonde).map(|()| None),
+            Self::Uninstall => uninstall(&places, netsonde).map(|()| None),
         }
     }
 }
 
-fn install(folders: &Folders, places: &Places) -> Result<(), Failure> {
+fn install(folders: &Folders, places: &Places, netsonde: &dyn Netsonde) -> Result<(), Failure> {
     places.refuse_beside_a_package()?;
     places.put_program(&folders.own)?;
-    program::demand("the program does not run on this machine", &places.program, &["--version"], "")
+    netsonde.demand("the program does not run on this machine", &["--version"], "")
 }
 
-fn enable(folders: &Folders, places: &Places, number: Option<u64>) -> Result<String, Failure> {
+fn enable(folders: &Folders, places: &Places, netsonde: &dyn Netsonde, number: Option<u64>) -> Result<String, Failure> {
     let settings = Settings::parse(&folders.settings(number)?, platform::decrypt)?;
-    places.refuse_beside_a_package()?;
     let mut said = Vec::new();
-    let (public, protected) = (&settings.public, &settings.protected);
+    let service = settings.ask_for_the_service();
+    // A package that came later does not keep a policy that is no longer asked for.
+    if !service && end_service(places, netsonde)? {
+        said.push("the service that earlier settings asked for is ended, and its files are taken away".to_owned());
+    }
+    places.refuse_beside_a_package()?;
     if !places.program.exists() {
         places.put_program(&folders.own)?;
     }
-    if public.agent.is_some() || public.policy.is_some() || protected.enrolment.is_some() {
-        said.push(start_service(places, public, protected.enrolment.as_deref())?);
+    // What is enabled is followed by none.
+    places.was_followed();
+    if service {
+        said.push(start_service(places, netsonde, &settings.public, settings.protected.enrolment.as_deref())?);
     }
     if let Some(asked) = Asked::by(&settings) {
-        said.push(run_once(folders, places, number, &asked)?);
+        said.push(run_once(folders, places, netsonde, number, &asked)?);
     }
     Ok(if said.is_empty() { "installed; the settings ask for nothing".to_owned() } else { said.join("; ") })
 }
 
 /// What a run came to; of one that took place already, what it came to then: a machine that restarts, and a new version of this handler,
 /// do not run it again.
-fn run_once(folders: &Folders, places: &Places, number: Option<u64>, asked: &Asked<'_>) -> Result<String, Failure> {
+fn run_once(
+    folders: &Folders,
+    places: &Places,
+    netsonde: &dyn Netsonde,
+    number: Option<u64>,
+    asked: &Asked<'_>,
+) -> Result<String, Failure> {
     let known = places.run(&asked.key(number));
     if let Ok(said) = fs::read_to_string(&known) {
         return Ok(said);
     }
     folders.report(number, "enable", Status::Transitioning, "measuring", 0)?;
-    let said = program::run(&places.program, asked)?;
+    let said = program::run(netsonde, asked)?;
     places.note_run(&known, &said)?;
     Ok(said)
 }
 
-fn start_service(places: &Places, public: &Public, enrolment: Option<&str>) -> Result<String, Failure> {
+/// What the settings no longer ask for; the agent's key and what it learnt stay. Says whether there was anything.
+fn end_service(places: &Places, netsonde: &dyn Netsonde) -> Result<bool, Failure> {
+    // The policy first: what runs on has none then.
+    let files = places.take_away_files()?;
+    let served = places.serves();
+    disable(places, netsonde)?;
+    Ok(files || served)
+}
+
+fn start_service(places: &Places, netsonde: &dyn Netsonde, public: &Public, enrolment: Option<&str>) -> Result<String, Failure> {
+    if !places.serves() && netsonde.call(&["service", "status"], "")?.code == Some(0) {
+        return Err(Failure::Unusable(
+            "a service of netsonde was set up at the machine, which is left alone; remove it (netsonde service uninstall) or the extension".to_owned(),
+        ));
+    }
     let texts = [public.policy.as_deref(), public.agent.as_deref()];
     for (name, text) in FILES.into_iter().zip(texts) {
         places.put(name, text)?;
     }
     for (name, text, command) in [("policy", texts[0], ["policy", "check"]), ("agent", texts[1], ["schedule", "check"])] {
         if text.is_some() {
-            program::demand(&format!("the setting {name}"), &places.program, &command, "")?;
+            netsonde.demand(&format!("the setting {name}"), &command, "")?;
         }
     }
     if let Some(enrolment) = enrolment
-        && program::call(&places.program, &["identity"], "")?.code != Some(0)
+        && netsonde.call(&["identity"], "")?.code != Some(0)
     {
-        program::demand("enrolling failed", &places.program, &["enroll", "-", "--yes"], enrolment)?;
+        netsonde.demand("enrolling failed", &["enroll", "-", "--yes"], enrolment)?;
     }
     // A service that runs already goes by the settings of before.
-    disable(places)?;
-    program::demand("the service does not start", &places.program, &["service", "install"], "")?;
+    disable(places, netsonde)?;
+    places.note_service()?;
+    netsonde.demand("the service does not start", &["service", "install"], "")?;
     Ok("the service runs".to_owned())
 }
 
-/// Without the program there is no service of it.
-fn disable(places: &Places) -> Result<(), Failure> {
-    if !places.program.exists() {
-        return Ok(());
+/// Whoever set up a service at the machine keeps it. Without the program there is none of this handler's.
+fn disable(places: &Places, netsonde: &dyn Netsonde) -> Result<(), Failure> {
+    if places.serves() && places.program.exists() {
+        netsonde.demand("the service cannot be ended", &["service", "uninstall"], "")?;
+        // What is taken from the list of services may still be at work.
+        let said = netsonde.call(&["service", "status"], "")?.errors;
+        if said.contains(": running") || said.contains(": stopping") {
+            return Err(Failure::Failed(
+                "the service was told to end and still runs; end netsonde.exe, then enable the extension again".to_owned(),
+            ));
+        }
     }
-    program::demand("the service cannot be ended", &places.program, &["service", "uninstall"], "")
+    places.forget_service()
 }
 
-/// Called of the new version, before the old one is uninstalled: what was learnt and written stays.
-fn update(folders: &Folders, places: &Places) -> Result<(), Failure> {
+/// Called before the old version is uninstalled, of the higher of the two, which is the old one where a lower one takes its place: what was
+/// learnt and written stays.
+fn update(folders: &Folders, places: &Places, netsonde: &dyn Netsonde) -> Result<(), Failure> {
     // A program that runs cannot be replaced.
-    disable(places)?;
+    disable(places, netsonde)?;
     places.put_program(&folders.own)?;
-    places.note_follower(&version(folders)?)
+    places.note_follower()
 }
 
-fn uninstall(folders: &Folders, places: &Places) -> Result<(), Failure> {
-    if places.is_followed(&version(folders)?) {
+fn uninstall(places: &Places, netsonde: &dyn Netsonde) -> Result<(), Failure> {
+    disable(places, netsonde)?;
+    if places.was_followed() {
         return Ok(());
     }
-    disable(places)?;
     places.remove_all()
 }
 
-fn version(folders: &Folders) -> Result<String, Failure> {
-    let text = fs::read_to_string(folders.own.join("version")).map_err(Failure::of("reading the package's version"))?;
-    Ok(text.trim().to_owned())
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::placement::tests::machine;
+    use crate::program::Said;
+    use std::cell::Cell;
+    use std::path::PathBuf;
+
+    /// netsonde, and the system's list of services.
+    #[derive(Default)]
+    struct Fake {
+        serves: Cell<bool>,
+        never_ends: Cell<bool>,
+        runs: Cell<u32>,
+    }
+
+    impl Netsonde for Fake {
+        fn call(&self, arguments: &[&str], _input: &str) -> Result<Said, Failure> {
+            let (mut code, mut output, mut errors) = (0, "", "");
+            match arguments {
+                ["service", "install"] => self.serves.set(true),
+                ["service", "uninstall"] => self.serves.set(self.never_ends.get()),
+                ["service", "status"] => {
+                    code = i32::from(!self.serves.get());
+                    errors = if self.serves.get() { "netsonde: netsonde-agent: running" } else { "" };
+                }
+                ["run", ..] => {
+                    self.runs.set(self.runs.get() + 1);
+                    output = r#"{"state":"as_expected","findings":[],"unexplained":[],"not_measured":[],"bundle":{"path":"b"}}"#;
+                }
+                _ => {}
+            }
+            Ok(Said { code: Some(code), output: output.into(), errors: errors.to_owned() })
+        }
+    }
+
+    struct Vm {
+        top: tempfile::TempDir,
+        folders: Folders,
+        places: Places,
+        netsonde: Fake,
+    }
+
+    impl Vm {
+        fn new() -> Self {
+            let (top, places) = machine();
+            let vm = Self { folders: Folders::of(top.path().join("own"), top.path()), netsonde: Fake::default(), top, places };
+            install(&vm.folders, &vm.places, &vm.netsonde).unwrap();
+            vm
+        }
+
+        fn enable(&self, number: u64, public: &str) -> Result<String, Failure> {
+            let text = format!(r#"{{"runtimeSettings":[{{"handlerSettings":{{"publicSettings":{public}}}}}]}}"#);
+            fs::write(self.file(&format!("{number}.settings")), text).unwrap();
+            enable(&self.folders, &self.places, &self.netsonde, Some(number))
+        }
+
+        fn file(&self, path: &str) -> PathBuf {
+            self.top.path().join(path)
+        }
+
+        fn has(&self, path: &str) -> bool {
+            self.file(path).exists()
+        }
+    }
+
+    #[test]
+    fn settings_that_no_longer_ask_for_the_service_end_it() {
+        let vm = Vm::new();
+        let both = r#"{"agent":"version = 1\n","policy":"version = 1\n"}"#;
+        for (number, settings) in [(1, "{}"), (2, r#"{"run":{}}"#)] {
+            assert_eq!(vm.enable(0, both).unwrap(), "the service runs");
+            assert!(vm.netsonde.serves.get() && vm.has("data/netsonde/policy.toml") && vm.has("data/netsonde/agent.toml"));
+            assert!(vm.enable(number, settings).unwrap().starts_with("the service that earlier settings asked for is ended"));
+            assert!(!vm.netsonde.serves.get() && !vm.has("data/netsonde/policy.toml") && !vm.has("data/netsonde/agent.toml"));
+        }
+        assert_eq!(vm.enable(3, "{}").unwrap(), "installed; the settings ask for nothing");
+        // A package that was installed since does not keep the policy.
+        vm.enable(0, both).unwrap();
+        fs::create_dir_all(vm.file("programs/netsonde")).unwrap();
+        fs::write(vm.file("programs/netsonde/netsonde.exe"), "").unwrap();
+        assert!(matches!(vm.enable(4, "{}"), Err(Failure::Unusable(_))));
+        assert!(!vm.has("data/netsonde/policy.toml"));
+    }
+
+    #[test]
+    fn a_service_that_does_not_end_is_no_success_and_is_ended_the_next_time() {
+        let vm = Vm::new();
+        vm.enable(0, r#"{"policy":"version = 1\n"}"#).unwrap();
+        vm.netsonde.never_ends.set(true);
+        for attempt in [vm.enable(1, "{}").map(|_| ()), disable(&vm.places, &vm.netsonde), uninstall(&vm.places, &vm.netsonde)] {
+            assert!(attempt.unwrap_err().words().contains("still runs"));
+        }
+        assert!(!vm.has("data/netsonde/policy.toml"), "what runs on still has a policy");
+        vm.netsonde.never_ends.set(false);
+        assert!(vm.enable(1, "{}").unwrap().contains("is ended") && !vm.netsonde.serves.get());
+    }
+
+    #[test]
+    fn a_service_and_files_that_somebody_set_up_at_the_machine_are_left_alone() {
+        let vm = Vm::new();
+        fs::create_dir_all(vm.file("data/netsonde")).unwrap();
+        fs::write(vm.file("data/netsonde/policy.toml"), "version = 1\n").unwrap();
+        vm.netsonde.serves.set(true);
+        assert_eq!(vm.enable(0, "{}").unwrap(), "installed; the settings ask for nothing");
+        let refused = vm.enable(1, r#"{"agent":"version = 1\n"}"#).unwrap_err();
+        assert!(refused.words().contains("was set up at the machine"), "{refused:?}");
+        disable(&vm.places, &vm.netsonde).unwrap();
+        uninstall(&vm.places, &vm.netsonde).unwrap();
+        assert!(vm.netsonde.serves.get() && vm.has("data/netsonde/policy.toml"));
+    }
+
+    #[test]
+    fn another_version_loses_nothing_whether_it_is_higher_or_lower() {
+        let vm = Vm::new();
+        let (lower, places, netsonde) = (&vm.folders, &vm.places, &vm.netsonde);
+        let higher = &Folders::of(vm.file("higher"), vm.top.path());
+        fs::create_dir_all(vm.file("higher/bin")).unwrap();
+        fs::write(vm.file("higher/bin/netsonde.exe"), "").unwrap();
+        for (package, version) in [("own", "0.0.1\n"), ("higher", "0.0.2\n")] {
+            fs::write(vm.file(package).join("version"), version).unwrap();
+        }
+        vm.enable(0, r#"{"run":{},"policy":"version = 1\n"}"#).unwrap();
+        fs::create_dir_all(vm.file("data/netsonde/state")).unwrap();
+        fs::write(vm.file("data/netsonde/state/key"), "").unwrap();
+        // `update` is of the higher one, whichever way it goes.
+        for new in [higher, lower] {
+            disable(places, netsonde).unwrap();
+            update(higher, places, netsonde).unwrap();
+            uninstall(places, netsonde).unwrap();
+            install(new, places, netsonde).unwrap();
+            enable(new, places, netsonde, Some(0)).unwrap();
+            assert!(netsonde.serves.get() && vm.has("data/netsonde/state/key"));
+            assert_eq!(netsonde.runs.get(), 1, "what was run is run again");
+        }
+        // What is enabled is followed by none.
+        update(higher, places, netsonde).unwrap();
+        enable(higher, places, netsonde, Some(0)).unwrap();
+        uninstall(places, netsonde).unwrap();
+        assert!(!vm.has("data/netsonde") && !vm.has("programs/netsonde-extension") && !netsonde.serves.get());
+    }
 }

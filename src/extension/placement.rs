@@ -1,12 +1,19 @@
 use crate::Failure;
 use std::path::{Path, PathBuf};
-use std::{env, fs, io};
+use std::time::Duration;
+use std::{env, fs, io, thread};
 
 /// What begins each file that this handler wrote, and that it therefore may replace and take away.
 const MARK: &str = "# Written by netsonde's VM extension; its settings replace what is changed here.\n";
 
 /// The files of the settings, by the names of their keys.
 pub(crate) const FILES: [&str; 2] = ["policy", "agent"];
+
+/// For how long a file is tried again that is in use: a program ends some time after its service, and scanners look into new files.
+const PATIENCE: Duration = Duration::from_secs(20);
+const LOOK: Duration = Duration::from_millis(500);
+/// `ERROR_SHARING_VIOLATION`; a program that runs is `ERROR_ACCESS_DENIED`.
+const SHARED: i32 = 32;
 
 /// Where things are on this machine.
 pub(crate) struct Places {
@@ -46,15 +53,49 @@ impl Places {
         ))
     }
 
-    /// Copies the program of the handler's package; half a copy is never at its place.
+    /// Copies the program of the handler's package; half a copy is never at its place. One that is still in use is waited for.
+    ///
+    /// # Errors
+    /// Where it cannot be written, or is in use after [`PATIENCE`].
     pub(crate) fn put_program(&self, own: &Path) -> Result<(), Failure> {
-        let put = || {
-            let new = self.program.with_extension("new");
-            fs::create_dir_all(self.folder())?;
-            fs::copy(own.join("bin").join("netsonde.exe"), &new)?;
-            fs::rename(&new, &self.program)
-        };
-        put().map_err(Failure::of(format!("putting the program at {}", self.program.display())))
+        self.put_program_by(own, |new, path| fs::rename(new, path), thread::sleep)
+    }
+
+    fn put_program_by(
+        &self,
+        own: &Path,
+        rename: impl Fn(&Path, &Path) -> io::Result<()>,
+        wait: impl Fn(Duration),
+    ) -> Result<(), Failure> {
+        let new = self.program.with_extension("new");
+        fs::create_dir_all(self.folder())
+            .and_then(|()| fs::copy(own.join("bin").join("netsonde.exe"), &new))
+            .map_err(Failure::of(format!("putting the program at {}", new.display())))?;
+        unused(|| rename(&new, &self.program), wait).map_err(|error| {
+            let path = self.program.display();
+            Failure::Failed(if is_used(&error) {
+                format!(
+                    "{path} is still in use after {} s; end what runs it, then enable the extension again: {error}",
+                    PATIENCE.as_secs()
+                )
+            } else {
+                format!("putting the program at {path}: {error}")
+            })
+        })
+    }
+
+    /// Whether this handler set up a service, which is not gone since.
+    pub(crate) fn serves(&self) -> bool {
+        self.service().exists()
+    }
+
+    /// Says that the service is this handler's, before there is one.
+    pub(crate) fn note_service(&self) -> Result<(), Failure> {
+        fs::write(self.service(), "").map_err(Failure::of("noting that the service is the extension's"))
+    }
+
+    pub(crate) fn forget_service(&self) -> Result<(), Failure> {
+        gone(fs::remove_file(self.service())).map_err(Failure::of("noting that the service is gone"))
     }
 
     /// Puts the files of the settings into place and takes those away that are no longer asked for.
@@ -63,7 +104,7 @@ impl Places {
     /// Where somebody at the machine wrote one.
     pub(crate) fn put(&self, name: &str, text: Option<&str>) -> Result<(), Failure> {
         let path = self.data.join(name).with_extension("toml");
-        let Some(text) = text else { return self.take_away(&path) };
+        let Some(text) = text else { return self.take_away(&path).map(|_| ()) };
         if path.exists() && !is_ours(&path) {
             return Err(Failure::Unusable(format!(
                 "{} was written at the machine; the extension leaves it alone",
@@ -78,17 +119,13 @@ impl Places {
     }
 
     /// Says that another version of this handler takes over, so that the one before it, when it is uninstalled, leaves what was learnt.
-    pub(crate) fn note_follower(&self, version: &str) -> Result<(), Failure> {
-        fs::write(self.follower(), version).map_err(Failure::of("noting that another version follows"))
+    pub(crate) fn note_follower(&self) -> Result<(), Failure> {
+        fs::write(self.follower(), "").map_err(Failure::of("noting that another version follows"))
     }
 
-    /// Whether another version than this one has taken over. What says so is gone afterwards.
-    pub(crate) fn is_followed(&self, version: &str) -> bool {
-        let followed = fs::read_to_string(self.follower()).is_ok_and(|by| by.trim() != version);
-        if followed {
-            let _ = fs::remove_file(self.follower());
-        }
-        followed
+    /// Whether another version takes over. What says so is gone afterwards.
+    pub(crate) fn was_followed(&self) -> bool {
+        fs::remove_file(self.follower()).is_ok()
     }
 
     /// The file that keeps what the run of this key came to, where an update leaves it.
@@ -105,24 +142,33 @@ impl Places {
             .map_err(Failure::of("noting that the run took place"))
     }
 
+    /// Takes away the files of the settings, but those that somebody wrote at the machine. Says whether there was one.
+    pub(crate) fn take_away_files(&self) -> Result<bool, Failure> {
+        let mut any = false;
+        for name in FILES {
+            any |= self.take_away(&self.data.join(name).with_extension("toml"))?;
+        }
+        Ok(any)
+    }
+
     /// Everything that the extension brought or that netsonde learnt. What was written at the machine stays.
     pub(crate) fn remove_all(&self) -> Result<(), Failure> {
-        for name in FILES {
-            self.take_away(&self.data.join(name).with_extension("toml"))?;
-        }
+        self.take_away_files()?;
         for folder in [self.data.join("state"), self.folder().to_owned()] {
-            gone(fs::remove_dir_all(&folder)).map_err(Failure::of(format!("removing {}", folder.display())))?;
+            unused(|| gone(fs::remove_dir_all(&folder)), thread::sleep)
+                .map_err(Failure::of(format!("removing {}", folder.display())))?;
         }
         // Only where nothing is left in it.
         let _ = fs::remove_dir(&self.data);
         Ok(())
     }
 
-    fn take_away(&self, path: &Path) -> Result<(), Failure> {
+    fn take_away(&self, path: &Path) -> Result<bool, Failure> {
         if !is_ours(path) {
-            return Ok(());
+            return Ok(false);
         }
-        gone(fs::remove_file(path)).map_err(Failure::of(format!("removing {}", path.display())))
+        gone(fs::remove_file(path)).map_err(Failure::of(format!("removing {}", path.display())))?;
+        Ok(true)
     }
 
     fn folder(&self) -> &Path {
@@ -130,12 +176,31 @@ impl Places {
     }
 
     fn follower(&self) -> PathBuf {
-        self.folder().join("followed-by")
+        self.folder().join("followed")
+    }
+
+    fn service(&self) -> PathBuf {
+        self.folder().join("service")
     }
 }
 
 fn is_ours(path: &Path) -> bool {
     fs::read_to_string(path).is_ok_and(|text| text.starts_with(MARK))
+}
+
+/// Tries again as long as a file is in use, for [`PATIENCE`].
+fn unused(attempt: impl Fn() -> io::Result<()>, wait: impl Fn(Duration)) -> io::Result<()> {
+    for _ in 0..PATIENCE.as_millis() / LOOK.as_millis() {
+        match attempt() {
+            Err(error) if is_used(&error) => wait(LOOK),
+            done => return done,
+        }
+    }
+    attempt()
+}
+
+fn is_used(error: &io::Error) -> bool {
+    error.kind() == io::ErrorKind::PermissionDenied || error.raw_os_error() == Some(SHARED)
 }
 
 fn gone(removed: io::Result<()>) -> io::Result<()> {
@@ -146,15 +211,41 @@ fn gone(removed: io::Result<()>) -> io::Result<()> {
 }
 
 #[cfg(test)]
-mod tests {
+pub(crate) mod tests {
     use super::*;
+    use std::cell::Cell;
 
-    fn machine() -> (tempfile::TempDir, Places) {
+    /// A machine without anything on it, and in `own` a handler's package.
+    pub(crate) fn machine() -> (tempfile::TempDir, Places) {
         let top = tempfile::tempdir().unwrap();
         fs::create_dir_all(top.path().join("own/bin")).unwrap();
         fs::write(top.path().join("own/bin/netsonde.exe"), "program").unwrap();
         let places = Places::below(&top.path().join("programs"), &top.path().join("data"));
         (top, places)
+    }
+
+    #[test]
+    fn a_program_in_use_is_waited_for_and_named_where_it_stays_so() {
+        let (top, places) = machine();
+        let (attempts, waits) = (Cell::new(0), Cell::new(0));
+        let put = |used_for: u32, code: i32| {
+            attempts.set(0);
+            waits.set(0);
+            let rename = |new: &Path, path: &Path| {
+                attempts.set(attempts.get() + 1);
+                if attempts.get() > used_for { fs::rename(new, path) } else { Err(io::Error::from_raw_os_error(code)) }
+            };
+            places.put_program_by(&top.path().join("own"), rename, |_| waits.set(waits.get() + 1))
+        };
+        let (denied, missing) = (if cfg!(windows) { 5 } else { 13 }, 2);
+        for code in [denied, SHARED] {
+            put(3, code).unwrap();
+            assert_eq!((attempts.get(), waits.get()), (4, 3));
+            assert!(put(u32::MAX, code).unwrap_err().words().contains("still in use after 20 s; end what runs it"));
+            assert_eq!(waits.get(), 40);
+        }
+        assert!(put(1, missing).unwrap_err().words().starts_with("putting the program at "));
+        assert_eq!((attempts.get(), waits.get()), (1, 0));
     }
 
     #[test]
@@ -176,11 +267,10 @@ mod tests {
         places.put_program(&top.path().join("own")).unwrap();
         places.put("agent", Some("version = 1\n")).unwrap();
         fs::create_dir_all(places.data.join("state/bundles")).unwrap();
-        places.note_follower("0.2.0").unwrap();
+        places.note_follower().unwrap();
         places.note_run(&places.run("ab"), "said").unwrap();
         assert_eq!(fs::read_to_string(places.run("ab")).unwrap(), "said");
-        assert!(!places.is_followed("0.2.0"), "a version does not follow itself");
-        assert!(places.is_followed("0.1.0") && !places.is_followed("0.1.0"));
+        assert!(places.was_followed() && !places.was_followed());
         places.remove_all().unwrap();
         assert!(!places.data.exists() && !places.folder().exists());
         places.remove_all().unwrap();

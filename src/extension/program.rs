@@ -2,7 +2,7 @@ use crate::Failure;
 use crate::settings::{Asked, Run};
 use serde::Deserialize;
 use std::io::{Read, Write};
-use std::path::Path;
+use std::path::PathBuf;
 use std::process::{Child, Command, Stdio};
 use std::thread::{self, sleep};
 use std::time::Duration;
@@ -22,32 +22,40 @@ pub(crate) struct Said {
     pub(crate) errors: String,
 }
 
-/// Calls the program, with what it is to read on standard input, and ends it where it takes longer than any operation may.
-///
-/// # Errors
-/// Where it cannot be started or takes too long.
-pub(crate) fn call(program: &Path, arguments: &[&str], input: &str) -> Result<Said, Failure> {
-    let started =
-        Command::new(program).args(arguments).stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn();
-    let mut child = started.map_err(Failure::of(format!("starting {}", program.display())))?;
-    // Both are read while it runs, so that a full pipe never holds it up.
-    let (output, errors) = (read(child.stdout.take()), read(child.stderr.take()));
-    if let Some(mut stdin) = child.stdin.take() {
-        // A program that does not want to hear is told nothing.
-        let _ = stdin.write_all(input.as_bytes());
+/// What calls netsonde.
+pub(crate) trait Netsonde {
+    /// Calls the program, with what it is to read on standard input, and ends it where it takes longer than any operation may.
+    ///
+    /// # Errors
+    /// Where it cannot be started or takes too long.
+    fn call(&self, arguments: &[&str], input: &str) -> Result<Said, Failure>;
+
+    /// The same, where only success will do.
+    ///
+    /// # Errors
+    /// As [`Self::call`], and what the program said where its exit code is not 0.
+    fn demand(&self, what: &str, arguments: &[&str], input: &str) -> Result<(), Failure> {
+        let said = self.call(arguments, input)?;
+        if said.code == Some(0) { Ok(()) } else { Err(Failure::Unusable(format!("{what}: {}", said.errors))) }
     }
-    let code = wait(&mut child)?;
-    let ended = |reading: thread::JoinHandle<Vec<u8>>| reading.join().unwrap_or_default();
-    Ok(Said { code, output: ended(output), errors: String::from_utf8_lossy(&ended(errors)).trim().to_owned() })
 }
 
-/// The same, where only success will do.
-///
-/// # Errors
-/// As [`call`], and what the program said where its exit code is not 0.
-pub(crate) fn demand(what: &str, program: &Path, arguments: &[&str], input: &str) -> Result<(), Failure> {
-    let said = call(program, arguments, input)?;
-    if said.code == Some(0) { Ok(()) } else { Err(Failure::Unusable(format!("{what}: {}", said.errors))) }
+/// The program that lies there.
+impl Netsonde for PathBuf {
+    fn call(&self, arguments: &[&str], input: &str) -> Result<Said, Failure> {
+        let started =
+            Command::new(self).args(arguments).stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn();
+        let mut child = started.map_err(Failure::of(format!("starting {}", self.display())))?;
+        // Both are read while it runs, so that a full pipe never holds it up.
+        let (output, errors) = (read(child.stdout.take()), read(child.stderr.take()));
+        if let Some(mut stdin) = child.stdin.take() {
+            // A program that does not want to hear is told nothing.
+            let _ = stdin.write_all(input.as_bytes());
+        }
+        let code = wait(&mut child)?;
+        let ended = |reading: thread::JoinHandle<Vec<u8>>| reading.join().unwrap_or_default();
+        Ok(Said { code, output: ended(output), errors: String::from_utf8_lossy(&ended(errors)).trim().to_owned() })
+    }
 }
 
 fn read(pipe: Option<impl Read + Send + 'static>) -> thread::JoinHandle<Vec<u8>> {
@@ -112,7 +120,7 @@ struct Bundle {
 ///
 /// # Errors
 /// Where the run did not take place, or its bundle was to reach support and did not.
-pub(crate) fn run(program: &Path, asked: &Asked<'_>) -> Result<String, Failure> {
+pub(crate) fn run(netsonde: &dyn Netsonde, asked: &Asked<'_>) -> Result<String, Failure> {
     let mut arguments: Vec<String> = ["run", "--format", "json", "--budget", BUDGET].map(str::to_owned).into();
     let ticket = match asked {
         Asked::Ticket(ticket) => {
@@ -125,7 +133,7 @@ pub(crate) fn run(program: &Path, asked: &Asked<'_>) -> Result<String, Failure> 
         }
     };
     let arguments: Vec<&str> = arguments.iter().map(String::as_str).collect();
-    told(&call(program, &arguments, ticket.unwrap_or_default())?, ticket.is_some())
+    told(&netsonde.call(&arguments, ticket.unwrap_or_default())?, ticket.is_some())
 }
 
 fn words(run: &Run) -> Vec<String> {

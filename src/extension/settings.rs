@@ -72,6 +72,10 @@ impl<'a> Asked<'a> {
 }
 
 impl Settings {
+    pub(crate) fn ask_for_the_service(&self) -> bool {
+        self.public.agent.is_some() || self.public.policy.is_some() || self.protected.enrolment.is_some()
+    }
+
     /// From the text of a settings file. `decrypt` takes the thumbprint of a certificate and what was encrypted to it.
     ///
     /// # Errors

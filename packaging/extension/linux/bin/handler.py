@@ -15,6 +15,7 @@ import glob
 import hashlib
 import json
 import os
+import platform
 import shutil
 import subprocess
 import sys
@@ -25,11 +26,12 @@ PROGRAM = "/opt/netsonde/netsonde"
 UNIT = "/etc/systemd/system/netsonde-agent.service"
 PACKAGED_UNIT = "/usr/lib/systemd/system/netsonde-agent.service"
 SETTINGS = "/etc/netsonde"
+FILES = ["policy", "agent"]
 STATES = ["/var/lib/netsonde", "/var/lib/private/netsonde"]
 # What begins each file that this handler wrote, and that it therefore may replace and take away.
 MARK = "# Written by netsonde's VM extension; its settings replace what is changed here.\n"
-# A version that follows tells the one before that it is not the end.
-FOLLOWED = "/opt/netsonde/followed-by"
+# While it is there, another version takes over, and uninstalling is not the end.
+FOLLOWED = "/opt/netsonde/followed"
 # What each run came to: beside the program, where an update leaves it.
 RUNS = "/opt/netsonde/runs"
 # The guest agent gives up after five minutes; what was measured by then is still to be told.
@@ -46,6 +48,10 @@ KINDS = {str: "a text", list: "a list of texts", dict: "an object"}
 
 class Unusable(Exception):
     """The settings cannot be carried out; the text says which and why."""
+
+
+class Failed(Exception):
+    """Something failed that might not fail another time; the text says what and why."""
 
 
 class Unsent(Exception):
@@ -66,7 +72,11 @@ def environment():
     raise SystemExit("netsonde: %s cannot be read: %s" % (path, problem))
 
 
-def latest_number(folder):
+def settings_number(folder):
+    """The number that the guest agent names, for numbers do not always grow; where it names none that is there, the greatest."""
+    named = os.environ.get("ConfigSequenceNumber", "")
+    if named.isdecimal() and os.path.exists(os.path.join(folder, "%d.settings" % int(named))):
+        return int(named)
     numbers = [os.path.basename(path)[: -len(".settings")] for path in glob.glob(os.path.join(folder, "*.settings"))]
     numbers = [int(number) for number in numbers if number.isdigit()]
     return max(numbers) if numbers else None
@@ -196,14 +206,17 @@ def put_program():
 def install(folders, number):
     refuse_beside_a_package()
     put_program()
-    done = subprocess.run([PROGRAM, "--version"], stdout=subprocess.PIPE, stderr=subprocess.PIPE)
+    try:
+        done = subprocess.run([PROGRAM, "--version"], stdout=subprocess.PIPE, stderr=subprocess.PIPE)
+    except OSError as problem:
+        raise Unusable("the program of this package, which is for x86_64, does not run on this machine (%s): %s" % (platform.machine(), problem))
     if done.returncode != 0:
         raise Unusable("the program does not run on this machine: %s" % done.stderr.decode(errors="replace").strip())
 
 
 def start_service(public, enrolment):
-    for key in ["policy", "agent"]:
-        path = os.path.join(SETTINGS, key + ".toml")
+    for key in FILES:
+        path = settings_file(key)
         if key in public:
             place(path, public[key])
         else:
@@ -222,14 +235,49 @@ def start_service(public, enrolment):
     enabled = systemctl("enable", "netsonde-agent.service")
     if enabled.returncode != 0:
         raise Unusable("the service cannot be enabled: %s" % enabled.stderr.decode(errors="replace").strip())
-    # As sd_booted(3) tells it.
-    if not os.path.isdir("/run/systemd/system"):
+    if not systemd_runs():
         return "the service is enabled and starts with the machine: systemd does not run now"
     systemctl("daemon-reload")
     started = systemctl("restart", "netsonde-agent.service")
     if started.returncode != 0:
         raise Unusable("the service does not start: %s" % started.stderr.decode(errors="replace").strip())
     return "the service runs"
+
+
+def end_service():
+    """Ends the service and takes away its files, as far as they are this handler's: its key and what it learnt stay. Says whether there was
+    anything."""
+    ours = [path for path in [settings_file(key) for key in FILES] + [UNIT] if os.path.exists(path) and is_ours(path)]
+    # The policy first: what runs on has none then.
+    for path in ours:
+        if path == UNIT:
+            disable_unit()
+        os.remove(path)
+    if UNIT in ours:
+        systemctl("daemon-reload")
+    return bool(ours)
+
+
+def disable_unit():
+    """Whoever wrote a unit of this name at the machine keeps it."""
+    if not os.path.exists(UNIT) or not is_ours(UNIT):
+        return
+    commands = [["disable", "netsonde-agent.service"]]
+    if systemd_runs():
+        commands.append(["stop", "netsonde-agent.service"])
+    for command in commands:
+        done = systemctl(*command)
+        if done.returncode != 0:
+            raise Failed("the service cannot be ended: systemctl %s: %s" % (" ".join(command), done.stderr.decode(errors="replace").strip()))
+
+
+def systemd_runs():
+    """As sd_booted(3) tells it."""
+    return os.path.isdir("/run/systemd/system")
+
+
+def settings_file(key):
+    return os.path.join(SETTINGS, key + ".toml")
 
 
 def is_enrolled():
@@ -301,10 +349,17 @@ def verdict(document):
 
 def enable(folders, number):
     public, protected = settings(folders["configFolder"], number)
+    said = []
+    service = bool(set(FILES) & set(public)) or "enrolment" in protected
+    # A package that came later does not keep a policy that is no longer asked for.
+    if not service and end_service():
+        said.append("the service that earlier settings asked for is ended, and its files are taken away")
     refuse_beside_a_package()
     put_program()
-    said = []
-    if {"agent", "policy"} & set(public) or "enrolment" in protected:
+    # What is enabled is followed by none.
+    if os.path.exists(FOLLOWED):
+        os.remove(FOLLOWED)
+    if service:
         said.append(start_service(public, protected.get("enrolment")))
     if "run" in public or "ticket" in protected:
         said.append(run_once(folders, number, public, protected.get("ticket")))
@@ -312,27 +367,22 @@ def enable(folders, number):
 
 
 def disable(folders, number):
-    if os.path.exists(UNIT):
-        systemctl("disable", "netsonde-agent.service")
-        systemctl("stop", "netsonde-agent.service")
+    disable_unit()
 
 
 def update(folders, number):
-    """Called of the new version, before the old one is uninstalled: what was learnt and written stays."""
+    """Called before the old version is uninstalled, of the higher of the two, which is the old one where a lower one takes its place: what was
+    learnt and written stays."""
     put_program()
-    with open(FOLLOWED, "w") as file:
-        file.write(version())
+    write(FOLLOWED, "")
 
 
 def uninstall(folders, number):
-    disable(folders, number)
-    if os.path.exists(FOLLOWED) and open(FOLLOWED).read().strip() != version():
+    if os.path.exists(FOLLOWED):
+        disable_unit()
         os.remove(FOLLOWED)
         return
-    take_away(UNIT)
-    systemctl("daemon-reload")
-    for name in ["policy.toml", "agent.toml"]:
-        take_away(os.path.join(SETTINGS, name))
+    end_service()
     if os.path.isdir(SETTINGS) and not os.listdir(SETTINGS):
         os.rmdir(SETTINGS)
     for folder in STATES:
@@ -349,16 +399,16 @@ def main():
         raise SystemExit("usage: handler install|enable|disable|update|uninstall")
     operation = sys.argv[1]
     folders = environment()
-    number = latest_number(folders["configFolder"])
-    log(folders, operation)
+    number = settings_number(folders["configFolder"])
     try:
+        log(folders, "%s, version %s" % (operation, version()))
         said = operations[operation](folders, number)
         if operation == "enable":
             report(folders, number, operation, "success", said)
         log(folders, "%s is done%s" % (operation, ": " + said if said else ""))
     except Unusable as problem:
         fail(folders, number, operation, str(problem), BAD_SETTINGS)
-    except Unsent as problem:
+    except (Failed, Unsent) as problem:
         fail(folders, number, operation, str(problem), FAILED)
     except (OSError, subprocess.SubprocessError) as problem:
         fail(folders, number, operation, "%s failed: %s" % (operation, problem), FAILED)
