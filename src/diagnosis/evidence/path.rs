@@ -1,5 +1,5 @@
 use super::{Attempt, Evidence, Seen};
-use netsonde_contract::failure::{FailureCode, IcmpError, IcmpMeaning};
+use netsonde_contract::failure::{Failure, FailureCode, IcmpError, IcmpMeaning};
 use netsonde_contract::finding::Severity;
 use netsonde_contract::id::ObservationId;
 use netsonde_contract::observation::{Echo, Fact, Hop, Mtu, MtuLimit, PortState, ReplyKind, Route, Trace, TraceProtocol};
@@ -228,6 +228,20 @@ impl<'a> Evidence<'a> {
             && traces.iter().all(|trace| !trace.fact.arrived)
             && !self.hops_of(address).iter().any(unreachable)
             && self.answering_sweeps(address).next().is_none()
+            && !self.sendings().iter().any(|sending| sending.answered && sending.address.ip() == address)
+    }
+
+    /// The UDP ports of the target at this address of which nothing came back, in the order in which they were asked.
+    pub(crate) fn silent_udp_ports(&self, address: IpAddr) -> Vec<u16> {
+        let silent = |failure: &Failure| failure.code == FailureCode::TimedOut && failure.icmp.is_none();
+        let of_address = self.sendings_to_target().filter(|sending| sending.address.ip() == address && !sending.answered);
+        let mut ports: Vec<u16> = Vec::new();
+        for sending in of_address.filter(|sending| sending.failure.is_some_and(silent)) {
+            if !ports.contains(&sending.address.port()) {
+                ports.push(sending.address.port());
+            }
+        }
+        ports
     }
 
     /// These errors answered pings or traces alone, and several connections that left this machine met none and stayed silent: whatever keeps
@@ -255,11 +269,11 @@ impl<'a> Evidence<'a> {
         self.port_sweeps.iter().any(|sweep| sweep.address == address && !sweep.fact.ports.is_empty())
     }
 
-    /// A connection was tried, or a check that matters looked at the path: only then is silence more than a filtered ping.
+    /// A connection or a service over UDP was tried, or a check that matters looked at the path: only then is silence more than a filtered ping.
     pub(crate) fn silence_matters(&self, address: IpAddr) -> bool {
         let echo = self.echoes_of(address).any(|echo| echo.outcome.required);
         let trace = self.traces_of(address).any(|trace| trace.outcome.required);
-        self.tried_tcp(address) || echo || trace
+        self.tried_tcp(address) || echo || trace || !self.silent_udp_ports(address).is_empty()
     }
 
     pub(crate) fn tried_tcp(&self, address: IpAddr) -> bool {
@@ -308,6 +322,7 @@ impl<'a> Evidence<'a> {
         ids.extend(self.echoes_of(address).map(|echo| echo.id));
         ids.extend(self.traces_of(address).map(|trace| trace.id));
         ids.extend(self.port_sweeps.iter().filter(|sweep| sweep.address == address).map(|sweep| sweep.id));
+        ids.extend(self.sendings_to_target().filter(|sending| sending.address.ip() == address).map(|sending| sending.id));
         ids
     }
 

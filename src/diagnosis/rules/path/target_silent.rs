@@ -104,6 +104,10 @@ fn tried(evidence: &Evidence<'_>, address: IpAddr) -> String {
     if !ports.is_empty() {
         tried.push(format!("connections to port {}", list(&ports)));
     }
+    let over_udp = evidence.silent_udp_ports(address);
+    if !over_udp.is_empty() {
+        tried.push(format!("questions to UDP port {}", list(&over_udp)));
+    }
     if evidence.echoes_of(address).any(|echo| echo.fact.failure.is_none()) {
         tried.push("ping".to_owned());
     }
@@ -111,13 +115,14 @@ fn tried(evidence: &Evidence<'_>, address: IpAddr) -> String {
         tried.push("traceroute".to_owned());
     }
     // "Ping" and "traceroute" stand for one thing each, "connections" for several.
-    let stays = if tried.len() == 1 && ports.is_empty() { "stays" } else { "stay" };
+    let stays = if tried.len() == 1 && ports.is_empty() && over_udp.is_empty() { "stays" } else { "stay" };
     format!("{} {stays} without an answer", list(&tried))
 }
 
 #[cfg(test)]
 mod tests {
-    use crate::scene::{Scene, connected, echo, route, silent, trace};
+    use crate::scene::{Scene, connected, echo, failure, route, silent, time_offset, time_refused, trace};
+    use netsonde_contract::failure::{FailureCode, Step};
     use netsonde_contract::finding::Severity;
     use netsonde_contract::kind::Kind;
     use netsonde_contract::observation::Fact;
@@ -133,6 +138,23 @@ mod tests {
         assert_eq!(finding.place.hop, Some(3));
         assert!(finding.sentence.contains("connections to port 443, ping and traceroute"), "{}", finding.sentence);
         assert!(finding.confidence <= 0.65 && finding.sentence.contains("on the way back"), "{}", finding.sentence);
+    }
+
+    #[test]
+    fn a_service_over_udp_that_stays_silent_with_all_else_is_told_as_connections_are() {
+        let asked = |answers: bool| {
+            let silence = failure(FailureCode::TimedOut, Step::Receive);
+            let mut fact = if answers { time_offset("192.0.2.1:123", 0) } else { time_refused("192.0.2.1:123", silence) };
+            if let Fact::TimeOffset(offset) = &mut fact {
+                offset.host = "shop.example".into();
+            }
+            let scene = Scene::new("shop.example").check(Kind::Ntp, [fact]).check(Kind::Icmp, [echo("192.0.2.1", &[])]);
+            scene.check(Kind::Traceroute, trace("192.0.2.1", &STOPS))
+        };
+        let finding = asked(false).finds("path.target_silent");
+        assert_eq!((finding.confidence, finding.severity, finding.place.hop), (0.5, Severity::Problem, Some(3)));
+        assert!(finding.sentence.contains("questions to UDP port 123, ping and traceroute stay"), "{}", finding.sentence);
+        assert!(asked(true).diagnose().findings.iter().all(|finding| finding.severity == Severity::Notice));
     }
 
     /// A trace that was to look at so many distances.
