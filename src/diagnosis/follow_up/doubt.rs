@@ -89,17 +89,19 @@ impl<'e, 'a> Doubt<'e, 'a> {
     }
 
     /// Too few of the packets to the address were lost to say that the way loses any, and too few were sent to say that it does not: a ping
-    /// or two got no answer, or the first packet of one connection, or nothing but a segment that was sent again tells.
+    /// or two got no answer, or the first packets of one connection beside others, or nothing but a segment that was sent again tells.
     pub(super) fn lost_once(&self, address: IpAddr) -> bool {
         let pings = self.evidence.lost_calmly(address);
         let few = pings.cases > 0 && pings.of < ENOUGH_PINGS && !pings.exceeds(BAD_SHARE);
-        let late = self.evidence.attempts().iter().filter(|attempt| attempt.address.ip() == address && attempt.connected_late());
+        let endpoints = self.evidence.endpoints();
+        let uneven: usize = endpoints
+            .iter()
+            .filter(|endpoint| endpoint.address.ip() == address && endpoint.connected())
+            .map(|endpoint| endpoint.attempts.iter().filter(|attempt| attempt.connected_late() || attempt.silent()).count())
+            .sum();
         // Where no ping is answered, nothing but connections tells, and what one of them sent again is all that a run may see.
-        let resent = || {
-            let again = self.evidence.sent_again(address);
-            pings.of == 0 && again.segments > 0 && again.late.is_empty() && again.silent.is_empty()
-        };
-        !address.is_loopback() && (few || late.count() == 1 || resent())
+        let resent = || pings.of == 0 && uneven == 0 && self.evidence.sent_again(address).segments > 0;
+        !address.is_loopback() && (few || uneven == 1 || resent())
     }
 
     /// Connections stood late, or only some stood.

@@ -290,6 +290,8 @@ fn one_packet_that_was_lost_asks_for_more_before_it_is_called_chance() {
     assert!(!kinds(&pings(1, 60)).contains(&Kind::Icmp), "so many show that it was chance");
     let late = stood().check(Kind::Tcp, [connected_late("192.0.2.1:443")]);
     assert!(kinds(&late).contains(&Kind::Tcp), "without the right to ping, connections");
+    let lost = stood().check(Kind::Tcp, [silent("192.0.2.1:443")]);
+    assert!(kinds(&lost).contains(&Kind::Tcp), "one that never stood, beside others that did");
     let resent = |scene: Scene| {
         scene.check(
             Kind::Http,
