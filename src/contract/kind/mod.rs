@@ -53,6 +53,7 @@ pub use traceroute::{FlowChoice, TracerouteParams, TracerouteProtocol};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
+use std::sync::LazyLock;
 
 macro_rules! kinds {
     ($($variant:ident($params:ty) $name:literal $summary:literal;)*) => {
@@ -81,9 +82,15 @@ macro_rules! kinds {
                 match self { $(Self::$variant => $summary,)* }
             }
 
-            /// The kind's parameters, the required ones first.
-            pub fn fields(self) -> Vec<Field> {
-                match self { $(Self::$variant => field::fields(&schemars::schema_for!($params).to_value()),)* }
+            /// The kind's parameters, the required ones first. They are read from its types once.
+            pub fn fields(self) -> &'static [Field] {
+                match self {
+                    $(Self::$variant => {
+                        static FIELDS: LazyLock<Vec<Field>> =
+                            LazyLock::new(|| field::fields(&schemars::schema_for!($params).to_value()));
+                        &FIELDS
+                    })*
+                }
             }
         }
 
@@ -93,7 +100,7 @@ macro_rules! kinds {
             /// # Errors
             /// Where a key is unknown or missing, a value has the wrong type, or a number is out of its bounds.
             pub fn parse(kind: Kind, value: Value) -> Result<Self, ParameterError> {
-                field::check(&kind.fields(), &value)?;
+                field::check(kind.fields(), &value)?;
                 match kind {
                     $(Kind::$variant => serde_json::from_value(value).map(Self::$variant).map_err(ParameterError::shape),)*
                 }
@@ -178,7 +185,7 @@ mod tests {
                 value.insert(field.name.clone(), example);
             }
             let params = Params::parse(*kind, Value::Object(value)).unwrap();
-            field::check(&fields, &params.to_value()).unwrap();
+            field::check(fields, &params.to_value()).unwrap();
         }
     }
 

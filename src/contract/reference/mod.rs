@@ -43,7 +43,7 @@ pub fn markdown() -> String {
             kind.summary()
         );
         for field in kind.fields() {
-            let _ = writeln!(text, "| `{}` | {} | {} | {} |", field.name, takes(&field), default(&field), cell(&field.help));
+            let _ = writeln!(text, "| `{}` | {} | {} | {} |", field.name, takes(field), default(field), cell(&field.help));
         }
     }
     text.push_str("\n## Facts\n\nThe name of a fact stands in its field `fact`, beside `id`, `check` and `at_us`.\n");

@@ -260,7 +260,7 @@ fn with(check: &Table<'_>, kind: Kind, id: &str, known: &[&str], mistakes: &mut 
         }
         for (key, value) in table.table {
             let Some(json) = mistakes.keep(table.json(value)) else { continue };
-            mistakes.keep(with_value(&table, &fields, key.get_ref(), value.span(), &json, known));
+            mistakes.keep(with_value(&table, fields, key.get_ref(), value.span(), &json, known));
             with.insert(key.get_ref().to_string(), json);
         }
     }

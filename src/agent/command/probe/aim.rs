@@ -15,7 +15,7 @@ const SECOND_PORT: &str = "second port";
 
 /// Lets the port stand behind the host and as an option alike, for every kind that has one.
 pub(super) fn with_both_ports(kind: Kind, command: Command) -> Command {
-    let Some(field) = kind.fields().into_iter().find(|field| field.name == PORT) else { return command };
+    let Some(field) = kind.fields().iter().find(|field| field.name == PORT) else { return command };
     let second = Arg::new(SECOND_PORT).value_parser(clap::value_parser!(i64).range(1..=65_535)).conflicts_with(PORT);
     if field.required {
         let second = second.long(PORT).value_name("NUMBER").help("The port, where it does not stand with or behind the host");
@@ -86,12 +86,12 @@ fn service(given: &Target, parameters: &mut Map<String, Value>) -> Result<Target
 /// Host and port, wherever the port was given.
 fn endpoint(kind: Kind, given: &Target, parameters: &mut Map<String, Value>) -> Result<Target, String> {
     let apart = parameters.get(PORT).and_then(Value::as_u64);
-    let default = kind.fields().into_iter().find(|field| field.name == PORT).and_then(|field| field.default);
+    let default = kind.fields().iter().find(|field| field.name == PORT).and_then(|field| field.default.as_ref());
     let port = match (given.port.map(u64::from), apart) {
         (Some(with), Some(apart)) if with != apart => {
             return Err(format!("{} gives two ports, {with} and {apart}: give one", given.text));
         }
-        (with, apart) => with.or(apart).or(default.and_then(|default| default.as_u64())),
+        (with, apart) => with.or(apart).or(default.and_then(Value::as_u64)),
     };
     let host = bracketed(&given.host);
     let Some(port) = port else { return Err(format!("{} names no port: write it as {host}:443", given.text)) };

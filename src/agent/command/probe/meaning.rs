@@ -47,7 +47,7 @@ mod tests {
                 let heeds = kinds.contains(kind);
                 assert_eq!(help.contains(&format!("{written} <")), heeds, "{}: {written}", kind.name());
                 let value = if name == "proxy" { "http://127.0.0.1:3128" } else { "/a/file" };
-                let required = kind.fields().into_iter().filter(|field| field.required).map(|field| match &field.kind {
+                let required = kind.fields().iter().filter(|field| field.required).map(|field| match &field.kind {
                     FieldType::Integer => "1".to_owned(),
                     FieldType::Choice(words) => words[0].clone(),
                     _ => "127.0.0.1".to_owned(),
