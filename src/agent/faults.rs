@@ -1,7 +1,9 @@
-//! The agent's own spool and flight recorder on a disk of the caller's, for `cargo faults`: what is kept, delivered, tried and dropped here goes the way that it goes
-//! in the agent.
+//! The agent's own spool, flight recorder and list of bundles to be made, on a disk of the caller's, for `cargo faults`: what is kept, delivered, tried
+//! and dropped here goes the way that it goes in the agent.
 
 use crate::history::{Ring, Wanted};
+use crate::rounds::owed::Owing;
+use crate::rounds::running::Fault;
 use crate::spool::{Chance, Depth, Entry, Link, Queue, Spool, Stage};
 use crate::state::StateDirectory;
 use jiff::{SignedDuration, Timestamp};
@@ -14,6 +16,7 @@ use netsonde_disk::Disk;
 use std::collections::BTreeMap;
 use std::io;
 use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicU64, Ordering};
 
 /// Where the spool lies on the disk.
 pub const SPOOL: &str = "state/spool";
@@ -190,6 +193,77 @@ impl Recorder {
         let recorded = self.0.read(&Wanted::default())?;
         Ok(recorded.checks.iter().flat_map(|check| check.samples.iter().map(|sample| sample.took_us)).collect())
     }
+}
+
+/// The bundles that one process owes of failures.
+pub struct Debtor {
+    owing: Owing,
+    spool: Spool,
+    disk: Disk,
+}
+
+/// The schedule whose targets fail.
+const SCHEDULE: &str = "shop";
+
+impl Debtor {
+    /// Takes up what the process before it owed, as the agent does: what is in the spool is noted as made, and of the rest the bundles are made.
+    ///
+    /// # Errors
+    /// Where the disk refuses.
+    pub fn begin(disk: Disk) -> io::Result<Self> {
+        disk.make_folder(STATE.as_ref())?;
+        let (owing, spool) = (Owing::on(disk.clone(), STATE.as_ref()), Spool::at(PathBuf::from(SPOOL), disk.clone()));
+        let debtor = Self { owing, spool, disk };
+        for owed in debtor.owing.all() {
+            if debtor.spool.whole(|entry| owed.is_in(entry))?.is_empty() {
+                debtor.pack(&owed.fault)?;
+            } else {
+                debtor.owing.made(SCHEDULE, &owed.fault)?;
+            }
+        }
+        Ok(debtor)
+    }
+
+    /// The target of this number became failing: a bundle is owed, the failure is noted and told no more, the bundle is made and noted as made.
+    ///
+    /// # Errors
+    /// Where that is not on the disk.
+    pub fn fail(&self, number: u64) -> io::Result<()> {
+        let fault = Fault { target: Some(number.to_string()), changes: Vec::new(), since: at(number) };
+        self.owing.add(SCHEDULE, std::slice::from_ref(&fault))?;
+        self.disk.replace(STATE_FILE.as_ref(), number.to_string().as_bytes())?;
+        self.pack(&fault)
+    }
+
+    fn pack(&self, fault: &Fault) -> io::Result<()> {
+        // No two bundles are the same, though they be of one failure.
+        static NEXT: AtomicU64 = AtomicU64::new(1);
+        let entry = Entry {
+            schedule: Some(SCHEDULE.to_owned()),
+            failure: Some(fault.failure()),
+            made: Some(fault.since),
+            ..Entry::of(&id(NEXT.fetch_add(1, Ordering::Relaxed)), "bundle.tar.gz".to_owned(), b"what was seen")
+        };
+        self.spool.put(&entry, b"what was seen")?;
+        self.owing.made(SCHEDULE, fault)
+    }
+
+    /// Whether nobody notes the failure of the target of this number any more: it is noted, or there is a bundle of a moment ago, safe or not.
+    pub fn knows(&self, number: u64) -> bool {
+        let noted = self.disk.files().read(STATE_FILE.as_ref()).ok().and_then(|text| String::from_utf8(text).ok()?.parse().ok());
+        noted.is_some_and(|noted: u64| noted >= number)
+            || self.spool.look().ready.iter().any(|entry| failing(entry) == Some(number))
+    }
+
+    /// The targets' numbers, one for each bundle that is as it was written. Nothing becomes safe by that.
+    pub fn bundles(&self) -> Vec<u64> {
+        let is_whole = |entry: &Entry| self.spool.read(Stage::Ready, entry).is_ok();
+        self.spool.look().ready.into_iter().filter(is_whole).filter_map(|entry| failing(&entry)).collect()
+    }
+}
+
+fn failing(entry: &Entry) -> Option<u64> {
+    entry.failure.as_ref()?.target.as_ref()?.parse().ok()
 }
 
 /// How many bundles wait to be sent, and whether one is due: what the agent makes of its spool when it begins.

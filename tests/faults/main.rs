@@ -28,6 +28,8 @@ mod jumps;
 mod kills;
 /// The agent's spool on a disk that is cut at every step.
 mod model;
+/// What the agent owes of failures, on a disk that is cut at every step.
+mod owed;
 /// Paths that are cut, and answers that are no backend's.
 mod paths;
 /// A backend that is asked to end while uploads are under way.
@@ -72,7 +74,7 @@ struct Arguments {
 
 #[derive(Clone, Copy, Subcommand)]
 enum Part {
-    /// Spool, flight recorder, blobs and staged parts on a simulated disk: every step cut and refused, each sync taken away
+    /// Spool, flight recorder, bundles of failures, blobs and staged parts on a simulated disk: every step cut and refused, each sync taken away
     Model,
     /// Agent and backend as real processes, killed at random times
     Kills,
@@ -203,9 +205,12 @@ fn model(quick: bool) -> Tally {
     std::panic::set_hook(Box::new(|_| {}));
     let ring = cutting::exhaustive::<ring::Ring>(&[]);
     std::panic::set_hook(usual);
-    for (what, (part, needed)) in
-        [("flight recorder", ring), ("blobs and staged parts", cutting::exhaustive::<vault::Vault>(&[]))]
-    {
+    let parts = [
+        ("flight recorder", ring),
+        ("blobs and staged parts", cutting::exhaustive::<vault::Vault>(&[])),
+        ("bundles of failures", cutting::exhaustive::<owed::Owed>(&["sync state/.number.json.*.new"])),
+    ];
+    for (what, (part, needed)) in parts {
         println!("{what} on a simulated disk: {part}");
         for sync in &needed {
             println!("  without `{sync}` something is lost");

@@ -1,5 +1,5 @@
 //! The real agent as a service, with schedules, health and spool, beside a real backend, both killed again and again and started anew. The oracle: each target that fails
-//! is told in one case, which it opened once, and has a bundle; every bundle is delivered once, byte for byte, and nothing of the agent's state is damaged.
+//! is told in one case, which it opened once, and has one bundle; every bundle is delivered once, byte for byte, and nothing of the agent's state is damaged.
 
 use crate::backlog;
 use crate::kills::Chance;
@@ -275,8 +275,16 @@ async fn judge(stage: &Stage, agent: &mut Agent, tally: &mut Tally) -> Result<()
     if !agent.stop().await?.success() {
         tally.wanting.push(format!("the agent did not end well: {}", agent.log()));
     }
+    let mut seen = BTreeSet::new();
     for sent in sent(agent)? {
         tally.acknowledged += 1;
+        if !seen.insert(sent.schedule.clone()) {
+            tally.duplicated.push(format!(
+                "{} became failing once and has a second bundle, {}",
+                sent.schedule,
+                sent.file.display()
+            ));
+        }
         let bytes = std::fs::read(&sent.file).context("reading a delivered bundle")?;
         let digest: String = Sha256::digest(&bytes).iter().map(|byte| format!("{byte:02x}")).collect();
         let stored = stage.folder().join("backend/blobs/sha256").join(&digest[..2]).join(&digest);

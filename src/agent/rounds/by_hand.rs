@@ -2,7 +2,7 @@
 
 use super::Files;
 use super::planning::{plan_of, targets_at};
-use super::running::{self, Fault, GRACE, Job, Packed, Purpose, Told, faults};
+use super::running::{self, Fault, GRACE, Job, Packed, Purpose, Told, faults, of_target};
 use crate::measurement::{Bounds, Measured};
 use crate::recording::Noted;
 use crate::state::StateDirectory;
@@ -75,6 +75,6 @@ impl ByHand<'_> {
 }
 
 fn say(schedule: &Schedule, packed: &Packed) {
-    let of = packed.target.as_deref().map_or_else(String::new, |target| format!(" of {target}"));
+    let of = of_target(packed.target.as_deref());
     terminal::say(&format!("{}: what was seen{of} is in the bundle {}", schedule.name, packed.entry.bundle.short()));
 }

@@ -6,7 +6,7 @@
 /// A run where no agent runs.
 mod by_hand;
 /// Bundles that are still to be made.
-mod owed;
+pub(crate) mod owed;
 /// From a run to a bundle.
 mod packing;
 /// From a schedule to the plan of a run.
@@ -14,7 +14,7 @@ mod planning;
 /// How the checks are, told to the backend.
 mod reporting;
 /// One run, apart from everything else.
-mod running;
+pub(crate) mod running;
 /// Orders that are repeated, among the customer's own schedules.
 mod standing;
 #[cfg(test)]
@@ -43,15 +43,18 @@ use crate::{agent_file, platform, schedule, terminal};
 use futures_util::StreamExt;
 use futures_util::future::BoxFuture;
 use futures_util::stream::FuturesUnordered;
+use jiff::Timestamp;
 use netsonde_contract::agent_config::{AgentConfig, Otlp, Schedule, UploadWhen};
 use netsonde_contract::api::health::MAX_CHECKS;
 use netsonde_contract::id::{AgentId, OrderId};
 use netsonde_contract::policy::Policy;
 use netsonde_contract::set::Plan;
 use netsonde_probes::clock::Clock;
+use owed::{Owed, Owing};
+use packing::note_made;
 use planning::{plan_of, targets_at};
 use reporting::{Reported, Reporter};
-use running::{Ended, Fault, GRACE, Job, Packed, Purpose, Told, Work, faults, faults_by_schedule};
+use running::{Ended, Fault, GRACE, Job, Packed, Purpose, Told, Work, faults, faults_by_schedule, of_target};
 use std::collections::{BTreeMap, VecDeque};
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
@@ -118,7 +121,7 @@ pub(crate) struct Rounds {
     work: Work,
     cancel: CancellationToken,
     next_tick: Duration,
-    /// When a bundle was last made of each schedule's targets.
+    /// Until when no further bundle is made of each schedule's targets.
     packed: BTreeMap<(String, Option<String>), Duration>,
     /// Tells whoever talks to the backend.
     words: UnboundedSender<Word>,
@@ -345,8 +348,8 @@ impl Rounds {
 
     /// The targets of a schedule of which a bundle was made a moment ago.
     fn packed_lately(&self, schedule: &str) -> Vec<Option<String>> {
-        let is_recent = |last: Duration| self.clock.now().saturating_sub(last) < BETWEEN_BUNDLES;
-        let packed = self.packed.iter().filter(|((name, _), last)| name == schedule && is_recent(**last));
+        let now = self.clock.now();
+        let packed = self.packed.iter().filter(|((name, _), until)| name == schedule && now < **until);
         packed.map(|((_, target), _)| target.clone()).collect()
     }
 
@@ -400,10 +403,12 @@ impl Rounds {
                     terminal::say(&format!("{schedule}: it is measured again"));
                 }
                 self.changed(&noted);
+                let mut left = faults(&noted);
                 if let Some(packed) = packed {
+                    left.retain(|fault| fault.target != packed.target);
                     self.packed(&schedule, packed);
                 }
-                faults(&noted).into_iter().for_each(|fault| self.look_deep(&schedule, fault));
+                left.into_iter().for_each(|fault| self.look_deep(&schedule, fault));
             }
             Told::Deep(packed) => self.packed(&schedule, packed),
             Told::Cancelled => {}
@@ -420,14 +425,13 @@ impl Rounds {
     /// Looks at a target that became failing, before all else that waits. Where there is nothing to look with, or a bundle of it was made a moment ago,
     /// none is owed.
     fn look_deep(&mut self, schedule: &str, fault: Fault) {
-        let target = fault.target.clone();
-        if self.packed_lately(schedule).contains(&target) || !self.put_deep(schedule, fault) {
-            self.settle(schedule, target.as_deref());
+        if self.packed_lately(schedule).contains(&fault.target) || !self.put_deep(schedule, &fault) {
+            self.waive(schedule, &fault);
         }
     }
 
     /// Puts the deep set, or the schedule's own where it names none, before all else for one target; whether there is one to put.
-    fn put_deep(&mut self, schedule: &str, fault: Fault) -> bool {
+    fn put_deep(&mut self, schedule: &str, fault: &Fault) -> bool {
         let Some(schedule) = self.config.schedule(schedule).cloned() else { return false };
         if let Some(held) = self.standing.get(&schedule.name).map(Arc::clone) {
             return self.look_deep_for(&held, fault);
@@ -436,8 +440,8 @@ impl Rounds {
         let deep = schedule.deep.as_deref().unwrap_or(&schedule.set);
         match plan_of(&self.files.config, &schedule, deep, &targets) {
             Ok(plan) => {
-                self.packed.insert((schedule.name.clone(), fault.target.clone()), self.clock.now());
-                self.waiting.push_front(self.job(&schedule, plan, Purpose::Deep(fault)));
+                self.packed.insert((schedule.name.clone(), fault.target.clone()), self.clock.now() + BETWEEN_BUNDLES);
+                self.waiting.push_front(self.job(&schedule, plan, Purpose::Deep(fault.clone())));
                 true
             }
             Err(stop) => {
@@ -447,33 +451,61 @@ impl Rounds {
         }
     }
 
-    /// Looks again at what an agent that was stopped, or killed, did not come to pack.
+    /// Takes up what an agent that was stopped, or killed, left: what is in the spool already is noted as made, and what it did not come to pack is looked
+    /// at again. Of a target of which a bundle was made a moment ago there is no other one, as if the agent had not ended.
     fn take_up_owed(&mut self) {
-        let now = self.clock.wall();
-        for owed in owed::all(&self.state) {
-            let of = owed.fault.target.as_deref().map_or_else(String::new, |target| format!(" of {target}"));
+        let (now, owing) = (self.clock.wall(), Owing::of(&self.state));
+        let owed = owing.all();
+        let is_wanted = |entry: &Entry| rest(entry, now).is_some() || owed.iter().any(|owed| owed.is_in(entry));
+        let kept = match self.state.spool().whole(is_wanted) {
+            Ok(kept) => kept,
+            // What is owed stays so: another bundle of a failure that has one would be worse than none of it until the disk is well.
+            Err(error) => return self.complain("", &unusable(&self.state, &error).message),
+        };
+        for entry in &kept {
+            if let (Some(schedule), Some(failure), Some(rest)) = (&entry.schedule, &entry.failure, rest(entry, now)) {
+                self.packed.insert((schedule.clone(), failure.target.clone()), self.clock.now() + rest);
+            }
+        }
+        let made = |owed: &Owed| kept.iter().find(|entry| owed.is_in(entry));
+        for (owed, entry) in owed.iter().filter_map(|owed| Some((owed, made(owed)?))) {
+            terminal::say(&format!(
+                "{}: what was seen{} is in the bundle {}",
+                owed.schedule,
+                of_target(owed.fault.target.as_deref()),
+                entry.bundle.short()
+            ));
+            let noted = self.state.lock_soon();
+            let noted = noted.and_then(|_lock| note_made(&self.state, &owed.schedule, &owed.fault, &entry.bundle));
+            if let Err(error) = noted {
+                tracing::warn!(%error, "until the agent starts again, the backend is not told which bundle belongs to a change");
+            }
+        }
+        // The bundle of one failure may have told of others.
+        for owed in owing.all().into_iter().filter(|owed| made(owed).is_none()) {
             if owed.is_late(now) {
-                self.settle(&owed.schedule, owed.fault.target.as_deref());
+                self.waive(&owed.schedule, &owed.fault);
             } else {
+                let of = of_target(owed.fault.target.as_deref());
                 terminal::say(&format!("{}: the agent ended before its bundle{of} was made, and looks again", owed.schedule));
                 self.look_deep(&owed.schedule, owed.fault);
             }
         }
     }
 
-    /// No bundle of it is owed any more.
-    fn settle(&self, schedule: &str, target: Option<&str>) {
-        let settled = self.state.lock_soon().and_then(|_lock| owed::settle(&self.state, schedule, target));
-        if let Err(error) = settled {
+    /// There is to be no bundle of it.
+    fn waive(&self, schedule: &str, fault: &Fault) {
+        let waived = self.state.lock_soon().and_then(|_lock| Owing::of(&self.state).waive(schedule, fault));
+        if let Err(error) = waived {
             tracing::warn!(%error, "what needs no bundle will be looked at again");
         }
     }
 
     fn packed(&mut self, schedule: &str, packed: Packed) {
         let Packed { entry, target } = packed;
-        let of = target.as_deref().map_or_else(String::new, |target| format!(" of {target}"));
+        let of = of_target(target.as_deref());
         terminal::say(&format!("{schedule}: what was seen{of} is in the bundle {}", entry.bundle.short()));
-        self.packed.insert((schedule.to_owned(), target), self.clock.now());
+        self.packed.insert((schedule.to_owned(), target), self.clock.now() + BETWEEN_BUNDLES);
         if let Some(reporter) = &mut self.reporter {
             reporter.hurry();
         }
@@ -506,7 +538,7 @@ impl Rounds {
         self.uplink.note(Link { quiet, metered: uplink::costs(self.config.upload.metered) });
         self.uplink.limit(self.config.upload.max_rate, self.clock);
         let owe = |noted: &[Noted]| {
-            faults_by_schedule(noted).iter().try_for_each(|(schedule, faults)| owed::add(&self.state, schedule, faults, now))
+            faults_by_schedule(noted).iter().try_for_each(|(schedule, faults)| Owing::of(&self.state).add(schedule, faults))
         };
         match recording::tick(&self.state, &self.config, now, owe) {
             Ok(noted) => {
@@ -624,6 +656,14 @@ impl Rounds {
             self.complaints.insert(schedule.to_owned(), words.to_owned());
         }
     }
+}
+
+/// For how long no other bundle is made of the same target; nothing of a bundle of no failure, or of one that was made longer ago.
+fn rest(entry: &Entry, now: Timestamp) -> Option<Duration> {
+    let age = now.duration_since(entry.made.filter(|_| entry.failure.is_some())?);
+    // A clock that was set back a little makes a bundle of the future.
+    let rest = BETWEEN_BUNDLES.saturating_sub(Duration::try_from(age).unwrap_or_default());
+    (age.unsigned_abs() < BETWEEN_BUNDLES).then_some(rest)
 }
 
 /// Whether everything in the file is right: a set that is missing is better known now than when its slot comes. How many checks it has.

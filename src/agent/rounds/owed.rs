@@ -1,13 +1,16 @@
 //! Targets that became failing and of which no bundle is made yet. They are on the disk before the state that says so: an agent that is stopped in the
-//! middle of a deep run looks again when it starts.
+//! middle of a deep run looks again when it starts. Each bundle says in the spool which failure it is made of, in the step that puts it there, so that an agent
+//! that was killed before it could strike that failure off this list finds its bundle and makes no second one.
 
 use super::running::Fault;
-use crate::disk::{read_json, write_json};
+use crate::spool::Entry;
 use crate::state::StateDirectory;
 use crate::state_names;
 use jiff::{SignedDuration, Timestamp};
+use netsonde_disk::Disk;
 use serde::{Deserialize, Serialize};
 use std::io;
+use std::path::{Path, PathBuf};
 
 const FILE: &str = state_names::OWED;
 /// Whoever owes more measures a network that is down, which the first of them tell.
@@ -17,46 +20,79 @@ const LONGEST: SignedDuration = SignedDuration::from_hours(1);
 
 /// A bundle that is to be made.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-pub(super) struct Owed {
-    pub(super) schedule: String,
+pub(crate) struct Owed {
+    pub(crate) schedule: String,
     #[serde(flatten)]
-    pub(super) fault: Fault,
-    since: Timestamp,
+    pub(crate) fault: Fault,
 }
 
 impl Owed {
     pub(super) fn is_late(&self, now: Timestamp) -> bool {
-        now.duration_since(self.since) > LONGEST
+        now.duration_since(self.fault.since) > LONGEST
+    }
+
+    /// Whether it is the bundle that is owed.
+    pub(crate) fn is_in(&self, entry: &Entry) -> bool {
+        entry.schedule.as_ref() == Some(&self.schedule) && entry.failure.as_ref() == Some(&self.fault.failure())
     }
 }
 
-/// What is owed. Of a file that is damaged nothing is known, which costs a bundle and no more.
-pub(super) fn all(state: &StateDirectory) -> Vec<Owed> {
-    read_json(&state.path().join(FILE)).ok().flatten().unwrap_or_default()
+/// The list of them. Whoever changes it holds the state directory's lock.
+pub(crate) struct Owing {
+    disk: Disk,
+    file: PathBuf,
 }
 
-/// Notes that a bundle of each is to be made. The caller holds the state directory's lock.
-///
-/// # Errors
-/// Where the disk refuses.
-pub(super) fn add(state: &StateDirectory, schedule: &str, faults: &[Fault], since: Timestamp) -> io::Result<()> {
-    if faults.is_empty() {
-        return Ok(());
+impl Owing {
+    pub(super) fn of(state: &StateDirectory) -> Self {
+        Self::on(Disk::system(), state.path())
     }
-    let mut owed = all(state);
-    owed.retain(|owed| owed.schedule != schedule || faults.iter().all(|fault| fault.target != owed.fault.target));
-    owed.extend(faults.iter().map(|fault| Owed { schedule: schedule.to_owned(), fault: fault.clone(), since }));
-    owed.truncate(MOST);
-    write_json(&state.path().join(FILE), &owed)
-}
 
-/// A bundle of the target is made, or there is to be none. The caller holds the state directory's lock.
-///
-/// # Errors
-/// Where the disk refuses.
-pub(super) fn settle(state: &StateDirectory, schedule: &str, target: Option<&str>) -> io::Result<()> {
-    let owed = all(state);
-    let (settled, left): (Vec<_>, Vec<_>) =
-        owed.into_iter().partition(|owed| owed.schedule == schedule && owed.fault.target.as_deref() == target);
-    if settled.is_empty() { Ok(()) } else { write_json(&state.path().join(FILE), &left) }
+    /// The same in a state directory on any disk.
+    pub(crate) fn on(disk: Disk, state: &Path) -> Self {
+        Self { disk, file: state.join(FILE) }
+    }
+
+    /// What is owed. Of a file that is damaged nothing is known, which costs a bundle and no more.
+    pub(crate) fn all(&self) -> Vec<Owed> {
+        self.disk.files().read(&self.file).ok().and_then(|bytes| serde_json::from_slice(&bytes).ok()).unwrap_or_default()
+    }
+
+    /// Notes that a bundle of each is to be made.
+    ///
+    /// # Errors
+    /// Where the disk refuses.
+    pub(crate) fn add(&self, schedule: &str, faults: &[Fault]) -> io::Result<()> {
+        let Some(first) = faults.first() else { return Ok(()) };
+        let mut owed = self.all();
+        owed.retain(|owed| !owed.is_late(first.since));
+        owed.extend(faults.iter().map(|fault| Owed { schedule: schedule.to_owned(), fault: fault.clone() }));
+        owed.truncate(MOST);
+        self.write(&owed)
+    }
+
+    /// A bundle of the failure is in the spool. It tells of those before it, too, of the same target, that had none.
+    ///
+    /// # Errors
+    /// Where the disk refuses.
+    pub(crate) fn made(&self, schedule: &str, fault: &Fault) -> io::Result<()> {
+        self.strike(|owed| owed.schedule == schedule && owed.fault.target == fault.target && owed.fault.since <= fault.since)
+    }
+
+    /// There is to be none of this failure. One that is owed of an earlier failure of the same target may be under way, and stays owed until it is kept.
+    ///
+    /// # Errors
+    /// Where the disk refuses.
+    pub(super) fn waive(&self, schedule: &str, fault: &Fault) -> io::Result<()> {
+        self.strike(|owed| owed.schedule == schedule && owed.fault.failure() == fault.failure())
+    }
+
+    fn strike(&self, is_over: impl Fn(&Owed) -> bool) -> io::Result<()> {
+        let (over, left): (Vec<_>, Vec<_>) = self.all().into_iter().partition(is_over);
+        if over.is_empty() { Ok(()) } else { self.write(&left) }
+    }
+
+    fn write(&self, owed: &[Owed]) -> io::Result<()> {
+        self.disk.replace(&self.file, &serde_json::to_vec(owed).map_err(io::Error::other)?)
+    }
 }

@@ -1,6 +1,7 @@
 //! From a scheduled run to a bundle in the spool: with the reason for it, and with what was measured before.
 
-use super::running::Job;
+use super::owed::Owing;
+use super::running::{Fault, Job};
 use crate::audit::Audit;
 use crate::bundling::{self, Agreement, Because, Obeyed, Signer};
 use crate::changes::Untold;
@@ -16,7 +17,8 @@ use crate::terminal;
 use jiff::SignedDuration;
 use netsonde_contract::agent_config::UploadWhen;
 use netsonde_contract::api::health::NumberedChange;
-use netsonde_contract::bundle::{Consent, Scheduled};
+use netsonde_contract::bundle::{Consent, Scheduled, ScheduledFor};
+use netsonde_contract::id::BundleId;
 use netsonde_contract::redaction::Level;
 use std::io;
 
@@ -28,7 +30,9 @@ const BEFORE: SignedDuration = SignedDuration::from_hours(24);
 ///
 /// # Errors
 /// Where the disk refuses, the spool is full of what people made, or the bundle would pass its bounds.
-pub(super) fn pack(job: &Job, state: &StateDirectory, mut measured: Measured, scheduled: Scheduled) -> Result<Entry, Stop> {
+pub(super) fn pack(job: &Job, state: &StateDirectory, mut measured: Measured, fault: &Fault) -> Result<Entry, Stop> {
+    let why = ScheduledFor::Failing;
+    let scheduled = Scheduled { schedule: job.schedule.name.clone(), why, target: fault.target.clone() };
     let disk = |error: io::Error| Stop::usage(format!("no bundle was made: writing to the state directory failed: {error}"));
     let now = measured.clock.wall();
     measured.history = past(job, state, now);
@@ -54,6 +58,7 @@ pub(super) fn pack(job: &Job, state: &StateDirectory, mut measured: Measured, sc
     let (document, packed) = bundling::make(measured, &agreement, &signer, Some(state))?;
     let entry = Entry {
         schedule: Some(job.schedule.name.clone()),
+        failure: Some(fault.failure()),
         case: job.held.as_ref().map(|held| held.order.case.clone()),
         upload,
         made: Some(now),
@@ -80,15 +85,20 @@ fn past(job: &Job, state: &StateDirectory, now: jiff::Timestamp) -> Option<netso
     }
 }
 
-/// Notes which bundle was made because of these changes, for the backend to hear.
+/// Notes which bundle was made of a failure, for the backend to hear, and then that none is owed of it. Whoever dies in between does both when it starts. The
+/// caller holds the state directory's lock.
 ///
 /// # Errors
 /// Where the disk refuses.
-pub(super) fn attach(state: &StateDirectory, changes: &[NumberedChange], entry: &Entry) -> io::Result<()> {
+pub(super) fn note_made(state: &StateDirectory, schedule: &str, fault: &Fault, bundle: &BundleId) -> io::Result<()> {
+    attach(state, &fault.changes, bundle)?;
+    Owing::of(state).made(schedule, fault)
+}
+
+fn attach(state: &StateDirectory, changes: &[NumberedChange], bundle: &BundleId) -> io::Result<()> {
     let identity = if changes.is_empty() { None } else { Home::of(state).identity().ok().flatten() };
     let Some(identity) = identity else { return Ok(()) };
-    let _lock = state.lock()?;
     let mut untold = Untold::load(state, &identity.agent)?;
-    untold.attach(changes, &entry.bundle);
+    untold.attach(changes, bundle);
     untold.save(state)
 }

@@ -1,20 +1,20 @@
-use super::owed;
-use super::packing::{attach, pack};
+use super::owed::Owing;
+use super::packing::{note_made, pack};
 use crate::format::Format;
 use crate::history::samples;
 use crate::interruption::Interruption;
 use crate::measurement::{Bounds, Measured, Settings, measure};
 use crate::recording::{Noted, record};
 use crate::redaction::Printed;
-use crate::spool::Entry;
+use crate::spool::{Entry, Failure};
 use crate::standing::Held;
 use crate::state::StateDirectory;
 use crate::stop::Stop;
 use futures_util::FutureExt;
 use futures_util::future::BoxFuture;
+use jiff::Timestamp;
 use netsonde_contract::agent_config::{AgentConfig, Schedule};
 use netsonde_contract::api::health::NumberedChange;
-use netsonde_contract::bundle::{Scheduled, ScheduledFor};
 use netsonde_contract::document::Document;
 use netsonde_contract::history::{Changed, Health, Sample, Series};
 use netsonde_contract::set::Plan;
@@ -63,9 +63,18 @@ pub(super) enum Purpose {
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub(crate) struct Fault {
     /// As the history has it; none where the schedule measures this machine itself.
-    pub(super) target: Option<String>,
+    pub(crate) target: Option<String>,
     /// What the backend is told of it.
-    pub(super) changes: Vec<NumberedChange>,
+    pub(crate) changes: Vec<NumberedChange>,
+    /// When it was noted, by this machine's clock.
+    pub(crate) since: Timestamp,
+}
+
+impl Fault {
+    /// What tells it from every other one of its schedule.
+    pub(crate) fn failure(&self) -> Failure {
+        Failure { target: self.target.clone(), since: self.since }
+    }
 }
 
 /// What a run's thread does.
@@ -163,13 +172,13 @@ pub(super) fn keep(job: &Job, state: &StateDirectory, measured: Measured) -> Res
         Purpose::Deep(fault) => return packed(job, state, measured, fault).map(Told::Deep),
         Purpose::Slot { packed_lately } => packed_lately,
     };
-    let (schedule, began) = (&job.schedule.name, measured.document.run.began);
+    let schedule = &job.schedule.name;
     let samples = samples(schedule, &measured.document);
     let mut to_pack = Vec::new();
     let owe = |noted: &[Noted]| {
         to_pack = faults(noted);
         to_pack.retain(|fault| !packed_lately.contains(&fault.target));
-        owed::add(state, schedule, &to_pack, began)
+        Owing::of(state).add(schedule, &to_pack)
     };
     let noted = record(state, &job.config, (schedule, job.plan.budget), &measured.document, owe)
         .map_err(|error| Stop::usage(format!("what was measured is not in the history: {error}")))?;
@@ -189,15 +198,10 @@ pub(super) fn keep(job: &Job, state: &StateDirectory, measured: Measured) -> Res
 }
 
 fn packed(job: &Job, state: &StateDirectory, measured: Measured, fault: &Fault) -> Result<Packed, Stop> {
-    let why = ScheduledFor::Failing;
-    let scheduled = Scheduled { schedule: job.schedule.name.clone(), why, target: fault.target.clone() };
-    let entry = pack(job, state, measured, scheduled)?;
-    if let Err(error) = attach(state, &fault.changes, &entry) {
-        tracing::warn!(%error, "the backend is not told which bundle belongs to a change");
-    }
-    let settled = state.lock().and_then(|_lock| owed::settle(state, &job.schedule.name, fault.target.as_deref()));
-    if let Err(error) = settled {
-        tracing::warn!(%error, "what is in a bundle already will be looked at again");
+    let entry = pack(job, state, measured, fault)?;
+    let noted = state.lock().and_then(|_lock| note_made(state, &job.schedule.name, fault, &entry.bundle));
+    if let Err(error) = noted {
+        tracing::warn!(%error, "until the agent starts again, the backend is not told which bundle belongs to a change");
     }
     Ok(Packed { entry: Box::new(entry), target: fault.target.clone() })
 }
@@ -213,7 +217,7 @@ pub(super) fn faults(noted: &[Noted]) -> Vec<Fault> {
         let place = match faults.iter().position(|fault| fault.target == change.series.target) {
             Some(place) => place,
             None => {
-                faults.push(Fault { target: change.series.target.clone(), changes: Vec::new() });
+                faults.push(Fault { target: change.series.target.clone(), changes: Vec::new(), since: change.at });
                 faults.len() - 1
             }
         };
@@ -232,6 +236,11 @@ pub(super) fn faults_by_schedule(noted: &[Noted]) -> Vec<(String, Vec<Fault>)> {
         (schedule, faults(&own))
     };
     schedules.into_iter().map(of).collect()
+}
+
+/// Of which target, in words; nothing where a schedule measures this machine itself.
+pub(super) fn of_target(target: Option<&str>) -> String {
+    target.map_or_else(String::new, |target| format!(" of {target}"))
 }
 
 /// One run in a thread of its own, for whoever waits for its document. It ends with `cancel`.

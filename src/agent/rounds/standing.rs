@@ -1,7 +1,7 @@
 //! Orders that are repeated, among the customer's own schedules.
 
 use super::running::{Fault, Job, Purpose};
-use super::{ORDERED_EVERY, Rounds, Word};
+use super::{BETWEEN_BUNDLES, ORDERED_EVERY, Rounds, Word};
 use crate::identity::Home;
 use crate::measurement::Bounds;
 use crate::orders::{Here, Turn, bounds_for, decide};
@@ -141,12 +141,12 @@ impl Rounds {
 
     /// Puts the deep run that was signed with a schedule, or its own where none was, before all else that waits, for a target that became failing; whether there is
     /// one to put.
-    pub(super) fn look_deep_for(&mut self, held: &Arc<Held>, fault: Fault) -> bool {
+    pub(super) fn look_deep_for(&mut self, held: &Arc<Held>, fault: &Fault) -> bool {
         let schedule = held.schedule();
         match held.closer(fault.target.as_deref()) {
             Ok(plan) => {
-                self.packed.insert((schedule.name.clone(), fault.target.clone()), self.clock.now());
-                let job = self.job(&schedule, plan, Purpose::Deep(fault));
+                self.packed.insert((schedule.name.clone(), fault.target.clone()), self.clock.now() + BETWEEN_BUNDLES);
+                let job = self.job(&schedule, plan, Purpose::Deep(fault.clone()));
                 self.waiting.push_front(Job { held: Some(Arc::clone(held)), ..job });
                 true
             }

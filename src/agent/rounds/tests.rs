@@ -5,6 +5,7 @@ use crate::daemon::tests::World;
 use crate::history::{Ring, Wanted};
 use netsonde_contract::agent_config::Timing;
 use netsonde_contract::history::{Changed, Health};
+use netsonde_contract::id::BundleId;
 use std::net::TcpListener;
 
 const SET: &str = "name = \"one\"\nquestion = \"Does it answer?\"\ntarget = \"endpoint\"\nbudget = \"20s\"\n[[check]]\nid = \"connect\"\nkind = \"tcp\"\nrequired = true\n[check.with]\nhost = \"{target.host}\"\nport = \"{target.port}\"\n";
@@ -114,7 +115,7 @@ fn what_failed_in_a_silence_is_told_and_packed_when_that_is_over() {
     rounds.tick();
     let job = rounds.waiting.pop_front().unwrap();
     assert!(matches!(&job.purpose, Purpose::Deep(fault) if fault.target.as_deref() == Some(bad.as_str())), "{:?}", job.purpose);
-    assert_eq!(owed::all(&rounds.state).len(), 1, "an agent that is killed now looks again");
+    assert_eq!(Owing::of(&rounds.state).all().len(), 1, "an agent that is killed now looks again");
 }
 
 #[tokio::test]
@@ -225,9 +226,10 @@ fn each_failing_target_of_a_signed_schedule_without_a_deep_set_is_looked_at_by_i
     rounds.standing = [(held.name(), Arc::clone(&held))].into();
     rounds.renew_schedules();
     let target = Some(held.order.targets[0].clone());
-    rounds.look_deep(&held.name(), Fault { target: target.clone(), changes: Vec::new() });
+    let fault = Fault { target, changes: Vec::new(), since: Timestamp::UNIX_EPOCH };
+    rounds.look_deep(&held.name(), fault.clone());
     let job = rounds.waiting.pop_front().unwrap();
-    assert_eq!(job.purpose, Purpose::Deep(Fault { target, changes: Vec::new() }));
+    assert_eq!(job.purpose, Purpose::Deep(fault));
     assert_eq!((job.plan.targets.len(), job.plan.set.name.as_str(), job.held.is_some()), (1, "one", true));
 }
 
@@ -431,9 +433,77 @@ fn an_agent_that_ends_during_the_deep_run_looks_again_when_it_starts() {
     assert!(matches!(&job.purpose, Purpose::Deep(fault) if fault.target.as_deref() == Some(bad.as_str())), "{:?}", job.purpose);
     assert_eq!(job.plan.set.name, "deep");
     assert!(matches!(running::work(&job, &CancellationToken::new()), Told::Deep(_)));
-    assert!(owed::all(&rounds.state).is_empty(), "what is packed is owed no more");
+    assert!(Owing::of(&rounds.state).all().is_empty(), "what is packed is owed no more");
     rounds.take_up_owed();
     assert!(rounds.waiting.is_empty());
+}
+
+/// What the backend is to hear: each change with the bundle that was made of it.
+fn told(state: &StateDirectory) -> Vec<Option<BundleId>> {
+    let identity = crate::identity::Home::of(state).identity().unwrap().unwrap();
+    let untold = crate::changes::Untold::load(state, &identity.agent).unwrap();
+    untold.next(MAX_CHECKS).iter().map(|numbered| numbered.bundle.clone()).collect()
+}
+
+#[test]
+fn a_kill_between_keeping_a_bundle_and_noting_it_makes_no_second_one_and_the_backend_hears_of_the_first() {
+    let world = World::new("deny");
+    let (state, files) = (world.state(), world.files());
+    std::fs::write(files.config.with_file_name("deep.toml"), SET.replace("\"one\"", "\"deep\"")).unwrap();
+    let bad = closed();
+    let text = schedule("shop", &bad).replace("targets = [", "deep = \"./deep.toml\"\ntargets = [");
+    let begin = || {
+        let mut rounds = rounds(world.state(), files.clone(), &text);
+        rounds.take_up_owed();
+        rounds
+    };
+    let mut first = begin();
+    let Told::Measured { noted, .. } = run_once(&first) else { panic!("it was not measured") };
+    faults(&noted).into_iter().for_each(|fault| first.look_deep("shop", fault));
+    let before = ["owed.json", "changes.json"].map(|name| (name, std::fs::read(state.path().join(name)).unwrap()));
+    let job = first.waiting.pop_front().unwrap();
+    assert!(matches!(running::work(&job, &CancellationToken::new()), Told::Deep(_)));
+    let (entry, _) = bundles(&state, 1).remove(0);
+    let die_before_noting = || before.iter().for_each(|(name, bytes)| std::fs::write(state.path().join(name), bytes).unwrap());
+    let of_the_target = [Some(bad.clone())];
+    for is_delivered in [false, true] {
+        die_before_noting();
+        if is_delivered {
+            state.spool().delivered(&entry, b"{}", entry.made.unwrap()).unwrap();
+        }
+        assert_eq!(told(&state), [None]);
+        let again = begin();
+        assert!(again.waiting.is_empty(), "delivered: {is_delivered}");
+        assert_eq!((Owing::of(&state).all(), told(&state)), (Vec::new(), vec![Some(entry.bundle.clone())]));
+        assert_eq!(again.packed_lately("shop"), of_the_target);
+    }
+    assert_eq!(begin().packed_lately("shop"), of_the_target, "a kill after it was noted");
+    // What is in the spool and is no bundle any more is none.
+    die_before_noting();
+    std::fs::write(state.spool().file(crate::spool::Stage::Sent, &entry), vec![0; usize::try_from(entry.size_bytes).unwrap()])
+        .unwrap();
+    let again = begin();
+    assert_eq!((again.waiting.len(), Owing::of(&state).all().len()), (1, 1));
+}
+
+#[test]
+fn a_target_that_fails_again_while_it_is_looked_at_stays_owed_until_its_bundle_is_kept() {
+    let folder = tempfile::tempdir().unwrap();
+    let (state, files) = place(folder.path());
+    let bad = closed();
+    let mut rounds = rounds(state, files, &schedule("shop", &bad));
+    let fault = |second| Fault { target: Some(bad.clone()), changes: Vec::new(), since: Timestamp::from_second(second).unwrap() };
+    let owing = Owing::of(&rounds.state);
+    for second in [1, 2] {
+        owing.add("shop", &[fault(second)]).unwrap();
+        rounds.look_deep("shop", fault(second));
+    }
+    assert_eq!((rounds.waiting.len(), owing.all().len()), (1, 1));
+    assert_eq!(owing.all()[0].fault, fault(1));
+    // One bundle tells of all that was wrong with the target before it, and of no other target.
+    owing.add("shop", &[fault(3), Fault { target: None, ..fault(2) }]).unwrap();
+    owing.made("shop", &fault(3)).unwrap();
+    assert_eq!(owing.all().into_iter().map(|owed| owed.fault.target).collect::<Vec<_>>(), [None]);
 }
 
 #[test]

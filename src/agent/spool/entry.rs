@@ -33,6 +33,9 @@ pub(crate) struct Entry {
     /// The schedule that made it, by its name.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub(crate) schedule: Option<String>,
+    /// What it is made of, where a schedule made it. Entries of older versions do not say.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(crate) failure: Option<Failure>,
     /// When the agent sends it by itself. What a person made is sent at a person's word.
     #[serde(default)]
     pub(crate) upload: UploadWhen,
@@ -45,6 +48,16 @@ pub(crate) struct Entry {
     /// What sending it came to so far.
     #[serde(default, skip_serializing_if = "Tries::is_none")]
     pub(crate) tries: Tries,
+}
+
+/// The failure of a schedule's target, which no other one of that schedule is.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) struct Failure {
+    /// As the history has it; none where the schedule measures this machine itself.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(crate) target: Option<String>,
+    /// When it was noted, by this machine's clock.
+    pub(crate) since: Timestamp,
 }
 
 /// Who wanted a bundle. Only what a schedule made goes where there is no room.
@@ -67,6 +80,7 @@ impl Entry {
             ticket: None,
             order: None,
             schedule: None,
+            failure: None,
             upload: UploadWhen::Never,
             made: None,
             delivered: None,

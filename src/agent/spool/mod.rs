@@ -22,7 +22,7 @@ mod tests;
 /// When a bundle that did not arrive is sent again.
 mod tries;
 
-pub(crate) use entry::{Entry, Maker};
+pub(crate) use entry::{Entry, Failure, Maker};
 pub(crate) use queue::{Link, Queue};
 pub(crate) use released::Released;
 pub(crate) use room::Bounds;

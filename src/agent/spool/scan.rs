@@ -1,6 +1,7 @@
 use super::{Entry, Spool, Stage};
 use crate::state_names;
 use std::collections::BTreeSet;
+use std::io;
 use std::path::{Path, PathBuf};
 
 /// Damaged entries are there to be looked at; who has not looked at these looks at none.
@@ -73,6 +74,26 @@ impl Spool {
     pub(crate) fn look(&self) -> Scan {
         let of = |stage: Stage| self.folders(stage.folder()).iter().filter_map(|folder| self.read_entry(folder).ok()).collect();
         Scan { ready: of(Stage::Ready), sent: of(Stage::Sent), quarantined: Vec::new() }
+    }
+
+    /// Of the bundles that are wanted by what their folders say, those whose every byte is as it was written. What is told stays: a process that died may
+    /// have left a name that was not on the disk yet. Nothing else is changed.
+    ///
+    /// # Errors
+    /// Where the disk refuses.
+    pub(crate) fn whole(&self, is_wanted: impl Fn(&Entry) -> bool) -> io::Result<Vec<Entry>> {
+        let mut whole = Vec::new();
+        // In the order in which a bundle moves, so that one that just does is met.
+        for stage in [Stage::Ready, Stage::Sent] {
+            let is_so = |folder: &PathBuf| self.read_entry(folder).is_ok_and(|entry| is_wanted(&entry));
+            let folders = self.folders(stage.folder()).into_iter().filter(is_so);
+            let found: Vec<Entry> = folders.filter_map(|folder| self.read_whole(stage, &folder).ok()).collect();
+            if !found.is_empty() {
+                self.disk.files().sync_folder(&self.root.join(stage.folder()))?;
+            }
+            whole.extend(found);
+        }
+        Ok(whole)
     }
 
     /// Puts a folder aside. Where that fails it stays where it is, and is told all the same.

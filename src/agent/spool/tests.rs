@@ -221,7 +221,7 @@ fn an_entry_of_an_older_version_is_read() {
         format!(r#"{{"bundle":"{bundle}","file":"b.tar.gz","sha256":"{}","order":"{}"}}"#, entry(1, 0).sha256, "0".repeat(32));
     fs::write(spool.folder(Stage::Ready, &bundle).join(ENTRY_FILE), old).unwrap();
     let read = spool.scan(Depth::Bytes).ready.remove(0);
-    assert_eq!((read.size_bytes, read.sending()), (5, UploadWhen::Now));
+    assert_eq!((read.size_bytes, read.sending(), read.failure), (5, UploadWhen::Now, None));
 }
 
 #[test]
