@@ -19,7 +19,7 @@ fn is_short(row: &Row, figures: &Figures, is_busy: bool) -> bool {
 /// One row of the report: what it is, how it reads, and whether it falls short.
 type Row = (&'static str, fn(&Figures) -> String, fn(&Figures) -> bool);
 
-const ROWS: [Row; 18] = [
+const ROWS: [Row; 19] = [
     ("agents held", |f| format!("{} of {}", f.held, f.agents), |f| f.held < f.agents),
     ("enrolled in", |f| seconds(f.enrol), |_| false),
     ("held after", |f| seconds(f.hold), |_| false),
@@ -30,6 +30,7 @@ const ROWS: [Row; 18] = [
     ("trigger to start, p50", |f| millis(f.trigger_p50), |f| f.trigger_p50 >= TRIGGER_P50),
     ("trigger to start, p99", |f| millis(f.trigger_p99), |f| f.trigger_p99 >= TRIGGER_P99 || f.triggers_lost > 0),
     ("an order for all", |f| format!("{}, {} lost", seconds(f.all), f.all_lost), |f| f.all >= ALL || f.all_lost > 0),
+    ("half of them, 95 of 100 had it", |f| format!("{}, {}", seconds(f.all_half), seconds(f.all_most)), |_| false),
     ("backend then", |f| share(f.all_backend), |_| false),
     ("generator then", |f| share(f.all_generator), |_| false),
     (

@@ -55,6 +55,9 @@ pub(crate) struct Figures {
     pub(crate) trigger_p50: Duration,
     pub(crate) trigger_p99: Duration,
     pub(crate) all: Duration,
+    /// Until half of them and 95 of 100 had it.
+    pub(crate) all_half: Duration,
+    pub(crate) all_most: Duration,
     pub(crate) all_lost: usize,
     /// Shares of one core while the order went to all.
     pub(crate) all_backend: f64,
@@ -166,7 +169,10 @@ async fn to_all(figures: &mut Figures, backend: &Backend, organisation: &Organis
     backend.submit(&order).await?;
     until(ALL_LIMIT, || fleet.log.started(&order_id(TO_ALL)) == fleet.len()).await;
     let starts = fleet.log.starts(&order_id(TO_ALL));
-    figures.all = starts.last().copied().unwrap_or(began).saturating_sub(began);
+    let reached = |percent: usize| starts.get((starts.len() * percent / 100).saturating_sub(1)).map_or(began, |start| *start);
+    figures.all = reached(100).saturating_sub(began);
+    figures.all_half = reached(50).saturating_sub(began);
+    figures.all_most = reached(95).saturating_sub(began);
     figures.all_lost = fleet.len() - starts.len();
     let took = (clock.now() - began).as_secs_f64();
     figures.all_backend = (machine::cpu_seconds(process)? - before.0) / took;
