@@ -62,8 +62,21 @@ fn every_attack_says_in_a_sentence_what_it_is() {
     }
 }
 
+/// A broken zone, or a kind that measures nothing, sends no packet either.
+#[test]
+fn an_attack_that_may_run_shows_that_it_came_far_enough() {
+    for (name, text) in cases() {
+        let case: toml::Table = text.parse().unwrap();
+        let has = |key: &str| case.get(key).and_then(toml::Value::as_array).is_some_and(|list| !list.is_empty());
+        let does_the_same = case.get("control").is_some_and(|control| control.get("order").is_some());
+        let runs = case["expect"].as_str() == Some("runs");
+        assert!(!runs || has("says") || has("given") || does_the_same, "{name}: add `says`, `given` or a `[control.order]`");
+    }
+}
+
 /// What the table names besides cases: tests of other programs.
-const TESTS_ELSEWHERE: [&str; 2] = ["remote_page", "a_stolen_transport_key_reads_no_other_agents_work_and_no_bundle"];
+const TESTS_ELSEWHERE: [&str; 4] =
+    ["remote_page", "remote_clock", "stolen_database", "a_stolen_transport_key_reads_no_other_agents_work_and_no_bundle"];
 
 #[test]
 fn the_documented_table_names_cases_that_there_are_and_counts_them() {

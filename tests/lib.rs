@@ -4,6 +4,8 @@
 pub mod certificates;
 /// Recorded evidence of lab trials.
 pub mod evidence;
+/// System calls that no crate wraps.
+pub mod platform;
 /// Where the built programs are.
 pub mod programs;
 /// An organisation with its signer, and enrolled agents.

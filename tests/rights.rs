@@ -1,6 +1,8 @@
 //! What netsonde says that it sees with some of root's capabilities, as in a container, and what it then sees.
 
 use netsonde_tests::programs::program;
+use netsonde_tests::remote::Agent;
+use netsonde_tests::stage::Stage;
 use serde_json::Value;
 use std::process::Command;
 
@@ -109,4 +111,53 @@ fn who_can_grant_the_rest_is_told_by_where_the_process_is() {
     }
     let document = netsonde(all, false, "probe host --format json");
     assert_eq!((&document["environment"]["elevated"], &document["not_measured"]), (&true.into(), &Value::Array(Vec::new())));
+}
+
+/// Started as root with every right; the packaged unit gives it less from the first.
+#[tokio::test(flavor = "multi_thread")]
+async fn every_thread_of_a_service_keeps_the_right_to_raw_sockets_alone_and_is_held_to_its_folder() {
+    if !is_possible() {
+        return;
+    }
+    let stage = Stage::new().unwrap();
+    // It takes connections and says nothing: a run that waits has threads.
+    let silent = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let target = silent.local_addr().unwrap();
+    let mut agent = Agent::on(&stage, "held", "version = 1\n", None).unwrap();
+    let schedule = format!(
+        "[[schedule]]\nname = \"shop\"\nset = \"web\"\ntargets = [\"http://{target}/\"]\nevery = \"10s\"\nsplay = \"1ms\"\nbudget = \"8s\"\n"
+    );
+    agent.configure(&schedule).unwrap();
+    agent.start(&stage).unwrap();
+    let tasks = format!("/proc/{}/task", agent.process_id().unwrap());
+    let statuses = || -> Vec<String> {
+        let threads = std::fs::read_dir(&tasks).unwrap().flatten();
+        // One that ended in between has no rights.
+        threads.filter_map(|thread| std::fs::read_to_string(thread.path().join("status")).ok()).collect()
+    };
+    let mut seen = statuses();
+    // What it gives up it gives up before its second thread.
+    for _ in 0..1_000 {
+        if seen.len() > 1 {
+            break;
+        }
+        tokio::time::sleep(std::time::Duration::from_millis(20)).await;
+        seen = statuses();
+    }
+    assert!(seen.len() > 1, "no run has begun: {}", agent.log());
+    for status in seen {
+        let field = |name: &str| status.lines().find_map(|line| line.strip_prefix(name)).unwrap().trim().to_owned();
+        for set in ["CapInh:", "CapPrm:", "CapEff:", "CapBnd:", "CapAmb:"] {
+            // CAP_NET_RAW is 13 (linux/capability.h).
+            assert_eq!(u64::from_str_radix(&field(set), 16).unwrap() & !(1 << 13), 0, "{set} {status}");
+        }
+    }
+    let config = agent.config().to_string_lossy().into_owned();
+    let status = agent.netsonde(&stage, &["agent", "status", "--config", &config]).await.unwrap();
+    if status.contains("files open;") {
+        eprintln!("skipped: that the service's files are closed: the kernel has no Landlock");
+    } else {
+        assert!(status.contains("files closed by Landlock; cap_net_raw\n"), "{status}");
+    }
+    assert!(agent.stop().await.unwrap().success());
 }

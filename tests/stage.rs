@@ -101,10 +101,7 @@ impl Backend {
     /// # Errors
     /// Where it cannot be asked, or goes on.
     pub async fn stop(&mut self) -> Result<std::process::ExitStatus> {
-        let id = self.process.id().context("no backend runs")?;
-        let mut kill = Command::new("kill");
-        kill.args(["-TERM", &id.to_string()]);
-        succeed(kill).await?;
+        signal(self.process.id().context("no backend runs")?, "TERM").await?;
         self.ended().await
     }
 
@@ -348,6 +345,16 @@ impl Stage {
         command.stdin(Stdio::null()).kill_on_drop(true);
         Ok(command)
     }
+}
+
+/// Sends a process a signal, by its name.
+///
+/// # Errors
+/// Where it cannot be sent.
+pub async fn signal(process: u32, name: &str) -> Result<()> {
+    let mut kill = Command::new("kill");
+    kill.arg(format!("-{name}")).arg(process.to_string());
+    succeed(kill).await.map(drop)
 }
 
 async fn output(mut command: Command) -> Result<Output> {

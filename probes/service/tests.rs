@@ -1,4 +1,4 @@
-use super::protocol::PROTOCOLS;
+use super::protocol::{Asking, Heard, PROTOCOLS};
 use super::run;
 use crate::context::{Context, Ending};
 use crate::tls::servers::{Authority, LOOPBACK, context, listen};
@@ -6,6 +6,7 @@ use futures_util::future::join_all;
 use netsonde_contract::failure::FailureCode;
 use netsonde_contract::kind::{ServiceParams, ServiceProtocol, ServiceTransport};
 use netsonde_contract::observation::{Fact, Service, ServiceReach};
+use std::collections::BTreeSet;
 use std::net::{SocketAddr, UdpSocket};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpListener;
@@ -50,6 +51,68 @@ fn every_protocol_of_the_parameter_is_spoken_and_stands_once() {
     for protocol in PROTOCOLS {
         assert!(!protocol.steps.is_empty() && protocol.steps[0].read.is_some(), "{:?}", protocol.name);
         assert_eq!(protocol.local_port.is_some(), protocol.name == ServiceProtocol::Dhcp);
+    }
+}
+
+/// Every question of every protocol, as its own specification writes it: none signs in, none names a user, none changes anything.
+#[test]
+fn no_question_carries_a_user_or_a_credential_or_changes_anything() {
+    // What the last steps of LDAP and of NFS wait for.
+    let further = Heard { tls_offered: Some(true), tls_too_early: true, version: Some("4".into()), ..Heard::default() };
+    let states = [None, Some(false), Some(true)].map(|tls_offered| Heard { tls_offered, ..Heard::default() });
+    let numbers = |call: &[u8], from: usize| -> Vec<u32> {
+        call[from..].chunks(4).map(|word| u32::from_be_bytes(word.try_into().unwrap())).collect()
+    };
+    for protocol in PROTOCOLS {
+        let asked = |heard: &Heard, tls: bool| -> Vec<Vec<u8>> {
+            let asking = Asking { heard, random: &[7; 64], port: 1, tls };
+            protocol.steps.iter().filter_map(|step| (step.ask)(&asking)).filter(|question| !question.is_empty()).collect()
+        };
+        let questions: BTreeSet<Vec<u8>> =
+            states.iter().chain([&further]).flat_map(|heard| [asked(heard, true), asked(heard, false)]).flatten().collect();
+        for question in
+            questions.iter().map(Vec::as_slice).chain([protocol.farewell].into_iter().filter(|words| !words.is_empty()))
+        {
+            let is_harmless = match protocol.name {
+                ServiceProtocol::Ssh => question == b"SSH-2.0-netsonde\r\n",
+                ServiceProtocol::Ftp => [&b"FEAT\r\n"[..], b"AUTH TLS\r\n", b"QUIT\r\n"].contains(&question),
+                ServiceProtocol::Smtp => [&b"EHLO netsonde.invalid\r\n"[..], b"STARTTLS\r\n", b"QUIT\r\n"].contains(&question),
+                ServiceProtocol::Redis => {
+                    let info = b"*2\r\n$4\r\nINFO\r\n$6\r\nserver\r\n";
+                    [&b"*1\r\n$4\r\nPING\r\n"[..], info, b"*1\r\n$4\r\nQUIT\r\n"].contains(&question)
+                }
+                // A search (3) or an extended operation (23), which is StartTLS: no bind (0), no change (6, 8, 10, 12). A message's number stands before.
+                ServiceProtocol::Ldap => {
+                    let operation = question.windows(3).position(|three| three[..2] == [2, 1]).map(|at| question[at + 3]);
+                    let is_start_tls = question.windows(22).any(|part| part == b"1.3.6.1.4.1.1466.20037");
+                    operation == Some(0x63) || operation == Some(0x77) && is_start_tls
+                }
+                // The command NEGOTIATE (0), behind four bytes of length and twelve of the header.
+                ServiceProtocol::Smb => question[4..8] == *b"\xfeSMB" && question[16..18] == [0, 0],
+                // A call (0) of version 2 of RPC, without credentials and verifier; a procedure that lists (4) or does nothing (0).
+                ServiceProtocol::Rpcbind => numbers(question, 8)[..] == [0, 2, 100_000, 2, 4, 0, 0, 0, 0],
+                ServiceProtocol::Nfs => {
+                    let call = numbers(question, 8);
+                    call[..3] == [0, 2, 100_003] && call[4..] == [0; 5]
+                }
+                // A connection request without a cookie, which would name a user.
+                ServiceProtocol::Rdp => question.len() == 19 && question[5] == 0xe0 && question[11] == 1,
+                // The request for TLS, and a start in a version that nobody has, with no parameter.
+                ServiceProtocol::Postgres => {
+                    [&[0, 0, 0, 8, 4, 210, 22, 47][..], &[0, 0, 0, 9, 0, 255, 0, 0, 0]].contains(&question)
+                }
+                // The request for TLS ends where the sign-in would begin.
+                ServiceProtocol::Mysql => question.len() == 36 && question[13..] == [0; 23],
+                // PRELOGIN.
+                ServiceProtocol::Mssql => question[0] == 0x12,
+                // IKE_SA_INIT (34); IKE_AUTH (35) would sign in.
+                ServiceProtocol::Ike => question[18] == 34,
+                // The option for the message's type (53) says DISCOVER (1); REQUEST (3) would take an address.
+                ServiceProtocol::Dhcp => question[240..].starts_with(&[53, 1, 1]),
+            };
+            assert!(is_harmless, "{:?}: {question:?}", protocol.name);
+        }
+        assert!(!questions.is_empty(), "{:?}", protocol.name);
     }
 }
 

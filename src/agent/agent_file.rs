@@ -1,5 +1,6 @@
 //! The customer's `agent.toml` on this machine: where it is, and what the sets that it names come to.
 
+use crate::service_control;
 use crate::state_names;
 use crate::stop::Stop;
 use netsonde_contract::agent_config::{AgentConfig, MAX_BYTES};
@@ -10,14 +11,7 @@ use std::path::{Path, PathBuf};
 
 /// The file that was named, or the machine's own.
 pub(crate) fn path(given: Option<&Path>) -> PathBuf {
-    match given {
-        Some(path) => path.to_owned(),
-        None if cfg!(windows) => {
-            let programs = std::env::var_os("ProgramData").filter(|folder| !folder.is_empty());
-            PathBuf::from(programs.unwrap_or_else(|| r"C:\ProgramData".into())).join("netsonde").join(state_names::AGENT_FILE)
-        }
-        None => Path::new("/etc/netsonde").join(state_names::AGENT_FILE),
-    }
+    given.map_or_else(|| service_control::machine_folder().join(state_names::AGENT_FILE), Path::to_owned)
 }
 
 /// # Errors

@@ -48,7 +48,7 @@ impl<'a> Route<'a> {
                     return Err(stop.next(problem.next_step.unwrap_or_else(|| NEW_TICKET.to_owned())));
                 }
                 Err(NoAnswer::PinMismatch) => route.ask_for_trust(),
-                Err(NoAnswer::Unreachable(reason)) => {
+                Err(NoAnswer::Unreachable(reason) | NoAnswer::Cut(reason)) => {
                     terminal::say(&format!(
                         "netsonde: the backend {} cannot be reached now ({reason}); measuring all the same",
                         ticket.backend

@@ -1,6 +1,7 @@
-//! The agent's own spool, flight recorder and list of bundles to be made, on a disk of the caller's, for `cargo faults`: what is kept, delivered, tried
+//! The agent's own spool, flight recorder, audit log and list of bundles to be made, on a disk of the caller's, for `cargo faults`: what is kept, delivered, tried
 //! and dropped here goes the way that it goes in the agent.
 
+use crate::audit::{Audit, Entry as Note};
 use crate::history::{Ring, Wanted};
 use crate::rounds::owed::Owing;
 use crate::rounds::running::Fault;
@@ -192,6 +193,41 @@ impl Recorder {
     pub fn noted(&self) -> io::Result<Vec<u64>> {
         let recorded = self.0.read(&Wanted::default())?;
         Ok(recorded.checks.iter().flat_map(|check| check.samples.iter().map(|sample| sample.took_us)).collect())
+    }
+}
+
+/// The audit log of one process.
+pub struct Auditor(Audit);
+
+/// Three entries or so: the log is put aside more than once.
+const LONG_LOG_BYTES: u64 = 300;
+
+impl Auditor {
+    /// # Errors
+    /// Where the disk refuses the state directory.
+    pub fn begin(disk: Disk) -> io::Result<Self> {
+        disk.make_folder(STATE.as_ref())?;
+        Ok(Self(Audit::on(disk, STATE.as_ref(), LONG_LOG_BYTES)))
+    }
+
+    /// Notes an entry of this number.
+    ///
+    /// # Errors
+    /// Where it is not noted.
+    pub fn note(&self, number: u64) -> io::Result<()> {
+        self.0.append(Note::new(at(number), "noted").decided(&number.to_string()))
+    }
+
+    /// The numbers that are there, the oldest first.
+    ///
+    /// # Errors
+    /// Where the log cannot be read, or is not whole. A last line that a crash cut off was acknowledged to nobody, and goes with the next entry.
+    pub fn noted(&self) -> Result<Vec<u64>, String> {
+        let mut log = self.0.export().map_err(|error| error.to_string())?;
+        log.truncate(log.iter().rposition(|byte| *byte == b'\n').map_or(0, |end| end + 1));
+        self.0.follow(&log)?;
+        let entries = log.split(|byte| *byte == b'\n').filter_map(|line| serde_json::from_slice::<Note>(line).ok());
+        Ok(entries.filter_map(|entry| entry.decision?.parse().ok()).collect())
     }
 }
 

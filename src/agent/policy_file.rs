@@ -1,6 +1,7 @@
 //! The customer's `policy.toml` on this machine: where it is, and that nobody else could have written it.
 
 use crate::others_hands;
+use crate::service_control;
 use crate::state_names;
 use crate::stop::Stop;
 use netsonde_contract::nearest::nearest;
@@ -11,14 +12,7 @@ use std::path::{Path, PathBuf};
 
 /// The file that was named, or the machine's own.
 pub(crate) fn path(given: Option<&Path>) -> PathBuf {
-    match given {
-        Some(path) => path.to_owned(),
-        None if cfg!(windows) => {
-            let programs = std::env::var_os("ProgramData").filter(|folder| !folder.is_empty());
-            PathBuf::from(programs.unwrap_or_else(|| r"C:\ProgramData".into())).join("netsonde").join(state_names::POLICY_FILE)
-        }
-        None => Path::new("/etc/netsonde").join(state_names::POLICY_FILE),
-    }
+    given.map_or_else(|| service_control::machine_folder().join(state_names::POLICY_FILE), Path::to_owned)
 }
 
 /// The policy in force: [`Policy::absent`] where there is no file.

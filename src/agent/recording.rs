@@ -50,7 +50,11 @@ pub(crate) fn tick(
     owe: impl FnOnce(&[Noted]) -> io::Result<()>,
 ) -> io::Result<Vec<Noted>> {
     let lock = state.lock_soon()?;
-    note(&lock, state, config, &[], now, |_| Vec::new(), owe)
+    let follow = |book: &mut HealthBook| {
+        book.forget_the_future(now);
+        Vec::new()
+    };
+    note(&lock, state, config, &[], now, follow, owe)
 }
 
 /// Keeps what a person's own run of a schedule measured, and leaves what follows from it to the agent that runs.

@@ -6,6 +6,7 @@
 use crate::disk::{create_private_folder, replace_file, write_private_once};
 use crate::platform::private_data::{opened, sealed};
 use crate::redaction::MappingKey;
+use crate::service_control;
 use crate::spool::Spool;
 use crate::state_names;
 use crate::stop::Stop;
@@ -71,8 +72,8 @@ impl StateDirectory {
                 .next("name another one with --state-dir DIR")
         };
         #[cfg(windows)]
-        if path.starts_with(crate::service_control::machine_folder()) {
-            crate::service_control::keep_machine_folder()?;
+        if path.starts_with(service_control::machine_folder()) {
+            service_control::keep_machine_folder()?;
         }
         create_private_folder(&path).map_err(failed)?;
         #[cfg(unix)]
@@ -241,22 +242,30 @@ pub(crate) fn put_aside(path: &Path, what_follows: &str) -> io::Result<()> {
 /// # Errors
 /// Where another process keeps it for so long, and where the system has no locks.
 pub(crate) fn lock_file(file: &File, patience: Duration) -> io::Result<()> {
+    let try_lock = || match file.try_lock() {
+        Ok(()) => Ok(true),
+        Err(TryLockError::WouldBlock) => Ok(false),
+        Err(TryLockError::Error(error)) => Err(error),
+    };
+    wait_for_lock(try_lock, patience)
+}
+
+/// The same for a lock of any disk: `try_lock` says whether it was to be had.
+///
+/// # Errors
+/// Where another process keeps it for so long, and where the system has no locks.
+pub(crate) fn wait_for_lock(try_lock: impl Fn() -> io::Result<bool>, patience: Duration) -> io::Result<()> {
     let mut left = patience;
-    loop {
-        match file.try_lock() {
-            Ok(()) => return Ok(()),
-            Err(TryLockError::Error(error)) => return Err(error),
-            Err(TryLockError::WouldBlock) if left.is_zero() => {
-                let words = format!("another netsonde has held a lock in it for {} s; is one suspended?", patience.as_secs());
-                return Err(io::Error::new(io::ErrorKind::WouldBlock, words));
-            }
-            Err(TryLockError::WouldBlock) => {
-                let wait = BETWEEN_TRIES.min(left);
-                std::thread::sleep(wait);
-                left -= wait;
-            }
+    while !try_lock()? {
+        if left.is_zero() {
+            let words = format!("another netsonde has held a lock in it for {} s; is one suspended?", patience.as_secs());
+            return Err(io::Error::new(io::ErrorKind::WouldBlock, words));
         }
+        let wait = BETWEEN_TRIES.min(left);
+        std::thread::sleep(wait);
+        left -= wait;
     }
+    Ok(())
 }
 
 /// A key for one run.
@@ -294,29 +303,36 @@ fn read_key(path: &Path) -> io::Result<String> {
 
 /// The state directory of this machine's service, where there is one; others than its user may not look into it.
 pub(crate) fn path_of_service() -> Option<PathBuf> {
-    #[cfg(unix)]
-    let path = PathBuf::from(MACHINE_FOLDER);
-    #[cfg(windows)]
-    let path = crate::service_control::machine_folder().join("state");
+    let path = machines_path();
     fs::symlink_metadata(&path).is_ok().then_some(path)
 }
 
 /// `/var/lib/netsonde` for root, the XDG state directory for others; on Windows the machine's own folder for administrators, so that it is the
 /// service's too, and the local application data for others.
 pub(crate) fn default_path() -> Option<PathBuf> {
+    if service_control::is_administrator() { Some(machines_path()) } else { persons_path() }
+}
+
+fn machines_path() -> PathBuf {
     #[cfg(unix)]
-    if nix::unistd::geteuid().is_root() {
-        return Some(PathBuf::from(MACHINE_FOLDER));
-    }
+    let path = PathBuf::from(MACHINE_FOLDER);
+    #[cfg(windows)]
+    let path = service_control::machine_folder().join("state");
+    path
+}
+
+/// What whoever runs this program has without an administrator's rights.
+#[cfg(unix)]
+fn persons_path() -> Option<PathBuf> {
     let variable = |name: &str| std::env::var_os(name).filter(|value| !value.is_empty()).map(PathBuf::from);
-    if cfg!(windows) {
-        if netsonde_probes::platform::elevated() {
-            return Some(crate::service_control::machine_folder().join("state"));
-        }
-        return Some(variable("LOCALAPPDATA")?.join("netsonde"));
-    }
     let state = variable("XDG_STATE_HOME").filter(|path| path.is_absolute());
     Some(state.or_else(|| Some(variable("HOME")?.join(".local/state")))?.join("netsonde"))
+}
+
+/// What whoever runs this program has without an administrator's rights.
+#[cfg(windows)]
+pub(crate) fn persons_path() -> Option<PathBuf> {
+    Some(crate::platform::windows_folders::local_app_data()?.join("netsonde"))
 }
 
 #[cfg(test)]

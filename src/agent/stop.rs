@@ -27,6 +27,21 @@ impl Stop {
         Self { exit: if is_lasting { exit::USAGE } else { exit::NOT_NOW }, ..Self::usage(message) }
     }
 
+    /// Whether a service that ended so is to be started again.
+    #[cfg(any(windows, test))]
+    pub(crate) fn may_pass(&self) -> bool {
+        self.exit == exit::NOT_NOW
+    }
+
+    /// Message and next step in one line.
+    #[cfg(windows)]
+    pub(crate) fn words(&self) -> String {
+        match &self.next {
+            Some(next) => format!("{}; next: {next}", self.message),
+            None => self.message.clone(),
+        }
+    }
+
     /// Policy, or the person asked, said no.
     pub(crate) fn refused(message: impl Into<String>) -> Self {
         Self { exit: exit::REFUSED, message: message.into(), next: None }
@@ -71,6 +86,13 @@ mod tests {
         }
         assert_eq!(code(io::Error::other("EIO")), exit::NOT_NOW);
         assert_eq!(code(io::ErrorKind::PermissionDenied.into()), exit::USAGE);
+    }
+
+    #[test]
+    fn a_service_is_started_again_for_what_may_pass_alone() {
+        assert!(Stop::disk("", &io::ErrorKind::StorageFull.into()).may_pass());
+        let lasting = [Stop::disk("", &io::ErrorKind::NotFound.into()), Stop::usage(""), Stop::refused(""), Stop::found("")];
+        assert!(lasting.iter().all(|stop| !stop.may_pass()));
     }
 
     #[test]

@@ -1,8 +1,9 @@
 //! The backend's own blobs and staged parts on a disk of the caller's, for `cargo faults`: what is staged and stored here goes the way that it goes in
-//! the backend.
+//! the backend. And what its database says, beside it or after its death.
 
 use crate::blobs::{BlobError, Blobs};
 use crate::staging::Staging;
+use crate::store::{Sqlite, Store};
 use bytes::Bytes;
 use netsonde_disk::Disk;
 use std::io;
@@ -63,4 +64,15 @@ impl Vault {
             Err(error) => Err(error.to_string()),
         }
     }
+}
+
+/// Whether a row of the database names the blob of this digest. It is only read, also where a backend is at work on it, or died in the midst of that.
+///
+/// # Errors
+/// Where it cannot be read.
+pub async fn names_blob(database: &Path, digest: &str) -> io::Result<bool> {
+    let store = Sqlite::open_to_read(database).await.map_err(io::Error::other)?;
+    let named = store.names_blob(digest).await.map_err(io::Error::other);
+    store.close().await;
+    named
 }

@@ -4,10 +4,11 @@ use crate::organisation::{Folder, Organisation};
 use crate::stop::Stop;
 use crate::{clock, labels, private_file, table, terminal};
 use jiff::Timestamp;
-use netsonde_contract::api::fleet::{EnrolmentCodeIssued, EnrolmentCodeRequest, Introduce, Introduced};
+use netsonde_contract::api::fleet::{EnrolmentCodeIssued, EnrolmentCodeRequest, Introduce, Introduced, TrustDocuments};
 use netsonde_contract::api::path;
+use netsonde_contract::dsse::Envelope;
 use netsonde_contract::enrolment::{Enrolment, EnrolmentCode, Introduction};
-use netsonde_contract::trust::{Role, fingerprint};
+use netsonde_contract::trust::{Role, RootStatement, fingerprint};
 use serde_json::json;
 use std::path::{Path, PathBuf};
 use zeroize::Zeroizing;
@@ -31,6 +32,7 @@ async fn string(backend: &Backend, own: &Organisation, wish: &EnrolWish, format:
     let request = EnrolmentCodeRequest { uses: wish.uses, hours: wish.hours, labels: labels::pairs("--label", &wish.labels)? };
     // What would make the string useless is said before a code is spent.
     compose(backend, own, clock::now())?;
+    check_published(backend, own).await?;
     let issued: EnrolmentCodeIssued = backend.post("asking for an enrolment code", path::ENROLMENTS, &request).await?;
     let mut enrolment = compose(backend, own, issued.expires)?;
     enrolment.id = issued.id;
@@ -56,6 +58,20 @@ async fn string(backend: &Backend, own: &Organisation, wish: &EnrolWish, format:
         table::moment(enrolment.expires)
     ));
     terminal::output(&message(&enrolment, &text))
+}
+
+/// An agent believes the backend only if that shows the root which the string pins.
+async fn check_published(backend: &Backend, own: &Organisation) -> Result<(), Stop> {
+    let published: TrustDocuments = backend.get("asking which organisation is published", path::TRUST).await?;
+    let is_own = |root: &String| {
+        Envelope::from_json(root.as_bytes())
+            .is_ok_and(|envelope| RootStatement::fingerprint(envelope.unverified()) == own.fingerprint)
+    };
+    if published.roots.iter().any(is_own) {
+        return Ok(());
+    }
+    Err(Stop::failed(format!("{} has not the root that this desk holds, so no machine could be enrolled", backend.address()))
+        .next("netsonde-desk org publish"))
 }
 
 /// What goes to the customer.
@@ -137,7 +153,7 @@ mod tests {
     async fn the_string_pins_the_desks_own_root_and_receipt_key() {
         let place = tempfile::tempdir().unwrap();
         let own = founded(place.path(), &[]);
-        let (backend, _) = start(Kept::default()).await;
+        let (backend, kept) = start(Kept { trust: Some(own.documents.clone()), ..Kept::default() }).await;
         let enrolment = compose(&backend, &own, Timestamp::from_second(1_900_000_000).unwrap()).unwrap();
         let read = Enrolment::parse(&enrolment.encode()).ok().unwrap();
         assert_eq!(read.root, own.fingerprint);
@@ -151,6 +167,16 @@ mod tests {
         }
         let wish = EnrolWish { uses: 1, labels: Vec::new(), hours: 72, request: None, yes: true };
         string(&backend, &own, &wish, Format::Json).await.unwrap();
+        assert_eq!(kept.lock().unwrap().codes, 1);
+        // Where agents would find another root, or none, nobody gets a string.
+        let elsewhere = tempfile::tempdir().unwrap();
+        let other = founded(elsewhere.path(), &[]).documents;
+        for (trust, words) in [(Some(other), "has not the root"), (None, "nothing here")] {
+            kept.lock().unwrap().trust = trust;
+            let stop = string(&backend, &own, &wish, Format::Json).await.unwrap_err();
+            assert!(stop.message.contains(words), "{stop:?}");
+        }
+        assert_eq!(kept.lock().unwrap().codes, 1, "no code was made for nothing");
     }
 
     #[tokio::test]

@@ -28,6 +28,8 @@ pub(crate) struct Kept {
     pub(crate) drafts: Vec<KeptDraft>,
     pub(crate) submitted: Vec<SubmitOrder>,
     pub(crate) trust: Option<TrustDocuments>,
+    /// Enrolment codes that were made.
+    pub(crate) codes: usize,
     pub(crate) labels: Option<Labels>,
     /// What becomes of every order at every agent.
     pub(crate) fate: Option<(DeliveryState, &'static str)>,
@@ -104,7 +106,9 @@ fn route(kept: &mut Kept, method: &Method, path: &str, body: &[u8]) -> Response<
             kept.trust = Some(serde_json::from_slice(body).unwrap());
             empty()
         }
+        ("GET", ["trust"]) => kept.trust.as_ref().map_or_else(missing, json),
         ("POST", ["enrolments"]) => {
+            kept.codes += 1;
             let code = EnrolmentCode::from_bytes([9; 16]).to_text().to_string();
             json(&EnrolmentCodeIssued {
                 id: TicketId::from_bytes([7; 10]),

@@ -51,6 +51,10 @@ impl Files for System {
         Ok(Box::new(Opened(open_private(path)?)))
     }
 
+    fn open_to_read(&self, path: &Path) -> io::Result<Box<dyn OpenFile>> {
+        Ok(Box::new(Opened(File::open(path)?)))
+    }
+
     fn read(&self, path: &Path) -> io::Result<Vec<u8>> {
         fs::read(path)
     }

@@ -371,6 +371,11 @@ impl Files for Simulated {
         Ok(Box::new(Opened { disk: self.clone(), node, path: path.to_owned() }))
     }
 
+    fn open_to_read(&self, path: &Path) -> io::Result<Box<dyn OpenFile>> {
+        let node = self.world().find(path)?;
+        Ok(Box::new(Opened { disk: self.clone(), node, path: path.to_owned() }))
+    }
+
     fn read(&self, path: &Path) -> io::Result<Vec<u8>> {
         let mut world = self.world();
         let node = world.find(path)?;

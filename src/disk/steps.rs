@@ -13,6 +13,9 @@ pub trait Files: Debug + Send + Sync {
     /// Opens a file for writing and reading as it is, making it where it is not there.
     fn open(&self, path: &Path) -> io::Result<Box<dyn OpenFile>>;
 
+    /// Opens a file that is there for reading alone; nothing is made.
+    fn open_to_read(&self, path: &Path) -> io::Result<Box<dyn OpenFile>>;
+
     fn read(&self, path: &Path) -> io::Result<Vec<u8>>;
 
     /// Of a file, in bytes.

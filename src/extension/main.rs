@@ -20,12 +20,14 @@ mod folders;
 mod operation;
 /// Where netsonde's files go, and whose they are.
 mod placement;
-/// What only Windows can decrypt.
+/// What only Windows decrypts, and where its folders are.
 mod platform;
 /// Calls of `netsonde.exe`.
 mod program;
 /// What whoever manages the VM asks for.
 mod settings;
+/// What goes on is told again and again.
+mod telling;
 
 use folders::Folders;
 use operation::Operation;

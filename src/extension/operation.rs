@@ -2,8 +2,10 @@ use crate::folders::{Folders, Status};
 use crate::placement::{FILES, Places};
 use crate::program::{self, Netsonde};
 use crate::settings::{Asked, Public, Settings};
+use crate::telling::{self, telling};
 use crate::{Failure, platform};
 use std::fs;
+use std::time::Duration;
 
 /// What the guest agent asks for.
 #[derive(Clone, Copy, PartialEq, Eq)]
@@ -41,7 +43,7 @@ impl Operation {
         let netsonde = &places.program;
         match self {
             Self::Install => install(folders, &places, netsonde).map(|()| None),
-            Self::Enable => enable(folders, &places, netsonde, number).map(Some),
+            Self::Enable => enable_telling(folders, &places, netsonde, number).map(Some),
             Self::Disable => disable(&places, netsonde).map(|()| None),
             Self::Update => update(folders, &places, netsonde).map(|()| None),
             Self::Uninstall => uninstall(&places, netsonde).map(|()| None),
@@ -53,6 +55,15 @@ fn install(folders: &Folders, places: &Places, netsonde: &dyn Netsonde) -> Resul
     places.refuse_beside_a_package()?;
     places.put_program(&folders.own)?;
     netsonde.demand("the program does not run on this machine", &["--version"], "")
+}
+
+/// Enables, and has the portal show that it goes on.
+fn enable_telling(folders: &Folders, places: &Places, netsonde: &dyn Netsonde, number: Option<u64>) -> Result<String, Failure> {
+    let tell = |passed: Duration| {
+        // A status that cannot be written now may be the next time; the last one says so.
+        let _ = folders.report(number, "enable", Status::Transitioning, &format!("at work for {} s", passed.as_secs()), 0);
+    };
+    telling(telling::EVERY, tell, || enable(folders, places, netsonde, number))
 }
 
 fn enable(folders: &Folders, places: &Places, netsonde: &dyn Netsonde, number: Option<u64>) -> Result<String, Failure> {
@@ -73,25 +84,18 @@ fn enable(folders: &Folders, places: &Places, netsonde: &dyn Netsonde, number: O
         said.push(start_service(places, netsonde, &settings.public, settings.protected.enrolment.as_deref())?);
     }
     if let Some(asked) = Asked::by(&settings) {
-        said.push(run_once(folders, places, netsonde, number, &asked)?);
+        said.push(run_once(places, netsonde, number, &asked)?);
     }
     Ok(if said.is_empty() { "installed; the settings ask for nothing".to_owned() } else { said.join("; ") })
 }
 
 /// What a run came to; of one that took place already, what it came to then: a machine that restarts, and a new version of this handler,
 /// do not run it again.
-fn run_once(
-    folders: &Folders,
-    places: &Places,
-    netsonde: &dyn Netsonde,
-    number: Option<u64>,
-    asked: &Asked<'_>,
-) -> Result<String, Failure> {
+fn run_once(places: &Places, netsonde: &dyn Netsonde, number: Option<u64>, asked: &Asked<'_>) -> Result<String, Failure> {
     let known = places.run(&asked.key(number));
     if let Ok(said) = fs::read_to_string(&known) {
         return Ok(said);
     }
-    folders.report(number, "enable", Status::Transitioning, "measuring", 0)?;
     let said = program::run(netsonde, asked)?;
     places.note_run(&known, &said)?;
     Ok(said)
@@ -136,7 +140,10 @@ fn start_service(places: &Places, netsonde: &dyn Netsonde, public: &Public, enro
 /// Whoever set up a service at the machine keeps it. Without the program there is none of this handler's.
 fn disable(places: &Places, netsonde: &dyn Netsonde) -> Result<(), Failure> {
     if places.serves() && places.program.exists() {
-        netsonde.demand("the service cannot be ended", &["service", "uninstall"], "")?;
+        let said = netsonde.call(&["service", "uninstall"], "")?;
+        if said.code != Some(0) {
+            return Err(Failure::Failed(format!("the service cannot be ended: {}", said.errors)));
+        }
         // What is taken from the list of services may still be at work.
         let said = netsonde.call(&["service", "status"], "")?.errors;
         if said.contains(": running") || said.contains(": stopping") {
@@ -170,7 +177,7 @@ mod tests {
     use super::*;
     use crate::placement::tests::machine;
     use crate::program::Said;
-    use std::cell::Cell;
+    use std::cell::{Cell, RefCell};
     use std::path::PathBuf;
 
     /// netsonde, and the system's list of services.
@@ -178,7 +185,12 @@ mod tests {
     struct Fake {
         serves: Cell<bool>,
         never_ends: Cell<bool>,
+        /// That it does not end, by its exit code.
+        says_so: Cell<bool>,
         runs: Cell<u32>,
+        /// What the status file said while it measured.
+        told: RefCell<String>,
+        status: PathBuf,
     }
 
     impl Netsonde for Fake {
@@ -186,13 +198,19 @@ mod tests {
             let (mut code, mut output, mut errors) = (0, "", "");
             match arguments {
                 ["service", "install"] => self.serves.set(true),
-                ["service", "uninstall"] => self.serves.set(self.never_ends.get()),
+                ["service", "uninstall"] => {
+                    self.serves.set(self.never_ends.get());
+                    if self.never_ends.get() && self.says_so.get() {
+                        (code, errors) = (2, "netsonde: netsonde-agent was told to end and still runs after 20 s");
+                    }
+                }
                 ["service", "status"] => {
                     code = i32::from(!self.serves.get());
                     errors = if self.serves.get() { "netsonde: netsonde-agent: running" } else { "" };
                 }
                 ["run", ..] => {
                     self.runs.set(self.runs.get() + 1);
+                    self.told.replace(fs::read_to_string(&self.status).unwrap_or_default());
                     output = r#"{"state":"as_expected","findings":[],"unexplained":[],"not_measured":[],"bundle":{"path":"b"}}"#;
                 }
                 _ => {}
@@ -211,7 +229,8 @@ mod tests {
     impl Vm {
         fn new() -> Self {
             let (top, places) = machine();
-            let vm = Self { folders: Folders::of(top.path().join("own"), top.path()), netsonde: Fake::default(), top, places };
+            let netsonde = Fake { status: top.path().join("0.status"), ..Fake::default() };
+            let vm = Self { folders: Folders::of(top.path().join("own"), top.path()), netsonde, top, places };
             install(&vm.folders, &vm.places, &vm.netsonde).unwrap();
             vm
         }
@@ -229,6 +248,15 @@ mod tests {
         fn has(&self, path: &str) -> bool {
             self.file(path).exists()
         }
+    }
+
+    #[test]
+    fn while_a_run_measures_the_status_says_that_it_goes_on() {
+        let vm = Vm::new();
+        fs::write(vm.file("0.settings"), r#"{"handlerSettings":{"publicSettings":{"run":{}}}}"#).unwrap();
+        enable_telling(&vm.folders, &vm.places, &vm.netsonde, Some(0)).unwrap();
+        let told = vm.netsonde.told.borrow();
+        assert!(told.contains(r#""status":"transitioning""#) && told.contains("at work for 0 s"), "{told}");
     }
 
     #[test]
@@ -258,6 +286,8 @@ mod tests {
         for attempt in [vm.enable(1, "{}").map(|_| ()), disable(&vm.places, &vm.netsonde), uninstall(&vm.places, &vm.netsonde)] {
             assert!(attempt.unwrap_err().words().contains("still runs"));
         }
+        vm.netsonde.says_so.set(true);
+        assert!(matches!(disable(&vm.places, &vm.netsonde), Err(Failure::Failed(words)) if words.contains("still runs after")));
         assert!(!vm.has("data/netsonde/policy.toml"), "what runs on still has a policy");
         vm.netsonde.never_ends.set(false);
         assert!(vm.enable(1, "{}").unwrap().contains("is ended") && !vm.netsonde.serves.get());

@@ -1,7 +1,7 @@
-use crate::Failure;
+use crate::{Failure, platform};
 use std::path::{Path, PathBuf};
 use std::time::Duration;
-use std::{env, fs, io, thread};
+use std::{fs, io, thread};
 
 /// What begins each file that this handler wrote, and that it therefore may replace and take away.
 const MARK: &str = "# Written by netsonde's VM extension; its settings replace what is changed here.\n";
@@ -27,10 +27,8 @@ pub(crate) struct Places {
 
 impl Places {
     pub(crate) fn of_this_machine() -> Self {
-        let folder = |name: &str, usual: &str| {
-            env::var_os(name).filter(|folder| !folder.is_empty()).map_or_else(|| PathBuf::from(usual), PathBuf::from)
-        };
-        Self::below(&folder("ProgramFiles", r"C:\Program Files"), &folder("ProgramData", r"C:\ProgramData"))
+        let (programs, data) = platform::programs_and_data();
+        Self::below(&programs, &data)
     }
 
     fn below(programs: &Path, data: &Path) -> Self {

@@ -6,7 +6,7 @@ use netsonde_contract::kind::{
     ReflectParams, ServiceParams, ServiceTransport, TargetSpan, TlsParams,
 };
 use netsonde_contract::observation::MtuTransport;
-use netsonde_contract::set::PlannedCheck;
+use netsonde_contract::set::{PlannedCheck, STAND_IN_PROXY};
 
 /// What one check sends at most, in one line.
 pub fn cost(check: &PlannedCheck) -> String {
@@ -154,6 +154,7 @@ pub fn cost(check: &PlannedCheck) -> String {
         }
         Params::Host(_) => "nothing; reads this machine's own settings".to_owned(),
     };
+    let what = named(what);
     match check.samples.count {
         0 | 1 => format!("{what} ({deadline} s)"),
         count => format!("{what} ({deadline} s), {count} times, every {} s", check.samples.every.as_secs_f64()),
@@ -170,7 +171,14 @@ pub fn aims(check: &PlannedCheck) -> Option<String> {
         _ => None,
     };
     let words: Vec<String> = reaches.into_iter().chain(asks).collect();
-    (!words.is_empty()).then(|| words.join("; "))
+    (!words.is_empty()).then(|| named(words.join("; ")))
+}
+
+/// Calls what stands in the place of a machine's own proxy by what it is.
+fn named(text: String) -> String {
+    let (host, port) = STAND_IN_PROXY;
+    let own = "the machine's own proxy";
+    text.replace(&format!("{host}, port {port}"), own).replace(host, own)
 }
 
 /// What a dns check asks beside its own questions.

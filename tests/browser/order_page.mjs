@@ -1,8 +1,8 @@
-// Drafts an order on the page of a real backend with a real browser, signs it with the real desk, and watches the page show it run.
+// Drafts an order on the page of a real backend with a real browser, signs it with the real desk, and watches the page show it run and be cancelled.
 // Usage: node order_page.mjs DETAILS.json OUTPUT_FOLDER NETSONDE_DESK; DETAILS.json is what `cargo demo --remote --details` writes.
 import { chromium } from 'playwright-core';
 import { execFileSync } from 'node:child_process';
-import { mkdirSync, readFileSync } from 'node:fs';
+import { mkdirSync, readFileSync, writeFileSync } from 'node:fs';
 import { strict as assert } from 'node:assert';
 
 const [detailsFile, output, desk] = process.argv.slice(2);
@@ -27,6 +27,13 @@ const signed = (...arguments_) =>
     env: { ...process.env, NETSONDE_DESK_TOKEN: details.desk_token, NETSONDE_ORGANISATION: details.organisation },
     stdio: ['ignore', 'pipe', 'pipe'],
   });
+
+// Three connections one after the other: the page must show the first as done while the second is held, and the second while the third is.
+const connection = (id, needs, deadline, hold) =>
+  `[[check]]\nid = "${id}"\nkind = "tcp"\n${needs}deadline = "${deadline}"\nwith = { host = "{target.host}", port = "{target.port}", hold_s = ${hold} }\n`;
+const SLOW_SET =
+  'name = "slow"\nversion = 1\nquestion = "Does a connection stay?"\nbudget = "90s"\ntarget = "url"\n\n' +
+  connection('first', '', '5s', 0) + connection('second', 'needs = ["first"]\n', '20s', 10) + connection('third', 'needs = ["second"]\n', '60s', 50);
 
 try {
   // Scripts are off in the browser: what is shown here needs none.
@@ -65,9 +72,8 @@ try {
     order = said.match(/Order ([0-9a-z]{20,})/)[1];
   });
 
-  await check('the page shows it run, by itself', async () => {
+  await check('the page shows what it found, by itself', async () => {
     await page.goto(`${details.url}/orders/${order}`);
-    await page.screenshot({ path: `${output}/order-running.png`, fullPage: true });
     // The page asks for itself anew; nobody presses anything.
     await page.waitForSelector('text=what was found', { timeout: 120_000 });
     const text = await page.innerText('body');
@@ -81,6 +87,29 @@ try {
     await page.waitForLoadState();
     assert.match(await page.innerText('body'), /tls\.expired/);
     await page.screenshot({ path: `${output}/order-case.png`, fullPage: true });
+  });
+
+  await check('the page shows an order run, check by check, by itself', async () => {
+    const set = `${output}/slow.toml`;
+    writeFileSync(set, SLOW_SET);
+    const wanted = ['--agent', details.agent, '--target', details.target, '--case', details.case, '--key', details.key];
+    const said = signed('trigger', set, ...wanted, '--yes', '--no-follow');
+    await page.goto(`${details.url}/orders/${said.match(/Order ([0-9a-z]{20,})/)[1]}`);
+    const done = (count) => `tr:has(td[data-label=State] .badge:text-is("running")):has(progress[max="3"][value="${count}"])`;
+    await page.waitForSelector(done(1), { timeout: 60_000 });
+    await page.screenshot({ path: `${output}/order-running.png`, fullPage: true });
+    // The page asks for itself anew; nobody presses anything.
+    await page.waitForSelector(done(2), { timeout: 60_000 });
+    assert.match(await page.innerText(done(2)), /2 of 3/);
+    const partial = page.locator('section:has(h2:text("So far from"))');
+    assert.equal(await partial.locator('tbody tr:has(.badge:text-is("succeeded"))').count(), 2);
+    assert.match(await partial.innerText(), /first[^]*second/);
+  });
+
+  await check('an engineer cancels it there, and the page shows that it ends', async () => {
+    await page.click('text=Cancel the order');
+    await page.waitForSelector('text=Nothing changes here any more', { timeout: 60_000 });
+    assert.match(await page.innerText('td[data-label=State]'), /cancelled/);
   });
 
   await check('a narrow screen shows the order, too', async () => {

@@ -21,8 +21,10 @@ first=$(ready)
 dd if=/dev/zero of="$DISK/filled" bs=512 >/dev/null 2>&1
 run "$SECOND"; echo "full $?"
 [ "$(ready)" = "$first" ] || echo "wrong: a full disk changed what was kept"
-mount -o remount,ro "$DISK"
-run "$SECOND"
+mount -o remount,ro "$DISK" || echo "wrong: the disk was not made read-only"
+( : >"$DISK/written" ) 2>/dev/null && echo "wrong: what is to be a read-only disk takes a file"
+said=$("$NETSONDE" run --ticket "$SECOND" --yes --no-upload --keep --state-dir "$DISK/state" 2>&1 >/dev/null)
+case $said in *"nothing is kept on this machine"*) ;; *) echo "wrong: on a read-only disk a run does not say that it keeps nothing, but: $said" ;; esac
 [ "$(ready)" = "$first" ] || echo "wrong: a read-only disk changed what was kept"
 mount -o remount,rw "$DISK"
 rm "$DISK/filled"

@@ -3,9 +3,11 @@
 use crate::tally::Tally;
 use crate::world::{Parcel, World};
 use anyhow::{Context, Result, bail};
+use netsonde_agent::load::Clock;
 use std::collections::BTreeSet;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
+use tokio::process::Child;
 
 /// One bundle meets so many kills at most; then it is let through.
 const MOST_A_BUNDLE: u32 = 8;
@@ -25,19 +27,25 @@ impl Chance {
 }
 
 /// Where agent and backend must have been killed.
-const STEPS: [&str; 7] = [
+const STEPS: [&str; 9] = [
     "agent, while it measures or keeps",
     "agent, before anything is stored",
     "agent, after a part was staged",
+    "agent, between the backend's blob and its row",
     "agent, after the backend stored",
     "backend, before anything is stored",
     "backend, after a part was staged",
+    "backend, between blob and row",
     "backend, after it stored",
 ];
 /// Beyond what was asked for, each world kills so often at most for steps that were not met.
 const MOST_MORE: u64 = 60;
 /// Steps last some milliseconds.
 const LOOK_AT_STEP_EVERY: Duration = Duration::from_millis(1);
+/// After a part lies at the backend, the row that says so is written within this time, mostly; what the bundle holds is looked at for longer before it is stored.
+const ROW_OF_PART_MS: u64 = 8;
+/// Rows are held back for so long, so that a blob comes without its row: less than the five seconds for which the backend waits for its turn to write.
+const ROWS_HELD: Duration = Duration::from_secs(2);
 /// Backends with their agents side by side: most of a life is waiting.
 const WORLDS: u64 = 4;
 
@@ -76,7 +84,7 @@ async fn in_one_world(wanted: u64, seed: u64, met: Met) -> Result<Tally> {
     let (mut tally, mut delivered) = (Tally::default(), Vec::new());
     // How long a whole run and a whole send take here, so that kills are spread over all of it.
     let (run_ms, send_ms) = {
-        let clock = netsonde_agent::load::Clock::start();
+        let clock = Clock::start();
         let parcel = world.parcel().await?;
         let run_ms = clock.now().as_millis() as u64;
         if !end(&world, &parcel).await? {
@@ -138,38 +146,58 @@ enum Sent {
     },
 }
 
-/// Sends and kills one of the two on the way: at any moment, or as soon as there is a part, or all, of the bundle at the backend.
+/// When a process is to die.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Aim {
+    AnyMoment,
+    Part,
+    BlobWithoutRow,
+    Blob,
+}
+
+/// Sends and kills one of the two on the way: at any moment, or as soon as there is a part, or all, of the bundle at the backend, and all without the row that makes it
+/// the backend's.
 async fn one_kill(world: &mut World, parcel: &Parcel, send_ms: u64, chance: &mut Chance, tally: &mut Tally) -> Result<Sent> {
     let mut send = world.send(parcel, &parcel.ticket)?;
-    let aim = chance.below(4);
-    if aim < 2 {
-        tokio::time::sleep(Duration::from_millis(chance.below(send_ms + send_ms / 4))).await;
-    }
-    let is_there = || match aim {
-        2 => world.is_staged(),
-        3 => world.stored(parcel).is_some(),
-        _ => true,
+    let aim = match chance.below(5) {
+        0 | 1 => Aim::AnyMoment,
+        2 => Aim::Part,
+        3 => Aim::BlobWithoutRow,
+        _ => Aim::Blob,
     };
-    while send.try_wait().context("asking for netsonde")?.is_none() && !is_there() {
-        tokio::time::sleep(LOOK_AT_STEP_EVERY).await;
+    let blob = world.blob(parcel);
+    let mut held = None;
+    match aim {
+        Aim::AnyMoment => tokio::time::sleep(Duration::from_millis(chance.below(send_ms + send_ms / 4))).await,
+        Aim::Part => until(&mut send, SEND_LIMIT, || world.is_staged()).await?,
+        Aim::Blob => until(&mut send, SEND_LIMIT, || blob.exists()).await?,
+        Aim::BlobWithoutRow => {
+            until(&mut send, SEND_LIMIT, || world.is_staged()).await?;
+            tokio::time::sleep(Duration::from_millis(1 + chance.below(ROW_OF_PART_MS))).await;
+            held = world.hold_rows()?;
+            until(&mut send, ROWS_HELD, || blob.exists()).await?;
+        }
     }
     if send.try_wait().context("asking for netsonde")?.is_some() {
         return Ok(Sent::Through);
     }
-    let whom = if chance.below(if aim < 2 { 4 } else { 2 }) == 0 { "backend" } else { "agent" };
+    let whom = if chance.below(if aim == Aim::AnyMoment { 4 } else { 2 }) == 0 { "backend" } else { "agent" };
     if whom == "agent" {
         send.kill().await.context("killing netsonde")?;
     } else {
         world.backend.kill().await?;
     }
-    let is_stored = world.stored(parcel).is_some();
-    let step = match (whom, is_stored) {
-        ("agent", false) if world.is_staged() => "agent, after a part was staged",
-        ("agent", false) => "agent, before anything is stored",
-        ("agent", true) => "agent, after the backend stored",
-        (_, false) if world.is_staged() => "backend, after a part was staged",
-        (_, false) => "backend, before anything is stored",
-        (_, true) => "backend, after it stored",
+    let is_taken = world.is_taken(parcel).await?;
+    drop(held);
+    let step = match (whom, blob.exists(), is_taken) {
+        ("agent", _, true) => "agent, after the backend stored",
+        ("agent", true, false) => "agent, between the backend's blob and its row",
+        ("agent", false, _) if world.is_staged() => "agent, after a part was staged",
+        ("agent", ..) => "agent, before anything is stored",
+        (_, _, true) => "backend, after it stored",
+        (_, true, false) => "backend, between blob and row",
+        (_, false, _) if world.is_staged() => "backend, after a part was staged",
+        _ => "backend, before anything is stored",
     };
     let places = world.places(parcel);
     match places.len() {
@@ -186,6 +214,15 @@ async fn one_kill(world: &mut World, parcel: &Parcel, send_ms: u64, chance: &mut
         return Ok(Sent::Killed { step, is_sent });
     }
     Ok(Sent::Killed { step, is_sent: world.places(parcel) == ["sent"] })
+}
+
+/// Waits until something is there, the command has ended, or it takes too long.
+async fn until(send: &mut Child, longest: Duration, is_there: impl Fn() -> bool) -> Result<()> {
+    let began = Clock::start();
+    while send.try_wait().context("asking for netsonde")?.is_none() && !is_there() && began.now() < longest {
+        tokio::time::sleep(LOOK_AT_STEP_EVERY).await;
+    }
+    Ok(())
 }
 
 /// Sends without a kill.

@@ -2,12 +2,16 @@
 //! lost; anything lost, twice there, or not tried is a failure.
 #![expect(clippy::print_stdout, reason = "what the suite prints is what it is for")]
 
+/// The agent's audit log on a disk that is cut at every step.
+mod audited;
 /// Ten thousand bundles that wait, delivered by the real agent.
 mod backlog;
 /// A machine whose names do not resolve when it starts.
 mod boot;
 /// The clocks of a process that runs, moved for it alone.
 mod clocks;
+/// Two machines with one identity.
+mod cloned;
 /// Ten thousand bundles that wait.
 mod crowd;
 /// What writes to a disk, cut at each of its steps.
@@ -32,6 +36,8 @@ mod model;
 mod owed;
 /// Paths that are cut, and answers that are no backend's.
 mod paths;
+/// Proxies that turn tunnels away, or answer in the backend's place.
+mod proxies;
 /// A backend that is asked to end while uploads are under way.
 mod restarts;
 /// The agent's flight recorder on a disk that is cut at every step.
@@ -40,6 +46,8 @@ mod ring;
 mod scheduled;
 /// The agent as a service, killed at random times.
 mod service;
+/// Peers that send a byte a second, on either side.
+mod slow;
 /// What was done, and what came of it.
 mod tally;
 /// The backend's blobs and staged parts on a disk that is cut at every step.
@@ -74,12 +82,16 @@ struct Arguments {
 
 #[derive(Clone, Copy, Subcommand)]
 enum Part {
-    /// Spool, flight recorder, bundles of failures, blobs and staged parts on a simulated disk: every step cut and refused, each sync taken away
+    /// Spool, flight recorder, audit log, bundles of failures, blobs and staged parts on a simulated disk: every step cut and refused, each sync taken away
     Model,
     /// Agent and backend as real processes, killed at random times
     Kills,
-    /// Connections cut at every KiB, and answers that are no backend's
+    /// Connections cut at every KiB, answers that are no backend's, and proxies that turn the real agent away
     Paths,
+    /// Peers that send a byte a second, before the real backend and in its place
+    Slow,
+    /// A machine that was copied with a bundle that waits: both with one identity, both delivering
+    Cloned,
     /// A full disk and a read-only one under the real agent, and a full one under the real backend
     Disks,
     /// A damaged database, bundle and flight recorder
@@ -131,9 +143,22 @@ fn run(arguments: &Arguments) -> Result<Tally> {
         tally.add(crowd::run()?);
     }
     if matches!(arguments.part, None | Some(Part::Paths)) {
-        let paths = runtime.block_on(paths::run(if arguments.quick { 6 } else { 1 }))?;
+        let every = if arguments.quick { 6 } else { 1 };
+        let (paths, proxies) = runtime.block_on(async { tokio::try_join!(paths::run(every), proxies::run()) })?;
         println!("cut paths and wrong answers: {paths}");
+        println!("proxies that turn tunnels away: {proxies}");
         tally.add(paths);
+        tally.add(proxies);
+    }
+    if matches!(arguments.part, None | Some(Part::Slow)) {
+        let slow = runtime.block_on(slow::run())?;
+        println!("peers that send a byte a second: {slow}");
+        tally.add(slow);
+    }
+    if matches!(arguments.part, None | Some(Part::Cloned)) {
+        let cloned = runtime.block_on(cloned::run())?;
+        println!("two machines with one identity: {cloned}");
+        tally.add(cloned);
     }
     if matches!(arguments.part, None | Some(Part::Disks)) {
         let disks = runtime.block_on(disks::run())?;
@@ -207,6 +232,7 @@ fn model(quick: bool) -> Tally {
     std::panic::set_hook(usual);
     let parts = [
         ("flight recorder", ring),
+        ("audit log", cutting::exhaustive::<audited::Log>(&[])),
         ("blobs and staged parts", cutting::exhaustive::<vault::Vault>(&[])),
         ("bundles of failures", cutting::exhaustive::<owed::Owed>(&["sync state/.number.json.*.new"])),
     ];

@@ -5,7 +5,7 @@ use crate::tally::Tally;
 use crate::world::{World, moved};
 use anyhow::{Context, Result};
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::time::Duration;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpListener, TcpStream};
@@ -13,13 +13,13 @@ use tokio::net::{TcpListener, TcpStream};
 const KIBIBYTE: usize = 1024;
 /// A send over a path that is cut once takes a few seconds.
 const LIMIT: Duration = Duration::from_secs(120);
-/// What stands in the way and answers; none of it is the backend.
+/// What answers in the backend's place; none of it is the backend. No proxy leads to loopback, so that proxies themselves are in `proxies`.
 const ANSWERS: [(&str, &str); 4] = [
     (
-        "a proxy that asks for a sign-in",
+        "somebody who asks for a sign-in",
         "HTTP/1.1 407 Proxy Authentication Required\r\nProxy-Authenticate: Basic realm=\"x\"\r\nContent-Length: 0\r\nConnection: close\r\n\r\n",
     ),
-    ("a proxy without a backend", "HTTP/1.1 502 Bad Gateway\r\nContent-Length: 0\r\nConnection: close\r\n\r\n"),
+    ("a gateway without a backend", "HTTP/1.1 502 Bad Gateway\r\nContent-Length: 0\r\nConnection: close\r\n\r\n"),
     (
         "a page in place of an answer",
         "HTTP/1.1 200 OK\r\nContent-Type: text/html\r\nContent-Length: 13\r\nConnection: close\r\n\r\n<html></html>",
@@ -58,10 +58,13 @@ pub(crate) async fn run(every: usize) -> Result<Tally> {
     }
     for (what, answer) in ANSWERS {
         let parcel = world.parcel().await?;
-        let port = answering(answer).await?;
+        let (port, asked) = answering(answer).await?;
         let mut send = world.send(&parcel, &moved(&parcel.ticket, port, true)?)?;
         let ended = tokio::time::timeout(LIMIT, send.wait()).await.with_context(|| format!("netsonde hangs at {what}"))??;
         tally.faults += 1;
+        if asked.load(Ordering::SeqCst) == 0 {
+            tally.wanting.push(format!("{what} was never asked"));
+        }
         if ended.success() || world.places(&parcel) != ["ready"] {
             tally.lost.push(format!("{what} counts as delivery ({ended}), or took the bundle: {:?}", world.places(&parcel)));
         }
@@ -133,19 +136,25 @@ async fn copy(
     }
 }
 
-/// Something that reads a little, gives the same answer to everybody, and hangs up.
-async fn answering(answer: &'static str) -> Result<u16> {
+/// Something that reads a little, gives the same answer to everybody, and hangs up; and how many it answered.
+async fn answering(answer: &'static str) -> Result<(u16, Arc<AtomicU64>)> {
     let listener = TcpListener::bind("127.0.0.1:0").await.context("listening on loopback")?;
     let port = listener.local_addr().context("the answering address")?.port();
+    let asked = Arc::new(AtomicU64::new(0));
+    let counted = Arc::clone(&asked);
     tokio::spawn(async move {
         while let Ok((mut stream, _)) = listener.accept().await {
+            let counted = Arc::clone(&counted);
             tokio::spawn(async move {
                 let mut head = [0; KIBIBYTE];
-                let _ = stream.read(&mut head).await;
+                if !matches!(stream.read(&mut head).await, Ok(1..)) {
+                    return;
+                }
+                counted.fetch_add(1, Ordering::SeqCst);
                 let _ = stream.write_all(answer.as_bytes()).await;
                 let _ = stream.shutdown().await;
             });
         }
     });
-    Ok(port)
+    Ok((port, asked))
 }

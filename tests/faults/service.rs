@@ -130,6 +130,8 @@ async fn kill_all(stage: &Arc<Stage>, agents: Vec<Agent>, chance: &mut Chance) -
 enum Aim {
     Slot,
     Owed,
+    /// No bundle is owed any more: by then it has to be kept.
+    Settled,
     Waiting,
     AfterSlot,
 }
@@ -138,13 +140,15 @@ enum Aim {
 async fn kill(stage: Arc<Stage>, mut agent: Agent, mut chance: Chance) -> Result<(Agent, Tally)> {
     let (began, mut tally) = (Clock::start(), Tally::default());
     let state = agent.state();
-    let taken = || std::fs::metadata(state.join("schedules.json")).and_then(|slots| slots.modified()).ok();
+    let modified = |name: &str| std::fs::metadata(state.join(name)).and_then(|file| file.modified()).ok();
+    let (taken, owed) = (|| modified("schedules.json"), || modified("owed.json"));
     let mut aim = Aim::Slot;
     while began.now() < KILLING {
-        let (before, life) = (taken(), Clock::start());
+        let (before, owed_before, life) = (taken(), owed(), Clock::start());
         let is_there = || match aim {
             Aim::Slot | Aim::AfterSlot => taken() != before,
             Aim::Owed => owes(&state),
+            Aim::Settled => owed() != owed_before && !owes(&state),
             Aim::Waiting => has(&state, "ready"),
         };
         while !is_there() && life.now() < LONGEST_LIFE {
@@ -156,10 +160,11 @@ async fn kill(stage: Arc<Stage>, mut agent: Agent, mut chance: Chance) -> Result
         agent.kill().await?;
         tally.killed(moment(&state));
         agent.start(&stage)?;
-        aim = match chance.below(4) {
+        aim = match chance.below(5) {
             0 => Aim::Slot,
             1 => Aim::Owed,
-            2 => Aim::Waiting,
+            2 => Aim::Settled,
+            3 => Aim::Waiting,
             _ => Aim::AfterSlot,
         };
     }

@@ -1,8 +1,13 @@
 use anyhow::{Context, Result, bail};
+use netsonde_backend::faults::names_blob;
 use netsonde_contract::ticket::Ticket;
 use netsonde_tests::programs::program;
 use netsonde_tests::stage::{Backend, Stage};
+use nix::errno::Errno;
+use nix::fcntl::{FcntlArg, fcntl};
+use nix::libc;
 use sha2::{Digest, Sha256};
+use std::fs::File;
 use std::path::{Path, PathBuf};
 use std::process::Stdio;
 use tokio::net::TcpListener;
@@ -23,6 +28,36 @@ pub(crate) struct Parcel {
     /// The name of its folder in the spool.
     pub(crate) id: String,
     pub(crate) bytes: Vec<u8>,
+}
+
+impl Parcel {
+    /// Of its bytes, in lower-case hexadecimal.
+    fn digest(&self) -> String {
+        Sha256::digest(&self.bytes).iter().map(|byte| format!("{byte:02x}")).collect()
+    }
+}
+
+/// The turn to write to a database, which no other writer has for as long as this lives.
+pub(crate) struct HeldRows {
+    /// The lock goes with it.
+    _shared: File,
+}
+
+impl HeldRows {
+    /// SQLite's writers take turns by a lock on this byte of the file with the suffix `-shm` (sqlite.org/walformat.html, section 2.3.1: WAL_WRITE_LOCK).
+    const WRITE_LOCK: i64 = 120;
+
+    fn of(database: &Path) -> Result<Option<Self>> {
+        let file = File::options().read(true).write(true).open(database.with_extension("db-shm"));
+        let file = file.context("opening what the backend's writers share")?;
+        let (kind, whence) = (libc::F_WRLCK as libc::c_short, libc::SEEK_SET as libc::c_short);
+        let lock = libc::flock { l_type: kind, l_whence: whence, l_start: Self::WRITE_LOCK, l_len: 1, l_pid: 0 };
+        match fcntl(&file, FcntlArg::F_SETLK(&lock)) {
+            Ok(_) => Ok(Some(Self { _shared: file })),
+            Err(Errno::EAGAIN | Errno::EACCES) => Ok(None),
+            Err(error) => Err(error).context("taking the turn to write to the backend's database"),
+        }
+    }
 }
 
 impl World {
@@ -85,10 +120,29 @@ impl World {
         Ok(Parcel { ticket, state, id, bytes })
     }
 
+    /// Where the bundle's bytes lie in the backend's store, once they do.
+    pub(crate) fn blob(&self, parcel: &Parcel) -> PathBuf {
+        let digest = parcel.digest();
+        self.stage.folder().join("backend/blobs/sha256").join(&digest[..2]).join(&digest)
+    }
+
     /// The bundle's bytes in the backend's store.
     pub(crate) fn stored(&self, parcel: &Parcel) -> Option<Vec<u8>> {
-        let digest: String = Sha256::digest(&parcel.bytes).iter().map(|byte| format!("{byte:02x}")).collect();
-        std::fs::read(self.stage.folder().join("backend/blobs/sha256").join(digest.get(..2)?).join(&digest)).ok()
+        std::fs::read(self.blob(parcel)).ok()
+    }
+
+    /// Whether the backend has a row of the bundle, without which it has not taken it.
+    pub(crate) async fn is_taken(&self, parcel: &Parcel) -> Result<bool> {
+        names_blob(&self.database(), &parcel.digest()).await.context("asking the backend's database")
+    }
+
+    fn database(&self) -> PathBuf {
+        self.stage.folder().join("backend/netsonde.db")
+    }
+
+    /// Keeps the backend from writing rows; none while it writes one itself.
+    pub(crate) fn hold_rows(&self) -> Result<Option<HeldRows>> {
+        HeldRows::of(&self.database())
     }
 
     /// Parts of uploads that are not whole yet.

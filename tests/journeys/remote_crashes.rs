@@ -61,8 +61,8 @@ async fn an_order_that_was_taken_is_not_taken_again_after_a_restart() {
     let wanted = ["port", "--agent", &name, "--target", &target, "--case", "K-2"];
     let id = remote::trigger(stage, &backend, &wanted).await.unwrap();
     remote::until(stage, &backend, &id, State::Uploaded).await.unwrap();
-    // The agent has the receipt, too, and nothing left to send.
-    agent.until_has(stage, &id, State::Uploaded).await.unwrap();
+    // The agent has the receipt, too, and nothing left to say.
+    agent.until_told(&id, State::Uploaded).await.unwrap();
 
     agent.kill().await.unwrap();
     backend.kill().await.unwrap();

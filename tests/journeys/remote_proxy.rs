@@ -3,6 +3,7 @@ use super::world::World;
 use netsonde_contract::api::fleet::DeliveryState as State;
 use netsonde_contract::enrolment::Enrolment;
 use netsonde_contract::pin::Pin;
+use netsonde_contract::ticket::Ticket;
 use netsonde_tests::certificates::Flaw;
 use netsonde_tests::programs::program;
 use netsonde_tests::remote;
@@ -129,4 +130,35 @@ async fn whether_a_proxy_may_stand_in_for_the_backends_own_key_is_for_the_policy
     let rotated = netsonde(&world, &proxy, &["identity", "rotate"]).output().await.unwrap();
     assert!(!rotated.status.success(), "{}", remote::said(&rotated));
     assert!(seen.lock().unwrap()[before..].iter().all(|(_, asked)| !asked.starts_with("/v1/agents/self")));
+}
+
+/// The machine trusts the proxy's authority, and nobody is there to be asked: `--yes` is no word about the proxy.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_ticket_that_names_the_backends_own_key_sends_nothing_by_a_proxy_that_shows_another() {
+    let (world, backend, proxy, seen) = office().await;
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let target = listener.local_addr().unwrap().to_string();
+    let issued = world.stage.ticket(&backend, "R-10", "port", std::slice::from_ref(&target)).await.unwrap();
+    // The desk knows the backend by its own way to it; this machine has another.
+    let to = |tls_pin: Option<Pin>| {
+        let plain = Ticket::parse(&issued.ticket).unwrap();
+        Ticket { backend: backend.url.clone(), tls_pin, ..plain }.encode()
+    };
+    let proxy = format!("http://asha:s3cret@{}", proxy.address);
+    let run = |ticket: &str| {
+        let arguments = ["run", "--ticket", ticket, "--yes"];
+        let mut command = Command::new(program("netsonde").unwrap());
+        command.args(arguments).arg("--state-dir").arg(world.stage.folder().join("state"));
+        command.env("HOME", world.stage.folder()).env("https_proxy", &proxy).env("SSL_CERT_FILE", &world.root);
+        command.stdin(Stdio::null()).kill_on_drop(true);
+        command
+    };
+    let kept = run(&to(Some(Pin::of_public_key_info(b"the backend's own")))).output().await.unwrap();
+    assert_eq!(kept.status.code(), Some(5), "{}", remote::said(&kept));
+    assert!(remote::said(&kept).contains("does not have the key that the ticket names"), "{}", remote::said(&kept));
+    assert!(seen.lock().unwrap().is_empty(), "{seen:?}");
+    // The same without a key is sent by it.
+    let sent = run(&to(None)).output().await.unwrap();
+    assert_eq!(sent.status.code(), Some(0), "{}", remote::said(&sent));
+    assert!(seen.lock().unwrap().iter().any(|(_, asked)| asked.starts_with("/v1/uploads")), "{seen:?}");
 }

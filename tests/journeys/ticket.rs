@@ -34,7 +34,9 @@ async fn a_ticket_leads_from_the_desk_to_a_verified_case() {
     assert_eq!(code(&fetch), 0, "{}", text(&fetch));
     let bytes = std::fs::read(&fetched).unwrap();
     assert_eq!(bytes, std::fs::read(&file).unwrap(), "the backend hands out what it was given");
-    assert_eq!(bundle::verify(&bytes).unwrap().id, id);
+    let verified = bundle::verify(&bytes).unwrap();
+    assert_eq!(verified.id, id);
+    assert!(!verified.files.contains_key(bundle::file_name::CAPTURE), "nobody asked for a capture");
 
     let again = world.run(&["run", "--ticket", &ticket.ticket, "--yes"]).await;
     assert!(text(&again).contains("ticket_used"), "a second use is refused in words: {}", text(&again));
@@ -112,4 +114,23 @@ async fn a_ticket_alone_sends_nothing_where_nobody_can_be_asked_and_the_kept_bun
     assert!(!std::path::Path::new(&path).exists(), "a delivered bundle leaves nothing behind");
     let state = world.stage.desk(&backend, &["show", "4715"]).await.unwrap();
     assert_eq!(code(&state), 0, "{}", text(&state));
+}
+
+/// In the backend's place stands somebody who would see the first packet.
+#[tokio::test(flavor = "multi_thread")]
+async fn with_no_upload_a_ticket_that_was_agreed_to_asks_nothing_of_the_backend() {
+    let world = World::new();
+    let mut backend = Backend::start(&world.stage).await.unwrap();
+    let (good, _good) = world.https("127.0.0.1", Flaw::None).await;
+    let ticket = world.stage.ticket(&backend, "4717", "web", &[good]).await.unwrap();
+    backend.kill().await.unwrap();
+    let in_its_place = std::net::TcpListener::bind(&backend.listens).unwrap();
+    in_its_place.set_nonblocking(true).unwrap();
+    let output = world.run(&["run", "--ticket", &ticket.ticket, "--yes", "--no-upload", "--format", "json"]).await;
+    let place = super::world::document(&output).bundle.unwrap();
+    assert!(std::path::Path::new(&place.path.expect("the bundle was kept")).is_file());
+    assert_eq!(in_its_place.accept().unwrap_err().kind(), std::io::ErrorKind::WouldBlock, "{}", text(&output));
+    // Without the word it is asked.
+    world.run(&["run", "--ticket", &ticket.ticket, "--yes"]).await;
+    assert!(in_its_place.accept().is_ok());
 }

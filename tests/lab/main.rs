@@ -29,8 +29,6 @@ mod material;
 mod network;
 /// Whether findings name the place where the fault lies.
 mod placing;
-/// System calls that no crate wraps.
-mod platform;
 /// Scenario files, checked before anything is built.
 mod reading;
 /// One scenario as a file writes it.

@@ -10,12 +10,17 @@ use netsonde_contract::order::Addressee;
 use netsonde_contract::pin::Pin;
 use std::collections::{BTreeMap, HashMap};
 use std::net::{IpAddr, Ipv4Addr};
+use std::ops::ControlFlow;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 use tokio::task::JoinSet;
 
 /// So many enrol at once.
 const TOGETHER: usize = 32;
+/// Of so many agents one has a disk, from which it begins anew when it is killed; more of them in a large fleet would measure the disk …
+const DISK_EVERY: usize = 20;
+/// … so that about so many have one at most.
+const DISKS: usize = 100;
 /// Whoever has a wrong clock has one that is wrong by this.
 const SKEW: SignedDuration = SignedDuration::from_hours(1);
 
@@ -32,7 +37,7 @@ pub(crate) struct Mix {
 pub(crate) struct Fleet {
     pub(crate) addressees: Vec<Addressee>,
     pub(crate) log: Arc<Log>,
-    idle: Vec<Agent>,
+    idle: Vec<(Agent, Way)>,
     at_work: JoinSet<()>,
 }
 
@@ -50,12 +55,18 @@ struct State {
     answered: Vec<bool>,
     /// When each agent began each order.
     started: HashMap<OrderId, HashMap<usize, Duration>>,
+    /// Who has a disk.
+    disks: Vec<bool>,
+    /// At the start of this order everybody with a disk is killed.
+    deadly: Option<OrderId>,
     tally: Tally,
 }
 
 /// How often what happened.
 #[derive(Clone, Default)]
 pub(crate) struct Tally {
+    /// Agents that were killed when they had noted an order and told nobody, and began anew.
+    pub(crate) killed: usize,
     pub(crate) again: usize,
     pub(crate) twice: usize,
     pub(crate) skewed: usize,
@@ -70,12 +81,13 @@ impl Log {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    fn hear(&self, agent: usize, heard: Heard) {
+    /// Breaks off where the agent is killed.
+    fn hear(&self, agent: usize, heard: Heard) -> ControlFlow<()> {
         let now = self.clock.now();
         let mut state = self.state();
         if heard == Heard::Asks {
             state.asking[agent] = Some(now);
-            return;
+            return ControlFlow::Continue(());
         }
         if !matches!(heard, Heard::Started(_) | Heard::Again(_) | Heard::NotVerified(_)) {
             state.asking[agent] = None;
@@ -85,8 +97,13 @@ impl Log {
         }
         match heard {
             Heard::Started(order) => {
+                let is_deadly = state.disks[agent] && state.deadly.as_ref() == Some(&order);
                 if state.started.entry(order).or_default().insert(agent, now).is_some() {
                     state.tally.twice += 1;
+                } else if is_deadly {
+                    state.tally.killed += 1;
+                    (state.asking[agent], state.answered[agent]) = (None, false);
+                    return ControlFlow::Break(());
                 }
             }
             Heard::Again(_) => state.tally.again += 1,
@@ -97,6 +114,12 @@ impl Log {
             Heard::Refused(why) => *state.tally.refused.entry(why).or_default() += 1,
             Heard::Asks | Heard::Answered => {}
         }
+        ControlFlow::Continue(())
+    }
+
+    /// Has every agent with a disk killed once it has noted this order and before it tells anybody.
+    pub(crate) fn kill_at(&self, order: &OrderId) {
+        self.state().deadly = Some(order.clone());
     }
 
     /// How many agents are held: they were answered since their last failure, or have waited for an answer since before this time.
@@ -148,14 +171,17 @@ impl Fleet {
         paths: &Path,
         (count, mix): (usize, Mix),
         clock: Clock,
+        folder: &std::path::Path,
     ) -> Result<Self> {
         let enrolment = Arc::new(enrolment(backend, organisation, u32::try_from(count)?).await?);
         let (mut idle, mut enrolling) = (Vec::with_capacity(count), JoinSet::new());
         let mut next = 0;
         while idle.len() < count {
             while next < count && enrolling.len() < TOGETHER {
-                let (enrolment, way) = (Arc::clone(&enrolment), way(next, count, mix, paths)?);
-                enrolling.spawn(async move { Agent::enrol(&enrolment, &way, clock).await });
+                let has_disk = next % DISK_EVERY.max(count / DISKS) == 0;
+                let state = has_disk.then(|| folder.join(format!("agent-{next}")));
+                let (enrolment, way) = (Arc::clone(&enrolment), Way { state, ..way(next, count, mix, paths)? });
+                enrolling.spawn(async move { Ok::<_, String>((Agent::enrol(&enrolment, &way, clock).await?, way)) });
                 next += 1;
             }
             match enrolling.join_next().await {
@@ -168,19 +194,31 @@ impl Fleet {
         {
             let mut state = log.state();
             (state.asking, state.answered) = (vec![None; count], vec![false; count]);
+            // They are in the order in which they had enrolled.
+            state.disks = idle.iter().map(|(_, way): &(Agent, Way)| way.state.is_some()).collect();
         }
-        Ok(Self { addressees: idle.iter().map(Agent::addressee).collect(), log, idle, at_work: JoinSet::new() })
+        let addressees = idle.iter().map(|(agent, _)| agent.addressee()).collect();
+        Ok(Self { addressees, log, idle, at_work: JoinSet::new() })
     }
 
     /// Sets the agents to work, spread evenly over `ramp`.
     pub(crate) fn go(&mut self, ramp: Duration) {
         let count = u32::try_from(self.idle.len()).unwrap_or(u32::MAX).max(1);
-        for (number, agent) in self.idle.drain(..).enumerate() {
+        for (number, (mut agent, way)) in self.idle.drain(..).enumerate() {
             let log = Arc::clone(&self.log);
             let after = ramp / count * u32::try_from(number).unwrap_or(u32::MAX);
             self.at_work.spawn(async move {
                 tokio::time::sleep(after).await;
-                agent.work(move |heard| log.hear(number, heard)).await;
+                loop {
+                    agent.work(|heard| log.hear(number, heard)).await;
+                    match Agent::again(&way, log.clock) {
+                        Ok(another) => agent = another,
+                        Err(why) => {
+                            let _ = log.hear(number, Heard::Refused(why));
+                            return;
+                        }
+                    }
+                }
             });
         }
     }
@@ -196,7 +234,7 @@ fn way(number: usize, count: usize, mix: Mix, paths: &Path) -> Result<Way> {
     let [_, high, middle, low] = u32::try_from(number)?.to_be_bytes();
     // Agents come from many addresses, as they would; all of them are this machine's.
     let source = Some(IpAddr::V4(Ipv4Addr::new(127, high.saturating_add(1), middle, low)));
-    let direct = Way { proxy: None, source, skew: SignedDuration::ZERO, old: false };
+    let direct = Way { source, ..Way::default() };
     Ok(if percent < mix.slow {
         Way { proxy: Some(paths.slow.clone()), source: None, ..direct }
     } else if percent < mix.slow + mix.skewed {

@@ -5,6 +5,7 @@ use crate::organisation::{Organisation, order_id};
 use crate::path::Path;
 use anyhow::{Result, bail};
 use netsonde_agent::load::Clock;
+use netsonde_contract::id::OrderId;
 use std::time::Duration;
 
 /// The agents come one after the other, this many a second: a fleet is never switched on in one instant.
@@ -23,6 +24,8 @@ const TRIGGER_LIMIT: Duration = Duration::from_secs(20);
 const ALL_LIMIT: Duration = Duration::from_secs(120);
 /// Until all are back after a kill; beyond it, they are lost.
 const BACK_LIMIT: Duration = Duration::from_secs(180);
+/// Until the backend has heard of each start, or shows each agent online: over a slow path a word takes seconds. Beyond it, it never hears.
+const HEARD_LIMIT: Duration = Duration::from_secs(30);
 /// How long the backend stays away after it was killed.
 const AWAY: Duration = Duration::from_secs(1);
 const LOOK_EVERY: Duration = Duration::from_millis(100);
@@ -85,7 +88,7 @@ pub(crate) async fn run(wanted: &Wanted, folder: &std::path::Path, say: impl Fn(
     backend.publish(&organisation.documents()).await?;
     let paths = Path::open(backend.address()?).await?;
     let began = clock.now();
-    let mut fleet = Fleet::enrol(&backend, &organisation, &paths, (wanted.agents, wanted.mix), clock).await?;
+    let mut fleet = Fleet::enrol(&backend, &organisation, &paths, (wanted.agents, wanted.mix), clock, folder).await?;
     figures.enrol = clock.now() - began;
     say(&format!("{} agents enrolled in {:.1} s", fleet.len(), figures.enrol.as_secs_f64()));
     // A fresh process, so that what enrolling left in its heap is not taken for room that held agents need no more.
@@ -128,7 +131,7 @@ async fn hold(figures: &mut Figures, backend: &Backend, fleet: &mut Fleet) -> Re
     figures.bytes_per_agent = figures.resident.saturating_sub(empty) / all.max(1) as u64;
     (figures.backend_descriptors, figures.generator_descriptors) = (machine::descriptors(process)?, machine::descriptors(own)?);
     // Only now: the list itself takes memory.
-    figures.held = seen_online(backend, fleet.len()).await?;
+    figures.held = seen_online(backend, fleet).await?;
     Ok(())
 }
 
@@ -186,13 +189,14 @@ async fn to_all(figures: &mut Figures, backend: &Backend, organisation: &Organis
     Ok(())
 }
 
-/// Kills the backend in the midst of an order for all, and waits until everybody is back and has it.
+/// Kills the backend in the midst of an order for all, and each agent that has a disk at its start; waits until everybody is back and has it.
 async fn crash(figures: &mut Figures, backend: &mut Backend, organisation: &Organisation, fleet: &Fleet) -> Result<()> {
     let clock = fleet.log.clock;
     let order = organisation.order(BEFORE_CRASH, fleet.addressees.clone())?;
     let refused_before: usize = fleet.log.tally().not_now.values().sum();
-    backend.submit(&order).await?;
     let id = order_id(BEFORE_CRASH);
+    fleet.log.kill_at(&id);
+    backend.submit(&order).await?;
     until(ALL_LIMIT, || fleet.log.started(&id) * 4 >= fleet.len()).await;
     backend.kill().await?;
     let killed = clock.now();
@@ -202,26 +206,34 @@ async fn crash(figures: &mut Figures, backend: &mut Backend, organisation: &Orga
     until(BACK_LIMIT, || back() && fleet.log.started(&id) == fleet.len()).await;
     figures.back = clock.now().saturating_sub(killed + HELD);
     figures.back_lost = fleet.len() - fleet.log.started(&id);
-    figures.back_missing = fleet.len().saturating_sub(seen_online(backend, fleet.len()).await?);
+    figures.back_missing = fleet.len().saturating_sub(seen_online(backend, fleet).await?);
     figures.not_now = fleet.log.tally().not_now.values().sum::<usize>() - refused_before;
-    let detail = backend.order(&id).await?;
-    let running = detail.order.states.get("running").copied().unwrap_or_default();
-    figures.unheard = fleet.len().saturating_sub(running as usize);
-    if detail.deliveries.is_empty() {
-        bail!("the backend knows nothing of the order");
-    }
+    figures.unheard = unheard(backend, &id, fleet).await?;
     Ok(())
 }
 
-/// How many of so many agents the backend shows as online in one of a few looks.
-async fn seen_online(backend: &Backend, agents: usize) -> Result<usize> {
-    /// An agent that is between two questions now is not in the next look.
-    const LOOKS: usize = 5;
-    let mut seen = backend.online().await?;
-    for _ in 1..LOOKS {
-        if seen.len() >= agents {
-            break;
+/// Of how many starts of the order the backend has not heard in the end.
+async fn unheard(backend: &Backend, order: &OrderId, fleet: &Fleet) -> Result<usize> {
+    let (clock, began) = (fleet.log.clock, fleet.log.clock.now());
+    loop {
+        let detail = backend.order(order).await?;
+        if detail.deliveries.is_empty() {
+            bail!("the backend knows nothing of the order");
         }
+        let running = detail.order.states.get("running").copied().unwrap_or_default();
+        let unheard = fleet.len().saturating_sub(running as usize);
+        if unheard == 0 || clock.now() - began > HEARD_LIMIT {
+            return Ok(unheard);
+        }
+        tokio::time::sleep(LOOK_EVERY).await;
+    }
+}
+
+/// How many agents the backend shows as online in one of several looks: who is between two questions in one is not in the next.
+async fn seen_online(backend: &Backend, fleet: &Fleet) -> Result<usize> {
+    let (clock, began) = (fleet.log.clock, fleet.log.clock.now());
+    let mut seen = backend.online().await?;
+    while seen.len() < fleet.len() && clock.now() - began <= HEARD_LIMIT {
         tokio::time::sleep(LOOK_EVERY).await;
         seen.extend(backend.online().await?);
     }

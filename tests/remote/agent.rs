@@ -154,10 +154,7 @@ impl Agent {
     /// # Errors
     /// Where no agent runs, or it cannot be sent.
     pub async fn signal(&self, name: &str) -> Result<()> {
-        let id = self.process.as_ref().and_then(Child::id).context("no agent runs")?;
-        let mut kill = tokio::process::Command::new("kill");
-        kill.arg(format!("-{name}")).arg(id.to_string());
-        crate::stage::succeed(kill).await.map(drop)
+        crate::stage::signal(self.process_id().context("no agent runs")?, name).await
     }
 
     /// Asks the agent to end, as a service manager does, and tells how it did.
@@ -189,21 +186,23 @@ impl Agent {
         in_time(words, waiting).await.with_context(|| self.log())
     }
 
-    /// Waits until the agent's own list of orders has this one in the wanted state.
+    /// Waits until the agent has noted that the backend heard of this state of an order from it: nothing is left to be said of it.
     ///
     /// # Errors
     /// Where it does not come.
-    pub async fn until_has(&self, stage: &Stage, order: &OrderId, wanted: DeliveryState) -> Result<()> {
+    pub async fn until_told(&self, order: &OrderId, wanted: DeliveryState) -> Result<()> {
+        let record = self.state().join("orders").join(format!("{order}.json"));
+        let is_told = |bytes: Vec<u8>| {
+            let record: serde_json::Value = serde_json::from_slice(&bytes).unwrap_or_default();
+            record["reported"] == wanted.name()
+        };
         let waiting = async {
-            loop {
-                let list = self.netsonde(stage, &["orders", "list"]).await?;
-                if list.lines().any(|line| line.starts_with(order.short()) && line.contains(wanted.name())) {
-                    return Ok(());
-                }
+            while !std::fs::read(&record).is_ok_and(is_told) {
                 tokio::time::sleep(LOOK_EVERY).await;
             }
+            Ok(())
         };
-        in_time(wanted.name(), waiting).await
+        in_time(wanted.name(), waiting).await.with_context(|| self.log())
     }
 
     /// Waits until the agent holds a request for work.

@@ -139,6 +139,22 @@ mod tests {
         assert!((200..500).contains(&written), "{written} of 691,200");
     }
 
+    /// Words are cut, and no letter of a clean text takes more bytes than these.
+    #[test]
+    fn a_month_of_a_flood_is_less_than_the_log_keeps() {
+        for letter in ["\"", "\u{1d11e}"] {
+            let longest = refused(&letter.repeat(10_000)).by_policy(&"x".repeat(64), Some(usize::MAX));
+            let mut folding = Folding::default();
+            let bytes = |entry: &Entry| serde_json::to_vec(entry).unwrap().len() as u64 + crate::audit::nothing().len() as u64;
+            let written: u64 = (0..2 * 86_400)
+                .flat_map(|second| folding.take(longest.clone(), seconds(second)))
+                .map(|entry| bytes(&entry))
+                .sum();
+            let a_month = written * 31 / 2;
+            assert!(a_month < u64::from(crate::audit::MAX_ASIDE) * crate::audit::MAX_BYTES, "{letter}: {a_month} bytes");
+        }
+    }
+
     #[test]
     fn after_a_flood_windows_are_short_again_and_nothing_is_kept_of_it() {
         let mut folding = Folding::default();

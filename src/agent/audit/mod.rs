@@ -10,7 +10,7 @@ mod chain;
 /// What is counted rather than written each time.
 mod folding;
 
-use crate::state::{LOOP_PATIENCE, StateDirectory, lock_file};
+use crate::state::{LOOP_PATIENCE, StateDirectory, lock_file, wait_for_lock};
 use crate::state_names;
 use crate::stop::Stop;
 use chain::{check, written};
@@ -18,11 +18,11 @@ use folding::Folding;
 use jiff::Timestamp;
 use netsonde_contract::bundle::hexadecimal;
 use netsonde_contract::id::OrderId;
-use netsonde_disk::open_private;
+use netsonde_disk::{Disk, OpenFile};
 use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
-use std::fs::{self, File};
-use std::io::{self, Read, Seek, SeekFrom, Write};
+use std::fs::File;
+use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
@@ -104,6 +104,7 @@ impl Entry {
 }
 
 pub(crate) struct Audit {
+    disk: Disk,
     folder: PathBuf,
     most_bytes: u64,
     folding: Mutex<Folding>,
@@ -111,7 +112,12 @@ pub(crate) struct Audit {
 
 impl Audit {
     pub(crate) fn of(state: &StateDirectory) -> Self {
-        Self { folder: state.path().to_owned(), most_bytes: MAX_BYTES, folding: Mutex::default() }
+        Self::on(Disk::system(), state.path(), MAX_BYTES)
+    }
+
+    /// The same in a state directory on any disk. A log of so many bytes is long.
+    pub(crate) fn on(disk: Disk, state: &Path, most_bytes: u64) -> Self {
+        Self { disk, folder: state.to_owned(), most_bytes, folding: Mutex::default() }
     }
 
     /// Appends an entry, or counts it where the backend brought about many that say the same; counts are written when their time is over. `now` is
@@ -136,41 +142,40 @@ impl Audit {
     /// Appends one entry; it is on the disk when this returns.
     pub(crate) fn append(&self, entry: Entry) -> io::Result<()> {
         let _lock = self.lock()?;
-        let path = self.folder.join(FILE);
-        let mut file = open_private(&path)?;
-        drop_torn_line(&mut file)?;
-        let head = last_line(&mut file)?.map(|line| digest(&line));
+        let (files, path) = (self.disk.files(), self.folder.join(FILE));
+        let mut file = files.open(&path)?;
+        drop_torn_line(&mut *file)?;
+        let head = last_line(&*file)?.map(|line| digest(&line));
         let mut previous = match head {
             Some(head) => head,
             None => self.last_of_aside()?.unwrap_or_else(nothing),
         };
-        if file.metadata()?.len() >= self.most_bytes {
+        if file.length()? >= self.most_bytes {
+            // What a process that died wrote, or was cut off here, the next log goes on from.
+            file.sync()?;
             self.put_aside()?;
-            file = open_private(&path)?;
+            file = files.open(&path)?;
         }
-        let mut lines = Vec::new();
-        if file.metadata()?.len() == 0 && previous != nothing() {
+        let (end, mut lines) = (file.length()?, Vec::new());
+        if end == 0 && previous != nothing() {
             let before = Some(written(&self.export()?));
             let line = line_of(&Entry { before, previous, ..Entry::new(entry.at, CONTINUES) })?;
             previous = digest(line.trim_ascii_end());
             lines.extend(line);
         }
         lines.extend(line_of(&Entry { previous, ..entry })?);
-        file.seek(SeekFrom::End(0))?;
-        file.write_all(&lines)?;
-        file.sync_all()
+        file.write_at(end, &lines)?;
+        file.sync()?;
+        // Its name, too: this process made it, or another one that died before it could see to that.
+        files.sync_folder(&self.folder)
     }
 
     /// The last line's digest; none where nothing was ever written.
     pub(crate) fn head(&self) -> io::Result<Option<String>> {
-        match File::open(self.folder.join(FILE)) {
-            Ok(mut file) => match last_line(&mut file)? {
-                Some(line) => Ok(Some(digest(&line))),
-                None => self.last_of_aside(),
-            },
+        match self.last_of(&self.folder.join(FILE))? {
             // It was put aside, and nothing was written since.
-            Err(error) if error.kind() == io::ErrorKind::NotFound => self.last_of_aside(),
-            Err(error) => Err(error),
+            None => self.last_of_aside(),
+            head => Ok(head),
         }
     }
 
@@ -179,7 +184,7 @@ impl Audit {
         let mut all = Vec::new();
         let files = (1..=MAX_ASIDE).rev().map(|number| self.aside(number)).chain([self.folder.join(FILE)]);
         for path in files {
-            match fs::read(&path) {
+            match self.disk.files().read(&path) {
                 Ok(bytes) => all.extend(bytes),
                 Err(error) if error.kind() == io::ErrorKind::NotFound => {}
                 Err(error) => return Err(error),
@@ -198,8 +203,16 @@ impl Audit {
         // Nothing is put aside meanwhile. A lock that is not there is not made here, in the name of whoever looks.
         let _lock = self.lock_to_look()?;
         let log = self.export().map_err(unreadable)?;
-        let is_full = (1..=MAX_ASIDE).all(|number| fs::metadata(self.aside(number)).is_ok_and(|aside| aside.len() > 0));
-        check(&log, is_full).map_err(Stop::found)
+        self.follow(&log).map_err(Stop::found)
+    }
+
+    /// The same through what was exported.
+    ///
+    /// # Errors
+    /// In words, as before.
+    pub(crate) fn follow(&self, log: &[u8]) -> Result<Checked, String> {
+        let is_full = (1..=MAX_ASIDE).all(|number| self.disk.files().length(&self.aside(number)).is_ok_and(|length| length > 0));
+        check(log, is_full)
     }
 
     /// Held by whoever appends for moments, unless it was suspended meanwhile. Where locks are not to be had, it is looked without one.
@@ -215,9 +228,9 @@ impl Audit {
         }
     }
 
-    fn lock(&self) -> io::Result<File> {
-        let file = open_private(&self.folder.join(LOCK_FILE))?;
-        lock_file(&file, LOOP_PATIENCE)?;
+    fn lock(&self) -> io::Result<Box<dyn OpenFile>> {
+        let file = self.disk.files().open(&self.folder.join(LOCK_FILE))?;
+        wait_for_lock(|| file.try_lock(), LOOP_PATIENCE)?;
         Ok(file)
     }
 
@@ -225,26 +238,27 @@ impl Audit {
         self.folder.join(state_names::audit_aside(number))
     }
 
+    /// Each move is on the disk before the next takes its place. A process that dies between two of them leaves a gap, which the next fills: nothing is dropped for it.
     fn put_aside(&self) -> io::Result<()> {
-        for number in (1..MAX_ASIDE).rev() {
-            if self.aside(number).exists() {
-                fs::rename(self.aside(number), self.aside(number + 1))?;
-            }
+        let is_there = |number: &u32| self.disk.files().length(&self.aside(*number)).is_ok();
+        let room = (1..MAX_ASIDE).find(|number| !is_there(number)).unwrap_or(MAX_ASIDE);
+        for number in (1..room).rev() {
+            self.disk.move_to(&self.aside(number), &self.aside(number + 1))?;
         }
-        fs::rename(self.folder.join(FILE), self.aside(1))?;
-        crate::disk::sync_folder(&self.folder)
+        self.disk.move_to(&self.folder.join(FILE), &self.aside(1))
     }
 
     fn last_of_aside(&self) -> io::Result<Option<String>> {
-        last_of(&self.aside(1))
+        self.last_of(&self.aside(1))
     }
-}
 
-fn last_of(path: &Path) -> io::Result<Option<String>> {
-    match File::open(path) {
-        Ok(mut file) => Ok(last_line(&mut file)?.map(|line| digest(&line))),
-        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
-        Err(error) => Err(error),
+    /// The digest of a log's last line; none where it has none, or is not there.
+    fn last_of(&self, path: &Path) -> io::Result<Option<String>> {
+        match self.disk.files().open_to_read(path) {
+            Ok(file) => Ok(last_line(&*file)?.map(|line| digest(&line))),
+            Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
+            Err(error) => Err(error),
+        }
     }
 }
 
@@ -259,28 +273,28 @@ fn digest(line: &[u8]) -> String {
 }
 
 /// A line that a crash cut off was never acknowledged to anybody, and goes.
-fn drop_torn_line(file: &mut File) -> io::Result<()> {
+fn drop_torn_line(file: &mut dyn OpenFile) -> io::Result<()> {
     let end = tail(file)?;
     if end.last().is_none_or(|byte| *byte == b'\n') {
         return Ok(());
     }
     let torn = end.iter().rev().take_while(|byte| **byte != b'\n').count() as u64;
-    file.set_len(file.metadata()?.len() - torn)
+    file.set_length(file.length()? - torn)
 }
 
 /// The last whole line, without its end.
-fn last_line(file: &mut File) -> io::Result<Option<Vec<u8>>> {
+fn last_line(file: &dyn OpenFile) -> io::Result<Option<Vec<u8>>> {
     let end = tail(file)?;
     let Some(whole) = end.iter().rposition(|byte| *byte == b'\n').map(|place| &end[..place]) else { return Ok(None) };
     let begin = whole.iter().rposition(|byte| *byte == b'\n').map_or(0, |place| place + 1);
     Ok(Some(whole[begin..].to_vec()))
 }
 
-fn tail(file: &mut File) -> io::Result<Vec<u8>> {
-    let length = file.metadata()?.len();
-    file.seek(SeekFrom::Start(length.saturating_sub(MAX_LINE_BYTES)))?;
-    let mut end = Vec::new();
-    file.take(MAX_LINE_BYTES).read_to_end(&mut end)?;
+fn tail(file: &dyn OpenFile) -> io::Result<Vec<u8>> {
+    let length = file.length()?;
+    let some = length.min(MAX_LINE_BYTES);
+    let mut end = vec![0; usize::try_from(some).map_err(io::Error::other)?];
+    file.read_at(length - some, &mut end)?;
     Ok(end)
 }
 

@@ -1,11 +1,12 @@
 use super::*;
+use std::fs;
 
 /// So that a log is long after some entries.
 const FEW_BYTES: u64 = 2_000;
 
 fn log_of(most_bytes: u64) -> (tempfile::TempDir, Audit) {
     let folder = tempfile::tempdir().unwrap();
-    let audit = Audit { folder: folder.path().to_owned(), most_bytes, folding: Mutex::default() };
+    let audit = Audit::on(Disk::system(), folder.path(), most_bytes);
     (folder, audit)
 }
 
@@ -137,6 +138,18 @@ fn a_crash_between_two_logs_loses_nothing_of_the_chain() {
     assert_eq!(audit.head().unwrap(), head);
     audit.append(entry("paused")).unwrap();
     audit.verify().unwrap();
+}
+
+#[test]
+fn a_crash_while_logs_move_up_drops_none_that_there_was_room_for() {
+    let (folder, audit) = log_of(FEW_BYTES);
+    put_aside(&audit, MAX_ASIDE - 1);
+    // The process died after two of the moves.
+    let aside = |number: u32| folder.path().join(state_names::audit_aside(number));
+    fs::rename(aside(3), aside(4)).unwrap();
+    fs::rename(aside(2), aside(3)).unwrap();
+    put_aside(&audit, 1);
+    assert_eq!(audit.verify().unwrap().dropped, 0);
 }
 
 /// What a backend can send at will must not push out what went before.

@@ -200,3 +200,30 @@ fn from_standard_input() -> Result<String, Stop> {
     read.map_err(|error| Stop::usage(format!("reading the string from standard input failed: {error}")))?;
     Ok(text)
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use ed25519_dalek::SigningKey;
+    use netsonde_contract::enrolment::EnrolmentCode;
+    use netsonde_contract::id::TicketId;
+
+    #[test]
+    fn an_enrolment_that_would_talk_in_the_clear_is_refused() {
+        let to = |backend: &str| {
+            let enrolment = Enrolment {
+                id: TicketId::from_bytes([7; 10]),
+                backend: backend.to_owned(),
+                tls_pin: None,
+                organisation: "Contoso".into(),
+                root: "ab".repeat(32),
+                receipt_key: SigningKey::from_bytes(&[1; 32]).verifying_key(),
+                expires: jiff::Timestamp::UNIX_EPOCH,
+                code: EnrolmentCode::from_bytes([9; 16]),
+            };
+            read(&enrolment.encode())
+        };
+        assert!(to("https://support.example").is_ok() && to("http://127.0.0.1:8443").is_ok());
+        assert!(to("http://support.example").err().unwrap().message.contains("in the clear"));
+    }
+}

@@ -1,13 +1,15 @@
 use super::state_option::StateOption;
 use crate::history::{Recorded, Ring, Wanted};
-use crate::schedule::Reading;
+use crate::schedule::{Persisted, Reading};
 use crate::state::StateDirectory;
 use crate::stop::Stop;
-use crate::{exit, terminal};
+use crate::{exit, schedule, terminal};
 use clap::{Args, ValueEnum};
 use jiff::{SignedDuration, Timestamp};
 use netsonde_contract::history::{CheckHistory, Verdict};
+use netsonde_contract::nearest::nearest;
 use netsonde_report::{past, sparkline};
+use std::collections::BTreeSet;
 
 const EXAMPLES: &str = "\
 Examples:
@@ -57,14 +59,21 @@ impl HistoryCommand {
             Since::At(at) => at,
             Since::Ago(ago) => Reading::now().wall.saturating_sub(ago).unwrap_or(Timestamp::MIN),
         };
-        let wanted = Wanted { since: Some(since), schedule: self.schedule, check: self.check };
-        let recorded = match StateDirectory::existing(self.state.path()) {
-            None => Recorded::default(),
-            Some(state) => Ring::at(state.path()).read(&wanted).map_err(|error| {
+        let state = StateDirectory::existing(self.state.path());
+        let read = |wanted: &Wanted| match &state {
+            None => Ok(Recorded::default()),
+            Some(state) => Ring::at(state.path()).read(wanted).map_err(|error| {
                 Stop::usage(format!("the history in {} cannot be read: {error}", state.path().display()))
                     .next("read it as the user that the agent runs as; a damaged one begins anew with the next run")
-            })?,
+            }),
         };
+        let wanted = Wanted { since: Some(since), schedule: self.schedule, check: self.check };
+        let recorded = read(&wanted)?;
+        if recorded.checks.is_empty() && recorded.changes.is_empty() && (wanted.schedule.is_some() || wanted.check.is_some()) {
+            // What has its slots and was not measured yet is no slip.
+            let slots = state.as_ref().and_then(|state| schedule::load(state).ok().flatten());
+            is_known(&wanted, &read(&Wanted::default())?, slots.as_ref())?;
+        }
         let text = match self.format {
             HistoryFormat::Human if recorded.checks.is_empty() && recorded.changes.is_empty() => {
                 terminal::say("netsonde: nothing was recorded in that time; netsonde schedule list shows what is measured");
@@ -80,6 +89,25 @@ impl HistoryCommand {
         terminal::output(&text)?;
         Ok(exit::AS_EXPECTED)
     }
+}
+
+/// # Errors
+/// Where other things were recorded, and never anything under a name that is wanted.
+fn is_known(wanted: &Wanted, all: &Recorded, slots: Option<&Persisted>) -> Result<(), Stop> {
+    let series = || all.checks.iter().map(|check| &check.series);
+    let recorded = series().map(|series| series.schedule.as_str());
+    let schedules: BTreeSet<&str> = recorded.chain(slots.into_iter().flat_map(Persisted::names)).collect();
+    let checks: BTreeSet<&str> = series().map(|series| series.check.as_str()).collect();
+    let slip = |what: &str, name: Option<&String>, known: &BTreeSet<&str>| -> Result<(), Stop> {
+        let Some(name) = name.filter(|name| !known.contains(name.as_str()) && !all.checks.is_empty()) else { return Ok(()) };
+        let stop = Stop::usage(format!("nothing was ever recorded of a {what} `{name}`"));
+        Err(match nearest(name, known.iter().copied()) {
+            Some(meant) => stop.next(format!("did you mean `{meant}`? without it netsonde history shows all")),
+            None => stop.next("netsonde history shows what was recorded, netsonde schedule list what is measured"),
+        })
+    };
+    slip("schedule", wanted.schedule.as_ref(), &schedules)?;
+    slip("check", wanted.check.as_ref(), &checks)
 }
 
 fn human(recorded: &Recorded) -> String {
@@ -124,4 +152,48 @@ fn parse_since(text: &str) -> Result<Since, String> {
     }
     let ago: Option<SignedDuration> = text.parse().ok();
     ago.filter(|ago| ago.is_positive()).map(Since::Ago).ok_or_else(|| "write it as 90m, 24h or 2027-03-28T06:00:00Z".to_owned())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::history::tests::{good, series};
+    use clap::Parser;
+
+    #[derive(Parser)]
+    struct Asked {
+        #[command(flatten)]
+        history: HistoryCommand,
+    }
+
+    #[test]
+    fn a_name_that_nothing_was_recorded_under_is_told_with_the_one_that_was_meant() {
+        let folder = tempfile::tempdir().unwrap();
+        let state = StateDirectory::open(Some(folder.path())).unwrap();
+        let week_ago = Reading::now().wall - SignedDuration::from_hours(7 * 24);
+        Ring::at(state.path()).append(&[(series("shop", "connect"), good(week_ago))], &[]).unwrap();
+        let run = |arguments: &[&str]| {
+            let path = folder.path().to_string_lossy();
+            Asked::parse_from([&["history", "--state-dir", &path], arguments].concat()).history.execute()
+        };
+        for (arguments, words, next) in [
+            (["--schedule", "shpo"], "a schedule `shpo`", "did you mean `shop`?"),
+            (["--check", "conect"], "a check `conect`", "did you mean `connect`?"),
+            (["--check", "nope"], "a check `nope`", "netsonde schedule list"),
+        ] {
+            let stop = run(&arguments).unwrap_err();
+            assert_eq!(stop.exit, exit::USAGE);
+            assert!(stop.message.contains(words) && stop.next.as_deref().unwrap_or_default().contains(next), "{stop:?}");
+        }
+        assert!(run(&["--schedule", "shpo", "--format", "json"]).is_err());
+        // One whose first slot is to come.
+        let text = "[[schedule]]\nname = \"mail\"\nset = \"host\"\nevery = \"1h\"\n";
+        let config = netsonde_contract::agent_config::AgentConfig::parse("x", text).unwrap();
+        let scheduler = schedule::Scheduler::new(&config, "agent", None, &Reading::now()).unwrap();
+        schedule::save(&state, &scheduler.persisted()).unwrap();
+        assert_eq!(run(&["--schedule", "mail"]).unwrap(), exit::AS_EXPECTED);
+        for known in [&["--schedule", "shop"][..], &["--schedule", "shop", "--check", "connect"], &[]] {
+            assert_eq!(run(known).unwrap(), exit::AS_EXPECTED, "{known:?}: it was, though not lately");
+        }
+    }
 }

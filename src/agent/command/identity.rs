@@ -83,7 +83,7 @@ fn show(state: &StateDirectory) -> Result<u8, Stop> {
         let (root, list) = anchor.versions();
         line("root version", &root.to_string());
         match anchor.list() {
-            Some(known) => line("list of keys", &format!("version {list}, expires {}", known.expires)),
+            Some(known) => line("list of keys", &format!("version {list}, expires {:.0}", known.expires)),
             None => line("list of keys", "none yet: no order counts"),
         }
     }

@@ -223,7 +223,7 @@ fn show(record: &Record, own: Option<&AgentId>) -> String {
         }
         line("case", about.case.as_str());
         line("signed by", &about.signers.join(", "));
-        line("expires", &about.expires.to_string());
+        line("expires", &format!("{:.0}", about.expires));
         line("set", &about.set);
         line("targets", &about.targets.join(", "));
     }

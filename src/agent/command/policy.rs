@@ -5,10 +5,12 @@ use crate::state::StateDirectory;
 use crate::stop::Stop;
 use crate::{exit, policy_file, terminal};
 use clap::{Args, Subcommand};
+use netsonde_contract::api::fleet::{MAX_SUBMIT_BYTES, SubmitOrder};
 use netsonde_contract::dsse::Envelope;
 use netsonde_contract::harmless::clean_lines;
+use netsonde_contract::id::AgentId;
 use netsonde_contract::kind::Kind;
-use netsonde_contract::order::{MAX_BYTES, Order, Refusal, RefusalCode};
+use netsonde_contract::order::{Addressees, MerkleProof, Order, Refusal, RefusalCode};
 use netsonde_contract::policy::{Policy, Remote, TEMPLATE, Verdict};
 use netsonde_contract::size;
 use netsonde_probes::clock::Clock;
@@ -202,7 +204,7 @@ fn port_range(range: &RangeInclusive<u16>) -> String {
 }
 
 fn explain(order: &Path, policy_path: &Path, state: &StateOption) -> Result<u8, Stop> {
-    let envelope = read_order(order)?;
+    let order = read_order(order)?;
     let policy = policy_file::load(policy_path);
     let missing = || Stop::usage("this machine is not enrolled, so no order is for it").next("netsonde enroll");
     let state = StateDirectory::existing(state.path()).ok_or_else(missing)?;
@@ -224,10 +226,9 @@ fn explain(order: &Path, policy_path: &Path, state: &StateOption) -> Result<u8, 
             now: Clock::start().wall(),
         },
     };
-    // A proof of one agent's place among many travels beside an order, and does not stand in its file.
-    match judge(&envelope, None, &machine, &|id| taken.contains(id)) {
+    match judge(&order.envelope, order.proof(&identity.agent).as_ref(), &machine, &|id| taken.contains(id)) {
         Judgement::Refused(refusal) => {
-            let of_many = refusal.code == RefusalCode::OtherAgent && is_for_many(&envelope);
+            let of_many = refusal.code == RefusalCode::OtherAgent && order.submitted.is_none() && is_for_many(&order.envelope);
             let beside = if of_many {
                 "\n  (it is for many agents: whether this one is among them is proved beside the order)"
             } else {
@@ -268,11 +269,35 @@ fn words(refusal: &Refusal) -> String {
 
 fn is_for_many(envelope: &[u8]) -> bool {
     let order = Envelope::from_json(envelope).ok().and_then(|envelope| Order::unverified(&envelope).ok());
-    order.is_some_and(|order| matches!(order.agents, netsonde_contract::order::Addressees::Tree { .. }))
+    order.is_some_and(|order| matches!(order.agents, Addressees::Tree { .. }))
 }
 
-fn read_order(path: &Path) -> Result<Vec<u8>, Stop> {
-    let most = MAX_BYTES as u64 + 1;
+/// An order as it is in a file.
+struct GivenOrder {
+    envelope: Vec<u8>,
+    /// The whole of what the desk would submit, where the desk wrote the file.
+    submitted: Option<SubmitOrder>,
+}
+
+impl GivenOrder {
+    /// A bundle's `order.dsse.json`, or what `netsonde-desk trigger --output` wrote.
+    fn of(bytes: Vec<u8>) -> Self {
+        match serde_json::from_slice::<SubmitOrder>(&bytes) {
+            Ok(submitted) => Self { envelope: submitted.envelope.clone().into_bytes(), submitted: Some(submitted) },
+            Err(_) => Self { envelope: bytes, submitted: None },
+        }
+    }
+
+    /// Of the agent's place among many: it travels beside an order, and only the desk's file has what it is made of.
+    fn proof(&self, agent: &AgentId) -> Option<MerkleProof> {
+        let agents = &self.submitted.as_ref()?.agents;
+        let place = agents.iter().position(|one| one.agent == *agent)?;
+        Addressees::of(agents).1?.proof(place)
+    }
+}
+
+fn read_order(path: &Path) -> Result<GivenOrder, Stop> {
+    let most = MAX_SUBMIT_BYTES as u64 + 1;
     let mut bytes = Vec::new();
     let read = if path == Path::new("-") {
         std::io::stdin().lock().take(most).read_to_end(&mut bytes)
@@ -283,12 +308,38 @@ fn read_order(path: &Path) -> Result<Vec<u8>, Stop> {
         Stop::usage(format!("the order {} cannot be read: {error}", path.display()))
             .next("give the file order.dsse.json of a bundle, or one from support")
     })?;
-    Ok(bytes)
+    Ok(GivenOrder::of(bytes))
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use netsonde_contract::order::{Addressee, Epoch};
+
+    /// What the desk writes for a second engineer, or for the customer, is read as a bundle's order is.
+    #[test]
+    fn an_order_is_read_from_the_desks_file_too_with_the_proof_of_this_machines_place() {
+        let addressee =
+            |number: u16| Addressee { agent: AgentId::new(format!("{number:064x}")), epoch: Epoch::from_bytes([7; 16]) };
+        let agents: Vec<Addressee> = (0..150).map(addressee).collect();
+        let envelope = "{\"payload\":\"\"}".to_owned();
+        let submitted = SubmitOrder {
+            envelope: envelope.clone(),
+            agents: agents.clone(),
+            waves: Vec::new(),
+            stop_at_failed_percent: None,
+            draft: None,
+        };
+        let read = GivenOrder::of(serde_json::to_vec(&submitted).unwrap());
+        assert_eq!(read.envelope, envelope.clone().into_bytes());
+        let Addressees::Tree { root, count } = Addressees::of(&agents).0 else { panic!("150 agents are listed") };
+        let proof = read.proof(&agents[77].agent).unwrap();
+        assert!(proof.holds(&agents[77].leaf(), &root, count));
+        assert_eq!(read.proof(&addressee(150).agent), None, "it is not among them");
+        let bare = GivenOrder::of(envelope.clone().into_bytes());
+        assert!(bare.submitted.is_none() && bare.envelope == envelope.into_bytes());
+        assert_eq!(bare.proof(&agents[0].agent), None);
+    }
 
     #[test]
     fn whatever_a_policy_says_is_shown() {

@@ -42,6 +42,10 @@ fn unknown_command(words: &[&str]) -> Option<Stop> {
             path.push((*word).to_owned());
             command = inner;
         } else if !word.starts_with('-') {
+            if path.len() == 1 && ["silence", "silences", "mute", "maintenance"].contains(word) {
+                let next = "write a [[silence]] into agent.toml, as netsonde schedule template shows, and have the agent read it anew (SIGHUP)";
+                return Some(Stop::usage(format!("there is no command `netsonde {word}`")).next(next));
+            }
             let names: Vec<String> = command.get_subcommands().map(|known| known.get_name().to_owned()).collect();
             let (path, whole) = (path.join(" "), names.join(", "));
             let stop = Stop::usage(format!("there is no command `{path} {}`", clean(word)));
@@ -135,6 +139,7 @@ mod tests {
             (&["rnu", "web"][..], "did you mean `netsonde run`?"),
             (&["sets", "chekc", "x.toml"], "did you mean `netsonde sets check`?"),
             (&["kubernetes"], "the commands are run, watch"),
+            (&["silence", "shop"], "write a [[silence]] into agent.toml"),
         ] {
             assert!(next(arguments).unwrap().contains(meant), "{arguments:?}: {:?}", next(arguments));
         }
@@ -152,6 +157,9 @@ mod tests {
         assert!(next.contains("`--format`") && next.contains("netsonde run"), "{next}");
         let (message, next) = own(&["probe", "tcp"]).unwrap();
         assert!(message.contains("<HOST>") && next.contains("netsonde probe tcp"), "{message}\n{next}");
+        let (message, next) = own(&["schedule", "run"]).unwrap();
+        assert!(message.contains("<NAME|--due>") && next.contains("netsonde schedule run"), "{message}\n{next}");
+        assert!(own(&["schedule", "run", "shop", "--due"]).is_some(), "one of both");
         let (message, _) = own(&["probe", "traceroute", "x", "--protocol", "it's"]).unwrap();
         assert!(message.starts_with("invalid value `it's` for `--protocol <WORD>`"), "{message}");
         let (message, next) = own(&["probe", "icmp", "x", "--trust", "ca.pem"]).unwrap();

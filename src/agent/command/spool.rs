@@ -67,7 +67,12 @@ impl SpoolCommand {
             Self::List { state } => list(&state),
             Self::Retry { bundle, how } => retry(&bundle, how),
             Self::Drop { bundle, yes, state } => drop_one(&bundle, yes, &state),
-            Self::Export { bundle, to, state, .. } => export(bundle.as_deref(), &to, &state),
+            Self::Export { bundle, to, state, .. } => {
+                if export(bundle.as_deref(), &to, &state)? == 0 {
+                    terminal::say("netsonde: no bundle waits on this machine; nothing was copied");
+                }
+                Ok(exit::AS_EXPECTED)
+            }
         }
     }
 }
@@ -176,14 +181,18 @@ fn drop_one(bundle: &str, yes: bool, state: &StateOption) -> Result<u8, Stop> {
     Ok(exit::AS_EXPECTED)
 }
 
-fn export(bundle: Option<&str>, to: &Path, state: &StateOption) -> Result<u8, Stop> {
+/// How many were copied.
+fn export(bundle: Option<&str>, to: &Path, state: &StateOption) -> Result<usize, Stop> {
     let state = existing(state)?;
     let (spool, entries) = entries(&state)?;
     let chosen: Vec<&(Stage, Entry)> = match bundle {
         Some(bundle) => vec![find(&entries, bundle)?],
         None => entries.iter().filter(|(stage, _)| *stage == Stage::Ready).collect(),
     };
-    for (stage, entry) in chosen {
+    if !to.is_dir() {
+        return Err(Stop::usage(format!("there is no folder {}", to.display())).next("name one that is there with --to DIR"));
+    }
+    for (stage, entry) in &chosen {
         let target = to.join(&entry.file);
         let failed = |error: std::io::Error| {
             Stop::usage(format!("writing {} failed: {error}", target.display()))
@@ -193,7 +202,7 @@ fn export(bundle: Option<&str>, to: &Path, state: &StateOption) -> Result<u8, St
         disk::replace_file(&target, &bytes).map_err(failed)?;
         terminal::output(&format!("{}\n", target.display()))?;
     }
-    Ok(exit::AS_EXPECTED)
+    Ok(chosen.len())
 }
 
 /// The bytes, as they were written.
@@ -295,6 +304,26 @@ mod tests {
         assert_eq!(entries(&state).unwrap().1.len(), 1);
         spool.remove(*stage, &found.bundle).unwrap();
         assert_eq!(entries(&state).unwrap().1.len(), 0);
+    }
+
+    #[test]
+    fn an_export_says_where_there_is_no_folder_and_counts_what_it_copied() {
+        use clap::Parser;
+        #[derive(Parser)]
+        struct Asked {
+            #[command(flatten)]
+            state: StateOption,
+        }
+        let (folder, target) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
+        let state = StateDirectory::open(Some(folder.path())).unwrap();
+        let asked = Asked::parse_from(["export", "--state-dir", &folder.path().to_string_lossy()]);
+        assert_eq!(export(None, target.path(), &asked.state).unwrap(), 0);
+        let stop = export(None, Path::new("/nonexist"), &asked.state).unwrap_err();
+        assert!(stop.message.contains("there is no folder /nonexist") && stop.next.is_some(), "{stop:?}");
+        let entry = Entry::of(&BundleId::new("a".repeat(64)), "b.tar.gz".into(), b"bytes");
+        state.spool().keep(&entry, b"bytes", Timestamp::UNIX_EPOCH).unwrap();
+        assert_eq!(export(None, target.path(), &asked.state).unwrap(), 1);
+        assert!(target.path().join("b.tar.gz").exists());
     }
 
     #[test]

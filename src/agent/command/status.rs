@@ -86,6 +86,7 @@ struct Enrolment {
 struct ScheduleStatus {
     name: String,
     set: String,
+    /// While an agent runs that makes it.
     #[serde(skip_serializing_if = "Option::is_none")]
     next: Option<Timestamp>,
     targets: Vec<TargetStatus>,
@@ -170,6 +171,9 @@ impl StatusCommand {
             }
             status.damaged = state.damaged();
         }
+        // Where no agent runs, nobody else says that what it measured is old.
+        book.tick(&config, now.wall);
+        let scheduler = scheduler.filter(|_| status.running);
         for schedule in &config.schedules {
             let own = || book.checks().filter(|(series, ..)| series.schedule == schedule.name && series.required);
             let places: BTreeSet<Option<&String>> = own().map(|(series, ..)| series.target.as_ref()).collect();
@@ -237,8 +241,12 @@ fn human(status: &Status) -> String {
         text += &format!("schedules    {error}\n");
     }
     for schedule in &status.schedules {
-        let next = schedule.next.map_or("never".to_owned(), |at| format!("{at:.0}"));
-        text += &format!("schedule     {} ({}), next {next}\n", schedule.name, schedule.set);
+        let next = match schedule.next {
+            Some(at) => format!(", next {at:.0}"),
+            None if status.running => ", next never".to_owned(),
+            None => String::new(),
+        };
+        text += &format!("schedule     {} ({}){next}\n", schedule.name, schedule.set);
         for target in &schedule.targets {
             let since = target.since.map_or_else(String::new, |at| format!(" since {at:.0}"));
             let name = target.target.as_deref().unwrap_or("this machine");
@@ -259,15 +267,41 @@ mod tests {
         status: StatusCommand,
     }
 
+    fn status(folder: &std::path::Path) -> Status {
+        let (state, config) = (folder.to_string_lossy(), folder.join("agent.toml"));
+        let asked = Asked::parse_from(["status", "--state-dir", &state, "--config", &config.to_string_lossy()]);
+        asked.status.status().unwrap()
+    }
+
+    #[test]
+    fn what_nobody_measured_lately_is_unknown_and_no_run_is_promised_where_no_agent_runs() {
+        let folder = tempfile::tempdir().unwrap();
+        let state = StateDirectory::open(Some(folder.path())).unwrap();
+        state.signing_key().unwrap();
+        let text = "[[schedule]]\nname = \"s\"\nset = \"host\"\nevery = \"1m\"\n";
+        std::fs::write(folder.path().join("agent.toml"), text).unwrap();
+        let config = netsonde_contract::agent_config::AgentConfig::parse("x", text).unwrap();
+        let series = crate::history::tests::series("s", "c");
+        let told_after = |minutes: i64| {
+            let mut book = health::HealthBook::default();
+            for minutes in [minutes + 1, minutes] {
+                let at = Reading::now().wall - jiff::SignedDuration::from_mins(minutes);
+                book.observe(&config, &series, &crate::history::tests::good(at));
+            }
+            health::save(&state, &book).unwrap();
+            let status = status(folder.path());
+            (status.schedules[0].targets[0].health, status.schedules[0].next.is_some(), human(&status).contains("next"))
+        };
+        assert_eq!([1, 60].map(told_after), [(Health::Ok, false, false), (Health::Unknown, false, false)]);
+        let agent = netsonde_disk::open_private(&folder.path().join("agent.lock")).unwrap();
+        agent.try_lock().unwrap();
+        assert_eq!(told_after(1), (Health::Ok, true, true));
+    }
+
     #[test]
     fn what_was_damaged_and_put_aside_is_shown() {
         let folder = tempfile::tempdir().unwrap();
-        let text = || {
-            let state = folder.path().to_string_lossy();
-            let config = folder.path().join("agent.toml");
-            let asked = Asked::parse_from(["status", "--state-dir", &state, "--config", &config.to_string_lossy()]);
-            human(&asked.status.status().unwrap())
-        };
+        let text = || human(&status(folder.path()));
         StateDirectory::open(Some(folder.path())).unwrap();
         assert!(!text().contains("damaged"));
         std::fs::write(folder.path().join("health.json"), "{").unwrap();

@@ -237,7 +237,10 @@ impl Daemon {
         }
         let assignment = Assignment { answering, ..self.assignment(*verified, policy, envelope) };
         match Running::start(assignment) {
-            Ok(running) => self.running = Some(running),
+            Ok(running) => {
+                terminal::say(&format!("netsonde: order {} runs", id.short()));
+                self.running = Some(running);
+            }
             Err(error) => self.end(&id, DeliveryState::Failed, "no_thread", &format!("the system gives no thread: {error}")),
         }
     }
@@ -340,6 +343,11 @@ impl Daemon {
             RunEvent::Packed(entry) => {
                 self.queue.put(&entry);
                 self.note(Note::new(self.clock.wall(), "run_ended").of_order(&id).decided(entry.bundle.as_str()));
+                terminal::say(&format!(
+                    "netsonde: order {} is measured; its bundle {} is sent next",
+                    id.short(),
+                    entry.bundle.short()
+                ));
                 if let Some(record) = self.book.get(&id).cloned() {
                     self.keep(Record { bundle: Some(entry.bundle), ..record });
                 }
@@ -433,6 +441,7 @@ impl Daemon {
                     return;
                 }
                 self.note(Note::new(now, "uploaded").of_order(&record.id).decided(entry.bundle.as_str()));
+                terminal::say(&format!("netsonde: order {} is done; its bundle has arrived", record.id.short()));
                 self.keep(record.ended(DeliveryState::Uploaded, None));
             }
         }
@@ -442,6 +451,8 @@ impl Daemon {
     pub(super) fn end(&mut self, id: &OrderId, state: DeliveryState, code: &str, why: &str) {
         let Some(record) = self.book.get(id).filter(|record| !record.state.is_final()).cloned() else { return };
         self.note(Note::new(self.clock.wall(), "order_ended").of_order(id).decided(&format!("{}: {why}", state.name())));
+        // The words of a reason may name addresses.
+        terminal::say(&format!("netsonde: order {} ended: {} ({code})", id.short(), state.name()));
         self.keep(record.ended(state, Some((code, why))));
     }
 

@@ -36,7 +36,7 @@ use crate::spool::Queue;
 use crate::state::{StateDirectory, chance, random};
 use crate::stop::Stop;
 use crate::terminal;
-use crate::transport::{Asker, Client, Event, Fault, Machine, Next};
+use crate::transport::{Asker, Client, Event, Fault, Machine, Next, event_of};
 use crate::{platform, policy_file};
 use ed25519_dalek::SigningKey;
 use futures_util::FutureExt;
@@ -67,8 +67,9 @@ use tokio_util::sync::CancellationToken;
 
 /// How often it is looked what somebody at the machine says, by an answer or a pause, while an order waits or runs.
 const ANSWERS_EVERY: Duration = Duration::from_secs(1);
-/// A connection that ended sooner was not cut for being silent.
-const HELD_AT_ALL: Duration = Duration::from_secs(5);
+/// How often it is looked, while a request for work is held, whether support's lists still say the truth of policy, pause and version. Each look
+/// wakes an agent that has nothing else to do.
+const ABOUT_EVERY: Duration = Duration::from_secs(10);
 /// How often it is looked whether a bundle may be sent, where none waits for a time of its own.
 const BUNDLES_EVERY: Duration = Duration::from_secs(60);
 /// After the last event: for what follows from it to be done.
@@ -97,6 +98,10 @@ struct Daemon {
     inbox: Inbox,
     /// What the backend was last told of the agent.
     said: Option<CheckIn>,
+    /// A request for work is held.
+    is_held: bool,
+    /// When it is next looked whether that is still so.
+    next_about: Duration,
     /// The backend's clock when it last said so.
     server_time: Option<Timestamp>,
     running: Option<Running>,
@@ -118,6 +123,8 @@ struct Daemon {
     untaken: Untaken,
     /// What was last said of the backend, so that it is said once.
     complaint: Option<String>,
+    /// It was said that something on the way answers for the backend where that is silent.
+    is_interposed: bool,
     /// When it is next looked what somebody at the machine says.
     next_look: Duration,
     /// The enrolment that this daemon works for is no more.
@@ -136,7 +143,7 @@ pub(crate) enum Ended {
 /// What the question that is under way came to.
 enum Stepped {
     CheckedIn(Box<CheckIn>, Result<CheckedIn, Fault>),
-    Work { wait: u32, held: Duration, answer: Box<Result<Work, Fault>> },
+    Work { held: Duration, answer: Box<Result<Work, Fault>> },
     Rested,
 }
 
@@ -189,6 +196,7 @@ pub(crate) async fn run(
             return Ok(Ended::Forgotten);
         }
         let (until_next_bundle, until_look) = (daemon.until_next_bundle(), daemon.until_look());
+        let until_about = daemon.next_about.saturating_sub(daemon.clock.now());
         let until_begin = daemon.until_begin().filter(|_| daemon.running.is_none());
         tokio::select! {
             biased;
@@ -212,6 +220,13 @@ pub(crate) async fn run(
             () = tokio::time::sleep(until_next_bundle), if outbox.bundle.is_none() => {}
             () = tokio::time::sleep(until_look), if daemon.somebody_may_say() => {}
             () = tokio::time::sleep(until_begin.unwrap_or_default()), if until_begin.is_some() => {}
+            () = tokio::time::sleep(until_about), if daemon.is_held => {
+                if !daemon.has_news_of_itself() {
+                    continue;
+                }
+                // The request that is held ends here; whatever would have come is asked for by the next one.
+                step = daemon.step();
+            }
             () = tokio::task::yield_now(), if !daemon.inbox.is_empty() => {}
             () = tokio::time::sleep(SETTLED), if is_untidy => {
                 // Mostly there is nothing to do now until the backend says something.
@@ -278,6 +293,8 @@ impl Daemon {
             cursor: 0,
             inbox: Inbox::default(),
             said: None,
+            is_held: false,
+            next_about: Duration::ZERO,
             server_time: None,
             running: None,
             uploading: None,
@@ -289,6 +306,7 @@ impl Daemon {
             notices: VecDeque::new(),
             untaken: Untaken::default(),
             complaint: None,
+            is_interposed: false,
             next_look: Duration::ZERO,
             is_forgotten: false,
         })
@@ -298,28 +316,25 @@ impl Daemon {
     fn step(&mut self) -> BoxFuture<'static, Stepped> {
         self.renew();
         let about = self.about();
-        let same = |said: &CheckIn| CheckIn { link: None, ..said.clone() } == CheckIn { link: None, ..about.clone() };
-        if self.said.as_ref().is_some_and(|said| !same(said)) {
+        if self.is_news(&about) {
             self.pace.handle(Event::Changed, self.clock.now(), 0.0);
         }
         let client = Arc::clone(&self.client);
-        match self.pace.next(self.clock.now()) {
+        let next = self.pace.next(self.clock.now());
+        self.is_held = matches!(next, Next::Ask { .. });
+        self.next_about = self.clock.now() + ABOUT_EVERY;
+        match next {
             Next::Rest(rest) => tokio::time::sleep(rest).map(|()| Stepped::Rested).boxed(),
             Next::CheckIn => async move {
-                let mut answer = client.check_in(&about).await;
-                if about.link.is_some() && answer.as_ref().is_err_and(Fault::is_of_the_request) {
-                    // The link is the only part of it that others chose.
-                    answer = client.check_in(&CheckIn { link: None, ..about.clone() }).await;
-                }
+                let answer = client.check_in(&about).await;
                 Stepped::CheckedIn(Box::new(about), answer)
             }
             .boxed(),
             Next::Ask { wait } => {
-                let (clock, after, anchor, asker) = (self.clock, self.cursor, self.anchor.clone(), self.asker.next());
+                let (after, anchor, asker) = (self.cursor, self.anchor.clone(), self.asker.next());
                 async move {
-                    let began = clock.now();
-                    let answer = Box::new(client.work(after, wait, anchor.as_ref(), &asker).await);
-                    Stepped::Work { wait, held: clock.now().saturating_sub(began), answer }
+                    let (held, answer) = client.work(after, wait, anchor.as_ref(), &asker).await;
+                    Stepped::Work { held, answer: Box::new(answer) }
                 }
                 .boxed()
             }
@@ -351,6 +366,18 @@ impl Daemon {
         check_in(&Home::of(&self.state), &self.epochs.current, policy.as_ref(), &self.asker.instance)
     }
 
+    /// Whether the backend was told otherwise. Its link is its own.
+    fn is_news(&self, about: &CheckIn) -> bool {
+        let without = |about: &CheckIn| CheckIn { link: None, ..about.clone() };
+        self.said.as_ref().is_some_and(|said| without(said) != without(about))
+    }
+
+    /// Looks whether the agent would say something else of itself now.
+    fn has_news_of_itself(&mut self) -> bool {
+        self.next_about = self.clock.now() + ABOUT_EVERY;
+        self.is_news(&self.about())
+    }
+
     fn stepped(&mut self, stepped: Stepped) {
         // What was asked for by an agent that is no more is nobody's: nothing of it is kept.
         self.look_at_identity();
@@ -366,43 +393,54 @@ impl Daemon {
                 self.said = Some(*about);
                 Event::CheckedIn
             }
-            Stepped::CheckedIn(_, Err(fault)) => self.event_of(fault, Duration::ZERO),
-            Stepped::Work { wait, held, answer } => match *answer {
+            Stepped::CheckedIn(_, Err(fault)) => self.not_heard(&fault, Duration::ZERO),
+            Stepped::Work { held, answer } => match *answer {
                 Ok(work) => {
                     self.heard();
                     self.server_time = Some(work.server_time);
                     self.take(work);
                     Event::Answered { held }
                 }
-                Err(fault) => self.event_of(fault, held.min(Duration::from_secs(u64::from(wait)))),
+                Err(fault) => self.not_heard(&fault, held),
             },
         };
         self.pace.handle(event, self.clock.now(), chance());
     }
 
-    fn event_of(&mut self, fault: Fault, held: Duration) -> Event {
-        if fault.is_final() {
-            self.complain(&format!("the backend takes nothing from this agent: {fault}; next: {}", fault.next_step()));
-            if fault.is_revocation() {
-                self.revoked();
+    /// Says what there is to say of a request that failed after it was held for so long.
+    fn not_heard(&mut self, fault: &Fault, held: Duration) -> Event {
+        let event = event_of(fault, held);
+        match (fault, event) {
+            (_, Event::Shut) => {
+                self.complain(&format!("the backend takes nothing from this agent: {fault}; next: {}", fault.next_step()));
+                if fault.is_revocation() {
+                    self.revoked();
+                }
             }
-            return Event::Shut;
-        }
-        match fault {
-            Fault::Skewed => {
+            (Fault::Skewed, _) => {
                 self.complain(&format!("{fault}; orders are refused while the clock stands before what was signed"));
-                Event::Corrected
             }
-            Fault::NoAnswer(_) if held >= HELD_AT_ALL => {
+            (Fault::NotNow { .. }, _) => {}
+            (Fault::Interposed { .. }, Event::Cut { held }) => {
                 self.offering.unanswered();
-                Event::Cut { held }
+                self.say_interposed(fault, held);
             }
-            Fault::NotNow { retry_after, .. } => Event::Failed { retry_after },
-            fault => {
+            (_, Event::Cut { .. }) => self.offering.unanswered(),
+            _ => {
                 self.offering.unanswered();
                 self.complain(&fault.to_string());
-                Event::Failed { retry_after: None }
             }
+        }
+        event
+    }
+
+    /// What gives up waiting does so again and again, as a longer wait is tried now and then: it is said once.
+    fn say_interposed(&mut self, fault: &Fault, held: Duration) {
+        if !std::mem::replace(&mut self.is_interposed, true) {
+            let seconds = held.as_secs();
+            terminal::warn(&format!(
+                "netsonde: {fault}, after {seconds} s; requests for work are held for less where it does so again"
+            ));
         }
     }
 

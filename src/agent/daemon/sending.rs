@@ -143,7 +143,7 @@ pub(super) async fn offer(client: Arc<Client>, state: PathBuf, receipt_keys: Vec
             Ok(answer) => wanted.extend(answer.bundles.into_iter().filter(|bundle| some.contains(bundle))),
             Err(fault) => {
                 tracing::debug!(%fault, "the backend was not told which bundles are still here");
-                return Offered::Later(if let Fault::NotNow { retry_after, .. } = fault { retry_after } else { None });
+                return Offered::Later(fault.retry_after());
             }
         }
     }

@@ -7,7 +7,7 @@ use crate::rounds::Files;
 use crate::standing::{Shelf, Shelved};
 use ed25519_dalek::Signer;
 use jiff::SignedDuration;
-use netsonde_contract::api::fleet::{Introduce, Introduced, Progress, WorkItem};
+use netsonde_contract::api::fleet::{Introduce, Introduced, PolicySummary, Progress, WorkItem};
 use netsonde_contract::api::health::{HealthHeard, HealthReport};
 use netsonde_contract::api::protocol::Protocol;
 use netsonde_contract::api::{PROBLEM_MEDIA_TYPE, Problem, ProblemCode};
@@ -77,6 +77,7 @@ fn trust() -> TrustDocuments {
 pub(crate) struct Told {
     transport: Option<PublicKey>,
     epoch: Option<Epoch>,
+    policy: Option<PolicySummary>,
     states: Vec<(String, StateReport)>,
     progress: Vec<Progress>,
     /// Each with the cursor that comes after it.
@@ -196,7 +197,7 @@ impl Backend {
                 if told.refuses_links && body.link.is_some() {
                     return problem(&Problem::new(ProblemCode::MalformedRequest, "it does not fit"));
                 }
-                (told.epoch, told.checked_in) = (Some(body.epoch), told.checked_in + 1);
+                (told.epoch, told.policy, told.checked_in) = (Some(body.epoch), Some(body.policy), told.checked_in + 1);
                 self.changed.notify_all();
                 let protocol = told.protocol.map_or(body.protocol, Protocol::new);
                 json(serde_json::to_value(CheckedIn { server_time: now(), link: "next".into(), protocol }).unwrap())
@@ -1103,6 +1104,22 @@ fn an_order_that_is_cancelled_while_its_bundle_is_on_its_way_ends_within_a_secon
     world.backend.deliver(&next, ENGINEER);
     world.backend.wait_state(&next, DeliveryState::Uploaded);
     assert_eq!(world.backend.told.lock().unwrap().bundles.len(), 1, "only the other one's");
+}
+
+/// The request that is held would go on for fifty seconds.
+#[test]
+fn support_hears_within_seconds_that_the_policy_is_another_and_orders_are_paused() {
+    let world = World::new("deny");
+    let _agent = world.agent();
+    let mut asked = 0;
+    let mut says = |what: &str, is: fn(&PolicySummary) -> bool| {
+        let held = |told: &Told| (told.asked > asked && told.policy.as_ref().is_some_and(is)).then_some(told.asked);
+        asked = world.backend.wait_for(what, held);
+    };
+    says("the policy", |policy| policy.remote == "deny");
+    world.policy("[orders]\nremote = \"ask\"\n");
+    Home::of(&world.state()).set_paused(true).unwrap();
+    says("the new policy and the pause", |policy| policy.remote == "ask" && policy.paused);
 }
 
 #[test]

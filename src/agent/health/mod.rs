@@ -11,18 +11,14 @@ mod tests;
 
 pub(crate) use store::{load, save};
 
+use crate::schedule::Expected;
 use jiff::Timestamp;
-use netsonde_contract::agent_config::{AgentConfig, Schedule, Timing};
+use netsonde_contract::agent_config::{AgentConfig, Schedule};
 use netsonde_contract::history::{Change, Changed, Health, Sample, Series};
 use news::News;
 use serde::{Deserialize, Serialize};
 use state::State;
 use std::time::Duration;
-
-/// So many intervals without a measurement make a check unknown: one that is late, one that failed to be taken, and one more.
-const STALE_INTERVALS: u32 = 3;
-/// For cron, whose slots may be a weekend apart.
-const STALE_CRON: Duration = Duration::from_secs(8 * 24 * 3_600);
 
 /// The health of every check that schedules measured.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
@@ -59,7 +55,7 @@ impl HealthBook {
         let Some(watched) = self.checks.get_mut(place) else { return Vec::new() };
         let mut told: Vec<_> = watched.state.observe(&schedule.health, sample, &watched.series).into_iter().collect();
         if !told.is_empty() {
-            watched.untold = is_silenced(config, series, sample.at);
+            watched.untold = config.is_silenced(&series.schedule, sample.at);
         }
         told.extend(watched.news.observe(sample, &watched.series));
         told.into_iter().map(|told| told.change(config, series, sample.at)).collect()
@@ -70,11 +66,12 @@ impl HealthBook {
         let mut changes = Vec::new();
         for watched in &mut self.checks {
             let Some(schedule) = config.schedule(&watched.series.schedule) else { continue };
-            if let Some(told) = watched.state.tick(stale_after(schedule, watched.budget), now, &watched.series) {
+            let lapsed = watched.is_stale(schedule, now).then(|| watched.state.lapse(now, &watched.series)).flatten();
+            if let Some(told) = lapsed {
                 changes.push(told.change(config, &watched.series, now));
-                watched.untold = is_silenced(config, &watched.series, now);
+                watched.untold = config.is_silenced(&watched.series.schedule, now);
             }
-            if watched.untold && !is_silenced(config, &watched.series, now) {
+            if watched.untold && !config.is_silenced(&watched.series.schedule, now) {
                 watched.untold = false;
                 let State { health, since, .. } = watched.state;
                 if health > Health::Unknown {
@@ -86,6 +83,11 @@ impl HealthBook {
             }
         }
         changes
+    }
+
+    /// The clock may have been set back: nothing was measured after now. Without this what was ok would stay so until the clock is there again.
+    pub(crate) fn forget_the_future(&mut self, now: Timestamp) {
+        self.checks.iter_mut().for_each(|watched| watched.state.last = watched.state.last.min(now));
     }
 
     /// Forgets what no schedule measures any more, and tells of what was wrong until then.
@@ -124,9 +126,7 @@ impl HealthBook {
     /// Whether a check was not measured for so long that nothing is known of it.
     pub(crate) fn is_stale(&self, config: &AgentConfig, series: &Series, now: Timestamp) -> bool {
         let watched = self.checks.iter().find(|watched| watched.series == *series);
-        watched
-            .zip(config.schedule(&series.schedule))
-            .is_some_and(|(watched, schedule)| watched.state.is_stale(stale_after(schedule, watched.budget), now))
+        watched.zip(config.schedule(&series.schedule)).is_some_and(|(watched, schedule)| watched.is_stale(schedule, now))
     }
 
     /// Each check with its state and since when it is so.
@@ -146,6 +146,12 @@ impl HealthBook {
     }
 }
 
+impl Watched {
+    fn is_stale(&self, schedule: &Schedule, now: Timestamp) -> bool {
+        Expected::of(schedule).is_stale(self.state.last, self.budget, now)
+    }
+}
+
 /// A change before it is known to whom it is told.
 #[derive(Debug)]
 struct Told {
@@ -156,22 +162,9 @@ struct Told {
 
 impl Told {
     fn change(self, config: &AgentConfig, series: &Series, at: Timestamp) -> Change {
-        let silenced = is_silenced(config, series, at);
+        let silenced = config.is_silenced(&series.schedule, at);
         Change { at, began: self.began, series: series.clone(), what: self.what, sentence: self.sentence, silenced }
     }
-}
-
-/// A run that may take longer than its interval comes as late as the one before it lets it, and tells of itself when it has ended.
-fn stale_after(schedule: &Schedule, budget: Duration) -> Duration {
-    let Timing::Every(interval) = schedule.timing else { return STALE_CRON };
-    // Nothing runs in quiet hours, which may last a weekend.
-    let quiet = if schedule.quiet.is_empty() { Duration::ZERO } else { STALE_CRON };
-    let late = interval + interval.max(budget) * (STALE_INTERVALS - 1);
-    (late + schedule.jitter).max(quiet)
-}
-
-fn is_silenced(config: &AgentConfig, series: &Series, at: Timestamp) -> bool {
-    config.silences.iter().any(|silence| silence.covers(&series.schedule, at))
 }
 
 /// What is measured, in a few words.

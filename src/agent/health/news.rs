@@ -33,9 +33,12 @@ pub(super) struct News {
     usual: Vec<u64>,
     #[serde(default)]
     recent: Vec<u64>,
-    /// The times are away from the usual ones, which stand still until they are back.
+    /// The times are away from the usual ones, which stand still until they are back …
     #[serde(default)]
     away: bool,
+    /// … or there are as many of these as make up the usual time, which they are from then on.
+    #[serde(default)]
+    unusual: Vec<u64>,
 }
 
 /// Digests seen before, the latest last.
@@ -91,8 +94,16 @@ impl News {
         let bound = (deviation * 6).max(usual / 2).max(LEAST_AWAY_US);
         // Half the bound leads back, so that a time at the bound does not flap.
         let away = usual.abs_diff(present) > if self.away { bound / 2 } else { bound };
-        if !away {
+        if away {
+            push(&mut self.unusual, rtt, BASELINE);
+        } else {
+            self.unusual.clear();
             push(&mut self.usual, rtt, BASELINE);
+        }
+        if self.unusual.len() == BASELINE {
+            // It was told when it began, and is no news any more.
+            (self.usual, self.away) = (std::mem::take(&mut self.unusual), false);
+            return None;
         }
         if away == self.away {
             return None;

@@ -54,6 +54,8 @@ impl State {
         }
         if self.streak.class == class {
             self.streak.count = self.streak.count.saturating_add(1);
+            // A clock that was set back: what began in its future has lasted since now.
+            self.streak.began = self.streak.began.min(sample.at);
         } else {
             self.streak = Streak { class, count: 1, began: sample.at };
         }
@@ -62,19 +64,13 @@ impl State {
         self.turn(to, sample.at, sentence)
     }
 
-    pub(super) fn tick(&mut self, stale_after: Duration, now: Timestamp, series: &Series) -> Option<Told> {
-        if !self.is_stale(stale_after, now) {
-            return None;
-        }
+    /// Nothing was measured lately.
+    pub(super) fn lapse(&mut self, now: Timestamp, series: &Series) -> Option<Told> {
         let age = now.duration_since(self.last);
         // What comes next begins a streak of its own.
         self.streak = Streak { class: Class::Unmeasured, count: 0, began: self.last };
         let sentence = format!("{} is unknown: it was last measured {}, {} ago", subject(series), self.last, span(age));
         self.turn(Health::Unknown, now, sentence)
-    }
-
-    pub(super) fn is_stale(&self, stale_after: Duration, now: Timestamp) -> bool {
-        now.duration_since(self.last) > SignedDuration::try_from(stale_after).unwrap_or(SignedDuration::MAX)
     }
 
     /// Where the last measurements lead.
@@ -114,20 +110,29 @@ impl State {
         let why = match (to, self.streak.class) {
             (Health::Failing, _) => {
                 let code = sample.failure.as_deref().unwrap_or("not as expected");
-                format!("{count} measurements in a row failed since {began}, the last one: {code}")
+                match count {
+                    1 => format!("the measurement at {began} failed: {code}"),
+                    _ => format!("{count} measurements in a row failed since {began}, the last one: {code}"),
+                }
             }
-            (Health::Degraded, Class::Slow) => format!(
-                "{count} measurements in a row since {began} took too long, the last one {} ms",
-                sample.rtt_us.unwrap_or_default() / 1_000
-            ),
+            (Health::Degraded, Class::Slow) => {
+                let took = sample.rtt_us.unwrap_or_default() / 1_000;
+                match count {
+                    1 => format!("the measurement at {began} took too long: {took} ms"),
+                    _ => format!("{count} measurements in a row since {began} took too long, the last one {took} ms"),
+                }
+            }
             (Health::Degraded, _) => format!("{failures} of the last {WINDOW} measurements failed, though not all in a row"),
             (Health::Unknown, _) => {
-                let code = sample
-                    .failure
-                    .as_deref()
-                    .map_or_else(String::new, |code| format!(", the last time for a trouble of this machine's own: {code}"));
-                format!("{count} times in a row it could not be measured, since {began}{code}")
+                let (when, last) = match count {
+                    1 => (format!("it could not be measured at {began}"), ""),
+                    _ => (format!("{count} times in a row it could not be measured, since {began}"), "the last time "),
+                };
+                let code = sample.failure.as_deref();
+                let code = code.map_or_else(String::new, |code| format!(", {last}for a trouble of this machine's own: {code}"));
+                when + &code
             }
+            (Health::Ok, _) if count == 1 => format!("the measurement at {began} was good"),
             (Health::Ok, _) => format!("{count} measurements in a row were good since {began}"),
         };
         format!("{} is {}: {why}", subject(series), to.name())

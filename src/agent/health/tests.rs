@@ -1,6 +1,7 @@
 use super::*;
 use netsonde_contract::history::Verdict;
 use netsonde_contract::kind::Kind;
+use proptest::prelude::*;
 
 struct Patient {
     config: AgentConfig,
@@ -33,6 +34,27 @@ impl Patient {
         };
         change(&mut sample);
         self.book.observe(&self.config, &series(), &sample)
+    }
+
+    /// A measurement, and the look that follows it.
+    fn run(&mut self, verdict: Verdict) -> Vec<Change> {
+        let mut told = self.take(|sample| sample.verdict = verdict);
+        told.extend(self.look());
+        told
+    }
+
+    /// As the agent looks each minute.
+    fn look(&mut self) -> Vec<Change> {
+        self.book.forget_the_future(self.now());
+        self.book.tick(&self.config, self.now())
+    }
+
+    fn idle(&mut self, minutes: i64) -> Vec<Change> {
+        let minute = |_| {
+            self.minute += 1;
+            self.look()
+        };
+        (0..minutes).flat_map(minute).collect()
     }
 
     /// `+` good, `-` bad, `?` not measured; the states that it turned to.
@@ -131,6 +153,28 @@ fn what_is_not_measured_any_more_is_unknown_and_not_ok() {
     assert!(told[0].sentence.contains("connect of shop.example is unknown: it was last measured"), "{told:?}");
     assert_eq!(patient.book.tick(&patient.config, patient.now()), []);
     assert_eq!(patient.through("++"), ["ok"]);
+}
+
+#[test]
+fn with_cron_and_with_quiet_hours_too_nothing_stays_ok_that_is_not_measured() {
+    // 2027-01-15 is a Friday, and the second measurement at 08:02.
+    for (timing, minutes) in [
+        ("cron = \"* * * * *\"", 3),
+        ("cron = \"0 9 * * *\"", 2 * 1_440 + 58),
+        ("every = \"1m\"\nquiet = [\"sun 03:00-03:01\"]", 3),
+        ("every = \"1m\"\nsplay = \"0s\"\nquiet = [\"fri 08:03-10:00\"]", 120),
+    ] {
+        let text = format!("[[schedule]]\nname = \"s\"\nset = \"web\"\nzone = \"UTC\"\n{timing}\n");
+        let mut patient = Patient { config: AgentConfig::parse("x", &text).unwrap(), ..Patient::with("") };
+        patient.through("++");
+        patient.minute += minutes;
+        assert!(!patient.book.is_stale(&patient.config, &series(), patient.now()), "{timing}");
+        assert_eq!(patient.book.tick(&patient.config, patient.now()), [], "{timing}");
+        patient.minute += 1;
+        assert!(patient.book.is_stale(&patient.config, &series(), patient.now()), "{timing}");
+        assert_eq!(patient.book.tick(&patient.config, patient.now()).len(), 1, "{timing}");
+        assert_eq!(patient.book.target("s", Some("shop.example")), Health::Unknown, "{timing}");
+    }
 }
 
 #[test]
@@ -267,10 +311,148 @@ fn a_time_away_from_its_own_past_is_told_once_and_its_return_too() {
     };
     assert_eq!(tell(&mut (0..60).map(|n| 20_000 + n % 7 * 300)), Vec::<String>::new());
     assert_eq!(tell(&mut [90_000, 20_000, 95_000].into_iter()), Vec::<String>::new(), "two slow answers are no trend");
-    let away = tell(&mut std::iter::repeat_n(60_000, 90));
+    let away = tell(&mut std::iter::repeat_n(60_000, 40));
     assert!(away.len() == 1 && away[0].contains("takes longer than usual: 60.0 ms"), "{away:?}");
     let back = tell(&mut std::iter::repeat_n(20_000, 10));
     assert!(back.len() == 1 && back[0].contains("as long as usual again"), "{back:?}");
+}
+
+#[test]
+fn a_time_that_stays_away_becomes_the_usual_one_and_the_next_change_is_told() {
+    let mut patient = Patient::with("");
+    let mut tell = |rtt: u64, count: usize| -> Vec<String> {
+        let one = |_| patient.take(|sample| sample.rtt_us = Some(rtt));
+        let told = (0..count).flat_map(one).filter(|change| matches!(change.what, Changed::Rtt { .. }));
+        told.map(|change| change.sentence).collect()
+    };
+    assert_eq!(tell(10_000, 60), Vec::<String>::new());
+    // Another route, for good.
+    let route = tell(50_000, 90);
+    assert!(route.len() == 1 && route[0].contains("takes longer than usual: 50.0 ms"), "{route:?}");
+    let fault = tell(300_000, 10);
+    assert!(fault.len() == 1 && fault[0].contains("usually 50.0 ms"), "{fault:?}");
+    let over = tell(50_000, 10);
+    assert!(over.len() == 1 && over[0].contains("as long as usual again: 50.0 ms"), "{over:?}");
+    let back = tell(10_000, 10);
+    assert!(back.len() == 1 && back[0].contains("takes shorter than usual: 10.0 ms"), "{back:?}");
+}
+
+#[test]
+fn a_clock_that_is_set_back_while_a_target_fails_keeps_no_failure_back() {
+    for health in ["", "hold = \"2m\""] {
+        let mut patient = Patient::with(health);
+        patient.through("++++++--");
+        patient.minute -= 9 * 60;
+        let bad: Vec<_> = (0..4).flat_map(|_| patient.through("-")).collect();
+        assert_eq!(bad.last(), Some(&"failing"), "{health}: {bad:?}");
+    }
+    let mut patient = Patient::with("slow = \"800ms\"");
+    patient.through("++");
+    for minutes in [0, -9 * 60] {
+        patient.minute += minutes;
+        patient.take(|sample| sample.rtt_us = Some(900_000));
+    }
+    let told = patient.take(|sample| sample.rtt_us = Some(900_000));
+    assert!(told.len() == 1 && told[0].sentence.contains("is degraded: 3 measurements in a row"), "{told:?}");
+}
+
+#[test]
+fn what_was_ok_before_the_clock_was_set_back_is_unknown_once_nobody_measures_it() {
+    let mut patient = Patient::with("");
+    patient.through("++");
+    patient.minute -= 9 * 60;
+    let mut told = Vec::new();
+    for _ in 0..5 {
+        patient.book.forget_the_future(patient.now());
+        told.extend(patient.book.tick(&patient.config, patient.now()));
+        patient.minute += 1;
+    }
+    assert!(told.len() == 1 && told[0].sentence.contains("is unknown: it was last measured"), "{told:?}");
+}
+
+#[test]
+fn a_single_measurement_that_turns_a_check_is_told_of_as_one() {
+    let mut patient = Patient::with("failing_after = 1\nok_after = 1\nslow = \"800ms\"");
+    let good = patient.take(|_| ());
+    assert!(
+        good[0].sentence.ends_with("connect of shop.example is ok: the measurement at 2027-01-15T08:01:00Z was good"),
+        "{good:?}"
+    );
+    let bad = patient.take(|sample| (sample.verdict, sample.failure) = (Verdict::Bad, Some("refused".into())));
+    assert!(bad[0].sentence.ends_with("is failing: the measurement at 2027-01-15T08:02:00Z failed: refused"), "{bad:?}");
+    let slow = patient.take(|sample| sample.rtt_us = Some(900_000));
+    assert!(slow[0].sentence.ends_with("is degraded: the measurement at 2027-01-15T08:03:00Z took too long: 900 ms"), "{slow:?}");
+    let own = |sample: &mut Sample| (sample.verdict, sample.failure) = (Verdict::Unmeasured, Some("buffers_exhausted".into()));
+    let own = patient.take(own);
+    let why = "it could not be measured at 2027-01-15T08:04:00Z, for a trouble of this machine's own: buffers_exhausted";
+    assert!(own[0].sentence.ends_with(why), "{own:?}");
+}
+
+/// What may befall a check between two looks.
+#[derive(Clone, Debug)]
+enum Event {
+    Runs(Vec<Verdict>),
+    /// Nobody measures for so many minutes, asleep or awake.
+    Nothing(i64),
+    SetClock(i64),
+    /// The agent begins anew.
+    Restart,
+}
+
+fn event() -> impl Strategy<Value = Event> {
+    let verdict = prop::sample::select(vec![Verdict::Good, Verdict::Bad, Verdict::Unmeasured]);
+    prop_oneof![
+        4 => prop::collection::vec(verdict, 1..8).prop_map(Event::Runs),
+        2 => (1_i64..30).prop_map(Event::Nothing),
+        2 => (-40 * 1_440_i64..40 * 1_440).prop_map(Event::SetClock),
+        1 => (-10_i64..10).prop_map(Event::SetClock),
+        1 => Just(Event::Restart),
+    ]
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig { cases: 256, failure_persistence: None, ..ProptestConfig::default() })]
+
+    /// Whatever happened before: what is told is one story without a gap, a check that fails becomes failing, one that is well ok, and one that nobody
+    /// measures unknown.
+    #[test]
+    fn no_past_keeps_a_check_from_being_what_it_is(
+        hold in 0_i64..4,
+        events in prop::collection::vec(event(), 0..12),
+    ) {
+        let hold_line = if hold == 0 { String::new() } else { format!("hold = \"{hold}m\"") };
+        let mut patient = Patient::with(&hold_line);
+        let mut told = Vec::new();
+        for event in events {
+            match event {
+                Event::Runs(verdicts) => for verdict in verdicts { told.extend(patient.run(verdict)) },
+                Event::Nothing(minutes) => told.extend(patient.idle(minutes)),
+                Event::SetClock(minutes) => {
+                    patient.minute += minutes;
+                    told.extend(patient.look());
+                }
+                Event::Restart => {
+                    let kept = serde_json::to_vec(&patient.book).unwrap();
+                    patient.book = serde_json::from_slice(&kept).unwrap();
+                }
+            }
+        }
+        let health = |patient: &Patient| patient.book.target("s", Some("shop.example"));
+        let long = 4 + hold;
+        for _ in 0..long { told.extend(patient.run(Verdict::Bad)) }
+        prop_assert_eq!(health(&patient), Health::Failing);
+        // Ten, so that no failure of before is among those that count.
+        for _ in 0..10 { told.extend(patient.run(Verdict::Good)) }
+        prop_assert_eq!(health(&patient), Health::Ok);
+        told.extend(patient.idle(5));
+        prop_assert_eq!(health(&patient), Health::Unknown);
+        let turns: Vec<_> = told.iter().filter_map(|change| match change.what {
+            Changed::Health { from, to } => Some((from, to)),
+            _ => None,
+        }).collect();
+        prop_assert_eq!(turns[0].0, Health::Unknown);
+        prop_assert!(turns.windows(2).all(|pair| pair[0].1 == pair[1].0) && turns.iter().all(|(from, to)| from != to), "{:?}", turns);
+    }
 }
 
 #[test]

@@ -13,7 +13,13 @@ pub(crate) use ring::{Recorded, Ring, Wanted};
 #[cfg(test)]
 pub(crate) mod tests {
     use jiff::Timestamp;
-    use netsonde_contract::history::{Sample, Verdict};
+    use netsonde_contract::history::{Sample, Series, Verdict};
+    use netsonde_contract::kind::Kind;
+
+    /// A required check of this machine itself.
+    pub(crate) fn series(schedule: &str, check: &str) -> Series {
+        Series { schedule: schedule.into(), check: check.into(), kind: Kind::Tcp, target: None, required: true }
+    }
 
     /// A good measurement.
     pub(crate) fn good(at: Timestamp) -> Sample {

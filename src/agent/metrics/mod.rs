@@ -32,8 +32,17 @@ pub(crate) use server::{Source, serve};
 /// What a running agent counts of itself.
 pub(crate) struct Figures {
     pub(crate) runs: Vec<(String, Runs)>,
-    /// Bundles in the spool that were not delivered.
-    pub(crate) waiting: Option<usize>,
+    pub(crate) spool: Option<Spooled>,
+    /// Each schedule, and whether its changes are told to nobody now.
+    pub(crate) silenced: Vec<(String, bool)>,
+}
+
+/// Bundles in the spool that were not delivered.
+#[derive(Clone, Copy)]
+pub(crate) struct Spooled {
+    pub(crate) ready: usize,
+    /// Of these, the ones that the agent sends by itself.
+    pub(crate) to_send: usize,
 }
 
 /// The last measurement of each check, the states of health, and where an agent runs what it counts.
@@ -96,14 +105,14 @@ fn health(page: &mut Exposition, book: &HealthBook) {
     page.family("netsonde_health", Kind::Gauge, "The check's state of health: 1 for the one it has.");
     for (series, own, _) in book.checks() {
         for state in Health::ALL {
-            let mut labels = labels(series);
+            let mut labels = labels_of_health(series);
             labels.push(("state", state.name()));
             page.sample(&labels, f64::from(u8::from(own == state)));
         }
     }
     page.family("netsonde_health_since_timestamp_seconds", Kind::Gauge, "Since when the check has that state, in Unix time.");
     for (series, _, since) in book.checks() {
-        page.sample(&labels(series), whole(since.as_second()));
+        page.sample(&labels_of_health(series), whole(since.as_second()));
     }
 }
 
@@ -114,10 +123,27 @@ fn own(page: &mut Exposition, figures: &Figures) {
             page.sample(&[("schedule", schedule), ("outcome", outcome)], count as f64);
         }
     }
-    if let Some(waiting) = figures.waiting {
-        page.family("netsonde_spool_bundles", Kind::Gauge, "Bundles on this machine that were not delivered.");
-        page.sample(&[("stage", "ready")], waiting as f64);
+    page.family(
+        "netsonde_silenced",
+        Kind::Gauge,
+        "Whether a silence covers the schedule now: 1 where its changes are told to nobody.",
+    );
+    for (schedule, silenced) in &figures.silenced {
+        page.sample(&[("schedule", schedule)], f64::from(u8::from(*silenced)));
     }
+    if let Some(Spooled { ready, to_send }) = figures.spool {
+        let help = "Bundles on this machine that were not delivered: all that are ready, and those of them that the agent sends by itself.";
+        page.family("netsonde_spool_bundles", Kind::Gauge, help);
+        page.sample(&[("stage", "ready")], ready as f64);
+        page.sample(&[("stage", "to_send")], to_send as f64);
+    }
+}
+
+/// Dashboards of blackbox_exporter know no `required`; the states of health are netsonde's own.
+fn labels_of_health(series: &Series) -> Vec<(&'static str, &str)> {
+    let mut labels = labels(series);
+    labels.push(("required", if series.required { "true" } else { "false" }));
+    labels
 }
 
 fn labels(series: &Series) -> Vec<(&'static str, &str)> {

@@ -204,7 +204,7 @@ mod tests {
     use std::sync::RwLock;
 
     /// A collector that answers each request with `status`, and hands out what it got.
-    fn collector(status: &'static str) -> (String, std::sync::mpsc::Receiver<(String, Vec<u8>)>) {
+    fn collector(status: impl std::fmt::Display + Send + 'static) -> (String, std::sync::mpsc::Receiver<(String, Vec<u8>)>) {
         let listener = TcpListener::bind("127.0.0.1:0").unwrap();
         let endpoint = format!("http://{}", listener.local_addr().unwrap());
         let (tell, heard) = std::sync::mpsc::channel();
@@ -280,6 +280,18 @@ mod tests {
         let untaken = send(&client, &to, &ExportMetricsServiceRequest::default()).await.err().unwrap();
         assert_eq!(untaken.retry_after, Some(Duration::from_secs(7)));
         assert_eq!(untaken.why, "it answered 429 Too Many Requests");
+    }
+
+    #[tokio::test(flavor = "multi_thread")]
+    async fn a_collector_that_redirects_is_not_followed() {
+        let elsewhere = TcpListener::bind("127.0.0.1:0").unwrap();
+        elsewhere.set_nonblocking(true).unwrap();
+        let status = format!("307 Temporary Redirect\r\nLocation: http://{}/", elsewhere.local_addr().unwrap());
+        let (endpoint, _heard) = collector(status);
+        let to = Otlp { endpoint, every: Duration::from_secs(5), headers_file: None };
+        let untaken = send(&client().unwrap(), &to, &ExportMetricsServiceRequest::default()).await.err().unwrap();
+        assert_eq!(untaken.why, "it answered 307 Temporary Redirect");
+        assert_eq!(elsewhere.accept().unwrap_err().kind(), std::io::ErrorKind::WouldBlock, "the other place was asked");
     }
 
     #[test]

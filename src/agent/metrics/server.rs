@@ -3,7 +3,7 @@
 use super::exposition::Exposition;
 use super::latest::Latest;
 use super::probe::{self, Asked};
-use super::{Figures, expose};
+use super::{Figures, Spooled, expose};
 use crate::health;
 use crate::state::StateDirectory;
 use netsonde_contract::agent_config::AgentConfig;
@@ -189,7 +189,12 @@ pub(super) fn present(source: &Source) -> Exposition {
     let mut checks = source.latest.checks();
     checks.retain(|check| !book.is_stale(&config, &check.series, now));
     book.tick(&config, now);
-    let figures = Figures { runs: source.latest.runs(), waiting: state.as_ref().map(|state| state.spool().count_ready()) };
+    let spool = state.as_ref().map(StateDirectory::spool);
+    let figures = Figures {
+        runs: source.latest.runs(),
+        spool: spool.map(|spool| Spooled { ready: spool.count_ready(), to_send: spool.count_to_send() }),
+        silenced: config.schedules.iter().map(|one| (one.name.clone(), config.is_silenced(&one.name, now))).collect(),
+    };
     expose(env!("CARGO_PKG_VERSION"), &checks, &book, Some(&figures))
 }
 
@@ -207,6 +212,39 @@ mod tests {
         }
         for wrong in ["evil.example:9641", "127.0.0.1.evil.example", "", "[::2]", "10.0.0.1"] {
             assert!(!names_loopback(wrong), "{wrong}");
+        }
+    }
+
+    #[test]
+    fn silences_and_what_the_agent_is_to_send_are_served() {
+        use crate::spool::Entry;
+        use netsonde_contract::agent_config::UploadWhen;
+        use netsonde_contract::id::BundleId;
+        let folder = tempfile::tempdir().unwrap();
+        let state = StateDirectory::open(Some(folder.path())).unwrap();
+        let schedule = |name: &str| format!("[[schedule]]\nname = \"{name}\"\nset = \"host\"\nevery = \"1m\"\n");
+        let silence = "[[silence]]\nschedule = \"shop\"\nuntil = \"2999-01-01T00:00:00Z\"\nreason = \"x\"\n";
+        let text = schedule("shop") + &schedule("mail") + silence;
+        let source = Source {
+            config: RwLock::new(Arc::new(AgentConfig::parse("x", &text).unwrap())),
+            config_path: PathBuf::new(),
+            state: folder.path().to_owned(),
+            latest: Latest::default(),
+            probes: Semaphore::new(1),
+        };
+        for (digit, upload) in [("a", UploadWhen::Never), ("b", UploadWhen::Now), ("c", UploadWhen::Later)] {
+            let entry = Entry::of(&BundleId::new(digit.repeat(64)), "b.tar.gz".into(), b"bytes");
+            let entry = Entry { schedule: Some("shop".into()), upload, ..entry };
+            state.spool().put(&entry, b"bytes").unwrap();
+        }
+        let page = metrics(&source);
+        for line in [
+            "netsonde_silenced{schedule=\"shop\"} 1",
+            "netsonde_silenced{schedule=\"mail\"} 0",
+            "netsonde_spool_bundles{stage=\"ready\"} 3",
+            "netsonde_spool_bundles{stage=\"to_send\"} 2",
+        ] {
+            assert!(page.lines().any(|one| one == line), "{line} is not in\n{page}");
         }
     }
 

@@ -54,7 +54,7 @@ pub(crate) enum Standing {
 }
 
 const SYSTEM: &str = "S-1-5-18";
-const ADMINISTRATORS: &str = "S-1-5-32-544";
+pub(crate) const ADMINISTRATORS: &str = "S-1-5-32-544";
 /// The account that the service runs as: what it writes belongs to it.
 const LOCAL_SERVICE: &str = "S-1-5-19";
 /// The service that installs Windows and its updates.

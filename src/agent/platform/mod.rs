@@ -13,6 +13,12 @@ pub(crate) mod windows_access;
 /// The event log of Windows.
 #[cfg(windows)]
 pub(crate) mod windows_events;
+/// Folders of Windows that no environment names.
+#[cfg(windows)]
+pub(crate) mod windows_folders;
+/// The package for Windows that is installed here.
+#[cfg(windows)]
+pub(crate) mod windows_package;
 /// The service control manager of Windows.
 #[cfg(windows)]
 pub(crate) mod windows_service;

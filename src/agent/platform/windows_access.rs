@@ -2,7 +2,7 @@
 //!
 //! All is done by handles that follow no link: between a look at a name and a change by that name somebody may put another thing in its place.
 
-use super::access::{Access, Entry, Part, Standing, closed_list, standing, strange_owner};
+use super::access::{ADMINISTRATORS, Access, Entry, Part, Standing, closed_list, standing, strange_owner};
 use super::wide;
 use std::ffi::c_void;
 use std::fs::File;
@@ -12,12 +12,12 @@ use std::os::windows::io::AsRawHandle;
 use std::path::{Path, PathBuf};
 use windows_sys::Win32::Foundation::{CloseHandle, ERROR_ALREADY_EXISTS, LocalFree};
 use windows_sys::Win32::Security::Authorization::{
-    ConvertSidToStringSidW, ConvertStringSecurityDescriptorToSecurityDescriptorW, GetSecurityInfo, SDDL_REVISION_1,
-    SE_FILE_OBJECT, SetSecurityInfo,
+    ConvertSidToStringSidW, ConvertStringSecurityDescriptorToSecurityDescriptorW, ConvertStringSidToSidW, GetSecurityInfo,
+    SDDL_REVISION_1, SE_FILE_OBJECT, SetSecurityInfo,
 };
 use windows_sys::Win32::Security::{
-    ACCESS_ALLOWED_ACE, ACL, DACL_SECURITY_INFORMATION, GetAce, GetSecurityDescriptorControl, GetSecurityDescriptorDacl,
-    GetSecurityDescriptorOwner, GetTokenInformation, INHERIT_ONLY_ACE, OWNER_SECURITY_INFORMATION,
+    ACCESS_ALLOWED_ACE, ACL, CheckTokenMembership, DACL_SECURITY_INFORMATION, GetAce, GetSecurityDescriptorControl,
+    GetSecurityDescriptorDacl, GetSecurityDescriptorOwner, GetTokenInformation, INHERIT_ONLY_ACE, OWNER_SECURITY_INFORMATION,
     PROTECTED_DACL_SECURITY_INFORMATION, PSECURITY_DESCRIPTOR, PSID, SE_DACL_PROTECTED, SECURITY_ATTRIBUTES, TOKEN_QUERY,
     TOKEN_USER, TokenUser,
 };
@@ -54,6 +54,22 @@ pub(crate) fn me() -> io::Result<String> {
         let error = io::Error::last_os_error();
         CloseHandle(token);
         if told == 0 { Err(error) } else { identifier((*user.as_ptr().cast::<TOKEN_USER>()).User.Sid) }
+    }
+}
+
+/// Whether this process has an administrator's rights: the group is on its token, and not for denials alone, as it is before User Account Control
+/// was asked.
+pub(crate) fn is_administrator() -> bool {
+    let (group, mut identifier, mut is_member) = (wide(ADMINISTRATORS), std::ptr::null_mut(), 0);
+    #[expect(unsafe_code, reason = "the interface is one of C")]
+    // SAFETY: the text ends in a zero; the system allots the identifier, which is given back here; null stands for this process's own token.
+    unsafe {
+        if ConvertStringSidToSidW(group.as_ptr(), &raw mut identifier) == 0 {
+            return false;
+        }
+        let told = CheckTokenMembership(std::ptr::null_mut(), identifier, &raw mut is_member);
+        LocalFree(identifier);
+        told != 0 && is_member != 0
     }
 }
 

@@ -8,15 +8,16 @@ use std::sync::{Mutex, OnceLock, PoisonError};
 use std::time::Duration;
 use tokio_util::sync::CancellationToken;
 use windows_sys::Win32::Foundation::{
-    ERROR_CALL_NOT_IMPLEMENTED, ERROR_SERVICE_DOES_NOT_EXIST, ERROR_SERVICE_NOT_ACTIVE, ERROR_SERVICE_SPECIFIC_ERROR, NO_ERROR,
+    ERROR_CALL_NOT_IMPLEMENTED, ERROR_SERVICE_CANNOT_ACCEPT_CTRL, ERROR_SERVICE_DOES_NOT_EXIST, ERROR_SERVICE_NOT_ACTIVE,
+    ERROR_SERVICE_REQUEST_TIMEOUT, ERROR_SERVICE_SPECIFIC_ERROR, NO_ERROR,
 };
 use windows_sys::Win32::Storage::FileSystem::{DELETE, MOVEFILE_DELAY_UNTIL_REBOOT, MoveFileExW};
 use windows_sys::Win32::System::Services as scm;
 
 /// How long the service may take to end what it does, and to begin: the manager is told so, and waits as long.
-const PATIENCE: Duration = Duration::from_secs(20);
+pub(crate) const PATIENCE: Duration = Duration::from_secs(20);
 const LOOK: Duration = Duration::from_millis(200);
-/// A crash is answered after these times, the third and each later one after the last; a quiet day forgets them.
+/// A service that ended without a word is started again after these times, the third and each later time after the last; a quiet day forgets them.
 const RESTART_AFTER_MS: [u32; 3] = [10_000, 10_000, 60_000];
 const FORGET_AFTER_S: u32 = 86_400;
 /// While anything else is being installed or started, the manager may keep its database to itself.
@@ -61,18 +62,17 @@ extern "system" fn main(_count: u32, _arguments: *mut *mut u16) {
     let _ = STATUS.set(handle as usize);
     // Nothing slow comes before: the manager waits thirty seconds for this word.
     report(scm::SERVICE_RUNNING, NO_ERROR, 0);
+    let asked = token.clone();
     let done = std::panic::catch_unwind(std::panic::AssertUnwindSafe(|| work(token)));
     match done {
         Ok(Ok(())) => report(scm::SERVICE_STOPPED, NO_ERROR, 0),
         Ok(Err(stop)) => {
-            super::windows_events::error(
-                &name,
-                &match &stop.next {
-                    Some(next) => format!("{}; next: {next}", stop.message),
-                    None => stop.message.clone(),
-                },
-            );
-            // Said in order, so that the manager does not try again what trying does not change.
+            super::windows_events::error(&name, &stop.words());
+            // The manager starts again what ended without a word, and not what ended in order. With SERVICE_CONFIG_FAILURE_ACTIONS_FLAG it would start
+            // either: one that has nothing to do, as a package leaves it on a new machine, each minute for ever.
+            if stop.may_pass() && !asked.is_cancelled() {
+                std::process::exit(stop.exit.into());
+            }
             report(scm::SERVICE_STOPPED, ERROR_SERVICE_SPECIFIC_ERROR, stop.exit.into());
         }
         // Without that word the manager takes it for the crash that it is, and starts the service anew.
@@ -235,31 +235,44 @@ pub(crate) fn start(name: &str) -> io::Result<()> {
     }
 }
 
-/// Ends the service and waits until it has ended. Says whether there was one.
+/// What became of a service that was to be removed.
+pub(crate) enum Removal {
+    /// There was none.
+    Absent,
+    Removed,
+    /// It was asked to end, still runs after [`PATIENCE`], and is left where it was.
+    StillRuns,
+}
+
+/// Ends the service, waits until it has ended, and removes it then.
 ///
 /// # Errors
 /// The system's own.
-pub(crate) fn stop_and_remove(name: &str) -> io::Result<bool> {
+pub(crate) fn stop_and_remove(name: &str) -> io::Result<Removal> {
     let rights = scm::SERVICE_STOP | scm::SERVICE_QUERY_STATUS | DELETE;
-    let Some(service) = Handle::service(name, rights)? else { return Ok(false) };
+    let Some(service) = Handle::service(name, rights)? else { return Ok(Removal::Absent) };
     let mut status = scm::SERVICE_STATUS::default();
     #[expect(unsafe_code, reason = "the interface is one of C")]
     // SAFETY: the handle is open; the system fills the one structure.
     let asked = unsafe { scm::ControlService(service.0, scm::SERVICE_CONTROL_STOP, &raw mut status) };
     let error = io::Error::last_os_error();
-    if asked == 0 && error.raw_os_error() != Some(ERROR_SERVICE_NOT_ACTIVE.cast_signed()) {
+    // It has ended, it ends or begins already, or it does not listen: its state tells.
+    let told = [ERROR_SERVICE_NOT_ACTIVE, ERROR_SERVICE_CANNOT_ACCEPT_CTRL, ERROR_SERVICE_REQUEST_TIMEOUT];
+    if asked == 0 && !told.iter().any(|code| error.raw_os_error() == Some(code.cast_signed())) {
         return Err(error);
     }
-    for _ in 0..PATIENCE.as_millis() / LOOK.as_millis() {
-        if service.state()? == scm::SERVICE_STOPPED {
-            break;
+    let mut left = PATIENCE;
+    while service.state()? != scm::SERVICE_STOPPED {
+        if left.is_zero() {
+            return Ok(Removal::StillRuns);
         }
+        left = left.saturating_sub(LOOK);
         std::thread::sleep(LOOK);
     }
     #[expect(unsafe_code, reason = "the interface is one of C")]
     // SAFETY: the handle is open.
     let removed = unsafe { scm::DeleteService(service.0) };
-    if removed == 0 { Err(io::Error::last_os_error()) } else { Ok(true) }
+    if removed == 0 { Err(io::Error::last_os_error()) } else { Ok(Removal::Removed) }
 }
 
 /// The state in a word; none where there is no such service.

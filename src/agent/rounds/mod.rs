@@ -326,7 +326,7 @@ impl Rounds {
                     let job = self.job(&schedule, plan, Purpose::Slot { packed_lately });
                     self.waiting.push_back(Job { held, ..job });
                 }
-                Err(stop) => self.complain(&name, &stop.message),
+                Err(stop) => self.not_made(&name, &stop.message),
             }
         }
         polled.wait
@@ -373,7 +373,7 @@ impl Rounds {
                     }
                     Ok(None) => continue,
                     Err(stop) => {
-                        self.complain(&name, &stop.message);
+                        self.not_made(&name, &stop.message);
                         continue;
                     }
                 }
@@ -385,7 +385,7 @@ impl Rounds {
                     self.under_way.push(ended);
                     self.busy.extend(is_slot.then_some(name));
                 }
-                Err(error) => self.complain(&name, &format!("the system gives no thread: {error}")),
+                Err(error) => self.not_made(&name, &format!("the system gives no thread: {error}")),
             }
         }
     }
@@ -412,10 +412,7 @@ impl Rounds {
             }
             Told::Deep(packed) => self.packed(&schedule, packed),
             Told::Cancelled => {}
-            Told::Failed(why) => {
-                self.source.latest.failed(&schedule);
-                self.complain(&schedule, &why);
-            }
+            Told::Failed(why) => self.not_made(&schedule, &why),
         }
         if self.under_way.is_empty() {
             platform::give_back();
@@ -647,6 +644,12 @@ impl Rounds {
         if let Err(error) = kept {
             terminal::say(&format!("netsonde: {}", unusable(&self.state, &error).message));
         }
+    }
+
+    /// A run of a schedule could not be made, or came to nothing.
+    fn not_made(&mut self, schedule: &str, why: &str) {
+        self.source.latest.failed(schedule);
+        self.complain(schedule, why);
     }
 
     /// Says what is wrong with a schedule, or with all, once.

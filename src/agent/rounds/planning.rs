@@ -36,7 +36,15 @@ pub(crate) fn plan_of(config: &Path, schedule: &Schedule, set: &str, targets: &[
         parameters: parameters.map(|(name, value)| (name.clone(), value.clone())).collect(),
         ..Request::default()
     };
-    let wrong = |error: PlanError| place(Stop::usage(error.to_string()).next(wanted_by(&named, &set)));
+    // Here nobody writes a command line.
+    let words = |error: PlanError| match error {
+        PlanError::NoTarget { set, example } => format!("the set `{set}` needs a target: write targets = [\"{example}\"]"),
+        PlanError::MissingParameter { set, name } => {
+            format!("the set `{set}` needs the parameter `{name}`: write params = {{ {name} = … }}")
+        }
+        other => other.to_string(),
+    };
+    let wrong = |error: PlanError| place(Stop::usage(words(error)).next(wanted_by(&named, &set)));
     let mut plan = set.plan(&request).map_err(wrong)?;
     if let Some(budget) = schedule.budget {
         plan.budget = plan.budget.min(budget);
@@ -72,4 +80,24 @@ pub(crate) fn plan_once(set: &ProbeSet, target: &str) -> Result<Plan, Stop> {
     let targets: Vec<String> = if target.is_empty() { Vec::new() } else { vec![target.to_owned()] };
     let request = Request { proxies: proxies(set, &targets, &ProxyChoice::default()), targets, ..Request::default() };
     set.plan(&request).map_err(|error| Stop::usage(error.to_string()))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use netsonde_contract::agent_config::AgentConfig;
+
+    #[test]
+    fn what_a_schedule_lacks_is_told_in_the_files_words() {
+        let folder = tempfile::tempdir().unwrap();
+        let config = folder.path().join("agent.toml");
+        let own = "name = \"one\"\nquestion = \"?\"\n[parameters.port]\ntype = \"integer\"\nhelp = \"The port.\"\n[[check]]\nid = \"connect\"\nkind = \"tcp\"\nwith = { host = \"127.0.0.1\", port = \"{port}\" }\n";
+        std::fs::write(folder.path().join("one.toml"), own).unwrap();
+        for (set, line) in [("web", "write targets = [\"https://"), ("./one.toml", "write params = { port = … }")] {
+            let text = format!("[[schedule]]\nname = \"s\"\nset = \"{set}\"\nevery = \"1m\"\n");
+            let parsed = AgentConfig::parse("agent.toml", &text).unwrap();
+            let stop = plan(&config, &parsed.schedules[0], set).unwrap_err();
+            assert!(stop.message.contains(line) && !stop.message.contains("--"), "{}", stop.message);
+        }
+    }
 }

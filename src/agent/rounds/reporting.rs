@@ -143,7 +143,7 @@ impl Reporter {
                 series: series.clone(),
                 health,
                 since,
-                silenced: config.silences.iter().any(|silence| silence.covers(&series.schedule, now)),
+                silenced: config.is_silenced(&series.schedule, now),
             })
             .collect();
         worst_first(&mut checks);
@@ -212,7 +212,7 @@ impl Reporter {
         let now = self.clock.now();
         match fault {
             Fault::Skewed => self.due = now,
-            Fault::NotNow { retry_after, .. } => self.wait(chance, *retry_after),
+            Fault::NotNow { .. } | Fault::Interposed { .. } => self.wait(chance, fault.retry_after()),
             Fault::Refused(problem) if !matches!(problem.known_code(), Some(ProblemCode::RateLimited)) => {
                 self.complain(&format!("the backend does not take how the checks are: {problem}"));
                 self.due = now + LONGEST_SILENCE.mul_f64(chance.max(0.5));

@@ -524,6 +524,35 @@ fn a_slot_that_the_disk_takes_no_note_of_counts_as_a_run_that_failed() {
 }
 
 #[test]
+fn a_slot_whose_plan_cannot_be_made_counts_as_a_run_that_failed() {
+    let folder = tempfile::tempdir().unwrap();
+    let (state, files) = place(folder.path());
+    let mut rounds = rounds(state, files, &schedule("shop", "127.0.0.1:1"));
+    std::fs::write(folder.path().join("one.toml"), "name = ").unwrap();
+    let clock = Clock::start();
+    while rounds.source.latest.runs().is_empty() {
+        rounds.take_due();
+        assert!(clock.now() < Duration::from_secs(10), "no slot was counted");
+    }
+    let (name, runs) = rounds.source.latest.runs().remove(0);
+    assert_eq!((name.as_str(), runs.measured, runs.failed), ("shop", 0, 1));
+}
+
+#[test]
+fn a_signed_run_that_a_broken_policy_holds_up_counts_as_one_that_failed() {
+    let world = World::new("allow");
+    let held = Arc::new(Held::of(world.shelved(1)).unwrap());
+    let mut rounds = rounds(world.state(), world.files(), &schedule("own", "127.0.0.1:1"));
+    let job = rounds.job(&held.schedule(), held.plan().unwrap(), Purpose::Slot { packed_lately: Vec::new() });
+    rounds.waiting.push_back(Job { held: Some(Arc::clone(&held)), ..job });
+    world.policy("[orders]\nremote = ");
+    rounds.begin();
+    assert!(rounds.under_way.is_empty());
+    let runs = rounds.source.latest.runs();
+    assert_eq!(runs.iter().map(|(name, runs)| (name.clone(), runs.failed)).collect::<Vec<_>>(), [(held.name(), 1)]);
+}
+
+#[test]
 fn more_checks_than_the_backend_can_be_told_of_are_refused_with_the_file() {
     let folder = tempfile::tempdir().unwrap();
     let (_, files) = place(folder.path());

@@ -1,8 +1,8 @@
 use super::place::Place;
+use super::quiet::Quiet;
 use jiff::tz::TimeZone;
 use jiff::{SignedDuration, Timestamp};
 use netsonde_contract::agent_config::{Schedule, Timing};
-use netsonde_contract::policy::{Hours, LocalTime};
 use serde::{Deserialize, Serialize};
 use std::time::Duration;
 
@@ -11,15 +11,13 @@ use std::time::Duration;
 const SET_BACK: SignedDuration = SignedDuration::from_hours(3);
 /// Missed slots are counted so far; beyond that it says "at least".
 const MOST_COUNTED: u32 = 1_000;
-/// Hours of a week are looked through to the end of the quiet ones; a schedule that is quiet all week never runs.
-const LONGEST_QUIET_MINUTES: i64 = 8 * 24 * 60;
 
 /// One schedule's slots. It reads no clock.
 #[derive(Clone, Debug)]
 pub(super) struct Machine {
     timing: Timing,
     zone: TimeZone,
-    quiet: Vec<Hours>,
+    quiet: Quiet,
     place: Place,
     offset: Duration,
     jitter: Duration,
@@ -76,8 +74,8 @@ impl Machine {
         let begun = kept.is_some();
         let mut machine = Self {
             timing: schedule.timing.clone(),
-            zone,
-            quiet: schedule.quiet.clone(),
+            zone: zone.clone(),
+            quiet: Quiet { hours: schedule.quiet.clone(), zone, offset },
             place,
             offset,
             jitter: schedule.jitter,
@@ -99,12 +97,12 @@ impl Machine {
         self.forget_the_future(now);
         let Some((number, wait)) = self.first(now) else { return Due::Never };
         if wait > SignedDuration::ZERO {
-            return match self.quiet_for(now.wall.saturating_add(wait).unwrap_or(Timestamp::MAX)) {
+            return match self.quiet.left(now.wall.saturating_add(wait).unwrap_or(Timestamp::MAX)) {
                 Some(quiet) => Due::In(unsigned(wait + quiet)),
                 None => Due::Never,
             };
         }
-        match self.quiet_for(now.wall) {
+        match self.quiet.left(now.wall) {
             Some(SignedDuration::ZERO) => Due::Now(self.all_until(number, wait, now)),
             Some(quiet) => Due::In(unsigned(quiet)),
             None => Due::Never,
@@ -186,35 +184,8 @@ impl Machine {
     }
 
     pub(super) fn is_quiet(&self, at: Timestamp) -> bool {
-        self.quiet_for(at) != Some(SignedDuration::ZERO)
+        self.quiet.left(at) != Some(SignedDuration::ZERO)
     }
-
-    /// How long it is still quiet at that time; none where it always is. An agent ends its quiet hours at its own place in the splay, or a
-    /// whole fleet would begin at once.
-    fn quiet_for(&self, at: Timestamp) -> Option<SignedDuration> {
-        if self.quiet.is_empty() {
-            return Some(SignedDuration::ZERO);
-        }
-        let is_quiet = |at: Timestamp| {
-            let before = at.saturating_sub(self.offset).unwrap_or(Timestamp::MIN);
-            [at, before]
-                .into_iter()
-                .any(|at| local(at, &self.zone).is_some_and(|time| self.quiet.iter().any(|hours| hours.contain(time))))
-        };
-        if !is_quiet(at) {
-            return Some(SignedDuration::ZERO);
-        }
-        let end = (1..=LONGEST_QUIET_MINUTES).map(SignedDuration::from_mins);
-        end.into_iter().find(|wait| at.checked_add(*wait).is_ok_and(|at| !is_quiet(at)))
-    }
-}
-
-/// The time of the week on the zone's clock.
-pub(super) fn local(at: Timestamp, zone: &TimeZone) -> Option<LocalTime> {
-    let local = at.to_zoned(zone.clone());
-    let day = u8::try_from(local.weekday().to_monday_zero_offset()).ok()?;
-    let minute = u16::try_from(i32::from(local.hour()) * 60 + i32::from(local.minute())).ok()?;
-    Some(LocalTime { day, minute })
 }
 
 fn milliseconds(duration: Duration) -> i64 {

@@ -8,10 +8,14 @@
 mod clock;
 /// Time that really passed, whoever set the clock.
 mod elapsed;
+/// When a measurement is so old that slots were missed since.
+mod expected;
 /// One schedule: which slot is due, and when.
 mod machine;
 /// Where in its splay an agent begins, and how a run is delayed.
 mod place;
+/// Hours in which nothing runs.
+mod quiet;
 /// All schedules together.
 mod scheduler;
 /// The schedules' state on disk.
@@ -21,5 +25,6 @@ mod tests;
 
 pub(crate) use clock::Reading;
 pub(crate) use elapsed::{Elapsed, Noticed};
+pub(crate) use expected::Expected;
 pub(crate) use scheduler::{Persisted, Scheduler};
 pub(crate) use store::{load, save};

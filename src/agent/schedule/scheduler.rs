@@ -1,6 +1,7 @@
 use super::Reading;
 use super::elapsed::{Elapsed, Noticed};
-use super::machine::{Due, Kept, Machine, Now, Slot, local};
+use super::machine::{Due, Kept, Machine, Now, Slot};
+use super::quiet::local;
 use crate::stop::Stop;
 use jiff::Timestamp;
 use jiff::tz::TimeZone;
@@ -41,6 +42,13 @@ pub(crate) struct Polled {
     pub(crate) noticed: Vec<Noticed>,
 }
 
+impl Persisted {
+    /// The names of the schedules that had slots.
+    pub(crate) fn names(&self) -> impl Iterator<Item = &str> {
+        self.schedules.keys().map(String::as_str)
+    }
+}
+
 impl Scheduler {
     /// # Errors
     /// Where a time zone is not known on this machine.
@@ -56,10 +64,7 @@ impl Scheduler {
         let present = Now { wall: now.wall, elapsed: ahead.total() };
         let machine = |schedule: &Schedule| {
             let kept = kept.get(&schedule.name).cloned();
-            let about = || format!("the schedule `{}` in line {}", schedule.name, schedule.line);
-            let by_clock = matches!(schedule.timing, Timing::Cron(_)) || !schedule.quiet.is_empty();
-            let zone = zone(schedule.zone.as_deref(), by_clock, about)?;
-            Ok((schedule.name.clone(), Machine::new(schedule, zone, agent, kept, present)))
+            Ok((schedule.name.clone(), Machine::new(schedule, zone_of(schedule)?, agent, kept, present)))
         };
         let machines = config.schedules.iter().map(machine).collect::<Result<_, Stop>>()?;
         let uploads_zone = zone(config.upload.zone.as_deref(), !config.upload.quiet.is_empty(), || "[upload]".to_owned())?;
@@ -151,15 +156,24 @@ fn own_zone(variable: &str, system: Result<TimeZone, jiff::Error>) -> Result<Tim
     }
 }
 
+/// # Errors
+/// Where this machine does not know the zone of the schedule's cron and quiet hours.
+pub(super) fn zone_of(schedule: &Schedule) -> Result<TimeZone, Stop> {
+    let about = || format!("the schedule `{}` in line {}", schedule.name, schedule.line);
+    let by_clock = matches!(schedule.timing, Timing::Cron(_)) || !schedule.quiet.is_empty();
+    zone(schedule.zone.as_deref(), by_clock, about)
+}
+
 /// The zone of a clock, the machine's own where none is named. `by_clock` is whether anything hangs on it.
 ///
 /// # Errors
 /// Where this machine does not know it.
 fn zone(name: Option<&str>, by_clock: bool, about: impl FnOnce() -> String) -> Result<TimeZone, Stop> {
     let Some(name) = name else {
-        let variable = std::env::var("TZ").unwrap_or_default();
-        let own = own_zone(&variable, TimeZone::try_system());
-        return if by_clock { own } else { Ok(own.unwrap_or(TimeZone::UTC)) };
+        if !by_clock {
+            return Ok(TimeZone::UTC);
+        }
+        return own_zone(&std::env::var("TZ").unwrap_or_default(), TimeZone::try_system());
     };
     TimeZone::get(name).map_err(|_| {
         Stop::usage(format!("this machine does not know the time zone `{name}` of {}", about()))

@@ -202,6 +202,9 @@ fn timing() -> impl Strategy<Value = &'static str> {
         "cron = \"*/5 * * * *\"\nzone = \"Europe/Berlin\"",
         "cron = \"30 2 * * *\"\nzone = \"Europe/Berlin\"\nsplay = \"5m\"\njitter = \"2m\"",
         "cron = \"15 * * * *\"\nzone = \"Australia/Lord_Howe\"",
+        "every = \"1m\"\nzone = \"Europe/Berlin\"\nquiet = [\"mon-sun 01:30-03:30\"]",
+        "every = \"20m\"\nsplay = \"5m\"\njitter = \"2m\"\nzone = \"Europe/Berlin\"\nquiet = [\"mon-sun 22:00-06:00\"]",
+        "cron = \"*/10 * * * *\"\nsplay = \"4m\"\nzone = \"Europe/Berlin\"\nquiet = [\"sat 00:00-12:00\", \"mon-sun 02:15-02:45\"]",
     ])
 }
 
@@ -253,11 +256,59 @@ proptest! {
     #[test]
     fn an_undisturbed_schedule_keeps_every_slot(from in beginning(), timing in timing()) {
         let mut world = World::of(timing, from);
+        let has_quiet = timing.contains("quiet");
         world.live(50 * HOUR);
-        for slot in &world.ran {
+        for slot in world.ran.iter().filter(|_| !has_quiet) {
             prop_assert_eq!(slot.missed, 0);
             prop_assert!(slot.late <= Duration::from_secs(30));
         }
+        let expected = if has_quiet { 10 } else { 1 };
+        prop_assert!(world.ran.len() >= expected, "{}", world.ran.len());
+    }
+
+    /// What each slot measures is the present until the next one, whatever the hours are; where slots are missed it is not for long.
+    #[test]
+    fn a_measurement_is_stale_once_slots_were_missed_and_never_before(from in beginning(), timing in timing()) {
+        let mut world = World::of(timing, from);
+        let mut runs = Vec::new();
+        for _ in 0..50 * HOUR / 30 {
+            world.pass(30);
+            if world.poll() > 0 { runs.push(world.reading.wall); }
+        }
+        let expected = Expected::of(&world.config.schedules[0]);
+        let is_stale = |last: Timestamp, now: Timestamp| expected.is_stale(last, Duration::ZERO, now);
+        for three in runs.windows(3) {
+            prop_assert!(!is_stale(three[0], three[1]) && !is_stale(three[0], three[2]), "{:?}", three);
+        }
+        for seven in runs.windows(7) {
+            prop_assert!(is_stale(seven[0], seven[6]), "{:?}", seven);
+        }
+    }
+}
+
+#[test]
+fn a_measurement_is_stale_after_three_slots_of_its_schedules_own() {
+    // 2027-01-15 is a Friday.
+    let cases = [
+        ("every = \"10s\"", 0, "2027-01-15T12:00:00Z", "2027-01-15T12:00:30Z"),
+        ("every = \"10s\"\nquiet = [\"sun 03:00-03:01\"]", 0, "2027-01-15T12:00:00Z", "2027-01-15T12:00:30Z"),
+        ("every = \"10s\"\njitter = \"5s\"", 0, "2027-01-15T12:00:00Z", "2027-01-15T12:00:35Z"),
+        ("every = \"10s\"", 60, "2027-01-15T12:00:00Z", "2027-01-15T12:02:10Z"),
+        ("every = \"1h\"\nsplay = \"10m\"\nquiet = [\"sat-sun 00:00-24:00\"]", 0, "2027-01-15T23:30:00Z", "2027-01-18T02:10:00Z"),
+        ("cron = \"* * * * *\"", 0, "2027-01-15T12:00:01Z", "2027-01-15T12:03:00Z"),
+        ("cron = \"* * * * *\"", 300, "2027-01-15T12:00:01Z", "2027-01-15T12:11:00Z"),
+        ("cron = \"* * * * *\"\nsplay = \"30s\"", 0, "2027-01-15T12:00:29Z", "2027-01-15T12:03:30Z"),
+        ("cron = \"*/5 8-18 * * mon-fri\"", 0, "2027-01-15T18:55:01Z", "2027-01-18T08:10:00Z"),
+        ("cron = \"0 0 1 * *\"", 0, "2027-01-01T00:00:05Z", "2027-04-01T00:00:00Z"),
+        ("every = \"1m\"\nquiet = [\"mon-sun 00:00-24:00\"]", 0, "2027-01-15T12:00:00Z", "2027-01-15T12:03:00Z"),
+    ];
+    for (timing, budget, last, until) in cases {
+        let text = format!("[[schedule]]\nname = \"s\"\nset = \"web\"\nzone = \"UTC\"\n{timing}\n");
+        let config = AgentConfig::parse("agent.toml", &text).unwrap();
+        let [last, until]: [Timestamp; 2] = [last, until].map(|at| at.parse().unwrap());
+        let is_stale = |now| Expected::of(&config.schedules[0]).is_stale(last, Duration::from_secs(budget), now);
+        let moments = [last - SignedDuration::from_hours(9), last, until, until + SignedDuration::from_secs(1)];
+        assert_eq!(moments.map(is_stale), [false, false, false, true], "{timing} with runs of {budget} s");
     }
 }
 

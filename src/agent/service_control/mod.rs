@@ -33,16 +33,18 @@ use std::path::PathBuf;
 /// The service's name on every system but macOS, which wants a domain's.
 pub(crate) const NAME: &str = "netsonde-agent";
 
-/// Whether what is the machine's is theirs to remove who runs this program. On Windows its access lists tell, one by one.
+/// Whether what is the machine's is theirs to remove who runs this program.
 pub(crate) fn is_administrator() -> bool {
     #[cfg(unix)]
     return nix::unistd::geteuid().is_root();
-    #[cfg(not(unix))]
-    true
+    #[cfg(windows)]
+    crate::platform::windows_access::is_administrator()
 }
 
-/// Where the machine's own files are on Windows: configuration, policy and state.
+/// Where the machine's configuration and policy are, and on Windows its state as well.
 pub(crate) fn machine_folder() -> PathBuf {
-    let programs = std::env::var_os("ProgramData").filter(|folder| !folder.is_empty());
-    PathBuf::from(programs.unwrap_or_else(|| r"C:\ProgramData".into())).join("netsonde")
+    #[cfg(unix)]
+    return PathBuf::from("/etc/netsonde");
+    #[cfg(windows)]
+    crate::platform::windows_folders::program_data().join("netsonde")
 }

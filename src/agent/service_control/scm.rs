@@ -2,7 +2,8 @@
 
 use super::{NAME, machine_folder};
 use crate::platform::access::{self, Part, Stranger};
-use crate::platform::{private_data, windows_access, windows_events, windows_service as scm};
+use crate::platform::windows_service::{self as scm, Removal};
+use crate::platform::{private_data, windows_access, windows_events, windows_package};
 use crate::stop::Stop;
 use std::io;
 use std::path::Path;
@@ -16,8 +17,12 @@ const EXISTS: i32 = 1_073;
 const RUNS: i32 = 1_056;
 
 /// # Errors
-/// Without an administrator's rights, and where the system says no.
+/// Without an administrator's rights, and where the system says no. The event log keeps them: nobody sees what a package's installation prints.
 pub(crate) fn install(program: &Path) -> Result<Vec<String>, Stop> {
+    make_and_start(program).inspect_err(|stop| windows_events::error(NAME, &format!("service install: {}", stop.words())))
+}
+
+fn make_and_start(program: &Path) -> Result<Vec<String>, Stop> {
     let warning = own_program(program)?;
     let program = program.to_str().filter(|path| !path.contains('"'));
     let program = program.ok_or_else(|| Stop::usage("the path of this program is no text that a service can have"))?;
@@ -34,22 +39,35 @@ pub(crate) fn install(program: &Path) -> Result<Vec<String>, Stop> {
         format!("--config \"{}\" --policy \"{}\" --state-dir \"{}\"", config.display(), policy.display(), state.display());
     let line = format!("\"{program}\" agent --service --log-format json {files}");
     // A package of a newer version finds the service of the one before, with the same program and the same settings.
-    match scm::install(NAME, DISPLAY, DESCRIPTION, &line) {
-        Err(error) if error.raw_os_error() == Some(EXISTS) => {}
-        made => made.map_err(failed("the service cannot be made"))?,
+    let is_new = match scm::install(NAME, DISPLAY, DESCRIPTION, &line) {
+        Err(error) if error.raw_os_error() == Some(EXISTS) => false,
+        made => made.map(|()| true).map_err(failed("the service cannot be made"))?,
+    };
+    let started = windows_events::register(NAME)
+        .map_err(failed("the service cannot be made known to the event log"))
+        .and_then(|()| start());
+    if let Err(stop) = started {
+        // Half a service is none. Why it is not there is the first of both errors.
+        if is_new {
+            let _ = uninstall();
+        }
+        return Err(stop);
     }
-    windows_events::register(NAME).map_err(failed("the service cannot be made known to the event log"))?;
     let mut done: Vec<String> = warning.into_iter().collect();
     done.extend([
         format!("made {}, which only the system, administrators and the service may look into", folder.display()),
         format!("{NAME} starts with the system, a while after it, and again after a crash"),
+        format!("{NAME} starts"),
     ]);
-    let next = "the event log of applications says why it did not start; netsonde service status shows how it is";
+    Ok(done)
+}
+
+fn start() -> Result<(), Stop> {
+    let next = "the event logs of applications and of the system say why it did not start";
     match scm::start(NAME) {
-        Err(error) if error.raw_os_error() == Some(RUNS) => {}
-        started => started.map_err(|error| Stop::usage(format!("{NAME} does not start: {error}")).next(next))?,
+        Err(error) if error.raw_os_error() == Some(RUNS) => Ok(()),
+        started => started.map_err(|error| Stop::usage(format!("{NAME} does not start: {error}")).next(next)),
     }
-    Ok([done, vec![format!("{NAME} starts")]].concat())
 }
 
 /// Whoever may change the program decides what the service does. That is nobody's business but an administrator's.
@@ -88,13 +106,24 @@ pub(crate) fn keep_machine_folder() -> Result<(), Stop> {
     })
 }
 
+/// The event log forgets the service, unless a package made it known, which takes that away itself.
+///
 /// # Errors
-/// Without an administrator's rights, and where the system says no.
+/// Without an administrator's rights, where the service does not end, and where the system says no.
 pub(crate) fn uninstall() -> Result<Vec<String>, Stop> {
     let failed = |error| Stop::usage(format!("{NAME} cannot be removed: {error}")).next("run the same command as administrator");
-    let removed = scm::stop_and_remove(NAME).map_err(failed)?;
-    windows_events::forget(NAME).map_err(failed)?;
-    Ok(if removed { vec![format!("{NAME} is ended and removed")] } else { Vec::new() })
+    let removal = scm::stop_and_remove(NAME).map_err(failed)?;
+    if matches!(removal, Removal::StillRuns) {
+        return Err(Stop::usage(format!(
+            "{NAME} was told to end and still runs after {} s; it is not removed",
+            scm::PATIENCE.as_secs()
+        ))
+        .next(format!("as administrator: taskkill /f /fi \"services eq {NAME}\"; then run the same command again")));
+    }
+    if windows_package::installed().is_none() {
+        windows_events::forget(NAME).map_err(failed)?;
+    }
+    Ok(if matches!(removal, Removal::Removed) { vec![format!("{NAME} is ended and removed")] } else { Vec::new() })
 }
 
 /// # Errors

@@ -45,17 +45,31 @@ pub(crate) fn find(state: Option<&Path>, is_administrator: bool) -> Traces {
     let own = state.map(Path::to_owned).into_iter();
     #[cfg(unix)]
     let own = own.chain(persons_state(std::env::var("SUDO_UID").ok().as_deref(), home_of));
+    // Whoever is an administrator has measured before without; a link there is no folder that netsonde made.
+    #[cfg(windows)]
+    let own = own.chain(crate::state::persons_path().filter(|path| !path.is_symlink()));
     find_below(Path::new("/"), own.collect(), is_administrator)
 }
 
 fn find_below(root: &Path, own: Vec<PathBuf>, is_administrator: bool) -> Traces {
-    let trace = |path: PathBuf, what, kind| Trace { path, what, kind };
     let mut traces = Traces::default();
     for path in own {
         // What a link leads to is what was made; `/var/lib/netsonde` is systemd's link to where it keeps a service's state.
         let path = if cfg!(unix) { path.canonicalize().unwrap_or(path) } else { path };
-        add(&mut traces.own, trace(path, STATE, Kind::State));
+        add(&mut traces.own, Trace { path, what: STATE, kind: Kind::State });
     }
+    for found in machines(root) {
+        let is_own = traces.own.iter().any(|own| own.path == found.path);
+        if !is_own {
+            add(if is_administrator { &mut traces.own } else { &mut traces.machines }, found);
+        }
+    }
+    traces
+}
+
+/// Where the machine's own may be.
+fn machines(root: &Path) -> Vec<Trace> {
+    let trace = |path: PathBuf, what, kind| Trace { path, what, kind };
     let mut machines = Vec::new();
     if cfg!(windows) {
         // The first is within the second, which is empty then.
@@ -71,13 +85,7 @@ fn find_below(root: &Path, own: Vec<PathBuf>, is_administrator: bool) -> Traces 
         machines.push(trace(root.join("etc/cron.d/netsonde"), "what cron runs in a service's place", Kind::Whole));
         machines.push(trace(root.join("var/log/netsonde-agent.log"), "what the service said, under launchd", Kind::Whole));
     }
-    for found in machines {
-        let is_own = traces.own.iter().any(|own| own.path == found.path);
-        if !is_own {
-            add(if is_administrator { &mut traces.own } else { &mut traces.machines }, found);
-        }
-    }
-    traces
+    machines
 }
 
 const STATE: &str = "keys, bundles and history";
@@ -162,30 +170,62 @@ fn remove_whole(path: &Path) -> io::Result<()> {
     if path.symlink_metadata()?.is_dir() { std::fs::remove_dir_all(path) } else { std::fs::remove_file(path) }
 }
 
-/// Who brought this program, where a package did: its files are the package's to remove.
-pub(crate) fn package(program: &Path) -> Option<&'static str> {
-    (program == Path::new("/usr/bin/netsonde")).then(|| package_below(Path::new("/"))).flatten()
+/// A package that brought netsonde to this machine; its files are its own to remove.
+#[derive(Debug, PartialEq, Eq)]
+pub(crate) struct Package {
+    pub(crate) program: PathBuf,
+    /// The command that removes it.
+    pub(crate) removal: String,
 }
+
+/// The package that brought this program; on Windows also one that another program beside this one came with.
+pub(crate) fn package(program: &Path) -> Option<Package> {
+    #[cfg(unix)]
+    return (program == Path::new(PACKAGED)).then(|| package_below(Path::new("/"))).flatten();
+    #[cfg(windows)]
+    {
+        let installed = crate::platform::windows_package::installed()?;
+        let (own, its) = (program.canonicalize().ok(), installed.program.canonicalize().ok());
+        // As this program was started, so that both are the same text where they are the same file.
+        let its_program = if own.is_some() && own == its { program.to_owned() } else { installed.program };
+        Some(Package { program: its_program, removal: format!("msiexec /x {}", installed.product) })
+    }
+}
+
+/// Where the packages put the program.
+#[cfg(unix)]
+const PACKAGED: &str = "/usr/bin/netsonde";
 
 /// Both packages bring the unit at this place, and nobody else puts one there. Which of them it was, the lists tell; a machine with either may have
 /// the other's tool as well.
-fn package_below(root: &Path) -> Option<&'static str> {
+#[cfg(unix)]
+fn package_below(root: &Path) -> Option<Package> {
     const DEB: &str = "var/lib/dpkg/info/netsonde.list";
     const UNIT: &str = "usr/lib/systemd/system/netsonde-agent.service";
+    let of = |removal: &str| Package { program: PACKAGED.into(), removal: removal.to_owned() };
     if root.join(DEB).exists() {
-        return Some("apt purge netsonde");
+        return Some(of("apt purge netsonde"));
     }
-    root.join(UNIT).exists().then_some("dnf remove netsonde")
+    root.join(UNIT).exists().then(|| of("dnf remove netsonde"))
 }
 
-/// Whether who runs this program may remove its file.
-pub(crate) fn may_remove_program(path: &Path) -> bool {
+/// Why this program's own file stays, where whoever runs it cannot have it removed.
+pub(crate) fn why_program_stays(path: &Path) -> Option<String> {
+    const NOT_YOURS: &str = "it is not yours to remove";
     #[cfg(unix)]
-    return path.parent().is_some_and(|folder| nix::unistd::access(folder, nix::unistd::AccessFlags::W_OK).is_ok());
-    #[cfg(not(unix))]
     {
-        let _ = path;
-        true
+        let folder = path.parent().map(|folder| nix::unistd::access(folder, nix::unistd::AccessFlags::W_OK));
+        (!matches!(folder, Some(Ok(())))).then(|| NOT_YOURS.to_owned())
+    }
+    #[cfg(windows)]
+    {
+        use std::os::windows::fs::OpenOptionsExt;
+        // What runs is the system's alone to remove, at its next start, and an administrator's alone to have noted there.
+        if super::is_administrator() {
+            return None;
+        }
+        let is_own = std::fs::File::options().access_mode(windows_sys::Win32::Storage::FileSystem::DELETE).open(path).is_ok();
+        Some(if is_own { format!("it runs now; afterwards: del \"{}\"", path.display()) } else { NOT_YOURS.to_owned() })
     }
 }
 
@@ -294,10 +334,29 @@ mod tests {
         put("etc/systemd/system/netsonde-agent.service");
         assert_eq!(package_below(root.path()), None);
         put("usr/lib/systemd/system/netsonde-agent.service");
-        assert_eq!(package_below(root.path()), Some("dnf remove netsonde"));
+        let removal = || package_below(root.path()).map(|package| package.removal);
+        assert_eq!(removal().as_deref(), Some("dnf remove netsonde"));
         put("var/lib/dpkg/info/netsonde.list");
-        assert_eq!(package_below(root.path()), Some("apt purge netsonde"));
+        assert_eq!(removal().as_deref(), Some("apt purge netsonde"));
         assert_eq!(package(Path::new("/home/user/netsonde")), None);
+    }
+
+    #[test]
+    fn each_place_that_something_is_left_in_stands_on_the_security_teams_page() {
+        let page = include_str!("../../../docs/for-your-security-team.md");
+        let table = page.split("## What it keeps, and where").nth(1).and_then(|rest| rest.split("\n## ").next()).unwrap();
+        let mut places: Vec<String> =
+            machines(Path::new("/")).into_iter().map(|trace| trace.path.display().to_string()).collect();
+        places.extend([super::super::property_list::FILE, super::super::property_list::LOG].map(str::to_owned));
+        #[cfg(target_os = "linux")]
+        places.push(super::super::system::UNIT_FILE.to_owned());
+        let keys = include_str!("../../../packaging/windows/netsonde.wxs").split("Root=\"HKLM\" Key=\"").skip(1);
+        places.extend(keys.filter_map(|rest| rest.split('"').next()).map(|key| format!("HKLM\\{key}")));
+        places.extend(["the system's journal", "the event log of applications", "`handler.log`"].map(str::to_owned));
+        assert!(places.len() > 10, "{places:?}");
+        for place in places {
+            assert!(table.contains(&place), "{place}");
+        }
     }
 
     #[test]

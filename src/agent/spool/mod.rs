@@ -32,6 +32,7 @@ pub(crate) use tries::{Chance, Tries};
 use crate::state_names;
 use entry::{ENTRY_FILE, RECEIPT_FILE};
 use jiff::Timestamp;
+use netsonde_contract::agent_config::UploadWhen;
 use netsonde_contract::bundle::hexadecimal;
 use netsonde_contract::id::BundleId;
 use netsonde_disk::Disk;
@@ -224,6 +225,12 @@ impl Spool {
     /// How many wait to be sent, or were never meant to be: the folders are counted, and nothing is read.
     pub(crate) fn count_ready(&self) -> usize {
         std::fs::read_dir(self.root.join(Stage::Ready.folder())).map_or(0, Iterator::count)
+    }
+
+    /// How many of these the agent sends by itself, by their entries.
+    pub(crate) fn count_to_send(&self) -> usize {
+        let entries = self.folders(Stage::Ready.folder()).into_iter().filter_map(|folder| self.read_entry(&folder).ok());
+        entries.filter(|entry| entry.sending() != UploadWhen::Never).count()
     }
 
     /// A bundle's bytes, checked: a damaged one is put aside.

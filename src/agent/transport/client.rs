@@ -26,12 +26,19 @@ const PATIENCE: Duration = Duration::from_secs(30);
 /// Why a request has no answer that can be used.
 #[derive(Clone, Debug, PartialEq, thiserror::Error)]
 pub(crate) enum Fault {
+    /// No connection came about.
+    #[error("the backend did not answer: {0}")]
+    Unreachable(String),
+    /// The connection stood, and gave no answer that can be used.
     #[error("the backend did not answer: {0}")]
     NoAnswer(String),
     #[error("the server that answers does not have the key that the enrolment names")]
     Untrusted,
     #[error("the backend cannot now: {what}")]
     NotNow { what: String, retry_after: Option<Duration> },
+    /// A proxy, a gateway or a portal answers in the backend's place.
+    #[error("something on the way answers for the backend: HTTP status {status}")]
+    Interposed { status: u16, retry_after: Option<Duration> },
     /// The signature's time is too far from the backend's; the signer was set right.
     #[error("this machine's clock is not the backend's; requests are signed by the backend's from now on")]
     Skewed,
@@ -54,8 +61,16 @@ impl Fault {
     }
 
     /// The backend says that the request itself is none.
-    pub(crate) fn is_of_the_request(&self) -> bool {
+    fn is_of_the_request(&self) -> bool {
         matches!(self, Self::Refused(problem) if problem.known_code() == Some(ProblemCode::MalformedRequest))
+    }
+
+    /// How long to wait, where whoever answered says so.
+    pub(crate) fn retry_after(&self) -> Option<Duration> {
+        match self {
+            Self::NotNow { retry_after, .. } | Self::Interposed { retry_after, .. } => *retry_after,
+            _ => None,
+        }
     }
 
     /// Support took the agent off their list.
@@ -102,6 +117,7 @@ impl Asker {
 pub(crate) struct Client {
     backend: Backend,
     signer: Arc<RequestSigner>,
+    clock: Clock,
 }
 
 impl Client {
@@ -121,7 +137,7 @@ impl Client {
     /// Where the key is damaged.
     pub(crate) fn over(backend: Backend, identity: &Identity, clock: Clock) -> Result<Self, Stop> {
         let signer = Arc::new(RequestSigner::new(identity.transport.key()?, clock));
-        Ok(Self { backend: backend.signed_by(Arc::clone(&signer)), signer })
+        Ok(Self { backend: backend.signed_by(Arc::clone(&signer)), signer, clock })
     }
 
     /// Signs from now on as if it were this time.
@@ -152,18 +168,32 @@ impl Client {
         Ok(introduced)
     }
 
+    /// Says what the agent is; without its link where the backend takes it for malformed, as that is the only part that others chose.
     pub(crate) async fn check_in(&self, body: &CheckIn) -> Result<CheckedIn, Fault> {
-        let checked_in: CheckedIn = self.ask(Method::POST, path::OWN_AGENT, Some(body), PATIENCE).await?;
+        let mut answer: Result<CheckedIn, Fault> = self.ask(Method::POST, path::OWN_AGENT, Some(body), PATIENCE).await;
+        if body.link.is_some() && answer.as_ref().is_err_and(Fault::is_of_the_request) {
+            let without = CheckIn { link: None, ..body.clone() };
+            answer = self.ask(Method::POST, path::OWN_AGENT, Some(&without), PATIENCE).await;
+        }
+        let checked_in = answer?;
         checked_in.protocol.spoken().map_err(Fault::OldBackend)?;
         Ok(checked_in)
     }
 
-    /// Work after the cursor, held for `wait` seconds where there is none.
-    pub(crate) async fn work(&self, after: u64, wait: u32, anchor: Option<&Anchor>, asker: &Asker) -> Result<Work, Fault> {
+    /// Work after the cursor, held for `wait` seconds where there is none; and how long it was held, which is not more than that.
+    pub(crate) async fn work(
+        &self,
+        after: u64,
+        wait: u32,
+        anchor: Option<&Anchor>,
+        asker: &Asker,
+    ) -> (Duration, Result<Work, Fault>) {
         let (root, list) = anchor.map_or((0, 0), Anchor::versions);
         let Asker { instance, turn } = asker;
         let path = format!("{}?after={after}&wait={wait}&root={root}&list={list}&instance={instance}&turn={turn}", path::WORK);
-        self.ask(Method::GET, &path, None::<&()>, Duration::from_secs(u64::from(wait)) + SLACK).await
+        let (began, longest) = (self.clock.now(), Duration::from_secs(u64::from(wait)));
+        let answer = self.ask(Method::GET, &path, None::<&()>, longest + SLACK).await;
+        (self.clock.now().saturating_sub(began).min(longest), answer)
     }
 
     pub(crate) async fn state(&self, order: &OrderId, report: &StateReport) -> Result<(), Fault> {
@@ -212,7 +242,8 @@ impl Client {
         }
         let reply = self.backend.reply(request).await.map_err(|none| match none {
             NoAnswer::PinMismatch => Fault::Untrusted,
-            NoAnswer::Unreachable(reason) => Fault::NoAnswer(reason),
+            NoAnswer::Unreachable(reason) => Fault::Unreachable(reason),
+            NoAnswer::Cut(reason) => Fault::NoAnswer(reason),
         })?;
         self.judge(reply)
     }
@@ -222,8 +253,7 @@ impl Client {
             return Ok(reply);
         }
         let Some(problem) = reply.problem else {
-            // A portal or a proxy answers for the backend: it may be gone in a moment.
-            return Err(Fault::NotNow { what: format!("HTTP status {}", reply.status), retry_after: reply.retry_after });
+            return Err(Fault::Interposed { status: reply.status, retry_after: reply.retry_after });
         };
         if self.is_set_right_by(&problem) {
             return Err(Fault::Skewed);
@@ -238,5 +268,38 @@ impl Client {
             }
             _ => Err(Fault::Refused(problem)),
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::identity::Enrolling;
+    use ed25519_dalek::SigningKey;
+    use netsonde_contract::enrolment::{Enrolment, EnrolmentCode};
+    use netsonde_contract::id::TicketId;
+
+    fn client() -> Client {
+        let key = SigningKey::from_bytes(&[1; 32]);
+        let enrolment = Enrolment {
+            id: TicketId::from_bytes([7; 10]),
+            backend: "http://127.0.0.1:1".into(),
+            tls_pin: None,
+            organisation: "Contoso".into(),
+            root: String::new(),
+            receipt_key: key.verifying_key(),
+            expires: jiff::Timestamp::UNIX_EPOCH,
+            code: EnrolmentCode::from_bytes([9; 16]),
+        };
+        Client::new(&Enrolling::fresh(&enrolment, &key, None).unwrap().identity, Clock::start()).unwrap()
+    }
+
+    #[test]
+    fn what_answers_without_a_problem_document_is_not_the_backend() {
+        let reply = |status, problem| Reply { status, retry_after: None, problem, bytes: Vec::new() };
+        let told = client().judge(reply(504, None)).unwrap_err();
+        assert_eq!(told, Fault::Interposed { status: 504, retry_after: None });
+        let own = Problem::new(ProblemCode::Unavailable, "restarting");
+        assert!(matches!(client().judge(reply(503, Some(Box::new(own)))), Err(Fault::NotNow { .. })));
     }
 }

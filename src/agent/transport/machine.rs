@@ -3,6 +3,8 @@ use std::time::Duration;
 
 /// Below this a held request costs more than it saves.
 const MIN_WAIT: u32 = 5;
+/// Two requests were cut after the same time where they differ by no more than this part of it.
+const SAME_TIME: f64 = 0.25;
 /// After so many requests that were held to their end, a longer wait is tried.
 const CALM: u32 = 20;
 const FIRST_REST: Duration = Duration::from_secs(1);
@@ -64,6 +66,8 @@ pub(crate) enum Event {
 pub(crate) struct Machine {
     /// How long a request may be held as far as is known, in seconds.
     wait: u32,
+    /// How long the last request was held that was cut, where none was held longer and answered since.
+    cut: Option<Duration>,
     calm: u32,
     quick: u32,
     failures: u32,
@@ -74,7 +78,7 @@ pub(crate) struct Machine {
 
 impl Machine {
     pub(crate) fn new() -> Self {
-        Self { wait: MAX_WAIT_SECONDS, calm: 0, quick: 0, failures: 0, corrections: 0, checked_in: None, rest: None }
+        Self { wait: MAX_WAIT_SECONDS, cut: None, calm: 0, quick: 0, failures: 0, corrections: 0, checked_in: None, rest: None }
     }
 
     pub(crate) fn next(&self, now: Duration) -> Next {
@@ -118,6 +122,7 @@ impl Machine {
     }
 
     fn answered(&mut self, held: Duration, chance: f64) {
+        self.cut = self.cut.filter(|cut| *cut > held);
         if held < QUICK {
             self.quick = self.quick.saturating_add(1);
             if self.quick > MANY_QUICK {
@@ -136,15 +141,20 @@ impl Machine {
         }
     }
 
-    /// Something on the way ends connections that are silent for so long: the next one is held for less. One that ended at once is a failure
-    /// like others.
+    /// A connection that is cut once may be a backend that restarts, a machine that slept or another network. What ends connections that are
+    /// silent for so long does it again after the same time: the next one is held for less. One that ended at once, or that cannot be held for
+    /// less, is a failure like others.
     fn cut(&mut self, held: Duration, chance: f64) {
-        if held < Duration::from_secs(u64::from(MIN_WAIT)) {
+        if held < Duration::from_secs(u64::from(MIN_WAIT)) || self.wait == MIN_WAIT {
             return self.failed(None, chance);
         }
         self.calm = 0;
-        let seconds = u32::try_from(held.as_secs()).unwrap_or(MAX_WAIT_SECONDS);
-        self.wait = (seconds * 4 / 5).clamp(MIN_WAIT, self.wait);
+        if let Some(before) =
+            self.cut.replace(held).filter(|before| before.abs_diff(held) <= held.max(*before).mul_f64(SAME_TIME))
+        {
+            let seconds = u32::try_from(held.min(before).as_secs()).unwrap_or(MAX_WAIT_SECONDS);
+            self.wait = (seconds * 4 / 5).clamp(MIN_WAIT, self.wait);
+        }
         self.rest = Some(AFTER_CUT.mul_f64(share(chance)));
     }
 
@@ -190,11 +200,43 @@ mod tests {
         machine.handle(Event::Cut { held: seconds(30) }, seconds(30), 1.0);
         assert_eq!(machine.next(seconds(30)), Next::Rest(AFTER_CUT));
         machine.handle(Event::Rested, seconds(33), 0.5);
+        // An order that comes before the time is up says nothing of it.
+        machine.handle(Event::Answered { held: seconds(10) }, seconds(33), 0.5);
+        machine.handle(Event::Cut { held: seconds(31) }, seconds(33), 1.0);
+        machine.handle(Event::Rested, seconds(33), 0.5);
         assert_eq!(machine.next(seconds(33)), Next::Ask { wait: 24 });
         for _ in 0..CALM {
             machine.handle(Event::Answered { held: seconds(24) }, seconds(40), 0.5);
         }
         assert_eq!(machine.next(seconds(40)), Next::Ask { wait: 30 }, "after a calm time more is tried");
+    }
+
+    /// A backend that restarts, a machine that sleeps and a network that changes cut a whole fleet, and each but once.
+    #[test]
+    fn connections_that_are_cut_after_different_times_or_once_are_held_as_long_as_before() {
+        let mut machine = asking();
+        // After the first, one was answered that was held for longer.
+        for (held, answered) in [(20, 50), (20, 50), (40, 2), (12, 2), (24, 2)] {
+            machine.handle(Event::Cut { held: seconds(held) }, ZERO, 0.5);
+            machine.handle(Event::Rested, ZERO, 0.5);
+            assert_eq!(machine.next(ZERO), Next::Ask { wait: 50 }, "cut after {held} s");
+            machine.handle(Event::Answered { held: seconds(answered) }, ZERO, 0.5);
+        }
+    }
+
+    #[test]
+    fn what_cannot_be_held_for_less_is_asked_ever_more_rarely_while_it_is_cut() {
+        let mut machine = asking();
+        let mut rests = Vec::new();
+        for _ in 0..16 {
+            let Next::Ask { wait } = machine.next(ZERO) else { panic!("no question") };
+            machine.handle(Event::Cut { held: seconds(wait.into()) }, ZERO, 1.0);
+            let Next::Rest(rest) = machine.next(ZERO) else { panic!("no rest") };
+            rests.push(rest);
+            machine.handle(Event::Rested, ZERO, 0.5);
+        }
+        assert_eq!(machine.next(ZERO), Next::Ask { wait: MIN_WAIT });
+        assert!(rests.last().is_some_and(|rest| *rest > AFTER_CUT), "{rests:?}");
     }
 
     #[test]

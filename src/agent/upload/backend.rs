@@ -67,7 +67,10 @@ pub(crate) enum TlsTrust {
 pub(crate) enum NoAnswer {
     /// Something answers, but not with the key that the ticket names: an inspecting proxy, or another server.
     PinMismatch,
+    /// No connection came about, or what answers there is no netsonde backend.
     Unreachable(String),
+    /// The connection stood, and the answer did not come, or not whole.
+    Cut(String),
 }
 
 impl Backend {
@@ -227,8 +230,11 @@ fn no_answer(error: reqwest::Error) -> NoAnswer {
         return NoAnswer::PinMismatch;
     }
     // What the libraries say of it names their own innards.
-    let is_cut = !error.is_connect() && was_cut(&error);
-    NoAnswer::Unreachable(if is_cut { CUT.to_owned() } else { with_causes(&error.without_url()) })
+    match (error.is_connect(), was_cut(&error)) {
+        (true, _) => NoAnswer::Unreachable(with_causes(&error.without_url())),
+        (false, true) => NoAnswer::Cut(CUT.to_owned()),
+        (false, false) => NoAnswer::Cut(with_causes(&error.without_url())),
+    }
 }
 
 /// Looks for the end of a connection among the causes; an I/O error hides its own cause from `source`.
@@ -346,11 +352,14 @@ mod tests {
                 stream.write_all(answer.as_bytes()).await.unwrap();
             });
             let backend = Backend::at(&base, None, &ProxyChoice::None).unwrap();
-            let Err(NoAnswer::Unreachable(words)) = backend.reply(backend.request(Method::GET, "/v1/work")).await else {
-                panic!()
-            };
+            let Err(NoAnswer::Cut(words)) = backend.reply(backend.request(Method::GET, "/v1/work")).await else { panic!() };
             assert_eq!(words, CUT, "{answer:?}");
         }
+        // Nobody cuts what never stood: a network that is away is no reason to let requests be held for less.
+        let nobody = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap().local_addr().unwrap();
+        let backend = Backend::at(&format!("http://{nobody}"), None, &ProxyChoice::None).unwrap();
+        let asked = backend.reply(backend.request(Method::GET, "/v1/work")).await;
+        assert!(matches!(asked, Err(NoAnswer::Unreachable(_))), "{asked:?}");
         let cut = std::io::Error::new(
             std::io::ErrorKind::UnexpectedEof,
             "peer closed connection without sending TLS close_notify: https://docs.rs/",

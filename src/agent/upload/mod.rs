@@ -107,7 +107,7 @@ async fn drive(backend: &Backend, parcel: &Parcel<'_>, pace: &Pace) -> Result<De
         machine.handle(match backend.answer(request).await {
             Ok(answer) => Event::Answered(answer),
             Err(NoAnswer::PinMismatch) => return Err(NotDelivered::PinMismatch),
-            Err(NoAnswer::Unreachable(reason)) => Event::Unanswered(reason),
+            Err(NoAnswer::Unreachable(reason) | NoAnswer::Cut(reason)) => Event::Unanswered(reason),
         });
     }
 }

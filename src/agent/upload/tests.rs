@@ -199,5 +199,73 @@ async fn an_answer_that_drips_in_for_ever_is_left() {
     });
     let backend = Backend::at(&base, None, &ProxyChoice::None).unwrap().hurried(std::time::Duration::from_millis(300));
     let asked = backend.answer(backend.request(Method::POST, api::path::UPLOADS).body(Bytes::new())).await;
-    assert!(matches!(asked, Err(NoAnswer::Unreachable(_))), "{asked:?}");
+    assert!(matches!(asked, Err(NoAnswer::Cut(_))), "{asked:?}");
+}
+
+#[tokio::test]
+async fn a_redirect_takes_no_bundle_elsewhere() {
+    let elsewhere = TcpListener::bind("127.0.0.1:0").unwrap();
+    elsewhere.set_nonblocking(true).unwrap();
+    let to = elsewhere.local_addr().unwrap();
+    for status in ["301 Moved Permanently", "302 Found", "303 See Other", "307 Temporary Redirect", "308 Permanent Redirect"] {
+        let redirect = || answer(&format!("{status}\r\nLocation: http://{to}/v1/uploads"), b"");
+        // In place of the upload's beginning, and of what takes its first part.
+        for script in [vec![redirect()], vec![created(), redirect()]] {
+            let requests = script.len();
+            let (sent, seen) = Scene::new().send(script).await;
+            assert!(matches!(sent, Err(NotDelivered::Failed(Failure::Unexpected(_)))), "{status}: {sent:?}");
+            assert_eq!(seen.len(), requests, "{status}");
+        }
+        let created_there = answer(&format!("201 Created\r\nLocation: http://{to}/v1/uploads/u1\r\nUpload-Offset: 0"), b"");
+        let (sent, _) = Scene::new().send(vec![created_there]).await;
+        assert!(matches!(sent, Err(NotDelivered::Failed(Failure::Unexpected(_)))), "{sent:?}");
+        assert_eq!(elsewhere.accept().unwrap_err().kind(), std::io::ErrorKind::WouldBlock, "{status}: the other place was asked");
+    }
+}
+
+/// Versions in the extension `supported_versions` of a TLS ClientHello (RFC 8446 section 4.2.1), from a record's first byte on.
+fn offered_versions(record: &[u8]) -> Vec<u16> {
+    let number = |at: usize| usize::from(u16::from_be_bytes([record[at], record[at + 1]]));
+    // Record, handshake, version and random; session, ciphers, compressions.
+    let session = 5 + 4 + 2 + 32;
+    let ciphers = session + 1 + usize::from(record[session]);
+    let compressions = ciphers + 2 + number(ciphers);
+    let mut at = compressions + 1 + usize::from(record[compressions]) + 2;
+    while number(at) != 43 {
+        at += 4 + number(at + 2);
+    }
+    let listed = &record[at + 5..at + 5 + usize::from(record[at + 4])];
+    listed.chunks(2).map(|version| u16::from_be_bytes([version[0], version[1]])).collect()
+}
+
+/// By a pinned key and by the platform's trust.
+#[tokio::test]
+async fn less_than_tls_1_2_is_neither_offered_nor_taken() {
+    const TLS_1_1: [u8; 2] = [3, 2];
+    let _ = rustls::crypto::aws_lc_rs::default_provider().install_default();
+    for pin in [Some(netsonde_contract::pin::Pin::of_public_key_info(b"a key")), None] {
+        let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+        let base = format!("https://{}", listener.local_addr().unwrap());
+        let server = std::thread::spawn(move || {
+            let (mut stream, _) = listener.accept().unwrap();
+            let mut head = [0; 5];
+            stream.read_exact(&mut head).unwrap();
+            let mut hello = vec![0; usize::from(u16::from_be_bytes([head[3], head[4]]))];
+            stream.read_exact(&mut hello).unwrap();
+            // A ServerHello of TLS 1.1: its random, no session, a cipher of that time, no compression.
+            let answer = [&TLS_1_1[..], &[7; 32], &[0], &[0xc0, 0x13], &[0]].concat();
+            let record = [&[22], &TLS_1_1[..], &[0, answer.len() as u8 + 4, 2, 0, 0, answer.len() as u8], &answer].concat();
+            stream.write_all(&record).unwrap();
+            let mut reply = Vec::new();
+            let _ = stream.read_to_end(&mut reply);
+            ([&head[..], &hello].concat(), reply)
+        });
+        let backend = Backend::at(&base, pin.as_ref(), &ProxyChoice::None).unwrap();
+        let asked = backend.answer(backend.request(Method::POST, api::path::UPLOADS).body(Bytes::new())).await;
+        assert!(matches!(asked, Err(NoAnswer::Unreachable(_))), "{asked:?}");
+        let (hello, reply) = server.join().unwrap();
+        assert_eq!(offered_versions(&hello), [0x0304, 0x0303], "TLS 1.3 and 1.2");
+        // A fatal alert (21, 2) and nothing else.
+        assert!(reply.len() == 7 && reply[0] == 21 && reply[5] == 2, "{reply:?}");
+    }
 }

@@ -84,9 +84,12 @@ pub(super) async fn resume(_: Desk, State(app): State<Arc<App>>, Path(id): Path<
     Ok(StatusCode::NO_CONTENT)
 }
 
-/// Cancels and tells whoever listens.
+/// Cancels an order that there is, and tells whoever listens.
 pub(crate) async fn cancel_order(app: &App, id: &OrderId, actor: &str) -> Result<(), Refused> {
-    let told = app.store.cancel_order(id, actor, app.clock.now()).await?.ok_or_else(unknown_order)?;
+    let told = app.store.cancel_order(id, actor, app.clock.now()).await?.ok_or_else(|| {
+        Refused::new(ProblemCode::OrderOver, "The order is over at every agent: nothing is left to cancel.")
+            .next_step("See what became of it: netsonde-desk orders show ID.")
+    })?;
     app.presence.ring(&told);
     Ok(())
 }

@@ -117,6 +117,14 @@ async fn check_code(app: &App, introduction: &Introduction, code: &CodeProof) ->
         )
         .next_step("Paste the whole nse1_… string again, or ask support for a new one."));
     }
+    // The agent would find no root in the answer, and its code would be spent.
+    if app.trust.current().is_none() {
+        return Err(Refused::new(
+            ProblemCode::NotPublished,
+            "This backend has no organisation's keys to show yet; nothing was spent.",
+        )
+        .next_step("Ask support to run netsonde-desk org publish; then enrol again with the same string."));
+    }
     Ok(enrolment)
 }
 

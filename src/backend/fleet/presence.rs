@@ -67,9 +67,9 @@ impl Presence {
         if listening.len() <= MANY {
             return listening.into_iter().filter_map(|agent| state.listening.get(agent)).for_each(|one| one.bell.notify_one());
         }
-        let listening = listening.into_iter().cloned().collect();
+        let (listening, newest) = (listening.into_iter().cloned().collect(), state.number);
         drop(state);
-        tokio::spawn(self.clone().ring_in_turn(listening, TURN));
+        tokio::spawn(self.clone().ring_in_turn(listening, newest, TURN));
     }
 
     pub(crate) fn ring_all(&self) {
@@ -79,13 +79,13 @@ impl Presence {
 
     /// Whoever is woken takes its answer, reports and asks again, all within moments. Were all of a large fleet woken in one instant, those
     /// moments would add up to more than anybody's patience; so one is woken when another has asked again, or has had its time. What
-    /// is for a few does not wait behind it.
-    async fn ring_in_turn(self, agents: Vec<AgentId>, most: Duration) {
+    /// is for a few does not wait behind it. Who has asked after the request `newest` has looked by itself since, and takes nobody's turn.
+    async fn ring_in_turn(self, agents: Vec<AgentId>, newest: u64, most: Duration) {
         let turns = Arc::new(Semaphore::new(MANY));
         for agent in agents {
             let Ok(turn) = Arc::clone(&turns).acquire_owned().await else { return };
             let mut state = self.state();
-            let Some(listener) = state.listening.get(&agent) else { continue };
+            let Some(listener) = state.listening.get(&agent).filter(|listener| listener.number <= newest) else { continue };
             listener.bell.notify_one();
             let number = listener.number;
             state.turns.insert(agent.clone(), turn);
@@ -202,10 +202,22 @@ mod tests {
     }
 
     #[tokio::test]
+    async fn whoever_has_asked_since_has_looked_and_takes_nobodys_turn() {
+        let presence = Presence::default();
+        let (agents, mut held) = many(&presence);
+        presence.ring(&agents);
+        let (early, last) = (&agents[..MANY * 2], agents.len() - 1);
+        held.splice(..MANY * 2, early.iter().map(|agent| presence.listen(agent)));
+        settle().await;
+        assert_eq!(rung(&held[..MANY * 2]), 0, "they have asked after the bell");
+        assert_eq!(rung(&held[last..]), 1, "all turns are left for the others");
+    }
+
+    #[tokio::test]
     async fn whoever_stays_away_holds_up_nobody() {
         let presence = Presence::default();
         let (agents, held) = many(&presence);
-        presence.clone().ring_in_turn(agents, Duration::ZERO).await;
+        presence.clone().ring_in_turn(agents, u64::MAX, Duration::ZERO).await;
         assert_eq!(rung(&held), MANY * 3);
         while !presence.state().turns.is_empty() {
             settle().await;

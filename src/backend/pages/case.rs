@@ -1,3 +1,4 @@
+use super::deliveries::Deliveries;
 use super::order::{OrderLine, order_line};
 use super::session::Engineer;
 use super::watched::{self, Watched};
@@ -17,10 +18,13 @@ use netsonde_contract::bundle::file_name::OUTCOMES;
 use netsonde_contract::bundle::{self, Bundle, key_id};
 use netsonde_contract::document::Document;
 use netsonde_contract::finding::Diagnosis;
-use netsonde_contract::id::{AgentId, BundleId, CaseId};
+use netsonde_contract::id::{AgentId, BundleId, CaseId, OrderId};
 use netsonde_report::html::fragment;
 use serde::Deserialize;
 use std::sync::Arc;
+
+/// Orders of one case that go on at the same time and are followed on its page; each has a page of its own besides.
+const MAX_LIVE: usize = 5;
 
 #[derive(Template)]
 #[template(path = "case.html")]
@@ -36,6 +40,8 @@ struct CasePage {
     orders: Vec<OrderLine>,
     /// An order of the case is under way.
     live: bool,
+    /// What came so far of those that are.
+    progress: Vec<Deliveries>,
     shown: Option<Shown>,
 }
 
@@ -134,6 +140,10 @@ pub(super) async fn page(
     let now = app.clock.now();
     let orders = order_summaries(&app, Some(&id), MAX_LISTED).await?;
     let orders: Vec<OrderLine> = orders.into_iter().map(|order| order_line(&app, order)).collect();
+    let mut progress = Vec::new();
+    for order in orders.iter().filter(|order| order.live).take(MAX_LIVE) {
+        progress.extend(Deliveries::on_case(&app, &OrderId::new(order.id.clone()), &order.case).await?);
+    }
     let watched = match &case.watched {
         Some(of) => Some(watched::read(&app, of, &bundles, &engineer).await?),
         None => None,
@@ -148,6 +158,7 @@ pub(super) async fn page(
         tickets: tickets.iter().map(|ticket| ticket_line(ticket, status_at(ticket, now))).collect(),
         live: orders.iter().any(|order| order.live),
         orders,
+        progress,
         shown,
     };
     render(StatusCode::OK, &page)

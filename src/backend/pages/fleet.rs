@@ -4,14 +4,15 @@ use super::session::Engineer;
 use super::{Frame, render, shown};
 use crate::api::{agent_summary, unknown_agent};
 use crate::app::App;
-use crate::limits::MAX_LISTED;
+use crate::limits::{MAX_FLEET, MAX_LISTED};
 use crate::problem::Refused;
 use askama::Template;
-use axum::extract::{Path, State};
+use axum::extract::{Path, Query, State};
 use axum::http::StatusCode;
 use axum::response::Response;
 use netsonde_contract::api::fleet::{AgentSummary, Labels};
 use netsonde_contract::id::AgentId;
+use serde::Deserialize;
 use std::sync::Arc;
 
 #[derive(Template)]
@@ -19,8 +20,41 @@ use std::sync::Arc;
 struct FleetPage {
     frame: Frame,
     agents: Vec<AgentLine>,
-    /// There may be more than are shown.
-    cut: bool,
+    /// How many agents are in each state, before the filter for the state.
+    counts: Vec<Count>,
+    wanted: Wanted,
+    /// How many agents fit, of which the first are shown.
+    fit: usize,
+    /// Somebody is enrolled.
+    any: bool,
+}
+
+struct Count {
+    state: (&'static str, &'static str),
+    count: usize,
+}
+
+/// Which agents are looked for.
+#[derive(Default, Deserialize)]
+pub(super) struct Wanted {
+    /// Words, each of which the agent's name, id, labels (`site=oslo`), policy, version or platform has in it.
+    #[serde(default)]
+    find: String,
+    /// As the page calls it; all of them where it is empty.
+    #[serde(default)]
+    state: String,
+}
+
+impl Wanted {
+    pub(super) fn is_all(&self) -> bool {
+        self.find.trim().is_empty() && self.state.is_empty()
+    }
+
+    fn finds(&self, agent: &AgentLine) -> bool {
+        let name = agent.name.as_deref().unwrap_or_default();
+        let said = [name, &agent.id, &agent.labels, &agent.policy, &agent.version, &agent.platform].join(" ").to_lowercase();
+        self.find.to_lowercase().split_whitespace().all(|word| said.contains(word))
+    }
 }
 
 #[derive(Template)]
@@ -60,11 +94,33 @@ struct OrderLine {
     changed: String,
 }
 
-pub(super) async fn list(engineer: Engineer, State(app): State<Arc<App>>) -> Result<Response, Refused> {
-    let agents = app.store.agents(MAX_LISTED).await?;
-    let cut = agents.len() >= MAX_LISTED as usize;
-    let agents = agents.into_iter().map(|agent| agent_line(agent_summary(&app, agent))).collect();
-    render(StatusCode::OK, &FleetPage { frame: Frame::of(&engineer), agents, cut })
+pub(super) async fn list(
+    engineer: Engineer,
+    State(app): State<Arc<App>>,
+    Query(wanted): Query<Wanted>,
+) -> Result<Response, Refused> {
+    let (any, mut agents) = found(&app, &wanted).await?;
+    let count = |state| Count { state, count: agents.iter().filter(|agent| agent.state == state).count() };
+    let counts = STATES.into_iter().map(count).filter(|count| count.count > 0 || count.state.0 == wanted.state).collect();
+    agents.retain(|agent| wanted.state.is_empty() || agent.state.0 == wanted.state);
+    let fit = agents.len();
+    agents.truncate(MAX_LISTED as usize);
+    render(StatusCode::OK, &FleetPage { frame: Frame::of(&engineer), agents, counts, wanted, fit, any })
+}
+
+/// Whether there is any agent, and those that `wanted` finds by its words.
+async fn found(app: &App, wanted: &Wanted) -> Result<(bool, Vec<AgentLine>), Refused> {
+    let agents = app.store.agents(MAX_FLEET).await?;
+    let any = !agents.is_empty();
+    let lines = agents.into_iter().map(|agent| agent_line(agent_summary(app, agent)));
+    Ok((any, lines.filter(|agent| wanted.finds(agent)).collect()))
+}
+
+/// The ids of those that `wanted` finds and that an order may be for: as many as one page shows.
+pub(super) async fn ids(app: &App, wanted: &Wanted) -> Result<Vec<String>, Refused> {
+    let (_, agents) = found(app, wanted).await?;
+    let fits = |agent: &AgentLine| (wanted.state.is_empty() || agent.state.0 == wanted.state) && agent.state != ENDED;
+    Ok(agents.into_iter().filter(fits).take(MAX_LISTED as usize).map(|agent| agent.id).collect())
 }
 
 pub(super) async fn page(engineer: Engineer, State(app): State<Arc<App>>, Path(id): Path<String>) -> Result<Response, Refused> {
@@ -97,13 +153,20 @@ pub(super) async fn page(engineer: Engineer, State(app): State<Arc<App>>, Path(i
     render(StatusCode::OK, &page)
 }
 
+const ENDED: (&str, &str) = ("enrolment ended", "off");
+const TWICE: (&str, &str) = ("identity twice", "bad");
+const TOO_OLD: (&str, &str) = ("too old", "bad");
+const ONLINE: (&str, &str) = ("online", "good");
+const AWAY: (&str, &str) = ("away", "unsure");
+const STATES: [(&str, &str); 5] = [ONLINE, AWAY, TOO_OLD, TWICE, ENDED];
+
 fn agent_line(agent: AgentSummary) -> AgentLine {
     let state = match &agent {
-        AgentSummary { revoked: true, .. } => ("enrolment ended", "off"),
-        AgentSummary { cloned: true, .. } => ("identity twice", "bad"),
-        agent if agent.check_in.protocol.spoken().is_err() => ("too old", "bad"),
-        AgentSummary { online: true, .. } => ("online", "good"),
-        _ => ("away", "unsure"),
+        AgentSummary { revoked: true, .. } => ENDED,
+        AgentSummary { cloned: true, .. } => TWICE,
+        agent if agent.check_in.protocol.spoken().is_err() => TOO_OLD,
+        AgentSummary { online: true, .. } => ONLINE,
+        _ => AWAY,
     };
     let policy = &agent.check_in.policy;
     let kinds: Vec<&str> = agent.check_in.kinds.iter().map(|kind| kind.name()).collect();

@@ -8,6 +8,7 @@
 mod alerts;
 mod case;
 mod cases;
+mod deliveries;
 mod fleet;
 mod health;
 mod history;

@@ -1,5 +1,6 @@
 //! Orders: all of them, and one with what became of it at each agent. What is not final is shown again every few seconds, without a script.
 
+use super::deliveries::Deliveries;
 use super::session::Engineer;
 use super::{Frame, render, shown};
 use crate::api::{cancel_order, find_order, order_spread, order_summaries, order_summary};
@@ -7,21 +8,13 @@ use crate::app::App;
 use crate::body::Form;
 use crate::limits::MAX_LISTED;
 use crate::problem::Refused;
-use crate::store::DeliveryRow;
 use askama::Template;
 use axum::extract::{Path, State};
 use axum::http::StatusCode;
 use axum::response::{Redirect, Response};
 use netsonde_contract::api::fleet::{DeliveryState, OrderSummary};
-use netsonde_contract::order::RefusalCode;
-use netsonde_contract::outcome::{Outcome, Status};
 use serde::Deserialize;
 use std::sync::Arc;
-
-/// Agents whose single checks are shown as they come; of more, only the numbers.
-const MAX_FOLLOWED: usize = 20;
-/// Checks of one run that are shown as they come.
-const MAX_CHECKS: usize = 200;
 
 #[derive(Template)]
 #[template(path = "order.html")]
@@ -34,9 +27,7 @@ struct OrderPage {
     reason: String,
     signers: Vec<String>,
     spread_seconds: Option<u32>,
-    deliveries: Vec<DeliveryLine>,
-    /// There may be more than are shown.
-    cut: bool,
+    deliveries: Deliveries,
 }
 
 #[derive(Template)]
@@ -71,31 +62,6 @@ struct DraftLine {
     made: String,
 }
 
-struct DeliveryLine {
-    agent: String,
-    short: String,
-    name: Option<String>,
-    wave: u32,
-    state: (&'static str, &'static str),
-    changed: String,
-    /// What a refusal or failure says, and what the engineer can do about it.
-    why: Option<String>,
-    code: Option<String>,
-    advice: Option<&'static str>,
-    bundle: Option<String>,
-    done: u32,
-    planned: u32,
-    checks: Vec<CheckLine>,
-}
-
-struct CheckLine {
-    check: String,
-    kind: &'static str,
-    target: String,
-    status: (&'static str, &'static str),
-    note: String,
-}
-
 pub(super) async fn list(engineer: Engineer, State(app): State<Arc<App>>) -> Result<Response, Refused> {
     let orders = order_summaries(&app, None, MAX_LISTED).await?.into_iter().map(|order| order_line(&app, order)).collect();
     let draft = |kept: crate::store::DraftRow| DraftLine {
@@ -111,13 +77,7 @@ pub(super) async fn list(engineer: Engineer, State(app): State<Arc<App>>) -> Res
 
 pub(super) async fn page(engineer: Engineer, State(app): State<Arc<App>>, Path(id): Path<String>) -> Result<Response, Refused> {
     let order = find_order(&app, &id).await?;
-    let rows = app.store.deliveries(&order.id, MAX_LISTED).await?;
-    let cut = rows.len() >= MAX_LISTED as usize;
-    let follow = rows.len() <= MAX_FOLLOWED;
-    let mut deliveries = Vec::with_capacity(rows.len());
-    for row in rows {
-        deliveries.push(delivery_line(&app, row, follow).await?);
-    }
+    let deliveries = Deliveries::of(&app, &order).await?;
     let (reason, signers, spread_seconds) = (order.reason.clone(), order.signers.clone(), order_spread(&order));
     let order = order_line(&app, order_summary(&app, order).await?);
     let page = OrderPage {
@@ -129,7 +89,6 @@ pub(super) async fn page(engineer: Engineer, State(app): State<Arc<App>>, Path(i
         signers,
         spread_seconds,
         deliveries,
-        cut,
     };
     render(StatusCode::OK, &page)
 }
@@ -180,42 +139,5 @@ pub(super) fn order_line(app: &App, order: OrderSummary) -> OrderLine {
         state,
         states: states.into_iter().map(|(state, count)| (count, shown::delivery_state(state))).collect(),
         live,
-    }
-}
-
-async fn delivery_line(app: &App, row: DeliveryRow, follow: bool) -> Result<DeliveryLine, Refused> {
-    let reported = if follow { app.store.reported(&row.order, &row.agent).await? } else { Vec::new() };
-    let agent = app.store.agent(row.agent.as_str()).await?;
-    Ok(DeliveryLine {
-        short: row.agent.short().to_owned(),
-        agent: row.agent.to_string(),
-        name: agent.and_then(|agent| agent.host_name),
-        wave: row.wave + 1,
-        state: shown::delivery_state(row.state),
-        changed: shown::time(row.changed),
-        advice: row.code.as_deref().and_then(RefusalCode::from_code).map(RefusalCode::advice),
-        why: row.detail,
-        code: row.code,
-        bundle: row.bundle.map(|bundle| bundle.to_string()),
-        done: row.checks_done,
-        planned: row.checks_planned,
-        checks: reported.iter().take(MAX_CHECKS).map(check_line).collect(),
-    })
-}
-
-fn check_line(outcome: &Outcome) -> CheckLine {
-    let status = match outcome.status {
-        Status::Succeeded => ("succeeded", "good"),
-        Status::Failed => ("failed", "bad"),
-        Status::TimedOut => ("out of time", "bad"),
-        Status::NotMeasured => ("not measured", "unsure"),
-        Status::Skipped => ("skipped", "off"),
-    };
-    CheckLine {
-        check: outcome.check.to_string(),
-        kind: outcome.kind.name(),
-        target: outcome.target.as_ref().map(ToString::to_string).unwrap_or_default(),
-        status,
-        note: outcome.note.as_ref().map(|note| note.why.clone()).unwrap_or_default(),
     }
 }

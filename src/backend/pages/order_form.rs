@@ -1,7 +1,7 @@
 //! The form that drafts an order. It signs nothing: this program holds no key that could.
 
 use super::session::Engineer;
-use super::{Frame, render, shown};
+use super::{Frame, fleet, render, shown};
 use crate::api::keep_draft;
 use crate::app::App;
 use crate::body::Form;
@@ -76,6 +76,9 @@ pub(super) struct Wanted {
     case: String,
     #[serde(default)]
     agent: String,
+    /// The agents that the fleet's page found, where it was left from there.
+    #[serde(flatten)]
+    found: fleet::Wanted,
 }
 
 pub(super) async fn form(
@@ -83,7 +86,8 @@ pub(super) async fn form(
     State(app): State<Arc<App>>,
     Query(wanted): Query<Wanted>,
 ) -> Result<Response, Refused> {
-    let empty = OrderForm { case: wanted.case, agents: wanted.agent, set: "web".to_owned(), ..OrderForm::default() };
+    let agents = if wanted.found.is_all() { wanted.agent } else { fleet::ids(&app, &wanted.found).await?.join("\n") };
+    let empty = OrderForm { case: wanted.case, agents, set: "web".to_owned(), ..OrderForm::default() };
     show(&app, &engineer, &empty, None).await
 }
 
@@ -106,7 +110,7 @@ pub(super) async fn submit(
         frame: Frame::of(&engineer),
         id: &kept.id,
         agents: kept.draft.agents.len(),
-        labels: super::fleet::labels(&kept.draft.labels),
+        labels: fleet::labels(&kept.draft.labels),
         draft: &kept.draft,
         made: shown::time(kept.made),
     };
@@ -122,7 +126,7 @@ async fn show(app: &App, engineer: &Engineer, filled: &OrderForm, problem: Optio
         agents: agents
             .map(|agent| {
                 let name = agent.host_name.unwrap_or_default();
-                (agent.id.to_string(), format!("{name} {}", super::fleet::labels(&agent.labels)).trim().to_owned())
+                (agent.id.to_string(), format!("{name} {}", fleet::labels(&agent.labels)).trim().to_owned())
             })
             .collect(),
         filled,

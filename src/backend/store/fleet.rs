@@ -69,7 +69,7 @@ pub(crate) trait FleetStore: Send + Sync + 'static {
     /// What each of `asked` was not told yet, `count` orders at most, at the same places. A cursor beyond everything counts as none: the store is
     /// older than it.
     async fn work(&self, asked: &[Asking], now: Timestamp, count: usize) -> Result<Vec<WorkRow>, StoreError>;
-    /// Cancels an order and returns the agents that are to hear of it. Nothing where there is no such order.
+    /// Cancels an order and returns the agents that are to hear of it. Nothing where there is no such order, or it is over at every agent.
     async fn cancel_order(&self, id: &OrderId, actor: &str, now: Timestamp) -> Result<Option<Vec<AgentId>>, StoreError>;
     /// Lets an order that stopped go on with its next wave, whose agents it returns. Nothing where it did not stop, or is over.
     async fn resume_order(&self, id: &OrderId, actor: &str, now: Timestamp) -> Result<Option<Vec<AgentId>>, StoreError>;

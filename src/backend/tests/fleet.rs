@@ -63,6 +63,19 @@ async fn the_desk_hands_in_what_a_machine_signed_and_only_with_its_token_and_a_c
     assert_eq!(*told.key.key(), server.app.receipt_key.verifying_key());
 }
 
+/// The agent would find no root, take the backend for another one, and have spent its code.
+#[tokio::test]
+async fn before_the_organisation_is_published_nobody_is_enrolled_and_no_code_is_spent() {
+    let server = Server::start().await;
+    let (machine, code) = (Machine::new(1), server.code(1).await);
+    let refused = problem(machine.enrol(&server, &code).await).await;
+    assert_eq!(refused.known_code(), Some(ProblemCode::NotPublished));
+    assert!(refused.next_step.is_some_and(|step| step.contains("org publish") && step.contains("same string")));
+    assert!(server.agents().await.is_empty());
+    server.publish(&documents(1)).await;
+    assert_eq!(machine.enrol(&server, &code).await.status(), 201);
+}
+
 #[tokio::test]
 async fn a_wrong_proof_or_a_foreign_signature_enrols_nobody() {
     let server = Server::start().await;

@@ -180,6 +180,31 @@ async fn an_order_outlives_a_restart_and_its_states_go_forward() {
 }
 
 #[tokio::test]
+async fn an_order_that_is_over_is_not_cancelled_any_more() {
+    let server = Server::start().await;
+    let [first, second] = server.enrolled([1, 2]).await;
+    let cancel = async |number| {
+        let post = server.post(&path::order_cancel(&order_id(number))).bearer_auth(&server.desk_token);
+        post.json(&serde_json::json!({})).send().await.unwrap()
+    };
+    for number in [1, 2] {
+        assert_eq!(server.submit(&server.order(number, &[&first, &second])).await.status(), 201);
+        first.report(&server, &order_id(number), State::Refused, Some("orders_off")).await;
+    }
+    assert_eq!(cancel(2).await.status(), 204, "one of two goes on");
+    assert_eq!(cancel(2).await.status(), 204, "said twice");
+    second.report(&server, &order_id(1), State::Failed, Some("run_failed")).await;
+    assert_eq!(problem(cancel(1).await).await.known_code(), Some(ProblemCode::OrderOver));
+    assert!(!server.detail(&order_id(1)).await.order.cancelled && server.detail(&order_id(2)).await.order.cancelled);
+    // What expired without a word may run on where nobody hears of it.
+    assert_eq!(server.submit(&server.order(3, &[&first])).await.status(), 201);
+    server.advance(Duration::from_secs(2 * 3600));
+    server.app.store.sweep_fleet(server.app.clock.now()).await.unwrap();
+    assert_eq!(cancel(3).await.status(), 204);
+    assert_eq!(problem(cancel(9).await).await.known_code(), Some(ProblemCode::OrderUnknown));
+}
+
+#[tokio::test]
 async fn what_no_agent_would_take_is_refused_with_its_code() {
     let server = Server::start().await;
     let machine = Machine::new(1);
@@ -425,6 +450,19 @@ async fn an_engineer_drafts_an_order_and_follows_what_became_of_it() {
     let fleet = browser.page("/agents").await;
     assert!(fleet.contains(&format!("/agents/{}", machine.id())) && fleet.contains("site=oslo") && fleet.contains("away"));
     assert!(!fleet.contains("<b>1</b>"), "what the machine calls itself is text");
+    let link = format!("/agents/{}", machine.id());
+    for (query, fits) in [
+        ("find=SITE%3Doslo+linux", true),
+        ("find=site%3Doslo+absent", false),
+        ("state=away", true),
+        ("find=oslo&state=online", false),
+    ] {
+        let found = browser.page(&format!("/agents?{query}")).await;
+        assert_eq!(found.contains(&link), fits, "{query}: {found}");
+        let drafted = browser.page(&format!("/orders/new?{query}")).await;
+        let prefilled = drafted.split("name=\"agents\"").nth(1).unwrap().split("</textarea>").next().unwrap().to_owned();
+        assert_eq!(prefilled.contains(machine.id().as_str()), fits, "{query}: {prefilled}");
+    }
     let form = browser.page(&format!("/orders/new?case=4711&agent={}", machine.id())).await;
     assert!(form.contains(machine.id().as_str()));
     let token = form_token(&form);
@@ -470,6 +508,10 @@ async fn an_engineer_drafts_an_order_and_follows_what_became_of_it() {
     machine.request(&server, Method::POST, &path::work_progress(&order_id(1)), &progress).send().await.unwrap();
     let page = browser.page(&format!("/orders/{}", order_id(1))).await;
     assert!(page.contains("2 of 5") && page.contains("connect#1"));
+    let case = browser.page("/cases/4711").await;
+    for live in ["http-equiv=\"refresh\" content=\"3\"", "agent by agent", "2 of 5", "<progress", "So far from", "connect#1"] {
+        assert!(case.contains(live), "{live} in {case}");
+    }
     assert!(page.contains("each agent begins within 600 s of getting it"));
     machine.report(&server, &order_id(1), State::Refused, Some("orders_off")).await;
     let page = browser.page(&format!("/orders/{}", order_id(1))).await;
@@ -477,7 +519,8 @@ async fn an_engineer_drafts_an_order_and_follows_what_became_of_it() {
     assert!(!page.contains("http-equiv=\"refresh\"") && !page.contains("Cancel the order") && !page.contains("<script"));
     let agent = browser.page(&format!("/agents/{}", machine.id())).await;
     assert!(agent.contains(&format!("/orders/{}", order_id(1))) && agent.contains("refused"));
-    assert!(browser.page("/cases/4711").await.contains("1 refused"));
+    let case = browser.page("/cases/4711").await;
+    assert!(case.contains("1 refused") && !case.contains("http-equiv=\"refresh\"") && !case.contains("So far from"));
     let listed = server.get("/v1/orders?case=4711").bearer_auth(&server.desk_token).send().await.unwrap();
     let listed = listed.json::<Vec<OrderSummary>>().await.unwrap();
     assert_eq!(listed[0].codes["refused"], [("orders_off".to_owned(), 1)].into(), "why is told with how many");

@@ -181,6 +181,11 @@ impl AgentConfig {
     pub fn schedule(&self, name: &str) -> Option<&Schedule> {
         self.schedules.iter().find(|schedule| schedule.name == name)
     }
+
+    /// Whether changes of this schedule's checks are told to nobody then.
+    pub fn is_silenced(&self, schedule: &str, at: Timestamp) -> bool {
+        self.silences.iter().any(|silence| silence.covers(schedule, at))
+    }
 }
 
 impl Silence {

@@ -76,6 +76,14 @@ fn a_whole_file_is_read_with_its_defaults() {
 }
 
 #[test]
+fn a_schedule_that_engineers_signed_is_silenced_by_its_name() {
+    let text = GOOD.replacen("schedule = \"shop\"", "schedule = \"order-0f3a9c21\"", 1);
+    let silence = AgentConfig::parse("agent.toml", &text).unwrap().silences.remove(0);
+    let at = "2027-03-28T01:00:00Z".parse().unwrap();
+    assert!(silence.covers("order-0f3a9c21", at) && !silence.covers("shop", at));
+}
+
+#[test]
 fn the_template_is_read_as_it_is_and_with_every_line_in_force() {
     assert_eq!(AgentConfig::parse("agent.toml", TEMPLATE).unwrap(), AgentConfig::default());
     let in_force = |line: &str| {

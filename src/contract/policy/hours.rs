@@ -23,15 +23,25 @@ pub struct Hours {
 
 impl Hours {
     pub fn contain(&self, time: LocalTime) -> bool {
+        self.left(time).is_some()
+    }
+
+    /// For so many minutes on the zone's clock, at least 1, it is within them yet; none outside them.
+    pub fn left(&self, time: LocalTime) -> Option<u16> {
+        /// A day.
+        const DAY: u16 = 24 * 60;
         let on = |day: u8| {
             let (first, last) = (self.first_day, self.last_day);
             if first <= last { (first..=last).contains(&day) } else { day >= first || day <= last }
         };
         if self.from < self.to {
-            return on(time.day) && (self.from..self.to).contains(&time.minute);
+            return (on(time.day) && (self.from..self.to).contains(&time.minute)).then(|| self.to - time.minute);
         }
         let day_before = (time.day + 6) % 7;
-        on(time.day) && time.minute >= self.from || on(day_before) && time.minute < self.to
+        if on(time.day) && time.minute >= self.from {
+            return Some(DAY.saturating_sub(time.minute) + self.to);
+        }
+        (on(day_before) && time.minute < self.to).then(|| self.to - time.minute)
     }
 }
 

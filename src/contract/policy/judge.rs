@@ -148,7 +148,8 @@ impl Policy {
         if let Params::Dns(asked) = &check.params {
             let measured = check.target.as_ref().map(|target| target.host.as_str());
             let refusal = reach.records(&asked.name, measured).err()?;
-            return Some((key_of(&refusal), refusal.code.because(format!("check `{}`: {}", check.id, refusal.detail))));
+            let key = key_of(reach, &[&asked.name], &refusal);
+            return Some((key, refusal.code.because(format!("check `{}`: {}", check.id, refusal.detail))));
         }
         let named = check.params.named_hosts();
         named
@@ -160,7 +161,7 @@ impl Policy {
 
 fn object_to(reach: &Reach, host: &str, port: Option<u16>) -> Option<(&'static str, Refusal)> {
     let refusal = reach.host(host).err().or_else(|| port.and_then(|port| reach.port(port).err()))?;
-    Some((key_of(&refusal), refusal))
+    Some((key_of(reach, &[host], &refusal), refusal))
 }
 
 /// What speaks against connecting to one of this machine's own proxies, which the policy need not name; none where the host is no such proxy.
@@ -170,17 +171,18 @@ fn object_to_proxy(reach: &Reach, plan: &Plan, host: &str, port: Option<u16>) ->
     if reach.proxies().contains(&first.proxy) {
         return Some(None);
     }
-    let refusal = reach.through_proxy(&first.proxy.host, &first.target.host, first.port()).err();
-    Some(refusal.map(|refusal| (key_of(&refusal), refusal)))
+    let (proxy, target) = (first.proxy.host.as_str(), first.target.host.as_str());
+    let refusal = reach.through_proxy(proxy, target, first.port()).err();
+    Some(refusal.map(|refusal| (key_of(reach, &[proxy, target], &refusal), refusal)))
 }
 
-/// The key of the policy that a target was refused by.
-fn key_of(refusal: &Refusal) -> &'static str {
+/// The key of the policy that one of these hosts was refused by.
+fn key_of(reach: &Reach, hosts: &[&str], refusal: &Refusal) -> &'static str {
     match refusal.code {
         RefusalCode::PortNotAllowed => "targets.ports",
         RefusalCode::AddressNotAllowed => "targets.networks",
         RefusalCode::CannotBeChecked => "targets.proxied",
-        _ => "targets.names",
+        _ => hosts.iter().find_map(|host| reach.denying_key(host)).unwrap_or("targets.names"),
     }
 }
 

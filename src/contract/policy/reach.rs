@@ -192,6 +192,16 @@ impl Reach {
         self.address(address, name)
     }
 
+    /// The policy's key that denies a host, a name or an address as text, where one does.
+    pub(super) fn denying_key(&self, host: &str) -> Option<&'static str> {
+        let address = host.parse::<IpAddr>().ok();
+        if address.is_some_and(|address| self.denies(address)) {
+            return Some("targets.deny_networks");
+        }
+        let name = address.map_or_else(|| host.to_owned(), reverse_name);
+        self.denied(&name).is_err().then_some("targets.deny")
+    }
+
     /// Whether the policy says nothing against a name.
     fn denied(&self, name: &str) -> Result<(), Refusal> {
         if self.denied_names.iter().any(|pattern| pattern.fits(name)) {

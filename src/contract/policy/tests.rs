@@ -142,8 +142,8 @@ fn each_rule_refuses_by_its_own_code_and_names_its_line() {
     assert_eq!(run("tcp", "10.1.2.3:8080").verdict, Verdict::Run);
     for (kind, target, expected, key) in [
         ("icmp", "www.shop.example:443", Code::KindNotAllowed, "orders.kinds"),
-        ("tcp", "pay.shop.example:443", Code::TargetNotAllowed, "targets.names"),
-        ("tcp", "10.1.9.7:443", Code::TargetNotAllowed, "targets.names"),
+        ("tcp", "pay.shop.example:443", Code::TargetNotAllowed, "targets.deny"),
+        ("tcp", "10.1.9.7:443", Code::TargetNotAllowed, "targets.deny_networks"),
         ("tcp", "10.2.0.1:443", Code::AddressNotAllowed, "targets.networks"),
         ("tcp", "[::ffff:10.2.0.1]:443", Code::AddressNotAllowed, "targets.networks"),
         ("tcp", "203.0.113.1:443", Code::TargetNotAllowed, "targets.names"),
@@ -305,7 +305,7 @@ fn the_plan_that_the_machines_own_proxies_make_is_what_is_judged() {
     assert_eq!(judged(plan(without), proxied), (None, "orders.remote"));
     assert_eq!(judged(plan(without), ""), (Some(RefusalCode::CannotBeChecked), "targets.proxied"));
     let denied = format!("{proxied}deny = [\"*.corp\"]\n");
-    assert_eq!(judged(plan(without), &denied), (Some(RefusalCode::TargetNotAllowed), "targets.names"));
+    assert_eq!(judged(plan(without), &denied), (Some(RefusalCode::TargetNotAllowed), "targets.deny"));
 }
 
 #[test]

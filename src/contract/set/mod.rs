@@ -24,7 +24,7 @@ mod template;
 
 pub use catalogue::{BuiltIn, built_in, find_built_in, name_taken_by};
 pub use condition::Condition;
-pub use plan::{Plan, PlanError, PlannedCheck, Proxied, ProxyAddress, Request, Way};
+pub use plan::{Plan, PlanError, PlannedCheck, Proxied, ProxyAddress, Request, STAND_IN_PROXY, Way};
 pub use repetition::Samples;
 
 use crate::config_error::ConfigError;

@@ -165,7 +165,7 @@ impl ProbeSet {
     /// As [`Self::plan`].
     pub fn either_way(&self, request: &Request) -> Result<Vec<(PlannedCheck, Way)>, PlanError> {
         let direct = self.plan(&Request { proxies: BTreeMap::new(), ..request.clone() })?.checks;
-        let stand_in = ProxyAddress { host: "proxy.invalid".to_owned(), port: 3128 };
+        let stand_in = ProxyAddress { host: STAND_IN_PROXY.0.to_owned(), port: STAND_IN_PROXY.1 };
         let proxies = request.targets.iter().map(|target| (target.clone(), stand_in.clone())).collect();
         let proxied = self.plan(&Request { proxies, ..request.clone() })?.checks;
         let has = |checks: &[PlannedCheck], id: &CheckId| checks.iter().any(|check| check.id == *id);
@@ -271,6 +271,10 @@ impl ProbeSet {
         Ok(())
     }
 }
+
+/// Host and port in the place of a machine's own proxy, which nobody else knows. The name leads nowhere (RFC 6761 section 6.4), so that a set which
+/// writes it out gains nothing by it.
+pub const STAND_IN_PROXY: (&str, u16) = ("proxy.invalid", 3128);
 
 /// What one instance of the set's checks is aimed at.
 pub(super) struct Aim<'a> {

@@ -185,4 +185,11 @@ mod tests {
         assert!(Arguments::try_parse_from(["netsonde-desk", "ticket", "revoke", "abc"]).is_ok());
         assert!(Arguments::try_parse_from(["netsonde-desk", "ticket"]).is_err());
     }
+
+    #[test]
+    fn a_first_root_needs_a_name_and_knows_no_old_keys_and_the_next_one_has_both() {
+        let fits = |given: &str| Arguments::try_parse_from(["netsonde-desk", "org"].into_iter().chain(given.split(' '))).is_ok();
+        assert!(fits("init --name Contoso") && !fits("init") && !fits("init --name Contoso --old-root-key old"));
+        assert!(fits("rotate-root") && fits("rotate-root --name Other --old-root-key old"));
+    }
 }

@@ -7,7 +7,14 @@ pub(crate) enum OrganisationCommand {
     /// Makes the organisation's root, which is kept offline.
     ///
     /// Without --root-key new OpenSSH Ed25519 keys are made in the folder's root-keys/, to be carried to offline media.
-    Init(RootWish),
+    #[command(after_help = "Example:\n  netsonde-desk org init --name \"Contoso support\"")]
+    Init {
+        /// The organisation's name, which customers see.
+        #[arg(long)]
+        name: String,
+        #[command(flatten)]
+        root: RootWish,
+    },
     /// Notes an engineer's key for the next list of keys.
     AddSigner {
         /// The public key: a file such as id_ed25519.pub, or the line itself.
@@ -57,7 +64,16 @@ pub(crate) enum OrganisationCommand {
         root_keys: Vec<PathBuf>,
     },
     /// Replaces the root's keys; old and new keys sign the new root together.
-    RotateRoot(RootWish),
+    RotateRoot {
+        /// Another name for the organisation, which customers see.
+        #[arg(long)]
+        name: Option<String>,
+        #[command(flatten)]
+        root: RootWish,
+        /// A private key of the old root; those in root-keys/ and in the ssh-agent otherwise. May be given several times.
+        #[arg(long = "old-root-key", value_name = "FILE")]
+        old_root_keys: Vec<PathBuf>,
+    },
     /// Hands the signed documents to the backend.
     Publish,
     /// Who counts, until when, and what wants doing.
@@ -67,9 +83,6 @@ pub(crate) enum OrganisationCommand {
 /// What a root is to be.
 #[derive(Args)]
 pub(crate) struct RootWish {
-    /// The organisation's name, which customers see.
-    #[arg(long)]
-    pub(crate) name: Option<String>,
     /// A key of the new root: a private key, or a public one whose holder signs later. May be given several times.
     #[arg(long = "root-key", value_name = "FILE")]
     pub(crate) root_keys: Vec<PathBuf>,
@@ -82,7 +95,4 @@ pub(crate) struct RootWish {
     /// Make the new keys without a passphrase.
     #[arg(long)]
     pub(crate) no_passphrase: bool,
-    /// For rotate-root: a private key of the old root. May be given several times.
-    #[arg(long = "old-root-key", value_name = "FILE")]
-    pub(crate) old_root_keys: Vec<PathBuf>,
 }

@@ -123,7 +123,7 @@ fn not_own(set: &SetReference) -> String {
 }
 
 fn signatures(prepared: &Prepared, signer: &Signer) -> String {
-    let key = format!("Signed with {} {}\n", signer.public().fingerprint(), signer.public().comment());
+    let key = format!("Would be signed with {} {}\n", signer.public().fingerprint(), signer.public().comment());
     if prepared.needed < 2 {
         return key;
     }

@@ -103,7 +103,9 @@ async fn carry_on(
         return Err(Stop::failed("nothing was signed").next("change what you asked for"));
     }
     let id = prepared.order.id.clone();
-    match sign_prepared(own, &mut prepared, signer, output.as_deref())? {
+    let outcome = sign_prepared(own, &mut prepared, signer, output.as_deref())?;
+    terminal::say(&format!("Signed with {} {}", signer.public().fingerprint(), signer.public().comment()));
+    match outcome {
         Outcome::Kept { file, signed, needed } => {
             let file = file.display();
             terminal::output(&format!("{file}\n"))?;

@@ -70,9 +70,12 @@ async fn a_signed_order_is_one_that_the_agent_takes() {
     let prepared = prepare(&backend, &own, wish(TARGET, &["vm1"]), clock::now()).await.unwrap();
     assert_eq!((prepared.needed, &prepared.warnings), (1, &Vec::new()));
     let text = describe(&prepared, "Contoso", &asha);
-    for expected in [TARGET, "vm1", "the shop is slow", "at most", "dns", "1 request to", &asha.public().fingerprint()] {
+    let own_proxy = "connections to each address of the machine's own proxy (";
+    let key = format!("Would be signed with {}", asha.public().fingerprint());
+    for expected in [TARGET, "vm1", "the shop is slow", "at most", "dns", "1 request to", own_proxy, &key] {
         assert!(text.contains(expected), "{expected} in {text}");
     }
+    assert!(!text.contains("proxy.invalid") && !text.contains("\nSigned with"), "{text}");
     let spread = Wish { spread: Some(600), ..wish(TARGET, &["vm1"]) };
     let spread = prepare(&backend, &own, spread, clock::now()).await.unwrap();
     assert!(describe(&spread, "Contoso", &asha).contains("each agent begins within 600 s"));

@@ -6,16 +6,28 @@ use jiff::Timestamp;
 use netsonde_contract::api::fleet::TrustDocuments;
 use netsonde_contract::dsse::Envelope;
 use netsonde_contract::trust::{Anchor, KeyList, RootStatement, TrustError};
+use serde::{Deserialize, Serialize};
 use std::path::{Path, PathBuf};
 
 /// A root of 16 keys and a list of 1,000 are far smaller.
 const MAX_DOCUMENT_BYTES: u64 = 1 << 20;
+const PUBLISHED: &str = "published.json";
 /// More rotations than an organisation lives to see.
 const MAX_ROOTS: u64 = 1_000;
 
 /// Where an organisation is kept; there may be none yet.
 pub(crate) struct Folder {
     pub(super) path: PathBuf,
+}
+
+/// What was handed to a backend last, for people: nobody has signed it.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub(super) struct Published {
+    /// The backend's address.
+    pub(super) backend: String,
+    pub(super) root: u64,
+    pub(super) list: u64,
+    pub(super) at: Timestamp,
 }
 
 /// An organisation that was read from its folder and verified.
@@ -110,6 +122,19 @@ impl Folder {
 
     pub(super) fn keep_next_list(&self, next: &NextList) -> Result<(), Stop> {
         self.write("next.json", Format::json(next)?.as_bytes())
+    }
+
+    /// What was published from this folder last.
+    pub(super) fn published(&self) -> Result<Option<Published>, Stop> {
+        let Some(text) = self.read(PUBLISHED)? else { return Ok(None) };
+        serde_json::from_str(&text).map(Some).map_err(|error| {
+            Stop::failed(format!("{}/{PUBLISHED} cannot be read: {error}", self.path.display()))
+                .next("remove the file, and publish again: netsonde-desk org publish")
+        })
+    }
+
+    pub(super) fn keep_published(&self, published: &Published) -> Result<(), Stop> {
+        self.write(PUBLISHED, Format::json(published)?.as_bytes())
     }
 
     pub(super) fn write(&self, file: &str, bytes: &[u8]) -> Result<(), Stop> {

@@ -12,9 +12,8 @@ use netsonde_contract::trust::RootStatement;
 const MAX_NAME: usize = 120;
 
 /// Makes the organisation's first root.
-pub(super) fn init(folder: &Folder, wish: &RootWish, passphrases: &mut Passphrases) -> Result<(), Stop> {
-    let name = wish.name.clone().unwrap_or_default();
-    if name.trim().is_empty() || name.len() > MAX_NAME || !is_clean(&name) {
+pub(super) fn init(folder: &Folder, name: &str, wish: &RootWish, passphrases: &mut Passphrases) -> Result<(), Stop> {
+    if name.trim().is_empty() || name.len() > MAX_NAME || !is_clean(name) {
         return Err(Stop::usage("the organisation needs a name of one line").next("give it with --name \"Contoso support\""));
     }
     if folder.path.join("roots").exists() || !folder.pending().is_empty() {
@@ -25,6 +24,7 @@ pub(super) fn init(folder: &Folder, wish: &RootWish, passphrases: &mut Passphras
     let (keys, signers) =
         root_keys::fresh(folder, &wish.root_keys, (1, wish.keys.max(threshold)), !wish.no_passphrase, passphrases)?;
     check_threshold(threshold, keys.len())?;
+    let name = name.to_owned();
     let root = RootStatement { name, organisation: None, version: 1, issued: clock::now(), keys, threshold };
     if signers.is_empty() {
         let wanted = root.keys.clone();

@@ -2,7 +2,7 @@ use super::folder::Folder;
 use super::{root_keys, settle};
 use crate::signing::Passphrases;
 use crate::stop::Stop;
-use crate::{clock, duration};
+use crate::{clock, duration, terminal};
 use jiff::SignedDuration;
 use netsonde_contract::trust::{KeyList, MAX_LIST_LIFE};
 use std::path::PathBuf;
@@ -36,6 +36,11 @@ pub(super) fn sign_list(
             "no receipt key is noted for the list: agents would know no receipt of the backend's, and nobody could be enrolled",
         )
         .next("note it: netsonde-desk org receipt-key; or sign without one: --without-receipts"));
+    }
+    if next.order.keys.is_empty() {
+        terminal::say(
+            "warning: nobody on this list may sign an order: netsonde-desk org add-signer KEY.pub, and then sign another",
+        );
     }
     let most = MAX_LIST_LIFE.as_secs().unsigned_abs();
     let life = duration::seconds(wanted.life, "a list of keys", most).map_err(|why| Stop::usage(why).next("give --life 90d"))?;

@@ -1,9 +1,9 @@
 //! The organisation: its root, whose word counts, and the folder in which the desk holds both.
 //!
 //! The folder is plain files, so that it can be carried to a machine without a network: `roots/N.json` (every root, signed), `root.json` (the
-//! newest), `keys.json` (the newest list, signed), `next.json` (what the next list will say), `pending/` (documents that more root keys must
-//! sign) and `root-keys/` (private root keys made here, until they are carried away). What is read from it is verified again each time: a
-//! changed file is no document.
+//! newest), `keys.json` (the newest list, signed), `next.json` (what the next list will say), `published.json` (what a backend was handed last),
+//! `pending/` (documents that more root keys must sign) and `root-keys/` (private root keys made here, until they are carried away). What is
+//! signed is verified again each time that it is read: a changed file is no document.
 
 /// The folder and what it holds.
 mod folder;
@@ -45,7 +45,7 @@ pub(crate) async fn organisation(
     let folder = Folder::at(place)?;
     let passphrases = &mut Passphrases::default();
     match command {
-        Command::Init(wish) => init::init(&folder, &wish, passphrases),
+        Command::Init { name, root } => init::init(&folder, &name, &root, passphrases),
         Command::AddSigner { key } => keys::add_signer(&folder, &key),
         Command::RemoveSigner { key, forget } => keys::remove_signer(&folder, &key, forget),
         Command::ReceiptKey { key, replace, yes } => keys::receipt_key(&folder, key.as_deref(), replace, yes, backend).await,
@@ -54,7 +54,7 @@ pub(crate) async fn organisation(
             list::sign_list(&folder, &wanted, &root_keys, passphrases)
         }
         Command::Sign { file, root_keys } => settle::sign(&folder, &file, &root_keys, passphrases),
-        Command::RotateRoot(wish) => rotate::rotate(&folder, &wish, passphrases),
+        Command::RotateRoot { name, root, old_root_keys } => rotate::rotate(&folder, name, &root, &old_root_keys, passphrases),
         Command::Publish => publish::publish(&folder, &backend()?).await,
         Command::Status => status::status(&folder, format),
     }

@@ -1,4 +1,4 @@
-use super::folder::Folder;
+use super::folder::{Folder, Published};
 use crate::backend::Backend;
 use crate::stop::Stop;
 use crate::{clock, terminal};
@@ -13,6 +13,7 @@ pub(super) async fn publish(folder: &Folder, backend: &Backend) -> Result<(), St
     })?;
     backend.tell("publishing the organisation's documents", Method::PUT, path::TRUST, &own.documents).await?;
     let (root, list) = own.anchor.versions();
+    folder.keep_published(&Published { backend: backend.address(), root, list, at: clock::now() })?;
     terminal::say(&format!(
         "{} has root version {root} and list version {list}; agents get them with their next request.",
         backend.address()

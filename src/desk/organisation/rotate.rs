@@ -6,20 +6,27 @@ use crate::clock;
 use crate::signing::Passphrases;
 use crate::stop::Stop;
 use netsonde_contract::trust::RootStatement;
+use std::path::PathBuf;
 
 /// Replaces the root's keys. Enough keys of the old root and of the new one sign the new root, so that every agent can follow.
-pub(super) fn rotate(folder: &Folder, wish: &RootWish, passphrases: &mut Passphrases) -> Result<(), Stop> {
+pub(super) fn rotate(
+    folder: &Folder,
+    name: Option<String>,
+    wish: &RootWish,
+    old_root_keys: &[PathBuf],
+    passphrases: &mut Passphrases,
+) -> Result<(), Stop> {
     let own = folder.open()?;
     let old = own.anchor.root();
     let version = old.version + 1;
     let threshold = wish.threshold.unwrap_or(old.threshold);
-    let mut signers = root_keys::at_hand(folder, &wish.old_root_keys, &old.keys, passphrases)?;
+    let mut signers = root_keys::at_hand(folder, old_root_keys, &old.keys, passphrases)?;
     let (keys, fresh) =
         root_keys::fresh(folder, &wish.root_keys, (version, wish.keys.max(threshold)), !wish.no_passphrase, passphrases)?;
     check_threshold(threshold, keys.len())?;
     signers.extend(fresh);
     let root = RootStatement {
-        name: wish.name.clone().unwrap_or_else(|| old.name.clone()),
+        name: name.unwrap_or_else(|| old.name.clone()),
         organisation: Some(own.anchor.organisation().clone()),
         version,
         issued: clock::now(),

@@ -1,9 +1,8 @@
 use super::folder::Folder;
 use super::root_keys;
-use crate::private_file;
 use crate::signing::{Passphrases, Signer};
 use crate::stop::Stop;
-use crate::terminal;
+use crate::{private_file, table, terminal};
 use netsonde_contract::dsse::Envelope;
 use netsonde_contract::trust::{Anchor, KEY_LIST_MEDIA_TYPE, KeyList, PublicKey, ROOT_MEDIA_TYPE, RootStatement, TrustError};
 use std::path::{Path, PathBuf};
@@ -108,7 +107,7 @@ impl Document {
             Self::List(list) => format!(
                 "List of keys version {}, until {}; {} of the order keys must sign an order\n{}{}{}",
                 list.version,
-                list.expires,
+                table::moment(list.expires),
                 list.order.threshold,
                 lines("order", &list.order.keys),
                 lines("receipt", &list.receipt.keys),
@@ -148,7 +147,8 @@ impl Document {
             ),
             Self::List(list) => format!(
                 "List of keys version {} is signed; it expires at {}. Publish it: netsonde-desk org publish",
-                list.version, list.expires
+                list.version,
+                table::moment(list.expires)
             ),
         }
     }

@@ -5,14 +5,14 @@ use crate::signing::{self, Signer};
 use netsonde_contract::trust::{Role, TrustError};
 use std::path::Path;
 
+const NAME: &str = "Contoso support";
+
 fn wish(threshold: usize, root_keys: &[&Path]) -> RootWish {
     RootWish {
-        name: Some("Contoso support".into()),
         root_keys: root_keys.iter().map(|path| path.to_path_buf()).collect(),
         threshold: Some(threshold),
         keys: 1,
         no_passphrase: true,
-        old_root_keys: Vec::new(),
     }
 }
 
@@ -43,8 +43,8 @@ fn an_organisation_from_its_root_to_a_revoked_signer() {
     let place = tempfile::tempdir().unwrap();
     let folder = folder(place.path());
     assert!(folder.open().err().unwrap().next.unwrap().contains("org init"));
-    init::init(&folder, &wish(1, &[]), &mut Passphrases::default()).unwrap();
-    assert!(init::init(&folder, &wish(1, &[]), &mut Passphrases::default()).is_err(), "there is one already");
+    init::init(&folder, NAME, &wish(1, &[]), &mut Passphrases::default()).unwrap();
+    assert!(init::init(&folder, NAME, &wish(1, &[]), &mut Passphrases::default()).is_err(), "there is one already");
     let (asha, bo) = (key(place.path(), "asha"), key(place.path(), "bo"));
     for signer in [&asha, &bo] {
         keys::add_signer(&folder, &line(signer)).unwrap();
@@ -77,6 +77,45 @@ fn an_organisation_from_its_root_to_a_revoked_signer() {
     }
 }
 
+/// Whoever looks sees what waits for the root, and whether agents can have heard of what it signed.
+#[tokio::test]
+async fn status_names_what_is_noted_and_what_was_published() {
+    let place = tempfile::tempdir().unwrap();
+    let folder = folder(place.path());
+    init::init(&folder, NAME, &wish(1, &[]), &mut Passphrases::default()).unwrap();
+    let look = || {
+        let own = folder.open().unwrap();
+        let next = folder.next_list(Some(&own)).unwrap();
+        let warnings = status::warnings(&folder, &own, &next, own.anchor.latest_issue()).join("; ");
+        (status::text(&folder, &own, &next).unwrap(), warnings)
+    };
+    assert!(!look().0.contains("Noted") && !look().1.contains("next.json"), "{:?}", look());
+    assert!(look().1.contains("nobody may sign an order"), "{:?}", look());
+    let (asha, receipts) = (key(place.path(), "asha"), key(place.path(), "receipts"));
+    keys::add_signer(&folder, &line(&asha)).unwrap();
+    keys::receipt_key(&folder, Some(&line(&receipts)), false, true, || panic!("the key was given")).await.unwrap();
+    let (text, warnings) = look();
+    for (what, signer) in [("signer", &asha), ("receipt key", &receipts)] {
+        let shown = format!("new {what}: {}", signer.public().fingerprint());
+        assert!(text.contains(&shown), "{shown} in {text}");
+    }
+    assert!(warnings.contains("next.json holds changes"), "{warnings}");
+    sign_list(&folder, &[]).unwrap();
+    let (text, warnings) = look();
+    assert!(!text.contains("Noted") && !text.contains("Published"), "{text}");
+    assert!(warnings.contains("list version 1 was not published from here"), "{warnings}");
+    let (backend, _) = crate::test_backend::start(Default::default()).await;
+    publish::publish(&folder, &backend).await.unwrap();
+    let (text, warnings) = look();
+    assert!(
+        text.contains("root version 1, list version 1, at http://127.0.0.1:") && !warnings.contains("published"),
+        "{text}{warnings}"
+    );
+    keys::remove_signer(&folder, "asha", false).unwrap();
+    let (text, _) = look();
+    assert!(text.contains("no longer a signer: SHA256:") && text.contains("new revoked key: SHA256:"), "{text}");
+}
+
 #[test]
 fn two_of_three_sign_one_after_the_other_on_machines_of_their_own() {
     let place = tempfile::tempdir().unwrap();
@@ -88,7 +127,7 @@ fn two_of_three_sign_one_after_the_other_on_machines_of_their_own() {
     let public = two.with_extension("pub");
     let third = three.with_extension("pub");
     let passphrases = &mut Passphrases::default();
-    init::init(&folder, &wish(2, &[&one, &public, &third]), passphrases).unwrap();
+    init::init(&folder, NAME, &wish(2, &[&one, &public, &third]), passphrases).unwrap();
     let pending = folder.path.join("pending/root-1.json");
     assert!(folder.open().err().unwrap().next.unwrap().contains("org sign"), "one signature is no root");
     // The document is carried to where the second key is, in a folder of its own, and back.
@@ -114,11 +153,11 @@ fn a_root_is_replaced_and_the_list_after_it_counts_on() {
     let place = tempfile::tempdir().unwrap();
     let folder = folder(place.path());
     let passphrases = &mut Passphrases::default();
-    init::init(&folder, &wish(1, &[]), passphrases).unwrap();
+    init::init(&folder, NAME, &wish(1, &[]), passphrases).unwrap();
     keys::add_signer(&folder, &line(&key(place.path(), "asha"))).unwrap();
     sign_list(&folder, &[]).unwrap();
     let before = folder.open().unwrap();
-    rotate::rotate(&folder, &wish(1, &[]), passphrases).unwrap();
+    rotate::rotate(&folder, None, &wish(1, &[]), &[], passphrases).unwrap();
     let own = folder.open().unwrap();
     let words = own.live_list(own.anchor.latest_issue()).unwrap_err();
     assert!(words.contains("root version 1 signed") && words.contains("version 2 stands"), "{words}");
@@ -141,7 +180,7 @@ fn a_root_is_replaced_and_the_list_after_it_counts_on() {
 fn a_list_without_a_receipt_key_is_signed_only_where_that_is_meant() {
     let place = tempfile::tempdir().unwrap();
     let folder = folder(place.path());
-    init::init(&folder, &wish(1, &[]), &mut Passphrases::default()).unwrap();
+    init::init(&folder, NAME, &wish(1, &[]), &mut Passphrases::default()).unwrap();
     keys::add_signer(&folder, &line(&key(place.path(), "asha"))).unwrap();
     let wanted = list::Wanted { life: "90d", order_threshold: None, without_receipts: false };
     let stop = list::sign_list(&folder, &wanted, &[], &mut Passphrases::default()).unwrap_err();
@@ -155,11 +194,11 @@ fn a_list_without_a_receipt_key_is_signed_only_where_that_is_meant() {
 fn a_changed_folder_is_refused() {
     let place = tempfile::tempdir().unwrap();
     let folder = folder(place.path());
-    init::init(&folder, &wish(1, &[]), &mut Passphrases::default()).unwrap();
+    init::init(&folder, NAME, &wish(1, &[]), &mut Passphrases::default()).unwrap();
     keys::add_signer(&folder, &line(&key(place.path(), "asha"))).unwrap();
     sign_list(&folder, &[]).unwrap();
     let other = Folder::at(Some(place.path().join("other"))).unwrap();
-    init::init(&other, &wish(1, &[]), &mut Passphrases::default()).unwrap();
+    init::init(&other, NAME, &wish(1, &[]), &mut Passphrases::default()).unwrap();
     keys::add_signer(&other, &line(&key(place.path(), "mallory"))).unwrap();
     sign_list(&other, &[]).unwrap();
     std::fs::copy(other.path.join("keys.json"), folder.path.join("keys.json")).unwrap();
@@ -170,7 +209,7 @@ fn a_changed_folder_is_refused() {
 /// An organisation whose list names the keys `signers`, for tests of what it is used for.
 pub(crate) fn founded(place: &Path, signers: &[&Signer]) -> Organisation {
     let folder = folder(place);
-    init::init(&folder, &wish(1, &[]), &mut Passphrases::default()).unwrap();
+    init::init(&folder, NAME, &wish(1, &[]), &mut Passphrases::default()).unwrap();
     for signer in signers {
         keys::add_signer(&folder, &line(signer)).unwrap();
     }

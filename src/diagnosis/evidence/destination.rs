@@ -1,10 +1,10 @@
 //! What a run sends to beside its target: the name servers and the proxy that it needs to get there, and time servers.
 
 use super::path::IcmpSeen;
-use super::{Attempt, Evidence, Seen, Sending};
+use super::{Attempt, Evidence, NXDOMAIN, Seen, Sending, passed};
 use netsonde_contract::failure::{Failure, IcmpMeaning};
 use netsonde_contract::id::ObservationId;
-use netsonde_contract::observation::{Lookup, LookupSource};
+use netsonde_contract::observation::{Lookup, LookupSource, Purpose};
 use std::net::{IpAddr, SocketAddr};
 
 const TIME_SERVER: &str = "the time server";
@@ -114,6 +114,26 @@ impl<'a> Evidence<'a> {
         let elsewhere = self.attempts_elsewhere().iter().filter(|attempt| attempt.address.ip() == address);
         let elsewhere = elsewhere.filter(|attempt| attempt.connected()).map(|attempt| (attempt.took_us, attempt.id));
         connections.chain(elsewhere).chain(self.path_rtt(address)).min_by_key(|(rtt_us, _)| *rtt_us)
+    }
+
+    /// The machine at the address answers as a name server: it replied, and no reply in its name shows that somebody on the way made it.
+    pub(super) fn answers_for_names(&self, address: IpAddr) -> bool {
+        // Whoever replies where no name server is may do so in the place of any other.
+        let replaced = self.lookups_beside.iter().any(|lookup| lookup.purpose == Purpose::Unserved && lookup.reply.is_some());
+        let mut replied = self.questions().filter(|(server, lookup)| server.ip() == address && lookup.reply.is_some()).peekable();
+        !replaced && replied.peek().is_some() && replied.all(|(_, lookup)| !self.is_made_on_the_way(address, lookup.fact))
+    }
+
+    /// The reply bears a sign of somebody other than the server: a second one to the same question, a denial that names no zone, a certificate for another
+    /// name, or fewer routers behind it than a trace to the address has before it.
+    fn is_made_on_the_way(&self, address: IpAddr, lookup: &Lookup) -> bool {
+        let Some(reply) = lookup.reply.as_deref() else { return false };
+        // A question that was sent again may honestly be answered again.
+        let twice = lookup.attempts <= 1 && lookup.others.iter().any(|other| other.second_reply);
+        let without_zone = reply.rcode_number == NXDOMAIN && !reply.authority.iter().any(|record| record.record_type == "SOA");
+        let farthest = self.farthest_router(address).map(|(hop, _)| hop);
+        let nearer = reply.ip_ttl.zip(farthest).is_some_and(|(ttl, hop)| passed(ttl) < hop);
+        twice || without_zone || !lookup.is_vouched_for() || nearer
     }
 
     /// It was asked, and no question of any kind got a reply.

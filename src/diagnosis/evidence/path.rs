@@ -1,8 +1,10 @@
 use super::{Attempt, Evidence, Seen};
-use netsonde_contract::failure::{Failure, FailureCode, IcmpError, IcmpMeaning};
+use netsonde_contract::failure::{FailureCode, IcmpError, IcmpMeaning};
 use netsonde_contract::finding::Severity;
 use netsonde_contract::id::ObservationId;
-use netsonde_contract::observation::{Echo, Fact, Hop, Mtu, MtuLimit, PortState, ReplyKind, Route, Trace, TraceProtocol};
+use netsonde_contract::observation::{
+    Echo, Fact, Hop, HopReply, Mtu, MtuLimit, PortState, ReplyKind, Route, Trace, TraceProtocol,
+};
 use netsonde_contract::outcome::{Outcome, Status};
 use std::net::IpAddr;
 
@@ -58,6 +60,23 @@ pub(crate) fn stopped(outcome: &Outcome, trace: &Trace) -> Option<Stopped> {
     early.then_some(Stopped::AtLimit(trace.max_ttl))
 }
 
+/// Where a router is that was first heard of at the distance `first`, as it turned a packet away. One that is silent where a packet's time is up, or
+/// sends few errors a second, is heard of too far: its errors come back over fewer routers than that, where all others come back over as many
+/// as the way there has.
+fn turns_away_at(hops: &[Seen<'_, Hop>], first: u8, router: IpAddr) -> Option<u8> {
+    let at = |ttl: u8| hops.iter().filter(move |hop| hop.ttl == ttl).flat_map(|hop| super::replies(hop.fact));
+    let mut errors = at(first).filter(|reply| reply.from == router).peekable();
+    let back = errors.peek()?.return_hops.filter(|back| (1..first).contains(back))?;
+    let is_alike = |reply: &HopReply| reply.kind == ReplyKind::Unreachable && reply.return_hops == Some(back);
+    let mut before = (1..back).flat_map(|ttl| at(ttl).map(move |reply| (ttl, reply))).peekable();
+    let next_door = first == 2;
+    let holds = errors.all(is_alike)
+        && (back..first).all(|ttl| at(ttl).next().is_none())
+        && (next_door || before.peek().is_some())
+        && before.all(|(ttl, reply)| reply.return_hops == Some(ttl));
+    holds.then_some(back)
+}
+
 impl<'a> Evidence<'a> {
     pub(crate) fn echoes_of(&self, address: IpAddr) -> impl Iterator<Item = &Seen<'a, Echo>> {
         self.echoes.iter().filter(move |echo| echo.address == address)
@@ -90,7 +109,9 @@ impl<'a> Evidence<'a> {
 
     /// The distance at which an address answered on the way to `target`.
     pub(crate) fn hop_of(&self, target: IpAddr, router: IpAddr) -> Option<u8> {
-        self.hops_of(target).iter().find(|hop| hop.addresses().contains(&router)).map(|hop| hop.ttl)
+        let hops = self.hops_of(target);
+        let first = hops.iter().find(|hop| hop.addresses().contains(&router))?.ttl;
+        Some(turns_away_at(&hops, first, router).unwrap_or(first))
     }
 
     /// What was measured of the sizes that pass to the address, over UDP and TCP.
@@ -213,7 +234,8 @@ impl<'a> Evidence<'a> {
         errors
     }
 
-    /// Packets of every kind that was tried went to the address, and nothing at all came back: no answer, no refusal, no error.
+    /// Packets of every kind that was tried went to the address, and nothing at all came back: no answer, not even as a name server, no
+    /// refusal, no error.
     pub(crate) fn is_silent(&self, address: IpAddr) -> bool {
         let attempts: Vec<_> = self.attempts().iter().filter(|attempt| attempt.address.ip() == address).collect();
         let echoes: Vec<_> = self.echoes_of(address).collect();
@@ -228,20 +250,8 @@ impl<'a> Evidence<'a> {
             && traces.iter().all(|trace| !trace.fact.arrived)
             && !self.hops_of(address).iter().any(unreachable)
             && self.answering_sweeps(address).next().is_none()
-            && !self.sendings().iter().any(|sending| sending.answered && sending.address.ip() == address)
-    }
-
-    /// The UDP ports of the target at this address of which nothing came back, in the order in which they were asked.
-    pub(crate) fn silent_udp_ports(&self, address: IpAddr) -> Vec<u16> {
-        let silent = |failure: &Failure| failure.code == FailureCode::TimedOut && failure.icmp.is_none();
-        let of_address = self.sendings_to_target().filter(|sending| sending.address.ip() == address && !sending.answered);
-        let mut ports: Vec<u16> = Vec::new();
-        for sending in of_address.filter(|sending| sending.failure.is_some_and(silent)) {
-            if !ports.contains(&sending.address.port()) {
-                ports.push(sending.address.port());
-            }
-        }
-        ports
+            && !self.came_back_over_udp(address)
+            && !self.answers_for_names(address)
     }
 
     /// These errors answered pings or traces alone, and several connections that left this machine met none and stayed silent: whatever keeps
@@ -273,7 +283,8 @@ impl<'a> Evidence<'a> {
     pub(crate) fn silence_matters(&self, address: IpAddr) -> bool {
         let echo = self.echoes_of(address).any(|echo| echo.outcome.required);
         let trace = self.traces_of(address).any(|trace| trace.outcome.required);
-        self.tried_tcp(address) || echo || trace || !self.silent_udp_ports(address).is_empty()
+        let over_udp = || !self.silent_udp_ports(address).is_empty() || !self.turned_away_over_udp(address).is_empty();
+        self.tried_tcp(address) || echo || trace || over_udp()
     }
 
     pub(crate) fn tried_tcp(&self, address: IpAddr) -> bool {

@@ -1,5 +1,5 @@
-use super::{Evidence, Seen};
-use netsonde_contract::failure::{Failure, FailureCode};
+use super::{Evidence, IcmpSeen, Seen};
+use netsonde_contract::failure::{Failure, FailureCode, IcmpError, IcmpMeaning};
 use netsonde_contract::id::ObservationId;
 use netsonde_contract::kind::ServiceTransport;
 use netsonde_contract::observation::{CloudMetadata, PlatformAddress, Quic, Reflection, Service, TimeOffset};
@@ -103,6 +103,53 @@ impl<'a> Evidence<'a> {
     /// Something came back from the very port.
     pub(crate) fn heard_over_udp(&self, port: SocketAddr) -> bool {
         self.sendings.iter().any(|sending| sending.address == port && sending.answered)
+    }
+
+    /// The address was heard of over UDP, or somebody on the way said why a question got no further: an answer, or an error that is not this
+    /// machine's own.
+    pub(super) fn came_back_over_udp(&self, address: IpAddr) -> bool {
+        let refused = |failure: &Failure| match &failure.icmp {
+            Some(error) => !self.is_own(error.offender),
+            None => failure.code == FailureCode::Refused,
+        };
+        let heard = |sending: &Sending<'a>| sending.answered || sending.failure.is_some_and(refused);
+        self.sendings.iter().any(|sending| sending.address.ip() == address && heard(sending))
+    }
+
+    /// The UDP ports of the target at this address of which nothing came back, in the order in which they were asked.
+    pub(crate) fn silent_udp_ports(&self, address: IpAddr) -> Vec<u16> {
+        let silent = |failure: &Failure| failure.code == FailureCode::TimedOut && failure.icmp.is_none();
+        let of_address = self.sendings_to_target().filter(|sending| sending.address.ip() == address && !sending.answered);
+        let mut ports: Vec<u16> = Vec::new();
+        for sending in of_address.filter(|sending| sending.failure.is_some_and(silent)) {
+            if !ports.contains(&sending.address.port()) {
+                ports.push(sending.address.port());
+            }
+        }
+        ports
+    }
+
+    /// The machine at the address said of a question over UDP that nobody takes it. Where the system tells no sender, it is taken to be the machine.
+    pub(crate) fn refuses_over_udp(&self, address: IpAddr) -> bool {
+        let refused = |failure: &Failure| {
+            let by_itself = |error: &IcmpError| error.meaning() == IcmpMeaning::PortUnreachable && error.offender == address;
+            failure.code == FailureCode::Refused && failure.icmp.as_ref().is_none_or(by_itself)
+        };
+        self.sendings.iter().any(|sending| sending.address.ip() == address && sending.failure.is_some_and(refused))
+    }
+
+    /// Questions over UDP to the target at this address that a filter or a router turned away. That nobody takes them the target says itself,
+    /// and what has another address says it for a filter.
+    pub(crate) fn turned_away_over_udp(&self, address: IpAddr) -> Vec<IcmpSeen<'a>> {
+        let turns_away = |error: &IcmpError| match error.meaning() {
+            IcmpMeaning::AdministrativelyProhibited | IcmpMeaning::NetworkUnreachable | IcmpMeaning::HostUnreachable => true,
+            IcmpMeaning::PortUnreachable => error.offender != address,
+            _ => false,
+        };
+        let of_address = self.sendings_to_target().filter(|sending| sending.address.ip() == address && !sending.answered);
+        let errors = of_address.filter_map(|sending| Some((sending.id, sending.failure?.icmp.as_ref()?)));
+        let errors = errors.filter(|(_, error)| turns_away(error) && !self.is_own(error.offender));
+        errors.map(|(id, error)| IcmpSeen { id, error, came_us: None, ttl: None }).collect()
     }
 
     /// Time servers of which nothing came back but silence or a router's word.

@@ -48,9 +48,27 @@ pub(super) fn questions(doubt: &Doubt<'_, '_>) -> Vec<Question> {
 /// The way to a name server or a proxy that a router said something of, and how far a slow name server is.
 fn of_ways(doubt: &Doubt<'_, '_>) -> Vec<Question> {
     let far = unplaced(doubt.evidence).into_iter();
-    let distance =
-        far.filter_map(|server| ping(doubt, server, FAR_OR_SLOW, 0.9).or_else(|| trace(doubt, server, FAR_OR_SLOW, 0.8)));
+    let distance = far.filter_map(|server| {
+        let ping = ping(doubt, server.ip(), FAR_OR_SLOW, 0.9);
+        ping.or_else(|| who_it_is(doubt, server)).or_else(|| trace(doubt, server.ip(), FAR_OR_SLOW, 0.8))
+    });
     distance.chain(doubt.broken_ways().into_iter().filter_map(|to| trace(doubt, to, OF_THE_WAY, 0.8))).take(MAX_SERVERS).collect()
+}
+
+/// Who a slow name server is, which it knows without asking others: an answer takes as long as the way there and back.
+fn who_it_is(doubt: &Doubt<'_, '_>, server: SocketAddr) -> Option<Question> {
+    let names = doubt.evidence.names();
+    let check = names.iter().flat_map(|view| &view.servers).find(|view| view.server == server).and_then(plain_check)?;
+    if is_asked_who_it_is(doubt, server) {
+        return None;
+    }
+    // With the check's own patience: what it waited long for is no loss.
+    let changes = json!({"types": ["A"], "identity": true, "attempts": 1});
+    ask(check, server, &changes, FAR_OR_SLOW, 0.8, 4, 2_500)
+}
+
+fn is_asked_who_it_is(doubt: &Doubt<'_, '_>, server: SocketAddr) -> bool {
+    doubt.evidence.beside_of(server).iter().any(|lookup| lookup.purpose == Purpose::Identity)
 }
 
 /// The name that a redirect led to and that did not resolve: nobody has asked a name server for it yet.
@@ -83,8 +101,7 @@ fn of_server(doubt: &Doubt<'_, '_>, view: &NameView<'_>, server: &ServerView<'_>
     };
     let mut questions: Vec<Question> = Vec::new();
     if server.unreachable() && open(SILENT) {
-        let beside = doubt.evidence.beside_of(server.server);
-        if !beside.iter().any(|lookup| lookup.purpose == Purpose::Identity) {
+        if !is_asked_who_it_is(doubt, server.server) {
             let changes = json!({"types": ["A"], "identity": true, "attempts": 1, "timeout_ms": 1_000});
             questions.extend(ask(check, server.server, &changes, SILENT, 0.8, 5, 2_500));
         }

@@ -4,7 +4,7 @@ use crate::scene::*;
 use netsonde_contract::failure::{FailureCode, Step};
 use netsonde_contract::id::CheckId;
 use netsonde_contract::kind::Kind;
-use netsonde_contract::observation::{QueryReason, TcpState};
+use netsonde_contract::observation::{Purpose, QueryReason, TcpState};
 use netsonde_contract::outcome::{Outcome, Status};
 
 fn ask(scene: &Scene) -> Vec<FollowUp> {
@@ -222,6 +222,28 @@ fn servfail_asks_again_with_checking_disabled_and_silence_asks_the_same_server_f
     let asked = ask(&silent);
     assert_eq!(parameter(&asked[0], "identity"), true, "{asked:#?}");
     assert!(asked.iter().any(|follow_up| parameter(follow_up, "transport") == "tcp"), "{asked:#?}");
+}
+
+#[test]
+fn a_slow_name_server_that_no_ping_tells_of_is_asked_who_it_is_and_once() {
+    let slow = with_lookup(answer("10.0.0.53", "shop.example", &["192.0.2.1"]), |lookup| lookup.took_us = Some(900_000));
+    let mut scene = Scene::new("shop.example").check(Kind::Dns, [slow.clone(), slowly(system("shop.example", &["192.0.2.1"]))]);
+    give_parameters(&mut scene, serde_json::json!({"name": "shop.example"}));
+    let unpinged = can_ping(scene.clone()).check(Kind::Icmp, [echo("10.0.0.53", &[])]);
+    assert_eq!(kinds(&can_ping(scene.clone())), [Kind::Icmp]);
+    for scene in [scene, unpinged] {
+        let asked = ask(&scene);
+        assert_eq!((asked.len(), parameter(&asked[0], "identity")), (1, true.into()), "{asked:#?}");
+        assert_eq!(parameter(&asked[0], "servers"), serde_json::json!(["10.0.0.53:53"]));
+        let said = |took_us| {
+            let said = with_lookup(answer("10.0.0.53", "id.server", &[]), |lookup| lookup.took_us = took_us);
+            scene.clone().check(Kind::Dns, [slow.clone(), beside(said, Purpose::Identity)])
+        };
+        let finding = said(Some(9_000)).finds("dns.resolver_slow");
+        assert!(finding.confidence > 0.9, "{finding:?}");
+        assert_eq!(ask(&said(Some(9_000))), []);
+        assert_eq!(kinds(&said(Some(880_000))), [Kind::Traceroute], "it is slow with everything");
+    }
 }
 
 #[test]

@@ -1,3 +1,8 @@
+/// Folders that no environment names.
+mod known_folders;
+
+pub(crate) use known_folders::programs_and_data;
+
 /// What was encrypted to a certificate of this machine (CMS, RFC 5652), whose private key only the system may use.
 ///
 /// # Errors

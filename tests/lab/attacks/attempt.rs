@@ -83,11 +83,24 @@ impl<'a> Run<'a> {
             _ => self.again()?,
         };
         let before = self.ground.backend.seen().reports.len();
+        let resident = match self.case.most_growth_mib {
+            Some(most) => Some((most, self.machine.most_resident_kib()?)),
+            None => None,
+        };
         self.ground.capture.clear();
         // What is to come again comes by itself: the cancellations went before it.
         let cancelled = if self.case.deliver == Deliver::Altered { self.cancelled() } else { Vec::new() };
         self.ground.backend.deliver_beside(vec![sent.item.clone()], self.trust(), &cancelled);
         self.answered(&sent, before)?;
+        if let Some((most, before)) = resident {
+            let growth = self.machine.most_resident_kib()?.saturating_sub(before) >> 10;
+            if growth > most {
+                bail!("ACCEPTED: the agent's memory grew by {growth} MiB");
+            }
+        }
+        if let Some(address) = self.case.given.iter().find(|address| !self.ground.has_given(address)) {
+            bail!("the attack did not come so far: nobody was given {address}");
+        }
         if self.case.agent.local_run {
             let run = ["run", "port", "--target", "127.0.0.1:7001", "--no-upload", "--proxy", "none"];
             self.machine.run(self.ground, &run).context("a local run must go on")?;

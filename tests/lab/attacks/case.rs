@@ -24,6 +24,9 @@ pub(super) struct Case {
     /// Names that the attack may ask the machine's own name server for, where it runs; none where it does not.
     #[serde(default = "the_shop")]
     pub may_ask: Vec<String>,
+    /// Addresses that the machine's own name server must have given the attack: it came so far.
+    #[serde(default)]
+    pub given: Vec<std::net::IpAddr>,
     /// Files of the agent's state that must still be there afterwards.
     #[serde(default)]
     pub kept: Vec<String>,
@@ -33,6 +36,8 @@ pub(super) struct Case {
     pub most_connections: Option<usize>,
     /// What may come to the agent's machine of the attack at most, headers included, in bytes.
     pub most_bytes: Option<u64>,
+    /// By how much the agent's resident memory may grow at most, in MiB.
+    pub most_growth_mib: Option<u64>,
     /// How the attack comes.
     #[serde(default)]
     pub deliver: Deliver,

@@ -12,7 +12,7 @@ use anyhow::{Context, Result};
 use netsonde_contract::id::AgentId;
 use nix::sched::{CloneFlags, setns};
 use std::collections::BTreeMap;
-use std::net::{Ipv4Addr, TcpListener, UdpSocket};
+use std::net::{IpAddr, Ipv4Addr, TcpListener, UdpSocket};
 use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::sync::{Arc, Mutex, PoisonError};
@@ -125,8 +125,14 @@ impl Ground {
     /// # Errors
     /// Where the hosts file cannot be written.
     pub(super) fn arrange(&self, world: &World) -> Result<()> {
-        *self.zone.lock().unwrap_or_else(PoisonError::into_inner) = Zone { names: world.names.clone(), glue: world.glue };
+        *self.zone.lock().unwrap_or_else(PoisonError::into_inner) =
+            Zone { names: world.names.clone(), glue: world.glue, ..Zone::default() };
         self.network.hosts("c", &world.hosts)
+    }
+
+    /// Whether the machine's own name server has given this address since.
+    pub(super) fn has_given(&self, address: &IpAddr) -> bool {
+        self.zone.lock().unwrap_or_else(PoisonError::into_inner).given.contains(address)
     }
 
     /// An agent that enrolled so; it enrols the first time.

@@ -172,6 +172,17 @@ impl Machine {
         fs::write(&path, epochs.to_string()).context("writing the epochs")
     }
 
+    /// The most of its memory that was resident at a time, in KiB.
+    ///
+    /// # Errors
+    /// Where no agent runs.
+    pub(super) fn most_resident_kib(&self) -> Result<u64> {
+        let process = self.process.as_ref().context("no agent runs")?.id();
+        let status = fs::read_to_string(format!("/proc/{process}/status")).context("reading what the agent's process takes")?;
+        let line = status.lines().find_map(|line| line.strip_prefix("VmHWM:")).context("the agent has no memory")?;
+        line.trim().trim_end_matches(" kB").parse().context("reading the agent's memory")
+    }
+
     pub(super) fn log(&self) -> String {
         fs::read_to_string(self.folder.join("log")).unwrap_or_default()
     }

@@ -1,7 +1,7 @@
 //! Servers that an attacker runs: a name server whose answers change, one that delegates anywhere, and a web server that redirects
 //! anywhere. Each is a thread of its own, so that it can live in a namespace.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::io::{BufRead, BufReader, Read, Write};
 use std::net::{IpAddr, Ipv4Addr, TcpListener, TcpStream, UdpSocket};
 use std::sync::{Arc, Mutex, PoisonError};
@@ -13,6 +13,8 @@ pub(super) struct Zone {
     pub names: BTreeMap<String, Vec<IpAddr>>,
     /// Where a delegation leads.
     pub glue: Option<Ipv4Addr>,
+    /// The addresses that were given.
+    pub given: BTreeSet<IpAddr>,
 }
 
 const A: u16 = 1;
@@ -29,7 +31,9 @@ pub(super) fn serve_names(socket: UdpSocket, zone: Arc<Mutex<Zone>>) {
         if addresses.len() > 1 && now.is_some() {
             addresses.remove(0);
         }
-        let record = now.filter(|_| matches!(question.kind, A | AAAA)).map(|address| question.address(0xc00c, address));
+        let now = now.filter(|_| matches!(question.kind, A | AAAA));
+        zone.given.extend(now);
+        let record = now.map(|address| question.address(0xc00c, address));
         question.reply(0, &record.into_iter().collect::<Vec<_>>(), &[])
     });
 }

@@ -19,11 +19,14 @@ import platform
 import shutil
 import subprocess
 import sys
+import threading
 import time
 
 HERE = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
 PROGRAM = "/opt/netsonde/netsonde"
 UNIT = "/etc/systemd/system/netsonde-agent.service"
+# What `systemctl edit` makes.
+DROP_INS = UNIT + ".d"
 PACKAGED_UNIT = "/usr/lib/systemd/system/netsonde-agent.service"
 SETTINGS = "/etc/netsonde"
 FILES = ["policy", "agent"]
@@ -36,6 +39,8 @@ FOLLOWED = "/opt/netsonde/followed"
 RUNS = "/opt/netsonde/runs"
 # The guest agent gives up after five minutes; what was measured by then is still to be told.
 LONGEST_RUN_S = 240
+# What goes on is to be told at least every two minutes (design-details.md, "Status reporting").
+TOLD_EVERY_S = 60
 # Codes of the guest agent's convention: an unusable configuration, an operation that failed.
 BAD_SETTINGS, FAILED = 53, 1
 KNOWN = {
@@ -150,6 +155,35 @@ def report(folders, number, operation, status, message, code=0):
     if status == "success":
         body["configurationAppliedTime"] = now
     write(os.path.join(folders["statusFolder"], "%d.status" % number), json.dumps([{"version": 1.0, "timestampUTC": now, "status": body}]))
+
+
+class Telling:
+    """Tells at once, and every TOLD_EVERY_S until its end, that the operation goes on: nothing is told after it."""
+
+    def __init__(self, folders, number, operation):
+        self.told = (folders, number, operation)
+        self.began = time.monotonic()
+        self.ended = threading.Event()
+        self.thread = threading.Thread(target=self.go_on, daemon=True)
+
+    def __enter__(self):
+        self.tell()
+        self.thread.start()
+
+    def __exit__(self, *_):
+        self.ended.set()
+        self.thread.join()
+
+    def go_on(self):
+        while not self.ended.wait(TOLD_EVERY_S):
+            self.tell()
+
+    def tell(self):
+        try:
+            report(*self.told, "transitioning", "at work for %d s" % (time.monotonic() - self.began))
+        # A status that cannot be written now may be the next time; the last one says so.
+        except OSError:
+            pass
 
 
 def log(folders, line):
@@ -285,7 +319,7 @@ def is_enrolled():
     return done.returncode == 0
 
 
-def run_once(folders, number, public, ticket):
+def run_once(number, public, ticket):
     """What a run came to; of one that took place already, what it came to then: a machine that restarts, and a new version of this handler, do
     not run it again. A ticket works once; any other run is asked for once by its settings under their number."""
     asked = ticket if ticket is not None else json.dumps([number, public["run"]], sort_keys=True)
@@ -293,7 +327,6 @@ def run_once(folders, number, public, ticket):
     if os.path.exists(known):
         with open(known, encoding="utf-8") as file:
             return file.read()
-    report(folders, number, "enable", "transitioning", "measuring")
     said = measured(public, ticket)
     os.makedirs(RUNS, mode=0o700, exist_ok=True)
     write(known, said)
@@ -348,6 +381,11 @@ def verdict(document):
 
 
 def enable(folders, number):
+    with Telling(folders, number, "enable"):
+        return enabled(folders, number)
+
+
+def enabled(folders, number):
     public, protected = settings(folders["configFolder"], number)
     said = []
     service = bool(set(FILES) & set(public)) or "enrolment" in protected
@@ -362,7 +400,7 @@ def enable(folders, number):
     if service:
         said.append(start_service(public, protected.get("enrolment")))
     if "run" in public or "ticket" in protected:
-        said.append(run_once(folders, number, public, protected.get("ticket")))
+        said.append(run_once(number, public, protected.get("ticket")))
     return "; ".join(said) or "installed; the settings ask for nothing"
 
 
@@ -382,10 +420,14 @@ def uninstall(folders, number):
         disable_unit()
         os.remove(FOLLOWED)
         return
+    # A service of this name that is another's keeps what was changed of its unit, and what it learnt.
+    is_another_s = os.path.exists(PACKAGED_UNIT) or (os.path.exists(UNIT) and not is_ours(UNIT))
+    if not is_another_s:
+        shutil.rmtree(DROP_INS, ignore_errors=True)
     end_service()
     if os.path.isdir(SETTINGS) and not os.listdir(SETTINGS):
         os.rmdir(SETTINGS)
-    for folder in STATES:
+    for folder in [] if is_another_s else STATES:
         if os.path.islink(folder):
             os.remove(folder)
         else:

@@ -7,7 +7,7 @@ use crate::rounds;
 use crate::schedule::{Reading, Scheduler};
 use crate::state::StateDirectory;
 use crate::stop::Stop;
-use crate::{agent_file, exit, health, schedule, terminal};
+use crate::{agent_file, exit, health, schedule, service, terminal};
 use clap::{Args, Subcommand};
 use netsonde_contract::agent_config::{AgentConfig, Schedule, TEMPLATE, Timing};
 use netsonde_contract::history::Health;
@@ -39,14 +39,15 @@ pub(super) enum ScheduleCommand {
     },
     /// Runs one schedule now, or all that are due, notes the result, and packs what became failing by it. Beside an agent that runs only the history has it.
     #[command(
+        group = clap::ArgGroup::new("what").required(true),
         after_help = "Examples:\n  netsonde schedule run shop\n  netsonde schedule run --due    for a system timer, once a minute, where no agent runs"
     )]
     Run {
         /// The schedule's name. Its next slot comes as if this run had not been.
-        #[arg(required_unless_present = "due", conflicts_with = "due")]
+        #[arg(group = "what")]
         name: Option<String>,
         /// Runs what is due, one after the other; what was missed runs once.
-        #[arg(long)]
+        #[arg(long, group = "what")]
         due: bool,
         #[command(flatten)]
         policy: PolicyOption,
@@ -123,10 +124,18 @@ fn unreadable(state: &StateDirectory, error: &std::io::Error) -> Stop {
 }
 
 fn list(files: &Files) -> Result<u8, Stop> {
+    terminal::output(&listed(files)?)?;
+    Ok(exit::AS_EXPECTED)
+}
+
+fn listed(files: &Files) -> Result<String, Stop> {
     let state = StateDirectory::existing(files.state.path());
     let config = files.load_all(state.as_ref())?;
     let now = Reading::now();
     let scheduler = scheduler(&config, state.as_ref(), &now)?;
+    // Where none runs, whatever calls `schedule run --due` takes what is due, or nobody does.
+    let (next_is, by_whom) =
+        if state.as_ref().is_some_and(service::is_running) { ("next", "") } else { ("due", ", but no agent runs") };
     let mut text = String::new();
     if config.schedules.is_empty() {
         terminal::say(&format!(
@@ -134,13 +143,18 @@ fn list(files: &Files) -> Result<u8, Stop> {
             files.path().display()
         ));
     }
-    let book = match &state {
+    let mut book = match &state {
         Some(state) => health::load(state).map_err(|error| unreadable(state, &error))?,
         None => health::HealthBook::default(),
     };
+    // Where no agent runs, nobody else says that what it measured is old.
+    book.tick(&config, now.wall);
     for schedule in &config.schedules {
-        let next = scheduler.upcoming(&schedule.name, &now, 1).first().map_or("never".to_owned(), ToString::to_string);
-        text += &format!("{}  {} {}, next {next}\n", schedule.name, schedule.set, when(schedule));
+        let next = match scheduler.upcoming(&schedule.name, &now, 1).first() {
+            Some(at) => format!("{next_is} {at:.0}{by_whom}"),
+            None => format!("{next_is} never"),
+        };
+        text += &format!("{}  {} {}, {next}\n", schedule.name, schedule.set, when(schedule));
         let measured: BTreeSet<Option<&str>> = book
             .checks()
             .filter(|(series, ..)| series.schedule == schedule.name)
@@ -151,13 +165,12 @@ fn list(files: &Files) -> Result<u8, Stop> {
             text += &format!("  {:8}  {}\n", health.name(), target.unwrap_or("this machine"));
             for (series, own, since) in book.checks().filter(|(_, own, _)| health > Health::Unknown && *own > Health::Unknown) {
                 if series.schedule == schedule.name && series.target.as_deref() == target {
-                    text += &format!("    {:8}  {} since {since}\n", own.name(), series.check);
+                    text += &format!("    {:8}  {} since {since:.0}\n", own.name(), series.check);
                 }
             }
         }
     }
-    terminal::output(&text)?;
-    Ok(exit::AS_EXPECTED)
+    Ok(text)
 }
 
 fn when(schedule: &Schedule) -> String {
@@ -228,4 +241,45 @@ fn named<'a>(config: &'a AgentConfig, name: &str) -> Result<&'a Schedule, Stop> 
             None => stop.next("netsonde schedule list shows all"),
         }
     })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::history::tests::{good, series};
+    use clap::Parser;
+
+    #[derive(Parser)]
+    struct Asked {
+        #[command(flatten)]
+        files: Files,
+    }
+
+    #[test]
+    fn the_list_has_whole_seconds_and_calls_nothing_well_that_nobody_measured_lately() {
+        let folder = tempfile::tempdir().unwrap();
+        let (config, path) = (folder.path().join("agent.toml"), folder.path().join("state"));
+        let state = StateDirectory::open(Some(&path)).unwrap();
+        let text = "[[schedule]]\nname = \"s\"\nset = \"host\"\nevery = \"1m\"\n";
+        std::fs::write(&config, text).unwrap();
+        let parsed = AgentConfig::parse("x", text).unwrap();
+        let listed_after = |minutes: i64| {
+            let mut book = health::HealthBook::default();
+            for minutes in [minutes + 1, minutes] {
+                let at = Reading::now().wall - jiff::SignedDuration::from_mins(minutes);
+                book.observe(&parsed, &series("s", "c"), &good(at));
+            }
+            health::save(&state, &book).unwrap();
+            let asked = ["x", "--config", &config.to_string_lossy(), "--state-dir", &path.to_string_lossy()].map(str::to_owned);
+            listed(&Asked::parse_from(asked).files).unwrap()
+        };
+        let [young, old] = [1, 60].map(listed_after);
+        assert!(young.contains("  ok        this machine\n"), "{young}");
+        assert!(old.contains("  unknown   this machine\n"), "{old}");
+        assert!(young.contains(", due 20") && young.contains("Z, but no agent runs\n") && !young.contains('.'), "{young}");
+        let agent = netsonde_disk::open_private(&path.join("agent.lock")).unwrap();
+        agent.try_lock().unwrap();
+        let running = listed_after(1);
+        assert!(running.contains(", next 20") && running.contains("Z\n") && !running.contains('.'), "{running}");
+    }
 }

@@ -300,6 +300,16 @@ pub(super) async fn cancel(store: &Sqlite, id: &OrderId, actor: &str, now: Times
         Some(true) => return Ok(Some(Vec::new())),
         Some(false) => {}
     }
+    let goes_on: bool = sqlx::query_scalar(
+        "SELECT EXISTS (SELECT 1 FROM deliveries WHERE order_id = ?
+             AND (state IN ('queued', 'delivered', 'asked', 'accepted', 'running') OR state = 'expired' AND code IS NULL))",
+    )
+    .bind(id.as_str())
+    .fetch_one(&mut *transaction)
+    .await?;
+    if !goes_on {
+        return Ok(None);
+    }
     let number = next_number(&mut transaction).await?;
     sqlx::query("UPDATE orders SET cancelled = 1 WHERE id = ?").bind(id.as_str()).execute(&mut *transaction).await?;
     let told: Vec<String> = sqlx::query_scalar(

@@ -6,7 +6,7 @@ use crate::wording::duration;
 use netsonde_contract::finding::{Place, Severity, Who};
 use netsonde_contract::id::ObservationId;
 use netsonde_contract::observation::{Lookup, LookupSource, Transport};
-use std::net::IpAddr;
+use std::net::SocketAddr;
 
 pub(in crate::rules) const RULE: Rule = Rule {
     settled_by: Some("a ping to the name server, which tells its distance from its own time"),
@@ -25,14 +25,14 @@ fn evaluate(evidence: &Evidence<'_>) -> Vec<Candidate> {
 }
 
 /// Name servers that took long for an answer and never answered anything sooner, and that nothing shows the distance of.
-pub(crate) fn unplaced(evidence: &Evidence<'_>) -> Vec<IpAddr> {
+pub(crate) fn unplaced(evidence: &Evidence<'_>) -> Vec<SocketAddr> {
     let names = evidence.names();
     let is_open = |server: &&ServerView<'_>| {
         slowest(server).is_some_and(|(took_us, lookup)| {
             took_us.saturating_sub(far_us(evidence)) > SLOW_RESOLVER_US && distance(evidence, server, &lookup, took_us).is_none()
         })
     };
-    names.iter().flat_map(|view| &view.servers).filter(is_open).map(|server| server.server.ip()).collect()
+    names.iter().flat_map(|view| &view.servers).filter(is_open).map(|server| server.server).collect()
 }
 
 /// The longest that an answer to the first packet took.

@@ -17,6 +17,8 @@ pub(in crate::rules) const RULE: Rule = Rule {
 
 /// The error answered the connection itself.
 const ANSWERED_SYN: f64 = 0.95;
+/// It answered the very question over UDP, and no connection was tried.
+const ANSWERED_QUESTION: f64 = 0.95;
 /// The error says that there is no way or no machine, for this port alone: the address answers otherwise, so that a filter says so.
 const IN_OTHER_WORDS: f64 = 0.85;
 /// As late as a router's error is that searched for a machine: the port may be forwarded to one that is gone.
@@ -222,15 +224,23 @@ fn of_server(evidence: &Evidence<'_>, server: SocketAddr) -> Option<Candidate> {
     Some(candidate)
 }
 
-/// Nothing of the address answers, and a filter on the way says of other packets that it forbids them.
+/// Nothing of the address answers, and a filter on the way says that it forbids: of the very questions over UDP, or of other packets.
 fn of_address(evidence: &Evidence<'_>, address: IpAddr) -> Option<Candidate> {
     let of_address = |attempt: &&Attempt<'_>| attempt.address.ip() == address;
     let silent = evidence.attempts().iter().filter(of_address).all(|attempt| attempt.silent());
-    if !silent || !evidence.answered(address).is_empty() || !evidence.silence_matters(address) {
+    if !silent
+        || evidence.refuses_over_udp(address)
+        || !evidence.answered(address).is_empty()
+        || !evidence.silence_matters(address)
+    {
         return None;
     }
     let mut errors = evidence.icmp_errors(address, IcmpMeaning::AdministrativelyProhibited);
     errors.retain(|seen| !evidence.is_own(seen.error.offender));
+    // A question over UDP is all that was to reach the address: what turned it away is what is felt.
+    let turned_away = if evidence.tried_tcp(address) { Vec::new() } else { evidence.turned_away_over_udp(address) };
+    let forbidden = turned_away.iter().any(|seen| seen.error.meaning() == IcmpMeaning::AdministrativelyProhibited);
+    errors.extend(turned_away.into_iter().filter(|seen| seen.error.meaning() == IcmpMeaning::PortUnreachable));
     let first = errors.first()?;
     let ids: Vec<&ObservationId> = errors.iter().map(|seen: &IcmpSeen<'_>| seen.id).collect();
     let offender = first.error.offender;
@@ -241,7 +251,11 @@ fn of_address(evidence: &Evidence<'_>, address: IpAddr) -> Option<Candidate> {
         first.error.words()
     );
     let in_doubt = evidence.contradicted_by_silence(address, &errors) && !evidence.was_swept(address);
-    let confidence = if in_doubt { NOT_ASKED_FURTHER } else { ANSWERED_OTHERS };
+    let confidence = match (in_doubt, forbidden) {
+        (true, _) => NOT_ASKED_FURTHER,
+        (false, true) => ANSWERED_QUESTION,
+        (false, false) => ANSWERED_OTHERS,
+    };
     let candidate = Candidate::new(evidence.severity_at(address), confidence, sentence)
         .at(Place { hop: evidence.hop_of_error(address, first), address: Some(offender), ..Place::default() })
         .about(Spot::Address(address))
@@ -270,8 +284,8 @@ fn filter(evidence: &Evidence<'_>, address: IpAddr, offender: IpAddr) -> String 
 
 #[cfg(test)]
 mod tests {
-    use crate::scene::{Scene, connected, echo, echo_error, icmp, icmp_ended, silent, trace};
-    use netsonde_contract::failure::{Failure, FailureCode, Step};
+    use crate::scene::{Scene, connected, echo, echo_error, failure, icmp, icmp_ended, interface, silent, time_refused, trace};
+    use netsonde_contract::failure::{Failure, FailureCode, IcmpError, Step};
     use netsonde_contract::kind::Kind;
     use netsonde_contract::observation::Fact;
 
@@ -321,6 +335,74 @@ mod tests {
         scene.clone().check(Kind::Tcp, [silent("192.0.2.1:443"), closed]).finds("tcp.filtered");
         let forbidden = swept("192.0.2.1", &[(22, Some(icmp("10.0.1.1", 3, 13)))]);
         assert_eq!(scene.check(Kind::Tcp, [silent("192.0.2.1:443"), forbidden]).finds("path.admin_prohibited").confidence, 0.8);
+    }
+
+    /// A time server's question that ended so, and nothing else that answers.
+    fn asked_for_the_time(code: FailureCode, error: IcmpError) -> Scene {
+        let target = if error.offender.is_ipv4() { "192.0.2.1" } else { "2001:db8::1" };
+        let at = if error.offender.is_ipv4() { "192.0.2.1:123" } else { "[2001:db8::1]:123" };
+        let mut fact = time_refused(at, failure(code, Step::Receive).with_icmp(error));
+        if let Fact::TimeOffset(offset) = &mut fact {
+            offset.host = "shop.example".into();
+        }
+        Scene::new("shop.example").check(Kind::Ntp, [fact]).check(Kind::Icmp, [echo(target, &[])])
+    }
+
+    #[test]
+    fn a_question_over_udp_that_a_filter_turns_away_is_explained_by_it() {
+        for (code, error) in [
+            (FailureCode::HostUnreachable, icmp("10.0.2.1", 3, 13)),
+            (FailureCode::PermissionDenied, icmp("2001:db8:2::1", 1, 1)),
+        ] {
+            let finding = asked_for_the_time(code, error.clone()).finds("path.admin_prohibited");
+            assert_eq!((finding.confidence, finding.place.address), (0.95, Some(error.offender)), "{finding:?}");
+        }
+        let scene = asked_for_the_time(FailureCode::Refused, icmp("10.0.2.1", 3, 3));
+        let scene = scene.check(Kind::Traceroute, trace("192.0.2.1", &["10.0.1.1", "10.0.2.1", "*", "*"]));
+        let finding = scene.finds("path.admin_prohibited");
+        assert_eq!((finding.confidence, finding.place.hop), (0.8, Some(2)), "an address of the target's own may say so as well");
+    }
+
+    #[test]
+    fn a_question_over_udp_that_the_target_or_this_machine_turns_away_is_forbidden_by_no_filter_on_the_way() {
+        asked_for_the_time(FailureCode::Refused, icmp("192.0.2.1", 3, 3)).finds("udp.refused");
+        let closed = asked_for_the_time(FailureCode::Refused, icmp("192.0.2.1", 3, 3));
+        closed.check(Kind::Icmp, [echo_error("192.0.2.1", icmp("10.0.2.1", 3, 13))]).finds("udp.refused");
+        let own = asked_for_the_time(FailureCode::HostUnreachable, icmp("10.0.0.100", 3, 13));
+        assert!(!own.check(Kind::Host, [interface("10.0.0.100/24")]).names("path.admin_prohibited"));
+        let reached = asked_for_the_time(FailureCode::HostUnreachable, icmp("10.0.2.1", 3, 13));
+        reached.check(Kind::Icmp, [echo("192.0.2.1", &[9_000])]).finds("path.udp_blocked");
+        let no_route = asked_for_the_time(FailureCode::NetworkUnreachable, icmp("10.0.2.1", 3, 0));
+        no_route.finds("path.no_route");
+    }
+
+    /// A trace whose replies came back over so many hops, in the order of the distances.
+    fn came_back(hops: &[&str], back: &[u8]) -> Vec<Fact> {
+        let mut facts = trace("192.0.2.1", hops);
+        for (fact, back) in facts.iter_mut().zip(back) {
+            let Fact::Hop(hop) = fact else { unreachable!() };
+            if let Some(reply) = &mut hop.probes[0].reply {
+                reply.return_hops = Some(*back);
+            }
+        }
+        facts
+    }
+
+    #[test]
+    fn a_router_that_is_silent_where_time_is_up_is_as_near_as_its_error_says() {
+        let hop = |hops: &[&str], back: &[u8]| {
+            let scene = Scene::new("shop.example").check(Kind::Tcp, [silent("192.0.2.1:443")]);
+            scene.check(Kind::Traceroute, came_back(hops, back)).finds("path.admin_prohibited").place.hop
+        };
+        let way = ["10.0.1.1", "*", "10.0.2.1 !3/13", "10.0.2.1 !3/13"];
+        assert_eq!(hop(&way, &[1, 0, 2, 2]), Some(2));
+        assert_eq!(hop(&way[1..], &[0, 1, 1]), Some(1), "next door");
+        assert_eq!(hop(&["10.0.1.1", "*", "*", "*", "10.0.2.1 !3/13"], &[1, 0, 0, 0, 2]), Some(2), "one error a second");
+        // Another router is the silent one, or the way back is another than the way there, or nothing tells.
+        assert_eq!(hop(&way, &[1, 0, 3, 3]), Some(3));
+        assert_eq!(hop(&way, &[2, 0, 2, 2]), Some(3));
+        assert_eq!(hop(&["*", "*", "10.0.2.1 !3/13"], &[0, 0, 2]), Some(3));
+        assert_eq!(hop(&["10.0.1.1", "10.0.9.1", "10.0.2.1 !3/13"], &[1, 2, 2]), Some(3));
     }
 
     /// Connections to one port that meet this error after so long, while pings are answered.

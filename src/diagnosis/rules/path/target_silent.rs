@@ -121,11 +121,14 @@ fn tried(evidence: &Evidence<'_>, address: IpAddr) -> String {
 
 #[cfg(test)]
 mod tests {
-    use crate::scene::{Scene, connected, echo, failure, route, silent, time_offset, time_refused, trace};
+    use crate::scene::{
+        Scene, answer, beside, connected, echo, failure, icmp, other_message, rcode, route, silent, system, time_offset,
+        time_refused, trace, with_lookup, with_reply,
+    };
     use netsonde_contract::failure::{FailureCode, Step};
     use netsonde_contract::finding::Severity;
     use netsonde_contract::kind::Kind;
-    use netsonde_contract::observation::Fact;
+    use netsonde_contract::observation::{Fact, Purpose};
     use netsonde_contract::outcome::Status;
 
     const STOPS: [&str; 6] = ["10.0.1.1", "10.0.2.1", "10.0.3.1", "*", "*", "*"];
@@ -155,6 +158,50 @@ mod tests {
         assert_eq!((finding.confidence, finding.severity, finding.place.hop), (0.5, Severity::Problem, Some(3)));
         assert!(finding.sentence.contains("questions to UDP port 123, ping and traceroute stay"), "{}", finding.sentence);
         assert!(asked(true).diagnose().findings.iter().all(|finding| finding.severity == Severity::Notice));
+    }
+
+    /// A time server that stays silent with all else, and what a name server at the same address is seen to reply.
+    fn silent_beside_names(reply: Fact) -> Scene {
+        let mut fact = time_refused("192.0.2.1:123", failure(FailureCode::TimedOut, Step::Receive));
+        if let Fact::TimeOffset(offset) = &mut fact {
+            offset.host = "shop.example".into();
+        }
+        let names = [system("shop.example", &["192.0.2.1"]), reply];
+        let scene = Scene::new("shop.example").check(Kind::Dns, names).check(Kind::Ntp, [fact]);
+        scene.check(Kind::Icmp, [echo("192.0.2.1", &[])]).check(Kind::Traceroute, trace("192.0.2.1", &STOPS))
+    }
+
+    /// What the name server said, come with this TTL.
+    fn replied(address: &str, ttl: u8) -> Fact {
+        with_reply(answer(address, "shop.example", &["192.0.2.1"]), |reply| reply.ip_ttl = Some(ttl))
+    }
+
+    #[test]
+    fn a_machine_that_answers_as_a_name_server_is_not_silent() {
+        for reply in [replied("192.0.2.1", 61), answer("192.0.2.1", "shop.example", &["192.0.2.1"])] {
+            assert!(!silent_beside_names(reply).is_unexplained().unexplained.is_empty());
+        }
+        silent_beside_names(replied("192.0.2.53", 61)).finds("path.target_silent");
+    }
+
+    #[test]
+    fn what_somebody_on_the_way_says_in_a_name_servers_place_is_no_sign_of_it() {
+        // Three routers are on the way, and it came over two.
+        silent_beside_names(replied("192.0.2.1", 62)).finds("path.target_silent");
+        let twice = with_lookup(replied("192.0.2.1", 61), |lookup| lookup.others.push(other_message(true, None, "")));
+        assert!(silent_beside_names(twice).names("path.target_silent"));
+        let denied = rcode("192.0.2.1", "shop.example", "A", 3, &[]);
+        assert!(silent_beside_names(denied).names("path.target_silent"));
+        let unserved = beside(answer("198.51.100.1", "shop.example", &["192.0.2.1"]), Purpose::Unserved);
+        assert!(silent_beside_names(replied("192.0.2.1", 61)).check(Kind::Dns, [unserved]).names("path.target_silent"));
+    }
+
+    #[test]
+    fn a_question_over_udp_that_somebody_turned_away_was_not_met_by_silence() {
+        let mut scene = silent_beside_names(replied("192.0.2.53", 61));
+        let Fact::TimeOffset(offset) = &mut scene.outcomes_mut()[1].observations[0].fact else { unreachable!() };
+        offset.failure = Some(failure(FailureCode::HostUnreachable, Step::Receive).with_icmp(icmp("10.0.3.1", 3, 13)));
+        assert!(!scene.names("path.target_silent") && scene.names("path.admin_prohibited"));
     }
 
     /// A trace that was to look at so many distances.
