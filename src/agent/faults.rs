@@ -280,8 +280,8 @@ impl Debtor {
             made: Some(fault.since),
             ..Entry::of(&id(NEXT.fetch_add(1, Ordering::Relaxed)), "bundle.tar.gz".to_owned(), b"what was seen")
         };
-        self.spool.put(&entry, b"what was seen")?;
-        self.owing.made(SCHEDULE, fault)
+        let keep = || self.spool.put(&entry, b"what was seen");
+        self.owing.settle((SCHEDULE, fault), keep, |_| Ok(()))?.1
     }
 
     /// Whether nobody notes the failure of the target of this number any more: it is noted, or there is a bundle of a moment ago, safe or not.

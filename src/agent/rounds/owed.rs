@@ -71,6 +71,22 @@ impl Owing {
         self.write(&owed)
     }
 
+    /// Keeps the bundle of a failure, tells who has to hear of it, and only then, never before, strikes the failure off. What became of the last two stands beside
+    /// what was kept: whoever starts next does both again. What `tell` gives is held until the end: the state directory's lock, where others write there.
+    ///
+    /// # Errors
+    /// Where the bundle is not kept; it is owed still.
+    pub(crate) fn settle<K, L, E>(
+        &self,
+        (schedule, fault): (&str, &Fault),
+        keep: impl FnOnce() -> Result<K, E>,
+        tell: impl FnOnce(&K) -> io::Result<L>,
+    ) -> Result<(K, io::Result<()>), E> {
+        let kept = keep()?;
+        let struck = tell(&kept).and_then(|_held| self.made(schedule, fault));
+        Ok((kept, struck))
+    }
+
     /// A bundle of the failure is in the spool. It tells of those before it, too, of the same target, that had none.
     ///
     /// # Errors

@@ -95,7 +95,11 @@ pub(super) fn note_made(state: &StateDirectory, schedule: &str, fault: &Fault, b
     Owing::of(state).made(schedule, fault)
 }
 
-fn attach(state: &StateDirectory, changes: &[NumberedChange], bundle: &BundleId) -> io::Result<()> {
+/// Notes which bundle tells of these changes, for the backend to hear. The caller holds the state directory's lock.
+///
+/// # Errors
+/// Where the disk refuses.
+pub(super) fn attach(state: &StateDirectory, changes: &[NumberedChange], bundle: &BundleId) -> io::Result<()> {
     let identity = if changes.is_empty() { None } else { Home::of(state).identity().ok().flatten() };
     let Some(identity) = identity else { return Ok(()) };
     let mut untold = Untold::load(state, &identity.agent)?;

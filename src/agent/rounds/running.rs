@@ -1,5 +1,5 @@
 use super::owed::Owing;
-use super::packing::{note_made, pack};
+use super::packing::{attach, pack};
 use crate::format::Format;
 use crate::history::samples;
 use crate::interruption::Interruption;
@@ -198,8 +198,12 @@ pub(super) fn keep(job: &Job, state: &StateDirectory, measured: Measured) -> Res
 }
 
 fn packed(job: &Job, state: &StateDirectory, measured: Measured, fault: &Fault) -> Result<Packed, Stop> {
-    let entry = pack(job, state, measured, fault)?;
-    let noted = state.lock().and_then(|_lock| note_made(state, &job.schedule.name, fault, &entry.bundle));
+    let keep = || pack(job, state, measured, fault);
+    let tell = |entry: &Entry| {
+        let locked = state.lock()?;
+        attach(state, &fault.changes, &entry.bundle).map(|()| locked)
+    };
+    let (entry, noted) = Owing::of(state).settle((&job.schedule.name, fault), keep, tell)?;
     if let Err(error) = noted {
         tracing::warn!(%error, "until the agent starts again, the backend is not told which bundle belongs to a change");
     }
