@@ -25,9 +25,9 @@ pub(crate) const INTERRUPTED: u8 = 130;
 pub(crate) enum BundleFate {
     /// It is where it was to be.
     InPlace,
-    /// It was to be sent and was not.
+    /// It was to be sent and was not; it is kept.
     NotUploaded,
-    /// It was to be kept, and the disk refused.
+    /// It was to be kept, and the disk refused; or to be sent, and is neither at the backend nor here.
     NotKept,
 }
 

@@ -70,6 +70,14 @@ async fn a_dead_backend_costs_the_upload_and_not_the_bundle() {
     let path = place.path.expect("the bundle was kept");
     assert_eq!(bundle::verify(&std::fs::read(path).unwrap()).unwrap().id, place.id);
     assert!(text(&output).contains("/t/"), "the message names the page that takes the file: {}", text(&output));
+
+    // Where nothing can be written either, it is neither here nor there.
+    let file = world.stage.folder().join("a-file");
+    std::fs::write(&file, "").unwrap();
+    let nowhere = file.join("state").to_string_lossy().into_owned();
+    let lost = world.run(&["run", "--ticket", &ticket.ticket, "--yes", "--state-dir", &nowhere]).await;
+    assert_eq!(code(&lost), 2, "{}", text(&lost));
+    assert!(text(&lost).contains("it is not kept") || text(&lost).contains("nothing is kept"), "{}", text(&lost));
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -5,7 +5,7 @@ use crate::identity::Home;
 use crate::schedule::{Reading, Scheduler};
 use crate::state::StateDirectory;
 use crate::stop::Stop;
-use crate::{agent_file, confinement, contact, exit, health, policy_file, schedule, service, terminal};
+use crate::{agent_file, confinement, contact, exit, health, policy_file, rounds, schedule, service, terminal};
 use clap::{Args, ValueEnum};
 use jiff::Timestamp;
 use netsonde_contract::agent_config::UploadWhen;
@@ -128,7 +128,7 @@ impl StatusCommand {
 
     fn status(&self) -> Result<Status, Stop> {
         let state = StateDirectory::existing(self.state.path());
-        let (config, config_error) = match agent_file::load_if_there(&agent_file::path(self.config.as_deref())) {
+        let (mut config, config_error) = match agent_file::load_if_there(&agent_file::path(self.config.as_deref())) {
             Ok(config) => (config.unwrap_or_default(), None),
             Err(stop) => (Default::default(), Some(stop.message)),
         };
@@ -149,6 +149,7 @@ impl StatusCommand {
         let mut book = health::HealthBook::default();
         let mut scheduler = None;
         if let Some(state) = &state {
+            config = rounds::together(&config, &rounds::signed(state));
             let failed = |error: std::io::Error| {
                 Stop::usage(format!("the state directory {} cannot be read: {error}", state.path().display()))
                     .next("read it as the user that the agent runs as")
@@ -296,6 +297,15 @@ mod tests {
         let agent = netsonde_disk::open_private(&folder.path().join("agent.lock")).unwrap();
         agent.try_lock().unwrap();
         assert_eq!(told_after(1), (Health::Ok, true, true));
+    }
+
+    #[test]
+    fn a_schedule_that_an_engineer_signed_is_shown_as_the_files_own_are() {
+        let world = crate::daemon::tests::World::new("allow");
+        let (state, shelved) = (world.state(), world.shelved(1));
+        crate::standing::Shelf::of(&state).put(&shelved).unwrap();
+        let names: Vec<String> = status(state.path()).schedules.into_iter().map(|schedule| schedule.name).collect();
+        assert_eq!(names, [crate::standing::Held::of(shelved).unwrap().name()]);
     }
 
     #[test]

@@ -20,7 +20,10 @@ mod server;
 mod tests;
 
 use crate::health::HealthBook;
+use crate::spool::Spool;
 use exposition::{Exposition, Kind};
+use jiff::Timestamp;
+use netsonde_contract::agent_config::AgentConfig;
 use netsonde_contract::history::{CheckHistory, Health, Sample, Series, Verdict};
 use netsonde_contract::kind::Kind as Probe;
 
@@ -29,28 +32,54 @@ pub(crate) use otlp::export;
 pub(crate) use probe::MOST_PROBES;
 pub(crate) use server::{Source, serve};
 
-/// What a running agent counts of itself.
-pub(crate) struct Figures {
-    pub(crate) runs: Vec<(String, Runs)>,
-    pub(crate) spool: Option<Spooled>,
+/// What is counted beside the measurements.
+#[derive(Default)]
+struct Figures {
+    runs: Vec<(String, Runs)>,
+    spool: Option<Spooled>,
     /// Each schedule, and whether its changes are told to nobody now.
-    pub(crate) silenced: Vec<(String, bool)>,
+    silenced: Vec<(String, bool)>,
 }
 
 /// Bundles in the spool that were not delivered.
 #[derive(Clone, Copy)]
 pub(crate) struct Spooled {
-    pub(crate) ready: usize,
+    ready: usize,
     /// Of these, the ones that the agent sends by itself.
-    pub(crate) to_send: usize,
+    to_send: usize,
 }
 
-/// The last measurement of each check, the states of health, and where an agent runs what it counts.
-pub(crate) fn render(version: &str, checks: &[CheckHistory], book: &HealthBook, figures: Option<&Figures>) -> String {
-    expose(version, checks, book, figures).into_text()
+impl Spooled {
+    pub(crate) fn of(spool: &Spool) -> Self {
+        Self { ready: spool.count_ready(), to_send: spool.count_to_send() }
+    }
 }
 
-fn expose(version: &str, checks: &[CheckHistory], book: &HealthBook, figures: Option<&Figures>) -> Exposition {
+/// What this machine has on its disk or in memory of what was measured.
+#[derive(Default)]
+pub(crate) struct Known {
+    pub(crate) checks: Vec<CheckHistory>,
+    pub(crate) book: HealthBook,
+    /// Where an agent runs.
+    pub(crate) runs: Vec<(String, Runs)>,
+    pub(crate) spool: Option<Spooled>,
+}
+
+/// What is known at this time, as a page in Prometheus' text format.
+pub(crate) fn render(known: Known, config: &AgentConfig, now: Timestamp) -> String {
+    present(known, config, now).into_text()
+}
+
+/// What was measured last is no present where nothing was measured since, whether or not anybody took a note of that.
+fn present(known: Known, config: &AgentConfig, now: Timestamp) -> Exposition {
+    let Known { mut checks, mut book, runs, spool } = known;
+    checks.retain(|check| !book.is_stale(config, &check.series, now));
+    book.tick(config, now);
+    let silenced = config.schedules.iter().map(|one| (one.name.clone(), config.is_silenced(&one.name, now))).collect();
+    expose(env!("CARGO_PKG_VERSION"), &checks, &book, &Figures { runs, spool, silenced })
+}
+
+fn expose(version: &str, checks: &[CheckHistory], book: &HealthBook, figures: &Figures) -> Exposition {
     let mut page = Exposition::default();
     let last: Vec<(&Series, &Sample)> = checks.iter().filter_map(|check| Some((&check.series, check.samples.last()?))).collect();
 
@@ -82,9 +111,7 @@ fn expose(version: &str, checks: &[CheckHistory], book: &HealthBook, figures: Op
         page.sample(&labels(series), whole(sample.at.as_second()));
     }
     health(&mut page, book);
-    if let Some(figures) = figures {
-        own(&mut page, figures);
-    }
+    own(&mut page, figures);
     page.family("netsonde_build_info", Kind::Gauge, "The agent's version.");
     page.sample(&[("version", version)], 1.0);
     page

@@ -3,7 +3,7 @@
 use super::exposition::Exposition;
 use super::latest::Latest;
 use super::probe::{self, Asked};
-use super::{Figures, Spooled, expose};
+use super::{Known, Spooled};
 use crate::health;
 use crate::state::StateDirectory;
 use netsonde_contract::agent_config::AgentConfig;
@@ -183,19 +183,13 @@ fn metrics(source: &Source) -> String {
 /// What is known now.
 pub(super) fn present(source: &Source) -> Exposition {
     let state = StateDirectory::existing(Some(&source.state));
-    let mut book = state.as_ref().and_then(|state| health::load(state).ok()).unwrap_or_default();
-    let (config, now) = (source.config(), Clock::start().wall());
-    // What was measured last is no present where nothing was measured since, whether or not the disk takes a note of that.
-    let mut checks = source.latest.checks();
-    checks.retain(|check| !book.is_stale(&config, &check.series, now));
-    book.tick(&config, now);
-    let spool = state.as_ref().map(StateDirectory::spool);
-    let figures = Figures {
+    let known = Known {
+        checks: source.latest.checks(),
+        book: state.as_ref().and_then(|state| health::load(state).ok()).unwrap_or_default(),
         runs: source.latest.runs(),
-        spool: spool.map(|spool| Spooled { ready: spool.count_ready(), to_send: spool.count_to_send() }),
-        silenced: config.schedules.iter().map(|one| (one.name.clone(), config.is_silenced(&one.name, now))).collect(),
+        spool: state.as_ref().map(|state| Spooled::of(&state.spool())),
     };
-    expose(env!("CARGO_PKG_VERSION"), &checks, &book, Some(&figures))
+    super::present(known, &source.config(), Clock::start().wall())
 }
 
 #[cfg(test)]

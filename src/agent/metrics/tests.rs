@@ -1,5 +1,4 @@
 use super::*;
-use netsonde_contract::agent_config::AgentConfig;
 use std::collections::{BTreeMap, BTreeSet};
 
 /// Reads the text format strictly: heads before samples, each family once and in one piece, names, labels and escapes as they may be.
@@ -96,7 +95,7 @@ fn a_page_is_what_prometheus_reads_whatever_a_target_is_called() {
             book.observe(&config, &check.series, &check.samples[0]);
         }
     }
-    let text = render("0.1.0", &checks, &book, None);
+    let text = page(&checks, &book, &Figures::default());
     let samples = read(&text).unwrap_or_else(|error| panic!("{error}:\n{text}"));
     let value = |name: &str, more: &[&str]| {
         let fits = |(labelled, _): &(&String, &f64)| {
@@ -118,7 +117,7 @@ fn a_page_is_what_prometheus_reads_whatever_a_target_is_called() {
 
 #[test]
 fn a_machine_without_measurements_has_a_page_too() {
-    assert_eq!(read(&render("0.1.0", &[], &HealthBook::default(), None)).unwrap().len(), 1);
+    assert_eq!(read(&page(&[], &HealthBook::default(), &Figures::default())).unwrap().len(), 1);
 }
 
 #[test]
@@ -148,7 +147,7 @@ fn the_dashboard_and_the_alert_rules_ask_only_for_what_is_served() {
         book.observe(&config, &check.series, &check.samples[0]);
     }
     let figures = figures(&[("shop", false)]);
-    let page = render("0.1.0", &checks, &book, Some(&figures));
+    let page = self::page(&checks, &book, &figures);
     let samples = samples(&page);
     let there: BTreeSet<String> =
         page.lines().filter_map(|line| line.strip_prefix("# TYPE ")?.split(' ').next().map(str::to_owned)).collect();
@@ -182,6 +181,10 @@ fn the_dashboard_and_the_alert_rules_ask_only_for_what_is_served() {
     ] {
         assert!(check_expression(wrong, &samples).is_err(), "{wrong}");
     }
+}
+
+fn page(checks: &[CheckHistory], book: &HealthBook, figures: &Figures) -> String {
+    expose("0.1.0", checks, book, figures).into_text()
 }
 
 fn figures(silenced: &[(&str, bool)]) -> Figures {
@@ -324,7 +327,7 @@ fn alerts_speak_of_required_checks_outside_silences_and_of_bundles_that_are_to_b
                 book.observe(&config, &series, &sample);
             }
         }
-        let page = |silenced: bool| render("0.1.0", &[], &book, Some(&figures(&[("shop", false), ("night", silenced)])));
+        let page = |silenced: bool| self::page(&[], &book, &figures(&[("shop", false), ("night", silenced)]));
         let told = |silenced: bool| fires(&alerts()[alert], &samples(&page(silenced)));
         let (shop, night) = (("shop".to_owned(), "connect".to_owned()), ("night".to_owned(), "connect".to_owned()));
         assert_eq!(told(true), std::slice::from_ref(&shop), "{alert}");
@@ -332,7 +335,7 @@ fn alerts_speak_of_required_checks_outside_silences_and_of_bundles_that_are_to_b
     }
     let (bundles, bound) =
         alerts()["NetsondeBundlesPileUp"].split_once(" > ").map(|(a, b)| (a.to_owned(), b.to_owned())).unwrap();
-    let page = samples(&render("0.1.0", &[], &HealthBook::default(), Some(&figures(&[]))));
+    let page = samples(&self::page(&[], &HealthBook::default(), &figures(&[])));
     let (fitting, _) = select(&bundles, &page).unwrap();
     assert!(
         fitting.iter().all(|sample| sample.value < bound.parse::<f64>().unwrap()),

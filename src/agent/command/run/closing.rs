@@ -66,7 +66,8 @@ impl Closing<'_> {
             case_url: None,
         });
         let Some(ticket) = agreement.ticket else { return Ok(Placed { place: unsent, fate }) };
-        let not_uploaded = Placed { place: unsent.clone(), fate: BundleFate::NotUploaded };
+        let unsent_fate = if unsent.is_some() { BundleFate::NotUploaded } else { BundleFate::NotKept };
+        let not_uploaded = Placed { place: unsent.clone(), fate: unsent_fate };
         let route = match route {
             Some(route) if !interrupted => route,
             wanted => {
