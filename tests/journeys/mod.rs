@@ -38,6 +38,8 @@ mod remote_serving;
 mod schedules;
 /// A terminal, as a person sits at it.
 mod terminal;
+/// A system that gives no more threads.
+mod threads;
 /// Ticket, run, upload, receipt, case.
 mod ticket;
 /// A schedule's fault on its way to the backend, and to one that lost it.
