@@ -20,9 +20,11 @@ impl UpTime {
     }
 }
 
+/// Time since the boot, or since any other moment before; sleep counts. None where nobody can tell.
+///
 /// Linux counts sleep on a clock of its own; elsewhere the monotonic clock goes on while the machine sleeps.
 #[cfg(unix)]
-fn since_boot() -> Option<Duration> {
+pub(crate) fn since_boot() -> Option<Duration> {
     use nix::time::{ClockId, clock_gettime};
     #[cfg(any(target_os = "linux", target_os = "android"))]
     let clock = ClockId::CLOCK_BOOTTIME;
@@ -33,7 +35,7 @@ fn since_boot() -> Option<Duration> {
 
 /// The performance counter goes on while the machine sleeps.
 #[cfg(not(unix))]
-fn since_boot() -> Option<Duration> {
+pub(crate) fn since_boot() -> Option<Duration> {
     static STARTED: std::sync::OnceLock<netsonde_probes::clock::Clock> = std::sync::OnceLock::new();
     Some(STARTED.get_or_init(netsonde_probes::clock::Clock::start).now())
 }

@@ -34,6 +34,8 @@ mod remote_proxy;
 mod remote_schedules;
 /// One agent answers another under one order, with each direction's loss, delay and MTU.
 mod remote_serving;
+/// Machines that sleep or come into another network, and connections that are forgotten on the way.
+mod remote_sleep;
 /// What a machine measures by itself.
 mod schedules;
 /// A terminal, as a person sits at it.

@@ -36,7 +36,7 @@ use crate::spool::Queue;
 use crate::state::{StateDirectory, chance, random};
 use crate::stop::Stop;
 use crate::terminal;
-use crate::transport::{Asker, Client, Event, Fault, Machine, Next, event_of};
+use crate::transport::{Asker, Client, Event, Fault, Machine, Next, Whereabouts, event_of};
 use crate::{platform, policy_file};
 use ed25519_dalek::SigningKey;
 use futures_util::FutureExt;
@@ -67,9 +67,12 @@ use tokio_util::sync::CancellationToken;
 
 /// How often it is looked what somebody at the machine says, by an answer or a pause, while an order waits or runs.
 const ANSWERS_EVERY: Duration = Duration::from_secs(1);
-/// How often it is looked, while a request for work is held, whether support's lists still say the truth of policy, pause and version. Each look
-/// wakes an agent that has nothing else to do.
+/// How often it is looked, while a request for work is held, whether support's lists still say the truth of policy, pause and version, and whether the
+/// machine slept or stands in another network, so that nothing is waited for over a connection that leads nowhere. Each look wakes an agent that has
+/// nothing else to do: 6 times a minute, for a few system calls.
 const ABOUT_EVERY: Duration = Duration::from_secs(10);
+/// What came before a sleep is read within this time, which is too short to wait for anything else.
+const FOR_WHAT_CAME: Duration = Duration::from_millis(250);
 /// How often it is looked whether a bundle may be sent, where none waits for a time of its own.
 const BUNDLES_EVERY: Duration = Duration::from_secs(60);
 /// After the last event: for what follows from it to be done.
@@ -102,6 +105,9 @@ struct Daemon {
     is_held: bool,
     /// When it is next looked whether that is still so.
     next_about: Duration,
+    /// It is looked: whatever is under way, but a rest that the backend wants.
+    is_looking: bool,
+    whereabouts: Whereabouts,
     /// The backend's clock when it last said so.
     server_time: Option<Timestamp>,
     running: Option<Running>,
@@ -220,8 +226,14 @@ pub(crate) async fn run(
             () = tokio::time::sleep(until_next_bundle), if outbox.bundle.is_none() => {}
             () = tokio::time::sleep(until_look), if daemon.somebody_may_say() => {}
             () = tokio::time::sleep(until_begin.unwrap_or_default()), if until_begin.is_some() => {}
-            () = tokio::time::sleep(until_about), if daemon.is_held => {
-                if !daemon.has_news_of_itself() {
+            () = tokio::time::sleep(until_about), if daemon.is_looking => {
+                if daemon.has_left() {
+                    // What came before counts, such as an order that expired meanwhile: nobody sends that again.
+                    if let Ok(stepped) = tokio::time::timeout(FOR_WHAT_CAME, &mut step).await {
+                        daemon.stepped(stepped);
+                    }
+                    daemon.begin_anew();
+                } else if !daemon.has_news_of_itself() {
                     continue;
                 }
                 // The request that is held ends here; whatever would have come is asked for by the next one.
@@ -295,6 +307,8 @@ impl Daemon {
             said: None,
             is_held: false,
             next_about: Duration::ZERO,
+            is_looking: false,
+            whereabouts: Whereabouts::default(),
             server_time: None,
             running: None,
             uploading: None,
@@ -315,6 +329,7 @@ impl Daemon {
     /// The next question to the backend, as the pace has it.
     fn step(&mut self) -> BoxFuture<'static, Stepped> {
         self.renew();
+        self.look_on();
         let about = self.about();
         if self.is_news(&about) {
             self.pace.handle(Event::Changed, self.clock.now(), 0.0);
@@ -322,7 +337,6 @@ impl Daemon {
         let client = Arc::clone(&self.client);
         let next = self.pace.next(self.clock.now());
         self.is_held = matches!(next, Next::Ask { .. });
-        self.next_about = self.clock.now() + ABOUT_EVERY;
         match next {
             Next::Rest(rest) => tokio::time::sleep(rest).map(|()| Stepped::Rested).boxed(),
             Next::CheckIn => async move {
@@ -372,10 +386,33 @@ impl Daemon {
         self.said.as_ref().is_some_and(|said| without(said) != without(about))
     }
 
-    /// Looks whether the agent would say something else of itself now.
-    fn has_news_of_itself(&mut self) -> bool {
+    /// Looks whether the agent would say something else of itself now, while it could: a rest or a check-in that is under way goes first.
+    fn has_news_of_itself(&self) -> bool {
+        self.is_held && self.is_news(&self.about())
+    }
+
+    /// Before the next question: one that is asked after a sleep, or in another network, goes over no connection of before.
+    fn look_on(&mut self) {
+        if self.is_looking && self.has_left() {
+            self.client.backend().begin_anew();
+        }
+        self.is_looking = !self.pace.is_unwanted();
+        self.whereabouts.note(self.client.here());
         self.next_about = self.clock.now() + ABOUT_EVERY;
-        self.is_news(&self.about())
+    }
+
+    /// Looks whether the machine slept, or stands in another network, since the last look.
+    fn has_left(&mut self) -> bool {
+        self.next_about = self.clock.now() + ABOUT_EVERY;
+        let Some(left) = self.whereabouts.look(self.client.here(), ABOUT_EVERY) else { return false };
+        terminal::say(&format!("netsonde: {left}; the backend is asked anew"));
+        true
+    }
+
+    /// Gives up what is under way to the backend, reports and bundles too, and asks anew over other connections.
+    fn begin_anew(&mut self) {
+        self.client.backend().begin_anew();
+        self.pace.handle(Event::Left, self.clock.now(), chance());
     }
 
     fn stepped(&mut self, stepped: Stepped) {

@@ -1,3 +1,4 @@
+use super::whereabouts::Here;
 use crate::identity::Identity;
 use crate::stop::Stop;
 use crate::upload::{Backend, NoAnswer, Reply, RequestSigner};
@@ -160,6 +161,11 @@ impl Client {
     /// For uploads over the same connection.
     pub(crate) fn backend(&self) -> &Backend {
         &self.backend
+    }
+
+    /// What is to be known of now, to tell later whether the machine slept or moved since.
+    pub(crate) fn here(&self) -> Here {
+        Here::read(self.backend.peer())
     }
 
     pub(crate) async fn introduce(&self, body: &Introduce) -> Result<Introduced, Fault> {

@@ -10,6 +10,8 @@ const CALM: u32 = 20;
 const FIRST_REST: Duration = Duration::from_secs(1);
 /// After a long silence of the backend all agents are back within a minute.
 const MAX_REST: Duration = Duration::from_secs(60);
+/// Whoever stands behind the same switch, or on the same host, is back in the same instant.
+const AFTER_LEAVING: Duration = Duration::from_secs(1);
 /// Where a connection was cut in the midst of a wait, thousands of them may have been: nobody comes back in the same instant.
 const AFTER_CUT: Duration = Duration::from_secs(3);
 /// A backend that asks for more than this is asked again all the same.
@@ -58,6 +60,8 @@ pub(crate) enum Event {
     Shut,
     /// What the agent says of itself has changed.
     Changed,
+    /// The machine slept, or stands in another network: whatever was under way is given up, and what failed before says nothing of now.
+    Left,
     Rested,
 }
 
@@ -74,11 +78,28 @@ pub(crate) struct Machine {
     corrections: u32,
     checked_in: Option<Duration>,
     rest: Option<Duration>,
+    /// It is the backend that wants the rest.
+    is_wanted: bool,
 }
 
 impl Machine {
     pub(crate) fn new() -> Self {
-        Self { wait: MAX_WAIT_SECONDS, cut: None, calm: 0, quick: 0, failures: 0, corrections: 0, checked_in: None, rest: None }
+        Self {
+            wait: MAX_WAIT_SECONDS,
+            cut: None,
+            calm: 0,
+            quick: 0,
+            failures: 0,
+            corrections: 0,
+            checked_in: None,
+            rest: None,
+            is_wanted: false,
+        }
+    }
+
+    /// The backend wants to be left alone, wherever the machine stands.
+    pub(crate) fn is_unwanted(&self) -> bool {
+        self.rest.is_some() && self.is_wanted
     }
 
     pub(crate) fn next(&self, now: Duration) -> Next {
@@ -91,8 +112,13 @@ impl Machine {
 
     pub(crate) fn handle(&mut self, event: Event, now: Duration, chance: f64) {
         match event {
-            Event::Rested => self.rest = None,
+            Event::Rested => (self.rest, self.is_wanted) = (None, false),
             Event::Changed => self.checked_in = None,
+            Event::Left if self.is_unwanted() => {}
+            Event::Left => {
+                (self.failures, self.cut) = (0, None);
+                self.rest = Some(AFTER_LEAVING.mul_f64(share(chance)));
+            }
             Event::CheckedIn => {
                 self.checked_in = Some(now);
                 self.heard();
@@ -112,6 +138,7 @@ impl Machine {
             }
             Event::Shut => {
                 self.checked_in = None;
+                self.is_wanted = true;
                 self.rest = Some(SHUT_REST + SHUT_REST.mul_f64(share(chance)));
             }
         }
@@ -163,6 +190,7 @@ impl Machine {
         let most = FIRST_REST.saturating_mul(1 << self.failures.min(10)).min(MAX_REST);
         self.failures = self.failures.saturating_add(1);
         let own = most.mul_f64(share(chance));
+        self.is_wanted = retry_after.is_some();
         self.rest = Some(match retry_after.map(|hint| hint.min(MAX_HINT)) {
             // Whoever is told a time by the same backend is told the same one.
             Some(hint) => hint + (hint / 2).max(FIRST_REST).mul_f64(share(chance)),
@@ -221,6 +249,40 @@ mod tests {
             machine.handle(Event::Rested, ZERO, 0.5);
             assert_eq!(machine.next(ZERO), Next::Ask { wait: 50 }, "cut after {held} s");
             machine.handle(Event::Answered { held: seconds(answered) }, ZERO, 0.5);
+        }
+    }
+
+    #[test]
+    fn whoever_wakes_up_or_comes_into_another_network_asks_within_a_second_unless_the_backend_wants_a_rest() {
+        let mut machine = asking();
+        for _ in 0..8 {
+            machine.handle(Event::Failed { retry_after: None }, ZERO, 1.0);
+        }
+        assert_eq!(machine.next(ZERO), Next::Rest(MAX_REST));
+        machine.handle(Event::Left, ZERO, 1.0);
+        assert_eq!(machine.next(ZERO), Next::Rest(AFTER_LEAVING));
+        machine.handle(Event::Rested, ZERO, 0.5);
+        machine.handle(Event::Failed { retry_after: None }, ZERO, 1.0);
+        assert_eq!(machine.next(ZERO), Next::Rest(FIRST_REST), "a network that is not quite there yet is soon tried again");
+        for event in [Event::Failed { retry_after: Some(seconds(600)) }, Event::Shut] {
+            machine.handle(event, ZERO, 0.0);
+            let rest = machine.next(ZERO);
+            assert!(machine.is_unwanted() && matches!(rest, Next::Rest(rest) if rest >= seconds(600)), "{rest:?}");
+            machine.handle(Event::Left, ZERO, 0.5);
+            assert_eq!(machine.next(ZERO), rest);
+            machine.handle(Event::Rested, ZERO, 0.5);
+            assert!(!machine.is_unwanted());
+        }
+    }
+
+    /// Sleeps and other networks are noticed at the same looks, so that they end requests after the same time.
+    #[test]
+    fn requests_that_are_given_up_are_not_held_for_less() {
+        let mut machine = asking();
+        for _ in 0..4 {
+            machine.handle(Event::Left, seconds(20), 0.5);
+            machine.handle(Event::Rested, seconds(20), 0.5);
+            assert_eq!(machine.next(seconds(20)), Next::Ask { wait: MAX_WAIT_SECONDS });
         }
     }
 
@@ -294,6 +356,7 @@ mod tests {
             Just(Event::Corrected),
             Just(Event::Shut),
             Just(Event::Changed),
+            Just(Event::Left),
             Just(Event::Rested),
             held.clone().prop_map(|held| Event::Answered { held: seconds(held) }),
             held.prop_map(|held| Event::Cut { held: seconds(held) }),
