@@ -7,6 +7,8 @@ pub(crate) mod fuzzing;
 mod hop_names;
 /// What to send and when, and what the answers mean.
 mod machine;
+/// Which probe an answer is to.
+mod matching;
 /// Probes of every protocol from raw sockets.
 mod raw;
 /// What counts of answers allow to say.
@@ -28,11 +30,11 @@ use crate::context::{Context, Ending, NotMeasurable};
 use crate::packet::session::Session;
 use crate::zone;
 use futures_util::future::join_all;
+use matching::Manner;
 use netsonde_contract::capability::{Rights, Sight, System, TRACEROUTE_ICMP, TRACEROUTE_SESSION, TRACEROUTE_TCP, TRACEROUTE_UDP};
 use netsonde_contract::failure::{Failure, Step};
 use netsonde_contract::kind::{FlowChoice, TracerouteParams, TracerouteProtocol};
 use netsonde_contract::observation::TraceProtocol;
-use raw::Manner;
 use std::net::IpAddr;
 use trace::Tracing;
 use wire::Wire;
