@@ -1,8 +1,12 @@
 //! Echo series: one to every address of a host, all addresses at once; or a sweep over thousands.
 //!
 //! The own engine takes timestamps of the kernel where the system has any. On Windows the system's own interface sends, which needs no
-//! right. Elsewhere, and where it is asked for, the portable engine measures.
+//! right, and on macOS datagram sockets do, which need none either. Elsewhere, and on Linux and Windows where it is asked for, the
+//! portable engine measures.
 
+/// The datagram sockets of macOS.
+#[cfg(any(target_os = "macos", all(test, target_os = "linux")))]
+mod datagram;
 /// Kernel timestamps, and many targets on a few sockets.
 #[cfg(target_os = "linux")]
 mod engine;
@@ -68,7 +72,13 @@ async fn own_engine(context: &Context, params: &IcmpParams, aims: &[Aim]) -> Res
     system::run(context, params, aims).await.map(Some)
 }
 
-#[cfg(not(any(target_os = "linux", windows)))]
+/// Also where the portable engine is asked for: its library misreads what macOS hands out.
+#[cfg(target_os = "macos")]
+async fn own_engine(context: &Context, params: &IcmpParams, aims: &[Aim]) -> Result<Option<Answered>, NotMeasurable> {
+    datagram::run(context, params, aims, socket2::Type::DGRAM).await.map(Some)
+}
+
+#[cfg(not(any(target_os = "linux", target_os = "macos", windows)))]
 async fn own_engine(_context: &Context, _params: &IcmpParams, _aims: &[Aim]) -> Result<Option<Answered>, NotMeasurable> {
     Ok(None)
 }

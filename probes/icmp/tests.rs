@@ -82,6 +82,36 @@ async fn the_portable_engine_measures_by_the_programs_clock() {
 
 #[tokio::test]
 #[cfg(target_os = "linux")]
+async fn a_socket_that_gets_whole_packets_measures_by_the_programs_clock_in_both_families() {
+    for host in ["127.0.0.1", "::1"] {
+        let clock = Clock::start();
+        let recorder = Recorder::new(CheckId::new("icmp"));
+        let context = Context {
+            gate: Arc::new(Gate::new(Limits::PERSON, clock)),
+            clock,
+            names: Arc::default(),
+            trust: Arc::new(Trust::new(Vec::new()).unwrap()),
+            proxy: ProxyChoice::None,
+            recorder: recorder.clone(),
+            max_segment_bytes: None,
+        };
+        let aim = Aim { host: host.to_owned(), address: host.parse().unwrap() };
+        let params = IcmpParams { size_bytes: 248, ..quick(host) };
+        let answered = datagram::run(&context, &params, std::slice::from_ref(&aim), socket2::Type::RAW).await;
+        if !allowed(&answered.as_ref().map(|_| Ending::AsExpected).map_err(Clone::clone)) {
+            return;
+        }
+        assert_eq!(answered, Ok(HashSet::from([aim.address])));
+        drop(context);
+        let facts: Vec<Fact> = recorder.observations().into_iter().map(|observation| observation.fact).collect();
+        let echo = only_echo(&facts);
+        assert_eq!((echo.sent, echo.replies.len(), echo.clock.as_str()), (5, 5, "process"), "{echo:?}");
+        assert!(echo.replies.iter().all(|reply| reply.ttl == Some(64)), "{echo:?}");
+    }
+}
+
+#[tokio::test]
+#[cfg(target_os = "linux")]
 async fn many_targets_become_one_sweep_and_each_is_asked_once() {
     let targets = vec!["127.0.1.0-127.0.2.255".to_owned(), "127.0.1.7".to_owned()];
     let params = IcmpParams { count: 1, rate: 20_000, targets, ..IcmpParams::of("127.0.0.1") };

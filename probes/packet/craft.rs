@@ -20,14 +20,21 @@ pub(crate) struct Ends {
 }
 
 /// An echo request. The filler makes up for the sequence number, so that all requests of a flow have one checksum and each flow
-/// another: routers that spread load by it send a flow one way. The kernel adds the ICMPv6 checksum.
+/// another: routers that spread load by it send a flow one way.
 pub(crate) fn echo_request(target: IpAddr, identifier: u16, sequence: u16, flow: u16, size: usize) -> Vec<u8> {
-    let mut bytes = vec![0; ECHO_HEADER + size.max(PAYLOAD)];
+    let mut payload = vec![0; size.max(PAYLOAD)];
+    put(&mut payload, 0, !sequence);
+    put(&mut payload, 2, flow);
+    echo(target, identifier, sequence, &payload)
+}
+
+/// An echo request with this payload. The kernel adds the ICMPv6 checksum.
+pub(crate) fn echo(target: IpAddr, identifier: u16, sequence: u16, payload: &[u8]) -> Vec<u8> {
+    let mut bytes = vec![0; ECHO_HEADER];
     bytes[0] = if target.is_ipv4() { 8 } else { 128 };
     put(&mut bytes, 4, identifier);
     put(&mut bytes, 6, sequence);
-    put(&mut bytes, 8, !sequence);
-    put(&mut bytes, 10, flow);
+    bytes.extend(payload);
     if target.is_ipv4() {
         let sum = pnet::util::checksum(&bytes, 1);
         put(&mut bytes, 2, sum);

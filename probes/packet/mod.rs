@@ -50,6 +50,23 @@ pub(crate) enum Body<'a> {
     Error { icmp: IcmpError, quote: Quote<'a>, labels: Vec<MplsLabel> },
 }
 
+impl Message<'_> {
+    /// The sequence number of the echo request with this identifier to this target that the message answers, or that an error is about.
+    pub(crate) fn request(&self, target: IpAddr, identifier: u16) -> Option<u16> {
+        match &self.body {
+            Body::EchoReply { identifier: answered, sequence } => {
+                (*answered == identifier && self.from == target).then_some(*sequence)
+            }
+            Body::Error { quote, .. } => {
+                let is_request =
+                    quote.protocol == craft::echo_protocol(target) && matches!(quote.transport.first(), Some(8 | 128));
+                let is_ours = quote.destination == target && word(quote.transport, 4) == Some(identifier);
+                word(quote.transport, 6).filter(|_| is_request && is_ours)
+            }
+        }
+    }
+}
+
 /// A probe's headers as a router got them.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Quote<'a> {
@@ -65,7 +82,16 @@ pub(crate) struct Quote<'a> {
     pub(crate) transport: &'a [u8],
 }
 
-/// What a raw ICMP socket received: the IPv4 header and what follows it.
+/// What a socket for ICMP messages received from this address: with its IPv4 header, or without any where it is of IPv6.
+pub(crate) fn parse(bytes: &[u8], from: IpAddr) -> Option<Message<'_>> {
+    match from {
+        IpAddr::V4(_) => parse_v4(bytes),
+        IpAddr::V6(from) => parse_v6(bytes, from),
+    }
+}
+
+/// What a raw ICMP socket received, on macOS a datagram one as well: the IPv4 header and what follows it. How long the header says that the packet is,
+/// nobody reads: macOS writes it in the machine's own byte order and takes the header's length off it (icmp(4) and ip(4) there).
 pub(crate) fn parse_v4(packet: &[u8]) -> Option<Message<'_>> {
     let outer = quote_v4(packet)?;
     if outer.protocol != ICMP {
@@ -111,6 +137,7 @@ fn echo_reply(message: &[u8]) -> Option<Body<'_>> {
     Some(Body::EchoReply { identifier: word(message, 4)?, sequence: word(message, 6)? })
 }
 
+/// By the header's own length, and by what was received.
 fn quote_v4(packet: &[u8]) -> Option<Quote<'_>> {
     let length = usize::from(packet.first()? & 0x0f) * 4;
     if packet.first()? >> 4 != 4 || length < IPV4_HEADER {

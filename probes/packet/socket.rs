@@ -35,7 +35,16 @@ pub(crate) fn sending(target: IpAddr, protocol: u8, stamped: bool) -> io::Result
 /// # Errors
 /// As [`sending`].
 pub(crate) fn errors(target: IpAddr) -> io::Result<UdpSocket> {
-    let socket = icmp_socket(target, Type::RAW)?;
+    messages(target, Type::RAW)
+}
+
+/// A socket that sends echo requests and gets ICMP errors and echo replies of the target's family: a raw one, or on macOS a datagram one, which
+/// gets all that a raw one does and needs no right (icmp(4) there).
+///
+/// # Errors
+/// As [`sending`].
+pub(crate) fn messages(target: IpAddr, kind: Type) -> io::Result<UdpSocket> {
+    let socket = icmp_socket(target, kind)?;
     icmp_filter::answers_only(&socket, target)?;
     prepare(&socket, target, false, false)?;
     asynchronous(socket)
@@ -51,6 +60,21 @@ pub(crate) fn segments(target: IpAddr) -> io::Result<UdpSocket> {
     socket.connect(&zone::socket(target, 0).into())?;
     prepare(&socket, target, false, false)?;
     asynchronous(socket)
+}
+
+/// Sets DSCP and ECN of what is sent next, where they are not the usual zero.
+///
+/// # Errors
+/// The system's own; of kind `Unsupported` where it has no such option.
+pub(crate) fn set_class(socket: &Socket, target: IpAddr, class: u8) -> io::Result<()> {
+    match target {
+        _ if class == 0 => Ok(()),
+        IpAddr::V4(_) => socket.set_tos_v4(u32::from(class)),
+        #[cfg(unix)]
+        IpAddr::V6(_) => socket.set_tclass_v6(u32::from(class)),
+        #[cfg(not(unix))]
+        IpAddr::V6(_) => Err(io::ErrorKind::Unsupported.into()),
+    }
 }
 
 /// A socket for tokio: the standard library's datagram type serves raw sockets as well.

@@ -50,7 +50,26 @@ pub(crate) fn receive(socket: &Socket, from_error_queue: bool, buffer: &mut [u8]
     system::receive(socket, from_error_queue, buffer)
 }
 
-#[cfg(not(target_os = "linux"))]
+#[cfg(target_os = "macos")]
+mod system {
+    use super::super::macos::receive_message;
+    use super::{Arrival, IpAddr, Socket, io};
+
+    /// There is no queue and no stamp; an IPv4 header tells its TTL itself.
+    pub(super) fn prepare(socket: &Socket, family: IpAddr, errors: bool, _transmit: bool) -> io::Result<()> {
+        match family {
+            _ if errors => Err(io::ErrorKind::Unsupported.into()),
+            IpAddr::V4(_) => Ok(()),
+            IpAddr::V6(_) => socket.set_recv_hoplimit_v6(true),
+        }
+    }
+
+    pub(super) fn receive(socket: &Socket, from_error_queue: bool, buffer: &mut [u8]) -> Option<Arrival> {
+        if from_error_queue { None } else { receive_message(socket, buffer) }
+    }
+}
+
+#[cfg(not(any(target_os = "linux", target_os = "macos")))]
 mod system {
     use super::{Arrival, IpAddr, Socket, io};
 

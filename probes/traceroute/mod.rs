@@ -7,6 +7,11 @@ pub(crate) mod fuzzing;
 mod hop_names;
 /// What to send and when, and what the answers mean.
 mod machine;
+/// Which probe an answer is to.
+mod matching;
+/// ICMP probes by the datagram sockets of macOS.
+#[cfg(any(target_os = "macos", all(test, target_os = "linux")))]
+mod ping;
 /// Probes of every protocol from raw sockets.
 mod raw;
 /// What counts of answers allow to say.
@@ -23,16 +28,16 @@ mod udp;
 /// What a way of sending probes has to offer.
 mod wire;
 
-use crate::capability::{require, rights};
+use crate::capability::rights;
 use crate::context::{Context, Ending, NotMeasurable};
 use crate::packet::session::Session;
 use crate::zone;
 use futures_util::future::join_all;
+use matching::Manner;
 use netsonde_contract::capability::{Rights, Sight, System, TRACEROUTE_ICMP, TRACEROUTE_SESSION, TRACEROUTE_TCP, TRACEROUTE_UDP};
 use netsonde_contract::failure::{Failure, Step};
 use netsonde_contract::kind::{FlowChoice, TracerouteParams, TracerouteProtocol};
 use netsonde_contract::observation::TraceProtocol;
-use raw::Manner;
 use std::net::IpAddr;
 use trace::Tracing;
 use wire::Wire;
@@ -50,11 +55,16 @@ struct Way {
 /// Where the host gives no address, raw sockets are needed and not allowed, or the system offers no way to trace.
 pub(crate) async fn run(context: &Context, params: &TracerouteParams) -> Result<Ending, NotMeasurable> {
     let rights = rights();
-    let raw = rights.raw_sockets && !by_system();
-    if by_system() && (params.dscp != 0 || params.ecn) {
+    let system = System::here();
+    let raw = rights.raw_sockets && !knows_icmp_alone(system);
+    if system == System::Windows && (params.dscp != 0 || params.ecn) {
         return Err(NotMeasurable::new("the ICMP interface of Windows sends every probe unmarked: leave dscp and ecn out"));
     }
-    let way = way(by_default(params, raw), rights)?;
+    if system == System::Macos && params.hop_mtu {
+        let why = "the ICMP sockets of macOS let routers cut what is too large, so that no size is found: leave hop_mtu out";
+        return Err(NotMeasurable::new(why));
+    }
+    let way = way(by_default(params, system, raw), system, rights)?;
     let addresses = context.names.resolve(&context.gate, &params.host).await;
     let addresses = addresses.map_err(|failure| NotMeasurable::unresolved(&params.host, &failure))?;
     let of_family = |v4: bool| addresses.iter().copied().find(|address| address.is_ipv4() == v4);
@@ -78,9 +88,9 @@ pub(crate) async fn run(context: &Context, params: &TracerouteParams) -> Result<
 /// it hashes ports (`fib_multipath_hash_policy` 1), so that branches would stay hidden behind a certainty that is none. Targets answer
 /// UDP with ICMP errors, of which they send few, and TCP with resets and SYN-ACKs, which they do not limit; without raw sockets TCP's flows
 /// cannot be told apart.
-fn by_default(params: &TracerouteParams, raw: bool) -> TracerouteProtocol {
+fn by_default(params: &TracerouteParams, system: System, raw: bool) -> TracerouteProtocol {
     match params.protocol {
-        given if by_system() => given,
+        given if knows_icmp_alone(system) => given,
         TracerouteProtocol::Auto if params.multipath && (raw || params.names_tcp_port()) => TracerouteProtocol::Tcp,
         TracerouteProtocol::Auto if params.multipath => TracerouteProtocol::Udp,
         given => given,
@@ -97,24 +107,24 @@ fn further(params: &TracerouteParams, way: Way) -> Vec<(TraceProtocol, bool)> {
     tries.into_iter().filter(|(wanted, ..)| *wanted).map(|(_, protocol, multipath)| (protocol, multipath)).collect()
 }
 
-/// The system's own interface sends, which knows ICMP alone, needs no right and shows hops that its packet filter hides from raw sockets.
-fn by_system() -> bool {
-    System::here() == System::Windows
+/// Windows traces by its own interface, which shows hops that its packet filter hides from raw sockets, and macOS by datagram sockets, which get the
+/// errors that belong to their requests: neither needs a right, and both know echo requests alone.
+fn knows_icmp_alone(system: System) -> bool {
+    system != System::Linux
 }
 
-fn way(wanted: TracerouteProtocol, rights: Rights) -> Result<Way, NotMeasurable> {
-    if by_system() {
+fn way(wanted: TracerouteProtocol, system: System, rights: Rights) -> Result<Way, NotMeasurable> {
+    let without = |sight: &Sight| Err(unmeasurable(sight, system, rights));
+    if knows_icmp_alone(system) {
         return match wanted {
             TracerouteProtocol::Auto | TracerouteProtocol::Icmp => Ok(Way { protocol: TraceProtocol::Icmp, raw: false }),
-            TracerouteProtocol::Udp => Err(unmeasurable(&TRACEROUTE_UDP, rights)),
-            TracerouteProtocol::Tcp => Err(unmeasurable(&TRACEROUTE_TCP, rights)),
-            TracerouteProtocol::TcpSession => Err(unmeasurable(&TRACEROUTE_SESSION, rights)),
+            TracerouteProtocol::Udp => without(&TRACEROUTE_UDP),
+            TracerouteProtocol::Tcp => without(&TRACEROUTE_TCP),
+            TracerouteProtocol::TcpSession => without(&TRACEROUTE_SESSION),
         };
     }
-    require(&TRACEROUTE_UDP)?;
     let raw = rights.raw_sockets;
     let with = |protocol| Ok(Way { protocol, raw });
-    let without = |sight: &Sight| Err(unmeasurable(sight, rights));
     match (wanted, raw) {
         (TracerouteProtocol::Icmp | TracerouteProtocol::Auto, true) => with(TraceProtocol::Icmp),
         (TracerouteProtocol::Udp, _) | (TracerouteProtocol::Auto, false) => with(TraceProtocol::Udp),
@@ -125,8 +135,8 @@ fn way(wanted: TracerouteProtocol, rights: Rights) -> Result<Way, NotMeasurable>
     }
 }
 
-fn unmeasurable(sight: &Sight, rights: Rights) -> NotMeasurable {
-    let note = sight.missing(System::here(), rights);
+fn unmeasurable(sight: &Sight, system: System, rights: Rights) -> NotMeasurable {
+    let note = sight.missing(system, rights);
     note.map_or_else(|| NotMeasurable::new(format!("{} is not possible here", sight.what)), NotMeasurable)
 }
 
@@ -139,6 +149,12 @@ async fn trace(context: &Context, params: &TracerouteParams, target: IpAddr, way
         (TraceProtocol::Icmp, false) => {
             let timeout = std::time::Duration::from_millis(params.timeout_ms);
             trace_on(tracing, Ok(system::open(target, timeout, context.clock))).await
+        }
+        #[cfg(target_os = "macos")]
+        (TraceProtocol::Icmp, false) => {
+            let manner = Manner { protocol: way.protocol, target, port: 0, each_flow, class };
+            let wire = raw::source_towards(target).and_then(|source| ping::open(manner, source, socket2::Type::DGRAM));
+            trace_on(tracing, wire).await
         }
         (TraceProtocol::Udp, false) => trace_on(tracing, udp::open(target, params.first_port, each_flow, class)).await,
         (TraceProtocol::Tcp, false) => trace_on(tracing, Ok(syn::open(target, params.tcp_port, class))).await,
@@ -198,11 +214,28 @@ mod tests {
             (P::Tcp, false, TraceProtocol::Tcp),
             (P::TcpSession, true, TraceProtocol::TcpSession),
         ] {
-            assert_eq!(way(wanted, Rights { raw_sockets: raw, ..Rights::NONE }).unwrap(), Way { protocol, raw });
+            let rights = Rights { raw_sockets: raw, ..Rights::NONE };
+            assert_eq!(way(wanted, System::Linux, rights).unwrap(), Way { protocol, raw });
         }
         for (wanted, instead) in [(P::Icmp, "udp"), (P::TcpSession, "tcp")] {
-            let missing = way(wanted, Rights::NONE).unwrap_err();
+            let missing = way(wanted, System::Linux, Rights::NONE).unwrap_err();
             assert!(missing.0.grant.is_some_and(|grant| grant.contains(instead)));
+        }
+    }
+
+    #[test]
+    fn windows_and_macos_trace_with_icmp_whatever_the_right_and_say_that_they_know_nothing_else() {
+        use TracerouteProtocol as P;
+        for system in [System::Windows, System::Macos] {
+            for rights in [Rights::NONE, Rights { raw_sockets: true, ..Rights::NONE }] {
+                for wanted in [P::Auto, P::Icmp] {
+                    assert_eq!(way(wanted, system, rights).unwrap(), Way { protocol: TraceProtocol::Icmp, raw: false });
+                }
+                for wanted in [P::Udp, P::Tcp, P::TcpSession] {
+                    let missing = way(wanted, system, rights).unwrap_err();
+                    assert!(missing.0.why.contains(system.name()) && missing.0.grant.is_none(), "{missing:?}");
+                }
+            }
         }
     }
 
@@ -210,13 +243,14 @@ mod tests {
     fn the_search_for_parallel_ways_takes_what_routers_hash() {
         let chosen = |given: serde_json::Value| {
             let Params::Traceroute(params) = Params::parse(Kind::Traceroute, given).unwrap() else { panic!() };
-            [true, false].map(|raw| by_default(&params, raw))
+            [(System::Linux, true), (System::Linux, false), (System::Macos, false)]
+                .map(|(system, raw)| by_default(&params, system, raw))
         };
         use TracerouteProtocol as P;
-        assert_eq!(chosen(json!({"host": "h"})), [P::Auto, P::Auto]);
-        assert_eq!(chosen(json!({"host": "h", "multipath": true})), [P::Tcp, P::Udp]);
-        assert_eq!(chosen(json!({"host": "h", "multipath": true, "tcp_port": 8443})), [P::Tcp, P::Tcp]);
-        assert_eq!(chosen(json!({"host": "h", "multipath": true, "protocol": "icmp"})), [P::Icmp, P::Icmp]);
+        assert_eq!(chosen(json!({"host": "h"})), [P::Auto, P::Auto, P::Auto]);
+        assert_eq!(chosen(json!({"host": "h", "multipath": true})), [P::Tcp, P::Udp, P::Auto]);
+        assert_eq!(chosen(json!({"host": "h", "multipath": true, "tcp_port": 8443})), [P::Tcp, P::Tcp, P::Auto]);
+        assert_eq!(chosen(json!({"host": "h", "multipath": true, "protocol": "icmp"})), [P::Icmp, P::Icmp, P::Icmp]);
     }
 
     /// The second round would begin after 500 ms.

@@ -1,6 +1,7 @@
 use super::machine::{Answer, ProbeNumber};
 use crate::capture::flow::Flow;
 use crate::clock::Clock;
+pub(super) use crate::packet::socket::set_class;
 use netsonde_contract::failure::Failure;
 use netsonde_contract::observation::{TraceClock, TraceIds, TraceLacks};
 use std::future::Future;
@@ -71,18 +72,6 @@ pub(super) fn set_ttl(socket: &socket2::Socket, target: IpAddr, ttl: u8) -> io::
     match target {
         IpAddr::V4(_) => socket.set_ttl_v4(u32::from(ttl)),
         IpAddr::V6(_) => socket.set_unicast_hops_v6(u32::from(ttl)),
-    }
-}
-
-/// Sets DSCP and ECN of what is sent next, where they are not the usual zero.
-pub(super) fn set_class(socket: &socket2::Socket, target: IpAddr, class: u8) -> io::Result<()> {
-    match target {
-        _ if class == 0 => Ok(()),
-        IpAddr::V4(_) => socket.set_tos_v4(u32::from(class)),
-        #[cfg(unix)]
-        IpAddr::V6(_) => socket.set_tclass_v6(u32::from(class)),
-        #[cfg(not(unix))]
-        IpAddr::V6(_) => Err(io::ErrorKind::Unsupported.into()),
     }
 }
 

@@ -1,3 +1,4 @@
+use super::super::machine::Answer;
 use super::*;
 
 async fn first_answer(wire: &mut RawWire, clock: &Clock) -> (ProbeNumber, Answer) {

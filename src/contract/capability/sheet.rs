@@ -17,7 +17,7 @@ pub fn markdown() -> String {
         "# What netsonde sees, where, and with which right\n\n\
          Written from the table that the probe kinds themselves ask before they measure (`netsonde capabilities --all` prints it; \
          `netsonde capabilities`\nsays what is seen on this machine, by this user, and what grants the rest). *no right* means that any \
-         user sees it; *not yet* that this\nversion has no means of that system.\n\n| what | kind | Linux | Windows | macOS |\n|---|---|---|---|---|\n",
+         user sees it; *not yet* that this\nversion has no means of that system. What stands under macOS is type-checked, and unproven on macOS itself (`docs/platforms.md`).\n\n| what | kind | Linux | Windows | macOS |\n|---|---|---|---|---|\n",
     );
     for sight in SIGHTS {
         let kind = sight.kind.map_or("any run", |kind| kind.name());

@@ -31,19 +31,23 @@ sights! {
     TCP_ANSWER = sight("tcp.answer", Kind::Tcp, LINUX_RAW, "the TTL of the packet that answers a connection attempt");
     ICMP_ECHO = sight("icmp.echo", Kind::Icmp, [With(Ping), Free, Free], "echo replies, their times and loss");
     ICMP_STAMPS = sight("icmp.stamps", Kind::Icmp, [With(Ping), Unbuilt, Unbuilt], "the kernel's stamps of sending and receiving");
-    ICMP_ERRORS = sight("icmp.errors", Kind::Icmp, [With(Ping), Free, Unbuilt], "the router that rejected an echo request");
+    ICMP_ERRORS = sight("icmp.errors", Kind::Icmp, [With(Ping), Free, Free], "the router that rejected an echo request");
     TRACEROUTE_UDP = sight("traceroute.udp", Kind::Traceroute, LINUX, "tracing with UDP");
     TRACEROUTE_TCP = sight("traceroute.tcp", Kind::Traceroute, LINUX, "tracing with SYNs");
     TRACEROUTE_ICMP = Sight {
         instead: Some("take protocol \"udp\", which needs no right"),
-        ..sight("traceroute.icmp", Kind::Traceroute, [With(RawSockets), Free, Unbuilt], "tracing with ICMP")
+        ..sight("traceroute.icmp", Kind::Traceroute, [With(RawSockets), Free, Free], "tracing with ICMP")
     };
     TRACEROUTE_SESSION = Sight {
         instead: Some("take protocol \"tcp\", which needs no right"),
         ..sight("traceroute.session", Kind::Traceroute, LINUX_RAW, "tracing within a connection")
     };
-    TRACEROUTE_QUOTES =
-        sight("traceroute.quotes", Kind::Traceroute, LINUX_RAW, "the probe's headers as routers got them: rewriting and marking on the way");
+    TRACEROUTE_QUOTES = sight(
+        "traceroute.quotes",
+        Kind::Traceroute,
+        [With(RawSockets), Unbuilt, Free],
+        "the probe's headers as routers got them: rewriting and marking on the way",
+    );
     TRACEROUTE_TCP_PATHS = Sight {
         instead: Some("take protocol \"udp\", which needs no right"),
         ..sight("traceroute.tcp_paths", Kind::Traceroute, LINUX_RAW, "parallel paths by TCP")

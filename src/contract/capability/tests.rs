@@ -44,6 +44,14 @@ fn raw_sockets_include_the_right_to_ping() {
 }
 
 #[test]
+fn macos_traces_with_icmp_and_names_who_rejects_a_request_without_any_right() {
+    for sight in [ICMP_ECHO, ICMP_ERRORS, TRACEROUTE_ICMP, TRACEROUTE_QUOTES] {
+        assert_eq!(sight.missing(System::Macos, Rights::NONE), None, "{}", sight.name);
+    }
+    assert!(TRACEROUTE_UDP.missing(System::Macos, Rights::NONE).is_some());
+}
+
+#[test]
 fn what_does_nearly_as_well_is_named_before_the_right() {
     let missing = MTU_TCP.missing(System::Linux, Rights::NONE).unwrap();
     assert!(missing.why.contains("raw sockets"), "{missing:?}");

@@ -41,7 +41,7 @@ fn left_out(fact: &Fact, environment: &Environment) -> Option<Note> {
         }
         Fact::Trace(trace) if !trace.privileged && !trace.lacks.is_empty() => {
             let why = format!("the path was traced without raw sockets, which leaves out {}", lost(trace));
-            // Only the ICMP interface of Windows sends echo requests without raw sockets, and no right makes it tell more.
+            // Of what traces with ICMP and without raw sockets, the interface of Windows alone lacks anything, and no right makes it tell more.
             let grant = (trace.protocol != TraceProtocol::Icmp)
                 .then(|| Right::RawSockets.grant(System::of(&environment.os), environment.grantor));
             Some(Note { why, grant })
