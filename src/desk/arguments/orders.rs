@@ -100,7 +100,7 @@ pub(crate) enum OrdersCommand {
         #[arg(long)]
         follow: bool,
     },
-    /// Lets the next wave of an order that stopped go on, after a look at what failed.
+    /// Lets the next wave of an order that stopped go on, after a look at what failed; it is judged by its own failures alone.
     Resume {
         id: String,
         /// Do not ask.
