@@ -144,7 +144,16 @@ impl OrganisationId {
     }
 }
 
+/// So many digits of an agent's id name it, as long as no other begins so.
+const FEWEST_DIGITS: usize = 8;
+
 impl AgentId {
+    /// The beginning of an id that `text` can be, in the spelling of ids. What can be one is never a host name.
+    pub fn beginning(text: &str) -> Option<String> {
+        let is_one = text.len() >= FEWEST_DIGITS && text.bytes().all(|byte| byte.is_ascii_hexdigit());
+        is_one.then(|| text.to_ascii_lowercase())
+    }
+
     /// The agent that signs its bundles with `key`.
     pub fn of(key: &VerifyingKey) -> Self {
         Self(crate::bundle::hexadecimal(&Sha256::digest(key.as_bytes())))

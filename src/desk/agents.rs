@@ -3,12 +3,10 @@ use crate::backend::Backend;
 use crate::stop::Stop;
 use crate::terminal::harmless;
 use crate::{labels, table, terminal};
-use netsonde_contract::api::fleet::AgentSummary;
+use netsonde_contract::api::fleet::{AgentSummary, Labels};
 use netsonde_contract::api::path;
+use netsonde_contract::id::AgentId;
 use reqwest::Method;
-
-/// So many digits of an agent's id name it, as long as no other begins so.
-const FEWEST_DIGITS: usize = 8;
 
 pub(crate) async fn agents(
     backend: &Backend,
@@ -29,14 +27,33 @@ pub(crate) async fn all(backend: &Backend) -> Result<Vec<AgentSummary>, Stop> {
     backend.get("listing the agents", path::AGENTS).await
 }
 
+/// The one that `text` names. The backend is asked for those that it may mean, and not believed which of them it is.
+pub(crate) async fn find(backend: &Backend, text: &str) -> Result<AgentSummary, Stop> {
+    named(&called(backend, text).await?, text).cloned()
+}
+
+/// Those that may be meant by `text`; of an older backend, all of them.
+pub(crate) async fn called(backend: &Backend, text: &str) -> Result<Vec<AgentSummary>, Stop> {
+    backend.get_where("looking for the agent", path::AGENTS, &[("named", text)]).await
+}
+
+/// Those that carry each of `labels`.
+pub(crate) async fn labelled(backend: &Backend, wanted: &Labels) -> Result<Vec<AgentSummary>, Stop> {
+    let json = serde_json::to_string(wanted).map_err(|error| Stop::usage(error.to_string()))?;
+    let mut agents: Vec<AgentSummary> =
+        backend.get_where("listing the agents", path::AGENTS, &[("labels", json.as_str())]).await?;
+    // An older backend tells all of them.
+    agents.retain(|agent| labels::fit(&agent.labels, wanted));
+    Ok(agents)
+}
+
 /// The one that `text` names: an id, the first digits of one, or a host name. What can be an id is never taken for a host name, which each machine
 /// and the backend choose as they like: another machine would be meant.
 pub(crate) fn named<'a>(agents: &'a [AgentSummary], text: &str) -> Result<&'a AgentSummary, Stop> {
-    let is_digits = text.len() >= FEWEST_DIGITS && text.bytes().all(|byte| byte.is_ascii_hexdigit());
-    let digits = text.to_ascii_lowercase();
-    let fits = |agent: &&AgentSummary| match is_digits {
-        true => agent.id.as_str().starts_with(&digits),
-        false => agent.host_name.as_deref() == Some(text),
+    let digits = AgentId::beginning(text);
+    let fits = |agent: &&AgentSummary| match &digits {
+        Some(digits) => agent.id.as_str().starts_with(digits),
+        None => agent.host_name.as_deref() == Some(text),
     };
     let mut fitting = agents.iter().filter(fits);
     match (fitting.next(), fitting.next()) {
@@ -51,8 +68,7 @@ pub(crate) fn named<'a>(agents: &'a [AgentSummary], text: &str) -> Result<&'a Ag
 
 async fn list(backend: &Backend, wanted: &[String], format: Format) -> Result<(), Stop> {
     let wanted = labels::pairs("--label", wanted)?;
-    let mut agents = all(backend).await?;
-    agents.retain(|agent| labels::fit(&agent.labels, &wanted));
+    let agents = if wanted.is_empty() { all(backend).await? } else { labelled(backend, &wanted).await? };
     match format {
         Format::Json => terminal::output(&Format::json(&agents)?),
         Format::Human if agents.is_empty() => {
@@ -104,8 +120,7 @@ pub(crate) fn orders(agent: &AgentSummary) -> String {
 
 async fn label(backend: &Backend, id: &str, given: &[String]) -> Result<(), Stop> {
     let changes = labels::pairs("label", given)?;
-    let agents = all(backend).await?;
-    let agent = named(&agents, id)?;
+    let agent = find(backend, id).await?;
     let mut labels = agent.labels.clone();
     labels.extend(changes);
     labels.retain(|_, value| !value.is_empty());
@@ -114,15 +129,13 @@ async fn label(backend: &Backend, id: &str, given: &[String]) -> Result<(), Stop
 }
 
 async fn single(backend: &Backend, id: &str) -> Result<(), Stop> {
-    let agents = all(backend).await?;
-    let agent = named(&agents, id)?;
+    let agent = find(backend, id).await?;
     backend.tell("settling the agent", Method::POST, &path::agent_single(&agent.id), &serde_json::json!({})).await?;
     terminal::output(&format!("Agent {} is taken to be one machine; a second one would be noticed again.\n", agent.id.short()))
 }
 
 async fn revoke(backend: &Backend, id: &str, yes: bool) -> Result<(), Stop> {
-    let agents = all(backend).await?;
-    let agent = named(&agents, id)?;
+    let agent = find(backend, id).await?;
     let host = agent.host_name.as_deref().map_or_else(String::new, |host| format!(" ({})", harmless(host)));
     let question = format!("End the enrolment of agent {}{host}?", agent.id.short());
     if !yes && !terminal::confirm(&question)? {

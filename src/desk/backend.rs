@@ -6,7 +6,7 @@ use netsonde_contract::desk_token::DeskToken;
 use netsonde_contract::id::{BundleId, CaseId};
 use netsonde_contract::pin;
 use reqwest::header::CONTENT_TYPE;
-use reqwest::{Method, RequestBuilder, Response, StatusCode};
+use reqwest::{Method, RequestBuilder, Response, StatusCode, Url};
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 use std::error::Error;
@@ -53,6 +53,15 @@ impl Backend {
 
     pub(crate) async fn get<T: DeserializeOwned>(&self, what: &str, path: &str) -> Result<T, Stop> {
         self.json(what, self.request(Method::GET, path)).await
+    }
+
+    /// The same with a query, each of whose values may be any text.
+    pub(crate) async fn get_where<T: DeserializeOwned>(&self, what: &str, path: &str, query: &[(&str, &str)]) -> Result<T, Stop> {
+        let url = Url::parse_with_params(&format!("{}{path}", self.base), query).map_err(|error| {
+            Stop::failed(format!("{what}: {} is no address: {error}", self.address()))
+                .next("sign in again with `netsonde-desk login`")
+        })?;
+        self.json(what, self.client.get(url).bearer_auth(self.token.as_str())).await
     }
 
     pub(crate) async fn post<T: DeserializeOwned>(&self, what: &str, path: &str, body: &impl Serialize) -> Result<T, Stop> {

@@ -35,6 +35,13 @@ pub(crate) struct Kept {
     pub(crate) fate: Option<(DeliveryState, &'static str)>,
     /// It takes no order now.
     pub(crate) refuses: bool,
+    /// What it answers with is everything, as a backend does that knows no narrower question.
+    pub(crate) old: bool,
+    /// Deliveries that changed, by their place: the state that they are in, and the number of the change.
+    pub(crate) changed: BTreeMap<usize, (DeliveryState, u64)>,
+    /// Agents that it told, and deliveries.
+    pub(crate) agents_told: usize,
+    pub(crate) deliveries_told: usize,
 }
 
 pub(crate) type Shared = Arc<Mutex<Kept>>;
@@ -90,14 +97,29 @@ pub(crate) async fn start(kept: Kept) -> (Backend, Shared) {
 
 async fn answer(state: Shared, request: Request<Incoming>) -> Result<Response<Full<Bytes>>, std::convert::Infallible> {
     let (method, path) = (request.method().clone(), request.uri().path().to_owned());
+    let query = request.uri().query().unwrap_or_default().to_owned();
     let body = request.into_body().collect().await.unwrap().to_bytes();
-    Ok(route(&mut state.lock().unwrap(), &method, &path, &body))
+    Ok(route(&mut state.lock().unwrap(), &method, (path.as_str(), query.as_str()), &body))
 }
 
-fn route(kept: &mut Kept, method: &Method, path: &str, body: &[u8]) -> Response<Full<Bytes>> {
+fn route(kept: &mut Kept, method: &Method, (path, query): (&str, &str), body: &[u8]) -> Response<Full<Bytes>> {
     let parts: Vec<&str> = path.trim_start_matches("/v1/").split('/').collect();
     match (method.as_str(), parts.as_slice()) {
-        ("GET", ["agents"]) => json(&kept.agents),
+        ("GET", ["agents"]) => {
+            let asked = reqwest::Url::parse(&format!("http://backend/?{query}")).unwrap();
+            let asked: BTreeMap<String, String> = asked.query_pairs().into_owned().filter(|_| !kept.old).collect();
+            let named = |agent: &&AgentSummary| {
+                asked.get("named").is_none_or(|text| match AgentId::beginning(text) {
+                    Some(digits) => agent.id.as_str().starts_with(&digits),
+                    None => agent.host_name.as_ref() == Some(text),
+                })
+            };
+            let wanted: Labels = asked.get("labels").map(|json| serde_json::from_str(json).unwrap()).unwrap_or_default();
+            let told: Vec<&AgentSummary> =
+                kept.agents.iter().filter(named).filter(|agent| crate::labels::fit(&agent.labels, &wanted)).collect();
+            kept.agents_told += told.len();
+            json(&told)
+        }
         ("PUT", ["agents", _, "labels"]) => {
             kept.labels = Some(serde_json::from_slice(body).unwrap());
             empty()
@@ -131,7 +153,23 @@ fn route(kept: &mut Kept, method: &Method, path: &str, body: &[u8]) -> Response<
             kept.submitted.push(submitted);
             json(&detail.order)
         }
-        ("GET", ["orders", _]) => kept.submitted.last().map_or_else(missing, |submitted| json(&detail(kept, submitted))),
+        ("GET", ["orders", _]) => {
+            let Some(submitted) = kept.submitted.last() else { return missing() };
+            let mut detail = detail(kept, submitted);
+            let since = query.strip_prefix("since=").filter(|_| !kept.old).map(|since| since.parse::<u64>().unwrap());
+            if let Some(since) = since {
+                let newest = kept.changed.values().map(|(_, number)| *number).max().unwrap_or(0);
+                let number = |place: usize| kept.changed.get(&place).map_or(1, |(_, number)| *number);
+                let mut place = 0;
+                detail.deliveries.retain(|_| {
+                    place += 1;
+                    number(place - 1) > since
+                });
+                detail.changes = Some(Changes { cursor: newest.max(1), more: false });
+            }
+            kept.deliveries_told += detail.deliveries.len();
+            json(&detail)
+        }
         _ => missing(),
     }
 }
@@ -139,9 +177,14 @@ fn route(kept: &mut Kept, method: &Method, path: &str, body: &[u8]) -> Response<
 fn detail(kept: &Kept, submitted: &SubmitOrder) -> OrderDetail {
     let order = Order::unverified(&Envelope::from_json(submitted.envelope.as_bytes()).unwrap()).unwrap();
     let (state, code) = kept.fate.unwrap_or((DeliveryState::Running, ""));
-    let delivery = |agent: &AgentId| Delivery {
+    let state_of = |place: usize| kept.changed.get(&place).map_or(state, |(state, _)| *state);
+    let mut states: BTreeMap<String, u32> = BTreeMap::new();
+    for place in 0..submitted.agents.len() {
+        *states.entry(state_of(place).name().to_owned()).or_default() += 1;
+    }
+    let delivery = |(place, agent): (usize, &AgentId)| Delivery {
         agent: agent.clone(),
-        state,
+        state: state_of(place),
         changed: order.not_before,
         code: (!code.is_empty()).then(|| code.to_owned()),
         detail: (!code.is_empty()).then(|| "the policy does not name it".to_owned()),
@@ -151,7 +194,8 @@ fn detail(kept: &Kept, submitted: &SubmitOrder) -> OrderDetail {
     };
     OrderDetail {
         spread_seconds: order.spread_seconds,
-        deliveries: submitted.agents.iter().map(|one| delivery(&one.agent)).collect(),
+        deliveries: submitted.agents.iter().map(|one| &one.agent).enumerate().map(delivery).collect(),
+        changes: None,
         order: OrderSummary {
             id: order.id.clone(),
             case: order.case.clone(),
@@ -162,7 +206,7 @@ fn detail(kept: &Kept, submitted: &SubmitOrder) -> OrderDetail {
             expires: order.expires,
             cancelled: false,
             stopped: false,
-            states: BTreeMap::from([(state.name().to_owned(), 1)]),
+            states,
             codes: BTreeMap::new(),
         },
     }

@@ -112,6 +112,16 @@ try {
     assert.match(await page.innerText('td[data-label=State]'), /cancelled/);
   });
 
+  await check('the count of a state leads to its agents, and back to all', async () => {
+    await page.click('a.badge:has-text("cancelled")');
+    await page.waitForURL(/\?state=cancelled$/);
+    assert.match(await page.innerText('td[data-label=State]'), /cancelled/);
+    assert.match(await page.innerText('body'), /1 to 1 of 1/);
+    await page.click('dd a:text-is("all")');
+    await page.waitForURL((url) => url.search === '');
+    assert.equal(await page.locator('button:text("Let the next wave go on")').count(), 0);
+  });
+
   await check('a narrow screen shows the order, too', async () => {
     await page.setViewportSize({ width: 380, height: 800 });
     await page.goto(`${details.url}/orders/${order}`);

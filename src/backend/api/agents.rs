@@ -8,7 +8,7 @@ use crate::problem::Refused;
 use crate::random;
 use crate::store::{AgentRow, EnrolmentRow};
 use axum::Json;
-use axum::extract::{FromRequestParts, Path, Request, State};
+use axum::extract::{FromRequestParts, Path, Query, Request, State};
 use axum::http::{StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use netsonde_contract::api::ProblemCode;
@@ -16,6 +16,7 @@ use netsonde_contract::api::fleet::{AgentSummary, EnrolmentCodeIssued, Enrolment
 use netsonde_contract::enrolment::EnrolmentCode;
 use netsonde_contract::harmless::is_clean;
 use netsonde_contract::id::{AgentId, TicketId};
+use serde::Deserialize;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -25,6 +26,8 @@ const MAX_USES: u32 = 100_000;
 const MAX_HOURS: u32 = 365 * 24;
 const MAX_LABELS: usize = 32;
 const MAX_LABEL_CHARS: usize = 64;
+/// A name that more than one agent goes by names none: the first few show that.
+const MAX_NAMESAKES: u32 = 16;
 
 /// `POST /v1/enrolments`: the code is told this once.
 pub(super) async fn make_code(
@@ -77,8 +80,32 @@ pub(super) async fn enter(State(app): State<Arc<App>>, request: Request) -> Resu
     })
 }
 
-pub(super) async fn list(_: Desk, State(app): State<Arc<App>>) -> Result<Json<Vec<AgentSummary>>, Refused> {
-    Ok(Json(app.store.agents(MAX_FLEET).await?.into_iter().map(|agent| summary(&app, agent)).collect()))
+#[derive(Deserialize)]
+pub(super) struct Wanted {
+    named: Option<String>,
+    /// As a JSON object: a query cannot name a thing of any text several times.
+    labels: Option<String>,
+}
+
+/// All agents; with `?named=` those whom a person may mean by that, with `?labels=` those that carry each of them.
+pub(super) async fn list(
+    _: Desk,
+    State(app): State<Arc<App>>,
+    Query(wanted): Query<Wanted>,
+) -> Result<Json<Vec<AgentSummary>>, Refused> {
+    let agents = match wanted {
+        Wanted { named: Some(_), labels: Some(_) } => {
+            return Err(Refused::malformed("Agents are asked for by a name or by labels."));
+        }
+        Wanted { named: Some(text), .. } => app.store.agents_called(&text, MAX_NAMESAKES).await?,
+        Wanted { labels: Some(json), .. } => {
+            let labels: Labels =
+                serde_json::from_str(&json).map_err(|_| Refused::malformed("The labels are no JSON object of texts."))?;
+            app.store.agents_labelled(&labels, MAX_FLEET).await?
+        }
+        Wanted { .. } => app.store.agents(MAX_FLEET).await?,
+    };
+    Ok(Json(agents.into_iter().map(|agent| summary(&app, agent)).collect()))
 }
 
 pub(super) async fn read(_: Desk, State(app): State<Arc<App>>, Path(id): Path<String>) -> Result<Json<AgentSummary>, Refused> {

@@ -19,7 +19,8 @@ pub(crate) use bundles::bundle_file;
 pub(crate) use cases::{is_agents_key, unknown_case};
 pub(crate) use desk::token_digest;
 pub(crate) use orders::{
-    cancel_order, find as find_order, keep_draft, spread as order_spread, summaries as order_summaries, summary as order_summary,
+    cancel_order, find as find_order, keep_draft, resume_order, spread as order_spread, summaries as order_summaries,
+    summary as order_summary,
 };
 pub(crate) use tickets::{issue, revoke};
 

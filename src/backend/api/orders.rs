@@ -5,13 +5,13 @@ use crate::fleet::{submit, unknown_order};
 use crate::limits::{MAX_FLEET, MAX_LISTED};
 use crate::problem::Refused;
 use crate::random;
-use crate::store::{DeliveryRow, DraftRow, OrderRow};
+use crate::store::{DeliveryRow, DraftRow, OrderRow, RevisedRows};
 use axum::Json;
 use axum::extract::{Path, Query, Request, State};
 use axum::http::{StatusCode, header};
 use axum::response::IntoResponse;
 use netsonde_contract::api::ProblemCode;
-use netsonde_contract::api::fleet::{Delivery, Draft, KeptDraft, MAX_SUBMIT_BYTES, OrderDetail, OrderSummary};
+use netsonde_contract::api::fleet::{Changes, Delivery, Draft, KeptDraft, MAX_SUBMIT_BYTES, OrderDetail, OrderSummary};
 use netsonde_contract::api::path;
 use netsonde_contract::audit;
 use netsonde_contract::dsse::Envelope;
@@ -25,6 +25,8 @@ use std::sync::Arc;
 const MAX_WORDS: usize = 500;
 /// More addressees than an order with a list of them has.
 const MAX_DRAFTED: usize = 20_000;
+/// Deliveries that changed, in one answer: what has been told since the last second, and a fleet in a few answers.
+const MAX_CHANGED: u32 = 2_000;
 /// Entries of the audit log in one answer.
 const MAX_ENTRIES: u32 = 1_000;
 
@@ -60,11 +62,30 @@ pub(crate) async fn summaries(app: &App, case: Option<&CaseId>, count: u32) -> R
     Ok(all)
 }
 
-pub(super) async fn read(_: Desk, State(app): State<Arc<App>>, Path(id): Path<String>) -> Result<Json<OrderDetail>, Refused> {
+#[derive(Deserialize)]
+pub(super) struct Since {
+    since: Option<u64>,
+}
+
+/// The order with all its deliveries, or with `?since=` those that changed after that cursor.
+pub(super) async fn read(
+    _: Desk,
+    State(app): State<Arc<App>>,
+    Path(id): Path<String>,
+    Query(wanted): Query<Since>,
+) -> Result<Json<OrderDetail>, Refused> {
     let order = find(&app, &id).await?;
-    let deliveries = app.store.deliveries(&order.id, MAX_FLEET).await?.into_iter().map(delivery).collect();
-    let spread_seconds = spread(&order);
-    Ok(Json(OrderDetail { order: summary(&app, order).await?, spread_seconds, deliveries }))
+    let (id, spread_seconds) = (order.id.clone(), spread(&order));
+    // Counted first: whoever sees by the counts that all is over has been told each delivery's last change as well.
+    let order = summary(&app, order).await?;
+    let (rows, changes) = match wanted.since {
+        None => (app.store.deliveries(&id, MAX_FLEET).await?, None),
+        Some(after) => {
+            let RevisedRows { rows, cursor, more } = app.store.deliveries_after(&id, after, MAX_CHANGED).await?;
+            (rows, Some(Changes { cursor, more }))
+        }
+    };
+    Ok(Json(OrderDetail { order, spread_seconds, deliveries: rows.into_iter().map(delivery).collect(), changes }))
 }
 
 pub(super) async fn cancel(_: Desk, State(app): State<Arc<App>>, Path(id): Path<String>) -> Result<StatusCode, Refused> {
@@ -76,12 +97,25 @@ pub(super) async fn cancel(_: Desk, State(app): State<Arc<App>>, Path(id): Path<
 /// Hands out the next wave of an order that stopped because too many of the one before had failed.
 pub(super) async fn resume(_: Desk, State(app): State<Arc<App>>, Path(id): Path<String>) -> Result<StatusCode, Refused> {
     let order = find(&app, &id).await?;
-    let told = app.store.resume_order(&order.id, "desk", app.clock.now()).await?.ok_or_else(|| {
-        Refused::new(ProblemCode::OrderNotStopped, "The order did not stop, or it is over.")
-            .next_step("See what became of it; an order that expired or was cancelled is drafted anew.")
+    resume_order(&app, &order, "desk").await?;
+    Ok(StatusCode::NO_CONTENT)
+}
+
+/// Lets an order go on that stopped, and tells those of its next wave who listen.
+pub(crate) async fn resume_order(app: &App, order: &OrderRow, actor: &str) -> Result<(), Refused> {
+    let now = app.clock.now();
+    let told = app.store.resume_order(&order.id, actor, now).await?.ok_or_else(|| {
+        let (why, next) = if order.cancelled {
+            ("The order was cancelled: nothing of it goes on.", "Sign a new order for the agents that are left.")
+        } else if order.expires <= now {
+            ("The order has expired: no agent would begin it any more.", "Sign a new order for the agents that are left.")
+        } else {
+            ("The order is not stopped: nothing holds its next wave back but the one before.", "See what became of it so far.")
+        };
+        Refused::new(ProblemCode::OrderNotStopped, why).next_step(next)
     })?;
     app.presence.ring(&told);
-    Ok(StatusCode::NO_CONTENT)
+    Ok(())
 }
 
 /// Cancels an order that there is, and tells whoever listens.

@@ -67,6 +67,7 @@ pub(crate) fn routes() -> Router<Arc<App>> {
         .route("/orders/new", get(order_form::form).post(order_form::submit))
         .route("/orders/{id}", get(order::page))
         .route("/orders/{id}/cancel", post(order::cancel))
+        .route("/orders/{id}/resume", post(order::resume))
         .route("/bundles/{id}", get(download))
         .route("/tickets/new", get(ticket_form::form).post(ticket_form::submit))
         .route("/tickets/{id}/revoke", post(ticket_form::revoke_ticket))

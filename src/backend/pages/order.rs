@@ -1,15 +1,15 @@
 //! Orders: all of them, and one with what became of it at each agent. What is not final is shown again every few seconds, without a script.
 
-use super::deliveries::Deliveries;
+use super::deliveries::{Deliveries, Wanted};
 use super::session::Engineer;
 use super::{Frame, render, shown};
-use crate::api::{cancel_order, find_order, order_spread, order_summaries, order_summary};
+use crate::api::{cancel_order, find_order, order_spread, order_summaries, order_summary, resume_order};
 use crate::app::App;
 use crate::body::Form;
 use crate::limits::MAX_LISTED;
 use crate::problem::Refused;
 use askama::Template;
-use axum::extract::{Path, State};
+use axum::extract::{Path, Query, State};
 use axum::http::StatusCode;
 use axum::response::{Redirect, Response};
 use netsonde_contract::api::fleet::{DeliveryState, OrderSummary};
@@ -24,6 +24,8 @@ struct OrderPage {
     /// Something may still change.
     live: bool,
     open: bool,
+    /// It stopped, and may go on.
+    waits: bool,
     reason: String,
     signers: Vec<String>,
     spread_seconds: Option<u32>,
@@ -75,15 +77,23 @@ pub(super) async fn list(engineer: Engineer, State(app): State<Arc<App>>) -> Res
     render(StatusCode::OK, &OrdersPage { frame: Frame::of(&engineer), orders, drafts })
 }
 
-pub(super) async fn page(engineer: Engineer, State(app): State<Arc<App>>, Path(id): Path<String>) -> Result<Response, Refused> {
+pub(super) async fn page(
+    engineer: Engineer,
+    State(app): State<Arc<App>>,
+    Path(id): Path<String>,
+    Query(wanted): Query<Wanted>,
+) -> Result<Response, Refused> {
     let order = find_order(&app, &id).await?;
-    let deliveries = Deliveries::of(&app, &order).await?;
     let (reason, signers, spread_seconds) = (order.reason.clone(), order.signers.clone(), order_spread(&order));
-    let order = order_line(&app, order_summary(&app, order).await?);
+    let order = order_summary(&app, order).await?;
+    let deliveries = Deliveries::of(&app, &order, &wanted).await?;
+    let waits = order.stopped && !order.cancelled && order.expires > app.clock.now();
+    let order = order_line(&app, order);
     let page = OrderPage {
         frame: Frame::of(&engineer),
         live: order.live,
-        open: order.live && order.state.0 != "cancelled",
+        open: waits || order.live && order.state.0 != "cancelled",
+        waits,
         order,
         reason,
         signers,
@@ -94,7 +104,7 @@ pub(super) async fn page(engineer: Engineer, State(app): State<Arc<App>>, Path(i
 }
 
 #[derive(Deserialize)]
-pub(super) struct Cancel {
+pub(super) struct Pressed {
     form_token: String,
 }
 
@@ -103,11 +113,25 @@ pub(super) async fn cancel(
     engineer: Engineer,
     State(app): State<Arc<App>>,
     Path(id): Path<String>,
-    Form(form): Form<Cancel>,
+    Form(form): Form<Pressed>,
 ) -> Result<Redirect, Refused> {
     engineer.check_form(&form.form_token)?;
     let order = find_order(&app, &id).await?;
     cancel_order(&app, &order.id, "page").await?;
+    Ok(Redirect::to(&format!("/orders/{}", order.id)))
+}
+
+/// Lets an order that stopped go on. What goes on is what engineers signed, to the agents that they named and within its window, and so this needs no
+/// signature either.
+pub(super) async fn resume(
+    engineer: Engineer,
+    State(app): State<Arc<App>>,
+    Path(id): Path<String>,
+    Form(form): Form<Pressed>,
+) -> Result<Redirect, Refused> {
+    engineer.check_form(&form.form_token)?;
+    let order = find_order(&app, &id).await?;
+    resume_order(&app, &order, "page").await?;
     Ok(Redirect::to(&format!("/orders/{}", order.id)))
 }
 

@@ -251,6 +251,21 @@ async fn what_nobody_took_expires(store: &dyn Store) {
         "its own word is the last"
     );
     assert_eq!(store.note(&[nonce("one")]).await.unwrap().0, [Noted::Old], "it is not forgotten yet");
+    let page = async |states: &[State], skipped: u32| -> Vec<(AgentId, State)> {
+        let rows = store.deliveries_in(&order_id(5), states, skipped, 2).await.unwrap();
+        rows.into_iter().map(|row| (row.agent, row.state)).collect()
+    };
+    let (worst, middle, best) = ((agent_id(3), State::Expired), (agent_id(2), State::Running), (agent_id(1), State::Uploaded));
+    assert_eq!(page(&State::BY_URGENCY, 0).await, [worst.clone(), middle.clone()]);
+    assert_eq!(page(&State::BY_URGENCY, 1).await, [middle, best.clone()]);
+    assert_eq!(page(&State::BY_URGENCY, 2).await, std::slice::from_ref(&best));
+    assert_eq!(page(&[State::Uploaded], 0).await, [best]);
+    assert!(page(&State::BY_URGENCY, 3).await.is_empty() && page(&[State::Expired], 1).await.is_empty());
+    let told = store.deliveries_after(&order_id(5), 0, 2).await.unwrap();
+    assert!(told.more && told.rows.len() == 2);
+    let rest = store.deliveries_after(&order_id(5), told.cursor, 2).await.unwrap();
+    assert!(!rest.more && rest.rows.len() == 1 && rest.cursor > told.cursor);
+    assert_eq!(rest.rows[0].agent, agent_id(3), "what changed last comes last");
 }
 
 async fn whoever_falls_silent_in_a_run_has_failed_until_its_bundle_comes(store: &dyn Store) {

@@ -1,6 +1,6 @@
 use super::{
     AgentRow, Asking, DeliveryPlace, DeliveryRow, DraftRow, Enrolled, EnrolmentRow, LinkDigest, LinkShown, Member, Note, Noted,
-    OrderRow, Reported, ShownLink, StoreError, WorkRow,
+    OrderRow, Reported, RevisedRows, ShownLink, StoreError, WorkRow,
 };
 use async_trait::async_trait;
 use jiff::Timestamp;
@@ -25,6 +25,10 @@ pub(crate) trait FleetStore: Send + Sync + 'static {
     async fn members(&self, keys: &[String]) -> Result<Vec<Option<Member>>, StoreError>;
     /// Those that are not replaced, the last enrolled first.
     async fn agents(&self, count: u32) -> Result<Vec<AgentRow>, StoreError>;
+    /// Of these, `count` at most, those whose id begins with `text` where that can be one, else those with this host name.
+    async fn agents_called(&self, text: &str, count: u32) -> Result<Vec<AgentRow>, StoreError>;
+    /// Of these those that carry each of `labels`.
+    async fn agents_labelled(&self, labels: &Labels, count: u32) -> Result<Vec<AgentRow>, StoreError>;
     /// Keeps what the agent says of itself, where it shows the link that it was given last, and replaces that link.
     async fn check_in(
         &self,
@@ -63,7 +67,18 @@ pub(crate) trait FleetStore: Send + Sync + 'static {
     async fn order_states(&self, id: &OrderId) -> Result<BTreeMap<String, u32>, StoreError>;
     /// Why so many of them ended in a state, by its name and their codes: the most frequent ones.
     async fn order_codes(&self, id: &OrderId) -> Result<BTreeMap<String, BTreeMap<String, u32>>, StoreError>;
+    /// By their waves.
     async fn deliveries(&self, order: &OrderId, count: u32) -> Result<Vec<DeliveryRow>, StoreError>;
+    /// `count` of those in `states`, in the order of these, after the first `skipped`.
+    async fn deliveries_in(
+        &self,
+        order: &OrderId,
+        states: &[DeliveryState],
+        skipped: u32,
+        count: u32,
+    ) -> Result<Vec<DeliveryRow>, StoreError>;
+    /// `count` of those that changed after the cursor `after`. A cursor beyond everything counts as none: the store is older than it.
+    async fn deliveries_after(&self, order: &OrderId, after: u64, count: u32) -> Result<RevisedRows, StoreError>;
     /// The latest first.
     async fn deliveries_to(&self, agent: &AgentId, count: u32) -> Result<Vec<DeliveryRow>, StoreError>;
     /// What each of `asked` was not told yet, `count` orders at most, at the same places. A cursor beyond everything counts as none: the store is

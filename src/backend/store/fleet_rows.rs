@@ -147,6 +147,16 @@ pub(crate) struct DeliveryRow {
     pub(crate) checks_done: u32,
 }
 
+/// Deliveries that changed, in the order in which they did.
+#[derive(Clone, Debug, PartialEq)]
+pub(crate) struct RevisedRows {
+    pub(crate) rows: Vec<DeliveryRow>,
+    /// What to ask after next.
+    pub(crate) cursor: u64,
+    /// There may be more by now.
+    pub(crate) more: bool,
+}
+
 /// What waits for one agent.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub(crate) struct WorkRow {

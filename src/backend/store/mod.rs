@@ -24,7 +24,7 @@ mod waves;
 pub(crate) use fleet::FleetStore;
 pub(crate) use fleet_rows::{
     AgentRow, Asking, DeliveryPlace, DeliveryRow, DraftRow, Enrolled, EnrolmentRow, LinkDigest, LinkShown, Member, Note, Noted,
-    OrderRow, Reported, ShownLink, Standing, WorkRow,
+    OrderRow, Reported, RevisedRows, ShownLink, Standing, WorkRow,
 };
 pub(crate) use health::HealthStore;
 pub(crate) use health_rows::{

@@ -8,13 +8,13 @@ use crate::store::{Note, Noted};
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
 use netsonde_contract::api::fleet::{
-    DeliveryState as State, Draft, KeptDraft, OrderDetail, OrderSummary, Progress, StateReport, SubmitOrder, Work,
+    AgentSummary, DeliveryState as State, Draft, KeptDraft, OrderDetail, OrderSummary, Progress, StateReport, SubmitOrder, Work,
 };
 use netsonde_contract::api::{DRAFT_INTEROP_VERSION, ProblemCode, header, path};
 use netsonde_contract::bundle::{Packed, Predicate};
 use netsonde_contract::dsse::Envelope;
 use netsonde_contract::history::History;
-use netsonde_contract::id::{CaseId, OrderId};
+use netsonde_contract::id::{AgentId, CaseId, OrderId};
 use netsonde_contract::order::{Addressee, Addressees, Epoch, Epochs, Order, RefusalCode, Situation, verify};
 use netsonde_contract::receipt::Receipt;
 use netsonde_contract::trust::{Anchor, RootStatement};
@@ -546,4 +546,55 @@ fn outcome() -> netsonde_contract::outcome::Outcome {
         took_us: 2,
         observations: Vec::new(),
     }
+}
+
+#[tokio::test]
+async fn what_changed_of_an_order_is_told_without_the_rest() {
+    let server = Server::start().await;
+    let machines = server.enrolled([1, 2, 3]).await;
+    let all: Vec<&Machine> = machines.iter().collect();
+    assert_eq!(server.submit(&server.order(1, &all)).await.status(), 201);
+    let since = async |cursor: u64| -> (Vec<AgentId>, u64) {
+        let address = format!("{}?since={cursor}", path::order(&order_id(1)));
+        let answer = server.get(&address).bearer_auth(&server.desk_token).send().await.unwrap();
+        let detail: OrderDetail = answer.json().await.unwrap();
+        let changes = detail.changes.unwrap();
+        assert!(!changes.more);
+        (detail.deliveries.into_iter().map(|delivery| delivery.agent).collect(), changes.cursor)
+    };
+    let (first, cursor) = since(0).await;
+    assert_eq!(first.len(), 3);
+    assert_eq!(since(cursor).await, (Vec::new(), cursor), "nothing is told twice");
+    assert_eq!(machines[1].report(&server, &order_id(1), State::Accepted, None).await.status(), 204);
+    let (changed, later) = since(cursor).await;
+    assert_eq!((changed, later > cursor), (vec![machines[1].id()], true));
+    assert_eq!(since(u64::MAX).await.0.len(), 3, "a cursor of a later life of the database is none");
+    let whole = server.detail(&order_id(1)).await;
+    assert_eq!((whole.deliveries.len(), whole.changes), (3, None), "as older desks ask");
+}
+
+#[tokio::test]
+async fn one_agent_is_told_without_the_fleet() {
+    let server = Server::start().await;
+    let machines = server.enrolled([1, 2, 3]).await;
+    let told = async |query: &[(&str, &str)]| -> Vec<AgentId> {
+        let address = reqwest::Url::parse_with_params(&format!("{}{}", server.url, path::AGENTS), query).unwrap();
+        let answer = server.client.get(address).bearer_auth(&server.desk_token).send().await.unwrap();
+        assert_eq!(answer.status(), 200);
+        let agents: Vec<AgentSummary> = answer.json().await.unwrap();
+        agents.into_iter().map(|agent| agent.id).collect()
+    };
+    let own = machines[1].id();
+    for text in [own.as_str(), &own.as_str()[..12], &own.as_str().to_uppercase()] {
+        assert_eq!(told(&[("named", text)]).await, [own.clone()], "{text}");
+    }
+    assert_eq!(told(&[("named", "vm<b>1</b>")]).await.len(), 3, "all of them call themselves so");
+    assert!(told(&[("named", "vm")]).await.is_empty() && told(&[("named", "f".repeat(70).as_str())]).await.is_empty());
+    let labels = [("site".to_owned(), "oslo".to_owned()), ("role".to_owned(), "edge\"'".to_owned())].into();
+    assert!(server.app.store.set_labels(&own, &labels, server.app.clock.now()).await.unwrap());
+    assert_eq!(told(&[("labels", r#"{"site":"oslo"}"#)]).await.len(), 3);
+    assert_eq!(told(&[("labels", r#"{"site":"oslo","role":"edge\"'"}"#)]).await, [own]);
+    assert!(told(&[("labels", r#"{"site":"bergen"}"#)]).await.is_empty());
+    let unreadable = server.get("/v1/agents?labels=oslo").bearer_auth(&server.desk_token).send().await.unwrap();
+    assert_eq!(unreadable.status(), 400);
 }

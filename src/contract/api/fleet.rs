@@ -206,6 +206,25 @@ impl DeliveryState {
         ("cancelled", Self::Cancelled),
     ];
 
+    /// What an engineer looks for first: what went wrong, then what goes on, what waits, and what is done.
+    pub const BY_URGENCY: [Self; 10] = [
+        Self::Failed,
+        Self::Refused,
+        Self::Expired,
+        Self::Running,
+        Self::Accepted,
+        Self::Asked,
+        Self::Delivered,
+        Self::Queued,
+        Self::Cancelled,
+        Self::Uploaded,
+    ];
+
+    /// Its place in [`Self::BY_URGENCY`].
+    pub fn urgency(self) -> usize {
+        Self::BY_URGENCY.iter().position(|state| *state == self).unwrap_or(Self::BY_URGENCY.len())
+    }
+
     pub fn name(self) -> &'static str {
         Self::ALL.iter().find(|(_, state)| *state == self).map_or("", |(name, _)| name)
     }
@@ -310,7 +329,21 @@ pub struct OrderDetail {
     /// As the order has it.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub spread_seconds: Option<u32>,
+    /// All of them; where `?since=` was asked, those that changed since.
     pub deliveries: Vec<Delivery>,
+    /// Where `?since=` was asked; a backend that knows no such question tells all of them, and nothing here.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub changes: Option<Changes>,
+}
+
+/// Where the answer to `GET /v1/orders/{id}?since=CURSOR` ends. The first question is after 0, and is answered with all deliveries, some at a time.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub struct Changes {
+    /// What to ask after next.
+    pub cursor: u64,
+    /// There is more already.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub more: bool,
 }
 
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
@@ -328,7 +361,8 @@ pub struct Delivery {
     pub checks_done: u32,
 }
 
-/// One agent of `GET /v1/agents`.
+/// One agent of `GET /v1/agents`; with `?named=TEXT` those alone whose id begins so, or that have this host name, and with `?labels={"site":"oslo"}`
+/// those that carry each of the labels. A backend that knows neither question tells all of them.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct AgentSummary {
     pub id: AgentId,
@@ -390,6 +424,7 @@ mod tests {
         for (name, state) in State::ALL {
             assert_eq!(State::from_name(name), Some(state));
             assert!(!state.is_final() || State::ALL.iter().all(|(_, next)| !state.may_become(*next)), "{name}");
+            assert_eq!(State::BY_URGENCY.get(state.urgency()), Some(&state), "{name} is listed");
         }
     }
 

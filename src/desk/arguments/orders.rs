@@ -11,7 +11,8 @@ pub(crate) struct TriggerWish {
     /// An agent: its id, the first 8 digits of it or more, or its host name. May be given several times.
     #[arg(long = "agent", value_name = "ID")]
     pub(crate) agents: Vec<String>,
-    /// All agents with this label, as NAME=VALUE; given several times, all must fit.
+    /// A group: all agents that carry this label when the order is made, as NAME=VALUE, such as site=oslo. Given several times, an agent must carry
+    /// all of them; agents that --agent names come as well.
     #[arg(long = "label", value_name = "NAME=VALUE")]
     pub(crate) labels: Vec<String>,
     /// What to aim at; may be given several times.
@@ -100,7 +101,7 @@ pub(crate) enum OrdersCommand {
         #[arg(long)]
         follow: bool,
     },
-    /// Lets the next wave of an order that stopped go on, after a look at what failed.
+    /// Lets the next wave of an order that stopped go on, after a look at what failed; it is judged by its own failures alone.
     Resume {
         id: String,
         /// Do not ask.

@@ -1,3 +1,4 @@
+use super::states;
 use crate::arguments::Format;
 use crate::backend::Backend;
 use crate::fetch::intact;
@@ -5,13 +6,13 @@ use crate::stop::{FAILED, Stop};
 use crate::terminal::harmless;
 use crate::{clock, show, terminal};
 use jiff::SignedDuration;
-use netsonde_contract::api::fleet::{Delivery, DeliveryState, OrderDetail};
+use netsonde_contract::api::fleet::{Delivery, DeliveryState, OrderDetail, OrderSummary};
 use netsonde_contract::api::path;
 use netsonde_contract::finding::State;
 use netsonde_contract::id::{AgentId, BundleId, OrderId};
 use netsonde_contract::order::RefusalCode;
 use netsonde_report::text::{self, Depth, Style};
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
 /// A person sees a change within a second.
@@ -20,6 +21,8 @@ const PAUSE: Duration = Duration::from_secs(1);
 const PATIENCE: u32 = 60;
 /// Agents report that an order expired within this time; after that nobody will.
 const AFTER_EXPIRY: SignedDuration = SignedDuration::from_mins(70);
+/// Of so many agents every change is said; of more, the counts, and what went wrong at as many.
+const ONE_BY_ONE: u32 = 20;
 /// The findings of so many agents are shown in full; the case page has all.
 const SHOWN: usize = 5;
 
@@ -87,11 +90,11 @@ impl Verdict {
 
 /// Says each change once. Questions that fail are asked again: what runs elsewhere runs on.
 async fn until_final(backend: &Backend, id: &OrderId) -> Result<OrderDetail, Stop> {
-    let mut said: BTreeMap<String, String> = BTreeMap::new();
+    let mut followed = Followed::default();
     let mut failures = 0;
     loop {
-        let detail: OrderDetail = match backend.get("following the order", &path::order(id)).await {
-            Ok(detail) => detail,
+        let (order, lines) = match followed.look(backend, id).await {
+            Ok(seen) => seen,
             Err(stop) if failures >= PATIENCE => return Err(stop),
             Err(_) => {
                 failures += 1;
@@ -100,27 +103,95 @@ async fn until_final(backend: &Backend, id: &OrderId) -> Result<OrderDetail, Sto
             }
         };
         failures = 0;
-        for delivery in &detail.deliveries {
-            let line = progress(delivery);
-            if said.get(delivery.agent.as_str()) != Some(&line) {
-                terminal::say(&line);
-                said.insert(delivery.agent.as_str().to_owned(), line);
-            }
+        for line in lines {
+            terminal::say(&line);
         }
-        let waits = |delivery: &Delivery| delivery.state == DeliveryState::Queued;
-        let held = detail.order.stopped && detail.deliveries.iter().all(|one| one.state.is_final() || waits(one));
+        let all =
+            |fits: fn(DeliveryState) -> bool| order.states.keys().all(|name| DeliveryState::from_name(name).is_some_and(fits));
+        let held = order.stopped && all(|state| state.is_final() || state == DeliveryState::Queued);
         if held {
-            let id = detail.order.id.short();
+            let id = order.id.short();
             terminal::say(&format!(
                 "Order {id} stopped: too many of a wave failed. To go on all the same: netsonde-desk orders resume {id}"
             ));
-            return Ok(detail);
         }
-        let is_over = detail.order.cancelled || clock::now().duration_since(detail.order.expires) > AFTER_EXPIRY;
-        if is_over || detail.deliveries.iter().all(|delivery| delivery.state.is_final()) {
-            return Ok(detail);
+        let is_over = order.cancelled || clock::now().duration_since(order.expires) > AFTER_EXPIRY;
+        if held || is_over || all(DeliveryState::is_final) {
+            return whole(backend, id).await;
         }
         tokio::time::sleep(PAUSE).await;
+    }
+}
+
+/// Every delivery as it is now: read once, at the end.
+async fn whole(backend: &Backend, id: &OrderId) -> Result<OrderDetail, Stop> {
+    let mut failures = 0;
+    loop {
+        match backend.get("reading what became of the order", &path::order(id)).await {
+            Err(_) if failures < PATIENCE => failures += 1,
+            read => return read,
+        }
+        tokio::time::sleep(PAUSE).await;
+    }
+}
+
+/// What was told of an order so far. Each question is for what changed since the last one, so that a fleet costs no more than its changes.
+#[derive(Default)]
+pub(super) struct Followed {
+    cursor: u64,
+    /// The last line about each agent.
+    said: BTreeMap<AgentId, String>,
+    /// Agents with a line of their own, of an order for many.
+    named: BTreeSet<AgentId>,
+    counted: String,
+}
+
+impl Followed {
+    /// How the order is now, and in lines what is new.
+    pub(super) async fn look(&mut self, backend: &Backend, id: &OrderId) -> Result<(OrderSummary, Vec<String>), Stop> {
+        let mut lines = Vec::new();
+        loop {
+            let cursor = self.cursor.to_string();
+            let detail: OrderDetail =
+                backend.get_where("following the order", &path::order(id), &[("since", cursor.as_str())]).await?;
+            let agents: u32 = detail.order.states.values().sum();
+            for delivery in &detail.deliveries {
+                lines.extend(self.line(delivery, agents));
+            }
+            // An older backend tells everything each time, and no cursor.
+            if let Some(changes) = detail.changes {
+                self.cursor = changes.cursor;
+                if changes.more && !detail.deliveries.is_empty() {
+                    continue;
+                }
+            }
+            lines.extend(self.counts(&detail.order, agents));
+            return Ok((detail.order, lines));
+        }
+    }
+
+    /// What a person is told of one agent: of a few, every change; of many, what went wrong at the first of them.
+    fn line(&mut self, delivery: &Delivery, agents: u32) -> Option<String> {
+        let line = progress(delivery);
+        let before = self.said.insert(delivery.agent.clone(), line.clone());
+        if before.as_ref() == Some(&line) {
+            return None;
+        }
+        let wrong = matches!(delivery.state, DeliveryState::Failed | DeliveryState::Refused | DeliveryState::Expired);
+        let few = agents <= ONE_BY_ONE;
+        let told = few || wrong && (self.named.len() < ONE_BY_ONE as usize || self.named.contains(&delivery.agent));
+        if told && !few {
+            self.named.insert(delivery.agent.clone());
+        }
+        told.then_some(line)
+    }
+
+    /// How many agents are in each state, where that has changed and there is more than one.
+    fn counts(&mut self, order: &OrderSummary, agents: u32) -> Option<String> {
+        let over = |name: &str| DeliveryState::from_name(name).is_some_and(DeliveryState::is_final);
+        let ended: u32 = order.states.iter().filter(|(name, _)| over(name.as_str())).map(|(_, count)| *count).sum();
+        let line = format!("{ended} of {agents} over: {}", states(order));
+        (agents > 1 && std::mem::replace(&mut self.counted, line.clone()) != line).then_some(line)
     }
 }
 

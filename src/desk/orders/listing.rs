@@ -116,7 +116,9 @@ async fn show(backend: &Backend, id: &str, format: Format) -> Result<(), Stop> {
         Format::Json => terminal::output(&Format::json(&detail)?),
         Format::Human => {
             let order = &detail.order;
-            let rows: Vec<Vec<String>> = detail.deliveries.iter().map(delivery).collect();
+            let mut deliveries: Vec<&Delivery> = detail.deliveries.iter().collect();
+            deliveries.sort_by_key(|delivery| delivery.state.urgency());
+            let rows: Vec<Vec<String>> = deliveries.into_iter().map(delivery).collect();
             let spread =
                 detail.spread_seconds.map_or_else(String::new, |seconds| format!(", each agent begins within {seconds} s"));
             terminal::output(&format!(
@@ -153,7 +155,7 @@ async fn resume(backend: &Backend, id: &str, yes: bool, format: Format) -> Resul
         return Err(Stop::failed("the order stays stopped").next("netsonde-desk orders cancel ID ends it"));
     }
     backend.tell("resuming the order", Method::POST, &path::order_resume(&id), &serde_json::json!({})).await?;
-    terminal::say(&format!("Order {id} goes on with its next wave, which is judged as the others were."));
+    terminal::say(&format!("Order {id} goes on with its next wave, which is judged by its own failures alone."));
     Ok(())
 }
 

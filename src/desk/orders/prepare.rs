@@ -21,6 +21,8 @@ use std::collections::{BTreeMap, BTreeSet};
 const FOR_FOREIGN_TARGETS: usize = 2;
 /// Words to the person at the machine are a line each, as agents bound them.
 const MAX_WORDS: usize = 500;
+/// So many agents are asked for by their names; a group has labels, and the whole fleet is one question.
+const ONE_BY_ONE: usize = 16;
 /// So many foreign targets are named in the warning.
 const MAX_FOREIGN: usize = 8;
 
@@ -53,7 +55,7 @@ pub(crate) async fn prepare(backend: &Backend, own: &Organisation, wish: Wish, n
     let deep =
         wish.deep.as_deref().map(|text| Deep::parse(text, &wish.targets, &wish.parameters, |_| BTreeMap::new())).transpose();
     let deep = deep.map_err(|why| Stop::usage(harmless(&why)).next("see what the set asks for: netsonde sets show NAME"))?;
-    let all = agents::all(backend).await?;
+    let all = candidates(backend, &wish).await?;
     let (chosen, mut warnings) = choose(&all, &wish)?;
     let serve = serving::serve(&wish, &all, &chosen, &plan)?;
     warnings.extend(hindrances(&chosen, &plan, deep.as_ref()));
@@ -130,8 +132,8 @@ fn hindrances(agents: &[&AgentSummary], plan: &Plan, deep: Option<&Deep>) -> Vec
 async fn warnings_of(backend: &Backend, prepared: &Prepared) -> Result<(Vec<String>, Vec<String>), Stop> {
     let (order, plan) = (&prepared.order, &prepared.plan);
     let deep = Deep::of(order, &order.targets, |_| BTreeMap::new()).map_err(|why| Stop::failed(harmless(&why)))?;
-    let all = agents::all(backend).await?;
     let named: BTreeSet<&str> = prepared.addressees.iter().map(|one| one.agent.as_str()).collect();
+    let all = addressed(backend, &named).await?;
     let chosen: Vec<&AgentSummary> = all.iter().filter(|agent| named.contains(agent.id.as_str())).collect();
     let mut warnings = hindrances(&chosen, plan, deep.as_ref());
     let unknown = named.len().saturating_sub(chosen.len());
@@ -209,6 +211,37 @@ fn plan(set: &str, wish: &Wish) -> Result<Plan, Stop> {
         .plan(&request)
         .map(|plan| plan.of_at_most(wish.bytes))
         .map_err(|error| wrong(&error))
+}
+
+/// The agents among whom the wish chooses, each once: a few names are asked for one by one, many with the whole fleet.
+async fn candidates(backend: &Backend, wish: &Wish) -> Result<Vec<AgentSummary>, Stop> {
+    let names: BTreeSet<&str> =
+        wish.agents.iter().chain(wish.with.as_ref().map(|(agent, _)| agent)).map(String::as_str).collect();
+    if names.len() > ONE_BY_ONE {
+        return agents::all(backend).await;
+    }
+    let mut found = Vec::new();
+    for name in names {
+        found.push(agents::find(backend, name).await?);
+    }
+    if !wish.labels.is_empty() {
+        found.extend(agents::labelled(backend, &wish.labels).await?);
+    }
+    let mut seen = BTreeSet::new();
+    found.retain(|agent: &AgentSummary| seen.insert(agent.id.clone()));
+    Ok(found)
+}
+
+/// What the backend knows of an order's addressees; of more than a few, with the rest of the fleet.
+async fn addressed(backend: &Backend, ids: &BTreeSet<&str>) -> Result<Vec<AgentSummary>, Stop> {
+    if ids.len() > ONE_BY_ONE {
+        return agents::all(backend).await;
+    }
+    let mut found = Vec::new();
+    for id in ids {
+        found.extend(agents::called(backend, id).await?.into_iter().filter(|agent| agent.id.as_str() == *id));
+    }
+    Ok(found)
 }
 
 /// The agents that are named and those that carry the labels, each once; revoked, cloned and too old ones are left out, and named in a warning.

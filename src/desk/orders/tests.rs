@@ -339,3 +339,60 @@ fn a_group_goes_in_waves_unless_the_engineer_wants_it_at_once() {
     assert_eq!(of(&[0], None, 500), (Vec::new(), None));
     assert_eq!(of(&[5, 50], Some(10), 500), (vec![5, 50], Some(10)));
 }
+
+#[tokio::test]
+async fn who_follows_an_order_asks_for_what_changed_alone() {
+    let place = tempfile::tempdir().unwrap();
+    let asha = key(place.path(), "asha");
+    let own = founded(place.path(), &[&asha]);
+    let (backend, kept) = start(Kept { agents: (1..=12).map(agent).collect(), ..Kept::default() }).await;
+    let names: Vec<String> = (1..=12).map(|number| format!("vm{number}")).collect();
+    let names: Vec<&str> = names.iter().map(String::as_str).collect();
+    let prepared = prepare(&backend, &own, wish(TARGET, &names), clock::now()).await.unwrap();
+    let id = prepared.order.id.clone();
+    finish(&backend, &own, prepared, &asha, None).await.unwrap();
+    let told = || std::mem::take(&mut kept.lock().unwrap().deliveries_told);
+    let mut followed = follow::Followed::default();
+    let (_, lines) = followed.look(&backend, &id).await.unwrap();
+    assert_eq!((told(), lines.len()), (12, 13), "each agent, and the counts: {lines:?}");
+    assert_eq!((followed.look(&backend, &id).await.unwrap().1, told()), (Vec::new(), 0));
+    kept.lock().unwrap().changed.insert(3, (DeliveryState::Failed, 2));
+    let (order, lines) = followed.look(&backend, &id).await.unwrap();
+    assert_eq!((told(), order.states["failed"], lines.len()), (1, 1, 2), "{lines:?}");
+    assert!(lines[0].contains(" failed") && lines[1] == "1 of 12 over: 1 failed, 11 running", "{lines:?}");
+    // A backend that knows no such question tells all, of which nothing is said twice.
+    kept.lock().unwrap().old = true;
+    assert_eq!((followed.look(&backend, &id).await.unwrap().1, told()), (Vec::new(), 12));
+}
+
+#[tokio::test]
+async fn for_one_agent_the_fleet_is_not_asked_for() {
+    let place = tempfile::tempdir().unwrap();
+    let asha = key(place.path(), "asha");
+    let own = founded(place.path(), &[&asha]);
+    let (backend, kept) = start(Kept { agents: (1..=300).map(agent).collect(), ..Kept::default() }).await;
+    let told = || std::mem::take(&mut kept.lock().unwrap().agents_told);
+    let whole = agent(7).id.as_str().to_owned();
+    for name in ["vm7", &whole, &whole[..12]] {
+        let prepared = prepare(&backend, &own, wish(TARGET, &[name]), clock::now()).await.unwrap();
+        assert_eq!((prepared.addressees[0].agent.as_str(), prepared.addressees.len(), told()), (whole.as_str(), 1, 1), "{name}");
+    }
+    let mut group = wish(TARGET, &["vm7"]);
+    group.labels.insert("site".into(), "oslo".into());
+    let prepared = prepare(&backend, &own, group, clock::now()).await.unwrap();
+    assert_eq!((prepared.addressees.len(), told()), (151, 151), "the one that is named, and those that carry the label");
+    let signed = prepare(&backend, &own, wish(TARGET, &["vm7"]), clock::now()).await.unwrap();
+    let submitted = SubmitOrder {
+        envelope: String::from_utf8(asha_signs(&signed.order, &asha)).unwrap(),
+        agents: signed.addressees.clone(),
+        waves: Vec::new(),
+        stop_at_failed_percent: None,
+        draft: None,
+    };
+    told();
+    let again = prepare::of_submitted(&backend, submitted, &own).await.unwrap();
+    assert_eq!((again.agents.len(), again.warnings.len(), told()), (1, 0, 1), "{:?}", again.warnings);
+    kept.lock().unwrap().old = true;
+    let prepared = prepare(&backend, &own, wish(TARGET, &["vm7"]), clock::now()).await.unwrap();
+    assert_eq!((prepared.addressees.len(), told()), (1, 300), "an older backend tells all of them");
+}

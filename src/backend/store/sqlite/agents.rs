@@ -185,6 +185,41 @@ pub(super) async fn list(store: &Sqlite, count: u32) -> sqlx::Result<Vec<AgentRo
     rows.iter().map(read).collect()
 }
 
+pub(super) async fn called(store: &Sqlite, text: &str, count: u32) -> sqlx::Result<Vec<AgentRow>> {
+    let rows = match AgentId::beginning(text) {
+        // Whatever an id goes on with comes before the first letter that is no digit of one.
+        Some(digits) => {
+            sqlx::query("SELECT * FROM agents WHERE id >= ?1 AND id < ?1 || 'g' AND replaced_by IS NULL ORDER BY id LIMIT ?2")
+                .bind(digits)
+                .bind(count)
+                .fetch_all(&store.reader)
+                .await?
+        }
+        None => {
+            sqlx::query("SELECT * FROM agents WHERE host_name = ? AND replaced_by IS NULL ORDER BY id LIMIT ?")
+                .bind(text)
+                .bind(count)
+                .fetch_all(&store.reader)
+                .await?
+        }
+    };
+    rows.iter().map(read).collect()
+}
+
+pub(super) async fn labelled(store: &Sqlite, labels: &Labels, count: u32) -> sqlx::Result<Vec<AgentRow>> {
+    let rows = sqlx::query(
+        "SELECT * FROM agents WHERE replaced_by IS NULL AND NOT EXISTS (
+             SELECT 1 FROM json_each(?1) AS wanted WHERE NOT EXISTS (
+                 SELECT 1 FROM json_each(agents.labels) AS own WHERE own.key = wanted.key AND own.value = wanted.value))
+         ORDER BY enrolled DESC, id LIMIT ?2",
+    )
+    .bind(column::to_json(labels)?)
+    .bind(count)
+    .fetch_all(&store.reader)
+    .await?;
+    rows.iter().map(read).collect()
+}
+
 pub(super) async fn check_in(
     store: &Sqlite,
     agent: &AgentId,

@@ -1,7 +1,7 @@
-use super::{Sqlite, agents, audit, members, notes, orders, work};
+use super::{Sqlite, agents, audit, deliveries, members, notes, orders, work};
 use crate::store::{
     AgentRow, Asking, DeliveryPlace, DeliveryRow, DraftRow, Enrolled, EnrolmentRow, FleetStore, LinkDigest, LinkShown, Member,
-    Note, Noted, OrderRow, Reported, ShownLink, StoreError, WorkRow,
+    Note, Noted, OrderRow, Reported, RevisedRows, ShownLink, StoreError, WorkRow,
 };
 use async_trait::async_trait;
 use jiff::Timestamp;
@@ -34,6 +34,14 @@ impl FleetStore for Sqlite {
 
     async fn agents(&self, count: u32) -> Result<Vec<AgentRow>, StoreError> {
         doing!("list agents", agents::list(self, count))
+    }
+
+    async fn agents_called(&self, text: &str, count: u32) -> Result<Vec<AgentRow>, StoreError> {
+        doing!("look for an agent by its name", agents::called(self, text, count))
+    }
+
+    async fn agents_labelled(&self, labels: &Labels, count: u32) -> Result<Vec<AgentRow>, StoreError> {
+        doing!("look for agents by their labels", agents::labelled(self, labels, count))
     }
 
     async fn check_in(
@@ -104,11 +112,25 @@ impl FleetStore for Sqlite {
     }
 
     async fn deliveries(&self, order: &OrderId, count: u32) -> Result<Vec<DeliveryRow>, StoreError> {
-        doing!("list an order's deliveries", orders::deliveries(self, order, count))
+        doing!("list an order's deliveries", deliveries::by_wave(self, order, count))
+    }
+
+    async fn deliveries_in(
+        &self,
+        order: &OrderId,
+        states: &[DeliveryState],
+        skipped: u32,
+        count: u32,
+    ) -> Result<Vec<DeliveryRow>, StoreError> {
+        doing!("list a page of an order's deliveries", deliveries::in_states(self, order, states, (skipped, count)))
+    }
+
+    async fn deliveries_after(&self, order: &OrderId, after: u64, count: u32) -> Result<RevisedRows, StoreError> {
+        doing!("list what changed of an order's deliveries", deliveries::after(self, order, after, count))
     }
 
     async fn deliveries_to(&self, agent: &AgentId, count: u32) -> Result<Vec<DeliveryRow>, StoreError> {
-        doing!("list an agent's deliveries", orders::deliveries_to(self, agent, count))
+        doing!("list an agent's deliveries", deliveries::to(self, agent, count))
     }
 
     async fn members(&self, keys: &[String]) -> Result<Vec<Option<Member>>, StoreError> {
@@ -132,7 +154,7 @@ impl FleetStore for Sqlite {
     }
 
     async fn delivery_state(&self, order: &OrderId, agent: &AgentId) -> Result<Option<DeliveryState>, StoreError> {
-        doing!("read a delivery's state", orders::delivery(self, order, agent))
+        doing!("read a delivery's state", deliveries::state(self, order, agent))
     }
 
     async fn reported(&self, order: &OrderId, agent: &AgentId) -> Result<Reported, StoreError> {

@@ -16,6 +16,7 @@ mod audit;
 mod bundles;
 mod cases;
 mod column;
+mod deliveries;
 mod fleet;
 mod health;
 mod members;
@@ -149,6 +150,7 @@ fn migrations() -> Vec<Migration> {
         change(6, "excerpts", include_str!("migrations/6-excerpts.sql")),
         change(7, "spent", include_str!("migrations/7-spent.sql")),
         change(8, "removed", include_str!("migrations/8-removed.sql")),
+        change(9, "told", include_str!("migrations/9-told.sql")),
     ]
 }
 
@@ -348,7 +350,7 @@ mod tests {
         let folder = tempfile::tempdir().unwrap();
         let options = SqliteConnectOptions::new().filename(folder.path().join("old.db")).create_if_missing(true);
         let old = SqlitePoolOptions::new().max_connections(1).connect_with(options).await.unwrap();
-        let [first, later @ ..]: [Migration; 8] = migrations().try_into().unwrap();
+        let [first, later @ ..]: [Migration; 9] = migrations().try_into().unwrap();
         sqlx::raw_sql(first.sql).execute(&old).await.unwrap();
         let backend = r#"{"state":"explained","findings":[{"cause":"tcp.refused"},{"cause":"x"}]}"#;
         let fill = "INSERT INTO cases VALUES ('c', 1, 1);

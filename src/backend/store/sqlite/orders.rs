@@ -5,7 +5,7 @@ use crate::store::{DeliveryPlace, DeliveryRow, OrderRow};
 use jiff::Timestamp;
 use netsonde_contract::api::fleet::DeliveryState;
 use netsonde_contract::dsse::Envelope;
-use netsonde_contract::id::{AgentId, BundleId, CaseId, OrderId};
+use netsonde_contract::id::{AgentId, CaseId, OrderId};
 use netsonde_contract::order::Order;
 use sqlx::sqlite::SqliteRow;
 use sqlx::{Row, SqliteConnection};
@@ -76,12 +76,17 @@ async fn insert_deliveries(connection: &mut SqliteConnection, deliveries: &[Deli
         let DeliveryRow { order, agent, wave, state, changed, code, detail, .. } = delivery;
         rows.push((order, agent, wave, proof, state.name(), changed.as_microsecond(), code, detail));
     }
+    let before: i64 = sqlx::query_scalar("UPDATE revisions SET value = value + ?1 RETURNING value - ?1")
+        .bind(i64::try_from(rows.len()).unwrap_or(i64::MAX))
+        .fetch_one(&mut *connection)
+        .await?;
     sqlx::query(
-        "INSERT INTO deliveries (order_id, agent_id, wave, proof, state, changed, code, detail)
-         SELECT value ->> 0, value ->> 1, value ->> 2, value ->> 3, value ->> 4, value ->> 5, value ->> 6, value ->> 7
-         FROM json_each(?)",
+        "INSERT INTO deliveries (order_id, agent_id, wave, proof, state, changed, code, detail, revision)
+         SELECT value ->> 0, value ->> 1, value ->> 2, value ->> 3, value ->> 4, value ->> 5, value ->> 6, value ->> 7, ?2 + 1 + key
+         FROM json_each(?1)",
     )
     .bind(column::to_json(&rows)?)
+    .bind(before)
     .execute(connection)
     .await
     .map(drop)
@@ -246,33 +251,6 @@ pub(super) async fn codes(store: &Sqlite, id: &OrderId) -> sqlx::Result<BTreeMap
     Ok(codes)
 }
 
-pub(super) async fn deliveries(store: &Sqlite, order: &OrderId, count: u32) -> sqlx::Result<Vec<DeliveryRow>> {
-    let rows = sqlx::query("SELECT * FROM deliveries WHERE order_id = ? ORDER BY wave, agent_id LIMIT ?")
-        .bind(order.as_str())
-        .bind(count)
-        .fetch_all(&store.reader)
-        .await?;
-    rows.iter().map(read_delivery).collect()
-}
-
-pub(super) async fn deliveries_to(store: &Sqlite, agent: &AgentId, count: u32) -> sqlx::Result<Vec<DeliveryRow>> {
-    let rows = sqlx::query("SELECT * FROM deliveries WHERE agent_id = ? ORDER BY sequence IS NULL DESC, sequence DESC LIMIT ?")
-        .bind(agent.as_str())
-        .bind(count)
-        .fetch_all(&store.reader)
-        .await?;
-    rows.iter().map(read_delivery).collect()
-}
-
-pub(super) async fn delivery(store: &Sqlite, order: &OrderId, agent: &AgentId) -> sqlx::Result<Option<DeliveryState>> {
-    let row = sqlx::query("SELECT state FROM deliveries WHERE order_id = ? AND agent_id = ?")
-        .bind(order.as_str())
-        .bind(agent.as_str())
-        .fetch_optional(&store.reader)
-        .await?;
-    row.as_ref().map(|row| column::delivery_state(row, "state")).transpose()
-}
-
 pub(super) async fn place(store: &Sqlite, order: &OrderId, agent: &AgentId) -> sqlx::Result<Option<DeliveryPlace>> {
     let row = sqlx::query(
         "SELECT case_id, set_name, set_sha256 FROM orders JOIN deliveries ON order_id = orders.id WHERE orders.id = ? AND agent_id = ?",
@@ -376,22 +354,5 @@ fn read(row: &SqliteRow) -> sqlx::Result<OrderRow> {
         cancelled: row.try_get("cancelled")?,
         stopped: row.try_get("stopped")?,
         stop_at_failed: row.try_get("stop_at_failed")?,
-    })
-}
-
-fn read_delivery(row: &SqliteRow) -> sqlx::Result<DeliveryRow> {
-    let proof: Option<String> = row.try_get("proof")?;
-    Ok(DeliveryRow {
-        order: OrderId::new(row.try_get::<String, _>("order_id")?),
-        agent: AgentId::new(row.try_get::<String, _>("agent_id")?),
-        wave: row.try_get("wave")?,
-        proof: proof.map(|_| column::json(row, "proof")).transpose()?,
-        state: column::delivery_state(row, "state")?,
-        changed: column::time(row, "changed")?,
-        code: row.try_get("code")?,
-        detail: row.try_get("detail")?,
-        bundle: row.try_get::<Option<String>, _>("bundle_id")?.map(BundleId::new),
-        checks_planned: row.try_get("checks_planned")?,
-        checks_done: row.try_get("checks_done")?,
     })
 }
