@@ -38,7 +38,8 @@ pub(crate) struct Impairment {
     #[serde(default)]
     pub corrupt: f64,
     /// What is lost, doubled, overtaken and changed falls evenly: of so many packets of one kind that follow each other as the share's
-    /// inverse says, exactly one, so that a sample of them always shows it. A kind is a protocol, an identifier of pings and a distance.
+    /// inverse says, exactly one, so that a sample of them always shows it. A kind is a protocol, an identifier of pings, a distance, and of
+    /// connections whether a packet begins one or brings something.
     #[serde(default)]
     pub evenly: bool,
     /// How long packets wait at most in a queue that fills and empties as time goes by: a quarter of each period nothing waits, then it
