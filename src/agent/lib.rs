@@ -103,6 +103,8 @@ mod ticket;
 mod transport;
 /// Sends a bundle, resumably, and checks its receipt.
 mod upload;
+/// Files that people wrote, in whatever their editor or shell made of them.
+mod written_text;
 
 use std::ffi::OsString;
 use std::process::ExitCode;
