@@ -60,8 +60,12 @@ fn install(folders: &Folders, places: &Places, netsonde: &dyn Netsonde) -> Resul
 /// Enables, and has the portal show that it goes on.
 fn enable_telling(folders: &Folders, places: &Places, netsonde: &dyn Netsonde, number: Option<u64>) -> Result<String, Failure> {
     let tell = |passed: Duration| {
-        // A status that cannot be written now may be the next time; the last one says so.
-        let _ = folders.report(number, "enable", Status::Transitioning, &format!("at work for {} s", passed.as_secs()), 0);
+        // A status that cannot be written now may be the next time.
+        if let Err(failure) =
+            folders.report(number, "enable", Status::Transitioning, &format!("at work for {} s", passed.as_secs()), 0)
+        {
+            folders.log(failure.words());
+        }
     };
     telling(telling::EVERY, tell, || enable(folders, places, netsonde, number))
 }
