@@ -290,6 +290,34 @@ pub(crate) fn state(name: &str) -> io::Result<Option<&'static str>> {
     }))
 }
 
+/// What the manager starts for the service; none where there is no such service.
+///
+/// # Errors
+/// The system's own.
+pub(crate) fn command_line(name: &str) -> io::Result<Option<String>> {
+    /// The most that the manager tells ("QueryServiceConfigW" of the Windows documentation).
+    const MAX_BYTES: usize = 8_192;
+    let Some(service) = Handle::service(name, scm::SERVICE_QUERY_CONFIG)? else { return Ok(None) };
+    // Of numbers, so that the structure lies where it may.
+    let mut room = [0_u64; MAX_BYTES / size_of::<u64>()];
+    let mut needed = 0;
+    #[expect(unsafe_code, reason = "the interface is one of C")]
+    // SAFETY: the handle is open, and the room as large as is said; the structure is at its beginning, and points to texts within it that end in a zero.
+    let line = unsafe {
+        let told = room.as_mut_ptr().cast::<scm::QUERY_SERVICE_CONFIGW>();
+        if scm::QueryServiceConfigW(service.0, told, MAX_BYTES as u32, &raw mut needed) == 0 {
+            return Err(io::Error::last_os_error());
+        }
+        let letters = (*told).lpBinaryPathName;
+        if letters.is_null() {
+            return Ok(Some(String::new()));
+        }
+        let length = (0..MAX_BYTES / 2).take_while(|at| *letters.add(*at) != 0).count();
+        String::from_utf16_lossy(std::slice::from_raw_parts(letters, length))
+    };
+    Ok(Some(line))
+}
+
 /// A program cannot remove its own file while it runs: the system does at its next start.
 ///
 /// # Errors
