@@ -137,7 +137,7 @@ fn start_service(places: &Places, netsonde: &dyn Netsonde, public: &Public, enro
     // A service that runs already goes by the settings of before.
     disable(places, netsonde)?;
     places.note_service()?;
-    netsonde.demand("the service does not start", &["service", "install"], "")?;
+    netsonde.demand("the service does not start", &["service", "install", "--even-idle"], "")?;
     Ok("the service runs".to_owned())
 }
 
@@ -201,7 +201,7 @@ mod tests {
         fn call(&self, arguments: &[&str], _input: &str) -> Result<Said, Failure> {
             let (mut code, mut output, mut errors) = (0, "", "");
             match arguments {
-                ["service", "install"] => self.serves.set(true),
+                ["service", "install", "--even-idle"] => self.serves.set(true),
                 ["service", "uninstall"] => {
                     self.serves.set(self.never_ends.get());
                     if self.never_ends.get() && self.says_so.get() {

@@ -1,6 +1,7 @@
 //! The agent as a service of Windows: asking the service control manager, and answering it.
 
 use super::wide;
+use super::windows_events::Kind;
 use crate::stop::Stop;
 use std::ffi::c_void;
 use std::io;
@@ -67,9 +68,9 @@ extern "system" fn main(_count: u32, _arguments: *mut *mut u16) {
     match done {
         Ok(Ok(())) => report(scm::SERVICE_STOPPED, NO_ERROR, 0),
         Ok(Err(stop)) => {
-            super::windows_events::error(&name, &stop.words());
+            super::windows_events::write(&name, Kind::Error, &stop.words());
             // The manager starts again what ended without a word, and not what ended in order. With SERVICE_CONFIG_FAILURE_ACTIONS_FLAG it would start
-            // either: one that has nothing to do, as a package leaves it on a new machine, each minute for ever.
+            // either: one whose file is wrong, each minute for ever.
             if stop.may_pass() && !asked.is_cancelled() {
                 std::process::exit(stop.exit.into());
             }

@@ -16,6 +16,8 @@ mod property_list;
 pub(crate) mod removal;
 /// What netsonde leaves on a machine.
 pub(crate) mod traces;
+/// That there is something for a service to do.
+mod work;
 
 #[cfg(target_os = "macos")]
 #[path = "launchd.rs"]
