@@ -27,6 +27,9 @@ mod daemon;
 mod delivery;
 /// Files that stay.
 mod disk;
+/// What of a service's words goes into the event log of Windows.
+#[cfg(any(windows, test))]
+mod event_words;
 /// Exit codes.
 mod exit;
 /// The spool on a disk of the caller's.
