@@ -54,7 +54,10 @@ pub(crate) fn create_private_folder(path: &Path) -> io::Result<()> {
 
 /// Writes a secret where there is none yet. It appears whole, so that nobody reads half a key.
 pub(crate) fn write_private_once(path: &Path, bytes: &[u8]) -> io::Result<()> {
-    let folder = path.parent().unwrap_or(Path::new("."));
+    let folder = path.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new("."));
+    // The library below gives Windows its paths as they are, and Windows takes more than 260 letters of those alone that it resolved itself.
+    let folder = &if cfg!(windows) { folder.canonicalize()? } else { folder.to_owned() };
+    let path = &folder.join(path.file_name().unwrap_or_default());
     // Temporary files are made with mode 0600, and what is left of one is known by its name.
     let beside = format!(".{}.", path.file_name().unwrap_or_default().to_string_lossy());
     let mut file = tempfile::Builder::new().prefix(&beside).suffix(netsonde_disk::UNFINISHED).tempfile_in(folder)?;

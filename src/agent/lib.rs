@@ -27,6 +27,9 @@ mod daemon;
 mod delivery;
 /// Files that stay.
 mod disk;
+/// What of a service's words goes into the event log of Windows.
+#[cfg(any(windows, test))]
+mod event_words;
 /// Exit codes.
 mod exit;
 /// The spool on a disk of the caller's.
@@ -103,6 +106,8 @@ mod ticket;
 mod transport;
 /// Sends a bundle, resumably, and checks its receipt.
 mod upload;
+/// Files that people wrote, in whatever their editor or shell made of them.
+mod written_text;
 
 use std::ffi::OsString;
 use std::process::ExitCode;

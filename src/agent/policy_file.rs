@@ -4,10 +4,11 @@ use crate::others_hands;
 use crate::service_control;
 use crate::state_names;
 use crate::stop::Stop;
+use crate::written_text;
 use netsonde_contract::nearest::nearest;
 use netsonde_contract::policy::{LocalTime, MAX_BYTES, Policy};
 use std::fs::File;
-use std::io::{self, Read};
+use std::io;
 use std::path::{Path, PathBuf};
 
 /// The file that was named, or the machine's own.
@@ -27,8 +28,13 @@ pub(crate) fn load(path: &Path) -> Result<Policy, Stop> {
         Err(error) if error.kind() == io::ErrorKind::PermissionDenied && error.get_ref().is_some() => {
             Err(Stop::usage(format!("the policy {} counts for nothing: {error}", path.display())).next(take_back(path)))
         }
-        Err(error) => Err(Stop::usage(format!("the policy {} cannot be read: {error}", path.display()))
-            .next("make it readable for the user that netsonde runs as")),
+        Err(error) => {
+            let stop = Stop::usage(format!("the policy {} cannot be read: {error}", path.display()));
+            Err(match error.kind() {
+                io::ErrorKind::InvalidData => stop.next("save it anew as UTF-8, then netsonde policy check"),
+                _ => stop.next("make it readable for the user that netsonde runs as"),
+            })
+        }
     }
 }
 
@@ -56,10 +62,7 @@ pub(crate) fn changed_since(policy: &Policy, path: &Path) -> Option<&'static str
 fn read(path: &Path) -> io::Result<String> {
     let file = File::open(path)?;
     others_hands::refuse(path, &file)?;
-    let mut text = String::new();
-    // One byte more than may be: the parser tells that it is too long.
-    file.take(MAX_BYTES as u64 + 1).read_to_string(&mut text)?;
-    Ok(text)
+    written_text::read(file, MAX_BYTES)
 }
 
 /// # Errors
@@ -106,6 +109,9 @@ mod tests {
         let mode = |path: &Path, mode| std::fs::set_permissions(path, std::fs::Permissions::from_mode(mode)).unwrap();
         mode(&path, 0o644);
         assert_eq!(load(&path).unwrap().remote.name(), "allow");
+        let wide: Vec<u8> = "\u{feff}[orders]\nremote = \"ask\"\n".encode_utf16().flat_map(u16::to_le_bytes).collect();
+        std::fs::write(&path, wide).unwrap();
+        assert_eq!(load(&path).unwrap().remote.name(), "ask", "as Windows PowerShell writes it");
         for open in [0o666, 0o664, 0o646] {
             mode(&path, open);
             let stop = load(&path).unwrap_err();

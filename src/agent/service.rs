@@ -9,7 +9,7 @@ use crate::notify::Notify;
 use crate::rounds::{Files, Rounds};
 use crate::state::StateDirectory;
 use crate::stop::Stop;
-use crate::{confinement, daemon, platform, policy_file, state_names, terminal};
+use crate::{agent_file, confinement, daemon, platform, policy_file, state_names, terminal};
 use netsonde_contract::environment::Confinement;
 use netsonde_disk::open_private;
 use std::fs::{File, OpenOptions};
@@ -120,13 +120,12 @@ pub(crate) async fn run(
 
 /// Neither orders nor measurements are asked for: the machine is not enrolled, and this `agent.toml` is not there or empty.
 pub(crate) fn nothing_to_do(config: &Path) -> Stop {
-    let config = config.display();
+    let begin = agent_file::beginning(config);
     Stop::usage(format!(
-        "there is nothing to do: this machine is not enrolled with a support organisation, and {config} asks for no measurements"
+        "there is nothing to do: this machine is not enrolled with a support organisation, and {} asks for no measurements",
+        config.display()
     ))
-    .next(format!(
-        "netsonde enroll, with the string nse1_… from support; or netsonde schedule template > {config}, and fill it in"
-    ))
+    .next(format!("netsonde enroll, with the string nse1_… from support; or {begin}, and fill it in"))
 }
 
 /// A policy that counts for nothing is better known now than with the first order. It refuses every order, and stops nothing else: schedules

@@ -49,6 +49,8 @@ enum Level {
 }
 
 fn say_as(level: Level, text: &str, next: Option<&str>) {
+    #[cfg(windows)]
+    events::tell(level, text, next);
     let mut stderr = anstream::stderr().lock();
     if AS_JSON.load(Ordering::Relaxed) {
         let _ = writeln!(stderr, "{}", json_line(level, text, next));
@@ -65,8 +67,49 @@ pub(crate) fn say_as_json() {
     AS_JSON.store(true, Ordering::Relaxed);
 }
 
+/// From here on what is said goes to the event log as well: nobody has the standard error of a service of Windows.
+#[cfg(windows)]
+pub(crate) fn say_to_event_log() {
+    events::IS_TOLD.store(true, Ordering::Relaxed);
+}
+
+#[cfg(windows)]
+mod events {
+    use super::{Level, bare};
+    use crate::clock::UpTime;
+    use crate::event_words::Recent;
+    use crate::platform::windows_events::{self, Kind};
+    use crate::service_control::NAME;
+    use std::sync::atomic::{AtomicBool, Ordering};
+    use std::sync::{Mutex, PoisonError};
+
+    pub(super) static IS_TOLD: AtomicBool = AtomicBool::new(false);
+    static RECENT: Mutex<Recent> = Mutex::new(Recent::new());
+
+    pub(super) fn tell(level: Level, text: &str, next: Option<&str>) {
+        if !IS_TOLD.load(Ordering::Relaxed) {
+            return;
+        }
+        let kind = match level {
+            Level::Info => Kind::Information,
+            Level::Warn => Kind::Warning,
+            Level::Error => Kind::Error,
+        };
+        let words = next.map_or_else(|| bare(text).to_owned(), |next| format!("{}; next: {next}", bare(text)));
+        let admitted = RECENT.lock().unwrap_or_else(PoisonError::into_inner).admit(&words, UpTime::read().now);
+        if let Some(words) = admitted {
+            windows_events::write(NAME, kind, &words);
+        }
+    }
+}
+
+/// Without what only a terminal needs: a log has the program's name elsewhere.
+fn bare(text: &str) -> &str {
+    text.strip_prefix("netsonde: ").unwrap_or(text).trim()
+}
+
 fn json_line(level: Level, text: &str, next: Option<&str>) -> serde_json::Value {
-    let message = text.strip_prefix("netsonde: ").unwrap_or(text).trim();
+    let message = bare(text);
     let level = match level {
         Level::Info => "INFO",
         Level::Warn => "WARN",

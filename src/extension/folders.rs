@@ -7,8 +7,8 @@ use std::path::{Path, PathBuf};
 use std::thread::sleep;
 use std::time::Duration;
 
-/// The guest agent may be writing the file at this moment: 0.2 s, 0.4 s and so on, about six seconds in all.
-const READS: u32 = 5;
+/// The guest agent may be writing, or reading, the file at this moment: 0.2 s, 0.4 s and so on, about six seconds in all.
+const ATTEMPTS: u32 = 6;
 const FIRST_PAUSE: Duration = Duration::from_millis(200);
 /// The portal shows a few lines; what is longer is cut.
 const MAX_MESSAGE_CHARS: usize = 4_000;
@@ -60,18 +60,13 @@ impl Folders {
         let own = program.parent().and_then(Path::parent).map(Path::to_owned);
         let own = own.ok_or_else(|| Failure::Failed(format!("{} lies in no package", program.display())))?;
         let path = own.join("HandlerEnvironment.json");
-        let mut pause = FIRST_PAUSE;
-        for attempt in 1.. {
-            match fs::read_to_string(&path).map_err(|error| error.to_string()).and_then(|text| parsed(&text)) {
-                Ok(given) => return Ok(Self { own, given }),
-                Err(error) if attempt == READS => {
-                    return Err(Failure::Failed(format!("{} cannot be read: {error}", path.display())));
-                }
-                Err(_) => sleep(pause),
-            }
-            pause *= 2;
+        let given = again_and_again(sleep, || {
+            fs::read_to_string(&path).map_err(|error| error.to_string()).and_then(|text| parsed(&text))
+        });
+        match given {
+            Ok(given) => Ok(Self { own, given }),
+            Err(error) => Err(Failure::Failed(format!("{} cannot be read: {error}", path.display()))),
         }
-        Err(Failure::Failed(format!("{} cannot be read", path.display())))
     }
 
     /// The number of the settings to go by: the one that the guest agent names, for numbers do not always grow; where it names none that is
@@ -102,10 +97,11 @@ impl Folders {
         fs::read_to_string(self.own.join("version")).unwrap_or_default().trim().to_owned()
     }
 
-    /// Writes the status file whole, so that the guest agent never reads half of one.
+    /// Writes the status file whole, so that the guest agent never reads half of one. Nothing takes a file's place on Windows while somebody reads it:
+    /// that is waited for.
     ///
     /// # Errors
-    /// Where it cannot be written.
+    /// Where it cannot be written, or stays in use.
     pub(crate) fn report(
         &self,
         number: Option<u64>,
@@ -115,10 +111,13 @@ impl Folders {
         code: u8,
     ) -> Result<(), Failure> {
         let Some(number) = number else { return Ok(()) };
+        self.write_status(number, &status_text(operation, status, message, code, &clock::now()), sleep)
+    }
+
+    fn write_status(&self, number: u64, text: &str, pause: impl FnMut(Duration)) -> Result<(), Failure> {
         let path = self.given.status_folder.join(format!("{number}.status"));
         let new = path.with_extension("status.new");
-        fs::write(&new, status_text(operation, status, message, code, &clock::now()))
-            .and_then(|()| fs::rename(&new, &path))
+        again_and_again(pause, || fs::write(&new, text).and_then(|()| fs::rename(&new, &path)))
             .map_err(Failure::of(format!("writing {}", path.display())))
     }
 
@@ -129,6 +128,19 @@ impl Folders {
             let _ = writeln!(file, "{} {line}", clock::now());
         }
     }
+}
+
+/// What failed is attempted again after ever longer pauses, for as long as it takes to read or write a file.
+fn again_and_again<T, E>(mut pause: impl FnMut(Duration), mut attempt: impl FnMut() -> Result<T, E>) -> Result<T, E> {
+    let mut next = FIRST_PAUSE;
+    for _ in 1..ATTEMPTS {
+        if let Ok(done) = attempt() {
+            return Ok(done);
+        }
+        pause(next);
+        next *= 2;
+    }
+    attempt()
 }
 
 fn parsed(text: &str) -> Result<Given, String> {
@@ -186,6 +198,28 @@ mod tests {
             assert_eq!(parsed(&text).unwrap().config_folder, Path::new("C:\\C"));
         }
         assert!(parsed("[]").is_err() && parsed("").is_err() && parsed(&FOLDERS[..40]).is_err());
+    }
+
+    /// Nothing takes a folder's place either, which every system holds to.
+    #[test]
+    fn a_status_file_that_is_in_use_is_written_once_it_is_let_go() {
+        let folder = tempfile::tempdir().unwrap();
+        let folders = Folders::of(folder.path().into(), folder.path());
+        let path = folder.path().join("1.status");
+        fs::create_dir(&path).unwrap();
+        let mut paused = Duration::ZERO;
+        let failure = folders.write_status(1, "new", |pause| paused += pause).unwrap_err();
+        assert!(failure.words().contains("1.status") && paused > Duration::from_secs(5), "{failure:?}, {paused:?}");
+        assert!(paused < Duration::from_secs(10), "the guest agent waits for the operation");
+        let mut pauses = 0;
+        let let_go = |_: Duration| {
+            pauses += 1;
+            if pauses == 2 {
+                fs::remove_dir(&path).unwrap();
+            }
+        };
+        folders.write_status(1, "new", let_go).unwrap();
+        assert_eq!((fs::read_to_string(&path).unwrap().as_str(), pauses), ("new", 2));
     }
 
     #[test]

@@ -91,23 +91,33 @@ fn carry_out(operation: Operation, folders: &Folders) -> ExitCode {
             });
             match said {
                 Some(said) if operation == Operation::Enable => {
-                    told(folders.report(number, name, folders::Status::Success, &said, 0))
+                    told(folders, folders.report(number, name, folders::Status::Success, &said, 0))
                 }
                 _ => ExitCode::SUCCESS,
             }
         }
         Err(failure) => {
             folders.log(&format!("{name} failed: {}", failure.words()));
-            let _ = folders.report(number, name, folders::Status::Error, failure.words(), failure.code());
-            ended(failure.words(), failure.code())
+            let told = folders.report(number, name, folders::Status::Error, failure.words(), failure.code());
+            let words = match told {
+                Ok(()) => failure.words().to_owned(),
+                Err(untold) => {
+                    folders.log(untold.words());
+                    format!("{}; and its status does not say so: {}", failure.words(), untold.words())
+                }
+            };
+            ended(&words, failure.code())
         }
     }
 }
 
-fn told(result: Result<(), Failure>) -> ExitCode {
+fn told(folders: &Folders, result: Result<(), Failure>) -> ExitCode {
     match result {
         Ok(()) => ExitCode::SUCCESS,
-        Err(failure) => ended(failure.words(), failure.code()),
+        Err(failure) => {
+            folders.log(failure.words());
+            ended(failure.words(), failure.code())
+        }
     }
 }
 

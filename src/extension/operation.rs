@@ -60,8 +60,12 @@ fn install(folders: &Folders, places: &Places, netsonde: &dyn Netsonde) -> Resul
 /// Enables, and has the portal show that it goes on.
 fn enable_telling(folders: &Folders, places: &Places, netsonde: &dyn Netsonde, number: Option<u64>) -> Result<String, Failure> {
     let tell = |passed: Duration| {
-        // A status that cannot be written now may be the next time; the last one says so.
-        let _ = folders.report(number, "enable", Status::Transitioning, &format!("at work for {} s", passed.as_secs()), 0);
+        // A status that cannot be written now may be the next time.
+        if let Err(failure) =
+            folders.report(number, "enable", Status::Transitioning, &format!("at work for {} s", passed.as_secs()), 0)
+        {
+            folders.log(failure.words());
+        }
     };
     telling(telling::EVERY, tell, || enable(folders, places, netsonde, number))
 }
@@ -133,7 +137,7 @@ fn start_service(places: &Places, netsonde: &dyn Netsonde, public: &Public, enro
     // A service that runs already goes by the settings of before.
     disable(places, netsonde)?;
     places.note_service()?;
-    netsonde.demand("the service does not start", &["service", "install"], "")?;
+    netsonde.demand("the service does not start", &["service", "install", "--even-idle"], "")?;
     Ok("the service runs".to_owned())
 }
 
@@ -197,7 +201,7 @@ mod tests {
         fn call(&self, arguments: &[&str], _input: &str) -> Result<Said, Failure> {
             let (mut code, mut output, mut errors) = (0, "", "");
             match arguments {
-                ["service", "install"] => self.serves.set(true),
+                ["service", "install", "--even-idle"] => self.serves.set(true),
                 ["service", "uninstall"] => {
                     self.serves.set(self.never_ends.get());
                     if self.never_ends.get() && self.says_so.get() {

@@ -74,8 +74,22 @@ impl AgentCommand {
 
     #[cfg(windows)]
     fn serve(self) -> Result<u8, Stop> {
-        let work = move |token| self.work(move || Interruption::of(token));
-        crate::platform::windows_service::serve(crate::service_control::NAME, work).map_err(|error| {
+        use crate::platform::windows_events::{self, Kind};
+        use crate::service_control::NAME;
+        let config = agent_file::path(self.config.as_deref());
+        let work = move |token| {
+            terminal::say_to_event_log();
+            match self.work(move || Interruption::of(token)) {
+                // So a package leaves it on a new machine. That is no failure at each start of the system.
+                Err(stop) if stop == service::nothing_to_do(&config) => {
+                    let words = format!("{}; then as administrator: sc start {NAME}", stop.words());
+                    windows_events::write(NAME, Kind::Information, &words);
+                    Ok(())
+                }
+                done => done,
+            }
+        };
+        crate::platform::windows_service::serve(NAME, work).map_err(|error| {
             Stop::usage(format!("only Windows itself starts a service: {error}")).next("netsonde service install")
         })?;
         Ok(exit::AS_EXPECTED)

@@ -7,7 +7,11 @@ use clap::Subcommand;
 pub(super) enum ServiceCommand {
     /// Makes a service of this program, which starts with the system, and starts it: systemd, the service control manager, launchd.
     #[command(after_help = "Example:\n  sudo netsonde service install     as administrator on Windows")]
-    Install,
+    Install {
+        /// Also where there is nothing to do yet: the service ends at once, in order, and the event log says what to do. The MSI's way.
+        #[arg(long, hide = cfg!(not(windows)))]
+        even_idle: bool,
+    },
     /// Ends the service and removes it. Keys, bundles, configuration and policy stay.
     #[command(after_help = "Example:\n  sudo netsonde service uninstall")]
     Uninstall,
@@ -19,8 +23,8 @@ pub(super) enum ServiceCommand {
 impl ServiceCommand {
     pub(super) fn execute(self) -> Result<u8, Stop> {
         match self {
-            Self::Install => {
-                say(&service_control::install(&super::own_program()?)?);
+            Self::Install { even_idle } => {
+                say(&install(even_idle)?);
                 Ok(exit::AS_EXPECTED)
             }
             Self::Uninstall => {
@@ -40,6 +44,19 @@ impl ServiceCommand {
             },
         }
     }
+}
+
+#[cfg(windows)]
+fn install(even_idle: bool) -> Result<Vec<String>, Stop> {
+    service_control::install(&super::own_program()?, even_idle)
+}
+
+#[cfg(not(windows))]
+fn install(even_idle: bool) -> Result<Vec<String>, Stop> {
+    if even_idle {
+        return Err(Stop::usage("--even-idle is for Windows, whose package makes the service").next("netsonde service install"));
+    }
+    service_control::install(&super::own_program()?)
 }
 
 fn say(done: &[String]) {

@@ -1,10 +1,9 @@
 use crate::stop::Stop;
-use crate::{exit, terminal};
+use crate::{exit, terminal, written_text};
 use clap::Subcommand;
 use netsonde_contract::config_error::ConfigError;
 use netsonde_contract::nearest::nearest;
 use netsonde_contract::set::{BuiltIn, MAX_SET_BYTES, ProbeSet, built_in, find_built_in};
-use std::io::Read;
 use std::path::Path;
 
 #[derive(Subcommand)]
@@ -85,25 +84,18 @@ fn all_of(mistakes: &[ConfigError]) -> Stop {
 /// What stands for the file in messages, and its text.
 fn read_text(file: &str) -> Result<(String, String), Stop> {
     let (origin, text) = if file == "-" {
-        let mut text = String::new();
-        // One byte more than may be: the set's own check tells that it is too long.
-        let most = u64::try_from(MAX_SET_BYTES).unwrap_or(u64::MAX).saturating_add(1);
-        ("standard input", std::io::stdin().lock().take(most).read_to_string(&mut text).map(|_| text))
+        ("standard input", written_text::read(std::io::stdin().lock(), MAX_SET_BYTES))
     } else {
-        (file, read_bounded(Path::new(file)))
+        (file, std::fs::File::open(file).and_then(|file| written_text::read(file, MAX_SET_BYTES)))
     };
     let text = text.map_err(|error| {
-        Stop::usage(format!("reading the probe set {origin} failed: {error}"))
-            .next("give the name of a built-in set (netsonde sets list) or an existing file")
+        let stop = Stop::usage(format!("reading the probe set {origin} failed: {error}"));
+        match error.kind() {
+            std::io::ErrorKind::InvalidData => stop.next("save it anew as UTF-8, then netsonde sets check FILE"),
+            _ => stop.next("give the name of a built-in set (netsonde sets list) or an existing file"),
+        }
     })?;
     Ok((origin.to_owned(), text))
-}
-
-fn read_bounded(path: &Path) -> std::io::Result<String> {
-    let most = u64::try_from(MAX_SET_BYTES).unwrap_or(u64::MAX).saturating_add(1);
-    let mut text = String::new();
-    std::fs::File::open(path)?.take(most).read_to_string(&mut text)?;
-    Ok(text)
 }
 
 /// Neither a set nor a ticket was given.
@@ -153,6 +145,15 @@ mod tests {
         std::fs::write(&path, web).unwrap();
         let stop = load(path.to_str().unwrap()).unwrap_err();
         assert!(stop.message.contains("mine.toml:") && stop.message.contains("did you mean `required`"), "{stop:?}");
+    }
+
+    #[test]
+    fn a_set_that_powershell_redirected_is_the_set_that_was_shown() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("mine.toml");
+        let text = format!("\u{feff}{}", find_built_in("web").unwrap().text);
+        std::fs::write(&path, text.encode_utf16().flat_map(u16::to_le_bytes).collect::<Vec<u8>>()).unwrap();
+        assert_eq!(load(path.to_str().unwrap()).unwrap().name, "web");
     }
 
     #[test]

@@ -64,8 +64,21 @@ pub(crate) fn forget(source: &str) -> io::Result<()> {
     if error == ERROR_FILE_NOT_FOUND { Ok(()) } else { of(error) }
 }
 
-/// Leaves one error in the log.
-pub(crate) fn error(source: &str, message: &str) {
+/// What an entry is shown as.
+#[derive(Clone, Copy)]
+pub(crate) enum Kind {
+    Information,
+    Warning,
+    Error,
+}
+
+/// Leaves one entry in the log.
+pub(crate) fn write(source: &str, kind: Kind, message: &str) {
+    let kind = match kind {
+        Kind::Information => EVENTLOG_INFORMATION_TYPE,
+        Kind::Warning => EVENTLOG_WARNING_TYPE,
+        Kind::Error => EVENTLOG_ERROR_TYPE,
+    };
     let (source, message) = (wide(source), wide(message));
     let texts = [message.as_ptr()];
     #[expect(unsafe_code, reason = "the interface is one of C")]
@@ -74,7 +87,7 @@ pub(crate) fn error(source: &str, message: &str) {
         let log = RegisterEventSourceW(std::ptr::null(), source.as_ptr());
         if !log.is_null() {
             let (no_user, no_data) = (std::ptr::null_mut(), std::ptr::null());
-            ReportEventW(log, EVENTLOG_ERROR_TYPE, 0, EVENT, no_user, 1, 0, texts.as_ptr(), no_data);
+            ReportEventW(log, kind, 0, EVENT, no_user, 1, 0, texts.as_ptr(), no_data);
             DeregisterEventSource(log);
         }
     }

@@ -1,6 +1,7 @@
 //! The agent as a service of Windows: asking the service control manager, and answering it.
 
 use super::wide;
+use super::windows_events::Kind;
 use crate::stop::Stop;
 use std::ffi::c_void;
 use std::io;
@@ -67,9 +68,9 @@ extern "system" fn main(_count: u32, _arguments: *mut *mut u16) {
     match done {
         Ok(Ok(())) => report(scm::SERVICE_STOPPED, NO_ERROR, 0),
         Ok(Err(stop)) => {
-            super::windows_events::error(&name, &stop.words());
+            super::windows_events::write(&name, Kind::Error, &stop.words());
             // The manager starts again what ended without a word, and not what ended in order. With SERVICE_CONFIG_FAILURE_ACTIONS_FLAG it would start
-            // either: one that has nothing to do, as a package leaves it on a new machine, each minute for ever.
+            // either: one whose file is wrong, each minute for ever.
             if stop.may_pass() && !asked.is_cancelled() {
                 std::process::exit(stop.exit.into());
             }
@@ -288,6 +289,34 @@ pub(crate) fn state(name: &str) -> io::Result<Option<&'static str>> {
         scm::SERVICE_RUNNING => "running",
         _ => "in another state",
     }))
+}
+
+/// What the manager starts for the service; none where there is no such service.
+///
+/// # Errors
+/// The system's own.
+pub(crate) fn command_line(name: &str) -> io::Result<Option<String>> {
+    /// The most that the manager tells ("QueryServiceConfigW" of the Windows documentation).
+    const MAX_BYTES: usize = 8_192;
+    let Some(service) = Handle::service(name, scm::SERVICE_QUERY_CONFIG)? else { return Ok(None) };
+    // Of numbers, so that the structure lies where it may.
+    let mut room = [0_u64; MAX_BYTES / size_of::<u64>()];
+    let mut needed = 0;
+    #[expect(unsafe_code, reason = "the interface is one of C")]
+    // SAFETY: the handle is open, and the room as large as is said; the structure is at its beginning, and points to texts within it that end in a zero.
+    let line = unsafe {
+        let told = room.as_mut_ptr().cast::<scm::QUERY_SERVICE_CONFIGW>();
+        if scm::QueryServiceConfigW(service.0, told, MAX_BYTES as u32, &raw mut needed) == 0 {
+            return Err(io::Error::last_os_error());
+        }
+        let letters = (*told).lpBinaryPathName;
+        if letters.is_null() {
+            return Ok(Some(String::new()));
+        }
+        let length = (0..MAX_BYTES / 2).take_while(|at| *letters.add(*at) != 0).count();
+        String::from_utf16_lossy(std::slice::from_raw_parts(letters, length))
+    };
+    Ok(Some(line))
 }
 
 /// A program cannot remove its own file while it runs: the system does at its next start.

@@ -1,7 +1,5 @@
-use crate::identity::Home;
-use crate::state::StateDirectory;
+use crate::others_hands;
 use crate::stop::Stop;
-use crate::{agent_file, others_hands, service};
 use std::fs::File;
 use std::path::Path;
 
@@ -33,14 +31,6 @@ pub(super) fn elsewhere(program: &Path) -> String {
     format!("sudo install netsonde {ROOTS}/ && sudo {ROOTS}/netsonde service install")
 }
 
-/// # Errors
-/// Where an agent would end at once, since neither `config` nor an enrolment in `state` gives it anything to do, and where one of them is wrong.
-pub(super) fn work(config: &Path, state: Option<&StateDirectory>) -> Result<(), Stop> {
-    let is_enrolled = state.map(|state| Home::of(state).identity()).transpose()?.flatten().is_some();
-    let asks = agent_file::load_if_there(config)?.is_some_and(|config| agent_file::has_work(&config));
-    if is_enrolled || asks { Ok(()) } else { Err(service::nothing_to_do(config)) }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -63,22 +53,5 @@ mod tests {
             let stop = modes(folder, file).unwrap_err();
             assert!(stop.message.contains("written by others") && stop.next.is_some(), "{stop:?}");
         }
-    }
-
-    #[test]
-    fn an_agent_that_would_have_nothing_to_do_is_no_service() {
-        let folder = tempfile::tempdir().unwrap();
-        let config = folder.path().join("agent.toml");
-        let state = StateDirectory::open(Some(&folder.path().join("state"))).unwrap();
-        for state in [None, Some(&state)] {
-            let stop = work(&config, state).unwrap_err();
-            assert!(stop.next.is_some_and(|next| next.contains("enroll") && next.contains("schedule template")));
-        }
-        write(&config, "version = 1\n").unwrap();
-        assert!(work(&config, None).is_err());
-        write(&config, "[[schedule]]\nname = \"own\"\nset = \"port\"\ntargets = [\"127.0.0.1:9\"]\nevery = \"1h\"\n").unwrap();
-        assert_eq!(work(&config, None), Ok(()));
-        write(&config, "[[schedule]\n").unwrap();
-        assert!(work(&config, None).unwrap_err().message.contains("agent.toml"), "what is wrong is said now");
     }
 }

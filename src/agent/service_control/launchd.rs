@@ -3,6 +3,7 @@
 use super::conditions;
 use super::manager::ask;
 use super::property_list::{self, FILE, LABEL};
+use super::work;
 use crate::agent_file;
 use crate::state::StateDirectory;
 use crate::stop::Stop;
@@ -21,7 +22,7 @@ pub(crate) fn install(program: &Path) -> Result<Vec<String>, Stop> {
     conditions::root()?;
     let text = property_list::text(program)?;
     conditions::nobody_elses(program)?;
-    conditions::work(&agent_file::path(None), StateDirectory::existing(None).as_ref())?;
+    work::demand(&agent_file::path(None), StateDirectory::existing(None).as_ref())?;
     // launchd takes no second service of one label, and goes on with the former's program.
     unload();
     std::fs::write(FILE, text).map_err(|error| Stop::usage(format!("{FILE} cannot be written: {error}")))?;

@@ -1,5 +1,8 @@
 //! The agent as a service of the system that this program runs on: `netsonde service`, and what `netsonde self remove` takes away.
 
+/// Which program a service of Windows starts.
+#[cfg(any(windows, test))]
+mod command_line;
 /// What has to be so before the system starts this program by itself.
 #[cfg(unix)]
 mod conditions;
@@ -13,6 +16,8 @@ mod property_list;
 pub(crate) mod removal;
 /// What netsonde leaves on a machine.
 pub(crate) mod traces;
+/// That there is something for a service to do.
+mod work;
 
 #[cfg(target_os = "macos")]
 #[path = "launchd.rs"]

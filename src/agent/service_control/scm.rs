@@ -1,9 +1,11 @@
 //! The service under the service control manager of Windows.
 
-use super::{NAME, machine_folder};
+use super::{NAME, command_line, machine_folder, work};
 use crate::platform::access::{self, Part, Stranger};
+use crate::platform::windows_events::Kind;
 use crate::platform::windows_service::{self as scm, Removal};
 use crate::platform::{private_data, windows_access, windows_events, windows_package};
+use crate::state::StateDirectory;
 use crate::stop::Stop;
 use std::io;
 use std::path::Path;
@@ -16,13 +18,17 @@ const DESCRIPTION: &str =
 const EXISTS: i32 = 1_073;
 const RUNS: i32 = 1_056;
 
+/// `even_idle`: also where there is nothing to do yet, as a package leaves the service on a new machine.
+///
 /// # Errors
-/// Without an administrator's rights, and where the system says no. The event log keeps them: nobody sees what a package's installation prints.
-pub(crate) fn install(program: &Path) -> Result<Vec<String>, Stop> {
-    make_and_start(program).inspect_err(|stop| windows_events::error(NAME, &format!("service install: {}", stop.words())))
+/// Without an administrator's rights, where there is nothing to do, beside a service of this name that starts another program, and where the system
+/// says no. The event log keeps them: nobody sees what a package's installation prints.
+pub(crate) fn install(program: &Path, even_idle: bool) -> Result<Vec<String>, Stop> {
+    make_and_start(program, even_idle)
+        .inspect_err(|stop| windows_events::write(NAME, Kind::Error, &format!("service install: {}", stop.words())))
 }
 
-fn make_and_start(program: &Path) -> Result<Vec<String>, Stop> {
+fn make_and_start(program: &Path, even_idle: bool) -> Result<Vec<String>, Stop> {
     let warning = own_program(program)?;
     let program = program.to_str().filter(|path| !path.contains('"'));
     let program = program.ok_or_else(|| Stop::usage("the path of this program is no text that a service can have"))?;
@@ -30,15 +36,18 @@ fn make_and_start(program: &Path) -> Result<Vec<String>, Stop> {
         let what = what.to_owned();
         move |error: io::Error| Stop::usage(format!("{what}: {error}")).next("run the same command as administrator")
     });
+    refuse_beside_another(program)?;
     keep_machine_folder()?;
-    let state = folder.join("state");
-    std::fs::create_dir_all(&state).map_err(failed("the folder for its data cannot be made"))?;
     // A service's environment may name other folders than that of who installs it.
-    let (config, policy) = (folder.join("agent.toml"), folder.join("policy.toml"));
+    let (state, config, policy) = (folder.join("state"), folder.join("agent.toml"), folder.join("policy.toml"));
+    if !even_idle {
+        work::demand(&config, StateDirectory::existing(Some(&state)).as_ref())?;
+    }
+    std::fs::create_dir_all(&state).map_err(failed("the folder for its data cannot be made"))?;
     let files =
         format!("--config \"{}\" --policy \"{}\" --state-dir \"{}\"", config.display(), policy.display(), state.display());
     let line = format!("\"{program}\" agent --service --log-format json {files}");
-    // A package of a newer version finds the service of the one before, with the same program and the same settings.
+    // A package of a newer version finds the service of the one before, with the same program, as was seen above, and the same settings.
     let is_new = match scm::install(NAME, DISPLAY, DESCRIPTION, &line) {
         Err(error) if error.raw_os_error() == Some(EXISTS) => false,
         made => made.map(|()| true).map_err(failed("the service cannot be made"))?,
@@ -60,6 +69,19 @@ fn make_and_start(program: &Path) -> Result<Vec<String>, Stop> {
         format!("{NAME} starts"),
     ]);
     Ok(done)
+}
+
+/// A service of this name that starts another program is somebody else's, who is not to be surprised by this one.
+fn refuse_beside_another(program: &str) -> Result<(), Stop> {
+    let line = scm::command_line(NAME).map_err(|error| {
+        Stop::usage(format!("what program the service {NAME} starts cannot be told: {error}"))
+            .next("run the same command as administrator")
+    })?;
+    let Some(line) = line.filter(|line| !command_line::starts(line, program)) else { return Ok(()) };
+    let other = command_line::program_of(&line);
+    Err(Stop::usage(format!("the service {NAME} is there already and starts {other}, not {program}")).next(format!(
+        "as administrator end and remove that one: sc stop {NAME}, then sc delete {NAME}; then run the same command again"
+    )))
 }
 
 fn start() -> Result<(), Stop> {

@@ -1,7 +1,7 @@
 //! The service under systemd: the unit of the Debian package, with this program's own path.
 
 use super::manager::ask;
-use super::{NAME, conditions};
+use super::{NAME, conditions, work};
 use crate::agent_file;
 use crate::state::StateDirectory;
 use crate::stop::Stop;
@@ -31,7 +31,7 @@ pub(crate) fn install(program: &Path) -> Result<Vec<String>, Stop> {
     new_enough(&ask("systemctl", &["--version"])?, program)?;
     let text = unit(program)?;
     conditions::nobody_elses(program)?;
-    conditions::work(&agent_file::path(None), StateDirectory::existing(None).as_ref())?;
+    work::demand(&agent_file::path(None), StateDirectory::existing(None).as_ref())?;
     let packaged = PACKAGED_UNITS.iter().find_map(|path| fs::read_to_string(path).ok());
     let mut done = place(Path::new(UNIT_FILE), packaged.as_deref(), program, &text)?;
     ask("systemctl", &["daemon-reload"])?;

@@ -13,7 +13,8 @@ use netsonde_contract::agent_config::{AgentConfig, Schedule, TEMPLATE, Timing};
 use netsonde_contract::history::Health;
 use netsonde_contract::id::AgentId;
 use std::collections::BTreeSet;
-use std::path::PathBuf;
+use std::io::Write;
+use std::path::{Path, PathBuf};
 
 /// More coming times than these nobody reads.
 const MAX_COUNT: i64 = 1_000;
@@ -60,9 +61,15 @@ pub(super) enum ScheduleCommand {
         #[command(flatten)]
         files: Files,
     },
-    /// Prints an agent.toml with every key and what it means.
-    #[command(after_help = "Example:\n  netsonde schedule template > /etc/netsonde/agent.toml")]
-    Template,
+    /// Prints an agent.toml with every key and what it means, or makes a file of it.
+    #[command(
+        after_help = "Examples:\n  netsonde schedule template\n  netsonde schedule template --out /etc/netsonde/agent.toml    makes the folder, too; overwrites nothing"
+    )]
+    Template {
+        /// Writes it there, where nothing is yet.
+        #[arg(long, value_name = "FILE")]
+        out: Option<PathBuf>,
+    },
 }
 
 /// What schedules are read from and kept in.
@@ -83,7 +90,8 @@ impl ScheduleCommand {
             Self::Run { name: Some(name), policy, files, .. } => running::run_one(&name, &files, &policy),
             Self::Run { policy, files, .. } => running::run_due(&files, &policy),
             Self::Check { files } => check(&files),
-            Self::Template => terminal::output(TEMPLATE).map(|()| exit::AS_EXPECTED),
+            Self::Template { out: None } => terminal::output(TEMPLATE).map(|()| exit::AS_EXPECTED),
+            Self::Template { out: Some(path) } => write_template(&path),
         }
     }
 }
@@ -116,6 +124,23 @@ fn scheduler(config: &AgentConfig, state: Option<&StateDirectory>, now: &Reading
         None => None,
     };
     Scheduler::new(config, &agent, kept, now)
+}
+
+fn write_template(path: &Path) -> Result<u8, Stop> {
+    let failed = |error: std::io::Error| {
+        let stop = Stop::usage(format!("{} cannot be written: {error}", path.display()));
+        match error.kind() {
+            std::io::ErrorKind::AlreadyExists => stop.next("it is there already: edit it, and then netsonde schedule check"),
+            _ => stop.next("run it as root, on Windows as administrator, or name another file with --out FILE"),
+        }
+    };
+    if let Some(folder) = path.parent().filter(|folder| !folder.as_os_str().is_empty()) {
+        std::fs::create_dir_all(folder).map_err(failed)?;
+    }
+    let mut file = std::fs::File::create_new(path).map_err(failed)?;
+    file.write_all(TEMPLATE.as_bytes()).and_then(|()| file.sync_all()).map_err(failed)?;
+    terminal::say(&format!("netsonde: wrote {}; fill it in, and then netsonde schedule check", path.display()));
+    Ok(exit::AS_EXPECTED)
 }
 
 fn unreadable(state: &StateDirectory, error: &std::io::Error) -> Stop {
@@ -253,6 +278,18 @@ mod tests {
     struct Asked {
         #[command(flatten)]
         files: Files,
+    }
+
+    #[test]
+    fn the_template_is_written_where_nothing_is_and_overwrites_nothing() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("new/agent.toml");
+        assert_eq!(write_template(&path), Ok(exit::AS_EXPECTED));
+        assert_eq!(std::fs::read_to_string(&path).unwrap(), TEMPLATE);
+        std::fs::write(&path, "own").unwrap();
+        let stop = write_template(&path).unwrap_err();
+        assert!(stop.next.is_some_and(|next| next.contains("edit it")));
+        assert_eq!(std::fs::read_to_string(&path).unwrap(), "own");
     }
 
     #[test]
