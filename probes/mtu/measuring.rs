@@ -1,6 +1,6 @@
 //! One address: sends what the search wants and tells it what came, until it knows.
 
-use super::search::{Event, Found, Probe, Search};
+use super::search::{Event, Found, Probe, Search, Why};
 use super::wire::{Heard, Wire};
 use crate::clock::microseconds;
 use crate::context::Context;
@@ -53,7 +53,7 @@ async fn drive<W: Wire>(
         let answer = match &event {
             Event::Passed => MtuAnswer::Passed,
             Event::TooBig(_) => MtuAnswer::TooBig,
-            Event::NotSent => MtuAnswer::NotSent,
+            Event::NotSent(_) => MtuAnswer::NotSent,
             Event::Refused(_) => MtuAnswer::Refused,
             Event::Silent => MtuAnswer::Silent,
         };
@@ -85,14 +85,14 @@ async fn exchange<W: Wire>(context: &Context, wire: &mut W, size: u32, wait: Dur
         context.gate.packet(wire.target(), size as usize).await?;
         let sent = context.clock.now();
         let heard = match wire.send(size) {
-            Ok(()) => tokio::time::timeout(wait, wire.answer()).await.unwrap_or(Ok(Heard::Event(Event::Silent))),
-            Err(error) if Failure::from_io(&error, Step::Send).code == FailureCode::MessageTooLong => {
-                Ok(Heard::Event(Event::NotSent))
-            }
-            Err(error) => Err(error),
+            Ok(()) => tokio::time::timeout(wait, wire.answer()).await.unwrap_or(Ok(Heard::Event(Event::Silent)))?,
+            Err(error) => match Failure::from_io(&error, Step::Send) {
+                failure if failure.code == FailureCode::MessageTooLong => Heard::Event(Event::NotSent(Why::Interface)),
+                failure => return Err(failure),
+            },
         };
         let took = context.clock.now().saturating_sub(sent);
-        if let Heard::Event(event) = heard.map_err(|error| Failure::from_io(&error, Step::Send))? {
+        if let Heard::Event(event) = heard {
             return Ok((event, took));
         }
     }

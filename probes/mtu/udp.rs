@@ -5,7 +5,7 @@ use crate::context::Context;
 use crate::platform::dont_fragment;
 use crate::platform::error_queue::{self, QueuedError};
 use crate::zone;
-use netsonde_contract::failure::{Failure, IcmpMeaning};
+use netsonde_contract::failure::{Failure, IcmpMeaning, Step};
 use socket2::{Domain, Protocol, SockRef, Socket, Type};
 use std::io;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, UdpSocket as StdSocket};
@@ -71,7 +71,7 @@ impl Wire for UdpWire {
         }
     }
 
-    async fn answer(&mut self) -> io::Result<Heard> {
+    async fn answer(&mut self) -> Result<Heard, Failure> {
         loop {
             let own = self.errors().into_iter().find(|error| self.is_own(error.destination));
             if let Some(QueuedError { icmp, .. }) = own {
@@ -90,7 +90,8 @@ impl Wire for UdpWire {
                 Err(_) => continue,
             }
             // Writability is left out: a queued error would make it true for ever.
-            self.socket.ready(Interest::READABLE | Interest::ERROR).await?;
+            let ready = self.socket.ready(Interest::READABLE | Interest::ERROR).await;
+            ready.map_err(|error| Failure::from_io(&error, Step::Send))?;
         }
     }
 }

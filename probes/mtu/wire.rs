@@ -32,8 +32,8 @@ pub(super) trait Wire {
     /// Waits for what becomes of the packet that was sent last. Answers to earlier ones are passed over.
     ///
     /// # Errors
-    /// The system's own.
-    fn answer(&mut self) -> impl Future<Output = io::Result<Heard>>;
+    /// Where nothing can be heard, or the packet did not leave for a reason other than its size.
+    fn answer(&mut self) -> impl Future<Output = Result<Heard, Failure>>;
 }
 
 /// What a wire heard.

@@ -81,7 +81,7 @@ pub fn cost(check: &PlannedCheck) -> String {
         Params::Mtu(params) => {
             let packets = count(MtuParams::MAX_PACKETS.into(), "packet");
             let within = match params.transport {
-                MtuTransport::Udp => String::new(),
+                MtuTransport::Udp | MtuTransport::Icmp => String::new(),
                 MtuTransport::Tcp => {
                     format!(", port {}, within at most {} connections", params.port(), MtuParams::MAX_CONNECTIONS)
                 }

@@ -46,8 +46,8 @@ pub(super) struct Known {
 }
 
 /// Why a size does not pass.
-#[derive(Clone, Copy, PartialEq, Eq)]
-pub(super) enum Why {
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(in crate::mtu) enum Why {
     Interface,
     TooBig,
     Lost,

@@ -10,12 +10,12 @@
 /// What is known of the sizes.
 mod known;
 
-use known::{Known, Why};
+use known::Known;
 use netsonde_contract::failure::IcmpError;
 use netsonde_contract::kind::MtuParams;
 use std::net::IpAddr;
 
-pub(super) use known::Found;
+pub(super) use known::{Found, Why};
 
 /// The smallest size may stay without an answer this many times in all, once it had one, before the host counts as one whose silence
 /// says nothing.
@@ -28,8 +28,8 @@ pub(super) enum Event {
     Passed,
     /// ICMP: too big.
     TooBig(IcmpError),
-    /// The machine's own interface does not take it.
-    NotSent,
+    /// The machine itself does not send it: its interface does not take the size, or a router has told it before that the path does not.
+    NotSent(Why),
     /// Another ICMP error.
     Refused(IcmpError),
     Silent,
@@ -105,7 +105,7 @@ impl Search {
                 self.known.pass(sent);
                 State::Ready
             }
-            (State::Trying { size, .. }, Event::NotSent) => self.stop(size, Why::Interface),
+            (State::Trying { size, .. }, Event::NotSent(why)) => self.stop(size, why),
             (State::Trying { size, strikes, .. }, Event::TooBig(icmp)) => {
                 if self.known.too_big(size, icmp) {
                     State::Ready

@@ -147,8 +147,15 @@ fn a_router_that_names_no_size_is_measured() {
 
 #[test]
 fn the_machines_own_interface_is_told_from_the_path() {
-    let (found, _) = search(TARGET, 9_000, |size, _| passes(1_500, size, Event::NotSent));
+    let (found, _) = search(TARGET, 9_000, |size, _| passes(1_500, size, Event::NotSent(Why::Interface)));
     assert_eq!((found.passed, found.stopped, found.limit), (Some(1_500), Some(1_501), MtuLimit::Interface));
+}
+
+#[test]
+fn a_size_that_the_machine_remembers_of_the_path_is_no_interfaces() {
+    let (found, _) = search(TARGET, 1_500, |size, _| passes(1_400, size, Event::NotSent(Why::TooBig)));
+    assert_eq!((found.passed, found.stopped, found.limit), (Some(1_400), Some(1_401), MtuLimit::Told));
+    assert!(found.told.is_none() && found.disbelieved.is_empty(), "nobody said so in this search: {found:?}");
 }
 
 #[test]
@@ -163,7 +170,7 @@ proptest! {
     fn any_path_with_one_limit_is_measured_to_the_byte(limit in 576_u32..9_300, kind in 0..3) {
         let (found, _) = search(TARGET, 9_216, |size, _| passes(limit, size, match kind {
             0 => Event::Silent,
-            1 => Event::NotSent,
+            1 => Event::NotSent(Why::Interface),
             _ => Event::TooBig(icmp(limit)),
         }));
         prop_assert_eq!(found.passed, Some(limit.min(9_216)));
@@ -176,7 +183,7 @@ proptest! {
             match kind {
                 0 => Event::Passed,
                 1 => Event::TooBig(icmp(mtu)),
-                2 => Event::NotSent,
+                2 => Event::NotSent(Why::Interface),
                 3 => Event::TooBig(icmp(mtu % 2_000)),
                 _ => Event::Silent,
             }

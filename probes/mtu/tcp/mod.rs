@@ -115,7 +115,7 @@ impl Wire for TcpWire<'_> {
         self.sending.send_to(&whole, &zone::socket(self.target.ip(), 0).into()).map(|_| ())
     }
 
-    async fn answer(&mut self) -> io::Result<Heard> {
+    async fn answer(&mut self) -> Result<Heard, Failure> {
         loop {
             if let Some(heard) = self.hear() {
                 if heard == Heard::Ended {
@@ -123,10 +123,11 @@ impl Wire for TcpWire<'_> {
                 }
                 return Ok(heard);
             }
-            tokio::select! {
-                ready = self.errors.ready(Interest::READABLE) => ready?,
-                ready = self.segments.ready(Interest::READABLE) => ready?,
+            let ready = tokio::select! {
+                ready = self.errors.ready(Interest::READABLE) => ready,
+                ready = self.segments.ready(Interest::READABLE) => ready,
             };
+            ready.map_err(|error| Failure::from_io(&error, Step::Send))?;
         }
     }
 }

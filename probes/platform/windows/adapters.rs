@@ -5,7 +5,7 @@ use super::wide;
 use crate::platform::host::{DNS_PORT, SystemResolvers, without_placeholders};
 use netsonde_contract::observation::{Interface, ResolverSource};
 use std::io;
-use std::net::SocketAddr;
+use std::net::{IpAddr, SocketAddr};
 use windows_sys::Win32::Foundation::{ERROR_BUFFER_OVERFLOW, ERROR_NO_DATA};
 use windows_sys::Win32::NetworkManagement::IpHelper::{
     GAA_FLAG_SKIP_ANYCAST, GAA_FLAG_SKIP_MULTICAST, GetAdaptersAddresses, IF_TYPE_PPP, IF_TYPE_PROP_VIRTUAL,
@@ -42,6 +42,11 @@ impl Adapter {
     /// What the adapter adds to the metric of each route of this family.
     pub(super) fn metric(&self, is_ipv4: bool) -> u32 {
         if is_ipv4 { self.metric_v4 } else { self.metric_v6 }
+    }
+
+    /// Its own addresses, without the lengths of their prefixes.
+    pub(super) fn addresses(&self) -> impl Iterator<Item = IpAddr> {
+        self.interface.addresses.iter().filter_map(|text| text.split('/').next()?.parse().ok())
     }
 }
 

@@ -30,6 +30,8 @@ mod table;
 pub(crate) mod tcp;
 /// Names and versions.
 pub(crate) mod version;
+/// The interface towards an address, and what it sends whole.
+pub(crate) mod way_out;
 /// Text in the system's encoding.
 mod wide;
 

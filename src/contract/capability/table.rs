@@ -7,6 +7,7 @@ const EVERYWHERE: [Means; 3] = [Free, Free, Free];
 const LINUX: [Means; 3] = [Free, Unbuilt, Unbuilt];
 /// Built for Linux and Windows, and for either without any right.
 const BUT_MACOS: [Means; 3] = [Free, Free, Unbuilt];
+const WINDOWS: [Means; 3] = [Unbuilt, Free, Unbuilt];
 const LINUX_RAW: [Means; 3] = [With(RawSockets), Unbuilt, Unbuilt];
 
 const fn sight(name: &'static str, kind: Kind, means: [Means; 3], what: &'static str) -> Sight {
@@ -53,6 +54,7 @@ sights! {
         ..sight("traceroute.tcp_paths", Kind::Traceroute, LINUX_RAW, "parallel paths by TCP")
     };
     MTU_UDP = sight("mtu.udp", Kind::Mtu, LINUX, "the largest packet by UDP");
+    MTU_ICMP = sight("mtu.icmp", Kind::Mtu, WINDOWS, "the largest packet by echo requests");
     MTU_TCP = Sight {
         instead: Some("take transport \"udp\", which needs no right"),
         ..sight("mtu.tcp", Kind::Mtu, LINUX_RAW, "measuring packet sizes within a connection")

@@ -25,6 +25,13 @@ fn without_any_right_only_pings_have_nothing_to_measure_with() {
 }
 
 #[test]
+fn on_windows_every_kind_sees_something_without_any_right() {
+    for kind in Kind::ALL {
+        assert!(is_any_seen(*kind, System::Windows, Rights::NONE), "{}", kind.name());
+    }
+}
+
+#[test]
 fn names_are_told_apart_and_begin_with_their_kind() {
     let names: BTreeSet<_> = SIGHTS.iter().map(|sight| sight.name).collect();
     assert_eq!(names.len(), SIGHTS.len());

@@ -7,7 +7,8 @@ use serde::{Deserialize, Serialize};
 pub struct MtuParams {
     /// The host name or address to measure the way to.
     pub host: String,
-    /// What to send: `udp` to a closed port, or `tcp` within a connection, as data that the host has had already; that needs raw sockets.
+    /// What to send: `udp` to a closed port, in whose place Windows sends echo requests; `tcp` within a connection, as data that the host has
+    /// had already, which needs raw sockets; or `icmp`, echo requests, on Windows alone.
     #[serde(default)]
     pub transport: MtuTransport,
     /// The first UDP port to send to (33434 if none is given), each packet adds one, and nothing should listen there, so that the host answers
@@ -38,10 +39,10 @@ impl MtuParams {
     const FIRST_UDP_PORT: u16 = 33_434;
     const TCP_PORT: u16 = 443;
 
-    /// The port to begin with, or to connect to.
+    /// The port to begin with, or to connect to. Echo requests have none.
     pub fn port(&self) -> u16 {
         self.port.unwrap_or(match self.transport {
-            MtuTransport::Udp => Self::FIRST_UDP_PORT,
+            MtuTransport::Udp | MtuTransport::Icmp => Self::FIRST_UDP_PORT,
             MtuTransport::Tcp => Self::TCP_PORT,
         })
     }

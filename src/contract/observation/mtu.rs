@@ -10,7 +10,8 @@ pub struct Mtu {
     pub host: String,
     /// The address that was asked or measured.
     pub address: IpAddr,
-    /// What was sent: `udp`, datagrams to a closed port, or `tcp`, data of a connection that the host has had already.
+    /// What was sent: `udp`, datagrams to a closed port; `tcp`, data of a connection that the host has had already; or `icmp`, echo
+    /// requests.
     #[serde(default, skip_serializing_if = "MtuTransport::is_udp")]
     pub transport: MtuTransport,
     /// The port of the connection; TCP only.
@@ -27,7 +28,7 @@ pub struct Mtu {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub stopped_bytes: Option<u32>,
     pub limit: MtuLimit,
-    /// The ICMP error that named the limit, where it fits what passed.
+    /// The ICMP error that told of the limit, where it fits what passed.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub told: Option<IcmpError>,
     /// ICMP errors that do not fit: they name a size at which packets pass, or one that no path may have.
@@ -60,6 +61,8 @@ pub enum MtuTransport {
     Udp,
     /// Data of a connection that the host has had already, which it acknowledges once more.
     Tcp,
+    /// Echo requests, which come back as large as they are: what loses one may be on either way.
+    Icmp,
 }
 
 impl MtuTransport {
@@ -76,7 +79,7 @@ pub enum MtuLimit {
     None,
     /// The machine's own interface does not send larger ones.
     Interface,
-    /// A router does, and says so with an ICMP error.
+    /// A router does, and says so with an ICMP error; or had told the machine before, which remembers it.
     Told,
     /// Larger packets vanish without a word, while small ones sent after them are answered: a black hole.
     Untold,

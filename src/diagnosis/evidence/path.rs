@@ -114,12 +114,12 @@ impl<'a> Evidence<'a> {
         Some(turns_away_at(&hops, first, router).unwrap_or(first))
     }
 
-    /// What was measured of the sizes that pass to the address, over UDP and TCP.
+    /// What was measured of the sizes that pass to the address, over UDP and TCP and by echo requests.
     pub(crate) fn mtus_of(&self, address: IpAddr) -> impl Iterator<Item = &Seen<'a, Mtu>> {
         self.mtus.iter().filter(move |mtu| mtu.address == address)
     }
 
-    /// Packets of this size, or larger ones, reach the address over UDP or TCP.
+    /// Packets of this size, or larger ones, reach the address, whatever they carry.
     pub(crate) fn carries(&self, address: IpAddr, bytes: u32) -> bool {
         self.mtus_of(address).any(|mtu| mtu.passed_bytes.is_some_and(|passed| passed >= bytes))
     }

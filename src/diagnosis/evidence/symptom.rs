@@ -253,6 +253,7 @@ fn of_mtu(mtu: &Mtu) -> Option<Found> {
     let over = match mtu.transport {
         MtuTransport::Udp => "",
         MtuTransport::Tcp => " over TCP",
+        MtuTransport::Icmp => " by echo requests",
     };
     Some((Layer::Path, Spot::Address(mtu.address), format!("path MTU to {}{over}: {what}", mtu.address)))
 }

@@ -390,6 +390,12 @@ pub(crate) fn tcp_mtu(limit: MtuLimit, passed: u32, stopped: Option<u32>, mss: u
     Fact::Mtu(Box::new(Mtu { transport: MtuTransport::Tcp, port: Some(443), mss_bytes: Some(mss), ..*udp }))
 }
 
+/// The same by echo requests, as on Windows.
+pub(crate) fn echo_mtu(limit: MtuLimit, passed: u32, stopped: Option<u32>) -> Fact {
+    let Fact::Mtu(udp) = mtu(limit, passed, stopped) else { unreachable!("this is what it makes") };
+    Fact::Mtu(Box::new(Mtu { transport: MtuTransport::Icmp, ..*udp }))
+}
+
 /// What a time server says of this machine's clock.
 pub(crate) fn time_offset(address: &str, seconds: i64) -> Fact {
     Fact::TimeOffset(Box::new(TimeOffset {

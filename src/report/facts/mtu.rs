@@ -14,6 +14,7 @@ pub(super) fn line(mtu: &Mtu) -> String {
         (MtuTransport::Udp, _) => (String::new(), ""),
         (MtuTransport::Tcp, Some(port)) => (format!(" port {port},"), "TCP "),
         (MtuTransport::Tcp, None) => (String::new(), "TCP "),
+        (MtuTransport::Icmp, _) => (String::new(), "ICMP "),
     };
     let mut line = match mtu.passed_bytes {
         Some(bytes) => format!("{}{port} {kind}packets up to {bytes} bytes pass", mtu.address),
@@ -23,6 +24,9 @@ pub(super) fn line(mtu: &Mtu) -> String {
         (MtuLimit::None, _) => line.push_str(", the largest that were tried"),
         (MtuLimit::Interface, _) => line.push_str("; the machine's own interface sends no larger ones"),
         (MtuLimit::Told, Some(icmp)) => line.push_str(&format!("; {} says that larger ones do not", icmp.offender)),
+        (MtuLimit::Told, None) if mtu.transport == MtuTransport::Icmp => {
+            line.push_str("; this machine remembers that larger ones do not")
+        }
         (MtuLimit::Told, None) => line.push_str("; larger ones are refused"),
         (MtuLimit::Untold, _) => line.push_str("; larger ones vanish without a word"),
         (MtuLimit::Unknown, _) if mtu.passed_bytes.is_some() => line.push_str("; what stops larger ones is not known"),

@@ -11,7 +11,7 @@ use crate::wording::named;
 use netsonde_contract::failure::{Failure, FailureCode, IcmpError, IcmpMeaning, Step};
 use netsonde_contract::finding::{Place, Severity, Who};
 use netsonde_contract::id::ObservationId;
-use netsonde_contract::observation::{Echo, Mtu, MtuAnswer, MtuLimit};
+use netsonde_contract::observation::{Echo, Mtu, MtuAnswer, MtuLimit, MtuTransport};
 use netsonde_contract::outcome::Outcome;
 use std::net::IpAddr;
 
@@ -51,9 +51,14 @@ const ON_THE_WAY_BACK: f64 = 0.85;
 /// The same over UDP and over TCP.
 const BOTH_WAYS: f64 = 0.95;
 
+/// Large pings alone were seen to vanish, which a filter that drops nothing else does as well: with an exchange that came to a halt, and without.
+const BY_PINGS_WITH_STALL: f64 = 0.85;
+const BY_PINGS: f64 = 0.6;
+
 /// Why what came to a halt is not the server's doing.
 const ANY_LARGE: &str = "Large packets vanish on the way, whatever they carry and whatever the server does with them.";
 const LARGE_PINGS_TOO: &str = "The target's answers to large pings are lost as well, which no server program has a part in.";
+const PINGS_TOO: &str = "Large pings, or the answers to them, are lost as well, which no server program has a part in.";
 
 /// Large packets that vanish together are no chance where that happens in one case of so many: of a path that loses a quarter of all six
 /// have to, of one that loses a third eight.
@@ -236,7 +241,10 @@ fn swallowed(evidence: &Evidence<'_>, mtu: &Seen<'_, Mtu>) -> Option<Candidate> 
     let both = again.iter().any(|other| other.transport != mtu.transport);
     // Segments that fit keep connections going, and what else is large may be sent by nobody here.
     let spared = spared(evidence, mtu.address, passed).filter(|_| stalled.is_empty());
+    let pings_alone = mtu.transport == MtuTransport::Icmp && !both;
     let (severity, confidence) = match (stalled.is_empty(), &spared) {
+        (false, _) if pings_alone => (Severity::Problem, BY_PINGS_WITH_STALL),
+        (true, _) if pings_alone => (Severity::Notice, BY_PINGS),
         (false, _) => (Severity::Problem, WITH_STALL),
         (true, None) => (Severity::Degraded, WITHOUT_STALL),
         (true, Some(_)) => (Severity::Notice, WITHOUT_STALL),
@@ -244,10 +252,17 @@ fn swallowed(evidence: &Evidence<'_>, mtu: &Seen<'_, Mtu>) -> Option<Candidate> 
     let confidence = if both { BOTH_WAYS } else { confidence };
     let effect = match only_quic && !stalled.is_empty() {
         true => "That is why QUIC, whose first packets are larger, gets no answer.".to_owned(),
+        false if pings_alone && stalled.is_empty() => {
+            "A filter that drops large pings alone looks the same, and nothing came to a halt here.".to_owned()
+        }
         false => effect(!stalled.is_empty(), spared.as_ref()),
     };
+    let (what, any_large) = match pings_alone {
+        true => ("pings to", PINGS_TOO),
+        false => ("packets to", ANY_LARGE),
+    };
     let sentence = format!(
-        "Large packets to {} vanish without a word: {passed} bytes pass, {stopped} do not, and no router says so. {effect}",
+        "Large {what} {} vanish without a word: {passed} bytes pass, {stopped} do not, and no router says so. {effect}",
         named(&evidence.host_at(mtu.address), mtu.address)
     );
     let answered = evidence.answered(mtu.address);
@@ -261,9 +276,9 @@ fn swallowed(evidence: &Evidence<'_>, mtu: &Seen<'_, Mtu>) -> Option<Candidate> 
         .rejecting("path.mtu_lowered", "No router tells the limit.", [mtu.id])
         .rejecting("path.loss", "Small packets sent right after the large ones are answered.", [mtu.id])
         .rejecting("http.slow_server", "The target answers small packets at once.", answered)
-        .rejecting("http.timeout", ANY_LARGE, [mtu.id])
-        .rejecting("tls.handshake_timeout", ANY_LARGE, [mtu.id])
-        .rejecting("tls.large_hello_blocked", ANY_LARGE, [mtu.id])
+        .rejecting("http.timeout", any_large, [mtu.id])
+        .rejecting("tls.handshake_timeout", any_large, [mtu.id])
+        .rejecting("tls.large_hello_blocked", any_large, [mtu.id])
         .next(
             Who::Network,
             format!(
@@ -312,7 +327,7 @@ pub(super) fn stalled_of<'a>(
 
 #[cfg(test)]
 mod tests {
-    use crate::scene::{Scene, echo_series, exchange, failure, icmp, mtu, sized, tcp_mtu, trace};
+    use crate::scene::{Scene, echo_mtu, echo_series, exchange, failure, icmp, mtu, sized, tcp_mtu, trace};
     use netsonde_contract::failure::{FailureCode, Step};
     use netsonde_contract::finding::Severity;
     use netsonde_contract::kind::Kind;
@@ -379,6 +394,36 @@ mod tests {
         let finding = scene.check(Kind::Mtu, [tcp_mtu(MtuLimit::Untold, 1_300, Some(1_301), 1_460)]).finds("path.mtu_blackhole");
         assert_eq!(finding.evidence.len(), 2);
         assert!(finding.confidence > 0.9 && finding.sentence.contains("come to a halt"), "{finding:?}");
+    }
+
+    #[test]
+    fn large_pings_that_vanish_explain_a_halt_and_are_a_notice_where_nothing_came_to_one() {
+        let vanish = || echo_mtu(MtuLimit::Untold, 1_300, Some(1_301));
+        let finding = halted(None).check(Kind::Mtu, [vanish()]).finds("path.mtu_blackhole");
+        assert_eq!((finding.severity, finding.confidence), (Severity::Problem, super::BY_PINGS_WITH_STALL));
+        assert!(finding.sentence.starts_with("Large pings to") && finding.sentence.contains("comes to a halt"), "{finding:?}");
+        let scene = Scene::new(URL).check(Kind::Http, [exchange(URL, |_| {})]).check(Kind::Mtu, [vanish()]);
+        assert_eq!(scene.is_healthy(), ["path.mtu_blackhole"], "a filter of large pings harms nobody");
+        let finding = scene.diagnose().findings.remove(0);
+        assert!(finding.confidence < 0.7 && finding.sentence.contains("large pings alone looks the same"), "{finding:?}");
+        let carried = Scene::new(URL).check(Kind::Mtu, [vanish()]).check(Kind::Mtu, [mtu(MtuLimit::None, 1_500, None)]);
+        assert!(!carried.names("path.mtu_blackhole"), "other packets of that size pass");
+        for quiet in [MtuLimit::Unknown, MtuLimit::Interface, MtuLimit::Told] {
+            let scene = halted(None).check(Kind::Mtu, [echo_mtu(quiet, 1_300, Some(1_301))]);
+            assert!(!scene.names("path.mtu_blackhole") && !scene.names("path.mtu_lowered"), "{quiet:?}");
+        }
+    }
+
+    #[test]
+    fn pings_too_large_for_a_router_that_says_so_are_told_of_it_though_no_size_is_named() {
+        let mut fact = echo_mtu(MtuLimit::Told, 1_400, Some(1_401));
+        if let netsonde_contract::observation::Fact::Mtu(mtu) = &mut fact {
+            mtu.told = Some(icmp("10.0.3.1", 3, 4));
+        }
+        let scene = Scene::new(URL).check(Kind::Mtu, [fact]);
+        assert_eq!(scene.is_healthy(), ["path.mtu_lowered"]);
+        let finding = scene.diagnose().findings.remove(0);
+        assert!(finding.sentence.contains("1400 bytes at most") && finding.sentence.contains("10.0.3.1"), "{finding:?}");
     }
 
     #[test]
