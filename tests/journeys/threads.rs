@@ -1,9 +1,10 @@
+use netsonde_agent::load::Clock;
 use netsonde_tests::programs::program;
 use std::net::TcpListener;
 use std::os::unix::fs::chown;
 use std::path::Path;
 use std::process::{Child, Command, Stdio};
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 /// A user of nobody else's: the system counts the threads of a user, not of a process.
 const USER: u32 = 61_234;
@@ -35,9 +36,9 @@ fn measured(state: &Path) -> usize {
 }
 
 fn until(what: &str, log: &Path, is_so: impl Fn() -> bool) {
-    let began = Instant::now();
+    let began = Clock::start();
     while !is_so() {
-        assert!(began.elapsed() < PATIENCE, "{what}: {}", std::fs::read_to_string(log).unwrap());
+        assert!(began.now() < PATIENCE, "{what}: {}", std::fs::read_to_string(log).unwrap());
         std::thread::sleep(Duration::from_millis(100));
     }
 }
@@ -75,8 +76,8 @@ fn a_slot_that_the_system_gives_no_thread_for_is_told_and_the_agent_goes_on_when
     let before = measured(&place("state"));
     allow(agent.0.id(), "1000");
     until("it does not measure again", &log, || measured(&place("state")) > before);
-    let stopped = Instant::now();
+    let stopped = Clock::start();
     assert!(Command::new("kill").args(["-TERM", &agent.0.id().to_string()]).status().unwrap().success());
     assert!(agent.0.wait().unwrap().success(), "{}", std::fs::read_to_string(&log).unwrap());
-    assert!(stopped.elapsed() < Duration::from_secs(10));
+    assert!(stopped.now() < Duration::from_secs(10));
 }
