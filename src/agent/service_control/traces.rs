@@ -206,7 +206,8 @@ fn package_below(root: &Path) -> Option<Package> {
     if root.join(DEB).exists() {
         return Some(of("apt purge netsonde"));
     }
-    root.join(UNIT).exists().then(|| of("dnf remove netsonde"))
+    // Each system of rpm packages has this one, whichever of dnf, yum and zypper it has beside.
+    root.join(UNIT).exists().then(|| of("rpm -e netsonde"))
 }
 
 /// Why this program's own file stays, where whoever runs it cannot have it removed.
@@ -335,7 +336,7 @@ mod tests {
         assert_eq!(package_below(root.path()), None);
         put("usr/lib/systemd/system/netsonde-agent.service");
         let removal = || package_below(root.path()).map(|package| package.removal);
-        assert_eq!(removal().as_deref(), Some("dnf remove netsonde"));
+        assert_eq!(removal().as_deref(), Some("rpm -e netsonde"));
         put("var/lib/dpkg/info/netsonde.list");
         assert_eq!(removal().as_deref(), Some("apt purge netsonde"));
         assert_eq!(package(Path::new("/home/user/netsonde")), None);
