@@ -111,7 +111,8 @@ fn end_service(places: &Places, netsonde: &dyn Netsonde) -> Result<bool, Failure
 }
 
 fn start_service(places: &Places, netsonde: &dyn Netsonde, public: &Public, enrolment: Option<&str>) -> Result<String, Failure> {
-    if !places.serves() && netsonde.call(&["service", "status"], "")?.code == Some(0) {
+    // 0 is a service that runs, 3 one that is there and does not.
+    if !places.serves() && matches!(netsonde.call(&["service", "status"], "")?.code, Some(0 | 3)) {
         return Err(Failure::Unusable(
             "a service of netsonde was set up at the machine, which is left alone; remove it (netsonde service uninstall) or the extension".to_owned(),
         ));
@@ -184,6 +185,8 @@ mod tests {
     #[derive(Default)]
     struct Fake {
         serves: Cell<bool>,
+        /// The service is there and does not run.
+        stopped: Cell<bool>,
         never_ends: Cell<bool>,
         /// That it does not end, by its exit code.
         says_so: Cell<bool>,
@@ -205,8 +208,11 @@ mod tests {
                     }
                 }
                 ["service", "status"] => {
-                    code = i32::from(!self.serves.get());
-                    errors = if self.serves.get() { "netsonde: netsonde-agent: running" } else { "" };
+                    (code, errors) = match (self.serves.get(), self.stopped.get()) {
+                        (false, _) => (1, ""),
+                        (true, false) => (0, "netsonde: netsonde-agent: running"),
+                        (true, true) => (3, "netsonde: netsonde-agent: stopped"),
+                    };
                 }
                 ["run", ..] => {
                     self.runs.set(self.runs.get() + 1);
@@ -300,8 +306,11 @@ mod tests {
         fs::write(vm.file("data/netsonde/policy.toml"), "version = 1\n").unwrap();
         vm.netsonde.serves.set(true);
         assert_eq!(vm.enable(0, "{}").unwrap(), "installed; the settings ask for nothing");
-        let refused = vm.enable(1, r#"{"agent":"version = 1\n"}"#).unwrap_err();
-        assert!(refused.words().contains("was set up at the machine"), "{refused:?}");
+        for stopped in [false, true] {
+            vm.netsonde.stopped.set(stopped);
+            let refused = vm.enable(1, r#"{"agent":"version = 1\n"}"#).unwrap_err();
+            assert!(refused.words().contains("was set up at the machine"), "{refused:?}");
+        }
         disable(&vm.places, &vm.netsonde).unwrap();
         uninstall(&vm.places, &vm.netsonde).unwrap();
         assert!(vm.netsonde.serves.get() && vm.has("data/netsonde/policy.toml"));

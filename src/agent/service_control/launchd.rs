@@ -1,8 +1,8 @@
 //! The service under launchd. It is type-checked only: no test of this project runs it.
 
-use super::conditions;
 use super::manager::ask;
 use super::property_list::{self, FILE, LABEL};
+use super::{State, conditions};
 use crate::agent_file;
 use crate::state::StateDirectory;
 use crate::stop::Stop;
@@ -43,11 +43,11 @@ pub(crate) fn uninstall() -> Result<Vec<String>, Stop> {
 
 /// # Errors
 /// None here.
-pub(crate) fn state() -> Result<Option<String>, Stop> {
+pub(crate) fn state() -> Result<Option<State>, Stop> {
     if !Path::new(FILE).exists() {
         return Ok(None);
     }
-    Ok(Some(if is_loaded() { "loaded" } else { "not loaded" }.to_owned()))
+    Ok(Some(property_list::told(ask("launchctl", &["print", SERVICE]).ok().as_deref())))
 }
 
 /// Ends the service where it is loaded, and waits for that: launchd may answer before.

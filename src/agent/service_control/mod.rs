@@ -33,6 +33,15 @@ use std::path::PathBuf;
 /// The service's name on every system but macOS, which wants a domain's.
 pub(crate) const NAME: &str = "netsonde-agent";
 
+/// How the service is that is there.
+#[derive(Debug, PartialEq, Eq)]
+pub(crate) struct State {
+    /// It is at work now, whether or not it starts with the system.
+    pub(crate) runs: bool,
+    /// In the system's own words.
+    pub(crate) words: String,
+}
+
 /// Whether what is the machine's is theirs to remove who runs this program.
 pub(crate) fn is_administrator() -> bool {
     #[cfg(unix)]

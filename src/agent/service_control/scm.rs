@@ -1,6 +1,6 @@
 //! The service under the service control manager of Windows.
 
-use super::{NAME, machine_folder};
+use super::{NAME, State, machine_folder};
 use crate::platform::access::{self, Part, Stranger};
 use crate::platform::windows_service::{self as scm, Removal};
 use crate::platform::{private_data, windows_access, windows_events, windows_package};
@@ -128,7 +128,7 @@ pub(crate) fn uninstall() -> Result<Vec<String>, Stop> {
 
 /// # Errors
 /// Where the system says no.
-pub(crate) fn state() -> Result<Option<String>, Stop> {
+pub(crate) fn state() -> Result<Option<State>, Stop> {
     let state = scm::state(NAME).map_err(|error| Stop::usage(format!("the service cannot be asked after: {error}")))?;
-    Ok(state.map(str::to_owned))
+    Ok(state.map(|word| State { runs: word == scm::RUNNING, words: word.to_owned() }))
 }
