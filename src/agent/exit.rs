@@ -17,7 +17,8 @@ pub(crate) const NOT_RUNNING: u8 = 3;
 pub(crate) const REFUSED: u8 = 4;
 /// The run is done, but its bundle, which was to be sent, did not reach the backend; it is kept.
 pub(crate) const NOT_UPLOADED: u8 = 5;
-/// The service cannot work now, for a reason that may pass by itself, such as a full disk: whoever started it starts it again.
+/// The service cannot work now, for a reason that may pass by itself, such as a full disk: whoever started it starts it again. The same of an enrolment
+/// that did not reach the backend.
 pub(crate) const NOT_NOW: u8 = 6;
 /// A person interrupted the run (128 + SIGINT, as shells have it).
 pub(crate) const INTERRUPTED: u8 = 130;
