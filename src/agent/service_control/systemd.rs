@@ -178,6 +178,19 @@ mod tests {
     }
 
     #[test]
+    fn each_way_to_the_service_asks_for_the_same_systemd() {
+        let deb = include_str!("../../../packaging/deb/postinst");
+        let rpm = include_str!("../../../packaging/rpm/netsonde.spec");
+        let extension = include_str!("../../../packaging/extension/linux/bin/handler.py");
+        assert!(extension.contains(&format!("\nOLDEST_SYSTEMD = {OLDEST}\n")));
+        for package in [deb, rpm] {
+            for words in [format!("-lt {OLDEST} ]"), format!("needs systemd {OLDEST} or newer")] {
+                assert_eq!(package.matches(&words).count(), 1, "{words}");
+            }
+        }
+    }
+
+    #[test]
     fn a_service_runs_where_systemd_calls_it_active_whether_or_not_it_is_enabled() {
         for (active, enabled, runs) in [
             ("active", "enabled", true),

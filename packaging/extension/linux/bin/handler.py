@@ -16,6 +16,7 @@ import hashlib
 import json
 import os
 import platform
+import re
 import shutil
 import subprocess
 import sys
@@ -25,8 +26,12 @@ import time
 HERE = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
 PROGRAM = "/opt/netsonde/netsonde"
 UNIT = "/etc/systemd/system/netsonde-agent.service"
+# The first version that knows the unit's `@system-service`.
+OLDEST_SYSTEMD = 239
 # What `systemctl edit` makes.
 DROP_INS = UNIT + ".d"
+# What does a schedule's work without a service.
+IN_ITS_PLACE = "in its place, with the schedules in /etc/netsonde/agent.toml, in /etc/cron.d/netsonde: * * * * * root %s schedule run --due" % PROGRAM
 PACKAGED_UNIT = "/usr/lib/systemd/system/netsonde-agent.service"
 SETTINGS = "/etc/netsonde"
 FILES = ["policy", "agent"]
@@ -276,7 +281,19 @@ def install(folders, number):
         raise Unsupported("the program does not run on this machine: %s" % done.stderr.decode(errors="replace").strip())
 
 
+def refuse_old_systemd():
+    """Words that nobody knows refuse nothing."""
+    try:
+        said = systemctl("--version").stdout.decode(errors="replace")
+    except FileNotFoundError:
+        raise Unsupported("this machine has no systemd, which the service needs; %s" % IN_ITS_PLACE)
+    told = re.match(r"systemd ([0-9]+)", said)
+    if told and int(told.group(1)) < OLDEST_SYSTEMD:
+        raise Unsupported("systemd %s is here, and the service needs systemd %d or newer; %s" % (told.group(1), OLDEST_SYSTEMD, IN_ITS_PLACE))
+
+
 def start_service(public, enrolment):
+    refuse_old_systemd()
     for key in FILES:
         path = settings_file(key)
         if key in public:
