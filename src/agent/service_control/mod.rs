@@ -3,6 +3,9 @@
 /// What has to be so before the system starts this program by itself.
 #[cfg(unix)]
 mod conditions;
+/// The service's log under launchd, and its bound.
+#[cfg(any(target_os = "macos", all(test, unix)))]
+pub(crate) mod log_file;
 /// The one child process of the agent: the system's own program for services.
 #[cfg(unix)]
 mod manager;
