@@ -11,11 +11,14 @@ pub(crate) const FOUND: u8 = 1;
 pub(crate) const USAGE: u8 = 2;
 /// A required check could not be measured.
 pub(crate) const NOT_MEASURED: u8 = 3;
+/// The service is there and does not run: LSB's code for the status of one (Linux Standard Base 5.0, Core, section 22.2). None there is [`FOUND`].
+pub(crate) const NOT_RUNNING: u8 = 3;
 /// Policy, or the person asked, said no.
 pub(crate) const REFUSED: u8 = 4;
 /// The run is done, but its bundle, which was to be sent, did not reach the backend; it is kept.
 pub(crate) const NOT_UPLOADED: u8 = 5;
-/// The service cannot work now, for a reason that may pass by itself, such as a full disk: whoever started it starts it again.
+/// The service cannot work now, for a reason that may pass by itself, such as a full disk: whoever started it starts it again. The same of an enrolment
+/// that did not reach the backend.
 pub(crate) const NOT_NOW: u8 = 6;
 /// A person interrupted the run (128 + SIGINT, as shells have it).
 pub(crate) const INTERRUPTED: u8 = 130;

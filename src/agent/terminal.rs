@@ -51,6 +51,8 @@ enum Level {
 fn say_as(level: Level, text: &str, next: Option<&str>) {
     #[cfg(windows)]
     events::tell(level, text, next);
+    #[cfg(target_os = "macos")]
+    crate::service_control::log_file::keep_to_its_name();
     let mut stderr = anstream::stderr().lock();
     if AS_JSON.load(Ordering::Relaxed) {
         let _ = writeln!(stderr, "{}", json_line(level, text, next));

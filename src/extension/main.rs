@@ -37,9 +37,11 @@ use std::process::ExitCode;
 /// Why an operation was not carried out. The codes are of the guest agent's convention.
 #[derive(Debug, PartialEq, Eq)]
 enum Failure {
-    /// The settings, or this machine as it is, cannot be used; the text says which and why.
+    /// The program does not run on a machine like this one.
+    Unsupported(String),
+    /// The settings cannot be used; the text says which and why.
     Unusable(String),
-    /// Something failed that might not fail another time.
+    /// Something failed that might not fail another time, and that no setting is to blame for.
     Failed(String),
 }
 
@@ -52,12 +54,13 @@ impl Failure {
 
     fn words(&self) -> &str {
         match self {
-            Self::Unusable(words) | Self::Failed(words) => words,
+            Self::Unsupported(words) | Self::Unusable(words) | Self::Failed(words) => words,
         }
     }
 
     fn code(&self) -> u8 {
         match self {
+            Self::Unsupported(_) => 51,
             Self::Unusable(_) => 53,
             Self::Failed(_) => 1,
         }

@@ -54,7 +54,12 @@ impl Operation {
 fn install(folders: &Folders, places: &Places, netsonde: &dyn Netsonde) -> Result<(), Failure> {
     places.refuse_beside_a_package()?;
     places.put_program(&folders.own)?;
-    netsonde.demand("the program does not run on this machine", &["--version"], "")
+    let unsupported = |why: &str| Failure::Unsupported(format!("the program does not run on this machine: {why}"));
+    match netsonde.call(&["--version"], "") {
+        Ok(said) if said.code == Some(0) => Ok(()),
+        Ok(said) => Err(unsupported(&said.errors)),
+        Err(failure) => Err(unsupported(failure.words())),
+    }
 }
 
 /// Enables, and has the portal show that it goes on.
@@ -115,8 +120,9 @@ fn end_service(places: &Places, netsonde: &dyn Netsonde) -> Result<bool, Failure
 }
 
 fn start_service(places: &Places, netsonde: &dyn Netsonde, public: &Public, enrolment: Option<&str>) -> Result<String, Failure> {
-    if !places.serves() && netsonde.call(&["service", "status"], "")?.code == Some(0) {
-        return Err(Failure::Unusable(
+    // 0 is a service that runs, 3 one that is there and does not.
+    if !places.serves() && matches!(netsonde.call(&["service", "status"], "")?.code, Some(0 | 3)) {
+        return Err(Failure::Failed(
             "a service of netsonde was set up at the machine, which is left alone; remove it (netsonde service uninstall) or the extension".to_owned(),
         ));
     }
@@ -137,7 +143,10 @@ fn start_service(places: &Places, netsonde: &dyn Netsonde, public: &Public, enro
     // A service that runs already goes by the settings of before.
     disable(places, netsonde)?;
     places.note_service()?;
-    netsonde.demand("the service does not start", &["service", "install", "--even-idle"], "")?;
+    let said = netsonde.call(&["service", "install", "--even-idle"], "")?;
+    if said.code != Some(0) {
+        return Err(Failure::Failed(format!("the service does not start: {}", said.errors)));
+    }
     Ok("the service runs".to_owned())
 }
 
@@ -188,9 +197,13 @@ mod tests {
     #[derive(Default)]
     struct Fake {
         serves: Cell<bool>,
+        /// The service is there and does not run.
+        stopped: Cell<bool>,
         never_ends: Cell<bool>,
         /// That it does not end, by its exit code.
         says_so: Cell<bool>,
+        /// What fails, by the first word that it is called with, and its exit code.
+        fails: Cell<Option<(&'static str, i32)>>,
         runs: Cell<u32>,
         /// What the status file said while it measured.
         told: RefCell<String>,
@@ -201,6 +214,10 @@ mod tests {
         fn call(&self, arguments: &[&str], _input: &str) -> Result<Said, Failure> {
             let (mut code, mut output, mut errors) = (0, "", "");
             match arguments {
+                [first, ..] if self.fails.get().is_some_and(|(which, _)| which == *first) => {
+                    (code, errors) = (self.fails.get().map_or(0, |(_, code)| code), "netsonde: why");
+                }
+                ["identity"] => code = 2,
                 ["service", "install", "--even-idle"] => self.serves.set(true),
                 ["service", "uninstall"] => {
                     self.serves.set(self.never_ends.get());
@@ -209,8 +226,11 @@ mod tests {
                     }
                 }
                 ["service", "status"] => {
-                    code = i32::from(!self.serves.get());
-                    errors = if self.serves.get() { "netsonde: netsonde-agent: running" } else { "" };
+                    (code, errors) = match (self.serves.get(), self.stopped.get()) {
+                        (false, _) => (1, ""),
+                        (true, false) => (0, "netsonde: netsonde-agent: running"),
+                        (true, true) => (3, "netsonde: netsonde-agent: stopped"),
+                    };
                 }
                 ["run", ..] => {
                     self.runs.set(self.runs.get() + 1);
@@ -264,6 +284,24 @@ mod tests {
     }
 
     #[test]
+    fn the_code_blames_the_machine_the_settings_or_neither() {
+        let vm = Vm::new();
+        let enrolling = r#"{"handlerSettings":{"protectedSettings":{"enrolment":"nse1_"}}}"#;
+        fs::write(vm.file("0.settings"), enrolling).unwrap();
+        let enabled = || enable(&vm.folders, &vm.places, &vm.netsonde, Some(0)).map(|_| ());
+        for (which, exit, wanted) in [("enroll", 2, 53), ("enroll", 6, 1), ("--version", 1, 51)] {
+            vm.netsonde.fails.set(Some((which, exit)));
+            let done = if which == "enroll" { enabled() } else { install(&vm.folders, &vm.places, &vm.netsonde) };
+            let failure = done.unwrap_err();
+            assert!(failure.code() == wanted && failure.words().ends_with(": netsonde: why"), "{which} {exit}: {failure:?}");
+        }
+        assert!(!vm.netsonde.serves.get());
+        vm.netsonde.fails.set(None);
+        enabled().unwrap();
+        assert!(vm.netsonde.serves.get());
+    }
+
+    #[test]
     fn settings_that_no_longer_ask_for_the_service_end_it() {
         let vm = Vm::new();
         let both = r#"{"agent":"version = 1\n","policy":"version = 1\n"}"#;
@@ -278,7 +316,7 @@ mod tests {
         vm.enable(0, both).unwrap();
         fs::create_dir_all(vm.file("programs/netsonde")).unwrap();
         fs::write(vm.file("programs/netsonde/netsonde.exe"), "").unwrap();
-        assert!(matches!(vm.enable(4, "{}"), Err(Failure::Unusable(_))));
+        assert!(matches!(vm.enable(4, "{}"), Err(Failure::Failed(_))));
         assert!(!vm.has("data/netsonde/policy.toml"));
     }
 
@@ -304,8 +342,11 @@ mod tests {
         fs::write(vm.file("data/netsonde/policy.toml"), "version = 1\n").unwrap();
         vm.netsonde.serves.set(true);
         assert_eq!(vm.enable(0, "{}").unwrap(), "installed; the settings ask for nothing");
-        let refused = vm.enable(1, r#"{"agent":"version = 1\n"}"#).unwrap_err();
-        assert!(refused.words().contains("was set up at the machine"), "{refused:?}");
+        for stopped in [false, true] {
+            vm.netsonde.stopped.set(stopped);
+            let refused = vm.enable(1, r#"{"agent":"version = 1\n"}"#).unwrap_err();
+            assert!(refused.words().contains("was set up at the machine"), "{refused:?}");
+        }
         disable(&vm.places, &vm.netsonde).unwrap();
         uninstall(&vm.places, &vm.netsonde).unwrap();
         assert!(vm.netsonde.serves.get() && vm.has("data/netsonde/policy.toml"));

@@ -45,7 +45,7 @@ impl Places {
         if !self.packaged.exists() {
             return Ok(());
         }
-        Err(Failure::Unusable(
+        Err(Failure::Failed(
             "netsonde is installed here by a package, whose service this extension leaves alone; remove the package or the extension"
                 .to_owned(),
         ))
@@ -104,10 +104,7 @@ impl Places {
         let path = self.data.join(name).with_extension("toml");
         let Some(text) = text else { return self.take_away(&path).map(|_| ()) };
         if path.exists() && !is_ours(&path) {
-            return Err(Failure::Unusable(format!(
-                "{} was written at the machine; the extension leaves it alone",
-                path.display()
-            )));
+            return Err(Failure::Failed(format!("{} was written at the machine; the extension leaves it alone", path.display())));
         }
         let new = path.with_extension("new");
         fs::create_dir_all(&self.data)
@@ -253,7 +250,7 @@ pub(crate) mod tests {
         places.put("policy", Some("version = 1\n\n")).unwrap();
         let theirs = places.data.join("agent.toml");
         fs::write(&theirs, "version = 1\n").unwrap();
-        assert!(matches!(places.put("agent", Some("")), Err(Failure::Unusable(_))));
+        assert!(matches!(places.put("agent", Some("")), Err(Failure::Failed(_))));
         places.put("agent", None).unwrap();
         places.remove_all().unwrap();
         assert!(theirs.exists() && !places.data.join("policy.toml").exists());
@@ -280,6 +277,6 @@ pub(crate) mod tests {
         places.refuse_beside_a_package().unwrap();
         fs::create_dir_all(places.packaged.parent().unwrap()).unwrap();
         fs::write(&places.packaged, "").unwrap();
-        assert!(matches!(places.refuse_beside_a_package(), Err(Failure::Unusable(_))));
+        assert!(matches!(places.refuse_beside_a_package(), Err(Failure::Failed(_))));
     }
 }

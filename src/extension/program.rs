@@ -36,7 +36,21 @@ pub(crate) trait Netsonde {
     /// As [`Self::call`], and what the program said where its exit code is not 0.
     fn demand(&self, what: &str, arguments: &[&str], input: &str) -> Result<(), Failure> {
         let said = self.call(arguments, input)?;
-        if said.code == Some(0) { Ok(()) } else { Err(Failure::Unusable(format!("{what}: {}", said.errors))) }
+        if said.code == Some(0) { Ok(()) } else { Err(said.failed(what)) }
+    }
+}
+
+impl Said {
+    /// Exit codes that blame what the program was given, which is the settings: a wrong word or file, and a refusal.
+    const BLAMES_SETTINGS: [i32; 2] = [2, 4];
+
+    /// That the call failed, for whoever is to blame by its exit code.
+    fn failed(&self, what: &str) -> Failure {
+        let words = format!("{what}: {}", self.errors);
+        match self.code {
+            Some(code) if Self::BLAMES_SETTINGS.contains(&code) => Failure::Unusable(words),
+            _ => Failure::Failed(words),
+        }
     }
 }
 
@@ -152,7 +166,7 @@ fn words(run: &Run) -> Vec<String> {
 /// that was not sent.
 fn told(said: &Said, to_be_sent: bool) -> Result<String, Failure> {
     let Ok(document) = serde_json::from_slice::<Document>(&said.output) else {
-        return Err(Failure::Unusable(format!("the run did not take place: {}", said.errors)));
+        return Err(said.failed("the run did not take place"));
     };
     let text = verdict(&document);
     match document.bundle {
@@ -213,9 +227,15 @@ mod tests {
         assert_eq!(told(&refused("null"), false).unwrap(), "Nothing listens (tcp.refused). Its bundle could not be kept");
         assert_eq!(told(&refused(sent), true).unwrap(), "Nothing listens (tcp.refused). Sent to support: https://s/4711");
         assert_eq!(told(&refused("{}"), true).unwrap(), "Nothing listens (tcp.refused). Sent to support");
-        assert!(
-            matches!(told(&said(""), true), Err(Failure::Unusable(words)) if words.starts_with("the run did not take place: "))
-        );
+    }
+
+    #[test]
+    fn a_run_that_did_not_take_place_blames_the_settings_where_the_program_does() {
+        for (code, blamed) in [(Some(2), 53), (Some(4), 53), (Some(6), 1), (Some(1), 1), (None, 1)] {
+            let failure = told(&Said { code, ..said("") }, true).unwrap_err();
+            assert!(failure.words().starts_with("the run did not take place: "), "{failure:?}");
+            assert_eq!(failure.code(), blamed, "{code:?}");
+        }
     }
 
     #[test]

@@ -162,8 +162,10 @@ fn finish(state: &StateDirectory, enrolling: Enrolling, answer: &Introduced) -> 
     Ok(exit::AS_EXPECTED)
 }
 
+/// What the backend refuses is the string's fault; whatever kept it from being asked is not, and may pass.
 fn not_enrolled(fault: &Fault) -> Stop {
-    let stop = Stop::usage(format!("this machine was not enrolled: {fault}"));
+    let exit = if matches!(fault, Fault::Refused(_)) { exit::USAGE } else { exit::NOT_NOW };
+    let stop = Stop { exit, ..Stop::usage(format!("this machine was not enrolled: {fault}")) };
     match fault {
         Fault::Untrusted => stop.next(
             "something on the way opens TLS, such as an inspecting proxy: with --accept-inspection, or upload.accept_inspection = true in the policy, what this machine trusts vouches for the backend",
@@ -205,8 +207,26 @@ fn from_standard_input() -> Result<String, Stop> {
 mod tests {
     use super::*;
     use ed25519_dalek::SigningKey;
+    use netsonde_contract::api::{Problem, ProblemCode};
     use netsonde_contract::enrolment::EnrolmentCode;
     use netsonde_contract::id::TicketId;
+
+    #[test]
+    fn a_backend_that_was_not_reached_is_no_wrong_string() {
+        let problem = Problem::new(ProblemCode::MalformedRequest, "");
+        assert_eq!(not_enrolled(&Fault::Refused(Box::new(problem))).exit, 2);
+        let passing = [
+            Fault::Unreachable(String::new()),
+            Fault::NoAnswer(String::new()),
+            Fault::Untrusted,
+            Fault::NotNow { what: String::new(), retry_after: None },
+            Fault::Interposed { status: 502, retry_after: None },
+        ];
+        for fault in passing {
+            let stop = not_enrolled(&fault);
+            assert!(stop.exit == 6 && stop.next.is_some(), "{stop:?}");
+        }
+    }
 
     #[test]
     fn an_enrolment_that_would_talk_in_the_clear_is_refused() {

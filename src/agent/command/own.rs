@@ -73,7 +73,7 @@ impl RemoveCommand {
         let state = StateDirectory::existing(self.state.path()).filter(|state| !is_packages(state));
         let unsent = state.as_ref().map_or(0, |state| state.spool().count_ready());
         let found = traces::find(state.as_ref().map(StateDirectory::path), all);
-        let service = service_control::state()?;
+        let service = service_control::state()?.map(|state| state.words);
         if !self.yes {
             terminal::say("netsonde: nothing is removed yet; this is what `netsonde self remove --yes` takes away:");
         }

@@ -1,3 +1,4 @@
+use crate::service_control::State;
 use crate::stop::Stop;
 use crate::{exit, service_control, terminal};
 use clap::Subcommand;
@@ -15,8 +16,8 @@ pub(super) enum ServiceCommand {
     /// Ends the service and removes it. Keys, bundles, configuration and policy stay.
     #[command(after_help = "Example:\n  sudo netsonde service uninstall")]
     Uninstall,
-    /// Says how the service is.
-    #[command(after_help = "Example:\n  netsonde service status     exit code 1 where there is none")]
+    /// Says how the service is. The exit code is 0 while it runs, 3 where it is there and does not run, and 1 where there is none.
+    #[command(after_help = "Example:\n  netsonde service status || sudo netsonde service install")]
     Status,
 }
 
@@ -35,13 +36,7 @@ impl ServiceCommand {
                 say(&done);
                 Ok(exit::AS_EXPECTED)
             }
-            Self::Status => match service_control::state()? {
-                Some(state) => {
-                    terminal::say(&format!("netsonde: {}: {state}", service_control::NAME));
-                    Ok(exit::AS_EXPECTED)
-                }
-                None => Err(Stop::found("there is no service of netsonde on this machine").next("netsonde service install")),
-            },
+            Self::Status => status(service_control::state()?.as_ref()),
         }
     }
 }
@@ -59,8 +54,28 @@ fn install(even_idle: bool) -> Result<Vec<String>, Stop> {
     service_control::install(&super::own_program()?)
 }
 
+fn status(state: Option<&State>) -> Result<u8, Stop> {
+    let Some(state) = state else {
+        return Err(Stop::found("there is no service of netsonde on this machine").next("netsonde service install"));
+    };
+    terminal::say(&format!("netsonde: {}: {}", service_control::NAME, state.words));
+    Ok(if state.runs { exit::AS_EXPECTED } else { exit::NOT_RUNNING })
+}
+
 fn say(done: &[String]) {
     for line in done {
         terminal::say(&format!("netsonde: {line}"));
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_service_that_does_not_run_is_neither_one_that_runs_nor_none() {
+        let code = |runs| status(Some(&State { runs, words: "failed, enabled".to_owned() })).unwrap();
+        assert_eq!((code(true), code(false)), (0, 3));
+        assert_eq!(status(None).unwrap_err().exit, 1);
     }
 }

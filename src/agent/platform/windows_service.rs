@@ -276,6 +276,9 @@ pub(crate) fn stop_and_remove(name: &str) -> io::Result<Removal> {
     if removed == 0 { Err(io::Error::last_os_error()) } else { Ok(Removal::Removed) }
 }
 
+/// The word for a service at work.
+pub(crate) const RUNNING: &str = "running";
+
 /// The state in a word; none where there is no such service.
 ///
 /// # Errors
@@ -286,7 +289,7 @@ pub(crate) fn state(name: &str) -> io::Result<Option<&'static str>> {
         scm::SERVICE_STOPPED => "stopped",
         scm::SERVICE_START_PENDING => "starting",
         scm::SERVICE_STOP_PENDING => "stopping",
-        scm::SERVICE_RUNNING => "running",
+        scm::SERVICE_RUNNING => RUNNING,
         _ => "in another state",
     }))
 }

@@ -6,6 +6,9 @@ mod command_line;
 /// What has to be so before the system starts this program by itself.
 #[cfg(unix)]
 mod conditions;
+/// The service's log under launchd, and its bound.
+#[cfg(any(target_os = "macos", all(test, unix)))]
+pub(crate) mod log_file;
 /// The one child process of the agent: the system's own program for services.
 #[cfg(unix)]
 mod manager;
@@ -37,6 +40,15 @@ use std::path::PathBuf;
 
 /// The service's name on every system but macOS, which wants a domain's.
 pub(crate) const NAME: &str = "netsonde-agent";
+
+/// How the service is that is there.
+#[derive(Debug, PartialEq, Eq)]
+pub(crate) struct State {
+    /// It is at work now, whether or not it starts with the system.
+    pub(crate) runs: bool,
+    /// In the system's own words.
+    pub(crate) words: String,
+}
 
 /// Whether what is the machine's is theirs to remove who runs this program.
 pub(crate) fn is_administrator() -> bool {

@@ -1,5 +1,6 @@
 //! What launchd reads: where it is, and its text. launchd itself is macOS's alone; this is looked at everywhere.
 
+use super::State;
 use crate::stop::Stop;
 use std::path::Path;
 
@@ -33,9 +34,35 @@ pub(super) fn text(program: &Path) -> Result<String, Stop> {
     ))
 }
 
+/// From what `launchctl print` says of the service, which is nothing where it is not loaded. Its own state stands before those of what belongs to
+/// it.
+pub(super) fn told(printed: Option<&str>) -> State {
+    let Some(printed) = printed else { return State { runs: false, words: "not loaded".to_owned() } };
+    let state = printed.lines().find_map(|line| line.trim().strip_prefix("state = ")).unwrap_or("in an unknown state");
+    State { runs: state == "running", words: format!("loaded, {state}") }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_service_runs_where_launchd_says_so_and_not_where_it_is_only_loaded() {
+        let of = |state: &str| {
+            format!(
+                "system/{LABEL} = {{\n\tactive count = 1\n\tstate = {state}\n\n\tcoalition = {{\n\t\tstate = running\n\t}}\n}}"
+            )
+        };
+        for (printed, runs, words) in [
+            (Some(of("running")), true, "loaded, running"),
+            (Some(of("not running")), false, "loaded, not running"),
+            (Some(of("spawn scheduled")), false, "loaded, spawn scheduled"),
+            (Some(String::new()), false, "loaded, in an unknown state"),
+            (None, false, "not loaded"),
+        ] {
+            assert_eq!(told(printed.as_deref()), State { runs, words: words.to_owned() });
+        }
+    }
 
     #[test]
     fn launchd_starts_the_agent_again_whenever_it_did_not_end_well_and_keeps_what_it_says() {

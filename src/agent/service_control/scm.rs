@@ -1,6 +1,6 @@
 //! The service under the service control manager of Windows.
 
-use super::{NAME, command_line, machine_folder, work};
+use super::{NAME, State, command_line, machine_folder, work};
 use crate::platform::access::{self, Part, Stranger};
 use crate::platform::windows_events::Kind;
 use crate::platform::windows_service::{self as scm, Removal};
@@ -150,7 +150,7 @@ pub(crate) fn uninstall() -> Result<Vec<String>, Stop> {
 
 /// # Errors
 /// Where the system says no.
-pub(crate) fn state() -> Result<Option<String>, Stop> {
+pub(crate) fn state() -> Result<Option<State>, Stop> {
     let state = scm::state(NAME).map_err(|error| Stop::usage(format!("the service cannot be asked after: {error}")))?;
-    Ok(state.map(str::to_owned))
+    Ok(state.map(|word| State { runs: word == scm::RUNNING, words: word.to_owned() }))
 }

@@ -1,7 +1,7 @@
 //! The service under systemd: the unit of the Debian package, with this program's own path.
 
 use super::manager::ask;
-use super::{NAME, conditions, work};
+use super::{NAME, State, conditions, work};
 use crate::agent_file;
 use crate::state::StateDirectory;
 use crate::stop::Stop;
@@ -65,7 +65,7 @@ pub(crate) fn uninstall() -> Result<Vec<String>, Stop> {
 ///
 /// # Errors
 /// None here.
-pub(crate) fn state() -> Result<Option<String>, Stop> {
+pub(crate) fn state() -> Result<Option<State>, Stop> {
     let units = PACKAGED_UNITS.iter().chain([&UNIT_FILE]);
     if !Path::new(SYSTEMD).exists() || !units.into_iter().any(|path| Path::new(path).exists()) {
         return Ok(None);
@@ -75,7 +75,12 @@ pub(crate) fn state() -> Result<Option<String>, Stop> {
         Ok(word) => word,
         Err(stop) => stop.message.rsplit(": ").next().unwrap_or_default().to_owned(),
     };
-    Ok(Some(format!("{}, {}", asked("is-active"), asked("is-enabled"))))
+    Ok(Some(told(&asked("is-active"), &asked("is-enabled"))))
+}
+
+/// From the words of `systemctl is-active` and `is-enabled`: what reads its files anew is at work meanwhile.
+fn told(active: &str, enabled: &str) -> State {
+    State { runs: matches!(active, "active" | "reloading"), words: format!("{active}, {enabled}") }
 }
 
 fn ready() -> Result<(), Stop> {
@@ -169,6 +174,35 @@ mod tests {
         }
         for said in ["systemd 239 (239-82.el8)\n+PAM", "systemd 252.5-2", "systemd 257~rc1", "something else", ""] {
             assert_eq!(new_enough(said, program), Ok(()), "{said}");
+        }
+    }
+
+    #[test]
+    fn each_way_to_the_service_asks_for_the_same_systemd() {
+        let deb = include_str!("../../../packaging/deb/postinst");
+        let rpm = include_str!("../../../packaging/rpm/netsonde.spec");
+        let extension = include_str!("../../../packaging/extension/linux/bin/handler.py");
+        assert!(extension.contains(&format!("\nOLDEST_SYSTEMD = {OLDEST}\n")));
+        for package in [deb, rpm] {
+            for words in [format!("-lt {OLDEST} ]"), format!("needs systemd {OLDEST} or newer")] {
+                assert_eq!(package.matches(&words).count(), 1, "{words}");
+            }
+        }
+    }
+
+    #[test]
+    fn a_service_runs_where_systemd_calls_it_active_whether_or_not_it_is_enabled() {
+        for (active, enabled, runs) in [
+            ("active", "enabled", true),
+            ("active", "disabled", true),
+            ("reloading", "enabled", true),
+            ("inactive", "enabled", false),
+            ("failed", "enabled", false),
+            ("activating", "enabled", false),
+            ("deactivating", "disabled", false),
+            ("", "", false),
+        ] {
+            assert_eq!(told(active, enabled), State { runs, words: format!("{active}, {enabled}") });
         }
     }
 

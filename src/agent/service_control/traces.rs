@@ -83,7 +83,15 @@ fn machines(root: &Path) -> Vec<Trace> {
         machines.push(trace(root.join("var/lib/private/netsonde"), "the service's keys, bundles and history", Kind::State));
         machines.push(trace(root.join("etc/systemd/system/netsonde-agent.service.d"), "what systemctl edit made", Kind::Whole));
         machines.push(trace(root.join("etc/cron.d/netsonde"), "what cron runs in a service's place", Kind::Whole));
-        machines.push(trace(root.join("var/log/netsonde-agent.log"), "what the service said, under launchd", Kind::Whole));
+        machines.push(trace(
+            root.join("etc/newsyslog.d/netsonde.conf"),
+            "what bounds the service's log under launchd",
+            Kind::Whole,
+        ));
+        // newsyslog keeps one more than it is told to.
+        for log in ["netsonde-agent.log", "netsonde-agent.log.0", "netsonde-agent.log.1"] {
+            machines.push(trace(root.join("var/log").join(log), "what the service said, under launchd", Kind::Whole));
+        }
     }
     machines
 }
@@ -206,7 +214,8 @@ fn package_below(root: &Path) -> Option<Package> {
     if root.join(DEB).exists() {
         return Some(of("apt purge netsonde"));
     }
-    root.join(UNIT).exists().then(|| of("dnf remove netsonde"))
+    // Each system of rpm packages has this one, whichever of dnf, yum and zypper it has beside.
+    root.join(UNIT).exists().then(|| of("rpm -e netsonde"))
 }
 
 /// Why this program's own file stays, where whoever runs it cannot have it removed.
@@ -294,6 +303,11 @@ mod tests {
                 "etc/systemd/system/other.service.d/override.conf",
                 "var/lib/private/netsonde/lock",
                 "var/log/netsonde-agent.log",
+                "var/log/netsonde-agent.log.0",
+                "var/log/netsonde-agent.log.1",
+                "var/log/other.log.0",
+                "etc/newsyslog.d/netsonde.conf",
+                "etc/newsyslog.d/other.conf",
             ],
         );
         let link = root.join("var/lib/netsonde");
@@ -303,12 +317,26 @@ mod tests {
         assert_eq!(traces.machines, []);
         assert_eq!(remove_all(&traces.own), [root.join("etc/netsonde/otlp-headers")]);
         assert!(link.symlink_metadata().is_err() && !root.join("var/lib/private/netsonde").exists());
-        assert!(
-            !root.join("etc/systemd/system/netsonde-agent.service.d").exists()
-                && !root.join("var/log/netsonde-agent.log").exists()
-        );
+        assert!(!root.join("etc/systemd/system/netsonde-agent.service.d").exists());
+        let names = |folder: &str| -> Vec<_> {
+            root.join(folder).read_dir().unwrap().map(|entry| entry.unwrap().file_name().into_string().unwrap()).collect()
+        };
+        assert_eq!((names("var/log"), names("etc/newsyslog.d")), (vec!["other.log.0".to_owned()], vec!["other.conf".to_owned()]));
         assert!(!root.join("etc/netsonde/policy.toml").exists());
         assert!(root.join("etc/systemd/system/other.service.d/override.conf").exists());
+    }
+
+    #[test]
+    fn what_bounds_the_log_and_each_part_that_it_is_turned_into_are_traces() {
+        use super::super::{log_file, property_list::LOG};
+        let rules = log_file::rules();
+        let count: u32 = rules.lines().last().unwrap().split(' ').nth(3).unwrap().parse().unwrap();
+        let mut wanted: Vec<String> = (0..=count).map(|number| format!("{LOG}.{number}")).collect();
+        wanted.extend([LOG, log_file::RULES].map(str::to_owned));
+        let machines = machines(Path::new("/"));
+        for path in wanted {
+            assert!(machines.iter().any(|trace| trace.path == Path::new(&path)), "{path}");
+        }
     }
 
     #[test]
@@ -335,7 +363,7 @@ mod tests {
         assert_eq!(package_below(root.path()), None);
         put("usr/lib/systemd/system/netsonde-agent.service");
         let removal = || package_below(root.path()).map(|package| package.removal);
-        assert_eq!(removal().as_deref(), Some("dnf remove netsonde"));
+        assert_eq!(removal().as_deref(), Some("rpm -e netsonde"));
         put("var/lib/dpkg/info/netsonde.list");
         assert_eq!(removal().as_deref(), Some("apt purge netsonde"));
         assert_eq!(package(Path::new("/home/user/netsonde")), None);
@@ -347,7 +375,10 @@ mod tests {
         let table = page.split("## What it keeps, and where").nth(1).and_then(|rest| rest.split("\n## ").next()).unwrap();
         let mut places: Vec<String> =
             machines(Path::new("/")).into_iter().map(|trace| trace.path.display().to_string()).collect();
-        places.extend([super::super::property_list::FILE, super::super::property_list::LOG].map(str::to_owned));
+        places.extend(
+            [super::super::property_list::FILE, super::super::property_list::LOG, super::super::log_file::RULES]
+                .map(str::to_owned),
+        );
         #[cfg(target_os = "linux")]
         places.push(super::super::system::UNIT_FILE.to_owned());
         let keys = include_str!("../../../packaging/windows/netsonde.wxs").split("Root=\"HKLM\" Key=\"").skip(1);

@@ -16,6 +16,7 @@ import hashlib
 import json
 import os
 import platform
+import re
 import shutil
 import subprocess
 import sys
@@ -25,8 +26,12 @@ import time
 HERE = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
 PROGRAM = "/opt/netsonde/netsonde"
 UNIT = "/etc/systemd/system/netsonde-agent.service"
+# The first version that knows the unit's `@system-service`.
+OLDEST_SYSTEMD = 239
 # What `systemctl edit` makes.
 DROP_INS = UNIT + ".d"
+# What does a schedule's work without a service.
+IN_ITS_PLACE = "in its place, with the schedules in /etc/netsonde/agent.toml, in /etc/cron.d/netsonde: * * * * * root %s schedule run --due" % PROGRAM
 PACKAGED_UNIT = "/usr/lib/systemd/system/netsonde-agent.service"
 SETTINGS = "/etc/netsonde"
 FILES = ["policy", "agent"]
@@ -41,8 +46,8 @@ RUNS = "/opt/netsonde/runs"
 LONGEST_RUN_S = 240
 # What goes on is to be told at least every two minutes (design-details.md, "Status reporting").
 TOLD_EVERY_S = 60
-# Codes of the guest agent's convention: an unusable configuration, an operation that failed.
-BAD_SETTINGS, FAILED = 53, 1
+# Exit codes of netsonde that blame what it was given, which is the settings: a wrong word or file, and a refusal.
+BLAMES_SETTINGS = [2, 4]
 KNOWN = {
     "public": {"run": dict, "agent": str, "policy": str},
     "protected": {"ticket": str, "enrolment": str},
@@ -51,16 +56,42 @@ KNOWN = {
 KINDS = {str: "a text", list: "a list of texts", dict: "an object"}
 
 
-class Unusable(Exception):
+class Stop(Exception):
+    """Why an operation was not carried out, in words for the portal. The codes are of the guest agent's convention."""
+
+
+class Unsupported(Stop):
+    """What is asked for does not run on a machine like this one."""
+
+    code = 51
+
+
+class Missing(Stop):
+    """A program of the system's is not here, and can be installed."""
+
+    code = 52
+
+
+class Unusable(Stop):
     """The settings cannot be carried out; the text says which and why."""
 
-
-class Failed(Exception):
-    """Something failed that might not fail another time; the text says what and why."""
+    code = 53
 
 
-class Unsent(Exception):
+class Failed(Stop):
+    """Something failed that might not fail another time, and that no setting is to blame for; the text says what and why."""
+
+    code = 1
+
+
+class Unsent(Failed):
     """A run took place whose bundle did not reach support; the text says what was found, and why it was not sent."""
+
+
+def failed(done, words):
+    """What to raise where netsonde failed, by its exit code."""
+    words = "%s: %s" % (words, done.stderr.decode(errors="replace").strip())
+    return Unusable(words) if done.returncode in BLAMES_SETTINGS else Failed(words)
 
 
 def environment():
@@ -97,6 +128,8 @@ def decrypted(folder, thumbprint, text):
             return json.loads(done.stdout.decode())
     except ValueError:
         raise Unusable("the protected settings are not what the guest agent writes")
+    except FileNotFoundError:
+        raise Missing("this machine has no openssl, which opens protected settings; install it, then enable the extension again")
     raise Unusable("the protected settings cannot be decrypted with certificate %s" % thumbprint)
 
 
@@ -201,13 +234,13 @@ def systemctl(*words):
 
 def refuse_beside_a_package():
     if os.path.exists(PACKAGED_UNIT):
-        raise Unusable("netsonde is installed here by a package, whose service this extension leaves alone; remove the package or the extension")
+        raise Failed("netsonde is installed here by a package, whose service this extension leaves alone; remove the package or the extension")
 
 
 def place(path, text):
     """Writes a file of the settings, unless somebody at the machine wrote one."""
     if os.path.exists(path) and not is_ours(path):
-        raise Unusable("%s was written at the machine; the extension leaves it alone" % path)
+        raise Failed("%s was written at the machine; the extension leaves it alone" % path)
     os.makedirs(os.path.dirname(path), mode=0o755, exist_ok=True)
     write(path, MARK + text)
 
@@ -243,12 +276,24 @@ def install(folders, number):
     try:
         done = subprocess.run([PROGRAM, "--version"], stdout=subprocess.PIPE, stderr=subprocess.PIPE)
     except OSError as problem:
-        raise Unusable("the program of this package, which is for x86_64, does not run on this machine (%s): %s" % (platform.machine(), problem))
+        raise Unsupported("the program of this package, which is for x86_64, does not run on this machine (%s): %s" % (platform.machine(), problem))
     if done.returncode != 0:
-        raise Unusable("the program does not run on this machine: %s" % done.stderr.decode(errors="replace").strip())
+        raise Unsupported("the program does not run on this machine: %s" % done.stderr.decode(errors="replace").strip())
+
+
+def refuse_old_systemd():
+    """Words that nobody knows refuse nothing."""
+    try:
+        said = systemctl("--version").stdout.decode(errors="replace")
+    except FileNotFoundError:
+        raise Unsupported("this machine has no systemd, which the service needs; %s" % IN_ITS_PLACE)
+    told = re.match(r"systemd ([0-9]+)", said)
+    if told and int(told.group(1)) < OLDEST_SYSTEMD:
+        raise Unsupported("systemd %s is here, and the service needs systemd %d or newer; %s" % (told.group(1), OLDEST_SYSTEMD, IN_ITS_PLACE))
 
 
 def start_service(public, enrolment):
+    refuse_old_systemd()
     for key in FILES:
         path = settings_file(key)
         if key in public:
@@ -259,22 +304,22 @@ def start_service(public, enrolment):
         if key in public:
             checked = subprocess.run([PROGRAM] + command, stdout=subprocess.PIPE, stderr=subprocess.PIPE)
             if checked.returncode != 0:
-                raise Unusable("the setting %s: %s" % (key, checked.stderr.decode(errors="replace").strip()))
+                raise failed(checked, "the setting %s" % key)
     if enrolment is not None and not is_enrolled():
         done = subprocess.run([PROGRAM, "enroll", "-", "--yes", "--state-dir", STATES[0]], input=enrolment.encode(), stdout=subprocess.PIPE, stderr=subprocess.PIPE)
         if done.returncode != 0:
-            raise Unusable("enrolling failed: %s" % done.stderr.decode(errors="replace").strip())
+            raise failed(done, "enrolling failed")
     unit = open(os.path.join(HERE, "netsonde-agent.service")).read().replace("/usr/bin/netsonde", PROGRAM)
     place(UNIT, unit)
     enabled = systemctl("enable", "netsonde-agent.service")
     if enabled.returncode != 0:
-        raise Unusable("the service cannot be enabled: %s" % enabled.stderr.decode(errors="replace").strip())
+        raise Failed("the service cannot be enabled: %s" % enabled.stderr.decode(errors="replace").strip())
     if not systemd_runs():
         return "the service is enabled and starts with the machine: systemd does not run now"
     systemctl("daemon-reload")
     started = systemctl("restart", "netsonde-agent.service")
     if started.returncode != 0:
-        raise Unusable("the service does not start: %s" % started.stderr.decode(errors="replace").strip())
+        raise Failed("the service does not start: %s" % started.stderr.decode(errors="replace").strip())
     return "the service runs"
 
 
@@ -349,7 +394,7 @@ def measured(public, ticket):
     try:
         document = json.loads(done.stdout.decode())
     except ValueError:
-        raise Unusable("the run did not take place: %s" % errors)
+        raise failed(done, "the run did not take place")
     return told(document, ticket is not None, errors)
 
 
@@ -448,15 +493,13 @@ def main():
         if operation == "enable":
             report(folders, number, operation, "success", said)
         log(folders, "%s is done%s" % (operation, ": " + said if said else ""))
-    except Unusable as problem:
-        fail(folders, number, operation, str(problem), BAD_SETTINGS)
-    except (Failed, Unsent) as problem:
-        fail(folders, number, operation, str(problem), FAILED)
+    except Stop as problem:
+        fail(folders, number, operation, str(problem), problem.code)
     except (OSError, subprocess.SubprocessError) as problem:
-        fail(folders, number, operation, "%s failed: %s" % (operation, problem), FAILED)
+        fail(folders, number, operation, "%s failed: %s" % (operation, problem), Failed.code)
     # A mistake of this handler's own is told by its name alone, lest its words repeat a secret; a status that never ends would be worse.
     except Exception as problem:
-        fail(folders, number, operation, "%s failed: %s" % (operation, type(problem).__name__), FAILED)
+        fail(folders, number, operation, "%s failed: %s" % (operation, type(problem).__name__), Failed.code)
 
 
 def fail(folders, number, operation, words, code):
