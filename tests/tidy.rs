@@ -1,8 +1,10 @@
 use netsonde_contract::cause::CAUSES;
 use netsonde_contract::kind::Kind;
+use netsonde_tests::programs::program;
 use std::collections::BTreeSet;
 use std::fs;
 use std::path::{Path, PathBuf};
+use std::process::Command;
 
 fn top() -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("..").canonicalize().unwrap()
@@ -416,4 +418,110 @@ fn all_that_is_packed_is_all_that_can_be_compiled() {
     let chosen = build.lines().find_map(|line| line.split_once(" chosen=")).unwrap().1;
     let known = compile.split("(known: ").nth(1).and_then(|rest| rest.split(')').next()).unwrap();
     assert_eq!(chosen.split(',').collect::<Vec<_>>(), known.split(", ").collect::<Vec<_>>());
+}
+
+/// What no test compiles as it is shipped is shipped untried, and both tables say so.
+#[test]
+fn what_no_test_compiles_as_it_is_shipped_is_said_to_be_unproven() {
+    let read = |path: &Path| fs::read_to_string(path).unwrap();
+    let mut scripts: Vec<PathBuf> =
+        fs::read_dir(top().join("tests/stages")).unwrap().map(|entry| entry.unwrap().path()).collect();
+    scripts.push(top().join("tests/run"));
+    let is_end = |c: char| c.is_whitespace() || c == ')';
+    let mut compiled = BTreeSet::new();
+    for path in scripts {
+        let text = read(&path);
+        let calls = text.split("packaging/compile ").skip(1);
+        compiled.extend(calls.filter_map(|rest| rest.split(is_end).next().map(str::to_owned)));
+    }
+    let (readme, platforms) = (read(&top().join("README.md")), read(&top().join("docs/platforms.md")));
+    let targets = [
+        ("linux-x86_64", ["Linux x86_64, glibc", "Linux x86_64 "]),
+        ("linux-x86_64-static", ["Linux x86_64, any C library", "Linux x86_64, static"]),
+        ("linux-aarch64", ["Linux aarch64", "Linux aarch64"]),
+        ("windows-x86_64", ["Windows x86_64", "Windows x86_64"]),
+    ];
+    let known = read(&top().join("packaging/build"));
+    let known = known.lines().find_map(|line| line.split_once(" chosen=")).unwrap().1;
+    assert_eq!(known.split(',').collect::<Vec<_>>(), targets.map(|(target, _)| target));
+    for (target, names) in targets {
+        for (text, name) in [&readme, &platforms].into_iter().zip(names) {
+            let rows = text.lines().skip_while(|line| !line.starts_with(&format!("| {name}")));
+            let mut rows = rows.enumerate().take_while(|(at, line)| *at == 0 || line.starts_with("| | ")).map(|(_, line)| line);
+            let is_told = rows.any(|row| {
+                let claim = row.split('|').nth(2).unwrap();
+                let words = ["program as it is shipped", "programs as they are shipped"];
+                row.contains("unproven") && words.iter().any(|word| claim.contains(word))
+            });
+            assert_eq!(is_told, !compiled.contains(target), "{target}, in the rows of {name}");
+        }
+    }
+}
+
+/// The entries of a manual page's section, each with its words, without what only groff reads.
+fn entries(page: &str, section: &str) -> Vec<(String, String)> {
+    let read =
+        |line: &str| line.split_once(' ').filter(|_| line.starts_with('.')).map_or(line, |(_, words)| words).replace("\\-", "-");
+    let section = page.split(&format!("\n.SH {section}\n")).nth(1).unwrap().split("\n.SH ").next().unwrap();
+    let entries = section.split(".TP\n").skip(1).map(|entry| entry.split_once('\n').unwrap());
+    entries.map(|(name, text)| (read(name), text.lines().map(read).collect::<Vec<_>>().join(" "))).collect()
+}
+
+fn manual_page() -> String {
+    fs::read_to_string(top().join("packaging/linux/netsonde.1")).unwrap()
+}
+
+#[test]
+fn exit_codes_are_the_same_in_the_program_its_help_the_readme_and_the_manual_page() {
+    let read = |path: &str| fs::read_to_string(top().join(path)).unwrap();
+    let program = read("src/agent/exit.rs");
+    let values = program.lines().filter_map(|line| line.strip_prefix("pub(crate) const ")?.split_once(": u8 = "));
+    let codes: BTreeSet<String> = values.map(|(_, value)| value.trim_end_matches(';').to_owned()).collect();
+    assert!(codes.len() > 7, "exit.rs is not read: {codes:?}");
+
+    let help = read("src/agent/command/mod.rs");
+    let help = help.split("\nExit codes: ").nth(1).and_then(|rest| rest.split('"').next()).unwrap();
+    let in_help: BTreeSet<String> = help.split(", ").map(|part| part.split(' ').next().unwrap().to_owned()).collect();
+    assert_eq!(in_help, codes, "the help");
+
+    let plain = |text: &str| text.trim().trim_end_matches('.').replace('`', "").to_lowercase();
+    let readme = read("README.md");
+    let rows = readme.split("| exit code | meaning |\n").nth(1).unwrap().lines().skip(1).take_while(|line| line.starts_with('|'));
+    let in_readme: Vec<(String, String)> = rows
+        .filter_map(|row| row.trim_matches('|').split_once('|'))
+        .map(|(code, meaning)| (code.trim().to_owned(), plain(meaning)))
+        .collect();
+    assert_eq!(in_readme.iter().map(|(code, _)| code.clone()).collect::<BTreeSet<_>>(), codes, "README.md");
+    let in_page: Vec<(String, String)> =
+        entries(&manual_page(), "EXIT STATUS").into_iter().map(|(code, meaning)| (code, plain(&meaning))).collect();
+    assert_eq!(in_page, in_readme, "the manual page beside README.md");
+}
+
+#[test]
+fn the_manual_page_lists_the_programs_commands_and_the_folder_of_its_state() {
+    let help = Command::new(program("netsonde").unwrap()).arg("--help").output().unwrap();
+    let help = String::from_utf8(help.stdout).unwrap();
+    let commands = help.split("\nCommands:\n").nth(1).unwrap().split("\n\n").next().unwrap().lines();
+    // What is wrapped is further in.
+    let commands: Vec<&str> =
+        commands.filter_map(|line| line.strip_prefix("  ").filter(|name| !name.starts_with(' '))?.split(' ').next()).collect();
+    assert!(commands.len() > 20, "the help is not read: {commands:?}");
+    let names = |section: &str| entries(&manual_page(), section).into_iter().map(|(name, _)| name).collect::<Vec<_>>();
+    assert_eq!(names("COMMANDS"), commands);
+
+    let unit = fs::read_to_string(top().join("packaging/linux/netsonde-agent.service")).unwrap();
+    let folder = unit.split("--state-dir ").nth(1).unwrap().split_whitespace().next().unwrap();
+    assert!(names("FILES").iter().any(|name| name == folder), "{folder} is not among the files");
+}
+
+/// Whoever types README's commands one after the other finds what the first one made.
+#[test]
+fn the_readme_installs_the_package_from_the_folder_that_it_is_built_into() {
+    let read = |path: &str| fs::read_to_string(top().join(path)).unwrap();
+    let (build, manifest) = (read("packaging/build"), read("Cargo.toml"));
+    let folder = build.lines().find_map(|line| line.strip_prefix("out=")?.split(' ').next()).unwrap();
+    let manifest: toml::Table = manifest.parse().unwrap();
+    let version = manifest["workspace"]["package"]["version"].as_str().unwrap();
+    let command = format!("apt-get install ./{folder}/netsonde_{version}_amd64.deb ");
+    assert!(read("README.md").contains(&command), "README.md lacks `{command}`");
 }
