@@ -1,5 +1,6 @@
 use netsonde_agent::load::Clock;
 use netsonde_tests::programs::program;
+use std::ffi::OsStr;
 use std::net::TcpListener;
 use std::os::unix::fs::chown;
 use std::path::Path;
@@ -20,9 +21,17 @@ impl Drop for Running {
     }
 }
 
+/// Called as that user.
+fn as_user(program: impl AsRef<OsStr>) -> Command {
+    let mut command = Command::new("setpriv");
+    command.args(["--reuid", &USER.to_string(), "--regid", &USER.to_string(), "--clear-groups"]).arg(program);
+    command
+}
+
 /// How many threads the user of the process may have.
-fn allow(process: u32, threads: &str) {
-    let set = Command::new("prlimit").args(["--pid", &process.to_string(), &format!("--nproc={threads}")]).output().unwrap();
+fn allow(process: u32, threads: u32) {
+    // The soft limit, which whoever owns the process may raise again.
+    let set = as_user("prlimit").args(["--pid", &process.to_string(), &format!("--nproc={threads}:")]).output().unwrap();
     assert!(set.status.success(), "{}", String::from_utf8_lossy(&set.stderr));
 }
 
@@ -32,7 +41,7 @@ fn measured(state: &Path) -> usize {
         .arg(state)
         .output()
         .unwrap();
-    String::from_utf8_lossy(&asked.stdout).matches("\"verdict\"").count()
+    String::from_utf8_lossy(&asked.stdout).matches("\"v\": ").count()
 }
 
 fn until(what: &str, log: &Path, is_so: impl Fn() -> bool) {
@@ -60,21 +69,20 @@ fn a_slot_that_the_system_gives_no_thread_for_is_told_and_the_agent_goes_on_when
     std::fs::write(place("agent.toml"), schedule).unwrap();
     std::fs::write(place("policy.toml"), "version = 1\n").unwrap();
     let log = place("log");
-    let mut command = Command::new("setpriv");
-    command.args(["--reuid", &USER.to_string(), "--regid", &USER.to_string(), "--clear-groups"]);
-    command.arg(program("netsonde").unwrap()).arg("agent").arg("--config").arg(place("agent.toml"));
+    let mut command = as_user(program("netsonde").unwrap());
+    command.arg("agent").arg("--config").arg(place("agent.toml"));
     command.arg("--policy").arg(place("policy.toml")).arg("--state-dir").arg(place("state"));
     command.env("HOME", folder.path()).stdin(Stdio::null()).stderr(std::fs::File::create(&log).unwrap());
     let mut agent = Running(command.spawn().unwrap());
 
     until("nothing is measured", &log, || measured(&place("state")) > 0);
-    allow(agent.0.id(), "1");
+    allow(agent.0.id(), 1);
     until("it does not say what it lacks", &log, || {
         std::fs::read_to_string(&log).unwrap().contains("the system gives no thread")
     });
     assert!(agent.0.try_wait().unwrap().is_none(), "it ended: {}", std::fs::read_to_string(&log).unwrap());
     let before = measured(&place("state"));
-    allow(agent.0.id(), "1000");
+    allow(agent.0.id(), 1_000);
     until("it does not measure again", &log, || measured(&place("state")) > before);
     let stopped = Clock::start();
     assert!(Command::new("kill").args(["-TERM", &agent.0.id().to_string()]).status().unwrap().success());
