@@ -56,7 +56,8 @@ pub(crate) fn create_private_folder(path: &Path) -> io::Result<()> {
 pub(crate) fn write_private_once(path: &Path, bytes: &[u8]) -> io::Result<()> {
     let folder = path.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new("."));
     // The library below gives Windows its paths as they are, and Windows takes more than 260 letters of those alone that it resolved itself.
-    let folder = &if cfg!(windows) { folder.canonicalize()? } else { folder.to_owned() };
+    let resolved = if cfg!(windows) { folder.canonicalize().ok() } else { None };
+    let folder = resolved.as_deref().unwrap_or(folder);
     let path = &folder.join(path.file_name().unwrap_or_default());
     // Temporary files are made with mode 0600, and what is left of one is known by its name.
     let beside = format!(".{}.", path.file_name().unwrap_or_default().to_string_lossy());

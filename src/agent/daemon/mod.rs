@@ -234,6 +234,10 @@ pub(crate) async fn run(
                     }
                     daemon.begin_anew();
                 } else if !daemon.has_news_of_itself() {
+                    // What the look read of the program is not needed before the next one.
+                    if !is_untidy {
+                        platform::give_back();
+                    }
                     continue;
                 }
                 // The request that is held ends here; whatever would have come is asked for by the next one.
