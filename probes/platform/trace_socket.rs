@@ -103,8 +103,10 @@ mod system {
         };
         set(socket, level, ttl, 1)?;
         if family.is_ipv6() {
-            // A packet that is too large for the interface fails instead of being cut.
-            set(socket, level, libc::IPV6_DONTFRAG, 1)?;
+            // A packet that is too large for the interface fails instead of being cut. What stands between some programs and the kernel
+            // (emulators of other processors, for one) knows only the second of the two ways to say so.
+            set(socket, level, libc::IPV6_DONTFRAG, 1)
+                .or_else(|_| set(socket, level, libc::IPV6_MTU_DISCOVER, libc::IPV6_PMTUDISC_PROBE))?;
         }
         if errors {
             set(socket, level, queue, 1)?;
