@@ -62,6 +62,8 @@ pub(crate) struct App {
     pub(crate) verifications: Arc<Semaphore>,
     /// Stored bundles being read for a page.
     pub(crate) renderings: Arc<Semaphore>,
+    /// Pages that are told of changes as they come.
+    pub(crate) viewers: Arc<Semaphore>,
     /// Tickets whose page is taking a file at this moment.
     pub(crate) arriving: Arrivals,
     /// Held from a bundle's blob to its row, so that giving up one never takes the blob of another.
@@ -116,6 +118,7 @@ impl App {
             forms: Arc::new(Semaphore::new(limits.forms)),
             verifications: Arc::new(Semaphore::new(limits.verifications)),
             renderings: Arc::new(Semaphore::new(limits.renderings)),
+            viewers: Arc::new(Semaphore::new(limits.viewers)),
             arriving: Arrivals::default(),
             storing: tokio::sync::Mutex::new(()),
             tasks: TaskTracker::new(),

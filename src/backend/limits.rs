@@ -37,6 +37,10 @@ pub(crate) struct Limits {
     pub(crate) verification: Duration,
     /// Stored bundles being read for a page at once, of the same size. They do not wait for what arrives, nor hold it up.
     pub(crate) renderings: usize,
+    /// Pages that are told of changes as they come; a quarter of all connections. Any other asks for itself anew.
+    pub(crate) viewers: usize,
+    /// How often such a page is looked at for what nobody reports, as the end of an order's time.
+    pub(crate) look: Duration,
     /// How long an upload that nobody continues is kept.
     pub(crate) stale_upload: Duration,
     /// Scheduled bundles that are taken of one agent in 24 hours: one in ten minutes, and those of some changes besides.
@@ -66,6 +70,8 @@ impl Default for Limits {
             verifications: 2,
             verification: Duration::from_secs(60),
             renderings: 2,
+            viewers: 128,
+            look: Duration::from_secs(1),
             stale_upload: Duration::from_secs(24 * 3600),
             scheduled_bundles: 200,
             scheduled_bytes: 512 << 20,

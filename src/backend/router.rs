@@ -80,7 +80,7 @@ async fn log(request: Request, next: Next) -> Response {
     response
 }
 
-/// What no page needs is switched off: scripts, frames, foreign content, guessing of types.
+/// What no page needs is switched off: frames, foreign content, guessing of types; and scripts, but for the pages that show what goes on.
 const SECURITY: [(HeaderName, &str); 7] = [
     (
         header::CONTENT_SECURITY_POLICY,
@@ -98,7 +98,8 @@ async fn secure(request: Request, next: Next) -> Response {
     let mut response = next.run(request).await;
     let headers = response.headers_mut();
     for (name, value) in SECURITY {
-        headers.insert(name, HeaderValue::from_static(value));
+        // A page with a script says for itself what it may do besides.
+        headers.entry(name).or_insert(HeaderValue::from_static(value));
     }
     // Cases and receipts are nobody's to keep; style and icon say otherwise for themselves.
     headers.entry(header::CACHE_CONTROL).or_insert(HeaderValue::from_static("no-store"));

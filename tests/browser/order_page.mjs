@@ -36,7 +36,7 @@ const SLOW_SET =
   connection('first', '', '5s', 0) + connection('second', 'needs = ["first"]\n', '20s', 10) + connection('third', 'needs = ["second"]\n', '60s', 50);
 
 try {
-  // Scripts are off in the browser: what is shown here needs none.
+  // Scripts are off in the browser: what is shown here needs none, but for the page that changes where it stands.
   const context = await browser.newContext({ viewport: { width: 1200, height: 900 }, javaScriptEnabled: false });
   const page = await context.newPage();
   await page.goto(details.url + '/cases');
@@ -89,14 +89,23 @@ try {
     await page.screenshot({ path: `${output}/order-case.png`, fullPage: true });
   });
 
+  let scripted;
+  const done = (count) => `tr:has(td[data-label=State] .badge:text-is("running")):has(progress[max="3"][value="${count}"])`;
+  const wrong = [];
   await check('the page shows an order run, check by check, by itself', async () => {
     const set = `${output}/slow.toml`;
     writeFileSync(set, SLOW_SET);
     const wanted = ['--agent', details.agent, '--target', details.target, '--case', details.case, '--key', details.key];
     const said = signed('trigger', set, ...wanted, '--yes', '--no-follow');
     await page.goto(`${details.url}/orders/${said.match(/Order ([0-9a-z]{20,})/)[1]}`);
-    const done = (count) => `tr:has(td[data-label=State] .badge:text-is("running")):has(progress[max="3"][value="${count}"])`;
+    scripted = await (await browser.newContext({ viewport: { width: 1200, height: 900 }, storageState: await context.storageState() })).newPage();
+    scripted.on('console', (message) => message.type() === 'error' && wrong.push(message.text()));
+    scripted.on('pageerror', (error) => wrong.push(String(error)));
+    await scripted.goto(page.url());
     await page.waitForSelector(done(1), { timeout: 60_000 });
+    await scripted.waitForSelector(done(1), { timeout: 60_000 });
+    await scripted.evaluate(() => (window.isSamePage = true));
+    await scripted.focus('text=Cancel the order');
     await page.screenshot({ path: `${output}/order-running.png`, fullPage: true });
     // The page asks for itself anew; nobody presses anything.
     await page.waitForSelector(done(2), { timeout: 60_000 });
@@ -106,10 +115,23 @@ try {
     assert.match(await partial.innerText(), /first[^]*second/);
   });
 
+  await check('with scripts it is the same page that changes, and what has the focus keeps it', async () => {
+    await scripted.waitForSelector(done(2), { timeout: 60_000 });
+    assert.equal(await scripted.evaluate(() => window.isSamePage), true);
+    assert.equal(await scripted.evaluate(() => document.activeElement.textContent), 'Cancel the order');
+    assert.equal(await scripted.locator('section:has(h2:text("So far from")) tbody tr:has(.badge:text-is("succeeded"))').count(), 2);
+    // It says what the page says that asked for itself anew.
+    await page.waitForSelector(done(2));
+    assert.equal(await scripted.innerText('main'), await page.innerText('main'));
+    await scripted.screenshot({ path: `${output}/order-running-scripted.png`, fullPage: true });
+  });
+
   await check('an engineer cancels it there, and the page shows that it ends', async () => {
     await page.click('text=Cancel the order');
     await page.waitForSelector('text=Nothing changes here any more', { timeout: 60_000 });
     assert.match(await page.innerText('td[data-label=State]'), /cancelled/);
+    await scripted.waitForSelector('text=Nothing changes here any more', { timeout: 60_000 });
+    assert.deepEqual(wrong, []);
   });
 
   await check('the count of a state leads to its agents, and back to all', async () => {

@@ -6,12 +6,16 @@ use netsonde_contract::id::AgentId;
 use std::error::Error;
 use std::sync::Arc;
 use std::time::Duration;
+use tokio::sync::watch;
 
 /// Notes that failed together are tried one by one for so long: where the database itself is what fails, nobody waits longer for hearing so.
 const ONE_BY_ONE: Duration = Duration::from_secs(5);
 
 /// Keeps small writes, all that wait in one transaction. A note that was answered is on the disk, and one that cannot be kept costs no other.
-pub(crate) struct Notebook(Together<Note, Option<Noted>>);
+pub(crate) struct Notebook {
+    notes: Together<Note, Option<Noted>>,
+    changed: watch::Sender<()>,
+}
 
 #[derive(Debug, thiserror::Error)]
 #[error("the note was not kept; the log says why")]
@@ -20,18 +24,27 @@ struct NotKept;
 impl Notebook {
     /// Opens it on `store`; whoever has new work because of a note is rung for.
     pub(crate) fn open(store: Arc<dyn Store>, presence: Presence) -> Self {
-        Self(Together::open(move |notes: Vec<Note>| {
-            let (store, presence) = (Arc::clone(&store), presence.clone());
+        let changed = watch::Sender::new(());
+        let tell = changed.clone();
+        let notes = Together::open(move |notes: Vec<Note>| {
+            let (store, presence, tell) = (Arc::clone(&store), presence.clone(), tell.clone());
             async move {
                 let (noted, woken) = keep(&*store, &notes).await?;
                 presence.ring(&woken);
+                tell.send_replace(());
                 Ok(noted)
             }
-        }))
+        });
+        Self { notes, changed }
+    }
+
+    /// Resolves whenever notes were kept.
+    pub(crate) fn changes(&self) -> watch::Receiver<()> {
+        self.changed.subscribe()
     }
 
     pub(crate) async fn keep(&self, note: Note) -> Result<Noted, Refused> {
-        self.0.ask(note).await?.ok_or_else(|| Refused::internal(NotKept))
+        self.notes.ask(note).await?.ok_or_else(|| Refused::internal(NotKept))
     }
 }
 

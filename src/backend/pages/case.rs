@@ -1,4 +1,5 @@
 use super::deliveries::Deliveries;
+use super::live::{self, Now};
 use super::order::{OrderLine, order_line};
 use super::session::Engineer;
 use super::watched::{self, Watched};
@@ -37,12 +38,21 @@ struct CasePage {
     watched: Option<Watched>,
     bundles: Vec<BundleLine>,
     tickets: Vec<TicketLine>,
+    going_on: GoingOn,
+    /// How many bundles the page knows: another one makes it another page.
+    known: usize,
+    shown: Option<Shown>,
+}
+
+/// The case's orders.
+#[derive(Template)]
+#[template(path = "case_part.html")]
+struct GoingOn {
     orders: Vec<OrderLine>,
-    /// An order of the case is under way.
+    /// One of them is under way.
     live: bool,
     /// What came so far of those that are.
     progress: Vec<Deliveries>,
-    shown: Option<Shown>,
 }
 
 struct BundleLine {
@@ -138,12 +148,7 @@ pub(super) async fn page(
         None => None,
     };
     let now = app.clock.now();
-    let orders = order_summaries(&app, Some(&id), MAX_LISTED).await?;
-    let orders: Vec<OrderLine> = orders.into_iter().map(|order| order_line(&app, order)).collect();
-    let mut progress = Vec::new();
-    for order in orders.iter().filter(|order| order.live).take(MAX_LIVE) {
-        progress.extend(Deliveries::on_case(&app, &OrderId::new(order.id.clone()), &order.case).await?);
-    }
+    let going_on = GoingOn::read(&app, &id).await?;
     let watched = match &case.watched {
         Some(of) => Some(watched::read(&app, of, &bundles, &engineer).await?),
         None => None,
@@ -156,12 +161,49 @@ pub(super) async fn page(
         watched,
         bundles: bundles.iter().map(|row| bundle_line(row, current.is_some_and(|current| current.id == row.id))).collect(),
         tickets: tickets.iter().map(|ticket| ticket_line(ticket, status_at(ticket, now))).collect(),
-        live: orders.iter().any(|order| order.live),
-        orders,
-        progress,
+        known: bundles.len(),
+        going_on,
         shown,
     };
-    render(StatusCode::OK, &page)
+    let answer = render(StatusCode::OK, &page)?;
+    Ok(if page.going_on.live { live::with_script(answer) } else { answer })
+}
+
+#[derive(Deserialize)]
+pub(super) struct Known {
+    #[serde(default)]
+    bundles: usize,
+}
+
+/// What the page shows of the case's orders, whenever it is something else. With another bundle, and once no order goes on, the page is another.
+pub(super) async fn live(
+    engineer: Engineer,
+    State(app): State<Arc<App>>,
+    Path(id): Path<String>,
+    Query(known): Query<Known>,
+) -> Result<Response, Refused> {
+    let id = CaseId::parse(&id).ok_or_else(unknown_case)?;
+    app.store.case(&id).await?.ok_or_else(unknown_case)?;
+    live::follow(app, engineer, move |app, _| {
+        let id = id.clone();
+        async move {
+            let part = GoingOn::read(&app, &id).await?;
+            let is_same = app.store.bundles_of(&id, MAX_LISTED).await?.len() == known.bundles;
+            if part.live && is_same { Now::of(&part) } else { Ok(Now::Over) }
+        }
+    })
+}
+
+impl GoingOn {
+    async fn read(app: &App, case: &CaseId) -> Result<Self, Refused> {
+        let orders = order_summaries(app, Some(case), MAX_LISTED).await?;
+        let orders: Vec<OrderLine> = orders.into_iter().map(|order| order_line(app, order)).collect();
+        let mut progress = Vec::new();
+        for order in orders.iter().filter(|order| order.live).take(MAX_LIVE) {
+            progress.extend(Deliveries::on_case(app, &OrderId::new(order.id.clone()), &order.case).await?);
+        }
+        Ok(Self { live: orders.iter().any(|order| order.live), orders, progress })
+    }
 }
 
 fn bundle_line(row: &BundleRow, current: bool) -> BundleLine {

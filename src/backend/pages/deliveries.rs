@@ -32,7 +32,7 @@ pub(super) struct Deliveries {
 }
 
 /// Which of the order's agents are asked for.
-#[derive(Deserialize)]
+#[derive(Clone, Deserialize)]
 pub(super) struct Wanted {
     /// The name of a state.
     #[serde(default)]
@@ -111,6 +111,12 @@ impl Deliveries {
 }
 
 impl Wanted {
+    /// As a query.
+    pub(super) fn query(&self) -> String {
+        let page = self.page.map(|page| format!("&page={page}")).unwrap_or_default();
+        format!("state={}{page}", self.state)
+    }
+
     fn state(&self) -> Result<Option<DeliveryState>, Refused> {
         if self.state.is_empty() {
             return Ok(None);

@@ -1,4 +1,4 @@
-//! The pages: rendered here, whole, and without a script.
+//! The pages: rendered here, whole, and working without scripts. One script there is, which shows what goes on as it changes.
 //!
 //! Every text goes through askama's escaping; what is marked safe comes from
 //! `netsonde_report::html`, which escapes itself. Pages for engineers need a
@@ -12,6 +12,7 @@ mod deliveries;
 mod fleet;
 mod health;
 mod history;
+mod live;
 mod order;
 mod order_form;
 mod password;
@@ -56,6 +57,7 @@ pub(crate) fn routes() -> Router<Arc<App>> {
         .route("/sign-out", post(sign_in::sign_out))
         .route("/cases", get(cases::page))
         .route("/cases/{id}", get(case::page))
+        .route("/cases/{id}/live", get(case::live))
         .route("/cases/{id}/close", post(watched::close))
         .route("/health", get(health::page))
         .route("/alerts", get(alerts::page))
@@ -66,6 +68,7 @@ pub(crate) fn routes() -> Router<Arc<App>> {
         .route("/orders", get(order::list))
         .route("/orders/new", get(order_form::form).post(order_form::submit))
         .route("/orders/{id}", get(order::page))
+        .route("/orders/{id}/live", get(order::live))
         .route("/orders/{id}/cancel", post(order::cancel))
         .route("/orders/{id}/resume", post(order::resume))
         .route("/bundles/{id}", get(download))
@@ -77,6 +80,7 @@ pub(crate) fn routes() -> Router<Arc<App>> {
         )
         .route(style::STYLE_PATH, get(style::sheet))
         .route(style::ICON_PATH, get(style::icon))
+        .route(live::SCRIPT_PATH, get(live::script))
 }
 
 /// What the frame around every page shows.
@@ -84,15 +88,17 @@ pub(crate) struct Frame {
     /// The token for the forms of whoever is signed in; the navigation is shown only to them.
     form_token: Option<String>,
     style: &'static str,
+    /// What shows changes as they come.
+    script: &'static str,
 }
 
 impl Frame {
     fn of(engineer: &Engineer) -> Self {
-        Self { form_token: Some(engineer.form_token.clone()), style: style::address() }
+        Self { form_token: Some(engineer.form_token.clone()), ..Self::for_strangers() }
     }
 
     fn for_strangers() -> Self {
-        Self { form_token: None, style: style::address() }
+        Self { form_token: None, style: style::address(), script: live::address() }
     }
 }
 

@@ -1,6 +1,7 @@
-//! Orders: all of them, and one with what became of it at each agent. What is not final is shown again every few seconds, without a script.
+//! Orders: all of them, and one with what became of it at each agent, which is shown as it changes.
 
 use super::deliveries::{Deliveries, Wanted};
+use super::live::{self, Now};
 use super::session::Engineer;
 use super::{Frame, render, shown};
 use crate::api::{cancel_order, find_order, order_spread, order_summaries, order_summary, resume_order};
@@ -20,6 +21,15 @@ use std::sync::Arc;
 #[template(path = "order.html")]
 struct OrderPage {
     frame: Frame,
+    part: OrderPart,
+    /// Where the part comes from as it changes.
+    from: String,
+}
+
+#[derive(Template)]
+#[template(path = "order_part.html")]
+struct OrderPart {
+    form_token: String,
     order: OrderLine,
     /// Something may still change.
     live: bool,
@@ -83,24 +93,49 @@ pub(super) async fn page(
     Path(id): Path<String>,
     Query(wanted): Query<Wanted>,
 ) -> Result<Response, Refused> {
-    let order = find_order(&app, &id).await?;
-    let (reason, signers, spread_seconds) = (order.reason.clone(), order.signers.clone(), order_spread(&order));
-    let order = order_summary(&app, order).await?;
-    let deliveries = Deliveries::of(&app, &order, &wanted).await?;
-    let waits = order.stopped && !order.cancelled && order.expires > app.clock.now();
-    let order = order_line(&app, order);
-    let page = OrderPage {
-        frame: Frame::of(&engineer),
-        live: order.live,
-        open: waits || order.live && order.state.0 != "cancelled",
-        waits,
-        order,
-        reason,
-        signers,
-        spread_seconds,
-        deliveries,
-    };
-    render(StatusCode::OK, &page)
+    let part = OrderPart::read(&app, &engineer, &id, &wanted).await?;
+    let (live, from) = (part.live, format!("/orders/{}/live?{}", part.order.id, wanted.query()));
+    let page = render(StatusCode::OK, &OrderPage { frame: Frame::of(&engineer), part, from })?;
+    Ok(if live { live::with_script(page) } else { page })
+}
+
+/// What the page shows, whenever it is something else.
+pub(super) async fn live(
+    engineer: Engineer,
+    State(app): State<Arc<App>>,
+    Path(id): Path<String>,
+    Query(wanted): Query<Wanted>,
+) -> Result<Response, Refused> {
+    find_order(&app, &id).await?;
+    live::follow(app, engineer, move |app, engineer| {
+        let (id, wanted) = (id.clone(), wanted.clone());
+        async move {
+            let part = OrderPart::read(&app, &engineer, &id, &wanted).await?;
+            if part.live { Now::of(&part) } else { Ok(Now::Over) }
+        }
+    })
+}
+
+impl OrderPart {
+    async fn read(app: &App, engineer: &Engineer, id: &str, wanted: &Wanted) -> Result<Self, Refused> {
+        let order = find_order(app, id).await?;
+        let (reason, signers, spread_seconds) = (order.reason.clone(), order.signers.clone(), order_spread(&order));
+        let order = order_summary(app, order).await?;
+        let deliveries = Deliveries::of(app, &order, wanted).await?;
+        let waits = order.stopped && !order.cancelled && order.expires > app.clock.now();
+        let order = order_line(app, order);
+        Ok(Self {
+            form_token: engineer.form_token.clone(),
+            live: order.live,
+            open: waits || order.live && order.state.0 != "cancelled",
+            waits,
+            order,
+            reason,
+            signers,
+            spread_seconds,
+            deliveries,
+        })
+    }
 }
 
 #[derive(Deserialize)]

@@ -14,12 +14,19 @@ use std::sync::Arc;
 use subtle::ConstantTimeEq;
 
 /// Somebody who is signed in.
+#[derive(Clone)]
 pub(super) struct Engineer {
     /// What their forms must carry.
     pub(super) form_token: String,
+    session: [u8; 32],
 }
 
 impl Engineer {
+    /// Whether the session goes on.
+    pub(super) async fn is_signed_in(&self, app: &App) -> Result<bool, Refused> {
+        Ok(app.store.session(&self.session, app.clock.now()).await?.is_some())
+    }
+
     /// # Errors
     /// Where a form was not sent from a page of this session.
     pub(super) fn check_form(&self, token: &str) -> Result<(), Refused> {
@@ -44,7 +51,7 @@ impl FromRequestParts<Arc<App>> for Engineer {
     async fn from_request_parts(parts: &mut Parts, app: &Arc<App>) -> Result<Self, Response> {
         let jar = CookieJar::from_headers(&parts.headers);
         match current(app, &jar).await {
-            Ok(Some(session)) => Ok(Self { form_token: session.form_token }),
+            Ok(Some(session)) => Ok(Self { form_token: session.form_token, session: session.digest }),
             Ok(None) if parts.method == Method::GET => {
                 let wanted = parts.uri.path();
                 Err(Redirect::to(&format!("/sign-in?next={wanted}")).into_response())

@@ -16,6 +16,8 @@ mod first_run;
 mod fleet;
 /// What scheduled checks bring: reports, silence, bundles, cases, pages.
 mod health;
+/// Pages that are told of changes as they come.
+mod live;
 /// Orders from the desk to agents and back.
 mod orders;
 /// An organisation with its keys, and machines that enrol with it.

@@ -83,7 +83,7 @@ impl Server {
     }
 }
 
-fn order_id(number: u8) -> OrderId {
+pub(super) fn order_id(number: u8) -> OrderId {
     OrderId::from_bytes([number; 16])
 }
 
@@ -529,7 +529,7 @@ async fn an_engineer_drafts_an_order_and_follows_what_became_of_it() {
     assert_eq!(problem(refused).await.known_code(), Some(ProblemCode::InvalidParameter));
 }
 
-fn outcome() -> netsonde_contract::outcome::Outcome {
+pub(super) fn outcome() -> netsonde_contract::outcome::Outcome {
     use netsonde_contract::id::CheckId;
     use netsonde_contract::kind::Kind;
     use netsonde_contract::outcome::{Outcome, Status};
